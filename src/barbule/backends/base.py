@@ -1,0 +1,114 @@
+"""What barbule asks of a backend.
+
+Owns the `Backend` protocol and the way from a URL to an adapter. An adapter knows rows and
+columns of plain types; versions, functions and media are unknown to it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ibis.expr.operations as ops
+    import ibis.expr.schema as sch
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+__all__ = ["BASE", "FOREVER", "FROM", "RID", "TO", "Backend", "Staged", "open_backend"]
+
+# The columns of all tables of rows: identity, and the commits between which a row lives; in a
+# view also the identity of the row that it comes from.
+RID = "_rid"
+FROM = "_from"
+TO = "_to"
+BASE = "_base"
+FOREVER = 2**63 - 1  # `_to` of a live row: a number compares 2-4 times faster than NULL
+
+Staged = Mapping[str, "pa.Table"]
+
+
+class Backend(Protocol):
+    """A database, reached through Ibis, that keeps rows of plain types.
+
+    Each thread has a connection of its own. `staged` names Arrow tables that a query reads
+    beside the stored ones.
+    """
+
+    name: str
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis backend of the calling thread."""
+
+    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a stored or staged table."""
+
+    def staging(self, staged: Staged) -> AbstractContextManager[Any]:
+        """Make staged tables readable on the calling thread's Ibis backend, and give it."""
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the value that says how similar two vectors are; larger is nearer."""
+
+    def create(self, name: str, schema: sch.Schema) -> None:
+        """Create a table; one of the same name that a crash left is replaced."""
+
+    def drop(self, name: str) -> None:
+        """Drop a table, if it is there."""
+
+    def add_column(self, name: str, column: str, dtype: Any) -> None:
+        """Add an empty column; one of the same name that a crash left is replaced."""
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows, matched by column name; other columns are empty."""
+
+    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+        """End the life of the live rows with these identities at a commit."""
+
+    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+
+    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+        """Delete the rows whose columns have these values."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make the calling thread's writes visible together, or not at all."""
+
+    def separate(self) -> Backend:
+        """Give a connection whose writes are committed on their own, whatever this one does."""
+
+    def tables(self) -> set[str]:
+        """Return the names of the stored tables."""
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+
+
+_ADAPTERS = {"duckdb": "barbule.backends.duckdb"}
+
+
+def open_backend(url: str) -> Backend:
+    """Open the backend that a URL names.
+
+    Raises
+    ------
+    ConfigurationError
+        When no adapter is known for the scheme, or the database cannot be opened.
+    """
+    scheme = url.split(":", 1)[0]
+    if scheme not in _ADAPTERS:
+        raise ConfigurationError(
+            f"there is no backend for {scheme!r}.",
+            hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
+        )
+    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url)  # type: ignore[no-any-return]

@@ -1,0 +1,276 @@
+"""The DuckDB adapter.
+
+Owns the connections to one DuckDB database and the statements that write to it. Statements are
+built with sqlglot; names and values never reach SQL in any other way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+import pyarrow as pa
+import sqlglot.expressions as sge
+
+from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
+from barbule.errors import ConfigurationError, UnsupportedError
+
+__all__ = ["DuckDBBackend", "open_backend"]
+
+_STAGED_ROWS = "bb_staged_rows"
+_BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
+
+
+def open_backend(url: str) -> DuckDBBackend:
+    """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory."""
+    path = url.split("://", 1)[1] if "://" in url else url.split(":", 1)[1]
+    path = path.split("?", 1)[0]
+    if path in {"", ":memory:", "/:memory:"}:
+        return DuckDBBackend(duckdb.connect(":memory:"))
+    file = Path(path)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return DuckDBBackend(duckdb.connect(str(file)))
+    except (OSError, duckdb.Error) as error:
+        raise ConfigurationError(
+            f"the database {str(file)!r} cannot be opened: {str(error).splitlines()[0]}",
+            hint="Check the path and its permissions, and that no other process has it open.",
+        ) from error
+
+
+@ibis.udf.scalar.builtin(name="array_cosine_similarity")
+def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+
+
+@ibis.udf.scalar.builtin(name="array_inner_product")
+def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+
+
+@ibis.udf.scalar.builtin(name="array_distance")
+def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+
+
+class DuckDBBackend:
+    """A DuckDB database; each thread works on a cursor of its own."""
+
+    name = "duckdb"
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+        self._local = threading.local()
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis backend of the calling thread."""
+        if not hasattr(self._local, "ibis"):
+            self._local.ibis = ibis.duckdb.from_connection(self._root.cursor())
+            self._local.writing = False
+        return self._local.ibis
+
+    @property
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        return self.ibis.con
+
+    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a stored or staged table."""
+        return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
+
+    @contextmanager
+    def staging(self, staged: Staged) -> Iterator[Any]:
+        """Make staged tables readable on the calling thread's Ibis backend, and give it."""
+        backend = self.ibis
+        for name, rows in staged.items():
+            backend.con.register(name, rows)
+        try:
+            yield backend
+        finally:
+            for name in staged:
+                backend.con.unregister(name)
+
+    def compile(self, query: ir.Expr) -> str:
+        """Return the SQL of a query of plain Ibis operations."""
+        try:
+            return self.ibis.compile(query)  # type: ignore[no-any-return]
+        except ibis.common.exceptions.OperationNotDefinedError as error:
+            raise UnsupportedError(
+                f"DuckDB cannot run this expression: {error}",
+                hint="Rewrite that part, or compute it in a @bb.udf.",
+            ) from error
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+        with self.staging({**staged, **_in_memory(query)}) as backend:
+            rows = backend.con.execute(self.compile(query)).to_arrow_table()
+        wanted = query.schema().to_pyarrow()
+        return rows if rows.schema.equals(wanted) else rows.cast(wanted)
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+        cursor = self._cursor
+        if self._local.writing:  # another cursor would not see what this one has written
+            yield from self.arrow(query, staged).to_batches(size)
+            return
+        wanted = query.schema().to_pyarrow()
+        rows = max(_BATCH_ROWS, size // _BATCH_ROWS * _BATCH_ROWS)
+        # A cursor of its own: the caller may run other queries between two batches.
+        cursor = cursor.cursor()
+        for name, table in {**staged, **_in_memory(query)}.items():
+            cursor.register(name, table)
+        try:
+            for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
+                yield from pa.Table.from_batches([batch]).cast(wanted).to_batches()
+        finally:
+            cursor.close()
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the value that says how similar two vectors are; larger is nearer."""
+        a, b = left.to_expr(), right.to_expr()
+        if metric == "cosine":
+            return _cosine(a, b).op()
+        return (_inner(a, b) if metric == "ip" else -_distance(a, b)).op()
+
+    # Writing
+
+    def _run(self, statement: sge.Expression) -> None:
+        self._cursor.execute(statement.sql("duckdb")).fetchall()
+
+    def create(self, name: str, schema: sch.Schema) -> None:
+        """Create a table; one of the same name that a crash left is replaced."""
+        self.drop(name)
+        columns = [
+            sge.ColumnDef(this=_name(column), kind=self._type(kind))
+            for column, kind in schema.items()
+        ]
+        target = sge.Schema(this=sge.Table(this=_name(name)), expressions=columns)
+        self._run(sge.Create(this=target, kind="TABLE"))
+
+    def _type(self, kind: Any) -> sge.Expression:
+        return self.ibis.compiler.type_mapper.from_ibis(kind.copy(nullable=True))
+
+    def drop(self, name: str) -> None:
+        """Drop a table, if it is there."""
+        self._run(sge.Drop(this=sge.Table(this=_name(name)), kind="TABLE", exists=True))
+
+    def add_column(self, name: str, column: str, dtype: Any) -> None:
+        """Add an empty column; one of the same name that a crash left is replaced."""
+        table = sge.Table(this=_name(name))
+        for action in (
+            sge.Drop(this=sge.Column(this=_name(column)), kind="COLUMN", exists=True),
+            sge.ColumnDef(this=_name(column), kind=self._type(dtype)),
+        ):
+            self._run(sge.Alter(this=table.copy(), kind="TABLE", actions=[action]))
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows, matched by column name; other columns are empty."""
+        columns = [_name(column) for column in rows.column_names]
+        source = sge.Select(expressions=[column.copy() for column in columns]).from_(
+            sge.Table(this=_name(_STAGED_ROWS))
+        )
+        target = sge.Schema(this=sge.Table(this=_name(name)), expressions=columns)
+        with self.staging({_STAGED_ROWS: rows}):
+            self._run(sge.Insert(this=target, expression=source))
+
+    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+        """End the life of the live rows with these identities at a commit."""
+        ended = pa.table({RID: pa.array(rids, pa.int64())})
+        chosen = sge.Select(expressions=[_name(RID)]).from_(sge.Table(this=_name(_STAGED_ROWS)))
+        update = sge.Update(
+            this=sge.Table(this=_name(name)),
+            expressions=[sge.EQ(this=_name(TO), expression=sge.Literal.number(commit))],
+            where=sge.Where(
+                this=sge.And(
+                    this=sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER)),
+                    expression=sge.In(this=_column(RID), query=chosen.subquery()),
+                )
+            ),
+        )
+        with self.staging({_STAGED_ROWS: ended}):
+            self._run(update)
+
+    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+        update = sge.Update(
+            this=sge.Table(this=_name(name)),
+            expressions=[
+                sge.EQ(this=_name(column), expression=_column(column, table=_STAGED_ROWS))
+            ],
+            **{_FROM_ARGUMENT: sge.From(this=sge.Table(this=_name(_STAGED_ROWS)))},
+            where=sge.Where(
+                this=sge.And(
+                    this=sge.EQ(
+                        this=_column(TO, table=name), expression=sge.Literal.number(FOREVER)
+                    ),
+                    expression=sge.EQ(
+                        this=_column(RID, table=name),
+                        expression=_column(RID, table=_STAGED_ROWS),
+                    ),
+                )
+            ),
+        )
+        with self.staging({_STAGED_ROWS: rows}):
+            self._run(update)
+
+    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+        """Delete the rows whose columns have these values."""
+        conditions: list[sge.Expression] = [
+            sge.EQ(this=_column(column), expression=sge.convert(value))
+            for column, value in predicate.items()
+        ]
+        where = sge.Where(this=sge.and_(*conditions))
+        self._run(sge.Delete(this=sge.Table(this=_name(name)), where=where))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the calling thread's writes visible together, or not at all."""
+        cursor = self._cursor
+        cursor.begin()
+        self._local.writing = True
+        try:
+            yield
+        except BaseException:
+            cursor.rollback()
+            raise
+        else:
+            cursor.commit()
+        finally:
+            self._local.writing = False
+
+    def separate(self) -> DuckDBBackend:
+        """Give a connection whose writes are committed on their own."""
+        return DuckDBBackend(self._root)
+
+    def tables(self) -> set[str]:
+        """Return the names of the stored tables."""
+        return set(self.ibis.list_tables())
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+        self._local = threading.local()
+        self._root.close()
+
+
+# sqlglot 28 renamed the argument.
+_FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
+
+
+def _name(name: str) -> sge.Identifier:
+    return sge.to_identifier(name, quoted=True)
+
+
+def _column(name: str, table: str | None = None) -> sge.Column:
+    return sge.Column(this=_name(name), table=_name(table) if table else None)
+
+
+def _in_memory(query: ir.Table) -> dict[str, pa.Table]:
+    """Return the in-memory tables of a query, which are staged like finished stages."""
+    return {
+        leaf.name: leaf.data.to_pyarrow(leaf.schema) for leaf in query.op().find(ops.InMemoryTable)
+    }

@@ -1,0 +1,1 @@
+"""What barbule knows of its tables: records, their stored form, and the commits."""

@@ -1,0 +1,264 @@
+"""Expressions and data types as JSON, over an allow-list of operations.
+
+Owns the stored form of expressions. Only operations of Ibis and of barbule that are listed
+here can be read back, tables and functions are named and looked up, and no code is ever
+loaded. Anything else fails loudly when it is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import enum
+import inspect
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis.common.temporal as temporal
+import ibis.expr.datashape as ds
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+from ibis.common.collections import FrozenDict, FrozenOrderedDict
+
+from barbule import types
+from barbule.errors import ExpressionError
+from barbule.nodes import FunctionCall, ManagedTable, Similarity
+
+__all__ = ["dump", "dump_type", "load", "load_type"]
+
+FORMAT = 1
+
+# Leaves that live in one process, or whose content would have to be stored.
+_REFUSED = (
+    ops.DatabaseTable,
+    ops.UnboundTable,
+    ops.InMemoryTable,
+    ops.SQLQueryResult,
+    ops.SQLStringView,
+    ops.ScalarUDF,
+    ops.AggUDF,
+)
+
+
+def _allowed() -> dict[str, type[ops.Node]]:
+    own = {cls.__name__: cls for cls in (FunctionCall, Similarity)}
+    ibis_ops = {
+        name: cls
+        for name, cls in vars(ops).items()
+        if inspect.isclass(cls)
+        and issubclass(cls, ops.Node)
+        and name == cls.__name__
+        and not issubclass(cls, _REFUSED)
+    }
+    return {**ibis_ops, **own}
+
+
+_OPERATIONS = _allowed()
+_TYPES: dict[str, type[dt.DataType]] = {
+    cls.__name__: cls
+    for module in (dt, types)
+    for cls in vars(module).values()
+    if inspect.isclass(cls) and issubclass(cls, dt.DataType)
+}
+_ENUMS = {
+    cls.__name__: cls
+    for cls in (
+        temporal.IntervalUnit,
+        temporal.DateUnit,
+        temporal.TimeUnit,
+        temporal.TimestampUnit,
+    )
+}
+_MOMENTS = {
+    "datetime": datetime.datetime,
+    "date": datetime.date,
+    "time": datetime.time,
+}
+
+
+class _Writer:
+    """Turns a tree into JSON values; a node that occurs again is named by its number."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Any, int] = {}
+
+    def write(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | str) and not isinstance(value, enum.Enum):
+            return value
+        if isinstance(value, ops.Node):
+            return self._node(value)
+        if isinstance(value, dt.DataType):
+            return {"$": "type", **self._arguments(value)}
+        if isinstance(value, sch.Schema):
+            return {"$": "schema", "v": [[name, self.write(kind)] for name, kind in value.items()]}
+        if isinstance(value, ds.DataShape):
+            return {"$": "shape", "v": type(value).__name__}
+        if isinstance(value, FrozenDict | FrozenOrderedDict | Mapping):
+            return {"$": "map", "v": [[self.write(k), self.write(v)] for k, v in value.items()]}
+        if isinstance(value, tuple | list):
+            return {"$": "tuple", "v": [self.write(item) for item in value]}
+        if isinstance(value, frozenset):
+            items = sorted((self.write(item) for item in value), key=json.dumps)
+            return {"$": "set", "v": items}
+        return _write_scalar(value)
+
+    def _node(self, node: ops.Node) -> Any:
+        if node in self.seen:
+            return {"$": "ref", "v": self.seen[node]}
+        if isinstance(node, ManagedTable):
+            written = {
+                "$": "table",
+                "v": node.table_id,
+                "commit": node.commit,
+                "hidden": node.hidden,
+            }
+        else:
+            name = type(node).__name__
+            if _OPERATIONS.get(name) is not type(node):
+                raise ExpressionError(
+                    f"the operation {name} cannot be kept in a stored expression.",
+                    hint="Columns and views are stored as expressions over managed tables: insert "
+                    "in-memory data into a table first, and use @bb.udf for own functions.",
+                )
+            written = {"$": "op", **self._arguments(node)}
+        self.seen[node] = written["id"] = len(self.seen)
+        return written
+
+    def _arguments(self, value: Any) -> dict[str, Any]:
+        pairs = zip(value.__argnames__, value.__args__, strict=True)
+        return {"c": type(value).__name__, "a": {name: self.write(arg) for name, arg in pairs}}
+
+
+def _write_scalar(value: Any) -> Any:
+    if isinstance(value, float):
+        return {"$": "float", "v": repr(value)}
+    if isinstance(value, bytes):
+        return {"$": "bytes", "v": base64.b64encode(value).decode()}
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return {"$": type(value).__name__, "v": value.isoformat()}
+    if isinstance(value, datetime.timedelta):
+        return {"$": "timedelta", "v": [value.days, value.seconds, value.microseconds]}
+    if isinstance(value, decimal.Decimal):
+        return {"$": "decimal", "v": str(value)}
+    if isinstance(value, uuid.UUID):
+        return {"$": "uuid", "v": str(value)}
+    if isinstance(value, enum.Enum) and type(value).__name__ in _ENUMS:
+        return {"$": "enum", "c": type(value).__name__, "v": value.value}
+    if hasattr(value, "tolist"):  # NumPy's, as Ibis keeps array literals
+        return _Writer().write(value.tolist())
+    raise ExpressionError(
+        f"a value of type {type(value).__name__} cannot be kept in a stored expression.",
+        value=value,
+        hint="Use a text, number, date, list or dict.",
+    )
+
+
+class _Reader:
+    def __init__(self, table: Callable[[int, int | None, bool], ops.Node]) -> None:
+        self.table = table
+        self.seen: dict[int, Any] = {}
+
+    def read(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kind = value["$"]
+        if kind in {"op", "table"}:
+            node = self._node(kind, value)
+            self.seen[value["id"]] = node
+            return node
+        if kind == "ref":
+            return self.seen[value["v"]]
+        if kind == "type":
+            return _TYPES[value["c"]](**{k: self.read(v) for k, v in value["a"].items()})
+        if kind in {"tuple", "set"}:
+            items = (self.read(item) for item in value["v"])
+            return tuple(items) if kind == "tuple" else frozenset(items)
+        if kind == "map":
+            return {self.read(k): self.read(v) for k, v in value["v"]}
+        if kind == "schema":
+            return sch.Schema({name: self.read(each) for name, each in value["v"]})
+        if kind == "shape":
+            return getattr(ds, value["v"])()
+        return _read_scalar(kind, value)
+
+    def _node(self, kind: str, value: dict[str, Any]) -> Any:
+        if kind == "table":
+            return self.table(value["v"], value["commit"], value["hidden"])
+        arguments = {name: self.read(arg) for name, arg in value["a"].items()}
+        cls = _OPERATIONS.get(value["c"])
+        if cls is None:
+            raise ExpressionError(
+                f"the stored expression uses the operation {value['c']!r}, which is unknown here.",
+                hint="It was written by another version of barbule or Ibis; upgrade this one.",
+            )
+        return cls(**arguments)
+
+
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "bytes": base64.b64decode,
+    "timedelta": lambda parts: datetime.timedelta(*parts),
+    "decimal": decimal.Decimal,
+    "uuid": uuid.UUID,
+    **{name: cls.fromisoformat for name, cls in _MOMENTS.items()},
+}
+
+
+def _read_scalar(kind: str, value: dict[str, Any]) -> Any:
+    if kind == "enum":
+        return _ENUMS[value["c"]](value["v"])
+    if kind not in _SCALARS:
+        raise ExpressionError(
+            f"the stored expression holds a value of the unknown kind {kind!r}.",
+            hint="It was written by another version of barbule; upgrade this one.",
+        )
+    return _SCALARS[kind](value["v"])
+
+
+def dump(node: ops.Node) -> str:
+    """Write an expression as JSON.
+
+    Raises
+    ------
+    ExpressionError
+        When it holds an operation or a value that is not on the list.
+    """
+    document = {"format": FORMAT, "expression": _Writer().write(node)}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.Node:
+    """Read an expression back.
+
+    Parameters
+    ----------
+    text
+        What `dump` wrote.
+    table
+        Gives the leaf for (table id, commit, hidden).
+    """
+    document = json.loads(text)
+    if document.get("format") != FORMAT:
+        raise ExpressionError(
+            f"the stored expression has the format {document.get('format')!r}, known is {FORMAT}.",
+            hint="It was written by another version of barbule; upgrade this one.",
+        )
+    return _Reader(table).read(document["expression"])
+
+
+def dump_type(kind: dt.DataType) -> Any:
+    """Write a data type as JSON values."""
+    return _Writer().write(kind)
+
+
+def load_type(value: Any) -> dt.DataType:
+    """Read a data type back."""
+    return _Reader(_no_table).read(value)
+
+
+def _no_table(table_id: int, commit: int | None, hidden: bool) -> ops.Node:
+    raise ExpressionError(f"a data type cannot hold table {table_id} ({commit}, {hidden}).")

@@ -1,0 +1,169 @@
+"""What the catalog knows of a table: frozen records and their JSON form.
+
+Owns the records. A record describes a table's structure at a commit; it never changes, a
+change of structure writes a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import ibis.expr.datatypes as dt
+
+from barbule.catalog.codec import dump_type, load_type
+
+__all__ = ["Column", "Commit", "Index", "Label", "TableRecord", "Version", "View"]
+
+ColumnKind = Literal["data", "virtual", "stored"]
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    id
+        Never used again within the table; names the physical column.
+    kind
+        "data" is inserted, "virtual" is an expression inlined when it is read, "stored" is an
+        expression whose values are kept.
+    expression
+        The stored form of the expression of a computed column.
+    hidden
+        Whether it is an embedding that belongs to an index.
+    """
+
+    id: int
+    name: str
+    dtype: dt.DataType
+    kind: ColumnKind = "data"
+    expression: str | None = None
+    hidden: bool = False
+
+    @property
+    def physical(self) -> str:
+        """The name in the backend: stable when the column is renamed."""
+        return f"c{self.id}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """An embedding index of a column.
+
+    Attributes
+    ----------
+    column
+        The id of the column that is searched.
+    embedding
+        The id of the hidden column that holds its vectors.
+    """
+
+    name: str
+    column: int
+    embedding: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class View:
+    """What a view is computed from.
+
+    Attributes
+    ----------
+    base
+        The id of the table or view that its rows come from.
+    query
+        The stored form of the query over the base: filters and projections of its rows. Its
+        columns are shown by the view beside its own.
+    items
+        The stored form of the query that gives, for each row of the base, the list of the
+        rows of the view (in `bb_items`); None where each row of the query is one of the view.
+    """
+
+    base: int
+    query: str
+    items: str | None = None
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    """The structure of a table or view at a commit."""
+
+    id: int
+    name: str
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...] = ()
+    view: View | None = None
+    next_column: int = 0
+    dropped: bool = False
+
+    @property
+    def physical(self) -> str:
+        """The name of its rows in the backend."""
+        return f"bb_rows_{self.id}"
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, or None."""
+        return next((each for each in self.columns if each.name == name), None)
+
+    def column_by_id(self, column_id: int) -> Column:
+        """Return the column of that id."""
+        return next(each for each in self.columns if each.id == column_id)
+
+    def with_columns(self, *added: Column, without: tuple[str, ...] = ()) -> TableRecord:
+        """Return the record with columns added and others left out."""
+        kept = tuple(each for each in self.columns if each.name not in without)
+        following = max([self.next_column, *(each.id + 1 for each in added)])
+        return replace(self, columns=(*kept, *added), next_column=following)
+
+    def to_json(self) -> str:
+        """Write the record as JSON."""
+        plain = asdict(replace(self, columns=()))
+        plain["columns"] = [
+            {**vars(column), "dtype": dump_type(column.dtype)} for column in self.columns
+        ]
+        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> TableRecord:
+        """Read a record back."""
+        plain: dict[str, Any] = json.loads(text)
+        columns = tuple(
+            Column(**{**column, "dtype": load_type(column["dtype"])}) for column in plain["columns"]
+        )
+        view = View(**plain["view"]) if plain["view"] else None
+        indexes = tuple(Index(**index) for index in plain["indexes"])
+        return cls(**{**plain, "columns": columns, "view": view, "indexes": indexes})
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one table: what a mutation did to it, and the commit that shows it."""
+
+    table_id: int
+    version: int
+    commit: int
+    operation: str
+    rows: int
+    next_rid: int
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One moment at which something became visible."""
+
+    id: int
+    at: Any
+    operation: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name for a version of a table."""
+
+    table_id: int
+    label: str
+    version: int

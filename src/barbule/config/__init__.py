@@ -1,0 +1,51 @@
+"""Where a session keeps its things and how it reaches models: the settings, and how they are found.
+
+Owns the frozen settings records, the search for `barbule.toml`, its validation and the
+defaults. It must not import anything heavy (the first connect waits for it), must not
+open a connection or make a folder, and never holds an API key: keys stay in the
+environment and are only named here.
+
+A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pyproject.toml`::
+
+    backend = "postgres://app@db/app"
+    vectors = "chroma+http://vectors:8000"
+    media   = "s3://bucket/media"
+
+    [models.openai]                    # a provider prefix
+    api_base = "http://localhost:8080/v1"
+    api_key_env = "MY_KEY"             # the name of the variable that holds the key
+    max_concurrency = 64               # calls in flight at a time
+    rpm = 3000                         # requests a minute
+    tpm = 1000000                      # tokens a minute
+    timeout = 600                      # seconds that one call may take
+
+    [budget]                           # hard caps on model calls
+    usd = 5.0
+    calls = 1000
+
+TOML has no room for both `media = "…"` and a table `[media]`; with options the address moves
+into the table::
+
+    [media]
+    url = "s3://bucket/media"
+    allow_private = false              # true: URLs on private networks may be fetched
+    max_bytes = 268435456              # the largest file that is accepted
+"""
+
+from barbule.config.load import load_settings
+from barbule.config.settings import (
+    BudgetSettings,
+    MediaSettings,
+    ProviderSettings,
+    Settings,
+    redact,
+)
+
+__all__ = [
+    "BudgetSettings",
+    "MediaSettings",
+    "ProviderSettings",
+    "Settings",
+    "load_settings",
+    "redact",
+]

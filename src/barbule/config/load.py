@@ -1,0 +1,140 @@
+"""Putting the settings together: arguments, environment, file and defaults, in that order.
+
+Owns the precedence and the environment variables. Addresses are checked by `places`, the
+file by `file`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from barbule.config.file import Options, find_file, read_options
+from barbule.config.places import PLACES, Given, allowed, resolve
+from barbule.config.settings import BudgetSettings, MediaSettings, ProviderSettings, Settings
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["load_settings"]
+
+_VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in PLACES}
+_TESTS: Final = "BARBULE_TEST_"
+
+
+def load_settings(
+    *,
+    backend: str | os.PathLike[str] | None = None,
+    vectors: str | os.PathLike[str] | None = None,
+    media: str | os.PathLike[str] | None = None,
+    home: str | os.PathLike[str] | None = None,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Find the settings: arguments, then environment, then a configuration file, then defaults.
+
+    The file is the first `barbule.toml`, or `pyproject.toml` with a table `[tool.barbule]`,
+    from `cwd` upwards; failing that, `barbule.toml` in the home folder. Only one is read.
+    Without any of these all is kept below the home folder, `~/.barbule`. Where a database
+    file is named and vectors or media are not, they are kept beside that file, so that they
+    move with it; a database in memory keeps them in memory.
+
+    Parameters
+    ----------
+    backend
+        Ibis URL, or the path of a `.duckdb` file.
+    vectors
+        URL of the vector index.
+    media
+        fsspec URL or path of the media store.
+    home
+        Folder of the defaults.
+    cwd
+        Folder where the search begins and to which relative paths of arguments and environment
+        belong; the working directory by default.
+    environ
+        Environment variables; those of the process by default. An empty one counts as not set.
+
+    Returns
+    -------
+    Settings
+        Absolute, checked settings. Nothing was opened or created.
+
+    Raises
+    ------
+    ConfigurationError
+        A file cannot be read, or a key, variable or value is wrong.
+
+    Examples
+    --------
+    >>> settings = load_settings(backend="duckdb:///data/app.duckdb", cwd=Path("/"), environ={})
+    >>> settings.vectors, settings.media
+    ('chroma:///data/app.vectors', 'file:///data/app.media')
+    """
+    environ = os.environ if environ is None else environ
+    cwd = Path.cwd() if cwd is None else Path(cwd).resolve()
+    user = Path(environ.get("HOME") or Path.home())
+    arguments = {"home": home, "backend": backend, "vectors": vectors, "media": media}
+    given = _from_environment(environ, cwd, user) | _from_arguments(arguments, cwd, user)
+
+    root = given["home"].path() if "home" in given else user / ".barbule"
+    found = find_file(cwd, root)
+    source, options = None, Options({}, {}, {}, {})
+    if found is not None:
+        source, options = found[0], read_options(found[1], found[0])
+        in_file = {
+            name: Given(value, f"{source}: {name}", source.parent, user)
+            for name, value in options.places.items()
+        }
+        given = in_file | given
+        root = given["home"].path() if "home" in given else root
+
+    places = resolve(given, root)
+    models = {name: ProviderSettings(**keys) for name, keys in options.models.items()}
+    return Settings(
+        home=root,
+        backend=places[0],
+        vectors=places[1],
+        media=places[2],
+        models=MappingProxyType(models),
+        media_options=MediaSettings(**options.media),
+        source=source,
+        budget=BudgetSettings(**options.budget),
+    )
+
+
+def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> dict[str, Given]:
+    given = {}
+    for name, value in arguments.items():
+        if value is None:
+            continue
+        text = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(text, str) or not text:
+            raise ConfigurationError(
+                f"the argument {name}= must be a URL or a path, not {_kind(value)}.",
+                hint="Leave it out to take it from the configuration.",
+            )
+        given[name] = Given(text, f"the argument {name}=", cwd, user)
+    return given
+
+
+def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Given]:
+    known = _VARIABLES.values()
+    for name in sorted(environ):
+        if name.startswith("BARBULE_") and name not in known and not name.startswith(_TESTS):
+            raise ConfigurationError(
+                f"the environment variable {name} is not a known one.",
+                hint=allowed("variable", name, known),
+            )
+    return {
+        name: Given(environ[variable], f"the environment variable {variable}", cwd, user)
+        for name, variable in _VARIABLES.items()
+        if environ.get(variable)
+    }
+
+
+def _kind(value: object) -> str:
+    return "an empty string" if value == "" else f"an object of type {type(value).__name__!r}"

@@ -1,0 +1,185 @@
+"""The addresses of database, vectors and media: their schemes, paths and defaults.
+
+Owns what an address may look like and how it becomes absolute. It neither reads files nor
+opens what the addresses name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from barbule.config.settings import redact
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["PLACES", "Given", "allowed", "resolve"]
+
+PLACES: Final = ("home", "backend", "vectors", "media")
+
+_FILE_BACKENDS: Final = ("duckdb", "sqlite")
+_BACKENDS: Final = (*_FILE_BACKENDS, "postgres", "postgresql", "pyspark")
+_VECTORS: Final = ("chroma", "chroma+http", "chroma+https", "exact")
+_SUFFIXES: Final = {".duckdb": "duckdb", ".ddb": "duckdb", ".sqlite": "sqlite"}
+
+# A single letter before the colon is the drive of a Windows path.
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?(.*)", re.DOTALL)
+
+
+class Given(NamedTuple):
+    """An address as it was given.
+
+    Parameters
+    ----------
+    value
+        A URL or path.
+    label
+        Where it was given, as a message begins.
+    base
+        The folder to which its relative paths belong.
+    user
+        The folder that `~` stands for.
+    """
+
+    value: str
+    label: str
+    base: Path
+    user: Path
+
+    def wrong(self, problem: str, hint: str) -> ConfigurationError:
+        """Build the error that this address is wrong."""
+        return ConfigurationError(f"{self.label} {problem}.", hint=hint, value=redact(self.value))
+
+    def path(self, text: str | None = None) -> Path:
+        """Make the value, or a part of it, an absolute path; links are not followed."""
+        path = self.value if text is None else text
+        if path == "~" or path.startswith("~/"):
+            path = f"{self.user}{path[1:]}"
+        # pathlib has no way to fold ".." without following links; a leading "//" is no host here.
+        return Path("/" + os.path.normpath(self.base / path).lstrip("/"))
+
+    def local(self, scheme: str, text: str) -> str:
+        """Make a part of the value a URL with an absolute path."""
+        path = self.path(text)
+        if set("?#") & set(str(path)):
+            raise self.wrong(
+                "leads to a path with '?' or '#', which end the path of a URL",
+                "Choose a folder without them.",
+            )
+        return f"{scheme}://{path.as_posix()}"
+
+
+def resolve(given: Mapping[str, Given], home: Path) -> tuple[str, str, str]:
+    """Check what was given and fill in the rest.
+
+    Parameters
+    ----------
+    given
+        Addresses by the names in `PLACES`, those that were given.
+    home
+        Folder of the defaults.
+
+    Returns
+    -------
+    tuple of str
+        The URLs of backend, vectors and media.
+
+    Raises
+    ------
+    ConfigurationError
+        An address has an unknown scheme, or lacks its host or folder.
+    """
+    origin = Given(str(home), "the home folder", home, home)
+    default = origin.local("duckdb", "barbule.duckdb")
+    backend = _backend(given["backend"]) if "backend" in given else default
+
+    scheme, _, rest = backend.partition("://")
+    file = rest.partition("?")[0]
+    vectors, media = origin.local("chroma", "vectors"), origin.local("file", "media")
+    if scheme in _FILE_BACKENDS and not file:
+        vectors, media = "exact:", "memory://barbule/media"
+    elif scheme in _FILE_BACKENDS and file.startswith("/") and backend != default:
+        # Beside the database file, so that it moves with its vectors and media.
+        stem = Path(file).with_suffix("")
+        vectors, media = f"chroma://{stem}.vectors", f"file://{stem}.media"
+    return (
+        backend,
+        _vectors(given["vectors"]) if "vectors" in given else vectors,
+        _media(given["media"]) if "media" in given else media,
+    )
+
+
+def _backend(given: Given) -> str:
+    match = _SCHEME.fullmatch(given.value)
+    if match is None:
+        suffix = Path(given.value).suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise given.wrong(
+                "is neither an Ibis URL nor the path of a database file",
+                f"Write e.g. 'duckdb:///data/app.duckdb'. {allowed('scheme', '', _BACKENDS)}",
+            )
+        return given.local(_SUFFIXES[suffix], given.value)
+    scheme, rest = match[1].lower(), match[2]
+    if scheme not in _BACKENDS and scheme not in _installed_backends():
+        raise given.wrong(
+            f"has the unknown scheme {scheme!r}", allowed("scheme", scheme, _BACKENDS)
+        )
+    path, mark, query = rest.partition("?")
+    if scheme not in _FILE_BACKENDS or path.startswith(("md:", "motherduck:")):
+        return given.value
+    if path in {"", ":memory:"}:
+        return f"{scheme}://{mark}{query}"
+    return f"{given.local(scheme, path)}{mark}{query}"
+
+
+def _installed_backends() -> set[str]:
+    # For unusual schemes only: it looks through everything that is installed.
+    from importlib.metadata import entry_points
+
+    return {entry.name for entry in entry_points(group="ibis.backends")}
+
+
+def _vectors(given: Given) -> str:
+    match = _SCHEME.fullmatch(given.value)
+    scheme, rest = (match[1].lower(), match[2]) if match else ("", "")
+    if given.value == "exact" or (scheme == "exact" and not rest):
+        return "exact:"
+    if scheme not in _VECTORS:
+        problem = f"has the unknown scheme {scheme!r}" if scheme else "is not a URL"
+        raise given.wrong(problem, allowed("scheme", scheme, _VECTORS))
+    if scheme == "exact":
+        raise given.wrong("names a place, and an exact search has none", "Write 'exact:'.")
+    if scheme == "chroma":
+        if not rest:
+            raise given.wrong("names no folder", "Write e.g. 'chroma:///data/vectors'.")
+        return given.local(scheme, rest)
+    if not rest or rest.startswith(("/", ":")):
+        raise given.wrong("names no host", f"Write e.g. '{scheme}://localhost:8000'.")
+    return given.value
+
+
+def _media(given: Given) -> str:
+    match = _SCHEME.fullmatch(given.value)
+    scheme, rest = (match[1].lower(), match[2]) if match else ("file", given.value)
+    if scheme in {"file", "local"}:
+        if not rest:
+            raise given.wrong("names no folder", "Write e.g. 'file:///data/media'.")
+        return given.local("file", rest)
+    if "://" not in given.value:
+        raise given.wrong(
+            "is neither a path nor a URL", "Write e.g. 's3://bucket/media' or './media'."
+        )
+    return given.value
+
+
+def allowed(what: str, given: str, names: Iterable[str]) -> str:
+    """Say which names are allowed, and which of them was perhaps meant."""
+    names = list(names)
+    close = difflib.get_close_matches(given, names, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{guess}Allowed {what}s: {', '.join(names)}."

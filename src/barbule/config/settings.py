@@ -1,0 +1,172 @@
+"""The settings records, and how an address is shown without its secrets.
+
+Owns the frozen dataclasses and `redact`. Nothing is checked or looked up here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = [
+    "SECRET_WORDS",
+    "BudgetSettings",
+    "MediaSettings",
+    "ProviderSettings",
+    "Settings",
+    "redact",
+]
+
+SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105 -- a pattern
+
+# Greedy up to the last "@": an unescaped password may hold any character.
+_PASSWORD: Final = re.compile(r"(://[^:@/?#\s]*):.*@", re.DOTALL)
+_HTTP_USER: Final = re.compile(r"(https?://)[^:@/?#\s]+@")
+_PARAMETER: Final = re.compile(
+    rf"((?:^|[?&;\s])[^=&;?\s/]*{SECRET_WORDS}[^=&;?\s/]*=)[^&;#\s]*", re.IGNORECASE
+)
+
+
+def redact(text: str) -> str:
+    """Replace the passwords, keys and tokens of a URL by `***`.
+
+    Parameters
+    ----------
+    text
+        A URL, or a string of `key=value` parameters.
+
+    Returns
+    -------
+    str
+        The text as it may be shown in a message, a repr or a log.
+
+    Examples
+    --------
+    >>> redact("postgres://app:hunter2@db/app?sslkey=abc&sslmode=require")
+    'postgres://app:***@db/app?sslkey=***&sslmode=require'
+    """
+    text = _PASSWORD.sub(r"\1:***@", text)
+    text = _HTTP_USER.sub(r"\1***@", text)
+    return _PARAMETER.sub(r"\1***", text)
+
+
+class _Redacted:
+    """A record whose repr shows no secret of an address it holds."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_repr(getattr(self, name))}" for name in _names(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _names(record: Any) -> list[str]:
+    return [each.name for each in fields(record)]
+
+
+def _repr(value: object) -> str:
+    if isinstance(value, MappingProxyType):
+        return repr(dict(value))
+    return repr(redact(value) if isinstance(value, str) else value)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProviderSettings(_Redacted):
+    """How the models of one provider are reached.
+
+    Parameters
+    ----------
+    api_base
+        Address of the endpoint; None takes the provider's own.
+    api_key_env
+        Name of the environment variable that holds the key; None takes the provider's usual one.
+    max_concurrency
+        The most calls in flight at a time.
+    rpm, tpm
+        Requests and tokens a minute; None means as many as the provider lets through.
+    timeout
+        Seconds that one call may take.
+    """
+
+    api_base: str | None = None
+    api_key_env: str | None = None
+    max_concurrency: int = 64
+    rpm: int | None = None
+    tpm: int | None = None
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """What may be fetched into the media store.
+
+    Parameters
+    ----------
+    allow_private
+        Whether URLs on loopback and private networks may be fetched.
+    max_bytes
+        The largest file that is accepted, in bytes.
+    """
+
+    allow_private: bool = False
+    max_bytes: int = 268_435_456
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """The hard caps on model calls; None means no cap.
+
+    Parameters
+    ----------
+    usd
+        The most that the calls may cost, in US dollars.
+    calls
+        The most calls.
+    """
+
+    usd: float | None = None
+    calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings(_Redacted):
+    """Everything that a session is told from outside, resolved and checked.
+
+    Parameters
+    ----------
+    home
+        Folder of the defaults.
+    backend
+        Ibis URL of the database; a file in it is an absolute path, `duckdb://` is in memory.
+    vectors
+        `chroma:///<folder>`, `chroma+http://<host>:<port>`, `chroma+https://…` or `exact:`.
+    media
+        fsspec URL of the media store; a local folder is an absolute path.
+    models
+        Settings by provider prefix, for those that were configured.
+    media_options
+        What may be fetched into the media store.
+    source
+        The configuration file that was used, if any.
+    budget
+        The caps on model calls.
+    """
+
+    home: Path
+    backend: str
+    vectors: str
+    media: str
+    models: Mapping[str, ProviderSettings]
+    media_options: MediaSettings
+    source: Path | None
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+
+    def provider(self, name: str) -> ProviderSettings:
+        """Return the settings of a provider prefix; the defaults where nothing is configured."""
+        return self.models.get(name, ProviderSettings())

@@ -1,0 +1,180 @@
+"""The errors of barbule: one root, each also a fitting builtin.
+
+Owns the exception classes and how their messages are put together. A message says
+what went wrong, where (table, column, row, value) and ends with what to do. Nothing
+here may import another module of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BarbuleError",
+    "ColumnNotFoundError",
+    "ConfigurationError",
+    "DataError",
+    "ExpressionError",
+    "FunctionError",
+    "MediaError",
+    "ModelError",
+    "SchemaError",
+    "TableExistsError",
+    "TableNotFoundError",
+    "UnknownFunctionError",
+    "UnsupportedError",
+    "VectorIndexError",
+    "VersionError",
+]
+
+_VALUE_LIMIT = 80
+
+
+class BarbuleError(Exception):
+    """The root of all errors that barbule raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What went wrong, one sentence.
+    hint
+        What to do about it, one sentence.
+    table, column, row, value
+        Where it went wrong; each is shown when given. `value` is shortened.
+
+    Attributes
+    ----------
+    retryable
+        Whether the same attempt may succeed later (a rate limit, a broken connection).
+
+    Examples
+    --------
+    >>> print(BarbuleError("the name is taken.", hint="Choose another.", table="films"))
+    table 'films': the name is taken. Choose another.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        row: int | None = None,
+        value: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.table = table
+        self.column = column
+        self.row = row
+        self.value = value
+
+    def at(
+        self, *, table: str | None = None, column: str | None = None, row: int | None = None
+    ) -> BarbuleError:
+        """Fill in where the error happened, as far as it is not known yet; return self."""
+        self.table = self.table if self.table is not None else table
+        self.column = self.column if self.column is not None else column
+        self.row = self.row if self.row is not None else row
+        return self
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument, so the text is built here for all.
+        where = [
+            f"{label} {shown!r}" if label != "row" else f"row {shown}"
+            for label, shown in (
+                ("table", self.table),
+                ("column", self.column),
+                ("row", self.row),
+            )
+            if shown is not None
+        ]
+        text = f"{', '.join(where)}: {self.message}" if where else self.message
+        if self.value is not None:
+            text = f"{text} (value: {_short(self.value)})"
+        return f"{text} {self.hint}" if self.hint else text
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _VALUE_LIMIT else shown[: _VALUE_LIMIT - 1] + "…"
+
+
+class ConfigurationError(BarbuleError, ValueError):
+    """A configuration key or value is wrong, or what it names cannot be reached."""
+
+
+class SchemaError(BarbuleError, ValueError):
+    """A schema cannot be what it was asked to be."""
+
+
+class ColumnNotFoundError(BarbuleError, AttributeError, KeyError):
+    """A column that was named does not exist."""
+
+
+class TableNotFoundError(BarbuleError, KeyError):
+    """A table, view or folder that was named does not exist."""
+
+
+class TableExistsError(BarbuleError, ValueError):
+    """The name of a table, view or folder is taken."""
+
+
+class DataError(BarbuleError, ValueError):
+    """A value does not fit its column."""
+
+
+class MediaError(BarbuleError, ValueError):
+    """A media file is missing, unreadable, refused or of another format."""
+
+
+class FunctionError(BarbuleError, RuntimeError):
+    """A user's function failed, or returned what it did not promise."""
+
+
+class UnknownFunctionError(BarbuleError, LookupError):
+    """A stored expression calls a function that this process does not define."""
+
+
+class ModelError(BarbuleError, RuntimeError):
+    """A model call failed; the message is the provider's, without secrets.
+
+    Parameters
+    ----------
+    retryable
+        Whether asking again may help.
+    retry_after
+        Seconds that the provider asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class UnsupportedError(BarbuleError, NotImplementedError):
+    """An expression holds something that barbule or the backend cannot run."""
+
+
+class ExpressionError(BarbuleError, TypeError):
+    """An expression cannot be built or stored."""
+
+
+class VersionError(BarbuleError, LookupError):
+    """A version, label or moment that was named does not exist."""
+
+
+class VectorIndexError(BarbuleError, RuntimeError):
+    """A vector index cannot be used."""

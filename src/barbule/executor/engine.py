@@ -1,0 +1,307 @@
+"""The engine: what stands behind the leaves of managed tables.
+
+Owns the parts of one open database and answers for them: to Ibis it is the backend of its
+tables (everything an expression can be asked to do runs through here), to the planner it is the
+source of facts. How rows change is the business of `barbule.tables`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from barbule.backends.base import Backend
+from barbule.catalog import codec
+from barbule.catalog.records import Index, TableRecord
+from barbule.catalog.store import Catalog
+from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
+from barbule.executor.batch import Caller, Tally
+from barbule.executor.indexing import Indexing
+from barbule.executor.ledger import NAME as CALLS
+from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
+from barbule.executor.ledger import Ledger
+from barbule.executor.loop import LoopThread
+from barbule.executor.results import ResultSet
+from barbule.executor.run import Runner
+from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
+from barbule.planner.lower import hidden_names, view_columns
+from barbule.planner.plan import Plan
+from barbule.planner.planner import make_plan
+from barbule.planner.rules import IndexedColumn
+from barbule.query import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.media.library import MediaLibrary
+    from barbule.models.base import ModelClient
+
+__all__ = ["Engine"]
+
+# What Ibis asks of a backend for an expression; each is handed on with the lowered expression.
+_EXPORTERS = {
+    "execute",
+    "to_csv",
+    "to_delta",
+    "to_json",
+    "to_pandas",
+    "to_pandas_batches",
+    "to_parquet",
+    "to_parquet_dir",
+    "to_polars",
+    "to_pyarrow",
+    "to_torch",
+    "to_xlsx",
+}
+
+
+class Engine:
+    """An open database with its catalog, ledger, media and indexes.
+
+    Parameters
+    ----------
+    table_class
+        Makes the table that users see from a leaf.
+    """
+
+    name = "barbule"
+
+    def __init__(
+        self,
+        backend: Backend,
+        library: MediaLibrary,
+        client: ModelClient,
+        vectors: str,
+        table_class: Callable[[ManagedTable], ir.Table],
+    ) -> None:
+        self.backend = backend
+        self.catalog = Catalog(backend)
+        self.ledger = Ledger(backend.separate())
+        self.library = library
+        self.indexing = Indexing(vectors, backend, self.catalog)
+        self.lock = threading.RLock()
+        self._table_class = table_class
+        self._loop = LoopThread()
+        self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
+        self.runner = Runner(backend, self.caller, self.indexing.search)
+        self._decoded: dict[tuple[str, int | None], tuple[int, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<barbule engine on {self.backend.name}>"
+
+    # What the leaves ask
+
+    def table_of(self, leaf: Any) -> ir.Table:
+        """Make the table that users see of a leaf."""
+        return self._table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
+
+    def schema_of(self, leaf: ManagedTable) -> sch.Schema:
+        """Return the columns of a managed table as a leaf sees it."""
+        record = self.record(leaf)
+        shown = dict(view_columns(record, leaf.commit, self).items())
+        shown |= {column.name: column.dtype for column in record.columns if not column.hidden}
+        if leaf.hidden:
+            shown |= hidden_names(record)
+        return sch.Schema(shown)
+
+    def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
+        """Make the leaf of a table."""
+        name = self.catalog.record(table_id, commit).name
+        return managed_table(name, self, table_id, commit=commit, hidden=hidden)
+
+    # What the planner asks
+
+    def record(self, leaf: ManagedTable) -> TableRecord:
+        """Return the structure of a table as a leaf sees it."""
+        return self.catalog.record(leaf.table_id, leaf.commit)
+
+    def expression(self, text: str, commit: int | None) -> Any:
+        """Read a stored expression, its leaves seen at a commit."""
+        key = (text, commit)
+        if key not in self._decoded or self._decoded[key][0] != self.catalog.head:
+            node = codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))
+            if self.catalog.pending:
+                return node
+            self._decoded[key] = (self.catalog.head, node)
+        return self._decoded[key][1]
+
+    def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a table in the backend."""
+        return self.backend.table(name, schema)
+
+    def has_closed_rows(self, table_id: int) -> bool:
+        """Whether rows of a table have ever been updated or deleted."""
+        return self.catalog.latest(table_id).closed
+
+    def head(self) -> int:
+        """Return the latest commit."""
+        return self.catalog.head
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the backend's similarity of two vectors."""
+        return self.backend.similarity(left, right, metric)
+
+    def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
+        """Return the embedding index of a column."""
+        record = self.record(leaf)
+        known = record.column(column)
+        indexes = [
+            index
+            for index in record.indexes
+            if known and index.column == known.id and name in {None, index.name}
+        ]
+        if len(indexes) != 1:
+            raise _no_index(record, column, name, indexes)
+        (index,) = indexes
+        vector = record.column_by_id(index.embedding)
+        call = self.expression(str(vector.expression), None) if vector.expression else None
+        return IndexedColumn(
+            table_id=record.id,
+            name=index.name,
+            vector=vector.name,
+            kind=vector.dtype,
+            metric=index.metric,
+            embedding=call if isinstance(call, FunctionCall) else None,
+            ready=leaf.commit is None
+            and not self.catalog.pending
+            and self.indexing.ready(record, index),
+        )
+
+    # Running
+
+    def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
+        """Plan how an expression is computed."""
+        return make_plan(expr.as_table().op(), self, rows)
+
+    def arrow(
+        self,
+        expr: ir.Expr,
+        rows: Mapping[int, ops.Relation] | None = None,
+        staged: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Compute an expression and return its rows in storage form."""
+        return self.runner.arrow(self.plan(expr, rows), staged)
+
+    def collect(self, expr: ir.Expr) -> ResultSet:
+        """Compute an expression and return its rows as a `ResultSet`."""
+        plan = self.plan(expr)
+        return ResultSet(self.runner.arrow(plan), plan.schema, self.library)
+
+    def explain(self, expr: ir.Expr) -> Plan:
+        """Return the plan of an expression; it prints as a tree."""
+        return self.plan(expr)
+
+    def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
+        """Run the expressions that a query function returned, and give plain values."""
+        plans = [self.plan(query) for query in queries]
+        self.runner.prefetch(plans)
+        results = []
+        for query, plan in zip(queries, plans, strict=True):
+            rows = self.runner.arrow(plan)
+            if isinstance(query, ir.Table):
+                results.append(rows.to_pylist())
+            else:
+                values = rows.column(0).to_pylist()
+                results.append(values[0] if isinstance(query, ir.Scalar) else values)
+        return results
+
+    @contextmanager
+    def tallying(self) -> Iterator[Tally]:
+        """Count what functions are asked meanwhile."""
+        outer = self.caller.tally
+        self.caller.tally = tally = Tally()
+        try:
+            yield tally
+        finally:
+            self.caller.tally = outer
+            outer.calls += tally.calls
+            outer.hits += tally.hits
+            outer.errors += tally.errors
+
+    # As Ibis sees it
+
+    @contextmanager
+    def _lowered(self, expr: ir.Expr) -> Iterator[tuple[Any, ir.Expr]]:
+        """Run the stages of an expression; give the Ibis backend and what is left for it."""
+        plan = self.plan(expr)
+        ready = self.runner.stages(plan)
+        final = plan.final.to_expr()
+        with self.backend.staging(ready) as backend:
+            if isinstance(expr, ir.Column):
+                yield backend, final[final.columns[0]]
+            elif isinstance(expr, ir.Scalar):
+                yield backend, final.as_scalar().name(final.columns[0])
+            else:
+                yield backend, final
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _EXPORTERS:
+            return lambda expr, /, *args, **kwargs: self._export(name, expr, args, kwargs)
+        if name.startswith("__") or "backend" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.backend.ibis, name)
+
+    def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
+        with self._lowered(expr) as (backend, lowered):
+            return getattr(backend, name)(lowered, *args, **kwargs)
+
+    def to_pyarrow_batches(
+        self, expr: ir.Expr, /, *, chunk_size: int = 1_000_000, **_options: Any
+    ) -> pa.RecordBatchReader:
+        """Compute an expression and return its rows as a stream of record batches."""
+        plan = self.plan(expr)
+        ready = self.runner.stages(plan)
+        schema = plan.final.schema.to_pyarrow()
+        batches = self.backend.batches(plan.final.to_expr(), ready, chunk_size)
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
+        """Return the SQL of an expression that calls no function."""
+        plan = self.plan(expr)
+        if plan.stages:
+            raise UnsupportedError(
+                "an expression that calls functions is no single SQL statement.",
+                hint="See how it would run by explain().",
+            )
+        return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)  # type: ignore[no-any-return]
+
+    def calls(self) -> Query:
+        """Return the call ledger as a table, without the answers themselves."""
+        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name != "answer"}
+        return Query(SystemTable(name=CALLS, schema=sch.Schema(shown), source=self))
+
+    def close(self) -> None:
+        """Close indexes, loop and connections."""
+        self._loop.stop()
+        self.indexing.close()
+        self.backend.disconnect()
+
+
+def _no_index(
+    record: TableRecord, column: str, name: str | None, found: list[Index]
+) -> ExpressionError | ColumnNotFoundError:
+    if found:
+        return ExpressionError(
+            f"it has several embedding indexes: {', '.join(index.name for index in found)}.",
+            table=record.name,
+            column=column,
+            hint="Name one: similarity(query, index=...).",
+        )
+    if name is not None:
+        return ColumnNotFoundError(
+            f"it has no embedding index {name!r}.", table=record.name, column=column
+        )
+    return ExpressionError(
+        "it has no embedding index.",
+        table=record.name,
+        column=column,
+        hint=f'Make one by add_embedding_index("{column}", embedding=...).',
+    )
+

@@ -1,0 +1,167 @@
+"""Rows that a query gave: a sequence of dicts over an Arrow table.
+
+Owns `ResultSet`. Cells become Python values, media cells PIL images or local paths, when they
+are touched and not before.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+import pyarrow as pa
+
+from barbule.errors import ColumnNotFoundError
+from barbule.media.cells import reader
+from barbule.media.library import MediaLibrary
+from barbule.types import Image, Media
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["ResultSet"]
+
+_SHOWN_ROWS = 20
+_SHOWN_CHARACTERS = 80
+
+
+class ResultSet(Sequence[dict[str, Any]]):
+    """The rows of a query.
+
+    Parameters
+    ----------
+    table
+        The rows, in storage form.
+    schema
+        The columns as users see them.
+    library
+        Opens media cells.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> t = bb.create_table("t", {"name": bb.String, "n": bb.Int})
+    >>> _ = t.insert([{"name": "a", "n": 1}, {"name": "b", "n": 2}])
+    >>> rows = t.order_by("n").collect()
+    >>> rows[0], rows["name"], rows[1, "n"]
+    ({'name': 'a', 'n': 1}, ['a', 'b'], 2)
+    """
+
+    def __init__(self, table: pa.Table, schema: sch.Schema, library: MediaLibrary) -> None:
+        self._table = table
+        self._library = library
+        self.schema = schema
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.schema.names)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> ResultSet: ...  # type: ignore[overload-overlap]
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: tuple[int, str]) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        """Return a row by number, rows by slice, a column by name, or a cell by both."""
+        if isinstance(key, slice):
+            places = range(len(self))[key]
+            return ResultSet(self._table.take(list(places)), self.schema, self._library)
+        if isinstance(key, str):
+            return self._values(self._table, key)
+        if isinstance(key, tuple):
+            row, name = key
+            return self._values(self._table.slice(range(len(self))[row], 1), name)[0]
+        one = self._table.slice(range(len(self))[key], 1)
+        return {name: self._values(one, name)[0] for name in self.columns}
+
+    def _values(self, table: pa.Table, name: str) -> list[Any]:
+        if name not in self.schema:
+            raise ColumnNotFoundError(
+                f"the result has no column {name!r}.", hint=f"It has {', '.join(self.columns)}."
+            )
+        values = table.column(name).to_pylist()
+        read = self._reader(self.schema[name])
+        return values if read is None else [None if v is None else read(v) for v in values]
+
+    def _reader(self, kind: dt.DataType) -> Any:
+        if isinstance(kind, Image):
+            return self._library.image
+        if isinstance(kind, Media):
+            return lambda reference: str(self._library.path(reference))
+        return reader(kind)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[row] for row in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another result or a list of dicts; media by reference."""
+        if isinstance(other, ResultSet):
+            return bool(self.schema == other.schema and self._table.equals(other._table))
+        if isinstance(other, list):
+            return list(self) == other
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_pyarrow(self) -> pa.Table:
+        """Return the rows as an Arrow table; media are references, Json is text."""
+        return self._table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a pandas data frame; media are references, Json is text."""
+        return self._table.to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows as a polars data frame; media are references, Json is text."""
+        import polars
+
+        return polars.from_arrow(self._table)  # type: ignore[return-value]
+
+    def _shown(self) -> list[list[str]]:
+        """Return the first cells as short texts; media are not opened for it."""
+        rows = self._table.slice(0, _SHOWN_ROWS).to_pylist()
+        return [[_short(row[name]) for name in self.columns] for row in rows]
+
+    def __repr__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(caption=self._caption(), caption_justify="left")
+        for name, kind in self.schema.items():
+            table.add_column(f"{name}\n[dim]{str(kind).replace('[', chr(92) + '[')}[/dim]")
+        for row in self._shown():
+            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        text = StringIO()
+        Console(file=text, width=120, no_color=True).print(table)
+        return text.getvalue().rstrip()
+
+    def _caption(self) -> str | None:
+        return f"{_SHOWN_ROWS} of {len(self)} rows" if len(self) > _SHOWN_ROWS else None
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._shown()
+        )
+        caption = self._caption()
+        foot = f"<p>{html.escape(caption)}</p>" if caption else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

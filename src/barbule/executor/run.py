@@ -1,0 +1,110 @@
+"""Walk a plan: run its stages over Arrow batches, then its final query.
+
+Owns the walk. How a function is called is `batch`'s business, how a search is made the
+indexes'; what is read and written is Arrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis.expr.operations as ops
+import pyarrow as pa
+
+from barbule.backends.base import RID, Backend
+from barbule.errors import BarbuleError
+from barbule.executor.batch import Caller
+from barbule.media.cells import arrow_type, to_array
+from barbule.planner.plan import Call, CallStage, CandidateStage, Plan
+
+__all__ = ["Runner"]
+
+_BATCH_ROWS = 16384
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs plans on one backend.
+
+    Parameters
+    ----------
+    search
+        Gives the identities of the nearest rows for a `CandidateStage` and a query vector.
+    """
+
+    backend: Backend
+    caller: Caller
+    search: Callable[[CandidateStage, Any], pa.Array]
+
+    def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run a plan and return its rows.
+
+        Parameters
+        ----------
+        staged
+            Arrow tables that the plan reads by name.
+        """
+        ready = self.stages(plan, staged)
+        return self.backend.arrow(plan.final.to_expr(), ready)
+
+    def stages(
+        self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
+    ) -> dict[str, pa.Table]:
+        """Run the stages of a plan; return what the final query reads, by name."""
+        ready = dict(staged or {})
+        for stage in plan.stages:
+            if isinstance(stage, CandidateStage):
+                vector = ready[stage.vector].column(0)[0].as_py()
+                ready[stage.name] = pa.table({RID: self.search(stage, vector)})
+            else:
+                ready[stage.name] = self._call(stage, ready)
+        return ready
+
+    def _call(self, stage: CallStage, ready: Mapping[str, pa.Table]) -> pa.Table:
+        names = stage.schema.names
+        wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
+        query = stage.source.to_expr()
+        batches, offset = [], 0
+        for batch in self.backend.batches(query, ready, _BATCH_ROWS):
+            columns = {name: batch.column(name) for name in stage.keep}
+            for call in stage.calls:
+                try:
+                    columns[call.output] = self._column(call, batch)
+                except BarbuleError as error:
+                    if error.row is not None:
+                        error.row += offset
+                    raise
+            offset += batch.num_rows
+            batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
+        return pa.Table.from_batches(batches, wanted)
+
+    def _column(self, call: Call, batch: pa.RecordBatch) -> pa.Array:
+        arguments = [batch.column(name).to_pylist() for name in call.arguments]
+        values = self.caller.call(call, arguments, batch.num_rows)
+        return to_array(values, call.dtype, self.caller.library)
+
+    def prefetch(self, plans: list[Plan]) -> None:
+        """Ask what many plans are going to ask of constants, all at once, into the ledger."""
+        asked: dict[tuple[str, str], tuple[Call, list[list[Any]]]] = {}
+        for plan in plans:
+            for stage in plan.stages:
+                if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):
+                    self._note(stage, asked)
+        for call, columns in asked.values():
+            if columns and len(columns[0]) > 1:
+                self.caller.call(call, columns, len(columns[0]))
+
+    def _note(
+        self, stage: CallStage, asked: dict[tuple[str, str], tuple[Call, list[list[Any]]]]
+    ) -> None:
+        for call in stage.calls:
+            values = [stage.source.values[name] for name in call.arguments]
+            if not call.cached or not all(isinstance(value, ops.Literal) for value in values):
+                continue
+            _, columns = asked.setdefault(
+                (call.function, call.template), (call, [[] for _ in values])
+            )
+            for column, value in zip(columns, values, strict=True):
+                column.append(value.value)

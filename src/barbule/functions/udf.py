@@ -1,0 +1,309 @@
+"""The decorators that make Python functions part of expressions: `udf` and `query`.
+
+Owns how annotations become parameter and result types. Runs nothing itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import textwrap
+import types as pytypes
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule import types
+from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.registry import Function, OnError, Parameter, register
+
+__all__ = ["iterator", "query", "udf"]
+
+
+def udf(
+    function: Callable[..., Any] | None = None,
+    *,
+    return_type: Any = None,
+    batch_size: int | None = None,
+    on_error: OnError | None = None,
+    error_handling: OnError | None = None,
+    retries: int = 0,
+    timeout: float | None = None,
+    cache: bool = False,
+    version: str | None = None,
+    name: str | None = None,
+) -> Any:
+    """Make a function whose calls on columns are expressions.
+
+    Parameters
+    ----------
+    function
+        A function, plain or `async`. Images arrive as PIL images, other media as local paths,
+        Json as Python values. A row with None for a parameter that is not annotated as
+        optional is not called and gives None.
+    return_type
+        The type of the result, where the annotation does not say it; Json if neither does. For
+        a batch function it is the type of the returned list.
+    batch_size
+        Makes it a batch function: parameters annotated as lists receive up to so many rows at
+        once, the others must be constants; it returns one result for each row.
+    on_error
+        "abort" (default): an exception ends the operation and nothing of it is kept; "null":
+        the cell stays empty. `error_handling` is another name of it.
+    retries
+        How often a failed call is tried again.
+    timeout
+        Seconds that one call may take.
+    cache
+        Whether results are kept in the call ledger and never computed twice.
+    version
+        Say it when results changed though the source did not, or the reverse; by default a
+        hash of the source.
+    name
+        The name for stored expressions; by default module and qualified name.
+
+    Returns
+    -------
+    Function
+        Called with columns it gives an expression; with plain values it calls the function.
+
+    Raises
+    ------
+    SchemaError
+        When an annotation is no type that a column can have.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> @bb.udf
+    ... def shout(text: str) -> str:
+    ...     return text.upper() + "!"
+    >>> shout("hello")
+    'HELLO!'
+    """
+    if function is None:
+        return lambda body: udf(
+            body,
+            return_type=return_type,
+            batch_size=batch_size,
+            on_error=on_error,
+            error_handling=error_handling,
+            retries=retries,
+            timeout=timeout,
+            cache=cache,
+            version=version,
+            name=name,
+        )
+    if inspect.isclass(function) or not callable(function):
+        raise ExpressionError(
+            "a udf is a function.",
+            value=function,
+            hint="Decorate a function (def or async def).",
+        )
+    if batch_size is not None and batch_size < 1:
+        raise ExpressionError("batch_size is a whole number from 1.", value=batch_size)
+    policy = on_error or error_handling or "abort"
+    if policy not in typing.get_args(OnError):
+        raise ExpressionError(
+            "on_error is one of 'abort' and 'null'.", value=policy, hint="Choose one of them."
+        )
+    hints = _hints(function)
+    batched = batch_size is not None
+    return register(
+        Function(
+            name=name or f"{function.__module__}.{function.__qualname__}",
+            body=function,
+            kind="batch" if batched else "row",
+            returns=_return_type(hints.get("return"), return_type, batched=batched),
+            parameters=_parameters(function, hints, batched=batched),
+            batch_size=batch_size or 1,
+            on_error=policy,
+            retries=retries,
+            timeout=timeout,
+            cached=cache,
+            version=version or source_hash(function),
+        )
+    )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations, resolved where they are text."""
+    try:
+        return inspect.get_annotations(function, eval_str=True)
+    except NameError as error:
+        raise SchemaError(
+            f"an annotation of {function.__qualname__} names something unknown: {error}.",
+            hint="Import what the annotation names before the function is defined.",
+        ) from error
+
+
+def _parameters(
+    function: Callable[..., Any], hints: Mapping[str, Any], *, batched: bool
+) -> tuple[Parameter, ...]:
+    return tuple(
+        _parameter(name, hints.get(name), parameter.default, batched=batched)
+        for name, parameter in inspect.signature(function).parameters.items()
+    )
+
+
+def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Parameter:
+    takes_rows = batched and (hint is None or hint is list or typing.get_origin(hint) is list)
+    if takes_rows:
+        inner = typing.get_args(hint)
+        hint = inner[0] if inner else None
+    nullable = default is None or _is_optional(hint)
+    kind = None if hint is None or hint is inspect.Parameter.empty else _kind(name, hint)
+    return Parameter(name, kind, nullable, takes_rows)
+
+
+def _kind(name: str, hint: Any) -> dt.DataType | None:
+    try:
+        return types.dtype(hint)
+    except SchemaError as error:
+        raise error.at(column=name) from error.__cause__
+
+
+def _is_optional(hint: Any) -> bool:
+    if isinstance(hint, dt.DataType) or hint is None:
+        return False
+    if typing.get_origin(hint) in {typing.Union, pytypes.UnionType}:
+        return type(None) in typing.get_args(hint)
+    return hint is Any
+
+
+def _return_type(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
+    wanted = declared if declared is not None else hint
+    if wanted is None:
+        return types.Json()
+    if batched and wanted is list:
+        return types.Json()
+    kind = types.dtype(wanted)
+    if not batched:
+        return kind
+    if not isinstance(kind, dt.Array):
+        raise SchemaError(
+            "a batch function returns a list, one result for each row.",
+            value=wanted,
+            hint="Annotate it as list[...], or give return_type=bb.Array(...).",
+        )
+    return kind.value_type
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """Return a short hash that changes when the function does."""
+    try:
+        text = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):  # typed at a prompt, or made by exec
+        code = function.__code__
+        text = repr((code.co_code, code.co_consts, code.co_names))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def iterator(function: Callable[..., Any] | None = None, *, return_type: Any = None) -> Any:
+    """Make a function that gives many rows for one, for `create_view(iterator=...)`.
+
+    Parameters
+    ----------
+    function
+        A generator, or a function that returns a list; each item becomes a row of the view.
+    return_type
+        The schema of those rows, where the annotation (`Iterator[Row]` or `list[Row]`, with a
+        pydantic model, dataclass or TypedDict) does not say it.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> @bb.iterator(return_type={"word": str})
+    ... def words(text: str):
+    ...     for word in text.split():
+    ...         yield {"word": word}
+    >>> words("strands of a feather")[0]
+    {'word': 'strands'}
+    """
+    if function is None:
+        return lambda body: iterator(body, return_type=return_type)
+    hints = _hints(function)
+    row = return_type
+    if row is None:
+        inner = typing.get_args(hints.get("return"))
+        if not inner:
+            raise SchemaError(
+                f"the iterator {function.__qualname__} does not say what its rows are.",
+                hint='Give return_type={"text": str}, or annotate it as Iterator[Row].',
+            )
+        row = inner[0]
+    kind = dt.Struct(dict(types.schema(row).items()))
+
+    def body(*args: Any, **kwargs: Any) -> list[Any]:
+        return list(function(*args, **kwargs))
+
+    body.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    body.__doc__ = function.__doc__
+    return register(
+        Function(
+            name=f"{function.__module__}.{function.__qualname__}",
+            body=body,
+            kind="row",
+            returns=dt.Array(kind),
+            parameters=_parameters(function, hints, batched=False),
+            version=source_hash(function),
+        )
+    )
+
+
+def query(function: Callable[..., Any]) -> Function:
+    """Make a query with parameters: called with values or with columns.
+
+    Called with plain values it returns the query. Called with columns it is an expression: for
+    each row a list of the rows that the query gives for that row's values.
+
+    Parameters
+    ----------
+    function
+        Takes values and returns an expression over managed tables.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float})
+    >>> _ = films.insert(name="Up", revenue=735.1)
+    >>> @bb.query
+    ... def at_least(revenue: float):
+    ...     return films.where(films.revenue >= revenue).select(films.name)
+    >>> at_least(700.0).collect()[0]
+    {'name': 'Up'}
+    """
+    hints = _hints(function)
+    return register(
+        Function(
+            name=f"{function.__module__}.{function.__qualname__}",
+            body=function,
+            kind="query",
+            returns=lambda arguments: _query_type(function, arguments),
+            parameters=_parameters(function, hints, batched=False),
+            version=source_hash(function),
+        )
+    )
+
+
+def _query_type(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dt.DataType:
+    """Build the query once with placeholders to see what rows it gives."""
+    placeholders = {
+        name: ibis.param(value.type()) if isinstance(value, ir.Expr) else value
+        for name, value in arguments.items()
+    }
+    result = function(**placeholders)
+    if isinstance(result, ir.Table):
+        return dt.Array(result.schema().as_struct())
+    if isinstance(result, ir.Column):
+        return dt.Array(result.type())
+    if isinstance(result, ir.Scalar):
+        return result.type()
+    raise ExpressionError(
+        f"the query {function.__qualname__} returned a {type(result).__name__}.",
+        hint="A query function returns an expression, a table or a column of one.",
+    )

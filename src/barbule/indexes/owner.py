@@ -1,0 +1,165 @@
+"""One owner process for one Chroma directory.
+
+Owns the lock file and who in this process shares it. Two processes that write one Chroma
+directory raise no error and lose about a quarter of the vectors, so the lock is not a
+courtesy. The kernel releases it when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["OwnerLock"]
+
+
+@dataclass
+class _Held:
+    """A lock that this process holds, and how many share it."""
+
+    descriptor: int
+    pid: int
+    shares: int = 0
+
+
+_guard = threading.Lock()
+_held: dict[Path, _Held] = {}
+
+
+class OwnerLock:
+    """The right to use a directory, for one process at a time.
+
+    All locks of one process on one path share the right; it is given up when the last of
+    them is released.
+
+    Parameters
+    ----------
+    path
+        The directory; the lock is the file `<path>.lock` beside it, whose folder exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lock = OwnerLock(Path(folder) / "chroma")
+    ...     lock.acquire(), lock.holder() == os.getpid()
+    ...     lock.release()
+    (True, True)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        path = Path(path)
+        self.file = path.parent.resolve() / f"{path.name}.lock"
+        self._mine: _Held | None = None
+
+    def acquire(self) -> bool:
+        """Take the right without waiting.
+
+        Returns
+        -------
+        bool
+            False when another process has it.
+
+        Raises
+        ------
+        OSError
+            If the lock file cannot be written, or the file system has no locks.
+        """
+        with _guard:
+            if self._mine is None or self._mine.pid != os.getpid():
+                held = _held.get(self.file)
+                if held is None or not _is_at(held.descriptor, self.file):
+                    descriptor = _take(self.file)
+                    if descriptor is None:
+                        return False
+                    held = _held[self.file] = _Held(descriptor, os.getpid())
+                held.shares += 1
+                self._mine = held
+            return True
+
+    def valid(self) -> bool:
+        """Return whether this process holds it and others would still see that."""
+        with _guard:
+            held = self._mine
+            return (
+                held is not None and held.pid == os.getpid() and _is_at(held.descriptor, self.file)
+            )
+
+    def holder(self) -> int | None:
+        """Return the pid written in the lock file, None when there is none to read."""
+        try:
+            noted = json.loads(self.file.read_text(encoding="utf-8"))
+            return int(noted["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def release(self) -> None:
+        """Give up this share of the right; releasing twice is fine."""
+        with _guard:
+            held, self._mine = self._mine, None
+            if held is None or held.pid != os.getpid():
+                return
+            held.shares -= 1
+            if held.shares == 0:
+                if _held.get(self.file) is held:
+                    del _held[self.file]
+                _drop(held.descriptor)
+
+
+def _take(file: Path) -> int | None:
+    """Open and lock the file; None when another process holds it."""
+    import fcntl
+
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(descriptor, file):
+                # Deleted between opening and locking: what is locked is nobody's file.
+                os.close(descriptor)
+                continue
+            note = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note, 0)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def _drop(descriptor: int) -> None:
+    import fcntl
+
+    # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
+    # stays, since removing it would let two processes lock two files of one name.
+    os.ftruncate(descriptor, 0)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def _is_at(descriptor: int, file: Path) -> bool:
+    try:
+        there = file.stat()
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def _forget_in_child() -> None:
+    """Close a forked child's copies: they would keep the lock beyond the parent's death."""
+    global _guard  # noqa: PLW0603 (the parent's lock may be held by a thread that is not here)
+    _guard = threading.Lock()
+    for held in _held.values():
+        os.close(held.descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,290 @@
+"""Images: checked, opened, encoded and made from arrays.
+
+Owns the use of Pillow for files and bytes. Must not turn, scale or otherwise change an
+image: that is for functions over images.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from PIL.Image import Image
+
+__all__ = ["encode_image", "from_array", "image_bytes_suffix", "open_image", "validate_image"]
+
+_AGAIN = "Fetch or export the file again and check that it opens in a viewer."
+_SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif"}
+# What a format can hold when it cannot hold the image's own mode.
+_OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
+_ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_PLANE, _STACK = 2, 3
+
+
+def validate_image(path: Path) -> str:
+    """Check that a file is an image, from its header and the format's own checksums.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        Pillow's name of the format: "PNG", "JPEG", "WEBP" …
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+    """
+    with _explained(path):
+        image = _opened(path)
+        with image:
+            image.verify()
+            return str(image.format)
+
+
+def open_image(path: Path) -> Image:
+    """Open an image and read its pixels; the file is closed again.
+
+    Parameters
+    ----------
+    path
+        The file. Its EXIF orientation is left as it is.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image; of an animation the first frame.
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+    """
+    with _explained(path):
+        image = _opened(path)
+        with image:
+            image.load()
+            return image
+
+
+def _opened(path: Path) -> Image:
+    from PIL import Image
+
+    image = Image.open(path)
+    # Pillow only warns up to twice its limit.
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        image.close()
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+    return image
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise MediaError(
+            f"{path} does not exist.", hint="Check the path and the working directory."
+        ) from None
+    except IsADirectoryError:
+        raise MediaError(f"{path} is a directory.", hint="Name a file in it.") from None
+    except PermissionError:
+        raise MediaError(f"{path} cannot be read.", hint="Check its permissions.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(
+            f"{path} has more pixels than are allowed ({Image.MAX_IMAGE_PIXELS}).",
+            hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
+        ) from error
+    except UnidentifiedImageError as error:
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path} is empty.", hint=_AGAIN) from None
+        raise MediaError(
+            f"{path} is not an image.", hint="Give PNG, JPEG, WEBP, GIF, TIFF or BMP."
+        ) from error
+    # Pillow's decoders raise many kinds of error on damaged data.
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError) as error:
+        raise MediaError(f"{path} is a damaged or truncated image.", hint=_AGAIN) from error
+
+
+def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002
+    """Encode an image.
+
+    Parameters
+    ----------
+    img
+        The image. A mode that the format cannot hold is converted; where the format knows no
+        transparency, the image is laid on white.
+    format
+        Pillow's name of the format: "PNG", "JPEG", "WEBP" …
+
+    Returns
+    -------
+    bytes
+        The content of a file.
+
+    Raises
+    ------
+    MediaError
+        If Pillow cannot write the format, or not this image.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> encode_image(PIL.Image.new("RGB", (2, 2)))[1:4]
+    b'PNG'
+    """
+    from PIL import Image
+
+    name = "JPEG" if format.upper() == "JPG" else format.upper()
+    Image.init()
+    if name not in Image.SAVE:
+        raise MediaError(
+            f"images cannot be written as {format!r}.", hint="Use PNG, JPEG, WEBP, GIF or TIFF."
+        )
+    try:
+        return _saved(img, name)
+    except (OSError, ValueError, KeyError):
+        try:
+            return _saved(_plainer(img, opaque=name in _OPAQUE_FORMATS), name)
+        except (OSError, ValueError, KeyError) as error:
+            raise MediaError(
+                f"the {img.width} x {img.height} image of mode {img.mode} cannot be written "
+                f"as {name}: {error}.",
+                hint="Convert or scale it first, or use PNG.",
+            ) from error
+
+
+def _saved(img: Image, name: str) -> bytes:
+    buffer = io.BytesIO()
+    img.save(buffer, format=name)
+    return buffer.getvalue()
+
+
+def _plainer(img: Image, *, opaque: bool) -> Image:
+    from PIL import Image
+
+    if not img.has_transparency_data:
+        return img.convert("RGB")
+    clear = img.convert("RGBA")
+    if not opaque:
+        return clear
+    white = Image.new("RGBA", img.size, "white")
+    return Image.alpha_composite(white, clear).convert("RGB")
+
+
+def image_bytes_suffix(data: bytes) -> str:
+    """Tell the format of an image's bytes.
+
+    Parameters
+    ----------
+    data
+        The content of an image file.
+
+    Returns
+    -------
+    str
+        The usual extension without a dot: "png", "jpg", "webp" …
+
+    Raises
+    ------
+    MediaError
+        If it is no image.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> image_bytes_suffix(encode_image(PIL.Image.new("L", (2, 2)), "JPEG"))
+    'jpg'
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            name = str(image.format)
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise MediaError(
+            f"the {len(data)} bytes are not an image that can be read.",
+            hint="Give the content of a PNG, JPEG, WEBP, GIF, TIFF or BMP file.",
+        ) from error
+    return _SUFFIXES.get(name, name.lower())
+
+
+def from_array(array: np.ndarray[Any, Any]) -> Image:
+    """Make an image of an array.
+
+    Parameters
+    ----------
+    array
+        Shape (height, width) or (height, width, channels) with 1 to 4 channels (grey, grey and
+        alpha, RGB, RGBA). Integers of 8 bits, booleans, floats from 0 to 1, or one plane of
+        unsigned 16-bit integers.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image.
+
+    Raises
+    ------
+    MediaError
+        If the shape, the type or the range is another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from_array(np.zeros((2, 3, 3), dtype="uint8")).size
+    (3, 2)
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = array[:, :, 0] if array.ndim == _STACK and array.shape[2] == 1 else array
+    channels = 1 if pixels.ndim == _PLANE else pixels.shape[2] if pixels.ndim == _STACK else 0
+    if channels not in _ARRAY_CHANNELS or 0 in pixels.shape:
+        raise MediaError(
+            f"an array of shape {array.shape} is not an image.",
+            hint="Give (height, width) or (height, width, 1 to 4 channels).",
+        )
+    if pixels.dtype == np.uint16 and channels == 1:
+        return Image.fromarray(np.ascontiguousarray(pixels))
+    return Image.fromarray(np.ascontiguousarray(_bytes(pixels)))
+
+
+def _bytes(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * 255
+    if np.issubdtype(pixels.dtype, np.floating):
+        # NaN fails the comparison too.
+        if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+            raise MediaError(
+                "an array of floats is an image only from 0 to 1.", hint="Scale or clip it first."
+            )
+        scaled: np.ndarray[Any, Any] = np.rint(pixels * 255).astype(np.uint8)
+        return scaled
+    raise MediaError(
+        f"an array of {pixels.dtype} is not an image.",
+        hint="Give uint8, bool, floats from 0 to 1, or one plane of uint16.",
+    )

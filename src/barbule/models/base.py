@@ -1,0 +1,132 @@
+"""What a model client is: the protocol, its settings and its replies.
+
+Owns the shapes that pass between the executor and a client. Must not know a provider,
+import a client library, or hold a secret: keys are named by environment variable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Endpoint", "ModelClient", "Reply", "Usage"]
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used, as far as the provider and the price list tell.
+
+    Parameters
+    ----------
+    tokens_in, tokens_out
+        Tokens read and written. None when the provider does not say.
+    usd
+        Cost in US dollars. None when the model's price is not known: never 0, which
+        is the price of a model that is free.
+
+    Examples
+    --------
+    >>> Usage(12, 3, None)
+    Usage(tokens_in=12, tokens_out=3, usd=None)
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a model.
+
+    Parameters
+    ----------
+    value
+        Plain Python: dict, list, str, int, float, None.
+    usage
+        What the call used.
+    headers
+        The response's headers, names in lower case.
+
+    Notes
+    -----
+    The value of a chat is a dict with exactly these keys, whatever the provider::
+
+        {"id": str, "model": str, "created": int,
+         "choices": [{"index": int, "finish_reason": str | None,
+                      "message": {"role": str, "content": str | None,
+                                  "tool_calls": str | None,          # JSON text of a list
+                                  "reasoning_content": str | None}}],
+         "usage": {"prompt_tokens": int | None, "completion_tokens": int | None,
+                   "total_tokens": int | None}}
+
+    `tool_calls` is JSON text because its inside differs from call to call and a column
+    needs one type. The value of an embedding is a list of lists of float, one for each
+    input, in input order.
+    """
+
+    value: Any
+    usage: Usage = field(default_factory=Usage)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The settings of one provider prefix, as in `[models.openai]` of the configuration.
+
+    Parameters
+    ----------
+    provider
+        The LiteLLM prefix: "openai", "anthropic", "gemini", "ollama" …
+    api_base
+        Where to ask; None for the provider's own address.
+    api_key_env
+        Name of the environment variable that holds the key; None for the provider's usual
+        one (`OPENAI_API_KEY` …). The key itself is read at each call and kept nowhere.
+    max_concurrency
+        The most requests in flight.
+    rpm, tpm
+        Requests and tokens for each minute; None for no limit of our own.
+    timeout
+        Seconds until a request is given up.
+
+    Examples
+    --------
+    >>> Endpoint("openai", api_base="http://localhost:8080/v1").max_concurrency
+    64
+    """
+
+    provider: str
+    api_base: str | None = None
+    api_key_env: str | None = None
+    max_concurrency: int = 64
+    rpm: int | None = None
+    tpm: int | None = None
+    timeout: float = 600.0
+
+
+class ModelClient(Protocol):
+    """Asks models. One client serves all providers, event loops and threads.
+
+    Both calls raise `ModelError` for whatever goes wrong at the provider, with `retryable`
+    and `retry_after` set, and `ConfigurationError` when they could not be made as configured.
+    They ask once: `rates.call_with_retries` asks again.
+    """
+
+    async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
+        """Return the answer to a conversation; `model` carries its provider's prefix."""
+        ...
+
+    async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
+        """Return one vector for each input, in input order."""
+        ...
+
+    def endpoint(self, model: str) -> Endpoint:
+        """Return the settings under which a model is asked."""
+        ...

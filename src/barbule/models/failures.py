@@ -1,0 +1,285 @@
+"""What went wrong at a provider, in our words.
+
+Owns the reading of LiteLLM's exceptions: the kind of a failure, whether asking again may
+help, how long to wait, what to do about it. Must not let a key into a message: every text
+that comes from outside passes `_redacted`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.models.base import Endpoint
+
+__all__ = ["at", "model_error"]
+
+_TEXT_LIMIT = 500
+
+_SHORTEST_SECRET = 8
+"""What stands in a variable that looks like a secret is hidden from this length on."""
+
+_SHORTEST_KEY = 4
+"""Shorter keys are placeholders; hiding them would garble the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    retryable: bool
+    hint: str
+
+
+_KINDS = {
+    "auth": _Kind(False, "Set the environment variable {key_env} to a valid key."),
+    "quota": _Kind(False, "Check the plan and the billing of the account."),
+    "missing": _Kind(False, "Check the model's name, and that the provider offers it to you."),
+    "provider": _Kind(False, "Write the model as 'provider/name' with a prefix LiteLLM knows."),
+    "context": _Kind(False, "Shorten the prompt, or choose a model with a longer context."),
+    "policy": _Kind(False, "Change the prompt: the provider refuses its content."),
+    "params": _Kind(False, "Leave the parameter out, or name it in allowed_openai_params=[…]."),
+    "request": _Kind(False, "Correct the model, the messages or the parameters of the call."),
+    "package": _Kind(False, "Install the package, which LiteLLM needs for this provider."),
+    "rate": _Kind(True, "Set rpm or a lower max_concurrency in [models.{provider}], or wait."),
+    "timeout": _Kind(True, "Raise timeout in [models.{provider}], or ask for a shorter answer."),
+    "connection": _Kind(True, "{reach}"),
+    "malformed": _Kind(True, "Check that {where} speaks the provider's protocol."),
+    "server": _Kind(True, "The fault is on the provider's side: try again later."),
+}
+
+_BY_CLASS = {
+    "AuthenticationError": "auth",
+    "PermissionDeniedError": "auth",
+    "PaymentRequiredError": "quota",
+    "NotFoundError": "missing",
+    "LiteLLMUnknownProvider": "provider",
+    "ContextWindowExceededError": "context",
+    "ContentPolicyViolationError": "policy",
+    "UnsupportedParamsError": "params",
+    "BadRequestError": "request",
+    "UnprocessableEntityError": "request",
+    "ImportError": "package",
+    "RateLimitError": "rate",
+    "Timeout": "timeout",
+    "TimeoutError": "timeout",
+    "InternalServerError": "server",
+    "ServiceUnavailableError": "server",
+    "BadGatewayError": "server",
+    "APIConnectionError": "server",
+}
+
+_BY_TEXT = (
+    (re.compile(r"Missing credentials|api_key client option must be set"), "auth"),
+    (re.compile(r"LLM Provider NOT provided"), "provider"),
+    (re.compile(r"insufficient_quota|exceeded your current quota"), "quota"),
+)
+
+_BROKEN = {"ConnectError", "ReadError", "WriteError", "RemoteProtocolError", "ConnectionError"}
+_PROGRAMMING = (TypeError, AttributeError, LookupError, ValueError)
+
+
+def model_error(
+    error: Exception, model: str, endpoint: Endpoint, *, key: str | None = None, timeout: float
+) -> ModelError:
+    """Return a failed call as our error: whose fault, whether to ask again, and no secret.
+
+    Parameters
+    ----------
+    error
+        What LiteLLM or a provider's code raised.
+    model, endpoint
+        Who was asked, and where.
+    key
+        The key that was sent, if it was ours to send.
+    timeout
+        Seconds that the answer was allowed to take.
+
+    Returns
+    -------
+    ModelError
+        To be raised outside of the handler of `error`, which may hold the key and would
+        otherwise show in the traceback. A rate limit always has a `retry_after`: 0.0 when the
+        provider named no time.
+
+    Examples
+    --------
+    >>> from barbule.models.base import Endpoint
+    >>> spoken = RuntimeError("the key sk-abcdef123 is blocked")
+    >>> print(model_error(spoken, "x/y", Endpoint("x"), timeout=60).message)
+    model 'x/y': the key *** is blocked.
+    """
+    name = _kind_of(error)
+    kind = _KINDS[name]
+    text = _provider_text(error)
+    if name == "timeout" and "timed out" in text.lower():
+        text = f"no answer within {timeout} s"
+    elif name == "connection":
+        root = list(_chain(error))[-1]
+        text = f"the connection failed ({type(root).__name__}: {root})"
+    elif name == "malformed":
+        text = f"the answer is not JSON ({text})"
+    retry_after = _retry_after(error, text)
+    if name == "rate" and retry_after is None:
+        retry_after = 0.0  # slow down, without naming a time
+    where = endpoint.api_base or f"the address of {endpoint.provider}"
+    hint = kind.hint.format(
+        provider=endpoint.provider,
+        key_env=endpoint.api_key_env or f"{endpoint.provider.upper()}_API_KEY",
+        where=where,
+        reach=f"Start the server at {where}, or correct api_base of [models.{endpoint.provider}]."
+        if endpoint.api_base
+        else "Check the network connection.",
+    )
+    secrets = _secrets(key)
+    message = f"model {model!r}{at(endpoint)}: {text.rstrip('.')}."
+    return ModelError(
+        _redacted(message, secrets),
+        hint=_redacted(hint, secrets),
+        retryable=kind.retryable,
+        retry_after=retry_after if kind.retryable else None,
+    )
+
+
+def _kind_of(error: Exception) -> str:
+    shown = f"{error} {getattr(error, 'body', '')}"
+    for pattern, kind in _BY_TEXT:
+        if pattern.search(shown):
+            return kind
+    names = [cls.__name__ for cls in type(error).__mro__]
+    kind = next((_BY_CLASS[name] for name in names if name in _BY_CLASS), "request")
+    status = getattr(error, "status_code", None)
+    if names[0] == "APIError" and isinstance(status, int) and status >= 500:  # noqa: PLR2004  # HTTP
+        kind = "server"
+    return _behind(error) if kind == "server" else kind
+
+
+def _behind(error: Exception) -> str:
+    """Tell apart what LiteLLM calls a server error: that, no connection, or a failure of its own.
+
+    Its message is the same for all of them, so the exceptions it was made from have to tell.
+    """
+    chain = list(_chain(error))
+    if any(cls.__name__ in _BROKEN for cause in chain for cls in type(cause).__mro__):
+        return "connection"
+    if any(isinstance(cause, json.JSONDecodeError) for cause in chain):
+        return "malformed"
+    if isinstance(error.__context__, ImportError):
+        return "package"
+    return "request" if isinstance(error.__context__, _PROGRAMMING) else "server"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+_PREFIX = re.compile(
+    r"^\s*(?:(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?:\s*:|\s+-)|Error code: \d+ -)\s+"
+)
+_TAIL = re.compile(r"\s(?:Traceback \(most|This looks like a bug in LiteLLM|To drop (?:it|these))")
+
+
+def _provider_text(error: Exception) -> str:
+    """Return the provider's own words, without what LiteLLM puts before and behind them."""
+    body = getattr(error, "body", None)
+    text = _message_in(body) or str(getattr(error, "message", None) or error)
+    while (bare := _PREFIX.sub("", text)) != text:
+        text = bare
+    text = _TAIL.split(text)[0]
+    if text.startswith("{"):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                text = _message_in(parse(text)) or text
+                break
+            except (ValueError, SyntaxError):
+                continue
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def _message_in(body: Any) -> str | None:
+    if isinstance(body, dict):
+        found = body.get("message") or body.get("error")
+        return found if isinstance(found, str) else _message_in(found)
+    return None
+
+
+_WAIT_IN_TEXT = re.compile(
+    r"(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s|m)?|retryDelay\W+(\d+(?:\.\d+)?)s",
+    re.IGNORECASE,
+)
+
+
+def _retry_after(error: Exception, text: str) -> float | None:
+    """Return the seconds that the provider asked to wait, from its headers or its words."""
+    headers = getattr(error, "litellm_response_headers", None) or getattr(
+        getattr(error, "response", None), "headers", {}
+    )
+    if (found := _seconds(headers.get("retry-after-ms"), 1000)) is not None:
+        return found
+    if (found := _seconds(headers.get("retry-after"), 1)) is not None:
+        return found
+    match = _WAIT_IN_TEXT.search(f"{text} {error}")
+    if match is None:
+        return None
+    unit = {"ms": 0.001, "m": 60.0}.get((match[2] or "s").lower(), 1.0)
+    return float(match[1] or match[3]) * unit
+
+
+def _seconds(value: str | None, divisor: int) -> float | None:
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value) / divisor)
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET_PATTERNS = (
+    (re.compile(r"(?i)\b(Bearer|Basic)\s+[^\s'\"},]+"), r"\1 ***"),
+    (re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi)[-_][\w.*-]{4,}|\bAIza[\w-]{8,}"), "***"),
+    (re.compile(r"(?i)([?&](?:key|api[-_]?key|token|access_token)=)[^&\s'\"]+"), r"\1***"),
+    (re.compile(r"(?i)(\bapi[-_]?key['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+"), r"\1***"),
+    (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
+)
+
+
+def _secrets(key: str | None) -> list[str]:
+    """Return the keys that a message could hold: ours, and those LiteLLM reads for itself."""
+    found = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    found = [value for value in found if len(value) >= _SHORTEST_SECRET]
+    if key and len(key) >= _SHORTEST_KEY:
+        found.append(key)
+    # Longest first: a shorter one may be a part of it.
+    return sorted(found, key=len, reverse=True)
+
+
+def _redacted(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    for pattern, shown in _SECRET_PATTERNS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def at(endpoint: Endpoint) -> str:
+    """Return where a model was asked, for a message, without secrets."""
+    return f" at {_redacted(endpoint.api_base, [])}" if endpoint.api_base else ""

@@ -1,0 +1,305 @@
+"""The operations that barbule adds to Ibis.
+
+Owns the node classes: the managed table leaf, calls of functions and similarity. A node
+says *what* is asked; how it runs is the planner's and the executor's business. Nothing here
+is ever given to an Ibis compiler: the planner replaces each of these nodes first.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import ibis
+import ibis.expr.datashape as ds
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.rules as rlz
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+from ibis.common.annotations import attribute
+from ibis.common.typing import VarTuple
+
+from barbule import types
+from barbule.errors import ExpressionError
+
+__all__ = [
+    "FunctionCall",
+    "ManagedTable",
+    "Similarity",
+    "SystemTable",
+    "bind_arguments",
+    "build_call",
+    "fill_template",
+]
+
+_EMPTY = sch.Schema({})
+
+
+class ManagedTable(ops.DatabaseTable):
+    """A table that barbule manages: an identity, whose schema its source tells when asked.
+
+    The schema is no argument of the node, so expressions that were built before a column was
+    added remain equal to, and combine with, those built after. `source` is the engine; it
+    quacks as an Ibis backend, which makes any Ibis expression over the leaf run through it.
+
+    Parameters
+    ----------
+    table_id
+        The identity in the catalog.
+    commit
+        The commit at which the table is seen; None for the latest.
+    hidden
+        Whether the row identity (`_rid`) and stored embeddings are among the columns.
+    """
+
+    table_id: int
+    commit: Optional[int] = None  # noqa: UP045 - Ibis reads the annotation at run time
+    hidden: bool = False
+
+    def _live_schema(self) -> sch.Schema:
+        return self.source.schema_of(self)
+
+    # The inherited argument `schema` stays empty; its value is looked up in the catalog.
+    schema = property(_live_schema, lambda self, value: None)
+
+    def to_expr(self) -> ir.Table:
+        """Return the table that shows this leaf, as the engine builds it."""
+        return self.source.table_of(self)
+
+
+class SystemTable(ops.DatabaseTable):
+    """A table of barbule's own (the call ledger, say) that users may query."""
+
+    def to_expr(self) -> ir.Table:
+        """Return the table that shows this leaf, as the engine builds it."""
+        return self.source.table_of(self)
+
+
+def managed_table(
+    name: str, source: Any, table_id: int, *, commit: int | None = None, hidden: bool = False
+) -> ManagedTable:
+    """Make the leaf of a managed table."""
+    return ManagedTable(
+        name=name, schema=_EMPTY, source=source, table_id=table_id, commit=commit, hidden=hidden
+    )
+
+
+class FunctionCall(ops.Value):
+    """A call of a registered function, for each row of what its arguments come from.
+
+    Parameters
+    ----------
+    function
+        The name in the registry.
+    template
+        The arguments as JSON, with `{"$": i}` where the value of `values[i]` belongs.
+    values
+        The arguments that are expressions.
+    dtype
+        What the function returns.
+    version
+        The version of the function for which the call was written.
+    cached
+        Whether answers are kept in the call ledger.
+    """
+
+    function: str
+    template: str
+    values: VarTuple[ops.Value]
+    dtype: dt.DataType
+    version: str
+    cached: bool = False
+
+    @attribute
+    def shape(self) -> ds.DataShape:
+        """Columnar when any argument is."""
+        return rlz.highest_precedence_shape(self.values) if self.values else ds.scalar
+
+    @property
+    def name(self) -> str:
+        """The short name of the function."""
+        return self.function.rsplit(".", 1)[-1]
+
+
+class Similarity(ops.Value):
+    """How similar the values of an indexed column are to a query (larger is nearer).
+
+    Parameters
+    ----------
+    arg
+        The indexed column, or what is derived from it without change.
+    query
+        A text, an image reference or a vector: a literal or a column.
+    index
+        The name of the index; None where the column has only one.
+    """
+
+    arg: ops.Value
+    query: ops.Value
+    index: Optional[str] = None  # noqa: UP045 - Ibis reads the annotation at run time
+
+    dtype = dt.float64
+
+    @attribute
+    def shape(self) -> ds.DataShape:
+        """Columnar when the column or the query is."""
+        return rlz.highest_precedence_shape((self.arg, self.query))
+
+
+def media_literal(data: bytes, mime: str, kind: dt.DataType) -> ops.Literal:
+    """Make a literal that carries the content of a media file as a data: URI."""
+    return ops.Literal(f"data:{mime};base64,{base64.b64encode(data).decode()}", kind)
+
+
+def _image_literal(value: Any) -> ops.Literal | None:
+    """Return a literal for a PIL image, else None."""
+    if not type(value).__module__.startswith("PIL.") or not hasattr(value, "save"):
+        return None
+    import io
+
+    buffer = io.BytesIO()
+    value.save(buffer, format="PNG")
+    return media_literal(buffer.getvalue(), "image/png", types.Image())
+
+
+def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
+    """Split arguments, nested containers included, into a template and its expressions.
+
+    Parameters
+    ----------
+    arguments
+        Python values, Ibis expressions, and lists and dicts that hold both.
+
+    Returns
+    -------
+    tuple
+        The JSON template and the expressions that fill its places.
+
+    Raises
+    ------
+    ExpressionError
+        When a value is neither an expression nor something that JSON can say.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> t = ibis.table({"a": "string"}, name="t")
+    >>> bind_arguments({"x": t.a, "n": 3})[0]
+    '{"x":{"$":0},"n":3}'
+    """
+    values: list[ops.Value] = []
+    tree = _encode(arguments, values)
+    return json.dumps(tree, separators=(",", ":"), ensure_ascii=False), tuple(values)
+
+
+def _encode(value: Any, values: list[ops.Value]) -> Any:  # noqa: PLR0911 - one line a kind
+    if isinstance(value, ir.Expr | ops.Value):
+        values.append(value.op() if isinstance(value, ir.Expr) else value)
+        return {"$": len(values) - 1}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return {"$time": [type(value).__name__, value.isoformat()]}
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item, values) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset):
+        return [_encode(item, values) for item in value]
+    if (image := _image_literal(value)) is not None:
+        return _encode(image, values)
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return _encode(value.tolist(), values)
+    raise ExpressionError(
+        f"a {type(value).__name__} cannot be an argument of a stored call.",
+        value=value,
+        hint="Pass columns, texts, numbers, images, or lists and dicts of these.",
+    )
+
+
+_TIMES = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+
+
+def fill_template(tree: Any, row: Sequence[Any]) -> Any:
+    """Put the values of one row into the places of a parsed template.
+
+    Examples
+    --------
+    >>> fill_template({"x": {"$": 0}, "n": [1, {"$": 1}]}, ["a", True])
+    {'x': 'a', 'n': [1, True]}
+    """
+    if isinstance(tree, list):
+        return [fill_template(item, row) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1:
+        ((key, item),) = tree.items()
+        if key == "$":
+            return row[item]
+        if key == "$float":
+            return float(item)
+        if key == "$bytes":
+            return base64.b64decode(item)
+        if key == "$time":
+            return _TIMES[item[0]].fromisoformat(item[1])
+    return {key: fill_template(item, row) for key, item in tree.items()}
+
+
+def build_call(
+    function: str,
+    dtype: dt.DataType,
+    arguments: Mapping[str, Any],
+    *,
+    version: str = "1",
+    cached: bool = False,
+) -> ir.Value:
+    """Make the expression of a call from the bound arguments of a function."""
+    template, values = bind_arguments(arguments)
+    return FunctionCall(
+        function=function,
+        template=template,
+        values=values,
+        dtype=dtype,
+        version=version,
+        cached=cached,
+    ).to_expr()
+
+
+def query_value(query: Any, column: ir.Value) -> ops.Value:
+    """Turn what a user searches for into a value: a text, an image, a vector, a column.
+
+    A text that looks like an image file or URL is one when the column holds images.
+    """
+    if isinstance(query, ir.Expr):
+        return query.op()
+    if (image := _image_literal(query)) is not None:
+        return image
+    if isinstance(query, bytes):
+        return media_literal(query, "application/octet-stream", types.Image())
+    if isinstance(query, str):
+        kind = types.Image() if _names_an_image(query, column) else dt.string
+        return ops.Literal(query, kind)
+    numbers = query.tolist() if hasattr(query, "tolist") else query
+    if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
+        vector = [float(number) for number in numbers]
+        return ibis.literal(vector, dt.Array(dt.float64)).op()
+    raise ExpressionError(
+        f"a {type(query).__name__} cannot be searched for.",
+        value=query,
+        hint="Search with a text, an image (PIL, path or URL), a vector or a column.",
+    )
+
+
+def _names_an_image(text: str, column: ir.Value) -> bool:
+    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+    return isinstance(column.type(), types.Image) and (
+        text.startswith(("http://", "https://", "file://", "s3://", "gs://", "data:", "media:"))
+        or text.lower().endswith(suffixes)
+    )

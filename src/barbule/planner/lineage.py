@@ -1,0 +1,199 @@
+"""Where a column comes from, and which columns of a relation are needed.
+
+Owns the walks over relations that the rules and the lowering share. All are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ibis.expr.operations as ops
+
+from barbule.backends.base import RID
+from barbule.nodes import FunctionCall, ManagedTable
+
+__all__ = ["calls_in", "expose", "needed_columns", "origin", "own_values", "repoint", "trace", "with_rid"]
+
+# Relations that hand on all columns of their parent, row by row.
+PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
+
+
+def calls_in(value: ops.Node, kind: type[ops.Value] = FunctionCall) -> list[Any]:
+    """Find the calls in a value, those in subqueries left aside."""
+    return value.find(kind, filter=ops.Value)  # type: ignore[no-any-return]
+
+
+def own_values(relation: ops.Relation) -> list[ops.Value]:
+    """List the values that a relation itself holds: its predicates, keys, columns."""
+    values: list[ops.Value] = []
+    for argument in relation.args:
+        if isinstance(argument, ops.Node):
+            items: Any = (argument,)
+        else:
+            items = argument.values() if isinstance(argument, Mapping) else argument
+        if isinstance(items, Iterable) and not isinstance(items, str | bytes):
+            values += [item for item in items if isinstance(item, ops.Value)]
+    return values
+
+
+def trace(value: ops.Value) -> ops.Value:
+    """Follow a field through relations that hand it on, to where it is made."""
+    while isinstance(value, ops.Field):
+        relation = value.rel
+        if isinstance(relation, PASSING):
+            value = ops.Field(relation.parent, value.name)
+        elif isinstance(relation, ops.Project | ops.JoinChain):
+            value = relation.values[value.name]
+        elif isinstance(relation, ops.Reference):
+            value = ops.Field(relation.parent, value.name)
+        else:
+            return value
+    return value
+
+
+def origin(value: ops.Value) -> tuple[ManagedTable, str] | None:
+    """Return the managed table and column that a value comes from unchanged, else None."""
+    source = trace(value)
+    if isinstance(source, ops.Field) and isinstance(source.rel, ManagedTable):
+        return source.rel, source.name
+    return None
+
+
+def repoint(value: Any, old: ops.Relation, new: ops.Relation) -> Any:
+    """Make a value that reads `old` read the columns of the same names of `new`."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        if isinstance(node, ops.Field) and node.rel == old:
+            return ops.Field(new, node.name)
+        if old in node.args:  # CountStar and the like hold the relation itself
+            arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
+            return node.__recreate__({k: new if v == old else v for k, v in arguments.items()})
+        return node.__recreate__(kwargs) if kwargs else node
+
+    return value.replace(replace, filter=ops.Value)
+
+
+def rebuild(
+    node: ops.Relation, parent: ops.Relation, change: Callable[[Any], Any] | None = None
+) -> ops.Relation:
+    """Put a relation that has one parent onto another; `change` rewrites its values first."""
+    alter = change or (lambda value: value)
+    old = node.parent
+
+    def move(value: Any) -> Any:
+        if isinstance(value, ops.Value):
+            return repoint(alter(value), old, parent)
+        if isinstance(value, tuple):
+            return tuple(move(item) for item in value)
+        if hasattr(value, "items"):
+            return {name: move(item) for name, item in value.items()}
+        return value
+
+    arguments = {
+        name: parent if name == "parent" else move(value)
+        for name, value in zip(node.argnames, node.args, strict=True)
+    }
+    return type(node)(**arguments)
+
+
+def hide(node: ops.Relation, names: tuple[str, ...]) -> ops.Relation:
+    """Show just the columns of these names."""
+    if tuple(node.schema.names) == tuple(names):
+        return node
+    return ops.Project(node, {name: ops.Field(node, name) for name in names})
+
+
+def expose(
+    relation: ops.Relation, leaf: ManagedTable, column: str, path: ops.Value
+) -> tuple[ops.Relation, str] | None:
+    """Carry a hidden column of `leaf` up to `relation`, along the way that `path` came.
+
+    Returns
+    -------
+    tuple or None
+        The relation with one column more and the name of that column; None where a relation
+        on the way does not hand on single rows.
+    """
+    if isinstance(relation, ManagedTable):
+        return relation.copy(hidden=True), column
+    if isinstance(relation, PASSING):
+        below = expose(relation.parent, leaf, column, ops.Field(relation.parent, path.name))
+        return below and (rebuild(relation, below[0]), below[1])
+    if isinstance(relation, ops.Project):
+        inner = relation.values[path.name]
+        below = expose(relation.parent, leaf, column, inner)
+        if below is None:
+            return None
+        parent, name = below
+        values = {
+            key: repoint(value, relation.parent, parent) for key, value in relation.values.items()
+        }
+        fresh = fresh_name(name, values)
+        return ops.Project(parent, {**values, fresh: ops.Field(parent, name)}), fresh
+    return None
+
+
+def fresh_name(name: str, taken: Any) -> str:
+    """Return `name`, with underscores added until it is not taken."""
+    while name in taken:
+        name = f"{name}_"
+    return name
+
+
+def with_rid(relation: ops.Relation) -> ops.Relation | None:
+    """Add the row identity of its base to a query that keeps rows, else return None."""
+    if isinstance(relation, ManagedTable):
+        return relation.copy(hidden=True)
+    if isinstance(relation, ops.Filter):
+        below = with_rid(relation.parent)
+        return below and rebuild(relation, below)
+    if isinstance(relation, ops.Project):
+        below = with_rid(relation.parent)
+        if below is None or RID in relation.values:
+            return below and rebuild(relation, below)
+        values = {
+            name: repoint(value, relation.parent, below) for name, value in relation.values.items()
+        }
+        return ops.Project(below, {**values, RID: ops.Field(below, RID)})
+    if isinstance(relation, ops.DropColumns):
+        below = with_rid(relation.parent)
+        return below and ops.DropColumns(below, relation.columns_to_drop)
+    return None
+
+
+def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
+    """Say which columns of each relation something above it reads.
+
+    Returns
+    -------
+    dict
+        For each relation below and including `root`; all columns of `root` are needed.
+    """
+    needed: dict[ops.Relation, set[str]] = {
+        relation: set() for relation in root.find(ops.Relation)
+    }
+    needed[root] = set(root.schema.names)
+    for field in root.find(ops.Field):
+        needed.setdefault(field.rel, set()).add(field.name)
+    for relation in _from_the_top(root):
+        wanted = needed[relation]
+        for child in _children(relation):
+            if isinstance(relation, (*PASSING, ops.Reference)):
+                needed[child] |= wanted
+            elif not isinstance(relation, ops.Project | ops.Aggregate | ops.JoinChain):
+                needed[child] |= set(child.schema.names)
+    for subquery in root.find((ops.ScalarSubquery, ops.InSubquery)):
+        needed[subquery.rel] |= set(subquery.rel.schema.names)
+    return needed
+
+
+def _from_the_top(root: ops.Relation) -> list[ops.Relation]:
+    """List relations so that each comes before those it reads."""
+    order: list[ops.Relation] = []
+    root.map(lambda node, _results, **_kwargs: order.append(node))
+    return [node for node in reversed(order) if isinstance(node, ops.Relation)]
+
+
+def _children(relation: ops.Relation) -> list[ops.Relation]:
+    return [value for value in relation.args if isinstance(value, ops.Relation)]

@@ -1,0 +1,234 @@
+"""Lowering: what is left of barbule's own becomes plain Ibis.
+
+Owns how a managed leaf becomes its stored rows at a commit, how virtual columns are inlined,
+and how our types become storage types. After it a tree holds nothing but operations of Ibis
+over tables of the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import ColumnNotFoundError, UnsupportedError
+from barbule.nodes import FunctionCall, ManagedTable, Similarity, SystemTable
+from barbule.planner.lineage import needed_columns, with_rid
+from barbule.types import storage, storage_schema
+
+__all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns"]
+
+
+class Source(Protocol):
+    """What lowering asks of the catalog and the backend."""
+
+    def record(self, leaf: ManagedTable) -> TableRecord:
+        """Return the structure of a table as a leaf sees it."""
+
+    def expression(self, text: str, commit: int | None) -> Any:
+        """Read a stored expression, its leaves seen at a commit."""
+
+    def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a table in the backend."""
+
+    def has_closed_rows(self, table_id: int) -> bool:
+        """Whether rows of a table have ever been updated or deleted."""
+
+    def head(self) -> int:
+        """Return the latest commit."""
+
+
+Rows = Mapping[int, ops.Relation]
+
+
+def physical_schema(record: TableRecord) -> sch.Schema:
+    """Return the schema of a table's rows in the backend."""
+    keys = {RID: dt.int64, FROM: dt.int64, TO: dt.int64}
+    if record.view:
+        keys[BASE] = dt.int64
+    kept = {c.physical: storage(c.dtype) for c in record.columns if c.kind != "virtual"}
+    return sch.Schema({**keys, **kept})
+
+
+def hidden_names(record: TableRecord) -> dict[str, dt.DataType]:
+    """Return the columns of a hidden leaf that users do not see."""
+    embeddings = {column.name: column.dtype for column in record.columns if column.hidden}
+    keys = {RID: dt.int64, BASE: dt.int64} if record.view else {RID: dt.int64}
+    return {**keys, **embeddings}
+
+
+def view_columns(record: TableRecord, commit: int | None, source: Source) -> sch.Schema:
+    """Return the columns that a view shows of its base."""
+    if record.view is None:
+        return sch.Schema({})
+    # Names of the view's own columns win; there are none at its creation.
+    inherited = source.expression(record.view.query, commit).schema
+    own = {column.name for column in record.columns}
+    return sch.Schema({name: kind for name, kind in inherited.items() if name not in own})
+
+
+def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.Relation:
+    """Lower a tree without calls to plain Ibis.
+
+    Parameters
+    ----------
+    root
+        A relation over managed tables, stages and tables of the backend.
+    rows
+        Physical rows to read instead of the stored ones, by table id: how computed columns
+        are computed for new rows alone.
+
+    Raises
+    ------
+    UnsupportedError
+        When a node of barbule is left over.
+    """
+    rows = rows or {}
+    needed = needed_columns(root)
+    leaves = {
+        leaf: _relation(leaf, needed.get(leaf, set()), source, rows)
+        for leaf in root.find(ManagedTable)
+    }
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        if isinstance(node, ManagedTable):
+            return leaves[node]
+        if isinstance(node, SystemTable):
+            return source.stored(node.name, node.schema)
+        if isinstance(node, FunctionCall | Similarity):
+            raise UnsupportedError(
+                f"{node.name} is called where it cannot be computed.",
+                hint="Compute the call with mutate() first and use its column.",
+            )
+        return _plain(node, kwargs)
+
+    return root.replace(replace)
+
+
+def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+    """Rebuild a node with storage types in place of ours."""
+    changed = dict(kwargs) if kwargs else {}
+    for name, value in zip(node.argnames, node.args, strict=True):
+        if isinstance(value, dt.DataType) and storage(value) != value:
+            changed[name] = storage(value)
+        elif isinstance(value, sch.Schema):
+            plain = storage_schema(value)
+            if any(type(a) is not type(b) for a, b in zip(plain.types, value.types, strict=True)):
+                changed[name] = plain
+    if not changed:
+        return node
+    arguments = dict(zip(node.argnames, node.args, strict=True))
+    return node.__recreate__({**arguments, **changed})
+
+
+def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -> ops.Relation:
+    """Show the needed columns of a managed table, as plain Ibis."""
+    record = source.record(leaf)
+    inherited = names & set(view_columns(record, leaf.commit, source).names)
+    own = {name: _value(name, record, leaf, source) for name in names - inherited}
+    # What the virtual columns read must be shown by the relation below them.
+    fields = {f.name for value in own.values() for f in value.find(ops.Field)}
+    below = _stored_columns(leaf, record, fields, source, rows)
+    inherited |= fields & set(view_columns(record, leaf.commit, source).names)
+    if inherited:
+        below = _with_inherited(below, inherited, leaf, record, source, rows)
+    shown = {name: ops.Field(below, name) for name in inherited & names}
+    for name, value in own.items():
+        shown[name] = value.replace({leaf.copy(hidden=True): below})
+    ordered = {name: shown[name] for name in _live_names(leaf) if name in shown}
+    return ops.Project(below, ordered or {RID: ops.Field(below, RID)})
+
+
+def _live_names(leaf: ManagedTable) -> tuple[str, ...]:
+    return leaf.schema.names  # type: ignore[no-any-return]
+
+
+def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -> ops.Value:
+    """Express a column by stored columns alone, over the hidden form of the leaf."""
+    hidden = leaf.copy(hidden=True)
+    column = record.column(name)
+    if column is None and name not in {RID, BASE}:
+        raise ColumnNotFoundError(
+            f"there is no column {name!r}"
+            + ("." if leaf.commit is None else " at this version."),
+            table=record.name,
+            hint="It may have been dropped or renamed since the expression was written.",
+        )
+    if column is None or column.kind != "virtual":
+        return ops.Field(hidden, name)
+    value = source.expression(str(column.expression), leaf.commit)
+
+    def inline(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        if isinstance(node, ops.Field) and _same_table(node.rel, leaf):
+            known = record.column(node.name)
+            if known is None or known.kind != "virtual":
+                return ops.Field(hidden, node.name)
+            return _value(node.name, record, leaf, source)
+        return node.__recreate__(kwargs) if kwargs else node
+
+    return value.replace(inline, filter=ops.Value)  # type: ignore[no-any-return]
+
+
+def _same_table(relation: ops.Relation, leaf: ManagedTable) -> bool:
+    return isinstance(relation, ManagedTable) and relation.table_id == leaf.table_id
+
+
+def _stored_columns(
+    leaf: ManagedTable, record: TableRecord, names: set[str], source: Source, rows: Rows
+) -> ops.Relation:
+    """Show stored columns by their names, the row identity, and a view's base identity."""
+    physical = rows.get(leaf.table_id)
+    if physical is None:
+        physical = _visible(leaf, record, source)
+    shown: dict[str, ops.Value] = {RID: ops.Field(physical, RID)}
+    if record.view:
+        shown[BASE] = ops.Field(physical, BASE)
+    for column in record.columns:
+        if column.name in names and column.kind != "virtual":
+            shown[column.name] = _stored(physical, column)
+    return ops.Project(physical, shown)
+
+
+def _stored(physical: ops.Relation, column: Column) -> ops.Value:
+    return ops.Field(physical, column.physical)
+
+
+def _visible(leaf: ManagedTable, record: TableRecord, source: Source) -> ops.Relation:
+    """Read the rows that live at the leaf's commit; the latest of a table without closed rows
+    needs no filter at all."""
+    stored = source.stored(record.physical, physical_schema(record))
+    if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
+        return stored
+    commit = source.head() if leaf.commit is None else leaf.commit
+    to = ops.Field(stored, TO)
+    if leaf.commit is None:
+        return ops.Filter(stored, [ops.Equals(to, ops.Literal(FOREVER, dt.int64))])
+    moment = ops.Literal(commit, dt.int64)
+    return ops.Filter(
+        stored, [ops.LessEqual(ops.Field(stored, FROM), moment), ops.Greater(to, moment)]
+    )
+
+
+def _with_inherited(
+    below: ops.Relation,
+    names: set[str],
+    leaf: ManagedTable,
+    record: TableRecord,
+    source: Source,
+    rows: Rows,
+) -> ops.Relation:
+    """Join the rows of a view with the columns that it shows of its base."""
+    if record.view is None:
+        return below
+    query = with_rid(source.expression(record.view.query, leaf.commit))
+    wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
+    base = lower(ops.Project(query, wanted), source, rows).to_expr()
+    own = below.to_expr()
+    renamed = base.select(**{"bb_base": base[RID]}, **{name: base[name] for name in names})
+    joined = own.join(renamed, own[BASE] == renamed["bb_base"])
+    return joined.select(*(own[name] for name in below.schema.names), *(renamed[n] for n in names)).op()

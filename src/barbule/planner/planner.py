@@ -1,0 +1,87 @@
+"""From a relation to a plan: rules, staging, lowering, in this order.
+
+Owns the order of the steps and what ties them together. Pure: what it needs to know it asks of
+`Facts`, and nothing is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+
+from barbule.nodes import FunctionCall, ManagedTable
+from barbule.planner import lower as lowering
+from barbule.planner.plan import CallStage, CandidateStage, Plan, Stage
+from barbule.planner.rules import IndexedColumn, apply_rules
+from barbule.planner.staging import Staging
+
+__all__ = ["Facts", "make_plan"]
+
+
+class Facts(lowering.Source, Protocol):
+    """What the planner knows of tables, indexes and the backend."""
+
+    def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
+        """Return the embedding index of a column, or raise if there is none."""
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the backend's similarity of two vectors."""
+
+
+class _Planning:
+    """The scope of the rules for one plan: facts, and the stages that rules add."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.staging = Staging(facts.stored)
+        self.candidate_stages: list[CandidateStage] = []
+
+    def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
+        return self._facts.index_of(leaf, column, name)
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        return self._facts.similarity(left, right, metric)
+
+    def candidates(self, index: IndexedColumn, vector: ops.Value, count: int) -> ops.Relation:
+        name = f"bb_candidates_{len(self.candidate_stages)}"
+        stage = CandidateStage(
+            name, index.table_id, index.name, self.staging.constant(vector), count
+        )
+        self.candidate_stages.append(stage)
+        found = self._facts.stored(name, sch.Schema({lowering.RID: "int64"}))
+        return ops.Project(found, {lowering.RID: ops.Field(found, lowering.RID)})
+
+
+def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = None) -> Plan:
+    """Plan how to compute a relation.
+
+    Parameters
+    ----------
+    root
+        Any tree of Ibis' and barbule's operations.
+    rows
+        Physical rows to read instead of the stored ones, by table id.
+    """
+    planning = _Planning(facts)
+    logical = apply_rules(root, planning)
+    if logical.find(FunctionCall):
+        logical = planning.staging.stage_all(logical)
+    calls = [_lowered(stage, facts, rows) for stage in planning.staging.stages]
+    stages = _ordered(calls, planning.candidate_stages)
+    return Plan(stages, lowering.lower(logical, facts, rows), root.schema)
+
+
+def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
+    source = lowering.lower(stage.source, facts, rows)
+    return CallStage(stage.name, source, stage.keep, stage.calls, stage.schema)
+
+
+def _ordered(calls: list[CallStage], candidates: list[CandidateStage]) -> tuple[Stage, ...]:
+    """Put each search right after the stage that gives its vector."""
+    ordered: list[Stage] = []
+    for stage in calls:
+        ordered.append(stage)
+        ordered += [each for each in candidates if each.vector == stage.name]
+    return tuple(ordered)

@@ -1,0 +1,370 @@
+"""The rewrites of the planner: a tuple of small pure functions from tree to tree.
+
+Owns the order of the rules. Each takes the root relation and what the planner knows (`Scope`)
+and returns a tree of the same meaning. Calls end up in relations with one parent, where staging
+finds them; similarity becomes arithmetic over stored vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+from barbule.errors import ExpressionError, UnsupportedError
+from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.planner.lineage import calls_in, expose, hide, origin, own_values, rebuild, repoint
+
+__all__ = ["RULES", "IndexedColumn", "Scope", "apply_rules"]
+
+
+@dataclass(frozen=True)
+class IndexedColumn:
+    """What the planner knows of an embedding index.
+
+    Attributes
+    ----------
+    vector
+        The name of the hidden column that holds the vectors.
+    embedding
+        The stored call that makes them; None where the column itself holds vectors.
+    ready
+        Whether the vector index holds all live rows, so that it can be asked.
+    """
+
+    table_id: int
+    name: str
+    vector: str
+    kind: dt.DataType
+    metric: str
+    embedding: FunctionCall | None
+    ready: bool
+
+
+class Scope(Protocol):
+    """What the rules may ask."""
+
+    def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
+        """Return the embedding index of a column, or raise if there is none."""
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the backend's similarity of two vectors."""
+
+    def candidates(self, index: IndexedColumn, vector: ops.Value, count: int) -> ops.Relation:
+        """Make the relation of the identities of the nearest rows, in the column `_rid`."""
+
+
+def _each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]) -> Any:
+    """Rebuild a tree bottom-up, changing each relation once its parents are done."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        return change(rebuilt) if isinstance(rebuilt, ops.Relation) else rebuilt
+
+    return root.replace(replace)
+
+
+def _has_calls(value: ops.Value) -> bool:
+    return bool(calls_in(value, (FunctionCall, Similarity)))  # type: ignore[arg-type]
+
+
+def split_filters(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Filter by what needs no call first, and by calls only what is left."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        if not isinstance(node, ops.Filter):
+            return node
+        cheap = [predicate for predicate in node.predicates if not _has_calls(predicate)]
+        dear = [predicate for predicate in node.predicates if _has_calls(predicate)]
+        if not cheap or not dear:
+            return node
+        inner = ops.Filter(node.parent, cheap)
+        return ops.Filter(inner, [repoint(each, node.parent, inner) for each in dear])
+
+    return _each_relation(root, change)
+
+
+def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Move filters, sorts and limits below a projection whose calls they do not need."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        if isinstance(node, ops.Filter | ops.Sort | ops.Limit):
+            return _push(node)
+        return node
+
+    return _each_relation(root, change)
+
+
+def _push(node: ops.Relation) -> ops.Relation:
+    project = node.parent
+    if not isinstance(project, ops.Project) or not any(map(_has_calls, project.values.values())):
+        return node
+    own = [value for name in ("predicates", "keys") for value in getattr(node, name, ())]
+    used = {field.name for value in own for field in calls_in(value, ops.Field)}
+    if any(_has_calls(project.values[name]) for name in used) or any(map(_has_window, own)):
+        return node
+    if any(map(_has_window, project.values.values())):
+        return node  # a window sees other rows when the filter comes first
+
+    def inline(value: ops.Value) -> ops.Value:
+        fields = {ops.Field(project, name): project.values[name] for name in used}
+        return value.replace(fields, filter=ops.Value)
+
+    below = _push(_moved(node, project, inline))
+    return ops.Project(
+        below,
+        {name: repoint(value, project.parent, below) for name, value in project.values.items()},
+    )
+
+
+def _moved(
+    node: ops.Relation, project: ops.Project, inline: Callable[[ops.Value], ops.Value]
+) -> ops.Relation:
+    if isinstance(node, ops.Filter):
+        return ops.Filter(project.parent, [inline(each) for each in node.predicates])
+    if isinstance(node, ops.Sort):
+        return ops.Sort(project.parent, [inline(each) for each in node.keys])
+    return ops.Limit(project.parent, node.n, node.offset)
+
+
+def _has_window(value: ops.Value) -> bool:
+    kinds = (ops.WindowFunction, ops.Analytic, ops.RowID)
+    return bool(value.find(kinds, filter=ops.Value))
+
+
+def calls_out_of_joins(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Compute calls in join predicates before the join, those in its columns after it."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        if not isinstance(node, ops.JoinChain):
+            return node
+        return _values_after_join(_predicates_before_join(node))
+
+    return _each_relation(root, change)
+
+
+def _values_after_join(join: ops.JoinChain) -> ops.Relation:
+    if not any(map(_has_calls, join.values.values())):
+        return join
+    raw: dict[ops.Field, str] = {}
+    for value in join.values.values():
+        for field in calls_in(value, ops.Field):
+            raw.setdefault(field, f"j{len(raw)}")
+    inner = join.copy(values={name: field for field, name in raw.items()})
+    fields = {field: ops.Field(inner, name) for field, name in raw.items()}
+    return ops.Project(
+        inner,
+        {name: value.replace(fields, filter=ops.Value) for name, value in join.values.items()},
+    )
+
+
+def _predicates_before_join(join: ops.JoinChain) -> ops.JoinChain:
+    dear = {
+        call
+        for link in join.rest
+        for predicate in link.predicates
+        for call in calls_in(predicate, (FunctionCall, Similarity))  # type: ignore[arg-type]
+    }
+    for call in dear:
+        sides = call.relations
+        if len(sides) != 1:
+            raise UnsupportedError(
+                f"{call.name} takes columns of both sides of a join in its condition.",
+                hint="Join on plain columns first and filter by the call afterwards.",
+            )
+        (side,) = sides
+        name = f"call_{len(side.schema)}"
+        parent = ops.Project(
+            side.parent,
+            {
+                **side.parent.fields,
+                name: call.replace(
+                    {field: ops.Field(side.parent, field.name) for field in calls_in(call, ops.Field)}
+                ),
+            },
+        )
+        fresh = side.copy(parent=parent)
+
+        def move(node: ops.Node, kwargs: Any, old: Any = side, new: Any = fresh) -> ops.Node:  # noqa: ANN401
+            if node == call:  # noqa: B023 - used up within the iteration
+                return ops.Field(new, name)  # noqa: B023
+            if isinstance(node, ops.Field) and node.rel == old:
+                return ops.Field(new, node.name)
+            if node == old:
+                return new
+            return node.__recreate__(kwargs) if kwargs else node
+
+        return _predicates_before_join(join.replace(move))
+    return join
+
+
+def calls_out_of_aggregates(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Aggregate first and call a function of an aggregate afterwards."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        if not isinstance(node, ops.Aggregate):
+            return node
+        above = {
+            call
+            for metric in node.metrics.values()
+            for call in calls_in(metric)
+            if call.find(ops.Reduction, filter=ops.Value)
+        }
+        if not above:
+            return node
+        return _call_after_aggregate(node)
+
+    return _each_relation(root, change)
+
+
+def _call_after_aggregate(node: ops.Aggregate) -> ops.Relation:
+    reductions: dict[ops.Value, str] = {}
+    for metric in node.metrics.values():
+        for reduction in metric.find(ops.Reduction, filter=ops.Value):
+            reductions.setdefault(reduction, f"m{len(reductions)}")
+    inner = ops.Aggregate(
+        node.parent, node.groups, {name: value for value, name in reductions.items()}
+    )
+    fields = {value: ops.Field(inner, name) for value, name in reductions.items()}
+    groups = {name: ops.Field(inner, name) for name in node.groups}
+    metrics = {
+        name: metric.replace(fields, filter=ops.Value) for name, metric in node.metrics.items()
+    }
+    return ops.Project(inner, {**groups, **metrics})
+
+
+def search_indexes(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Ask the vector index when the nearest rows of a whole table are wanted.
+
+    Only an unfiltered look at the latest version qualifies; everything else is scanned exactly.
+    """
+
+    def change(node: ops.Relation) -> ops.Relation:
+        found = _nearest(node)
+        if found is None:
+            return node
+        sort, similarity, count = found
+        place = origin(similarity.arg)
+        if place is None:
+            return node
+        leaf, column = place
+        index = scope.index_of(leaf, column, similarity.index)
+        if not index.ready or leaf.commit is not None or not _whole(sort.parent, leaf):
+            return node
+        vector = _vector(index, similarity.query)
+        rows = scope.candidates(index, vector, count)
+        hidden = leaf.copy(hidden=True)
+        kept = ops.Filter(hidden, [ops.InSubquery(rows, ops.Field(hidden, "_rid"))])
+        replaced = sort.parent.replace({leaf: hide(kept, leaf.schema.names)})
+        return ops.Limit(rebuild(sort, replaced), node.n, node.offset)
+
+    return _each_relation(root, change)
+
+
+def _nearest(node: ops.Relation) -> tuple[ops.Sort, Similarity, int] | None:
+    """Recognise `order_by(similarity to a constant, asc=False).limit(k)`."""
+    if not isinstance(node, ops.Limit) or not isinstance(node.parent, ops.Sort):
+        return None
+    if not isinstance(node.n, int) or not isinstance(node.offset, int):
+        return None
+    key = node.parent.keys[0]
+    similarity = key.expr
+    if not isinstance(similarity, Similarity) or key.ascending or similarity.query.relations:
+        return None
+    return node.parent, similarity, node.n + node.offset
+
+
+def _whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
+    """Whether a relation shows all rows of a leaf, one for one."""
+    while isinstance(relation, ops.Project | ops.DropColumns | ops.Sort):
+        relation = relation.parent
+    return relation == leaf
+
+
+def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Replace similarity by arithmetic over the stored vectors and the embedded query."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        found = [
+            each
+            for value in own_values(node)
+            for each in calls_in(value, Similarity)  # type: ignore[arg-type]
+        ]
+        if not found:
+            return node
+        return _with_vectors(node, list(dict.fromkeys(found)), scope)
+
+    return _each_relation(root, change)
+
+
+def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relation:
+    if not hasattr(node, "parent"):
+        raise UnsupportedError(
+            f"similarity cannot be used inside {type(node).__name__}.",
+            hint="Compute it with mutate() first.",
+        )
+    parent = node.parent
+    named: list[tuple[Similarity, IndexedColumn, str | None]] = []
+    for similarity in found:
+        place = origin(similarity.arg)
+        if place is None:
+            raise ExpressionError(
+                "similarity is asked of a value that is no column of a table.",
+                hint="Ask it of a column with an embedding index: t.text.similarity(...).",
+            )
+        index = scope.index_of(*place, similarity.index)
+        above = expose(parent, place[0], index.vector, similarity.arg)
+        if above is None:  # single rows are not handed on: embed the values again (ledger)
+            named.append((similarity, index, None))
+        else:
+            parent = above[0]
+            named.append((similarity, index, above[1]))
+    replaced: dict[ops.Node, ops.Node] = {}
+    for similarity, index, column in named:
+        arg = repoint(similarity.arg, node.parent, parent)
+        left = ops.Field(parent, column) if column else _vector(index, arg)
+        right = _vector(index, repoint(similarity.query, node.parent, parent))
+        replaced[similarity] = scope.similarity(left, right, index.metric)
+    rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
+    return hide(rebuilt, node.schema.names)
+
+
+def _vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
+    """Make the vector of a query: itself, or the embedding of its text or image."""
+    if isinstance(query.dtype, dt.Array):
+        length = index.kind.length
+        if isinstance(query, ops.Literal) and length and len(query.value) != length:
+            raise ExpressionError(
+                f"the query vector has {len(query.value)} numbers, the index "
+                f"{index.name!r} has {length}.",
+                hint="Use the embedding that the index uses.",
+            )
+        return ops.Cast(query, index.kind)
+    if index.embedding is None:
+        raise ExpressionError(
+            f"the index {index.name!r} is over vectors and cannot embed a {query.dtype}.",
+            hint="Search it with a vector.",
+        )
+    return index.embedding.copy(values=(query,), dtype=index.kind)
+
+
+RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
+    split_filters,
+    push_down,
+    calls_out_of_joins,
+    search_indexes,
+    similarity_to_vectors,
+    calls_out_of_aggregates,
+)
+
+
+def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Apply all rules, in their order."""
+    if not root.find((FunctionCall, Similarity)):
+        return root
+    for rule in RULES:
+        root = rule(root, scope)
+    return root

@@ -1,0 +1,270 @@
+"""Sessions: an open database with its media, vectors and models, and the default one.
+
+Owns what is opened and closed together. The default session is the only state of the process
+beside the function registry.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import ibis.expr.types as ir
+
+from barbule.backends.base import open_backend
+from barbule.config import Settings, load_settings
+from barbule.errors import TableNotFoundError
+from barbule.executor.engine import Engine
+from barbule.media.library import MediaLibrary
+from barbule.models.base import Endpoint
+from barbule.models.litellm import LiteLLMClient
+from barbule.query import Query
+from barbule.tables import structure
+from barbule.tables.structure import IfExists
+from barbule.tables.table import Table
+
+__all__ = ["Session", "connect", "current"]
+
+
+class Session:
+    """An open database with its media, vectors and models.
+
+    Made by `connect`. Every function of the module is a method of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        library = MediaLibrary(
+            settings.media,
+            settings.home / "cache",
+            allow_private=settings.media_options.allow_private,
+            max_bytes=settings.media_options.max_bytes,
+        )
+        endpoints = {
+            name: Endpoint(
+                provider=name,
+                api_base=given.api_base,
+                api_key_env=given.api_key_env,
+                max_concurrency=given.max_concurrency,
+                rpm=given.rpm,
+                tpm=given.tpm,
+                timeout=given.timeout,
+            )
+            for name, given in settings.models.items()
+        }
+        self._engine = Engine(
+            open_backend(settings.backend),
+            library,
+            LiteLLMClient(endpoints),
+            settings.vectors,
+            Table,
+        )
+
+    def __repr__(self) -> str:
+        return f"<barbule session on {self.settings.backend}>"
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis backend below, for anything that Ibis does."""
+        return self._engine.backend.ibis
+
+    def create_table(
+        self,
+        name: str,
+        schema: Any,
+        *,
+        if_exists: IfExists = "error",
+        mode: str = "versioned",
+    ) -> Table:
+        """Make a table.
+
+        Parameters
+        ----------
+        name
+            Dots separate folders: "docs.reports".
+        schema
+            A mapping of column names to types (of barbule, Ibis or Python), an `ibis.Schema`,
+            a pydantic model or a dataclass.
+        if_exists
+            "error", "ignore" (return the one that is there), "replace", or "replace_force"
+            (with the views that depend on it).
+        mode
+            Every table is versioned; the argument is accepted for readers who expect to say so.
+
+        Raises
+        ------
+        TableExistsError
+            When the name is taken.
+        SchemaError
+            When a name or type is wrong.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> bb.create_table("films", {"name": bb.String, "revenue": bb.Float}).columns
+        ('name', 'revenue')
+        """
+        table = Table(structure.create_table(self._engine, name, schema, if_exists))
+        _warn_of_verbs(table)
+        return table
+
+    def create_view(
+        self,
+        name: str,
+        query: ir.Table,
+        *,
+        iterator: Any = None,
+        computed_columns: Mapping[str, Any] | None = None,
+        if_exists: IfExists = "error",
+    ) -> Table:
+        """Make a view: rows that are computed from those of a table, and follow it.
+
+        Parameters
+        ----------
+        query
+            A table or view, filtered and projected as needed; its columns are the view's too.
+        iterator
+            A call that gives many rows for each row: `DocumentSplitter.create(...)`.
+        computed_columns
+            Expressions by column name, over the columns of the query.
+        if_exists
+            As for `create_table`.
+        """
+        leaf = structure.create_view(
+            self._engine,
+            name,
+            query,
+            iterator=iterator,
+            computed_columns=computed_columns,
+            if_exists=if_exists,
+        )
+        return Table(leaf)
+
+    def get_table(self, name: str) -> Table:
+        """Return a table or view by name.
+
+        Raises
+        ------
+        TableNotFoundError
+            When there is none.
+        """
+        record = self._engine.catalog.find(name)
+        if record is None:
+            known = ", ".join(map(repr, self.list_tables())) or "none"
+            raise TableNotFoundError(
+                "there is no table of this name.", table=name, hint=f"There are: {known}."
+            )
+        return Table(self._engine.leaf(record.id))
+
+    def list_tables(self) -> list[str]:
+        """Return the names of all tables and views, sorted."""
+        return [record.name for record in self._engine.catalog.tables()]
+
+    def drop_table(
+        self, name: str, *, if_not_exists: str = "error", cascade: bool = False
+    ) -> None:
+        """Drop a table or view, with its rows, history and indexes.
+
+        Parameters
+        ----------
+        if_not_exists
+            "error" or "ignore".
+        cascade
+            Whether views that depend on it are dropped too; otherwise they forbid it.
+        """
+        structure._check_policy(if_not_exists, ("error", "ignore"), "if_not_exists")
+        if if_not_exists == "ignore" and self._engine.catalog.find(name) is None:
+            return
+        structure.drop(self._engine, name, cascade=cascade)
+
+    def calls(self) -> Query:
+        """Return the call ledger as a table: one row for each question that was asked.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> bb.calls().count().to_pyarrow().as_py()
+        0
+        """
+        return self._engine.calls()
+
+    def close(self) -> None:
+        """Close the database and the indexes; tables of the session cannot be used afterwards."""
+        global _default  # noqa: PLW0603 - the default session, design
+        with _lock:
+            if _default is self:
+                _default = None
+        self._engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _warn_of_verbs(table: Table) -> None:
+    shadowed = [name for name in table.columns if hasattr(Table, name)]
+    if shadowed:
+        names = ", ".join(f"table[{name!r}]" for name in shadowed)
+        warnings.warn(
+            f"table {table.get_name()!r}: columns with the name of a verb are reached by {names}.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+_lock = threading.RLock()
+_default: Session | None = None
+
+
+def connect(
+    backend: str | None = None,
+    *,
+    vectors: str | None = None,
+    media: str | None = None,
+    home: str | None = None,
+) -> Session:
+    """Open a session and make it the default one.
+
+    Without a call of it the first use connects from the configuration.
+
+    Parameters
+    ----------
+    backend
+        Where tables, catalog and call ledger live: "duckdb:///data/app.duckdb".
+    vectors
+        Where vector indexes live: "chroma:///data/vectors", "chroma+http://host:8000", "exact:".
+    media
+        Where media are kept: any fsspec URL, or a path.
+    home
+        The folder for what has no other place; ~/.barbule by default.
+
+    Raises
+    ------
+    ConfigurationError
+        When a key or value is wrong, or the database cannot be opened.
+    """
+    global _default  # noqa: PLW0603 - the default session, design
+    settings = load_settings(backend=backend, vectors=vectors, media=media, home=home)
+    with _lock:
+        if _default is not None:
+            _default.close()
+        _default = Session(settings)
+        return _default
+
+
+def current() -> Session:
+    """Return the default session, opened if it is not."""
+    with _lock:
+        return _default if _default is not None else connect()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    with _lock:
+        if _default is not None:
+            _default.close()

@@ -1,0 +1,1 @@
+"""Tables and views: their verbs, and how their rows and structure change."""

@@ -1,0 +1,209 @@
+"""Computed columns: what they depend on, and their values for given rows.
+
+Owns the order in which stored columns are computed and the computation for a set of rows, be
+they new, changed or all. Virtual columns are inlined by the planner and never computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from barbule.backends.base import BASE, RID
+from barbule.catalog import codec
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import BarbuleError, ExpressionError
+from barbule.executor.engine import Engine
+from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.planner.lineage import calls_in
+from barbule.planner.lower import physical_schema
+from barbule.tables.change import Change
+from barbule.types import storage
+
+__all__ = ["bind_column", "compute", "dependents", "new_column", "rows_relation"]
+
+_ROWS = "bb_new_rows"
+
+
+def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
+    """Bind the expression of a computed column to its table.
+
+    Raises
+    ------
+    ExpressionError
+        When it looks at other rows than its own.
+    """
+    value = table.select(**{name: expr}).op().values[name]
+    looks_around = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
+    found = value.find(looks_around, filter=ops.Value)
+    if found or value.find(Similarity, filter=ops.Value):
+        raise ExpressionError(
+            "a computed column is computed from the values of its own row.",
+            table=table.get_name(),
+            column=name,
+            hint="Use a query, or a view over one, for what looks at other rows; "
+            "@bb.query for what searches.",
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def new_column(
+    record: TableRecord, name: str, value: ops.Value, *, stored: bool | None, hidden: bool = False
+) -> Column:
+    """Make the record of a computed column.
+
+    Parameters
+    ----------
+    stored
+        Whether its values are kept; None keeps those of columns that call functions.
+    """
+    calls = bool(calls_in(value))
+    if stored is False and calls:
+        raise ExpressionError(
+            "a column that calls a function is stored.",
+            table=record.name,
+            column=name,
+            hint="Leave out stored=False, or call the function in queries.",
+        )
+    unsteady = value.find((ops.Impure,), filter=ops.Value)
+    keep = calls or bool(unsteady) if stored is None else stored
+    return Column(
+        id=record.next_column,
+        name=name,
+        dtype=value.dtype,
+        kind="stored" if keep else "virtual",
+        expression=codec.dump(value),
+        hidden=hidden,
+    )
+
+
+def reads(engine: Engine, record: TableRecord, column: Column) -> set[str]:
+    """Return the columns of its table that a computed column reads, virtual ones resolved."""
+    value = engine.expression(str(column.expression), None)
+    found: set[str] = set()
+    for field in value.find(ops.Field):
+        if not isinstance(field.rel, ManagedTable) or field.rel.table_id != record.id:
+            continue
+        known = record.column(field.name)
+        if known is not None and known.kind == "virtual":
+            found |= reads(engine, record, known)
+        found.add(field.name)
+    return found
+
+
+def dependents(engine: Engine, record: TableRecord, changed: set[str]) -> list[Column]:
+    """Return the computed columns downstream of changed columns."""
+    affected = set(changed)
+    found: list[Column] = []
+    remaining = [column for column in record.columns if column.kind != "data"]
+    while True:
+        hit = [c for c in remaining if reads(engine, record, c) & affected]
+        if not hit:
+            return found
+        found += hit
+        affected |= {column.name for column in hit}
+        remaining = [column for column in remaining if column not in hit]
+
+
+def rows_relation(engine: Engine, record: TableRecord, rows: pa.Table, name: str) -> Any:
+    """Make the relation by which the planner reads physical rows that are staged."""
+    schema = physical_schema(record)
+    shown = {column: schema[column] for column in rows.column_names}
+    return engine.stored(name, type(schema)(shown))
+
+
+def compute(
+    change: Change,
+    record: TableRecord,
+    rows: pa.Table,
+    columns: Iterable[Column],
+    given: dict[str, tuple[TableRecord, pa.Table]] | None = None,
+) -> pa.Table:
+    """Compute stored columns for physical rows and add them.
+
+    Parameters
+    ----------
+    rows
+        Physical columns by their physical names, `_rid` among them.
+    columns
+        The stored columns to compute; they may read each other.
+    given
+        Further staged physical rows, by name: those of the base of a view.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows, ordered by `_rid`, with the columns added or replaced.
+    """
+    remaining = [column for column in columns if column.kind == "stored"]
+    while remaining:
+        waiting = {column.name for column in remaining}
+        level = [
+            column
+            for column in remaining
+            if not reads(change.engine, record, column) & (waiting - {column.name})
+        ]
+        rows = _compute_level(change, record, rows, level, given or {})
+        remaining = [column for column in remaining if column not in level]
+    return rows
+
+
+def _compute_level(
+    change: Change,
+    record: TableRecord,
+    rows: pa.Table,
+    level: list[Column],
+    given: dict[str, tuple[TableRecord, pa.Table]],
+) -> pa.Table:
+    engine = change.engine
+    leaf = engine.leaf(record.id, hidden=True)
+    visible = engine.leaf(record.id)
+    values = {RID: ops.Field(leaf, RID)}
+    for column in level:
+        value = engine.expression(str(column.expression), None)
+        values[column.physical] = value.replace({visible: leaf})
+    staged = {_ROWS: rows}
+    relations = {record.id: rows_relation(engine, record, rows, _ROWS)}
+    for name, (base, base_rows) in given.items():
+        staged[name] = base_rows
+        relations[base.id] = rows_relation(engine, base, base_rows, name)
+    try:
+        computed = engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
+    except BarbuleError as error:
+        shown = level[0].name if len(level) == 1 else None
+        raise error.at(table=record.name, column=shown) from error.__cause__
+    return _joined(rows, computed, level)
+
+
+def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
+    """Put computed columns beside their rows, by row identity."""
+    rows, computed = _by_rid(rows), _by_rid(computed)
+    for column in level:
+        wanted = storage(column.dtype).to_pyarrow()
+        values = computed.column(column.physical).cast(wanted)
+        if column.physical in rows.column_names:
+            place = rows.column_names.index(column.physical)
+            rows = rows.set_column(place, column.physical, values)
+        else:
+            rows = rows.append_column(column.physical, values)
+    return rows
+
+
+def _by_rid(rows: pa.Table) -> pa.Table:
+    return rows.take(pc.sort_indices(rows.column(RID)))
+
+
+def physical_rows(engine: Engine, record: TableRecord, query: ir.Table) -> pa.Table:
+    """Read the physical columns of rows of a hidden leaf that a query keeps."""
+    shown: dict[str, Any] = {RID: query[RID]}
+    if record.view:
+        shown[BASE] = query[BASE]
+    for column in record.columns:
+        if column.kind != "virtual":
+            shown[column.physical] = query[column.name]
+    return engine.arrow(query.select(**shown))

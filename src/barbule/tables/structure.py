@@ -1,0 +1,392 @@
+"""Changes of structure: tables and views are made and dropped, columns and indexes added.
+
+Owns what each does to the catalog and to stored rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule import types
+from barbule.backends.base import BASE, FROM, RID, TO
+from barbule.catalog import codec
+from barbule.catalog.records import Column, Index, TableRecord, View
+from barbule.errors import (
+    ColumnNotFoundError,
+    ConfigurationError,
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+    TableNotFoundError,
+)
+from barbule.executor.engine import Engine
+from barbule.functions.registry import Function
+from barbule.nodes import FunctionCall, ManagedTable
+from barbule.planner.lower import physical_schema
+from barbule.tables.change import Change, UpdateResult, change
+from barbule.tables.columns import bind_column, compute, dependents, new_column, physical_rows
+from barbule.tables.views import (
+    base_of,
+    data_columns,
+    items_query,
+    iterator_columns,
+    write_rows,
+)
+
+__all__ = ["add_computed_columns", "add_embedding_index", "create_table", "create_view", "drop"]
+
+IfExists = Literal["error", "ignore", "replace", "replace_force"]
+_IF_EXISTS = ("error", "ignore", "replace", "replace_force")
+_METRICS = ("cosine", "ip", "l2")
+_RESERVED = {RID, FROM, TO, BASE}
+
+
+def _check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{name} is one of {', '.join(map(repr, allowed))}.", value=value, hint="Choose one."
+        )
+
+
+def _check_names(names: Any, table: str) -> None:
+    for name in names:
+        if name in _RESERVED or name.lower().startswith("bb_"):
+            raise SchemaError(
+                "this name is kept for barbule.",
+                table=table,
+                column=name,
+                hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
+            )
+
+
+def _make_room(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
+    """Return the table that stays under a name; drop the one that goes."""
+    _check_policy(if_exists, _IF_EXISTS, "if_exists")
+    if not isinstance(name, str) or not all(name.split(".")):
+        raise SchemaError(
+            "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
+        )
+    present = engine.catalog.find(name)
+    if present is None or if_exists == "ignore":
+        return present
+    if if_exists == "error":
+        raise TableExistsError(
+            "the name is taken.",
+            table=name,
+            hint='Choose another name, or give if_exists="ignore" or "replace".',
+        )
+    drop(engine, name, cascade=if_exists == "replace_force")
+    return None
+
+
+def create_table(
+    engine: Engine, name: str, columns: Any, if_exists: IfExists = "error"
+) -> ManagedTable:
+    """Make a table; return its leaf."""
+    with engine.lock:
+        present = _make_room(engine, name, if_exists)
+        if present is not None:
+            return engine.leaf(present.id)
+        schema = types.schema(columns)
+        _check_names(schema.names, name)
+        if not schema.names:
+            raise SchemaError("a table has at least one column.", table=name)
+        made = tuple(
+            Column(id=place, name=column, dtype=kind)
+            for place, (column, kind) in enumerate(schema.items())
+        )
+        with change(engine, "create table") as ongoing:
+            record = TableRecord(
+                engine.catalog.next_table_id(), name, made, next_column=len(made)
+            )
+            ongoing.put(record)
+            engine.backend.create(record.physical, physical_schema(record))
+        return engine.leaf(record.id)
+
+
+def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
+    """Drop a table or view with its rows and indexes.
+
+    Raises
+    ------
+    TableNotFoundError
+        When there is none of that name.
+    TableExistsError
+        When views depend on it and `cascade` is False.
+    """
+    with engine.lock:
+        record = engine.catalog.find(name)
+        if record is None:
+            raise TableNotFoundError(
+                "there is no table of this name.",
+                table=name,
+                hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
+            )
+        views = engine.catalog.views_of(record.id)
+        if views and not cascade:
+            raise TableExistsError(
+                f"it is the base of {', '.join(repr(view.name) for view in views)}.",
+                table=name,
+                hint="Drop them first, or say cascade=True (if_exists='replace_force').",
+            )
+        for view in views:
+            drop(engine, view.name, cascade=True)
+        with change(engine, "drop table") as ongoing:
+            ongoing.put(replace(record, dropped=True))
+            engine.backend.drop(record.physical)
+        for index in record.indexes:
+            engine.indexing.drop(record, index)
+
+
+def create_view(
+    engine: Engine,
+    name: str,
+    query: ir.Table,
+    *,
+    iterator: Any = None,
+    computed_columns: Mapping[str, Any] | None = None,
+    if_exists: IfExists = "error",
+) -> ManagedTable:
+    """Make a view and compute its rows; return its leaf."""
+    with engine.lock:
+        present = _make_room(engine, name, if_exists)
+        if present is not None:
+            return engine.leaf(present.id)
+        base = engine.catalog.record(base_of(query, name).table_id)
+        items = None if iterator is None else items_query(query, iterator, name)
+        own = [] if items is None else iterator_columns(items)
+        _check_view_names([column for column, _ in own], query, name)
+        view = View(base.id, codec.dump(query.op()), codec.dump(items) if items else None)
+        with change(engine, "create view") as ongoing:
+            record = TableRecord(
+                engine.catalog.next_table_id(),
+                name,
+                tuple(data_columns(0, own)),
+                view=view,
+                next_column=len(own),
+            )
+            ongoing.put(record)
+            record = _with_computed(ongoing, record, computed_columns or {}, query)
+            engine.backend.create(record.physical, physical_schema(record))
+            write_rows(ongoing, record, base, None)
+        return engine.leaf(record.id)
+
+
+def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
+    _check_names(names, view)
+    for name in names:
+        if name in query.columns:
+            raise SchemaError(
+                "the iterator gives a column that the base has already.",
+                table=view,
+                column=name,
+                hint="Leave it out of the base: create_view(name, table.select(...)).",
+            )
+
+
+def _with_computed(
+    ongoing: Change, record: TableRecord, computed: Mapping[str, Any], query: ir.Table
+) -> TableRecord:
+    """Add the computed columns that a view is created with."""
+    engine = ongoing.engine
+    _check_names(computed, record.name)
+    for column, expr in computed.items():
+        leaf = engine.leaf(record.id)
+        # The expression is over the base's columns; the view shows the same names.
+        bound = bind_column(query, expr, column)
+        sources = {query.op(), *query.op().find(ManagedTable)}
+        moved = {
+            field: ops.Field(leaf, field.name)
+            for field in bound.find(ops.Field, filter=ops.Value)
+            if field.rel in sources
+        }
+        value = bound.replace(moved, filter=ops.Value)
+        record = record.with_columns(new_column(record, column, value, stored=None))
+        ongoing.put(record)
+    return record
+
+
+def add_computed_columns(
+    table: ir.Table,
+    columns: Mapping[str, Any],
+    *,
+    stored: bool | None = None,
+    if_exists: IfExists = "error",
+) -> UpdateResult:
+    """Add computed columns and compute them for all rows."""
+    leaf = table.op()
+    engine: Engine = leaf.source
+    _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
+    with engine.lock:
+        record = engine.catalog.record(leaf.table_id)
+        _check_names(columns, record.name)
+        wanted = {
+            name: bind_column(table, expr, name)
+            for name, expr in columns.items()
+            if _is_wanted(table, record, name, if_exists)
+        }
+        if not wanted:
+            return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+        with change(engine, "add computed column") as ongoing:
+            for name, value in wanted.items():
+                record = _add_column(ongoing, record, name, value, stored=stored)
+            rows = ongoing.engine.catalog.latest(record.id).rows
+        return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+
+
+def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
+    if name not in table.columns:
+        return True
+    if if_exists == "ignore":
+        return False
+    column = record.column(name)
+    if if_exists == "replace" and column is not None and column.kind != "data":
+        return True
+    raise SchemaError(
+        "the column exists already."
+        if if_exists == "error"
+        else "only a computed column of the table itself can be replaced by another.",
+        table=record.name,
+        column=name,
+        hint='Choose another name, or give if_exists="replace" for a computed column.',
+    )
+
+
+def _add_column(
+    ongoing: Change,
+    record: TableRecord,
+    name: str,
+    value: ops.Value,
+    *,
+    stored: bool | None,
+    hidden: bool = False,
+) -> TableRecord:
+    """Add one column, or put it in the place of the one of that name, and fill it."""
+    engine = ongoing.engine
+    downstream = dependents(engine, record, {name}) if record.column(name) else []
+    column = new_column(record, name, value, stored=stored, hidden=hidden)
+    _refuse_cycle(record, name, downstream, value)
+    record = record.with_columns(column, without=(name,))
+    ongoing.put(record)
+    refill = [column, *downstream]
+    targets = [each for each in refill if each.kind == "stored"]
+    if not targets:
+        return record
+    if column.kind == "stored":
+        engine.backend.add_column(record.physical, column.physical, types.storage(column.dtype))
+    rows = _live_rows(engine, record, column)
+    rows = compute(ongoing, record, rows, targets)
+    for each in targets:
+        engine.backend.fill(record.physical, each.physical, rows.select([RID, each.physical]))
+    ongoing.touch(record.id, rows=rows.num_rows)
+    return record
+
+
+def _live_rows(engine: Engine, record: TableRecord, column: Column) -> Any:
+    """Read all live rows, but not the column that is about to be filled."""
+    without = replace(
+        record, columns=tuple(each for each in record.columns if each.id != column.id)
+    )
+    leaf = engine.leaf(record.id, hidden=True)
+    return physical_rows(engine, without, leaf.to_expr())
+
+
+def _refuse_cycle(
+    record: TableRecord, name: str, downstream: list[Column], value: ops.Value
+) -> None:
+    read = {field.name for field in value.find(ops.Field)}
+    circle = read & {name, *(column.name for column in downstream)}
+    if circle:
+        raise ExpressionError(
+            f"the column would be computed from itself, by way of {', '.join(sorted(circle))}.",
+            table=record.name,
+            column=name,
+            hint="Compute it from other columns.",
+        )
+
+
+def add_embedding_index(
+    table: ir.Table,
+    column: str,
+    embedding: Function,
+    *,
+    metric: str = "cosine",
+    name: str | None = None,
+    if_exists: IfExists = "error",
+) -> UpdateResult:
+    """Embed a column, keep the vectors with the rows, and index them."""
+    leaf = table.op()
+    engine: Engine = leaf.source
+    _check_policy(metric, _METRICS, "metric")
+    _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
+    with engine.lock:
+        record = engine.catalog.record(leaf.table_id)
+        searched = record.column(column)
+        if searched is None:
+            raise ColumnNotFoundError(
+                "there is no such column to index.",
+                table=record.name,
+                column=column,
+                hint=f"Columns of its own are {', '.join(c.name for c in record.columns)}.",
+            )
+        title = name or f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
+        if any(index.name == title for index in record.indexes):
+            if if_exists == "ignore":
+                return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+            if if_exists == "error":
+                raise TableExistsError(
+                    f"there is an embedding index {title!r} already.",
+                    table=record.name,
+                    column=column,
+                    hint='Give it another name=, or if_exists="replace".',
+                )
+            record = _without_index(engine, record, title)
+        value = _embedded(table, column, embedding)
+        with change(engine, "add embedding index") as ongoing:
+            hidden = f"bb_embedding_{record.next_column}"
+            before = record.next_column
+            record = _add_column(ongoing, record, hidden, value, stored=True, hidden=True)
+            index = Index(title, searched.id, before, metric)
+            ongoing.put(replace(record, indexes=(*record.indexes, index)))
+            rows = engine.catalog.latest(record.id).rows
+        return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+
+
+def _without_index(engine: Engine, record: TableRecord, name: str) -> TableRecord:
+    index = next(each for each in record.indexes if each.name == name)
+    engine.indexing.drop(record, index)
+    vector = record.column_by_id(index.embedding)
+    return replace(
+        record.with_columns(without=(vector.name,)),
+        indexes=tuple(each for each in record.indexes if each.name != name),
+    )
+
+
+def _embedded(table: ir.Table, column: str, embedding: Function) -> ops.Value:
+    """Make the call that embeds a column; its answers are kept in the ledger."""
+    if not isinstance(embedding, Function):
+        raise ExpressionError(
+            "an embedding is a function of barbule.",
+            table=table.get_name(),
+            column=column,
+            value=embedding,
+            hint="Decorate it with @bb.udf(batch_size=32) and annotate its result as "
+            "list[bb.Vector(n)].",
+        )
+    value = embedding.of(table[column], cached=True).op()
+    kind = value.dtype
+    fits = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32) and kind.length
+    if not fits or not isinstance(value, FunctionCall):
+        raise ExpressionError(
+            f"{embedding.name} gives {kind}, not vectors of a known length.",
+            table=table.get_name(),
+            column=column,
+            hint="Annotate its result as bb.Vector(n), in a batch function list[bb.Vector(n)].",
+        )
+    return value

@@ -1,0 +1,256 @@
+"""Views: rows that are computed from the rows of a base, and follow them.
+
+Owns which rows a view has for given rows of its base, and how a change of the base reaches its
+views. Columns that a view shows of its base are not kept; they are joined when they are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from barbule.backends.base import BASE, RID
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
+from barbule.nodes import FunctionCall, ManagedTable
+from barbule.planner.lineage import calls_in, with_rid
+from barbule.tables.change import Change
+from barbule.tables.columns import compute, reads, rows_relation
+
+__all__ = ["ITEMS", "base_of", "iterator_columns", "items_query", "propagate", "write_rows"]
+
+ITEMS = "bb_items"
+POSITION = "pos"
+_BASE_ROWS = "bb_base_rows"
+
+
+def base_of(query: ir.Table, name: str) -> ManagedTable:
+    """Return the table whose rows a view's query keeps.
+
+    Raises
+    ------
+    UnsupportedError
+        When the query does anything but filter and project the rows of one table.
+    """
+    leaves = query.op().find(ManagedTable)
+    if len(leaves) != 1 or with_rid(query.op()) is None:
+        raise UnsupportedError(
+            "a view is kept up to date row by row, over filters and projections of one table.",
+            table=name,
+            hint="Use where() and select() of one table or view; joins and aggregates are "
+            "queries, which need no view.",
+        )
+    (leaf,) = leaves
+    if leaf.commit is not None:
+        raise UnsupportedError(
+            "a view follows its base, and this is a look at an old version of it.",
+            table=name,
+            hint="Make the view over the table itself.",
+        )
+    if calls_in_relation(query.op()):
+        raise UnsupportedError(
+            "the query of a view calls no functions.",
+            table=name,
+            hint="Give the calls as computed_columns=.",
+        )
+    return leaf
+
+
+def calls_in_relation(relation: ops.Relation) -> bool:
+    """Whether a relation calls functions anywhere."""
+    return bool(relation.find(FunctionCall))
+
+
+def items_query(query: ir.Table, iterator: Any, name: str) -> ops.Relation:
+    """Make the query that gives, for each row of the base, the rows of the view.
+
+    Raises
+    ------
+    ExpressionError
+        When the iterator does not give lists of records.
+    """
+    items = query.select(**{ITEMS: iterator}).op()
+    kind = items.schema[ITEMS]
+    if not isinstance(kind, dt.Array) or not isinstance(kind.value_type, dt.Struct):
+        raise ExpressionError(
+            f"the iterator gives {kind}, not rows.",
+            table=name,
+            hint="Use bb.functions.DocumentSplitter.create(...) or a @bb.iterator.",
+        )
+    if not calls_in(items.values[ITEMS]):
+        raise ExpressionError("the iterator is no call of an iterator function.", table=name)
+    return items  # type: ignore[no-any-return]
+
+
+def iterator_columns(items: ops.Relation) -> list[tuple[str, dt.DataType]]:
+    """Return the columns that an iterator gives, their position first."""
+    fields = items.schema[ITEMS].value_type.fields
+    return [(POSITION, dt.int64), *((n, t) for n, t in fields.items() if n != POSITION)]
+
+
+def write_rows(
+    change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
+) -> pa.Table:
+    """Compute and write the rows of a view for physical rows of its base.
+
+    Parameters
+    ----------
+    base_rows
+        The rows of the base that are new or changed; None for all.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows that were written, by their physical names.
+    """
+    rows = _with_identity(change, record, _own_rows(change, record, base, base_rows))
+    given = {} if base_rows is None else {_BASE_ROWS: (base, base_rows)}
+    stored = [column for column in record.columns if column.kind == "stored"]
+    rows = compute(change, record, rows, stored, given)
+    if rows.num_rows:
+        change.append(record, rows)
+        change.touch(record.id, rows=rows.num_rows, rids=rows.num_rows)
+    return rows
+
+
+def _own_rows(
+    change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
+) -> pa.Table:
+    """Compute the iterator's rows, or those that the query keeps, with their base's identity."""
+    engine = change.engine
+    view = record.view
+    if view is None:
+        raise ValueError(f"{record.name} is no view")
+    query = with_rid(engine.expression(view.items or view.query, None))
+    if query is None:
+        raise ValueError(f"the query of {record.name} keeps no rows")
+    shown = [RID, ITEMS] if view.items else [RID]
+    query = ops.Project(query, {name: ops.Field(query, name) for name in shown})
+    relations, staged = {}, {}
+    if base_rows is not None:
+        relations[base.id] = rows_relation(engine, base, base_rows, _BASE_ROWS)
+        staged[_BASE_ROWS] = base_rows
+    try:
+        found = engine.arrow(query.to_expr(), relations, staged)
+    except BarbuleError as error:
+        raise error.at(table=record.name) from error.__cause__
+    found = found.take(pc.sort_indices(found.column(RID)))
+    if not view.items:
+        return pa.table({BASE: found.column(RID)})
+    return _flattened(found, record)
+
+
+def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
+    """Make one row of each item of each list."""
+    lists = found.column(ITEMS).combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    parents = pc.list_parent_indices(lists)
+    items = pc.list_flatten(lists)
+    columns = {BASE: found.column(RID).take(parents)}
+    for column in record.columns:
+        if column.kind != "data":
+            continue
+        if column.name == POSITION:
+            starts = pc.index_in(parents, value_set=parents)
+            values = pc.subtract(pa.array(range(len(parents)), pa.int64()), starts.cast("int64"))
+        else:
+            values = pc.struct_field(items, column.name)
+        columns[column.physical] = values
+    return pa.table(columns)
+
+
+def _with_identity(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+    first = change.next_rid(record.id)
+    rids = pa.array(range(first, first + rows.num_rows), pa.int64())
+    return rows.append_column(RID, rids)
+
+
+def propagate(
+    change: Change,
+    record: TableRecord,
+    fresh: pa.Table | None,
+    ended: pa.Array | None,
+    changed: set[str] | None = None,
+) -> None:
+    """Bring the views of a table up to date with its new, changed and ended rows.
+
+    Parameters
+    ----------
+    fresh
+        Physical rows that are new, or the new state of changed ones.
+    ended
+        Identities of rows that ended, or whose old state did.
+    changed
+        For an update the columns that changed; views that read none of them stay as they are.
+    """
+    engine = change.engine
+    for view in engine.catalog.views_of(record.id):
+        if changed is not None and not changed & _dependencies(change, view, record):
+            continue
+        gone = None
+        if ended is not None and len(ended):
+            leaf = engine.leaf(view.id, hidden=True).to_expr()
+            staged = {"bb_ended": pa.table({RID: ended})}
+            chosen = engine.stored("bb_ended", _RID_SCHEMA).to_expr()
+            keys = leaf.select(RID, BASE)
+            gone = engine.arrow(keys.semi_join(chosen, keys[BASE] == chosen[RID]), staged=staged)
+            gone = gone.column(RID)
+            change.close(view, gone)
+            change.touch(view.id, rows=0 if fresh is not None else len(gone))
+        rows = None if fresh is None else write_rows(change, view, record, fresh)
+        if rows is not None or gone is not None:
+            propagate(change, view, rows, gone)
+
+
+_RID_SCHEMA = sch.Schema({RID: "int64"})
+
+
+def _dependencies(change: Change, view: TableRecord, base: TableRecord) -> set[str]:
+    """Return the columns of its base on which the kept rows of a view depend."""
+    engine = change.engine
+    found: set[str] = set()
+    if view.view is None:
+        return found
+    for text in filter(None, (view.view.items, view.view.query)):
+        query = engine.expression(text, None)
+        fields = _read_below(query, base)
+        found |= {name for field in fields for name in _resolved(engine, base, field)}
+    for column in view.columns:
+        if column.kind == "stored":
+            inherited = reads(engine, view, column)
+            found |= {name for each in inherited for name in _resolved(engine, base, each)}
+    return found
+
+
+def _read_below(query: ops.Relation, base: TableRecord) -> set[str]:
+    """Return the columns of the base that predicates and iterator read."""
+    read: set[str] = set()
+    for relation in query.find((ops.Filter, ops.Project)):
+        values: list[ops.Value] = (
+            list(relation.predicates)
+            if isinstance(relation, ops.Filter)
+            else [v for v in relation.values.values() if not isinstance(v, ops.Field)]
+        )
+        read |= {f.name for value in values for f in value.find(ops.Field, filter=ops.Value)}
+    return read
+
+
+def _resolved(engine: Any, base: TableRecord, name: str) -> set[str]:
+    column = base.column(name)
+    if column is not None and column.kind == "virtual":
+        return {name, *reads(engine, base, column)}
+    return {name}
+
+
+def data_columns(first_id: int, columns: list[tuple[str, dt.DataType]]) -> list[Column]:
+    """Make the records of columns that an iterator gives."""
+    return [
+        Column(id=first_id + place, name=name, dtype=kind)
+        for place, (name, kind) in enumerate(columns)
+    ]

@@ -1,0 +1,343 @@
+"""Concurrency, rate limits, backoff and retries, on a clock that tests turn by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+import pytest
+
+from barbule.errors import ModelError
+from barbule.models.base import Endpoint, Reply, Usage
+from barbule.models.rates import Gate, backoff, call_with_retries
+
+
+class Clock:
+    """Time that passes only when everybody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+        self._sleepers: list[tuple[float, int, asyncio.Future]] = []
+        self._order = itertools.count()
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now + seconds, next(self._order), future))
+        await future
+
+    async def run(self, *work):
+        """Run coroutines to their end, moving the clock whenever all of them wait."""
+        tasks = [asyncio.ensure_future(one) for one in work]
+        while not all(task.done() for task in tasks):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self._sleepers and not all(task.done() for task in tasks):
+                self.now, _, future = heapq.heappop(self._sleepers)
+                if not future.done():
+                    future.set_result(None)
+        return [task.result() for task in tasks]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def gate_on(clock: Clock, width: int, **limits: int) -> Gate:
+    return Gate(width, clock=clock, sleep=clock.sleep, **limits)
+
+
+def limited(retry_after: float | None = 0.0) -> ModelError:
+    return ModelError("slow down.", retryable=True, retry_after=retry_after)
+
+
+# -- Gate ----------------------------------------------------------------------------------------
+
+
+def test_starts_wide_and_never_exceeds_its_width(clock):
+    gate = gate_on(clock, 4)
+    seen = []
+
+    async def work():
+        async with gate:
+            seen.append(gate.in_flight)
+            await clock.sleep(1)
+
+    async def main():
+        await clock.run(*(work() for _ in range(12)))
+
+    asyncio.run(main())
+    assert max(seen) == 4
+    assert gate.in_flight == 0
+    assert clock.now == 1003.0  # three rounds of four
+
+
+def test_waiting_requests_enter_in_the_order_of_their_arrival(clock):
+    gate = gate_on(clock, 1)
+    entered = []
+
+    async def work(i: int):
+        async with gate:
+            entered.append(i)
+            await clock.sleep(1)
+
+    async def main():
+        await clock.run(*(work(i) for i in range(6)))
+
+    asyncio.run(main())
+    assert entered == list(range(6))
+
+
+def test_a_burst_of_rate_limits_halves_once_and_later_ones_again(clock):
+    gate = gate_on(clock, 64)
+    for _ in range(20):
+        gate.throttled(None)
+    assert gate.limit == 32
+    clock.now += 1.0
+    gate.throttled(None)
+    assert gate.limit == 16
+
+
+def test_the_width_stays_at_one_at_least(clock):
+    gate = gate_on(clock, 4)
+    for _ in range(10):
+        clock.now += 2
+        gate.throttled(None)
+    assert gate.limit == 1
+
+
+def test_successes_widen_additively_up_to_the_full_width(clock):
+    gate = gate_on(clock, 64)
+    gate.throttled(None)
+    widths = [gate.limit]
+    for _ in range(8):
+        for _ in range(gate.limit):
+            gate.succeeded()
+        widths.append(gate.limit)
+    assert all(2 <= later - earlier <= 4 for earlier, later in itertools.pairwise(widths))
+    for _ in range(1000):
+        gate.succeeded()
+    assert gate.limit == 64
+
+
+def test_nothing_starts_before_retry_after(clock):
+    gate = gate_on(clock, 8)
+    starts = []
+
+    async def work():
+        async with gate:
+            starts.append(clock.now)
+
+    async def main():
+        gate.throttled(7.0)
+        gate.throttled(3.0)  # a shorter wish does not shorten a longer one
+        await clock.run(*(work() for _ in range(3)))
+
+    asyncio.run(main())
+    assert starts == [1007.0] * 3
+
+
+def test_rpm_spreads_the_starts(clock):
+    gate = gate_on(clock, 100, rpm=60)
+    starts = []
+
+    async def work():
+        async with gate:
+            starts.append(clock.now - 1000)
+
+    async def main():
+        await clock.run(*(work() for _ in range(15)))
+
+    asyncio.run(main())
+    assert starts[:10] == [0.0] * 10  # a burst of ten seconds' worth
+    assert starts[10:] == pytest.approx([1, 2, 3, 4, 5])
+
+
+def test_tpm_pauses_while_too_many_tokens_were_used(clock):
+    gate = gate_on(clock, 100, tpm=600)
+    starts = []
+
+    async def work():
+        async with gate:
+            starts.append(clock.now - 1000)
+        gate.succeeded(tokens=150)
+
+    async def main():
+        for _ in range(3):
+            await clock.run(work())
+
+    asyncio.run(main())
+    # 100 tokens may be used at once, ten are regained each second.
+    assert starts == pytest.approx([0, 5, 20])
+
+
+def test_a_cancelled_wait_leaves_the_gate_usable(clock):
+    gate = gate_on(clock, 1)
+
+    async def main():
+        async with gate:
+            waiting = asyncio.ensure_future(gate.__aenter__())
+            behind = asyncio.ensure_future(gate.__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        await asyncio.wait_for(behind, 1)
+        assert gate.in_flight == 1
+
+    asyncio.run(main())
+
+
+def test_a_failure_inside_frees_the_slot(clock):
+    gate = gate_on(clock, 1)
+
+    async def main():
+        with pytest.raises(ValueError, match="inside"):
+            async with gate:
+                raise ValueError("inside")
+        assert gate.in_flight == 0
+
+    asyncio.run(main())
+
+
+def test_a_gate_takes_its_limits_from_an_endpoint():
+    gate = Gate.of(Endpoint("openai", max_concurrency=3))
+    assert gate.limit == gate.max_concurrency == 3
+
+
+def test_a_gate_of_no_width_is_refused():
+    with pytest.raises(ValueError, match="max_concurrency is 0"):
+        Gate(0)
+
+
+# -- backoff -------------------------------------------------------------------------------------
+
+
+def test_backoff_doubles_up_to_its_cap():
+    waits = [backoff(n, None, base=1, cap=10, rng=lambda: 1.0) for n in range(1, 7)]
+    assert waits == [1, 2, 4, 8, 10, 10]
+
+
+def test_backoff_has_full_jitter():
+    waits = [backoff(4, None) for _ in range(200)]
+    assert min(waits) < 1.0
+    assert max(waits) > 3.0
+    assert all(0 <= wait <= 4.0 for wait in waits)
+
+
+def test_backoff_never_waits_less_than_it_was_asked_to():
+    assert all(7.0 <= backoff(1, 7.0) <= 7.5 for _ in range(50))
+
+
+def test_backoff_of_a_huge_attempt_does_not_overflow():
+    assert backoff(5000, None, rng=lambda: 1.0) == 30.0
+
+
+# -- call_with_retries ---------------------------------------------------------------------------
+
+
+def asking(*outcomes):
+    """Return an `ask` that fails or answers in turn, and the list of its calls."""
+    left, calls = list(outcomes), []
+
+    async def ask() -> Reply:
+        calls.append(len(calls) + 1)
+        outcome = left.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return Reply(outcome, Usage(10, 5))
+
+    return ask, calls
+
+
+def retrying(clock, ask, gate, **options):
+    async def main():
+        work = call_with_retries(ask, gate, sleep=clock.sleep, **options)
+        return (await clock.run(work))[0]
+
+    return asyncio.run(main())
+
+
+def test_a_success_is_one_attempt(clock):
+    ask, calls = asking("fine")
+    reply, attempts = retrying(clock, ask, gate_on(clock, 2), retries=3)
+    assert (reply.value, attempts, calls, clock.slept) == ("fine", 1, [1], [])
+
+
+def test_retryable_failures_and_timeouts_are_asked_again(clock):
+    ask, _ = asking(ModelError("boom.", retryable=True), TimeoutError(), "fine")
+    reply, attempts = retrying(clock, ask, gate_on(clock, 2), retries=3)
+    assert (reply.value, attempts) == ("fine", 3)
+    assert len(clock.slept) == 2
+
+
+def test_the_last_failure_is_raised_when_the_retries_are_used_up(clock):
+    ask, calls = asking(*(ModelError(f"boom {i}.", retryable=True) for i in range(1, 9)))
+    with pytest.raises(ModelError, match=r"boom 3\."):
+        retrying(clock, ask, gate_on(clock, 2), retries=2)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("error", [ModelError("bad key."), ValueError("a bug")])
+def test_other_failures_are_not_asked_again(clock, error):
+    ask, calls = asking(error, "fine")
+    with pytest.raises(type(error), match=str(error)):
+        retrying(clock, ask, gate_on(clock, 2), retries=5)
+    assert len(calls) == 1
+
+
+def test_no_retries_asks_once(clock):
+    ask, calls = asking(limited(), "fine")
+    with pytest.raises(ModelError, match="slow down"):
+        retrying(clock, ask, gate_on(clock, 2), retries=0)
+    assert len(calls) == 1
+
+
+def test_a_rate_limit_narrows_the_gate_and_is_waited_out(clock):
+    gate = gate_on(clock, 8)
+    ask, _ = asking(limited(4.0), "fine")
+    _, attempts = retrying(clock, ask, gate, retries=1)
+    assert attempts == 2
+    assert gate.limit == 4
+    assert clock.now >= 1004.0
+
+
+def test_a_server_error_does_not_narrow_the_gate(clock):
+    gate = gate_on(clock, 8)
+    ask, _ = asking(ModelError("boom.", retryable=True), "fine")
+    retrying(clock, ask, gate, retries=1)
+    assert gate.limit == 8
+
+
+def test_a_wait_of_a_day_is_a_failure_now_and_stops_nobody_else(clock):
+    gate = gate_on(clock, 8)
+    ask, calls = asking(limited(86_400.0), "fine")
+    with pytest.raises(ModelError, match="slow down"):
+        retrying(clock, ask, gate, retries=5)
+    assert len(calls) == 1
+    other, _ = asking("fine")
+    retrying(clock, other, gate, retries=0)
+    assert clock.now == 1000.0
+
+
+def test_the_slot_is_free_while_a_retry_waits(clock):
+    gate = gate_on(clock, 1)
+    failing, _ = asking(ModelError("boom.", retryable=True), "late")
+    quick, _ = asking("early")
+    done = []
+
+    async def work(ask):
+        reply, _ = await call_with_retries(ask, gate, retries=1, sleep=clock.sleep)
+        done.append(reply.value)
+
+    async def main():
+        await clock.run(work(failing), work(quick))
+
+    asyncio.run(main())
+    assert done == ["early", "late"]
