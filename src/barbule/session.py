@@ -21,7 +21,7 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.query import Query
+from barbule.relations import Query
 from barbule.tables import structure
 from barbule.tables.structure import IfExists
 from barbule.tables.table import Table

@@ -148,7 +148,7 @@ while commit < 400:
 def test_kill_while_writing(tmp_path):
     where = tmp_path / "v"
     chance = random.Random()
-    for _ in range(3):
+    for _ in range(2):
         process = run(WRITER, where, os.path.dirname(__file__))  # noqa: PTH120
         assert process.stdout.readline().startswith("ready")
         time.sleep(chance.uniform(0.1, 0.7))

@@ -72,6 +72,9 @@ class Backend(Protocol):
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
 
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert a few rows of plain values, all with the same columns."""
+
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
 

@@ -6,6 +6,7 @@ built with sqlglot; names and values never reach SQL in any other way.
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,8 +110,7 @@ class DuckDBBackend:
         """Run a query and return its rows."""
         with self.staging({**staged, **_in_memory(query)}) as backend:
             rows = backend.con.execute(self.compile(query)).to_arrow_table()
-        wanted = query.schema().to_pyarrow()
-        return rows if rows.schema.equals(wanted) else rows.cast(wanted)
+        return _fitted(rows, query.schema().to_pyarrow())
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
@@ -126,7 +126,7 @@ class DuckDBBackend:
             cursor.register(name, table)
         try:
             for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
-                yield from pa.Table.from_batches([batch]).cast(wanted).to_batches()
+                yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
         finally:
             cursor.close()
 
@@ -177,6 +177,22 @@ class DuckDBBackend:
         target = sge.Schema(this=sge.Table(this=_name(name)), expressions=columns)
         with self.staging({_STAGED_ROWS: rows}):
             self._run(sge.Insert(this=target, expression=source))
+
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert a few rows of plain values, all with the same columns.
+
+        They travel as SQL literals: making an Arrow table of them would import pandas, which
+        takes longer than opening a database.
+        """
+        target = sge.Schema(
+            this=sge.Table(this=_name(name)), expressions=[_name(column) for column in rows[0]]
+        )
+        values = sge.Values(
+            expressions=[
+                sge.Tuple(expressions=[_literal(value) for value in row.values()]) for row in rows
+            ]
+        )
+        self._run(sge.Insert(this=target, expression=values))
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
@@ -261,6 +277,12 @@ class DuckDBBackend:
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
 
 
+def _literal(value: Any) -> sge.Expression:
+    if isinstance(value, datetime.datetime):
+        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz")
+    return sge.convert(value)
+
+
 def _name(name: str) -> sge.Identifier:
     return sge.to_identifier(name, quoted=True)
 
@@ -274,3 +296,12 @@ def _in_memory(query: ir.Table) -> dict[str, pa.Table]:
     return {
         leaf.name: leaf.data.to_pyarrow(leaf.schema) for leaf in query.op().find(ops.InMemoryTable)
     }
+
+
+def _fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Give rows the columns and types that their query has for Ibis.
+
+    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
+    """
+    rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
+    return rows if rows.schema.equals(wanted) else rows.cast(wanted)

@@ -10,7 +10,6 @@ import datetime
 from dataclasses import dataclass, field
 
 import ibis.expr.schema as sch
-import pyarrow as pa
 
 from barbule.backends.base import Backend
 from barbule.catalog.records import Commit, Label, TableRecord, Version
@@ -76,16 +75,13 @@ class Catalog:
                 for name, columns in missing.items():
                     self._backend.create(name, columns)
                 if "bb_meta" in missing:
-                    self._append("bb_meta", [{"key": "format", "value": FORMAT}])
+                    self._backend.insert("bb_meta", [{"key": "format", "value": FORMAT}])
         else:
             self._load()
 
     def _rows(self, name: str) -> list[dict[str, object]]:
         leaf = self._backend.table(name, _SCHEMAS[name])
         return self._backend.arrow(leaf.to_expr(), {}).to_pylist()
-
-    def _append(self, name: str, rows: list[dict[str, object]]) -> None:
-        self._backend.append(name, pa.Table.from_pylist(rows, _SCHEMAS[name].to_pyarrow()))
 
     def _load(self) -> None:
         meta = {row["key"]: row["value"] for row in self._rows("bb_meta")}
@@ -218,10 +214,10 @@ class Catalog:
                 {"table_id": each.id, "commit": pending.id, "record": each.to_json()}
                 for each in pending.records.values()
             ]
-            self._append("bb_records", rows)
+            self._backend.insert("bb_records", rows)
         if pending.versions:
-            self._append("bb_versions", [vars(each) for each in pending.versions.values()])
-        self._append("bb_commits", [vars(commit)])
+            self._backend.insert("bb_versions", [vars(each) for each in pending.versions.values()])
+        self._backend.insert("bb_commits", [vars(commit)])
         return commit
 
     def publish(self, pending: Pending, commit: Commit) -> None:
@@ -239,6 +235,6 @@ class Catalog:
         key = {"table_id": label.table_id, "label": label.label}
         with self._backend.transaction():
             self._backend.delete("bb_labels", key)
-            self._append("bb_labels", [vars(label)])
+            self._backend.insert("bb_labels", [vars(label)])
         self._labels.setdefault(label.table_id, {})[label.label] = label.version
 

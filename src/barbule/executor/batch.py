@@ -324,7 +324,8 @@ class _Work:
 
     async def _ask_model(self, place: int, row: tuple[Any, ...], record: Record | None) -> Any:
         arguments = self.arguments(row)
-        model = str(arguments.get("model", ""))
+        named = self.function.model_of
+        model = named(arguments) if named else ""
         gate = self.caller.gate(model)
         started = time.perf_counter()
 
@@ -360,11 +361,13 @@ def _required_places(function: Function, template: Mapping[str, Any], places: in
     if function.kind == "model":  # a prompt with a missing part is not worth its price
         return set(range(places))
     nullable = {each.name for each in function.parameters if each.nullable}
-    return {
-        value["$"]
-        for name, value in template.items()
-        if isinstance(value, dict) and set(value) == {"$"} and name not in nullable
-    }
+    required: set[int] = set()
+    for name, value in template.items():
+        if name not in nullable:
+            # The arguments of a variadic parameter stand in a list of their own.
+            items = value if name.startswith("*") else [value]
+            required |= {item["$"] for item in items if isinstance(item, dict) and set(item) == {"$"}}
+    return required
 
 
 def _spread(

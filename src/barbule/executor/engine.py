@@ -35,7 +35,7 @@ from barbule.planner.lower import hidden_names, view_columns
 from barbule.planner.plan import Plan
 from barbule.planner.planner import make_plan
 from barbule.planner.rules import IndexedColumn
-from barbule.query import Query
+from barbule.relations import Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

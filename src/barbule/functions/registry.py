@@ -75,6 +75,8 @@ class Function:
         Whether answers are kept in the call ledger.
     version
         Changes when the function does; by default a hash of its source.
+    model_of
+        For a model function: tells the name of the model, prefix included, from the arguments.
     fixed
         Arguments that `using` has set.
     """
@@ -90,6 +92,7 @@ class Function:
     timeout: float | None = None
     cached: bool = False
     version: str = "1"
+    model_of: Callable[[Mapping[str, Any]], str] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property

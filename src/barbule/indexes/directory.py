@@ -73,16 +73,19 @@ class Directory:
             if self._owned:
                 # The directory was removed under us: what is open writes into the void.
                 self._let_go()
-            try:
-                self.root.mkdir(parents=True, exist_ok=True)
-                self._owned = self._lock.acquire()
-            except ImportError:
-                return "this platform has no file locks that guard an embedded Chroma."
-            except OSError as error:
-                return f"{self.root} cannot be written: {error.strerror or error}."
-            if not self._owned:
-                return f"{self.root} belongs to the process {self._lock.holder()}."
-            return None
+            return self._acquire()
+
+    def _acquire(self) -> str | None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._owned = self._lock.acquire()
+        except ImportError:
+            return "this platform has no file locks that guard an embedded Chroma."
+        except OSError as error:
+            return f"{self.root} cannot be written: {error.strerror or error}."
+        if not self._owned:
+            return f"{self.root} belongs to the process {self._lock.holder()}."
+        return None
 
     def demand(self) -> None:
         """Raise unless this process owns the directory."""

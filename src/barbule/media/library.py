@@ -43,7 +43,7 @@ class MediaLibrary:
     def __init__(
         self, root: str, cache: Path, *, allow_private: bool = False, max_bytes: int = 268435456
     ) -> None:
-        self.store = MediaStore(root)
+        self.store = MediaStore(root, cache_dir=cache / "stored")
         self._fetcher = Fetcher(
             allow_private=allow_private, max_bytes=max_bytes, cache_dir=cache / "fetched"
         )

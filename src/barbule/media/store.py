@@ -54,7 +54,7 @@ class MediaStore:
     >>> store = MediaStore("memory://docs-example")
     >>> reference = store.put(b"barbs", "txt")
     >>> reference[:12], store.open(reference)
-    ('media:5b3f89', b'barbs')
+    ('media:92db0c', b'barbs')
     """
 
     def __init__(self, root: str, *, cache_dir: Path | None = None) -> None:

@@ -13,7 +13,7 @@ import ibis.expr.operations as ops
 from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
 
-__all__ = ["calls_in", "expose", "needed_columns", "origin", "own_values", "repoint", "trace", "with_rid"]
+__all__ = ["calls_in", "expose", "needed_columns", "origin", "own_values", "prune", "repoint", "trace", "with_rid"]
 
 # Relations that hand on all columns of their parent, row by row.
 PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
@@ -170,22 +170,53 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
     dict
         For each relation below and including `root`; all columns of `root` are needed.
     """
-    needed: dict[ops.Relation, set[str]] = {
-        relation: set() for relation in root.find(ops.Relation)
-    }
+    relations = _from_the_top(root)
+    needed: dict[ops.Relation, set[str]] = {relation: set() for relation in relations}
     needed[root] = set(root.schema.names)
-    for field in root.find(ops.Field):
-        needed.setdefault(field.rel, set()).add(field.name)
-    for relation in _from_the_top(root):
+    for subquery in root.find(ops.Subquery):
+        needed[subquery.rel] |= set(subquery.rel.schema.names)
+    for relation in relations:
         wanted = needed[relation]
+        for value in _read_values(relation, wanted):
+            for field in value.find(ops.Field, filter=ops.Value):
+                needed[field.rel].add(field.name)
         for child in _children(relation):
             if isinstance(relation, (*PASSING, ops.Reference)):
                 needed[child] |= wanted
             elif not isinstance(relation, ops.Project | ops.Aggregate | ops.JoinChain):
                 needed[child] |= set(child.schema.names)
-    for subquery in root.find((ops.ScalarSubquery, ops.InSubquery)):
-        needed[subquery.rel] |= set(subquery.rel.schema.names)
     return needed
+
+
+def _read_values(relation: ops.Relation, wanted: set[str]) -> list[ops.Value]:
+    """List the values of a relation that are computed when only some columns are wanted."""
+    if isinstance(relation, ops.Project):
+        return [value for name, value in relation.values.items() if name in wanted]
+    if isinstance(relation, ops.JoinChain):
+        shown = [value for name, value in relation.values.items() if name in wanted]
+        return [*shown, *(each for link in relation.rest for each in link.predicates)]
+    return own_values(relation)
+
+
+def prune(root: ops.Relation) -> ops.Relation:
+    """Leave out what projections and joins compute and nothing reads."""
+    needed = needed_columns(root)
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        if isinstance(node, ops.Field) and kwargs and node.name not in kwargs["rel"].schema:
+            return node  # part of a value that is about to be left out
+        if not isinstance(node, ops.Project | ops.JoinChain):
+            return node.__recreate__(kwargs) if kwargs else node
+        arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
+        kept = {name: v for name, v in node.values.items() if name in needed[node]}
+        if not kept:  # a relation has a column, even if only its rows are counted
+            kept = dict(list(node.values.items())[:1])
+        if len(kept) == len(node.values):
+            return node.__recreate__(kwargs) if kwargs else node
+        values = {name: arguments["values"][name] for name in kept}
+        return node.__recreate__({**arguments, "values": values})
+
+    return root.replace(replace)  # type: ignore[no-any-return]
 
 
 def _from_the_top(root: ops.Relation) -> list[ops.Relation]:

@@ -13,6 +13,7 @@ import ibis.expr.schema as sch
 
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
+from barbule.planner.lineage import prune
 from barbule.planner.plan import CallStage, CandidateStage, Plan, Stage
 from barbule.planner.rules import IndexedColumn, apply_rules
 from barbule.planner.staging import Staging
@@ -65,16 +66,16 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
         Physical rows to read instead of the stored ones, by table id.
     """
     planning = _Planning(facts)
-    logical = apply_rules(root, planning)
+    logical = prune(apply_rules(root, planning))
     if logical.find(FunctionCall):
         logical = planning.staging.stage_all(logical)
     calls = [_lowered(stage, facts, rows) for stage in planning.staging.stages]
     stages = _ordered(calls, planning.candidate_stages)
-    return Plan(stages, lowering.lower(logical, facts, rows), root.schema)
+    return Plan(stages, lowering.lower(prune(logical), facts, rows), root.schema)
 
 
 def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
-    source = lowering.lower(stage.source, facts, rows)
+    source = lowering.lower(prune(stage.source), facts, rows)
     return CallStage(stage.name, source, stage.keep, stage.calls, stage.schema)
 
 

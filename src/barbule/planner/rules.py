@@ -271,7 +271,7 @@ def _nearest(node: ops.Relation) -> tuple[ops.Sort, Similarity, int] | None:
     if not isinstance(node.n, int) or not isinstance(node.offset, int):
         return None
     key = node.parent.keys[0]
-    similarity = key.expr
+    similarity = key.arg
     if not isinstance(similarity, Similarity) or key.ascending or similarity.query.relations:
         return None
     return node.parent, similarity, node.n + node.offset

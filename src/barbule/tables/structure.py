@@ -234,8 +234,7 @@ def add_computed_columns(
         if not wanted:
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
         with change(engine, "add computed column") as ongoing:
-            for name, value in wanted.items():
-                record = _add_column(ongoing, record, name, value, stored=stored)
+            _add_columns(ongoing, record, wanted, stored=stored)
             rows = ongoing.engine.catalog.latest(record.id).rows
         return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
 
@@ -258,43 +257,44 @@ def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExi
     )
 
 
-def _add_column(
+def _add_columns(
     ongoing: Change,
     record: TableRecord,
-    name: str,
-    value: ops.Value,
+    values: Mapping[str, ops.Value],
     *,
     stored: bool | None,
     hidden: bool = False,
 ) -> TableRecord:
-    """Add one column, or put it in the place of the one of that name, and fill it."""
+    """Add columns, or put them in the place of those of their names, and fill them."""
     engine = ongoing.engine
-    downstream = dependents(engine, record, {name}) if record.column(name) else []
-    column = new_column(record, name, value, stored=stored, hidden=hidden)
-    _refuse_cycle(record, name, downstream, value)
-    record = record.with_columns(column, without=(name,))
+    replaced = {name for name in values if record.column(name)}
+    downstream = dependents(engine, record, replaced) if replaced else []
+    fresh = []
+    for name, value in values.items():
+        _refuse_cycle(record, name, downstream if name in replaced else [], value)
+        column = new_column(record, name, value, stored=stored, hidden=hidden)
+        record = record.with_columns(column, without=(name,))
+        fresh.append(column)
     ongoing.put(record)
-    refill = [column, *downstream]
-    targets = [each for each in refill if each.kind == "stored"]
-    if not targets:
-        return record
-    if column.kind == "stored":
+    made = [column for column in fresh if column.kind == "stored"]
+    for column in made:  # all before the first is filled: DuckDB wants it so
         engine.backend.add_column(record.physical, column.physical, types.storage(column.dtype))
-    rows = _live_rows(engine, record, column)
-    rows = compute(ongoing, record, rows, targets)
-    for each in targets:
-        engine.backend.fill(record.physical, each.physical, rows.select([RID, each.physical]))
-    ongoing.touch(record.id, rows=rows.num_rows)
+    targets = made + [
+        column for column in downstream if column.kind == "stored" and column.name not in values
+    ]
+    if targets:
+        rows = compute(ongoing, record, _live_rows(engine, record, made), targets)
+        for column in targets:
+            filled = rows.select([RID, column.physical])
+            engine.backend.fill(record.physical, column.physical, filled)
+        ongoing.touch(record.id, rows=rows.num_rows)
     return record
 
 
-def _live_rows(engine: Engine, record: TableRecord, column: Column) -> Any:
-    """Read all live rows, but not the column that is about to be filled."""
-    without = replace(
-        record, columns=tuple(each for each in record.columns if each.id != column.id)
-    )
-    leaf = engine.leaf(record.id, hidden=True)
-    return physical_rows(engine, without, leaf.to_expr())
+def _live_rows(engine: Engine, record: TableRecord, empty: list[Column]) -> Any:
+    """Read all live rows, but not the columns that are about to be filled."""
+    without = replace(record, columns=tuple(c for c in record.columns if c not in empty))
+    return physical_rows(engine, without, engine.leaf(record.id, hidden=True).to_expr())
 
 
 def _refuse_cycle(
@@ -346,12 +346,13 @@ def add_embedding_index(
                     column=column,
                     hint='Give it another name=, or if_exists="replace".',
                 )
-            record = _without_index(engine, record, title)
         value = _embedded(table, column, embedding)
+        if any(index.name == title for index in record.indexes):
+            record = _without_index(engine, record, title)
         with change(engine, "add embedding index") as ongoing:
             hidden = f"bb_embedding_{record.next_column}"
             before = record.next_column
-            record = _add_column(ongoing, record, hidden, value, stored=True, hidden=True)
+            record = _add_columns(ongoing, record, {hidden: value}, stored=True, hidden=True)
             index = Index(title, searched.id, before, metric)
             ongoing.put(replace(record, indexes=(*record.indexes, index)))
             rows = engine.catalog.latest(record.id).rows

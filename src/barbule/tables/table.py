@@ -11,7 +11,7 @@ from typing import Any
 from barbule.errors import DataError, ExpressionError
 from barbule.executor.results import ResultSet
 from barbule.functions.registry import Function
-from barbule.query import Query
+from barbule.relations import Query
 from barbule.tables import history, mutations, structure
 from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
 from barbule.tables.history import VersionLike

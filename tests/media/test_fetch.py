@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import http.server
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+
+import fsspec
+import pytest
+
+from barbule.errors import MediaError
+from barbule.media.fetch import Fetcher
+
+BODY = b"barbules " * 5000
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        name = self.path.partition("?")[0].strip("/")
+        with self.server.lock:
+            self.server.seen.append(
+                (self.path, self.headers["Host"], self.headers["Authorization"])
+            )
+            times = sum(path == self.path for path, *_ in self.server.seen)
+        getattr(self, f"answer_{name.split('.')[0].split('-')[0]}")(name, times)
+
+    def send(self, status, body=BODY, **headers):
+        self.send_response(status)
+        headers.setdefault("Content_Length", str(len(body)))
+        for key, value in headers.items():
+            if value is not None:
+                self.send_header(key.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer_image(self, name, times):
+        self.send(200, Content_Type="image/png")
+
+    def answer_note(self, name, times):
+        self.send(200, Content_Type="text/plain; charset=utf-8")
+
+    def answer_missing(self, name, times):
+        self.send(404)
+
+    def answer_flaky(self, name, times):
+        self.send(503 if times < 3 else 200)
+
+    def answer_down(self, name, times):
+        self.send(500)
+
+    def answer_endless(self, name, times):
+        # No length is declared, so only counting can stop it.
+        self.close_connection = True
+        self.send(200, BODY * 10, Content_Length=None)
+
+    def answer_cut(self, name, times):
+        self.close_connection = True
+        self.send(200, BODY[:100] if times < 2 else BODY, Content_Length=str(len(BODY)))
+
+    def answer_slow(self, name, times):
+        self.server.stop_waiting.wait(5)
+        self.send(200)
+
+    def answer_hop(self, name, times):
+        left = int(name.split("-")[1])
+        target = f"/hop-{left - 1}" if left > 1 else "/image.png"
+        self.send(302, b"", Location=target)
+
+    def answer_to(self, name, times):
+        self.send(301, b"", Location=self.path.partition("?")[2])
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def serving(context=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.seen, server.lock, server.stop_waiting = [], threading.Lock(), threading.Event()
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop_waiting.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def server():
+    with serving() as running:
+        running.url = f"http://127.0.0.1:{running.server_port}"
+        yield running
+
+
+@pytest.fixture
+def fetcher(tmp_path):
+    return Fetcher(True, len(BODY) * 2, tmp_path / "cache", timeout=5)
+
+
+def leftovers(fetcher):
+    return [path for path in fetcher._cache_dir.rglob("*") if path.is_file()]
+
+
+def test_local_files_stay_where_they_are(tmp_path, fetcher):
+    path = tmp_path / "a b.txt"
+    path.write_text("x")
+    assert fetcher.local_path(str(path)) == path
+    assert fetcher.local_path(path.as_uri()) == path
+    with pytest.raises(MediaError, match=r"gone\.txt does not exist"):
+        fetcher.local_path(str(tmp_path / "gone.txt"))
+    with pytest.raises(MediaError, match="is a directory"):
+        fetcher.local_path(str(tmp_path))
+
+
+def test_a_url_is_fetched_once(server, fetcher):
+    path = fetcher.local_path(f"{server.url}/image?size=large")
+    assert path.read_bytes() == BODY
+    assert path.suffix == ".png"
+    assert fetcher.local_path(f"{server.url}/image?size=large#part") == path
+    assert fetcher.local_path(f"{server.url}/image?size=small") != path
+    assert len(server.seen) == 2
+
+
+def test_suffix_of_the_name_where_the_type_is_vague(server, fetcher):
+    assert fetcher.local_path(f"{server.url}/note.md").suffix == ".md"
+    assert fetcher.local_path(f"{server.url}/note").suffix == ".txt"
+
+
+def test_host_and_credentials_are_sent_to_the_checked_address(server, fetcher):
+    fetcher.local_path(f"http://me:pw@localhost:{server.server_port}/image")
+    (_, host, authorization) = server.seen[0]
+    assert host == f"localhost:{server.server_port}"
+    assert authorization == "Basic bWU6cHc="
+
+
+def test_status_is_told_without_secrets(server, fetcher):
+    address = f"127.0.0.1:{server.server_port}"
+    with pytest.raises(MediaError, match=r"missing.*the server answered 404") as caught:
+        fetcher.local_path(f"http://me:hunter2@{address}/missing?token=hunter3")
+    assert "hunter" not in str(caught.value)
+    assert not caught.value.retryable
+    assert len(server.seen) == 1
+    assert leftovers(fetcher) == []
+
+
+def test_server_errors_are_tried_again(server, fetcher):
+    assert fetcher.local_path(f"{server.url}/flaky").read_bytes() == BODY
+    assert len(server.seen) == 3
+    with pytest.raises(MediaError, match="the server answered 500") as caught:
+        fetcher.local_path(f"{server.url}/down")
+    assert caught.value.retryable
+    assert len(server.seen) == 6
+
+
+def test_a_cut_answer_is_tried_again_and_leaves_nothing(server, fetcher):
+    path = fetcher.local_path(f"{server.url}/cut")
+    assert path.read_bytes() == BODY
+    assert leftovers(fetcher) == [path]
+
+
+def test_size_is_limited_while_it_streams(server, tmp_path):
+    small = Fetcher(True, 1000, tmp_path / "cache")
+    for name in ("image", "endless"):
+        with pytest.raises(MediaError, match="is larger than 1000 bytes"):
+            small.local_path(f"{server.url}/{name}")
+    assert leftovers(small) == []
+
+
+def test_timeout(server, tmp_path):
+    hasty = Fetcher(True, 1000, tmp_path / "cache", timeout=0.2)
+    start = time.monotonic()
+    with pytest.raises(MediaError, match="timeout"):
+        hasty.local_path(f"{server.url}/slow")
+    assert time.monotonic() - start < 3
+
+
+def test_unreachable_and_unknown_hosts(fetcher):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(MediaError, match="is unreachable"):
+        fetcher.local_path(f"http://127.0.0.1:{port}/x")
+    with pytest.raises(MediaError, match=r"host a\.invalid is not known"):
+        fetcher.local_path("http://a.invalid/x")
+
+
+def test_redirects(server, fetcher):
+    assert fetcher.local_path(f"{server.url}/hop-5").suffix == ".png"
+    with pytest.raises(MediaError, match="redirects more than 5 times"):
+        fetcher.local_path(f"{server.url}/hop-6")
+    with pytest.raises(MediaError, match="not http or https"):
+        fetcher.local_path(f"{server.url}/to?file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0.0.0.0",
+        "10.0.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "[::1]",
+        "[fe80::1]",
+        "[fd00::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:7f00:1::]",
+    ],
+)
+def test_private_addresses_are_refused(tmp_path, host):
+    fetcher = Fetcher(False, 1000, tmp_path, timeout=0.5)
+    with pytest.raises(MediaError, match="is on a private or reserved address"):
+        fetcher.local_path(f"http://{host}/latest")
+
+
+def test_every_hop_is_checked(server, tmp_path, monkeypatch):
+    # A first address that is allowed stands in for a public one: none can be reached here.
+    from barbule.media import fetch
+
+    public = fetch._public
+    monkeypatch.setattr(fetch, "_public", lambda a: str(a) == "127.0.0.1" or public(a))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    fetcher = Fetcher(False, len(BODY), tmp_path)
+    assert fetcher.local_path(f"{server.url}/image").read_bytes() == BODY
+    with pytest.raises(MediaError, match="private or reserved"):
+        fetcher.local_path(f"{server.url}/to?http://127.0.0.2:{server.server_port}/image")
+    assert [path for path, *_ in server.seen][-1].startswith("/to")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_certificates_are_checked_for_the_name(tmp_path, fetcher, monkeypatch):
+    subprocess.run(
+        shlex.split(
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
+            "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        ),
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with serving(context) as server:
+        path = fetcher.local_path(f"https://localhost:{server.server_port}/image")
+        assert path.read_bytes() == BODY
+        with pytest.raises(MediaError, match="is unreachable"):
+            fetcher.local_path(f"https://127.0.0.1:{server.server_port}/image")
+
+
+def test_data_uris(fetcher):
+    path = fetcher.local_path("data:image/png;base64,YmFyYnM=")
+    assert (path.read_bytes(), path.suffix) == (b"barbs", ".png")
+    assert fetcher.local_path("data:,a%20barb").read_bytes() == b"a barb"
+    with pytest.raises(MediaError, match="not valid base64"):
+        fetcher.local_path("data:image/png;base64,***")
+    with pytest.raises(MediaError, match="has no content"):
+        fetcher.local_path("data:image/png")
+    with pytest.raises(MediaError, match="is larger than"):
+        fetcher.local_path("data:," + "x" * (len(BODY) * 2 + 1))
+
+
+def test_objects_of_a_bucket(fetcher):
+    name = f"memory://{uuid.uuid4().hex}/a.webp"
+    with fsspec.open(name, "wb") as file:
+        file.write(b"one")
+    path = fetcher.local_path(name)
+    assert (path.read_bytes(), path.suffix) == (b"one", ".webp")
+    assert fetcher.local_path(name) == path
+    with fsspec.open(name, "wb") as file:
+        file.write(b"two!")
+    assert fetcher.local_path(name).read_bytes() == b"two!"
+    with pytest.raises(MediaError, match="does not exist"):
+        fetcher.local_path(name + "x")
+    with pytest.raises(MediaError, match="is a directory"):
+        fetcher.local_path(name.rpartition("/")[0])
+    with pytest.raises(MediaError, match="chains URLs"):
+        fetcher.local_path("memory://x::http://127.0.0.1/")
+
+
+@pytest.mark.parametrize("uri", ["ftp://h/x", "simplecache::http://127.0.0.1/", "filecache://x"])
+def test_other_schemes_are_refused(fetcher, uri):
+    with pytest.raises(MediaError, match=r"(is not supported|is no local file|does not exist)"):
+        fetcher.local_path(uri)

