@@ -43,7 +43,7 @@ __version__ = "0.1.0"
 _TYPES = (
     "UUID Array ArrayType Audio Binary Bool Date Document Float Image Int Json String Struct "
     "Time Timestamp Vector Video"
-).split()
+).split()  # noqa: SIM905
 
 _PLACES = {
     **dict.fromkeys(_TYPES, "barbule.types"),
@@ -63,12 +63,12 @@ _VERBS = {"calls", "create_table", "create_view", "drop_table", "get_table", "li
 
 _MODULES = {"errors", "functions"}
 
-__all__ = sorted({*_PLACES, *_VERBS, *_MODULES})  # noqa: PLE0605 - a list once it is sorted
+__all__ = sorted({*_PLACES, *_VERBS, *_MODULES})
 
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        import barbule.media.values  # noqa: F401 - makes our types known to Ibis
+        import barbule.media.values
 
         value = getattr(importlib.import_module(_PLACES[name]), name)
         globals()[name] = value

@@ -58,14 +58,14 @@ class ManagedTable(ops.DatabaseTable):
     """
 
     table_id: int
-    commit: Optional[int] = None  # noqa: UP045 - Ibis reads the annotation at run time
+    commit: Optional[int] = None
     hidden: bool = False
 
     def _live_schema(self) -> sch.Schema:
         return self.source.schema_of(self)
 
     # The inherited argument `schema` stays empty; its value is looked up in the catalog.
-    schema = property(_live_schema, lambda self, value: None)
+    schema = property(_live_schema, lambda self, value: None)  # noqa: ARG005
 
     def to_expr(self) -> ir.Table:
         """Return the table that shows this leaf, as the engine builds it."""
@@ -141,7 +141,7 @@ class Similarity(ops.Value):
 
     arg: ops.Value
     query: ops.Value
-    index: Optional[str] = None  # noqa: UP045 - Ibis reads the annotation at run time
+    index: Optional[str] = None
 
     dtype = dt.float64
 
@@ -197,7 +197,7 @@ def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
     return json.dumps(tree, separators=(",", ":"), ensure_ascii=False), tuple(values)
 
 
-def _encode(value: Any, values: list[ops.Value]) -> Any:  # noqa: PLR0911 - one line a kind
+def _encode(value: Any, values: list[ops.Value]) -> Any:
     if isinstance(value, ir.Expr | ops.Value):
         values.append(value.op() if isinstance(value, ir.Expr) else value)
         return {"$": len(values) - 1}
@@ -224,7 +224,7 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:  # noqa: PLR0911 - one 
     )
 
 
-_TIMES = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+_TIMES: dict[str, Any] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
 
 
 def fill_template(tree: Any, row: Sequence[Any]) -> Any:

@@ -46,7 +46,7 @@ class ColumnExtras:
 
 
 @functools.cache
-def _column_class(base: type[ir.Column]) -> type[ir.Column]:
+def _column_class(base: Any) -> type[ir.Column]:
     return type(base.__name__, (ColumnExtras, base), {"__slots__": (), "__doc__": base.__doc__})
 
 
@@ -126,7 +126,7 @@ class _Verbs:
 
     def show(self, n: int = 10) -> None:
         """Print the first `n` rows."""
-        print(self.limit(n).collect())  # type: ignore[attr-defined]  # noqa: T201 - that is what show is for
+        print(self.limit(n).collect())  # type: ignore[attr-defined]  # noqa: T201
 
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""

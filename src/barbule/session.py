@@ -9,22 +9,26 @@ from __future__ import annotations
 import atexit
 import threading
 import warnings
-from collections.abc import Mapping
-from typing import Any
-
-import ibis.expr.types as ir
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from barbule.backends.base import open_backend
-from barbule.config import Settings, load_settings
-from barbule.errors import TableNotFoundError
+from barbule.config import ProviderSettings, Settings, load_settings
+from barbule.errors import ConfigurationError, TableNotFoundError
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.relations import Query
 from barbule.tables import structure
-from barbule.tables.structure import IfExists
 from barbule.tables.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from barbule.relations import Query
+    from barbule.tables.structure import IfExists
 
 __all__ = ["Session", "connect", "current"]
 
@@ -193,13 +197,13 @@ class Session:
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""
-        global _default  # noqa: PLW0603 - the default session, design
+        global _default  # noqa: PLW0603
         with _lock:
             if _default is self:
                 _default = None
         self._engine.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -227,6 +231,7 @@ def connect(
     vectors: str | None = None,
     media: str | None = None,
     home: str | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Session:
     """Open a session and make it the default one.
 
@@ -242,19 +247,36 @@ def connect(
         Where media are kept: any fsspec URL, or a path.
     home
         The folder for what has no other place; ~/.barbule by default.
+    models
+        Settings of providers by their LiteLLM prefix, as in `[models.<prefix>]` of the
+        configuration: `{"openai": {"api_base": "http://localhost:8080/v1"}}`.
 
     Raises
     ------
     ConfigurationError
         When a key or value is wrong, or the database cannot be opened.
     """
-    global _default  # noqa: PLW0603 - the default session, design
+    global _default  # noqa: PLW0603
     settings = load_settings(backend=backend, vectors=vectors, media=media, home=home)
+    if models:
+        settings = replace(settings, models={**settings.models, **_providers(models)})
     with _lock:
         if _default is not None:
             _default.close()
         _default = Session(settings)
         return _default
+
+
+def _providers(models: Mapping[str, Mapping[str, Any]]) -> dict[str, ProviderSettings]:
+    allowed = [field.name for field in fields(ProviderSettings)]
+    for name, given in models.items():
+        for key in given:
+            if key not in allowed:
+                raise ConfigurationError(
+                    f"models[{name!r}] has no setting {key!r}.",
+                    hint=f"It takes {', '.join(allowed)}; a key is named by api_key_env.",
+                )
+    return {name: ProviderSettings(**given) for name, given in models.items()}
 
 
 def current() -> Session:

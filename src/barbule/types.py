@@ -247,8 +247,9 @@ def _from_annotation(kind: Any) -> dt.DataType:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in {typing.Union, pytypes.UnionType}:
         return _from_union(kind, arguments)
-    if origin is typing.Annotated:
-        return dtype(arguments[0])
+    if origin is typing.Annotated:  # Annotated[Any, bb.Image] says the type beside it
+        given = [each for each in kind.__metadata__ if _is_dtype(each)]
+        return dtype(given[0] if given else arguments[0])
     if origin is typing.Literal:
         return dtype(type(arguments[0]))
     if origin in {list, tuple, set, frozenset}:
@@ -263,6 +264,12 @@ def _from_annotation(kind: Any) -> dt.DataType:
         "this is no type that a column can have.",
         value=kind,
         hint="Use a type such as bb.String, bb.Image or bb.Vector(384), or a Python type.",
+    )
+
+
+def _is_dtype(kind: Any) -> bool:
+    return isinstance(kind, dt.DataType) or (
+        inspect.isclass(kind) and issubclass(kind, dt.DataType)
     )
 
 

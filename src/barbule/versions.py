@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING, Any, Self
 
 from barbule.backends.base import RID
 
 if TYPE_CHECKING:
     import ibis.expr.schema as sch
+    import ibis.expr.types as ir
 
 __all__ = ["Checkpoint", "Diff", "diff"]
 
@@ -32,7 +31,8 @@ class Checkpoint(int):
 
     label: str
 
-    def __new__(cls, version: int, label: str) -> Checkpoint:
+    def __new__(cls, version: int, label: str) -> Self:
+        """Make the number of a version that carries its label."""
         made = super().__new__(cls, version)
         made.label = label
         return made

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
@@ -21,12 +20,19 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import sqlglot.expressions as sge
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
+from barbule.backends.base import FOREVER, RID, TO, Staged
 from barbule.errors import ConfigurationError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["DuckDBBackend", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
+_TABLES = (
+    "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
+    "AND schema_name = current_schema() AND NOT temporary"
+)
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 
@@ -48,15 +54,15 @@ def open_backend(url: str) -> DuckDBBackend:
 
 
 @ibis.udf.scalar.builtin(name="array_cosine_similarity")
-def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
 
 
 @ibis.udf.scalar.builtin(name="array_inner_product")
-def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
 
 
 @ibis.udf.scalar.builtin(name="array_distance")
-def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]
+def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
 
 
 class DuckDBBackend:
@@ -265,7 +271,9 @@ class DuckDBBackend:
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
-        return set(self.ibis.list_tables())
+        # Not by Ibis' list_tables(), which calls what DuckDB has deprecated.
+        rows = self._cursor.execute(_TABLES).fetchall()
+        return {name for (name,) in rows}
 
     def disconnect(self) -> None:
         """Close all connections."""

@@ -17,11 +17,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ibis.common.temporal as temporal
 import ibis.expr.datashape as ds
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
+from ibis.common import temporal
 from ibis.common.collections import FrozenDict, FrozenOrderedDict
 
 from barbule import types
@@ -73,7 +73,7 @@ _ENUMS = {
         temporal.TimestampUnit,
     )
 }
-_MOMENTS = {
+_MOMENTS: dict[str, Any] = {
     "datetime": datetime.datetime,
     "date": datetime.date,
     "time": datetime.time,
@@ -87,7 +87,7 @@ class _Writer:
         self.seen: dict[Any, int] = {}
 
     def write(self, value: Any) -> Any:
-        if value is None or isinstance(value, bool | int | str) and not isinstance(value, enum.Enum):
+        if value is None or (isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)):
             return value
         if isinstance(value, ops.Node):
             return self._node(value)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
-
-import ibis.expr.datatypes as dt
+from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.catalog.codec import dump_type, load_type
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
 
 __all__ = ["Column", "Commit", "Index", "Label", "TableRecord", "Version", "View"]
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import ibis.expr.schema as sch
 
-from barbule.backends.base import Backend
 from barbule.catalog.records import Commit, Label, TableRecord, Version
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
+
+if TYPE_CHECKING:
+    from barbule.backends.base import Backend
 
 __all__ = ["Catalog", "Pending"]
 

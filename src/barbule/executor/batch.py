@@ -10,26 +10,29 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import inspect
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import ibis.expr.datatypes as dt
+from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, FunctionError
 from barbule.executor.ledger import Answer, Ledger, question_key
-from barbule.executor.loop import LoopThread
 from barbule.functions.registry import Function, lookup
 from barbule.media.cells import reader
-from barbule.media.library import MediaLibrary
-from barbule.models.base import ModelClient, Reply
 from barbule.models.rates import Gate, call_with_retries
 from barbule.nodes import fill_template
-from barbule.planner.plan import Call
 from barbule.types import Image, Media
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
+    from barbule.executor.loop import LoopThread
+    from barbule.media.library import MediaLibrary
+    from barbule.models.base import ModelClient, Reply
+    from barbule.planner.plan import Call
 
 __all__ = ["Caller", "Tally"]
 
@@ -98,7 +101,7 @@ class Caller:
         distinct = dict(zip(reversed(keys), reversed(rows), strict=True))
         known = self.ledger.look_up(list(distinct), work.call.dtype)
         missing = {key: distinct[key] for key in dict.fromkeys(keys) if key not in known}
-        first = {key: place for key, place in zip(reversed(keys), reversed(work.places), strict=True)}
+        first = dict(zip(reversed(keys), reversed(work.places), strict=True))
         work.places = [first[key] for key in missing]
         self.tally.hits += len(known)
         self.tally.calls += len(missing)
@@ -207,7 +210,7 @@ class _Work:
         results = []
         for place, row in enumerate(rows):
             started = time.perf_counter()
-            value, attempts = self._attempt(place, lambda row=row: self._apply(row))
+            value, attempts = self._attempt(place, functools.partial(self._apply, row))
             if record and value is not _MISSING:
                 seconds = time.perf_counter() - started
                 record(place, value, seconds=seconds, attempts=attempts)
@@ -234,7 +237,7 @@ class _Work:
         for attempt in range(1, self.function.retries + 2):
             try:
                 return work(), attempt
-            except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            except Exception as error:  # noqa: BLE001
                 last = error
         return self._failed(place, last), attempt
 
@@ -258,7 +261,7 @@ class _Work:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             began = time.perf_counter()
-            values, attempts = self._attempt(start, lambda part=part: self._apply_batch(part))
+            values, attempts = self._attempt(start, functools.partial(self._apply_batch, part))
             if values is _MISSING:
                 values = [None] * len(part)
             elif record:
@@ -295,7 +298,7 @@ class _Work:
             async with limit:
                 try:
                     return await one(place, row, record)
-                except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+                except Exception as error:  # noqa: BLE001
                     failed = self._failed(place, error)
                     return None if failed is _MISSING else failed
 

@@ -8,7 +8,6 @@ source of facts. How rows change is the business of `barbule.tables`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,7 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from barbule.backends.base import Backend
 from barbule.catalog import codec
-from barbule.catalog.records import Index, TableRecord
 from barbule.catalog.store import Catalog
 from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
@@ -32,16 +29,18 @@ from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
 from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
-from barbule.planner.plan import Plan
 from barbule.planner.planner import make_plan
 from barbule.planner.rules import IndexedColumn
 from barbule.relations import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from barbule.backends.base import Backend
+    from barbule.catalog.records import Index, TableRecord
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
+    from barbule.planner.plan import Plan
 
 __all__ = ["Engine"]
 

@@ -14,13 +14,13 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
-from barbule.catalog.records import Index, TableRecord
-from barbule.catalog.store import Catalog
 from barbule.errors import VectorIndexError
 from barbule.indexes.base import IndexStore, VectorIndex, open_store
 from barbule.planner.lower import physical_schema
 
 if TYPE_CHECKING:
+    from barbule.catalog.records import Index, TableRecord
+    from barbule.catalog.store import Catalog
     from barbule.planner.plan import CandidateStage
 
 __all__ = ["Indexing"]

@@ -11,17 +11,20 @@ import datetime
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 import numpy as np
 import pyarrow as pa
 
-from barbule.backends.base import Backend
 from barbule.nodes import bind_arguments, fill_template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from barbule.backends.base import Backend
 
 __all__ = ["Answer", "Ledger", "question_key"]
 

@@ -10,18 +10,18 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-import ibis.expr.datatypes as dt
-import ibis.expr.schema as sch
-import pyarrow as pa
-
 from barbule.errors import ColumnNotFoundError
 from barbule.media.cells import reader
-from barbule.media.library import MediaLibrary
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
 
 __all__ = ["ResultSet"]
 

@@ -6,18 +6,21 @@ indexes'; what is read and written is Arrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import pyarrow as pa
 
 from barbule.backends.base import RID, Backend
 from barbule.errors import BarbuleError
-from barbule.executor.batch import Caller
 from barbule.media.cells import arrow_type, to_array
 from barbule.planner.plan import Call, CallStage, CandidateStage, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from barbule.executor.batch import Caller
 
 __all__ = ["Runner"]
 

@@ -19,7 +19,7 @@ __all__ = ["DocumentSplitter", "document", "image", "media", "string"]
 
 
 def __getattr__(name: str) -> Any:
-    import barbule.media.values  # noqa: F401 - makes our types known to Ibis
+    import barbule.media.values
 
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)

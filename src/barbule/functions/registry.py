@@ -6,7 +6,7 @@ is ever loaded from a database. How a call runs is the executor's business.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import json
-from collections.abc import Callable, Sequence
+import math
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -19,6 +21,8 @@ from barbule.errors import DataError
 from barbule.types import Json, Media, storage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from barbule.media.library import MediaLibrary
 
 __all__ = ["arrow_type", "reader", "to_array"]
@@ -89,16 +93,9 @@ def _writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], Any] | 
         return lambda value: _to_struct(value, inner)
     if isinstance(kind, dt.Array):
         return _array_writer(kind, library)
-    if isinstance(kind, dt.Timestamp):
-        return lambda value: _moment(value, datetime.datetime)
-    if isinstance(kind, dt.Date):
-        return lambda value: _moment(value, datetime.date)
-    if isinstance(kind, dt.String):
-        return _text
-    if isinstance(kind, dt.UUID):
-        return str
-    if isinstance(kind, dt.Boolean):
-        return _truth
+    for each, convert in _PLAIN.items():
+        if isinstance(kind, each):
+            return convert
     return None
 
 
@@ -132,8 +129,46 @@ def _truth(value: Any) -> bool:
     return plain
 
 
-def _moment(value: Any, kind: type) -> Any:
-    return kind.fromisoformat(value) if isinstance(value, str) else value  # type: ignore[attr-defined]
+def _whole(value: Any) -> Any:
+    # Arrow cuts off the fraction without a word.
+    if isinstance(value, float) and not value.is_integer() and not math.isnan(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, str):
+        raise TypeError("a text is no bytes")
+    return value
+
+
+def _decimal(value: Any) -> Any:
+    try:
+        return decimal.Decimal(str(value)) if isinstance(value, str | float) else value
+    except decimal.InvalidOperation:
+        raise ValueError(f"{value!r} is no number") from None
+
+
+def _moment(kind: type) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        if isinstance(value, int | float):  # which Arrow takes for a count since 1970
+            raise TypeError(f"{value!r} is a number, no {kind.__name__}")
+        return kind.fromisoformat(value) if isinstance(value, str) else value  # type: ignore[attr-defined]
+
+    return convert
+
+
+_PLAIN: dict[type[dt.DataType], Callable[[Any], Any]] = {
+    dt.Timestamp: _moment(datetime.datetime),
+    dt.Date: _moment(datetime.date),
+    dt.Time: _moment(datetime.time),
+    dt.String: _text,
+    dt.UUID: lambda value: str(uuid.UUID(str(value))),
+    dt.Boolean: _truth,
+    dt.Integer: _whole,
+    dt.Decimal: _decimal,
+    dt.Binary: _bytes,
+}
 
 
 def plain(value: Any) -> Any:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
 from barbule.errors import MediaError
 from barbule.media.fetch import Fetcher
 from barbule.media.store import MediaStore
 from barbule.types import Document, Image
 
 if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
     import PIL.Image
 
 __all__ = ["MediaLibrary"]

@@ -177,6 +177,9 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
         needed[subquery.rel] |= set(subquery.rel.schema.names)
     for relation in relations:
         wanted = needed[relation]
+        if not wanted and isinstance(relation, ops.Project | ops.JoinChain):
+            # A relation has a column, even if only its rows are counted.
+            wanted.add(next(iter(relation.values)))
         for value in _read_values(relation, wanted):
             for field in value.find(ops.Field, filter=ops.Value):
                 needed[field.rel].add(field.name)
@@ -209,8 +212,6 @@ def prune(root: ops.Relation) -> ops.Relation:
             return node.__recreate__(kwargs) if kwargs else node
         arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
         kept = {name: v for name, v in node.values.items() if name in needed[node]}
-        if not kept:  # a relation has a column, even if only its rows are counted
-            kept = dict(list(node.values.items())[:1])
         if len(kept) == len(node.values):
             return node.__recreate__(kwargs) if kwargs else node
         values = {name: arguments["values"][name] for name in kept}

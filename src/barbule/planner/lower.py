@@ -8,18 +8,20 @@ over tables of the backend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
-from barbule.catalog.records import Column, TableRecord
 from barbule.errors import ColumnNotFoundError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable, Similarity, SystemTable
 from barbule.planner.lineage import needed_columns, with_rid
 from barbule.types import storage, storage_schema
+
+if TYPE_CHECKING:
+    from barbule.catalog.records import Column, TableRecord
 
 __all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns"]
 
@@ -200,7 +202,8 @@ def _stored(physical: ops.Relation, column: Column) -> ops.Value:
 
 def _visible(leaf: ManagedTable, record: TableRecord, source: Source) -> ops.Relation:
     """Read the rows that live at the leaf's commit; the latest of a table without closed rows
-    needs no filter at all."""
+    needs no filter at all.
+    """
     stored = source.stored(record.physical, physical_schema(record))
     if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
         return stored
@@ -229,6 +232,6 @@ def _with_inherited(
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
     base = lower(ops.Project(query, wanted), source, rows).to_expr()
     own = below.to_expr()
-    renamed = base.select(**{"bb_base": base[RID]}, **{name: base[name] for name in names})
+    renamed = base.select(bb_base=base[RID], **{name: base[name] for name in names})
     joined = own.join(renamed, own[BASE] == renamed["bb_base"])
     return joined.select(*(own[name] for name in below.schema.names), *(renamed[n] for n in names)).op()

@@ -7,13 +7,16 @@ Arrow table under its own name; the final relation is plain Ibis that any backen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import ibis.expr.operations as ops
-import ibis.expr.schema as sch
+from barbule.planner.show import call_text, tree, value_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import ibis.expr.datatypes as dt
+    import ibis.expr.operations as ops
+    import ibis.expr.schema as sch
 
 __all__ = ["Call", "CallStage", "CandidateStage", "Plan", "Stage"]
 
@@ -55,6 +58,8 @@ class CallStage:
     schema
         The columns of the result: what is kept and the outputs of the calls, with the types
         that they have for users.
+    logical
+        The source before it was lowered, by the names that users know; for printing.
     """
 
     name: str
@@ -62,10 +67,22 @@ class CallStage:
     keep: tuple[str, ...]
     calls: tuple[Call, ...]
     schema: sch.Schema
+    logical: ops.Relation | None = None
 
     def __str__(self) -> str:
-        calls = ", ".join(f"{call.output} = {call.function}" for call in self.calls)
-        return f"Call {self.name}: {calls}"
+        source: Any = self.source if self.logical is None else self.logical
+        calls = ", ".join(self._shown(call, source.values) for call in self.calls)
+        below = getattr(source, "parent", None)
+        lines = [f"{_title(self.name)}: {calls or value_text(source.values[self.keep[0]])}"]
+        if below is not None:
+            lines += ([f"  keep {', '.join(self.keep)}"] if self.keep else []) + _indented(below)
+        return "\n".join(lines)
+
+    @staticmethod
+    def _shown(call: Call, columns: Mapping[str, ops.Value]) -> str:
+        values = [value_text(columns[name]) for name in call.arguments]
+        remembered = " (ledger)" if call.cached else ""
+        return f"{call.output} = {call_text(call.function, call.template, values)}{remembered}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +104,10 @@ class CandidateStage:
     count: int
 
     def __str__(self) -> str:
-        return f"Candidates {self.name}: {self.count} nearest of index {self.index!r}"
+        return (
+            f"{_title(self.name)}: the {self.count} nearest to {_title(self.vector).lower()} "
+            f"by the index {self.index!r}"
+        )
 
 
 Stage = CallStage | CandidateStage
@@ -95,15 +115,29 @@ Stage = CallStage | CandidateStage
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, in order, and the query that gives the result."""
+    """What to run, in order, and the query that gives the result.
+
+    Attributes
+    ----------
+    logical
+        The final query before it was lowered; for printing.
+    """
 
     stages: tuple[Stage, ...]
     final: ops.Relation
     schema: sch.Schema
+    logical: ops.Relation | None = None
 
     def __str__(self) -> str:
-        from ibis.expr.format import pretty
-
         lines = [str(stage) for stage in self.stages]
-        query = "\n".join(f"  {line}" for line in pretty(self.final).splitlines())
-        return "\n".join([*lines, "Query:", query])
+        query = self.final if self.logical is None else self.logical
+        return "\n".join([*lines, "Query:", *_indented(query)])
+
+
+def _title(name: str) -> str:
+    """Write the name of a stage for people: "Stage 0"."""
+    return name.removeprefix("bb_").replace("_", " ").capitalize()
+
+
+def _indented(relation: ops.Relation) -> list[str]:
+    return [f"  {line}" for line in tree(relation).splitlines()]

@@ -6,11 +6,13 @@ Owns the order of the steps and what ties them together. Pure: what it needs to 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
+from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
 from barbule.planner.lineage import prune
@@ -51,8 +53,8 @@ class _Planning:
             name, index.table_id, index.name, self.staging.constant(vector), count
         )
         self.candidate_stages.append(stage)
-        found = self._facts.stored(name, sch.Schema({lowering.RID: "int64"}))
-        return ops.Project(found, {lowering.RID: ops.Field(found, lowering.RID)})
+        found = self._facts.stored(name, sch.Schema({RID: "int64"}))
+        return ops.Project(found, {RID: ops.Field(found, RID)})
 
 
 def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = None) -> Plan:
@@ -71,12 +73,14 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
         logical = planning.staging.stage_all(logical)
     calls = [_lowered(stage, facts, rows) for stage in planning.staging.stages]
     stages = _ordered(calls, planning.candidate_stages)
-    return Plan(stages, lowering.lower(prune(logical), facts, rows), root.schema)
+    logical = prune(logical)
+    return Plan(stages, lowering.lower(logical, facts, rows), root.schema, logical)
 
 
 def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
-    source = lowering.lower(prune(stage.source), facts, rows)
-    return CallStage(stage.name, source, stage.keep, stage.calls, stage.schema)
+    logical = prune(stage.source)
+    source = lowering.lower(logical, facts, rows)
+    return replace(stage, source=source, logical=logical)
 
 
 def _ordered(calls: list[CallStage], candidates: list[CandidateStage]) -> tuple[Stage, ...]:

@@ -7,16 +7,27 @@ finds them; similarity becomes arithmetic over stored vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable, Similarity
-from barbule.planner.lineage import calls_in, expose, hide, origin, own_values, rebuild, repoint
+from barbule.planner.lineage import (
+    calls_in,
+    expose,
+    fresh_name,
+    hide,
+    origin,
+    own_values,
+    rebuild,
+    repoint,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["RULES", "IndexedColumn", "Scope", "apply_rules"]
 
@@ -88,7 +99,11 @@ def split_filters(root: ops.Relation, scope: Scope) -> ops.Relation:
 
 
 def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Move filters, sorts and limits below a projection whose calls they do not need."""
+    """Move filters, sorts and limits below a projection whose calls they do not need.
+
+    Filters without calls also go below filters and sorts with calls, and limits below any
+    projection, so that they meet the sort that they belong to.
+    """
 
     def change(node: ops.Relation) -> ops.Relation:
         if isinstance(node, ops.Filter | ops.Sort | ops.Limit):
@@ -99,10 +114,14 @@ def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
 
 
 def _push(node: ops.Relation) -> ops.Relation:
+    if _is_cheaper(node, node.parent):
+        return rebuild(node.parent, _push(rebuild(node, node.parent.parent)))
     project = node.parent
-    if not isinstance(project, ops.Project) or not any(map(_has_calls, project.values.values())):
+    if not isinstance(project, ops.Project):
         return node
-    own = [value for name in ("predicates", "keys") for value in getattr(node, name, ())]
+    if not isinstance(node, ops.Limit) and not any(map(_has_calls, project.values.values())):
+        return node
+    own = _conditions(node)
     used = {field.name for value in own for field in calls_in(value, ops.Field)}
     if any(_has_calls(project.values[name]) for name in used) or any(map(_has_window, own)):
         return node
@@ -117,6 +136,22 @@ def _push(node: ops.Relation) -> ops.Relation:
     return ops.Project(
         below,
         {name: repoint(value, project.parent, below) for name, value in project.values.items()},
+    )
+
+
+def _conditions(node: ops.Relation) -> list[ops.Value]:
+    return [value for name in ("predicates", "keys") for value in getattr(node, name, ())]
+
+
+def _is_cheaper(node: ops.Relation, below: ops.Relation) -> bool:
+    """Whether a filter should come before the filter or sort below it."""
+    if not isinstance(node, ops.Filter) or not isinstance(below, ops.Filter | ops.Sort):
+        return False
+    values = [*node.predicates, *_conditions(below)]
+    return (
+        any(map(_has_calls, _conditions(below)))
+        and not any(map(_has_calls, node.predicates))
+        and not any(map(_has_window, values))
     )
 
 
@@ -176,7 +211,7 @@ def _predicates_before_join(join: ops.JoinChain) -> ops.JoinChain:
                 hint="Join on plain columns first and filter by the call afterwards.",
             )
         (side,) = sides
-        name = f"call_{len(side.schema)}"
+        name = fresh_name("call", side.schema)
         parent = ops.Project(
             side.parent,
             {
@@ -188,8 +223,8 @@ def _predicates_before_join(join: ops.JoinChain) -> ops.JoinChain:
         )
         fresh = side.copy(parent=parent)
 
-        def move(node: ops.Node, kwargs: Any, old: Any = side, new: Any = fresh) -> ops.Node:  # noqa: ANN401
-            if node == call:  # noqa: B023 - used up within the iteration
+        def move(node: ops.Node, kwargs: Any, old: Any = side, new: Any = fresh) -> ops.Node:
+            if node == call:  # noqa: B023
                 return ops.Field(new, name)  # noqa: B023
             if isinstance(node, ops.Field) and node.rel == old:
                 return ops.Field(new, node.name)
@@ -270,7 +305,9 @@ def _nearest(node: ops.Relation) -> tuple[ops.Sort, Similarity, int] | None:
         return None
     if not isinstance(node.n, int) or not isinstance(node.offset, int):
         return None
-    key = node.parent.keys[0]
+    key, *further = node.parent.keys
+    if further:  # they decide among rows that are equally near, which an index cannot
+        return None
     similarity = key.arg
     if not isinstance(similarity, Similarity) or key.ascending or similarity.query.relations:
         return None

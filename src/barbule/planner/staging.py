@@ -5,8 +5,7 @@ Owns the split of a tree with calls into `CallStage`s and a tree without. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -22,6 +21,9 @@ from barbule.planner.lineage import (
     rebuild,
 )
 from barbule.planner.plan import Call, CallStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Staging"]
 

@@ -6,17 +6,21 @@ the commit. What is written is decided by the modules beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from barbule.backends.base import FOREVER, FROM, TO
 from barbule.catalog.records import TableRecord, Version
-from barbule.catalog.store import Pending
-from barbule.executor.batch import Tally
-from barbule.executor.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.catalog.store import Pending
+    from barbule.executor.batch import Tally
+    from barbule.executor.engine import Engine
 
 __all__ = ["Change", "DeleteResult", "InsertResult", "UpdateResult", "change"]
 

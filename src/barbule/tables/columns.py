@@ -6,8 +6,7 @@ they new, changed or all. Virtual columns are inlined by the planner and never c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -18,12 +17,16 @@ from barbule.backends.base import BASE, RID
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.executor.engine import Engine
-from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.nodes import ManagedTable, Similarity
 from barbule.planner.lineage import calls_in
 from barbule.planner.lower import physical_schema
-from barbule.tables.change import Change
 from barbule.types import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from barbule.executor.engine import Engine
+    from barbule.tables.change import Change
 
 __all__ = ["bind_column", "compute", "dependents", "new_column", "rows_relation"]
 

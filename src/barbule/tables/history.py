@@ -6,6 +6,7 @@ Owns the way from a version, a label or a moment to a leaf at a commit.
 from __future__ import annotations
 
 import datetime
+from typing import TYPE_CHECKING
 
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -13,10 +14,12 @@ import pyarrow as pa
 
 from barbule.catalog.records import Label
 from barbule.errors import SchemaError, UnsupportedError
-from barbule.executor.engine import Engine
 from barbule.executor.results import ResultSet
-from barbule.nodes import ManagedTable
 from barbule.versions import Checkpoint, Diff, diff
+
+if TYPE_CHECKING:
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
 
 __all__ = ["VersionLike", "at", "checkpoint", "difference", "history"]
 

@@ -5,8 +5,7 @@ Owns what each does to the rows of a table; views follow in the same change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.operations as ops
@@ -15,15 +14,19 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from barbule.backends.base import RID
-from barbule.catalog.records import TableRecord
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
-from barbule.executor.engine import Engine
-from barbule.nodes import ManagedTable
 from barbule.tables.change import DeleteResult, InsertResult, UpdateResult, change
 from barbule.tables.columns import compute, dependents
 from barbule.tables.rows import read_rows
 from barbule.tables.views import propagate
 from barbule.types import Media, storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barbule.catalog.records import TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
 
 __all__ = ["delete", "insert", "update"]
 

@@ -7,7 +7,7 @@ value fits its column. Nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, to_array
-from barbule.media.library import MediaLibrary
 from barbule.types import Media, storage
+
+if TYPE_CHECKING:
+    from barbule.media.library import MediaLibrary
 
 __all__ = ["read_rows"]
 

@@ -5,9 +5,8 @@ Owns what each does to the catalog and to stored rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -25,7 +24,6 @@ from barbule.errors import (
     TableExistsError,
     TableNotFoundError,
 )
-from barbule.executor.engine import Engine
 from barbule.functions.registry import Function
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lower import physical_schema
@@ -38,6 +36,11 @@ from barbule.tables.views import (
     iterator_columns,
     write_rows,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barbule.executor.engine import Engine
 
 __all__ = ["add_computed_columns", "add_embedding_index", "create_table", "create_view", "drop"]
 

@@ -5,18 +5,21 @@ Owns the names and the documentation of the verbs; each hands over to the module
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, ExpressionError
-from barbule.executor.results import ResultSet
-from barbule.functions.registry import Function
 from barbule.relations import Query
 from barbule.tables import history, mutations, structure
-from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
-from barbule.tables.history import VersionLike
-from barbule.tables.structure import IfExists
-from barbule.versions import Checkpoint, Diff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barbule.executor.results import ResultSet
+    from barbule.functions.registry import Function
+    from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
+    from barbule.tables.history import VersionLike
+    from barbule.tables.structure import IfExists
+    from barbule.versions import Checkpoint, Diff
 
 __all__ = ["Table"]
 

@@ -6,7 +6,7 @@ views. Columns that a view shows of its base are not kept; they are joined when 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -20,10 +20,12 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import calls_in, with_rid
-from barbule.tables.change import Change
 from barbule.tables.columns import compute, reads, rows_relation
 
-__all__ = ["ITEMS", "base_of", "iterator_columns", "items_query", "propagate", "write_rows"]
+if TYPE_CHECKING:
+    from barbule.tables.change import Change
+
+__all__ = ["ITEMS", "base_of", "items_query", "iterator_columns", "propagate", "write_rows"]
 
 ITEMS = "bb_items"
 POSITION = "pos"

@@ -1,0 +1,149 @@
+"""Questions answered from documents, by models that run on this machine.
+
+    python examples/rag.py
+    python examples/rag.py --model anthropic/claude-sonnet-4-5      # any model of LiteLLM
+
+Four documents (PDF, Word, HTML, Markdown) are cut into chunks, embedded and indexed. Questions go
+into a table whose columns retrieve, prompt and answer. Then a fifth document comes in: the same
+questions, asked again, are answered from it as well. A second run asks the models nothing: every
+answer is in the call ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import textwrap
+import time
+from pathlib import Path
+
+import local_models
+from ibis import _
+
+import barbule as bb
+from barbule.functions import litellm, string
+
+DATA = Path(__file__).parent / "data"
+DOCUMENTS = [
+    DATA / "sqlite-uses.pdf",
+    DATA / "sqlite-limits.docx",
+    DATA / "sqlite-features.html",
+    DATA.parent.parent / "docs" / "design.md",
+]
+LATER = DATA / "sqlite-write-ahead-log.html"
+QUESTIONS = [
+    "What is a barbule?",
+    "What is the default maximum number of columns in an SQLite table?",
+    "Which websites can use SQLite as their database?",
+    "What does WAL stand for and what does it do?",
+]
+PROMPT = "Answer the question in one sentence, from this text only.\n\n{0}\n\nQuestion: {1}"
+
+embedding_seconds = 0.0
+
+
+@bb.udf(batch_size=64, version="minilm-1")
+def embed(texts: list[str]) -> list[bb.Vector(384)]:
+    global embedding_seconds
+    started = time.perf_counter()
+    vectors = local_models.minilm(texts)
+    embedding_seconds += time.perf_counter() - started
+    return vectors
+
+
+# --- the library's part --------------------------------------------------------------------------
+
+
+def build(model: str) -> tuple[bb.Table, bb.Table, bb.Table]:
+    """Declare everything; nothing below is called again when data comes in."""
+    docs = bb.create_table("rag.docs", {"doc": bb.Document}, if_exists="replace_force")
+    chunks = bb.create_view(
+        "rag.chunks",
+        docs,
+        iterator=bb.functions.DocumentSplitter.create(
+            document=docs.doc, separators=[". ", "? ", "\n\n"], chunk_size=300, overlap=50
+        ),
+    )
+    chunks.add_embedding_index("text", string_embed=embed)
+
+    @bb.query
+    def retrieve(question: str, top_k: int = 3):
+        nearest = chunks.order_by(chunks.text.similarity(question), asc=False).limit(top_k)
+        return nearest.select(nearest.text, nearest.heading, nearest.page, file=nearest.doc.uri())
+
+    qa = bb.create_table("rag.qa", {"question": bb.String}, if_exists="replace")
+    qa.add_computed_column(context=retrieve(qa.question))
+    texts = qa.context.map(lambda chunk: chunk.text)
+    qa.add_computed_column(prompt=string.format(PROMPT, texts, qa.question))
+    reply = litellm.chat_completions(
+        model=model,
+        messages=[{"role": "user", "content": qa.prompt}],
+        temperature=0.0,
+        max_tokens=60,
+    )
+    qa.add_computed_column(answer=reply.choices[0].message.content)
+    return docs, chunks, qa
+
+
+def run(model: str) -> list[bb.InsertResult]:
+    """Fill the tables, twice, and show what changed in between."""
+    docs, chunks, qa = build(model)
+    results = [docs.insert([{"doc": path} for path in DOCUMENTS])]
+    results.append(qa.insert([{"question": question} for question in QUESTIONS]))
+    before = qa.checkpoint("four documents")
+    report("Answers from four documents", qa)
+
+    results.append(docs.insert(doc=LATER))
+    results.append(qa.insert(question=QUESTIONS[-1]))
+    after = qa.checkpoint("five documents")
+    report(f"Asked again, with {LATER.name}", qa.diff(before, after).added)
+
+    print(f"\nat({before!r}) has {qa.at(before).count().execute()} answers, "
+          f"at({after!r}) has {qa.at(after).count().execute()}.")
+    print(qa.diff(before, after))
+    print(f"{chunks.count().execute()} chunks of {docs.count().execute()} documents.")
+    return results
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+def report(title: str, answers: bb.Table) -> None:
+    print(f"\n{title}\n{'=' * len(title)}")
+    for row in answers.select("question", "answer", "context").collect():
+        print(f"\nQ: {row['question']}")
+        print(textwrap.fill(f"A: {row['answer'].strip()}", 96, subsequent_indent="   "))
+        for source in row["context"]:
+            place = f", page {source['page']}" if source["page"] else ""
+            heading = f": {source['heading']}" if source["heading"] else ""
+            print(f"   - {Path(source['file']).name}{place}{heading}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--model", help="a LiteLLM model; a local SmolLM2 if left out")
+    parser.add_argument("--home", default=".barbule/rag", help="where everything is kept")
+    options = parser.parse_args()
+
+    started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
+    with contextlib.ExitStack() as stack:
+        local = None if options.model else stack.enter_context(local_models.SmolLM2Server())
+        models = {"openai": {"api_base": local.url}} if local else None
+        stack.enter_context(bb.connect(home=options.home, models=models))
+        documents, answers, *later = run(options.model or f"openai/{local_models.MODEL}")
+        # Questions of one batch are asked at once and written at once: the longest counts.
+        calls = bb.calls().filter(_.at > now, _.model.notnull())
+        batches = calls.group_by("at").agg(seconds=_.seconds.max())
+        model_seconds = batches.seconds.sum().to_pyarrow().as_py() or 0.0
+    results = [documents, answers, *later]
+    total = time.perf_counter() - started
+    rest = total - embedding_seconds - model_seconds
+    print(f"\n{answers.calls + later[-1].calls} model calls, "
+          f"{sum(each.hits for each in results)} questions answered by the ledger")
+    print(f"{total:.1f} s: {model_seconds:.1f} s language model, "
+          f"{embedding_seconds:.1f} s embedding, {rest:.1f} s everything else")
+
+
+if __name__ == "__main__":
+    main()

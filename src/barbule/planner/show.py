@@ -1,0 +1,157 @@
+"""Relations and calls as text: how a plan is read by people.
+
+Owns the tree that `explain()` prints. Values are written as Ibis writes them, but columns by
+their bare names, and calls as calls. Nothing is parsed back from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ibis.expr.operations as ops
+from ibis.expr.format import Rendered, fmt
+
+from barbule.nodes import FunctionCall, ManagedTable, Similarity
+
+__all__ = ["call_text", "tree", "value_text"]
+
+_STAGES = {"bb_stage_": "stage ", "bb_candidates_": "candidates "}
+
+
+def tree(relation: ops.Relation) -> str:
+    """Write a relation as a tree, one line each, its parents indented below it.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> films = ibis.table({"name": "string", "year": "int64"}, name="films")
+    >>> print(tree(films.filter(films.year > 2000).select("name").op()))
+    Project name
+      Filter year > 2000
+        films
+    """
+    return "\n".join(_lines(relation))
+
+
+def _lines(relation: ops.Relation) -> list[str]:
+    lines = [_head(relation)]
+    if isinstance(relation, ops.JoinChain):
+        for side in (relation.first, *(link.table for link in relation.rest)):
+            first, *rest = _lines(side.parent)
+            lines += [f"  {_side(side)} = {first}", *(f"  {line}" for line in rest)]
+        return lines
+    for child in _below(relation):
+        lines += [f"  {line}" for line in _lines(child)]
+    return lines
+
+
+def _below(relation: ops.Relation) -> list[ops.Relation]:
+    subqueries = [
+        found.rel
+        for value in _values(relation)
+        for found in value.find(ops.Subquery, filter=ops.Value)
+    ]
+    return [*(each for each in relation.args if isinstance(each, ops.Relation)), *subqueries]
+
+
+def _values(relation: ops.Relation) -> list[ops.Value]:
+    items: list[Any] = []
+    for argument in relation.args:
+        if isinstance(argument, Mapping):
+            items += argument.values()
+        elif isinstance(argument, tuple):
+            items += argument
+    return [item for item in items if isinstance(item, ops.Value)]
+
+
+def _head(relation: ops.Relation) -> str:
+    kind = type(relation).__name__
+    if isinstance(relation, ManagedTable):
+        marks = [f"at commit {relation.commit}"] if relation.commit is not None else []
+        marks += ["with hidden columns"] if relation.hidden else []
+        return f"{relation.name} ({', '.join(marks)})" if marks else str(relation.name)
+    if isinstance(relation, ops.PhysicalTable):
+        name = getattr(relation, "name", kind)
+        prefix = next((each for each in _STAGES if name.startswith(each)), None)
+        return name if prefix is None else name.replace(prefix, _STAGES[prefix])
+    if isinstance(relation, ops.Filter):
+        return f"{kind} {_listed(relation.predicates)}"
+    if isinstance(relation, ops.Sort):
+        return f"{kind} {_listed(relation.keys)}"
+    if isinstance(relation, ops.Limit):
+        return f"{kind} {relation.n}" + (f" from {relation.offset}" if relation.offset else "")
+    if isinstance(relation, ops.Aggregate):
+        groups = f" by {_named(relation.groups)}" if relation.groups else ""
+        return f"{kind} {_named(relation.metrics)}{groups}"
+    if isinstance(relation, ops.JoinChain):
+        links = (f"{link.how} on {_listed(link.predicates)}" for link in relation.rest)
+        return f"Join {_named(relation.values)}: {'; '.join(links)}"
+    if isinstance(relation, ops.Project | ops.DummyTable):
+        return f"{kind} {_named(relation.values)}"
+    return kind
+
+
+def _listed(values: Sequence[ops.Value]) -> str:
+    return ", ".join(value_text(value) for value in values)
+
+
+def _named(values: Mapping[str, ops.Value]) -> str:
+    texts = {name: value_text(value) for name, value in values.items()}
+    return ", ".join(name if text == name else f"{name} = {text}" for name, text in texts.items())
+
+
+def _side(reference: ops.JoinReference) -> str:
+    return f"r{reference.identifier}"
+
+
+def value_text(value: ops.Value) -> str:
+    """Write a value in one line, columns by their bare names."""
+
+    def write(node: ops.Node, _results: Any, **arguments: Any) -> str:
+        if isinstance(node, ops.Field):
+            side = f"{_side(node.rel)}." if isinstance(node.rel, ops.JoinReference) else ""
+            return Rendered(f"{side}{node.name}")
+        if isinstance(node, FunctionCall):
+            return Rendered(call_text(node.function, node.template, arguments["values"]))
+        if isinstance(node, Similarity):
+            return Rendered(f"similarity({arguments['arg']}, {arguments['query']})")
+        if isinstance(node, ops.InSubquery):
+            return Rendered(f"{arguments['needle']} in the subquery")
+        if isinstance(node, ops.ScalarSubquery):
+            return Rendered(_head(node.rel.parent) if isinstance(node.rel, ops.Project) else "?")
+        if isinstance(node, ops.Relation):
+            return Rendered("rows")
+        return Rendered(fmt(node, **arguments))
+
+    return str(value.map(write)[value])
+
+
+def call_text(function: str, template: str, values: Sequence[str]) -> str:
+    """Write a call of a function as Python would, its values in their places.
+
+    Examples
+    --------
+    >>> call_text("films.shout", '{"text":{"$":0}}', ["name"])
+    'shout(name)'
+    >>> call_text("films.repeat", '{"text":{"$":0},"times":3}', ["name"])
+    'repeat(text=name, times=3)'
+    """
+    arguments = json.loads(template)
+    name = function.rsplit(".", 1)[-1]
+    if len(arguments) == 1:
+        return f"{name}({_argument(*arguments.values(), values)})"
+    shown = (f"{key}={_argument(item, values)}" for key, item in arguments.items())
+    return f"{name}({', '.join(shown)})"
+
+
+def _argument(item: Any, values: Sequence[str]) -> str:
+    if isinstance(item, dict):
+        if set(item) == {"$"}:
+            return values[item["$"]]
+        inner = (f"{key!r}: {_argument(each, values)}" for key, each in item.items())
+        return f"{{{', '.join(inner)}}}"
+    if isinstance(item, list):
+        return f"[{', '.join(_argument(each, values) for each in item)}]"
+    return repr(item)

@@ -1,0 +1,55 @@
+"""What the tests share: sessions on fresh folders, and a model server on loopback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fakes.models_server import FakeModels
+
+import barbule as bb
+from barbule.session import Session
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Keep every test in a folder of its own, whatever it connects to."""
+    for name in list(os.environ):
+        if name.startswith("BARBULE_"):
+            monkeypatch.delenv(name)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BARBULE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(work)
+    yield
+    _close_default()
+
+
+def _close_default() -> None:
+    from barbule import session
+
+    if session._default is not None:
+        session._default.close()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    """Connect to a DuckDB file, searching exactly."""
+    return bb.connect(vectors="exact:")
+
+
+@pytest.fixture
+def chroma_session(tmp_path: Path) -> Session:
+    """Connect to a DuckDB file with an embedded Chroma."""
+    return bb.connect()
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch):
+    """Run a model server and make it the endpoint of the provider "openai"."""
+    with FakeModels() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+        Path("barbule.toml").write_text(f'[models.openai]\napi_base = "{server.url}"\n')
+        yield server
