@@ -42,6 +42,8 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
         When a value does not fit; the error names its row and shows it.
     """
     convert = _writer(kind, library)
+    if isinstance(kind, dt.Integer) and {type(value) for value in values} <= {int, type(None)}:
+        convert = None  # the usual case, without a call for each value
     plain = values if convert is None else _converted(values, convert, kind)
     wanted = arrow_type(kind)
     try:

@@ -166,7 +166,8 @@ def _moved(
 
 
 def _has_window(value: ops.Value) -> bool:
-    kinds = (ops.WindowFunction, ops.Analytic, ops.RowID)
+    # Unnest is none, but rows are not one for one around it either.
+    kinds = (ops.WindowFunction, ops.Analytic, ops.RowID, ops.Unnest)
     return bool(value.find(kinds, filter=ops.Value))
 
 

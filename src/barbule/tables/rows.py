@@ -6,6 +6,7 @@ value fits its column. Nothing is written here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, to_array
-from barbule.types import Media, storage
+from barbule.types import Media
 
 if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
@@ -44,8 +45,10 @@ def read_rows(source: Any, schema: sch.Schema, table: str, library: MediaLibrary
     MediaError
         When a media file is missing or unreadable.
     """
-    if isinstance(source, Mapping):
+    if isinstance(source, Mapping) or _is_record(source):
         source = [source]
+    elif type(source).__module__.startswith("pandas."):
+        source = _from_pandas(source)
     if isinstance(source, list | tuple):
         rows = _from_records(source, schema, table, library)
     else:
@@ -68,6 +71,20 @@ def _from_records(
         values = [record.get(name) for record in plain]
         columns[name] = _converted(values, kind, name, table, library)
     return pa.table(columns)
+
+
+def _is_record(value: Any) -> bool:
+    return not isinstance(value, type) and (
+        hasattr(value, "model_dump") or hasattr(value, "__dataclass_fields__")
+    )
+
+
+def _from_pandas(frame: Any) -> Any:
+    """Turn a data frame into Arrow, or into records where a column mixes types."""
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # our own checks name the row that does not fit
+        return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def _record(record: Any, row: int, table: str) -> Mapping[str, Any]:
@@ -114,8 +131,6 @@ def _as_arrow(source: Any, table: str) -> pa.Table:
         return source.read_all()
     if isinstance(source, ir.Table):
         return source.to_pyarrow()
-    if type(source).__module__.startswith("pandas."):
-        return pa.Table.from_pandas(source, preserve_index=False)
     if hasattr(source, "__arrow_c_stream__"):  # polars and others
         return pa.table(source)
     raise DataError(
@@ -139,8 +154,10 @@ def _from_arrow(
             continue
         column = rows.column(name)
         wanted = arrow_type(kind)
-        if column.type == wanted and not isinstance(kind, Media):
+        if column.type == wanted and not isinstance(kind, Media | dt.UUID):
             columns[name] = column
+            if isinstance(kind, dt.JSON):
+                _check_json(column, name, table)
         elif _casts(column.type, kind):
             columns[name] = _cast(column, wanted, kind, name, table, library)
         else:
@@ -150,8 +167,12 @@ def _from_arrow(
 
 def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
     """Whether Arrow turns one type into the other without our help."""
-    plain = pa.types.is_primitive(given) or pa.types.is_decimal(given)
-    return plain and storage(kind).is_primitive() and not storage(kind).is_string()
+    if pa.types.is_temporal(given):
+        return isinstance(kind, dt.Date | dt.Time | dt.Timestamp)
+    number = pa.types.is_integer(given) or pa.types.is_floating(given)
+    return (number or pa.types.is_decimal(given)) and isinstance(
+        kind, dt.Integer | dt.Floating | dt.Decimal
+    )
 
 
 def _cast(
@@ -166,6 +187,23 @@ def _cast(
         return column.cast(wanted)
     except pa.ArrowInvalid:  # find the row that does not fit, for the message
         return _converted(column.to_pylist(), kind, name, table, library)
+
+
+def _check_json(column: pa.ChunkedArray, name: str, table: str) -> None:
+    """Check that each text of a column is JSON, as it stands."""
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            json.loads("null" if text is None else text)
+        except ValueError as error:
+            raise DataError(
+                f"this is no json: {error}.",
+                table=table,
+                column=name,
+                row=row,
+                value=text,
+                hint="Texts of a data frame are read as JSON; write a plain text as json.dumps "
+                "does.",
+            ) from error
 
 
 def _require(rows: pa.Table, schema: sch.Schema, table: str) -> None:

@@ -1,0 +1,114 @@
+"""Pairs of an expression and what the planner makes of it, read from tests/plans/*.txt.
+
+A file is named after the rule that it is about; "plan" stands for the whole planner. Cases are
+separated by "== name" lines: an expression over the tables below, "--", and the tree expected.
+A result that begins with "!" is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import ibis
+import pytest
+
+import barbule as bb
+from barbule.errors import BarbuleError
+from barbule.planner.lineage import prune
+from barbule.planner.planner import _Planning, make_plan
+from barbule.planner.rules import RULES
+from barbule.planner.show import tree
+
+FILES = sorted((Path(__file__).parent.parent / "plans").glob("*.txt"))
+
+
+@bb.udf
+def shout(text: str) -> str:
+    return text.upper() + "!"
+
+
+@bb.udf(cache=True)
+def age(year: int) -> int:
+    return 2026 - year
+
+
+@bb.udf
+def alike(left: str, right: str) -> bool:
+    return left == right
+
+
+@bb.udf(batch_size=8)
+def embed(texts: list[str]) -> list[bb.Vector(2)]:
+    return [[len(text), 1.0] for text in texts]
+
+
+def cases(file):
+    for block in file.read_text().split("\n== ")[1:]:
+        name, _, rest = block.partition("\n")
+        expression, _, expected = rest.partition("\n--\n")
+        yield name, expression, expected.strip()
+
+
+class Ready:
+    """The facts of an engine, with every vector index brought up to date."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def index_of(self, leaf, column, name):
+        found = self._engine.index_of(leaf, column, name)
+        return replace(found, ready=leaf.commit is None)
+
+
+@pytest.fixture
+def scope(session):
+    films = bb.create_table("films", {"name": bb.String, "year": bb.Int, "revenue": bb.Float})
+    people = bb.create_table("people", {"who": bb.String, "film": bb.String})
+    notes = bb.create_table("notes", {"text": bb.String, "page": bb.Int})
+    notes.add_embedding_index("text", embedding=embed, name="by_text")
+    recent = bb.create_view(
+        "recent", films.where(films.year > 2000), computed_columns={"loud": shout(films.name)}
+    )
+    return {
+        "films": films,
+        "people": people,
+        "notes": notes,
+        "recent": recent,
+        "shout": shout,
+        "age": age,
+        "alike": alike,
+        "similar": notes.text.similarity("hooks"),
+        "ibis": ibis,
+        "_": ibis._,
+    }
+
+
+def rewritten(rule, expression, facts):
+    if rule == "plan":
+        return str(make_plan(expression.as_table().op(), facts))
+    if rule == "prune":
+        return tree(prune(expression.op()))
+    (step,) = [each for each in RULES if each.__name__ == rule]
+    return tree(step(expression.op(), _Planning(facts)))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_expressions_are_planned_as_written_down(file, scope, session, subtests):
+    facts = Ready(session._engine)
+    found = list(cases(file))
+    assert found
+    for name, expression, expected in found:
+        with subtests.test(name):
+            try:
+                shown = rewritten(file.stem, eval(expression, dict(scope)), facts)
+            except BarbuleError as error:
+                shown = f"! {type(error).__name__}: {error}"
+            assert shown == expected
+
+
+def test_every_rule_has_its_pairs():
+    assert {rule.__name__ for rule in RULES} <= {file.stem for file in FILES}

@@ -1,0 +1,170 @@
+"""Views follow their base: which rows are touched, and when that is seen."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+from barbule.errors import FunctionError
+
+
+def listed(view, *names):
+    return sorted(tuple(row[name] for name in names) for row in view.collect())
+
+
+def test_an_insert_reaches_the_view_and_cuts_only_new_rows(notes, words, split):
+    notes.insert(text="two barbs", stars=3)
+
+    assert listed(words.where(words.stars == 3), "word") == [("barbs",), ("two",)]
+    assert split.calls == ["two barbs"]
+    assert words.count().execute() == 8
+
+
+def test_an_update_of_what_the_iterator_reads_cuts_that_row_again(notes, words, split):
+    notes.update({"text": "three vanes now"}, where=notes.stars == 2)
+
+    assert split.calls == ["three vanes now"]
+    assert listed(words.where(words.stars == 2), "pos", "word") == [
+        (0, "three"),
+        (1, "vanes"),
+        (2, "now"),
+    ]
+    assert words.where(words.stars == 1).count().execute() == 4
+
+
+def test_an_update_of_another_column_leaves_the_rows_and_shows_the_new_value(notes, words, split):
+    before = len(words.history())
+
+    notes.update({"stars": 9}, where=notes.stars == 2)
+
+    assert split.calls == []
+    assert len(words.history()) == before
+    assert listed(words.where(words.stars == 9), "word") == [("one",), ("vane",)]
+    assert listed(words.where(words.stars == 2), "word") == []
+
+
+def test_a_delete_removes_what_was_made_of_the_row(notes, words, split):
+    notes.delete(where=notes.stars == 1)
+
+    assert listed(words, "word") == [("one",), ("vane",)]
+    assert split.calls == []
+
+
+def test_base_and_view_move_in_one_version_step(notes, words):
+    before = len(notes.history()), len(words.history())
+
+    notes.insert(text="two barbs", stars=3)
+
+    assert (len(notes.history()), len(words.history())) == (before[0] + 1, before[1] + 1)
+    moments = notes.history()[0]["at"], words.history()[0]["at"]
+    assert moments[0] == moments[1]
+
+
+def test_a_failing_iterator_aborts_the_insert_and_leaves_base_and_view(notes, words, split):
+    before = len(notes.history()), len(words.history())
+
+    with pytest.raises(FunctionError, match="it went boom") as caught:
+        notes.insert([{"text": "fine words", "stars": 4}, {"text": "boom", "stars": 5}])
+
+    assert "words" in str(caught.value)
+    assert notes.count().execute() == 2
+    assert words.count().execute() == 6
+    assert (len(notes.history()), len(words.history())) == before
+    notes.insert(text="fine words", stars=4)
+    assert words.count().execute() == 8
+
+
+def test_a_failing_iterator_aborts_the_update_too(notes, words):
+    with pytest.raises(FunctionError, match="it went boom"):
+        notes.update({"text": "boom"}, where=notes.stars == 2)
+
+    assert listed(words.where(words.stars == 2), "word") == [("one",), ("vane",)]
+
+
+def test_a_view_over_a_failing_row_is_not_made(notes, split):
+    notes.insert(text="boom", stars=3)
+
+    with pytest.raises(FunctionError, match="it went boom"):
+        bb.create_view("words", notes, iterator=split(notes.text))
+    assert bb.list_tables() == ["notes"]
+
+
+def test_rows_enter_and_leave_a_filtered_view_as_its_condition_says(notes):
+    good = bb.create_view("good", notes.where(notes.stars >= 2))
+    assert listed(good, "text") == [("one vane",)]
+
+    notes.update({"stars": 5}, where=notes.stars == 1)
+    notes.update({"stars": 0}, where=notes.stars == 2)
+
+    assert listed(good, "text", "stars") == [("strands of a feather", 5)]
+
+
+def test_computed_columns_of_a_view_are_computed_for_its_rows_alone(notes):
+    seen: list[str] = []
+
+    @bb.udf
+    def shout(text: str) -> str:
+        seen.append(text)
+        return text.upper()
+
+    good = bb.create_view(
+        "good", notes.where(notes.stars >= 2), computed_columns={"loud": shout(notes.text)}
+    )
+    assert seen == ["one vane"]
+
+    notes.insert([{"text": "bad", "stars": 0}, {"text": "best", "stars": 9}])
+
+    assert seen == ["one vane", "best"]
+    assert listed(good, "text", "loud") == [("best", "BEST"), ("one vane", "ONE VANE")]
+
+
+def test_a_computed_column_follows_an_update_of_what_it_reads(notes):
+    @bb.udf
+    def shout(text: str) -> str:
+        return text.upper()
+
+    loud = bb.create_view("loud", notes, computed_columns={"loud": shout(notes.text)})
+
+    notes.update({"text": "quiet"}, where=notes.stars == 1)
+
+    assert listed(loud, "stars", "loud") == [(1, "QUIET"), (2, "ONE VANE")]
+
+
+def test_a_view_reads_computed_columns_of_its_base(notes, split):
+    notes.add_computed_column(padded=notes.text + " end")
+    words = bb.create_view("words", notes, iterator=split(notes.padded))
+    split.calls.clear()
+
+    notes.update({"text": "fresh"}, where=notes.stars == 2)
+
+    assert split.calls == ["fresh end"]
+    assert listed(words.where(words.stars == 2), "word") == [("end",), ("fresh",)]
+
+
+def test_changes_reach_views_on_views(notes, words):
+    long = bb.create_view("long", words.where(words.word.length() > 3))
+    assert listed(long, "word") == [("feather",), ("strands",), ("vane",)]
+
+    notes.insert(text="a barbule", stars=3)
+    notes.delete(where=notes.stars == 1)
+
+    assert listed(long, "word", "stars") == [("barbule", 3), ("vane", 2)]
+
+
+def test_an_inherited_value_that_a_view_on_a_view_filters_by_is_followed(notes, words):
+    starred = bb.create_view("starred", words.where(words.stars == 2))
+
+    notes.update({"stars": 2}, where=notes.stars == 1)
+
+    assert starred.count().execute() == 6
+
+
+def test_an_inherited_value_that_a_computed_column_of_a_view_reads_is_followed(notes, words):
+    @bb.udf
+    def rated(word: str, stars: int) -> str:
+        return f"{word}{stars}"
+
+    words.add_computed_column(rated=rated(words.word, words.stars))
+    notes.update({"stars": 7}, where=notes.stars == 2)
+
+    assert listed(words.where(words.stars == 7), "rated") == [("one7",), ("vane7",)]

@@ -1,0 +1,148 @@
+"""What a view refuses, and that nothing is left of what was refused."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+from barbule.errors import (
+    ConfigurationError,
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+    TableNotFoundError,
+    UnsupportedError,
+)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda t: t.group_by("stars").agg(n=t.count()),
+        lambda t: t.join(t.view(), "text"),
+        lambda t: t.order_by("stars").limit(1),
+        lambda t: t.distinct(),
+        lambda t: t.union(t),
+    ],
+    ids=["aggregate", "join", "limit", "distinct", "union"],
+)
+def test_a_query_that_does_not_keep_rows_is_refused(notes, query):
+    with pytest.raises(UnsupportedError, match=r"table 'v': .*filters and projections"):
+        bb.create_view("v", query(notes))
+    assert bb.list_tables() == ["notes"]
+
+
+def test_a_query_that_calls_is_refused_and_told_where_calls_go(notes):
+    @bb.udf
+    def long(text: str) -> bool:
+        return len(text) > 5
+
+    with pytest.raises(UnsupportedError, match="computed_columns="):
+        bb.create_view("v", notes.where(long(notes.text)))
+
+
+def test_a_view_of_an_old_version_is_refused(notes):
+    notes.checkpoint("v1")
+    with pytest.raises(UnsupportedError, match="over the table itself"):
+        bb.create_view("v", notes.at("v1"))
+
+
+def test_an_iterator_that_gives_no_rows_is_refused(notes):
+    @bb.udf
+    def count(text: str) -> int:
+        return len(text)
+
+    with pytest.raises(ExpressionError, match="not rows"):
+        bb.create_view("v", notes, iterator=count(notes.text))
+
+
+def test_an_iterator_without_a_schema_is_refused_when_it_is_defined():
+    with pytest.raises(SchemaError, match="does not say what its rows are"):
+
+        @bb.iterator
+        def parts(text: str):
+            yield {"part": text}
+
+
+def test_rows_of_a_view_cannot_be_changed(words):
+    for change in (
+        lambda: words.insert(word="x"),
+        lambda: words.update({"word": "x"}),
+        lambda: words.delete(),
+    ):
+        with pytest.raises(UnsupportedError, match="rows of the base table"):
+            change()
+
+
+def test_a_column_that_base_and_iterator_both_give_is_refused(notes):
+    @bb.iterator(return_type={"text": str})
+    def again(text: str):
+        yield {"text": text}
+
+    with pytest.raises(SchemaError, match=r"column 'text'.*the base has already"):
+        bb.create_view("v", notes, iterator=again(notes.text))
+    assert bb.list_tables() == ["notes"]
+
+
+def test_a_computed_column_with_a_name_of_the_base_is_refused(notes):
+    with pytest.raises(SchemaError, match="column 'stars'"):
+        bb.create_view("v", notes, computed_columns={"stars": notes.stars + 1})
+    assert bb.list_tables() == ["notes"]
+
+
+def test_a_computed_column_with_a_name_of_the_iterator_is_refused(notes, split):
+    with pytest.raises(SchemaError, match="column 'word'"):
+        bb.create_view(
+            "v", notes, iterator=split(notes.text), computed_columns={"word": notes.text}
+        )
+    assert bb.list_tables() == ["notes"]
+
+
+def test_the_name_of_a_table_is_taken_for_a_view(notes):
+    with pytest.raises(TableExistsError, match="taken"):
+        bb.create_view("notes", notes)
+
+
+def test_a_view_may_be_ignored_or_replaced(notes, words):
+    same = bb.create_view("words", notes, if_exists="ignore")
+    assert "word" in same.columns
+
+    other = bb.create_view("words", notes.where(notes.stars == 2), if_exists="replace")
+    assert other.columns == ("text", "stars")
+    assert len(other.collect()) == 1
+
+
+def test_a_wrong_policy_is_named(notes):
+    with pytest.raises(ConfigurationError, match="if_exists is one of"):
+        bb.create_view("v", notes, if_exists="overwrite")
+
+
+def test_a_base_with_views_is_not_dropped_unless_asked(notes, words):
+    bb.create_view("good", notes.where(notes.stars > 1))
+
+    with pytest.raises(TableExistsError, match="'good'") as caught:
+        bb.drop_table("notes")
+    assert "'words'" in str(caught.value)
+    assert bb.list_tables() == ["good", "notes", "words"]
+
+    bb.drop_table("notes", cascade=True)
+    assert bb.list_tables() == []
+
+
+def test_replacing_a_base_needs_force(notes, words):
+    bb.create_view("long", words.where(words.word.length() > 3))
+
+    with pytest.raises(TableExistsError, match="'words'"):
+        bb.create_table("notes", {"a": bb.Int}, if_exists="replace")
+
+    bb.create_table("notes", {"a": bb.Int}, if_exists="replace_force")
+    assert bb.list_tables() == ["notes"]
+
+
+def test_a_view_that_was_dropped_is_gone(notes, words):
+    bb.drop_table("words")
+
+    with pytest.raises(TableNotFoundError, match="'notes'"):
+        bb.get_table("words")
+    notes.insert(text="still works", stars=3)
+    assert notes.count().execute() == 3
