@@ -34,11 +34,15 @@ DOCUMENTS = [
 LATER = DATA / "sqlite-write-ahead-log.html"
 QUESTIONS = [
     "What is a barbule?",
-    "What is the default maximum number of columns in an SQLite table?",
-    "Which websites can use SQLite as their database?",
-    "What does WAL stand for and what does it do?",
+    "How many attached databases are allowed by default?",
+    "What is the maximum size of an SQLite database?",
+    "Does SQLite need a server process?",
+    "Does the write-ahead log work over a network filesystem?",
 ]
-PROMPT = "Answer the question in one sentence, from this text only.\n\n{0}\n\nQuestion: {1}"
+PROMPT = (
+    "Use the context to answer the question in one sentence.\n\n"
+    "Context:\n{0}\n\nQuestion: {1}"
+)
 
 embedding_seconds = 0.0
 
@@ -62,7 +66,7 @@ def build(model: str) -> tuple[bb.Table, bb.Table, bb.Table]:
         "rag.chunks",
         docs,
         iterator=bb.functions.DocumentSplitter.create(
-            document=docs.doc, separators=[". ", "? ", "\n\n"], chunk_size=300, overlap=50
+            document=docs.doc, separators=["。", "!", "?", "\n\n"], chunk_size=300, overlap=50
         ),
     )
     chunks.add_embedding_index("text", string_embed=embed)

@@ -217,7 +217,7 @@ def _warn_of_verbs(table: Table) -> None:
         warnings.warn(
             f"table {table.get_name()!r}: columns with the name of a verb are reached by {names}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

@@ -78,6 +78,8 @@ def scope(session):
         "people": people,
         "notes": notes,
         "recent": recent,
+        "renamed": films.rename(call="revenue"),
+        "low": notes.mutate(low=notes.text.lower()),
         "shout": shout,
         "age": age,
         "alike": alike,

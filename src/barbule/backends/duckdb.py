@@ -17,14 +17,16 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
 import sqlglot.expressions as sge
+from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, RID, TO, Staged
 from barbule.errors import ConfigurationError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
 __all__ = ["DuckDBBackend", "open_backend"]
 
@@ -78,13 +80,15 @@ class DuckDBBackend:
     def ibis(self) -> Any:
         """The Ibis backend of the calling thread."""
         if not hasattr(self._local, "ibis"):
-            self._local.ibis = ibis.duckdb.from_connection(self._root.cursor())
-            self._local.writing = False
+            self._local.ibis = ibis.duckdb.from_connection(self._cursor)
         return self._local.ibis
 
     @property
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        return self.ibis.con
+        if not hasattr(self._local, "cursor"):
+            self._local.cursor = self._root.cursor()
+            self._local.writing = False
+        return self._local.cursor
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a stored or staged table."""
@@ -120,6 +124,9 @@ class DuckDBBackend:
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
+
+        import pyarrow as pa
+
         cursor = self._cursor
         if self._local.writing:  # another cursor would not see what this one has written
             yield from self.arrow(query, staged).to_batches(size)
@@ -159,7 +166,7 @@ class DuckDBBackend:
         self._run(sge.Create(this=target, kind="TABLE"))
 
     def _type(self, kind: Any) -> sge.Expression:
-        return self.ibis.compiler.type_mapper.from_ibis(kind.copy(nullable=True))
+        return DuckDBType.from_ibis(kind.copy(nullable=True))
 
     def drop(self, name: str) -> None:
         """Drop a table, if it is there."""
@@ -202,6 +209,9 @@ class DuckDBBackend:
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
+
+        import pyarrow as pa
+
         ended = pa.table({RID: pa.array(rids, pa.int64())})
         chosen = sge.Select(expressions=[_name(RID)]).from_(sge.Table(this=_name(_STAGED_ROWS)))
         update = sge.Update(
@@ -312,4 +322,6 @@ def _fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
     Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
     """
     rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
+    # Whether a value may be missing is checked where it matters, with a message of its own.
+    wanted = pa.schema([field.with_nullable(True) for field in wanted])
     return rows if rows.schema.equals(wanted) else rows.cast(wanted)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from barbule.catalog import codec
 from barbule.catalog.store import Catalog
@@ -35,6 +34,8 @@ from barbule.relations import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from barbule.backends.base import Backend
     from barbule.catalog.records import Index, TableRecord
@@ -255,6 +256,9 @@ class Engine:
         self, expr: ir.Expr, /, *, chunk_size: int = 1_000_000, **_options: Any
     ) -> pa.RecordBatchReader:
         """Compute an expression and return its rows as a stream of record batches."""
+
+        import pyarrow as pa
+
         plan = self.plan(expr)
         ready = self.runner.stages(plan)
         schema = plan.final.schema.to_pyarrow()
@@ -303,4 +307,3 @@ def _no_index(
         column=column,
         hint=f'Make one by add_embedding_index("{column}", embedding=...).',
     )
-

@@ -11,7 +11,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
-import pyarrow as pa
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
 from barbule.errors import VectorIndexError
@@ -19,6 +18,8 @@ from barbule.indexes.base import IndexStore, VectorIndex, open_store
 from barbule.planner.lower import physical_schema
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
     from barbule.planner.plan import CandidateStage
@@ -108,6 +109,9 @@ class Indexing:
 
     def search(self, stage: CandidateStage, vector: Any) -> pa.Array:
         """Return the identities of the nearest rows."""
+
+        import pyarrow as pa
+
         record = self._catalog.record(stage.table_id)
         index = next(each for each in record.indexes if each.name == stage.index)
         vectors = self._index(record, index)

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
-import numpy as np
-import pyarrow as pa
 
 from barbule.nodes import bind_arguments, fill_template
 
@@ -102,6 +100,9 @@ class Ledger:
 
     def look_up(self, keys: Sequence[str], kind: dt.DataType) -> dict[str, Any]:
         """Return the known answers among `keys`, as values of `kind`."""
+
+        import pyarrow as pa
+
         if not keys:
             return {}
         asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
@@ -114,6 +115,9 @@ class Ledger:
 
     def keep(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
         """Write answers, once each, so that they outlive this process."""
+
+        import pyarrow as pa
+
         if not answers:
             return
         now = datetime.datetime.now(datetime.UTC)
@@ -133,12 +137,16 @@ def _is_vector(kind: dt.DataType) -> bool:
 
 
 def _encode(value: Any, kind: dt.DataType) -> bytes:
+    import numpy as np
+
     if value is not None and _is_vector(kind):
         return np.asarray(value, dtype="<f4").tobytes()
     return bind_arguments(value)[0].encode()
 
 
 def _decode(answer: bytes, kind: dt.DataType) -> Any:
+    import numpy as np
+
     if _is_vector(kind) and answer != b"null":
         return np.frombuffer(answer, dtype="<f4")
     return fill_template(json.loads(answer), ())

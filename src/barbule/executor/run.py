@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
-import pyarrow as pa
 
 from barbule.backends.base import RID, Backend
 from barbule.errors import BarbuleError
@@ -19,6 +18,8 @@ from barbule.planner.plan import Call, CallStage, CandidateStage, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pyarrow as pa
 
     from barbule.executor.batch import Caller
 
@@ -56,6 +57,9 @@ class Runner:
         self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
     ) -> dict[str, pa.Table]:
         """Run the stages of a plan; return what the final query reads, by name."""
+
+        import pyarrow as pa
+
         ready = dict(staged or {})
         for stage in plan.stages:
             if isinstance(stage, CandidateStage):
@@ -66,6 +70,8 @@ class Runner:
         return ready
 
     def _call(self, stage: CallStage, ready: Mapping[str, pa.Table]) -> pa.Table:
+        import pyarrow as pa
+
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
         query = stage.source.to_expr()

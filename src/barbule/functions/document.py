@@ -14,6 +14,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.udf import udf
+from barbule.types import Document
 
 __all__ = ["DocumentSplitter", "split"]
 
@@ -31,7 +32,7 @@ _CHUNK = dt.Struct(
 
 @udf(return_type=dt.Array(_CHUNK), version="1", name="barbule.functions.document.split")
 def split(
-    document: Any,
+    document: Document(),  # type: ignore[valid-type]
     separators: Any = None,
     chunk_size: int | None = None,
     overlap: int = 0,

@@ -15,13 +15,14 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
-import pyarrow as pa
 
 from barbule.errors import DataError
 from barbule.types import Json, Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
 
@@ -41,6 +42,9 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     DataError
         When a value does not fit; the error names its row and shows it.
     """
+
+    import pyarrow as pa
+
     convert = _writer(kind, library)
     if isinstance(kind, dt.Integer) and {type(value) for value in values} <= {int, type(None)}:
         convert = None  # the usual case, without a call for each value
@@ -71,6 +75,8 @@ def _converted(
 def _misfit(
     values: Sequence[Any], wanted: pa.DataType, kind: dt.DataType, error: Exception
 ) -> DataError:
+    import pyarrow as pa
+
     for row, value in enumerate(values):
         try:
             pa.array([value], wanted, from_pandas=True)

@@ -7,6 +7,7 @@ is the store's and the fetcher's business.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,16 @@ class MediaLibrary:
     def __init__(
         self, root: str, cache: Path, *, allow_private: bool = False, max_bytes: int = 268435456
     ) -> None:
-        self.store = MediaStore(root, cache_dir=cache / "stored")
+        self._root = root
+        self._cache = cache
         self._fetcher = Fetcher(
             allow_private=allow_private, max_bytes=max_bytes, cache_dir=cache / "fetched"
         )
+
+    @functools.cached_property
+    def store(self) -> MediaStore:
+        """The store, opened when it is first needed."""
+        return MediaStore(self._root, cache_dir=self._cache / "stored")
 
     def path(self, reference: str) -> Path:
         """Return a local file with the content of a reference."""

@@ -129,8 +129,10 @@ def expose(
         values = {
             key: repoint(value, relation.parent, parent) for key, value in relation.values.items()
         }
-        fresh = fresh_name(name, values)
-        return ops.Project(parent, {**values, fresh: ops.Field(parent, name)}), fresh
+        carried = ops.Field(parent, name)
+        known = next((key for key, value in values.items() if value == carried), None)
+        fresh = known or fresh_name(name, values)
+        return ops.Project(parent, {**values, fresh: carried}), fresh
     return None
 
 
@@ -179,7 +181,7 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
         wanted = needed[relation]
         if not wanted and isinstance(relation, ops.Project | ops.JoinChain):
             # A relation has a column, even if only its rows are counted.
-            wanted.add(next(iter(relation.values)))
+            wanted.add(min(relation.values, key=lambda name: len(calls_in(relation.values[name]))))
         for value in _read_values(relation, wanted):
             for field in value.find(ops.Field, filter=ops.Value):
                 needed[field.rel].add(field.name)

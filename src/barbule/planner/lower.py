@@ -17,7 +17,7 @@ import ibis.expr.schema as sch
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.errors import ColumnNotFoundError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable, Similarity, SystemTable
-from barbule.planner.lineage import needed_columns, with_rid
+from barbule.planner.lineage import needed_columns, prune, with_rid
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _with_inherited(
         return below
     query = with_rid(source.expression(record.view.query, leaf.commit))
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
-    base = lower(ops.Project(query, wanted), source, rows).to_expr()
+    base = lower(prune(ops.Project(query, wanted)), source, rows).to_expr()
     own = below.to_expr()
     renamed = base.select(bb_base=base[RID], **{name: base[name] for name in names})
     joined = own.join(renamed, own[BASE] == renamed["bb_base"])

@@ -52,8 +52,15 @@ def _below(relation: ops.Relation) -> list[ops.Relation]:
         found.rel
         for value in _values(relation)
         for found in value.find(ops.Subquery, filter=ops.Value)
+        if not _reads_a_stage(found)
     ]
     return [*(each for each in relation.args if isinstance(each, ops.Relation)), *subqueries]
+
+
+def _reads_a_stage(subquery: ops.Subquery) -> bool:
+    return isinstance(subquery.rel, ops.Project) and isinstance(
+        subquery.rel.parent, ops.PhysicalTable
+    )
 
 
 def _values(relation: ops.Relation) -> list[ops.Value]:
@@ -117,10 +124,12 @@ def value_text(value: ops.Value) -> str:
             return Rendered(call_text(node.function, node.template, arguments["values"]))
         if isinstance(node, Similarity):
             return Rendered(f"similarity({arguments['arg']}, {arguments['query']})")
-        if isinstance(node, ops.InSubquery):
-            return Rendered(f"{arguments['needle']} in the subquery")
-        if isinstance(node, ops.ScalarSubquery):
-            return Rendered(_head(node.rel.parent) if isinstance(node.rel, ops.Project) else "?")
+        if isinstance(node, ops.ScalarUDF):
+            return Rendered(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
+        if isinstance(node, ops.Subquery):
+            source = _head(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
+            needle = arguments.get("needle")
+            return Rendered(source if needle is None else f"{needle} in {source}")
         if isinstance(node, ops.Relation):
             return Rendered("rows")
         return Rendered(fmt(node, **arguments))

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from barbule.backends.base import FOREVER, FROM, TO
 from barbule.catalog.records import TableRecord, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from barbule.catalog.store import Pending
     from barbule.executor.batch import Tally
@@ -120,6 +120,9 @@ class Change:
 
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
+
+        import pyarrow as pa
+
         count = rows.num_rows
         life = {FROM: pa.repeat(self.commit, count), TO: pa.repeat(FOREVER, count)}
         for name, values in life.items():
@@ -166,9 +169,7 @@ def change(engine: Engine, operation: str) -> Iterator[Change]:
             engine.catalog.abandon()
             raise
         engine.catalog.publish(pending, commit)
-        engine.indexing.drain(
-            {table for table in pending.versions if _is_live(engine, table)}
-        )
+        engine.indexing.drain({table for table in pending.versions if _is_live(engine, table)})
 
 
 def _is_live(engine: Engine, table_id: int) -> bool:

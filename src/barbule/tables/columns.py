@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from barbule.backends.base import BASE, RID
 from barbule.catalog import codec
@@ -23,7 +21,9 @@ from barbule.planner.lower import physical_schema
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    import pyarrow as pa
 
     from barbule.executor.engine import Engine
     from barbule.tables.change import Change
@@ -198,10 +198,17 @@ def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table
 
 
 def _by_rid(rows: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
     return rows.take(pc.sort_indices(rows.column(RID)))
 
 
-def physical_rows(engine: Engine, record: TableRecord, query: ir.Table) -> pa.Table:
+def physical_rows(
+    engine: Engine,
+    record: TableRecord,
+    query: ir.Table,
+    staged: Mapping[str, pa.Table] | None = None,
+) -> pa.Table:
     """Read the physical columns of rows of a hidden leaf that a query keeps."""
     shown: dict[str, Any] = {RID: query[RID]}
     if record.view:
@@ -209,4 +216,4 @@ def physical_rows(engine: Engine, record: TableRecord, query: ir.Table) -> pa.Ta
     for column in record.columns:
         if column.kind != "virtual":
             shown[column.physical] = query[column.name]
-    return engine.arrow(query.select(**shown))
+    return engine.arrow(query.select(**shown), staged=staged)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from barbule.catalog.records import Label
 from barbule.errors import SchemaError, UnsupportedError
@@ -75,6 +74,9 @@ def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
 
 def history(leaf: ManagedTable) -> ResultSet:
     """Return the versions of a table, newest first."""
+
+    import pyarrow as pa
+
     engine: Engine = leaf.source
     names: dict[int, list[str]] = {}
     for label, version in engine.catalog.labels(leaf.table_id).items():

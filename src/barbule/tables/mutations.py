@@ -11,7 +11,6 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
@@ -23,6 +22,8 @@ from barbule.types import Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
@@ -55,6 +56,9 @@ def _data_schema(record: TableRecord) -> sch.Schema:
 
 def insert(leaf: ManagedTable, source: Any) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
+
+    import pyarrow as pa
+
     engine: Engine = leaf.source
     with engine.lock:
         record = _writable(leaf)
@@ -154,9 +158,12 @@ def _assigned(
     single = sch.Schema({name: column.dtype})
     row = read_rows({name: value}, single, record.name, engine.library)
     plain = row.column(name)[0].as_py()
-    return ibis.literal(plain, column.dtype if isinstance(column.dtype, Media) else None) \
-        if plain is not None and not isinstance(plain, list | dict) \
-        else ibis.literal(plain, storage(column.dtype))
+    kind = storage(column.dtype)
+    if isinstance(kind, dt.Map) and plain is not None:
+        plain = dict(plain)  # Arrow gives pairs
+    if plain is None or isinstance(plain, list | dict) or kind.is_numeric():
+        return ibis.literal(plain, kind)
+    return ibis.literal(plain, column.dtype if isinstance(column.dtype, Media) else None)
 
 
 def _new_state(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, to_array
 from barbule.types import Media
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from barbule.media.library import MediaLibrary
 
 __all__ = ["read_rows"]
@@ -47,7 +47,7 @@ def read_rows(source: Any, schema: sch.Schema, table: str, library: MediaLibrary
     """
     if isinstance(source, Mapping) or _is_record(source):
         source = [source]
-    elif type(source).__module__.startswith("pandas."):
+    elif type(source).__module__.split(".")[0] == "pandas":
         source = _from_pandas(source)
     if isinstance(source, list | tuple):
         rows = _from_records(source, schema, table, library)
@@ -61,6 +61,8 @@ def read_rows(source: Any, schema: sch.Schema, table: str, library: MediaLibrary
 def _from_records(
     records: Sequence[Any], schema: sch.Schema, table: str, library: MediaLibrary
 ) -> pa.Table:
+    import pyarrow as pa
+
     plain = [_record(record, row, table) for row, record in enumerate(records)]
     for row, record in enumerate(plain):
         for name in record:
@@ -81,6 +83,9 @@ def _is_record(value: Any) -> bool:
 
 def _from_pandas(frame: Any) -> Any:
     """Turn a data frame into Arrow, or into records where a column mixes types."""
+
+    import pyarrow as pa
+
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # our own checks name the row that does not fit
@@ -123,6 +128,8 @@ def _converted(
 
 
 def _as_arrow(source: Any, table: str) -> pa.Table:
+    import pyarrow as pa
+
     if isinstance(source, pa.Table):
         return source
     if isinstance(source, pa.RecordBatch):
@@ -141,12 +148,16 @@ def _as_arrow(source: Any, table: str) -> pa.Table:
     )
 
 
-def _from_arrow(
-    rows: pa.Table, schema: sch.Schema, table: str, library: MediaLibrary
-) -> pa.Table:
+def _from_arrow(rows: pa.Table, schema: sch.Schema, table: str, library: MediaLibrary) -> pa.Table:
+    import pyarrow as pa
+
     for name in rows.column_names:
         if name not in schema:
             raise _unknown(name, schema, table)
+        if rows.column_names.count(name) > 1:
+            raise DataError(
+                "the column is there twice.", table=table, column=name, hint="Leave out one."
+            )
     columns = {}
     for name, kind in schema.items():
         if name not in rows.column_names:
@@ -167,6 +178,9 @@ def _from_arrow(
 
 def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
     """Whether Arrow turns one type into the other without our help."""
+
+    import pyarrow as pa
+
     if pa.types.is_temporal(given):
         return isinstance(kind, dt.Date | dt.Time | dt.Timestamp)
     number = pa.types.is_integer(given) or pa.types.is_floating(given)
@@ -183,6 +197,8 @@ def _cast(
     table: str,
     library: MediaLibrary,
 ) -> pa.Array:
+    import pyarrow as pa
+
     try:
         return column.cast(wanted)
     except pa.ArrowInvalid:  # find the row that does not fit, for the message
@@ -207,6 +223,8 @@ def _check_json(column: pa.ChunkedArray, name: str, table: str) -> None:
 
 
 def _require(rows: pa.Table, schema: sch.Schema, table: str) -> None:
+    import pyarrow.compute as pc
+
     for name, kind in schema.items():
         column = rows.column(name)
         if not kind.nullable and column.null_count:

@@ -68,8 +68,10 @@ def _check_names(names: Any, table: str) -> None:
             )
 
 
-def _make_room(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
-    """Return the table that stays under a name; drop the one that goes."""
+def _make_room(
+    engine: Engine, name: str, if_exists: IfExists
+) -> tuple[TableRecord | None, list[TableRecord]]:
+    """Return the table that stays under a name, and what has to go to make room for another."""
     _check_policy(if_exists, _IF_EXISTS, "if_exists")
     if not isinstance(name, str) or not all(name.split(".")):
         raise SchemaError(
@@ -77,15 +79,14 @@ def _make_room(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | 
         )
     present = engine.catalog.find(name)
     if present is None or if_exists == "ignore":
-        return present
+        return present, []
     if if_exists == "error":
         raise TableExistsError(
             "the name is taken.",
             table=name,
             hint='Choose another name, or give if_exists="ignore" or "replace".',
         )
-    drop(engine, name, cascade=if_exists == "replace_force")
-    return None
+    return None, _doomed(engine, present, cascade=if_exists == "replace_force")
 
 
 def create_table(
@@ -93,7 +94,7 @@ def create_table(
 ) -> ManagedTable:
     """Make a table; return its leaf."""
     with engine.lock:
-        present = _make_room(engine, name, if_exists)
+        present, doomed = _make_room(engine, name, if_exists)
         if present is not None:
             return engine.leaf(present.id)
         schema = types.schema(columns)
@@ -105,11 +106,13 @@ def create_table(
             for place, (column, kind) in enumerate(schema.items())
         )
         with change(engine, "create table") as ongoing:
+            _remove(ongoing, doomed)
             record = TableRecord(
                 engine.catalog.next_table_id(), name, made, next_column=len(made)
             )
             ongoing.put(record)
             engine.backend.create(record.physical, physical_schema(record))
+        _drop_indexes(engine, doomed)
         return engine.leaf(record.id)
 
 
@@ -131,18 +134,32 @@ def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
                 table=name,
                 hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
             )
-        views = engine.catalog.views_of(record.id)
-        if views and not cascade:
-            raise TableExistsError(
-                f"it is the base of {', '.join(repr(view.name) for view in views)}.",
-                table=name,
-                hint="Drop them first, or say cascade=True (if_exists='replace_force').",
-            )
-        for view in views:
-            drop(engine, view.name, cascade=True)
+        doomed = _doomed(engine, record, cascade=cascade)
         with change(engine, "drop table") as ongoing:
-            ongoing.put(replace(record, dropped=True))
-            engine.backend.drop(record.physical)
+            _remove(ongoing, doomed)
+        _drop_indexes(engine, doomed)
+
+
+def _doomed(engine: Engine, record: TableRecord, *, cascade: bool) -> list[TableRecord]:
+    """Return what is dropped with a table: the views that depend on it, then itself."""
+    views = engine.catalog.views_of(record.id)
+    if views and not cascade:
+        raise TableExistsError(
+            f"it is the base of {', '.join(repr(view.name) for view in views)}.",
+            table=record.name,
+            hint="Drop them first, or say cascade=True (if_exists='replace_force').",
+        )
+    return [*(each for view in views for each in _doomed(engine, view, cascade=True)), record]
+
+
+def _remove(ongoing: Change, doomed: list[TableRecord]) -> None:
+    for record in doomed:
+        ongoing.put(replace(record, dropped=True))
+        ongoing.engine.backend.drop(record.physical)
+
+
+def _drop_indexes(engine: Engine, doomed: list[TableRecord]) -> None:
+    for record in doomed:
         for index in record.indexes:
             engine.indexing.drop(record, index)
 
@@ -158,15 +175,22 @@ def create_view(
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
     with engine.lock:
-        present = _make_room(engine, name, if_exists)
+        present, doomed = _make_room(engine, name, if_exists)
         if present is not None:
             return engine.leaf(present.id)
         base = engine.catalog.record(base_of(query, name).table_id)
+        if base in doomed:
+            raise TableExistsError(
+                "a view cannot take the place of what it is computed from.",
+                table=name,
+                hint="Choose another name.",
+            )
         items = None if iterator is None else items_query(query, iterator, name)
         own = [] if items is None else iterator_columns(items)
         _check_view_names([column for column, _ in own], query, name)
         view = View(base.id, codec.dump(query.op()), codec.dump(items) if items else None)
         with change(engine, "create view") as ongoing:
+            _remove(ongoing, doomed)
             record = TableRecord(
                 engine.catalog.next_table_id(),
                 name,
@@ -178,6 +202,7 @@ def create_view(
             record = _with_computed(ongoing, record, computed_columns or {}, query)
             engine.backend.create(record.physical, physical_schema(record))
             write_rows(ongoing, record, base, None)
+        _drop_indexes(engine, doomed)
         return engine.leaf(record.id)
 
 
@@ -200,6 +225,13 @@ def _with_computed(
     engine = ongoing.engine
     _check_names(computed, record.name)
     for column, expr in computed.items():
+        if column in query.columns or record.column(column):
+            raise SchemaError(
+                "the view has a column of this name already.",
+                table=record.name,
+                column=column,
+                hint="Give the computed column another name.",
+            )
         leaf = engine.leaf(record.id)
         # The expression is over the base's columns; the view shows the same names.
         bound = bind_column(query, expr, column)

@@ -12,17 +12,17 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from barbule.backends.base import BASE, RID
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.planner.lineage import calls_in, with_rid
-from barbule.tables.columns import compute, reads, rows_relation
+from barbule.planner.lineage import calls_in, trace, with_rid
+from barbule.tables.columns import compute, dependents, physical_rows, reads, rows_relation
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from barbule.tables.change import Change
 
 __all__ = ["ITEMS", "base_of", "items_query", "iterator_columns", "propagate", "write_rows"]
@@ -125,6 +125,9 @@ def _own_rows(
     change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
     """Compute the iterator's rows, or those that the query keeps, with their base's identity."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     engine = change.engine
     view = record.view
     if view is None:
@@ -150,6 +153,9 @@ def _own_rows(
 
 def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
     """Make one row of each item of each list."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     lists = found.column(ITEMS).combine_chunks()
     lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
     parents = pc.list_parent_indices(lists)
@@ -168,6 +174,8 @@ def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
 
 
 def _with_identity(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
     first = change.next_rid(record.id)
     rids = pa.array(range(first, first + rows.num_rows), pa.int64())
     return rows.append_column(RID, rids)
@@ -193,16 +201,12 @@ def propagate(
     """
     engine = change.engine
     for view in engine.catalog.views_of(record.id):
-        if changed is not None and not changed & _dependencies(change, view, record):
+        if changed is not None and not changed & _dependencies(change, view):
+            _pass_on(change, view, ended, changed)
             continue
         gone = None
         if ended is not None and len(ended):
-            leaf = engine.leaf(view.id, hidden=True).to_expr()
-            staged = {"bb_ended": pa.table({RID: ended})}
-            chosen = engine.stored("bb_ended", _RID_SCHEMA).to_expr()
-            keys = leaf.select(RID, BASE)
-            gone = engine.arrow(keys.semi_join(chosen, keys[BASE] == chosen[RID]), staged=staged)
-            gone = gone.column(RID)
+            gone = _made_of(change, engine.leaf(view.id, hidden=True).to_expr(), ended)
             change.close(view, gone)
             change.touch(view.id, rows=0 if fresh is not None else len(gone))
         rows = None if fresh is None else write_rows(change, view, record, fresh)
@@ -213,41 +217,77 @@ def propagate(
 _RID_SCHEMA = sch.Schema({RID: "int64"})
 
 
-def _dependencies(change: Change, view: TableRecord, base: TableRecord) -> set[str]:
+def _made_of(change: Change, rows: ir.Table, bases: pa.Array) -> pa.Array:
+    """Return the identities of the rows of a view that were made of rows of its base."""
+    import pyarrow as pa
+
+    engine = change.engine
+    staged = {"bb_ended": pa.table({RID: bases})}
+    chosen = engine.stored("bb_ended", _RID_SCHEMA).to_expr()
+    keys = rows.select(RID, BASE)
+    made = engine.arrow(keys.semi_join(chosen, keys[BASE] == chosen[RID]), staged=staged)
+    return made.column(RID)
+
+
+def _pass_on(
+    change: Change, view: TableRecord, updated: pa.Array | None, changed: set[str]
+) -> None:
+    """Tell the views of a view that values it shows of its base changed, its rows being kept."""
+    import pyarrow as pa
+
+    engine = change.engine
+    if updated is None or not engine.catalog.views_of(view.id):
+        return
+    names = {name for name, read in _shown(change, view).items() if read & changed}
+    names |= {column.name for column in dependents(engine, view, names)}
+    rows = engine.leaf(view.id, hidden=True).to_expr()
+    kept = _made_of(change, rows, updated)
+    staged = {"bb_kept": pa.table({RID: kept})}
+    chosen = engine.stored("bb_kept", _RID_SCHEMA).to_expr()
+    physical = physical_rows(engine, view, rows.semi_join(chosen, RID), staged)
+    propagate(change, view, physical, kept, names)
+
+
+def _dependencies(change: Change, view: TableRecord) -> set[str]:
     """Return the columns of its base on which the kept rows of a view depend."""
     engine = change.engine
     found: set[str] = set()
     if view.view is None:
         return found
-    for text in filter(None, (view.view.items, view.view.query)):
-        query = engine.expression(text, None)
-        fields = _read_below(query, base)
-        found |= {name for field in fields for name in _resolved(engine, base, field)}
+    query = engine.expression(view.view.query, None)
+    values = [each for kept in query.find(ops.Filter) for each in kept.predicates]
+    if view.view.items:
+        values.append(engine.expression(view.view.items, None).values[ITEMS])
+    for value in values:
+        found |= _read_of_base(value)
+    shown = _shown(change, view)
     for column in view.columns:
         if column.kind == "stored":
-            inherited = reads(engine, view, column)
-            found |= {name for each in inherited for name in _resolved(engine, base, each)}
+            for name in reads(engine, view, column):
+                found |= shown.get(name, set())
     return found
 
 
-def _read_below(query: ops.Relation, base: TableRecord) -> set[str]:
-    """Return the columns of the base that predicates and iterator read."""
-    read: set[str] = set()
-    for relation in query.find((ops.Filter, ops.Project)):
-        values: list[ops.Value] = (
-            list(relation.predicates)
-            if isinstance(relation, ops.Filter)
-            else [v for v in relation.values.values() if not isinstance(v, ops.Field)]
-        )
-        read |= {f.name for value in values for f in value.find(ops.Field, filter=ops.Value)}
-    return read
+def _shown(change: Change, view: TableRecord) -> dict[str, set[str]]:
+    """Return for each column that a view shows of its base the columns that it is made of."""
+    if view.view is None:
+        return {}
+    query = change.engine.expression(view.view.query, None)
+    return {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
 
 
-def _resolved(engine: Any, base: TableRecord, name: str) -> set[str]:
-    column = base.column(name)
-    if column is not None and column.kind == "virtual":
-        return {name, *reads(engine, base, column)}
-    return {name}
+def _read_of_base(value: ops.Value) -> set[str]:
+    """Return the columns of the base that a value over its query is made of."""
+    found: set[str] = set()
+    for field in value.find(ops.Field, filter=ops.Value):
+        below = trace(field)
+        if not isinstance(below, ops.Field):
+            found |= _read_of_base(below)
+        elif isinstance(below.rel, ManagedTable):
+            found.add(below.name)
+        else:
+            found |= _read_of_base(ops.Field(below.rel.parent, below.name))
+    return found
 
 
 def data_columns(first_id: int, columns: list[tuple[str, dt.DataType]]) -> list[Column]:

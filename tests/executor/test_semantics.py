@@ -1,0 +1,289 @@
+"""Calls in every clause mean what Python means, and are made for the rows that are left."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+
+# Ibis sets an option of pandas that pandas 4 is going to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
+
+ROWS = [
+    {"name": "up", "year": 2009, "revenue": 735.1},
+    {"name": "alien", "year": 1979, "revenue": 106.3},
+    {"name": "aliens", "year": 1986, "revenue": 131.1},
+    {"name": None, "year": 2001, "revenue": None},
+    {"name": "heat", "year": 1995, "revenue": 187.4},
+]
+NAMED = [row for row in ROWS if row["name"] is not None]
+ASKED: list = []
+
+
+@bb.udf
+def shout(text: str) -> str:
+    ASKED.append(text)
+    return text.upper() + "!"
+
+
+@bb.udf
+def size(text: str) -> int:
+    ASKED.append(text)
+    return len(text)
+
+
+@bb.udf
+def fits(left: str, right: str) -> bool:
+    ASKED.append((left, right))
+    return right.startswith(left)
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    ASKED.clear()
+
+
+@pytest.fixture
+def films(session):
+    table = bb.create_table("films", {"name": bb.String, "year": bb.Int, "revenue": bb.Float})
+    table.insert(ROWS)
+    return table
+
+
+@pytest.fixture
+def people(session):
+    table = bb.create_table("people", {"who": bb.String, "film": bb.String})
+    table.insert([{"who": "Ripley", "film": "ALIEN!"}, {"who": "Carl", "film": "UP!"}])
+    return table
+
+
+def test_in_select_and_mutate(films):
+    found = films.order_by("year").mutate(loud=shout(films.name)).select("loud").collect()
+    assert found["loud"] == ["ALIEN!", "ALIENS!", "HEAT!", None, "UP!"]
+    assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]
+
+
+def test_in_filter_only_for_rows_that_cheap_predicates_leave(films):
+    found = films.filter(size(films.name) > 4, films.year < 1990).order_by("year").collect()
+    assert found["name"] == ["alien", "aliens"]
+    assert sorted(ASKED) == ["alien", "aliens"]
+
+
+def test_cheap_filters_and_limits_after_the_call_come_first_too(films):
+    query = films.mutate(n=size(films.name)).order_by("year").filter(_.year > 1980).limit(2)
+    assert query.collect()["n"] == [6, 4]
+    assert sorted(ASKED) == ["aliens", "heat"]
+
+
+def test_a_limit_after_a_filter_by_a_call_counts_what_the_filter_keeps(films):
+    found = films.order_by("year").filter(size(films.name) == 4).limit(1).collect()
+    assert found["name"] == ["heat"]
+
+
+def test_in_order_by(films):
+    found = films.filter(films.name.notnull()).order_by(size(films.name), "name").collect()
+    assert found["name"] == sorted(
+        (row["name"] for row in NAMED), key=lambda name: (len(name), name)
+    )
+
+
+def test_in_group_by_and_in_aggregates(films):
+    found = films.group_by(long=size(films.name) > 4).agg(n=_.count(), most=size(films.name).max())
+    by_key = {row["long"]: (row["n"], row["most"]) for row in found.collect()}
+    assert by_key == {True: (2, 6), False: (2, 4), None: (1, None)}
+    assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]  # the same call is made once
+
+
+def test_of_an_aggregate_once_for_each_group(films):
+    named = films.filter(films.name.notnull())
+    found = named.group_by(century=named.year // 1000).agg(last=shout(named.name.max()))
+    assert {row["century"]: row["last"] for row in found.collect()} == {1: "HEAT!", 2: "UP!"}
+    assert sorted(ASKED) == ["heat", "up"]
+
+
+def test_in_a_window(films):
+    rank = ibis.row_number().over(order_by=size(films.name))
+    found = films.filter(films.name.notnull()).mutate(rank=rank).order_by("rank").collect()
+    assert found["name"] == ["up", "heat", "alien", "aliens"]
+    running = size(films.name).sum().over(order_by=films.year, rows=(None, 0))
+    summed = films.filter(films.name.notnull()).mutate(total=running).order_by("year").collect()
+    assert summed["total"] == [5, 11, 15, 17]
+
+
+def test_of_a_window(films):
+    before = films.name.lag().over(order_by=films.year)
+    found = films.filter(films.name.notnull()).select("year", x=shout(before)).order_by("year")
+    assert found.collect()["x"] == [None, "ALIEN!", "ALIENS!", "HEAT!"]
+
+
+def test_a_window_sees_the_rows_from_before_a_later_filter(films):
+    numbered = films.mutate(n=size(films.name), before=films.year.lag().over(order_by=films.year))
+    assert numbered.filter(_.year == 1986).collect()["before"] == [1979]
+
+
+def test_in_a_join_predicate_and_beside_it(films, people):
+    joined = films.join(people, shout(films.name) == people.film)
+    found = joined.select(people.who, films.year, n=size(films.name)).order_by("who").collect()
+    assert found == [
+        {"who": "Carl", "year": 2009, "n": 2},
+        {"who": "Ripley", "year": 1979, "n": 5},
+    ]
+
+
+def test_calls_on_both_sides_of_a_join(films, people):
+    joined = films.join(people, shout(films.name) == shout(people.film.lower().replace("!", "")))
+    assert sorted(joined.select("who").collect()["who"]) == ["Carl", "Ripley"]
+
+
+def test_a_left_join_keeps_rows_without_a_partner(films, people):
+    joined = films.left_join(people, shout(films.name) == people.film).select("year", "who")
+    found = {row["year"]: row["who"] for row in joined.collect()}
+    assert found == {2009: "Carl", 1979: "Ripley", 1986: None, 2001: None, 1995: None}
+
+
+def test_over_a_join_with_columns_of_both_sides(films, people):
+    joined = films.join(people, films.year > 0).mutate(same=fits(films.name, people.film.lower()))
+    found = joined.filter(_.same).select("name", "who").order_by("who").collect()
+    assert found == [{"name": "up", "who": "Carl"}, {"name": "alien", "who": "Ripley"}]
+
+
+def test_over_a_self_join(films):
+    other = films.view()
+    pairs = films.join(other, [films.year < other.year, fits(films.name, films.name)])
+    named = pairs.select(first=films.name, second=other.name)
+    found = named.filter(fits(named.first, named.second)).collect()
+    assert found == [{"first": "alien", "second": "aliens"}]
+
+
+def test_over_a_view_of_the_table_itself(films):
+    other = films.view()
+    assert other.filter(size(other.name) == 6).select(x=shout(other.name)).collect() == [
+        {"x": "ALIENS!"}
+    ]
+
+
+def test_in_both_branches_of_a_union(films, people):
+    both = films.select(x=shout(films.name)).union(people.select(x=shout(people.who)))
+    assert sorted(both.filter(_.x.notnull()).collect()["x"]) == [
+        "ALIEN!", "ALIENS!", "CARL!", "HEAT!", "RIPLEY!", "UP!",
+    ]  # fmt: skip
+
+
+def test_nested_calls(films):
+    found = films.filter(films.year == 2009).select(n=size(shout(shout(films.name)))).collect()
+    assert found == [{"n": 4}]
+    assert ASKED == ["up", "UP!", "UP!!"]
+
+
+def test_a_call_in_a_nested_container(films):
+    @bb.udf
+    def told(messages: list, options: dict) -> str:
+        return f"{messages[0]['content']} {messages[0]['role']} {options['n']}"
+
+    messages = [{"role": "user", "content": films.name}]
+    query = films.filter(films.year == 1979).select(x=told(messages, {"n": films.year + 1}))
+    assert query.collect()["x"] == ["alien user 1980"]
+
+
+def test_deferred_arguments(films):
+    found = films.filter(_.year == 1979).select(x=shout(_.name), y=size(text=_.name)).collect()
+    assert found == [{"x": "ALIEN!", "y": 5}]
+
+
+def test_expressions_over_a_call_are_ibis_expressions(films):
+    assert films.filter(shout(films.name).length() == 3).collect()["name"] == ["up"]
+    assert films.filter(films.year == 2009).select(x=size(films.name) * 2 + 1).collect() == [
+        {"x": 5}
+    ]
+
+
+def test_scalars_execute(films):
+    assert shout(films.name).max().execute() == "UP!"
+    assert size(films.name).sum().execute() == 17
+    assert films.filter(size(films.name) > 4).count().execute() == 2
+
+
+def test_a_function_of_an_aggregate_executes(films):
+    @bb.udf
+    def rounded(amount: float) -> int:
+        return round(amount)
+
+    assert rounded(films.revenue.sum()).execute() == 1160
+    assert films.agg(x=rounded(films.revenue.mean())).collect() == [{"x": 290}]
+
+
+def test_a_column_executes(films):
+    found = films.filter(films.year > 2000, films.name.notnull())
+    assert shout(found.name).to_pyarrow().to_pylist() == ["UP!"]
+    assert list(shout(found.name).execute()) == ["UP!"]
+
+
+def test_every_way_out_of_ibis_makes_the_calls(films, tmp_path):
+    query = films.filter(films.year == 2009).select(x=shout(films.name))
+    assert query.to_pyarrow().to_pylist() == [{"x": "UP!"}]
+    assert query.to_pandas()["x"].tolist() == ["UP!"]
+    assert query.to_polars()["x"].to_list() == ["UP!"]
+    assert query.to_pyarrow_batches().read_all().to_pylist() == [{"x": "UP!"}]
+    query.to_parquet(tmp_path / "x.parquet")
+    assert ibis.read_parquet(tmp_path / "x.parquet").to_pyarrow().to_pylist() == [{"x": "UP!"}]
+
+
+def test_an_empty_table_asks_nothing(session):
+    empty = bb.create_table("empty", {"name": bb.String})
+    query = empty.mutate(n=size(empty.name), x=shout(empty.name))
+    assert query.collect() == []
+    assert query.to_pyarrow().column_names == ["name", "n", "x"]
+    assert size(empty.name).max().execute() is None
+    assert ASKED == []
+
+
+def test_none_is_not_passed_unless_the_function_takes_it(films):
+    @bb.udf
+    def maybe(text: str | None) -> str:
+        return "?" if text is None else text
+
+    @bb.udf
+    def default(text: str = None) -> str:  # noqa: RUF013 - the default says it
+        return "?" if text is None else text
+
+    missing = films.filter(films.year == 2001)
+    found = missing.select(
+        plain=shout(missing.name), maybe=maybe(missing.name), default=default(missing.name)
+    )
+    assert found.collect() == [{"plain": None, "maybe": "?", "default": "?"}]
+    assert ASKED == []
+
+
+def test_a_call_whose_column_is_not_selected_is_not_made(films):
+    films.mutate(loud=shout(films.name)).select("year").collect()
+    assert films.mutate(loud=shout(films.name)).count().execute() == 5
+    assert ASKED == []
+
+
+def test_more_rows_than_a_batch(session):
+    @bb.udf
+    def next_one(n: int) -> int:
+        return n + 1
+
+    import pyarrow as pa
+
+    many = bb.create_table("many", {"n": bb.Int})
+    many.insert(pa.table({"n": list(range(40_000))}))
+    assert next_one(many.n).sum().execute() == sum(range(1, 40_001))
+
+
+def test_the_row_of_an_error_is_counted_over_batches(session):
+    @bb.udf
+    def picky(n: int) -> int:
+        if n == 30_000:
+            raise ValueError("not this one")
+        return n
+
+    import pyarrow as pa
+
+    many = bb.create_table("many", {"n": bb.Int})
+    many.insert(pa.table({"n": list(range(40_000))}))
+    with pytest.raises(bb.BarbuleError, match=r"row 30000: \S+picky failed: ValueError: not this"):
+        many.select(x=picky(many.n)).collect()

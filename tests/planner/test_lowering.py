@@ -1,0 +1,77 @@
+"""What lowering leaves for the backend."""
+
+from __future__ import annotations
+
+import ibis.expr.operations as ops
+import pytest
+
+import barbule as bb
+
+
+@bb.udf
+def louder(text: str) -> str:
+    return text.upper()
+
+
+@pytest.fixture
+def films(session):
+    table = bb.create_table("films", {"name": bb.String, "year": bb.Int})
+    table.insert([{"name": "Up", "year": 2009}, {"name": "Alien", "year": 1979}])
+    return table
+
+
+@pytest.fixture
+def recent(films):
+    return bb.create_view(
+        "recent", films.where(films.year > 2000), computed_columns={"loud": louder(films.name)}
+    )
+
+
+def final(query):
+    return query.explain().final
+
+
+def test_a_view_joins_its_base_only_for_columns_of_the_base(recent):
+    assert not final(recent.select("loud")).find(ops.JoinChain)
+    assert final(recent.select("name")).find(ops.JoinChain)
+    assert recent.select("loud").collect() == [{"loud": "UP"}]
+    assert recent.select("name", "loud").collect() == [{"name": "Up", "loud": "UP"}]
+
+
+def test_the_latest_version_without_closed_rows_needs_no_filter(films):
+    assert not final(films).find(ops.Filter)
+    films.update({"year": 2010}, where=films.name == "Up")
+    assert final(films).find(ops.Filter)
+
+
+def test_only_the_columns_that_are_read_are_asked_of_the_backend(films):
+    plan = films.mutate(loud=louder(films.name)).select("loud").explain()
+    (stage,) = plan.stages
+    assert stage.source.schema.names == ("a0",)
+
+
+def test_virtual_columns_are_inlined_and_those_they_need_too(films):
+    films.add_computed_column(age=2026 - films.year)
+    films.add_computed_column(old=films.age > 20)
+    films.add_computed_column(note=louder(films.name))
+    query = films.filter(films.old).select("age")
+    assert query.collect() == [{"age": 47}]
+    assert query.explain().stages == ()
+
+
+def test_sql_is_given_where_no_function_is_called(films):
+    assert "2000" in films.filter(films.year > 2000).compile()
+    with pytest.raises(bb.BarbuleError, match="calls functions is no single SQL statement"):
+        films.select(louder(films.name)).compile()
+
+
+def test_explain_calls_nothing(films):
+    asked = []
+
+    @bb.udf
+    def noted(text: str) -> str:
+        asked.append(text)
+        return text
+
+    assert "noted(name)" in str(films.select(x=noted(films.name)).explain())
+    assert asked == []

@@ -1,0 +1,273 @@
+"""Tables by name: made, found, replaced and dropped."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import warnings
+from typing import TypedDict
+
+import ibis
+import ibis.expr.datatypes as dt
+import pydantic
+import pytest
+
+import barbule as bb
+from barbule.errors import (
+    ConfigurationError,
+    SchemaError,
+    TableExistsError,
+    TableNotFoundError,
+)
+
+
+class FilmModel(pydantic.BaseModel):
+    name: str
+    revenue: float | None = None
+    tags: list[str] = []
+
+
+@dataclasses.dataclass
+class FilmRecord:
+    name: str
+    released: datetime.date
+
+
+class FilmDict(TypedDict):
+    name: str
+    seen: bool
+
+
+def test_our_types_become_columns_of_these_types(session):
+    kinds = {
+        "text": bb.String,
+        "whole": bb.Int,
+        "real": bb.Float,
+        "truth": bb.Bool,
+        "moment": bb.Timestamp,
+        "day": bb.Date,
+        "clock": bb.Time,
+        "key": bb.UUID,
+        "raw": bb.Binary,
+        "meta": bb.Json,
+        "picture": bb.Image,
+        "sound": bb.Audio,
+        "film": bb.Video,
+        "paper": bb.Document,
+        "words": bb.Array(bb.String),
+        "vector": bb.Vector(4),
+        "record": bb.Struct({"label": bb.String, "score": bb.Float}),
+    }
+    table = session.create_table("kinds", kinds)
+    assert table.columns == tuple(kinds)
+    assert isinstance(table.schema()["picture"], bb.Image)
+    assert isinstance(table.schema()["meta"], bb.Json)
+    assert table.schema()["vector"] == dt.Array(dt.float32, length=4)
+    assert table.count().to_pyarrow().as_py() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("int8", dt.int8),
+        ("decimal(10, 2)", dt.Decimal(10, 2)),
+        ("vector(3)", dt.Array(dt.float32, length=3)),
+        ("image", bb.Image()),
+        ("array<string>", dt.Array(dt.string)),
+        (dt.float32, dt.float32),
+        (dt.Int16(nullable=False), dt.Int16(nullable=False)),
+        (int, dt.int64),
+        (str, dt.string),
+        (bytes, dt.binary),
+        (datetime.datetime, dt.timestamp),
+        (list[int], dt.Array(dt.int64)),
+        (str | None, dt.string),
+        (dict, bb.Json()),
+        (FilmRecord, dt.Struct({"name": dt.string, "released": dt.date})),
+    ],
+    ids=str,
+)
+def test_a_type_may_be_written_in_many_ways(session, given, kind):
+    table = session.create_table("written", {"c": given})
+    assert table.schema()["c"] == kind
+    assert type(table.schema()["c"]) is type(kind)
+
+
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [
+        (FilmModel, {"name": "string", "revenue": "float64", "tags": "array<string>"}),
+        (FilmRecord, {"name": "string", "released": "date"}),
+        (FilmDict, {"name": "string", "seen": "boolean"}),
+        (ibis.schema({"a": "int32", "b": "!string"}), {"a": "int32", "b": "!string"}),
+    ],
+    ids=["pydantic", "dataclass", "typeddict", "ibis"],
+)
+def test_a_schema_may_be_a_class_or_an_ibis_schema(session, given, columns):
+    assert session.create_table("films", given).schema() == ibis.schema(columns)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({}, SchemaError, "at least one column"),
+        ({"a": "strng"}, SchemaError, "column 'a': no type is called 'strng'"),
+        ({"a": int | str}, SchemaError, "column 'a': a column has one type"),
+        ({"a": object()}, SchemaError, "column 'a': this is no type"),
+        ({"": int}, SchemaError, "a text that is not empty"),
+        ({1: int}, SchemaError, "a text that is not empty"),
+        ([("a", int)], SchemaError, "a schema is a mapping"),
+        (42, SchemaError, "a schema is a mapping"),
+    ],
+)
+def test_a_schema_that_cannot_be_is_refused_and_leaves_no_table(session, given, error, message):
+    with pytest.raises(error, match=message):
+        session.create_table("wrong", given)
+    assert session.list_tables() == []
+
+
+@pytest.mark.parametrize("name", ["_rid", "_from", "_to", "_base", "bb_x", "BB_Y"])
+def test_names_kept_for_barbule_are_refused(session, name):
+    with pytest.raises(SchemaError, match=f"column '{name}': this name is kept"):
+        session.create_table("wrong", {name: bb.Int})
+    table = session.create_table("right", {"a": bb.Int})
+    with pytest.raises(SchemaError, match=f"column '{name}': this name is kept"):
+        table.add_computed_column(**{name: table.a + 1})
+
+
+def test_a_taken_name_is_an_error_unless_said_otherwise(session):
+    session.create_table("films", {"a": bb.Int}).insert(a=1)
+    with pytest.raises(TableExistsError, match="table 'films': the name is taken"):
+        session.create_table("films", {"b": bb.Int})
+    assert session.get_table("films").columns == ("a",)
+
+
+def test_if_exists_ignore_returns_the_table_that_is_there(session):
+    session.create_table("films", {"a": bb.Int}).insert(a=1)
+    same = session.create_table("films", {"b": bb.Int}, if_exists="ignore")
+    assert same.collect() == [{"a": 1}]
+
+
+def test_if_exists_replace_makes_an_empty_table_with_a_history_of_its_own(session):
+    old = session.create_table("films", {"a": bb.Int})
+    old.insert(a=1)
+    new = session.create_table("films", {"b": bb.Int}, if_exists="replace")
+    assert new.columns == ("b",)
+    assert len(new.collect()) == 0
+    assert len(new.history()) == 1
+    with pytest.raises(TableNotFoundError, match="has been dropped or replaced"):
+        old.collect()
+
+
+def test_replace_refuses_where_views_depend_and_replace_force_drops_them(session):
+    base = session.create_table("people", {"age": bb.Int})
+    session.create_view("adults", base.where(base.age >= 18))
+    with pytest.raises(TableExistsError, match="it is the base of 'adults'"):
+        session.create_table("people", {"a": bb.Int}, if_exists="replace")
+    assert session.list_tables() == ["adults", "people"]
+    session.create_table("people", {"a": bb.Int}, if_exists="replace_force")
+    assert session.list_tables() == ["people"]
+
+
+def test_replace_with_a_wrong_schema_keeps_the_old_table(session):
+    session.create_table("films", {"a": bb.Int}).insert(a=1)
+    with pytest.raises(SchemaError, match="no type is called"):
+        session.create_table("films", {"a": "strng"}, if_exists="replace")
+    assert session.get_table("films").collect() == [{"a": 1}]
+
+
+def test_an_unknown_policy_names_what_is_allowed(session):
+    with pytest.raises(ConfigurationError, match="if_exists is one of 'error', 'ignore'"):
+        session.create_table("films", {"a": bb.Int}, if_exists="drop")
+    with pytest.raises(ConfigurationError, match="if_not_exists is one of 'error', 'ignore'"):
+        session.drop_table("films", if_not_exists="maybe")
+
+
+def test_dropped_tables_are_gone_with_their_rows(session):
+    session.create_table("films", {"a": bb.Int}).insert(a=1)
+    rows = {name for name in session._engine.backend.tables() if name.startswith("bb_rows")}
+    session.drop_table("films")
+    assert session.list_tables() == []
+    assert not rows & session._engine.backend.tables()
+    with pytest.raises(TableNotFoundError, match="table 'films': there is no table"):
+        session.drop_table("films")
+    session.drop_table("films", if_not_exists="ignore")
+
+
+def test_drop_cascades_only_when_told(session):
+    base = session.create_table("people", {"age": bb.Int})
+    session.create_view("adults", base.where(base.age >= 18))
+    with pytest.raises(TableExistsError, match="it is the base of 'adults'"):
+        session.drop_table("people")
+    session.drop_table("people", cascade=True)
+    assert session.list_tables() == []
+
+
+def test_a_missing_table_says_which_there_are(session):
+    session.create_table("films", {"a": bb.Int})
+    with pytest.raises(TableNotFoundError, match="table 'flims'.*There are: 'films'"):
+        session.get_table("flims")
+
+
+@pytest.mark.parametrize(
+    "name", ["docs.reports", "a.b.c", 'say "hi"', "it's", "select", "Order", "naïve 表", "x;y--z"]
+)
+def test_any_name_is_kept_as_it_is(session, name):
+    table = session.create_table(name, {"a": bb.Int})
+    table.insert(a=1)
+    assert session.list_tables() == [name]
+    assert session.get_table(name).collect() == [{"a": 1}]
+    assert table.get_name() == name
+    session.drop_table(name)
+    assert session.list_tables() == []
+
+
+@pytest.mark.parametrize("name", ["", ".a", "a.", "a..b", 7, None])
+def test_a_name_that_is_none_is_refused(session, name):
+    with pytest.raises(SchemaError, match="a table has a name"):
+        session.create_table(name, {"a": bb.Int})
+
+
+@pytest.mark.parametrize("name", ["order", "group", 'q"uote', "it's", "two words", "naïve", "A.b"])
+def test_column_names_reach_sql_safely(session, name):
+    table = session.create_table("odd", {name: bb.Int, "other": bb.Int})
+    table.insert([{name: 1, "other": 5}, {name: 2, "other": 6}])
+    table.add_computed_column(double=table[name] * 2)
+    table.update({name: 3}, where=table[name] == 2)
+    table.delete(where=table[name] == 1)
+    assert table.collect() == [{name: 3, "other": 6, "double": 6}]
+
+
+def test_columns_with_names_of_verbs_warn_once_and_are_reached_by_item(session):
+    with pytest.warns(UserWarning, match=r"table\['filter'\], table\['count'\]") as caught:
+        table = session.create_table("verbs", {"filter": bb.Int, "count": bb.Int, "x": bb.Int})
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    table.insert({"filter": 1, "count": 2, "x": 3})
+    assert table["filter"].to_pyarrow().to_pylist() == [1]
+    assert table.filter(table["count"] == 2).select("filter").collect() == [{"filter": 1}]
+    assert table.count().to_pyarrow().as_py() == 1
+    table.update({"filter": 9})
+    assert table["filter"].to_pyarrow().to_pylist() == [9]
+
+
+def test_other_column_names_do_not_warn(session):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session.create_table("quiet", {"name": bb.String, "revenue": bb.Float})
+
+
+def test_a_table_is_an_ibis_table(session):
+    table = session.create_table("films", {"a": bb.Int})
+    assert isinstance(table, ibis.Table)
+    assert isinstance(table, bb.Table)
+    assert isinstance(session.get_table("films"), ibis.Table)
+    assert table.equals(session.get_table("films"))
+
+
+def test_module_level_verbs_are_those_of_the_default_session(session):
+    bb.create_table("films", {"a": bb.Int}).insert(a=1)
+    assert bb.list_tables() == session.list_tables() == ["films"]
+    assert bb.get_table("films").collect() == [{"a": 1}]
+    bb.drop_table("films")
+    assert session.list_tables() == []

@@ -1,0 +1,200 @@
+"""A value that does not fit is named with its place, and nothing of the insert stays."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.errors import BarbuleError, DataError
+
+SCHEMA = {
+    "name": bb.String(nullable=False),
+    "n": bb.Int,
+    "small": "int8",
+    "x": bb.Float,
+    "b": bb.Bool,
+    "moment": bb.Timestamp,
+    "day": bb.Date,
+    "clock": bb.Time,
+    "key": bb.UUID,
+    "raw": bb.Binary,
+    "cost": "decimal(6, 2)",
+    "meta": bb.Json,
+    "rec": bb.Struct({"x": bb.Int}),
+    "words": bb.Array(bb.Int),
+    "v": bb.Vector(3),
+}
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table("cells", SCHEMA)
+    made.insert(name="first", n=1)
+    return made
+
+
+def _unchanged(table) -> bool:
+    return len(table.collect()) == 1 and len(table.history()) == 2
+
+
+WRONG = [
+    ("name", 7, "a int is no text"),
+    ("n", "12", "this is no int64"),
+    ("n", 1.5, "1.5 is no whole number"),
+    ("n", True, "got bool"),
+    ("n", 2**70, "this is no int64.*too large"),
+    ("n", [1], "this is no int64"),
+    ("small", 300, "300 too large"),
+    ("x", "many", "this is no float64"),
+    ("b", "yes", "a str is no bool"),
+    ("b", 1, "a int is no bool"),
+    ("moment", "yesterday", "Invalid isoformat string"),
+    ("moment", 1700000000, "is a number, no datetime"),
+    ("day", "2024-02-30", "this is no date"),
+    ("clock", "25:00", "this is no time"),
+    ("key", "not-a-key", "this is no uuid"),
+    ("raw", "text", "a text is no bytes"),
+    ("cost", "cheap", "'cheap' is no number"),
+    ("cost", 3.145, "would cause data loss"),
+    ("cost", 1234567.5, "this is no decimal"),
+    ("meta", object(), "cannot be written as JSON"),
+    ("rec", {"y": 1}, "unknown fields 'y'"),
+    ("rec", "x", "a str is no record"),
+    ("words", "12", "a str is no list"),
+    ("words", [1, "two"], "this is no array"),
+    ("v", [1.0, 2.0], "it has 2 items, not 3"),
+    ("v", np.zeros(4), "it has 4 items, not 3"),
+    ("v", ["a", "b", "c"], "this is no array"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "message"), WRONG, ids=lambda v: str(v)[:25])
+def test_a_wrong_value_is_named_with_table_column_row_and_value(table, column, value, message):
+    rows = [{"name": "a"}, {"name": "b", column: value}, {"name": "c"}]
+    with pytest.raises(DataError, match=message) as caught:
+        table.insert(rows)
+    assert caught.value.table == "cells"
+    assert caught.value.column == column
+    assert caught.value.row == 1
+    assert f"table 'cells', column '{column}', row 1: " in str(caught.value)
+    assert "(value: " in str(caught.value)
+    assert _unchanged(table)
+
+
+@pytest.mark.parametrize(("column", "value", "message"), WRONG, ids=lambda v: str(v)[:25])
+def test_update_refuses_the_same_values(table, column, value, message):
+    with pytest.raises(DataError, match=message) as caught:
+        table.update({column: value})
+    assert (caught.value.table, caught.value.column) == ("cells", column)
+    assert _unchanged(table)
+
+
+def _arrow(column: str, values: list[object], kind: pa.DataType | None = None) -> pa.Table:
+    return pa.table({"name": ["a", "b"], column: pa.array(values, kind)})
+
+
+@pytest.mark.parametrize(
+    ("column", "source", "message"),
+    [
+        ("n", _arrow("n", [1.0, 1.5]), "1.5 is no whole number"),
+        ("n", _arrow("n", ["1", "2"]), "this is no int64"),
+        ("n", _arrow("n", [0, 2**64 - 1], pa.uint64()), "this is no int64"),
+        ("small", _arrow("small", [1, 300]), "300 too large"),
+        ("key", _arrow("key", [None, "nope"]), "this is no uuid"),
+        ("meta", _arrow("meta", ["{}", "{broken"]), "this is no json"),
+        ("v", _arrow("v", [[1.0, 2.0, 3.0], [1.0]]), "it has 1 items, not 3"),
+        ("b", _arrow("b", [1, 0]), "a int is no bool"),
+        ("name", pa.table({"name": [1, 2]}), "a int is no text"),
+        ("n", pl.DataFrame({"name": ["a", "b"], "n": [1, None]}).with_columns(n=pl.lit("x")), "no int64"),
+        ("n", pd.DataFrame({"name": ["a", "b"], "n": [1, "x"]}), "this is no int64"),
+        ("name", pd.DataFrame({"name": ["a", 5]}), "a int is no text"),
+    ],
+)  # fmt: skip
+def test_data_frames_and_arrow_tables_are_checked_alike(table, column, source, message):
+    with pytest.raises(DataError, match=message) as caught:
+        table.insert(source)
+    assert (caught.value.table, caught.value.column) == ("cells", column)
+    assert caught.value.row is not None
+    assert _unchanged(table)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [{"name": "a"}, {"name": "b", "nmae": 2}],
+        pd.DataFrame({"name": ["a"], "nmae": [1]}),
+        pa.table({"name": ["a"], "nmae": [1]}),
+    ],
+    ids=["list", "pandas", "arrow"],
+)
+def test_an_unknown_column_is_named_with_those_that_there_are(table, source):
+    with pytest.raises(DataError, match=r"column 'nmae'.*no such column.*It takes name, n, small"):
+        table.insert(source)
+    assert _unchanged(table)
+
+
+@pytest.mark.parametrize(
+    ("source", "row"),
+    [
+        ([{"name": "a"}, {"n": 1}], 1),
+        ([{"name": "a"}, {"name": "b"}, {"name": None}], 2),
+        (pd.DataFrame({"n": [1, 2]}), 0),
+        (pa.table({"name": ["a", None]}), 1),
+    ],
+)
+def test_a_missing_required_value_is_named_with_its_row(table, source, row):
+    message = f"table 'cells', column 'name', row {row}: the column is required"
+    with pytest.raises(DataError, match=message):
+        table.insert(source)
+    assert _unchanged(table)
+
+
+def test_a_required_column_stays_required_in_update(table):
+    with pytest.raises(DataError, match="column 'name'.*required"):
+        table.update({"name": None})
+    with pytest.raises(DataError, match="column 'name'.*required"):
+        table.update({"name": table.name.nullif("first")})
+    assert _unchanged(table)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([1, 2], "row 0: a row is a mapping of column names to values, not a int"),
+        ([{"name": "a"}, "b"], "row 1: a row is a mapping"),
+        ({1, 2}, "a set cannot be inserted"),
+        (12, "a int cannot be inserted"),
+        (dataclasses.make_dataclass("Kind", ["name"]), "a type cannot be inserted"),
+        (pa.table([["a"], ["b"]], names=["name", "name"]), "column 'name'.*twice"),
+    ],
+)
+def test_what_is_no_rows_is_refused(table, source, message):
+    with pytest.raises(DataError, match=message):
+        table.insert(source)
+    assert _unchanged(table)
+
+
+def test_insert_takes_rows_or_values_not_both_or_neither(table):
+    with pytest.raises(DataError, match="insert takes rows, or the values of one row"):
+        table.insert()
+    with pytest.raises(DataError, match="insert takes rows, or the values of one row"):
+        table.insert([{"name": "a"}], name="b")
+    assert _unchanged(table)
+
+
+def test_a_computed_column_takes_no_data(table):
+    table.add_computed_column(double=table.n * 2)
+    with pytest.raises(DataError, match="column 'double'.*no such column that takes data"):
+        table.insert(name="a", double=4)
+
+
+def test_every_error_is_a_barbule_error_and_a_builtin(table):
+    with pytest.raises(ValueError, match="no int64") as caught:
+        table.insert(name="a", n="x")
+    assert isinstance(caught.value, BarbuleError)
