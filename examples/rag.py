@@ -78,7 +78,7 @@ def build(model: str) -> tuple[bb.Table, bb.Table, bb.Table]:
 
     qa = bb.create_table("rag.qa", {"question": bb.String}, if_exists="replace")
     qa.add_computed_column(context=retrieve(qa.question))
-    texts = qa.context.map(lambda chunk: chunk.text)
+    texts = qa.context.map(lambda chunk: chunk.text).join("\n")
     qa.add_computed_column(prompt=string.format(PROMPT, texts, qa.question))
     reply = litellm.chat_completions(
         model=model,
@@ -138,12 +138,13 @@ def main() -> None:
         documents, answers, *later = run(options.model or f"openai/{local_models.MODEL}")
         # Questions of one batch are asked at once and written at once: the longest counts.
         calls = bb.calls().filter(_.at > now, _.model.notnull())
+        asked = calls.count().execute()
         batches = calls.group_by("at").agg(seconds=_.seconds.max())
         model_seconds = batches.seconds.sum().to_pyarrow().as_py() or 0.0
     results = [documents, answers, *later]
     total = time.perf_counter() - started
     rest = total - embedding_seconds - model_seconds
-    print(f"\n{answers.calls + later[-1].calls} model calls, "
+    print(f"\n{asked} model calls, "
           f"{sum(each.hits for each in results)} questions answered by the ledger")
     print(f"{total:.1f} s: {model_seconds:.1f} s language model, "
           f"{embedding_seconds:.1f} s embedding, {rest:.1f} s everything else")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import datetime
+import decimal
 import json
 import math
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import ibis
@@ -197,6 +199,22 @@ def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
     return json.dumps(tree, separators=(",", ":"), ensure_ascii=False), tuple(values)
 
 
+def _iso(value: datetime.date | datetime.time) -> str:
+    return value.isoformat()
+
+
+# Values that JSON has no word for: the tag, their type, and how they are written and read. A
+# datetime is a date too, so it comes first.
+_TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
+    "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
+    "$datetime": (datetime.datetime, _iso, datetime.datetime.fromisoformat),
+    "$date": (datetime.date, _iso, datetime.date.fromisoformat),
+    "$time": (datetime.time, _iso, datetime.time.fromisoformat),
+    "$decimal": (decimal.Decimal, str, decimal.Decimal),
+    "$uuid": (uuid.UUID, str, uuid.UUID),
+}
+
+
 def _encode(value: Any, values: list[ops.Value]) -> Any:
     if isinstance(value, ir.Expr | ops.Value):
         values.append(value.op() if isinstance(value, ir.Expr) else value)
@@ -205,12 +223,13 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return {"$time": [type(value).__name__, value.isoformat()]}
+    for name, (kind, write, _) in _TAGGED.items():
+        if isinstance(value, kind):
+            return {name: write(value)}
     if isinstance(value, Mapping):
-        return {str(key): _encode(item, values) for key, item in value.items()}
+        fields = {str(key): _encode(item, values) for key, item in value.items()}
+        # A user's own "$" must not read as one of ours.
+        return {"$map": list(fields.items())} if _looks_tagged(fields) else fields
     if isinstance(value, Sequence | set | frozenset):
         return [_encode(item, values) for item in value]
     if (image := _image_literal(value)) is not None:
@@ -224,7 +243,8 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
     )
 
 
-_TIMES: dict[str, Any] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+def _looks_tagged(fields: Mapping[str, Any]) -> bool:
+    return len(fields) == 1 and next(iter(fields)).startswith("$")
 
 
 def fill_template(tree: Any, row: Sequence[Any]) -> Any:
@@ -245,10 +265,10 @@ def fill_template(tree: Any, row: Sequence[Any]) -> Any:
             return row[item]
         if key == "$float":
             return float(item)
-        if key == "$bytes":
-            return base64.b64decode(item)
-        if key == "$time":
-            return _TIMES[item[0]].fromisoformat(item[1])
+        if key == "$map":
+            return {name: fill_template(each, row) for name, each in item}
+        if key in _TAGGED:
+            return _TAGGED[key][2](item)
     return {key: fill_template(item, row) for key, item in tree.items()}
 
 

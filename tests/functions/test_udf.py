@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import datetime
 import threading
-import time
 from typing import TypedDict
 
 import numpy as np
@@ -369,7 +368,7 @@ def test_what_cannot_be_a_udf_is_refused():
 
 def test_an_argument_that_cannot_be_stored_is_refused(words):
     @bb.udf
-    def with_lock(text: str, lock: object = None) -> str:
+    def with_lock(text: str, lock=None) -> str:
         return text
 
     with pytest.raises(ExpressionError, match="cannot be an argument of a stored call"):
@@ -393,15 +392,3 @@ def test_odd_constants_arrive_as_they_were(words):
     words.limit(1).select(x=take(words.w, odd)).collect()
     words.limit(1).select(x=take(words.w, {"$": 0})).collect()
     assert seen == [odd, {"$": 0}]
-
-
-def test_sync_functions_do_not_wait_for_each_other_to_be_asked_of_the_ledger(words):
-    started = time.perf_counter()
-
-    @bb.udf(cache=True)
-    async def slow(text: str) -> str:
-        await asyncio.sleep(0.1)
-        return text
-
-    assert results(words, slow(words.w)) == WORDS
-    assert time.perf_counter() - started < 0.1 * len(WORDS) + 1

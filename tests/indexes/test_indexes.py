@@ -142,6 +142,17 @@ def test_upsert_overwrites_and_delete_removes(store, name):
     assert index.search(rows[1], 1)[0].ids.tolist() == [1]
 
 
+@pytest.mark.parametrize("noise", [0, 1e-3])
+def test_writing_over_vectors_again_and_again_loses_none(store, name, noise):
+    rows = clustered(300)
+    ids = np.arange(300)
+    index = store.open(name, DIMENSION, "cosine")
+    for step in range(9):
+        rows += (noise * np.random.default_rng(step).normal(size=rows.shape)).astype(np.float32)
+        index.upsert(ids, rows)
+    check_search(index, ids, rows, rows[::10], "cosine", recall=0.99)
+
+
 def test_the_last_of_equal_ids_wins(store, name):
     index = store.open(name, 2, "l2")
     index.upsert([1, 2, 1], [[9, 9], [5, 5], [0, 0]])

@@ -15,9 +15,10 @@ import traceback
 import pytest
 
 from barbule.errors import ConfigurationError, ModelError
+from barbule.functions.providers import qualified
 from barbule.models.base import Endpoint, Reply, Usage
 from barbule.models.failures import model_error
-from barbule.models.litellm import LiteLLMClient, qualified
+from barbule.models.litellm import LiteLLMClient
 from barbule.models.rates import Gate, call_with_retries
 from fakes.models_server import FakeModels, embedding_of
 

@@ -87,8 +87,8 @@ def test_our_types_become_columns_of_these_types(session):
     ],
     ids=str,
 )
-def test_a_type_may_be_written_in_many_ways(session, given, kind):
-    table = session.create_table("written", {"c": given})
+def test_a_type_may_be_written_in_many_ways(shared, given, kind):
+    table = shared.create_table("written", {"c": given}, if_exists="replace")
     assert table.schema()["c"] == kind
     assert type(table.schema()["c"]) is type(kind)
 

@@ -13,7 +13,10 @@ import pytest
 
 import barbule as bb
 
-ROWS = [{"name": "Up", "revenue": 735.1, "year": 2009}, {"name": "Cars", "revenue": None, "year": 2006}]
+ROWS = [
+    {"name": "Up", "revenue": 735.1, "year": 2009},
+    {"name": "Cars", "revenue": None, "year": 2006},
+]
 
 
 class FilmModel(pydantic.BaseModel):
@@ -30,8 +33,9 @@ class FilmRecord:
 
 
 @pytest.fixture
-def films(session):
-    return session.create_table("films", {"name": bb.String, "revenue": bb.Float, "year": bb.Int})
+def films(shared):
+    schema = {"name": bb.String, "revenue": bb.Float, "year": bb.Int}
+    return shared.create_table("films", schema, if_exists="replace")
 
 
 def _arrow() -> pa.Table:
@@ -50,7 +54,7 @@ SOURCES = {
     "arrow": _arrow,
     "record batch": lambda: _arrow().to_batches()[0],
     "reader": lambda: pa.RecordBatchReader.from_batches(_arrow().schema, _arrow().to_batches()),
-    "memtable": lambda: ibis.memtable(ROWS),
+    "memtable": lambda: ibis.memtable(_arrow()),
     "other column order": lambda: _arrow().select(["year", "revenue", "name"]),
     "narrower types": lambda: _arrow().cast(
         pa.schema({"name": pa.large_string(), "revenue": pa.float32(), "year": pa.int16()})
@@ -77,9 +81,9 @@ def test_one_row_is_a_dict_or_keywords_or_an_object(films):
     assert films.collect()["year"] == [2009, None, 2017, 2020]
 
 
-def test_an_ibis_expression_over_a_managed_table_is_inserted(session, films):
+def test_an_ibis_expression_over_a_managed_table_is_inserted(shared, films):
     films.insert(ROWS)
-    other = session.create_table("old", {"name": bb.String, "year": bb.Int})
+    other = shared.create_table("old", {"name": bb.String, "year": bb.Int})
     result = other.insert(films.filter(films.year < 2008).select("name", year=films.year + 1))
     assert result.rows == 1
     assert other.collect() == [{"name": "Cars", "year": 2007}]
@@ -124,8 +128,8 @@ def test_whole_numbers_may_come_as_floats(films):
     assert films.collect()["year"] == [2009, None, 2006]
 
 
-def test_rows_keep_their_order_over_several_inserts(session):
-    table = session.create_table("many", {"n": bb.Int})
+def test_rows_keep_their_order_over_several_inserts(shared):
+    table = shared.create_table("many", {"n": bb.Int})
     for start in range(0, 50, 10):
         table.insert([{"n": n} for n in range(start, start + 10)])
     assert table.collect()["n"] == list(range(50))

@@ -83,8 +83,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "given", "wanted"), CASES, ids=lambda value: str(value)[:40])
-def test_a_value_comes_back(session, kind, given, wanted):
-    table = session.create_table("cells", {"c": kind})
+def test_a_value_comes_back(shared, kind, given, wanted):
+    table = shared.create_table("cells", {"c": kind}, if_exists="replace")
     table.insert([{"c": given}, {"c": None}])
     table.update({"c": given}, where=table.c.isnull())
     table.insert(c=given)
@@ -94,16 +94,16 @@ def test_a_value_comes_back(session, kind, given, wanted):
 
 
 @pytest.mark.parametrize("kind", [bb.String, bb.Json, bb.UUID, bb.Vector(2), PAIR, bb.Timestamp])
-def test_null_is_kept_by_every_type(session, kind):
-    table = session.create_table("cells", {"n": bb.Int, "c": kind})
+def test_null_is_kept_by_every_type(shared, kind):
+    table = shared.create_table("cells", {"n": bb.Int, "c": kind}, if_exists="replace")
     table.insert([{"n": 1, "c": None}, {"n": 2}])
     assert table.collect()["c"] == [None, None]
     assert table.filter(table.c.isnull()).count().to_pyarrow().as_py() == 2
 
 
-def test_arrow_columns_of_nested_types_fit_their_columns(session):
-    table = session.create_table(
-        "cells", {"v": bb.Vector(2), "s": PAIR, "j": bb.Json, "u": bb.UUID, "w": bb.Array(bb.Int)}
+def test_arrow_columns_of_nested_types_fit_their_columns(shared):
+    table = shared.create_table(
+        "nested", {"v": bb.Vector(2), "s": PAIR, "j": bb.Json, "u": bb.UUID, "w": bb.Array(bb.Int)}
     )
     table.insert(
         pa.table(
@@ -121,14 +121,14 @@ def test_arrow_columns_of_nested_types_fit_their_columns(session):
     ]
 
 
-def test_json_paths_read_what_was_inserted(session):
-    table = session.create_table("cells", {"j": bb.Json})
+def test_json_paths_read_what_was_inserted(shared):
+    table = shared.create_table("cells", {"j": bb.Json}, if_exists="replace")
     table.insert([{"j": {"a": {"b": [10, 20]}}}, {"j": {"a": 1}}, {"j": None}])
     assert table.j.a.b[1].int.to_pyarrow().to_pylist() == [20, None, None]
 
 
-def test_timestamps_with_a_zone_keep_their_moment_in_another(session):
-    table = session.create_table("cells", {"moment": "timestamp('UTC')"})
+def test_timestamps_with_a_zone_keep_their_moment_in_another(shared):
+    table = shared.create_table("cells", {"moment": "timestamp('UTC')"}, if_exists="replace")
     zone = datetime.timezone(datetime.timedelta(hours=5))
     moment = datetime.datetime(2024, 1, 1, 4, tzinfo=zone)
     table.insert(moment=moment)

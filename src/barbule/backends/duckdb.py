@@ -321,6 +321,8 @@ def _fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
 
     Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
     """
+    import pyarrow as pa
+
     rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
     # Whether a value may be missing is checked where it matters, with a message of its own.
     wanted = pa.schema([field.with_nullable(True) for field in wanted])

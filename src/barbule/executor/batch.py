@@ -14,14 +14,14 @@ import functools
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, FunctionError
 from barbule.executor.ledger import Answer, Ledger, question_key
 from barbule.functions.registry import Function, lookup
-from barbule.media.cells import reader
+from barbule.media.cells import reader, to_array
 from barbule.models.rates import Gate, call_with_retries
 from barbule.nodes import fill_template
 from barbule.types import Image, Media
@@ -124,12 +124,34 @@ class Caller:
 
         def flush() -> None:
             ready, waiting[:] = waiting[:], []
-            self.ledger.keep(ready, work.call.dtype)
+            self.ledger.keep(self._fitting(ready, work.call.dtype), work.call.dtype)
 
         try:
             yield record
         finally:
             flush()
+
+    def expect(self, functions: Iterable[str]) -> None:
+        """Get ready for calls that are going to come."""
+        if any(lookup(name).kind == "model" for name in functions):
+            self.client.prepare()
+
+    def _fitting(self, answers: list[Answer], kind: dt.DataType) -> list[Answer]:
+        """Give answers the form in which they are read again; what is no `kind` is not kept.
+
+        The caller finds the latter too, and says which row it is.
+        """
+        try:
+            column = to_array([answer.value for answer in answers], kind, self.library)
+        except BarbuleError:
+            if len(answers) == 1:
+                return []
+            return [each for answer in answers for each in self._fitting([answer], kind)]
+        read = reader(kind)
+        return [
+            replace(answer, value=value if read is None or value is None else read(value))
+            for answer, value in zip(answers, column.to_pylist(), strict=True)
+        ]
 
     def gate(self, model: str) -> Gate:
         """Return the traffic control of the endpoint that serves a model."""
@@ -228,9 +250,12 @@ class _Work:
         try:
             return pool.submit(work).result(self.function.timeout)
         except TimeoutError as error:
-            raise TimeoutError(f"it took longer than {self.function.timeout} s") from error
+            raise self._over_time() from error
         finally:
             pool.shutdown(wait=False)
+
+    def _over_time(self) -> TimeoutError:
+        return TimeoutError(f"it took longer than {self.function.timeout} s")
 
     def _attempt(self, place: int, work: Callable[[], Any]) -> tuple[Any, int]:
         """Try, and try again as often as asked; _MISSING stands for an empty cell."""
@@ -318,8 +343,10 @@ class _Work:
                 async with asyncio.timeout(self.function.timeout):
                     value = await self.function.body(*args, **kwargs)
                 break
-            except Exception:
+            except Exception as error:
                 if attempt > self.function.retries:
+                    if isinstance(error, TimeoutError) and not str(error):
+                        raise self._over_time() from error
                     raise
         if record:
             record(place, value, seconds=time.perf_counter() - started, attempts=attempt)
@@ -330,6 +357,7 @@ class _Work:
         named = self.function.model_of
         model = named(arguments) if named else ""
         gate = self.caller.gate(model)
+        await self.caller.client.ready()
         started = time.perf_counter()
 
         async def ask() -> Reply:
@@ -381,7 +409,7 @@ def _spread(
     kwargs = dict(arguments)
     for name, parameter in function.signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL and f"*{name}" in kwargs:
-            args = [kwargs.pop(each) for each in function.signature.parameters if each in kwargs
+            args += [kwargs.pop(each) for each in function.signature.parameters if each in kwargs
                     and function.signature.parameters[each].kind
                     in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}]
             args += kwargs.pop(f"*{name}")

@@ -60,9 +60,19 @@ class Indexing:
             kind = record.column_by_id(index.embedding).dtype
             if not isinstance(kind, dt.Array) or kind.length is None:
                 return None
-            name = f"t{record.id}.c{index.embedding}"
+            name = self._name(record, index)
             self._open[key] = self.store.open(name, kind.length, index.metric)  # type: ignore[arg-type]
         return self._open[key]
+
+    def _name(self, record: TableRecord, index: Index) -> str:
+        """Name an index in the store.
+
+        The moment at which its table was made is part of it, so that two databases that share
+        a store do not take each other's vectors for their own.
+        """
+        first = self._catalog.versions(record.id)[0]
+        made = self._catalog.commit(first.commit).at.timestamp()
+        return f"t{record.id}.c{index.embedding}.{int(made * 1e6):x}"
 
     def ready(self, record: TableRecord, index: Index) -> bool:
         """Whether an index holds all live rows; it is brought up to date first if it is behind."""
@@ -87,6 +97,8 @@ class Indexing:
         if vectors is None:
             return False
         head = self._catalog.latest(record.id).commit
+        if vectors.watermark > head:  # an older copy of the database took its place
+            vectors.reset()
         if vectors.watermark < head:
             self._move(record, index, vectors)
             vectors.advance(head)
@@ -109,23 +121,35 @@ class Indexing:
 
     def search(self, stage: CandidateStage, vector: Any) -> pa.Array:
         """Return the identities of the nearest rows."""
-
         import pyarrow as pa
 
         record = self._catalog.record(stage.table_id)
         index = next(each for each in record.indexes if each.name == stage.index)
         vectors = self._index(record, index)
-        if vectors is None or vector is None:
+        if vectors is None:
             return pa.array([], pa.int64())
-        (found,) = vectors.search([vector], stage.count)
-        return pa.array(found.ids, pa.int64())
+        found = pa.array([], pa.int64())
+        if vector is not None and stage.count:
+            (nearest,) = vectors.search([vector], stage.count)
+            found = pa.array(nearest.ids, pa.int64())
+        rest = stage.count - len(found)
+        if rest <= 0:
+            return found
+        # Rows that are like nothing come last, where the nearest are not enough.
+        name = record.column_by_id(index.embedding).physical
+        rows = self._backend.table(record.physical, physical_schema(record)).to_expr()
+        unlike = rows.filter(rows[TO] == FOREVER)
+        if vector is not None:
+            unlike = unlike.filter(unlike[name].isnull())
+        others = self._backend.arrow(unlike.select(RID).limit(rest), {})[RID]
+        return pa.concat_arrays([found, others.combine_chunks()])
 
     def drop(self, record: TableRecord, index: Index) -> None:
         """Remove the vectors of an index, or of a table that is gone."""
         self._open.pop((record.id, index.embedding), None)
         with contextlib.suppress(VectorIndexError):
             if self.store.usable:
-                self.store.drop(f"t{record.id}.c{index.embedding}")
+                self.store.drop(self._name(record, index))
 
     def close(self) -> None:
         """Close the store, if it was opened."""

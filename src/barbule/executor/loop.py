@@ -7,6 +7,7 @@ or without a loop (a notebook has one).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,11 +29,14 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for its result."""
-        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        loop = self._started()
+        handed = _Handed(work)
         try:
-            return future.result()
-        except BaseException:  # Ctrl-C reaches the waiting thread: the work must end too
-            future.cancel()
+            return asyncio.run_coroutine_threadsafe(handed.run(), loop).result()
+        except BaseException:
+            # Ctrl-C reaches the waiting thread, at any moment: the work must end too.
+            with contextlib.suppress(RuntimeError):  # the loop was stopped meanwhile
+                loop.call_soon_threadsafe(handed.cancel)
             raise
 
     def _started(self) -> asyncio.AbstractEventLoop:
@@ -56,6 +60,27 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+class _Handed:
+    """A coroutine that was handed over, which may be cancelled before it has begun."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._work = work
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+
+    async def run(self) -> Any:
+        self._task = asyncio.current_task()
+        if self._cancelled:
+            self._work.close()
+            raise asyncio.CancelledError
+        return await self._work
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 async def _cancel_all() -> None:

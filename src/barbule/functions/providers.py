@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from barbule.models.base import ModelClient, Reply
 
-__all__ = ["CHAT", "PROVIDERS", "declare"]
+__all__ = ["CHAT", "PROVIDERS", "declare", "qualified"]
 
 # Namespace → LiteLLM prefix; "litellm" takes models with their prefix.
 PROVIDERS: dict[str, str | None] = {
@@ -61,12 +61,37 @@ CHAT = dt.Struct(
 )
 
 
+def qualified(provider: str, model: str) -> str:
+    """Return a model's name with its provider's prefix.
+
+    Parameters
+    ----------
+    provider
+        The LiteLLM prefix.
+    model
+        The model's name, with or without this prefix. Other slashes belong to the name.
+
+    Returns
+    -------
+    str
+        `provider/name`.
+
+    Examples
+    --------
+    >>> qualified("openai", "gpt-4o-mini"), qualified("openai", "openai/gpt-4o-mini")
+    ('openai/gpt-4o-mini', 'openai/gpt-4o-mini')
+    >>> qualified("openrouter", "openai/gpt-4o-mini")
+    'openrouter/openai/gpt-4o-mini'
+    """
+    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
 def declare(namespace: str) -> tuple[Function, Function]:
     """Make the functions of a provider: `chat_completions` and `vision`."""
     prefix = PROVIDERS[namespace]
 
-    def qualified(model: str) -> str:
-        return model if prefix is None or model.startswith(f"{prefix}/") else f"{prefix}/{model}"
+    def named(model: str) -> str:
+        return model if prefix is None else qualified(prefix, model)
 
     async def chat_completions(
         client: ModelClient, model: str, messages: list[Any], **params: Any
@@ -87,7 +112,7 @@ def declare(namespace: str) -> tuple[Function, Function]:
         Struct
             `.choices[0].message.content` is the text of the answer.
         """
-        return await client.chat(qualified(model), messages, **params)
+        return await client.chat(named(model), messages, **params)
 
     async def vision(
         client: ModelClient, model: str, prompt: str, image: bytes, **params: Any
@@ -106,19 +131,19 @@ def declare(namespace: str) -> tuple[Function, Function]:
             {"type": "image_url", "image_url": {"url": _data_url(image)}},
         ]
         reply = await client.chat(
-            qualified(model), [{"role": "user", "content": content}], **params
+            named(model), [{"role": "user", "content": content}], **params
         )
         answer = reply.value["choices"][0]["message"]["content"]
         return type(reply)(answer, reply.usage, reply.headers)
 
     return (
-        _register(namespace, chat_completions, CHAT, qualified),
-        _register(namespace, vision, dt.string, qualified),
+        _register(namespace, chat_completions, CHAT, named),
+        _register(namespace, vision, dt.string, named),
     )
 
 
 def _register(
-    namespace: str, body: Any, returns: dt.DataType, qualified: Callable[[str], str]
+    namespace: str, body: Any, returns: dt.DataType, named: Callable[[str], str]
 ) -> Function:
     return register(
         Function(
@@ -128,7 +153,7 @@ def _register(
             returns=returns,
             cached=True,
             version="1",
-            model_of=lambda arguments: qualified(str(arguments["model"])),
+            model_of=lambda arguments: named(str(arguments["model"])),
         )
     )
 

@@ -97,9 +97,9 @@ def create_collection(
             configuration={
                 "hnsw": {
                     "space": metric,
-                    # Fewer, larger writes of the graph are faster and leave less to damage;
-                    # what is not in it yet is replayed at the next opening.
-                    "sync_threshold": 5000,
+                    # Writes of the graph cost time and leave something to damage, so not the
+                    # default of 1000; from 5000 on, writing over vectors is ten times slower.
+                    "sync_threshold": 2000,
                     "batch_size": _BATCH,
                     # Twice the default: recall on embeddings that do not cluster.
                     "ef_search": 200,
@@ -142,8 +142,8 @@ class Vectors:
         with translated(f"index {self.name!r}", "be written"):
             for start in range(0, len(ids), _BATCH):
                 keys = [str(key) for key in ids[start : start + _BATCH].tolist()]
-                # Chroma moves a vector within the graph 50 times slower than it adds one.
-                self._remove(keys)
+                # Written over in place. Deleting first leaves a dead twin beside each vector,
+                # and the living ones lose one another: recall fell to 0.08 after 8 rounds.
                 self.collection.upsert(ids=keys, embeddings=rows[start : start + _BATCH])
 
     def remove(self, ids: npt.NDArray[np.int64]) -> None:

@@ -130,3 +130,11 @@ class ModelClient(Protocol):
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked."""
         ...
+
+    def prepare(self) -> None:
+        """Begin to load, in the background, what the first question will need."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until what questions need is loaded, so that its time is not the model's."""
+        ...

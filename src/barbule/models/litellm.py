@@ -24,7 +24,7 @@ from barbule.models.failures import at, model_error
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
 
-__all__ = ["LiteLLMClient", "qualified"]
+__all__ = ["LiteLLMClient"]
 
 _PLACEHOLDER_KEY = "not-needed"
 
@@ -47,31 +47,6 @@ _RESERVED = {
     "max_retries": "Set the number of retries where the function is called.",
     "num_retries": "Set the number of retries where the function is called.",
 }
-
-
-def qualified(provider: str, model: str) -> str:
-    """Return a model's name with its provider's prefix.
-
-    Parameters
-    ----------
-    provider
-        The LiteLLM prefix.
-    model
-        The model's name, with or without this prefix. Other slashes belong to the name.
-
-    Returns
-    -------
-    str
-        `provider/name`.
-
-    Examples
-    --------
-    >>> qualified("openai", "gpt-4o-mini"), qualified("openai", "openai/gpt-4o-mini")
-    ('openai/gpt-4o-mini', 'openai/gpt-4o-mini')
-    >>> qualified("openrouter", "openai/gpt-4o-mini")
-    'openrouter/openai/gpt-4o-mini'
-    """
-    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
 
 
 class LiteLLMClient:
@@ -98,6 +73,15 @@ class LiteLLMClient:
 
     def __init__(self, endpoints: Mapping[str, Endpoint] | None = None) -> None:
         self._endpoints = dict(endpoints or {})
+
+    def prepare(self) -> None:
+        """Begin to import LiteLLM in the background: it takes seconds."""
+        if not _imported.cache_info().currsize:
+            threading.Thread(target=_import, name="barbule-litellm", daemon=True).start()
+
+    async def ready(self) -> None:
+        """Wait until LiteLLM is imported."""
+        await _litellm()
 
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked.

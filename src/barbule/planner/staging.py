@@ -69,7 +69,8 @@ class Staging:
         rebuilt = rebuild(consumer, finished, lambda value: _substitute(value, columns))
         # Columns that nothing above reads are gone by now.
         names = tuple(name for name in consumer.schema.names if name in rebuilt.schema)
-        return hide(rebuilt, names)
+        # Where only rows are counted, nothing reads a column.
+        return hide(rebuilt, names) if names else rebuilt
 
     def _kept(
         self, consumer: Any, calls: list[FunctionCall], root: ops.Relation

@@ -26,6 +26,7 @@ from barbule.errors import (
 )
 from barbule.functions.registry import Function
 from barbule.nodes import FunctionCall, ManagedTable
+from barbule.planner.lineage import calls_in
 from barbule.planner.lower import physical_schema
 from barbule.tables.change import Change, UpdateResult, change
 from barbule.tables.columns import bind_column, compute, dependents, new_column, physical_rows
@@ -268,6 +269,8 @@ def add_computed_columns(
         }
         if not wanted:
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+        calls = (call for value in wanted.values() for call in calls_in(value))
+        engine.caller.expect(call.function for call in calls)
         with change(engine, "add computed column") as ongoing:
             _add_columns(ongoing, record, wanted, stored=stored)
             rows = ongoing.engine.catalog.latest(record.id).rows

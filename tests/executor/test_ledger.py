@@ -1,0 +1,259 @@
+"""The call ledger: a question is asked once, and its answer outlives what asked it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import FunctionError
+
+ASKED: list = []
+BROKEN: set = set()
+
+
+@bb.udf(cache=True)
+def upper(text: str) -> str:
+    ASKED.append(text)
+    return text.upper()
+
+
+@bb.udf(cache=True)
+async def upper_async(text: str) -> str:
+    ASKED.append(text)
+    if text in BROKEN:
+        await asyncio.sleep(0.1)
+        raise ConnectionError("gone")
+    return text.upper()
+
+
+@bb.udf(cache=True, batch_size=2)
+def upper_batch(texts: list[str]) -> list[str]:
+    ASKED.extend(texts)
+    if BROKEN & set(texts):
+        raise ConnectionError("gone")
+    return [text.upper() for text in texts]
+
+
+@bb.udf(batch_size=4, cache=True)
+def embed(texts: list[str]) -> list[bb.Vector(3)]:
+    ASKED.extend(texts)
+    return [np.array([1 / 3, len(text), -1e-30], "float32") for text in texts]
+
+
+@bb.udf
+def plain(text: str) -> str:
+    ASKED.append(text)
+    return text
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    ASKED.clear()
+    BROKEN.clear()
+
+
+def table_of(name, texts):
+    table = bb.create_table(name, {"w": bb.String})
+    table.insert([{"w": text} for text in texts])
+    return table
+
+
+def asked():
+    found, ASKED[:] = sorted(ASKED), []
+    return found
+
+
+def test_equal_questions_of_one_batch_are_asked_once(session):
+    table = table_of("t", ["a", "b", "a", None, "a"])
+    found = table.add_computed_column(x=upper(table.w))
+    assert table.collect()["x"] == ["A", "B", "A", None, "A"]
+    assert asked() == ["a", "b"]
+    assert (found.calls, found.hits) == (2, 0)
+
+
+def test_and_once_over_queries_tables_and_views(session):
+    one, two = table_of("one", ["a", "b"]), table_of("two", ["b", "c"])
+    one.select(upper(one.w)).collect()
+    assert asked() == ["a", "b"]
+    found = two.add_computed_column(x=upper(two.w))
+    assert asked() == ["c"]
+    assert (found.calls, found.hits) == (1, 1)
+    bb.create_view("v", one, computed_columns={"x": upper(one.w)})
+    one.filter(upper(one.w) == "A").collect()
+    assert asked() == []
+
+
+def test_and_once_over_sessions(session):
+    table = table_of("t", ["a", "b"])
+    table.select(upper(table.w)).collect()
+    session.close()
+    again = bb.connect(vectors="exact:").get_table("t")
+    again.insert(w="c")
+    ASKED.clear()
+    assert again.select(x=upper(again.w)).collect()["x"] == ["A", "B", "C"]
+    assert asked() == ["c"]
+
+
+def test_another_version_of_the_function_is_another_question(session):
+    table = table_of("t", ["a"])
+
+    def answered(version, answer):
+        @bb.udf(cache=True, version=version, name="tests.versioned")
+        def versioned(text: str) -> str:
+            return answer
+
+        return table.select(x=versioned(table.w)).collect()["x"]
+
+    assert answered("1", "one") == ["one"]
+    assert answered("2", "two") == ["two"]
+    assert answered("1", "three") == ["one"]
+
+
+def test_other_arguments_are_another_question(session):
+    @bb.udf(cache=True)
+    def tagged(text: str, tag: str) -> str:
+        ASKED.append((text, tag))
+        return text + tag
+
+    table = table_of("t", ["a"])
+    for tag in ("1", "2", "1"):
+        assert table.select(x=tagged(table.w, tag)).collect()["x"] == [f"a{tag}"]
+    assert asked() == [("a", "1"), ("a", "2")]
+
+
+@pytest.mark.parametrize("function", [upper_async, upper_batch], ids=["async", "batch"])
+def test_answers_from_before_a_failure_are_kept(session, function):
+    words = [f"w{n}" for n in range(9)]
+    table = table_of("t", words)
+    BROKEN.add("w8")
+    with pytest.raises(FunctionError, match="row 8: .*ConnectionError: gone"):
+        table.add_computed_column(x=function(table.w))
+    assert table.columns == ("w",)
+    assert asked() == words
+    BROKEN.clear()
+    assert table.add_computed_column(x=function(table.w)).hits == 8
+    assert asked() == ["w8"]
+    assert table.collect()["x"] == [word.upper() for word in words]
+
+
+def test_an_empty_cell_of_an_error_is_asked_again(session):
+    @bb.udf(cache=True, on_error="null")
+    def flaky(text: str) -> str:
+        ASKED.append(text)
+        if text in BROKEN:
+            raise ConnectionError("gone")
+        return text
+
+    table = table_of("t", ["a", "b"])
+    BROKEN.add("b")
+    assert table.select(x=flaky(table.w)).collect()["x"] == ["a", None]
+    BROKEN.clear()
+    ASKED.clear()
+    assert table.select(x=flaky(table.w)).collect()["x"] == ["a", "b"]
+    assert asked() == ["b"]
+
+
+def test_files_are_known_by_their_content(session):
+    from PIL import Image
+
+    @bb.udf(cache=True)
+    def size(image: bb.Image) -> int:
+        ASKED.append("image")
+        return image.width
+
+    Image.new("RGB", (3, 3), "red").save("one.png")
+    Path("two.png").write_bytes(Path("one.png").read_bytes())
+    Image.new("RGB", (4, 4), "red").save("other.png")
+    table = bb.create_table("images", {"img": bb.Image})
+    table.insert([{"img": name} for name in ("one.png", "two.png", "other.png")])
+    assert table.select(x=size(table.img)).collect()["x"] == [3, 3, 4]
+    assert len(ASKED) == 2
+
+
+def test_vectors_are_kept_compactly_and_exactly(session):
+    table = table_of("t", ["a", "bb"])
+    first = table.select(x=embed(table.w)).collect()["x"]
+    assert first == table.select(x=embed(table.w)).collect()["x"]
+    assert asked() == ["a", "bb"]
+    assert first[1] == np.array([1 / 3, 2, -1e-30], "float32").tolist()
+    answers = session.ibis.con.execute("select answer from bb_calls").fetchall()
+    assert {len(answer) for (answer,) in answers} == {3 * 4}
+
+
+def test_calls_are_a_table(session):
+    table = table_of("t", ["a", "b"])
+    table.select(upper(table.w), embed(table.w)).collect()
+    found = bb.calls().group_by("function").agg(n=_.count(), tries=_.attempts.sum())
+    rows = {row["function"].rsplit(".", 1)[-1]: row for row in found.collect()}
+    assert {name: (row["n"], row["tries"]) for name, row in rows.items()} == {
+        "upper": (2, 2),
+        "embed": (2, 2),
+    }
+    assert bb.calls().filter(_.seconds < 0).count().to_pyarrow().as_py() == 0
+    assert "answer" not in bb.calls().columns
+
+
+def test_functions_without_cache_are_not_recorded(session):
+    table = table_of("t", ["a", "a"])
+    for _again in range(2):
+        table.select(plain(table.w)).collect()
+    assert asked() == ["a"] * 4
+    assert bb.calls().count().to_pyarrow().as_py() == 0
+
+
+_SCRIPT = """
+import asyncio, sys
+import barbule as bb
+
+@bb.udf(cache=True, version="1", name="killed.slow")
+async def slow(n: int) -> int:
+    with open("asked.txt", "a") as log:
+        log.write(f"{n}\\n")
+    if n >= int(sys.argv[1]):
+        await asyncio.sleep(60)
+    return n * 2
+
+bb.connect(vectors="exact:")
+t = bb.create_table("t", {"n": bb.Int}, if_exists="ignore")
+if not t.count().to_pyarrow().as_py():
+    t.insert([{"n": n} for n in range(200)])
+t.add_computed_column(x=slow(t.n))
+print(t.x.sum().to_pyarrow().as_py())
+"""
+
+
+def test_a_killed_job_goes_on_where_it_stopped(tmp_path):
+    script = Path("job.py")
+    script.write_text(textwrap.dedent(_SCRIPT))
+    log = Path("asked.txt")
+    command = [sys.executable, str(script.absolute())]
+    job = subprocess.Popen([*command, "150"])  # the last fifty never answer
+    try:
+        deadline = time.monotonic() + 30
+        while not log.exists() or len(log.read_text().split()) < 200:
+            assert job.poll() is None, "the job ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # answers are written while the rest is waited for
+    finally:
+        os.kill(job.pid, signal.SIGKILL)
+        job.wait()
+    log.unlink()
+    done = subprocess.run(
+        [*command, "1000"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == str(sum(range(200)) * 2)
+    again = {int(line) for line in log.read_text().split()}
+    assert set(range(150, 200)) <= again
+    assert len(again) < 200 - 100  # what was written before the kill is not asked again

@@ -1,0 +1,161 @@
+"""Queries with parameters, and iterators: called with values and with columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ExpressionError, SchemaError
+
+ASKED: list[str] = []
+
+
+@bb.udf(batch_size=16)
+def embed(texts: list[str]) -> list[bb.Vector(3)]:
+    ASKED.extend(texts)
+    return [[float(text.count(letter)) + 0.1 for letter in "abc"] for text in texts]
+
+
+@pytest.fixture
+def films(session):
+    table = bb.create_table("films", {"name": bb.String, "year": bb.Int})
+    table.insert(
+        [
+            {"name": "alien", "year": 1979},
+            {"name": "aliens", "year": 1986},
+            {"name": "up", "year": 2009},
+        ]
+    )
+    return table
+
+
+@pytest.fixture
+def since(films):
+    @bb.query
+    def since(year: int, top_k: int = 2):
+        return films.where(films.year >= year).order_by("year").limit(top_k).select("name")
+
+    return since
+
+
+@pytest.fixture
+def asks(session):
+    table = bb.create_table("asks", {"n": bb.Int, "year": bb.Int, "k": bb.Int, "text": bb.String})
+    table.insert(
+        [
+            {"n": 0, "year": 1980, "k": 1, "text": "aaa"},
+            {"n": 1, "year": 1970, "k": 3, "text": "ccc"},
+            {"n": 2, "year": None, "k": 1, "text": None},
+            {"n": 3, "year": 2020, "k": 1, "text": "aaa"},
+        ]
+    )
+    return table
+
+
+def names(found):
+    return [None if rows is None else [row["name"] for row in rows] for rows in found]
+
+
+def test_with_values_it_is_the_query(since):
+    assert since(1980).collect()["name"] == ["aliens", "up"]
+    assert since(1970, top_k=1).collect()["name"] == ["alien"]
+    assert since(1970).count().to_pyarrow().as_py() == 2
+
+
+def test_with_a_column_it_gives_the_rows_for_each_row(since, asks):
+    found = asks.order_by("n").select(x=since(asks.year)).collect()["x"]
+    assert names(found) == [["aliens", "up"], ["alien", "aliens"], None, []]
+
+
+def test_every_parameter_may_be_a_column(since, asks):
+    found = asks.order_by("n").select(x=since(asks.year, asks.k)).collect()["x"]
+    assert names(found) == [["aliens"], ["alien", "aliens", "up"], None, []]
+    found = asks.order_by("n").select(x=since(1979, top_k=asks.k)).collect()["x"]
+    assert names(found) == [["alien"], ["alien", "aliens", "up"], ["alien"], ["alien"]]
+
+
+def test_its_result_is_a_list_of_records(since, asks):
+    kind = since(asks.year).type()
+    assert kind.is_array()
+    assert kind.value_type.fields["name"].is_string()
+    first = since(asks.year)[0]["name"]
+    found = asks.order_by("n").select(x=first).collect()["x"]
+    assert found == ["aliens", "alien", None, None]
+
+
+def test_a_scalar_query_gives_a_scalar(films, asks):
+    @bb.query
+    def how_many(year: int):
+        return films.where(films.year >= year).count()
+
+    found = asks.order_by("n").select(x=how_many(asks.year)).collect()["x"]
+    assert found == [2, 3, None, 0]
+
+
+def test_in_a_computed_column_it_is_asked_for_new_rows(since, asks):
+    asks.add_computed_column(found=since(asks.year))
+    asks.insert(n=4, year=2000, k=1, text="x")
+    assert names(asks.filter(asks.n == 4).collect()["found"]) == [["up"]]
+
+
+def test_searches_of_many_rows_are_embedded_together(session, asks):
+    notes = bb.create_table("notes", {"text": bb.String})
+    notes.insert([{"text": text} for text in ("aa", "bb", "cc")])
+    notes.add_embedding_index("text", embedding=embed)
+
+    @bb.query
+    def nearest(query: str, top_k: int = 1):
+        by = notes.text.similarity(query)
+        return notes.order_by(by, asc=False).limit(top_k).select("text", score=by)
+
+    ASKED.clear()
+    found = asks.order_by("n").select(x=nearest(asks.text)).collect()["x"]
+    assert [rows and [row["text"] for row in rows] for rows in found] == [
+        ["aa"], ["cc"], None, ["aa"],
+    ]  # fmt: skip
+    assert sorted(ASKED) == ["aaa", "ccc"]
+
+
+def test_what_returns_no_query_is_refused(asks):
+    @bb.query
+    def nothing(year: int):
+        return 3
+
+    with pytest.raises(ExpressionError, match="the query .*nothing returned a int"):
+        nothing(asks.year)
+
+
+class Letter(TypedDict):
+    letter: str
+    again: int
+
+
+@bb.iterator
+def letters(text: str) -> Iterator[Letter]:
+    for letter in text:
+        yield {"letter": letter, "again": text.count(letter)}
+
+
+def test_an_iterator_called_with_values_gives_its_rows():
+    assert letters("ab") == [{"letter": "a", "again": 1}, {"letter": "b", "again": 1}]
+
+
+def test_an_iterator_makes_the_rows_of_a_view(films):
+    view = bb.create_view("letters", films, iterator=letters(films.name))
+    found = view.filter(view.name == "up").order_by("pos").select("pos", "letter", "year")
+    assert found.collect() == [
+        {"pos": 0, "letter": "u", "year": 2009},
+        {"pos": 1, "letter": "p", "year": 2009},
+    ]
+    films.insert(name="m", year=1931)
+    assert view.filter(view.year == 1931).collect()["letter"] == ["m"]
+
+
+def test_an_iterator_says_what_its_rows_are():
+    with pytest.raises(SchemaError, match="does not say what its rows are"):
+
+        @bb.iterator
+        def silent(text: str): ...

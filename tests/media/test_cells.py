@@ -1,0 +1,130 @@
+"""Python values become Arrow cells and come back, type by type."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError
+from barbule.media.cells import arrow_type, reader, to_array
+from barbule.media.library import MediaLibrary
+from barbule.types import dtype
+
+
+@pytest.fixture
+def library(tmp_path):
+    return MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
+
+
+def there_and_back(values, kind, library):
+    kind = dtype(kind)
+    read = reader(kind)
+    cells = to_array(values, kind, library).to_pylist()
+    return [cell if read is None or cell is None else read(cell) for cell in cells]
+
+
+NOON = datetime.datetime(2024, 1, 2, 12, 30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (bb.String, ["a", None, "", "ü"]),
+        (bb.Int, [1, None, -(2**62)]),
+        (bb.Float, [1.5, None, -0.0]),
+        (bb.Bool, [True, None, False]),
+        (bb.Binary, [b"\x00", None]),
+        (bb.Date, [NOON.date(), None]),
+        (bb.Time, [NOON.time(), None]),
+        (bb.Json, [{"a": [1, None, "x"]}, None, [1], 3, "text", True]),
+        (bb.Array(bb.Int), [[1, None], [], None]),
+        (bb.Vector(2), [[1.0, 2.0], None]),
+        (bb.Struct({"a": bb.Int, "b": bb.Json}), [{"a": 1, "b": {"k": [2]}}, None]),
+        (bb.Array(bb.Json), [[{"a": 1}, None], None]),
+    ],
+    ids=lambda value: str(value) if not isinstance(value, list) else "",
+)
+def test_values_come_back_as_they_went_in(kind, values, library):
+    assert there_and_back(values, kind, library) == values
+
+
+def test_a_moment_may_be_text(library):
+    found = to_array(["2024-01-02T12:30:00", NOON], dtype(bb.Timestamp), library).to_pylist()
+    assert found[0] == found[1]
+
+
+def test_objects_become_records_and_json(library):
+    @dataclasses.dataclass
+    class Point:
+        x: int
+        y: int
+
+    class Spot(pydantic.BaseModel):
+        x: int
+        y: int
+
+    point = {"x": 1, "y": 2}
+    record = bb.Struct({"x": bb.Int, "y": bb.Int})
+
+    assert there_and_back([Point(1, 2), Spot(x=1, y=2), point], record, library) == [point] * 3
+    assert there_and_back([Point(1, 2), Spot(x=1, y=2)], bb.Json, library) == [point] * 2
+
+
+def test_numpy_values_fit_where_python_values_do(library):
+    assert there_and_back([np.int64(3)], bb.Int, library) == [3]
+    assert there_and_back([np.bool_(True)], bb.Bool, library) == [True]
+    assert there_and_back([np.array([1, 2], "float32")], bb.Vector(2), library) == [[1.0, 2.0]]
+    assert there_and_back([{"a": np.arange(2)}], bb.Json, library) == [{"a": [0, 1]}]
+
+
+def test_missing_fields_of_a_record_are_empty(library):
+    record = bb.Struct({"x": bb.Int, "y": bb.Int})
+    assert there_and_back([{"x": 1}], record, library) == [{"x": 1, "y": None}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "message"),
+    [
+        (bb.String, 3, "a int is no text"),
+        (bb.Int, "three", "no int64"),
+        (bb.Int, 2**70, "no int64"),
+        (bb.Float, "x", "no float64"),
+        (bb.Bool, "yes", "a str is no bool"),
+        (bb.Bool, 1, "a int is no bool"),
+        (bb.Timestamp, "yesterday", "timestamp"),
+        (bb.Date, "2024-13-01", "date"),
+        (bb.Json, {"f": object()}, "cannot be written as JSON"),
+        (bb.Array(bb.Int), "abc", "a str is no list"),
+        (bb.Vector(2), [1.0], "1 items, not 2"),
+        (bb.Struct({"x": bb.Int}), {"z": 1}, "unknown fields 'z'"),
+        (bb.Struct({"x": bb.Int}), 5, "a int is no record"),
+    ],
+    ids=str,
+)
+def test_a_value_that_does_not_fit_is_named_with_its_row(kind, bad, message, library):
+    with pytest.raises(DataError, match=rf"^row 1: this is no .*{message}") as caught:
+        to_array([None, bad], dtype(kind), library)
+
+    assert caught.value.row == 1
+    assert caught.value.hint
+
+
+def test_a_media_cell_is_a_reference(library, tmp_path):
+    references = to_array(["http://example.com/a.png", tmp_path, b"GIF89a"], dtype(bb.Image), library)
+
+    assert references.type == arrow_type(dtype(bb.Image))
+    url, path, kept = references.to_pylist()
+    assert url == "http://example.com/a.png"
+    assert Path(path) == tmp_path
+    assert library.content(kept) == b"GIF89a"
+
+
+def test_home_is_understood_in_paths(library, tmp_path):
+    (found,) = to_array(["~/a.png"], dtype(bb.Image), library).to_pylist()
+    assert found == str(tmp_path / "a.png")

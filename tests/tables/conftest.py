@@ -1,0 +1,25 @@
+"""Sessions in memory: what is tested here does not depend on files, and there are many tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import barbule as bb
+from barbule.config import load_settings
+from barbule.session import Session
+
+
+@pytest.fixture
+def session() -> Session:
+    """Connect to a database in memory, searching exactly."""
+    return bb.connect("duckdb://", vectors="exact:")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """Open a session for all tests of a module, which is not the default one."""
+    home = tmp_path_factory.mktemp("shared")
+    with Session(load_settings(backend="duckdb://", vectors="exact:", home=str(home))) as opened:
+        yield opened

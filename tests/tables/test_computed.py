@@ -1,0 +1,256 @@
+"""Computed columns: which are kept, how they depend on each other, what is refused."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import ConfigurationError, ExpressionError, FunctionError, SchemaError
+
+
+@bb.udf
+def doubled(value: int) -> int:
+    return 2 * value
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table("t", {"a": bb.Int, "b": bb.Int})
+    made.insert([{"a": 1, "b": 10}, {"a": 2, "b": 20}])
+    return made
+
+
+def _record(table):
+    return table.op().source.catalog.record(table.op().table_id)
+
+
+def _kinds(table) -> dict[str, str]:
+    return {column.name: column.kind for column in _record(table).columns}
+
+
+def _physical(table) -> set[str]:
+    backend = table.op().source.backend
+    return set(backend.ibis.table(_record(table).physical).columns)
+
+
+def test_plain_sql_is_virtual_and_a_call_is_stored(table):
+    table.add_computed_column(plain=table.a + table.b)
+    table.add_computed_column(called=doubled(table.a))
+    assert _kinds(table) == {"a": "data", "b": "data", "plain": "virtual", "called": "stored"}
+    assert table.collect() == [
+        {"a": 1, "b": 10, "plain": 11, "called": 2},
+        {"a": 2, "b": 20, "plain": 22, "called": 4},
+    ]
+
+
+def test_a_virtual_column_takes_no_room_and_a_stored_one_does(table):
+    before = _physical(table)
+    table.add_computed_column(plain=table.a + 1)
+    assert _physical(table) == before
+    table.add_computed_column(kept=table.a + 1, stored=True)
+    assert _kinds(table)["kept"] == "stored"
+    assert len(_physical(table)) == len(before) + 1
+    assert table.collect()["kept"] == [2, 3]
+
+
+def test_what_differs_at_each_look_is_stored(table):
+    table.add_computed_column(key=ibis.uuid())
+    assert _kinds(table)["key"] == "stored"
+    assert table.collect()["key"] == table.collect()["key"]
+
+
+def test_a_call_cannot_be_virtual(table):
+    with pytest.raises(ExpressionError, match="table 't', column 'c': a column that calls"):
+        table.add_computed_column(c=doubled(table.a), stored=False)
+    assert table.columns == ("a", "b")
+
+
+@pytest.mark.parametrize("stored", [None, True])
+def test_chains_are_computed_in_order(table, stored):
+    table.add_computed_column(c=table.a + 1, stored=stored)
+    table.add_computed_column(d=doubled(table.c))
+    table.add_computed_column(e=table.d - table.c, stored=stored)
+    table.add_computed_column(f=doubled(table.e))
+    table.insert(a=3, b=30)
+    table.update({"a": 10}, where=table.a == 1)
+    found = {row["a"]: (row["c"], row["d"], row["e"], row["f"]) for row in table.collect()}
+    assert found == {10: (11, 22, 11, 22), 2: (3, 6, 3, 6), 3: (4, 8, 4, 8)}
+
+
+def test_a_diamond_comes_together(table):
+    table.add_computed_column(left=doubled(table.a))
+    table.add_computed_column(right=table.a * 3)
+    table.add_computed_column(both=doubled(table.left + table.right))
+    table.insert(a=3, b=0)
+    table.update({"a": 5}, where=table.a == 2)
+    assert {row["a"]: row["both"] for row in table.collect()} == {1: 10, 5: 50, 3: 30}
+
+
+def test_several_columns_at_once(table):
+    result = table.add_computed_column(c=table.a + 1, d=doubled(table.b), e=_.a * _.b)
+    assert result.version == 2
+    assert table.collect()[1] == {"a": 2, "b": 20, "c": 3, "d": 40, "e": 40}
+
+
+def test_an_expression_may_be_deferred_or_a_callable(table):
+    table.add_computed_column(c=_.a + 1)
+    table.add_computed_column(d=lambda t: t.a - t.b)
+    table.add_computed_column(e=7)
+    table.add_computed_column(f=doubled(_.c))
+    assert table.collect()[0] == {"a": 1, "b": 10, "c": 2, "d": -9, "e": 7, "f": 4}
+
+
+def test_an_expression_from_before_other_columns_still_fits(table):
+    early = table.a + 1
+    table.add_computed_column(x=table.b)
+    table.insert(a=5, b=50)
+    table.add_computed_column(y=early)
+    assert table.select(early.name("e"), table.y).collect()["y"] == [2, 3, 6]
+
+
+def test_a_taken_name_is_an_error_or_ignored(table):
+    table.add_computed_column(c=table.a + 1)
+    with pytest.raises(SchemaError, match="table 't', column 'c': the column exists already"):
+        table.add_computed_column(c=table.a + 2)
+    version = table.add_computed_column(c=table.a + 2, if_exists="ignore").version
+    assert version == 2
+    assert table.collect()["c"] == [2, 3]
+    with pytest.raises(SchemaError, match="only a computed column of the table itself"):
+        table.add_computed_column(a=table.b, if_exists="replace")
+    with pytest.raises(ConfigurationError, match="if_exists is one of"):
+        table.add_computed_column(c=table.a, if_exists="replace_force")
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, None), (True, None), (None, True)])
+def test_replace_computes_what_is_downstream_again(table, first, second):
+    table.add_computed_column(c=table.a + 1, stored=first)
+    table.add_computed_column(d=doubled(table.c))
+    table.add_computed_column(e=table.d + 1)
+    table.add_computed_column(c=table.b + 1, stored=second, if_exists="replace")
+    rows = table.collect()
+    assert (rows["c"], rows["d"], rows["e"]) == ([11, 21], [22, 42], [23, 43])
+    table.insert(a=0, b=0)
+    assert table.collect()[-1] == {"a": 0, "b": 0, "c": 1, "d": 2, "e": 3}
+
+
+def test_a_replaced_column_may_change_its_type(table):
+    table.add_computed_column(c=table.a + 1)
+    table.add_computed_column(c=table.a.cast("string") + "!", if_exists="replace")
+    assert table.schema()["c"].is_string()
+    assert table.collect()["c"] == ["1!", "2!"]
+
+
+def test_cycles_are_refused(table):
+    table.add_computed_column(c=table.a + 1)
+    table.add_computed_column(d=table.c + 1)
+    table.add_computed_column(e=doubled(table.d))
+    for circle in (table.c, table.d, table.e):
+        with pytest.raises(ExpressionError, match="column 'c'.*computed from itself"):
+            table.add_computed_column(c=circle + 1, if_exists="replace")
+    assert table.collect()[0] == {"a": 1, "b": 10, "c": 2, "d": 3, "e": 6}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda t: t.a.sum(),
+        lambda t: t.a - t.a.mean(),
+        lambda t: t.a.sum().over(ibis.window(group_by=t.b)),
+        lambda t: t.a.lag(),
+        lambda t: ibis.row_number(),
+        lambda t: t.a.isin(t.b),
+        lambda t: t.view().b.max().as_scalar(),
+        lambda t: doubled(t.a.max()),
+    ],
+)
+def test_what_looks_at_other_rows_is_refused(table, look):
+    with pytest.raises(ExpressionError, match="column 'c'.*values of its own row"):
+        table.add_computed_column(c=look(table))
+    assert table.columns == ("a", "b")
+
+
+def test_a_column_of_another_table_is_refused(session, table):
+    other = session.create_table("other", {"z": bb.Int})
+    with pytest.raises(Exception, match="(?i)relation|other|parent"):
+        table.add_computed_column(c=other.z + 1)
+    assert table.columns == ("a", "b")
+
+
+def test_an_error_at_creation_leaves_no_column(table):
+    @bb.udf
+    def fails(value: int) -> int:
+        if value == 20:
+            raise ValueError("twenty is too much")
+        return value
+
+    with pytest.raises(FunctionError, match="twenty is too much") as caught:
+        table.add_computed_column(c=fails(table.b))
+    assert (caught.value.table, caught.value.column, caught.value.row) == ("t", "c", 1)
+    assert table.columns == ("a", "b")
+    assert len(table.history()) == 2
+    table.add_computed_column(c=doubled(table.b))
+    assert table.collect()["c"] == [20, 40]
+
+
+def test_an_error_aborts_the_insert_and_leaves_nothing(table):
+    @bb.udf
+    def picky(value: int) -> int:
+        if value > 100:
+            raise ValueError(f"{value} is too much")
+        return value
+
+    table.add_computed_column(c=picky(table.a))
+    before = table.collect().to_pyarrow()
+    with pytest.raises(FunctionError, match="101 is too much") as caught:
+        table.insert([{"a": 3, "b": 0}, {"a": 101, "b": 0}, {"a": 4, "b": 0}])
+    assert (caught.value.table, caught.value.column, caught.value.row) == ("t", "c", 1)
+    with pytest.raises(FunctionError, match="102 is too much"):
+        table.update({"a": 102}, where=table.a == 1)
+    assert table.collect().to_pyarrow().equals(before)
+    assert table.history()[0, "operation"] == "add computed column"
+    assert table.insert(a=5, b=0).rows == 1
+    assert table.collect()["c"] == [1, 2, 5]
+
+
+def test_on_error_null_leaves_the_cell_empty_and_counts_it(table):
+    @bb.udf(on_error="null")
+    def shaky(value: int) -> int:
+        if value % 2:
+            raise ValueError("odd")
+        return value
+
+    assert table.add_computed_column(c=shaky(table.a)).errors == 1
+    result = table.insert([{"a": 3}, {"a": 4}])
+    assert (result.rows, result.errors) == (2, 1)
+    assert table.collect()["c"] == [None, 2, None, 4]
+
+
+def test_nulls_are_not_given_to_functions_that_do_not_take_them(table):
+    table.add_computed_column(c=doubled(table.a))
+    table.insert(b=1)
+    assert table.collect()["c"] == [2, 4, None]
+
+
+def test_results_of_all_types_are_stored(table):
+    kinds = {
+        "text": (str, "x"),
+        "data": (dict, {"k": [1, None]}),
+        "many": (list[str], ["a", "b"]),
+        "vector": (bb.Vector(2), [1.0, 2.0]),
+        "record": (bb.Struct({"x": bb.Int, "y": bb.String}), {"x": 1, "y": "z"}),
+        "raw": (bytes, b"\x00"),
+    }
+    for name, (kind, value) in kinds.items():
+
+        @bb.udf(return_type=kind, name=f"test_computed.{name}")
+        def made(a: int, value=value):
+            return value
+
+        table.add_computed_column(**{name: made(table.a)})
+    row = table.collect()[0]
+    assert {name: row[name] for name in kinds} == {name: v for name, (_kind, v) in kinds.items()}
+    table.insert(a=9, b=9)
+    assert table.filter(table.record.x == 1).count().to_pyarrow().as_py() == 3
+    assert table.filter(table.data.k[0].int == 1).count().to_pyarrow().as_py() == 3

@@ -1,0 +1,174 @@
+"""Update and delete: which rows, which values, and what is refused."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import (
+    BarbuleError,
+    ColumnNotFoundError,
+    DataError,
+    ExpressionError,
+    UnsupportedError,
+)
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table(
+        "t", {"k": bb.Int, "name": bb.String(nullable=False), "x": bb.Float, "meta": bb.Json}
+    )
+    made.insert([{"k": n, "name": f"n{n}", "x": n / 2, "meta": {"n": n}} for n in range(5)])
+    return made
+
+
+def _by_key(table, column: str) -> dict[int, object]:
+    return {row["k"]: row[column] for row in table.collect()}
+
+
+def test_values_and_expressions(table):
+    result = table.update({"name": "new", "x": table.x * 10, "meta": [1]}, where=table.k >= 3)
+    assert (result.rows, result.version) == (2, 2)
+    assert _by_key(table, "name") == {0: "n0", 1: "n1", 2: "n2", 3: "new", 4: "new"}
+    assert _by_key(table, "x") == {0: 0.0, 1: 0.5, 2: 1.0, 3: 15.0, 4: 20.0}
+    assert _by_key(table, "meta")[4] == [1]
+
+
+def test_values_are_of_before_the_update(session):
+    table = session.create_table("swap", {"a": bb.Int, "b": bb.Int})
+    table.insert(a=1, b=2)
+    table.update({"a": table.b, "b": table.a})
+    assert table.collect() == [{"a": 2, "b": 1}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda t: t.x + t.k, lambda t: _.x + _.k, lambda t: lambda u: u.x + u.k],
+    ids=["expression", "deferred", "callable"],
+)
+def test_forms_of_an_expression(table, value):
+    table.update({"x": value(table)}, where=table.k == 4)
+    assert _by_key(table, "x")[4] == 6.0
+
+
+@pytest.mark.parametrize(
+    ("where", "keys"),
+    [
+        (lambda t: None, {0, 1, 2, 3, 4}),
+        (lambda t: t.k == 2, {2}),
+        (lambda t: (t.k > 0) & (t.x < 2), {1, 2, 3}),
+        (lambda t: [t.k > 0, t.x < 2], {1, 2, 3}),
+        (lambda t: _.k.isin([0, 4]), {0, 4}),
+        (lambda t: lambda u: u.name == "n3", {3}),
+        (lambda t: t.meta.n.int == 2, {2}),
+        (lambda t: t.x == t.x.max(), {4}),
+        (lambda t: t.k.isin(t.filter(t.x > 1).k), {3, 4}),
+        (lambda t: ibis.literal(False), set()),
+        (lambda t: t.x > None, set()),
+    ],
+)
+def test_forms_of_where(table, where, keys):
+    result = table.update({"name": "hit"}, where=where(table))
+    assert result.rows == len(keys)
+    assert {k for k, name in _by_key(table, "name").items() if name == "hit"} == keys
+    result = table.delete(where=where(table))
+    assert result.rows == len(keys)
+    assert set(_by_key(table, "k")) == {0, 1, 2, 3, 4} - keys
+
+
+def test_where_may_read_another_table(session, table):
+    other = session.create_table("gone", {"k": bb.Int})
+    other.insert([{"k": 1}, {"k": 2}])
+    assert table.delete(where=table.k.isin(other.k)).rows == 2
+    assert set(_by_key(table, "k")) == {0, 3, 4}
+
+
+def test_an_update_may_set_null(table):
+    table.update({"x": None, "meta": None}, where=table.k < 2)
+    assert _by_key(table, "x") == {0: None, 1: None, 2: 1.0, 3: 1.5, 4: 2.0}
+    assert _by_key(table, "meta")[0] is None
+
+
+def test_a_required_column_takes_values_but_no_null(table):
+    table.update({"name": table.name.upper()}, where=table.k == 1)
+    assert _by_key(table, "name")[1] == "N1"
+    for missing in (None, ibis.null("string"), table.name.nullif("n2")):
+        with pytest.raises(DataError, match="table 't', column 'name'.*required"):
+            table.update({"name": missing})
+    assert table.history()[0, "version"] == 2
+
+
+def test_an_expression_that_does_not_fit_leaves_all_as_it_was(table):
+    before = table.collect().to_pyarrow()
+    with pytest.raises(Exception, match="n0"):
+        table.update({"k": table.name.cast("int64")})
+    assert table.collect().to_pyarrow().equals(before)
+    assert len(table.history()) == 2
+
+
+def test_computed_columns_take_no_values(table):
+    table.add_computed_column(y=table.x + 1)
+    with pytest.raises(ExpressionError, match="table 't', column 'y': the column is computed"):
+        table.update({"y": 2.0})
+
+
+def test_unknown_columns_are_named_with_those_there_are(table):
+    with pytest.raises(ColumnNotFoundError, match="column 'nmae'.*It has k, name, x, meta"):
+        table.update({"nmae": "a"})
+    with pytest.raises(AttributeError, match="nmae"):
+        table.delete(where=_.nmae == 1)
+    assert len(table.history()) == 2
+
+
+def test_views_are_not_written(session, table):
+    view = session.create_view("v", table.where(table.k > 2))
+    for write in (
+        lambda: view.insert(k=1, name="a"),
+        lambda: view.update({"x": 1.0}),
+        lambda: view.delete(),
+    ):
+        with pytest.raises(UnsupportedError, match="table 'v': the rows of a view follow"):
+            write()
+    assert sorted(view.collect()["k"]) == [3, 4]
+
+
+def test_old_versions_are_not_written(table):
+    old = table.at(1)
+    for write in (
+        lambda: old.insert(k=1, name="a"),
+        lambda: old.update({"x": 1.0}),
+        lambda: old.delete(),
+        lambda: old.add_computed_column(z=old.x + 1),
+        lambda: old.checkpoint("late"),
+    ):
+        with pytest.raises(BarbuleError, match="table 't': this is a look at an old version"):
+            write()
+    assert len(table.history()) == 2
+
+
+def test_delete_of_all_rows_leaves_an_empty_table_that_takes_rows(table):
+    assert table.delete().rows == 5
+    assert len(table.collect()) == 0
+    table.insert(k=9, name="again")
+    assert _by_key(table, "name") == {9: "again"}
+    assert len(table.at(1).collect()) == 5
+
+
+def test_many_updates_of_one_row_keep_one_row(table):
+    for n in range(10):
+        table.update({"x": float(n)}, where=table.k == 0)
+    assert len(table.collect()) == 5
+    assert _by_key(table, "x")[0] == 9.0
+    assert table.count().to_pyarrow().as_py() == 5
+    assert [table.at(v).filter(_.k == 0).collect()[0, "x"] for v in range(1, 12)] == [
+        0.0, *map(float, range(10)),
+    ]  # fmt: skip
+
+
+def test_an_update_of_nothing_is_refused(table):
+    with pytest.raises(ExpressionError, match="table 't': update takes at least one column"):
+        table.update({})
+    assert len(table.history()) == 2

@@ -1,0 +1,257 @@
+"""Looks at old versions, labels, diffs and the history."""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+import pytest
+
+import barbule as bb
+from barbule.errors import (
+    BarbuleError,
+    DataError,
+    FunctionError,
+    SchemaError,
+    VersionError,
+)
+from barbule.versions import Checkpoint
+
+
+@bb.udf
+def halved(value: float) -> float:
+    return value / 2
+
+
+@pytest.fixture
+def runs(session):
+    table = session.create_table("runs", {"config": bb.String, "result": bb.Float})
+    table.insert([{"config": "a", "result": 0.5}, {"config": "b", "result": None}])
+    return table
+
+
+def _rows(table) -> list[dict[str, object]]:
+    return sorted(table.collect(), key=lambda row: row["config"])
+
+
+def test_every_version_can_be_looked_at(runs):
+    runs.update({"result": 0.7}, where=runs.config == "a")
+    runs.delete(where=runs.config == "b")
+    runs.insert(config="c", result=1.0)
+    a, b, c = ({"config": k, "result": r} for k, r in (("a", 0.5), ("b", None), ("c", 1.0)))
+    assert _rows(runs.at(0)) == []
+    assert _rows(runs.at(1)) == [a, b]
+    assert _rows(runs.at(2)) == [{**a, "result": 0.7}, b]
+    assert _rows(runs.at(3)) == [{**a, "result": 0.7}]
+    assert _rows(runs.at(4)) == _rows(runs) == [{**a, "result": 0.7}, c]
+
+
+def test_a_version_is_a_number_a_label_a_checkpoint_or_a_moment(runs):
+    first = runs.checkpoint("baseline")
+    moment = datetime.datetime.now(datetime.UTC)
+    time.sleep(0.002)
+    runs.update({"result": 1.0})
+    assert (first, first.label) == (1, "baseline")
+    assert isinstance(first, Checkpoint)
+    old = [{"config": "a", "result": 0.5}, {"config": "b", "result": None}]
+    local = moment.astimezone().replace(tzinfo=None)
+    for version in (1, "baseline", first, moment, local):
+        assert _rows(runs.at(version)) == old
+
+
+def test_a_moment_before_the_table_is_an_error(runs):
+    long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
+    with pytest.raises(VersionError, match="table 'runs': there was no version yet at 2001-01-01"):
+        runs.at(long_ago)
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    assert _rows(runs.at(later)) == _rows(runs)
+
+
+@pytest.mark.parametrize("version", [7, -1, "nope", "1", 1.5, None, True, [1]])
+def test_unknown_versions_name_what_there_is(runs, version):
+    runs.checkpoint("baseline")
+    with pytest.raises(VersionError, match=r"Versions go from 0 to 1; labels are: 'baseline'"):
+        runs.at(version)
+
+
+def test_labels_move(runs):
+    runs.checkpoint("best")
+    runs.update({"result": 9.0})
+    assert runs.checkpoint("best") == 2
+    runs.update({"result": 0.0})
+    assert set(runs.at("best").collect()["result"]) == {9.0}
+    assert [row["labels"] for row in runs.history()] == [[], ["best"], [], []]
+
+
+def test_a_label_is_a_text(runs):
+    for wrong in ("", "  ", 3, None):
+        with pytest.raises(SchemaError, match="a label is a text that is not empty"):
+            runs.checkpoint(wrong)
+
+
+def test_labels_belong_to_one_table(session, runs):
+    other = session.create_table("other", {"n": bb.Int})
+    runs.checkpoint("baseline")
+    with pytest.raises(VersionError, match="table 'other': there is no version 'baseline'"):
+        other.at("baseline")
+
+
+def test_an_old_version_keeps_its_columns(runs):
+    runs.add_computed_column(half=halved(runs.result))
+    runs.add_computed_column(plus=runs.result + 1)
+    assert runs.at(1).columns == ("config", "result")
+    assert runs.at(2).columns == ("config", "result", "half")
+    assert runs.at(3).columns == runs.columns == ("config", "result", "half", "plus")
+    assert _rows(runs.at(2))[0] == {"config": "a", "result": 0.5, "half": 0.25}
+    with pytest.raises(AttributeError, match="plus"):
+        _ = runs.at(2).plus
+
+
+def test_an_old_version_keeps_the_old_expression(runs):
+    runs.add_computed_column(c=runs.result + 1)
+    runs.add_computed_column(d=halved(runs.result))
+    runs.add_computed_column(c=runs.result + 2, if_exists="replace")
+    runs.add_computed_column(d=halved(runs.result + 1), if_exists="replace")
+    assert [_rows(runs.at(v))[0]["c"] for v in (2, 3, 4, 5)] == [1.5, 1.5, 2.5, 2.5]
+    assert _rows(runs.at(4))[0]["d"] == 0.25
+    assert _rows(runs.at(5))[0]["d"] == 0.75
+
+
+def test_two_versions_can_be_joined(runs):
+    runs.update({"result": 0.9}, where=runs.config == "a")
+    old, new = runs.at(1), runs.at(2)
+    joined = new.join(old, "config").select(new.config, new=new.result, old=old.result)
+    assert _rows(joined) == [
+        {"config": "a", "new": 0.9, "old": 0.5},
+        {"config": "b", "new": None, "old": None},
+    ]
+
+
+def test_diff_counts_and_shows_what_changed(runs):
+    runs.insert([{"config": "c", "result": 3.0}, {"config": "d", "result": None}])
+    base = runs.checkpoint("base")
+    runs.update({"result": 0.6}, where=runs.config == "a")
+    runs.update({"result": 0.0}, where=runs.config == "b")
+    runs.update({"result": None}, where=runs.config == "c")
+    runs.delete(where=runs.config == "d")
+    runs.insert(config="e", result=5.0)
+    diff = runs.diff("base", 7)
+    assert (diff.table, diff.old, diff.new) == ("runs", int(base), 7)
+    assert diff.counts() == {"added": 1, "removed": 1, "changed": 3}
+    assert _rows(diff.added) == [{"config": "e", "result": 5.0}]
+    assert _rows(diff.removed) == [{"config": "d", "result": None}]
+    changed = {row["config_new"]: (row["result_old"], row["result_new"]) for row in diff.changed.collect()}
+    assert changed == {"a": (0.5, 0.6), "b": (None, 0.0), "c": (3.0, None)}
+    assert not diff.schema
+    assert repr(diff) == "Diff of 'runs', version 2 to 7: 1 added, 1 removed, 3 changed"
+
+
+def test_diff_goes_both_ways_and_to_itself(runs):
+    runs.insert(config="c")
+    assert runs.diff(1, 2).counts() == {"added": 1, "removed": 0, "changed": 0}
+    assert runs.diff(2, 1).counts() == {"added": 0, "removed": 1, "changed": 0}
+    assert runs.diff(2, 2).counts() == {"added": 0, "removed": 0, "changed": 0}
+
+
+def test_an_update_to_the_same_values_is_no_change(runs):
+    runs.update({"result": runs.result, "config": runs.config})
+    assert runs.diff(1, 2).counts() == {"added": 0, "removed": 0, "changed": 0}
+
+
+def test_diff_names_new_columns_and_compares_the_common_ones(runs):
+    runs.add_computed_column(half=halved(runs.result))
+    runs.update({"result": 1.0}, where=runs.config == "a")
+    diff = runs.diff(1, 3)
+    assert diff.schema.added == ("half",)
+    assert diff.schema.removed == ()
+    assert diff.counts() == {"added": 0, "removed": 0, "changed": 1}
+    assert diff.changed.columns == ("config_old", "config_new", "result_old", "result_new")
+    assert "added columns: half" in repr(diff)
+    assert runs.diff(3, 1).schema.removed == ("half",)
+
+
+def test_diff_of_nested_and_binary_cells(session):
+    table = session.create_table(
+        "cells", {"j": bb.Json, "v": bb.Vector(2), "w": bb.Array(bb.Int), "b": bb.Binary}
+    )
+    table.insert(j={"a": 1}, v=[1, 2], w=[1], b=b"x")
+    table.update({"j": {"a": 1}})
+    table.update({"j": {"a": 2}})
+    table.update({"v": [1, 3]})
+    table.update({"w": [1, 2]})
+    table.update({"b": b"y"})
+    changed = [table.diff(v, v + 1).counts()["changed"] for v in range(1, 6)]
+    assert changed == [0, 1, 1, 1, 1]
+
+
+def test_history_tells_what_was_done(runs):
+    runs.add_computed_column(half=halved(runs.result))
+    runs.update({"result": 1.0}, where=runs.config == "a")
+    runs.delete()
+    history = runs.history()
+    assert history["version"] == [4, 3, 2, 1, 0]
+    assert history["operation"] == ["delete", "update", "add computed column", "insert", "create table"]
+    assert history["rows"] == [2, 1, 2, 2, 0]
+    assert history["at"] == sorted(history["at"], reverse=True)
+    assert all(moment.tzinfo is not None for moment in history["at"])
+
+
+def test_tables_have_versions_of_their_own(session, runs):
+    other = session.create_table("other", {"n": bb.Int})
+    runs.insert(config="c")
+    other.insert(n=1)
+    runs.insert(config="d")
+    assert len(runs.history()) == 4
+    assert len(other.history()) == 2
+    assert len(other.at(1).collect()) == 1
+    assert len(runs.at(2).collect()) == 3
+
+
+def test_a_failed_mutation_leaves_version_rows_and_views(session, runs):
+    @bb.udf(name="versions.positive")
+    def positive(value: float) -> float:
+        if value < 0:
+            raise ValueError("negative")
+        return value
+
+    runs.add_computed_column(checked=positive(runs.result))
+    view = session.create_view(
+        "seen", runs.where(runs.config != "z"), computed_columns={"again": positive(runs.result * -1 + 1)}
+    )
+    tables = (runs, view)
+    before = [(t.collect().to_pyarrow(), len(t.history())) for t in tables]
+    stored = _stored_counts(session)
+    for attempt in (
+        lambda: runs.insert([{"config": "ok", "result": 0.0}, {"config": "bad", "result": -1.0}]),
+        lambda: runs.insert([{"config": "fails in the view", "result": 2.0}]),
+        lambda: runs.update({"result": -1.0}),
+        lambda: runs.update({"result": 2.0}),
+        lambda: runs.add_computed_column(more=positive(runs.result - 1)),
+    ):
+        with pytest.raises(FunctionError, match="negative"):
+            attempt()
+        assert [(len(t.collect()), len(t.history())) for t in tables] == [(2, 3), (2, 1)]
+    with pytest.raises(DataError, match="no text"):
+        runs.insert(config=1)
+    assert [(t.collect().to_pyarrow(), len(t.history())) for t in tables] == before
+    assert _stored_counts(session) == stored
+    assert runs.insert(config="fine", result=0.5).version == 3
+    assert len(view.collect()) == 3
+
+
+def _stored_counts(session) -> dict[str, int]:
+    backend = session._engine.backend
+    return {
+        name: backend.ibis.raw_sql(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+        for name in backend.tables()
+        if name.startswith("bb_rows")
+    }
+
+
+def test_an_old_look_of_a_dropped_table_says_so(session, runs):
+    old = runs.at(1)
+    session.drop_table("runs")
+    with pytest.raises(BarbuleError, match="dropped"):
+        runs.collect()
+    with pytest.raises(BarbuleError, match="dropped"):
+        old.collect()

@@ -1,0 +1,190 @@
+"""Results: rows as a sequence of dicts, other forms of them, and how they are shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+import barbule as bb
+from barbule.errors import ColumnNotFoundError, MediaError
+
+
+@pytest.fixture
+def films(session):
+    table = bb.create_table("films", {"name": bb.String, "n": bb.Int, "meta": bb.Json})
+    table.insert(
+        [
+            {"name": "Up", "n": 1, "meta": {"tags": ["air", "dog"]}},
+            {"name": "Coco", "n": 2, "meta": None},
+            {"name": None, "n": 3, "meta": [1, 2]},
+        ]
+    )
+    return table
+
+
+@pytest.fixture
+def rows(films):
+    return films.order_by("n").collect()
+
+
+def test_a_row_is_a_dict(rows):
+    assert rows[0] == {"name": "Up", "n": 1, "meta": {"tags": ["air", "dog"]}}
+    assert rows[-1]["n"] == 3
+    assert list(rows)[1] == {"name": "Coco", "n": 2, "meta": None}
+
+
+def test_a_column_is_a_list_and_a_cell_a_value(rows):
+    assert rows["name"] == ["Up", "Coco", None]
+    assert rows[1, "name"] == "Coco"
+    assert rows[-1, "meta"] == [1, 2]
+
+
+def test_a_slice_is_a_result_again(rows):
+    assert rows[1:]["n"] == [2, 3]
+    assert rows[::-1]["n"] == [3, 2, 1]
+    assert len(rows[:0]) == 0
+    assert rows[5:] == []
+
+
+def test_it_is_a_sequence(rows):
+    assert len(rows) == 3
+    assert rows.columns == ("name", "n", "meta")
+    assert rows[0] in rows
+    assert rows.index(rows[2]) == 2
+    assert [row["n"] for row in reversed(rows)] == [3, 2, 1]
+    assert bool(rows)
+    assert not rows[:0]
+
+
+@pytest.mark.parametrize("place", [3, -4])
+def test_a_row_beyond_the_end_is_an_index_error(rows, place):
+    with pytest.raises(IndexError):
+        rows[place]
+    with pytest.raises(IndexError):
+        rows[place, "n"]
+
+
+def test_an_unknown_column_is_named_with_those_there_are(rows):
+    with pytest.raises(ColumnNotFoundError, match="no column 'title'.*name, n, meta"):
+        rows["title"]
+    with pytest.raises(KeyError):
+        rows[0, "title"]
+
+
+def test_results_are_equal_when_their_rows_are(films, rows):
+    assert rows == films.order_by("n").collect()
+    assert rows != films.order_by("name").limit(2).collect()
+    assert rows[:1] == [{"name": "Up", "n": 1, "meta": {"tags": ["air", "dog"]}}]
+    assert rows != "something else"
+
+
+def test_other_libraries_take_the_rows(rows):
+    plain = rows.to_pyarrow()
+    frame = rows.to_pandas()
+    polar = rows.to_polars()
+
+    assert isinstance(plain, pa.Table)
+    assert plain["n"].to_pylist() == [1, 2, 3]
+    assert isinstance(frame, pd.DataFrame)
+    assert frame["n"].tolist() == [1, 2, 3]
+    assert isinstance(polar, pl.DataFrame)
+    assert polar["name"].to_list() == ["Up", "Coco", None]
+
+
+def test_it_is_shown_as_a_table(rows):
+    shown = repr(rows)
+    for text in ("name", "int64", "Up", "Coco", "air"):
+        assert text in shown
+
+
+def test_markup_is_shown_as_it_is_written(session):
+    table = bb.create_table("t", {"text": bb.String})
+    texts = ["[red]alert[/red]", "[link=x]", r"back\[slash", "[/]", "end\\"]
+    table.insert([{"text": text} for text in texts])
+
+    shown = repr(table.collect())
+
+    for text in texts:
+        assert text in shown
+
+
+def test_column_names_with_markup_are_shown_as_they_are_written(session):
+    table = bb.create_table("t", {"[bold]x": bb.String})
+    table.insert([{"[bold]x": "a"}])
+
+    assert "[bold]x" in repr(table.collect())
+
+
+def test_html_is_inert(session):
+    table = bb.create_table("t", {"<b>col": bb.String})
+    table.insert([{"<b>col": "<script>alert(1)</script>"}, {"<b>col": '"&'}])
+
+    shown = table.collect()._repr_html_()
+
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+
+
+def test_only_the_first_rows_are_shown_and_that_is_said(session):
+    table = bb.create_table("t", {"n": bb.Int})
+    table.insert([{"n": n} for n in range(100, 150)])
+    rows = table.order_by("n").collect()
+
+    assert "20 of 50 rows" in repr(rows)
+    assert "20 of 50 rows" in rows._repr_html_()
+    assert "119" in repr(rows)
+    assert "120" not in repr(rows)
+
+
+def test_long_cells_are_cut(session):
+    table = bb.create_table("t", {"text": bb.String})
+    table.insert(text="x" * 5000)
+
+    assert "x" * 200 not in table.collect()._repr_html_()
+    assert table.collect()[0, "text"] == "x" * 5000
+
+
+def test_show_prints_the_first_rows(films, capsys):
+    films.order_by("n").show(2)
+
+    printed = capsys.readouterr().out
+    assert "Coco" in printed
+    assert "[1, 2]" not in printed
+
+
+def test_an_empty_result_is_shown_too(films):
+    empty = films.where(films.n > 99).collect()
+    assert "name" in repr(empty)
+    assert "name" in empty._repr_html_()
+
+
+def test_pictures_are_opened_when_they_are_touched_and_not_before(session, tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        Image.new("RGB", (3, 2)).save(path)
+    table = bb.create_table("pics", {"n": bb.Int, "img": bb.Image})
+    table.insert([{"n": n, "img": path} for n, path in enumerate(paths)])
+    rows = table.order_by("n").collect()
+    paths[1].unlink()
+
+    assert rows["n"] == [0, 1]
+    assert rows[0, "img"].size == (3, 2)
+    assert "b.png" in repr(rows)
+    assert rows.to_pyarrow()["img"].to_pylist() == [str(path) for path in paths]
+    with pytest.raises(MediaError, match=r"b\.png does not exist"):
+        rows[1, "img"]
+
+
+def test_vectors_and_moments_come_as_python_values(session):
+    import datetime
+
+    table = bb.create_table("t", {"v": bb.Vector(2), "at": bb.Timestamp})
+    moment = datetime.datetime(2024, 5, 6, 7, 8)
+    table.insert(v=np.array([0.5, 1.5]), at=moment)
+
+    assert table.collect() == [{"v": [0.5, 1.5], "at": moment}]
