@@ -69,7 +69,7 @@ def test_a_row_beyond_the_end_is_an_index_error(rows, place):
 
 
 def test_an_unknown_column_is_named_with_those_there_are(rows):
-    with pytest.raises(ColumnNotFoundError, match="no column 'title'.*name, n, meta"):
+    with pytest.raises(ColumnNotFoundError, match=r"no column 'title'.*name, n, meta"):
         rows["title"]
     with pytest.raises(KeyError):
         rows[0, "title"]
@@ -103,7 +103,7 @@ def test_it_is_shown_as_a_table(rows):
 
 def test_markup_is_shown_as_it_is_written(session):
     table = bb.create_table("t", {"text": bb.String})
-    texts = ["[red]alert[/red]", "[link=x]", r"back\[slash", "[/]", "end\\"]
+    texts = ["[red]alert[/red]", "[link=x]", r"back\[slash", ":smile:", "[/]", "end\\"]
     table.insert([{"text": text} for text in texts])
 
     shown = repr(table.collect())
@@ -183,8 +183,8 @@ def test_pictures_are_opened_when_they_are_touched_and_not_before(session, tmp_p
 def test_vectors_and_moments_come_as_python_values(session):
     import datetime
 
-    table = bb.create_table("t", {"v": bb.Vector(2), "at": bb.Timestamp})
-    moment = datetime.datetime(2024, 5, 6, 7, 8)
-    table.insert(v=np.array([0.5, 1.5]), at=moment)
+    table = bb.create_table("t", {"v": bb.Vector(2), "seen": bb.Timestamp})
+    moment = datetime.datetime.fromisoformat("2024-05-06T07:08")
+    table.insert(v=np.array([0.5, 1.5]), seen=moment)
 
-    assert table.collect() == [{"v": [0.5, 1.5], "at": moment}]
+    assert table.collect() == [{"v": [0.5, 1.5], "seen": moment}]

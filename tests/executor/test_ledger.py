@@ -137,7 +137,7 @@ def test_answers_from_before_a_failure_are_kept(session, function):
     words = [f"w{n}" for n in range(9)]
     table = table_of("t", words)
     BROKEN.add("w8")
-    with pytest.raises(FunctionError, match="row 8: .*ConnectionError: gone"):
+    with pytest.raises(FunctionError, match=r"row 8: .*ConnectionError: gone"):
         table.add_computed_column(x=function(table.w))
     assert table.columns == ("w",)
     assert asked() == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from ibis import _
@@ -96,8 +97,7 @@ def test_vision_sends_the_content_of_the_image(openai, models):
     (request,) = models.requests
     text, image = request["messages"][0]["content"]
     assert text == {"type": "text", "text": "What is it?"}
-    with open("red.png", "rb") as file:
-        sent = base64.b64encode(file.read()).decode()
+    sent = base64.b64encode(Path("red.png").read_bytes()).decode()
     assert image["image_url"]["url"] == f"data:image/png;base64,{sent}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator  # noqa: TC003 - read at run time
 from typing import TypedDict
 
 import pytest
@@ -124,7 +124,7 @@ def test_what_returns_no_query_is_refused(asks):
     def nothing(year: int):
         return 3
 
-    with pytest.raises(ExpressionError, match="the query .*nothing returned a int"):
+    with pytest.raises(ExpressionError, match=r"the query .*nothing returned a int"):
         nothing(asks.year)
 
 

@@ -74,9 +74,30 @@ def test_forms_of_where(table, where, keys):
     result = table.update({"name": "hit"}, where=where(table))
     assert result.rows == len(keys)
     assert {k for k, name in _by_key(table, "name").items() if name == "hit"} == keys
-    result = table.delete(where=where(table))
-    assert result.rows == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("where", "keys"),
+    [
+        (lambda t: None, {0, 1, 2, 3, 4}),
+        (lambda t: [t.k > 0, _.x < 2], {1, 2, 3}),
+        (lambda t: lambda u: u.name == "n3", {3}),
+        (lambda t: t.x == t.x.max(), {4}),
+        (lambda t: t.x > None, set()),
+    ],
+)
+def test_delete_takes_the_same_forms(table, where, keys):
+    assert table.delete(where=where(table)).rows == len(keys)
     assert set(_by_key(table, "k")) == {0, 1, 2, 3, 4} - keys
+
+
+def test_numbers_are_set_exactly(table):
+    table.update({"x": 0.7}, where=table.k == 0)
+    table.update({"x": ibis.literal(0.6)}, where=table.k == 1)
+    assert _by_key(table, "x")[0] == 0.7
+    assert _by_key(table, "x")[1] == 0.6
+    assert table.filter(table.x == 0.7).count().to_pyarrow().as_py() == 1
+    assert table.select(table.k, y=ibis.literal(0.7)).collect()[0, "y"] == 0.7
 
 
 def test_where_may_read_another_table(session, table):

@@ -21,7 +21,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, RID, TO, Staged
-from barbule.errors import ConfigurationError, UnsupportedError
+from barbule.errors import ConfigurationError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,20 +101,16 @@ class DuckDBBackend:
         for name, rows in staged.items():
             backend.con.register(name, rows)
         try:
-            yield backend
+            with _explained():
+                yield backend
         finally:
             for name in staged:
                 backend.con.unregister(name)
 
     def compile(self, query: ir.Expr) -> str:
         """Return the SQL of a query of plain Ibis operations."""
-        try:
+        with _explained():
             return self.ibis.compile(query)  # type: ignore[no-any-return]
-        except ibis.common.exceptions.OperationNotDefinedError as error:
-            raise UnsupportedError(
-                f"DuckDB cannot run this expression: {error}",
-                hint="Rewrite that part, or compute it in a @bb.udf.",
-            ) from error
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
@@ -138,8 +134,9 @@ class DuckDBBackend:
         for name, table in {**staged, **_in_memory(query)}.items():
             cursor.register(name, table)
         try:
-            for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
-                yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
+            with _explained():
+                for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
+                    yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
         finally:
             cursor.close()
 
@@ -291,6 +288,23 @@ class DuckDBBackend:
         self._root.close()
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say in our words what an expression asked that the database cannot do."""
+    try:
+        yield
+    except ibis.common.exceptions.OperationNotDefinedError as error:
+        raise UnsupportedError(
+            f"DuckDB cannot run this expression: {error}.",
+            hint="Rewrite that part, or compute it in a @bb.udf.",
+        ) from error
+    except duckdb.DataError as error:
+        raise DataError(
+            f"the database cannot compute this: {str(error).splitlines()[0]}.",
+            hint="Filter out such values first, or use try_cast() where cast() fails.",
+        ) from error
+
+
 # sqlglot 28 renamed the argument.
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
 
@@ -326,4 +340,9 @@ def _fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
     rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
     # Whether a value may be missing is checked where it matters, with a message of its own.
     wanted = pa.schema([field.with_nullable(True) for field in wanted])
+    for place, field in enumerate(wanted):
+        column = rows.column(place)
+        if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
+            # A literal 0.7 is a decimal for DuckDB; Arrow makes 0.7000000000000001 of that.
+            rows = rows.set_column(place, field.name, column.cast(pa.string()).cast(field.type))
     return rows if rows.schema.equals(wanted) else rows.cast(wanted)

@@ -122,7 +122,7 @@ class Catalog:
             return self.pending.records[table_id]
         history = self._records.get(table_id, [])
         seen = [record for at, record in history if commit is None or at <= commit]
-        if not seen or seen[-1].dropped:
+        if not seen or history[-1][1].dropped:  # its rows are gone, those of old versions too
             name = history[-1][1].name if history else f"with the number {table_id}"
             raise TableNotFoundError(
                 f"the table {name!r} has been dropped or replaced."
@@ -187,7 +187,9 @@ class Catalog:
                     hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
                 )
             return found[-1]
-        number = self.labels(table_id).get(version) if isinstance(version, str) else version
+        number: int | None = None if isinstance(version, bool | str) else version
+        if isinstance(version, str):
+            number = self.labels(table_id).get(version)
         match = next((each for each in versions if each.version == number), None)
         if match is None:
             labels = ", ".join(map(repr, self.labels(table_id))) or "none"

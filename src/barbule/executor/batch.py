@@ -14,7 +14,7 @@ import functools
 import inspect
 import json
 import time
-from collections.abc import Iterable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -62,15 +62,15 @@ class LoopThread:
         loop.close()
 
 
-class _Handed:
+class _Handed(Generic[T]):
     """A coroutine that was handed over, which may be cancelled before it has begun."""
 
-    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self._work = work
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
 
-    async def run(self) -> Any:
+    async def run(self) -> T:
         self._task = asyncio.current_task()
         if self._cancelled:
             self._work.close()

@@ -75,8 +75,10 @@ class ResultSet(Sequence[dict[str, Any]]):
     def __getitem__(self, key: Any) -> Any:
         """Return a row by number, rows by slice, a column by name, or a cell by both."""
         if isinstance(key, slice):
-            places = range(len(self))[key]
-            return ResultSet(self._table.take(list(places)), self.schema, self._library)
+            import numpy as np
+
+            places = np.arange(len(self))[key]
+            return ResultSet(self._table.take(places), self.schema, self._library)
         if isinstance(key, str):
             return self._values(self._table, key)
         if isinstance(key, tuple):
@@ -138,15 +140,17 @@ class ResultSet(Sequence[dict[str, Any]]):
 
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(caption=self._caption(), caption_justify="left")
+        # Text, not markup: what is in a cell is shown as it is.
+        table = Table()
         for name, kind in self.schema.items():
-            table.add_column(f"{name}\n[dim]{str(kind).replace('[', chr(92) + '[')}[/dim]")
+            table.add_column(Text(f"{name}\n").append(str(kind), style="dim"))
         for row in self._shown():
-            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+            table.add_row(*map(Text, row))
         text = StringIO()
         Console(file=text, width=120, no_color=True).print(table)
-        return text.getvalue().rstrip()
+        return "\n".join(filter(None, (text.getvalue().rstrip(), self._caption())))
 
     def _caption(self) -> str | None:
         return f"{_SHOWN_ROWS} of {len(self)} rows" if len(self) > _SHOWN_ROWS else None

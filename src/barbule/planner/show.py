@@ -113,26 +113,32 @@ def _side(reference: ops.JoinReference) -> str:
     return f"r{reference.identifier}"
 
 
+def _plain(text: Any) -> str:
+    """Make a text that shows without quotes where Ibis puts it into another."""
+    shown: str = Rendered(text)
+    return shown
+
+
 def value_text(value: ops.Value) -> str:
     """Write a value in one line, columns by their bare names."""
 
     def write(node: ops.Node, _results: Any, **arguments: Any) -> str:
         if isinstance(node, ops.Field):
             side = f"{_side(node.rel)}." if isinstance(node.rel, ops.JoinReference) else ""
-            return Rendered(f"{side}{node.name}")
+            return _plain(f"{side}{node.name}")
         if isinstance(node, FunctionCall):
-            return Rendered(call_text(node.function, node.template, arguments["values"]))
+            return _plain(call_text(node.function, node.template, arguments["values"]))
         if isinstance(node, Similarity):
-            return Rendered(f"similarity({arguments['arg']}, {arguments['query']})")
+            return _plain(f"similarity({arguments['arg']}, {arguments['query']})")
         if isinstance(node, ops.ScalarUDF):
-            return Rendered(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
+            return _plain(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
         if isinstance(node, ops.Subquery):
             source = _head(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
             needle = arguments.get("needle")
-            return Rendered(source if needle is None else f"{needle} in {source}")
+            return _plain(source if needle is None else f"{needle} in {source}")
         if isinstance(node, ops.Relation):
-            return Rendered("rows")
-        return Rendered(fmt(node, **arguments))
+            return _plain("rows")
+        return _plain(fmt(node, **arguments))
 
     return str(value.map(write)[value])
 
@@ -150,7 +156,7 @@ def call_text(function: str, template: str, values: Sequence[str]) -> str:
     arguments = json.loads(template)
     name = function.rsplit(".", 1)[-1]
     if len(arguments) == 1:
-        return f"{name}({_argument(*arguments.values(), values)})"
+        return f"{name}({_argument(next(iter(arguments.values())), values)})"
     shown = (f"{key}={_argument(item, values)}" for key, item in arguments.items())
     return f"{name}({', '.join(shown)})"
 

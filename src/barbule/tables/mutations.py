@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -19,7 +17,7 @@ from barbule.tables.change import DeleteResult, InsertResult, UpdateResult, chan
 from barbule.tables.columns import compute, dependents
 from barbule.tables.rows import read_rows
 from barbule.tables.views import propagate
-from barbule.types import Media, storage
+from barbule.types import storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +113,10 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
     engine: Engine = leaf.source
     with engine.lock:
         record = _writable(leaf)
+        if not values:
+            raise ExpressionError(
+                "update takes at least one column.", table=record.name, hint='update({"a": 1}).'
+            )
         assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
         old = _chosen(table, where)
         rows = _new_state(engine, table, record, old, assigned)
@@ -134,8 +136,8 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
 
 def _assigned(
     engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any
-) -> ir.Value:
-    """Return the expression of a new value; plain values are checked like inserted ones."""
+) -> Any:
+    """Return the expression of a new value; of a plain one, once it is checked, the cell."""
     column = record.column(name)
     if column is None or column.hidden:
         raise ColumnNotFoundError(
@@ -156,15 +158,10 @@ def _assigned(
         return value
     if callable(value) or type(value).__name__ == "Deferred":
         return value
+    # Not by way of a literal: SQL reads 0.7 as a decimal, and not all types have literals.
     single = sch.Schema({name: column.dtype})
     row = read_rows({name: value}, single, record.name, engine.library)
-    plain = row.column(name)[0].as_py()
-    kind = storage(column.dtype)
-    if isinstance(kind, dt.Map) and plain is not None:
-        plain = dict(plain)  # Arrow gives pairs
-    if plain is None or isinstance(plain, list | dict) or kind.is_numeric():
-        return ibis.literal(plain, kind)
-    return ibis.literal(plain, column.dtype if isinstance(column.dtype, Media) else None)
+    return row.column(name).combine_chunks()
 
 
 def _new_state(
@@ -175,8 +172,13 @@ def _new_state(
     assigned: Mapping[str, Any],
 ) -> pa.Table:
     """Read the chosen rows with the assigned columns in their new state."""
+    import pyarrow as pa
+
     leaf = table.op()
-    bound = table.select(**assigned).op().values
+    expressions = {
+        name: value for name, value in assigned.items() if not isinstance(value, pa.Array)
+    }
+    bound = table.select(**expressions).op().values if expressions else {}
     parent = old.op()
     shown: dict[str, ops.Value] = {RID: ops.Field(parent, RID)}
     for column in record.columns:
@@ -188,7 +190,12 @@ def _new_state(
             if storage(value.dtype) != storage(column.dtype):
                 value = ops.Cast(value, column.dtype)
         shown[column.physical] = value
-    return engine.arrow(ops.Project(parent, shown).to_expr())
+    rows = engine.arrow(ops.Project(parent, shown).to_expr())
+    for name in assigned.keys() - expressions.keys():
+        place = list(shown).index(_physical(record, name))
+        cells = assigned[name].take(pa.repeat(0, rows.num_rows))
+        rows = rows.set_column(place, rows.column_names[place], cells)
+    return rows
 
 
 def _moved(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Value:

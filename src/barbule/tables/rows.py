@@ -83,7 +83,6 @@ def _is_record(value: Any) -> bool:
 
 def _from_pandas(frame: Any) -> Any:
     """Turn a data frame into Arrow, or into records where a column mixes types."""
-
     import pyarrow as pa
 
     try:
@@ -178,7 +177,6 @@ def _from_arrow(rows: pa.Table, schema: sch.Schema, table: str, library: MediaLi
 
 def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
     """Whether Arrow turns one type into the other without our help."""
-
     import pyarrow as pa
 
     if pa.types.is_temporal(given):

@@ -23,6 +23,7 @@ from barbule.errors import (
     SchemaError,
     TableExistsError,
     TableNotFoundError,
+    UnsupportedError,
 )
 from barbule.functions.registry import Function
 from barbule.nodes import FunctionCall, ManagedTable
@@ -259,6 +260,7 @@ def add_computed_columns(
     leaf = table.op()
     engine: Engine = leaf.source
     _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
+    _refuse_old(leaf)
     with engine.lock:
         record = engine.catalog.record(leaf.table_id)
         _check_names(columns, record.name)
@@ -275,6 +277,15 @@ def add_computed_columns(
             _add_columns(ongoing, record, wanted, stored=stored)
             rows = ongoing.engine.catalog.latest(record.id).rows
         return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+
+
+def _refuse_old(leaf: ManagedTable) -> None:
+    if leaf.commit is not None:
+        raise UnsupportedError(
+            "this is a look at an old version, which cannot be changed.",
+            table=leaf.name,
+            hint="Change the table itself.",
+        )
 
 
 def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
@@ -361,6 +372,7 @@ def add_embedding_index(
     """Embed a column, keep the vectors with the rows, and index them."""
     leaf = table.op()
     engine: Engine = leaf.source
+    _refuse_old(leaf)
     _check_policy(metric, _METRICS, "metric")
     _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
     with engine.lock:

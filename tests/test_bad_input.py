@@ -1,0 +1,272 @@
+"""Bad input at large: one clear error (what, where, what to do) and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import ibis
+import pytest
+
+import barbule as bb
+from barbule.errors import (
+    BarbuleError,
+    ConfigurationError,
+    DataError,
+    ExpressionError,
+    FunctionError,
+    MediaError,
+    ModelError,
+    SchemaError,
+    UnknownFunctionError,
+    UnsupportedError,
+)
+
+
+def explained(caught, *parts: str) -> None:
+    """Check that an error is ours, and that its text has all parts and says what to do."""
+    error = caught.value
+    assert isinstance(error, BarbuleError)
+    assert error.hint
+    for part in parts:
+        assert part in str(error)
+
+
+@pytest.fixture
+def films(session):
+    table = bb.create_table("films", {"name": bb.String, "n": bb.Int})
+    table.insert(name="Up", n=1)
+    return table
+
+
+def unchanged(table) -> bool:
+    return table.collect()["name"] == ["Up"] and table.history()[0]["version"] == 1
+
+
+# Documents
+
+
+def test_a_missing_document(session):
+    docs = bb.create_table("docs", {"doc": bb.Document})
+
+    with pytest.raises(MediaError, match="does not exist") as caught:
+        docs.insert([{"doc": "report.pdf"}])
+
+    explained(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
+    assert len(docs.collect()) == 0
+
+
+def test_an_unreadable_document(session):
+    Path("report.pdf").write_bytes(b"%PDF-1.4\nno more than this")
+    docs = bb.create_table("docs", {"doc": bb.Document})
+
+    with pytest.raises(MediaError, match="damaged") as caught:
+        docs.insert(doc="report.pdf")
+
+    explained(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
+    assert len(docs.collect()) == 0
+
+
+# Models
+
+
+def test_a_model_that_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr("barbule.executor.batch._MODEL_RETRIES", 1)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        Path("barbule.toml").write_text(f'[models.openai]\napi_base = "{url}"\n')
+        bb.connect(vectors="exact:")
+        qa = bb.create_table("qa", {"name": bb.String})
+        qa.insert(name="Up")
+        answer = bb.functions.openai.chat_completions(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": qa.name}]
+        )
+
+        with pytest.raises(ModelError, match=r"gpt-4o-mini") as caught:
+            qa.add_computed_column(answer=answer.choices[0].message.content)
+
+    explained(caught, "table 'qa'", "column 'answer'", "row 0")
+    assert "sk-secret" not in str(caught.value)
+    assert qa.columns == ("name",)
+    assert unchanged(qa)
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("backed = 'duckdb://'", "backed is not a known key"),
+        ("backend = 3", "backend must be"),
+        ("[media]\nmax_byte = 1", "media.max_byte is not a known key"),
+        ("[media]\nallow_private = 'yes'", "media.allow_private must be"),
+        ("[models.openai]\napi_bas = 'http://x'", "models.openai.api_bas is not a known key"),
+        ("[models.openai]\napi_key = 'sk-1'", "would keep a secret"),
+        ("backend = ", "is not valid TOML"),
+        ("vectors = 'pinecone://x'", "vectors"),
+        ("backend = 'oracle://x'", "oracle"),
+    ],
+)
+def test_a_wrong_configuration(text, message):
+    Path("barbule.toml").write_text(text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        bb.connect().create_table("t", {"a": bb.Int})
+
+    explained(caught, message)
+    assert "sk-1" not in str(caught.value)
+
+
+# Functions that this process does not have
+
+
+def test_a_function_that_is_unknown_in_this_process():
+    program = """
+        import barbule as bb
+        bb.connect(vectors="exact:")
+
+        @bb.udf
+        def shout(text: str) -> str:
+            return text.upper()
+
+        films = bb.create_table("films", {"name": bb.String, "n": bb.Int})
+        films.add_computed_column(loud=shout(films.name))
+        films.insert(name="Up", n=1)
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=True, env=dict(os.environ)
+    )
+    bb.connect(vectors="exact:")
+    films = bb.get_table("films")
+
+    assert films.collect()["loud"] == ["UP"]
+    for change in (
+        lambda: films.insert(name="Coco", n=2),
+        lambda: films.update({"name": "Coco"}),
+    ):
+        with pytest.raises(UnknownFunctionError, match="'__main__.shout' is not defined") as caught:
+            change()
+        explained(caught, "table 'films'", "column 'loud'", "shout")
+    assert films.collect()["name"] == ["Up"]
+    films.update({"n": 5})
+    films.delete()
+    assert len(films.collect()) == 0
+
+
+def test_a_function_that_fails_half_way(films):
+    @bb.udf
+    def picky(name: str) -> str:
+        if name == "bad":
+            raise KeyError(name)
+        return name
+
+    films.add_computed_column(checked=picky(films.name))
+    before = len(films.history())
+
+    with pytest.raises(FunctionError, match="picky failed: KeyError") as caught:
+        films.insert([{"name": "good"}, {"name": "bad"}])
+
+    explained(caught, "table 'films'", "column 'checked'", "row 1", "on_error='null'")
+    assert films.collect()["name"] == ["Up"]
+    assert len(films.history()) == before
+
+
+def test_a_function_that_returns_what_it_did_not_promise(films):
+    @bb.udf
+    def wrong(name: str) -> int:
+        return name
+
+    with pytest.raises(DataError, match="no int64") as caught:
+        films.add_computed_column(x=wrong(films.name))
+
+    explained(caught, "table 'films'", "column 'x'", "row 0")
+    assert films.columns == ("name", "n")
+
+
+# Expressions
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda t: t.select(x=t.name.hashbytes("sha512")).collect(),
+        lambda t: t.select(x=t.name.hashbytes("sha512")).to_pyarrow(),
+        lambda t: t.filter(t.name.authority() == "x").count().to_pyarrow(),
+    ],
+    ids=["collect", "to_pyarrow", "scalar"],
+)
+def test_an_operation_that_the_database_does_not_have(films, run):
+    with pytest.raises(UnsupportedError, match="DuckDB cannot run") as caught:
+        run(films)
+    explained(caught, "@bb.udf")
+
+
+def test_an_operation_that_cannot_be_stored(films):
+    @ibis.udf.scalar.builtin
+    def upper(text: str) -> str: ...
+
+    with pytest.raises(ExpressionError, match="cannot be kept in a stored expression") as caught:
+        films.add_computed_column(x=upper(films.name))
+
+    explained(caught, "@bb.udf")
+    assert films.columns == ("name", "n")
+
+
+def test_a_stored_operation_that_the_database_does_not_have(films):
+    with pytest.raises(UnsupportedError, match="DuckDB cannot run") as caught:
+        films.add_computed_column(stored=True, x=films.name.hashbytes("sha512"))
+
+    explained(caught, "table 'films'", "column 'x'")
+    assert films.columns == ("name", "n")
+
+
+def test_a_value_that_the_database_cannot_cast(films):
+    with pytest.raises(DataError, match="Could not convert string 'Up'") as caught:
+        films.select(x=films.name.cast("int64")).collect()
+    explained(caught, "try_cast")
+
+    with pytest.raises(DataError, match="Could not convert") as caught:
+        films.add_computed_column(stored=True, x=films.name.cast("int64"))
+    explained(caught, "table 'films'", "column 'x'")
+    assert films.columns == ("name", "n")
+
+
+def test_a_table_of_another_database(films):
+    other = ibis.duckdb.connect().create_table("other", schema={"name": "string"})
+
+    with pytest.raises(BarbuleError, match="another database"):
+        films.join(other, "name").collect()
+
+
+def test_a_type_that_is_unknown(session):
+    with pytest.raises(SchemaError, match="strng") as caught:
+        bb.create_table("t", {"a": "strng"})
+    explained(caught, "'a'")
+    assert bb.list_tables() == []
+
+
+# Rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"name": "a"}, {"name": 5}], r"column 'name', row 1: .*text.*\(value: 5\)"),
+        ([{"name": "a", "n": "many"}], r"column 'n', row 0: .*\(value: 'many'\)"),
+        ([{"name": "a"}, {"nam": "b"}], r"column 'nam', row 1: .*no such column"),
+        ([{"name": "a"}, "b"], r"row 1: .*mapping.*str"),
+        (42, r"int cannot be inserted"),
+    ],
+)
+def test_rows_that_do_not_fit(films, rows, message):
+    with pytest.raises(DataError, match=r"^table 'films'.*" + message) as caught:
+        films.insert(rows)
+    explained(caught)
+    assert unchanged(films)
