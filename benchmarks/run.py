@@ -26,7 +26,8 @@ def main(names: list[str]) -> None:
         figures = module.measure()
         for label, value in figures.items():
             limit = module.LIMITS.get(label)
-            verdict = "" if limit is None else f"  (reach {limit:.0f}: {'ok' if value <= limit else 'OVER'})"
+            word = "" if limit is None else "ok" if value <= limit else "OVER"
+            verdict = f"  (reach {limit:.0f}: {word})" if word else ""
             print(f"{name:10} {label:40} {value:9.1f} ms{verdict}")
         machine = {"python": platform.python_version(), "machine": platform.machine()}
         record = {"figures_ms": figures, "reach_ms": module.LIMITS, **machine}

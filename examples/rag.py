@@ -18,10 +18,10 @@ import textwrap
 import time
 from pathlib import Path
 
-import local_models
 from ibis import _
 
 import barbule as bb
+import local_models
 from barbule.functions import litellm, string
 
 DATA = Path(__file__).parent / "data"
@@ -39,20 +39,16 @@ QUESTIONS = [
     "Does SQLite need a server process?",
     "Does the write-ahead log work over a network filesystem?",
 ]
-PROMPT = (
-    "Use the context to answer the question in one sentence.\n\n"
-    "Context:\n{0}\n\nQuestion: {1}"
-)
+PROMPT = "Use the context to answer the question in one sentence.\n\nContext:\n{0}\n\nQuestion: {1}"
 
-embedding_seconds = 0.0
+embedding_times: list[float] = []
 
 
 @bb.udf(batch_size=64, version="minilm-1")
 def embed(texts: list[str]) -> list[bb.Vector(384)]:
-    global embedding_seconds
     started = time.perf_counter()
     vectors = local_models.minilm(texts)
-    embedding_seconds += time.perf_counter() - started
+    embedding_times.append(time.perf_counter() - started)
     return vectors
 
 
@@ -103,8 +99,10 @@ def run(model: str) -> list[bb.InsertResult]:
     after = qa.checkpoint("five documents")
     report(f"Asked again, with {LATER.name}", qa.diff(before, after).added)
 
-    print(f"\nat({before!r}) has {qa.at(before).count().execute()} answers, "
-          f"at({after!r}) has {qa.at(after).count().execute()}.")
+    print(
+        f"\nat({before!r}) has {qa.at(before).count().execute()} answers, "
+        f"at({after!r}) has {qa.at(after).count().execute()}."
+    )
     print(qa.diff(before, after))
     print(f"{chunks.count().execute()} chunks of {docs.count().execute()} documents.")
     return results
@@ -143,11 +141,16 @@ def main() -> None:
         model_seconds = batches.seconds.sum().to_pyarrow().as_py() or 0.0
     results = [documents, answers, *later]
     total = time.perf_counter() - started
+    embedding_seconds = sum(embedding_times)
     rest = total - embedding_seconds - model_seconds
-    print(f"\n{asked} model calls, "
-          f"{sum(each.hits for each in results)} questions answered by the ledger")
-    print(f"{total:.1f} s: {model_seconds:.1f} s language model, "
-          f"{embedding_seconds:.1f} s embedding, {rest:.1f} s everything else")
+    print(
+        f"\n{asked} model calls, "
+        f"{sum(each.hits for each in results)} questions answered by the ledger"
+    )
+    print(
+        f"{total:.1f} s: {model_seconds:.1f} s language model, "
+        f"{embedding_seconds:.1f} s embedding, {rest:.1f} s everything else"
+    )
 
 
 if __name__ == "__main__":

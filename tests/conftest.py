@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes.models_server import FakeModels
 
 import barbule as bb
 from barbule.session import Session
+from fakes.models_server import FakeModels
 
 
 @pytest.fixture(autouse=True)

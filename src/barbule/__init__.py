@@ -40,10 +40,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_TYPES = (
-    "UUID Array ArrayType Audio Binary Bool Date Document Float Image Int Json String Struct "
-    "Time Timestamp Vector Video"
-).split()  # noqa: SIM905
+_TYPES = [
+    "UUID",
+    "Array",
+    "ArrayType",
+    "Audio",
+    "Binary",
+    "Bool",
+    "Date",
+    "Document",
+    "Float",
+    "Image",
+    "Int",
+    "Json",
+    "String",
+    "Struct",
+    "Time",
+    "Timestamp",
+    "Vector",
+    "Video",
+]
 
 _PLACES = {
     **dict.fromkeys(_TYPES, "barbule.types"),

@@ -67,7 +67,7 @@ class ManagedTable(ops.DatabaseTable):
         return self.source.schema_of(self)
 
     # The inherited argument `schema` stays empty; its value is looked up in the catalog.
-    schema = property(_live_schema, lambda self, value: None)  # noqa: ARG005
+    schema = property(_live_schema, lambda self, value: None)  # noqa: ARG005 - a property's setter
 
     def to_expr(self) -> ir.Table:
         """Return the table that shows this leaf, as the engine builds it."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
@@ -104,7 +105,7 @@ class _Verbs:
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`."""
-        return self.filter(*predicates)  # type: ignore[attr-defined]
+        return self.filter(*predicates)
 
     def order_by(self, *by: Any, asc: bool = True) -> Any:
         """Sort the rows by one or more keys.
@@ -126,7 +127,7 @@ class _Verbs:
 
     def show(self, n: int = 10) -> None:
         """Print the first `n` rows."""
-        print(self.limit(n).collect())  # type: ignore[attr-defined]  # noqa: T201
+        print(self.limit(n).collect())  # noqa: T201 - printing is its purpose
 
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
@@ -144,11 +145,19 @@ def _descending(key: Any) -> Any:
 def _extended(column: Any) -> Any:
     if not isinstance(column, ir.Column) or isinstance(column, ColumnExtras):
         return column
-    return _column_class(type(column))(column.op())
+    kind: Any = type(column)
+    return _column_class(kind)(column.op())
 
 
 def _engine(query: Any) -> Any:
-    source = query._find_backend(use_default=True)
+    try:
+        source = query._find_backend(use_default=True)
+    except IbisError as error:
+        raise ExpressionError(
+            "this query reads tables of more than one database.",
+            hint="Insert the rows of the other one into a table here: "
+            "bb.create_table(name, schema).insert(expression).",
+        ) from error
     if not hasattr(source, "collect"):
         raise ExpressionError(
             "this query reads no table of barbule.",

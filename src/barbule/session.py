@@ -167,9 +167,7 @@ class Session:
         """Return the names of all tables and views, sorted."""
         return [record.name for record in self._engine.catalog.tables()]
 
-    def drop_table(
-        self, name: str, *, if_not_exists: str = "error", cascade: bool = False
-    ) -> None:
+    def drop_table(self, name: str, *, if_not_exists: str = "error", cascade: bool = False) -> None:
         """Drop a table or view, with its rows, history and indexes.
 
         Parameters
@@ -197,7 +195,7 @@ class Session:
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""
-        global _default  # noqa: PLW0603
+        global _default  # noqa: PLW0603 - one state of the process
         with _lock:
             if _default is self:
                 _default = None
@@ -256,7 +254,7 @@ def connect(
     ConfigurationError
         When a key or value is wrong, or the database cannot be opened.
     """
-    global _default  # noqa: PLW0603
+    global _default  # noqa: PLW0603 - one state of the process
     settings = load_settings(backend=backend, vectors=vectors, media=media, home=home)
     if models:
         settings = replace(settings, models={**settings.models, **_providers(models)})

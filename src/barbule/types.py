@@ -108,7 +108,7 @@ class Json(dt.JSON):
     column = "BarbuleJsonColumn"
 
 
-def Array(dtype: Any, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802
+def Array(dtype: Any, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
     """Make the type of a list of `dtype` values.
 
     Examples
@@ -122,7 +122,7 @@ def Array(dtype: Any, length: int | None = None, *, nullable: bool = True) -> dt
 ArrayType = Array
 
 
-def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802
+def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
     """Make the type of a vector of `length` 32-bit floats.
 
     Parameters
@@ -149,7 +149,7 @@ def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802
     return dt.Array(dt.float32, length=length, nullable=nullable)
 
 
-def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  # noqa: N802
+def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  # noqa: N802 - written like a type
     """Make the type of a record with named fields.
 
     Examples

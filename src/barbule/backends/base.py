@@ -115,4 +115,4 @@ def open_backend(url: str) -> Backend:
             f"there is no backend for {scheme!r}.",
             hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
         )
-    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url)  # type: ignore[no-any-return]
+    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url)

@@ -56,15 +56,15 @@ def open_backend(url: str) -> DuckDBBackend:
 
 
 @ibis.udf.scalar.builtin(name="array_cosine_similarity")
-def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
+def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
 
 
 @ibis.udf.scalar.builtin(name="array_inner_product")
-def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
+def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
 
 
 @ibis.udf.scalar.builtin(name="array_distance")
-def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001
+def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
 
 
 class DuckDBBackend:
@@ -110,7 +110,7 @@ class DuckDBBackend:
     def compile(self, query: ir.Expr) -> str:
         """Return the SQL of a query of plain Ibis operations."""
         with _explained():
-            return self.ibis.compile(query)  # type: ignore[no-any-return]
+            return self.ibis.compile(query)
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
@@ -120,7 +120,6 @@ class DuckDBBackend:
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
-
         import pyarrow as pa
 
         cursor = self._cursor
@@ -206,7 +205,6 @@ class DuckDBBackend:
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
-
         import pyarrow as pa
 
         ended = pa.table({RID: pa.array(rids, pa.int64())})

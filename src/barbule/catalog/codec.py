@@ -87,7 +87,9 @@ class _Writer:
         self.seen: dict[Any, int] = {}
 
     def write(self, value: Any) -> Any:
-        if value is None or (isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)):
+        if value is None or (
+            isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)
+        ):
             return value
         if isinstance(value, ops.Node):
             return self._node(value)

@@ -19,6 +19,7 @@ __all__ = ["Column", "Commit", "Index", "Label", "TableRecord", "Version", "View
 
 ColumnKind = Literal["data", "virtual", "stored"]
 
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table.

@@ -242,4 +242,3 @@ class Catalog:
             self._backend.delete("bb_labels", key)
             self._backend.insert("bb_labels", [vars(label)])
         self._labels.setdefault(label.table_id, {})[label.label] = label.version
-

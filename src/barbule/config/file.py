@@ -157,7 +157,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
 
 def _is_there(path: Path) -> bool:
     # Path.is_file raises where a folder on the way up may not be looked into.
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(path)  # noqa: PTH113 - never raises
 
 
 def _parse(path: Path) -> dict[str, Any]:

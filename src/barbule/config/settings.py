@@ -23,7 +23,7 @@ __all__ = [
     "redact",
 ]
 
-SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105
+SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105 - no password
 
 # Greedy up to the last "@": an unescaped password may hold any character.
 _PASSWORD: Final = re.compile(r"(://[^:@/?#\s]*):.*@", re.DOTALL)

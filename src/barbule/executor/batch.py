@@ -211,7 +211,7 @@ class _Work:
             value if read is None or value is None else read(value)
             for value, read in zip(row, self.readers, strict=True)
         ]
-        return fill_template(self.template, values)  # type: ignore[no-any-return]
+        return fill_template(self.template, values)
 
     def run(self, rows: list[tuple[Any, ...]], record: Record | None = None) -> list[Any]:
         """Call the function for all rows and return its results, in their order."""
@@ -262,7 +262,7 @@ class _Work:
         for attempt in range(1, self.function.retries + 2):
             try:
                 return work(), attempt
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - others' code may raise anything
                 last = error
         return self._failed(place, last), attempt
 
@@ -323,7 +323,7 @@ class _Work:
             async with limit:
                 try:
                     return await one(place, row, record)
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:  # noqa: BLE001 - others' code may raise anything
                     failed = self._failed(place, error)
                     return None if failed is _MISSING else failed
 
@@ -361,7 +361,7 @@ class _Work:
         started = time.perf_counter()
 
         async def ask() -> Reply:
-            return await self.function.body(self.caller.client, **arguments)  # type: ignore[no-any-return]
+            return await self.function.body(self.caller.client, **arguments)
 
         reply, attempts = await call_with_retries(ask, gate, retries=_MODEL_RETRIES)
         if record:
@@ -397,7 +397,9 @@ def _required_places(function: Function, template: Mapping[str, Any], places: in
         if name not in nullable:
             # The arguments of a variadic parameter stand in a list of their own.
             items = value if name.startswith("*") else [value]
-            required |= {item["$"] for item in items if isinstance(item, dict) and set(item) == {"$"}}
+            required |= {
+                item["$"] for item in items if isinstance(item, dict) and set(item) == {"$"}
+            }
     return required
 
 
@@ -409,9 +411,13 @@ def _spread(
     kwargs = dict(arguments)
     for name, parameter in function.signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL and f"*{name}" in kwargs:
-            args += [kwargs.pop(each) for each in function.signature.parameters if each in kwargs
-                    and function.signature.parameters[each].kind
-                    in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}]
+            args += [
+                kwargs.pop(each)
+                for each in function.signature.parameters
+                if each in kwargs
+                and function.signature.parameters[each].kind
+                in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+            ]
             args += kwargs.pop(f"*{name}")
             break
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY and name in kwargs:

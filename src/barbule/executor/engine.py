@@ -256,7 +256,6 @@ class Engine:
         self, expr: ir.Expr, /, *, chunk_size: int = 1_000_000, **_options: Any
     ) -> pa.RecordBatchReader:
         """Compute an expression and return its rows as a stream of record batches."""
-
         import pyarrow as pa
 
         plan = self.plan(expr)
@@ -273,7 +272,7 @@ class Engine:
                 "an expression that calls functions is no single SQL statement.",
                 hint="See how it would run by explain().",
             )
-        return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)  # type: ignore[no-any-return]
+        return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)
 
     def calls(self) -> Query:
         """Return the call ledger as a table, without the answers themselves."""

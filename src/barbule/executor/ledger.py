@@ -100,7 +100,6 @@ class Ledger:
 
     def look_up(self, keys: Sequence[str], kind: dt.DataType) -> dict[str, Any]:
         """Return the known answers among `keys`, as values of `kind`."""
-
         import pyarrow as pa
 
         if not keys:
@@ -115,7 +114,6 @@ class Ledger:
 
     def keep(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
         """Write answers, once each, so that they outlive this process."""
-
         import pyarrow as pa
 
         if not answers:

@@ -67,7 +67,7 @@ class ResultSet(Sequence[dict[str, Any]]):
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...
     @overload
-    def __getitem__(self, key: slice) -> ResultSet: ...  # type: ignore[overload-overlap]
+    def __getitem__(self, key: slice) -> ResultSet: ...
     @overload
     def __getitem__(self, key: str) -> list[Any]: ...
     @overload
@@ -128,7 +128,7 @@ class ResultSet(Sequence[dict[str, Any]]):
         """Return the rows as a polars data frame; media are references, Json is text."""
         import polars
 
-        return polars.from_arrow(self._table)  # type: ignore[return-value]
+        return polars.from_arrow(self._table)
 
     def _shown(self) -> list[list[str]]:
         """Return the first cells as short texts; media are not opened for it."""

@@ -57,7 +57,6 @@ class Runner:
         self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
     ) -> dict[str, pa.Table]:
         """Run the stages of a plan; return what the final query reads, by name."""
-
         import pyarrow as pa
 
         ready = dict(staged or {})

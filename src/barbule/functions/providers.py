@@ -130,9 +130,7 @@ def declare(namespace: str) -> tuple[Function, Function]:
             {"type": "text", "text": prompt},
             {"type": "image_url", "image_url": {"url": _data_url(image)}},
         ]
-        reply = await client.chat(
-            named(model), [{"role": "user", "content": content}], **params
-        )
+        reply = await client.chat(named(model), [{"role": "user", "content": content}], **params)
         answer = reply.value["choices"][0]["message"]["content"]
         return type(reply)(answer, reply.usage, reply.headers)
 

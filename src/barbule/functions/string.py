@@ -24,7 +24,7 @@ def _text(value: Any) -> str:
 
 
 @udf(return_type=str, version="1", name="barbule.functions.string.format")
-def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001
+def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001 - the name that users know
     r"""Fill the places of a template, as `str.format` does.
 
     Lists are joined by empty lines, and a row of one column shows its value: the rows that a

@@ -24,7 +24,7 @@ from barbule.functions.registry import Function, OnError, Parameter, register
 __all__ = ["iterator", "query", "udf"]
 
 
-def udf(  # noqa: PLR0913
+def udf(  # noqa: PLR0913 - each is an option of users
     function: Callable[..., Any] | None = None,
     *,
     return_type: Any = None,

@@ -320,7 +320,7 @@ def _as_rows(vectors: npt.ArrayLike, *, name: str, dimension: int) -> npt.NDArra
         ) from error
     if rows.size == 0 and rows.shape[0] == 0:
         return rows.reshape(0, dimension)
-    if rows.ndim != 2 or rows.shape[1] != dimension:  # noqa: PLR2004
+    if rows.ndim != 2 or rows.shape[1] != dimension:  # noqa: PLR2004 - said by the line itself
         raise VectorIndexError(
             f"index {name!r} holds vectors of {dimension} numbers, not of shape {rows.shape}.",
             hint="Use the embedding function that the index was made with, or rebuild the index.",

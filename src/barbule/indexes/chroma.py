@@ -219,7 +219,7 @@ atexit.register(_close_all)
 
 def _renew_guard() -> None:
     """Give a forked child a guard of its own: the parent's may be held by a lost thread."""
-    global _registry_guard  # noqa: PLW0603
+    global _registry_guard  # noqa: PLW0603 - one state of the process
     _registry_guard = threading.Lock()
 
 

@@ -154,7 +154,7 @@ def _is_at(descriptor: int, file: Path) -> bool:
 
 def _forget_in_child() -> None:
     """Close a forked child's copies: they would keep the lock beyond the parent's death."""
-    global _guard  # noqa: PLW0603
+    global _guard  # noqa: PLW0603 - one state of the process
     _guard = threading.Lock()
     for held in _held.values():
         os.close(held.descriptor)

@@ -85,7 +85,7 @@ def _run(path: str | os.PathLike[str], names: list[str], timeout: float) -> list
     # This package may have been found by a path that only this process knows.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        output = subprocess.run(  # noqa: S603
+        output = subprocess.run(  # noqa: S603 - our own interpreter and module
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> int:
     for name in names:
         try:
             sound, reason = _is_sound(client.get_collection(name, embedding_function=None)), ""
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - others' code may raise anything
             sound, reason = False, f"{type(error).__name__}: {error}"
         _tell({"collection": name, "sound": sound, "reason": reason})
     client.close()
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _tell(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)  # noqa: T201
+    print(json.dumps(line), flush=True)  # noqa: T201 - printing is its purpose
 
 
 def _limit(path: Path) -> None:

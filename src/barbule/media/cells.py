@@ -42,7 +42,6 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     DataError
         When a value does not fit; the error names its row and shows it.
     """
-
     import pyarrow as pa
 
     convert = _writer(kind, library)
@@ -211,7 +210,7 @@ def _to_struct(value: Any, inner: dict[str, Callable[[Any], Any] | None]) -> dic
 
 def _fields(value: Any) -> dict[str, Any]:
     if hasattr(value, "model_dump"):
-        return value.model_dump()  # type: ignore[no-any-return]
+        return value.model_dump()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     raise TypeError(f"a {type(value).__name__} is no record")

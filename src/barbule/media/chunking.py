@@ -36,7 +36,7 @@ _PARAGRAPH_END = re.compile(r"\n(?:[^\S\n]*\n)+")
 _LINE_BREAK = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]")
 _SPACE = re.compile(r"\s+")
 # A model whose tokenizer is cl100k_base, which the splitter carries inside.
-_TOKEN_MODEL = "gpt-4"  # noqa: S105
+_TOKEN_MODEL = "gpt-4"  # noqa: S105 - no password
 # Sentences are looked for in windows of this size: the splitter's time grows faster than
 # the text it is allowed to keep together.
 _SENTENCE_WINDOW = 2000

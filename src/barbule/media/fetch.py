@@ -299,7 +299,7 @@ def _bucket_errors(shown: str) -> Iterator[None]:
     except FileNotFoundError:
         raise MediaError(f"{shown} does not exist.", hint="Check the name.") from None
     # Each cloud's client has errors of its own, some with signed URLs in their text.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - others' code may raise anything
         raise MediaError(
             f"{shown} cannot be read: {type(error).__name__}.",
             hint="Check the name and the credentials in the environment.",

@@ -121,7 +121,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise MediaError(f"{path} is a damaged or truncated image.", hint=_AGAIN) from error
 
 
-def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002
+def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002 - PIL's name
     """Encode an image.
 
     Parameters

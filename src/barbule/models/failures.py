@@ -158,7 +158,7 @@ def _kind_of(error: Exception) -> str:
     names = [cls.__name__ for cls in type(error).__mro__]
     kind = next((_BY_CLASS[name] for name in names if name in _BY_CLASS), "request")
     status = getattr(error, "status_code", None)
-    if names[0] == "APIError" and isinstance(status, int) and status >= 500:  # HTTP  # noqa: PLR2004
+    if names[0] == "APIError" and isinstance(status, int) and status >= 500:  # HTTP  # noqa: PLR2004 - said by the line itself
         kind = "server"
     return _behind(error) if kind == "server" else kind
 

@@ -13,7 +13,17 @@ import ibis.expr.operations as ops
 from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
 
-__all__ = ["calls_in", "expose", "needed_columns", "origin", "own_values", "prune", "repoint", "trace", "with_rid"]
+__all__ = [
+    "calls_in",
+    "expose",
+    "needed_columns",
+    "origin",
+    "own_values",
+    "prune",
+    "repoint",
+    "trace",
+    "with_rid",
+]
 
 # Relations that hand on all columns of their parent, row by row.
 PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
@@ -21,7 +31,7 @@ PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
 
 def calls_in(value: ops.Node, kind: type[ops.Value] = FunctionCall) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
-    return value.find(kind, filter=ops.Value)  # type: ignore[no-any-return]
+    return value.find(kind, filter=ops.Value)
 
 
 def own_values(relation: ops.Relation) -> list[ops.Value]:
@@ -219,7 +229,7 @@ def prune(root: ops.Relation) -> ops.Relation:
         values = {name: arguments["values"][name] for name in kept}
         return node.__recreate__({**arguments, "values": values})
 
-    return root.replace(replace)  # type: ignore[no-any-return]
+    return root.replace(replace)
 
 
 def _from_the_top(root: ops.Relation) -> list[ops.Relation]:

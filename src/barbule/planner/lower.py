@@ -147,7 +147,7 @@ def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -
 
 
 def _live_names(leaf: ManagedTable) -> tuple[str, ...]:
-    return leaf.schema.names  # type: ignore[no-any-return]
+    return leaf.schema.names
 
 
 def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -> ops.Value:
@@ -156,8 +156,7 @@ def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -
     column = record.column(name)
     if column is None and name not in {RID, BASE}:
         raise ColumnNotFoundError(
-            f"there is no column {name!r}"
-            + ("." if leaf.commit is None else " at this version."),
+            f"there is no column {name!r}" + ("." if leaf.commit is None else " at this version."),
             table=record.name,
             hint="It may have been dropped or renamed since the expression was written.",
         )
@@ -173,7 +172,7 @@ def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -
             return _value(node.name, record, leaf, source)
         return node.__recreate__(kwargs) if kwargs else node
 
-    return value.replace(inline, filter=ops.Value)  # type: ignore[no-any-return]
+    return value.replace(inline, filter=ops.Value)
 
 
 def _same_table(relation: ops.Relation, leaf: ManagedTable) -> bool:
@@ -201,8 +200,9 @@ def _stored(physical: ops.Relation, column: Column) -> ops.Value:
 
 
 def _visible(leaf: ManagedTable, record: TableRecord, source: Source) -> ops.Relation:
-    """Read the rows that live at the leaf's commit; the latest of a table without closed rows
-    needs no filter at all.
+    """Read the rows that live at the leaf's commit.
+
+    The latest state of a table without closed rows needs no filter at all.
     """
     stored = source.stored(record.physical, physical_schema(record))
     if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
@@ -234,4 +234,6 @@ def _with_inherited(
     own = below.to_expr()
     renamed = base.select(bb_base=base[RID], **{name: base[name] for name in names})
     joined = own.join(renamed, own[BASE] == renamed["bb_base"])
-    return joined.select(*(own[name] for name in below.schema.names), *(renamed[n] for n in names)).op()
+    return joined.select(
+        *(own[name] for name in below.schema.names), *(renamed[n] for n in names)
+    ).op()

@@ -218,15 +218,18 @@ def _predicates_before_join(join: ops.JoinChain) -> ops.JoinChain:
             {
                 **side.parent.fields,
                 name: call.replace(
-                    {field: ops.Field(side.parent, field.name) for field in calls_in(call, ops.Field)}
+                    {
+                        field: ops.Field(side.parent, field.name)
+                        for field in calls_in(call, ops.Field)
+                    }
                 ),
             },
         )
         fresh = side.copy(parent=parent)
 
         def move(node: ops.Node, kwargs: Any, old: Any = side, new: Any = fresh) -> ops.Node:
-            if node == call:  # noqa: B023
-                return ops.Field(new, name)  # noqa: B023
+            if node == call:  # noqa: B023 - used within the iteration
+                return ops.Field(new, name)  # noqa: B023 - used within the iteration
             if isinstance(node, ops.Field) and node.rel == old:
                 return ops.Field(new, node.name)
             if node == old:
@@ -326,11 +329,7 @@ def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Replace similarity by arithmetic over the stored vectors and the embedded query."""
 
     def change(node: ops.Relation) -> ops.Relation:
-        found = [
-            each
-            for value in own_values(node)
-            for each in calls_in(value, Similarity)  # type: ignore[arg-type]
-        ]
+        found = [each for value in own_values(node) for each in calls_in(value, Similarity)]
         if not found:
             return node
         return _with_vectors(node, list(dict.fromkeys(found)), scope)

@@ -57,9 +57,7 @@ class Staging:
         parent = consumer.parent
         keep = self._kept(consumer, calls, root)
         source, described = _source(parent, keep, calls)
-        stage = CallStage(
-            self._name(), source, keep, described, _schema(source, keep, described)
-        )
+        stage = CallStage(self._name(), source, keep, described, _schema(source, keep, described))
         self.stages.append(stage)
         finished = self._leaf(stage.name, stage.schema)
         columns = {
@@ -165,9 +163,7 @@ def _source(
     return ops.Project(parent, columns), tuple(described)
 
 
-def _schema(
-    source: ops.Relation, keep: tuple[str, ...], calls: tuple[Call, ...]
-) -> sch.Schema:
+def _schema(source: ops.Relation, keep: tuple[str, ...], calls: tuple[Call, ...]) -> sch.Schema:
     kept = {name: source.schema[name] for name in keep}
     return sch.Schema({**kept, **{call.output: call.dtype for call in calls}})
 

@@ -120,7 +120,6 @@ class Change:
 
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
-
         import pyarrow as pa
 
         count = rows.num_rows

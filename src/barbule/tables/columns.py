@@ -52,7 +52,7 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
             hint="Use a query, or a view over one, for what looks at other rows; "
             "@bb.query for what searches.",
         )
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def new_column(

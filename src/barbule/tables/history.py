@@ -74,7 +74,6 @@ def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
 
 def history(leaf: ManagedTable) -> ResultSet:
     """Return the versions of a table, newest first."""
-
     import pyarrow as pa
 
     engine: Engine = leaf.source

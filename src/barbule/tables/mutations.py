@@ -55,7 +55,6 @@ def _data_schema(record: TableRecord) -> sch.Schema:
 
 def insert(leaf: ManagedTable, source: Any) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
-
     import pyarrow as pa
 
     engine: Engine = leaf.source
@@ -134,9 +133,7 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         return ongoing.result(UpdateResult, record.id, rows.num_rows)  # type: ignore[return-value]
 
 
-def _assigned(
-    engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any
-) -> Any:
+def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any) -> Any:
     """Return the expression of a new value; of a plain one, once it is checked, the cell."""
     column = record.column(name)
     if column is None or column.hidden:
@@ -204,7 +201,7 @@ def _moved(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Va
         for field in value.find(ops.Field, filter=ops.Value)
         if field.rel == leaf
     }
-    return value.replace(fields, filter=ops.Value)  # type: ignore[no-any-return]
+    return value.replace(fields, filter=ops.Value)
 
 
 def _check_required(record: TableRecord, rows: pa.Table, names: set[str]) -> None:

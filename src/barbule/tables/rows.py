@@ -95,7 +95,7 @@ def _record(record: Any, row: int, table: str) -> Mapping[str, Any]:
     if isinstance(record, Mapping):
         return record
     if hasattr(record, "model_dump"):
-        return record.model_dump()  # type: ignore[no-any-return]
+        return record.model_dump()
     if hasattr(record, "__dataclass_fields__"):
         return {name: getattr(record, name) for name in record.__dataclass_fields__}
     raise DataError(

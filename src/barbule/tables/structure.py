@@ -109,9 +109,7 @@ def create_table(
         )
         with change(engine, "create table") as ongoing:
             _remove(ongoing, doomed)
-            record = TableRecord(
-                engine.catalog.next_table_id(), name, made, next_column=len(made)
-            )
+            record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
             ongoing.put(record)
             engine.backend.create(record.physical, physical_schema(record))
         _drop_indexes(engine, doomed)

@@ -87,7 +87,7 @@ def items_query(query: ir.Table, iterator: Any, name: str) -> ops.Relation:
         )
     if not calls_in(items.values[ITEMS]):
         raise ExpressionError("the iterator is no call of an iterator function.", table=name)
-    return items  # type: ignore[no-any-return]
+    return items
 
 
 def iterator_columns(items: ops.Relation) -> list[tuple[str, dt.DataType]]:
