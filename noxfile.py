@@ -7,9 +7,14 @@ is used instead where it is there.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
+
+# uv leaves packages uncompiled, and every process would compile LiteLLM (5 s) anew where Python
+# may not write what it compiled. pip compiles.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv|virtualenv"

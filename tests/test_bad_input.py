@@ -152,7 +152,9 @@ def test_a_function_that_is_unknown_in_this_process():
         lambda: films.insert(name="Coco", n=2),
         lambda: films.update({"name": "Coco"}),
     ):
-        with pytest.raises(UnknownFunctionError, match="'__main__.shout' is not defined") as caught:
+        with pytest.raises(
+            UnknownFunctionError, match=r"'__main__\.shout' is not defined"
+        ) as caught:
             change()
         explained(caught, "table 'films'", "column 'loud'", "shout")
     assert films.collect()["name"] == ["Up"]

@@ -121,6 +121,20 @@ class _Verbs:
         base = ir.Join if isinstance(self, ir.Join) else ir.Table
         return wrap(base.order_by(self, *keys))
 
+    def sql(self, query: str, /, *, dialect: str | None = None) -> Any:
+        """Run SQL over the table, which it names as `get_name()` or `alias(...)` does.
+
+        Parameters
+        ----------
+        query
+            A SELECT statement.
+        dialect
+            The dialect it is written in; that of the backend by default.
+        """
+        op = self.op()
+        named = self.alias(op.name) if isinstance(op, nodes.ManagedTable) else self
+        return wrap(ir.Table.sql(named, query, dialect=dialect))
+
     def collect(self) -> Any:
         """Run the query and return its rows as a `ResultSet`."""
         return _engine(self).collect(self)

@@ -102,7 +102,7 @@ def test_vision_sends_the_content_of_the_image(openai, models):
 
 
 def test_an_error_of_the_provider_leaves_nothing_and_no_secret(openai, models, qa):
-    with pytest.raises(ModelError, match=r"table 'qa', column 'x', row 0: .*auth") as info:
+    with pytest.raises(ModelError, match=r"table 'qa', column 'x', row [01]: .*auth") as info:
         qa.add_computed_column(x=answer(openai, qa, model="auth"))
     error: BaseException | None = info.value
     while error is not None:

@@ -99,7 +99,7 @@ def test_missing_fields_of_a_record_are_empty(library):
         (bb.Bool, 1, "a int is no bool"),
         (bb.Timestamp, "yesterday", "timestamp"),
         (bb.Date, "2024-13-01", "date"),
-        (bb.Json, {"f": object()}, "cannot be written as JSON"),
+        (bb.Json, {"f": 1j}, "cannot be written as JSON"),
         (bb.Array(bb.Int), "abc", "a str is no list"),
         (bb.Vector(2), [1.0], "1 items, not 2"),
         (bb.Struct({"x": bb.Int}), {"z": 1}, "unknown fields 'z'"),

@@ -147,7 +147,7 @@ def test_cycles_are_refused(table):
     table.add_computed_column(d=table.c + 1)
     table.add_computed_column(e=doubled(table.d))
     for circle in (table.c, table.d, table.e):
-        with pytest.raises(ExpressionError, match="column 'c'.*computed from itself"):
+        with pytest.raises(ExpressionError, match=r"column 'c'.*computed from itself"):
             table.add_computed_column(c=circle + 1, if_exists="replace")
     assert table.collect()[0] == {"a": 1, "b": 10, "c": 2, "d": 3, "e": 6}
 
@@ -159,21 +159,21 @@ def test_cycles_are_refused(table):
         lambda t: t.a - t.a.mean(),
         lambda t: t.a.sum().over(ibis.window(group_by=t.b)),
         lambda t: t.a.lag(),
-        lambda t: ibis.row_number(),
+        lambda t: t.a + ibis.row_number(),
         lambda t: t.a.isin(t.b),
         lambda t: t.view().b.max().as_scalar(),
         lambda t: doubled(t.a.max()),
     ],
 )
 def test_what_looks_at_other_rows_is_refused(table, look):
-    with pytest.raises(ExpressionError, match="column 'c'.*values of its own row"):
+    with pytest.raises(ExpressionError, match=r"column 'c'.*values of its own row"):
         table.add_computed_column(c=look(table))
     assert table.columns == ("a", "b")
 
 
 def test_a_column_of_another_table_is_refused(session, table):
     other = session.create_table("other", {"z": bb.Int})
-    with pytest.raises(Exception, match="(?i)relation|other|parent"):
+    with pytest.raises(Exception, match=r"(?i)relation|other|parent"):
         table.add_computed_column(c=other.z + 1)
     assert table.columns == ("a", "b")
 

@@ -205,7 +205,7 @@ def test_drop_cascades_only_when_told(session):
 
 def test_a_missing_table_says_which_there_are(session):
     session.create_table("films", {"a": bb.Int})
-    with pytest.raises(TableNotFoundError, match="table 'flims'.*There are: 'films'"):
+    with pytest.raises(TableNotFoundError, match=r"table 'flims'.*There are: 'films'"):
         session.get_table("flims")
 
 

@@ -64,7 +64,7 @@ WRONG = [
     ("cost", "cheap", "'cheap' is no number"),
     ("cost", 3.145, "would cause data loss"),
     ("cost", 1234567.5, "this is no decimal"),
-    ("meta", object(), "cannot be written as JSON"),
+    ("meta", 1j, "a complex cannot be written as JSON"),
     ("rec", {"y": 1}, "unknown fields 'y'"),
     ("rec", "x", "a str is no record"),
     ("words", "12", "a str is no list"),
@@ -112,7 +112,7 @@ def _arrow(column: str, values: list[object], kind: pa.DataType | None = None) -
         ("v", _arrow("v", [[1.0, 2.0, 3.0], [1.0]]), "it has 1 items, not 3"),
         ("b", _arrow("b", [1, 0]), "a int is no bool"),
         ("name", pa.table({"name": [1, 2]}), "a int is no text"),
-        ("n", pl.DataFrame({"name": ["a", "b"], "n": [1, None]}).with_columns(n=pl.lit("x")), "no int64"),
+        ("n", pl.DataFrame({"name": ["a", "b"], "n": [None, "x"]}), "this is no int64"),
         ("n", pd.DataFrame({"name": ["a", "b"], "n": [1, "x"]}), "this is no int64"),
         ("name", pd.DataFrame({"name": ["a", 5]}), "a int is no text"),
     ],
@@ -157,9 +157,9 @@ def test_a_missing_required_value_is_named_with_its_row(table, source, row):
 
 
 def test_a_required_column_stays_required_in_update(table):
-    with pytest.raises(DataError, match="column 'name'.*required"):
+    with pytest.raises(DataError, match=r"column 'name'.*required"):
         table.update({"name": None})
-    with pytest.raises(DataError, match="column 'name'.*required"):
+    with pytest.raises(DataError, match=r"column 'name'.*required"):
         table.update({"name": table.name.nullif("first")})
     assert _unchanged(table)
 
@@ -192,7 +192,7 @@ def test_insert_takes_rows_or_values_not_both_or_neither(table):
 def test_a_computed_column_takes_no_data(session):
     table = session.create_table("doubles", {"n": bb.Int})
     table.add_computed_column(double=table.n * 2)
-    with pytest.raises(DataError, match="column 'double'.*no such column that takes data"):
+    with pytest.raises(DataError, match=r"column 'double'.*no such column that takes data"):
         table.insert(n=2, double=4)
 
 

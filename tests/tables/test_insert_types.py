@@ -28,6 +28,7 @@ class Pair:
 
 
 UTC = datetime.UTC
+LEAP = datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)  # noqa: DTZ001 - without a zone
 KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 PAIR = bb.Struct({"x": bb.Int, "y": bb.Int})
 CASES = [
@@ -43,9 +44,9 @@ CASES = [
     (bb.Float, math.inf, None),
     (bb.Bool, False, None),
     (bb.Bool, np.True_, True),
-    (bb.Timestamp, "2024-02-29T12:30:15.123456", datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)),
-    (bb.Timestamp, datetime.datetime(1969, 12, 31, 23, 59, 59), None),
-    ("timestamp('UTC')", "2024-01-02T03:04:05+02:00", datetime.datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
+    (bb.Timestamp, LEAP.isoformat(), LEAP),
+    (bb.Timestamp, LEAP.replace(year=1904), None),
+    ("timestamp('UTC')", "2024-02-29T14:30:15.123456+02:00", LEAP.replace(tzinfo=UTC)),
     (bb.Date, "2024-02-29", datetime.date(2024, 2, 29)),
     (bb.Date, datetime.date(1, 1, 1), None),
     (bb.Time, "23:59:58", datetime.time(23, 59, 58)),

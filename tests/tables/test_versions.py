@@ -140,7 +140,9 @@ def test_diff_counts_and_shows_what_changed(runs):
     assert diff.counts() == {"added": 1, "removed": 1, "changed": 3}
     assert _rows(diff.added) == [{"config": "e", "result": 5.0}]
     assert _rows(diff.removed) == [{"config": "d", "result": None}]
-    changed = {row["config_new"]: (row["result_old"], row["result_new"]) for row in diff.changed.collect()}
+    changed = {
+        row["config_new"]: (row["result_old"], row["result_new"]) for row in diff.changed.collect()
+    }
     assert changed == {"a": (0.5, 0.6), "b": (None, 0.0), "c": (3.0, None)}
     assert not diff.schema
     assert repr(diff) == "Diff of 'runs', version 2 to 7: 1 added, 1 removed, 3 changed"
@@ -190,7 +192,13 @@ def test_history_tells_what_was_done(runs):
     runs.delete()
     history = runs.history()
     assert history["version"] == [4, 3, 2, 1, 0]
-    assert history["operation"] == ["delete", "update", "add computed column", "insert", "create table"]
+    assert history["operation"] == [
+        "delete",
+        "update",
+        "add computed column",
+        "insert",
+        "create table",
+    ]
     assert history["rows"] == [2, 1, 2, 2, 0]
     assert history["at"] == sorted(history["at"], reverse=True)
     assert all(moment.tzinfo is not None for moment in history["at"])
@@ -216,7 +224,9 @@ def test_a_failed_mutation_leaves_version_rows_and_views(session, runs):
 
     runs.add_computed_column(checked=positive(runs.result))
     view = session.create_view(
-        "seen", runs.where(runs.config != "z"), computed_columns={"again": positive(runs.result * -1 + 1)}
+        "seen",
+        runs.where(runs.config != "z"),
+        computed_columns={"again": positive(runs.result * -1 + 1)},
     )
     tables = (runs, view)
     before = [(t.collect().to_pyarrow(), len(t.history())) for t in tables]

@@ -31,6 +31,7 @@ from barbule.planner.lower import hidden_names, view_columns
 from barbule.planner.planner import make_plan
 from barbule.planner.rules import IndexedColumn
 from barbule.relations import Query
+from barbule.types import storage_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from barbule.planner.plan import Plan
 
 __all__ = ["Engine"]
+
+_SQL_ROWS = "bb_sql_rows"
 
 # What Ibis asks of a backend for an expression; each is handed on with the lowered expression.
 _EXPORTERS = {
@@ -273,6 +276,13 @@ class Engine:
                 hint="See how it would run by explain().",
             )
         return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)
+
+    def _get_sql_string_view_schema(self, *, name: str, table: ir.Table, query: str) -> sch.Schema:
+        """Tell Ibis which columns a piece of SQL over an expression gives; nothing is computed."""
+        kinds = storage_schema(table.schema())
+        leaf = self.stored(_SQL_ROWS, kinds).to_expr()
+        with self.backend.staging({_SQL_ROWS: kinds.to_pyarrow().empty_table()}) as backend:
+            return backend._get_sql_string_view_schema(name=name, table=leaf, query=query)
 
     def calls(self) -> Query:
         """Return the call ledger as a table, without the answers themselves."""

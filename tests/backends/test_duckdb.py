@@ -1,0 +1,307 @@
+"""The DuckDB adapter by itself: rows, names, transactions and connections."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+
+import ibis
+import ibis.expr.schema as sch
+import pyarrow as pa
+import pytest
+
+from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
+from barbule.backends.duckdb import DuckDBBackend
+from barbule.errors import ConfigurationError, UnsupportedError
+
+ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
+LIFE = {RID: "int64", FROM: "int64", TO: "int64"}
+
+
+@pytest.fixture
+def backend():
+    opened = open_backend("duckdb://")
+    yield opened
+    opened.disconnect()
+
+
+def _rows(backend, name: str, schema: dict[str, str]) -> list[dict[str, object]]:
+    leaf = backend.table(name, sch.Schema(schema)).to_expr()
+    return backend.arrow(leaf, {}).to_pylist()
+
+
+def _living(backend, name: str = "t", columns: dict[str, str] | None = None) -> dict[str, str]:
+    schema = {**LIFE, **(columns or {"x": "int64"})}
+    backend.create(name, sch.Schema(schema))
+    rows = {RID: [0, 1, 2], FROM: [1, 1, 1], TO: [FOREVER] * 3}
+    backend.append(name, pa.table(rows))
+    return schema
+
+
+def test_rows_are_matched_by_name_and_others_are_empty(backend):
+    schema = {"a": "int64", "b": "string", "c": "array<float32>"}
+    backend.create("t", sch.Schema(schema))
+    backend.append("t", pa.table({"b": ["x"], "a": pa.array([1], pa.int8())}))
+    assert _rows(backend, "t", schema) == [{"a": 1, "b": "x", "c": None}]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_name_is_quoted_in_every_statement(backend, name):
+    schema = {**LIFE, name: "string"}
+    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.create(name, sch.Schema({**LIFE, "x": "int64"}))
+    backend.add_column(name, name, ibis.dtype("string"))
+    backend.insert(name, [{RID: 0, FROM: 1, TO: FOREVER, name: name}])
+    backend.append(name, pa.table({RID: [1], FROM: [1], TO: [FOREVER], name: ["y"]}))
+    backend.fill(name, name, pa.table({RID: [1], name: ["filled"]}))
+    backend.close(name, [0], 5)
+    assert sorted(_rows(backend, name, schema), key=lambda row: row[RID]) == [
+        {RID: 0, FROM: 1, TO: 5, name: name},
+        {RID: 1, FROM: 1, TO: FOREVER, name: "filled"},
+    ]
+    backend.delete(name, {name: name})
+    assert [row[RID] for row in _rows(backend, name, schema)] == [1]
+    assert backend.tables() == {"t", name}
+    backend.drop(name)
+    assert backend.tables() == {"t"}
+
+
+def test_values_never_become_sql(backend):
+    backend.create("t", sch.Schema({"k": "string", "v": "string"}))
+    nasty = ["it's", '"; DROP TABLE t; --', "\\", "%s {0} $1", "a\nb", ""]
+    backend.insert("t", [{"k": str(n), "v": text} for n, text in enumerate(nasty)])
+    assert [row["v"] for row in _rows(backend, "t", {"v": "string"})] == nasty
+    backend.delete("t", {"v": nasty[1]})
+    assert len(_rows(backend, "t", {"v": "string"})) == len(nasty) - 1
+
+
+def test_insert_keeps_moments_numbers_and_missing_values(backend):
+    schema = {"at": "timestamp('UTC')", "n": "int64", "f": "boolean", "s": "string"}
+    backend.create("t", sch.Schema(schema))
+    moment = datetime.datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=datetime.UTC)
+    row = {"at": moment, "n": 2**63 - 1, "f": False, "s": None}
+    backend.insert("t", [row])
+    assert _rows(backend, "t", schema) == [row]
+
+
+def test_create_replaces_what_a_crash_left(backend):
+    _living(backend)
+    backend.create("t", sch.Schema({"z": "string"}))
+    assert _rows(backend, "t", {"z": "string"}) == []
+    backend.drop("not there")
+
+
+def test_add_column_replaces_what_a_crash_left(backend):
+    schema = _living(backend)
+    backend.add_column("t", "y", ibis.dtype("int64"))
+    backend.fill("t", "y", pa.table({RID: [0], "y": [7]}))
+    backend.add_column("t", "y", ibis.dtype("string"))
+    assert [row["y"] for row in _rows(backend, "t", {**schema, "y": "string"})] == [None] * 3
+
+
+def test_close_ends_live_rows_only_and_once(backend):
+    schema = _living(backend)
+    backend.close("t", [0, 1], 4)
+    backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
+    backend.close("t", pa.array([1, 99], pa.int64()), 9)
+    lives = sorted((row[RID], row[FROM], row[TO]) for row in _rows(backend, "t", schema))
+    assert lives == [(0, 1, 4), (0, 4, FOREVER), (1, 1, 4), (2, 1, FOREVER)]
+
+
+def test_fill_sets_live_rows_only(backend):
+    schema = _living(backend)
+    backend.close("t", [0], 4)
+    backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
+    backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
+    found = {(row[RID], row[TO]): row["x"] for row in _rows(backend, "t", schema)}
+    assert found == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
+
+
+def test_a_transaction_is_all_or_nothing(backend):
+    schema = _living(backend)
+    before = _rows(backend, "t", schema)
+
+    def change() -> None:
+        backend.create("other", sch.Schema({"a": "int64"}))
+        backend.add_column("t", "y", ibis.dtype("int64"))  # first: DuckDB wants it so
+        backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
+        backend.close("t", [0], 2)
+
+    def fail() -> None:
+        with backend.transaction():
+            change()
+            assert len(_rows(backend, "t", {**schema, "y": "int64"})) == 4
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    assert _rows(backend, "t", schema) == before
+    assert backend.tables() == {"t"}
+    with backend.transaction():
+        change()
+    assert len(_rows(backend, "t", {**schema, "y": "int64"})) == 4
+    assert backend.tables() == {"t", "other"}
+
+
+def test_after_a_rollback_the_backend_goes_on(backend):
+    backend.create("t", sch.Schema({"a": "int64"}))
+    with pytest.raises(Exception, match="nope"), backend.transaction():
+        backend.append("nope", pa.table({"a": [1]}))
+    with backend.transaction():
+        backend.append("t", pa.table({"a": [1]}))
+    assert _rows(backend, "t", {"a": "int64"}) == [{"a": 1}]
+
+
+def test_others_see_nothing_before_the_commit(backend):
+    schema = _living(backend)
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(len(_rows(backend, "t", schema)))
+
+    def from_another_thread() -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    with backend.transaction():
+        backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
+        from_another_thread()
+    from_another_thread()
+    assert seen == [3, 4]
+
+
+def test_separate_commits_on_its_own(backend):
+    backend.create("ledger", sch.Schema({"a": "int64"}))
+    separate = backend.separate()
+
+    def fail() -> None:
+        with backend.transaction():
+            backend.create("t", sch.Schema({"a": "int64"}))
+            separate.append("ledger", pa.table({"a": [1]}))
+            raise RuntimeError("rolled back")
+
+    with pytest.raises(RuntimeError, match="rolled back"):
+        fail()
+    assert _rows(backend, "ledger", {"a": "int64"}) == [{"a": 1}]
+    assert backend.tables() == separate.tables() == {"ledger"}
+    with separate.transaction():
+        separate.append("ledger", pa.table({"a": [2]}))
+        assert len(_rows(backend, "ledger", {"a": "int64"})) == 1
+    assert len(_rows(backend, "ledger", {"a": "int64"})) == 2
+
+
+def _numbers(backend, count: int) -> ibis.Table:
+    schema = sch.Schema({"n": "int64"})
+    backend.create("numbers", schema)
+    backend.append("numbers", pa.table({"n": range(count)}))
+    return backend.table("numbers", schema).to_expr().order_by("n")
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_batches_give_all_rows_in_pieces(backend, writing):
+    query = _numbers(backend, 10_000)
+    if writing:
+        with backend.transaction():
+            backend.append("numbers", pa.table({"n": range(10_000, 12_000)}))
+            batches = list(backend.batches(query, {}, 2048))
+    else:
+        batches = list(backend.batches(query, {}, 2048))
+    found = pa.Table.from_batches(batches).column("n").to_pylist()
+    assert found == list(range(12_000 if writing else 10_000))
+    assert max(batch.num_rows for batch in batches) <= 2048
+
+
+def test_other_queries_may_run_between_two_batches(backend):
+    query = _numbers(backend, 10_000)
+    total = 0
+    for batch in backend.batches(query, {}, 2048):
+        total += batch.num_rows
+        assert backend.arrow(query.limit(1), {}).num_rows == 1
+        backend.append("numbers", pa.table({"n": [-1]}))
+    assert total == 10_000
+
+
+def test_batches_that_are_not_read_to_the_end_hold_nothing(backend):
+    batches = backend.batches(_numbers(backend, 10_000), {}, 2048)
+    next(batches)
+    batches.close()
+    backend.drop("numbers")
+    assert backend.tables() == set()
+
+
+def test_staged_tables_are_readable_while_they_are_staged(backend):
+    leaf = backend.table("bb_stage", sch.Schema({"a": "int64"})).to_expr()
+    staged = {"bb_stage": pa.table({"a": [1, 2]})}
+    assert backend.arrow(leaf.filter(leaf.a > 1), staged).to_pylist() == [{"a": 2}]
+    assert next(iter(backend.batches(leaf, staged, 10))).num_rows == 2
+    assert backend.tables() == set()
+    with pytest.raises(Exception, match="bb_stage"):
+        backend.arrow(leaf, {})
+
+
+def test_in_memory_tables_of_a_query_are_staged(backend):
+    query = _numbers(backend, 5).join(ibis.memtable(pa.table({"n": [3, 9]})), "n")
+    assert backend.arrow(query, {}).to_pylist() == [{"n": 3}]
+    assert [batch.to_pylist() for batch in backend.batches(query, {}, 10)] == [[{"n": 3}]]
+
+
+def test_results_have_the_types_that_ibis_promises(backend):
+    query = _numbers(backend, 3)
+    wanted = query.mutate(
+        total=query.n.sum().over(ibis.window()), small=ibis.literal(1, "int8"), x=ibis.literal(0.7)
+    )
+    rows = backend.arrow(wanted, {})
+    assert rows.schema.equals(wanted.schema().to_pyarrow())
+    assert rows.column("x").to_pylist() == [0.7] * 3
+
+
+@pytest.mark.parametrize(("metric", "wanted"), [("cosine", 0.6), ("ip", 3.0), ("l2", -(20**0.5))])
+def test_similarity_is_larger_for_nearer_vectors(backend, metric, wanted):
+    kind = ibis.dtype("array<float32, 2>")
+    schema = sch.Schema({"a": kind, "b": kind})
+    backend.create("v", schema)
+    backend.append("v", pa.table({"a": [[3.0, 4.0]], "b": [[1.0, 0.0]]}))
+    leaf = backend.table("v", schema).to_expr()
+    value = backend.similarity(leaf.a.op(), leaf.b.op(), metric).to_expr()
+    found = backend.arrow(leaf.select(s=value), {}).column("s").to_pylist()
+    assert found == [pytest.approx(wanted, rel=1e-6)]
+
+
+def test_what_duckdb_cannot_run_is_said_so(backend):
+    query = _numbers(backend, 3)
+    with pytest.raises(UnsupportedError, match=r"DuckDB cannot run this expression.*@bb\.udf"):
+        backend.compile(query.select(x=query.n.cast("string").authority()))
+    assert "numbers" in backend.compile(query)
+
+
+def test_a_database_file_is_made_with_its_folders(tmp_path):
+    file = tmp_path / "deep" / "er" / "app.duckdb"
+    backend = open_backend(f"duckdb://{file}")
+    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.append("t", pa.table({"a": [1]}))
+    backend.disconnect()
+    again = open_backend(f"duckdb://{file}")
+    assert isinstance(again, DuckDBBackend)
+    assert _rows(again, "t", {"a": "int64"}) == [{"a": 1}]
+    again.disconnect()
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "text.duckdb").write_text("this is no database" * 100)
+    with pytest.raises(ConfigurationError, match=r"text\.duckdb' cannot be opened"):
+        open_backend(f"duckdb://{tmp_path / 'text.duckdb'}")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cannot be opened"):
+        open_backend(f"duckdb://{tmp_path / 'file' / 'below.duckdb'}")
+    with pytest.raises(ConfigurationError, match="there is no backend for 'oracle'"):
+        open_backend("oracle://x")
+
+
+def test_threads_have_connections_of_their_own(backend):
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(backend.ibis))
+    thread.start()
+    thread.join()
+    assert found[0] is not backend.ibis
+    assert backend.ibis is backend.ibis

@@ -1,0 +1,139 @@
+"""The records of tables, and the one step by which they become visible."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+import pytest
+
+import barbule as bb
+from barbule.backends.base import open_backend
+from barbule.catalog.records import Column, Index, Label, TableRecord, View
+from barbule.catalog.store import Catalog
+from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
+
+RECORD = TableRecord(
+    id=1,
+    name="my.films",
+    columns=(
+        Column(0, "name", bb.String(nullable=False)),
+        Column(1, 'od"d', bb.Image()),
+        Column(4, "loud", bb.String(), "stored", '{"format":1}'),
+        Column(5, "bb_embedding_5", bb.Vector(3), "stored", "{}", hidden=True),
+    ),
+    indexes=(Index("name_embed", 0, 5, "cosine"),),
+    view=View(base=7, query="{}", items=None),
+    next_column=6,
+)
+
+
+@pytest.fixture
+def backend():
+    opened = open_backend("duckdb://")
+    yield opened
+    opened.disconnect()
+
+
+@pytest.fixture
+def catalog(backend):
+    return Catalog(backend)
+
+
+def _put(catalog, backend, record, operation="create table"):
+    from barbule.catalog.records import Version
+
+    pending = catalog.begin(operation)
+    pending.records[record.id] = record
+    number = len(catalog.versions(record.id))
+    pending.versions[record.id] = Version(record.id, number, pending.id, operation, 0, 0, False)
+    with backend.transaction():
+        commit = catalog.write(pending)
+    catalog.publish(pending, commit)
+    return commit
+
+
+def test_a_record_comes_back_equal():
+    assert TableRecord.from_json(RECORD.to_json()) == RECORD
+    plain = TableRecord(2, "t", (Column(0, "a", bb.Int()),), next_column=1)
+    assert TableRecord.from_json(plain.to_json()) == plain
+    assert isinstance(TableRecord.from_json(RECORD.to_json()).columns[1].dtype, bb.Image)
+
+
+def test_records_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError, match="name"):
+        RECORD.name = "other"
+    more = RECORD.with_columns(Column(6, "x", bb.Int()), without=("loud",))
+    assert [column.id for column in more.columns] == [0, 1, 5, 6]
+    assert (more.next_column, RECORD.next_column) == (7, 6)
+
+
+def test_column_ids_are_not_used_again():
+    less = RECORD.with_columns(without=("bb_embedding_5",))
+    assert less.next_column == 6
+    assert RECORD.column("nope") is None
+    assert RECORD.column_by_id(4).physical == "c4"
+
+
+def test_what_is_pending_is_seen_and_what_is_abandoned_is_not(catalog):
+    pending = catalog.begin("create table")
+    pending.records[1] = RECORD
+    assert catalog.record(1) == RECORD
+    catalog.abandon()
+    with pytest.raises(TableNotFoundError, match="with the number 1"):
+        catalog.record(1)
+    assert catalog.head == 0
+
+
+def test_a_second_catalog_reads_what_was_committed(catalog, backend):
+    first = _put(catalog, backend, RECORD)
+    _put(catalog, backend, dataclasses.replace(RECORD, name="renamed"), "rename")
+    catalog.add_label(Label(1, "base", 0))
+    catalog.add_label(Label(1, "base", 1))
+    again = Catalog(backend)
+    assert again.head == catalog.head == 2
+    assert again.record(1).name == "renamed"
+    assert again.record(1, commit=1) == RECORD
+    assert again.find("my.films") is None
+    assert again.versions(1) == catalog.versions(1)
+    assert again.labels(1) == {"base": 1}
+    assert again.commit(1).at == first.at
+    assert again.next_table_id() == 2
+
+
+def test_versions_are_found_by_number_label_and_moment(catalog, backend):
+    first = _put(catalog, backend, RECORD)
+    second = _put(catalog, backend, RECORD, "insert")
+    catalog.add_label(Label(1, "base", 0))
+    assert catalog.resolve(1, 1).version == 1
+    assert catalog.resolve(1, "base").version == 0
+    assert catalog.resolve(1, second.at).version == 1
+    assert catalog.resolve(1, second.at - datetime.timedelta(microseconds=1)).version == 0
+    with pytest.raises(VersionError, match="no version yet"):
+        catalog.resolve(1, first.at - datetime.timedelta(seconds=1))
+    with pytest.raises(VersionError, match="there is no version 2"):
+        catalog.resolve(1, 2)
+
+
+def test_a_dropped_table_is_gone_and_its_identity_not_used_again(catalog, backend):
+    _put(catalog, backend, RECORD)
+    _put(catalog, backend, dataclasses.replace(RECORD, dropped=True), "drop table")
+    assert catalog.tables() == []
+    with pytest.raises(TableNotFoundError, match=r"'my.films' has been dropped or replaced"):
+        catalog.record(1)
+    with pytest.raises(TableNotFoundError, match=r"'my.films' has been dropped or replaced"):
+        catalog.record(1, commit=1)
+    assert catalog.next_table_id() == 2
+
+
+def test_a_table_that_came_later_did_not_exist_before(catalog, backend):
+    _put(catalog, backend, RECORD)
+    _put(catalog, backend, dataclasses.replace(RECORD, id=2, name="later"))
+    with pytest.raises(TableNotFoundError, match="'later' did not exist at that version"):
+        catalog.record(2, commit=1)
+
+
+def test_a_catalog_of_another_format_is_refused(catalog, backend):
+    backend.ibis.con.execute("UPDATE bb_meta SET value = '99' WHERE key = 'format'")
+    with pytest.raises(ConfigurationError, match="catalog format '99', known is '1'"):
+        Catalog(backend)

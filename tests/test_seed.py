@@ -1,0 +1,314 @@
+"""The snippets of the introductory article, in barbule's words, over real parts."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import threading
+import urllib.parse
+import urllib.request
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import barbule as bb
+from barbule.functions import openai
+
+
+@pytest.fixture
+def web():
+    """Serve a picture at /scene.png and answer searches; `web.asked` lists what was asked."""
+    asked: list[str] = []
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), "green").save(buffer, format="PNG")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            url = urllib.parse.urlsplit(self.path)
+            if url.path == "/search":
+                asked.append(urllib.parse.parse_qs(url.query)["q"][0])
+                body = f"about {asked[-1]}".encode()
+            else:
+                body = buffer.getvalue()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    server.asked = asked
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@bb.udf(batch_size=32)
+def embed(texts: list[str]) -> list[bb.Vector(64)]:
+    """Count words into 64 buckets: texts that share words are near."""
+    vectors = np.full((len(texts), 64), 0.01, "float32")
+    for vector, text in zip(vectors, texts, strict=True):
+        for word in text.lower().replace("?", " ").replace(".", " ").split():
+            vector[zlib.crc32(word.encode()) % 64] += 1
+    return list(vectors)
+
+
+# 01: a table is declared, and so is what is computed
+
+
+def test_films_have_a_profit(session):
+    films = bb.create_table(
+        "films",
+        {"name": bb.String, "revenue": bb.Float, "budget": bb.Float},
+        if_exists="replace",
+    )
+    films.insert(
+        [
+            {"name": "Inside Out", "revenue": 800.5, "budget": 200.0},
+            {"name": "Toy Story", "revenue": 1073.4, "budget": 200.0},
+        ]
+    )
+    films.add_computed_column(profit=(films.revenue - films.budget), if_exists="replace")
+
+    results = films.select(films.name, films.profit).collect()
+
+    assert results["name"] == ["Inside Out", "Toy Story"]
+    assert results["profit"] == pytest.approx([600.5, 873.4])
+    assert "Toy Story" in str(results)
+
+
+# 02: images from everywhere, described by a model, searched
+
+
+def test_images_are_described_and_searched(models, web, tmp_path):
+    with Path("barbule.toml").open("a") as file:
+        file.write("\n[media]\nallow_private = true\n")
+    bb.connect(vectors="exact:")
+    Image.new("RGB", (5, 5), "red").save(tmp_path / "image2.png")
+    images = bb.create_table("my_images", {"img": bb.Image}, if_exists="replace")
+    images.insert(
+        [
+            {"img": f"{web.url}/scene.png"},
+            {"img": str(tmp_path / "image2.png")},
+            {"img": Image.new("RGB", (4, 4), "blue")},
+        ]
+    )
+    images.add_computed_column(
+        description=openai.vision(
+            model="gpt-4o-mini", prompt="Describe the image in detail", image=images.img
+        )
+    )
+
+    assert images.collect()["description"] == ["parts: text,image_url"] * 3
+    assert models.count == 3
+
+    @bb.udf(batch_size=4)
+    def colours(images: list[bb.Image]) -> list[bb.Vector(3)]:
+        return [np.asarray(each.convert("RGB"), "float32").mean(axis=(0, 1)) for each in images]
+
+    images.add_embedding_index("img", embedding=colours)
+    image_similarity = images.img.similarity(f"{web.url}/scene.png")
+    image_results = images.order_by(image_similarity, asc=False).limit(2).collect()
+
+    assert image_results[0, "img"].size == (6, 4)
+    images.insert(img=Image.new("RGB", (9, 9), (0, 130, 0)))
+    nearest = images.order_by(image_similarity, asc=False).limit(2).collect()["img"]
+    assert {image.size for image in nearest} == {(6, 4), (9, 9)}
+    assert models.count == 4
+
+
+# 03: a complete workflow, and 05: extensions of it
+
+
+@pytest.fixture
+def qa(models, tmp_path):
+    """Make the question-answering system over two documents."""
+    import docx
+
+    bb.connect(vectors="exact:")
+    (tmp_path / "report.md").write_text(
+        "Barbules hook into each other.\n\nDown feathers keep birds warm!"
+    )
+    paper = docx.Document()
+    paper.add_paragraph("The main trend is multimodal tables.")
+    paper.save(str(tmp_path / "paper.docx"))
+
+    docs = bb.create_table("my_docs.docs", {"doc": bb.Document})
+    docs.insert([{"doc": tmp_path / "report.md"}, {"doc": tmp_path / "paper.docx"}])
+    chunks = bb.create_view(
+        "doc_chunks",
+        docs,
+        iterator=bb.functions.DocumentSplitter.create(
+            document=docs.doc, separators=["。", "!", "?", "\n\n"], chunk_size=40, overlap=10
+        ),
+    )
+    chunks.add_embedding_index("text", string_embed=embed)
+
+    @bb.query
+    def retrieve_relevant_chunks(query: str, top_k: int = 1):
+        """Retrieve most relevant text chunks."""
+        similarity = chunks.text.similarity(query)
+        return chunks.order_by(similarity, asc=False).limit(top_k).select(chunks.text)
+
+    qa_system = bb.create_table("my_docs.qa", {"question": bb.String})
+    qa_system.add_computed_column(context=retrieve_relevant_chunks(qa_system.question))
+    qa_system.add_computed_column(
+        prompt=bb.functions.string.format(
+            "Context:\n{0}\n\nQuestion: {1}", qa_system.context, qa_system.question
+        )
+    )
+    qa_system.add_computed_column(
+        answer=openai.chat_completions(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": qa_system.prompt}],
+            temperature=0.2,
+        )
+        .choices[0]
+        .message.content
+    )
+    return qa_system
+
+
+def test_questions_are_answered_from_documents(qa, models, web):
+    qa.insert([{"question": "What is the main trend?"}])
+
+    answers = qa.select(qa.question, qa.answer).collect()
+
+    prompt = "Context:\nThe main trend is multimodal tables.\n\nQuestion: What is the main trend?"
+    assert answers == [{"question": "What is the main trend?", "answer": f"echo: {prompt}"}]
+    assert models.requests[0]["temperature"] == 0.2
+
+    # The same question once more is answered from the ledger.
+    qa.insert([{"question": "What is the main trend?"}])
+    assert len(set(qa.collect()["answer"])) == 1
+    assert models.count == 1
+
+    @bb.udf
+    def fetch_external_data(query: str) -> str:
+        """Fetch data from an external API."""
+        asked = urllib.parse.quote(query)
+        with urllib.request.urlopen(f"{web.url}/search?q={asked}") as response:
+            return response.read().decode()
+
+    enhanced = bb.create_view(
+        "enhanced_qa",
+        qa,
+        computed_columns={"external_context": fetch_external_data(qa.question)},
+    )
+    qa.insert(question="How do barbules hook into each other?")
+    rows = enhanced.where(enhanced.question == "How do barbules hook into each other?").collect()
+    assert rows["external_context"] == ["about How do barbules hook into each other?"]
+    assert "Barbules hook into each other." in rows[0, "answer"]
+    assert len(web.asked) == 3
+
+
+# 04: versions
+
+
+def test_experiments_are_labelled_and_compared(session):
+    experiments = bb.create_table(
+        "model_experiments",
+        {"config": bb.String, "data_version": bb.String, "result": bb.Float},
+        mode="versioned",
+    )
+    experiments.insert([{"config": "v1", "data_version": "2024-01", "result": 0.78}])
+    checkpoint_v1 = experiments.checkpoint("baseline")
+    experiments.update({"result": 0.85}, where=experiments.config == "v1")
+    checkpoint_v2 = experiments.checkpoint("augmented data")
+
+    historical_results = experiments.at(checkpoint_v1).collect()
+    changes = experiments.diff(checkpoint_v1, checkpoint_v2)
+
+    assert historical_results["result"] == [0.78]
+    assert experiments.at("baseline").collect() == historical_results
+    assert "1 changed" in str(changes)
+    assert len(changes.added.collect()) == len(changes.removed.collect()) == 0
+    assert len(changes.changed.collect()) == 1
+
+    experiments.add_computed_column(improved_score=experiments.result * 1.1, if_exists="replace")
+    assert experiments.collect()["improved_score"] == pytest.approx([0.935])
+
+
+# 05: functions of one's own
+
+
+def test_captions_come_in_batches(session):
+    sizes: list[int] = []
+
+    @bb.udf(batch_size=4, return_type=bb.ArrayType(dtype=bb.String))
+    def custom_image_caption(images: list) -> list:
+        """Caption images, a batch at a time."""
+        sizes.append(len(images))
+        return [f"{image.width} x {image.height}" for image in images]
+
+    images_table = bb.create_table("custom_caption_images", {"img": bb.Image})
+    images_table.insert([{"img": Image.new("RGB", (n, 2))} for n in range(1, 7)])
+    images_table.add_computed_column(custom_caption=custom_image_caption(images_table.img))
+
+    assert sizes == [4, 2]
+    assert images_table.schema()["custom_caption"].is_string()
+    assert min(images_table.collect()["custom_caption"]) == "1 x 2"
+
+
+# 06: from a prototype to production
+
+
+def test_scores_of_json_and_functions_are_combined(session):
+    @bb.udf
+    def analyze_sentiment(text: str) -> bb.Struct({"label": bb.String, "score": bb.Float}):
+        return {"label": "positive" if "good" in text else "neutral", "score": len(text) / 10}
+
+    exploration = bb.create_table("explore_data", {"text": bb.String, "metadata": bb.Json})
+    exploration.add_computed_column(sentiment=analyze_sentiment(exploration.text))
+    exploration.add_computed_column(
+        combined_score=0.6 * exploration.metadata.confidence + 0.4 * exploration.sentiment.score
+    )
+    exploration.insert(text="good", metadata={"confidence": 0.5})
+
+    assert exploration.collect()["combined_score"] == pytest.approx([0.6 * 0.5 + 0.4 * 0.4])
+
+
+def test_a_robust_function_leaves_bad_cells_empty_and_time_splits_the_rows(session):
+    production = bb.create_table(
+        "production_images", {"raw_image": bb.Image, "timestamp": bb.Timestamp}, mode="versioned"
+    )
+
+    @bb.udf(error_handling="null")
+    def robust_image_processing(image):
+        """Fail on images that are not in colour."""
+        if image.mode != "RGB":
+            raise ValueError(f"an image in {image.mode}")
+        return {"size": list(image.size)}
+
+    production.add_computed_column(processed_result=robust_image_processing(production.raw_image))
+    done = production.insert(
+        [
+            {"raw_image": Image.new("RGB", (1, 2)), "timestamp": "2023-12-31T23:59:59"},
+            {"raw_image": Image.new("L", (3, 4)), "timestamp": "2023-06-01T00:00:00"},
+            {"raw_image": Image.new("RGB", (5, 6)), "timestamp": "2024-01-01T00:00:00"},
+        ]
+    )
+    assert (done.rows, done.errors) == (3, 1)
+
+    historical_data = (
+        production.where(production.timestamp < "2024-01-01")
+        .select(production.processed_result)
+        .collect()
+    )
+    new_data = (
+        production.where(production.timestamp >= "2024-01-01")
+        .select(production.processed_result)
+        .collect()
+    )
+
+    assert historical_data["processed_result"] == [{"size": [1, 2]}, None]
+    assert new_data["processed_result"] == [{"size": [5, 6]}]
