@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import barbule as bb
-from barbule.session import Session
 from fakes.models_server import FakeModels
+
+if TYPE_CHECKING:
+    from barbule.session import Session
 
 
 @pytest.fixture(autouse=True)
