@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import barbule as bb
+from barbule.functions import registry
 from fakes.models_server import FakeModels
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BARBULE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(work)
+    known = set(registry._REGISTRY)
     yield
     _close_default()
+    # Functions of one test must not be found by name in the next.
+    for name in set(registry._REGISTRY) - known:
+        if not name.startswith("barbule."):
+            del registry._REGISTRY[name]
 
 
 def _close_default() -> None:
