@@ -87,7 +87,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; arguments choose one: `nox -s bench -- insert`."""
-    install(session, "test")
+    install(session, "test", "models", "smollm2")
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ["startup"]
+BENCHMARKS = ["startup", "rag"]
 
 
 def main(names: list[str]) -> None:

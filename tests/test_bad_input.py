@@ -274,3 +274,24 @@ def test_rows_that_do_not_fit(films, rows, message):
         films.insert(rows)
     explained(caught)
     assert unchanged(films)
+
+
+def test_a_connection_that_fails_leaves_the_session_before_it(session):
+    films = bb.create_table("films", {"name": bb.String})
+    with pytest.raises(ConfigurationError, match="no backend"):
+        bb.connect("sqlite:///other.db")
+    assert len(films.collect()) == 0
+
+
+def test_a_table_of_a_closed_session_says_so(session):
+    films = bb.create_table("films", {"name": bb.String})
+    session.close()
+    with pytest.raises(ConfigurationError, match=r"the session is closed\..*bb\.connect"):
+        films.collect()
+
+
+def test_a_column_that_is_misspelt_is_named_with_what_was_meant(session):
+    films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float})
+    with pytest.raises(AttributeError, match=r"no column or verb 'revenu'\..*'revenue'"):
+        films.revenu  # noqa: B018
+    assert not hasattr(films.filter(films.name == "x"), "nothing")

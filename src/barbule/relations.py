@@ -7,6 +7,7 @@ source of its leaves alone.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from typing import Any
@@ -17,7 +18,7 @@ from ibis.common.exceptions import IbisError
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
-from barbule.errors import ExpressionError
+from barbule.errors import ColumnNotFoundError, ExpressionError
 
 __all__ = ["GroupedQuery", "JoinQuery", "Query", "wrap"]
 
@@ -101,7 +102,12 @@ class _Verbs:
         return _extended(result) if isinstance(result, ir.Column) else wrap(result)
 
     def __getattr__(self, name: str) -> Any:
-        return _extended(super().__getattr__(name))  # type: ignore[misc]
+        try:
+            return _extended(super().__getattr__(name))  # type: ignore[misc]
+        except AttributeError as error:
+            if name.startswith("_"):
+                raise
+            raise _no_column(self, name) from error
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`."""
@@ -146,6 +152,19 @@ class _Verbs:
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
         return _engine(self).explain(self)
+
+
+def _no_column(query: Any, name: str) -> ColumnNotFoundError:
+    known = list(query.schema().names)
+    near = difflib.get_close_matches(name, [*known, *_verbs(query)], n=1)
+    meant = f"Did you mean {near[0]!r}? " if near else ""
+    return ColumnNotFoundError(
+        f"there is no column or verb {name!r}.", hint=f"{meant}Columns are {', '.join(known)}."
+    )
+
+
+def _verbs(query: Any) -> list[str]:
+    return [name for name in dir(type(query)) if not name.startswith("_")]
 
 
 def _flat(key: Any) -> tuple[Any, ...]:

@@ -259,9 +259,10 @@ def connect(
     if models:
         settings = replace(settings, models={**settings.models, **_providers(models)})
     with _lock:
+        opened = Session(settings)  # if that fails, the session before it goes on
         if _default is not None:
             _default.close()
-        _default = Session(settings)
+        _default = opened
         return _default
 
 

@@ -75,6 +75,7 @@ class DuckDBBackend:
     def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
         self._root = root
         self._local = threading.local()
+        self._closed = False
 
     @property
     def ibis(self) -> Any:
@@ -86,6 +87,11 @@ class DuckDBBackend:
     @property
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._local, "cursor"):
+            if self._closed:
+                raise ConfigurationError(
+                    "the session is closed.",
+                    hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+                )
             self._local.cursor = self._root.cursor()
             self._local.writing = False
         return self._local.cursor
@@ -283,6 +289,7 @@ class DuckDBBackend:
     def disconnect(self) -> None:
         """Close all connections."""
         self._local = threading.local()
+        self._closed = True
         self._root.close()
 
 
