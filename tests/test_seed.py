@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import io
-import threading
+import types
 import urllib.parse
 import urllib.request
 import zlib
@@ -16,6 +15,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.functions import openai
+from fakes.web import Answer, serving
 
 
 @pytest.fixture
@@ -25,31 +25,15 @@ def web():
     buffer = io.BytesIO()
     Image.new("RGB", (6, 4), "green").save(buffer, format="PNG")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            url = urllib.parse.urlsplit(self.path)
-            if url.path == "/search":
-                asked.append(urllib.parse.parse_qs(url.query)["q"][0])
-                body = f"about {asked[-1]}".encode()
-            else:
-                body = buffer.getvalue()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str) -> Answer:
+        url = urllib.parse.urlsplit(path)
+        if url.path != "/search":
+            return 200, "image/png", buffer.getvalue()
+        asked.append(urllib.parse.parse_qs(url.query)["q"][0])
+        return 200, "text/plain", f"about {asked[-1]}".encode()
 
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    server.asked = asked
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(answer) as url:
+        yield types.SimpleNamespace(url=url, asked=asked)
 
 
 @bb.udf(batch_size=32)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import io
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, DataError, MediaError
+from fakes.web import Answer, serving
 
 
 def picture(size=(6, 4), colour=(200, 10, 20)) -> Image.Image:
@@ -36,26 +35,11 @@ def images(session):
 def web():
     """Serve a PNG at /pic.png; everything else is missing."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            found = self.path == "/pic.png"
-            body = png() if found else b"no"
-            self.send_response(200 if found else 404)
-            self.send_header("content-type", "image/png" if found else "text/plain")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str) -> Answer:
+        return (200, "image/png", png()) if path == "/pic.png" else (404, "text/plain", b"no")
 
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(answer) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

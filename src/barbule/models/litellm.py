@@ -193,7 +193,7 @@ class LiteLLMClient:
         try:
             with _unlogged(litellm):
                 return await getattr(litellm, verb)(**call)
-        except Exception as error:  # LiteLLM raises what the providers' code raises  # noqa: BLE001 - others' code may raise anything
+        except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
         # Raised out here, so that the original, which may hold the key, is not its context and
         # no traceback can show it.
