@@ -16,6 +16,7 @@ __all__ = [
     "DataError",
     "ExpressionError",
     "FunctionError",
+    "LockedError",
     "MediaError",
     "ModelError",
     "SchemaError",
@@ -126,6 +127,12 @@ class TableExistsError(BarbuleError, ValueError):
 
 class DataError(BarbuleError, ValueError):
     """A value does not fit its column."""
+
+
+class LockedError(BarbuleError, TimeoutError):
+    """Another process keeps the database for longer than this one waits."""
+
+    retryable = True
 
 
 class MediaError(BarbuleError, ValueError):

@@ -60,7 +60,7 @@ class Session:
             for name, given in settings.models.items()
         }
         self._engine = Engine(
-            open_backend(settings.backend),
+            open_backend(settings.backend, settings.lock_timeout),
             library,
             LiteLLMClient(endpoints),
             settings.vectors,
@@ -155,6 +155,7 @@ class Session:
         TableNotFoundError
             When there is none.
         """
+        self._engine.catalog.refresh()
         record = self._engine.catalog.find(name)
         if record is None:
             known = ", ".join(map(repr, self.list_tables())) or "none"
@@ -165,6 +166,7 @@ class Session:
 
     def list_tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
+        self._engine.catalog.refresh()
         return [record.name for record in self._engine.catalog.tables()]
 
     def drop_table(self, name: str, *, if_not_exists: str = "error", cascade: bool = False) -> None:
@@ -178,6 +180,7 @@ class Session:
             Whether views that depend on it are dropped too; otherwise they forbid it.
         """
         structure._check_policy(if_not_exists, ("error", "ignore"), "if_not_exists")
+        self._engine.catalog.refresh()
         if if_not_exists == "ignore" and self._engine.catalog.find(name) is None:
             return
         structure.drop(self._engine, name, cascade=cascade)
@@ -230,6 +233,7 @@ def connect(
     media: str | None = None,
     home: str | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
+    lock_timeout: float | None = None,
 ) -> Session:
     """Open a session and make it the default one.
 
@@ -249,13 +253,21 @@ def connect(
         Settings of providers by their LiteLLM prefix, as in `[models.<prefix>]` of the
         configuration: `{"openai": {"api_base": "http://localhost:8080/v1"}}`.
 
+    lock_timeout
+        How long to wait for another process that uses a DuckDB file, or writes to Postgres, in
+        seconds; 60 by default.
+
     Raises
     ------
     ConfigurationError
         When a key or value is wrong, or the database cannot be opened.
+    LockedError
+        When another process keeps the database for longer than that.
     """
     global _default  # noqa: PLW0603 - one state of the process
-    settings = load_settings(backend=backend, vectors=vectors, media=media, home=home)
+    settings = load_settings(
+        backend=backend, vectors=vectors, media=media, home=home, lock_timeout=lock_timeout
+    )
     if models:
         settings = replace(settings, models={**settings.models, **_providers(models)})
     with _lock:

@@ -300,8 +300,8 @@ def test_what_cannot_be_opened_is_named(tmp_path):
 
 def test_threads_have_connections_of_their_own(backend):
     found: list[object] = []
-    thread = threading.Thread(target=lambda: found.append(backend.ibis))
+    thread = threading.Thread(target=lambda: found.append(backend.ibis.con))
     thread.start()
     thread.join()
-    assert found[0] is not backend.ibis
-    assert backend.ibis is backend.ibis
+    assert found[0] is not backend.ibis.con
+    assert backend.ibis.con is backend.ibis.con

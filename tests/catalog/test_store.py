@@ -8,7 +8,7 @@ import datetime
 import pytest
 
 import barbule as bb
-from barbule.backends.base import open_backend
+from barbule.backends.base import FOREVER, open_backend
 from barbule.catalog.records import Column, Index, Label, TableRecord, View
 from barbule.catalog.store import Catalog
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
@@ -45,11 +45,13 @@ def _put(catalog, backend, record, operation="create table"):
 
     pending = catalog.begin(operation)
     pending.records[record.id] = record
-    number = len(catalog.versions(record.id))
-    pending.versions[record.id] = Version(record.id, number, pending.id, operation, 0, 0, False)
+    done = Version(record.id, 0, 0, "", 0, 0, False)
+    number = catalog.next_version(record.id, catalog.head + 1, pending, done)
+    pending.versions[record.id] = number
     with backend.transaction():
-        commit = catalog.write(pending)
+        commit = catalog.write(pending, seconds=0.5)
     catalog.publish(pending, commit)
+    catalog.end()
     return commit
 
 
@@ -75,11 +77,11 @@ def test_column_ids_are_not_used_again():
     assert RECORD.column_by_id(4).physical == "c4"
 
 
-def test_what_is_pending_is_seen_and_what_is_abandoned_is_not(catalog):
+def test_what_is_pending_is_seen_until_it_is_given_up(catalog):
     pending = catalog.begin("create table")
     pending.records[1] = RECORD
     assert catalog.record(1) == RECORD
-    catalog.abandon()
+    catalog.end()
     with pytest.raises(TableNotFoundError, match="with the number 1"):
         catalog.record(1)
     assert catalog.head == 0
@@ -117,7 +119,9 @@ def test_versions_are_found_by_number_label_and_moment(catalog, backend):
 
 def test_a_dropped_table_is_gone_and_its_identity_not_used_again(catalog, backend):
     _put(catalog, backend, RECORD)
-    _put(catalog, backend, dataclasses.replace(RECORD, dropped=True), "drop table")
+    _put(
+        catalog, backend, dataclasses.replace(RECORD, dropped=True, compacted=FOREVER), "drop table"
+    )
     assert catalog.tables() == []
     with pytest.raises(TableNotFoundError, match=r"'my.films' has been dropped or replaced"):
         catalog.record(1)
@@ -135,5 +139,5 @@ def test_a_table_that_came_later_did_not_exist_before(catalog, backend):
 
 def test_a_catalog_of_another_format_is_refused(catalog, backend):
     backend.ibis.con.execute("UPDATE bb_meta SET value = '99' WHERE key = 'format'")
-    with pytest.raises(ConfigurationError, match="catalog format '99', known is '1'"):
+    with pytest.raises(ConfigurationError, match="catalog format '99', known is '2'"):
         Catalog(backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -140,21 +141,24 @@ def test_a_session_that_is_opened_again_goes_on_counting(left_behind):
         assert sorted(session.get_table("my.films").collect()["n"]) == [1, 2, 3, 4]
 
 
-def test_a_file_that_another_process_holds_says_so(session, tmp_path):
+def test_a_file_that_another_program_holds_says_so(session, tmp_path):
+    import duckdb
+
     held = tmp_path / "held.duckdb"
     code = f"""
         import json
         import barbule as bb
-        from barbule.errors import ConfigurationError
+        from barbule.errors import LockedError
         try:
-            bb.connect("duckdb://{held}", vectors="exact:")
-        except ConfigurationError as error:
+            bb.connect("duckdb://{held}", vectors="exact:", lock_timeout=0.2)
+        except LockedError as error:
             found = {{"message": str(error)}}
     """
-    with bb.connect(f"duckdb://{held}", vectors="exact:"):
+    with duckdb.connect(str(held)):
         message = _run(code)["message"]
     assert str(held) in message
-    assert "no other process has it open" in message
+    assert f"PID {os.getpid()}" in message
+    assert "raise lock_timeout" in message
 
 
 def test_a_process_killed_within_a_mutation_leaves_what_was_committed(tmp_path):

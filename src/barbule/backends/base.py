@@ -41,10 +41,37 @@ class Backend(Protocol):
     """
 
     name: str
+    many_writers: bool  # whether other processes may commit while this one reads
 
     @property
     def ibis(self) -> Any:
-        """The Ibis backend of the calling thread."""
+        """The Ibis backend, the same one for all threads."""
+
+    def use(self) -> AbstractContextManager[None]:
+        """Keep the database open meanwhile; it may be used within a use of it.
+
+        A database that one process opens at a time is handed to another that waits for it when
+        nobody here uses it.
+
+        Raises
+        ------
+        LockedError
+            When another process keeps it for too long; its pid is named.
+        """
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only thread of all processes that changes rows and metadata meanwhile.
+
+        A thread that has this right may take it again.
+
+        Raises
+        ------
+        LockedError
+            When another one keeps it for too long; its pid is named.
+        """
+
+    def stamp(self) -> object:
+        """Return a cheap value that differs once another process or session may have committed."""
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a stored or staged table."""
@@ -85,6 +112,18 @@ class Backend(Protocol):
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 
+    def drop_column(self, name: str, column: str) -> None:
+        """Drop a column, if it is there."""
+
+    def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
+        """Delete the rows that ended by a commit; return how many.
+
+        Parameters
+        ----------
+        keep
+            Commits: rows that lived at one of them stay.
+        """
+
     def transaction(self) -> AbstractContextManager[None]:
         """Make the calling thread's writes visible together, or not at all."""
 
@@ -98,11 +137,20 @@ class Backend(Protocol):
         """Close all connections."""
 
 
-_ADAPTERS = {"duckdb": "barbule.backends.duckdb"}
+_ADAPTERS = {
+    "duckdb": "barbule.backends.duckdb",
+    "postgres": "barbule.backends.postgres",
+    "postgresql": "barbule.backends.postgres",
+}
 
 
-def open_backend(url: str) -> Backend:
+def open_backend(url: str, lock_timeout: float = 60.0) -> Backend:
     """Open the backend that a URL names.
+
+    Parameters
+    ----------
+    lock_timeout
+        How long to wait for another process that uses or writes the database, in seconds.
 
     Raises
     ------
@@ -115,4 +163,4 @@ def open_backend(url: str) -> Backend:
             f"there is no backend for {scheme!r}.",
             hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
         )
-    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url)
+    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url, lock_timeout)

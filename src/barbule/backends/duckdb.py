@@ -20,11 +20,13 @@ import ibis.expr.types as ir
 import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
-from barbule.backends.base import FOREVER, RID, TO, Staged
-from barbule.errors import ConfigurationError, DataError, UnsupportedError
+from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
+from barbule.backends.duckdb_file import DuckDBFile
+from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
@@ -38,20 +40,22 @@ _TABLES = (
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 
-def open_backend(url: str) -> DuckDBBackend:
+def open_backend(url: str, lock_timeout: float) -> DuckDBBackend:
     """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory."""
     path = url.split("://", 1)[1] if "://" in url else url.split(":", 1)[1]
     path = path.split("?", 1)[0]
     if path in {"", ":memory:", "/:memory:"}:
-        return DuckDBBackend(duckdb.connect(":memory:"))
+        return DuckDBBackend(DuckDBFile.shared(None, lock_timeout))
     file = Path(path)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDBBackend(duckdb.connect(str(file)))
+        return DuckDBBackend(DuckDBFile.shared(file.resolve(), lock_timeout))
     except (OSError, duckdb.Error) as error:
+        if isinstance(error, BarbuleError):
+            raise
         raise ConfigurationError(
             f"the database {str(file)!r} cannot be opened: {str(error).splitlines()[0]}",
-            hint="Check the path and its permissions, and that no other process has it open.",
+            hint="Check the path and its permissions.",
         ) from error
 
 
@@ -71,30 +75,57 @@ class DuckDBBackend:
     """A DuckDB database; each thread works on a cursor of its own."""
 
     name = "duckdb"
+    many_writers = False
 
-    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
-        self._root = root
+    def __init__(self, database: DuckDBFile) -> None:
+        self._database = database
         self._local = threading.local()
+        self._ibis: Any = None
         self._closed = False
 
     @property
     def ibis(self) -> Any:
-        """The Ibis backend of the calling thread."""
-        if not hasattr(self._local, "ibis"):
-            self._local.ibis = ibis.duckdb.from_connection(self._cursor)
-        return self._local.ibis
+        """The Ibis backend, the same one for all threads."""
+        if self._ibis is None:
+            from barbule.backends.duckdb_ibis import SharedIbis
+
+            self._ibis = SharedIbis(self)
+        return self._ibis
+
+    def use(self) -> AbstractContextManager[None]:
+        """Keep the database open meanwhile; other processes get it when nobody here does."""
+        if self._closed:
+            raise ConfigurationError(
+                "the session is closed.",
+                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+            )
+        return self._database.use()
+
+    def stamp(self) -> object:
+        """Return what differs once another process or session may have committed."""
+        return self._database.openings, self._database.commits
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only one who writes meanwhile."""
+        with self.use(), self._database.writing:
+            yield
 
     @property
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        if not hasattr(self._local, "cursor"):
-            if self._closed:
-                raise ConfigurationError(
-                    "the session is closed.",
-                    hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
-                )
-            self._local.cursor = self._root.cursor()
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The calling thread's cursor; it lasts until the database is handed over."""
+        known = getattr(self._local, "cursor", None)
+        if known is None or self._local.opening != self._database.openings:
+            known = self._local.cursor = self._database.cursor()
+            self._local.opening = self._database.openings
             self._local.writing = False
-        return self._local.cursor
+        elif not self._database.is_open:
+            return self._renewed()
+        return known
+
+    def _renewed(self) -> duckdb.DuckDBPyConnection:
+        self._local.cursor = None
+        return self.cursor
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a stored or staged table."""
@@ -103,15 +134,16 @@ class DuckDBBackend:
     @contextmanager
     def staging(self, staged: Staged) -> Iterator[Any]:
         """Make staged tables readable on the calling thread's Ibis backend, and give it."""
-        backend = self.ibis
-        for name, rows in staged.items():
-            backend.con.register(name, rows)
-        try:
-            with _explained():
-                yield backend
-        finally:
-            for name in staged:
-                backend.con.unregister(name)
+        with self.use():
+            cursor = self.cursor
+            for name, rows in staged.items():
+                cursor.register(name, rows)
+            try:
+                with _explained():
+                    yield self.ibis
+            finally:
+                for name in staged:
+                    cursor.unregister(name)
 
     def compile(self, query: ir.Expr) -> str:
         """Return the SQL of a query of plain Ibis operations."""
@@ -121,29 +153,35 @@ class DuckDBBackend:
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
         with self.staging({**staged, **_in_memory(query)}) as backend:
-            rows = backend.con.execute(self.compile(query)).to_arrow_table()
+            rows = backend.con.execute(backend.compile(query)).to_arrow_table()
         return _fitted(rows, query.schema().to_pyarrow())
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
         import pyarrow as pa
 
-        cursor = self._cursor
-        if self._local.writing:  # another cursor would not see what this one has written
+        if self.writes:  # another cursor would not see what this one has written
             yield from self.arrow(query, staged).to_batches(size)
             return
         wanted = query.schema().to_pyarrow()
         rows = max(_BATCH_ROWS, size // _BATCH_ROWS * _BATCH_ROWS)
         # A cursor of its own: the caller may run other queries between two batches.
-        cursor = cursor.cursor()
-        for name, table in {**staged, **_in_memory(query)}.items():
-            cursor.register(name, table)
+        self._database.hold()
         try:
+            cursor = self._database.cursor()
+            for name, table in {**staged, **_in_memory(query)}.items():
+                cursor.register(name, table)
             with _explained():
                 for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
                     yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
+            self._database.end(cursor)
         finally:
-            cursor.close()
+            self._database.let_go()
+
+    @property
+    def writes(self) -> bool:
+        """Whether the calling thread is in a transaction."""
+        return getattr(self._local, "writing", False)
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the value that says how similar two vectors are; larger is nearer."""
@@ -155,7 +193,8 @@ class DuckDBBackend:
     # Writing
 
     def _run(self, statement: sge.Expression) -> None:
-        self._cursor.execute(statement.sql("duckdb")).fetchall()
+        with self.use():
+            self.cursor.execute(statement.sql("duckdb")).fetchall()
 
     def create(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one of the same name that a crash left is replaced."""
@@ -260,37 +299,60 @@ class DuckDBBackend:
         where = sge.Where(this=sge.and_(*conditions))
         self._run(sge.Delete(this=sge.Table(this=_name(name)), where=where))
 
+    def drop_column(self, name: str, column: str) -> None:
+        """Drop a column, if it is there."""
+        action = sge.Drop(this=sge.Column(this=_name(column)), kind="COLUMN", exists=True)
+        self._run(sge.Alter(this=sge.Table(this=_name(name)), kind="TABLE", actions=[action]))
+
+    def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
+        """Delete the rows that ended by a commit, but those that lived at one to keep."""
+        ended = sge.LTE(this=_column(TO), expression=sge.Literal.number(before))
+        lived = [
+            sge.and_(
+                sge.LTE(this=_column(FROM), expression=sge.Literal.number(commit)),
+                sge.GT(this=_column(TO), expression=sge.Literal.number(commit)),
+            )
+            for commit in keep
+        ]
+        where = sge.and_(ended, sge.not_(sge.or_(*lived))) if lived else ended
+        statement = sge.Delete(this=sge.Table(this=_name(name)), where=sge.Where(this=where))
+        with self.use():
+            return int(self.cursor.execute(statement.sql("duckdb")).fetchall()[0][0])
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
-        cursor = self._cursor
-        cursor.begin()
-        self._local.writing = True
-        try:
-            yield
-        except BaseException:
-            cursor.rollback()
-            raise
-        else:
-            cursor.commit()
-        finally:
-            self._local.writing = False
+        with self.use():
+            cursor = self.cursor
+            cursor.begin()
+            self._local.writing = True
+            try:
+                yield
+            except BaseException:
+                cursor.rollback()
+                raise
+            else:
+                cursor.commit()
+                self._database.commits += 1
+            finally:
+                self._local.writing = False
 
     def separate(self) -> DuckDBBackend:
         """Give a connection whose writes are committed on their own."""
-        return DuckDBBackend(self._root)
+        return DuckDBBackend(self._database.share())
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
         # Not by Ibis' list_tables(), which calls what DuckDB has deprecated.
-        rows = self._cursor.execute(_TABLES).fetchall()
-        return {name for (name,) in rows}
+        with self.use():
+            return {name for (name,) in self.cursor.execute(_TABLES).fetchall()}
 
     def disconnect(self) -> None:
-        """Close all connections."""
+        """Close all connections; the last one closes the database."""
         self._local = threading.local()
-        self._closed = True
-        self._root.close()
+        if not self._closed:
+            self._closed = True
+            self._database.leave()
 
 
 @contextmanager

@@ -15,7 +15,17 @@ from barbule.catalog.codec import dump_type, load_type
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
-__all__ = ["Column", "Commit", "Index", "Label", "TableRecord", "Version", "View"]
+__all__ = [
+    "EVERY",
+    "Column",
+    "Commit",
+    "Index",
+    "Label",
+    "Origin",
+    "TableRecord",
+    "Version",
+    "View",
+]
 
 ColumnKind = Literal["data", "virtual", "stored"]
 
@@ -35,6 +45,8 @@ class Column:
         The stored form of the expression of a computed column.
     hidden
         Whether it is an embedding that belongs to an index.
+    default
+        The JSON form of the value of cells that an insert leaves out.
     """
 
     id: int
@@ -43,11 +55,17 @@ class Column:
     kind: ColumnKind = "data"
     expression: str | None = None
     hidden: bool = False
+    default: str | None = None
 
     @property
     def physical(self) -> str:
         """The name in the backend: stable when the column is renamed."""
         return f"c{self.id}"
+
+    @property
+    def errors(self) -> str:
+        """The name in the backend of the column that tells why cells of this one are empty."""
+        return f"e{self.id}"
 
 
 @dataclass(frozen=True)
@@ -90,8 +108,28 @@ class View:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The table from which another branched off, and the commit at which it did.
+
+    The branch reads the rows of its origin as they lived then, but for those of which it has a
+    state of its own: that one counts, and hides the other even when it has ended.
+    """
+
+    table: int
+    commit: int
+
+
+@dataclass(frozen=True)
 class TableRecord:
-    """The structure of a table or view at a commit."""
+    """The structure of a table or view at a commit.
+
+    Attributes
+    ----------
+    compacted
+        The commit before which history has been dropped.
+    kept
+        The commits before that one whose rows were kept.
+    """
 
     id: int
     name: str
@@ -100,6 +138,9 @@ class TableRecord:
     view: View | None = None
     next_column: int = 0
     dropped: bool = False
+    origin: Origin | None = None
+    compacted: int = 0
+    kept: tuple[int, ...] = ()
 
     @property
     def physical(self) -> str:
@@ -120,6 +161,20 @@ class TableRecord:
         following = max([self.next_column, *(each.id + 1 for each in added)])
         return replace(self, columns=(*kept, *added), next_column=following)
 
+    def in_place_of(self, old: Column, new: Column) -> TableRecord:
+        """Return the record with a column put where another was; indexes go along."""
+        columns = tuple(new if each.id == old.id else each for each in self.columns)
+        indexes = tuple(
+            replace(
+                index,
+                column=new.id if index.column == old.id else index.column,
+                embedding=new.id if index.embedding == old.id else index.embedding,
+            )
+            for index in self.indexes
+        )
+        following = max(self.next_column, new.id + 1)
+        return replace(self, columns=columns, indexes=indexes, next_column=following)
+
     def to_json(self) -> str:
         """Write the record as JSON."""
         plain = asdict(replace(self, columns=()))
@@ -136,8 +191,18 @@ class TableRecord:
             Column(**{**column, "dtype": load_type(column["dtype"])}) for column in plain["columns"]
         )
         view = View(**plain["view"]) if plain["view"] else None
-        indexes = tuple(Index(**index) for index in plain["indexes"])
-        return cls(**{**plain, "columns": columns, "view": view, "indexes": indexes})
+        read = {
+            "columns": columns,
+            "view": view,
+            "indexes": tuple(Index(**index) for index in plain["indexes"]),
+            "origin": Origin(**plain["origin"]) if plain["origin"] else None,
+            "kept": tuple(plain["kept"]),
+        }
+        return cls(**{**plain, **read})
+
+    def holds(self, commit: int) -> bool:
+        """Whether the rows of a commit are still there."""
+        return commit >= self.compacted or commit in self.kept
 
 
 @dataclass(frozen=True)
@@ -155,17 +220,30 @@ class Version:
 
 @dataclass(frozen=True)
 class Commit:
-    """One moment at which something became visible."""
+    """One moment at which something became visible.
+
+    Attributes
+    ----------
+    by
+        The user and process that made it: "ada@host (pid 4711)".
+    seconds
+        How long the operation took.
+    """
 
     id: int
     at: Any
     operation: str
+    by: str
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Label:
-    """A name for a version of a table."""
+    """A name for a version of a table; for the commit of all tables where that is `EVERY`."""
 
     table_id: int
     label: str
     version: int
+
+
+EVERY = -1

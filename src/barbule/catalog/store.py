@@ -7,12 +7,19 @@ commit. It is written in the transaction that writes the rows, so what a crash l
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import getpass
+import os
+import socket
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
-from barbule.catalog.records import Commit, Label, TableRecord, Version
+from barbule.backends.base import FOREVER
+from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
@@ -20,11 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "Pending"]
 
-FORMAT = "1"
+FORMAT = "2"
 
 _SCHEMAS = {
     "bb_meta": sch.Schema({"key": "string", "value": "string"}),
-    "bb_commits": sch.Schema({"id": "int64", "at": "timestamp('UTC')", "operation": "string"}),
+    "bb_commits": sch.Schema(
+        {
+            "id": "int64",
+            "at": "timestamp('UTC')",
+            "operation": "string",
+            "by": "string",
+            "seconds": "float64",
+        }
+    ),
     "bb_records": sch.Schema({"table_id": "int64", "commit": "int64", "record": "string"}),
     "bb_versions": sch.Schema(
         {
@@ -43,12 +58,21 @@ _SCHEMAS = {
 
 @dataclass
 class Pending:
-    """What one commit is going to make visible."""
+    """What a commit is going to make visible; until then the thread that prepares it sees it.
 
-    id: int
+    Attributes
+    ----------
+    seen
+        The latest commit when the preparation began.
+    versions
+        The versions of the tables, numbered when they are written.
+    """
+
     operation: str
+    seen: int
     records: dict[int, TableRecord] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
+    labels: list[Label] = field(default_factory=list)
 
 
 class Catalog:
@@ -62,48 +86,96 @@ class Catalog:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._guard = threading.RLock()
+        self._local = threading.local()
+        self._stamp: object = None
+        self._forget()
+        self._open()
+
+    def _forget(self) -> None:
         self._records: dict[int, list[tuple[int, TableRecord]]] = {}
         self._versions: dict[int, list[Version]] = {}
         self._commits: dict[int, Commit] = {}
         self._labels: dict[int, dict[str, int]] = {}
         self.head = 0
-        self.pending: Pending | None = None
-        self._open()
 
     def _open(self) -> None:
-        present = self._backend.tables()
-        missing = {name: columns for name, columns in _SCHEMAS.items() if name not in present}
-        if missing:
+        with self._backend.use():
+            if self._backend.tables() >= _SCHEMAS.keys() or not self._make():
+                self._check_format()
+                self.refresh()
+
+    def _make(self) -> bool:
+        """Make the metadata tables, unless another process has just done so.
+
+        A new database is not read: that would load what its first table does not need.
+        """
+        with self._backend.writing():
             with self._backend.transaction():
-                for name, columns in missing.items():
-                    self._backend.create(name, columns)
+                missing = _SCHEMAS.keys() - self._backend.tables()
+                for name in missing:
+                    self._backend.create(name, _SCHEMAS[name])
                 if "bb_meta" in missing:
                     self._backend.insert("bb_meta", [{"key": "format", "value": FORMAT}])
-        else:
-            self._load()
+            if new := missing == _SCHEMAS.keys():
+                self._stamp = self._backend.stamp()
+            return new
 
-    def _rows(self, name: str) -> list[dict[str, object]]:
+    def _rows(self, name: str, after: dict[str, int] | None = None) -> list[dict[str, Any]]:
         leaf = self._backend.table(name, _SCHEMAS[name])
-        return self._backend.arrow(leaf.to_expr(), {}).to_pylist()
+        query: ops.Relation = leaf
+        if after:
+            query = ops.Filter(
+                leaf,
+                [
+                    ops.Greater(ops.Field(leaf, column), ops.Literal(least, dt.int64))
+                    for column, least in after.items()
+                ],
+            )
+        return self._backend.arrow(query.to_expr(), {}).to_pylist()
 
-    def _load(self) -> None:
+    def _check_format(self) -> None:
         meta = {row["key"]: row["value"] for row in self._rows("bb_meta")}
         if meta.get("format") != FORMAT:
             raise ConfigurationError(
                 f"the database has the catalog format {meta.get('format')!r}, known is {FORMAT!r}.",
-                hint="It was written by another version of barbule; upgrade this one.",
+                hint="It was written by another version of barbule: use that one, or start a new "
+                "database.",
             )
-        self._commits = {row["id"]: Commit(**row) for row in self._rows("bb_commits")}  # type: ignore[arg-type, misc]
-        self.head = max(self._commits, default=0)
-        records = sorted(self._rows("bb_records"), key=lambda row: row["commit"])  # type: ignore[arg-type, return-value]
-        for row in records:
-            self._add_record(row["commit"], TableRecord.from_json(row["record"]))  # type: ignore[arg-type]
-        versions = sorted(self._rows("bb_versions"), key=lambda row: row["version"])  # type: ignore[arg-type, return-value]
-        for row in versions:
-            self._versions.setdefault(row["table_id"], []).append(Version(**row))  # type: ignore[arg-type]
-        for row in self._rows("bb_labels"):
-            label = Label(**row)  # type: ignore[arg-type]
-            self._labels.setdefault(label.table_id, {})[label.label] = label.version
+
+    def refresh(self) -> None:
+        """Learn what other processes have committed."""
+        with self._backend.use():  # once it is open: others may have had the database meanwhile
+            stamp = self._backend.stamp()
+            if stamp != self._stamp:
+                self._catch_up(stamp)
+
+    def _catch_up(self, stamp: object) -> None:
+        with self._guard:
+            commits = self._rows("bb_commits", {"id": self.head})
+            if self.head and not commits and not self._still_there():
+                self._forget()  # an older copy of the database took its place
+                commits = self._rows("bb_commits")
+            if commits:
+                self._learn(commits)
+            self._labels = {}
+            for row in self._rows("bb_labels"):
+                self._labels.setdefault(row["table_id"], {})[row["label"]] = row["version"]
+            self._stamp = stamp
+
+    def _still_there(self) -> bool:
+        return any(
+            row["id"] == self.head for row in self._rows("bb_commits", {"id": self.head - 1})
+        )
+
+    def _learn(self, commits: list[dict[str, Any]]) -> None:
+        since = {"commit": self.head}
+        for row in sorted(self._rows("bb_records", since), key=lambda row: row["commit"]):
+            self._add_record(row["commit"], TableRecord.from_json(row["record"]))
+        for row in sorted(self._rows("bb_versions", since), key=lambda row: row["version"]):
+            self._versions.setdefault(row["table_id"], []).append(Version(**row))
+        self._commits |= {row["id"]: Commit(**row) for row in commits}
+        self.head = max(self._commits)
 
     def _add_record(self, commit: int, record: TableRecord) -> None:
         self._records.setdefault(record.id, []).append((commit, record))
@@ -118,11 +190,12 @@ class Catalog:
         TableNotFoundError
             When it has been dropped, or did not exist yet.
         """
-        if commit is None and self.pending and table_id in self.pending.records:
-            return self.pending.records[table_id]
+        pending = self.pending
+        if commit is None and pending and table_id in pending.records:
+            return pending.records[table_id]
         history = self._records.get(table_id, [])
         seen = [record for at, record in history if commit is None or at <= commit]
-        if not seen or history[-1][1].dropped:  # its rows are gone, those of old versions too
+        if not seen or seen[-1].dropped or history[-1][1].compacted == FOREVER:
             name = history[-1][1].name if history else f"with the number {table_id}"
             raise TableNotFoundError(
                 f"the table {name!r} has been dropped or replaced."
@@ -130,16 +203,32 @@ class Catalog:
                 else f"the table {name!r} did not exist at that version.",
                 hint="Get it again by bb.get_table(...).",
             )
+        if commit is not None and not history[-1][1].holds(commit):
+            raise _compacted(history[-1][1])
         return seen[-1]
 
-    def find(self, name: str) -> TableRecord | None:
+    def find(self, name: str, commit: int | None = None) -> TableRecord | None:
         """Return the table of that name, or None."""
-        return next((each for each in self.tables() if each.name == name), None)
+        return next((each for each in self.tables(commit) if each.name == name), None)
 
-    def tables(self) -> list[TableRecord]:
-        """Return all tables and views, by name."""
-        latest = (history[-1][1] for history in self._records.values())
+    def tables(self, commit: int | None = None) -> list[TableRecord]:
+        """Return all tables and views that there are (or were at a commit), by name."""
+        pending = self.pending.records if commit is None and self.pending else {}
+        seen = {}
+        for table_id, history in list(self._records.items()):
+            known = [record for at, record in history if commit is None or at <= commit]
+            if known:
+                seen[table_id] = known[-1]
+        latest = {**seen, **pending}.values()
         return sorted((each for each in latest if not each.dropped), key=lambda each: each.name)
+
+    def history(self, table_id: int) -> list[tuple[int, TableRecord]]:
+        """Return the structures that a table has had, and the commits that gave it them."""
+        return self._records.get(table_id, [])
+
+    def changed_since(self, commit: int) -> bool:
+        """Whether the structure of any table has changed after a commit."""
+        return any(history[-1][0] > commit for history in self._records.values())
 
     def views_of(self, table_id: int) -> list[TableRecord]:
         """Return the views whose rows come directly from a table."""
@@ -149,10 +238,12 @@ class Catalog:
         """Return all versions of a table, oldest first."""
         return self._versions.get(table_id, [])
 
+    def has_closed_rows(self, table_id: int) -> bool:
+        """Whether rows of a table have ever been updated or deleted."""
+        return any(version.closed for version in self._versions.get(table_id, [])[-1:])
+
     def latest(self, table_id: int) -> Version:
         """Return the current version of a table."""
-        if self.pending and table_id in self.pending.versions:
-            return self.pending.versions[table_id]
         return self._versions[table_id][-1]
 
     def commit(self, commit_id: int) -> Commit:
@@ -165,7 +256,19 @@ class Catalog:
 
     def next_table_id(self) -> int:
         """Return the identity for a new table."""
-        return max(self._records, default=0) + 1
+        pending = self.pending.records if self.pending else {}
+        return max([*self._records, *pending], default=0) + 1
+
+    def branches_of(self, table_id: int) -> list[TableRecord]:
+        """Return the tables that branched off a table."""
+        return [each for each in self.tables() if each.origin and each.origin.table == table_id]
+
+    def held(self, table_id: int) -> set[int]:
+        """Return the commits of a table that a label, a snapshot or a branch holds."""
+        numbers = set(self.labels(table_id).values())
+        commits = {each.commit for each in self.versions(table_id) if each.version in numbers}
+        commits |= set(self.labels(EVERY).values())
+        return commits | {each.origin.commit for each in self.branches_of(table_id) if each.origin}
 
     def resolve(self, table_id: int, version: int | str | datetime.datetime) -> Version:
         """Find a version by number, label or moment.
@@ -186,10 +289,14 @@ class Catalog:
                     table=name,
                     hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
                 )
+            self._check_held(table_id, found[-1])
             return found[-1]
         number: int | None = None if isinstance(version, bool | str) else version
         if isinstance(version, str):
             number = self.labels(table_id).get(version)
+            taken = self.labels(EVERY).get(version)
+            if number is None and taken is not None:
+                number = max((v.version for v in versions if v.commit <= taken), default=None)
         match = next((each for each in versions if each.version == number), None)
         if match is None:
             labels = ", ".join(map(repr, self.labels(table_id))) or "none"
@@ -198,47 +305,126 @@ class Catalog:
                 table=name,
                 hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}.",
             )
+        self._check_held(table_id, match)
         return match
 
-    # Writing: within a transaction of the backend, made known here when it has succeeded
+    def _check_held(self, table_id: int, version: Version) -> None:
+        record = self._records[table_id][-1][1]
+        if not record.holds(version.commit):
+            raise _compacted(record)
+
+    def snapshot(self, label: str) -> int:
+        """Return the commit of a snapshot of all tables.
+
+        Raises
+        ------
+        VersionError
+            When there is none of that name.
+        """
+        known = self.labels(EVERY)
+        if label not in known:
+            names = ", ".join(map(repr, known)) or "none"
+            raise VersionError(f"there is no snapshot {label!r}.", hint=f"There are: {names}.")
+        return known[label]
+
+    # Writing
+
+    @property
+    def pending(self) -> Pending | None:
+        """The commit that the calling thread prepares."""
+        return getattr(self._local, "pending", None)
 
     def begin(self, operation: str) -> Pending:
-        """Start the next commit; what is put into it is seen at once, by this process."""
-        self.pending = Pending(self.head + 1, operation)
-        return self.pending
+        """Start a commit; what is put into it is seen at once, by the calling thread."""
+        self._local.pending = Pending(operation, self.head)
+        return self._local.pending
 
-    def abandon(self) -> None:
-        """Forget the commit that was begun."""
-        self.pending = None
+    def end(self) -> None:
+        """Forget the commit that the calling thread prepared."""
+        self._local.pending = None
 
-    def write(self, pending: Pending) -> Commit:
-        """Write what a commit makes visible, the commit itself last."""
-        commit = Commit(pending.id, datetime.datetime.now(datetime.UTC), pending.operation)
+    def write(self, pending: Pending, seconds: float) -> Commit:
+        """Write what a commit makes visible, within the transaction that writes its rows."""
+        now = datetime.datetime.now(datetime.UTC)
+        commit = Commit(self.head + 1, now, pending.operation, _whoami(), seconds)
         if pending.records:
             rows = [
-                {"table_id": each.id, "commit": pending.id, "record": each.to_json()}
+                {"table_id": each.id, "commit": commit.id, "record": each.to_json()}
                 for each in pending.records.values()
             ]
             self._backend.insert("bb_records", rows)
         if pending.versions:
             self._backend.insert("bb_versions", [vars(each) for each in pending.versions.values()])
+        for label in pending.labels:
+            self._write_label(label)
         self._backend.insert("bb_commits", [vars(commit)])
         return commit
 
     def publish(self, pending: Pending, commit: Commit) -> None:
         """Make a commit that has succeeded known to this process."""
-        self.pending = None
-        for record in pending.records.values():
-            self._add_record(pending.id, record)
-        for version in pending.versions.values():
-            self._versions.setdefault(version.table_id, []).append(version)
-        self._commits[commit.id] = commit
-        self.head = commit.id
+        with self._guard:
+            for record in pending.records.values():
+                self._add_record(commit.id, record)
+            for version in pending.versions.values():
+                self._versions.setdefault(version.table_id, []).append(version)
+            for label in pending.labels:
+                self._labels.setdefault(label.table_id, {})[label.label] = label.version
+            self._commits[commit.id] = commit
+            self.head = commit.id
+            self._stamp = self._backend.stamp()
+
+    def _write_label(self, label: Label) -> None:
+        self._backend.delete("bb_labels", {"table_id": label.table_id, "label": label.label})
+        self._backend.insert("bb_labels", [vars(label)])
 
     def add_label(self, label: Label) -> None:
         """Give a version a name; an older use of the name in the table ends."""
-        key = {"table_id": label.table_id, "label": label.label}
-        with self._backend.transaction():
-            self._backend.delete("bb_labels", key)
-            self._backend.insert("bb_labels", [vars(label)])
-        self._labels.setdefault(label.table_id, {})[label.label] = label.version
+        with self._backend.writing(), self._guard:
+            self.refresh()
+            with self._backend.transaction():
+                self._write_label(label)
+            self._labels.setdefault(label.table_id, {})[label.label] = label.version
+            self._stamp = self._backend.stamp()
+
+    def remove_label(self, table_id: int, label: str) -> None:
+        """Take a name away; the version it stood for stays."""
+        with self._backend.writing(), self._guard:
+            with self._backend.transaction():
+                self._backend.delete("bb_labels", {"table_id": table_id, "label": label})
+            self._labels.get(table_id, {}).pop(label, None)
+            self._stamp = self._backend.stamp()
+
+    def next_version(self, table_id: int, commit: int, pending: Pending, done: Version) -> Version:
+        """Number the version of a table that a commit makes.
+
+        Parameters
+        ----------
+        done
+            What the change did; its `next_rid` counts the identities that it used.
+        """
+        history = self._versions.get(table_id)
+        last = history[-1] if history else None
+        return replace(
+            done,
+            version=last.version + 1 if last else 0,
+            commit=commit,
+            operation=pending.operation,
+            next_rid=done.next_rid + (last.next_rid if last else 0),
+            closed=done.closed or bool(last and last.closed),
+        )
+
+
+def _compacted(record: TableRecord) -> VersionError:
+    return VersionError(
+        "the rows of this version have been dropped by drop_table() or compact().",
+        table=record.name,
+        hint="Labels and snapshots hold versions; history() lists what is there.",
+    )
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in this container
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()} (pid {os.getpid()})"

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from barbule.config.file import Options, find_file, read_options
 from barbule.config.places import PLACES, Given, allowed, resolve
-from barbule.config.settings import BudgetSettings, MediaSettings, ProviderSettings, Settings
+from barbule.config.settings import (
+    LOCK_TIMEOUT,
+    BudgetSettings,
+    MediaSettings,
+    ProviderSettings,
+    Settings,
+)
 from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ def load_settings(
     vectors: str | os.PathLike[str] | None = None,
     media: str | os.PathLike[str] | None = None,
     home: str | os.PathLike[str] | None = None,
+    lock_timeout: float | None = None,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -52,6 +59,8 @@ def load_settings(
         fsspec URL or path of the media store.
     home
         Folder of the defaults.
+    lock_timeout
+        Seconds to wait for another process that uses the database.
     cwd
         Folder where the search begins and to which relative paths of arguments and environment
         belong; the working directory by default.
@@ -103,7 +112,19 @@ def load_settings(
         media_options=MediaSettings(**options.media),
         source=source,
         budget=BudgetSettings(**options.budget),
+        lock_timeout=_seconds(lock_timeout, options.lock_timeout),
     )
+
+
+def _seconds(argument: float | None, in_file: float | None) -> float:
+    given = argument if argument is not None else in_file
+    if given is None:
+        return LOCK_TIMEOUT
+    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+        raise ConfigurationError(
+            "the argument lock_timeout= must be a number of seconds above 0.", value=given
+        )
+    return float(given)
 
 
 def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> dict[str, Given]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "LOCK_TIMEOUT",
     "SECRET_WORDS",
     "BudgetSettings",
     "MediaSettings",
@@ -23,6 +24,7 @@ __all__ = [
     "redact",
 ]
 
+LOCK_TIMEOUT: Final = 60.0
 SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105 - no password
 
 # Greedy up to the last "@": an unescaped password may hold any character.
@@ -156,6 +158,8 @@ class Settings(_Redacted):
         The configuration file that was used, if any.
     budget
         The caps on model calls.
+    lock_timeout
+        How long to wait for another process that uses the database, in seconds.
     """
 
     home: Path
@@ -166,6 +170,7 @@ class Settings(_Redacted):
     media_options: MediaSettings
     source: Path | None
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    lock_timeout: float = LOCK_TIMEOUT
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider prefix; the defaults where nothing is configured."""

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import inspect
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,12 @@ class Tally:
     hits: int = 0
     errors: int = 0
 
+    def add(self, other: Tally) -> None:
+        """Count what another one counted."""
+        self.calls += other.calls
+        self.hits += other.hits
+        self.errors += other.errors
+
 
 @dataclass
 class Caller:
@@ -67,8 +74,19 @@ class Caller:
     client: ModelClient
     loop: LoopThread
     run_query: Callable[[Sequence[Any]], list[Any]]
-    tally: Tally = field(default_factory=Tally)
+    _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
+
+    @property
+    def tally(self) -> Tally:
+        """What the calling thread's operation asked so far."""
+        if not hasattr(self._local, "tally"):
+            self._local.tally = Tally()
+        return self._local.tally
+
+    @tally.setter
+    def tally(self, tally: Tally) -> None:
+        self._local.tally = tally
 
     def call(self, call: Call, columns: Sequence[Sequence[Any]], count: int) -> list[Any]:
         """Return the results of a call for `count` rows.
@@ -169,6 +187,7 @@ class _Work:
 
     def __init__(self, caller: Caller, function: Function, call: Call) -> None:
         self.caller = caller
+        self.tally = caller.tally  # that of the thread which asks; others do the work
         self.function = function
         self.call = call
         self.template = json.loads(call.template)
@@ -268,7 +287,7 @@ class _Work:
 
     def _failed(self, place: int, error: Exception) -> Any:
         if self.function.on_error == "null":
-            self.caller.tally.errors += 1
+            self.tally.errors += 1
             return _MISSING
         if isinstance(error, BarbuleError):
             raise error.at(row=self.places[place])

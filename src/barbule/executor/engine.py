@@ -7,7 +7,7 @@ source of facts. How rows change is the business of `barbule.tables`.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,6 @@ class Engine:
         self.ledger = Ledger(backend.separate())
         self.library = library
         self.indexing = Indexing(vectors, backend, self.catalog)
-        self.lock = threading.RLock()
         self._table_class = table_class
         self._loop = LoopThread()
         self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
@@ -140,8 +139,8 @@ class Engine:
         return self.backend.table(name, schema)
 
     def has_closed_rows(self, table_id: int) -> bool:
-        """Whether rows of a table have ever been updated or deleted."""
-        return self.catalog.latest(table_id).closed
+        """Whether rows of a table have ever been updated or deleted, or may be at any moment."""
+        return self.backend.many_writers or self.catalog.has_closed_rows(table_id)
 
     def head(self) -> int:
         """Return the latest commit."""
@@ -181,7 +180,20 @@ class Engine:
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is computed."""
+        if not self.catalog.pending:
+            self.catalog.refresh()
         return make_plan(expr.as_table().op(), self, rows)
+
+    def _settled(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
+        """Plan and run; again where a commit came between the two.
+
+        A plan without stages counts on no row having been closed since it was made.
+        """
+        while True:
+            before = self.backend.stamp()
+            plan, rows = run()
+            if plan.stages or self.backend.many_writers or before == self.backend.stamp():
+                return plan, rows
 
     def arrow(
         self,
@@ -190,12 +202,27 @@ class Engine:
         staged: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
         """Compute an expression and return its rows in storage form."""
-        return self.runner.arrow(self.plan(expr, rows), staged)
+        return self._run(expr, rows, staged)[1]
+
+    def _run(
+        self,
+        expr: ir.Expr,
+        rows: Mapping[int, ops.Relation] | None = None,
+        staged: Mapping[str, pa.Table] | None = None,
+    ) -> tuple[Plan, pa.Table]:
+        def run() -> tuple[Plan, pa.Table]:
+            with self.backend.use():
+                plan = self.plan(expr, rows)
+                if not plan.stages:
+                    return plan, self.runner.arrow(plan, staged)
+            return plan, self.runner.arrow(plan, staged)
+
+        return self._settled(run)
 
     def collect(self, expr: ir.Expr) -> ResultSet:
         """Compute an expression and return its rows as a `ResultSet`."""
-        plan = self.plan(expr)
-        return ResultSet(self.runner.arrow(plan), plan.schema, self.library)
+        plan, rows = self._run(expr)
+        return ResultSet(rows, plan.schema, self.library)
 
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""
@@ -224,17 +251,23 @@ class Engine:
             yield tally
         finally:
             self.caller.tally = outer
-            outer.calls += tally.calls
-            outer.hits += tally.hits
-            outer.errors += tally.errors
+            outer.add(tally)
 
     # As Ibis sees it
 
     @contextmanager
     def _lowered(self, expr: ir.Expr) -> Iterator[tuple[Any, ir.Expr]]:
         """Run the stages of an expression; give the Ibis backend and what is left for it."""
-        plan = self.plan(expr)
-        ready = self.runner.stages(plan)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.backend.use())
+            plan = self.plan(expr)
+            if plan.stages:
+                held.close()
+            ready = self.runner.stages(plan)
+            held.enter_context(self.backend.use())
+            yield from self._handed_on(expr, plan, ready)
+
+    def _handed_on(self, expr: ir.Expr, plan: Plan, ready: dict[str, pa.Table]) -> Iterator[Any]:
         final = plan.final.to_expr()
         with self.backend.staging(ready) as backend:
             if isinstance(expr, ir.Column):
@@ -261,11 +294,23 @@ class Engine:
         """Compute an expression and return its rows as a stream of record batches."""
         import pyarrow as pa
 
-        plan = self.plan(expr)
-        ready = self.runner.stages(plan)
-        schema = plan.final.schema.to_pyarrow()
-        batches = self.backend.batches(plan.final.to_expr(), ready, chunk_size)
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        def batches() -> Iterator[pa.RecordBatch]:
+            with self.backend.use():
+                plan = self.plan(expr)
+                ready: dict[str, pa.Table] | None = {} if plan.stages else None
+                if ready is None:
+                    stream = self.backend.batches(plan.final.to_expr(), {}, chunk_size)
+                    first = next(stream, None)  # from here on the stream keeps the database open
+            if ready is not None:
+                ready = self.runner.stages(plan)
+                stream = self.backend.batches(plan.final.to_expr(), ready, chunk_size)
+                first = next(stream, None)
+            if first is not None:
+                yield first
+            yield from stream
+
+        schema = self.plan(expr).final.schema.to_pyarrow()
+        return pa.RecordBatchReader.from_batches(schema, batches())
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
         """Return the SQL of an expression that calls no function."""
@@ -293,6 +338,7 @@ class Engine:
         """Close indexes, loop and connections."""
         self._loop.stop()
         self.indexing.close()
+        self.ledger.close()
         self.backend.disconnect()
 
 

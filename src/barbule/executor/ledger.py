@@ -129,6 +129,10 @@ class Ledger:
         with self._lock:
             self._backend.append(NAME, pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()))
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._backend.disconnect()
+
 
 def _is_vector(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32)

@@ -7,12 +7,12 @@ courtesy. The kernel releases it when the process dies, however it dies.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from barbule.locks import drop, holder, is_at, take
 
 __all__ = ["OwnerLock"]
 
@@ -72,8 +72,8 @@ class OwnerLock:
         with _guard:
             if self._mine is None or self._mine.pid != os.getpid():
                 held = _held.get(self.file)
-                if held is None or not _is_at(held.descriptor, self.file):
-                    descriptor = _take(self.file)
+                if held is None or not is_at(held.descriptor, self.file):
+                    descriptor = take(self.file)
                     if descriptor is None:
                         return False
                     held = _held[self.file] = _Held(descriptor, os.getpid())
@@ -86,16 +86,12 @@ class OwnerLock:
         with _guard:
             held = self._mine
             return (
-                held is not None and held.pid == os.getpid() and _is_at(held.descriptor, self.file)
+                held is not None and held.pid == os.getpid() and is_at(held.descriptor, self.file)
             )
 
     def holder(self) -> int | None:
         """Return the pid written in the lock file, None when there is none to read."""
-        try:
-            noted = json.loads(self.file.read_text(encoding="utf-8"))
-            return int(noted["pid"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return holder(self.file)
 
     def release(self) -> None:
         """Give up this share of the right; releasing twice is fine."""
@@ -107,49 +103,7 @@ class OwnerLock:
             if held.shares == 0:
                 if _held.get(self.file) is held:
                     del _held[self.file]
-                _drop(held.descriptor)
-
-
-def _take(file: Path) -> int | None:
-    """Open and lock the file; None when another process holds it."""
-    import fcntl
-
-    while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_at(descriptor, file):
-                # Deleted between opening and locking: what is locked is nobody's file.
-                os.close(descriptor)
-                continue
-            note = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note, 0)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-
-def _drop(descriptor: int) -> None:
-    import fcntl
-
-    # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
-    # stays, since removing it would let two processes lock two files of one name.
-    os.ftruncate(descriptor, 0)
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
-
-
-def _is_at(descriptor: int, file: Path) -> bool:
-    try:
-        there = file.stat()
-    except OSError:
-        return False
-    return os.path.samestat(os.fstat(descriptor), there)
+                drop(held.descriptor)
 
 
 def _forget_in_child() -> None:

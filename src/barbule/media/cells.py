@@ -1,22 +1,27 @@
 """Python values and Arrow cells: how one becomes the other, by data type.
 
-Owns the conversion in both directions, which inserts, functions and result sets share. Media
-content is handed to the library; what it returns is the reference that the cell holds.
+Owns the conversion in both directions, which inserts, functions and result sets share. Columns
+are converted as a whole where the types of their values allow it; value by value where they do
+not, which is also how the one that does not fit is found. Media content is handed to the
+library; what it returns is the reference that the cell holds.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import datetime
 import decimal
+import itertools
 import json
-import math
-import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.errors import DataError
+from barbule.errors import BarbuleError, DataError
+from barbule.media.arrays import arrow_array
+from barbule.media.scalars import is_missing, value_writer
 from barbule.types import Json, Media, storage
 
 if TYPE_CHECKING:
@@ -37,6 +42,10 @@ def arrow_type(kind: dt.DataType) -> pa.DataType:
 def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) -> pa.Array:
     """Turn Python values into an Arrow array of the storage form of `kind`.
 
+    NaN is a value in a column of floats, and missing in all others, as are `pandas.NA` and
+    `pandas.NaT`. A moment without a zone is UTC in a column with a zone; one with a zone is
+    turned into UTC for a column without.
+
     Raises
     ------
     DataError
@@ -44,168 +53,118 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     """
     import pyarrow as pa
 
-    convert = _writer(kind, library)
-    if isinstance(kind, dt.Integer) and {type(value) for value in values} <= {int, type(None)}:
-        convert = None  # the usual case, without a call for each value
-    plain = values if convert is None else _converted(values, convert, kind)
-    wanted = arrow_type(kind)
-    try:
-        return pa.array(plain, wanted, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError) as error:
-        raise _misfit(plain, wanted, kind, error) from error
-
-
-def _converted(
-    values: Sequence[Any], convert: Callable[[Any], Any], kind: dt.DataType
-) -> list[Any]:
-    plain = []
-    for row, value in enumerate(values):
-        try:
-            plain.append(None if value is None else convert(value))
-        except (TypeError, ValueError) as error:
-            if isinstance(error, DataError) or hasattr(error, "hint"):
-                raise error.at(row=row) from error.__cause__  # type: ignore[union-attr]
-            raise DataError(
-                f"this is no {kind}: {error}.", row=row, value=value, hint="Correct the value."
-            ) from error
-    return plain
-
-
-def _misfit(
-    values: Sequence[Any], wanted: pa.DataType, kind: dt.DataType, error: Exception
-) -> DataError:
-    import pyarrow as pa
-
-    for row, value in enumerate(values):
-        try:
-            pa.array([value], wanted, from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError) as cause:
-            return DataError(
-                f"this is no {kind}: {cause}.",
-                row=row,
-                value=value,
-                hint="Correct the value, or give the column another type.",
-            )
-    return DataError(f"the values are no {kind}: {error}.", hint="Correct the values.")
-
-
-def _writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], Any] | None:
-    """Return what turns a value of `kind` into what Arrow takes; None where nothing does."""
-    if isinstance(kind, Media):
-        return lambda value: library.refer(value, kind)
-    if isinstance(kind, dt.JSON):
-        return _to_json
+    types = set(map(type, values))
+    types.discard(type(None))
+    if not types:
+        return pa.nulls(len(values), arrow_type(kind))
     if isinstance(kind, dt.Struct):
-        inner = {name: _writer(each, library) for name, each in kind.fields.items()}
-        return lambda value: _to_struct(value, inner)
+        return _struct_array(values, kind, library)
     if isinstance(kind, dt.Array):
-        return _array_writer(kind, library)
-    for each, convert in _PLAIN.items():
-        if isinstance(kind, each):
-            return convert
-    return None
+        return _list_array(values, types, kind, library)
+    if types <= _as_they_are(kind):
+        try:
+            return arrow_array(values, arrow_type(kind))
+        except _REFUSALS:
+            pass  # value by value, for what Arrow does not do and for the row that is wrong
+    return _by_value(values, kind, library)
 
 
-def _array_writer(kind: dt.Array, library: MediaLibrary) -> Callable[[Any], Any]:
-    inner = _writer(kind.value_type, library)
+_REFUSALS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
 
-    def write(value: Any) -> list[Any]:
-        items = value.tolist() if hasattr(value, "tolist") else value
-        if isinstance(items, str | bytes) or not hasattr(items, "__iter__"):
-            raise TypeError(f"a {type(value).__name__} is no list")
-        items = list(items)
-        if kind.length is not None and len(items) != kind.length:
-            raise ValueError(f"it has {len(items)} items, not {kind.length}")
-        if inner is None:
-            return items
-        return [None if item is None else inner(item) for item in items]
-
-    return write
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__} is no text")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    plain = value.item() if hasattr(value, "item") else value
-    if not isinstance(plain, bool):
-        raise TypeError(f"a {type(value).__name__} is no bool")
-    return plain
-
-
-def _whole(value: Any) -> Any:
-    # Arrow cuts off the fraction without a word.
-    if isinstance(value, float) and not value.is_integer() and not math.isnan(value):
-        raise ValueError(f"{value!r} is no whole number")
-    return value
-
-
-def _bytes(value: Any) -> Any:
-    if isinstance(value, str):
-        raise TypeError("a text is no bytes")
-    return value
-
-
-def _decimal(value: Any) -> Any:
-    try:
-        return decimal.Decimal(str(value)) if isinstance(value, str | float) else value
-    except decimal.InvalidOperation:
-        raise ValueError(f"{value!r} is no number") from None
-
-
-def _moment(kind: type) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        if isinstance(value, int | float):  # which Arrow takes for a count since 1970
-            raise TypeError(f"{value!r} is a number, no {kind.__name__}")
-        return kind.fromisoformat(value) if isinstance(value, str) else value  # type: ignore[attr-defined]
-
-    return convert
-
-
-_PLAIN: dict[type[dt.DataType], Callable[[Any], Any]] = {
-    dt.Timestamp: _moment(datetime.datetime),
-    dt.Date: _moment(datetime.date),
-    dt.Time: _moment(datetime.time),
-    dt.String: _text,
-    dt.UUID: lambda value: str(uuid.UUID(str(value))),
-    dt.Boolean: _truth,
-    dt.Integer: _whole,
-    dt.Decimal: _decimal,
-    dt.Binary: _bytes,
+_PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
+    dt.String: {str},
+    dt.Integer: {int},
+    dt.Floating: {float, int},
+    dt.Boolean: {bool},
+    dt.Timestamp: {datetime.datetime},
+    dt.Date: {datetime.date},
+    dt.Time: {datetime.time},
+    dt.Binary: {bytes},
+    dt.Decimal: {decimal.Decimal, int},
 }
 
 
-def plain(value: Any) -> Any:
-    """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+def _as_they_are(kind: dt.DataType) -> set[type]:
+    """Return the Python types that Arrow takes for `kind` exactly as we mean it."""
+    if isinstance(kind, Media):
+        return set()
+    return next((t for each, t in _PLAIN_TYPES.items() if isinstance(kind, each)), set())
 
 
-def _to_json(value: Any) -> str:
-    return json.dumps(value, default=plain, ensure_ascii=False)
+def _by_value(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) -> pa.Array:
+    convert = value_writer(kind, library)
+    plain = list(values)
+    for row, value in enumerate(values):
+        if value is None or convert is None:
+            continue
+        try:
+            plain[row] = None if is_missing(value, kind) else convert(value)
+        except BarbuleError as error:
+            raise error.at(row=row) from error.__cause__
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    wanted = arrow_type(kind)
+    keep_nan = isinstance(kind, dt.Floating)
+    try:
+        return arrow_array(plain, wanted, nan_is_missing=not keep_nan)
+    except _REFUSALS as error:
+        raise _misfit(plain, values, wanted, kind, error) from error
 
 
-def _to_struct(value: Any, inner: dict[str, Callable[[Any], Any] | None]) -> dict[str, Any]:
+def _no_such(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
+    return DataError(
+        f"this is no {kind}: {reason}.",
+        row=row,
+        value=value,
+        hint="Correct the value, or give the column another type.",
+    )
+
+
+def _misfit(
+    plain: Sequence[Any],
+    values: Sequence[Any],
+    wanted: pa.DataType,
+    kind: dt.DataType,
+    error: Exception,
+) -> DataError:
+    for row, value in enumerate(plain):
+        try:
+            arrow_array([value], wanted, nan_is_missing=True)
+        except _REFUSALS as cause:
+            return _no_such(kind, str(cause).rstrip("."), row, values[row])
+    return DataError(f"the values are no {kind}: {error}.", hint="Correct the values.")
+
+
+def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaLibrary) -> pa.Array:
+    import pyarrow as pa
+
+    records: list[dict[str, Any] | None] = []
+    for row, value in enumerate(values):
+        try:
+            records.append(None if value is None else _record(value, kind))
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    fields = []
+    for name, inner in kind.fields.items():
+        items = [None if record is None else record.get(name) for record in records]
+        try:
+            fields.append(to_array(items, inner, library))
+        except DataError as error:
+            row = error.row or 0
+            reason = f"in its field {name!r} {error.message.rstrip('.')}"
+            raise _no_such(kind, reason, row, values[row]) from error
+    empty = arrow_array([record is None for record in records], pa.bool_())
+    return pa.StructArray.from_arrays(fields, fields=list(arrow_type(kind)), mask=empty)
+
+
+def _record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
+    if is_missing(value, kind):
+        return None
     fields = value if isinstance(value, dict) else _fields(value)
-    unknown = [name for name in fields if name not in inner]
-    if unknown:
-        raise ValueError(f"it has the unknown fields {', '.join(map(repr, unknown))}")
-    return {
-        name: fields.get(name) if write is None or fields.get(name) is None else write(fields[name])
-        for name, write in inner.items()
-    }
+    if unknown := fields.keys() - kind.fields.keys():
+        names = ", ".join(sorted(map(repr, unknown)))
+        raise ValueError(f"it has the unknown fields {names}")
+    return fields
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -213,7 +172,73 @@ def _fields(value: Any) -> dict[str, Any]:
         return value.model_dump()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
     raise TypeError(f"a {type(value).__name__} is no record")
+
+
+def _list_array(
+    values: Sequence[Any], types: set[type], kind: dt.Array, library: MediaLibrary
+) -> pa.Array:
+    import pyarrow as pa
+
+    wanted = arrow_type(kind)
+    if types == {_ndarray()} and (made := _stacked(values, kind, wanted)) is not None:
+        return made
+    lists: list[list[Any] | None] = []
+    for row, value in enumerate(values):
+        try:
+            lists.append(None if value is None else _items(value, kind))
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    filler = [None] * (kind.length or 0)
+    filled = [filler if items is None else items for items in lists]
+    offsets = list(itertools.accumulate(map(len, filled), initial=0))
+    try:
+        flat = to_array(list(itertools.chain.from_iterable(filled)), kind.value_type, library)
+    except DataError as error:
+        row = bisect.bisect_right(offsets, error.row or 0) - 1
+        reason = f"its item {(error.row or 0) - offsets[row]}: {error.message.rstrip('.')}"
+        raise _no_such(kind, reason, row, values[row]) from error
+    empty = None
+    if any(items is None for items in lists):
+        empty = arrow_array([items is None for items in lists], pa.bool_())
+    if kind.length is not None:
+        return pa.FixedSizeListArray.from_arrays(flat, type=wanted, mask=empty)
+    return pa.ListArray.from_arrays(arrow_array(offsets, pa.int32()), flat, type=wanted, mask=empty)
+
+
+def _ndarray() -> type:
+    import numpy as np
+
+    return np.ndarray
+
+
+def _stacked(values: Sequence[Any], kind: dt.Array, wanted: pa.DataType) -> pa.Array | None:
+    """Lay vectors out in one go where all are there and of one size."""
+    import numpy as np
+    import pyarrow as pa
+
+    floats = isinstance(kind.value_type, dt.Float32 | dt.Float64)
+    if not floats or kind.length is None or any(value is None for value in values):
+        return None
+    if any(value.shape != (kind.length,) or value.dtype.kind not in "fiu" for value in values):
+        return None
+    flat = np.concatenate(values, dtype=kind.value_type.to_pandas(), casting="unsafe")
+    inner = pa.Array.from_buffers(wanted.value_type, flat.size, [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(inner, type=wanted)
+
+
+def _items(value: Any, kind: dt.Array) -> list[Any] | None:
+    if is_missing(value, kind):
+        return None
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
+        raise TypeError(f"a {type(value).__name__} is no list")
+    items = items if isinstance(items, list) else list(items)
+    if kind.length is not None and len(items) != kind.length:
+        raise ValueError(f"it has {len(items)} items, not {kind.length}")
+    return items
 
 
 def reader(kind: dt.DataType) -> Callable[[Any], Any] | None:

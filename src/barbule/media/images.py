@@ -8,34 +8,53 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["encode_image", "from_array", "image_bytes_suffix", "open_image", "validate_image"]
+__all__ = [
+    "decoding",
+    "encode_image",
+    "from_array",
+    "image_bytes_suffix",
+    "lossless_format",
+    "open_image",
+    "opened",
+    "validate_image",
+]
 
 _AGAIN = "Fetch or export the file again and check that it opens in a viewer."
-_SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif"}
+_FORMATS = "PNG, JPEG, WEBP, GIF, TIFF, BMP, AVIF or HEIC"
+_SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 # What a format can hold when it cannot hold the image's own mode.
 _OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
+_EXIF_FORMATS = frozenset({"PNG", "JPEG", "WEBP", "AVIF", "TIFF"})
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_TIFF_MODES = frozenset({"I", "F", "CMYK", "YCbCr", "LAB", "I;16B", "PA", "RGBX"})
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
 
 
-def validate_image(path: Path) -> str:
-    """Check that a file is an image, from its header and the format's own checksums.
+def validate_image(path: Path, source: str | None = None) -> str:
+    """Check that a file is an image, whole and undamaged.
+
+    A PNG is checked by the checksums that it carries, which is much faster than reading its
+    pixels and notices more; of other formats the pixels of the first frame are read.
 
     Parameters
     ----------
     path
         The file.
+    source
+        What messages call it, where that is not the path: the URL from which it came.
 
     Returns
     -------
@@ -47,20 +66,27 @@ def validate_image(path: Path) -> str:
     MediaError
         If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
     """
-    with _explained(path):
-        image = _opened(path)
+    with decoding(path, source):
+        image = opened(path)
         with image:
-            image.verify()
+            if image.format == "PNG":
+                image.verify()
+            else:
+                # A JPEG is read whole but put together at an eighth of its size.
+                image.draft("L", (1, 1))
+                image.load()
             return str(image.format)
 
 
-def open_image(path: Path) -> Image:
+def open_image(path: Path, source: str | None = None) -> Image:
     """Open an image and read its pixels; the file is closed again.
 
     Parameters
     ----------
     path
         The file. Its EXIF orientation is left as it is.
+    source
+        What messages call it, where that is not the path.
 
     Returns
     -------
@@ -72,17 +98,27 @@ def open_image(path: Path) -> Image:
     MediaError
         If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
     """
-    with _explained(path):
-        image = _opened(path)
+    with decoding(path, source):
+        image = opened(path)
         with image:
             image.load()
             return image
 
 
-def _opened(path: Path) -> Image:
-    from PIL import Image
+def opened(file: Path | io.BytesIO) -> Image:
+    """Open an image without reading its pixels, as Pillow does, within its limit of pixels.
 
-    image = Image.open(path)
+    Errors are Pillow's own; `decoding` explains them.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if not _is_heif(file):
+            raise
+        _learn_heif()
+        image = Image.open(file)
     # Pillow only warns up to twice its limit.
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and image.width * image.height > most:
@@ -91,38 +127,74 @@ def _opened(path: Path) -> Image:
     return image
 
 
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            head = stream.read(12)
+    else:
+        head = file.getvalue()[:12]
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _learn_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MediaError(
+            "HEIC images need the package pillow-heif.", hint="pip install 'barbule[heic]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def decoding(path: Path, source: str | None = None) -> Iterator[None]:
+    """Explain the errors of opening and decoding an image file: one `MediaError`, its source."""
     from PIL import Image, UnidentifiedImageError
 
+    name = source or path
     try:
         yield
+    except MediaError as error:
+        raise MediaError(f"{name}: {error.message}", hint=error.hint) from error.__cause__
     except FileNotFoundError:
         raise MediaError(
-            f"{path} does not exist.", hint="Check the path and the working directory."
+            f"{name} does not exist.", hint="Check the path and the working directory."
         ) from None
     except IsADirectoryError:
-        raise MediaError(f"{path} is a directory.", hint="Name a file in it.") from None
+        raise MediaError(f"{name} is a directory.", hint="Name a file in it.") from None
     except PermissionError:
-        raise MediaError(f"{path} cannot be read.", hint="Check its permissions.") from None
+        raise MediaError(f"{name} cannot be read.", hint="Check its permissions.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MediaError(
-            f"{path} has more pixels than are allowed ({Image.MAX_IMAGE_PIXELS}).",
+            f"{name} has more pixels than are allowed ({Image.MAX_IMAGE_PIXELS}).",
             hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
         ) from error
     except UnidentifiedImageError as error:
         if path.stat().st_size == 0:
-            raise MediaError(f"{path} is empty.", hint=_AGAIN) from None
-        raise MediaError(
-            f"{path} is not an image.", hint="Give PNG, JPEG, WEBP, GIF, TIFF or BMP."
-        ) from error
-    # Pillow's decoders raise many kinds of error on damaged data.
-    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError) as error:
-        raise MediaError(f"{path} is a damaged or truncated image.", hint=_AGAIN) from error
+            raise MediaError(f"{name} is empty.", hint=_AGAIN) from None
+        raise MediaError(f"{name} is not an image.", hint=f"Give {_FORMATS}.") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        raise MediaError(f"{name} is a damaged or truncated image.", hint=_AGAIN) from error
 
 
-def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002 - PIL's name
-    """Encode an image.
+def lossless_format(img: Image) -> str:
+    """Return the format that keeps an image as it is: PNG, or TIFF for what PNG cannot hold.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> lossless_format(PIL.Image.new("CMYK", (2, 2)))
+    'TIFF'
+    """
+    return "TIFF" if img.mode in _TIFF_MODES else "PNG"
+
+
+def encode_image(
+    img: Image,
+    format: str = "PNG",  # noqa: A002 - PIL's name
+    **options: Any,
+) -> bytes:
+    """Encode an image; its EXIF data stay with it where the format has a place for them.
 
     Parameters
     ----------
@@ -131,6 +203,8 @@ def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002 - PIL'
         transparency, the image is laid on white.
     format
         Pillow's name of the format: "PNG", "JPEG", "WEBP" …
+    options
+        What Pillow's writer of the format takes: `quality=80`, `lossless=True` …
 
     Returns
     -------
@@ -156,11 +230,14 @@ def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002 - PIL'
         raise MediaError(
             f"images cannot be written as {format!r}.", hint="Use PNG, JPEG, WEBP, GIF or TIFF."
         )
+    exif = img.info.get("exif")
+    if exif and name in _EXIF_FORMATS:
+        options = {"exif": exif, **options}
     try:
-        return _saved(img, name)
+        return _saved(img, name, options)
     except (OSError, ValueError, KeyError):
         try:
-            return _saved(_plainer(img, opaque=name in _OPAQUE_FORMATS), name)
+            return _saved(_plainer(img, opaque=name in _OPAQUE_FORMATS), name, options)
         except (OSError, ValueError, KeyError) as error:
             raise MediaError(
                 f"the {img.width} x {img.height} image of mode {img.mode} cannot be written "
@@ -169,9 +246,9 @@ def encode_image(img: Image, format: str = "PNG") -> bytes:  # noqa: A002 - PIL'
             ) from error
 
 
-def _saved(img: Image, name: str) -> bytes:
+def _saved(img: Image, name: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    img.save(buffer, format=name)
+    img.save(buffer, format=name, **options)
     return buffer.getvalue()
 
 
@@ -214,7 +291,7 @@ def image_bytes_suffix(data: bytes) -> str:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with opened(io.BytesIO(data)) as image:
             name = str(image.format)
     except (
         UnidentifiedImageError,
@@ -223,7 +300,7 @@ def image_bytes_suffix(data: bytes) -> str:
     ) as error:
         raise MediaError(
             f"the {len(data)} bytes are not an image that can be read.",
-            hint="Give the content of a PNG, JPEG, WEBP, GIF, TIFF or BMP file.",
+            hint=f"Give the content of a {_FORMATS} file.",
         ) from error
     return _SUFFIXES.get(name, name.lower())
 

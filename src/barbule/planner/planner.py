@@ -71,10 +71,26 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
     logical = prune(apply_rules(root, planning))
     if logical.find(FunctionCall):
         logical = planning.staging.stage_all(logical)
-    calls = [_lowered(stage, facts, rows) for stage in planning.staging.stages]
-    stages = _ordered(calls, planning.candidate_stages)
+    staged = planning.staging.stages
+    source: Any = _Unsettled(facts) if staged else facts
+    stages = _ordered(
+        [_lowered(stage, source, rows) for stage in staged], planning.candidate_stages
+    )
     logical = prune(logical)
-    return Plan(stages, lowering.lower(logical, facts, rows), root.schema, logical)
+    return Plan(stages, lowering.lower(logical, source, rows), root.schema, logical)
+
+
+class _Unsettled:
+    """Facts that have to hold for longer: rows may be closed while functions are called."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._facts, name)
+
+    def has_closed_rows(self, table_id: int) -> bool:
+        return True
 
 
 def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:

@@ -1,28 +1,40 @@
 """A change: everything that one mutation does to tables and views, visible at one commit.
 
-Owns the frame of a mutation: lock, transaction, versions, and the drain of the indexes after
-the commit. What is written is decided by the modules beside it.
+A change is prepared first, which may take long where functions are called: rows are read and
+computed, and what is to be written is collected. Then it is published: under the right to write
+and in one transaction, all is written and the commit made. Owns this frame. Where another
+process or thread has changed meanwhile what the preparation went by, it is prepared again;
+answers of functions are in the ledger by then.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import contextlib
+import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from barbule.backends.base import FOREVER, FROM, TO
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
+from barbule.planner.lower import physical_schema
+from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import pyarrow as pa
 
+    from barbule.catalog.records import Column, Commit
     from barbule.catalog.store import Pending
     from barbule.executor.batch import Tally
     from barbule.executor.engine import Engine
 
-__all__ = ["Change", "DeleteResult", "InsertResult", "UpdateResult", "change"]
+__all__ = ["Change", "DeleteResult", "InsertResult", "UpdateResult", "mutate", "mutate_in_parts"]
+
+# Identities of new rows while a change is prepared: above all that there can be, in order.
+_PROVISIONAL = 2**62
+# How often a long change is prepared without keeping others from writing.
+_FREE_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -61,17 +73,25 @@ class DeleteResult(MutationResult):
 
 
 class Change:
-    """One commit in the making."""
+    """One commit in the making: what it reads is as it was, what it writes is collected.
+
+    Attributes
+    ----------
+    fresh
+        The rows, by table id, that are new or have a new state: for what is computed from them.
+    """
 
     def __init__(self, engine: Engine, pending: Pending, tally: Tally) -> None:
         self.engine = engine
         self.tally = tally
+        self.fresh: dict[int, pa.Table] = {}
         self._pending = pending
+        self._structure: list[Callable[[], None]] = []
+        self._writes: list[Callable[[int, dict[int, int]], None]] = []
+        self._only_appends = True
+        self._after: list[Callable[[], None]] = []
 
-    @property
-    def commit(self) -> int:
-        """The commit that will show what is written."""
-        return self._pending.id
+    # What is collected
 
     def put(self, record: TableRecord) -> None:
         """Give a table this structure."""
@@ -90,9 +110,7 @@ class Change:
         closed
             Whether rows ended their life.
         """
-        known = self._pending.versions.get(table_id)
-        if known is None:
-            known = self._next_version(table_id)
+        known = self._pending.versions.get(table_id) or Version(table_id, 0, 0, "", 0, 0, False)
         self._pending.versions[table_id] = replace(
             known,
             rows=known.rows + rows,
@@ -100,76 +118,227 @@ class Change:
             closed=known.closed or closed,
         )
 
-    def _next_version(self, table_id: int) -> Version:
-        history = self.engine.catalog.versions(table_id)
-        last = history[-1] if history else None
-        return Version(
-            table_id=table_id,
-            version=last.version + 1 if last else 0,
-            commit=self.commit,
-            operation=self._pending.operation,
-            rows=0,
-            next_rid=last.next_rid if last else 0,
-            closed=last.closed if last else False,
-        )
+    def new_rids(self, table_id: int, count: int) -> pa.Array:
+        """Give new rows identities, which are made final when the change is published."""
+        import numpy as np
+        import pyarrow as pa
 
-    def next_rid(self, table_id: int) -> int:
-        """Return the first unused row identity of a table."""
         self.touch(table_id)
-        return self._pending.versions[table_id].next_rid
+        first = _PROVISIONAL + self._pending.versions[table_id].next_rid
+        self.touch(table_id, rids=count)
+        return pa.array(np.arange(first, first + count, dtype=np.int64))
+
+    def create(self, record: TableRecord) -> None:
+        """Make the backend's table for the rows of a table."""
+        backend = self.engine.backend
+        self._structure.append(lambda: backend.create(record.physical, physical_schema(record)))
+
+    def drop_rows(self, record: TableRecord) -> None:
+        """Drop the rows of a table, and those of all its versions."""
+        self._structure.append(lambda: self.engine.backend.drop(record.physical))
+
+    def add_column(self, record: TableRecord, column: Column) -> None:
+        """Make room for the values of a column."""
+        backend, name = self.engine.backend, record.physical
+        kind = storage(column.dtype)
+        self._structure.append(lambda: backend.add_column(name, column.physical, kind))
 
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
-        import pyarrow as pa
+        base = record.view.base if record.view else None
 
-        count = rows.num_rows
-        life = {FROM: pa.repeat(self.commit, count), TO: pa.repeat(FOREVER, count)}
-        for name, values in life.items():
-            rows = rows.append_column(name, values.cast(pa.int64()))
-        self.engine.backend.append(record.physical, rows)
+        def write(commit: int, first: dict[int, int]) -> None:
+            import pyarrow as pa
+
+            final = _with_final_ids(rows, RID, first.get(record.id, 0))
+            if base is not None:
+                final = _with_final_ids(final, BASE, first.get(base, 0))
+            for name, moment in ((FROM, commit), (TO, FOREVER)):
+                values = pa.repeat(pa.scalar(moment, pa.int64()), final.num_rows)
+                final = final.append_column(name, values)
+            self.engine.backend.append(record.physical, final)
+
+        self._writes.append(write)
 
     def close(self, record: TableRecord, rids: pa.Array) -> None:
         """End the life of rows."""
-        if len(rids):
-            self.engine.backend.close(record.physical, rids, self.commit)
-            self.touch(record.id, closed=True)
+        if not len(rids):
+            return
+        backend = self.engine.backend
+        self._only_appends = False
+        self._writes.append(lambda commit, _first: backend.close(record.physical, rids, commit))
+        self.touch(record.id, closed=True)
 
-    def version_of(self, table_id: int) -> int:
-        """Return the version of a table that shows the change."""
-        return self.engine.catalog.latest(table_id).version
+    def fill(self, record: TableRecord, column: str, rows: pa.Table) -> None:
+        """Set a column, by its physical name, of live rows."""
+        self._only_appends = False
+        filled = rows.select([RID, column])
+        self._writes.append(
+            lambda _commit, _first: self.engine.backend.fill(record.physical, column, filled)
+        )
+
+    def do(self, write: Callable[[int], None]) -> None:
+        """Write something else to the backend, given the commit."""
+        self._only_appends = False
+        self._writes.append(lambda commit, _first: write(commit))
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Do something once the change is visible."""
+        self._after.append(work)
+
+    # Publishing
+
+    def holds(self) -> bool:
+        """Whether what was prepared still fits what others have committed meanwhile."""
+        catalog, seen = self.engine.catalog, self._pending.seen
+        if catalog.head == seen:
+            return True
+        if catalog.changed_since(seen):
+            return False
+        return self._only_appends or all(
+            catalog.latest(table_id).commit <= seen
+            for table_id in self._pending.versions
+            if catalog.versions(table_id)
+        )
+
+    def flush(self) -> None:
+        """Write what has been collected so far, within the transaction of the change."""
+        catalog, commit = self.engine.catalog, self.engine.catalog.head + 1
+        first = {
+            table_id: versions[-1].next_rid if (versions := catalog.versions(table_id)) else 0
+            for table_id in self._pending.versions
+        }
+        for make in self._structure:
+            make()
+        for write in self._writes:
+            write(commit, first)
+        self._structure.clear()
+        self._writes.clear()
+        self.fresh.clear()
+
+    def publish(self, started: float) -> None:
+        """Write and commit; the calling thread has the right to write."""
+        with self.engine.backend.transaction():
+            commit = self.write(started)
+        self.engine.catalog.publish(self._pending, commit)
+
+    def write(self, started: float) -> Commit:
+        """Write what is left and the commit itself, within a transaction."""
+        self.flush()
+        self.number()
+        return self.engine.catalog.write(self._pending, time.perf_counter() - started)
+
+    def number(self) -> None:
+        """Number the versions that the change makes."""
+        catalog, pending = self.engine.catalog, self._pending
+        for table_id, done in pending.versions.items():
+            pending.versions[table_id] = catalog.next_version(
+                table_id, catalog.head + 1, pending, done
+            )
+
+    def finish(self) -> None:
+        """Bring the indexes up to date, once the change is visible."""
+        for work in self._after:
+            work()
+        live = {record.id for record in self.engine.catalog.tables()}
+        self.engine.indexing.drain(live & self._pending.versions.keys())
 
     def result(self, kind: type[MutationResult], table_id: int, rows: int) -> MutationResult:
         """Say what the change did to a table."""
         return kind(
             rows=rows,
             errors=self.tally.errors,
-            version=self.version_of(table_id),
+            version=self._pending.versions[table_id].version,
             calls=self.tally.calls,
             hits=self.tally.hits,
         )
 
 
-@contextmanager
-def change(engine: Engine, operation: str) -> Iterator[Change]:
+def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
+    """Turn the provisional identities of new rows into those that follow the used ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = rows.column(name)
+    new = pc.greater_equal(ids, _PROVISIONAL)
+    if not pc.any(new).as_py():
+        return rows
+    final = pc.if_else(new, pc.add(ids, pa.scalar(first - _PROVISIONAL, pa.int64())), ids)
+    return rows.set_column(rows.column_names.index(name), name, final)
+
+
+def mutate(
+    engine: Engine, operation: str, work: Callable[[Change], Any], *, slow: bool = False
+) -> tuple[Change, Any]:
     """Make a change: all of it is visible afterwards, or nothing.
 
     Parameters
     ----------
     operation
         What it is called in the history.
+    work
+        Prepares the change; it may be asked again, after others have changed what it went by.
+    slow
+        Whether it may call functions, so that others should not wait for it.
+
+    Returns
+    -------
+    tuple
+        The change that was made, and what `work` returned.
     """
-    with engine.lock, engine.tallying() as tally:
-        pending = engine.catalog.begin(operation)
+    started = time.perf_counter()
+    with engine.tallying() as tally:
+        for attempt in range(_FREE_TRIES + 1):
+            last = attempt == _FREE_TRIES
+            change, outcome = _attempt(engine, operation, work, tally, started, slow and not last)
+            if change is not None:
+                change.finish()
+                return change, outcome
+    raise AssertionError("a change that keeps others from writing cannot fail to fit")
+
+
+def _attempt(
+    engine: Engine,
+    operation: str,
+    work: Callable[[Change], Any],
+    tally: Tally,
+    started: float,
+    free: bool,
+) -> tuple[Change | None, Any]:
+    writing = engine.backend.writing
+    with contextlib.nullcontext() if free else writing():
+        engine.catalog.refresh()
+        change = Change(engine, engine.catalog.begin(operation), tally)
         try:
-            with engine.backend.transaction():
-                yield Change(engine, pending, tally)
-                commit = engine.catalog.write(pending)
-        except BaseException:
-            engine.catalog.abandon()
-            raise
-        engine.catalog.publish(pending, commit)
-        engine.indexing.drain({table for table in pending.versions if _is_live(engine, table)})
+            outcome = work(change)
+            with writing():
+                engine.catalog.refresh()
+                if not change.holds():
+                    return None, None
+                change.publish(started)
+        finally:
+            engine.catalog.end()
+    return change, outcome
 
 
-def _is_live(engine: Engine, table_id: int) -> bool:
-    return any(record.id == table_id for record in engine.catalog.tables())
+def mutate_in_parts(
+    engine: Engine, operation: str, work: Callable[[Change], Any]
+) -> tuple[Change, Any]:
+    """Make a change that is too large to be collected first.
+
+    Others cannot write meanwhile; `work` calls `flush` between its parts.
+    """
+    started = time.perf_counter()
+    with engine.tallying() as tally:
+        with engine.backend.writing():
+            engine.catalog.refresh()
+            change = Change(engine, engine.catalog.begin(operation), tally)
+            try:
+                with engine.backend.transaction():
+                    outcome = work(change)
+                    commit = change.write(started)
+                engine.catalog.publish(change._pending, commit)
+            finally:
+                engine.catalog.end()
+        change.finish()
+    return change, outcome

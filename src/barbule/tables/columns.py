@@ -28,9 +28,16 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.tables.change import Change
 
-__all__ = ["bind_column", "compute", "dependents", "new_column", "rows_relation"]
-
-_ROWS = "bb_new_rows"
+__all__ = [
+    "bind_column",
+    "compute",
+    "dependents",
+    "fresh_rows",
+    "new_column",
+    "physical_rows",
+    "reads",
+    "rows_relation",
+]
 
 
 def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
@@ -125,7 +132,6 @@ def compute(
     record: TableRecord,
     rows: pa.Table,
     columns: Iterable[Column],
-    given: dict[str, tuple[TableRecord, pa.Table]] | None = None,
 ) -> pa.Table:
     """Compute stored columns for physical rows and add them.
 
@@ -134,9 +140,8 @@ def compute(
     rows
         Physical columns by their physical names, `_rid` among them.
     columns
-        The stored columns to compute; they may read each other.
-    given
-        Further staged physical rows, by name: those of the base of a view.
+        The stored columns to compute; they may read each other, and what a view shows of its
+        base: of that, the rows in `change.fresh` where there are any.
 
     Returns
     -------
@@ -151,8 +156,9 @@ def compute(
             for column in remaining
             if not reads(change.engine, record, column) & (waiting - {column.name})
         ]
-        rows = _compute_level(change, record, rows, level, given or {})
+        rows = _compute_level(change, record, rows, level)
         remaining = [column for column in remaining if column not in level]
+    change.fresh[record.id] = rows
     return rows
 
 
@@ -161,7 +167,6 @@ def _compute_level(
     record: TableRecord,
     rows: pa.Table,
     level: list[Column],
-    given: dict[str, tuple[TableRecord, pa.Table]],
 ) -> pa.Table:
     engine = change.engine
     leaf = engine.leaf(record.id, hidden=True)
@@ -170,17 +175,31 @@ def _compute_level(
     for column in level:
         value = engine.expression(str(column.expression), None)
         values[column.physical] = value.replace({visible: leaf})
-    staged = {_ROWS: rows}
-    relations = {record.id: rows_relation(engine, record, rows, _ROWS)}
-    for name, (base, base_rows) in given.items():
-        staged[name] = base_rows
-        relations[base.id] = rows_relation(engine, base, base_rows, name)
+    change.fresh[record.id] = rows
+    relations, staged = fresh_rows(change, record)
     try:
         computed = engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
     except BarbuleError as error:
         shown = level[0].name if len(level) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__
     return _joined(rows, computed, level)
+
+
+def fresh_rows(
+    change: Change, record: TableRecord
+) -> tuple[dict[int, ops.Relation], dict[str, pa.Table]]:
+    """Return the fresh rows of a table and of what it is a view of: as relations, and staged."""
+    relations: dict[int, ops.Relation] = {}
+    staged = {}
+    while True:
+        rows = change.fresh.get(record.id)
+        if rows is not None:
+            name = f"bb_fresh_{record.id}"
+            relations[record.id] = rows_relation(change.engine, record, rows, name)
+            staged[name] = rows
+        if record.view is None:
+            return relations, staged
+        record = change.engine.catalog.record(record.view.base)
 
 
 def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:

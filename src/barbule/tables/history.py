@@ -55,7 +55,8 @@ def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
             table=leaf.name,
             hint="Call checkpoint on the table itself.",
         )
-    with engine.lock:
+    with engine.backend.writing():
+        engine.catalog.refresh()
         version = engine.catalog.latest(leaf.table_id).version
         engine.catalog.add_label(Label(leaf.table_id, label, version))
     return Checkpoint(version, label)

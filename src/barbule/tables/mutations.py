@@ -5,7 +5,10 @@ Owns what each does to the rows of a table; views follow in the same change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -13,14 +16,22 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
-from barbule.tables.change import DeleteResult, InsertResult, UpdateResult, change
+from barbule.tables.change import (
+    Change,
+    DeleteResult,
+    InsertResult,
+    MutationResult,
+    UpdateResult,
+    mutate,
+    mutate_in_parts,
+)
 from barbule.tables.columns import compute, dependents
-from barbule.tables.rows import read_rows
+from barbule.tables.sources import read_batches, read_rows
 from barbule.tables.views import propagate
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -30,8 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["delete", "insert", "update"]
 
+PART_ROWS = 1 << 20
+Result = TypeVar("Result", bound=MutationResult)
 
-def _writable(leaf: ManagedTable) -> TableRecord:
+
+def writable(leaf: ManagedTable) -> TableRecord:
+    """Return the structure of a table whose rows can be changed."""
     engine: Engine = leaf.source
     if leaf.commit is not None:
         raise UnsupportedError(
@@ -49,34 +64,80 @@ def _writable(leaf: ManagedTable) -> TableRecord:
     return record
 
 
-def _data_schema(record: TableRecord) -> sch.Schema:
+def data_schema(record: TableRecord) -> sch.Schema:
+    """Return the columns that take data."""
     return sch.Schema({c.name: c.dtype for c in record.columns if c.kind == "data"})
+
+
+def defaults(record: TableRecord) -> dict[str, Any]:
+    """Return the values of cells that an insert leaves out."""
+    return {
+        column.name: json.loads(column.default)
+        for column in record.columns
+        if column.default is not None
+    }
 
 
 def insert(leaf: ManagedTable, source: Any) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
-    import pyarrow as pa
-
     engine: Engine = leaf.source
-    with engine.lock:
-        record = _writable(leaf)
-        rows = read_rows(source, _data_schema(record), record.name, engine.library)
-        if not rows.num_rows:
-            return InsertResult(0, 0, engine.catalog.latest(record.id).version)
-        with change(engine, "insert") as ongoing:
-            first = ongoing.next_rid(record.id)
-            physical = rows.rename_columns(
-                [_physical(record, name) for name in rows.column_names]
-            ).append_column(RID, pa.array(range(first, first + rows.num_rows), pa.int64()))
-            stored = [column for column in record.columns if column.kind == "stored"]
-            physical = compute(ongoing, record, physical, stored)
-            ongoing.append(record, physical)
-            ongoing.touch(record.id, rows=rows.num_rows, rids=rows.num_rows)
-            propagate(ongoing, record, physical, None)
-        return ongoing.result(InsertResult, record.id, rows.num_rows)  # type: ignore[return-value]
+    record = writable(leaf)
+    parts = read_batches(
+        source,
+        data_schema(record),
+        record.name,
+        engine.library,
+        defaults=defaults(record),
+        size=PART_ROWS,
+    )
+    first = next(parts, None)
+    if first is None or not first.num_rows:
+        return InsertResult(0, 0, engine.catalog.latest(record.id).version)
+    second = next(parts, None)
+    if second is None:
+        work = partial(_insert_part, rows=first, leaf=leaf)
+        change, count = mutate(engine, "insert", work, slow=calls_functions(engine, record))
+    else:
+        work = partial(_insert_parts, parts=itertools.chain((first, second), parts), leaf=leaf)
+        change, count = mutate_in_parts(engine, "insert", work)
+    return change.result(InsertResult, record.id, count)  # type: ignore[return-value]
 
 
-def _physical(record: TableRecord, name: str) -> str:
+def _insert_parts(change: Change, *, parts: Iterator[pa.Table], leaf: ManagedTable) -> int:
+    count = 0
+    for rows in parts:
+        count += _insert_part(change, rows=rows, leaf=leaf)
+        change.flush()
+    return count
+
+
+def _insert_part(change: Change, *, rows: pa.Table, leaf: ManagedTable) -> int:
+    record = writable(leaf)
+    physical = rows.rename_columns([physical_name(record, name) for name in rows.column_names])
+    physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
+    write_new(change, record, physical)
+    return rows.num_rows
+
+
+def write_new(change: Change, record: TableRecord, rows: pa.Table) -> None:
+    """Compute the stored columns of new rows and write them; views follow."""
+    stored = [column for column in record.columns if column.kind == "stored"]
+    rows = compute(change, record, rows, stored)
+    change.append(record, rows)
+    change.touch(record.id, rows=rows.num_rows)
+    propagate(change, record, rows, None)
+
+
+def calls_functions(engine: Engine, record: TableRecord) -> bool:
+    """Whether new rows of a table make functions be called, for itself or for its views."""
+    if any(column.kind == "stored" for column in record.columns):
+        return True
+    views = engine.catalog.views_of(record.id)
+    return any(view.view and (view.view.items or calls_functions(engine, view)) for view in views)
+
+
+def physical_name(record: TableRecord, name: str) -> str:
+    """Return the backend's name of a column."""
     column = record.column(name)
     if column is None:
         raise ColumnNotFoundError("there is no such column.", table=record.name, column=name)
@@ -94,43 +155,82 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
     """End the life of rows, and of what views made of them."""
     leaf = table.op()
     engine: Engine = leaf.source
-    with engine.lock:
-        record = _writable(leaf)
+
+    def work(change: Change) -> int:
+        record = writable(leaf)
         rids = engine.arrow(_chosen(table, where).select(RID)).column(RID)
-        if not len(rids):
-            return DeleteResult(0, 0, engine.catalog.latest(record.id).version)
-        with change(engine, "delete") as ongoing:
-            ongoing.close(record, rids)
-            ongoing.touch(record.id, rows=len(rids))
-            propagate(ongoing, record, None, rids)
-        return ongoing.result(DeleteResult, record.id, len(rids))  # type: ignore[return-value]
+        end_rows(change, record, rids)
+        return len(rids)
+
+    return _unless_empty(leaf, DeleteResult, "delete", work)
+
+
+def end_rows(change: Change, record: TableRecord, rids: pa.Array) -> None:
+    """End the life of rows; views follow."""
+    if len(rids):
+        change.close(record, rids)
+        change.touch(record.id, rows=len(rids))
+        propagate(change, record, None, rids)
 
 
 def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResult:
     """Give columns of rows new values; only what is downstream of them is computed again."""
     leaf = table.op()
     engine: Engine = leaf.source
-    with engine.lock:
-        record = _writable(leaf)
-        if not values:
-            raise ExpressionError(
-                "update takes at least one column.", table=record.name, hint='update({"a": 1}).'
-            )
-        assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
-        old = _chosen(table, where)
-        rows = _new_state(engine, table, record, old, assigned)
-        if not rows.num_rows:
-            return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    record = writable(leaf)
+    if not values:
+        raise ExpressionError(
+            "update takes at least one column.", table=record.name, hint='update({"a": 1}).'
+        )
+    assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
+
+    def work(change: Change) -> int:
+        record = writable(leaf)
+        rows = _new_state(engine, table, record, _chosen(table, where), assigned)
         _check_required(record, rows, set(values))
-        affected = dependents(engine, record, set(values))
-        with change(engine, "update") as ongoing:
-            rows = compute(ongoing, record, rows, affected)
-            ongoing.close(record, rows.column(RID))
-            ongoing.append(record, rows)
-            ongoing.touch(record.id, rows=rows.num_rows)
-            changed = set(values) | {column.name for column in affected}
-            propagate(ongoing, record, rows, rows.column(RID), changed)
-        return ongoing.result(UpdateResult, record.id, rows.num_rows)  # type: ignore[return-value]
+        write_changed(change, record, rows, set(values))
+        return rows.num_rows
+
+    return _unless_empty(leaf, UpdateResult, "update", work)
+
+
+def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: set[str]) -> None:
+    """Write new states of rows; what is downstream of the changed columns is computed again."""
+    if not rows.num_rows:
+        return
+    affected = dependents(change.engine, record, changed)
+    rows = compute(change, record, rows, affected)
+    change.close(record, rows.column(RID))
+    change.append(record, rows)
+    change.touch(record.id, rows=rows.num_rows)
+    propagate(
+        change, record, rows, rows.column(RID), changed | {column.name for column in affected}
+    )
+
+
+def _unless_empty(
+    leaf: ManagedTable, kind: type[Result], operation: str, work: Callable[[Change], int]
+) -> Result:
+    """Make a change of rows; where it is found that there are none, there is no new version."""
+    engine: Engine = leaf.source
+    record = writable(leaf)
+
+    def checked(change: Change) -> int:
+        count = work(change)
+        if not count:
+            raise _NothingToDo
+        return count
+
+    try:
+        slow = calls_functions(engine, record)
+        change, count = mutate(engine, operation, checked, slow=slow)
+    except _NothingToDo:
+        return kind(0, 0, engine.catalog.latest(record.id).version)
+    return change.result(kind, record.id, count)  # type: ignore[return-value]
+
+
+class _NothingToDo(Exception):  # noqa: N818 - no error
+    """Ends a change that has nothing to change."""
 
 
 def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any) -> Any:
@@ -189,7 +289,7 @@ def _new_state(
         shown[column.physical] = value
     rows = engine.arrow(ops.Project(parent, shown).to_expr())
     for name in assigned.keys() - expressions.keys():
-        place = list(shown).index(_physical(record, name))
+        place = list(shown).index(physical_name(record, name))
         cells = assigned[name].take(pa.repeat(0, rows.num_rows))
         rows = rows.set_column(place, rows.column_names[place], cells)
     return rows

@@ -6,6 +6,7 @@ Owns what each does to the catalog and to stored rows.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.datatypes as dt
@@ -13,7 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule import types
-from barbule.backends.base import BASE, FROM, RID, TO
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog import codec
 from barbule.catalog.records import Column, Index, TableRecord, View
 from barbule.errors import (
@@ -29,7 +30,7 @@ from barbule.functions.registry import Function
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import calls_in
 from barbule.planner.lower import physical_schema
-from barbule.tables.change import Change, UpdateResult, change
+from barbule.tables.change import Change, UpdateResult, mutate
 from barbule.tables.columns import bind_column, compute, dependents, new_column, physical_rows
 from barbule.tables.views import (
     base_of,
@@ -70,50 +71,68 @@ def _check_names(names: Any, table: str) -> None:
             )
 
 
-def _make_room(
-    engine: Engine, name: str, if_exists: IfExists
-) -> tuple[TableRecord | None, list[TableRecord]]:
-    """Return the table that stays under a name, and what has to go to make room for another."""
+def _present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
+    """Return the table that stays under a name, if there is one and it stays.
+
+    Raises
+    ------
+    TableExistsError
+        When there is one and it is in the way.
+    """
     _check_policy(if_exists, _IF_EXISTS, "if_exists")
     if not isinstance(name, str) or not all(name.split(".")):
         raise SchemaError(
             "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
         )
     present = engine.catalog.find(name)
-    if present is None or if_exists == "ignore":
-        return present, []
-    if if_exists == "error":
+    if present is not None and if_exists == "error":
         raise TableExistsError(
             "the name is taken.",
             table=name,
             hint='Choose another name, or give if_exists="ignore" or "replace".',
         )
-    return None, _doomed(engine, present, cascade=if_exists == "replace_force")
+    return present if if_exists == "ignore" else None
+
+
+def _make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecord]:
+    """Drop what has to go to make room for another table; return it."""
+    present = change.engine.catalog.find(name)
+    if present is None:
+        return []
+    if if_exists in {"error", "ignore"}:
+        raise TableExistsError(
+            "the name has just been taken.", table=name, hint="Choose another name."
+        )
+    doomed = _doomed(change.engine, present, cascade=if_exists == "replace_force")
+    _remove(change, doomed)
+    return doomed
 
 
 def create_table(
     engine: Engine, name: str, columns: Any, if_exists: IfExists = "error"
 ) -> ManagedTable:
     """Make a table; return its leaf."""
-    with engine.lock:
-        present, doomed = _make_room(engine, name, if_exists)
-        if present is not None:
-            return engine.leaf(present.id)
-        schema = types.schema(columns)
-        _check_names(schema.names, name)
-        if not schema.names:
-            raise SchemaError("a table has at least one column.", table=name)
-        made = tuple(
-            Column(id=place, name=column, dtype=kind)
-            for place, (column, kind) in enumerate(schema.items())
-        )
-        with change(engine, "create table") as ongoing:
-            _remove(ongoing, doomed)
-            record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
-            ongoing.put(record)
-            engine.backend.create(record.physical, physical_schema(record))
-        _drop_indexes(engine, doomed)
-        return engine.leaf(record.id)
+    engine.catalog.refresh()
+    if (present := _present(engine, name, if_exists)) is not None:
+        return engine.leaf(present.id)
+    schema = types.schema(columns)
+    _check_names(schema.names, name)
+    if not schema.names:
+        raise SchemaError("a table has at least one column.", table=name)
+    made = tuple(
+        Column(id=place, name=column, dtype=kind)
+        for place, (column, kind) in enumerate(schema.items())
+    )
+
+    def work(change: Change) -> int:
+        _make_room(change, name, if_exists)
+        record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
+        change.put(record)
+        change.create(record)
+        return record.id
+
+    _, table_id = mutate(engine, "create table", work)
+    return engine.leaf(table_id)
 
 
 def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
@@ -126,7 +145,8 @@ def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
     TableExistsError
         When views depend on it and `cascade` is False.
     """
-    with engine.lock:
+
+    def work(change: Change) -> None:
         record = engine.catalog.find(name)
         if record is None:
             raise TableNotFoundError(
@@ -134,10 +154,9 @@ def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
                 table=name,
                 hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
             )
-        doomed = _doomed(engine, record, cascade=cascade)
-        with change(engine, "drop table") as ongoing:
-            _remove(ongoing, doomed)
-        _drop_indexes(engine, doomed)
+        _remove(change, _doomed(engine, record, cascade=cascade))
+
+    mutate(engine, "drop table", work)
 
 
 def _doomed(engine: Engine, record: TableRecord, *, cascade: bool) -> list[TableRecord]:
@@ -152,16 +171,12 @@ def _doomed(engine: Engine, record: TableRecord, *, cascade: bool) -> list[Table
     return [*(each for view in views for each in _doomed(engine, view, cascade=True)), record]
 
 
-def _remove(ongoing: Change, doomed: list[TableRecord]) -> None:
+def _remove(change: Change, doomed: list[TableRecord]) -> None:
     for record in doomed:
-        ongoing.put(replace(record, dropped=True))
-        ongoing.engine.backend.drop(record.physical)
-
-
-def _drop_indexes(engine: Engine, doomed: list[TableRecord]) -> None:
-    for record in doomed:
+        change.put(replace(record, dropped=True, compacted=FOREVER))
+        change.drop_rows(record)
         for index in record.indexes:
-            engine.indexing.drop(record, index)
+            change.afterwards(partial(change.engine.indexing.drop, record, index))
 
 
 def create_view(
@@ -174,36 +189,38 @@ def create_view(
     if_exists: IfExists = "error",
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
-    with engine.lock:
-        present, doomed = _make_room(engine, name, if_exists)
-        if present is not None:
-            return engine.leaf(present.id)
-        base = engine.catalog.record(base_of(query, name).table_id)
-        if base in doomed:
+    engine.catalog.refresh()
+    if (present := _present(engine, name, if_exists)) is not None:
+        return engine.leaf(present.id)
+    base_id = base_of(query, name).table_id
+    items = None if iterator is None else items_query(query, iterator, name)
+    own = [] if items is None else iterator_columns(items)
+    _check_view_names([column for column, _ in own], query, name)
+    view = View(base_id, codec.dump(query.op()), codec.dump(items) if items else None)
+
+    def work(change: Change) -> int:
+        base = engine.catalog.record(base_id)
+        if base in _make_room(change, name, if_exists):
             raise TableExistsError(
                 "a view cannot take the place of what it is computed from.",
                 table=name,
                 hint="Choose another name.",
             )
-        items = None if iterator is None else items_query(query, iterator, name)
-        own = [] if items is None else iterator_columns(items)
-        _check_view_names([column for column, _ in own], query, name)
-        view = View(base.id, codec.dump(query.op()), codec.dump(items) if items else None)
-        with change(engine, "create view") as ongoing:
-            _remove(ongoing, doomed)
-            record = TableRecord(
-                engine.catalog.next_table_id(),
-                name,
-                tuple(data_columns(0, own)),
-                view=view,
-                next_column=len(own),
-            )
-            ongoing.put(record)
-            record = _with_computed(ongoing, record, computed_columns or {}, query)
-            engine.backend.create(record.physical, physical_schema(record))
-            write_rows(ongoing, record, base, None)
-        _drop_indexes(engine, doomed)
-        return engine.leaf(record.id)
+        record = TableRecord(
+            engine.catalog.next_table_id(),
+            name,
+            tuple(data_columns(0, own)),
+            view=view,
+            next_column=len(own),
+        )
+        change.put(record)
+        record = _with_computed(change, record, computed_columns or {}, query)
+        change.create(record)
+        write_rows(change, record, base, None)
+        return record.id
+
+    _, table_id = mutate(engine, "create view", work, slow=True)
+    return engine.leaf(table_id)
 
 
 def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
@@ -219,10 +236,10 @@ def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
 
 
 def _with_computed(
-    ongoing: Change, record: TableRecord, computed: Mapping[str, Any], query: ir.Table
+    change: Change, record: TableRecord, computed: Mapping[str, Any], query: ir.Table
 ) -> TableRecord:
     """Add the computed columns that a view is created with."""
-    engine = ongoing.engine
+    engine = change.engine
     _check_names(computed, record.name)
     for column, expr in computed.items():
         if column in query.columns or record.column(column):
@@ -243,7 +260,7 @@ def _with_computed(
         }
         value = bound.replace(moved, filter=ops.Value)
         record = record.with_columns(new_column(record, column, value, stored=None))
-        ongoing.put(record)
+        change.put(record)
     return record
 
 
@@ -259,22 +276,24 @@ def add_computed_columns(
     engine: Engine = leaf.source
     _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
     _refuse_old(leaf)
-    with engine.lock:
-        record = engine.catalog.record(leaf.table_id)
-        _check_names(columns, record.name)
-        wanted = {
-            name: bind_column(table, expr, name)
-            for name, expr in columns.items()
-            if _is_wanted(table, record, name, if_exists)
-        }
-        if not wanted:
-            return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
-        calls = (call for value in wanted.values() for call in calls_in(value))
-        engine.caller.expect(call.function for call in calls)
-        with change(engine, "add computed column") as ongoing:
-            _add_columns(ongoing, record, wanted, stored=stored)
-            rows = ongoing.engine.catalog.latest(record.id).rows
-        return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+    engine.catalog.refresh()
+    record = engine.catalog.record(leaf.table_id)
+    _check_names(columns, record.name)
+    wanted = {
+        name: bind_column(table, expr, name)
+        for name, expr in columns.items()
+        if _is_wanted(table, record, name, if_exists)
+    }
+    if not wanted:
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    calls = [call for value in wanted.values() for call in calls_in(value)]
+    engine.caller.expect(call.function for call in calls)
+
+    def work(change: Change) -> int:
+        return _add_columns(change, engine.catalog.record(leaf.table_id), wanted, stored=stored)[1]
+
+    change, count = mutate(engine, "add computed column", work, slow=bool(calls))
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
 
 
 def _refuse_old(leaf: ManagedTable) -> None:
@@ -305,37 +324,50 @@ def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExi
 
 
 def _add_columns(
-    ongoing: Change,
+    change: Change,
     record: TableRecord,
     values: Mapping[str, ops.Value],
     *,
     stored: bool | None,
     hidden: bool = False,
-) -> TableRecord:
-    """Add columns, or put them in the place of those of their names, and fill them."""
-    engine = ongoing.engine
+) -> tuple[TableRecord, int]:
+    """Add columns, or put them in the place of those of their names, and fill them.
+
+    Returns
+    -------
+    tuple
+        The table with the columns, and for how many rows they were computed.
+    """
+    engine = change.engine
     replaced = {name for name in values if record.column(name)}
     downstream = dependents(engine, record, replaced) if replaced else []
     fresh = []
     for name, value in values.items():
         _refuse_cycle(record, name, downstream if name in replaced else [], value)
         column = new_column(record, name, value, stored=stored, hidden=hidden)
-        record = record.with_columns(column, without=(name,))
+        old = record.column(name)
+        record = record.in_place_of(old, column) if old else record.with_columns(column)
         fresh.append(column)
-    ongoing.put(record)
+    # What is computed from them anew gets other places too: old versions keep what they had.
+    for column in downstream:
+        if column.kind == "stored" and column.name not in values:
+            moved = replace(column, id=record.next_column)
+            for index in record.indexes:
+                if index.embedding == column.id:
+                    change.afterwards(partial(engine.indexing.drop, record, index))
+            record = record.in_place_of(column, moved)
+            fresh.append(moved)
+    change.put(record)
     made = [column for column in fresh if column.kind == "stored"]
-    for column in made:  # all before the first is filled: DuckDB wants it so
-        engine.backend.add_column(record.physical, column.physical, types.storage(column.dtype))
-    targets = made + [
-        column for column in downstream if column.kind == "stored" and column.name not in values
-    ]
-    if targets:
-        rows = compute(ongoing, record, _live_rows(engine, record, made), targets)
-        for column in targets:
-            filled = rows.select([RID, column.physical])
-            engine.backend.fill(record.physical, column.physical, filled)
-        ongoing.touch(record.id, rows=rows.num_rows)
-    return record
+    for column in made:
+        change.add_column(record, column)
+    if not made:
+        return record, 0
+    rows = compute(change, record, _live_rows(engine, record, made), made)
+    for column in made:
+        change.fill(record, column.physical, rows)
+    change.touch(record.id, rows=rows.num_rows)
+    return record, rows.num_rows
 
 
 def _live_rows(engine: Engine, record: TableRecord, empty: list[Column]) -> Any:
@@ -373,43 +405,47 @@ def add_embedding_index(
     _refuse_old(leaf)
     _check_policy(metric, _METRICS, "metric")
     _check_policy(if_exists, _IF_EXISTS[:3], "if_exists")
-    with engine.lock:
-        record = engine.catalog.record(leaf.table_id)
-        searched = record.column(column)
-        if searched is None:
-            raise ColumnNotFoundError(
-                "there is no such column to index.",
+    engine.catalog.refresh()
+    record = engine.catalog.record(leaf.table_id)
+    searched = record.column(column)
+    if searched is None:
+        raise ColumnNotFoundError(
+            "there is no such column to index.",
+            table=record.name,
+            column=column,
+            hint=f"Columns of its own are {', '.join(c.name for c in record.columns)}.",
+        )
+    title = name or f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
+    if any(index.name == title for index in record.indexes):
+        if if_exists == "ignore":
+            return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+        if if_exists == "error":
+            raise TableExistsError(
+                f"there is an embedding index {title!r} already.",
                 table=record.name,
                 column=column,
-                hint=f"Columns of its own are {', '.join(c.name for c in record.columns)}.",
+                hint='Give it another name=, or if_exists="replace".',
             )
-        title = name or f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
+    value = _embedded(table, column, embedding)
+
+    def work(change: Change) -> int:
+        record = engine.catalog.record(leaf.table_id)
         if any(index.name == title for index in record.indexes):
-            if if_exists == "ignore":
-                return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
-            if if_exists == "error":
-                raise TableExistsError(
-                    f"there is an embedding index {title!r} already.",
-                    table=record.name,
-                    column=column,
-                    hint='Give it another name=, or if_exists="replace".',
-                )
-        value = _embedded(table, column, embedding)
-        if any(index.name == title for index in record.indexes):
-            record = _without_index(engine, record, title)
-        with change(engine, "add embedding index") as ongoing:
-            hidden = f"bb_embedding_{record.next_column}"
-            before = record.next_column
-            record = _add_columns(ongoing, record, {hidden: value}, stored=True, hidden=True)
-            index = Index(title, searched.id, before, metric)
-            ongoing.put(replace(record, indexes=(*record.indexes, index)))
-            rows = engine.catalog.latest(record.id).rows
-        return ongoing.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+            record = _without_index(change, record, title)
+        hidden = f"bb_embedding_{record.next_column}"
+        before = record.next_column
+        record, count = _add_columns(change, record, {hidden: value}, stored=True, hidden=True)
+        index = Index(title, searched.id, before, metric)
+        change.put(replace(record, indexes=(*record.indexes, index)))
+        return count
+
+    change, count = mutate(engine, "add embedding index", work, slow=True)
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
 
 
-def _without_index(engine: Engine, record: TableRecord, name: str) -> TableRecord:
+def _without_index(change: Change, record: TableRecord, name: str) -> TableRecord:
     index = next(each for each in record.indexes if each.name == name)
-    engine.indexing.drop(record, index)
+    change.afterwards(partial(change.engine.indexing.drop, record, index))
     vector = record.column_by_id(index.embedding)
     return replace(
         record.with_columns(without=(vector.name,)),

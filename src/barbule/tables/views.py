@@ -18,7 +18,7 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import calls_in, trace, with_rid
-from barbule.tables.columns import compute, dependents, physical_rows, reads, rows_relation
+from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,6 @@ __all__ = ["ITEMS", "base_of", "items_query", "iterator_columns", "propagate", "
 
 ITEMS = "bb_items"
 POSITION = "pos"
-_BASE_ROWS = "bb_base_rows"
 
 
 def base_of(query: ir.Table, name: str) -> ManagedTable:
@@ -104,20 +103,21 @@ def write_rows(
     Parameters
     ----------
     base_rows
-        The rows of the base that are new or changed; None for all.
+        The rows of the base that are new or changed, as they stand in `change.fresh`; None for
+        all.
 
     Returns
     -------
     pyarrow.Table
         The rows that were written, by their physical names.
     """
-    rows = _with_identity(change, record, _own_rows(change, record, base, base_rows))
-    given = {} if base_rows is None else {_BASE_ROWS: (base, base_rows)}
+    rows = _own_rows(change, record, base, base_rows)
+    rows = rows.append_column(RID, change.new_rids(record.id, rows.num_rows))
     stored = [column for column in record.columns if column.kind == "stored"]
-    rows = compute(change, record, rows, stored, given)
+    rows = compute(change, record, rows, stored)
     if rows.num_rows:
         change.append(record, rows)
-        change.touch(record.id, rows=rows.num_rows, rids=rows.num_rows)
+        change.touch(record.id, rows=rows.num_rows)
     return rows
 
 
@@ -137,10 +137,7 @@ def _own_rows(
         raise ValueError(f"the query of {record.name} keeps no rows")
     shown = [RID, ITEMS] if view.items else [RID]
     query = ops.Project(query, {name: ops.Field(query, name) for name in shown})
-    relations, staged = {}, {}
-    if base_rows is not None:
-        relations[base.id] = rows_relation(engine, base, base_rows, _BASE_ROWS)
-        staged[_BASE_ROWS] = base_rows
+    relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
     try:
         found = engine.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
@@ -171,14 +168,6 @@ def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
             values = pc.struct_field(items, column.name)
         columns[column.physical] = values
     return pa.table(columns)
-
-
-def _with_identity(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
-    import pyarrow as pa
-
-    first = change.next_rid(record.id)
-    rids = pa.array(range(first, first + rows.num_rows), pa.int64())
-    return rows.append_column(RID, rids)
 
 
 def propagate(
@@ -245,6 +234,7 @@ def _pass_on(
     staged = {"bb_kept": pa.table({RID: kept})}
     chosen = engine.stored("bb_kept", _RID_SCHEMA).to_expr()
     physical = physical_rows(engine, view, rows.semi_join(chosen, RID), staged)
+    change.fresh[view.id] = physical
     propagate(change, view, physical, kept, names)
 
 

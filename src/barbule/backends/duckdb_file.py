@@ -1,0 +1,261 @@
+"""One DuckDB database of this process, and when other processes get it.
+
+DuckDB lets one process open a file. Owns the opening of it when it is needed, and its closing
+when nobody here uses it while another process waits. All adapters of a process on one file
+share what is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from barbule.errors import ConfigurationError, LockedError
+from barbule.locks import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DuckDBFile"]
+
+_WATCH = 0.01  # how often an unused database looks whether another process waits, in seconds
+_TURN = 0.05  # how long it is used at a stretch while others wait
+
+
+class DuckDBFile:
+    """A DuckDB database, opened for as long as it is used or nobody else wants it.
+
+    Parameters
+    ----------
+    path
+        The file; None keeps the database in memory.
+    timeout
+        How long to wait for a process that uses it, in seconds.
+    """
+
+    def __init__(self, path: Path | None, timeout: float) -> None:
+        self.path = path
+        self._timeout = timeout
+        self._lease = Lease(path.with_name(f"{path.name}.lock"), timeout) if path else None
+        self._state = threading.Condition(threading.RLock())
+        self._mine = threading.local()
+        self._users = 0
+        self._root: duckdb.DuckDBPyConnection | None = None
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._since = 0.0
+        self._yielding = False
+        self._closed = False
+        self._sharers = 0
+        self.openings = 0
+        self.commits = 0
+        self.writing = threading.RLock()
+
+    # Who shares it
+
+    @classmethod
+    def shared(cls, path: Path | None, timeout: float) -> DuckDBFile:
+        """Return the database of a file, one for the whole process."""
+        if path is None:
+            made = cls(None, timeout)
+            made._sharers = 1
+            return made
+        with _guard:
+            found = _files.get(path)
+            if found is None:
+                found = _files[path] = cls(path, timeout)
+                try:
+                    with found.use():
+                        pass
+                except BaseException:
+                    del _files[path]
+                    raise
+            found._sharers += 1
+            return found
+
+    def share(self) -> DuckDBFile:
+        """Count one more who shares it."""
+        with _guard:
+            self._sharers += 1
+        return self
+
+    def leave(self) -> None:
+        """Count one less; the last one closes it."""
+        with _guard:
+            self._sharers -= 1
+            if self._sharers > 0:
+                return
+            if self.path is not None and _files.get(self.path) is self:
+                del _files[self.path]
+        with self._state:
+            self._closed = True
+            self._close()
+            self._state.notify_all()
+
+    # Use
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[None]:
+        """Keep the database open meanwhile, waiting for another process if need be.
+
+        Raises
+        ------
+        LockedError
+            When another process keeps it for longer than the timeout.
+        """
+        self.hold()
+        self._mine.depth = self._depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth -= 1
+            self.let_go()
+
+    @property
+    def _depth(self) -> int:
+        return getattr(self._mine, "depth", 0)
+
+    def hold(self) -> None:
+        """Keep the database open until `let_go`, which another thread may call."""
+        with self._state:
+            # A thread that has it in use may not wait for itself.
+            while self._yielding and self._depth == 0 and self._users:
+                self._state.wait(_TURN)
+                self._yielding = self._yielding and self._is_wanted()
+            self._open()
+            self._users += 1
+
+    def let_go(self) -> None:
+        """End what `hold` began."""
+        with self._state:
+            self._users -= 1
+            if self._turn_is_over():
+                self._hand_over()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a new cursor; it works until the database is handed over."""
+        with self._state:
+            self._open()
+            if self._root is None:
+                raise ValueError("the database is not open")
+            made = self._root.cursor()
+            made.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+            self._cursors.append(made)
+            return made
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Close a cursor before the database is handed over."""
+        with self._state, contextlib.suppress(ValueError):
+            self._cursors.remove(cursor)
+        cursor.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has the database open now."""
+        return self._root is not None
+
+    def _open(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                "the session is closed.",
+                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+            )
+        if self._root is not None:
+            return
+        if self._lease is None or self.path is None:
+            self._root = duckdb.connect(":memory:")
+        else:
+            self._lease.acquire()
+            try:
+                self._root = self._connect(self.path)
+            except BaseException:
+                self._lease.release()
+                raise
+            self._since = time.monotonic()
+        self.openings += 1
+        if self._lease is not None:
+            threading.Thread(
+                target=self._watch, args=(self.openings,), name="barbule-hand-over", daemon=True
+            ).start()
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        """Open the file; a process that keeps no turn, or is closing it, is waited for too."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return duckdb.connect(str(path))
+            except duckdb.IOException as error:
+                text = str(error)
+                if "lock" not in text.lower():
+                    raise
+                if time.monotonic() > deadline:
+                    raise LockedError(
+                        f"another program has {path} open: {text.splitlines()[0]}.",
+                        hint="Close it there, or raise lock_timeout.",
+                    ) from error
+                time.sleep(_WATCH)
+
+    def _close(self) -> None:
+        cursors, self._cursors = self._cursors, []
+        for cursor in cursors:
+            with contextlib.suppress(duckdb.Error):
+                cursor.close()
+        root, self._root = self._root, None
+        if root is not None:
+            root.close()
+        if self._lease is not None:
+            self._lease.release()
+
+    # Handing over
+
+    def _is_wanted(self) -> bool:
+        return self._lease is not None and self._lease.wanted()
+
+    def _turn_is_over(self) -> bool:
+        if self._lease is None or time.monotonic() - self._since < _TURN:
+            return False
+        if not self._is_wanted():
+            self._since = time.monotonic()  # looking costs a little: not at every use
+            return False
+        return True
+
+    def _hand_over(self) -> None:
+        if self._users:
+            self._yielding = True
+            return
+        self._yielding = False
+        if not self._closed:
+            self._close()
+        self._state.notify_all()
+
+    def _watch(self, opening: int) -> None:
+        """Hand the database over when another process waits; ends with the turn."""
+        while True:
+            time.sleep(_WATCH)
+            with self._state:
+                if self._root is None or self.openings != opening:
+                    return
+                if self._is_wanted() and (
+                    not self._users or time.monotonic() - self._since > _TURN
+                ):
+                    self._hand_over()
+
+
+_guard = threading.RLock()
+_files: dict[Path, DuckDBFile] = {}
+
+
+def _forget_in_child() -> None:
+    """A forked child has none of its parent's databases open."""
+    global _guard  # noqa: PLW0603 - one state of the process
+    _guard = threading.RLock()
+    _files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,79 @@
+"""Ibis' DuckDB backend on a database that is handed over between processes.
+
+Owns nothing but the way from Ibis' connection to the adapter's: users get it as `session.ibis`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from ibis.backends.duckdb import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import duckdb
+
+    from barbule.backends.duckdb import DuckDBBackend
+
+__all__ = ["SharedIbis"]
+
+# What runs statements: the database stays open for as long as each of them takes.
+_VERBS = (
+    "attach",
+    "create_database",
+    "create_table",
+    "create_view",
+    "drop_database",
+    "drop_table",
+    "drop_view",
+    "execute",
+    "get_schema",
+    "insert",
+    "list_catalogs",
+    "list_databases",
+    "list_tables",
+    "read_csv",
+    "read_json",
+    "read_parquet",
+    "rename_table",
+    "sql",
+    "table",
+    "to_csv",
+    "to_json",
+    "to_pandas",
+    "to_parquet",
+    "to_polars",
+    "to_pyarrow",
+    "truncate_table",
+    "upsert",
+)
+
+
+class SharedIbis(Backend):
+    """Ibis' DuckDB backend; each thread uses the adapter's cursor."""
+
+    def __init__(self, adapter: DuckDBBackend) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._can_reconnect = False
+        self._record_batch_readers_consumed: dict[str, Any] = {}
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The connection of the calling thread."""
+        return self._adapter.cursor
+
+
+def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def run(self: SharedIbis, *args: Any, **kwargs: Any) -> Any:
+        with self._adapter.use():
+            return verb(self, *args, **kwargs)
+
+    return run
+
+
+for _name in _VERBS:
+    setattr(SharedIbis, _name, _using(getattr(Backend, _name)))

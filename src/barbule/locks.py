@@ -1,0 +1,210 @@
+"""Locks between processes, on files.
+
+Owns the locking of a file by the kernel, which releases it when the process dies, however it
+dies, and the `Lease`: the turn-taking of processes at something that only one can use at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from barbule.errors import LockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Lease", "drop", "holder", "is_at", "take"]
+
+
+def take(file: Path) -> int | None:
+    """Open and lock a file; None when another process holds it.
+
+    Returns
+    -------
+    int or None
+        The descriptor, for `drop`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or the file system has no locks.
+    """
+    import fcntl
+
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_at(descriptor, file):
+                # Deleted between opening and locking: what is locked is nobody's file.
+                os.close(descriptor)
+                continue
+            note = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note, 0)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def drop(descriptor: int) -> None:
+    """Unlock and close what `take` gave."""
+    import fcntl
+
+    # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
+    # stays, since removing it would let two processes lock two files of one name.
+    os.ftruncate(descriptor, 0)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def is_at(descriptor: int, file: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        there = file.stat()
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def holder(file: Path) -> int | None:
+    """Return the pid written in a lock file, None when there is none to read."""
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+_FIRST_PAUSE = 0.001  # how often the first of those who wait looks, in seconds
+_PAUSE = 0.005
+
+
+class Lease:
+    """The turn at something that one process uses at a time.
+
+    Those who wait are served in the order in which they came: each keeps a ticket, a file that
+    it holds locked, so that the ticket of one that died is known and removed.
+
+    Parameters
+    ----------
+    folder
+        Where the lock and the tickets are kept; made when it is missing.
+    timeout
+        How long `acquire` waits, in seconds.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lease = Lease(pathlib.Path(folder) / "app.lock", timeout=1)
+    ...     lease.acquire()
+    ...     lease.wanted()
+    ...     lease.release()
+    False
+    """
+
+    def __init__(self, folder: Path, timeout: float) -> None:
+        self._folder = folder
+        self._holder = folder / "holder"
+        self._timeout = timeout
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Wait for the turn and take it.
+
+        Raises
+        ------
+        LockedError
+            When another process keeps it for longer than the timeout; it is named.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self.wanted():
+            self._descriptor = take(self._holder)
+        if self._descriptor is None:
+            self._wait()
+
+    def release(self) -> None:
+        """Give up the turn; doing it twice is fine."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            drop(descriptor)
+
+    def holder(self) -> int | None:
+        """Return the pid of the process whose turn it is, if it is known."""
+        return holder(self._holder)
+
+    def wanted(self) -> bool:
+        """Whether another process waits."""
+        return any(_is_alive(ticket) for ticket in self._tickets())
+
+    def _tickets(self) -> list[Path]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return [self._folder / name for name in sorted(names) if name.startswith("w")]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        name = f"{time.time_ns():020d}-{os.getpid()}"
+        made = self._folder / f"new-{name}"
+        descriptor = take(made)
+        ticket = self._folder / f"w{name}"
+        made.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
+        try:
+            while True:
+                first = self._is_first(ticket)
+                if first:
+                    self._descriptor = take(self._holder)
+                if self._descriptor is not None:
+                    return
+                if time.monotonic() > deadline:
+                    raise self._over_time()
+                time.sleep(_FIRST_PAUSE if first else _PAUSE)
+        finally:
+            ticket.unlink(missing_ok=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _is_first(self, ticket: Path) -> bool:
+        for other in self._tickets():
+            if other == ticket:
+                return True
+            if _is_alive(other):
+                return False
+        return True
+
+    def _over_time(self) -> LockedError:
+        pid = self.holder()
+        return LockedError(
+            f"another process has {self._folder.with_suffix('')} open"
+            f"{f' (pid {pid})' if pid else ''}, and did not hand it over in {self._timeout:g} s.",
+            hint="Wait until its work is done, raise lock_timeout, or use a Postgres backend, "
+            "which many processes can write at once.",
+        )
+
+
+def _is_alive(ticket: Path) -> bool:
+    """Whether the process of a ticket still waits; that of a dead one is removed."""
+    import fcntl
+
+    try:
+        descriptor = os.open(ticket, os.O_RDWR)
+    except OSError:  # it has just been removed
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        ticket.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,136 @@
+"""Arrow arrays from Python values, without pandas.
+
+Owns one function. `pyarrow.array` imports pandas, where it is installed, to see whether it was
+given something of pandas: half a second or more, which is most of a first small insert. Values
+of plain Python types are laid out here instead, as long as nothing else has imported pandas.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import sys
+from array import array as _numbers
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+__all__ = ["arrow_array"]
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - Arrow counts without a zone
+_EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_DAYS = datetime.date(1970, 1, 1).toordinal()
+_CODES = {
+    "int8": "b", "int16": "h", "int32": "i", "int64": "q",
+    "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q",
+    "float": "f", "double": "d",
+}  # fmt: skip
+
+
+def arrow_array(
+    values: Sequence[Any], kind: pa.DataType, *, nan_is_missing: bool = False
+) -> pa.Array:
+    """Make an Arrow array of plain Python values, None where one is missing.
+
+    Parameters
+    ----------
+    values
+        The values of one column.
+    kind
+        The type of the array.
+    nan_is_missing
+        Whether NaN and what pandas writes for a missing value are one.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError, ValueError, OverflowError
+        When a value does not fit, as `pyarrow.array` says it.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> arrow_array([1, None], pa.int64()).to_pylist()
+    [1, None]
+    """
+    import pyarrow as pa
+
+    if "pandas" not in sys.modules:
+        found = _laid_out(values, kind)
+        if found is not None:
+            return found
+    return pa.array(values, kind, from_pandas=nan_is_missing)
+
+
+def _laid_out(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
+    """Return the array, or None for types and values that only pyarrow knows."""
+    import pyarrow as pa
+
+    types = set(map(type, values))
+    missing = type(None) in types
+    types.discard(type(None))
+    if not types:
+        return pa.nulls(len(values), kind)
+    try:
+        buffers = _buffers(values, kind, types, missing)
+    except (OverflowError, UnicodeEncodeError, TypeError):
+        return None  # pyarrow says what is wrong
+    if buffers is None:
+        return None
+    validity = _bits([value is not None for value in values]) if missing else None
+    return pa.Array.from_buffers(kind, len(values), [validity, *buffers])
+
+
+def _buffers(
+    values: Sequence[Any], kind: pa.DataType, types: set[type], missing: bool
+) -> list[pa.Buffer] | None:
+    import pyarrow as pa
+
+    name = str(kind)
+    if name in _CODES:
+        fits = types <= ({int, float} if name in {"float", "double"} else {int})
+        return [_packed(_CODES[name], _filled(values, 0, missing))] if fits else None
+    if types == {bool} and name == "bool":
+        return [_bits([value is True for value in values])]
+    if types == {str} and name == "string":
+        return _strings([value.encode() for value in _filled(values, "", missing)])
+    if types == {bytes} and name == "binary":
+        return _strings(_filled(values, b"", missing))
+    if types == {datetime.date} and name == "date32[day]":
+        days = [0 if value is None else value.toordinal() - _DAYS for value in values]
+        return [_packed("i", days)]
+    if types == {datetime.datetime} and pa.types.is_timestamp(kind) and kind.unit == "us":
+        return [_packed("q", [0 if value is None else _since_epoch(value) for value in values])]
+    return None
+
+
+def _filled(values: Sequence[Any], filler: Any, missing: bool) -> Sequence[Any]:
+    return [filler if value is None else value for value in values] if missing else values
+
+
+def _since_epoch(moment: datetime.datetime) -> int:
+    start = _EPOCH if moment.tzinfo is None else _EPOCH_UTC
+    return (moment - start) // _MICROSECOND
+
+
+def _packed(code: str, values: Sequence[Any]) -> pa.Buffer:
+    import pyarrow as pa
+
+    return pa.py_buffer(_numbers(code, values))
+
+
+def _bits(values: list[bool]) -> pa.Buffer:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(np.array(values, dtype=bool), bitorder="little"))
+
+
+def _strings(values: Sequence[bytes]) -> list[pa.Buffer]:
+    import pyarrow as pa
+
+    offsets = itertools.accumulate(map(len, values), initial=0)
+    return [_packed("i", list(offsets)), pa.py_buffer(b"".join(values))]

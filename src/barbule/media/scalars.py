@@ -1,0 +1,195 @@
+"""Single Python values, made what Arrow takes for a cell of their type.
+
+Owns what fits and what does not, for values that cannot be converted as a whole column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import json
+import math
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["is_missing", "value_writer"]
+
+_MISSING_OF_PANDAS = {"NAType", "NaTType"}
+
+
+def is_missing(value: Any, kind: dt.DataType) -> bool:
+    """Whether a value means none: NaN where it is no number, and what pandas writes."""
+    if isinstance(value, float):
+        return math.isnan(value) and not isinstance(kind, dt.Floating)
+    if type(value).__name__ in _MISSING_OF_PANDAS:
+        return True
+    return _is_numpy_moment(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
+
+
+def _is_numpy_moment(value: Any) -> bool:
+    return type(value).__name__ in {"datetime64", "timedelta64"}
+
+
+def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], Any] | None:
+    """Return what turns a value of `kind` into what Arrow takes; None where nothing does."""
+    if isinstance(kind, Media):
+        return lambda value: library.refer(value, kind)
+    if isinstance(kind, dt.JSON):
+        return _to_json
+    if isinstance(kind, dt.Integer):
+        return _whole(kind)
+    for each, convert in _WRITERS.items():
+        if isinstance(kind, each):
+            return convert
+    return None
+
+
+def _without_numpy(value: Any) -> Any:
+    """Turn NumPy's scalars into Python's."""
+    if _is_numpy_moment(value):
+        return value.astype(f"{value.dtype.kind}8[us]").item()
+    return value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} is no text")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    plain = _without_numpy(value)
+    if not isinstance(plain, bool):
+        raise TypeError(f"a {type(value).__name__} is no bool")
+    return plain
+
+
+def _number(value: Any) -> int | float | decimal.Decimal:
+    plain = _without_numpy(value)
+    if isinstance(plain, bool) or not isinstance(plain, int | float | decimal.Decimal):
+        raise TypeError(f"got {type(value).__name__}, which is no number")
+    return plain
+
+
+def _whole(kind: dt.Integer) -> Callable[[Any], int]:
+    low, high = kind.bounds
+
+    def convert(value: Any) -> int:
+        number = _number(value)
+        if math.isnan(number) or math.isinf(number) or number != int(number):
+            raise ValueError(f"{value!r} is no whole number")
+        number = int(number)
+        if not low <= number <= high:
+            size = "large" if number > high else "small"
+            raise ValueError(f"{number} too {size}, it takes {low} to {high}")
+        return number
+
+    return convert
+
+
+def _float(value: Any) -> float:
+    return float(_number(value))
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        raise TypeError("a text is no bytes")
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"a {type(value).__name__} is no bytes")
+    return bytes(value)
+
+
+def _decimal(value: Any) -> decimal.Decimal:
+    plain = value if isinstance(value, str) else _number(value)
+    try:
+        return decimal.Decimal(str(plain))
+    except decimal.InvalidOperation:
+        raise ValueError(f"{value!r} is no number") from None
+
+
+def _moment(value: Any) -> datetime.datetime:
+    plain = _without_numpy(value)
+    if isinstance(plain, str):
+        return datetime.datetime.fromisoformat(plain)
+    if isinstance(plain, datetime.datetime):
+        return plain
+    if isinstance(plain, datetime.date):
+        return datetime.datetime(plain.year, plain.month, plain.day)  # noqa: DTZ001 - midnight
+    raise TypeError(_no_kind(value, "datetime"))
+
+
+def _day(value: Any) -> datetime.date:
+    plain = _without_numpy(value)
+    if isinstance(plain, str):
+        return datetime.date.fromisoformat(plain)
+    if isinstance(plain, datetime.datetime):
+        if plain.time() != datetime.time():
+            raise ValueError(f"{value!r} has a time of day")
+        return plain.date()
+    if isinstance(plain, datetime.date):
+        return plain
+    raise TypeError(_no_kind(value, "date"))
+
+
+def _clock(value: Any) -> datetime.time:
+    if isinstance(value, str):
+        return datetime.time.fromisoformat(value)
+    if isinstance(value, datetime.time):
+        return value
+    raise TypeError(_no_kind(value, "time"))
+
+
+def _no_kind(value: Any, kind: str) -> str:
+    if isinstance(value, int | float):  # which Arrow takes for a count since 1970
+        return f"{value!r} is a number, no {kind}"
+    return f"a {type(value).__name__} is no {kind}"
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=value))
+    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_text(value)))
+
+
+_WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
+    dt.Timestamp: _moment,
+    dt.Date: _day,
+    dt.Time: _clock,
+    dt.String: _text,
+    dt.UUID: _key,
+    dt.Boolean: _truth,
+    dt.Floating: _float,
+    dt.Decimal: _decimal,
+    dt.Binary: _bytes,
+}
+
+
+def plain(value: Any) -> Any:
+    """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+# JSON has no NaN and no infinity, and databases refuse them.
+_to_json = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode

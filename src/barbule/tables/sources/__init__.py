@@ -1,0 +1,145 @@
+"""What users insert, as Arrow tables in storage form.
+
+Owns the reading of everything that rows may come from (records, data frames, Arrow, files, Ibis
+expressions) in batches of bounded size, and the checks that each value fits its column.
+Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import BarbuleError
+from barbule.tables.sources.opening import open_source
+from barbule.tables.sources.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+    from barbule.tables.sources.target import Chunk
+
+__all__ = ["read_batches", "read_rows"]
+
+_BATCH_ROWS = 65_536
+
+
+def read_batches(
+    source: Any,
+    schema: sch.Schema,
+    table: str,
+    library: MediaLibrary,
+    *,
+    size: int = _BATCH_ROWS,
+    defaults: Mapping[str, Any] | None = None,
+) -> Iterator[pa.Table]:
+    """Read what a user inserts as Arrow tables with the columns of `schema`.
+
+    Nothing is read before the first table is asked for, and no more than a batch at a time is
+    kept of what can be streamed. No table is empty; of an empty source there is none.
+
+    Parameters
+    ----------
+    source
+        A mapping; a list, generator or other iterable of mappings, pydantic objects,
+        dataclasses or named tuples; a pandas or polars data frame, a structured NumPy array;
+        an Arrow table, batch, reader or dataset, or anything with `__arrow_c_stream__`; the
+        path, glob or URL of Parquet, CSV, JSON, Excel or Arrow files; an Ibis expression.
+    schema
+        The columns that take data.
+    table
+        The name of the table, for errors.
+    size
+        The most rows of one batch.
+    defaults
+        Values for columns that a record or a whole source does not have; where a value is
+        given as None, it stays missing.
+
+    Raises
+    ------
+    DataError
+        When a column is unknown, a required value is missing, a value does not fit, or a file
+        cannot be read; the error names table, column, row (of the whole source, from 0), value
+        and file.
+    MediaError
+        When a media file is missing or unreadable.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> from pathlib import Path
+    >>> from barbule.media.library import MediaLibrary
+    >>> library = MediaLibrary("memory://media", Path("cache"))
+    >>> films = ({"name": f"film {n}"} for n in range(3))
+    >>> schema = ibis.schema({"name": "string", "year": "int64"})
+    >>> [rows.num_rows for rows in read_batches(films, schema, "films", library, size=2)]
+    [2, 1]
+    """
+    target = Target(schema, table, library, dict(defaults or {}))
+    chunks = open_source(source, target, size)
+    return _converted(chunks, target)
+
+
+def _converted(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
+    origin, begin, done = None, 0, 0
+    chunks = iter(chunks)
+    while True:
+        try:
+            chunk = next(chunks, None)
+        except BarbuleError as error:
+            raise error.at(table=target.table) from error.__cause__
+        if chunk is None:
+            return
+        if chunk.origin != origin:
+            origin, begin = chunk.origin, done
+        try:
+            rows = target.convert(chunk)
+        except BarbuleError as error:
+            raise _placed(error, target.table, chunk, done, begin) from error.__cause__
+        done += rows.num_rows
+        if rows.num_rows:
+            yield rows
+
+
+def _placed(error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int) -> BarbuleError:
+    """Say where in the whole source, and in which file, an error is."""
+    row = error.row
+    if row is not None:
+        error.row = row + done
+    if chunk.origin is not None:
+        place = f"in {chunk.origin!r}"
+        if row is not None:
+            place += f", row {row + done - begin}"
+        error.message = f"{error.message.rstrip('.')} ({place})."
+    return error.at(table=table)
+
+
+def read_rows(
+    source: Any,
+    schema: sch.Schema,
+    table: str,
+    library: MediaLibrary,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+) -> pa.Table:
+    """Read all of what a user inserts at once; see `read_batches`.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> from pathlib import Path
+    >>> from barbule.media.library import MediaLibrary
+    >>> library = MediaLibrary("memory://media", Path("cache"))
+    >>> read_rows({"n": 1}, ibis.schema({"n": "int64"}), "t", library).to_pylist()
+    [{'n': 1}]
+    """
+    import pyarrow as pa
+
+    target = Target(schema, table, library, dict(defaults or {}))
+    batches = list(_converted(open_source(source, target, _BATCH_ROWS), target))
+    if not batches:
+        return target.arrow_schema.empty_table()
+    return batches[0] if len(batches) == 1 else pa.concat_tables(batches)

@@ -1,0 +1,250 @@
+"""Columns of Arrow tables and of text files, made to fit the types of a table.
+
+Owns which Arrow types become which others by a cast, and how texts are parsed. Where a whole
+column does not fit, its values are looked at one by one, which finds the row.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError
+from barbule.media.cells import arrow_type, to_array
+from barbule.types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["cast_column", "read_texts"]
+
+_KEY = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+def cast_column(
+    column: pa.ChunkedArray, kind: dt.DataType, library: MediaLibrary
+) -> pa.ChunkedArray | pa.Array:
+    """Turn a column of an Arrow table into the storage form of `kind`.
+
+    Raises
+    ------
+    DataError
+        When a value does not fit; the error names its row and shows it.
+    """
+    import pyarrow as pa
+
+    wanted = arrow_type(kind)
+    column = _unwrapped(column)
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), wanted)
+    if isinstance(kind, dt.JSON) and _is_text(column.type):
+        return _checked_json(column.cast(wanted))
+    if isinstance(kind, dt.UUID) and _is_text(column.type) and _all_keys(column):
+        return column.cast(wanted)
+    if column.type == wanted and _means_itself(kind):
+        return column
+    if _casts(column.type, kind):
+        try:
+            return _cast(column, wanted)
+        except pa.ArrowException:
+            pass  # value by value, which finds the row that does not fit
+    return to_array(_values(column), kind, library)
+
+
+def _unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Take off dictionaries, and extension types that mean no more than their storage."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    if isinstance(column.type, pa.BaseExtensionType) and "uuid" not in str(column.type):
+        return column.cast(column.type.storage_type)
+    return column
+
+
+def _is_text(given: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return (
+        pa.types.is_string(given) or pa.types.is_large_string(given)
+        or pa.types.is_string_view(given)
+    )  # fmt: skip
+
+
+def _means_itself(kind: dt.DataType) -> bool:
+    """Whether every Arrow value of the storage form is a value of `kind`."""
+    if isinstance(kind, dt.Array):
+        return _means_itself(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return all(map(_means_itself, kind.fields.values()))
+    return not isinstance(kind, Media | dt.UUID | dt.JSON)
+
+
+def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
+    """Whether Arrow turns one type into the other as we mean it."""
+    import pyarrow as pa
+
+    if isinstance(kind, dt.Array):
+        lists = pa.types.is_list(given) or pa.types.is_large_list(given)
+        if not (lists or pa.types.is_fixed_size_list(given)):
+            return False
+        return _casts(given.value_type, kind.value_type)
+    if isinstance(kind, dt.Timestamp):
+        return pa.types.is_timestamp(given) or pa.types.is_date(given)
+    if isinstance(kind, dt.Time):
+        return pa.types.is_time(given)
+    if isinstance(kind, dt.Date):
+        return pa.types.is_date(given)
+    if isinstance(kind, dt.String):
+        return _is_text(given) and not isinstance(kind, Media)
+    if isinstance(kind, dt.Boolean):
+        return pa.types.is_boolean(given)
+    if isinstance(kind, dt.Binary):
+        return pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
+    numbers = pa.types.is_integer(given) or pa.types.is_floating(given)
+    return (numbers or pa.types.is_decimal(given)) and isinstance(
+        kind, dt.Integer | dt.Floating | dt.Decimal
+    )
+
+
+_UNITS = ["s", "ms", "us", "ns"]
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    given = column.type
+    finer = (
+        pa.types.is_timestamp(given)
+        and pa.types.is_timestamp(wanted)
+        and _UNITS.index(given.unit) > _UNITS.index(wanted.unit)
+    )  # what is finer than the column is cut off, as databases do
+    return column.cast(wanted, safe=not finer)
+
+
+def _all_keys(column: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    matched = pc.match_substring_regex(column, _KEY)
+    return pc.all(matched, min_count=0).as_py() is not False
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"the column of type {column.type} holds what Python cannot read: {error}.",
+            hint="Cast the column before it is inserted.",
+        ) from error
+
+
+def _checked_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Check that each text of a column is JSON, as it stands."""
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            json.loads("null" if text is None else text, parse_constant=_no_constant)
+        except ValueError as error:
+            raise DataError(
+                f"this is no json: {error}.",
+                row=row,
+                value=text,
+                hint="Texts of data frames and files are read as JSON; write a plain text as "
+                "json.dumps does.",
+            ) from error
+    return column
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
+
+
+def read_texts(
+    column: pa.ChunkedArray, kind: dt.DataType, library: MediaLibrary
+) -> pa.ChunkedArray | pa.Array:
+    """Parse a column of texts, as CSV files have them, into the storage form of `kind`.
+
+    Raises
+    ------
+    DataError
+        When a text is no `kind`; the error names its row and shows it.
+    """
+    import pyarrow as pa
+
+    if isinstance(kind, dt.String | dt.UUID | dt.JSON):  # media among them
+        return cast_column(column, kind, library)
+    if isinstance(kind, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):
+        try:
+            return column.cast(arrow_type(kind))
+        except pa.ArrowException:
+            pass  # text by text, which knows more ways to write one and finds what is wrong
+    parse = next((parse for each, parse in _PARSERS.items() if isinstance(kind, each)), None)
+    values = column.to_pylist()
+    if parse is not None:
+        values = [_parsed(text, row, kind, parse) for row, text in enumerate(values)]
+    return to_array(values, kind, library)
+
+
+def _parsed(text: str | None, row: int, kind: dt.DataType, parse: Callable[[str], Any]) -> Any:
+    if text is None:
+        return None
+    try:
+        return parse(text.strip())
+    except (ValueError, ArithmeticError) as error:
+        raise DataError(
+            f"this is no {kind}: {error}." if str(error) else f"this is no {kind}.",
+            row=row,
+            value=text,
+            hint="Correct the file, or give the column another type.",
+        ) from error
+
+
+def _number(text: str) -> Any:
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text!r} is no number")
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+
+
+def _decimal(text: str) -> decimal.Decimal:
+    try:
+        return decimal.Decimal(text)
+    except decimal.InvalidOperation:
+        raise ValueError(f"{text!r} is no number") from None
+
+
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def _truth(text: str) -> bool:
+    try:
+        return _TRUTHS[text.lower()]
+    except KeyError:
+        raise ValueError("it is neither true nor false") from None
+
+
+_PARSERS: dict[type[dt.DataType], Callable[[str], Any]] = {
+    dt.Boolean: _truth,
+    dt.Decimal: _decimal,
+    dt.Numeric: _number,
+    dt.Timestamp: datetime.datetime.fromisoformat,
+    dt.Date: datetime.date.fromisoformat,
+    dt.Time: datetime.time.fromisoformat,
+    dt.Array: json.loads,
+    dt.Struct: json.loads,
+    dt.Map: json.loads,
+}

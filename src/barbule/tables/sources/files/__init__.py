@@ -1,0 +1,133 @@
+"""Files as sources: paths, globs and URLs of Parquet, CSV, JSON, Excel and Arrow files.
+
+Owns which files a path means and which format each has; the formats have modules of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from barbule.errors import BarbuleError, DataError
+from barbule.tables.sources.files.arrow import read_feather, read_parquet
+from barbule.tables.sources.files.delimited import read_csv, read_tsv
+from barbule.tables.sources.files.excel import read_excel
+from barbule.tables.sources.files.json import read_json, read_lines
+from barbule.tables.sources.files.places import COMPRESSIONS, File, find_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from barbule.tables.sources.target import Chunk, Target
+
+    # Each gives first, before any row, an empty chunk that shows the columns if they are known.
+    Reader = Callable[[File, int], Generator[Chunk]]
+
+__all__ = ["read_files"]
+
+_READERS: dict[str, Reader] = {
+    "parquet": read_parquet,
+    "pq": read_parquet,
+    "csv": read_csv,
+    "tsv": read_tsv,
+    "json": read_json,
+    "jsonl": read_lines,
+    "ndjson": read_lines,
+    "xlsx": read_excel,
+    "xlsm": read_excel,
+    "feather": read_feather,
+    "arrow": read_feather,
+    "ipc": read_feather,
+}
+_COMPRESSED = {"csv", "tsv", "json", "jsonl", "ndjson"}
+
+
+def read_files(source: str | os.PathLike[str], target: Target, size: int) -> Iterator[Chunk]:
+    r"""Read the files that a path, glob or URL means, in order of their names.
+
+    Raises
+    ------
+    DataError
+        When there is no such file, its format is unknown, it cannot be read, or one of the
+        files has a column that the table does not have.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> from pathlib import Path
+    >>> from barbule.tables.sources.target import Target
+    >>> _ = Path("films.csv").write_text("name,year\nUp,2009\n")
+    >>> target = Target(ibis.schema({"name": "string", "year": "int64"}), "films", None, {})
+    >>> [chunk.rows["name"].to_pylist() for chunk in read_files("films.csv", target, 10)]
+    [[], ['Up']]
+    """
+    files = find_files(os.fspath(source), target.library)
+    readers = [(file, _reader(file)) for file in files]
+    if len(readers) > 1:  # the columns of all, before the rows of any
+        for file, reader in readers:
+            with _explained(file), contextlib.closing(reader(file, size)) as chunks:
+                _check(next(chunks, None), target)
+    for file, reader in readers:
+        yield from _chunks(file, reader, size)
+
+
+def _chunks(file: File, reader: Reader, size: int) -> Iterator[Chunk]:
+    with contextlib.closing(reader(file, size)) as chunks:
+        while True:
+            with _explained(file):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+
+def _check(chunk: Chunk | None, target: Target) -> None:
+    if chunk is not None and chunk.form != "records":
+        target.check_names(chunk.rows.column_names)
+
+
+def _reader(file: File) -> Reader:
+    suffixes = file.name.lower().split(".")[1:]
+    compressed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
+    suffix = (suffixes[-2:-1] if compressed else suffixes[-1:]) or [""]
+    if suffix[0] in _READERS and not (compressed and suffix[0] not in _COMPRESSED):
+        return _READERS[suffix[0]]
+    known = ", ".join(f".{each}" for each in _READERS)
+    raise DataError(
+        f"the format of {file.shown!r} is not known by its name.",
+        hint=f"The names of files end with one of {known}; text formats also with "
+        f"{', '.join(f'.{each}' for each in COMPRESSIONS)} behind that.",
+    )
+
+
+@contextlib.contextmanager
+def _explained(file: File) -> Iterator[None]:
+    """Turn what readers raise into errors that name the file."""
+    import zipfile
+    import zlib
+
+    import pyarrow as pa
+
+    try:
+        yield
+    except BarbuleError as error:
+        if file.shown not in error.message:
+            error.message = f"{error.message.rstrip('.')} (in {file.shown!r})."
+        raise
+    except FileNotFoundError as error:
+        raise file.missing() from error
+    except PermissionError as error:
+        raise DataError(
+            f"the file {file.shown!r} may not be read.", hint="Check its permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise file.not_utf8() from error
+    except (
+        pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error
+    ) as error:  # fmt: skip
+        reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
+        raise DataError(
+            f"the file {file.shown!r} cannot be read: {reason}.",
+            hint="It may be cut off or damaged, or have another format than its name says.",
+        ) from error

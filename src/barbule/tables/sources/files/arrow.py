@@ -1,0 +1,59 @@
+"""Parquet, Feather and Arrow files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from barbule.tables.sources.streams import sized
+from barbule.tables.sources.target import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import pyarrow as pa
+
+    from barbule.tables.sources.files.places import File
+
+__all__ = ["read_feather", "read_parquet"]
+
+_BUFFER = 1 << 20  # bytes of a column that are read at a time
+
+
+def read_parquet(file: File, size: int) -> Generator[Chunk]:
+    """Read a Parquet file, batch by batch."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with (
+        file.open() as stream,
+        pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False) as opened,
+    ):
+        schema = opened.schema_arrow
+        yield Chunk(schema.empty_table(), origin=file.shown)
+        batches = (pa.Table.from_batches([batch], schema) for batch in opened.iter_batches(size))
+        yield from _valid(batches, file, size)
+
+
+def read_feather(file: File, size: int) -> Generator[Chunk]:
+    """Read an Arrow file (Feather version 2) or stream."""
+    import pyarrow as pa
+
+    with file.open() as stream:
+        start = stream.read(6)
+        stream.seek(0)
+        if start == b"ARROW1":
+            opened = pa.ipc.open_file(stream)
+            schema = opened.schema
+            batches = (opened.get_batch(place) for place in range(opened.num_record_batches))
+        else:
+            opened = pa.ipc.open_stream(stream)
+            schema, batches = opened.schema, iter(opened)
+        yield Chunk(schema.empty_table(), origin=file.shown)
+        tables = (pa.Table.from_batches([batch], schema) for batch in batches)
+        yield from _valid(tables, file, size)
+
+
+def _valid(tables: Iterator[pa.Table], file: File, size: int) -> Generator[Chunk]:
+    for rows in sized(tables, size):
+        rows.validate(full=True)  # texts that are no UTF-8, among others
+        yield Chunk(rows, origin=file.shown)

@@ -1,0 +1,110 @@
+"""CSV and TSV files.
+
+Owns the reading of texts; what they mean is said by the types of the table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from barbule.errors import DataError
+from barbule.tables.sources.streams import sized
+from barbule.tables.sources.target import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import pyarrow as pa
+
+    from barbule.tables.sources.files.places import File
+
+__all__ = ["read_csv", "read_tsv"]
+
+_BLOCK = 8 << 20  # bytes; the longest row that can be read
+
+
+def read_csv(file: File, size: int) -> Generator[Chunk]:
+    """Read a CSV file whose first line names the columns; an empty field is missing."""
+    return _read(file, size, ",")
+
+
+def read_tsv(file: File, size: int) -> Generator[Chunk]:
+    """Read a file of values that tabulators separate."""
+    return _read(file, size, "\t")
+
+
+def _read(file: File, size: int, delimiter: str) -> Generator[Chunk]:
+    import pyarrow as pa
+
+    names = _header(file, delimiter)
+    texts = pa.schema([(name, pa.string()) for name in names])
+    yield Chunk(texts.empty_table(), "texts", file.shown)
+    try:
+        with file.open_plain() as stream:
+            for rows in sized(_tables(stream, texts, delimiter), size):
+                yield Chunk(rows, "texts", file.shown)
+    except pa.ArrowInvalid as error:
+        raise _diagnosis(file, delimiter, len(names), error) from error
+
+
+def _header(file: File, delimiter: str) -> list[str]:
+    with file.open_plain() as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        names = next(csv.reader(lines, delimiter=delimiter), None)
+    if not names:
+        raise DataError(
+            "the file is empty.", hint="Its first line names the columns; rows may be none."
+        )
+    if blank := [place for place, name in enumerate(names) if not name.strip()]:
+        raise DataError(
+            f"column {blank[0] + 1} has no name in the first line.", hint="Give it one."
+        )
+    return names
+
+
+def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    if len(set(texts.names)) < len(texts.names):
+        return  # which the empty table before shows
+    reading = pc.ReadOptions(block_size=_BLOCK)
+    parsing = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    converting = pc.ConvertOptions(
+        column_types=texts,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    try:
+        reader = pc.open_csv(stream, reading, parsing, converting)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):  # there is a first line, and nothing else
+            return
+        raise
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
+
+
+def _diagnosis(file: File, delimiter: str, width: int, error: Exception) -> Exception:
+    """Find the line that cannot be read; Arrow does not know it."""
+    import contextlib
+
+    with file.open_plain() as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        rows = csv.reader(lines, delimiter=delimiter)
+        try:
+            with contextlib.suppress(csv.Error):
+                for row in rows:
+                    if row and len(row) != width:
+                        return DataError(
+                            f"line {rows.line_num} of {file.shown!r} has {len(row)} fields, the "
+                            f"first line has {width}.",
+                            value=delimiter.join(row),
+                            hint="Correct the line, or quote the field that holds the separator.",
+                        )
+        except UnicodeDecodeError:
+            return file.not_utf8()
+    return error

@@ -1,0 +1,112 @@
+"""JSON files: a list of objects, one object, or one object a line."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import DataError
+from barbule.tables.sources.target import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from barbule.tables.sources.files.places import File
+
+__all__ = ["read_json", "read_lines"]
+
+_CHARACTERS = 1 << 20
+_BETWEEN = " \t\r\n,"
+
+
+def read_lines(file: File, size: int) -> Generator[Chunk]:
+    """Read a file with a JSON object in each line; empty lines are passed over."""
+    with file.open_plain() as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
+        yield from _in_chunks(_parsed(lines, file), file, size)
+
+
+def _parsed(lines: Iterator[str] | io.TextIOWrapper, file: File) -> Iterator[Any]:
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
+            continue
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise _broken(file, number, error) from error
+
+
+def read_json(file: File, size: int) -> Generator[Chunk]:
+    """Read a JSON file: a list of objects, or objects one after the other."""
+    with file.open_plain() as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig")
+        yield from _in_chunks(_values(text, file), file, size)
+
+
+def _in_chunks(values: Iterator[Any], file: File, size: int) -> Generator[Chunk]:
+    while rows := list(itertools.islice(values, size)):
+        yield Chunk(rows, "records", file.shown)
+
+
+def _broken(file: File, line: int, error: ValueError) -> DataError:
+    reason = getattr(error, "msg", str(error))
+    return DataError(
+        f"line {line} of {file.shown!r} is no JSON: {reason}.",
+        hint="The file may be cut off; it holds a list of objects, or one object a line.",
+    )
+
+
+class _Text:
+    """A text of which a part is in memory, and how much of it has been read."""
+
+    def __init__(self, stream: io.TextIOWrapper, file: File) -> None:
+        self._stream = stream
+        self._file = file
+        self._lines = 1  # the line in which the part begins
+        self.part = ""
+        self.place = 0
+
+    def more(self) -> bool:
+        """Let go of what has been read and read on; False at the end."""
+        self._lines += self.part.count("\n", 0, self.place)
+        rest = self.part[self.place :]
+        # As much again as is waiting, so that a long value is not parsed over and over.
+        added = self._stream.read(max(_CHARACTERS, len(rest)))
+        self.part, self.place = rest + added, 0
+        return bool(added)
+
+    def skip(self, characters: str) -> str:
+        """Pass over characters and return the next one, or nothing at the end."""
+        while True:
+            while self.place < len(self.part):
+                if self.part[self.place] not in characters:
+                    return self.part[self.place]
+                self.place += 1
+            if not self.more():
+                return ""
+
+    def broken(self, error: ValueError) -> DataError:
+        """Say in which line the text is no JSON."""
+        end = getattr(error, "pos", self.place)
+        return _broken(self._file, self._lines + self.part.count("\n", 0, end), error)
+
+
+def _values(stream: io.TextIOWrapper, file: File) -> Iterator[Any]:
+    """Parse the items of a list, or values one after the other, as they are needed."""
+    text = _Text(stream, file)
+    listed = text.skip(_BETWEEN) == "["
+    if listed:
+        text.place += 1
+    decoder = json.JSONDecoder()
+    while (following := text.skip(_BETWEEN)) and not (listed and following == "]"):
+        try:
+            value, text.place = decoder.raw_decode(text.part, text.place)
+        except ValueError as error:
+            if not text.more():
+                raise text.broken(error) from error
+            continue
+        yield value
+    if listed and not following:
+        raise text.broken(ValueError("the list does not end"))

@@ -1,0 +1,135 @@
+"""Data frames of pandas and polars, and structured NumPy arrays, as chunks.
+
+Owns what their missing values and columns of objects become.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError
+from barbule.tables.sources.target import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from barbule.tables.sources.target import Target
+
+__all__ = ["read_array", "read_pandas", "read_polars"]
+
+
+def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
+    """Read a pandas data frame; its index is left out, its NaN means missing.
+
+    Examples
+    --------
+    >>> import ibis, pandas
+    >>> from barbule.tables.sources.target import Target
+    >>> target = Target(ibis.schema({"n": "float64"}), "t", None, {})
+    >>> frame = pandas.DataFrame({"n": [1.0, None]})
+    >>> [chunk.rows["n"].to_pylist() for chunk in read_pandas(frame, target, 10)]
+    [[1.0, None]]
+    """
+    target.check_names([str(name) for name in frame.columns])
+    for start in range(0, len(frame), size):
+        yield _pandas_chunk(frame.iloc[start : start + size], target)
+
+
+def _pandas_chunk(frame: Any, target: Target) -> Chunk:
+    columns = {}
+    for place, name in enumerate(map(str, frame.columns)):
+        series = frame.iloc[:, place]
+        objects = _objects(series, target.schema[name])
+        columns[name] = _column(series) if objects is None else objects
+    return Chunk(columns)
+
+
+def _column(series: Any) -> pa.Array | list[Any]:
+    import pyarrow as pa
+
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        return _present(series.astype(object))  # sparse columns, periods, intervals
+
+
+def _objects(series: Any, kind: dt.DataType) -> pa.Array | list[Any] | None:
+    """Return the values of a column of Python objects; None for columns of other types."""
+    import pyarrow as pa
+
+    if series.dtype != object:
+        return None
+    values = _present(series)
+    if isinstance(kind, dt.JSON) and set(map(type, values)) <= {str, type(None)}:
+        return pa.array(values, pa.string())  # texts alone are JSON already
+    return values
+
+
+def _present(series: Any) -> list[Any]:
+    missing = series.isna()
+    values = series.tolist()
+    if missing.any():
+        return [None if gone else value for value, gone in zip(values, missing, strict=True)]
+    return values
+
+
+def read_polars(frame: Any, size: int) -> Iterator[pa.Table]:
+    """Read a polars data frame, or a lazy one as it is computed.
+
+    Examples
+    --------
+    >>> import polars
+    >>> [rows.num_rows for rows in read_polars(polars.LazyFrame({"n": [1, 2]}), 10)]
+    [2]
+    """
+    import pyarrow as pa
+
+    if not hasattr(frame, "collect"):
+        reader = pa.RecordBatchReader.from_stream(frame)
+        yield from (pa.Table.from_batches([batch], reader.schema) for batch in reader)
+        return
+    try:
+        pieces = frame.collect_batches(chunk_size=size)
+    except AttributeError:  # before polars 1.36
+        pieces = [frame.collect()]
+    yield from map(pa.table, pieces)
+
+
+def read_array(array: Any, target: Target, size: int) -> Iterator[Chunk]:
+    """Read a structured NumPy array; its NaN are values.
+
+    Examples
+    --------
+    >>> import ibis, numpy
+    >>> from barbule.tables.sources.target import Target
+    >>> target = Target(ibis.schema({"n": "int64"}), "t", None, {})
+    >>> rows = numpy.array([(1,), (2,)], dtype=[("n", "i4")])
+    >>> [chunk.rows["n"].to_pylist() for chunk in read_array(rows, target, 10)]
+    [[1, 2]]
+    """
+    names = array.dtype.names
+    if not names or array.ndim != 1:
+        raise DataError(
+            f"a NumPy array of shape {array.shape} and type {array.dtype} is no rows.",
+            table=target.table,
+            hint="Insert a structured array, whose fields have the names of columns, or a dict "
+            "for each row.",
+        )
+    for start in range(0, len(array), size):
+        rows = array[start : start + size]
+        yield Chunk({name: _field(rows[name]) for name in names})
+
+
+def _field(values: Any) -> pa.Array | list[Any]:
+    import pyarrow as pa
+
+    if values.ndim > 1 or values.dtype == object:
+        return list(values)
+    try:
+        return pa.array(values)
+    except pa.ArrowException:  # hours and minutes, and numbers that Arrow does not have
+        return list(values)

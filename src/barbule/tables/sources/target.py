@@ -1,0 +1,185 @@
+"""The table that rows are meant for: its columns, and how chunks of a source are made to fit.
+
+Owns the checks that hold for all sources: no unknown column, defaults, required values, media
+files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from barbule.errors import BarbuleError, DataError
+from barbule.media.cells import arrow_type, to_array
+from barbule.tables.sources.columns import cast_column, read_texts
+from barbule.tables.sources.records import as_mappings
+from barbule.types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["Chunk", "Target"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a source, as the source has them.
+
+    Parameters
+    ----------
+    rows
+        An Arrow table, a dict of columns (Arrow arrays or lists of Python values), or records:
+        mappings or objects with fields.
+    form
+        "arrow", "records", or "texts": an Arrow table of texts that are to be parsed.
+    origin
+        The file that they come from.
+    """
+
+    rows: Any
+    form: Literal["arrow", "records", "texts"] = "arrow"
+    origin: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The columns of a table that take data."""
+
+    schema: sch.Schema
+    table: str
+    library: MediaLibrary
+    defaults: Mapping[str, Any]
+
+    @functools.cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of all that is read."""
+        import pyarrow as pa
+
+        return pa.schema([(name, arrow_type(kind)) for name, kind in self.schema.items()])
+
+    def convert(self, chunk: Chunk) -> pa.Table:
+        """Turn a chunk into a table with all columns; rows in errors count within the chunk."""
+        if chunk.form == "records":
+            rows = self._from_records(chunk.rows)
+        else:
+            rows = self._from_columns(chunk.rows, texts=chunk.form == "texts")
+        self._require(rows)
+        self._check_media(rows)
+        return rows
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that are unknown or there twice."""
+        if len(set(names)) < len(names):
+            twice = next(name for place, name in enumerate(names) if name in names[:place])
+            raise DataError("the column is there twice.", column=twice, hint="Leave out one.")
+        for name in names:
+            if name not in self.schema:
+                raise self._unknown(name)
+
+    def check_keys(self, rows: Sequence[Any]) -> None:
+        """Refuse records with columns that are unknown; the error names the first of them."""
+        self._known_keys(as_mappings(rows))
+
+    def _known_keys(self, rows: Sequence[Mapping[str, Any]]) -> Collection[str]:
+        keys: set[str] = set().union(*rows)
+        if keys - set(self.schema):
+            for row, record in enumerate(rows):
+                for name in record:
+                    if name not in self.schema:
+                        raise self._unknown(name, row)
+        return keys
+
+    def _unknown(self, name: Any, row: int | None = None) -> DataError:
+        return DataError(
+            "the table has no such column that takes data.",
+            column=name,
+            row=row,
+            hint=f"It takes {', '.join(self.schema.names)}.",
+        )
+
+    def _from_records(self, given: Sequence[Any]) -> pa.Table:
+        import pyarrow as pa
+
+        rows = as_mappings(given)
+        keys = self._known_keys(rows)
+        exact = set(map(type, rows)) == {dict}  # others may make up what they do not have
+        columns = []
+        for name in self.schema:
+            if name not in keys:
+                columns.append(self._absent(name, len(rows)))
+                continue
+            default = self.defaults.get(name)
+            try:
+                values = list(map(itemgetter(name), rows)) if exact else None
+            except KeyError:
+                values = None
+            if values is None:
+                values = [row.get(name, default) for row in rows]
+            columns.append(self._array(name, values))
+        return pa.Table.from_arrays(columns, schema=self.arrow_schema)
+
+    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+        try:
+            return to_array(values, self.schema[name], self.library)
+        except BarbuleError as error:
+            raise error.at(column=name) from error.__cause__
+
+    def _absent(self, name: str, count: int) -> pa.Array:
+        """Make a column that the source does not have."""
+        import pyarrow as pa
+
+        if not count or (default := self.defaults.get(name)) is None:
+            return pa.nulls(count, arrow_type(self.schema[name]))
+        return pa.repeat(self._array(name, [default])[0], count)
+
+    def _from_columns(self, rows: pa.Table | dict[str, Any], *, texts: bool) -> pa.Table:
+        import pyarrow as pa
+
+        if isinstance(rows, dict):
+            given, count = rows, len(next(iter(rows.values()), ()))
+        else:
+            self.check_names(rows.column_names)
+            given, count = dict(zip(rows.column_names, rows.columns, strict=True)), rows.num_rows
+        columns = []
+        for name, kind in self.schema.items():
+            if name not in given:
+                columns.append(self._absent(name, count))
+                continue
+            convert = (
+                to_array if isinstance(given[name], list) else read_texts if texts else cast_column
+            )
+            try:
+                columns.append(convert(given[name], kind, self.library))
+            except BarbuleError as error:
+                raise error.at(column=name) from error.__cause__
+        return pa.Table.from_arrays(columns, schema=self.arrow_schema)
+
+    def _require(self, rows: pa.Table) -> None:
+        for name, kind in self.schema.items():
+            column = rows.column(name)
+            if not kind.nullable and column.null_count:
+                raise DataError(
+                    "the column is required, and this row has no value for it.",
+                    column=name,
+                    row=column.is_null().to_pylist().index(True),
+                    hint="Give a value, or make the column nullable.",
+                )
+
+    def _check_media(self, rows: pa.Table) -> None:
+        for name, kind in self.schema.items():
+            if not isinstance(kind, Media):
+                continue
+            for row, reference in enumerate(rows.column(name).to_pylist()):
+                if reference is None:
+                    continue
+                try:
+                    self.library.check(reference, kind)
+                except BarbuleError as error:
+                    raise error.at(column=name, row=row) from error.__cause__

@@ -1,0 +1,186 @@
+"""Processes that share one DuckDB file, and threads that share one session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.errors import LockedError
+
+FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
+PROCESSES = 4
+ROUNDS = 100 if FULL else 25
+
+
+def _start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return out
+
+
+WRITER = """
+    import sys
+    import barbule as bb
+    url, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        for n in range(rounds):
+            table.insert(writer=me, n=n)
+            mine = table.filter(table.writer == me).count().to_pyarrow().as_py()
+            assert mine == n + 1, (mine, n)
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"duckdb://{tmp_path / 'shared.duckdb'}"
+    with bb.connect(url, vectors="exact:") as session:
+        session.create_table("t", {"writer": bb.Int, "n": bb.Int})
+    return url
+
+
+def test_no_row_is_lost_when_processes_insert_and_read_at_once(url):
+    for writer in [_start(WRITER, url, me, ROUNDS) for me in range(PROCESSES)]:
+        _finish(writer)
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        rows = sorted((row["writer"], row["n"]) for row in table.collect())
+        assert rows == [(me, n) for me in range(PROCESSES) for n in range(ROUNDS)]
+        assert [each["version"] for each in table.history()] == list(
+            range(PROCESSES * ROUNDS, -1, -1)
+        )
+
+
+def test_the_others_go_on_when_one_is_killed(url):
+    others = [_start(WRITER, url, me, ROUNDS) for me in range(PROCESSES - 1)]
+    victim = _start(WRITER, url, PROCESSES, 10_000)
+    while victim.poll() is None and _written(url, PROCESSES) < 5:
+        time.sleep(0.05)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.communicate()
+    for other in others:
+        _finish(other)
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        counts = {
+            row["writer"]: row["rows"]
+            for row in table.group_by("writer").agg(rows=table.count()).collect()
+        }
+    assert [counts[me] for me in range(PROCESSES - 1)] == [ROUNDS] * (PROCESSES - 1)
+    assert counts[PROCESSES] >= 5
+
+
+def _written(url: str, writer: int) -> int:
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        return table.filter(table.writer == writer).count().to_pyarrow().as_py()
+
+
+def test_an_idle_process_hands_the_file_over_and_sees_what_others_wrote(url):
+    session = bb.connect(url, vectors="exact:")
+    table = session.get_table("t")
+    table.insert(writer=0, n=0)
+    started = time.monotonic()
+    _finish(_start(WRITER, url, 1, 3))
+    assert time.monotonic() - started < 30
+    assert table.count().to_pyarrow().as_py() == 4
+    _finish(_start(WRITER, url, 2, 1))  # Ibis' own connection comes back too
+    assert session.ibis.con.execute("SELECT 42").fetchall() == [(42,)]
+    other = (
+        "import sys, barbule as bb; bb.connect(sys.argv[1]).create_table('made', {'a': 'int64'})"
+    )
+    _finish(_start(other, url))
+    assert "made" in session.list_tables()
+
+
+def test_who_waits_too_long_learns_who_holds_the_file(url):
+    program = """
+        import sys
+        import barbule as bb
+        from barbule.errors import LockedError
+        try:
+            bb.connect(sys.argv[1], vectors="exact:", lock_timeout=0.3)
+        except LockedError as error:
+            print(error)
+    """
+    session = bb.connect(url, vectors="exact:")
+    with session._engine.backend.use():
+        said = _finish(_start(program, url))
+    assert f"(pid {os.getpid()})" in said
+    assert "did not hand it over in 0.3 s" in said
+    assert issubclass(LockedError, TimeoutError)
+
+
+def test_threads_share_a_session(session):
+    table = bb.create_table("t", {"thread": bb.Int, "n": bb.Int})
+    table.add_computed_column(twice=table.n * 2, stored=True)
+    failures: list[BaseException] = []
+
+    def work(me: int) -> None:
+        try:
+            for n in range(20):
+                table.insert(thread=me, n=n)
+                if n % 5 == 4:
+                    table.update({"n": table.n + 100}, where=(table.thread == me) & (table.n == n))
+                mine = table.filter(table.thread == me).collect()
+                assert len(mine) == n + 1
+                assert all(row["twice"] == 2 * row["n"] for row in mine)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(me,)) for me in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert table.count().to_pyarrow().as_py() == 120
+    assert table.filter(table.n >= 100).count().to_pyarrow().as_py() == 24
+
+
+def test_updates_of_threads_do_not_overwrite_each_other(session):
+    table = bb.create_table("t", {"n": bb.Int})
+    calls = []
+
+    @bb.udf
+    def slow(n: int) -> int:
+        calls.append(n)
+        time.sleep(0.002)
+        return n * 10
+
+    table.add_computed_column(tenfold=slow(table.n))
+    table.insert(n=0)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(8):
+                table.update({"n": table.n + 1})
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert table.collect()[0] == {"n": 32, "tenfold": 320}
