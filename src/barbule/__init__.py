@@ -75,7 +75,20 @@ _PLACES = {
 }
 
 # Verbs of the default session.
-_VERBS = {"calls", "create_table", "create_view", "drop_table", "get_table", "list_tables"}
+_VERBS = {
+    "at",
+    "calls",
+    "create_table",
+    "create_view",
+    "drop_dir",
+    "drop_snapshot",
+    "drop_table",
+    "get_table",
+    "list_dirs",
+    "list_snapshots",
+    "list_tables",
+    "snapshot",
+}
 
 _MODULES = {"errors", "functions"}
 
@@ -84,6 +97,7 @@ __all__ = sorted({*_PLACES, *_VERBS, *_MODULES})
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
+        import barbule.functions.image
         import barbule.media.values
 
         value = getattr(importlib.import_module(_PLACES[name]), name)

@@ -30,6 +30,7 @@ from barbule import types
 from barbule.errors import ExpressionError
 
 __all__ = [
+    "INNER_CALL",
     "FunctionCall",
     "ManagedTable",
     "Similarity",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 _EMPTY = sch.Schema({})
+
+# In a template of the planner's: a call whose result is the argument, as it is.
+INNER_CALL = "$call"
 
 
 class ManagedTable(ops.DatabaseTable):
@@ -128,6 +132,9 @@ class FunctionCall(ops.Value):
         return self.function.rsplit(".", 1)[-1]
 
 
+ERROR = dt.Struct({"type": dt.string, "message": dt.string})
+
+
 class Similarity(ops.Value):
     """How similar the values of an indexed column are to a query (larger is nearer).
 
@@ -151,6 +158,22 @@ class Similarity(ops.Value):
     def shape(self) -> ds.DataShape:
         """Columnar when the column or the query is."""
         return rlz.highest_precedence_shape((self.arg, self.query))
+
+
+class CellError(ops.Value):
+    """Why a cell is empty: the error that a function raised for it.
+
+    Parameters
+    ----------
+    arg
+        A call, while columns are computed; else a computed column, or what is derived from it
+        without change.
+    """
+
+    arg: ops.Value
+
+    dtype = ERROR
+    shape = rlz.shape_like("arg")
 
 
 def media_literal(data: bytes, mime: str, kind: dt.DataType) -> ops.Literal:

@@ -13,6 +13,7 @@ import inspect
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 from ibis.common.exceptions import IbisError
 from ibis.expr.types.groupby import GroupedTable
@@ -45,6 +46,18 @@ class ColumnExtras:
             the negative distance for "l2".
         """
         return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
+
+    @property
+    def error(self) -> ir.StructColumn:
+        """Why cells of a computed column are empty: the `type` and `message` of each error.
+
+        It is empty where the function gave a value, or was not asked because its own input is
+        missing. A field named "error" of a struct is meant where there is one.
+        """
+        kind = self.type()
+        if isinstance(kind, dt.Struct) and "error" in kind.names:
+            return self["error"]
+        return nodes.CellError(self).to_expr()
 
 
 @functools.cache

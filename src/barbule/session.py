@@ -19,16 +19,19 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.tables import structure
+from barbule.tables import snapshots, structure
+from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
 
     from barbule.relations import Query
-    from barbule.tables.structure import IfExists
+    from barbule.tables.naming import IfExists, IfNotExists
+    from barbule.tables.snapshots import Snapshot
 
 __all__ = ["Session", "connect", "current"]
 
@@ -46,6 +49,7 @@ class Session:
             settings.home / "cache",
             allow_private=settings.media_options.allow_private,
             max_bytes=settings.media_options.max_bytes,
+            image_format=settings.media_options.image_format,
         )
         endpoints = {
             name: Endpoint(
@@ -82,6 +86,7 @@ class Session:
         *,
         if_exists: IfExists = "error",
         mode: str = "versioned",
+        defaults: Mapping[str, Any] | None = None,
     ) -> Table:
         """Make a table.
 
@@ -97,6 +102,8 @@ class Session:
             (with the views that depend on it).
         mode
             Every table is versioned; the argument is accepted for readers who expect to say so.
+        defaults
+            Values, by column, of cells that an insert leaves out.
 
         Raises
         ------
@@ -111,7 +118,7 @@ class Session:
         >>> bb.create_table("films", {"name": bb.String, "revenue": bb.Float}).columns
         ('name', 'revenue')
         """
-        table = Table(structure.create_table(self._engine, name, schema, if_exists))
+        table = Table(structure.create_table(self._engine, name, schema, if_exists, defaults))
         _warn_of_verbs(table)
         return table
 
@@ -164,12 +171,65 @@ class Session:
             )
         return Table(self._engine.leaf(record.id))
 
-    def list_tables(self) -> list[str]:
-        """Return the names of all tables and views, sorted."""
+    def list_tables(self, folder: str | None = None) -> list[str]:
+        """Return the names of all tables and views, or of those in a folder, sorted."""
         self._engine.catalog.refresh()
-        return [record.name for record in self._engine.catalog.tables()]
+        names = [record.name for record in self._engine.catalog.tables()]
+        return [name for name in names if folder is None or name.startswith(f"{folder}.")]
 
-    def drop_table(self, name: str, *, if_not_exists: str = "error", cascade: bool = False) -> None:
+    def list_dirs(self, folder: str | None = None) -> list[str]:
+        """Return the names of all folders, or of those within one, sorted.
+
+        Folders are made by the names of tables: "docs.reports" is in the folder "docs".
+        """
+        return structure.folders(self._engine, folder)
+
+    def drop_dir(
+        self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
+    ) -> None:
+        """Drop a folder.
+
+        Parameters
+        ----------
+        cascade
+            Whether the tables in it are dropped too; otherwise they forbid it.
+        """
+        structure.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+
+    def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
+        """Give the state of all tables, views and indexes at this moment a name.
+
+        Parameters
+        ----------
+        if_exists
+            "error", "ignore" (return the one that is there) or "replace".
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String})
+        >>> release = bb.snapshot("release-1")
+        >>> _ = films.insert(name="Up")
+        >>> bb.at("release-1").get_table("films").count().to_pyarrow().as_py()
+        0
+        """
+        return snapshots.take(self._engine, name, if_exists)
+
+    def at(self, moment: str | datetime.datetime) -> Snapshot:
+        """Return all tables as they were in a snapshot, or at a moment."""
+        return snapshots.look(self._engine, moment)
+
+    def list_snapshots(self) -> list[str]:
+        """Return the names of all snapshots, oldest first."""
+        return snapshots.names(self._engine)
+
+    def drop_snapshot(self, name: str, *, if_not_exists: IfNotExists = "error") -> None:
+        """Forget a snapshot; what only it holds is dropped."""
+        snapshots.drop(self._engine, name, if_not_exists)
+
+    def drop_table(
+        self, name: str, *, if_not_exists: IfNotExists = "error", cascade: bool = False
+    ) -> None:
         """Drop a table or view, with its rows, history and indexes.
 
         Parameters
@@ -179,7 +239,7 @@ class Session:
         cascade
             Whether views that depend on it are dropped too; otherwise they forbid it.
         """
-        structure._check_policy(if_not_exists, ("error", "ignore"), "if_not_exists")
+        check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
         self._engine.catalog.refresh()
         if if_not_exists == "ignore" and self._engine.catalog.find(name) is None:
             return

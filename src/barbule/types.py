@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import enum
 import inspect
 import re
 import types as pytypes
@@ -250,6 +251,8 @@ def _from_annotation(kind: Any) -> dt.DataType:
     if origin is typing.Annotated:  # Annotated[Any, bb.Image] says the type beside it
         given = [each for each in kind.__metadata__ if _is_dtype(each)]
         return dtype(given[0] if given else arguments[0])
+    if inspect.isclass(kind) and issubclass(kind, enum.Enum):
+        return dtype(type(next(iter(kind)).value))
     if origin is typing.Literal:
         return dtype(type(arguments[0]))
     if origin in {list, tuple, set, frozenset}:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from barbule.backends.base import RID
 
 if TYPE_CHECKING:
-    import ibis.expr.schema as sch
     import ibis.expr.types as ir
 
 __all__ = ["Checkpoint", "Diff", "diff"]
@@ -46,13 +46,37 @@ class Checkpoint(int):
 
 @dataclass(frozen=True)
 class SchemaChange:
-    """Which columns differ between two versions."""
+    """Which columns differ between two versions.
+
+    Attributes
+    ----------
+    added, removed
+        The names of the columns that only the later, or only the earlier, version has.
+    renamed
+        The old and the new name of those that are called otherwise.
+    retyped
+        By their new name, the old and the new type of those that have another one.
+    """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    retyped: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed)
+        return bool(self.added or self.removed or self.renamed or self.retyped)
+
+    def lines(self) -> list[str]:
+        """Describe each kind of difference in a line."""
+        renamed = (f"{old} → {new}" for old, new in self.renamed.items())
+        retyped = (f"{name}: {old} → {new}" for name, (old, new) in self.retyped.items())
+        parts = {
+            "added columns": self.added,
+            "removed columns": self.removed,
+            "renamed columns": tuple(renamed),
+            "other types": tuple(retyped),
+        }
+        return [f"{title}: {', '.join(names)}" for title, names in parts.items() if names]
 
 
 @dataclass(frozen=True)
@@ -65,9 +89,9 @@ class Diff:
         The rows that only the later, or only the earlier, version has: Ibis tables.
     changed
         The rows that both have with different values: an Ibis table that holds, for each
-        column of both, `<column>_old` and `<column>_new`.
+        column of both, `<column>_old` and `<column>_new` (of a renamed one under its new name).
     schema
-        The columns that only one of them has.
+        The columns that differ.
     """
 
     table: str
@@ -85,16 +109,15 @@ class Diff:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
-        columns = "".join(
-            f"\n  {label} columns: {', '.join(names)}"
-            for label, names in (("added", self.schema.added), ("removed", self.schema.removed))
-            if names
-        )
+        columns = "".join(f"\n  {line}" for line in self.schema.lines())
         return f"Diff of {self.table!r}, version {self.old} to {self.new}: {counts}{columns}"
 
 
 def diff(
-    table: str, old: tuple[int, ir.Table, ir.Table], new: tuple[int, ir.Table, ir.Table]
+    table: str,
+    old: tuple[int, ir.Table, ir.Table],
+    new: tuple[int, ir.Table, ir.Table],
+    renamed: Mapping[str, str],
 ) -> Diff:
     """Compare two versions of a table.
 
@@ -102,34 +125,47 @@ def diff(
     ----------
     old, new
         The number of the version, the table as it was, and the same with row identities.
+    renamed
+        The new names of columns by their old ones.
     """
     before, after = old[2], new[2]
-    columns = _names(old[1].schema()), _names(new[1].schema())
-    common = [name for name in columns[1] if name in columns[0]]
+    kinds = old[1].schema(), new[1].schema()
+    common = {name: renamed.get(name, name) for name in kinds[0] if name in kinds[0]}
+    common = {was: now for was, now in common.items() if now in kinds[1]}
+    retyped = {
+        now: (str(kinds[0][was]), str(kinds[1][now]))
+        for was, now in common.items()
+        if kinds[0][was] != kinds[1][now]
+    }
     return Diff(
         table=table,
         old=old[0],
         new=new[0],
-        added=after.anti_join(before, RID).select(*columns[1]),
-        removed=before.anti_join(after, RID).select(*columns[0]),
+        added=after.anti_join(before, RID).select(*kinds[1]),
+        removed=before.anti_join(after, RID).select(*kinds[0]),
         changed=_changed(before, after, common),
         schema=SchemaChange(
-            added=tuple(name for name in columns[1] if name not in columns[0]),
-            removed=tuple(name for name in columns[0] if name not in columns[1]),
+            added=tuple(name for name in kinds[1] if name not in common.values()),
+            removed=tuple(name for name in kinds[0] if name not in common),
+            renamed={was: now for was, now in common.items() if was != now},
+            retyped=retyped,
         ),
     )
 
 
-def _names(schema: sch.Schema) -> list[str]:
-    return list(schema.names)
-
-
-def _changed(before: ir.Table, after: ir.Table, common: list[str]) -> ir.Table:
+def _changed(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
     """Pair the states of rows that both versions have, where a value differs."""
-    old = before.select(RID, **{f"{name}_old": before[name] for name in common})
-    new = after.select(bb_rid=after[RID], **{f"{name}_new": after[name] for name in common})
+    old = before.select(RID, **{f"{now}_old": before[was] for was, now in common.items()})
+    new = after.select(bb_rid=after[RID], **{f"{now}_new": after[now] for now in common.values()})
     pairs: Any = old.join(new, old[RID] == new["bb_rid"])
-    shown = [f"{name}_{state}" for name in common for state in ("old", "new")]
+    shown = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
     pairs = pairs.select(*shown)
-    differs = [~pairs[f"{name}_old"].identical_to(pairs[f"{name}_new"]) for name in common]
+    differs = [_differs(pairs[f"{now}_old"], pairs[f"{now}_new"]) for now in common.values()]
     return pairs.filter(functools.reduce(operator.or_, differs)) if differs else pairs.limit(0)
+
+
+def _differs(old: ir.Value, new: ir.Value) -> ir.Value:
+    """Whether two values differ; of another type, once the old one is made one of the new."""
+    if type(old.type()) is not type(new.type()):
+        old = old.cast(new.type())
+    return ~old.identical_to(new)

@@ -26,7 +26,7 @@ from ibis.common.collections import FrozenDict, FrozenOrderedDict
 
 from barbule import types
 from barbule.errors import ExpressionError
-from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.nodes import CellError, FunctionCall, ManagedTable, Similarity
 
 __all__ = ["dump", "dump_type", "load", "load_type"]
 
@@ -45,7 +45,7 @@ _REFUSED = (
 
 
 def _allowed() -> dict[str, type[ops.Node]]:
-    own = {cls.__name__: cls for cls in (FunctionCall, Similarity)}
+    own = {cls.__name__: cls for cls in (CellError, FunctionCall, Similarity)}
     ibis_ops = {
         name: cls
         for name, cls in vars(ops).items()
@@ -250,6 +250,89 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
             hint="It was written by another version of barbule; upgrade this one.",
         )
     return _Reader(table).read(document["expression"])
+
+
+def rename(text: str, names: dict[int, dict[str, str]]) -> tuple[str, dict[str, str]]:
+    """Rename columns of tables in a stored expression.
+
+    Parameters
+    ----------
+    names
+        For each table the new names of columns by their old ones.
+
+    Returns
+    -------
+    tuple
+        The expression, and which columns of the relation that it stands for are called
+        otherwise now (none for a value).
+    """
+    document = json.loads(text)
+    known: dict[int, dict[str, str]] = {}
+    shown = _renamed(document["expression"], names, known)
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False), shown
+
+
+def retarget(text: str, old: int, new: int) -> str:
+    """Make a stored expression over one table one over another with the same columns."""
+
+    def visit(value: Any) -> None:
+        if isinstance(value, dict):
+            if value.get("$") == "table" and value["v"] == old and value["commit"] is None:
+                value["v"] = new
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item)
+
+    document = json.loads(text)
+    visit(document["expression"])
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+# Relations whose columns are those of their parent, under the same names.
+_SAME_NAMES = ("Filter", "Sort", "Limit", "Sample", "Distinct", "DropColumns", "Reference")
+
+
+def _renamed(
+    value: Any, names: dict[int, dict[str, str]], known: dict[int, dict[str, str]]
+) -> dict[str, str]:
+    """Rename within a value, in place; return how columns of a relation are called now."""
+    if isinstance(value, list):
+        for item in value:
+            _renamed(item, names, known)
+    if not isinstance(value, dict):
+        return {}
+    kind = value.get("$")
+    if kind == "ref":
+        return known[value["v"]]
+    if kind == "table":
+        known[value["id"]] = {} if value["commit"] is not None else names.get(value["v"], {})
+        return known[value["id"]]
+    if kind != "op":
+        for item in value.values():
+            _renamed(item, names, known)
+        return {}
+    arguments = value["a"]
+    shown = {name: _renamed(argument, names, known) for name, argument in arguments.items()}
+    if value["c"] == "Field":
+        arguments["name"] = shown["rel"].get(arguments["name"], arguments["name"])
+    if value["c"] == "DropColumns":
+        dropped = arguments["columns_to_drop"]["v"]
+        dropped[:] = [shown["parent"].get(name, name) for name in dropped]
+    known[value["id"]] = shown.get("parent", {}) if value["c"] in _SAME_NAMES else {}
+    return known[value["id"]]
+
+
+def dump_value(value: Any) -> str:
+    """Write a plain value as JSON."""
+    return json.dumps(_Writer().write(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def load_value(text: str) -> Any:
+    """Read a plain value back."""
+    value = _Reader(_no_table).read(json.loads(text))
+    return list(value) if isinstance(value, tuple) else value
 
 
 def dump_type(kind: dt.DataType) -> Any:

@@ -46,7 +46,10 @@ class Column:
     hidden
         Whether it is an embedding that belongs to an index.
     default
-        The JSON form of the value of cells that an insert leaves out.
+        The stored form of the value of cells that an insert leaves out.
+    fallible
+        Whether it calls functions that may fail for single cells: why they did is kept beside
+        the values.
     """
 
     id: int
@@ -56,6 +59,7 @@ class Column:
     expression: str | None = None
     hidden: bool = False
     default: str | None = None
+    fallible: bool = False
 
     @property
     def physical(self) -> str:
@@ -66,6 +70,11 @@ class Column:
     def errors(self) -> str:
         """The name in the backend of the column that tells why cells of this one are empty."""
         return f"e{self.id}"
+
+    @property
+    def error_name(self) -> str:
+        """The name by which the rows of a hidden leaf show these reasons."""
+        return f"bb_error_{self.id}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
-from barbule.backends.base import FOREVER
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
 
@@ -195,7 +194,9 @@ class Catalog:
             return pending.records[table_id]
         history = self._records.get(table_id, [])
         seen = [record for at, record in history if commit is None or at <= commit]
-        if not seen or seen[-1].dropped or history[-1][1].compacted == FOREVER:
+        latest = history[-1][1] if history else None
+        gone = latest and latest.dropped and (commit is None or not latest.holds(commit))
+        if not seen or seen[-1].dropped or gone:
             name = history[-1][1].name if history else f"with the number {table_id}"
             raise TableNotFoundError(
                 f"the table {name!r} has been dropped or replaced."
@@ -259,15 +260,34 @@ class Catalog:
         pending = self.pending.records if self.pending else {}
         return max([*self._records, *pending], default=0) + 1
 
+    def dropped(self) -> list[TableRecord]:
+        """Return the tables that have been dropped and whose rows a snapshot may have held."""
+        latest = [history[-1][1] for history in self._records.values()]
+        return [record for record in latest if record.dropped and record.kept]
+
+    def commit_at(self, moment: datetime.datetime) -> int:
+        """Return the latest commit at a moment (local time where it has no zone)."""
+        moment = moment if moment.tzinfo else moment.astimezone()
+        found = [each.id for each in self._commits.values() if each.at <= moment]
+        if not found:
+            raise VersionError(f"there was nothing yet at {moment.isoformat()}.")
+        return max(found)
+
     def branches_of(self, table_id: int) -> list[TableRecord]:
         """Return the tables that branched off a table."""
         return [each for each in self.tables() if each.origin and each.origin.table == table_id]
+
+    def snapshots_of(self, table_id: int) -> set[int]:
+        """Return the commits of the snapshots in which a table is."""
+        history = self._records.get(table_id, [])
+        first = history[0][0] if history else self.head + 1
+        return {commit for commit in self.labels(EVERY).values() if commit >= first}
 
     def held(self, table_id: int) -> set[int]:
         """Return the commits of a table that a label, a snapshot or a branch holds."""
         numbers = set(self.labels(table_id).values())
         commits = {each.commit for each in self.versions(table_id) if each.version in numbers}
-        commits |= set(self.labels(EVERY).values())
+        commits |= self.snapshots_of(table_id)
         return commits | {each.origin.commit for each in self.branches_of(table_id) if each.origin}
 
     def resolve(self, table_id: int, version: int | str | datetime.datetime) -> Version:
@@ -289,7 +309,6 @@ class Catalog:
                     table=name,
                     hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
                 )
-            self._check_held(table_id, found[-1])
             return found[-1]
         number: int | None = None if isinstance(version, bool | str) else version
         if isinstance(version, str):
@@ -305,13 +324,36 @@ class Catalog:
                 table=name,
                 hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}.",
             )
-        self._check_held(table_id, match)
         return match
 
-    def _check_held(self, table_id: int, version: Version) -> None:
+    def moment(self, table_id: int, version: int | str | datetime.datetime) -> int:
+        """Return the commit at which a version of a table can be looked at.
+
+        Raises
+        ------
+        VersionError
+            When there is no such version, or its rows have been dropped.
+        """
+        if isinstance(version, str) and version not in self.labels(table_id):
+            taken = self.labels(EVERY).get(version)
+            if taken is not None:
+                return taken
+        found = self.resolve(table_id, version)
+        held = self.held_moment(table_id, found)
+        if held is None:
+            raise _compacted(self._records[table_id][-1][1])
+        return held
+
+    def held_moment(self, table_id: int, version: Version) -> int | None:
+        """Return a commit of a version whose rows are still there, if there is one."""
         record = self._records[table_id][-1][1]
-        if not record.holds(version.commit):
-            raise _compacted(record)
+        if record.holds(version.commit):
+            return version.commit
+        later = [v.commit for v in self.versions(table_id) if v.commit > version.commit]
+        end = min(later, default=self.head + 1)
+        if record.compacted < end:
+            return record.compacted
+        return max((c for c in record.kept if version.commit <= c < end), default=None)
 
     def snapshot(self, label: str) -> int:
         """Return the commit of a snapshot of all tables.

@@ -30,6 +30,7 @@ into the table::
     url = "s3://bucket/media"
     allow_private = false              # true: URLs on private networks may be fetched
     max_bytes = 268435456              # the largest file that is accepted
+    image_format = "png"               # computed images exact; "webp": small
 """
 
 from barbule.config.load import load_settings

@@ -60,6 +60,7 @@ _MEDIA_RULES: Final = {
     "url": _TEXT,
     "allow_private": _Rule("true or false", lambda v: isinstance(v, bool)),
     "max_bytes": _COUNT,
+    "image_format": _Rule('"png" or "webp"', lambda v: v in ("png", "webp")),
 }
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),

@@ -114,10 +114,13 @@ class MediaSettings:
         Whether URLs on loopback and private networks may be fetched.
     max_bytes
         The largest file that is accepted, in bytes.
+    image_format
+        How computed images are kept: "png", exact; or "webp", small.
     """
 
     allow_private: bool = False
     max_bytes: int = 268_435_456
+    image_format: str = "png"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,23 @@ and where results go is the caller's business.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
-import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, FunctionError
+from barbule.executor.arguments import Arguments, InnerFailure, required_places, spreading
+from barbule.executor.asking import in_batches
 from barbule.executor.ledger import Answer, Ledger, question_key
 from barbule.functions.registry import Function, lookup
-from barbule.media.cells import reader, to_array
+from barbule.media.cells import media_keeper, reader, to_array
 from barbule.models.rates import Gate, call_with_retries
-from barbule.nodes import fill_template
+from barbule.threads import TimedCalls, cores, in_threads
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
@@ -35,12 +35,24 @@ if TYPE_CHECKING:
     from barbule.models.base import ModelClient, Reply
     from barbule.planner.plan import Call
 
-__all__ = ["Caller", "Tally"]
+__all__ = ["Caller", "Failure", "Tally"]
 
 _IN_FLIGHT = 256  # user coroutines at once
 _FLUSH = 64  # answers to a write of the ledger, at least
 _MODEL_RETRIES = 5
-_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands for the result of a call that failed and may leave its cell empty."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """Describe an error; of a wrapped one, what the function raised."""
+        return cls(type(error).__name__, str(error))
 
 
 @dataclass
@@ -104,13 +116,14 @@ class Caller:
         function = lookup(call.function)
         work = _Work(self, function, call)
         rows = list(zip(*columns, strict=True)) if columns else [()] * count
-        wanted = [place for place, row in enumerate(rows) if work.takes(row)]
+        wanted = work.wanted(rows, columns)
         results: list[Any] = [None] * len(rows)
         chosen = [rows[place] for place in wanted]
         work.places = wanted
         answers = self._through_ledger(work, chosen) if call.cached else work.run(chosen)
         for place, answer in zip(wanted, answers, strict=True):
             results[place] = answer
+        self.tally.errors += sum(isinstance(answer, Failure) for answer in answers)
         return results
 
     def _through_ledger(self, work: _Work, rows: list[tuple[Any, ...]]) -> list[Any]:
@@ -190,22 +203,38 @@ class _Work:
         self.tally = caller.tally  # that of the thread which asks; others do the work
         self.function = function
         self.call = call
-        self.template = json.loads(call.template)
-        self.readers = [self._reader(kind) for kind in call.kinds]
+        template = json.loads(call.template)
+        self.arguments = Arguments(function, template, self._reader, caller.library.picture)
         self.places: Sequence[int] = ()  # where the rows that are run stand in the batch
-        self.required = _required_places(function, self.template, len(call.kinds))
+        self.required = required_places(function, template, len(call.kinds))
+        self.spread = spreading(function)
+        self.keep = media_keeper(call.dtype, caller.library)
+        self._lock = threading.Lock()  # of the ledger's record, which threads share
+        self._clocks = threading.local()
+        self._all_clocks: list[TimedCalls] = []
 
-    def _reader(self, kind: dt.DataType) -> Callable[[Any], Any] | None:
-        library = self.caller.library
+    def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
+        kind, library = self.call.kinds[place], self.caller.library
         if isinstance(kind, Image):
-            return library.content if self.function.kind == "model" else library.image
+            if function.images == "header":
+                return library.image_header
+            return library.content if function.kind == "model" else library.image
         if isinstance(kind, Media):
             return lambda reference: str(library.path(reference))
         return reader(kind)
 
-    def takes(self, row: tuple[Any, ...]) -> bool:
-        """Whether the function is called for a row; not for a None that it does not take."""
-        return all(row[place] is not None for place in self.required)
+    def wanted(
+        self, rows: Sequence[tuple[Any, ...]], columns: Sequence[Sequence[Any]]
+    ) -> Sequence[int]:
+        """List the rows for which the function is called: those without a None it takes not."""
+        gaps = [place for place in self.required if None in columns[place]]
+        if not gaps:
+            return range(len(rows))
+        return [
+            number
+            for number, row in enumerate(rows)
+            if all(row[place] is not None for place in gaps)
+        ]
 
     def keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
         """Return the ledger's key for each row."""
@@ -224,14 +253,6 @@ class _Work:
             for value, kind in zip(row, self.call.kinds, strict=True)
         ]
 
-    def arguments(self, row: Sequence[Any]) -> dict[str, Any]:
-        """Return the arguments of one row, as the function takes them."""
-        values = [
-            value if read is None or value is None else read(value)
-            for value, read in zip(row, self.readers, strict=True)
-        ]
-        return fill_template(self.template, values)
-
     def run(self, rows: list[tuple[Any, ...]], record: Record | None = None) -> list[Any]:
         """Call the function for all rows and return its results, in their order."""
         if not rows:
@@ -245,40 +266,78 @@ class _Work:
             return self.caller.loop.run(self._run_async(rows, record))
         return self._run_rows(rows, record)
 
-    # Row functions
+    # Synchronous functions
+
+    @property
+    def _threads(self) -> int:
+        """How many calls run at once: of functions of images, as many as there are processors."""
+        if self.function.concurrency is not None:
+            return self.function.concurrency
+        images = self._takes_images or self.keep is not None
+        return cores() if images and self.function.kind == "row" else 1
+
+    @property
+    def _takes_images(self) -> bool:
+        return any(isinstance(kind, Image) for kind in self.call.kinds)
 
     def _run_rows(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
-        results = []
-        for place, row in enumerate(rows):
+        if record is None and self.function.timeout is None and self._threads == 1:
+            return [self._one(place, row) for place, row in enumerate(rows)]
+        results: list[Any] = [None] * len(rows)
+
+        def one(place: int) -> None:
             started = time.perf_counter()
-            value, attempts = self._attempt(place, functools.partial(self._apply, row))
-            if record and value is not _MISSING:
+            value, attempts = self._attempt(place, functools.partial(self._apply, rows[place]))
+            results[place] = value
+            if record and not isinstance(value, Failure):
                 seconds = time.perf_counter() - started
-                record(place, value, seconds=seconds, attempts=attempts)
-            results.append(None if value is _MISSING else value)
+                with self._lock:
+                    record(place, value, seconds=seconds, attempts=attempts)
+
+        self._in_threads(one, len(rows))
         return results
 
+    def _one(self, place: int, row: tuple[Any, ...]) -> Any:
+        try:
+            return self._apply(row)
+        except Exception as error:  # noqa: BLE001 - others' code may raise anything
+            if self.function.retries:
+                return self._attempt(place, functools.partial(self._apply, row), first=2)[0]
+            return self._failed(place, error)
+
+    def _in_threads(self, work: Callable[[int], None], count: int) -> None:
+        try:
+            in_threads(work, count, self._threads)
+        finally:
+            for clock in self._all_clocks:
+                clock.close()
+
     def _apply(self, row: tuple[Any, ...]) -> Any:
-        args, kwargs = _spread(self.function, self.arguments(row))
-        return self._timed(lambda: self.function.body(*args, **kwargs))
+        arguments = self.arguments(row)
+        if arguments is None:
+            return None
+        args, kwargs = self.spread(arguments)
+        if self.function.timeout is None:
+            value = self.function.body(*args, **kwargs)
+        else:
+            value = self._timed(functools.partial(self.function.body, *args, **kwargs))
+        # Encoded here, by the thread that computed it, a batch of images never is in memory.
+        return value if self.keep is None or value is None else self.keep(value)
 
     def _timed(self, work: Callable[[], Any]) -> Any:
         if self.function.timeout is None:
             return work()
-        pool = concurrent.futures.ThreadPoolExecutor(1)
-        try:
-            return pool.submit(work).result(self.function.timeout)
-        except TimeoutError as error:
-            raise self._over_time() from error
-        finally:
-            pool.shutdown(wait=False)
+        if not hasattr(self._clocks, "calls"):
+            self._clocks.calls = TimedCalls(self.function.timeout)
+            self._all_clocks.append(self._clocks.calls)
+        return self._clocks.calls.run(work)
 
     def _over_time(self) -> TimeoutError:
         return TimeoutError(f"it took longer than {self.function.timeout} s")
 
-    def _attempt(self, place: int, work: Callable[[], Any]) -> tuple[Any, int]:
-        """Try, and try again as often as asked; _MISSING stands for an empty cell."""
-        for attempt in range(1, self.function.retries + 2):
+    def _attempt(self, place: int, work: Callable[[], Any], first: int = 1) -> tuple[Any, int]:
+        """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
+        for attempt in range(first, self.function.retries + 2):
             try:
                 return work(), attempt
             except Exception as error:  # noqa: BLE001 - others' code may raise anything
@@ -286,9 +345,12 @@ class _Work:
         return self._failed(place, last), attempt
 
     def _failed(self, place: int, error: Exception) -> Any:
+        if isinstance(error, InnerFailure):
+            if not error.ends:
+                return Failure.of(error.raised)
+            raise error.explained().at(row=self.places[place]) from error.raised
         if self.function.on_error == "null":
-            self.tally.errors += 1
-            return _MISSING
+            return Failure.of(error)
         if isinstance(error, BarbuleError):
             raise error.at(row=self.places[place])
         raise FunctionError(
@@ -297,44 +359,75 @@ class _Work:
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         ) from error
 
-    # Batch functions
-
     def _run_batches(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
-        results: list[Any] = []
+        results: list[Any] = [None] * len(rows)
         size = self.function.batch_size
-        for start in range(0, len(rows), size):
+
+        def one(number: int) -> None:
+            start = number * size
             part = rows[start : start + size]
             began = time.perf_counter()
-            values, attempts = self._attempt(start, functools.partial(self._apply_batch, part))
-            if values is _MISSING:
-                values = [None] * len(part)
-            elif record:
+            work = functools.partial(self._apply_batch, start, part)
+            values, attempts = self._attempt(start, work)
+            if isinstance(values, Failure):
+                values = [values] * len(part)
+            results[start : start + size] = values
+            if record:
                 seconds = (time.perf_counter() - began) / len(part)
-                for place, value in enumerate(values, start):
-                    record(place, value, seconds=seconds, attempts=attempts)
-            results += values
+                with self._lock:
+                    for place, value in enumerate(values, start):
+                        if isinstance(value, Failure):
+                            continue
+                        record(place, value, seconds=seconds, attempts=attempts)
+
+        self._in_threads(one, -(-len(rows) // size))
         return results
 
-    def _apply_batch(self, rows: list[tuple[Any, ...]]) -> list[Any]:
-        arguments = [self.arguments(row) for row in rows]
+    def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+        given = self._batch_arguments(start, rows)
+        arguments = [each for each in given if isinstance(each, dict)]
+        if not arguments:
+            return given
         batched = {each.name for each in self.function.parameters if each.batched}
         merged = {
             name: [each[name] for each in arguments] if name in batched else value
             for name, value in arguments[0].items()
         }
-        args, kwargs = _spread(self.function, merged)
-        values = self._timed(lambda: self.function.body(*args, **kwargs))
-        values = list(values)
-        if len(values) != len(rows):
+        args, kwargs = self.spread(merged)
+        values = list(self._timed(functools.partial(self.function.body, *args, **kwargs)))
+        if len(values) != len(arguments):
             raise FunctionError(
-                f"{self.function.name} returned {len(values)} results for {len(rows)} rows.",
+                f"{self.function.name} returned {len(values)} results for {len(arguments)} rows.",
                 hint="A batch function returns one result for each row.",
             )
-        return values
+        if self.keep is not None:
+            values = [None if value is None else self.keep(value) for value in values]
+        answers = iter(values)
+        return [next(answers) if isinstance(each, dict) else each for each in given]
+
+    def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """Make the arguments of a batch, images opened in threads.
+
+        Where a call inside of this one gave none, None or a `Failure` stands in their place.
+        """
+        arguments: list[Any] = [None] * len(rows)
+
+        def one(number: int) -> None:
+            try:
+                arguments[number] = self.arguments(rows[number])
+            except InnerFailure as error:
+                arguments[number] = self._failed(start + number, error)
+            except BarbuleError as error:
+                raise error.at(row=self.places[start + number]) from error.__cause__
+
+        in_threads(one, len(rows), cores() if self._takes_images else 1)
+        return arguments
 
     # Asynchronous and model functions
 
     async def _run_async(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
+        if self.function.kind == "model" and self.function.batch_size > 1:
+            return await in_batches(self, rows, record, retries=_MODEL_RETRIES)
         limit = asyncio.Semaphore(_IN_FLIGHT)
         one = self._ask_model if self.function.kind == "model" else self._await
 
@@ -343,8 +436,7 @@ class _Work:
                 try:
                     return await one(place, row, record)
                 except Exception as error:  # noqa: BLE001 - others' code may raise anything
-                    failed = self._failed(place, error)
-                    return None if failed is _MISSING else failed
+                    return self._failed(place, error)
 
         tasks = [asyncio.create_task(work(place, row)) for place, row in enumerate(rows)]
         try:
@@ -355,7 +447,7 @@ class _Work:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _await(self, place: int, row: tuple[Any, ...], record: Record | None) -> Any:
-        args, kwargs = _spread(self.function, self.arguments(row))
+        args, kwargs = self.spread(self._all_arguments(row))
         started = time.perf_counter()
         for attempt in range(1, self.function.retries + 2):
             try:
@@ -372,7 +464,7 @@ class _Work:
         return value
 
     async def _ask_model(self, place: int, row: tuple[Any, ...], record: Record | None) -> Any:
-        arguments = self.arguments(row)
+        arguments = self._all_arguments(row)
         named = self.function.model_of
         model = named(arguments) if named else ""
         gate = self.caller.gate(model)
@@ -396,49 +488,18 @@ class _Work:
             )
         return reply.value
 
+    def _all_arguments(self, row: tuple[Any, ...]) -> dict[str, Any]:
+        """Return the arguments of a function in whose place the planner puts no inner calls."""
+        arguments = self.arguments(row)
+        if arguments is None:
+            raise AssertionError(f"{self.function.name} is called around another call")
+        return arguments
+
     # Query functions
 
     def _run_query(self, rows: list[tuple[Any, ...]]) -> list[Any]:
         queries = []
         for row in rows:
-            args, kwargs = _spread(self.function, self.arguments(row))
+            args, kwargs = self.spread(self._all_arguments(row))
             queries.append(self.function.body(*args, **kwargs))
         return self.caller.run_query(queries)
-
-
-def _required_places(function: Function, template: Mapping[str, Any], places: int) -> set[int]:
-    """List the places that must not be None for the function to be called."""
-    if function.kind == "model":  # a prompt with a missing part is not worth its price
-        return set(range(places))
-    nullable = {each.name for each in function.parameters if each.nullable}
-    required: set[int] = set()
-    for name, value in template.items():
-        if name not in nullable:
-            # The arguments of a variadic parameter stand in a list of their own.
-            items = value if name.startswith("*") else [value]
-            required |= {
-                item["$"] for item in items if isinstance(item, dict) and set(item) == {"$"}
-            }
-    return required
-
-
-def _spread(
-    function: Function, arguments: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Put variadic and positional-only arguments where Python wants them."""
-    args: list[Any] = []
-    kwargs = dict(arguments)
-    for name, parameter in function.signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL and f"*{name}" in kwargs:
-            args += [
-                kwargs.pop(each)
-                for each in function.signature.parameters
-                if each in kwargs
-                and function.signature.parameters[each].kind
-                in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-            ]
-            args += kwargs.pop(f"*{name}")
-            break
-        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY and name in kwargs:
-            args.append(kwargs.pop(name))
-    return tuple(args), kwargs

@@ -126,13 +126,15 @@ class Engine:
 
     def expression(self, text: str, commit: int | None) -> Any:
         """Read a stored expression, its leaves seen at a commit."""
+        if self.catalog.pending:
+            return self._load(text, commit)
         key = (text, commit)
         if key not in self._decoded or self._decoded[key][0] != self.catalog.head:
-            node = codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))
-            if self.catalog.pending:
-                return node
-            self._decoded[key] = (self.catalog.head, node)
+            self._decoded[key] = (self.catalog.head, self._load(text, commit))
         return self._decoded[key][1]
+
+    def _load(self, text: str, commit: int | None) -> Any:
+        return codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""
@@ -172,9 +174,15 @@ class Engine:
             metric=index.metric,
             embedding=call if isinstance(call, FunctionCall) else None,
             ready=leaf.commit is None
+            and record.origin is None
             and not self.catalog.pending
             and self.indexing.ready(record, index),
         )
+
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with the errors of a column, if it has any."""
+        known = self.record(leaf).column(column)
+        return known.error_name if known and known.fallible else None
 
     # Running
 

@@ -8,6 +8,7 @@ another process is simply not asked.
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -44,6 +45,7 @@ class Indexing:
         self._catalog = catalog
         self._store: IndexStore | None = None
         self._open: dict[tuple[int, int], VectorIndex] = {}
+        self._lock = threading.RLock()
 
     @property
     def store(self) -> IndexStore:
@@ -77,7 +79,8 @@ class Indexing:
     def ready(self, record: TableRecord, index: Index) -> bool:
         """Whether an index holds all live rows; it is brought up to date first if it is behind."""
         try:
-            return self._drain(record, index)
+            with self._lock:
+                return self._drain(record, index)
         except VectorIndexError:
             return False
 
@@ -89,15 +92,16 @@ class Indexing:
         for table_id in table_ids:
             record = self._catalog.record(table_id)
             for index in record.indexes:
-                with contextlib.suppress(VectorIndexError):
+                with contextlib.suppress(VectorIndexError), self._lock:
                     self._drain(record, index)
 
     def _drain(self, record: TableRecord, index: Index) -> bool:
         vectors = self._index(record, index)
-        if vectors is None:
+        if vectors is None or record.origin is not None:  # a branch is searched exactly
             return False
         head = self._catalog.latest(record.id).commit
-        if vectors.watermark > head:  # an older copy of the database took its place
+        # An older copy of the database took its place, or what ended since is known no more.
+        if vectors.watermark > head or -1 < vectors.watermark < record.compacted:
             vectors.reset()
         if vectors.watermark < head:
             self._move(record, index, vectors)

@@ -13,7 +13,9 @@ import ibis.expr.operations as ops
 
 from barbule.backends.base import RID, Backend
 from barbule.errors import BarbuleError
+from barbule.executor.batch import Failure
 from barbule.media.cells import arrow_type, to_array
+from barbule.nodes import ERROR
 from barbule.planner.plan import Call, CallStage, CandidateStage, Plan
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Runner:
             columns = {name: batch.column(name) for name in stage.keep}
             for call in stage.calls:
                 try:
-                    columns[call.output] = self._column(call, batch)
+                    columns |= self._columns(call, batch)
                 except BarbuleError as error:
                     if error.row is not None:
                         error.row += offset
@@ -88,10 +90,16 @@ class Runner:
             batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
         return pa.Table.from_batches(batches, wanted)
 
-    def _column(self, call: Call, batch: pa.RecordBatch) -> pa.Array:
+    def _columns(self, call: Call, batch: pa.RecordBatch) -> dict[str, pa.Array]:
         arguments = [batch.column(name).to_pylist() for name in call.arguments]
         values = self.caller.call(call, arguments, batch.num_rows)
-        return to_array(values, call.dtype, self.caller.library)
+        failed = [each if isinstance(each, Failure) else None for each in values]
+        if any(failed):
+            values = [None if isinstance(each, Failure) else each for each in values]
+        made = {call.output: to_array(values, call.dtype, self.caller.library)}
+        if call.errors:
+            made[call.errors] = _reasons(failed)
+        return made
 
     def prefetch(self, plans: list[Plan]) -> None:
         """Ask what many plans are going to ask of constants, all at once, into the ledger."""
@@ -116,3 +124,14 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+def _reasons(failed: list[Failure | None]) -> pa.Array:
+    """Make the column that tells why cells are empty."""
+    import pyarrow as pa
+
+    kind = arrow_type(ERROR)
+    if not any(failed):
+        return pa.nulls(len(failed), kind)
+    cells = [each and {"type": each.type, "message": each.message} for each in failed]
+    return pa.array(cells, kind)

@@ -12,7 +12,6 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule import types
 from barbule.nodes import build_call
 
 __all__ = ["ImageValue", "JsonValue", "MediaValue"]
@@ -31,34 +30,10 @@ class MediaValue(ir.StringValue):
 
 
 class ImageValue(MediaValue):
-    """What image columns can do; names and meaning follow PIL."""
+    """What image columns can do; names and meaning follow PIL.
 
-    def width(self) -> ir.IntegerValue:
-        """Return the width in pixels."""
-        return build_call("barbule.functions.image.width", dt.int64, {"image": self})
-
-    def height(self) -> ir.IntegerValue:
-        """Return the height in pixels."""
-        return build_call("barbule.functions.image.height", dt.int64, {"image": self})
-
-    def mode(self) -> ir.StringValue:
-        """Return PIL's name of the pixel format, "RGB" for example."""
-        return build_call("barbule.functions.image.mode", dt.string, {"image": self})
-
-    def resize(self, size: tuple[int, int]) -> ir.StringValue:
-        """Resize to (width, height) in pixels."""
-        arguments = {"image": self, "size": list(size)}
-        return build_call("barbule.functions.image.resize", types.Image(), arguments)
-
-    def rotate(self, angle: float) -> ir.StringValue:
-        """Rotate counter-clockwise by `angle` degrees."""
-        arguments = {"image": self, "angle": angle}
-        return build_call("barbule.functions.image.rotate", types.Image(), arguments)
-
-    def convert(self, mode: str) -> ir.StringValue:
-        """Convert to another pixel format, "L" for grey."""
-        arguments = {"image": self, "mode": mode}
-        return build_call("barbule.functions.image.convert", types.Image(), arguments)
+    Its methods are the functions of `barbule.functions.image`, which put them here.
+    """
 
 
 class JsonValue(ir.JSONValue):

@@ -16,14 +16,22 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.errors import ColumnNotFoundError, UnsupportedError
-from barbule.nodes import FunctionCall, ManagedTable, Similarity, SystemTable
+from barbule.nodes import (
+    ERROR,
+    CellError,
+    FunctionCall,
+    ManagedTable,
+    Similarity,
+    SystemTable,
+    managed_table,
+)
 from barbule.planner.lineage import needed_columns, prune, with_rid
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
 
-__all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns"]
+__all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns", "visible"]
 
 
 class Source(Protocol):
@@ -54,14 +62,16 @@ def physical_schema(record: TableRecord) -> sch.Schema:
     if record.view:
         keys[BASE] = dt.int64
     kept = {c.physical: storage(c.dtype) for c in record.columns if c.kind != "virtual"}
-    return sch.Schema({**keys, **kept})
+    reasons = {c.errors: ERROR for c in record.columns if c.fallible}
+    return sch.Schema({**keys, **kept, **reasons})
 
 
 def hidden_names(record: TableRecord) -> dict[str, dt.DataType]:
     """Return the columns of a hidden leaf that users do not see."""
     embeddings = {column.name: column.dtype for column in record.columns if column.hidden}
     keys = {RID: dt.int64, BASE: dt.int64} if record.view else {RID: dt.int64}
-    return {**keys, **embeddings}
+    reasons = {column.error_name: ERROR for column in record.columns if column.fallible}
+    return {**keys, **embeddings, **reasons}
 
 
 def view_columns(record: TableRecord, commit: int | None, source: Source) -> sch.Schema:
@@ -102,7 +112,7 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
             return leaves[node]
         if isinstance(node, SystemTable):
             return source.stored(node.name, node.schema)
-        if isinstance(node, FunctionCall | Similarity):
+        if isinstance(node, FunctionCall | Similarity | CellError):
             raise UnsupportedError(
                 f"{node.name} is called where it cannot be computed.",
                 hint="Compute the call with mutate() first and use its column.",
@@ -120,7 +130,7 @@ def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
             changed[name] = storage(value)
         elif isinstance(value, sch.Schema):
             plain = storage_schema(value)
-            if any(type(a) is not type(b) for a, b in zip(plain.types, value.types, strict=True)):
+            if plain != value:
                 changed[name] = plain
     if not changed:
         return node
@@ -154,7 +164,7 @@ def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -
     """Express a column by stored columns alone, over the hidden form of the leaf."""
     hidden = leaf.copy(hidden=True)
     column = record.column(name)
-    if column is None and name not in {RID, BASE}:
+    if column is None and name not in hidden_names(record):
         raise ColumnNotFoundError(
             f"there is no column {name!r}" + ("." if leaf.commit is None else " at this version."),
             table=record.name,
@@ -185,13 +195,17 @@ def _stored_columns(
     """Show stored columns by their names, the row identity, and a view's base identity."""
     physical = rows.get(leaf.table_id)
     if physical is None:
-        physical = _visible(leaf, record, source)
+        kept = [c.physical for c in record.columns if c.name in names]
+        reasons = [c.errors for c in record.columns if c.error_name in names]
+        physical = visible(leaf, record, source, {RID, BASE, *kept, *reasons})
     shown: dict[str, ops.Value] = {RID: ops.Field(physical, RID)}
     if record.view:
         shown[BASE] = ops.Field(physical, BASE)
     for column in record.columns:
         if column.name in names and column.kind != "virtual":
             shown[column.name] = _stored(physical, column)
+        if column.fallible and column.error_name in names:
+            shown[column.error_name] = ops.Field(physical, column.errors)
     return ops.Project(physical, shown)
 
 
@@ -199,21 +213,65 @@ def _stored(physical: ops.Relation, column: Column) -> ops.Value:
     return ops.Field(physical, column.physical)
 
 
-def _visible(leaf: ManagedTable, record: TableRecord, source: Source) -> ops.Relation:
-    """Read the rows that live at the leaf's commit.
+def visible(
+    leaf: ManagedTable, record: TableRecord, source: Source, names: set[str] | None = None
+) -> ops.Relation:
+    """Read the physical rows that live at the leaf's commit.
 
     The latest state of a table without closed rows needs no filter at all.
+
+    Parameters
+    ----------
+    names
+        The physical columns that are read; None for all.
     """
     stored = source.stored(record.physical, physical_schema(record))
+    if record.origin is not None:
+        return _visible_branch(stored, leaf, record, source, names)
     if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
         return stored
-    commit = source.head() if leaf.commit is None else leaf.commit
+    return _living(stored, leaf.commit)
+
+
+def _living(stored: ops.Relation, commit: int | None) -> ops.Relation:
     to = ops.Field(stored, TO)
-    if leaf.commit is None:
+    if commit is None:
         return ops.Filter(stored, [ops.Equals(to, ops.Literal(FOREVER, dt.int64))])
     moment = ops.Literal(commit, dt.int64)
     return ops.Filter(
         stored, [ops.LessEqual(ops.Field(stored, FROM), moment), ops.Greater(to, moment)]
+    )
+
+
+def _visible_branch(
+    stored: ops.Relation,
+    leaf: ManagedTable,
+    record: TableRecord,
+    source: Source,
+    names: set[str] | None,
+) -> ops.Relation:
+    """Read the rows of a branch: its own, and those of its origin that it has no state of."""
+    if record.origin is None:
+        raise ValueError(f"{record.name} is no branch")
+    below = managed_table("origin", source, record.origin.table, commit=record.origin.commit)
+    old = visible(below, source.record(below), source, names)
+    known: ops.Relation = stored
+    if leaf.commit is not None:
+        moment = ops.Literal(leaf.commit, dt.int64)
+        known = ops.Filter(stored, [ops.LessEqual(ops.Field(stored, FROM), moment)])
+    hidden = ops.InSubquery(ops.Project(known, {RID: ops.Field(known, RID)}), ops.Field(old, RID))
+    shared = ops.Filter(old, [ops.Not(hidden)])
+    columns: dict[str, ops.Value] = {
+        name: ops.Field(shared, name) if name in shared.schema else ops.Literal(None, kind)
+        for name, kind in physical_schema(record).items()
+        # All columns would be read as `*`, which may be more than is known.
+        if name != TO and (names is None or name in names)
+    }
+    own = _living(stored, leaf.commit)
+    return ops.Union(
+        ops.Project(own, {name: ops.Field(own, name) for name in columns}),
+        ops.Project(shared, columns),
+        distinct=False,
     )
 
 

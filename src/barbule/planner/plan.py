@@ -33,6 +33,8 @@ class Call:
         The columns of the source that hold the values for the template.
     kinds
         The data types of those values.
+    errors
+        The column of the stage that tells why results are missing, where something reads it.
     """
 
     output: str
@@ -43,6 +45,7 @@ class Call:
     dtype: dt.DataType
     version: str
     cached: bool
+    errors: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import ibis.expr.schema as sch
 from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
+from barbule.planner.fuse import fuse_images
 from barbule.planner.lineage import prune
 from barbule.planner.plan import CallStage, CandidateStage, Plan, Stage
 from barbule.planner.rules import IndexedColumn, apply_rules
@@ -28,6 +29,9 @@ class Facts(lowering.Source, Protocol):
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column, or raise if there is none."""
+
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with the errors of a column, if it has any."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
@@ -43,6 +47,9 @@ class _Planning:
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         return self._facts.index_of(leaf, column, name)
+
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        return self._facts.errors_of(leaf, column)
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         return self._facts.similarity(left, right, metric)
@@ -70,7 +77,7 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
     planning = _Planning(facts)
     logical = prune(apply_rules(root, planning))
     if logical.find(FunctionCall):
-        logical = planning.staging.stage_all(logical)
+        logical = planning.staging.stage_all(fuse_images(logical))
     staged = planning.staging.stages
     source: Any = _Unsettled(facts) if staged else facts
     stages = _ordered(

@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError, UnsupportedError
-from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.nodes import ERROR, CellError, FunctionCall, ManagedTable, Similarity
 from barbule.planner.lineage import (
     calls_in,
     expose,
@@ -60,6 +60,9 @@ class Scope(Protocol):
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column, or raise if there is none."""
+
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with the errors of a column, if it has any."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
@@ -369,6 +372,40 @@ def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relat
     return hide(rebuilt, node.schema.names)
 
 
+def errors_of_cells(root: ops.Relation, scope: Scope) -> ops.Relation:
+    """Read why cells of stored columns are empty from beside their values."""
+
+    def change(node: ops.Relation) -> ops.Relation:
+        found = [each for value in own_values(node) for each in calls_in(value, CellError)]
+        asked = [each for each in dict.fromkeys(found) if not isinstance(each.arg, FunctionCall)]
+        return _with_errors(node, asked, scope) if asked else node
+
+    return _each_relation(root, change)
+
+
+def _with_errors(node: Any, found: list[CellError], scope: Scope) -> ops.Relation:
+    parent = getattr(node, "parent", None)
+    replaced: dict[ops.Node, ops.Node] = {}
+    names = {}
+    for error in found:
+        place = origin(error.arg)
+        kept = scope.errors_of(*place) if place else None
+        if kept is None:
+            replaced[error] = ops.Literal(None, ERROR)  # what is not stored has no errors kept
+            continue
+        above = parent and expose(parent, place[0], kept, error.arg) if place else None
+        if not above:
+            raise UnsupportedError(
+                f"the errors of a column cannot be read inside {type(node).__name__}.",
+                hint="Read them with mutate() or select() first.",
+            )
+        parent, names[error] = above
+    for error, name in names.items():
+        replaced[error] = ops.Field(parent, name)
+    rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
+    return hide(rebuilt, node.schema.names)
+
+
 def _vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
     """Make the vector of a query: itself, or the embedding of its text or image."""
     if isinstance(query.dtype, dt.Array):
@@ -394,13 +431,14 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
     calls_out_of_joins,
     search_indexes,
     similarity_to_vectors,
+    errors_of_cells,
     calls_out_of_aggregates,
 )
 
 
 def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((FunctionCall, Similarity)):
+    if not root.find((FunctionCall, Similarity, CellError)):
         return root
     for rule in RULES:
         root = rule(root, scope)

@@ -13,7 +13,7 @@ from typing import Any
 import ibis.expr.operations as ops
 from ibis.expr.format import Rendered, fmt
 
-from barbule.nodes import FunctionCall, ManagedTable, Similarity
+from barbule.nodes import INNER_CALL, FunctionCall, ManagedTable, Similarity
 
 __all__ = ["call_text", "tree", "value_text"]
 
@@ -165,6 +165,9 @@ def _argument(item: Any, values: Sequence[str]) -> str:
     if isinstance(item, dict):
         if set(item) == {"$"}:
             return values[item["$"]]
+        if set(item) == {INNER_CALL}:
+            inside = item[INNER_CALL]
+            return call_text(inside["function"], json.dumps(inside["arguments"]), values)
         inner = (f"{key!r}: {_argument(each, values)}" for key, each in item.items())
         return f"{{{', '.join(inner)}}}"
     if isinstance(item, list):

@@ -11,7 +11,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.errors import UnsupportedError
-from barbule.nodes import FunctionCall
+from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.lineage import (
     calls_in,
     fresh_name,
@@ -52,18 +52,22 @@ class Staging:
         calls = _innermost(consumer)
         constant = [call for call in calls if not call.relations]
         if constant:
-            replaced = {call: self._constant(call) for call in constant}
+            replaced: dict[Any, ops.Value] = {call: self._constant(call) for call in constant}
+            # A constant that fails ends the operation: there is no cell to leave empty.
+            replaced |= {CellError(call): ops.Literal(None, ERROR) for call in constant}
             return _replace_values(consumer, replaced)
         parent = consumer.parent
         keep = self._kept(consumer, calls, root)
-        source, described = _source(parent, keep, calls)
+        asked = {each.arg for value in own_values(consumer) for each in calls_in(value, CellError)}
+        source, described = _source(parent, keep, calls, asked)
         stage = CallStage(self._name(), source, keep, described, _schema(source, keep, described))
         self.stages.append(stage)
         finished = self._leaf(stage.name, stage.schema)
-        columns = {
-            call: ops.Field(finished, made.output)
-            for call, made in zip(calls, described, strict=True)
-        }
+        columns: dict[Any, ops.Value] = {}
+        for call, made in zip(calls, described, strict=True):
+            columns[call] = ops.Field(finished, made.output)
+            if made.errors:
+                columns[CellError(call)] = ops.Field(finished, made.errors)
         rebuilt = rebuild(consumer, finished, lambda value: _substitute(value, columns))
         # Columns that nothing above reads are gone by now.
         names = tuple(name for name in consumer.schema.names if name in rebuilt.schema)
@@ -148,7 +152,7 @@ def _innermost(consumer: ops.Relation) -> list[FunctionCall]:
 
 
 def _source(
-    parent: ops.Relation, keep: tuple[str, ...], calls: list[FunctionCall]
+    parent: ops.Relation, keep: tuple[str, ...], calls: list[FunctionCall], asked: set[ops.Value]
 ) -> tuple[ops.Relation, tuple[Call, ...]]:
     columns: dict[str, ops.Value] = {name: ops.Field(parent, name) for name in keep}
     places: dict[ops.Value, str] = {}
@@ -159,16 +163,20 @@ def _source(
                 places[value] = fresh_name(f"a{len(places)}", columns)
                 columns[places[value]] = value
         names = tuple(places[value] for value in call.values)
-        described.append(_describe(call, fresh_name(f"v{number}", columns), names))
+        errors = fresh_name(f"e{number}", columns) if call in asked else None
+        described.append(_describe(call, fresh_name(f"v{number}", columns), names, errors))
     return ops.Project(parent, columns), tuple(described)
 
 
 def _schema(source: ops.Relation, keep: tuple[str, ...], calls: tuple[Call, ...]) -> sch.Schema:
     kept = {name: source.schema[name] for name in keep}
-    return sch.Schema({**kept, **{call.output: call.dtype for call in calls}})
+    made = {call.output: call.dtype for call in calls}
+    return sch.Schema({**kept, **made, **{call.errors: ERROR for call in calls if call.errors}})
 
 
-def _describe(call: FunctionCall, output: str, arguments: tuple[str, ...]) -> Call:
+def _describe(
+    call: FunctionCall, output: str, arguments: tuple[str, ...], errors: str | None = None
+) -> Call:
     return Call(
         output=output,
         function=call.function,
@@ -178,6 +186,7 @@ def _describe(call: FunctionCall, output: str, arguments: tuple[str, ...]) -> Ca
         dtype=call.dtype,
         version=call.version,
         cached=call.cached,
+        errors=errors,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
+from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
 from barbule.types import storage
 
@@ -140,8 +141,20 @@ class Change:
     def add_column(self, record: TableRecord, column: Column) -> None:
         """Make room for the values of a column."""
         backend, name = self.engine.backend, record.physical
-        kind = storage(column.dtype)
-        self._structure.append(lambda: backend.add_column(name, column.physical, kind))
+        kinds = {column.physical: storage(column.dtype)}
+        if column.fallible:
+            kinds[column.errors] = ERROR
+
+        def add() -> None:
+            for physical, kind in kinds.items():
+                backend.add_column(name, physical, kind)
+
+        self._structure.append(add)
+
+    def drop_physical(self, record: TableRecord, name: str) -> None:
+        """Drop a column of the backend that no version shows any more."""
+        backend = self.engine.backend
+        self._structure.append(lambda: backend.drop_column(record.physical, name))
 
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
@@ -167,7 +180,17 @@ class Change:
         backend = self.engine.backend
         self._only_appends = False
         self._writes.append(lambda commit, _first: backend.close(record.physical, rids, commit))
+        if record.origin is not None:
+            self._writes.append(lambda commit, _first: self._hide(record, rids, commit))
         self.touch(record.id, closed=True)
+
+    def _hide(self, record: TableRecord, rids: pa.Array, commit: int) -> None:
+        """Give rows of a branch's origin a state in the branch, one that has ended."""
+        import pyarrow as pa
+
+        moment = pa.repeat(pa.scalar(commit, pa.int64()), len(rids))
+        hidden = pa.table({RID: rids, FROM: moment, TO: moment})
+        self.engine.backend.append(record.physical, hidden)
 
     def fill(self, record: TableRecord, column: str, rows: pa.Table) -> None:
         """Set a column, by its physical name, of live rows."""
@@ -243,7 +266,9 @@ class Change:
         live = {record.id for record in self.engine.catalog.tables()}
         self.engine.indexing.drain(live & self._pending.versions.keys())
 
-    def result(self, kind: type[MutationResult], table_id: int, rows: int) -> MutationResult:
+    def result(
+        self, kind: type[MutationResult], table_id: int, rows: int, **more: int
+    ) -> MutationResult:
         """Say what the change did to a table."""
         return kind(
             rows=rows,
@@ -251,6 +276,7 @@ class Change:
             version=self._pending.versions[table_id].version,
             calls=self.tally.calls,
             hits=self.tally.hits,
+            **more,
         )
 
 

@@ -15,7 +15,7 @@ from barbule.backends.base import BASE, RID
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.nodes import ManagedTable, Similarity
+from barbule.nodes import CellError, ManagedTable, Similarity
 from barbule.planner.lineage import calls_in
 from barbule.planner.lower import physical_schema
 from barbule.types import storage
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bind_column",
+    "by_rid",
     "compute",
     "dependents",
     "fresh_rows",
+    "kept_fields",
     "new_column",
     "physical_rows",
     "reads",
@@ -89,6 +91,7 @@ def new_column(
         kind="stored" if keep else "virtual",
         expression=codec.dump(value),
         hidden=hidden,
+        fallible=calls and not hidden,
     )
 
 
@@ -173,8 +176,11 @@ def _compute_level(
     visible = engine.leaf(record.id)
     values = {RID: ops.Field(leaf, RID)}
     for column in level:
-        value = engine.expression(str(column.expression), None)
-        values[column.physical] = value.replace({visible: leaf})
+        value = engine.expression(str(column.expression), None).replace({visible: leaf})
+        values[column.physical] = value
+        if column.fallible:
+            reasons = tuple(CellError(call) for call in calls_in(value))
+            values[column.errors] = ops.Coalesce(reasons) if len(reasons) > 1 else reasons[0]
     change.fresh[record.id] = rows
     relations, staged = fresh_rows(change, record)
     try:
@@ -204,19 +210,23 @@ def fresh_rows(
 
 def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
     """Put computed columns beside their rows, by row identity."""
-    rows, computed = _by_rid(rows), _by_rid(computed)
+    rows, computed = by_rid(rows), by_rid(computed)
     for column in level:
         wanted = storage(column.dtype).to_pyarrow()
-        values = computed.column(column.physical).cast(wanted)
-        if column.physical in rows.column_names:
-            place = rows.column_names.index(column.physical)
-            rows = rows.set_column(place, column.physical, values)
-        else:
-            rows = rows.append_column(column.physical, values)
+        rows = _with_column(rows, column.physical, computed.column(column.physical).cast(wanted))
+        if column.fallible:
+            rows = _with_column(rows, column.errors, computed.column(column.errors))
     return rows
 
 
-def _by_rid(rows: pa.Table) -> pa.Table:
+def _with_column(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    if name in rows.column_names:
+        return rows.set_column(rows.column_names.index(name), name, values)
+    return rows.append_column(name, values)
+
+
+def by_rid(rows: pa.Table) -> pa.Table:
+    """Order rows by their identity."""
     import pyarrow.compute as pc
 
     return rows.take(pc.sort_indices(rows.column(RID)))
@@ -229,10 +239,20 @@ def physical_rows(
     staged: Mapping[str, pa.Table] | None = None,
 ) -> pa.Table:
     """Read the physical columns of rows of a hidden leaf that a query keeps."""
-    shown: dict[str, Any] = {RID: query[RID]}
+    relation = query.op()
+    return engine.arrow(
+        ops.Project(relation, kept_fields(record, relation)).to_expr(), staged=staged
+    )
+
+
+def kept_fields(record: TableRecord, relation: ops.Relation) -> dict[str, ops.Value]:
+    """Return what is kept of each row, by physical names, as fields of a hidden relation."""
+    fields: dict[str, ops.Value] = {RID: ops.Field(relation, RID)}
     if record.view:
-        shown[BASE] = query[BASE]
+        fields[BASE] = ops.Field(relation, BASE)
     for column in record.columns:
         if column.kind != "virtual":
-            shown[column.physical] = query[column.name]
-    return engine.arrow(query.select(**shown), staged=staged)
+            fields[column.physical] = ops.Field(relation, column.name)
+        if column.fallible:
+            fields[column.errors] = ops.Field(relation, column.error_name)
+    return fields

@@ -30,6 +30,8 @@ _HISTORY = sch.Schema(
         "at": "timestamp('UTC')",
         "operation": "string",
         "rows": "int64",
+        "by": "string",
+        "seconds": "float64",
         "labels": "array<string>",
     }
 )
@@ -38,8 +40,8 @@ _HISTORY = sch.Schema(
 def at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
     """Return the leaf of a table as it was at a version."""
     engine: Engine = leaf.source
-    found = engine.catalog.resolve(leaf.table_id, version)
-    return engine.leaf(leaf.table_id, found.commit)
+    engine.catalog.refresh()
+    return engine.leaf(leaf.table_id, engine.catalog.moment(leaf.table_id, version))
 
 
 def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
@@ -70,7 +72,26 @@ def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
         number = leaf.source.catalog.resolve(leaf.table_id, version).version
         return number, seen.to_expr(), seen.copy(hidden=True).to_expr()
 
-    return diff(leaf.name, state(old), state(new))
+    engine: Engine = leaf.source
+    return diff(leaf.name, state(old), state(new), _renamed(engine, leaf.table_id, old, new))
+
+
+def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) -> dict[str, str]:
+    """Return the new names of a table's own columns by their old ones."""
+    catalog = engine.catalog
+    before, after = (
+        catalog.record(table_id, catalog.moment(table_id, version))
+        for version in (old, new)
+    )
+    names = {column.id: column.name for column in after.columns}
+    found = {
+        column.name: names[column.id]
+        for column in before.columns
+        if not column.hidden and column.id in names and names[column.id] != column.name
+    }
+    # A column of another name that took the place of the old one is that other column.
+    taken = {column.name for column in before.columns}
+    return {was: now for was, now in found.items() if now not in taken or now in found}
 
 
 def history(leaf: ManagedTable) -> ResultSet:
@@ -78,6 +99,7 @@ def history(leaf: ManagedTable) -> ResultSet:
     import pyarrow as pa
 
     engine: Engine = leaf.source
+    engine.catalog.refresh()
     names: dict[int, list[str]] = {}
     for label, version in engine.catalog.labels(leaf.table_id).items():
         names.setdefault(version, []).append(label)
@@ -87,9 +109,12 @@ def history(leaf: ManagedTable) -> ResultSet:
             "at": engine.catalog.commit(version.commit).at,
             "operation": version.operation,
             "rows": version.rows,
+            "by": engine.catalog.commit(version.commit).by,
+            "seconds": engine.catalog.commit(version.commit).seconds,
             "labels": names.get(version.version, []),
         }
         for version in reversed(engine.catalog.versions(leaf.table_id))
+        if engine.catalog.held_moment(leaf.table_id, version) is not None
     ]
     table = pa.Table.from_pylist(rows, _HISTORY.to_pyarrow())
     return ResultSet(table, _HISTORY, engine.library)

@@ -6,7 +6,6 @@ Owns what each does to the rows of a table; views follow in the same change.
 from __future__ import annotations
 
 import itertools
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +14,7 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.backends.base import RID
+from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
 from barbule.tables.change import (
     Change,
@@ -25,7 +25,8 @@ from barbule.tables.change import (
     mutate,
     mutate_in_parts,
 )
-from barbule.tables.columns import compute, dependents
+from barbule.tables.columns import compute, dependents, kept_fields
+from barbule.tables.naming import current
 from barbule.tables.sources import read_batches, read_rows
 from barbule.tables.views import propagate
 from barbule.types import storage
@@ -47,14 +48,7 @@ Result = TypeVar("Result", bound=MutationResult)
 
 def writable(leaf: ManagedTable) -> TableRecord:
     """Return the structure of a table whose rows can be changed."""
-    engine: Engine = leaf.source
-    if leaf.commit is not None:
-        raise UnsupportedError(
-            "this is a look at an old version, which cannot be changed.",
-            table=leaf.name,
-            hint="Change the table itself, or revert it to that version.",
-        )
-    record = engine.catalog.record(leaf.table_id)
+    record = current(leaf)
     if record.view:
         raise UnsupportedError(
             "the rows of a view follow those of its base.",
@@ -72,7 +66,7 @@ def data_schema(record: TableRecord) -> sch.Schema:
 def defaults(record: TableRecord) -> dict[str, Any]:
     """Return the values of cells that an insert leaves out."""
     return {
-        column.name: json.loads(column.default)
+        column.name: codec.load_value(column.default)
         for column in record.columns
         if column.default is not None
     }
@@ -144,7 +138,7 @@ def physical_name(record: TableRecord, name: str) -> str:
     return column.physical
 
 
-def _chosen(table: ir.Table, where: Any) -> ir.Table:
+def chosen_rows(table: ir.Table, where: Any) -> ir.Table:
     """Return the hidden rows of a table for which a condition of the table holds."""
     filtered = (table if where is None else table.filter(where)).op()
     hidden = table.op().copy(hidden=True)
@@ -158,11 +152,11 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
 
     def work(change: Change) -> int:
         record = writable(leaf)
-        rids = engine.arrow(_chosen(table, where).select(RID)).column(RID)
+        rids = engine.arrow(chosen_rows(table, where).select(RID)).column(RID)
         end_rows(change, record, rids)
         return len(rids)
 
-    return _unless_empty(leaf, DeleteResult, "delete", work)
+    return unless_empty(leaf, DeleteResult, "delete", work)
 
 
 def end_rows(change: Change, record: TableRecord, rids: pa.Array) -> None:
@@ -186,12 +180,12 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
 
     def work(change: Change) -> int:
         record = writable(leaf)
-        rows = _new_state(engine, table, record, _chosen(table, where), assigned)
-        _check_required(record, rows, set(values))
+        rows = _new_state(engine, table, record, chosen_rows(table, where), assigned)
+        check_required(record, rows, set(values))
         write_changed(change, record, rows, set(values))
         return rows.num_rows
 
-    return _unless_empty(leaf, UpdateResult, "update", work)
+    return unless_empty(leaf, UpdateResult, "update", work)
 
 
 def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: set[str]) -> None:
@@ -208,12 +202,17 @@ def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: 
     )
 
 
-def _unless_empty(
-    leaf: ManagedTable, kind: type[Result], operation: str, work: Callable[[Change], int]
+def unless_empty(
+    leaf: ManagedTable,
+    kind: type[Result],
+    operation: str,
+    work: Callable[[Change], int],
+    *,
+    slow: bool | None = None,
 ) -> Result:
     """Make a change of rows; where it is found that there are none, there is no new version."""
     engine: Engine = leaf.source
-    record = writable(leaf)
+    record = engine.catalog.record(leaf.table_id)
 
     def checked(change: Change) -> int:
         count = work(change)
@@ -222,7 +221,8 @@ def _unless_empty(
         return count
 
     try:
-        slow = calls_functions(engine, record)
+        if slow is None:
+            slow = calls_functions(engine, record)
         change, count = mutate(engine, operation, checked, slow=slow)
     except _NothingToDo:
         return kind(0, 0, engine.catalog.latest(record.id).version)
@@ -277,16 +277,13 @@ def _new_state(
     }
     bound = table.select(**expressions).op().values if expressions else {}
     parent = old.op()
-    shown: dict[str, ops.Value] = {RID: ops.Field(parent, RID)}
+    shown = kept_fields(record, parent)
     for column in record.columns:
-        if column.kind == "virtual":
-            continue
-        value: ops.Value = ops.Field(parent, column.name)
         if column.name in bound:
             value = _moved(bound[column.name], leaf, parent)
             if storage(value.dtype) != storage(column.dtype):
                 value = ops.Cast(value, column.dtype)
-        shown[column.physical] = value
+            shown[column.physical] = value
     rows = engine.arrow(ops.Project(parent, shown).to_expr())
     for name in assigned.keys() - expressions.keys():
         place = list(shown).index(physical_name(record, name))
@@ -304,7 +301,8 @@ def _moved(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Va
     return value.replace(fields, filter=ops.Value)
 
 
-def _check_required(record: TableRecord, rows: pa.Table, names: set[str]) -> None:
+def check_required(record: TableRecord, rows: pa.Table, names: set[str]) -> None:
+    """Check that required columns, of these names, have a value in each row."""
     for name in names:
         column = record.column(name)
         if column and not column.dtype.nullable and rows.column(column.physical).null_count:

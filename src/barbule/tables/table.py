@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, ExpressionError
 from barbule.relations import Query
-from barbule.tables import history, mutations, structure
+from barbule.tables import alter, history, keyed, mutations, recompute, search, states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from barbule.functions.registry import Function
     from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
     from barbule.tables.history import VersionLike
-    from barbule.tables.structure import IfExists
+    from barbule.tables.naming import IfExists, IfNotExists
+    from barbule.tables.keyed import IfMissing, UpsertResult
     from barbule.versions import Checkpoint, Diff
 
 __all__ = ["Table"]
@@ -97,6 +98,145 @@ class Table(Query):
         """Delete the rows for which `where` holds (None: all); old versions keep them."""
         return mutations.delete(self, where)
 
+    def upsert(self, rows: Any, on: str | list[str]) -> UpsertResult:
+        """Update the rows whose keys are there, and insert the others.
+
+        Parameters
+        ----------
+        rows
+            What `insert` takes; of a row that is there, only the given columns change.
+        on
+            The column, or columns, whose values are the key. A missing key is like no other.
+
+        Raises
+        ------
+        DataError
+            When a key is given twice, or a value does not fit; nothing is written then.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float})
+        >>> _ = films.insert(name="Up", revenue=1.0)
+        >>> done = films.upsert([{"name": "Up", "revenue": 735.1}, {"name": "Soul"}], on="name")
+        >>> done.updated, done.inserted
+        (1, 1)
+        """
+        return keyed.write_by_key(self.op(), rows, on, "upsert", "insert")
+
+    def batch_update(
+        self, rows: Any, on: str | list[str], *, if_not_exists: IfMissing = "error"
+    ) -> UpsertResult:
+        """Give many rows new values at once, each found by its key.
+
+        Parameters
+        ----------
+        rows
+            What `insert` takes: the keys, and the new values of other columns.
+        on
+            The column, or columns, whose values are the key.
+        if_not_exists
+            What becomes of a key that no row has: "error", "ignore" or "insert".
+        """
+        return keyed.write_by_key(self.op(), rows, on, "batch update", if_not_exists)
+
+    def add_columns(
+        self,
+        columns: Any,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        if_exists: IfExists = "error",
+    ) -> UpdateResult:
+        """Add columns that take data.
+
+        Parameters
+        ----------
+        columns
+            A schema, as for `bb.create_table`.
+        defaults
+            Values by column: for the rows that are there, and where an insert leaves them out.
+        if_exists
+            "error" or "ignore".
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String})
+        >>> _ = films.insert(name="Up")
+        >>> _ = films.add_columns({"year": bb.Int}, defaults={"year": 2009})
+        >>> films.collect()[0]
+        {'name': 'Up', 'year': 2009}
+        """
+        return alter.add_columns(self, columns, defaults=defaults, if_exists=if_exists)
+
+    def drop_column(
+        self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
+    ) -> UpdateResult:
+        """Drop a column; old versions keep it.
+
+        Parameters
+        ----------
+        cascade
+            Whether computed columns, indexes and views that need it go too; otherwise they
+            forbid it.
+        """
+        return alter.drop_column(self, name, cascade=cascade, if_not_exists=if_not_exists)
+
+    def rename_column(self, old: str, new: str) -> UpdateResult:
+        """Give a column another name; computed columns and views that use it go along.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"revenue": bb.Float, "budget": bb.Float})
+        >>> _ = films.add_computed_column(profit=films.revenue - films.budget)
+        >>> _ = films.rename_column("revenue", "gross")
+        >>> films.columns
+        ('gross', 'budget', 'profit')
+        """
+        return alter.rename_column(self, old, new)
+
+    def change_type(self, name: str, dtype: Any) -> UpdateResult:
+        """Give a column a wider type, one that takes all its values as they are.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String, "year": "int16"})
+        >>> _ = films.change_type("year", bb.Int)
+        >>> str(films.year.type())
+        'int64'
+        """
+        return alter.change_type(self, name, dtype)
+
+    def recompute(
+        self, *columns: str, where: Any = None, errors_only: bool = False
+    ) -> UpdateResult:
+        """Compute stored columns again, and what depends on them.
+
+        Answers that are in the call ledger are taken from there.
+
+        Parameters
+        ----------
+        columns
+            Their names; all stored columns where none is given.
+        where
+            A condition that chooses rows.
+        errors_only
+            Whether only cells that are empty because of an error are computed.
+        """
+        return recompute.recompute(self, columns, where, errors_only=errors_only)
+
+    def errors(self) -> Query:
+        """Return the cells that are empty because a function failed.
+
+        Returns
+        -------
+        Query
+            The columns `row` (its identity), `column`, `type` and `message`.
+        """
+        return recompute.errors(self)
+
     def add_computed_column(
         self, *, stored: bool | None = None, if_exists: IfExists = "error", **columns: Any
     ) -> UpdateResult:
@@ -121,7 +261,7 @@ class Table(Query):
         >>> t.select(t.profit).collect()[0]
         {'profit': 600.5}
         """
-        return structure.add_computed_columns(self, columns, stored=stored, if_exists=if_exists)
+        return alter.add_computed_columns(self, columns, stored=stored, if_exists=if_exists)
 
     def add_embedding_index(
         self,
@@ -157,9 +297,26 @@ class Table(Query):
                 column=column,
                 hint="Give embedding=, string_embed= or image_embed=.",
             )
-        return structure.add_embedding_index(
+        return search.add_embedding_index(
             self, column, given[0], metric=metric, name=name, if_exists=if_exists
         )
+
+    def drop_embedding_index(
+        self,
+        column: str | None = None,
+        *,
+        name: str | None = None,
+        if_not_exists: IfNotExists = "error",
+    ) -> UpdateResult:
+        """Drop an embedding index with its vectors.
+
+        Parameters
+        ----------
+        column, name
+            The column that it searches, or its own name; one of them is enough where only one
+            index fits.
+        """
+        return search.drop_embedding_index(self, column, name=name, if_not_exists=if_not_exists)
 
     def at(self, version: VersionLike) -> Table:
         """Return the table as it was: read-only, with the columns it had.
@@ -191,5 +348,64 @@ class Table(Query):
         return history.difference(self.op(), old, new)
 
     def history(self) -> ResultSet:
-        """Return the versions of the table, newest first: number, moment, operation, rows."""
+        """Return the versions of the table, newest first.
+
+        Its columns are `version`, `at`, `operation`, `rows` (written or removed), `by` (user and
+        process), `seconds` (how long it took) and `labels`.
+        """
         return history.history(self.op())
+
+    def revert(self, to: VersionLike | None = None) -> UpdateResult:
+        """Make a new version that is like an old one, in rows and columns; views follow.
+
+        Nothing is lost: the versions between stay, and can be reverted to.
+
+        Parameters
+        ----------
+        to
+            A version, as for `at`; the one before the latest by default.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> runs = bb.create_table("runs", {"config": bb.String})
+        >>> _ = runs.insert(config="a")
+        >>> _ = runs.delete()
+        >>> _ = runs.revert()
+        >>> runs.count().to_pyarrow().as_py()
+        1
+        """
+        return states.revert(self.op(), to)
+
+    def branch(self, name: str, *, if_exists: IfExists = "error") -> Table:
+        """Make a table that starts as this one is, and goes its own way.
+
+        Rows are shared until they are changed, answers of functions are in the same ledger.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> runs = bb.create_table("runs", {"config": bb.String})
+        >>> _ = runs.insert(config="a")
+        >>> other = runs.branch("other")
+        >>> _ = other.insert(config="b")
+        >>> other.count().to_pyarrow().as_py(), runs.count().to_pyarrow().as_py()
+        (2, 1)
+        """
+        engine = self.op().source
+        return Table(engine.leaf(states.branch(self.op(), name, if_exists)))
+
+    def compact(self, before: VersionLike | None = None) -> int:
+        """Drop the history of the table and its views; what labels and snapshots hold stays.
+
+        Parameters
+        ----------
+        before
+            The oldest version that is kept, as for `at`; the current one by default.
+
+        Returns
+        -------
+        int
+            How many states of rows were dropped.
+        """
+        return states.compact(self.op(), before)

@@ -17,15 +17,25 @@ from barbule.backends.base import BASE, RID
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.planner.lineage import calls_in, trace, with_rid
+from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from barbule.executor.engine import Engine
     from barbule.tables.change import Change
 
-__all__ = ["ITEMS", "base_of", "items_query", "iterator_columns", "propagate", "write_rows"]
+__all__ = [
+    "ITEMS",
+    "base_of",
+    "items_query",
+    "iterator_columns",
+    "propagate",
+    "propagate_to",
+    "read_by_view",
+    "write_rows",
+]
 
 ITEMS = "bb_items"
 POSITION = "pos"
@@ -188,19 +198,29 @@ def propagate(
     changed
         For an update the columns that changed; views that read none of them stay as they are.
     """
-    engine = change.engine
-    for view in engine.catalog.views_of(record.id):
+    for view in change.engine.catalog.views_of(record.id):
         if changed is not None and not changed & _dependencies(change, view):
             _pass_on(change, view, ended, changed)
-            continue
-        gone = None
-        if ended is not None and len(ended):
-            gone = _made_of(change, engine.leaf(view.id, hidden=True).to_expr(), ended)
-            change.close(view, gone)
-            change.touch(view.id, rows=0 if fresh is not None else len(gone))
-        rows = None if fresh is None else write_rows(change, view, record, fresh)
-        if rows is not None or gone is not None:
-            propagate(change, view, rows, gone)
+        else:
+            propagate_to(change, record, view, fresh, ended)
+
+
+def propagate_to(
+    change: Change,
+    record: TableRecord,
+    view: TableRecord,
+    fresh: pa.Table | None,
+    ended: pa.Array | None,
+) -> None:
+    """Bring one view of a table up to date, and the views on it; see `propagate`."""
+    gone = None
+    if ended is not None and len(ended):
+        gone = _made_of(change, change.engine.leaf(view.id, hidden=True).to_expr(), ended)
+        change.close(view, gone)
+        change.touch(view.id, rows=0 if fresh is not None else len(gone))
+    rows = None if fresh is None else write_rows(change, view, record, fresh)
+    if rows is not None or gone is not None:
+        propagate(change, view, rows, gone)
 
 
 _RID_SCHEMA = sch.Schema({RID: "int64"})
@@ -255,6 +275,25 @@ def _dependencies(change: Change, view: TableRecord) -> set[str]:
         if column.kind == "stored":
             for name in reads(engine, view, column):
                 found |= shown.get(name, set())
+    return found
+
+
+def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
+    """Return the columns of its base that a view would miss: those it only hands on left out."""
+    found: set[str] = set()
+    if view.view is None:
+        return found
+    query = engine.expression(view.view.query, None)
+    for relation in query.find(ops.Relation):
+        for value in own_values(relation):
+            found |= _read_of_base(value)
+    if view.view.items:
+        found |= _read_of_base(engine.expression(view.view.items, None).values[ITEMS])
+    handed_on = {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
+    for column in view.columns:
+        if column.kind != "data":
+            for name in reads(engine, view, column):
+                found |= handed_on.get(name, set())
     return found
 
 

@@ -79,8 +79,11 @@ def read_batches(
     [2, 1]
     """
     target = Target(schema, table, library, dict(defaults or {}))
-    chunks = open_source(source, target, size)
-    return _converted(chunks, target)
+    return _converted(_opened(source, target, size), target)
+
+
+def _opened(source: Any, target: Target, size: int) -> Iterator[Chunk]:
+    yield from open_source(source, target, size)
 
 
 def _converted(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
@@ -139,7 +142,7 @@ def read_rows(
     import pyarrow as pa
 
     target = Target(schema, table, library, dict(defaults or {}))
-    batches = list(_converted(open_source(source, target, _BATCH_ROWS), target))
+    batches = list(_converted(_opened(source, target, _BATCH_ROWS), target))
     if not batches:
         return target.arrow_schema.empty_table()
     return batches[0] if len(batches) == 1 else pa.concat_tables(batches)

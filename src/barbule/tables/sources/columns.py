@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["cast_column", "read_texts"]
 
+_TRANSPARENT = {"arrow.json", "arrow.fixed_shape_tensor"}
 _KEY = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def cast_column(
-    column: pa.ChunkedArray, kind: dt.DataType, library: MediaLibrary
+    column: pa.ChunkedArray | pa.Array, kind: dt.DataType, library: MediaLibrary
 ) -> pa.ChunkedArray | pa.Array:
     """Turn a column of an Arrow table into the storage form of `kind`.
 
@@ -42,7 +43,7 @@ def cast_column(
     import pyarrow as pa
 
     wanted = arrow_type(kind)
-    column = _unwrapped(column)
+    column = _unwrapped(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), wanted)
     if isinstance(kind, dt.JSON) and _is_text(column.type):
@@ -64,10 +65,22 @@ def _unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
-        return column.cast(column.type.value_type)
-    if isinstance(column.type, pa.BaseExtensionType) and "uuid" not in str(column.type):
+        return _decoded(column)
+    if getattr(column.type, "extension_name", None) in _TRANSPARENT:
         return column.cast(column.type.storage_type)
     return column
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    kind = column.type.value_type
+    wanted = pa.string() if _is_text(kind) else kind  # views of texts have no cast of their own
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(wanted))
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks], wanted)
 
 
 def _is_text(given: pa.DataType) -> bool:
@@ -178,7 +191,10 @@ def read_texts(
         When a text is no `kind`; the error names its row and shows it.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if not isinstance(kind, dt.String) or isinstance(kind, Media):  # "" is no other value
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
     if isinstance(kind, dt.String | dt.UUID | dt.JSON):  # media among them
         return cast_column(column, kind, library)
     if isinstance(kind, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):

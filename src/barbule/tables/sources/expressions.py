@@ -51,9 +51,11 @@ def staged(expression: ir.Table, size: int, *, in_memory: int = _IN_MEMORY) -> I
         if used > in_memory:
             break
     else:
-        yield pa.Table.from_batches(kept, reader.schema)
+        yield pa.Table.from_batches(kept) if kept else reader.schema.empty_table()
         return
-    yield from _by_file(itertools.chain(_emptied(kept), batches), reader.schema)
+    # The reader's own schema may call columns nullable that those of the batches are not.
+    schema = kept[0].schema
+    yield from _by_file(itertools.chain(_emptied(kept), batches), schema)
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

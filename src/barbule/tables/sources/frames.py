@@ -52,9 +52,12 @@ def _column(series: Any) -> pa.Array | list[Any]:
     import pyarrow as pa
 
     try:
-        return pa.array(series, from_pandas=True)
+        column = pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
-        return _present(series.astype(object))  # sparse columns, periods, intervals
+        return _present(series.astype(object))  # sparse columns, for example
+    if getattr(column.type, "extension_name", "").startswith("pandas."):
+        return _present(series.astype(object))  # periods and intervals
+    return column
 
 
 def _objects(series: Any, kind: dt.DataType) -> pa.Array | list[Any] | None:
@@ -119,6 +122,7 @@ def read_array(array: Any, target: Target, size: int) -> Iterator[Chunk]:
             hint="Insert a structured array, whose fields have the names of columns, or a dict "
             "for each row.",
         )
+    target.check_names(names)
     for start in range(0, len(array), size):
         rows = array[start : start + size]
         yield Chunk({name: _field(rows[name]) for name in names})

@@ -86,10 +86,10 @@ def _from_frames(source: Any, target: Target, size: int) -> Iterator[Chunk] | No
 
 
 def _from_list(rows: Sequence[Any], target: Target, size: int) -> Iterator[Chunk]:
-    if len(rows) > size:  # all before the first is read: a typing error shows at once
-        target.check_keys(rows)
+    # The keys of all before the values of any: a misspelt one shows at once.
+    keys = target.check_keys(rows) if set(map(type, rows)) == {dict} else None
     for start in range(0, len(rows), size):
-        yield Chunk(rows[start : start + size], "records")
+        yield Chunk(rows[start : start + size], "records", keys=keys)
 
 
 def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator[Chunk]:

@@ -18,7 +18,8 @@ from barbule.tables.sources.records import as_mappings
 from barbule.types import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     import ibis.expr.schema as sch
     import pyarrow as pa
@@ -41,11 +42,14 @@ class Chunk:
         "arrow", "records", or "texts": an Arrow table of texts that are to be parsed.
     origin
         The file that they come from.
+    keys
+        The keys of records that are dicts, if they have been checked.
     """
 
     rows: Any
     form: Literal["arrow", "records", "texts"] = "arrow"
     origin: str | None = None
+    keys: AbstractSet[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Target:
     def convert(self, chunk: Chunk) -> pa.Table:
         """Turn a chunk into a table with all columns; rows in errors count within the chunk."""
         if chunk.form == "records":
-            rows = self._from_records(chunk.rows)
+            rows = self._from_records(chunk.rows, chunk.keys)
         else:
             rows = self._from_columns(chunk.rows, texts=chunk.form == "texts")
         self._require(rows)
@@ -83,11 +87,8 @@ class Target:
             if name not in self.schema:
                 raise self._unknown(name)
 
-    def check_keys(self, rows: Sequence[Any]) -> None:
-        """Refuse records with columns that are unknown; the error names the first of them."""
-        self._known_keys(as_mappings(rows))
-
-    def _known_keys(self, rows: Sequence[Mapping[str, Any]]) -> Collection[str]:
+    def check_keys(self, rows: Sequence[Mapping[str, Any]]) -> AbstractSet[str]:
+        """Return the columns that records have; refuse those that the table does not have."""
         keys: set[str] = set().union(*rows)
         if keys - set(self.schema):
             for row, record in enumerate(rows):
@@ -104,12 +105,14 @@ class Target:
             hint=f"It takes {', '.join(self.schema.names)}.",
         )
 
-    def _from_records(self, given: Sequence[Any]) -> pa.Table:
+    def _from_records(self, rows: Sequence[Any], keys: AbstractSet[str] | None) -> pa.Table:
         import pyarrow as pa
 
-        rows = as_mappings(given)
-        keys = self._known_keys(rows)
-        exact = set(map(type, rows)) == {dict}  # others may make up what they do not have
+        exact = keys is not None
+        if keys is None:
+            rows = as_mappings(rows)
+            keys = self.check_keys(rows)
+            exact = set(map(type, rows)) == {dict}  # others may make up what they do not have
         columns = []
         for name in self.schema:
             if name not in keys:
@@ -176,10 +179,7 @@ class Target:
         for name, kind in self.schema.items():
             if not isinstance(kind, Media):
                 continue
-            for row, reference in enumerate(rows.column(name).to_pylist()):
-                if reference is None:
-                    continue
-                try:
-                    self.library.check(reference, kind)
-                except BarbuleError as error:
-                    raise error.at(column=name, row=row) from error.__cause__
+            try:
+                self.library.check_all(rows.column(name).to_pylist(), kind)
+            except BarbuleError as error:
+                raise error.at(column=name) from error.__cause__

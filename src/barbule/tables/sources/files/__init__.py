@@ -15,6 +15,7 @@ from barbule.tables.sources.files.delimited import read_csv, read_tsv
 from barbule.tables.sources.files.excel import read_excel
 from barbule.tables.sources.files.json import read_json, read_lines
 from barbule.tables.sources.files.places import COMPRESSIONS, File, find_files
+from barbule.tables.sources.records import as_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -40,6 +41,7 @@ _READERS: dict[str, Reader] = {
     "arrow": read_feather,
     "ipc": read_feather,
 }
+_LOOKED_AT = 100  # rows of each of many files, for their columns
 _COMPRESSED = {"csv", "tsv", "json", "jsonl", "ndjson"}
 
 
@@ -66,7 +68,7 @@ def read_files(source: str | os.PathLike[str], target: Target, size: int) -> Ite
     readers = [(file, _reader(file)) for file in files]
     if len(readers) > 1:  # the columns of all, before the rows of any
         for file, reader in readers:
-            with _explained(file), contextlib.closing(reader(file, size)) as chunks:
+            with _explained(file), contextlib.closing(reader(file, _LOOKED_AT)) as chunks:
                 _check(next(chunks, None), target)
     for file, reader in readers:
         yield from _chunks(file, reader, size)
@@ -83,7 +85,11 @@ def _chunks(file: File, reader: Reader, size: int) -> Iterator[Chunk]:
 
 
 def _check(chunk: Chunk | None, target: Target) -> None:
-    if chunk is not None and chunk.form != "records":
+    if chunk is None:
+        return
+    if chunk.form == "records":
+        target.check_keys(as_mappings(chunk.rows))
+    else:
         target.check_names(chunk.rows.column_names)
 
 

@@ -29,11 +29,13 @@ def read_lines(file: File, size: int) -> Generator[Chunk]:
 
 
 def _parsed(lines: Iterator[str] | io.TextIOWrapper, file: File) -> Iterator[Any]:
+    from pydantic_core import from_json  # several times as fast as the standard library's
+
     for number, line in enumerate(lines, 1):
         if line.isspace():
             continue
         try:
-            yield json.loads(line)
+            yield from_json(line, cache_strings="keys")
         except ValueError as error:
             raise _broken(file, number, error) from error
 
@@ -87,9 +89,9 @@ class _Text:
             if not self.more():
                 return ""
 
-    def broken(self, error: ValueError) -> DataError:
-        """Say in which line the text is no JSON."""
-        end = getattr(error, "pos", self.place)
+    def broken(self, error: ValueError, further: int = 0) -> DataError:
+        """Say in which line the text is no JSON, so many characters from the place."""
+        end = self.place + further
         return _broken(self._file, self._lines + self.part.count("\n", 0, end), error)
 
 
@@ -104,8 +106,9 @@ def _values(stream: io.TextIOWrapper, file: File) -> Iterator[Any]:
         try:
             value, text.place = decoder.raw_decode(text.part, text.place)
         except ValueError as error:
+            start = text.place
             if not text.more():
-                raise text.broken(error) from error
+                raise text.broken(error, getattr(error, "pos", start) - start) from error
             continue
         yield value
     if listed and not following:

@@ -122,6 +122,8 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
         return [File(str(library.path(source)), _without_secrets(source))]
     if _URL.match(source):
         return _remote(source)
+    if not source:
+        raise File(source, source).missing()
     path = Path(source).expanduser()
     if path.is_file():
         return [File(str(path), source)]

@@ -1,0 +1,178 @@
+"""The arguments of a call, row by row.
+
+Owns how a template is turned, once, into what makes the arguments of each row; and the calls
+that the planner put in place of arguments, whose results go to the outer function as they are.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import BarbuleError, FunctionError
+from barbule.functions.registry import lookup
+from barbule.nodes import INNER_CALL, fill_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from barbule.functions.registry import Function
+
+__all__ = ["Arguments", "InnerFailure", "required_places", "spreading"]
+
+_POSITIONAL = {
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+}
+
+
+class InnerFailure(Exception):  # noqa: N818 - it carries an error
+    """A call inside of another one failed.
+
+    Attributes
+    ----------
+    ends
+        Whether the errors of that function end the operation, or leave the cell empty.
+    """
+
+    def __init__(self, function: Function, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+        self.ends = function.on_error == "abort"
+        self._name = function.name
+
+    def explained(self) -> BarbuleError:
+        """Return the error that ends the operation."""
+        if isinstance(self.raised, BarbuleError):
+            return self.raised
+        return FunctionError(
+            f"{self._name} failed: {type(self.raised).__name__}: {self.raised}.",
+            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
+        )
+
+
+class Arguments:
+    """Makes the arguments of each row.
+
+    Parameters
+    ----------
+    readers
+        For a function and a place of the row, what turns the cell into the function's argument;
+        None where nothing does.
+    picture
+        Makes a PIL image of what an inner call gave: an array, bytes, a reference …
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        template: Mapping[str, Any],
+        readers: Callable[[Function, int], Callable[[Any], Any] | None],
+        picture: Callable[[Any], Any],
+    ) -> None:
+        self._readers = readers
+        self._picture = picture
+        self._makers = [(name, self._maker(function, item)) for name, item in template.items()]
+        nullable = {each.name for each in function.parameters if each.nullable}
+        self._needed = [
+            name for name, item in template.items() if _is_inner(item) and name not in nullable
+        ]
+
+    def __call__(self, row: Sequence[Any]) -> dict[str, Any] | None:
+        """Return the arguments; None where an inner call gave None to what takes none."""
+        arguments = {name: make(row) for name, make in self._makers}
+        if self._needed and any(arguments[name] is None for name in self._needed):
+            return None
+        return arguments
+
+    def _maker(self, function: Function, item: Any) -> Callable[[Sequence[Any]], Any]:
+        if isinstance(item, list):
+            makers = [self._maker(function, each) for each in item]
+            return lambda row: [make(row) for make in makers]
+        if not isinstance(item, dict):
+            return lambda _row: item
+        if set(item) == {"$"}:
+            return self._place(function, item["$"])
+        if _is_inner(item):
+            return self._inner(item[INNER_CALL])
+        if len(item) == 1 and next(iter(item)) == "$map":
+            made = {name: self._maker(function, each) for name, each in item["$map"]}
+        elif len(item) == 1 and next(iter(item)).startswith("$"):
+            return lambda _row: fill_template(item, ())
+        else:
+            made = {name: self._maker(function, each) for name, each in item.items()}
+        return lambda row: {name: make(row) for name, make in made.items()}
+
+    def _place(self, function: Function, place: int) -> Callable[[Sequence[Any]], Any]:
+        read = self._readers(function, place)
+        if read is None:
+            return operator.itemgetter(place)
+        return lambda row: None if row[place] is None else read(row[place])
+
+    def _inner(self, described: Mapping[str, Any]) -> Callable[[Sequence[Any]], Any]:
+        function = lookup(described["function"])
+        template = described["arguments"]
+        arguments = Arguments(function, template, self._readers, self._picture)
+        required = required_places(function, template, 0)
+        spread = spreading(function)
+        body = function.body
+
+        def call(row: Sequence[Any]) -> Any:
+            if any(row[place] is None for place in required):
+                return None
+            try:
+                given = arguments(row)
+                if given is None:
+                    return None
+                args, kwargs = spread(given)
+                result = body(*args, **kwargs)
+                return None if result is None else self._picture(result)
+            except InnerFailure:
+                raise
+            except Exception as error:
+                raise InnerFailure(function, error) from error
+
+        return call
+
+
+def _is_inner(item: Any) -> bool:
+    return isinstance(item, dict) and set(item) == {INNER_CALL}
+
+
+def required_places(function: Function, template: Mapping[str, Any], places: int) -> set[int]:
+    """List the places that must not be None for the function to be called."""
+    if function.kind == "model":  # a prompt with a missing part is not worth its price
+        return set(range(places))
+    nullable = {each.name for each in function.parameters if each.nullable}
+    required: set[int] = set()
+    for name, value in template.items():
+        if name not in nullable:
+            # The arguments of a variadic parameter stand in a list of their own.
+            items = value if name.startswith("*") else [value]
+            required |= {
+                item["$"] for item in items if isinstance(item, dict) and set(item) == {"$"}
+            }
+    return required
+
+
+def spreading(
+    function: Function,
+) -> Callable[[dict[str, Any]], tuple[Sequence[Any], dict[str, Any]]]:
+    """Return what puts variadic and positional-only arguments where Python wants them."""
+    parameters = function.signature.parameters
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    variadic = [name for name, kind in kinds.items() if kind is inspect.Parameter.VAR_POSITIONAL]
+    positional = [name for name, kind in kinds.items() if kind in _POSITIONAL]
+    only = [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_ONLY]
+    if not variadic and not only:
+        return lambda arguments: ((), arguments)
+    star = f"*{variadic[0]}" if variadic else ""
+
+    def spread(arguments: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        kwargs = dict(arguments)
+        first = positional if star in kwargs else only
+        args = [kwargs.pop(name) for name in first if name in kwargs]
+        return args + kwargs.pop(star, []), kwargs
+
+    return spread

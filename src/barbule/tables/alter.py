@@ -1,0 +1,534 @@
+"""Columns are added, dropped, renamed and widened.
+
+Owns what each does to the catalog and to stored rows. Old versions keep the columns, names and
+types that they had: what changes gets a place of its own, and nothing is removed before
+`compact`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+from barbule import types
+from barbule.backends.base import RID
+from barbule.catalog import codec
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import BarbuleError, ExpressionError, SchemaError, TableExistsError
+from barbule.planner.lineage import calls_in
+from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.columns import (
+    bind_column,
+    by_rid,
+    compute,
+    dependents,
+    new_column,
+    physical_rows,
+)
+from barbule.tables.naming import (
+    IF_EXISTS,
+    IF_NOT_EXISTS,
+    check_names,
+    check_policy,
+    current,
+    own_column,
+    remove,
+    removed_with,
+)
+from barbule.tables.sources import read_rows
+from barbule.tables.views import read_by_view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.schema as sch
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+    from barbule.tables.naming import IfExists, IfNotExists
+
+__all__ = [
+    "add_columns",
+    "add_computed_columns",
+    "change_type",
+    "drop_column",
+    "put_computed",
+    "rename_column",
+    "stored_defaults",
+]
+
+
+def stored_defaults(
+    engine: Engine, schema: sch.Schema, given: Mapping[str, Any] | None, table: str
+) -> dict[str, str]:
+    """Check the defaults of columns and return their stored form."""
+    stored = {}
+    for name, value in (given or {}).items():
+        if name not in schema:
+            raise SchemaError(
+                "there is a default for a column that is not there.",
+                table=table,
+                column=name,
+                hint=f"Columns are {', '.join(schema.names)}.",
+            )
+        single = type(schema)({name: schema[name]})
+        read_rows({name: value}, single, table, engine.library)
+        stored[name] = codec.dump_value(value)
+    return stored
+
+
+def add_columns(
+    table: ir.Table,
+    columns: Any,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    if_exists: IfExists = "error",
+) -> UpdateResult:
+    """Add columns that take data; rows that are there get the default."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    check_policy(if_exists, IF_EXISTS[:2], "if_exists")
+    engine.catalog.refresh()
+    record = current(leaf)
+    if record.view:
+        raise SchemaError(
+            "a view takes no data.",
+            table=record.name,
+            hint="Add the column to its base, or a computed one.",
+        )
+    schema = types.schema(columns)
+    check_names(schema.names, record.name)
+    taken = [name for name in schema.names if name in table.columns]
+    if taken and if_exists == "error":
+        raise SchemaError(
+            "the column exists already.",
+            table=record.name,
+            column=taken[0],
+            hint='Choose another name, or give if_exists="ignore".',
+        )
+    stored = stored_defaults(engine, schema, defaults, record.name)
+    wanted = {name: kind for name, kind in schema.items() if name not in taken}
+
+    def work(change: Change) -> int:
+        record = current(leaf)
+        rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID))
+        for name, kind in wanted.items():
+            if not kind.nullable and name not in stored and rids.num_rows:
+                raise SchemaError(
+                    "a required column needs a default for the rows that are there.",
+                    table=record.name,
+                    column=name,
+                    hint="Give defaults=, or make it nullable.",
+                )
+            column = Column(record.next_column, name, kind, default=stored.get(name))
+            record = record.with_columns(column)
+            change.add_column(record, column)
+            if column.default is not None and rids.num_rows:
+                _fill_with_default(change, record, column, rids)
+        change.put(record)
+        _check_views_for(engine, record, wanted)
+        return rids.num_rows if stored else 0
+
+    if not wanted:
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    change, count = mutate(engine, "add column", work)
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+
+
+def _fill_with_default(change: Change, record: TableRecord, column: Column, rids: Any) -> None:
+    import pyarrow as pa
+
+    single = types.schema({column.name: column.dtype})
+    value = codec.load_value(str(column.default))
+    cell = read_rows({column.name: value}, single, record.name, change.engine.library)
+    cells = cell.column(column.name).combine_chunks().take(pa.repeat(0, rids.num_rows))
+    _put_values(change, record, column, rids.append_column(column.physical, cells))
+
+
+def _put_values(change: Change, record: TableRecord, column: Column, values: pa.Table) -> None:
+    """Write a new column, given by row identity, beside what is kept of each row."""
+    rows = values
+    if record.origin is not None:
+        engine = change.engine
+        known = replace(record, columns=tuple(c for c in record.columns if c != column))
+        rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
+        cells = by_rid(values).column(column.physical)
+        rows = by_rid(rows).append_column(column.physical, cells)
+    _write_columns(change, record, rows, [column])
+
+
+def _check_views_for(engine: Engine, record: TableRecord, names: Mapping[str, Any]) -> None:
+    """Check that a name which views would show of their base is free in them."""
+    for view in engine.catalog.views_of(record.id):
+        shown = engine.schema_of(engine.leaf(view.id)).names
+        for name in names:
+            if view.column(name) and name in shown:
+                raise SchemaError(
+                    f"the view {view.name!r} has a column of this name.",
+                    table=record.name,
+                    column=name,
+                    hint="Choose another name.",
+                )
+
+
+def add_computed_columns(
+    table: ir.Table,
+    columns: Mapping[str, Any],
+    *,
+    stored: bool | None = None,
+    if_exists: IfExists = "error",
+) -> UpdateResult:
+    """Add computed columns and compute them for all rows."""
+    leaf = table.op()
+    engine: Engine = leaf.source
+    check_policy(if_exists, IF_EXISTS[:3], "if_exists")
+    engine.catalog.refresh()
+    record = current(leaf)
+    check_names(columns, record.name)
+    wanted = {
+        name: bind_column(table, expr, name)
+        for name, expr in columns.items()
+        if _is_wanted(table, record, name, if_exists)
+    }
+    if not wanted:
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    calls = [call for value in wanted.values() for call in calls_in(value)]
+    engine.caller.expect(call.function for call in calls)
+
+    def work(change: Change) -> int:
+        record, count = put_computed(change, current(leaf), wanted, stored=stored)
+        _check_views_for(engine, record, wanted)
+        return count
+
+    change, count = mutate(engine, "add computed column", work, slow=bool(calls))
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+
+
+def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
+    if name not in table.columns:
+        return True
+    if if_exists == "ignore":
+        return False
+    column = record.column(name)
+    if if_exists == "replace" and column is not None and column.kind != "data":
+        return True
+    raise SchemaError(
+        "the column exists already."
+        if if_exists == "error"
+        else "only a computed column of the table itself can be replaced by another.",
+        table=record.name,
+        column=name,
+        hint='Choose another name, or give if_exists="replace" for a computed column.',
+    )
+
+
+def put_computed(
+    change: Change,
+    record: TableRecord,
+    values: Mapping[str, ops.Value],
+    *,
+    stored: bool | None,
+    hidden: bool = False,
+) -> tuple[TableRecord, int]:
+    """Add computed columns, or put them in the place of those of their names, and fill them.
+
+    Returns
+    -------
+    tuple
+        The table with the columns, and for how many rows they were computed.
+    """
+    replaced = {name for name in values if record.column(name)}
+    downstream = dependents(change.engine, record, replaced) if replaced else []
+    fresh = []
+    for name, value in values.items():
+        _refuse_cycle(record, name, downstream if name in replaced else [], value)
+        column = new_column(record, name, value, stored=stored, hidden=hidden)
+        old = record.column(name)
+        record = record.in_place_of(old, column) if old else record.with_columns(column)
+        fresh.append(column)
+    change.put(record)
+    again = [column for column in downstream if column.name not in values]
+    record, moved = _moved_on(change, record, again)
+    return record, _compute_anew(change, record, fresh + moved)
+
+
+def _moved_on(
+    change: Change, record: TableRecord, columns: list[Column]
+) -> tuple[TableRecord, list[Column]]:
+    """Give columns that are computed anew other places: old versions keep what they had."""
+    moved = []
+    for column in columns:
+        value = change.engine.expression(str(column.expression), None)
+        new = replace(column, dtype=value.dtype)
+        if column.kind == "stored":
+            new = replace(new, id=record.next_column)
+            moved.append(new)
+            for index in record.indexes:
+                if index.embedding == column.id:
+                    change.afterwards(partial(change.engine.indexing.drop, record, index))
+        record = record.in_place_of(column, new)
+        change.put(record)
+    return record, moved
+
+
+def _compute_anew(change: Change, record: TableRecord, columns: list[Column]) -> int:
+    """Make room for the stored ones of new columns, and compute them for all rows."""
+    engine = change.engine
+    made = [column for column in columns if column.kind == "stored"]
+    for column in made:
+        change.add_column(record, column)
+    if not made:
+        return 0
+    known = replace(record, columns=tuple(c for c in record.columns if c not in made))
+    rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
+    rows = compute(change, record, rows, made)
+    _write_columns(change, record, rows, made)
+    change.touch(record.id, rows=rows.num_rows)
+    return rows.num_rows
+
+
+def _write_columns(
+    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column]
+) -> None:
+    """Write columns of all rows, which are given whole; a branch gets rows of its own."""
+    if record.origin is not None:
+        change.close(record, rows.column(RID))
+        change.append(record, rows)
+        return
+    for column in columns:
+        change.fill(record, column.physical, rows)
+        if column.fallible and rows.column(column.errors).null_count < rows.num_rows:
+            change.fill(record, column.errors, rows)
+
+
+def _refuse_cycle(
+    record: TableRecord, name: str, downstream: list[Column], value: ops.Value
+) -> None:
+    read = {field.name for field in value.find(ops.Field)}
+    circle = read & {name, *(column.name for column in downstream)}
+    if circle:
+        raise ExpressionError(
+            f"the column would be computed from itself, by way of {', '.join(sorted(circle))}.",
+            table=record.name,
+            column=name,
+            hint="Compute it from other columns.",
+        )
+
+
+def drop_column(
+    table: ir.Table, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
+) -> UpdateResult:
+    """Drop a column; old versions keep it."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+    engine.catalog.refresh()
+    record = current(leaf)
+    if if_not_exists == "ignore" and name not in table.columns:
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+
+    def work(change: Change) -> None:
+        record = current(leaf)
+        column = own_column(record, name, table.columns)
+        doomed = _dropped_with(engine, record, column, cascade=cascade)
+        kept = [each for each in record.columns if each.name not in doomed]
+        if not any(not each.hidden for each in kept) and record.view is None:
+            raise SchemaError(
+                "it is the only column.", table=record.name, column=name, hint="Drop the table."
+            )
+        change.put(_without(change, record, doomed))
+
+    change, _ = mutate(engine, "drop column", work)
+    return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
+
+
+def _without(change: Change, record: TableRecord, names: set[str]) -> TableRecord:
+    """Leave out columns, with the indexes that search them and the views that read them."""
+    engine = change.engine
+    gone = [index for index in record.indexes if _is_over(record, index, names)]
+    for index in gone:
+        change.afterwards(partial(engine.indexing.drop, record, index))
+    hidden = {record.column_by_id(index.embedding).name for index in gone}
+    for view in engine.catalog.views_of(record.id):
+        if read_by_view(engine, view) & names:
+            remove(change, removed_with(engine, view, cascade=True))
+    left = record.with_columns(without=tuple(names | hidden))
+    return replace(left, indexes=tuple(index for index in record.indexes if index not in gone))
+
+
+def _is_over(record: TableRecord, index: Any, names: set[str]) -> bool:
+    return record.column_by_id(index.column).name in names
+
+
+def _dropped_with(
+    engine: Engine, record: TableRecord, column: Column, *, cascade: bool
+) -> set[str]:
+    """Return the names of the columns that go with one.
+
+    Raises
+    ------
+    TableExistsError
+        When something depends on it, and `cascade` is False.
+    """
+    indexes = [index for index in record.indexes if index.column == column.id]
+    own = {record.column_by_id(index.embedding).name for index in indexes}
+    columns = [c for c in dependents(engine, record, {column.name}) if c.name not in own]
+    names = {column.name, *(each.name for each in columns)}
+    views = [v for v in engine.catalog.views_of(record.id) if read_by_view(engine, v) & names]
+    needed = [f"the column {each.name!r}" for each in columns]
+    needed += [f"the index {index.name!r}" for index in indexes]
+    needed += [f"the view {view.name!r}" for view in views]
+    if needed and not cascade:
+        raise TableExistsError(
+            f"it is needed by {', '.join(needed)}.",
+            table=record.name,
+            column=column.name,
+            hint="Drop them first, or say cascade=True.",
+        )
+    return names
+
+
+def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
+    """Give a column another name, wherever it is used; old versions keep the old one."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    record = current(leaf)
+    own_column(record, old, table.columns)
+    check_names([new], record.name)
+    if new in table.columns:
+        raise SchemaError(
+            "there is a column of this name already.",
+            table=record.name,
+            column=new,
+            hint="Choose another name.",
+        )
+
+    def work(change: Change) -> None:
+        _rename(change, current(leaf), {old: new}, {})
+
+    change, _ = mutate(engine, "rename column", work)
+    return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
+
+
+def _rename(
+    change: Change,
+    record: TableRecord,
+    names: dict[str, str],
+    known: dict[int, dict[str, str]],
+) -> None:
+    """Rename columns that a table shows, in its own expressions and in those of its views."""
+    known = {**known, record.id: names}
+    columns = tuple(
+        replace(
+            column,
+            name=names.get(column.name, column.name),
+            expression=column.expression and codec.rename(column.expression, known)[0],
+        )
+        for column in record.columns
+    )
+    change.put(replace(record, columns=columns))
+    for view in change.engine.catalog.views_of(record.id):
+        if view.view is None:
+            continue
+        query, shown = codec.rename(view.view.query, known)
+        items = view.view.items and codec.rename(view.view.items, known)[0]
+        taken = [name for name in shown.values() if view.column(name)]
+        if taken:
+            raise SchemaError(
+                f"the view {view.name!r} has a column of this name.",
+                table=record.name,
+                column=taken[0],
+                hint="Choose another name.",
+            )
+        hidden = {column.name for column in view.columns}
+        shown = {old: new for old, new in shown.items() if old not in hidden}
+        moved = replace(view, view=replace(view.view, query=query, items=items))
+        _rename(change, moved, shown, known)
+
+
+def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
+    """Widen the type of a column; what is computed from it is computed anew."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    record = current(leaf)
+    column = own_column(record, name, table.columns)
+    try:
+        wanted = types.dtype(kind)
+    except BarbuleError as error:
+        raise error.at(table=record.name, column=name) from error.__cause__
+    if column.kind != "data" or not is_wider(column.dtype, wanted):
+        raise SchemaError(
+            f"{column.dtype} cannot become {wanted}: only wider types take all values as they are."
+            if column.kind == "data"
+            else "the column is computed.",
+            table=record.name,
+            column=name,
+            hint="Add a computed column with .cast(...), or a new column.",
+        )
+
+    def work(change: Change) -> int:
+        record = current(leaf)
+        old = own_column(record, name)
+        new = replace(old, id=record.next_column, dtype=wanted)
+        source = engine.leaf(record.id, hidden=True)
+        values = {
+            RID: ops.Field(source, RID),
+            new.physical: ops.Cast(ops.Field(source, name), types.storage(wanted)),
+        }
+        rows = engine.arrow(ops.Project(source, values).to_expr())
+        record = record.in_place_of(old, new)
+        change.put(record)
+        change.add_column(record, new)
+        _put_values(change, record, new, rows)
+        below = dependents(engine, record, {name})
+        record, moved = _moved_on(change, record, below)
+        if moved:
+            change.fresh.clear()
+            _compute_from(change, record, moved, rows, new)
+        change.touch(record.id, rows=rows.num_rows)
+        return rows.num_rows
+
+    change, count = mutate(engine, "change type", work, slow=True)
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+
+
+def _compute_from(
+    change: Change, record: TableRecord, columns: list[Column], cast: Any, new: Column
+) -> None:
+    """Compute columns anew from the new form of a column, which is not written yet."""
+    engine = change.engine
+    for column in columns:
+        change.add_column(record, column)
+    unread = {new, *columns}
+    known = replace(record, columns=tuple(c for c in record.columns if c not in unread))
+    rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
+    rows = by_rid(rows).append_column(new.physical, by_rid(cast).column(new.physical))
+    rows = compute(change, record, rows, columns)
+    _write_columns(change, record, rows, columns)
+
+
+def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
+    """Whether a type takes all values of another as they are."""
+    if not new.nullable and old.nullable:
+        return False
+    if types.storage(old).copy(nullable=True) == types.storage(new).copy(nullable=True):
+        return True
+    if isinstance(old, dt.Integer) and isinstance(new, dt.Integer):
+        return new.bounds.lower <= old.bounds.lower and old.bounds.upper <= new.bounds.upper
+    if isinstance(old, dt.Integer) and isinstance(new, dt.Floating | dt.Decimal):
+        return True
+    if isinstance(old, dt.Floating) and isinstance(new, dt.Floating):
+        return new.nbytes >= old.nbytes
+    if isinstance(old, dt.Date) and isinstance(new, dt.Timestamp):
+        return True
+    if isinstance(old, dt.Array) and isinstance(new, dt.Array):
+        return old.length == new.length and is_wider(old.value_type, new.value_type)
+    return isinstance(new, dt.String) and isinstance(old, dt.Primitive | dt.UUID | dt.Date)

@@ -1,0 +1,228 @@
+"""Rows that are found by their key: upsert and batch update.
+
+Owns the pairing of given rows with those that are there. A key that is missing (NULL) is like
+no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+
+from barbule.backends.base import RID
+from barbule.errors import DataError
+from barbule.tables.change import Change, MutationResult, mutate
+from barbule.tables.columns import physical_rows
+from barbule.tables.mutations import (
+    calls_functions,
+    check_required,
+    data_schema,
+    defaults,
+    physical_name,
+    writable,
+    write_changed,
+    write_new,
+)
+from barbule.tables.naming import check_policy, own_column
+from barbule.tables.sources import read_rows
+from barbule.types import storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from barbule.catalog.records import TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+
+__all__ = ["IfMissing", "UpsertResult", "write_by_key"]
+
+IfMissing = Literal["error", "ignore", "insert"]
+_KEYS = "bb_keys"
+_PLACE = "bb_place"
+
+
+@dataclass(frozen=True)
+class UpsertResult(MutationResult):
+    """What an upsert or a batch update did.
+
+    Attributes
+    ----------
+    inserted, updated
+        How many rows were new, and how many got a new state.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+
+
+def write_by_key(
+    leaf: ManagedTable, source: Any, on: str | list[str], operation: str, if_missing: IfMissing
+) -> UpsertResult:
+    """Update the rows whose keys are given; insert the others, or say what becomes of them."""
+    engine: Engine = leaf.source
+    check_policy(if_missing, ("error", "ignore", "insert"), "if_not_exists")
+    engine.catalog.refresh()
+    record = writable(leaf)
+    keys = [on] if isinstance(on, str) else list(on)
+    if not keys:
+        raise DataError("no key is given.", table=record.name, hint='on="name".')
+    for name in keys:
+        own_column(record, name)
+    groups = [_read(engine, record, part, keys) for part in _alike(source)]
+    groups = [rows for rows in groups if rows.num_rows]
+    _refuse_duplicates(groups, keys, record)
+    if not groups:
+        return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
+
+    def work(change: Change) -> tuple[int, int]:
+        record = writable(leaf)
+        done = [_write_group(change, record, rows, keys, if_missing) for rows in groups]
+        return sum(new for new, _ in done), sum(old for _, old in done)
+
+    slow = calls_functions(engine, record)
+    change, (new, old) = mutate(engine, operation, work, slow=slow)
+    return change.result(UpsertResult, record.id, new + old, inserted=new, updated=old)  # type: ignore[return-value]
+
+
+def _alike(source: Any) -> list[Any]:
+    """Split records by the columns that they give: what one leaves out stays as it is."""
+    if isinstance(source, Mapping):
+        source = [source]
+    if not isinstance(source, list | tuple) or not all(isinstance(r, Mapping) for r in source):
+        return [source]
+    groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}
+    for record in source:
+        groups.setdefault(frozenset(record), []).append(record)
+    return list(groups.values())
+
+
+def _read(engine: Engine, record: TableRecord, source: Any, keys: list[str]) -> pa.Table:
+    """Read rows with the columns that are given."""
+    schema = data_schema(record)
+    given = _given(source)
+    if given is not None:
+        missing = [name for name in keys if name not in given]
+        if missing:
+            raise DataError(
+                "the key is not among the given columns.", table=record.name, column=missing[0]
+            )
+        known = {name: schema[name] for name in schema.names if name in given}
+        unknown = [name for name in given if name not in schema]
+        schema = sch.Schema(known) if not unknown else schema  # the reader says which are unknown
+    return read_rows(source, schema, record.name, engine.library)
+
+
+def _given(source: Any) -> list[str] | None:
+    """Return the columns that a source has, if it tells."""
+    if isinstance(source, list | tuple):
+        return list(source[0]) if source and isinstance(source[0], Mapping) else None
+    if hasattr(source, "column_names"):
+        return list(source.column_names)
+    return list(source.columns) if hasattr(source, "columns") else None
+
+
+def _refuse_duplicates(groups: list[pa.Table], keys: list[str], record: TableRecord) -> None:
+    seen: set[tuple[Any, ...]] = set()
+    for rows in groups:
+        found = zip(*(rows.column(name).to_pylist() for name in keys), strict=True)
+        for place, key in enumerate(found):
+            if None not in key and _hashable(key) in seen:
+                raise DataError(
+                    "the key is given twice.",
+                    table=record.name,
+                    column=", ".join(keys),
+                    row=place,
+                    value=key if len(key) > 1 else key[0],
+                    hint="Give each key once.",
+                )
+            seen.add(_hashable(key))
+
+
+def _hashable(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(str(part) if isinstance(part, list | dict) else part for part in key)
+
+
+def _write_group(
+    change: Change, record: TableRecord, rows: pa.Table, keys: list[str], if_missing: IfMissing
+) -> tuple[int, int]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pairs = _pairs(change.engine, record, rows, keys)
+    taken = pairs.column(_PLACE)
+    places = pa.array(range(rows.num_rows), pa.int64())
+    new = places.filter(pc.invert(pc.is_in(places, value_set=taken.combine_chunks())))
+    if len(new) and if_missing == "error":
+        first = new[0].as_py()
+        key = [rows.column(name)[first].as_py() for name in keys]
+        raise DataError(
+            "no row has this key.",
+            table=record.name,
+            column=", ".join(keys),
+            row=first,
+            value=key if len(key) > 1 else key[0],
+            hint='Give if_not_exists="insert" or "ignore", or use upsert().',
+        )
+    if pairs.num_rows:
+        _update(change, record, rows, pairs, keys)
+    if len(new) and if_missing == "insert":
+        _insert(change, record, rows.take(new))
+        return len(new), pairs.num_rows
+    return 0, pairs.num_rows
+
+
+def _pairs(engine: Engine, record: TableRecord, rows: pa.Table, keys: list[str]) -> pa.Table:
+    """Return which row of the table has the key of which given row."""
+    import pyarrow as pa
+
+    schema = data_schema(record)
+    places = pa.array(range(rows.num_rows), pa.int64())
+    asked = pa.table({_PLACE: places, **{f"k{n}": rows.column(k) for n, k in enumerate(keys)}})
+    kinds = {f"k{n}": storage(schema[name]) for n, name in enumerate(keys)}
+    given: ir.Table = engine.stored(_KEYS, sch.Schema({_PLACE: "int64", **kinds})).to_expr()
+    own = engine.leaf(record.id, hidden=True).to_expr().select(RID, *keys)
+    matched = [own[name] == given[f"k{n}"] for n, name in enumerate(keys)]
+    return engine.arrow(own.join(given, matched).select(RID, _PLACE), staged={_KEYS: asked})
+
+
+def _update(
+    change: Change, record: TableRecord, rows: pa.Table, pairs: pa.Table, keys: list[str]
+) -> None:
+    import pyarrow.compute as pc
+
+    engine = change.engine
+    chosen = engine.stored(_KEYS, sch.Schema({RID: "int64"})).to_expr()
+    leaf = engine.leaf(record.id, hidden=True).to_expr()
+    staged = {_KEYS: pairs.select([RID])}
+    old = physical_rows(engine, record, leaf.semi_join(chosen, RID), staged)
+    order = pc.index_in(old.column(RID), value_set=pairs.column(RID).combine_chunks())
+    places = pairs.column(_PLACE).take(order)
+    changed = [name for name in rows.column_names if name not in keys]
+    for name in changed:
+        at = old.column_names.index(physical_name(record, name))
+        old = old.set_column(at, old.column_names[at], rows.column(name).take(places))
+    check_required(record, old, set(changed))
+    write_changed(change, record, old, set(changed))
+
+
+def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:
+    import pyarrow as pa
+
+    schema = data_schema(record)
+    values = defaults(record)
+    full = {}
+    for name, kind in schema.items():
+        if name in rows.column_names:
+            full[name] = rows.column(name)
+            continue
+        single = sch.Schema({name: kind.copy(nullable=True)})
+        cell = read_rows({name: values.get(name)}, single, record.name, change.engine.library)
+        full[name] = cell.column(name).combine_chunks().take(pa.repeat(0, rows.num_rows))
+    physical = pa.table({physical_name(record, name): cells for name, cells in full.items()})
+    check_required(record, physical, set(schema.names))
+    physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
+    write_new(change, record, physical)

@@ -1,0 +1,196 @@
+"""Names of tables, views and columns: which are free, and what depends on what is in the way.
+
+Owns the policies `if_exists` and `if_not_exists`, and the refusal to drop what others need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
+from barbule.errors import (
+    ColumnNotFoundError,
+    ConfigurationError,
+    SchemaError,
+    TableExistsError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from barbule.catalog.records import Column, TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+    from barbule.tables.change import Change
+
+__all__ = [
+    "IfExists",
+    "IfNotExists",
+    "check_names",
+    "check_policy",
+    "current",
+    "make_room",
+    "own_column",
+    "present",
+    "remove",
+    "removed_with",
+]
+
+IfExists = Literal["error", "ignore", "replace", "replace_force"]
+IfNotExists = Literal["error", "ignore"]
+IF_EXISTS = ("error", "ignore", "replace", "replace_force")
+IF_NOT_EXISTS = ("error", "ignore")
+_RESERVED = {RID, FROM, TO, BASE}
+
+
+def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
+    """Check the value of an `if_exists=` and the like."""
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{name} is one of {', '.join(map(repr, allowed))}.", value=value, hint="Choose one."
+        )
+
+
+def check_names(names: Iterable[Any], table: str) -> None:
+    """Check that columns may have these names."""
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise SchemaError("a column has a name, a text.", table=table, value=name)
+        if name in _RESERVED or name.lower().startswith("bb_"):
+            raise SchemaError(
+                "this name is kept for barbule.",
+                table=table,
+                column=name,
+                hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
+            )
+
+
+def current(leaf: ManagedTable) -> TableRecord:
+    """Return the structure of a table, which has to be the table itself, not a look back."""
+    if leaf.commit is not None:
+        raise UnsupportedError(
+            "this is a look at an old version, which cannot be changed.",
+            table=leaf.name,
+            hint="Change the table itself, or revert it to that version.",
+        )
+    return leaf.source.catalog.record(leaf.table_id)
+
+
+def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Column:
+    """Return a column of the table itself.
+
+    Parameters
+    ----------
+    shown
+        All columns that its users see: those of the base of a view too.
+    """
+    column = record.column(name)
+    if column is not None and not column.hidden:
+        return column
+    if name in shown:
+        raise UnsupportedError(
+            "the view shows this column of its base.",
+            table=record.name,
+            column=name,
+            hint="Change the base table.",
+        )
+    names = [each.name for each in record.columns if not each.hidden]
+    raise ColumnNotFoundError(
+        "there is no such column.",
+        table=record.name,
+        column=name,
+        hint=f"It has {', '.join(names) or 'none of its own'}.",
+    )
+
+
+def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
+    """Return the table that stays under a name, if there is one and it stays.
+
+    Raises
+    ------
+    TableExistsError
+        When there is one and it is in the way.
+    """
+    check_policy(if_exists, IF_EXISTS, "if_exists")
+    if not isinstance(name, str) or not all(name.split(".")):
+        raise SchemaError(
+            "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
+        )
+    _check_folders(engine, name)
+    found = engine.catalog.find(name)
+    if found is not None and if_exists == "error":
+        raise TableExistsError(
+            "the name is taken.",
+            table=name,
+            hint='Choose another name, or give if_exists="ignore" or "replace".',
+        )
+    return found if if_exists == "ignore" else None
+
+
+def _check_folders(engine: Engine, name: str) -> None:
+    """Check that no folder is called like a table."""
+    for other in engine.catalog.tables():
+        if name.startswith(f"{other.name}."):
+            raise TableExistsError(
+                f"the folder it would be in is the table {other.name!r}.",
+                table=name,
+                hint="Choose another name.",
+            )
+        if other.name.startswith(f"{name}."):
+            raise TableExistsError(
+                f"there is a folder of this name, with the table {other.name!r}.",
+                table=name,
+                hint="Choose another name.",
+            )
+
+
+def make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecord]:
+    """Drop what has to go to make room for another table; return it."""
+    found = change.engine.catalog.find(name)
+    if found is None:
+        return []
+    if if_exists in {"error", "ignore"}:
+        raise TableExistsError(
+            "the name has just been taken.", table=name, hint="Choose another name."
+        )
+    doomed = removed_with(change.engine, found, cascade=if_exists == "replace_force")
+    remove(change, doomed)
+    return doomed
+
+
+def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[TableRecord]:
+    """Return what is dropped with a table: what depends on it, then itself.
+
+    Raises
+    ------
+    TableExistsError
+        When views or branches depend on it and `cascade` is False.
+    """
+    views = engine.catalog.views_of(record.id)
+    branches = engine.catalog.branches_of(record.id)
+    if (views or branches) and not cascade:
+        needed = [f"the view {view.name!r}" for view in views]
+        needed += [f"the branch {branch.name!r}" for branch in branches]
+        raise TableExistsError(
+            f"it is the base of {', '.join(needed)}.",
+            table=record.name,
+            hint="Drop them first, or say cascade=True (if_exists='replace_force').",
+        )
+    below = (removed_with(engine, each, cascade=True) for each in (*views, *branches))
+    found = {each.id: each for group in below for each in group}
+    return [*found.values(), record]
+
+
+def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
+    """Drop tables; what a snapshot holds of them is kept."""
+    catalog = change.engine.catalog
+    for record in doomed:
+        held = tuple(sorted(catalog.snapshots_of(record.id)))
+        change.put(replace(record, dropped=True, compacted=FOREVER, kept=held))
+        if not held:
+            change.drop_rows(record)
+        for index in record.indexes:
+            change.afterwards(partial(change.engine.indexing.drop, record, index))

@@ -1,0 +1,104 @@
+"""Computed columns are computed again, and what failed is listed.
+
+Owns which rows that concerns; the computation itself is `columns`' business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from barbule.backends.base import RID
+from barbule.errors import ExpressionError
+from barbule.nodes import CellError
+from barbule.relations import Query
+from barbule.tables.change import Change, UpdateResult
+from barbule.tables.columns import compute, dependents, physical_rows
+from barbule.tables.mutations import chosen_rows, unless_empty
+from barbule.tables.naming import current, own_column
+from barbule.tables.views import propagate
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+
+__all__ = ["errors", "recompute"]
+
+
+def recompute(
+    table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
+) -> UpdateResult:
+    """Compute stored columns again, and what depends on them, for some rows."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    record = current(leaf)
+    if not names:
+        names = tuple(c.name for c in record.columns if c.kind == "stored" and not c.hidden)
+    for name in names:
+        if own_column(record, name, table.columns).kind != "stored":
+            raise ExpressionError(
+                "the values of this column are not computed and kept.",
+                table=record.name,
+                column=name,
+                hint="Data is changed by update(); what is inlined is always up to date.",
+            )
+    condition = _condition(table, names, where, errors_only=errors_only)
+
+    def work(change: Change) -> int:
+        record = current(leaf)
+        rows = physical_rows(engine, record, chosen_rows(table, condition))
+        if not rows.num_rows:
+            return 0
+        changed = set(names)
+        columns = [own_column(record, name) for name in names]
+        below = [c for c in dependents(engine, record, changed) if c not in columns]
+        rows = compute(change, record, rows, [*columns, *below])
+        change.close(record, rows.column(RID))
+        change.append(record, rows)
+        change.touch(record.id, rows=rows.num_rows)
+        changed |= {column.name for column in below}
+        propagate(change, record, rows, rows.column(RID), changed)
+        return rows.num_rows
+
+    return unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+
+
+def _condition(table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool) -> Any:
+    if not errors_only:
+        return where
+    failed = ibis.or_(*(CellError(table[name]).to_expr().notnull() for name in names))
+    if where is None:
+        return failed
+    bound = table.bind(where)
+    return ibis.and_(failed, *bound)
+
+
+def errors(table: ir.Table) -> Query:
+    """Return the cells of a table that are empty because a function failed."""
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    record = engine.catalog.record(leaf.table_id, leaf.commit)
+    hidden = leaf.copy(hidden=True).to_expr()
+    parts = []
+    for column in record.columns:
+        if not column.fallible:
+            continue
+        failed = hidden.filter(hidden[column.error_name].notnull())
+        reason = failed[column.error_name]
+        parts.append(
+            failed.select(
+                row=failed[RID],
+                column=ibis.literal(column.name),
+                type=reason["type"],
+                message=reason["message"],
+            )
+        )
+    if not parts:
+        nothing = ibis.literal(None, "string")
+        none = hidden.filter(ibis.literal(False))  # noqa: FBT003 - a literal
+        parts = [none.select(row=none[RID], column=nothing, type=nothing, message=nothing)]
+    return Query((ibis.union(*parts) if len(parts) > 1 else parts[0]).op())

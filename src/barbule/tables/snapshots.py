@@ -1,0 +1,117 @@
+"""Snapshots: all tables at one moment.
+
+Owns the names of such moments, and the look at the tables as they were then. One commit is
+visible in all tables at once, so a snapshot is no more than the name of a commit.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from barbule.catalog.records import EVERY, Label
+from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
+from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy
+from barbule.tables.table import Table
+
+if TYPE_CHECKING:
+    from barbule.executor.engine import Engine
+    from barbule.tables.naming import IfExists, IfNotExists
+
+__all__ = ["Snapshot", "drop", "look", "names", "take"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All tables as they were at a moment, read-only.
+
+    Attributes
+    ----------
+    name
+        The name of the snapshot, or the moment.
+    """
+
+    name: str
+    _engine: Engine
+    _commit: int
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.name!r}: {', '.join(self.list_tables()) or 'no tables'})"
+
+    def list_tables(self) -> list[str]:
+        """Return the names of the tables and views that there were, sorted."""
+        return [record.name for record in self._engine.catalog.tables(self._commit)]
+
+    def get_table(self, name: str) -> Table:
+        """Return a table or view as it was.
+
+        Raises
+        ------
+        TableNotFoundError
+            When there was none of that name.
+        """
+        record = self._engine.catalog.find(name, self._commit)
+        if record is None:
+            known = ", ".join(map(repr, self.list_tables())) or "none"
+            raise TableNotFoundError(
+                f"there was no table of this name at {self.name!r}.",
+                table=name,
+                hint=f"There were: {known}.",
+            )
+        return Table(self._engine.leaf(record.id, self._commit))
+
+
+def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
+    """Give the latest commit a name."""
+    check_policy(if_exists, IF_EXISTS[:3], "if_exists")
+    if not isinstance(name, str) or not name.strip():
+        raise SchemaError(
+            "the name of a snapshot is a text that is not empty.", value=name, hint='"release-1".'
+        )
+    with engine.backend.writing():
+        engine.catalog.refresh()
+        known = engine.catalog.labels(EVERY)
+        if name in known and if_exists == "error":
+            raise TableExistsError(
+                f"there is a snapshot {name!r} already.",
+                hint='Choose another name, or give if_exists="replace".',
+            )
+        if name not in known or if_exists == "replace":
+            engine.catalog.add_label(Label(EVERY, name, engine.catalog.head))
+    return look(engine, name)
+
+
+def look(engine: Engine, moment: str | datetime.datetime) -> Snapshot:
+    """Return all tables as they were in a snapshot, or at a moment."""
+    engine.catalog.refresh()
+    if isinstance(moment, datetime.datetime):
+        return Snapshot(moment.isoformat(), engine, engine.catalog.commit_at(moment))
+    if not isinstance(moment, str):
+        raise VersionError(
+            "all tables together are looked at by the name of a snapshot, or a moment.",
+            value=moment,
+            hint="Numbers of versions belong to one table: table.at(3).",
+        )
+    return Snapshot(moment, engine, engine.catalog.snapshot(moment))
+
+
+def names(engine: Engine) -> list[str]:
+    """Return the names of all snapshots, oldest first."""
+    engine.catalog.refresh()
+    known = engine.catalog.labels(EVERY)
+    return sorted(known, key=lambda name: (known[name], name))
+
+
+def drop(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
+    """Forget a snapshot, and the rows of dropped tables that no other one holds."""
+    check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+    with engine.backend.writing():
+        engine.catalog.refresh()
+        if name not in engine.catalog.labels(EVERY) and if_not_exists == "ignore":
+            return
+        engine.catalog.snapshot(name)
+        engine.catalog.remove_label(EVERY, name)
+        for record in engine.catalog.dropped():
+            if not engine.catalog.snapshots_of(record.id):
+                engine.backend.drop(record.physical)

@@ -1,0 +1,237 @@
+"""States of tables: gone back to, branched off, and dropped when nobody needs them.
+
+Owns `revert`, `branch` and `compact`. Nothing that a label, a snapshot or a branch holds is
+ever dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+
+from barbule.backends.base import FROM, RID
+from barbule.catalog import codec
+from barbule.catalog.records import Origin, TableRecord
+from barbule.errors import TableExistsError, UnsupportedError, VersionError
+from barbule.planner.lower import physical_schema, visible
+from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.naming import current, make_room, present
+from barbule.tables.views import propagate_to, read_by_view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+    from barbule.tables.history import VersionLike
+    from barbule.tables.naming import IfExists
+
+__all__ = ["branch", "compact", "revert"]
+
+
+def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
+    """Make a new version of a table that is like an old one; its views follow."""
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    record = current(leaf)
+    if record.view:
+        raise UnsupportedError(
+            "a view follows its base.", table=record.name, hint="Revert the base table."
+        )
+    if to is None:
+        latest = engine.catalog.latest(record.id).version
+        if latest == 0:
+            raise VersionError("there is no version before this one.", table=record.name)
+        to = latest - 1
+    target = engine.catalog.resolve(record.id, to)
+    held = engine.catalog.moment(record.id, to)
+
+    def work(change: Change) -> int:
+        # The last moment of that version: views may have been made while it was the latest.
+        later = (v.commit for v in engine.catalog.versions(leaf.table_id))
+        last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
+        record = current(leaf)
+        return _go_back(change, record, last if record.holds(last) else held)
+
+    change, count = mutate(engine, "revert", work, slow=True)
+    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+
+
+def _go_back(change: Change, record: TableRecord, commit: int) -> int:
+    """Bring a table, and the views that were the same then, to the state of a commit."""
+    engine = change.engine
+    old = _structure(engine, record, commit)
+    lost = {column.name for column in record.columns} - {column.name for column in old.columns}
+    for view in engine.catalog.views_of(record.id):
+        if not _is_as_it_was(engine, view, commit) and read_by_view(engine, view) & lost:
+            raise TableExistsError(
+                f"the view {view.name!r} needs a column that there was not at that version.",
+                table=record.name,
+                hint="Drop the view first.",
+            )
+    before, now = _rows(engine, old, commit), _rows(engine, record, None)
+    ended, again = _without(now, before), _without(before, now)
+    if old != record:
+        change.put(old)
+        dropped = [each for each in record.indexes if each not in old.indexes]
+        for index in dropped:
+            change.afterwards(lambda index=index: engine.indexing.drop(record, index))
+    change.touch(record.id, rows=ended.num_rows + again.num_rows)
+    change.close(record, ended.column(RID))
+    back = again.select([name for name in again.column_names if name != FROM])
+    if back.num_rows:
+        change.append(old, back)
+    change.fresh[record.id] = back
+    for view in engine.catalog.views_of(record.id):
+        if _is_as_it_was(engine, view, commit):
+            _go_back(change, view, commit)
+        else:
+            propagate_to(change, old, view, back, ended.column(RID))
+    return ended.num_rows + again.num_rows
+
+
+def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
+    """Return the structure of a commit, under the name and with the limits of today."""
+    old = engine.catalog.record(record.id, commit)
+    return replace(
+        old,
+        name=record.name,
+        next_column=record.next_column,
+        origin=record.origin,
+        compacted=record.compacted,
+        kept=record.kept,
+    )
+
+
+def _is_as_it_was(engine: Engine, view: TableRecord, commit: int) -> bool:
+    """Whether a view had the same columns then; names of columns may have changed."""
+    seen = [each for at, each in engine.catalog.history(view.id) if at <= commit]
+    if not seen or seen[-1].dropped:
+        return False
+    return {column.id for column in seen[-1].columns} == {column.id for column in view.columns}
+
+
+def _rows(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
+    """Read the physical rows of a table at a commit, with the commit that made each."""
+    leaf = engine.leaf(record.id, commit)
+    relation = visible(leaf, record, engine)
+    names = [name for name in physical_schema(record).names if name != "_to"]
+    shown = {name: ops.Field(relation, name) for name in names}
+    return engine.backend.arrow(ops.Project(relation, shown).to_expr(), {})
+
+
+def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
+    """Return the states of rows that are not among others."""
+    import numpy as np
+    import pyarrow as pa
+
+    def keys(table: pa.Table) -> Any:
+        pairs = np.empty(table.num_rows, dtype=[("rid", "i8"), ("since", "i8")])
+        pairs["rid"] = table.column(RID).to_numpy()
+        pairs["since"] = table.column(FROM).to_numpy()
+        return pairs
+
+    return rows.filter(pa.array(~np.isin(keys(rows), keys(others))))
+
+
+def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
+    """Make a table that starts as another is now, and shares its rows; return its id."""
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    if (found := present(engine, name, if_exists)) is not None:
+        return found.id
+    if engine.catalog.record(leaf.table_id).view:
+        raise UnsupportedError(
+            "a view has no rows of its own to branch.",
+            table=leaf.name,
+            hint="Branch its base table, and make a view over the branch.",
+        )
+
+    def work(change: Change) -> int:
+        catalog = engine.catalog
+        if leaf.table_id in {each.id for each in make_room(change, name, if_exists)}:
+            raise TableExistsError(
+                "a branch cannot take the place of what it branches off.",
+                table=name,
+                hint="Choose another name.",
+            )
+        commit = catalog.head if leaf.commit is None else leaf.commit
+        record = catalog.record(leaf.table_id, commit)
+        table_id = catalog.next_table_id()
+        made = replace(
+            record,
+            id=table_id,
+            name=name,
+            origin=Origin(record.id, commit),
+            compacted=0,
+            kept=(),
+            columns=tuple(
+                replace(
+                    column,
+                    expression=column.expression
+                    and codec.retarget(column.expression, record.id, table_id),
+                )
+                for column in record.columns
+            ),
+        )
+        change.put(made)
+        change.create(made)
+        first = max(v.next_rid for v in catalog.versions(record.id) if v.commit <= commit)
+        change.touch(table_id, rids=first, closed=True)
+        return table_id
+
+    return mutate(engine, "branch", work)[1]
+
+
+def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
+    """Drop the history of a table and its views before a version; return how many row states.
+
+    What labels, snapshots and branches hold stays.
+    """
+    engine: Engine = leaf.source
+    engine.catalog.refresh()
+    record = current(leaf)
+    if record.view:
+        raise UnsupportedError(
+            "a view is compacted with its base.", table=record.name, hint="Compact the base table."
+        )
+    catalog = engine.catalog
+    target = catalog.latest(record.id) if before is None else catalog.resolve(record.id, before)
+    removed: list[int] = []
+
+    def work(change: Change) -> None:
+        family = _family(engine, current(leaf))
+        held = sorted({c for each in family for c in catalog.held(each.id) if c < target.commit})
+        for each in family:
+            _compact_one(change, each, target.commit, held, removed)
+
+    mutate(engine, "compact", work)
+    return sum(removed)
+
+
+def _family(engine: Engine, record: TableRecord) -> list[TableRecord]:
+    views = engine.catalog.views_of(record.id)
+    return [record, *(each for view in views for each in _family(engine, view))]
+
+
+def _compact_one(
+    change: Change, record: TableRecord, commit: int, held: list[int], removed: list[int]
+) -> None:
+    engine = change.engine
+    history = engine.catalog.history(record.id)
+    kept = tuple(sorted({c for c in held if record.holds(c)}))
+    moments = [*kept, commit]
+    needed = [each for at, each in history if at > commit]
+    for moment in moments:
+        seen = [each for at, each in history if at <= moment]
+        needed += seen[-1:]
+    used = {name for each in needed for name in physical_schema(each).names}
+    there = {name for _, each in history for name in physical_schema(each).names}
+    for name in sorted(there - used):
+        change.drop_physical(record, name)
+    limit = max(commit, record.compacted)
+    change.put(replace(record, compacted=limit, kept=kept))
+    backend = engine.backend
+    change.do(lambda _commit: removed.append(backend.purge(record.physical, limit, kept)))
