@@ -15,23 +15,6 @@ from barbule.errors import (
 )
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        lambda t: t.group_by("stars").agg(n=t.count()),
-        lambda t: t.join(t.view(), "text"),
-        lambda t: t.order_by("stars").limit(1),
-        lambda t: t.distinct(),
-        lambda t: t.union(t),
-    ],
-    ids=["aggregate", "join", "limit", "distinct", "union"],
-)
-def test_a_query_that_does_not_keep_rows_is_refused(notes, query):
-    with pytest.raises(UnsupportedError, match=r"table 'v': .*filters and projections"):
-        bb.create_view("v", query(notes))
-    assert bb.list_tables() == ["notes"]
-
-
 def test_a_query_that_calls_is_refused_and_told_where_calls_go(notes):
     @bb.udf
     def long(text: str) -> bool:

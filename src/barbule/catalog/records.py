@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERY",
+    "MANY",
     "Column",
     "Commit",
     "Index",
@@ -109,11 +110,18 @@ class View:
     items
         The stored form of the query that gives, for each row of the base, the list of the
         rows of the view (in `bb_items`); None where each row of the query is one of the view.
+    bases
+        The tables that a query reads which keeps no single rows: a join, an aggregate. All
+        that it gives is kept then, and it is computed as a whole; `base` is `MANY`.
     """
 
     base: int
     query: str
     items: str | None = None
+    bases: tuple[int, ...] = ()
+
+
+MANY = -1
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,8 @@ class TableRecord:
         columns = tuple(
             Column(**{**column, "dtype": load_type(column["dtype"])}) for column in plain["columns"]
         )
-        view = View(**plain["view"]) if plain["view"] else None
+        given = plain["view"]
+        view = View(**{**given, "bases": tuple(given["bases"])}) if given else None
         read = {
             "columns": columns,
             "view": view,

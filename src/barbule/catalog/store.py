@@ -232,7 +232,7 @@ class Catalog:
         return any(history[-1][0] > commit for history in self._records.values())
 
     def views_of(self, table_id: int) -> list[TableRecord]:
-        """Return the views whose rows come directly from a table."""
+        """Return the views each of whose rows comes from one of a table."""
         return [each for each in self.tables() if each.view and each.view.base == table_id]
 
     def versions(self, table_id: int) -> list[Version]:
@@ -259,6 +259,10 @@ class Catalog:
         """Return the identity for a new table."""
         pending = self.pending.records if self.pending else {}
         return max([*self._records, *pending], default=0) + 1
+
+    def queries_over(self, table_id: int) -> list[TableRecord]:
+        """Return the views whose query, computed as a whole, reads a table."""
+        return [each for each in self.tables() if each.view and table_id in each.view.bases]
 
     def dropped(self) -> list[TableRecord]:
         """Return the tables that have been dropped and whose rows a snapshot may have held."""

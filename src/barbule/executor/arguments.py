@@ -10,7 +10,7 @@ import inspect
 import operator
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError, FunctionError
+from barbule.executor.failures import InnerFailure
 from barbule.functions.registry import lookup
 from barbule.nodes import INNER_CALL, fill_template
 
@@ -19,37 +19,12 @@ if TYPE_CHECKING:
 
     from barbule.functions.registry import Function
 
-__all__ = ["Arguments", "InnerFailure", "required_places", "spreading"]
+__all__ = ["Arguments", "required_places", "spreading"]
 
 _POSITIONAL = {
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 }
-
-
-class InnerFailure(Exception):  # noqa: N818 - it carries an error
-    """A call inside of another one failed.
-
-    Attributes
-    ----------
-    ends
-        Whether the errors of that function end the operation, or leave the cell empty.
-    """
-
-    def __init__(self, function: Function, raised: Exception) -> None:
-        super().__init__(str(raised))
-        self.raised = raised
-        self.ends = function.on_error == "abort"
-        self._name = function.name
-
-    def explained(self) -> BarbuleError:
-        """Return the error that ends the operation."""
-        if isinstance(self.raised, BarbuleError):
-            return self.raised
-        return FunctionError(
-            f"{self._name} failed: {type(self.raised).__name__}: {self.raised}.",
-            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
-        )
 
 
 class Arguments:

@@ -47,7 +47,7 @@ class _Asking:
         self.work = work
         self.record = record
         self.retries = retries
-        self.arguments = [work.arguments(row) for row in rows]
+        self.arguments = [work._all_arguments(row) for row in rows]
         self.batched = {each.name for each in work.function.parameters if each.batched}
         self.results: list[Any] = [None] * len(rows)
 

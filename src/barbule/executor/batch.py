@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import threading
 import time
@@ -18,13 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, FunctionError
-from barbule.executor.arguments import Arguments, InnerFailure, required_places, spreading
+from barbule.executor.arguments import Arguments, required_places, spreading
 from barbule.executor.asking import in_batches
+from barbule.executor.failures import Failure, InnerFailure
 from barbule.executor.ledger import Answer, Ledger, question_key
+from barbule.executor.synchronous import Synchronous
 from barbule.functions.registry import Function, lookup
 from barbule.media.cells import media_keeper, reader, to_array
 from barbule.models.rates import Gate, call_with_retries
-from barbule.threads import TimedCalls, cores, in_threads
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
@@ -40,19 +40,6 @@ __all__ = ["Caller", "Failure", "Tally"]
 _IN_FLIGHT = 256  # user coroutines at once
 _FLUSH = 64  # answers to a write of the ledger, at least
 _MODEL_RETRIES = 5
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What stands for the result of a call that failed and may leave its cell empty."""
-
-    type: str
-    message: str
-
-    @classmethod
-    def of(cls, error: Exception) -> Failure:
-        """Describe an error; of a wrapped one, what the function raised."""
-        return cls(type(error).__name__, str(error))
 
 
 @dataclass
@@ -209,9 +196,6 @@ class _Work:
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)
         self.keep = media_keeper(call.dtype, caller.library)
-        self._lock = threading.Lock()  # of the ledger's record, which threads share
-        self._clocks = threading.local()
-        self._all_clocks: list[TimedCalls] = []
 
     def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
         kind, library = self.call.kinds[place], self.caller.library
@@ -261,88 +245,10 @@ class _Work:
         if kind == "query":
             return self._run_query(rows)
         if kind == "batch":
-            return self._run_batches(rows, record)
+            return Synchronous(self, rows, record).batches()
         if kind == "model" or self.function.is_async:
             return self.caller.loop.run(self._run_async(rows, record))
-        return self._run_rows(rows, record)
-
-    # Synchronous functions
-
-    @property
-    def _threads(self) -> int:
-        """How many calls run at once: of functions of images, as many as there are processors."""
-        if self.function.concurrency is not None:
-            return self.function.concurrency
-        images = self._takes_images or self.keep is not None
-        return cores() if images and self.function.kind == "row" else 1
-
-    @property
-    def _takes_images(self) -> bool:
-        return any(isinstance(kind, Image) for kind in self.call.kinds)
-
-    def _run_rows(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
-        if record is None and self.function.timeout is None and self._threads == 1:
-            return [self._one(place, row) for place, row in enumerate(rows)]
-        results: list[Any] = [None] * len(rows)
-
-        def one(place: int) -> None:
-            started = time.perf_counter()
-            value, attempts = self._attempt(place, functools.partial(self._apply, rows[place]))
-            results[place] = value
-            if record and not isinstance(value, Failure):
-                seconds = time.perf_counter() - started
-                with self._lock:
-                    record(place, value, seconds=seconds, attempts=attempts)
-
-        self._in_threads(one, len(rows))
-        return results
-
-    def _one(self, place: int, row: tuple[Any, ...]) -> Any:
-        try:
-            return self._apply(row)
-        except Exception as error:  # noqa: BLE001 - others' code may raise anything
-            if self.function.retries:
-                return self._attempt(place, functools.partial(self._apply, row), first=2)[0]
-            return self._failed(place, error)
-
-    def _in_threads(self, work: Callable[[int], None], count: int) -> None:
-        try:
-            in_threads(work, count, self._threads)
-        finally:
-            for clock in self._all_clocks:
-                clock.close()
-
-    def _apply(self, row: tuple[Any, ...]) -> Any:
-        arguments = self.arguments(row)
-        if arguments is None:
-            return None
-        args, kwargs = self.spread(arguments)
-        if self.function.timeout is None:
-            value = self.function.body(*args, **kwargs)
-        else:
-            value = self._timed(functools.partial(self.function.body, *args, **kwargs))
-        # Encoded here, by the thread that computed it, a batch of images never is in memory.
-        return value if self.keep is None or value is None else self.keep(value)
-
-    def _timed(self, work: Callable[[], Any]) -> Any:
-        if self.function.timeout is None:
-            return work()
-        if not hasattr(self._clocks, "calls"):
-            self._clocks.calls = TimedCalls(self.function.timeout)
-            self._all_clocks.append(self._clocks.calls)
-        return self._clocks.calls.run(work)
-
-    def _over_time(self) -> TimeoutError:
-        return TimeoutError(f"it took longer than {self.function.timeout} s")
-
-    def _attempt(self, place: int, work: Callable[[], Any], first: int = 1) -> tuple[Any, int]:
-        """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
-        for attempt in range(first, self.function.retries + 2):
-            try:
-                return work(), attempt
-            except Exception as error:  # noqa: BLE001 - others' code may raise anything
-                last = error
-        return self._failed(place, last), attempt
+        return Synchronous(self, rows, record).rows()
 
     def _failed(self, place: int, error: Exception) -> Any:
         if isinstance(error, InnerFailure):
@@ -359,71 +265,10 @@ class _Work:
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         ) from error
 
-    def _run_batches(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
-        results: list[Any] = [None] * len(rows)
-        size = self.function.batch_size
-
-        def one(number: int) -> None:
-            start = number * size
-            part = rows[start : start + size]
-            began = time.perf_counter()
-            work = functools.partial(self._apply_batch, start, part)
-            values, attempts = self._attempt(start, work)
-            if isinstance(values, Failure):
-                values = [values] * len(part)
-            results[start : start + size] = values
-            if record:
-                seconds = (time.perf_counter() - began) / len(part)
-                with self._lock:
-                    for place, value in enumerate(values, start):
-                        if isinstance(value, Failure):
-                            continue
-                        record(place, value, seconds=seconds, attempts=attempts)
-
-        self._in_threads(one, -(-len(rows) // size))
-        return results
-
-    def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
-        given = self._batch_arguments(start, rows)
-        arguments = [each for each in given if isinstance(each, dict)]
-        if not arguments:
-            return given
-        batched = {each.name for each in self.function.parameters if each.batched}
-        merged = {
-            name: [each[name] for each in arguments] if name in batched else value
-            for name, value in arguments[0].items()
-        }
-        args, kwargs = self.spread(merged)
-        values = list(self._timed(functools.partial(self.function.body, *args, **kwargs)))
-        if len(values) != len(arguments):
-            raise FunctionError(
-                f"{self.function.name} returned {len(values)} results for {len(arguments)} rows.",
-                hint="A batch function returns one result for each row.",
-            )
-        if self.keep is not None:
-            values = [None if value is None else self.keep(value) for value in values]
-        answers = iter(values)
-        return [next(answers) if isinstance(each, dict) else each for each in given]
-
-    def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
-        """Make the arguments of a batch, images opened in threads.
-
-        Where a call inside of this one gave none, None or a `Failure` stands in their place.
-        """
-        arguments: list[Any] = [None] * len(rows)
-
-        def one(number: int) -> None:
-            try:
-                arguments[number] = self.arguments(rows[number])
-            except InnerFailure as error:
-                arguments[number] = self._failed(start + number, error)
-            except BarbuleError as error:
-                raise error.at(row=self.places[start + number]) from error.__cause__
-
-        in_threads(one, len(rows), cores() if self._takes_images else 1)
-        return arguments
-
     # Asynchronous and model functions
+
+    def _over_time(self) -> TimeoutError:
+        return TimeoutError(f"it took longer than {self.function.timeout} s")
 
     async def _run_async(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
         if self.function.kind == "model" and self.function.batch_size > 1:

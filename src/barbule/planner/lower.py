@@ -76,7 +76,7 @@ def hidden_names(record: TableRecord) -> dict[str, dt.DataType]:
 
 def view_columns(record: TableRecord, commit: int | None, source: Source) -> sch.Schema:
     """Return the columns that a view shows of its base."""
-    if record.view is None:
+    if record.view is None or record.view.bases:
         return sch.Schema({})
     # Names of the view's own columns win; there are none at its creation.
     inherited = source.expression(record.view.query, commit).schema

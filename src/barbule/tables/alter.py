@@ -40,7 +40,7 @@ from barbule.tables.naming import (
     removed_with,
 )
 from barbule.tables.sources import read_rows
-from barbule.tables.views import read_by_view
+from barbule.tables.views import propagate, read_by_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -255,7 +255,23 @@ def put_computed(
     change.put(record)
     again = [column for column in downstream if column.name not in values]
     record, moved = _moved_on(change, record, again)
-    return record, _compute_anew(change, record, fresh + moved)
+    count = _compute_anew(change, record, fresh + moved)
+    if replaced and _views(change.engine, record):
+        _pass_to_views(change, record, replaced | {column.name for column in downstream})
+    return record, count
+
+
+def _pass_to_views(change: Change, record: TableRecord, changed: set[str]) -> None:
+    """Let views follow columns that are computed otherwise now."""
+    engine = change.engine
+    rows = change.fresh.get(record.id)
+    if rows is None:  # nothing is stored of them
+        rows = physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
+        change.fresh[record.id] = rows
+    for view in engine.catalog.queries_over(record.id):
+        if read_by_view(engine, view) & changed:
+            change.refresh_later(view.id, record.id, rows)
+    propagate(change, record, rows, rows.column(RID), changed)
 
 
 def _moved_on(
@@ -355,7 +371,7 @@ def _without(change: Change, record: TableRecord, names: set[str]) -> TableRecor
     for index in gone:
         change.afterwards(partial(engine.indexing.drop, record, index))
     hidden = {record.column_by_id(index.embedding).name for index in gone}
-    for view in engine.catalog.views_of(record.id):
+    for view in _views(engine, record):
         if read_by_view(engine, view) & names:
             remove(change, removed_with(engine, view, cascade=True))
     left = record.with_columns(without=tuple(names | hidden))
@@ -380,7 +396,7 @@ def _dropped_with(
     own = {record.column_by_id(index.embedding).name for index in indexes}
     columns = [c for c in dependents(engine, record, {column.name}) if c.name not in own]
     names = {column.name, *(each.name for each in columns)}
-    views = [v for v in engine.catalog.views_of(record.id) if read_by_view(engine, v) & names]
+    views = [v for v in _views(engine, record) if read_by_view(engine, v) & names]
     needed = [f"the column {each.name!r}" for each in columns]
     needed += [f"the index {index.name!r}" for index in indexes]
     needed += [f"the view {view.name!r}" for view in views]
@@ -392,6 +408,10 @@ def _dropped_with(
             hint="Drop them first, or say cascade=True.",
         )
     return names
+
+
+def _views(engine: Engine, record: TableRecord) -> list[TableRecord]:
+    return [*engine.catalog.views_of(record.id), *engine.catalog.queries_over(record.id)]
 
 
 def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
@@ -434,6 +454,10 @@ def _rename(
         for column in record.columns
     )
     change.put(replace(record, columns=columns))
+    for view in change.engine.catalog.queries_over(record.id):
+        if view.view is not None:
+            query = codec.rename(view.view.query, known)[0]
+            change.put(replace(view, view=replace(view.view, query=query)))
     for view in change.engine.catalog.views_of(record.id):
         if view.view is None:
             continue

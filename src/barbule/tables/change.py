@@ -18,6 +18,7 @@ from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
+from barbule.tables.wholes import refresh
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -80,12 +81,17 @@ class Change:
     ----------
     fresh
         The rows, by table id, that are new or have a new state: for what is computed from them.
+    added, ended
+        All rows that are written, and the identities of those that end, by table id.
     """
 
     def __init__(self, engine: Engine, pending: Pending, tally: Tally) -> None:
         self.engine = engine
         self.tally = tally
         self.fresh: dict[int, pa.Table] = {}
+        self.added: dict[int, list[pa.Table]] = {}
+        self.ended: dict[int, list[pa.Array]] = {}
+        self._waiting: set[int] = set()
         self._pending = pending
         self._structure: list[Callable[[], None]] = []
         self._writes: list[Callable[[int, dict[int, int]], None]] = []
@@ -158,7 +164,9 @@ class Change:
 
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
-        base = record.view.base if record.view else None
+        base = record.view.base if record.view and not record.view.bases else None
+        self.added.setdefault(record.id, []).append(rows)
+        self._mark(record)
 
         def write(commit: int, first: dict[int, int]) -> None:
             import pyarrow as pa
@@ -177,6 +185,8 @@ class Change:
         """End the life of rows."""
         if not len(rids):
             return
+        self.ended.setdefault(record.id, []).append(rids)
+        self._mark(record)
         backend = self.engine.backend
         self._only_appends = False
         self._writes.append(lambda commit, _first: backend.close(record.physical, rids, commit))
@@ -191,6 +201,23 @@ class Change:
         moment = pa.repeat(pa.scalar(commit, pa.int64()), len(rids))
         hidden = pa.table({RID: rids, FROM: moment, TO: moment})
         self.engine.backend.append(record.physical, hidden)
+
+    def _mark(self, record: TableRecord) -> None:
+        """Remember the views whose query reads a table, which are computed at the end."""
+        self._waiting |= {each.id for each in self.engine.catalog.queries_over(record.id)}
+
+    def refresh_later(self, view_id: int, table_id: int, rows: pa.Table) -> None:
+        """Compute a view's query at the end, over these rows in place of all of a table."""
+        self.ended[table_id] = [rows.column(RID)]
+        self.added[table_id] = [rows]
+        self._waiting.add(view_id)
+
+    def settle(self) -> None:
+        """Bring the views up to date whose query is computed as a whole."""
+        while self._waiting:
+            first = min(self._waiting)  # what it reads was made before it
+            self._waiting.remove(first)
+            refresh(self, first)
 
     def fill(self, record: TableRecord, column: str, rows: pa.Table) -> None:
         """Set a column, by its physical name, of live rows."""
@@ -238,6 +265,8 @@ class Change:
         self._structure.clear()
         self._writes.clear()
         self.fresh.clear()
+        self.added.clear()
+        self.ended.clear()
 
     def publish(self, started: float) -> None:
         """Write and commit; the calling thread has the right to write."""
@@ -337,6 +366,7 @@ def _attempt(
         change = Change(engine, engine.catalog.begin(operation), tally)
         try:
             outcome = work(change)
+            change.settle()
             with writing():
                 engine.catalog.refresh()
                 if not change.holds():
@@ -362,6 +392,7 @@ def mutate_in_parts(
             try:
                 with engine.backend.transaction():
                     outcome = work(change)
+                    change.settle()
                     commit = change.write(started)
                 engine.catalog.publish(change._pending, commit)
             finally:

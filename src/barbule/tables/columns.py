@@ -203,7 +203,7 @@ def fresh_rows(
             name = f"bb_fresh_{record.id}"
             relations[record.id] = rows_relation(change.engine, record, rows, name)
             staged[name] = rows
-        if record.view is None:
+        if record.view is None or record.view.bases:
             return relations, staged
         record = change.engine.catalog.record(record.view.base)
 

@@ -126,7 +126,7 @@ def calls_functions(engine: Engine, record: TableRecord) -> bool:
     """Whether new rows of a table make functions be called, for itself or for its views."""
     if any(column.kind == "stored" for column in record.columns):
         return True
-    views = engine.catalog.views_of(record.id)
+    views = [*engine.catalog.views_of(record.id), *engine.catalog.queries_over(record.id)]
     return any(view.view and (view.view.items or calls_functions(engine, view)) for view in views)
 
 

@@ -169,7 +169,8 @@ def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[
     TableExistsError
         When views or branches depend on it and `cascade` is False.
     """
-    views = engine.catalog.views_of(record.id)
+    catalog = engine.catalog
+    views = [*catalog.views_of(record.id), *catalog.queries_over(record.id)]
     branches = engine.catalog.branches_of(record.id)
     if (views or branches) and not cascade:
         needed = [f"the view {view.name!r}" for view in views]

@@ -193,7 +193,7 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
     engine: Engine = leaf.source
     engine.catalog.refresh()
     record = current(leaf)
-    if record.view:
+    if record.view and not record.view.bases:
         raise UnsupportedError(
             "a view is compacted with its base.", table=record.name, hint="Compact the base table."
         )

@@ -12,7 +12,7 @@ import ibis.expr.operations as ops
 from barbule import types
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord, View
-from barbule.errors import SchemaError, TableExistsError, TableNotFoundError
+from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, UnsupportedError
 from barbule.nodes import ManagedTable
 from barbule.tables.alter import stored_defaults
 from barbule.tables.change import Change, mutate
@@ -26,7 +26,8 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
-from barbule.tables.views import base_of, data_columns, items_query, iterator_columns, write_rows
+from barbule.tables.views import bases_of, data_columns, items_query, iterator_columns, write_rows
+from barbule.tables.wholes import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,15 +153,25 @@ def create_view(
     engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
-    base_id = base_of(query, name).table_id
+    base_id, bases = bases_of(query, name)
+    if bases and iterator is not None:
+        raise UnsupportedError(
+            "an iterator goes over the rows of one table.",
+            table=name,
+            hint="Make a view over the join or aggregate, and one with the iterator over that.",
+        )
     items = None if iterator is None else items_query(query, iterator, name)
     own = [] if items is None else iterator_columns(items)
-    _check_view_names([column for column, _ in own], query, name)
-    view = View(base_id, codec.dump(query.op()), codec.dump(items) if items else None)
+    if bases:
+        own = list(query.schema().items())
+        check_names(query.columns, name)
+    else:
+        _check_view_names([column for column, _ in own], query, name)
+    view = View(base_id, codec.dump(query.op()), codec.dump(items) if items else None, bases)
 
     def work(change: Change) -> int:
-        base = engine.catalog.record(base_id)
-        if base in make_room(change, name, if_exists):
+        doomed = {each.id for each in make_room(change, name, if_exists)}
+        if doomed & {base_id, *bases}:
             raise TableExistsError(
                 "a view cannot take the place of what it is computed from.",
                 table=name,
@@ -176,7 +187,10 @@ def create_view(
         change.put(record)
         record = _with_computed(change, record, computed_columns or {}, query)
         change.create(record)
-        write_rows(change, record, base, None)
+        if bases:
+            refresh(change, record.id, created=True)
+        else:
+            write_rows(change, record, engine.catalog.record(base_id), None)
         return record.id
 
     _, table_id = mutate(engine, "create view", work, slow=True)

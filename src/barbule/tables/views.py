@@ -14,7 +14,7 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.backends.base import BASE, RID
-from barbule.catalog.records import Column, TableRecord
+from barbule.catalog.records import MANY, Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import calls_in, own_values, trace, with_rid
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ITEMS",
-    "base_of",
+    "bases_of",
     "items_query",
     "iterator_columns",
     "propagate",
@@ -41,24 +41,28 @@ ITEMS = "bb_items"
 POSITION = "pos"
 
 
-def base_of(query: ir.Table, name: str) -> ManagedTable:
-    """Return the table whose rows a view's query keeps.
+def bases_of(query: ir.Table, name: str) -> tuple[int, tuple[int, ...]]:
+    """Return the table whose rows a view's query keeps, or all that it reads.
+
+    Returns
+    -------
+    tuple
+        The id of the base, where each row of the query is one of it; else `MANY` and the ids
+        of all tables that the query reads.
 
     Raises
     ------
     UnsupportedError
-        When the query does anything but filter and project the rows of one table.
+        When the query reads old versions, or calls functions.
     """
     leaves = query.op().find(ManagedTable)
-    if len(leaves) != 1 or with_rid(query.op()) is None:
+    if not leaves:
         raise UnsupportedError(
-            "a view is kept up to date row by row, over filters and projections of one table.",
+            "a view is made over tables of barbule, and this reads none.",
             table=name,
-            hint="Use where() and select() of one table or view; joins and aggregates are "
-            "queries, which need no view.",
+            hint="Insert the data into a table first.",
         )
-    (leaf,) = leaves
-    if leaf.commit is not None:
+    if any(leaf.commit is not None for leaf in leaves):
         raise UnsupportedError(
             "a view follows its base, and this is a look at an old version of it.",
             table=name,
@@ -70,7 +74,9 @@ def base_of(query: ir.Table, name: str) -> ManagedTable:
             table=name,
             hint="Give the calls as computed_columns=.",
         )
-    return leaf
+    if len(leaves) == 1 and with_rid(query.op()) is not None:
+        return leaves[0].table_id, ()
+    return MANY, tuple(sorted({leaf.table_id for leaf in leaves}))
 
 
 def calls_in_relation(relation: ops.Relation) -> bool:
@@ -284,6 +290,8 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     if view.view is None:
         return found
     query = engine.expression(view.view.query, None)
+    if view.view.bases:
+        return {field.name for field in query.find(ops.Field) if isinstance(field.rel, ManagedTable)}
     for relation in query.find(ops.Relation):
         for value in own_values(relation):
             found |= _read_of_base(value)

@@ -1,0 +1,54 @@
+"""What stands for a failed call: in a cell, and inside of another call.
+
+Owns these two records; what becomes of a failure is decided where the call is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from barbule.errors import BarbuleError, FunctionError
+
+if TYPE_CHECKING:
+    from barbule.functions.registry import Function
+
+__all__ = ["Failure", "InnerFailure"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands for the result of a call that failed and may leave its cell empty."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """Describe an error; of a wrapped one, what the function raised."""
+        return cls(type(error).__name__, str(error))
+
+
+class InnerFailure(Exception):  # noqa: N818 - it carries an error
+    """A call inside of another one failed.
+
+    Attributes
+    ----------
+    ends
+        Whether the errors of that function end the operation, or leave the cell empty.
+    """
+
+    def __init__(self, function: Function, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+        self.ends = function.on_error == "abort"
+        self._name = function.name
+
+    def explained(self) -> BarbuleError:
+        """Return the error that ends the operation."""
+        if isinstance(self.raised, BarbuleError):
+            return self.raised
+        return FunctionError(
+            f"{self._name} failed: {type(self.raised).__name__}: {self.raised}.",
+            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
+        )

@@ -1,0 +1,185 @@
+"""Calls of functions that are not asynchronous: by rows or batches, in threads if that helps.
+
+Owns how many run at once, what is tried again, and time limits. What becomes of a failure is
+decided by the work of which the calls are a part.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import BarbuleError, FunctionError
+from barbule.executor.failures import Failure, InnerFailure
+from barbule.threads import TimedCalls, cores, in_threads
+from barbule.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from barbule.executor.batch import Record, _Work
+
+__all__ = ["Synchronous"]
+
+
+class Synchronous:
+    """The calls of one function for some rows.
+
+    Parameters
+    ----------
+    record
+        Takes each answer that goes into the ledger; None where none does.
+    """
+
+    def __init__(self, work: _Work, rows: list[tuple[Any, ...]], record: Record | None) -> None:
+        self._work = work
+        self._function = work.function
+        self._rows = rows
+        self._record = record
+        self._recording = threading.Lock()
+        self._clocks = threading.local()
+        self._all_clocks: list[TimedCalls] = []
+
+    @property
+    def _threads(self) -> int:
+        """How many calls run at once: of functions of images, as many as there are processors."""
+        if self._function.concurrency is not None:
+            return self._function.concurrency
+        pixels = self._takes_images and self._function.images == "pixels"
+        images = pixels or self._work.keep is not None
+        return cores() if images and self._function.kind == "row" else 1
+
+    @property
+    def _takes_images(self) -> bool:
+        return any(isinstance(kind, Image) for kind in self._work.call.kinds)
+
+    def rows(self) -> list[Any]:
+        """Call it row by row and return its results, in their order."""
+        rows, record = self._rows, self._record
+        if record is None and self._function.timeout is None and self._threads == 1:
+            return [self._one(place, row) for place, row in enumerate(rows)]
+        results: list[Any] = [None] * len(rows)
+
+        def one(place: int) -> None:
+            started = time.perf_counter()
+            value, attempts = self._attempt(place, functools.partial(self._apply, rows[place]))
+            results[place] = value
+            if record and not isinstance(value, Failure):
+                seconds = time.perf_counter() - started
+                with self._recording:
+                    record(place, value, seconds=seconds, attempts=attempts)
+
+        self._in_threads(one, len(rows))
+        return results
+
+    def _one(self, place: int, row: tuple[Any, ...]) -> Any:
+        try:
+            return self._apply(row)
+        except Exception as error:  # noqa: BLE001 - others' code may raise anything
+            if self._function.retries:
+                return self._attempt(place, functools.partial(self._apply, row), first=2)[0]
+            return self._work._failed(place, error)
+
+    def _in_threads(self, work: Callable[[int], None], count: int) -> None:
+        try:
+            in_threads(work, count, self._threads)
+        finally:
+            for clock in self._all_clocks:
+                clock.close()
+
+    def _apply(self, row: tuple[Any, ...]) -> Any:
+        arguments = self._work.arguments(row)
+        if arguments is None:
+            return None
+        args, kwargs = self._work.spread(arguments)
+        if self._function.timeout is None:
+            value = self._function.body(*args, **kwargs)
+        else:
+            value = self._timed(functools.partial(self._function.body, *args, **kwargs))
+        # Encoded here, by the thread that computed it, a batch of images never is in memory.
+        return value if self._work.keep is None or value is None else self._work.keep(value)
+
+    def _timed(self, work: Callable[[], Any]) -> Any:
+        if self._function.timeout is None:
+            return work()
+        if not hasattr(self._clocks, "calls"):
+            self._clocks.calls = TimedCalls(self._function.timeout)
+            self._all_clocks.append(self._clocks.calls)
+        return self._clocks.calls.run(work)
+
+    def _attempt(self, place: int, work: Callable[[], Any], first: int = 1) -> tuple[Any, int]:
+        """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
+        for attempt in range(first, self._function.retries + 2):
+            try:
+                return work(), attempt
+            except Exception as error:  # noqa: BLE001 - others' code may raise anything
+                last = error
+        return self._work._failed(place, last), attempt
+
+    def batches(self) -> list[Any]:
+        """Call it with several rows at a time and return its results, in their order."""
+        rows, record = self._rows, self._record
+        results: list[Any] = [None] * len(rows)
+        size = self._function.batch_size
+
+        def one(number: int) -> None:
+            start = number * size
+            part = rows[start : start + size]
+            began = time.perf_counter()
+            work = functools.partial(self._apply_batch, start, part)
+            values, attempts = self._attempt(start, work)
+            if isinstance(values, Failure):
+                values = [values] * len(part)
+            results[start : start + size] = values
+            if record:
+                seconds = (time.perf_counter() - began) / len(part)
+                with self._recording:
+                    for place, value in enumerate(values, start):
+                        if isinstance(value, Failure):
+                            continue
+                        record(place, value, seconds=seconds, attempts=attempts)
+
+        self._in_threads(one, -(-len(rows) // size))
+        return results
+
+    def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+        given = self._batch_arguments(start, rows)
+        arguments = [each for each in given if isinstance(each, dict)]
+        if not arguments:
+            return given
+        batched = {each.name for each in self._function.parameters if each.batched}
+        merged = {
+            name: [each[name] for each in arguments] if name in batched else value
+            for name, value in arguments[0].items()
+        }
+        args, kwargs = self._work.spread(merged)
+        values = list(self._timed(functools.partial(self._function.body, *args, **kwargs)))
+        if len(values) != len(arguments):
+            raise FunctionError(
+                f"{self._function.name} returned {len(values)} results for {len(arguments)} rows.",
+                hint="A batch function returns one result for each row.",
+            )
+        if self._work.keep is not None:
+            values = [None if value is None else self._work.keep(value) for value in values]
+        answers = iter(values)
+        return [next(answers) if isinstance(each, dict) else each for each in given]
+
+    def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+        """Make the arguments of a batch, images opened in threads.
+
+        Where a call inside of this one gave none, None or a `Failure` stands in their place.
+        """
+        arguments: list[Any] = [None] * len(rows)
+
+        def one(number: int) -> None:
+            try:
+                arguments[number] = self._work.arguments(rows[number])
+            except InnerFailure as error:
+                arguments[number] = self._work._failed(start + number, error)
+            except BarbuleError as error:
+                raise error.at(row=self._work.places[start + number]) from error.__cause__
+
+        in_threads(one, len(rows), cores() if self._takes_images else 1)
+        return arguments

@@ -1,0 +1,183 @@
+"""Views over joins, aggregates and other queries that do not keep single rows.
+
+Their query is computed as a whole when a table that it reads changes, within the same change;
+only the rows that differ are written, so that computed columns are computed for those alone.
+Owns that comparison.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+
+from barbule.backends.base import BASE, RID
+from barbule.planner.lower import physical_schema, visible
+from barbule.tables.columns import compute
+from barbule.tables.views import propagate
+from barbule.types import storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from barbule.catalog.records import TableRecord
+    from barbule.tables.change import Change
+
+__all__ = ["refresh"]
+
+_RIDS = sch.Schema({RID: "int64"})
+
+
+def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
+    """Bring the rows of a view to what its query gives now; views on it follow.
+
+    Parameters
+    ----------
+    created
+        Whether the view is being made, and has no rows yet.
+    """
+    record = change.engine.catalog.record(view_id)
+    fresh = _query_rows(change, record)
+    none = fresh.slice(0, 0)
+    old = none.append_column(RID, _no_rids()) if created else _own_rows(change, record)
+    gone, new = _difference(old.drop_columns([RID]), fresh)
+    ended = old.column(RID).take(gone)
+    rows = _new_rows(change, record, fresh.take(new))
+    if len(ended):
+        change.close(record, ended)
+        change.touch(record.id, rows=len(ended))
+    if rows.num_rows:
+        change.append(record, rows)
+        change.touch(record.id, rows=rows.num_rows)
+    if len(ended) or rows.num_rows:
+        propagate(change, record, rows, ended)
+
+
+def _query_rows(change: Change, record: TableRecord) -> pa.Table:
+    """Compute the query over the state that its tables have with the change."""
+    if record.view is None:
+        raise ValueError(f"{record.name} is no view")
+    engine = change.engine
+    query = engine.expression(record.view.query, None)
+    relations, staged = {}, {}
+    for base in record.view.bases:
+        overlay = _overlay(change, engine.catalog.record(base), staged)
+        if overlay is not None:
+            relations[base] = overlay
+    rows = engine.arrow(query.to_expr(), relations, staged)
+    data = [column for column in record.columns if column.kind == "data"]
+    for place, column in enumerate(data):
+        wanted = storage(column.dtype).to_pyarrow()
+        rows = rows.set_column(place, column.physical, rows.column(place).cast(wanted))
+    return rows
+
+
+def _overlay(
+    change: Change, record: TableRecord, staged: dict[str, pa.Table]
+) -> ops.Relation | None:
+    """Read the physical rows of a table as the change leaves them; None where it has none."""
+    import pyarrow as pa
+
+    engine = change.engine
+    ended, added = change.ended.get(record.id, []), change.added.get(record.id, [])
+    if not ended and not added:
+        return None
+    schema = physical_schema(record)
+    relation = visible(engine.leaf(record.id), record, engine)
+    names = [name for name in schema.names if name not in {"_from", "_to"}]
+    if ended:
+        name = f"bb_ended_{record.id}"
+        staged[name] = pa.table({RID: pa.chunked_array([c for each in ended for c in _chunks(each)])})
+        found = engine.stored(name, _RIDS)
+        gone = ops.Project(found, {RID: ops.Field(found, RID)})
+        hidden = ops.InSubquery(gone, ops.Field(relation, RID))
+        relation = ops.Filter(relation, [ops.Not(hidden)])
+    relation = ops.Project(relation, {name: ops.Field(relation, name) for name in names})
+    if added:
+        name = f"bb_added_{record.id}"
+        staged[name] = pa.concat_tables([rows.select(names) for rows in added])
+        fresh = engine.stored(name, sch.Schema({name: schema[name] for name in names}))
+        shown = ops.Project(fresh, {name: ops.Field(fresh, name) for name in names})
+        relation = ops.Union(relation, shown, distinct=False)
+    return relation
+
+
+def _chunks(rids: Any) -> list[Any]:
+    return rids.chunks if hasattr(rids, "chunks") else [rids]
+
+
+def _own_rows(change: Change, record: TableRecord) -> pa.Table:
+    """Read the rows that the view has: their identities and what the query gave."""
+    engine = change.engine
+    leaf = engine.leaf(record.id, hidden=True)
+    data = [column for column in record.columns if column.kind == "data"]
+    shown = {RID: ops.Field(leaf, RID)}
+    shown |= {column.physical: ops.Field(leaf, column.name) for column in data}
+    return engine.arrow(ops.Project(leaf, shown).to_expr())
+
+
+def _no_rids() -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([], pa.int64())
+
+
+def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Return the places of rows that only the one, or only the other, table has.
+
+    Equal rows are paired off, so that each counts once.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    keys = _keys(pa.concat_tables([old, new]))
+    before, after = keys[: old.num_rows], keys[old.num_rows :]
+
+    def occurrences(values: Any) -> Any:
+        """Number equal values: 0, 1, 2 …"""
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        first = np.r_[True, ordered[1:] != ordered[:-1]] if len(values) else np.array([], bool)
+        starts = np.maximum.accumulate(np.where(first, np.arange(len(values)), 0))
+        numbers = np.empty(len(values), np.int64)
+        numbers[order] = np.arange(len(values)) - starts
+        return numbers
+
+    kinds = int(keys.max()) + 1 if len(keys) else 1
+    before = occurrences(before) * kinds + before
+    after = occurrences(after) * kinds + after
+    gone = np.flatnonzero(~np.isin(before, after))
+    come = np.flatnonzero(~np.isin(after, before))
+    return pa.array(gone, pa.int64()), pa.array(come, pa.int64())
+
+
+def _keys(rows: pa.Table) -> Any:
+    """Number rows so that equal ones, empty cells included, have the same number."""
+    import numpy as np
+
+    codes = np.zeros(rows.num_rows, np.int64)
+    for column in rows.columns:
+        _, own = np.unique(_column_codes(column), return_inverse=True)
+        _, codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
+    return codes
+
+
+def _column_codes(column: pa.ChunkedArray) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.type):
+        column = pa.chunked_array([pa.array([repr(value) for value in column.to_pylist()])])
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = encoded.combine_chunks() if hasattr(encoded, "chunks") else encoded
+    return encoded.indices.to_numpy(zero_copy_only=False)
+
+
+def _new_rows(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    count = rows.num_rows
+    rows = rows.append_column(RID, change.new_rids(record.id, count))
+    rows = rows.append_column(BASE, pa.nulls(count, pa.int64()))
+    stored = [column for column in record.columns if column.kind == "stored"]
+    return compute(change, record, rows, stored)

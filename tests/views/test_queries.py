@@ -1,0 +1,168 @@
+"""Views over joins, aggregates and other queries that are computed as a whole."""
+
+from __future__ import annotations
+
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import TableExistsError, UnsupportedError
+
+
+@pytest.fixture
+def films(session):
+    films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float, "genre": bb.String})
+    films.insert(
+        [
+            {"name": "Up", "revenue": 1.5, "genre": "a"},
+            {"name": "Soul", "revenue": 2.5, "genre": "a"},
+            {"name": "Coco", "revenue": 2.5, "genre": "b"},
+        ]
+    )
+    return films
+
+
+@pytest.fixture
+def genres(session):
+    genres = bb.create_table("genres", {"genre": bb.String, "title": bb.String})
+    genres.insert([{"genre": "a", "title": "alpha"}, {"genre": "b", "title": "beta"}])
+    return genres
+
+
+def _rows(table):
+    return sorted(map(tuple, (row.values() for row in table.collect())), key=repr)
+
+
+def _totals(films):
+    return films.group_by("genre").agg(total=_.revenue.sum(), films=_.count())
+
+
+def test_an_aggregate_follows_its_table(films):
+    totals = bb.create_view("totals", _totals(films))
+    assert _rows(totals) == [("a", 4.0, 2), ("b", 2.5, 1)]
+    films.insert(name="Brave", revenue=10, genre="b")
+    assert _rows(totals) == [("a", 4.0, 2), ("b", 12.5, 2)]
+    films.update({"genre": "c"}, where=films.name == "Up")
+    assert _rows(totals) == [("a", 2.5, 1), ("b", 12.5, 2), ("c", 1.5, 1)]
+    films.delete(where=films.genre == "b")
+    assert _rows(totals) == [("a", 2.5, 1), ("c", 1.5, 1)]
+    films.upsert([{"name": "Up", "genre": "a"}], on="name")
+    assert _rows(totals) == _rows(_totals(films)) == [("a", 4.0, 2)]
+
+
+def test_a_join_follows_both_tables_and_computes_only_rows_that_differ(films, genres):
+    calls = []
+
+    @bb.udf
+    def loud(text: str) -> str:
+        calls.append(text)
+        return text.upper()
+
+    joined = bb.create_view(
+        "joined",
+        films.join(genres, "genre").select(films.name, genres.title),
+        computed_columns={"loud": loud(_.title)},
+    )
+    assert _rows(joined) == [
+        ("Coco", "beta", "BETA"),
+        ("Soul", "alpha", "ALPHA"),
+        ("Up", "alpha", "ALPHA"),
+    ]
+    calls.clear()
+    films.insert(name="Brave", revenue=1, genre="b")
+    assert calls == ["beta"]
+    calls.clear()
+    genres.update({"title": "second"}, where=genres.genre == "b")
+    assert calls == ["second", "second"]
+    calls.clear()
+    films.update({"revenue": films.revenue * 2})
+    films.delete(where=films.name == "Up")
+    assert calls == []
+    assert [row[0] for row in _rows(joined)] == ["Brave", "Coco", "Soul"]
+
+
+def test_views_on_such_views_follow_in_the_same_operation(films):
+    totals = bb.create_view("totals", _totals(films))
+    best = bb.create_view("best", totals.order_by(_.total, asc=False).limit(1))
+    large = bb.create_view("large", totals.where(totals.total > 3), computed_columns={"t": _.total})
+    before = [table.history()[0, "version"] for table in (totals, best, large)]
+    films.insert(name="Brave", revenue=100, genre="b")
+    assert _rows(best) == [("b", 102.5, 2)]
+    assert _rows(large) == [("a", 4.0, 2, 4.0), ("b", 102.5, 2, 102.5)]
+    assert [table.history()[0, "version"] for table in (totals, best, large)] == [
+        version + 1 for version in before
+    ]
+
+
+def test_equal_rows_are_counted(films):
+    names = bb.create_view("names", films.join(films.view(), "genre").select("genre"))
+    assert _rows(names) == [("a",)] * 4 + [("b",)]
+    films.delete(where=films.name == "Up")
+    assert _rows(names) == [("a",), ("b",)]
+
+
+def test_empty_cells_and_nan_are_like_themselves(films):
+    films.insert([{"name": None, "revenue": float("nan"), "genre": None}])
+    totals = bb.create_view("totals", films.group_by("genre", "name").agg(r=_.revenue.max()))
+    written = totals.history()[0, "rows"]
+    assert written == 4
+    films.insert(name="Brave", revenue=1, genre="b")
+    assert totals.history()[0, "rows"] == 1
+
+
+def test_old_versions_of_such_views_are_kept(films):
+    totals = bb.create_view("totals", _totals(films))
+    before = totals.checkpoint("before")
+    films.delete(where=films.genre == "a")
+    assert _rows(totals.at(before)) == [("a", 4.0, 2), ("b", 2.5, 1)]
+    assert totals.diff("before", 1).counts() == {"added": 0, "removed": 1, "changed": 0}
+
+
+def test_reverting_a_table_brings_them_back(films):
+    totals = bb.create_view("totals", _totals(films))
+    films.delete(where=films.genre == "a")
+    films.revert()
+    assert _rows(totals) == [("a", 4.0, 2), ("b", 2.5, 1)]
+
+
+def test_a_replaced_column_reaches_them(films):
+    films.add_computed_column(twice=films.revenue * 2)
+    totals = bb.create_view("totals", films.group_by("genre").agg(total=_.twice.sum()))
+    films.add_computed_column(twice=films.revenue * 20, if_exists="replace")
+    assert _rows(totals) == [("a", 80.0), ("b", 50.0)]
+
+
+def test_columns_that_they_read_are_renamed_and_not_dropped(films):
+    totals = bb.create_view("totals", _totals(films))
+    films.rename_column("revenue", "gross")
+    films.insert(name="Brave", gross=1, genre="b")
+    assert _rows(totals) == [("a", 4.0, 2), ("b", 3.5, 2)]
+    with pytest.raises(TableExistsError, match=r"needed by the view 'totals'.*cascade=True"):
+        films.drop_column("gross")
+    with pytest.raises(TableExistsError, match=r"base of the view 'totals'"):
+        bb.drop_table("films")
+    bb.drop_table("films", cascade=True)
+    assert bb.list_tables() == []
+
+
+def test_nothing_is_written_when_a_function_of_such_a_view_fails(films):
+    @bb.udf
+    def picky(total: float) -> float:
+        if total > 100:
+            raise ValueError("too much")
+        return total
+
+    totals = bb.create_view("totals", _totals(films), computed_columns={"p": picky(_.total)})
+    with pytest.raises(bb.BarbuleError, match="too much"):
+        films.insert(name="Brave", revenue=1000, genre="b")
+    assert films.count().to_pyarrow().as_py() == 3
+    assert len(totals.collect()) == 2
+
+
+def test_an_iterator_needs_the_rows_of_one_table(films):
+    @bb.iterator(return_type={"letter": str})
+    def letters(text: str):
+        return [{"letter": letter} for letter in text]
+
+    with pytest.raises(UnsupportedError, match="goes over the rows of one table"):
+        bb.create_view("v", _totals(films), iterator=letters(_.genre))
