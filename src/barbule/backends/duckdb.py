@@ -7,6 +7,8 @@ built with sqlglot; names and values never reach SQL in any other way.
 from __future__ import annotations
 
 import datetime
+import functools
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,18 +237,23 @@ class DuckDBBackend:
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns.
 
-        They travel as SQL literals: making an Arrow table of them would import pandas, which
-        takes longer than opening a database.
+        Until something else has loaded pandas they travel as SQL literals: DuckDB's driver
+        imports it for parameters, as pyarrow does for tables of Python values, and that takes
+        longer than opening a database.
         """
-        target = sge.Schema(
-            this=sge.Table(this=_name(name)), expressions=[_name(column) for column in rows[0]]
-        )
-        values = sge.Values(
+        columns = tuple(rows[0])
+        if "pandas" in sys.modules:
+            with self.use():
+                values = [list(row.values()) for row in rows]
+                self.cursor.executemany(_insertion(name, columns), values)
+            return
+        target = _target(name, columns)
+        literals = sge.Values(
             expressions=[
                 sge.Tuple(expressions=[_literal(value) for value in row.values()]) for row in rows
             ]
         )
-        self._run(sge.Insert(this=target, expression=values))
+        self._run(sge.Insert(this=target, expression=literals))
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
@@ -374,6 +381,20 @@ def _explained() -> Iterator[None]:
 
 # sqlglot 28 renamed the argument.
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
+
+
+def _target(name: str, columns: Sequence[str]) -> sge.Schema:
+    return sge.Schema(
+        this=sge.Table(this=_name(name)), expressions=[_name(column) for column in columns]
+    )
+
+
+@functools.cache
+def _insertion(name: str, columns: tuple[str, ...]) -> str:
+    """Write the statement that inserts one row given as parameters."""
+    row = sge.Tuple(expressions=[sge.Placeholder() for _ in columns])
+    values = sge.Values(expressions=[row])
+    return sge.Insert(this=_target(name, columns), expression=values).sql("duckdb")
 
 
 def _literal(value: Any) -> sge.Expression:

@@ -59,7 +59,6 @@ _EXPORTERS = {
     "to_parquet",
     "to_parquet_dir",
     "to_polars",
-    "to_pyarrow",
     "to_torch",
     "to_xlsx",
 }
@@ -93,6 +92,7 @@ class Engine:
         self._loop = LoopThread()
         self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
         self.runner = Runner(backend, self.caller, self.indexing.search)
+        self._schemas: dict[tuple[int, int | None, bool], tuple[int, sch.Schema]] = {}
         self._decoded: dict[tuple[str, int | None], tuple[int, Any]] = {}
 
     def __repr__(self) -> str:
@@ -106,6 +106,15 @@ class Engine:
 
     def schema_of(self, leaf: ManagedTable) -> sch.Schema:
         """Return the columns of a managed table as a leaf sees it."""
+        if self.catalog.pending:
+            return self._schema_of(leaf)
+        key = (leaf.table_id, leaf.commit, leaf.hidden)
+        known = self._schemas.get(key)
+        if known is None or known[0] != self.catalog.head:
+            known = self._schemas[key] = (self.catalog.head, self._schema_of(leaf))
+        return known[1]
+
+    def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
         record = self.record(leaf)
         shown = dict(view_columns(record, leaf.commit, self).items())
         shown |= {column.name: column.dtype for column in record.columns if not column.hidden}
@@ -291,6 +300,15 @@ class Engine:
         if name.startswith("__") or "backend" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.backend.ibis, name)
+
+    def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> Any:
+        """Compute an expression and return it as an Arrow table, array or scalar."""
+        if any(value is not None for value in options.values()):
+            return self._export("to_pyarrow", expr, (), options)
+        rows = self.arrow(expr)
+        if isinstance(expr, ir.Table):
+            return rows
+        return rows.column(0) if isinstance(expr, ir.Column) else rows.column(0)[0]
 
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
         with self._lowered(expr) as (backend, lowered):

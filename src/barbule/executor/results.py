@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultSet"]
 
+_PART_ROWS = 8192
 _SHOWN_ROWS = 20
 _SHOWN_CHARACTERS = 80
 
@@ -96,6 +97,13 @@ class ResultSet(Sequence[dict[str, Any]]):
         read = self._reader(self.schema[name])
         return values if read is None else [None if v is None else read(v) for v in values]
 
+    def _lazy(self, table: pa.Table, name: str) -> Iterable[Any]:
+        kind = self.schema[name]
+        if not isinstance(kind, Media):
+            return self._values(table, name)
+        read = self._reader(kind)
+        return (None if v is None else read(v) for v in table.column(name).to_pylist())
+
     def _reader(self, kind: dt.DataType) -> Any:
         if isinstance(kind, Image):
             return self._library.image
@@ -104,7 +112,13 @@ class ResultSet(Sequence[dict[str, Any]]):
         return reader(kind)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[row] for row in range(len(self)))
+        # In parts: a column at a time is many times faster than a row, and media are opened
+        # no earlier than the rows are reached.
+        for start in range(0, len(self), _PART_ROWS):
+            part = self._table.slice(start, _PART_ROWS)
+            columns = [self._lazy(part, name) for name in self.columns]
+            for row in zip(*columns, strict=True):
+                yield dict(zip(self.columns, row, strict=True))
 
     def __eq__(self, other: object) -> bool:
         """Compare with another result or a list of dicts; media by reference."""
