@@ -1,0 +1,175 @@
+"""Aggregates of users: many rows in, one value out.
+
+Owns the decorator `uda`. An aggregate is a call on the collected rows of a group, so that it
+stands wherever an aggregate of Ibis does: in `agg`, after `group_by`, over windows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from ibis.common.deferred import Deferred, deferrable
+
+from barbule import types
+from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.registry import Function, Parameter, register
+from barbule.functions.udf import source_hash
+from barbule.nodes import build_call
+
+__all__ = ["Aggregation", "uda"]
+
+_STEPS = ("update", "value")
+
+
+class Aggregation:
+    """An aggregate function, called with columns in `agg`, or with lists for a plain result.
+
+    Made by `uda`.
+    """
+
+    def __init__(self, kind: type, runner: Function) -> None:
+        self._class = kind
+        self._runner = runner
+        self.name = runner.name
+        update = list(inspect.signature(kind.update).parameters.values())[1:]  # type: ignore[attr-defined]
+        start = list(inspect.signature(kind).parameters.values())
+        self.signature = inspect.Signature(
+            [*update, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in start)]
+        )
+        self._rows = [each.name for each in update]
+        self.__doc__ = inspect.getdoc(kind)
+
+    def __repr__(self) -> str:
+        return f"<aggregate {self.name}>"
+
+    def __call__(self, *args: Any, order_by: Any = None, **kwargs: Any) -> Any:
+        """Aggregate columns for an expression; lists, of a value for each row, at once.
+
+        Parameters
+        ----------
+        args, kwargs
+            What `update` takes, as columns or lists; what `__init__` takes, as plain values.
+        order_by
+            In which order a group's rows are given to `update`; any by default.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ExpressionError(
+                f"{self.name}{self.signature}: {error}.", hint="Check the arguments of the call."
+            ) from error
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        rows = {name: given.pop(name) for name in self._rows}
+        if any(isinstance(value, Deferred) for value in (*rows.values(), order_by)):
+            return deferrable(self._expression)(rows, given, order_by)
+        if not any(isinstance(value, ir.Expr) for value in rows.values()):
+            places = zip(*rows.values(), strict=True)
+            return self._runner.body(
+                [dict(zip(rows, place, strict=True)) for place in places], given
+            )
+        return self._expression(rows, given, order_by)
+
+    def _expression(
+        self, rows: Mapping[str, Any], options: Mapping[str, Any], order_by: Any
+    ) -> ir.Value:
+        columns = {
+            name: value if isinstance(value, ir.Expr) else ibis.literal(value)
+            for name, value in rows.items()
+        }
+        keys = order_by if isinstance(order_by, list | tuple) else [order_by]
+        collected = ops.ArrayCollect(
+            ibis.struct(columns),
+            order_by=tuple(key for key in keys if key is not None),
+            include_null=True,
+        )
+        arguments = {"rows": collected.to_expr(), "options": dict(options)}
+        return build_call(
+            self.name, self._runner.returns, arguments, version=self._runner.version, cached=False
+        )
+
+
+def uda(kind: type | None = None, *, return_type: Any = None, on_error: Any = "abort") -> Any:
+    """Make an aggregate of a class.
+
+    Parameters
+    ----------
+    kind
+        A class whose `__init__` starts a group, `update` takes the values of one row, and
+        `value` returns the result.
+    return_type
+        The type of the result, where `value` has no annotation.
+    on_error
+        "abort" (default) ends the operation, "null" leaves the result empty.
+
+    Returns
+    -------
+    Aggregation
+        Of an empty group the result is missing, as it is for SQL's aggregates.
+
+    Raises
+    ------
+    ExpressionError
+        When the class lacks one of these methods.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> @bb.uda
+    ... class Longest:
+    ...     def __init__(self):
+    ...         self.text = ""
+    ...     def update(self, text: str) -> None:
+    ...         self.text = max(self.text, text, key=len)
+    ...     def value(self) -> str:
+    ...         return self.text
+    >>> films = bb.create_table("films", {"name": bb.String, "genre": bb.String})
+    >>> _ = films.insert([{"name": "Up", "genre": "a"}, {"name": "Coco", "genre": "a"}])
+    >>> films.group_by("genre").agg(longest=Longest(films.name)).collect()[0]
+    {'genre': 'a', 'longest': 'Coco'}
+    """
+    if kind is None:
+        return lambda cls: uda(cls, return_type=return_type, on_error=on_error)
+    missing = [step for step in _STEPS if not callable(getattr(kind, step, None))]
+    if not inspect.isclass(kind) or missing:
+        raise ExpressionError(
+            f"an aggregate is a class with the methods {' and '.join(_STEPS)}.",
+            value=kind,
+            hint=f"It lacks {', '.join(missing)}." if missing else None,
+        )
+    wanted = return_type
+    if wanted is None:
+        wanted = inspect.get_annotations(kind.value, eval_str=True).get("return")  # type: ignore[attr-defined]
+    if wanted is None:
+        raise SchemaError(
+            f"the aggregate {kind.__qualname__} does not say what it gives.",
+            hint="Annotate the result of value(), or give return_type=.",
+        )
+    runner = register(
+        Function(
+            name=f"{kind.__module__}.{kind.__qualname__}",
+            body=_runner(kind),
+            kind="row",
+            returns=types.dtype(wanted),
+            parameters=(Parameter("rows"), Parameter("options", nullable=True)),
+            on_error=on_error,
+            version=source_hash(kind),
+        )
+    )
+    return Aggregation(kind, runner)
+
+
+def _runner(kind: type) -> Callable[..., Any]:
+    def run(rows: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+        state = kind(**options)
+        for row in rows:
+            state.update(**row)
+        return state.value()
+
+    run.__doc__ = inspect.getdoc(kind)
+    return run

@@ -1,0 +1,129 @@
+"""Aggregates of users, wherever Ibis has aggregates."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import ExpressionError, FunctionError, SchemaError
+
+
+@pytest.fixture
+def films(session):
+    films = bb.create_table("films", {"name": bb.String, "genre": bb.String, "year": bb.Int})
+    films.insert(
+        [
+            {"name": "Up", "genre": "a", "year": 2009},
+            {"name": "Coco", "genre": "a", "year": 2017},
+            {"name": "Soul", "genre": "b", "year": 2020},
+            {"name": None, "genre": "b", "year": None},
+        ]
+    )
+    return films
+
+
+@pytest.fixture
+def joined():
+    @bb.uda
+    class Joined:
+        """Put texts one behind the other."""
+
+        def __init__(self, between: str = ","):
+            self.texts = []
+            self.between = between
+
+        def update(self, text: str | None) -> None:
+            self.texts.append(text or "-")
+
+        def value(self) -> str:
+            return self.between.join(self.texts)
+
+    return Joined
+
+
+def test_it_aggregates_groups_in_order(films, joined):
+    found = films.group_by("genre").agg(names=joined(films.name, order_by=films.name.desc()))
+    assert sorted(map(tuple, (r.values() for r in found.collect()))) == [
+        ("a", "Up,Coco"),
+        ("b", "Soul,-"),
+    ]
+
+
+def test_it_aggregates_all_rows_with_other_aggregates_and_options(films, joined):
+    shown = films.filter(films.name.notnull()).agg(
+        names=joined(_.name, between="+", order_by=_.name), last=_.year.max()
+    )
+    assert shown.collect() == [{"names": "Coco+Soul+Up", "last": 2020}]
+    assert joined(["a", "b"], between="-") == "a-b"
+
+
+def test_it_takes_several_columns_and_expressions(films):
+    @bb.uda(return_type=bb.Struct({"first": bb.Int, "films": bb.Json}))
+    class Span:
+        def __init__(self):
+            self.found = {}
+
+        def update(self, name, year):
+            self.found[name] = year
+
+        def value(self):
+            return {"first": min(self.found.values()), "films": self.found}
+
+    known = films.filter(films.year.notnull())
+    row = (
+        known.agg(s=Span(known.name.upper(), known.year))
+        .select(first=_.s["first"], films=_.s["films"])
+        .collect()[0]
+    )
+    assert row == {"first": 2009, "films": {"UP": 2009, "COCO": 2017, "SOUL": 2020}}
+
+
+def test_it_stands_over_windows_and_in_having(films, joined):
+    window = ibis.cumulative_window(group_by="genre", order_by="name")
+    known = films.filter(films.name.notnull())
+    rows = known.mutate(so_far=joined(known.name, order_by=known.name).over(window)).collect()
+    assert {row["name"]: row["so_far"] for row in rows} == {
+        "Up": "Coco,Up",
+        "Coco": "Coco",
+        "Soul": "Soul",
+    }
+
+
+def test_an_empty_table_gives_one_missing_value(films, joined):
+    assert films.filter(films.year > 3000).agg(n=joined(films.name)).collect() == [{"n": None}]
+
+
+def test_what_fails_says_so(films):
+    @bb.uda
+    class Failing:
+        def update(self, year: int) -> None:
+            self.total = 1 / year
+
+        def value(self) -> float:
+            raise ValueError("no value")
+
+    with pytest.raises(FunctionError, match="no value"):
+        films.filter(films.year.notnull()).agg(x=Failing(films.year)).collect()
+
+
+def test_a_class_without_the_methods_or_a_type_is_refused():
+    with pytest.raises(ExpressionError, match=r"lacks value"):
+
+        @bb.uda
+        class NoValue:
+            def update(self, x: int) -> None: ...
+
+    with pytest.raises(SchemaError, match="does not say what it gives"):
+
+        @bb.uda
+        class NoType:
+            def update(self, x: int) -> None: ...
+
+            def value(self): ...
+
+
+def test_a_wrong_argument_is_told(films, joined):
+    with pytest.raises(ExpressionError, match="Joined"):
+        films.agg(x=joined(films.name, glue=","))
