@@ -43,10 +43,52 @@ def _close_default() -> None:
         session._default.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of tables run on several backends: `--backends=duckdb,postgres`."""
+    parser.addoption("--backends", default="duckdb", help="duckdb, postgres, or both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a session once on each backend."""
+    if "backend_name" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--backends").split(",")
+        metafunc.parametrize("backend_name", chosen, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def backend_name(request: pytest.FixtureRequest) -> str:
+    """Name the backend of a test."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Start a Postgres server; say why where none can be started."""
+    from servers import postgres
+
+    try:
+        server = postgres.start()
+    except postgres.CannotStartError as error:
+        pytest.skip(f"no Postgres server: {error}")
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
-    """Connect to a DuckDB file, searching exactly."""
-    return bb.connect(vectors="exact:")
+def backend_url(backend_name: str, request: pytest.FixtureRequest):
+    """Give the URL of an empty database; None means the default one, a DuckDB file."""
+    if backend_name == "duckdb":
+        yield None
+        return
+    with request.getfixturevalue("postgres").schema() as url:
+        yield url
+        _close_default()
+
+
+@pytest.fixture
+def session(tmp_path: Path, backend_url: str | None) -> Session:
+    """Connect to a database, searching exactly."""
+    return bb.connect(backend_url, vectors="exact:")
 
 
 @pytest.fixture

@@ -370,7 +370,11 @@ def test_settings_are_frozen(load):
         ("[models]\nopenai = 'x'", "models.openai", "[models.openai]"),
         ("budget = 5", "budget", "must be a table"),
         ("backnd = 'duckdb://'", "backnd", "Did you mean 'backend'?"),
-        ("[database]", "database", "Allowed keys: home, backend, vectors, media, models, budget, lock_timeout."),
+        (
+            "[database]",
+            "database",
+            "Allowed keys: home, backend, vectors, media, models, budget, lock_timeout.",
+        ),
         ("[models.openai]\nrmp = 1", "models.openai.rmp", "Did you mean 'rpm'?"),
         ("[media]\nmax_byte = 1", "media.max_byte", "Allowed keys: url, allow_private, max_bytes"),
         ("[budget]\neur = 1", "budget.eur", "Allowed keys: usd, calls."),

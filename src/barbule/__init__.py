@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barbule import errors, functions
+    from barbule.functions.uda import uda
     from barbule.functions.udf import iterator, query, udf
     from barbule.session import Session, connect
     from barbule.tables.table import Table
@@ -71,6 +72,7 @@ _PLACES = {
     "connect": "barbule.session",
     "iterator": "barbule.functions.udf",
     "query": "barbule.functions.udf",
+    "uda": "barbule.functions.uda",
     "udf": "barbule.functions.udf",
 }
 
@@ -97,7 +99,9 @@ __all__ = sorted({*_PLACES, *_VERBS, *_MODULES})
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
+        import barbule.functions.audio
         import barbule.functions.image
+        import barbule.functions.video
         import barbule.media.values
 
         value = getattr(importlib.import_module(_PLACES[name]), name)

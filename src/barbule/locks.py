@@ -146,10 +146,9 @@ class Lease:
 
     def _tickets(self) -> list[Path]:
         try:
-            names = os.listdir(self._folder)
+            return sorted(each for each in self._folder.iterdir() if each.name.startswith("w"))
         except FileNotFoundError:
             return []
-        return [self._folder / name for name in sorted(names) if name.startswith("w")]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._timeout

@@ -8,8 +8,13 @@ Answers
 chat            `echo: <last user text>`; content parts answer `parts: text,image_url`;
                 `tools` answers a call of the first tool; a `json_schema` answers an
                 instance of the schema, `json_object` answers `{"echo": <text>}`
+messages        the same in Anthropic's form
 embeddings      `embedding_of(text, dimensions or 8)`
-images          a PNG of one pixel
+images          a PNG of one pixel; `image-by-url` answers its address here
+transcriptions  `heard <number of bytes> bytes of <file name>`, with segments on request
+speech          a WAV file of as many milliseconds as the text has letters
+moderations     texts that hold "kill" are flagged
+rerank          documents by the number of words that they share with the query
 models          the names in `MODELS`
 
 Models that behave differently
@@ -25,6 +30,16 @@ malformed       200 with a body that is not JSON
 disconnect      closes the connection without an answer
 shuffled        embeddings in reverse order (each with its right index)
 reasoning       chat answers carry `reasoning_content`
+misfit          structured answers do not fit their schema, always; `misfit-1`: the first time
+fenced          structured answers stand in a Markdown fence, with words around them
+no-schema       400 to a question with a `json_schema`; otherwise JSON if that is asked for
+refuses         chat answers are refusals
+cut             chat answers end in the middle, at `max_tokens`
+
+Faults by script
+----------------
+`server.script("429", "500", "malformed", "ok")` gives the next requests these fates, in this
+order, whatever their model; see `FATES` for all of them.
 """
 
 from __future__ import annotations
@@ -33,13 +48,17 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import math
 import re
 import struct
 import threading
-from collections import Counter
+import wave
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesParser
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -60,6 +79,7 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
     "quota": (429, "You exceeded your current quota.", "insufficient_quota"),
     "missing": (404, "The model 'missing' does not exist.", "model_not_found"),
 }
+FATES = ("ok", "429", "500", "timeout", "malformed", "disconnect", "policy", "ctx", "auth")
 _TEMPORARY = {
     "rate-limited": (429, "Rate limit reached for requests.", "rate_limit_exceeded"),
     "err500": (500, "boom", "server_error"),
@@ -83,6 +103,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -127,6 +148,7 @@ class FakeModels:
         self.port = 0
         self._received: list[Request] = []
         self._faults: Counter[str] = Counter()
+        self._script: deque[str] = deque()
         self._in_flight = 0
         self._lock = threading.Lock()
         self._started = threading.Event()
@@ -171,7 +193,15 @@ class FakeModels:
         with self._lock:
             self._received.clear()
             self._faults.clear()
+            self._script.clear()
             self.max_in_flight = self._in_flight
+
+    def script(self, *fates: str) -> None:
+        """Give the next requests these fates, one each."""
+        if unknown := set(fates) - set(FATES):
+            raise ValueError(f"no fates: {unknown}")
+        with self._lock:
+            self._script.extend(fates)
 
     # -- the server's own thread -------------------------------------------------------------
 
@@ -207,31 +237,41 @@ class FakeModels:
 
     async def _respond(self, request: Request) -> Response | None:
         if request.method == "GET":
+            if request.path.endswith(".png"):
+                return Response(base64.b64decode(PIXEL), headers={"content-type": "image/png"})
             return Response({"object": "list", "data": [{"id": name} for name in MODELS]})
         with self._lock:
             self._received.append(request)
             self._in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
+            fate = self._script.popleft() if self._script else "ok"
         try:
-            if pause := _SLOW if request.model == "slow" else self.latency:
+            if pause := _SLOW if "slow" in {request.model, fate} else self.latency:
                 await asyncio.sleep(pause)
-            if request.model == "disconnect":
+            if fate == "timeout":
+                await asyncio.sleep(_SLOW)
+            if "disconnect" in {request.model, fate}:
                 return None
-            return self._fault(request) or _answer(request)
+            return self._fault(request, fate) or _answer(request, self.url)
         finally:
             with self._lock:
                 self._in_flight -= 1
 
-    def _fault(self, request: Request) -> Response | None:
+    def _fault(self, request: Request, fate: str) -> Response | None:
         model = request.model
-        if model == "malformed":
+        if "malformed" in {model, fate}:
             return Response(b"this is not JSON")
-        if model in _REFUSALS:
-            status, message, code = _REFUSALS[model]
-            authorization = request.headers.get("authorization", "")
+        if name := next((each for each in (model, fate) if each in _REFUSALS), None):
+            status, message, code = _REFUSALS[name]
+            sent = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+            authorization = next((request.headers[h] for h in sent if h in request.headers), "")
             key = authorization.removeprefix("Bearer ")
             return _error(status, message.format(key=key, authorization=authorization), code)
-        match = re.fullmatch(r"(rate-limited|err500)(?:-(\d+))?", model)
+        form = request.body.get("response_format") or {}
+        if model == "no-schema" and form.get("type") == "json_schema":
+            return _error(400, "'response_format' of type 'json_schema' is not taken.", "bad")
+        by_fate = {"429": "rate-limited", "500": "err500"}.get(fate)
+        match = re.fullmatch(r"(rate-limited|err500|misfit)(?:-(\d+))?", by_fate or model)
         if match is None:
             return None
         with self._lock:
@@ -239,6 +279,8 @@ class FakeModels:
             seen = self._faults[model]
         if match[2] is not None and seen > int(match[2]):
             return None
+        if match[1] == "misfit":
+            return Response(_chat(request.body | {"model": model}, misfit=True))
         response = _error(*_TEMPORARY[match[1]])
         if match[1] == "rate-limited":
             response.headers = {
@@ -260,9 +302,29 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
     except asyncio.IncompleteReadError:
         return None
-    # Multipart bodies (audio) are not taken apart: nothing here needs them.
-    body = json.loads(raw) if raw[:1] == b"{" else {}
-    return Request(method, path, headers, body)
+    kind = headers.get("content-type", "")
+    if kind.startswith("multipart/"):
+        return Request(method, path, headers, *_parts(kind, raw))
+    return Request(method, path, headers, json.loads(raw) if raw[:1] == b"{" else {})
+
+
+def _parts(kind: str, raw: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Take a form with files apart."""
+    form = BytesParser().parsebytes(f"content-type: {kind}\r\n\r\n".encode() + raw)
+    body: dict[str, Any] = {}
+    files: dict[str, bytes] = {}
+    for part in form.get_payload():
+        assert isinstance(part, Message)
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        name = str(part.get_param("name", header="content-disposition"))
+        if file_name := part.get_filename():
+            files[file_name] = content
+        elif name.endswith("[]"):
+            body.setdefault(name.removesuffix("[]"), []).append(content.decode())
+        else:
+            body[name] = content.decode()
+    return body, files
 
 
 def _error(status: int, message: str, code: str) -> Response:
@@ -270,25 +332,36 @@ def _error(status: int, message: str, code: str) -> Response:
     return Response({"error": {"message": message, "type": kind, "code": code}}, status)
 
 
-def _answer(request: Request) -> Response:
-    route = request.path.split("?")[0].removeprefix("/v1")
+def _answer(request: Request, url: str) -> Response:
+    route = re.sub(r"^/(v\d|openai)", "", request.path.split("?")[0])
+    route = re.sub(r"^/deployments/[^/]+", "", route)
+    headers = {"x-ratelimit-limit-requests": "6000", "x-ratelimit-remaining-requests": "5999"}
+    if route == "/audio/speech":
+        return Response(_speech(request.body), headers={"content-type": "audio/wav"})
+    if route == "/audio/transcriptions":
+        return Response(_transcription(request), headers=headers)
+    if route == "/images/generations":
+        return Response(_images(request.body, url), headers=headers)
     answers = {
         "/chat/completions": _chat,
         "/embeddings": _embeddings,
-        "/images/generations": _images,
+        "/messages": _messages,
+        "/moderations": _moderation,
+        "/rerank": _rerank,
     }
     if route not in answers:
         return _error(404, f"no route {request.path}", "not_found")
-    headers = {"x-ratelimit-limit-requests": "6000", "x-ratelimit-remaining-requests": "5999"}
     return Response(answers[route](request.body), headers=headers)
 
 
-def _chat(body: dict[str, Any]) -> dict[str, Any]:
+def _chat(body: dict[str, Any], *, misfit: bool = False) -> dict[str, Any]:
     message = _message(body)
+    if misfit:
+        message["content"] = json.dumps({"nonsense": True})
+    ends = {"refuses": "content_filter", "cut": "length"}
+    end = ends.get(body.get("model", ""), "tool_calls" if message["tool_calls"] else "stop")
     choices = [
-        {"index": i, "finish_reason": "tool_calls" if message["tool_calls"] else "stop"}
-        | {"message": message}
-        for i in range(body.get("n") or 1)
+        {"index": i, "finish_reason": end, "message": message} for i in range(body.get("n") or 1)
     ]
     asked = sum(_words(m.get("content")) for m in body.get("messages", []))
     said = sum(_words(choice["message"]["content"]) for choice in choices)
@@ -318,6 +391,9 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
         call = {"id": "call_1", "type": "function"}
         message["tool_calls"] = [call | {"function": {"name": name, "arguments": arguments}}]
         return message
+    if body.get("model") == "refuses":
+        message["refusal"] = "I cannot help with that."
+        return message
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         schema = form["json_schema"]["schema"]
@@ -328,7 +404,95 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
         message["content"] = "parts: " + ",".join(part["type"] for part in last)
     else:
         message["content"] = f"echo: {last}"
+    content = str(message["content"])
+    if body.get("model") == "no-schema":
+        told = str(body["messages"][0]["content"]).partition("\n")[2]
+        schema = json.loads(told)
+        message["content"] = json.dumps(_instance(schema, schema, _text(last)))
+    if body.get("model") == "fenced":
+        message["content"] = f"Sure, here it is:\n```json\n{content}\n```\nAnything else?"
+    if body.get("model") == "cut":
+        message["content"] = content[: len(content) // 2]
     return message
+
+
+def _messages(body: dict[str, Any]) -> dict[str, Any]:
+    """Answer in Anthropic's form, as far as the tests need it."""
+    content = body["messages"][-1]["content"]
+    said = (
+        f"echo: {content}"
+        if isinstance(content, str)
+        else "parts: " + ",".join(part["type"] for part in content)
+    )
+    parts: list[dict[str, Any]] = [{"type": "text", "text": said}]
+    tools = body.get("tools") or []
+    if tools:
+        schema = tools[0]["input_schema"]
+        given = _instance(schema, schema, _text(content))
+        parts = [{"type": "tool_use", "id": "toolu_1", "name": tools[0]["name"], "input": given}]
+    if form := (body.get("output_format") or (body.get("output_config") or {}).get("format")):
+        given = _instance(form["schema"], form["schema"], _text(content))
+        parts = [{"type": "text", "text": json.dumps(given)}]
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model"),
+        "content": parts,
+        "stop_reason": "tool_use" if tools else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": _words(content), "output_tokens": _words(said)},
+    }
+
+
+def _moderation(body: dict[str, Any]) -> dict[str, Any]:
+    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    results = []
+    for text in texts:
+        bad = "kill" in str(text)
+        categories = {name: bad and name == "violence" for name in _HARMS}
+        scores = {name: 0.9 if flag else 0.1 for name, flag in categories.items()}
+        results.append({"flagged": bad, "categories": categories, "category_scores": scores})
+    return {"id": "modr-1", "model": body.get("model"), "results": results}
+
+
+_HARMS = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit"),
+    *("illicit/violent", "self-harm", "self-harm/instructions", "self-harm/intent", "sexual"),
+    *("sexual/minors", "violence", "violence/graphic"),
+)
+
+
+def _rerank(body: dict[str, Any]) -> dict[str, Any]:
+    wanted = set(body["query"].split())
+    scores = [len(wanted & set(str(text).split())) / len(wanted) for text in body["documents"]]
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])[: body.get("top_n")]
+    found = [{"index": i, "relevance_score": scores[i]} for i in order]
+    words = sum(_words(text) for text in body["documents"])
+    meta = {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": words}}
+    usage = {"total_tokens": words}
+    return {"id": "rr-1", "results": found, "data": found, "meta": meta, "usage": usage}
+
+
+def _speech(body: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\0\0" * 8 * len(body["input"]))
+    return buffer.getvalue()
+
+
+def _transcription(request: Request) -> dict[str, Any]:
+    ((name, content),) = request.files.items()
+    text = f"heard {len(content)} bytes of {name}"
+    found: dict[str, Any] = {"text": text}
+    if request.body.get("response_format") == "verbose_json":
+        segment = {"id": 0, "start": 0.0, "end": 1.5, "text": text}
+        word = {"word": "heard", "start": 0.0, "end": 0.5}
+        found |= {"language": "english", "duration": 1.5, "segments": [segment], "words": [word]}
+    return found
 
 
 def _instance(schema: dict[str, Any], root: dict[str, Any], text: str) -> Any:
@@ -364,8 +528,10 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "model": body.get("model"), "data": data, "usage": usage}
 
 
-def _images(body: dict[str, Any]) -> dict[str, Any]:
-    return {"created": 1_700_000_000, "data": [{"b64_json": PIXEL}] * (body.get("n") or 1)}
+def _images(body: dict[str, Any], url: str) -> dict[str, Any]:
+    by_url = body.get("model") == "image-by-url"
+    image = {"url": f"{url}/pixel.png"} if by_url else {"b64_json": PIXEL}
+    return {"created": 1_700_000_000, "data": [image] * (body.get("n") or 1)}
 
 
 def _packed(vector: list[float]) -> bytes:

@@ -15,10 +15,10 @@ import traceback
 import pytest
 
 from barbule.errors import ConfigurationError, ModelError
-from barbule.functions.providers import qualified
 from barbule.models.base import Endpoint, Reply, Usage
 from barbule.models.failures import model_error
 from barbule.models.litellm import LiteLLMClient
+from barbule.models.providers import qualified
 from barbule.models.rates import Gate, call_with_retries
 from fakes.models_server import FakeModels, embedding_of
 
@@ -112,6 +112,7 @@ def test_a_chat_has_exactly_the_documented_shape(server):
                 "message": {
                     "role": "assistant",
                     "content": "echo: hello there",
+                    "refusal": None,
                     "tool_calls": None,
                     "reasoning_content": None,
                 },
@@ -132,14 +133,18 @@ def test_the_cost_of_a_known_model_is_known_and_of_an_unknown_one_is_not(server)
     assert embed(client, ["a b"]).usage == Usage(2, 0, None)
 
 
-def test_tool_calls_are_json_text(server):
+def test_tool_calls_are_typed(server):
     tool = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
     reply = chat(client_of(server), tools=[{"type": "function", "function": tool}])
     message = reply.value["choices"][0]["message"]
     assert message["content"] is None
-    (call,) = json.loads(message["tool_calls"])
-    assert call["function"]["name"] == "weather"
-    assert json.loads(call["function"]["arguments"]) == {"text": "hello there"}
+    wanted = {"name": "weather", "arguments": {"text": "hello there"}}
+    assert message["tool_calls"] == [{"id": "call_1", "type": "function", "function": wanted}]
+
+
+def test_a_refusal_is_told(server):
+    message = chat(client_of(server), "openai/refuses").value["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == (None, "I cannot help with that.")
 
 
 def test_reasoning_is_kept(server):

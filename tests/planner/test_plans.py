@@ -33,6 +33,11 @@ def age(year: int) -> int:
     return 2026 - year
 
 
+@bb.udf(on_error="null")
+def risky(page: int) -> int:
+    return 1 // page
+
+
 @bb.udf
 def alike(left: str, right: str) -> bool:
     return left == right
@@ -70,6 +75,8 @@ def scope(session):
     people = bb.create_table("people", {"who": bb.String, "film": bb.String})
     notes = bb.create_table("notes", {"text": bb.String, "page": bb.Int})
     notes.add_embedding_index("text", embedding=embed, name="by_text")
+    pages = bb.create_table("pages", {"page": bb.Int})
+    pages.add_computed_column(risky=risky(pages.page))
     recent = bb.create_view(
         "recent", films.where(films.year > 2000), computed_columns={"loud": shout(films.name)}
     )
@@ -77,6 +84,7 @@ def scope(session):
         "films": films,
         "people": people,
         "notes": notes,
+        "pages": pages,
         "recent": recent,
         "renamed": films.rename(call="revenue"),
         "low": notes.mutate(low=notes.text.lower()),

@@ -9,12 +9,15 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import barbule as bb
 from barbule.errors import LockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 PROCESSES = 4
@@ -116,6 +119,9 @@ def test_who_waits_too_long_learns_who_holds_the_file(url):
         import sys
         import barbule as bb
         from barbule.errors import LockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
         try:
             bb.connect(sys.argv[1], vectors="exact:", lock_timeout=0.3)
         except LockedError as error:
@@ -143,7 +149,7 @@ def test_threads_share_a_session(session):
                 mine = table.filter(table.thread == me).collect()
                 assert len(mine) == n + 1
                 assert all(row["twice"] == 2 * row["n"] for row in mine)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the main thread reports it
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(me,)) for me in range(6)]
@@ -174,7 +180,7 @@ def test_updates_of_threads_do_not_overwrite_each_other(session):
         try:
             for _ in range(8):
                 table.update({"n": table.n + 1})
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the main thread reports it
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -62,8 +62,8 @@ def test_a_version_of_a_view_keeps_inherited_values_that_changed_alone(notes, wo
     assert set(words.collect()["stars"]) == {1, 8}
 
 
-def test_a_view_is_there_again_in_a_second_session(notes, words):
-    bb.connect(vectors="exact:")
+def test_a_view_is_there_again_in_a_second_session(notes, words, backend_url):
+    bb.connect(backend_url, vectors="exact:")
 
     again = bb.get_table("words")
 

@@ -11,7 +11,6 @@ import contextlib
 import os
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -21,6 +20,7 @@ from barbule.locks import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["DuckDBFile"]
 
@@ -251,7 +251,7 @@ _files: dict[Path, DuckDBFile] = {}
 
 
 def _forget_in_child() -> None:
-    """A forked child has none of its parent's databases open."""
+    """Forget them in a forked child, which has none of its parent's open."""
     global _guard  # noqa: PLW0603 - one state of the process
     _guard = threading.RLock()
     _files.clear()

@@ -441,7 +441,7 @@ class Catalog:
             self._stamp = self._backend.stamp()
 
     def next_version(self, table_id: int, commit: int, pending: Pending, done: Version) -> Version:
-        """Number the version of a table that a commit makes.
+        """Give the version of a table that a commit makes its number.
 
         Parameters
         ----------

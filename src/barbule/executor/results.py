@@ -7,7 +7,7 @@ are touched and not before.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import ColumnNotFoundError

@@ -1,164 +1,178 @@
-"""The functions of model providers, made from one table.
+"""The namespaces of model providers, made from one table.
 
-Owns what a chat or a vision call looks like as a function. A provider is a row of `PROVIDERS`:
-its LiteLLM prefix. How a model is reached is the client's business.
+Owns how a provider's name becomes a module with functions: `from barbule.functions import openai`.
+A provider is a row of `barbule.models.providers`, a function one of `chats`, `calls` or `language`;
+both are put together here when a function is first looked at.
 """
 
 from __future__ import annotations
 
-import base64
+import functools
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
-from barbule.functions.registry import Function, register
+from barbule.models.providers import ANY, PROVIDERS, Provider, provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from barbule.models.base import ModelClient, Reply
+    from barbule.functions.calls import Call
+    from barbule.functions.registry import Function
 
-__all__ = ["CHAT", "PROVIDERS", "declare", "qualified"]
+__all__ = ["NAMESPACES", "Namespace", "install"]
 
-# Namespace → LiteLLM prefix; "litellm" takes models with their prefix.
-PROVIDERS: dict[str, str | None] = {
-    "anthropic": "anthropic",
-    "gemini": "gemini",
-    "litellm": None,
-    "ollama": "ollama_chat",
-    "openai": "openai",
+_PACKAGE = "barbule.functions"
+
+_WORDS = {
+    "chat": "conversations",
+    "embed": "texts to embed",
+    "image": "prompts for images",
+    "transcribe": "sounds to write down",
+    "speak": "texts to read aloud",
+    "moderate": "texts to judge",
+    "rerank": "documents to order",
 }
 
-CHAT = dt.Struct(
-    {
-        "id": dt.string,
-        "model": dt.string,
-        "created": dt.int64,
-        "choices": dt.Array(
-            dt.Struct(
-                {
-                    "index": dt.int64,
-                    "finish_reason": dt.string,
-                    "message": dt.Struct(
-                        {
-                            "role": dt.string,
-                            "content": dt.string,
-                            "tool_calls": dt.string,
-                            "reasoning_content": dt.string,
-                        }
-                    ),
-                }
-            )
-        ),
-        "usage": dt.Struct(
-            {
-                "prompt_tokens": dt.int64,
-                "completion_tokens": dt.int64,
-                "total_tokens": dt.int64,
-            }
-        ),
-    }
-)
 
-
-def qualified(provider: str, model: str) -> str:
-    """Return a model's name with its provider's prefix.
+class Namespace(ModuleType):
+    """The functions of one provider; as a module, so that they can be imported from it.
 
     Parameters
     ----------
     provider
-        The LiteLLM prefix.
-    model
-        The model's name, with or without this prefix. Other slashes belong to the name.
-
-    Returns
-    -------
-    str
-        `provider/name`.
+        The row of the table.
 
     Examples
     --------
-    >>> qualified("openai", "gpt-4o-mini"), qualified("openai", "openai/gpt-4o-mini")
-    ('openai/gpt-4o-mini', 'openai/gpt-4o-mini')
-    >>> qualified("openrouter", "openai/gpt-4o-mini")
-    'openrouter/openai/gpt-4o-mini'
+    >>> from barbule.functions import voyage
+    >>> dir(voyage)
+    ['embeddings', 'rerank']
     """
-    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+    if TYPE_CHECKING:
+        chat_completions: Function
+        messages: Function
+        vision: Function
+        embeddings: Function
+        moderations: Function
+        rerank: Function
+        image_generations: Function
+        transcriptions: Function
+        speech: Function
+        extract: Function
+        analyze_sentiment: Function
+        classify: Function
+        summarize: Function
+        translate: Function
+        filter: Function
+
+    def __init__(self, provider: Provider) -> None:
+        name = f"{_PACKAGE}.{provider.name}"
+        super().__init__(name, f"The models of {provider.name}, through LiteLLM.")
+        self._provider = provider
+        # What asks whether the module exists gets an answer.
+        self.__spec__ = ModuleSpec(name, None, origin="barbule's table of providers")
+        self.__package__ = _PACKAGE
+
+    def __getattr__(self, name: str) -> Function:
+        if name.startswith("_") or name not in (calls := _calls()):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        function = _declared(self._provider, name, calls[name])
+        self.__dict__[name] = function
+        return function
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name, each in _calls().items() if self._provider.answers(each.kind))
 
 
-def declare(namespace: str) -> tuple[Function, Function]:
-    """Make the functions of a provider: `chat_completions` and `vision`."""
-    prefix = PROVIDERS[namespace]
-
-    def named(model: str) -> str:
-        return model if prefix is None else qualified(prefix, model)
-
-    async def chat_completions(
-        client: ModelClient, model: str, messages: list[Any], **params: Any
-    ) -> Reply:
-        """Ask a chat model.
-
-        Parameters
-        ----------
-        model
-            The name of the model at the provider.
-        messages
-            Dicts with `role` and `content`; columns may stand anywhere in them.
-        params
-            What the provider takes besides: `temperature`, `max_tokens` …
-
-        Returns
-        -------
-        Struct
-            `.choices[0].message.content` is the text of the answer.
-        """
-        return await client.chat(named(model), messages, **params)
-
-    async def vision(
-        client: ModelClient, model: str, prompt: str, image: bytes, **params: Any
-    ) -> Reply:
-        """Ask a model about an image; the answer is text.
-
-        Parameters
-        ----------
-        prompt
-            What to ask; a text or a column.
-        image
-            A column of images.
-        """
-        content = [
-            {"type": "text", "text": prompt},
-            {"type": "image_url", "image_url": {"url": _data_url(image)}},
-        ]
-        reply = await client.chat(named(model), [{"role": "user", "content": content}], **params)
-        answer = reply.value["choices"][0]["message"]["content"]
-        return type(reply)(answer, reply.usage, reply.headers)
-
-    return (
-        _register(namespace, chat_completions, CHAT, named),
-        _register(namespace, vision, dt.string, named),
-    )
+NAMESPACES: dict[str, Namespace] = {}
+"""Name, aliases included, to namespace."""
 
 
-def _register(
-    namespace: str, body: Any, returns: dt.DataType, named: Callable[[str], str]
-) -> Function:
+def install() -> None:
+    """Make the namespaces known to Python's import."""
+    for name, provider in PROVIDERS.items():
+        namespace = NAMESPACES.get(provider.name) or Namespace(provider)
+        NAMESPACES[name] = namespace
+        sys.modules[f"{_PACKAGE}.{name}"] = namespace
+
+
+@functools.cache
+def _calls() -> Mapping[str, Call]:
+    import barbule.media.values  # noqa: F401 - makes the methods of media and Json known
+    from barbule.functions.calls import CALLS
+    from barbule.functions.chats import CHATS
+    from barbule.functions.language import LANGUAGE
+
+    return {**CHATS, **CALLS, **LANGUAGE}
+
+
+def _declared(provider: Provider, name: str, call: Call) -> Function:
+    """Make one function of one provider, and register it."""
+    from barbule.functions.registry import Function, Parameter, register
+
+    @functools.wraps(call.body)
+    async def body(client: Any, **arguments: Any) -> Any:
+        arguments["model"] = provider.qualified(arguments["model"], call.kind)
+        return await call.body(client, **arguments)
+
+    batched = call.batch_size > 1
     return register(
         Function(
-            name=f"barbule.functions.{namespace}.{body.__name__}",
+            name=f"{_PACKAGE}.{provider.name}.{name}",
             body=body,
             kind="model",
-            returns=returns,
+            returns=_returns(provider, call),
+            parameters=(Parameter("input", batched=True),) if batched else (),
+            batch_size=call.batch_size,
             cached=True,
             version="1",
-            model_of=lambda arguments: named(str(arguments["model"])),
+            model_of=lambda arguments: provider.qualified(str(arguments["model"]), call.kind),
+            prepare=lambda arguments: _prepared(provider, name, call, arguments),
         )
     )
 
 
-def _data_url(image: bytes) -> str:
-    from barbule.media.images import image_bytes_suffix
+def _returns(provider: Provider, call: Call) -> Any:
+    import ibis.expr.datatypes as dt
 
-    suffix = image_bytes_suffix(image)
-    kind = {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix)
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    returns = call.returns
+    if isinstance(returns, dt.DataType):
+        return returns
+    return lambda arguments: returns(provider, arguments)
+
+
+def _prepared(
+    provider: Provider, name: str, call: Call, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Check a call, name its model, and leave out what was not given."""
+    from barbule.errors import ExpressionError, UnsupportedError
+
+    given = {key: value for key, value in arguments.items() if value is not None}
+    model = given.pop("model", provider.model if call.defaulted else None)
+    asked = provider
+    if provider.name == ANY and isinstance(model, str):
+        prefix, _, rest = model.partition("/")
+        if not (prefix and rest):
+            raise ExpressionError(
+                f"{provider.name}.{name}: the model names no provider.",
+                value=model,
+                hint=f"Write it with its prefix, like 'openai/{model}'.",
+            )
+        asked = provider_of(prefix) or provider
+    if not asked.answers(call.kind):
+        having = [
+            each.name for each in dict.fromkeys(PROVIDERS.values()) if each.answers(call.kind)
+        ]
+        raise UnsupportedError(
+            f"{asked.name} has no {name}: LiteLLM brings it no {_WORDS[call.kind]}.",
+            hint=f"These have: {', '.join(each for each in having if each != ANY)}.",
+        )
+    if model is None:
+        example = "openai/gpt-4o-mini" if provider.name == ANY else "…"
+        raise ExpressionError(
+            f"{provider.name}.{name}: which model is not said.", hint=f"Add model={example!r}."
+        )
+    return {"model": model, **call.prepare(given)}

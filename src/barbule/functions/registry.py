@@ -73,10 +73,17 @@ class Function:
         interrupted: a call over time counts as failed and its thread ends when it ends.
     cached
         Whether answers are kept in the call ledger.
+    concurrency
+        How many calls of a synchronous function may run at once, in threads. None leaves it to
+        the executor: one, or one for each processor where images are taken or given.
+    images
+        How images arrive: "pixels", opened and read; or "header", what the header alone tells.
     version
         Changes when the function does; by default a hash of its source.
     model_of
         For a model function: tells the name of the model, prefix included, from the arguments.
+    prepare
+        Turns bound arguments into what a stored call says, and checks them; None leaves them.
     fixed
         Arguments that `using` has set.
     """
@@ -91,8 +98,11 @@ class Function:
     retries: int = 0
     timeout: float | None = None
     cached: bool = False
+    concurrency: int | None = None
+    images: Literal["pixels", "header"] = "pixels"
     version: str = "1"
     model_of: Callable[[Mapping[str, Any]], str] | None = None
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -135,6 +145,8 @@ class Function:
 
     def call(self, arguments: Mapping[str, Any], *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call with bound arguments."""
+        if self.prepare is not None:
+            arguments = self.prepare(dict(arguments))
         known = isinstance(self.returns, dt.DataType)  # which Ibis makes callable
         returns = self.returns if known else self.returns(arguments)
         keep = self.cached if cached is None else cached
@@ -224,9 +236,10 @@ def lookup(name: str) -> Function:
         When this process does not define it.
     """
     if name not in _REGISTRY and name.startswith(_BUILT_IN):
-        module = name.rsplit(".", 1)[0]
+        module, short = name.rsplit(".", 1)
         if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module)
+            # The functions of a provider are made when they are first looked at.
+            getattr(importlib.import_module(module), short, None)
     if name not in _REGISTRY:
         module, _, short = name.rpartition(".")
         raise UnknownFunctionError(

@@ -34,6 +34,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
     retries: int = 0,
     timeout: float | None = None,
     cache: bool = False,
+    concurrency: int | None = None,
     version: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -60,6 +61,10 @@ def udf(  # noqa: PLR0913 - each is an option of users
         Seconds that one call may take.
     cache
         Whether results are kept in the call ledger and never computed twice.
+    concurrency
+        How many calls of a plain function may run at once, in threads: more than 1 helps what
+        waits (for a network, a disk) or leaves Python (NumPy, PIL). By default one at a time;
+        functions of images, one for each processor.
     version
         Say it when results changed though the source did not, or the reverse; by default a
         hash of the source.
@@ -95,6 +100,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             retries=retries,
             timeout=timeout,
             cache=cache,
+            concurrency=concurrency,
             version=version,
             name=name,
         )
@@ -106,6 +112,8 @@ def udf(  # noqa: PLR0913 - each is an option of users
         )
     if batch_size is not None and batch_size < 1:
         raise ExpressionError("batch_size is a whole number from 1.", value=batch_size)
+    if concurrency is not None and concurrency < 1:
+        raise ExpressionError("concurrency is a whole number from 1.", value=concurrency)
     policy = on_error or error_handling or "abort"
     if policy not in typing.get_args(OnError):
         raise ExpressionError(
@@ -125,6 +133,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             retries=retries,
             timeout=timeout,
             cached=cache,
+            concurrency=concurrency,
             version=version or source_hash(function),
         )
     )

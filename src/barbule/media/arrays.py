@@ -1,14 +1,14 @@
 """Arrow arrays from Python values, without pandas.
 
-Owns one function. `pyarrow.array` imports pandas, where it is installed, to see whether it was
-given something of pandas: half a second or more, which is most of a first small insert. Values
-of plain Python types are laid out here instead, as long as nothing else has imported pandas.
+Owns two functions. `pyarrow.array`, `pyarrow.scalar` and compute functions with a Python value
+for an argument import pandas, where it is installed, to see whether they were given something of
+pandas: half a second or more, which is most of a first small insert. Values of plain Python
+types are laid out here instead, as long as nothing else has imported pandas.
 """
 
 from __future__ import annotations
 
 import datetime
-import itertools
 import sys
 from array import array as _numbers
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["arrow_array"]
+__all__ = ["arrow_array", "arrow_scalar"]
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - Arrow counts without a zone
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_LARGEST = 2**31 - 1  # bytes
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DAYS = datetime.date(1970, 1, 1).toordinal()
 _CODES = {
@@ -32,7 +33,11 @@ _CODES = {
 
 
 def arrow_array(
-    values: Sequence[Any], kind: pa.DataType, *, nan_is_missing: bool = False
+    values: Sequence[Any],
+    kind: pa.DataType,
+    *,
+    types: set[type] | None = None,
+    nan_is_missing: bool = False,
 ) -> pa.Array:
     """Make an Arrow array of plain Python values, None where one is missing.
 
@@ -42,6 +47,8 @@ def arrow_array(
         The values of one column.
     kind
         The type of the array.
+    types
+        The types of the values, None's among them, if they have been looked at already.
     nan_is_missing
         Whether NaN and what pandas writes for a missing value are one.
 
@@ -59,19 +66,31 @@ def arrow_array(
     import pyarrow as pa
 
     if "pandas" not in sys.modules:
-        found = _laid_out(values, kind)
+        found = _laid_out(values, kind, types)
         if found is not None:
             return found
     return pa.array(values, kind, from_pandas=nan_is_missing)
 
 
-def _laid_out(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
+def arrow_scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """Make an Arrow scalar, which `pyarrow.repeat` and compute functions take.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> arrow_scalar(3, pa.int64()).as_py()
+    3
+    """
+    return arrow_array([value], kind)[0]
+
+
+def _laid_out(values: Sequence[Any], kind: pa.DataType, types: set[type] | None) -> pa.Array | None:
     """Return the array, or None for types and values that only pyarrow knows."""
     import pyarrow as pa
 
-    types = set(map(type, values))
+    types = set(map(type, values)) if types is None else types
     missing = type(None) in types
-    types.discard(type(None))
+    types = types - {type(None)}
     if not types:
         return pa.nulls(len(values), kind)
     try:
@@ -96,9 +115,10 @@ def _buffers(
     if types == {bool} and name == "bool":
         return [_bits([value is True for value in values])]
     if types == {str} and name == "string":
-        return _strings([value.encode() for value in _filled(values, "", missing)])
+        return _texts(_filled(values, "", missing))
     if types == {bytes} and name == "binary":
-        return _strings(_filled(values, b"", missing))
+        filled = _filled(values, b"", missing)
+        return _strings(filled, b"".join(filled))
     if types == {datetime.date} and name == "date32[day]":
         days = [0 if value is None else value.toordinal() - _DAYS for value in values]
         return [_packed("i", days)]
@@ -129,8 +149,20 @@ def _bits(values: list[bool]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(np.array(values, dtype=bool), bitorder="little"))
 
 
-def _strings(values: Sequence[bytes]) -> list[pa.Buffer]:
+def _texts(values: Sequence[str]) -> list[pa.Buffer]:
+    joined = "".join(values)
+    if joined.isascii():  # as many bytes as characters
+        return _strings(values, joined.encode())
+    encoded = [value.encode() for value in values]
+    return _strings(encoded, b"".join(encoded))
+
+
+def _strings(values: Sequence[str] | Sequence[bytes], content: bytes) -> list[pa.Buffer]:
+    import numpy as np
     import pyarrow as pa
 
-    offsets = itertools.accumulate(map(len, values), initial=0)
-    return [_packed("i", list(offsets)), pa.py_buffer(b"".join(values))]
+    if len(content) > _LARGEST:
+        raise OverflowError("more than an array of texts holds")
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
+    return [pa.py_buffer(offsets), pa.py_buffer(content)]

@@ -9,6 +9,7 @@ library; what it returns is the reference that the cell holds.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -21,7 +22,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import BarbuleError, DataError
 from barbule.media.arrays import arrow_array
-from barbule.media.scalars import is_missing, value_writer
+from barbule.media.scalars import is_missing, to_json, value_writer
 from barbule.types import Json, Media, storage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["arrow_type", "reader", "to_array"]
+__all__ = ["arrow_type", "media_keeper", "reader", "to_array"]
 
 
 def arrow_type(kind: dt.DataType) -> pa.DataType:
@@ -53,22 +54,26 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     """
     import pyarrow as pa
 
-    types = set(map(type, values))
-    types.discard(type(None))
+    given = set(map(type, values))
+    types = given - {type(None)}
     if not types:
         return pa.nulls(len(values), arrow_type(kind))
     if isinstance(kind, dt.Struct):
         return _struct_array(values, kind, library)
     if isinstance(kind, dt.Array):
         return _list_array(values, types, kind, library)
+    # What fails here goes value by value, for what Arrow does not do and to find the wrong row.
     if types <= _as_they_are(kind):
-        try:
-            return arrow_array(values, arrow_type(kind))
-        except _REFUSALS:
-            pass  # value by value, for what Arrow does not do and for the row that is wrong
+        with contextlib.suppress(*_REFUSALS):
+            return arrow_array(values, arrow_type(kind), types=given)
+    if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
+        with contextlib.suppress(*_REFUSALS):
+            texts = [None if value is None else to_json(value) for value in values]
+            return arrow_array(texts, arrow_type(kind))
     return _by_value(values, kind, library)
 
 
+_JSON_TYPES = {dict, list, str, int, bool}  # none of which stands for a missing value
 _REFUSALS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
 
 _PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
@@ -239,6 +244,31 @@ def _items(value: Any, kind: dt.Array) -> list[Any] | None:
     if kind.length is not None and len(items) != kind.length:
         raise ValueError(f"it has {len(items)} items, not {kind.length}")
     return items
+
+
+def media_keeper(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], Any] | None:
+    """Return what puts the media in a value of `kind` into the store, leaving references.
+
+    All else stays as it is; None where `kind` holds no media.
+    """
+    if isinstance(kind, Media):
+        return lambda value: library.refer(value, kind, computed=True)
+    if isinstance(kind, dt.Array) and (inner := media_keeper(kind.value_type, library)):
+        return lambda items: [None if item is None else inner(item) for item in items]
+    if isinstance(kind, dt.Struct):
+        fields = {name: media_keeper(each, library) for name, each in kind.fields.items()}
+        keepers = {name: keep for name, keep in fields.items() if keep is not None}
+        if keepers:
+            return lambda value: _kept_fields(value, keepers)
+    return None
+
+
+def _kept_fields(value: Any, keepers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    fields = value if isinstance(value, dict) else _fields(value)
+    return {
+        name: keepers[name](item) if name in keepers and item is not None else item
+        for name, item in fields.items()
+    }
 
 
 def reader(kind: dt.DataType) -> Callable[[Any], Any] | None:

@@ -24,9 +24,11 @@ __all__ = [
     "encode_image",
     "from_array",
     "image_bytes_suffix",
+    "image_of",
     "lossless_format",
     "open_image",
     "opened",
+    "stored_image",
     "validate_image",
 ]
 
@@ -37,10 +39,11 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 # What a format can hold when it cannot hold the image's own mode.
 _OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
 _EXIF_FORMATS = frozenset({"PNG", "JPEG", "WEBP", "AVIF", "TIFF"})
-_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _TIFF_MODES = frozenset({"I", "F", "CMYK", "YCbCr", "LAB", "I;16B", "PA", "RGBX"})
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
+_ORIENTATION = 0x0112
+_WEBP_SIDE = 16383
 
 
 def validate_image(path: Path, source: str | None = None) -> str:
@@ -146,6 +149,33 @@ def _learn_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
+def image_of(value: Any) -> Image:
+    """Return the PIL image of an image, an array or the bytes of a file, its pixels read.
+
+    Raises
+    ------
+    MediaError
+        If it is none of these, or damaged.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+        image_bytes_suffix(data)  # tells what is no image at all
+        value = opened(io.BytesIO(data))
+    elif hasattr(value, "__array_interface__") and not hasattr(value, "save"):
+        value = from_array(value)
+    if not hasattr(value, "save"):
+        raise MediaError(
+            f"a {type(value).__name__} is no image.",
+            hint="Give a PIL image, a NumPy array, bytes, a path or a URL.",
+        )
+    try:
+        value.load()
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        raise MediaError("the image is damaged or truncated.", hint=_AGAIN) from error
+    image: Image = value
+    return image
+
+
 @contextmanager
 def decoding(path: Path, source: str | None = None) -> Iterator[None]:
     """Explain the errors of opening and decoding an image file: one `MediaError`, its source."""
@@ -175,6 +205,52 @@ def decoding(path: Path, source: str | None = None) -> Iterator[None]:
         raise MediaError(f"{name} is not an image.", hint=f"Give {_FORMATS}.") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise MediaError(f"{name} is a damaged or truncated image.", hint=_AGAIN) from error
+
+
+def stored_image(img: Image, kind: str = "png", *, computed: bool = True) -> tuple[bytes, str]:
+    """Encode an image for the media store.
+
+    Parameters
+    ----------
+    img
+        The image. Transparency is kept.
+    kind
+        "png" keeps it as it is (in TIFF what PNG cannot hold: CMYK, floats and the like), written
+        for speed; "webp" makes it small, not exact, as RGB or RGBA.
+    computed
+        Whether a function made it: of the EXIF data that it may have from its source, only the
+        orientation stays.
+
+    Returns
+    -------
+    tuple of bytes and str
+        The content and the suffix of its format.
+    """
+    options: dict[str, Any] = {"exif": _orientation(img)} if computed else {}
+    if kind == "webp" and max(img.size) <= _WEBP_SIDE:
+        return encode_image(img, "WEBP", **options), "webp"
+    name = lossless_format(img)
+    if name == "TIFF":
+        return encode_image(img, name, compression="tiff_adobe_deflate", **options), "tif"
+    # Measured on photographs: a fifth of the time of level 6, an eighth larger.
+    return encode_image(img, name, compress_level=1, **options), "png"
+
+
+def _orientation(img: Image) -> bytes:
+    """Return EXIF data that tell how an image is turned, and nothing else."""
+    from PIL import Image
+
+    if not img.info.get("exif"):
+        return b""
+    try:
+        turned = Image.Image.getexif(img).get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF data of a good image raise nearly anything
+        return b""
+    if turned == 1:
+        return b""
+    exif = Image.Exif()
+    exif[_ORIENTATION] = turned
+    return exif.tobytes()
 
 
 def lossless_format(img: Image) -> str:
@@ -230,9 +306,9 @@ def encode_image(
         raise MediaError(
             f"images cannot be written as {format!r}.", hint="Use PNG, JPEG, WEBP, GIF or TIFF."
         )
-    exif = img.info.get("exif")
-    if exif and name in _EXIF_FORMATS:
-        options = {"exif": exif, **options}
+    options = {"exif": img.info.get("exif"), **options}
+    if not options["exif"] or name not in _EXIF_FORMATS:
+        del options["exif"]
     try:
         return _saved(img, name, options)
     except (OSError, ValueError, KeyError):

@@ -8,21 +8,36 @@ is the store's and the fetcher's business.
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import MediaError
+from barbule.errors import BarbuleError, MediaError
 from barbule.media.fetch import Fetcher
-from barbule.media.store import MediaStore
-from barbule.types import Document, Image
+from barbule.media.store import MediaStore, without_secrets, written_atomically
+from barbule.media.streams.made import MadeFile
+from barbule.threads import in_threads
+from barbule.types import Audio, Document, Image, Video
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import ibis.expr.datatypes as dt
     import PIL.Image
+
+    from barbule.media.image_headers import ImageHeader
+    from barbule.media.streams.frames import FrameReader
 
 __all__ = ["MediaLibrary"]
 
 _STORED = "media:"
+_FRAME = "frame:"  # of a video; see `streams.choosing`
+_MOST_HEADERS = 65_536
+_CHECKERS = 2  # threads; more would gain nothing where reading the header holds Python's lock
 
 
 class MediaLibrary:
@@ -38,11 +53,22 @@ class MediaLibrary:
         Whether URLs on loopback and private networks may be fetched.
     max_bytes
         The largest file that is fetched.
+    image_format
+        How computed images are kept, "png" or "webp"; see `stored_image`.
     """
 
     def __init__(
-        self, root: str, cache: Path, *, allow_private: bool = False, max_bytes: int = 268435456
+        self,
+        root: str,
+        cache: Path,
+        *,
+        allow_private: bool = False,
+        max_bytes: int = 268435456,
+        image_format: str = "png",
     ) -> None:
+        self._image_format = image_format
+        self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
+        self._headers_lock = threading.Lock()
         self._root = root
         self._cache = cache
         self._fetcher = Fetcher(
@@ -54,8 +80,17 @@ class MediaLibrary:
         """The store, opened when it is first needed."""
         return MediaStore(self._root, cache_dir=self._cache / "stored")
 
+    @functools.cached_property
+    def frames(self) -> FrameReader:
+        """Decodes frames of videos by their references."""
+        from barbule.media.streams.frames import FrameReader
+
+        return FrameReader(self.path)
+
     def path(self, reference: str) -> Path:
         """Return a local file with the content of a reference."""
+        if reference.startswith(_FRAME):
+            return self._frame_file(reference)
         if reference.startswith(_STORED):
             return self.store.local_path(reference)
         return self._fetcher.local_path(reference)
@@ -64,53 +99,120 @@ class MediaLibrary:
         """Open an image."""
         from barbule.media.images import open_image
 
-        return open_image(self.path(reference))
+        if reference.startswith(_FRAME):
+            return self.frames.image(reference)
+        path = self.path(reference)
+        return open_image(path, _source(reference))
+
+    def image_header(self, reference: str) -> ImageHeader | PIL.Image.Image:
+        """Return what the header of an image tells; it is read once for each state of a file.
+
+        Of a frame of a video it is the frame.
+        """
+        from barbule.media.image_headers import read_header
+
+        if reference.startswith(_FRAME):
+            return self.frames.image(reference)
+        key = (reference, *self._state(reference))
+        known = self._headers.get(key)
+        if known is None:
+            known = read_header(self.path(reference), _source(reference))
+            with self._headers_lock:
+                if len(self._headers) >= _MOST_HEADERS:
+                    self._headers.popitem(last=False)
+                self._headers[key] = known
+        return known
+
+    def _state(self, reference: str) -> tuple[int, int]:
+        """Return what changes when a file does; what is in the store, or fetched, never does."""
+        if reference.startswith("file:"):
+            reference = str(self.path(reference))
+        elif ":" in reference[:12]:
+            return (0, 0)
+        try:
+            state = os.stat(reference)  # noqa: PTH116 - faster, and done for each cell
+        except (OSError, ValueError):  # whoever opens the file says why
+            return (0, 0)
+        return (state.st_mtime_ns, state.st_size)
 
     def content(self, reference: str) -> bytes:
         """Return the bytes of a reference."""
         return self.path(reference).read_bytes()
 
     def sha256(self, reference: str) -> str:
-        """Return the SHA-256 of the content, as hexadecimal digits."""
+        """Return the SHA-256 of the content, as hexadecimal digits.
+
+        Of a frame it is that of its video and its time: equal ones show the same picture.
+        """
+        if reference.startswith(_FRAME):
+            from barbule.media.streams.choosing import split_reference
+
+            video, stamp, _ = split_reference(reference)
+            return hashlib.sha256(f"{self.sha256(video)} {stamp}".encode()).hexdigest()
         if reference.startswith(_STORED):
             return self.store.sha256(reference)
         return self.store.sha256(str(self.path(reference)))
 
-    def refer(self, value: Any, kind: dt.DataType) -> str:
+    def picture(self, value: Any) -> PIL.Image.Image:
+        """Return the PIL image of whatever an image column takes."""
+        from barbule.media.images import image_of
+
+        if isinstance(value, str | Path):
+            return self.image(self.refer(value, Image()))
+        return image_of(value)
+
+    def refer(self, value: Any, kind: dt.DataType, *, computed: bool = False) -> str:
         """Return the reference for what a user inserts or a function returns.
 
         References stay what they are (a local path becomes absolute); bytes, PIL images and
         arrays are put into the store.
+
+        Parameters
+        ----------
+        computed
+            Whether a function made it.
 
         Raises
         ------
         MediaError
             When the value is of no kind that the column takes.
         """
+        if computed and (made := _temporary(value)) is not None:
+            return self.store.put_file(made, made.suffix)
         if isinstance(value, Path):
             return str(value.expanduser().absolute())
         if isinstance(value, str):
             return value if ":" in value[:12] else str(Path(value).expanduser().absolute())
+        if isinstance(value, MadeFile):
+            return self._take(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return self.store.put(bytes(value), _suffix(bytes(value), kind))
         if isinstance(kind, Image):
-            return self._keep_image(value)
+            return self._keep_image(value, computed=computed)
         raise MediaError(
             f"a {type(value).__name__} is no {kind}.",
             hint="Give a path, a URL or bytes.",
         )
 
-    def _keep_image(self, value: Any) -> str:
-        from barbule.media.images import encode_image, from_array
+    def _take(self, made: MadeFile) -> str:
+        """Put a file that a function of ours made into the store, once."""
+        if made.reference is None or not self.store.exists(made.reference):
+            made.reference = self.store.put_file(made.path, made.suffix)
+        return made.reference
 
-        if hasattr(value, "__array_interface__") and not hasattr(value, "save"):
-            value = from_array(value)
-        if not hasattr(value, "save"):
-            raise MediaError(
-                f"a {type(value).__name__} is no image.",
-                hint="Give a PIL image, a NumPy array, bytes, a path or a URL.",
-            )
-        return self.store.put(encode_image(value, format="PNG"), "png")
+    def _frame_file(self, reference: str) -> Path:
+        """Write a frame to a file of the cache, for those who cannot do without."""
+        path = self._cache / "frames" / f"{self.sha256(reference)}.png"
+        if not path.is_file():
+            with written_atomically(path) as file:
+                self.frames.image(reference).save(file, "PNG")
+        return path
+
+    def _keep_image(self, value: Any, *, computed: bool) -> str:
+        from barbule.media.images import image_of, stored_image
+
+        data, suffix = stored_image(image_of(value), self._image_format, computed=computed)
+        return self.store.put(data, suffix)
 
     def check(self, reference: str, kind: dt.DataType) -> None:
         """Make sure that a reference can be read and is what its column holds.
@@ -124,11 +226,57 @@ class MediaLibrary:
         if isinstance(kind, Image):
             from barbule.media.images import validate_image
 
-            validate_image(path)
+            validate_image(path, _source(reference))
         elif isinstance(kind, Document):
             from barbule.media.documents import validate_document
 
             validate_document(path)
+        elif isinstance(kind, Video):
+            from barbule.media.streams.opening import validate_video
+
+            validate_video(path)
+        elif isinstance(kind, Audio):
+            from barbule.media.streams.opening import validate_audio
+
+            validate_audio(path)
+
+    def check_all(self, references: Sequence[str | None], kind: dt.DataType) -> None:
+        """Make sure, in a few threads, that each reference can be read and is what it should be.
+
+        Raises
+        ------
+        MediaError
+            The first that `check` raises; it names the row.
+        """
+        if isinstance(kind, Image):
+            import PIL.Image
+
+            PIL.Image.preinit()  # here, and not by several threads at once
+
+        def check(row: int) -> None:
+            reference = references[row]
+            if reference is None:
+                return
+            try:
+                self.check(reference, kind)
+            except BarbuleError as error:
+                raise error.at(row=row) from error.__cause__
+
+        in_threads(check, len(references), _CHECKERS if isinstance(kind, Image) else 1)
+
+
+def _temporary(value: Any) -> Path | None:
+    """Return the file that a function wrote where files do not last; None for any other value."""
+    if not isinstance(value, str | Path) or ":" in str(value)[:12]:
+        return None
+    path = Path(value).expanduser().absolute()
+    lasts = not path.is_relative_to(Path(tempfile.gettempdir()).absolute())
+    return None if lasts or not path.is_file() or not path.suffix[1:].isalnum() else path
+
+
+def _source(reference: str) -> str | None:
+    """Return what messages call a file that is known by another name than its path."""
+    return without_secrets(reference) if ":" in reference[:12] else None
 
 
 def _suffix(data: bytes, kind: dt.DataType) -> str:
@@ -136,4 +284,8 @@ def _suffix(data: bytes, kind: dt.DataType) -> str:
         from barbule.media.images import image_bytes_suffix
 
         return image_bytes_suffix(data)
+    if isinstance(kind, Audio | Video):
+        from barbule.media.streams.opening import suffix_of
+
+        return suffix_of(data)
     return "pdf" if data.startswith(b"%PDF-") else "bin"

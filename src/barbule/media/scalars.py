@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["is_missing", "value_writer"]
+__all__ = ["is_missing", "to_json", "value_writer"]
 
 _MISSING_OF_PANDAS = {"NAType", "NaTType"}
 
@@ -45,7 +45,7 @@ def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], An
     if isinstance(kind, Media):
         return lambda value: library.refer(value, kind)
     if isinstance(kind, dt.JSON):
-        return _to_json
+        return to_json
     if isinstance(kind, dt.Integer):
         return _whole(kind)
     for each, convert in _WRITERS.items():
@@ -192,4 +192,4 @@ def plain(value: Any) -> Any:
 
 
 # JSON has no NaN and no infinity, and databases refuse them.
-_to_json = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+to_json = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode

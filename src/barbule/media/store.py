@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import threading
 import uuid
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _SUFFIX = re.compile(r"[a-z0-9]{1,16}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
 _PUTS_ARE_ATOMIC = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
 _MOST_HASHES = 100_000
+_PIECE = 1 << 20
 
 
 class MediaStore:
@@ -97,16 +99,39 @@ class MediaStore:
         MediaError
             If the suffix is not one to 16 letters and digits.
         """
-        ending = suffix.removeprefix(".").lower()
-        if not _SUFFIX.fullmatch(ending):
-            raise MediaError(
-                f"{suffix!r} is not a file suffix.", hint="Give letters and digits, like 'png'."
-            )
-        name = f"{hashlib.sha256(data).hexdigest()}.{ending}"
+        name = f"{hashlib.sha256(data).hexdigest()}.{_ending(suffix)}"
         path = self._path(name)
         # The size tells a file that a crash of the machine left short of its content.
         if not self._has(path, len(data)):
             self._write(path, data)
+        return f"media:{name}"
+
+    def put_file(self, file: Path, suffix: str) -> str:
+        """Keep the content of a file, which need not fit into memory, and return its reference.
+
+        Parameters
+        ----------
+        file
+            The file; it stays where it is.
+        suffix
+            The extension of its format, with or without a dot: "mp4".
+
+        Returns
+        -------
+        str
+            `media:<sha256>.<suffix>`.
+
+        Raises
+        ------
+        MediaError
+            If the suffix is not one to 16 letters and digits.
+        """
+        with file.open("rb") as source:
+            digest = hashlib.file_digest(source, "sha256").hexdigest()
+        name = f"{digest}.{_ending(suffix)}"
+        path = self._path(name)
+        if not self._has(path, file.stat().st_size):
+            self._copy(file, path)
         return f"media:{name}"
 
     def open(self, ref: str) -> bytes:
@@ -250,11 +275,33 @@ class MediaStore:
             self._fs.pipe_file(temporary, data)
             self._fs.mv(temporary, path)
 
+    def _copy(self, file: Path, path: str) -> None:
+        if self._local:
+            with file.open("rb") as source, written_atomically(Path(path)) as target:
+                shutil.copyfileobj(source, target, _PIECE)
+        elif _PUTS_ARE_ATOMIC & _protocols(self._fs):
+            self._fs.put_file(str(file), path)
+        else:
+            folder, _, name = path.rpartition("/")
+            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+            self._fs.makedirs(folder, exist_ok=True)
+            self._fs.put_file(str(file), temporary)
+            self._fs.mv(temporary, path)
+
     def _missing(self, ref: str) -> MediaError:
         return MediaError(
             f"{ref} is not in the media store {self._shown}.",
             hint="Check that the session uses the store into which it was put.",
         )
+
+
+def _ending(suffix: str) -> str:
+    ending = suffix.removeprefix(".").lower()
+    if not _SUFFIX.fullmatch(ending):
+        raise MediaError(
+            f"{suffix!r} is not a file suffix.", hint="Give letters and digits, like 'png'."
+        )
+    return ending
 
 
 def _protocols(fs: Any) -> frozenset[str]:

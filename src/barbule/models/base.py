@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from barbule.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = ["Endpoint", "ModelClient", "Reply", "Usage"]
 
@@ -48,7 +51,7 @@ class Reply:
     Parameters
     ----------
     value
-        Plain Python: dict, list, str, int, float, None.
+        Plain Python: dict, list, str, int, float, bytes, None.
     usage
         What the call used.
     headers
@@ -56,19 +59,42 @@ class Reply:
 
     Notes
     -----
-    The value of a chat is a dict with exactly these keys, whatever the provider::
+    The value of each kind of question has exactly these keys, whatever the provider; what a
+    provider does not say is None.
+
+    chat::
 
         {"id": str, "model": str, "created": int,
          "choices": [{"index": int, "finish_reason": str | None,
-                      "message": {"role": str, "content": str | None,
-                                  "tool_calls": str | None,          # JSON text of a list
+                      "message": {"role": str, "content": str | None, "refusal": str | None,
+                                  "tool_calls": [{"id": str, "type": str,
+                                                  "function": {"name": str, "arguments": Any}}],
                                   "reasoning_content": str | None}}],
          "usage": {"prompt_tokens": int | None, "completion_tokens": int | None,
                    "total_tokens": int | None}}
 
-    `tool_calls` is JSON text because its inside differs from call to call and a column
-    needs one type. The value of an embedding is a list of lists of float, one for each
-    input, in input order.
+    `arguments` is what the model's JSON says; text that is no JSON stays text. No tool calls are
+    None.
+
+    messages (Anthropic's form)::
+
+        {"id": str, "type": str, "role": str, "model": str,
+         "content": [{"type": str, "text": str | None, "thinking": str | None,
+                      "id": str | None, "name": str | None, "input": Any}],
+         "stop_reason": str | None, "stop_sequence": str | None,
+         "usage": {"input_tokens": int | None, "output_tokens": int | None}}
+
+    embed: a list of lists of float, one for each input, in input order. image: the bytes of a
+    file. speak: the bytes of a file.
+
+    transcribe::
+
+        {"text": str, "language": str | None, "duration": float | None,
+         "segments": [{"start": float, "end": float, "text": str}] | None,
+         "words": [{"start": float, "end": float, "word": str}] | None}
+
+    moderate: `{"flagged": bool, "categories": {str: bool}, "category_scores": {str: float}}`.
+    rerank: `[{"index": int, "relevance_score": float}]`, best first.
     """
 
     value: Any
@@ -114,27 +140,61 @@ class Endpoint:
 class ModelClient(Protocol):
     """Asks models. One client serves all providers, event loops and threads.
 
-    Both calls raise `ModelError` for whatever goes wrong at the provider, with `retryable`
-    and `retry_after` set, and `ConfigurationError` when they could not be made as configured.
-    They ask once: `rates.call_with_retries` asks again.
+    A client of one's own subclasses this and overrides what it can: the rest refuses. Its
+    questions raise `ModelError` for whatever goes wrong at the provider, with `retryable` and
+    `retry_after` set, and `ConfigurationError` when they could not be made as configured. They
+    ask once: `rates.call_with_retries` asks again. A model's name carries its provider's prefix.
+    `barbule.models.contract.ModelContract` checks a client.
     """
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Return the answer to a conversation; `model` carries its provider's prefix."""
-        ...
+        """Return the answer to a conversation, in OpenAI's form."""
+        raise self._cannot("chat", model)
+
+    async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
+        """Return the answer to a conversation, in Anthropic's form."""
+        raise self._cannot("messages", model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
         """Return one vector for each input, in input order."""
-        ...
+        raise self._cannot("embed", model)
+
+    async def image(self, model: str, prompt: str, **params: Any) -> Reply:
+        """Return one image."""
+        raise self._cannot("image", model)
+
+    async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
+        """Return what is said in a sound file."""
+        raise self._cannot("transcribe", model)
+
+    async def speak(self, model: str, text: str, **params: Any) -> Reply:
+        """Return a sound file in which a text is read."""
+        raise self._cannot("speak", model)
+
+    async def moderate(self, model: str, text: str, **params: Any) -> Reply:
+        """Return whether a text is harmful."""
+        raise self._cannot("moderate", model)
+
+    async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
+        """Return the documents' places, those that fit a query best first."""
+        raise self._cannot("rerank", model)
+
+    def takes(self, model: str, what: str) -> bool:
+        """Whether a model takes "pdf" content or a parameter such as "response_format"."""
+        return False
 
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked."""
-        ...
+        return Endpoint(model.partition("/")[0])
 
     def prepare(self) -> None:
         """Begin to load, in the background, what the first question will need."""
-        ...
 
     async def ready(self) -> None:
         """Wait until what questions need is loaded, so that its time is not the model's."""
-        ...
+
+    def _cannot(self, verb: str, model: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"model {model!r}: {type(self).__name__} does not answer {verb!r} questions.",
+            hint="Ask through a client that does.",
+        )

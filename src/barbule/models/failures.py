@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
+from barbule.models.providers import provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,7 @@ _BY_CLASS = {
     "BadRequestError": "request",
     "UnprocessableEntityError": "request",
     "ImportError": "package",
+    "JSONDecodeError": "malformed",
     "RateLimitError": "rate",
     "Timeout": "timeout",
     "TimeoutError": "timeout",
@@ -132,9 +134,11 @@ def model_error(
     if name == "rate" and retry_after is None:
         retry_after = 0.0  # slow down, without naming a time
     where = endpoint.api_base or f"the address of {endpoint.provider}"
+    row = provider_of(endpoint.provider)
+    usual = (row and row.key) or f"{endpoint.provider.upper()}_API_KEY"
     hint = kind.hint.format(
         provider=endpoint.provider,
-        key_env=endpoint.api_key_env or f"{endpoint.provider.upper()}_API_KEY",
+        key_env=endpoint.api_key_env or usual,
         where=where,
         reach=f"Start the server at {where}, or correct api_base of [models.{endpoint.provider}]."
         if endpoint.api_base

@@ -1,28 +1,37 @@
 """The model client that asks through LiteLLM.
 
-Owns LiteLLM's import and settings, its connections, and the shape of its answers. Must not
-retry, wait or count (`rates` does), and must not read its errors (`failures` does).
+Owns what is asked of LiteLLM and with which settings and keys. Must not load it (`loading` does),
+read its answers (`answers`) or its errors (`failures`), nor retry, wait or count (`rates`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import inspect
-import json
 import os
-import threading
-import warnings
-import weakref
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from barbule.errors import ConfigurationError, ModelError
-from barbule.models.base import Endpoint, Reply, Usage
-from barbule.models.failures import at, model_error
+from barbule.errors import ConfigurationError, MediaError, ModelError
+from barbule.models import answers
+from barbule.models.base import Endpoint, ModelClient, Reply, Usage
+from barbule.models.facts import facts
+from barbule.models.failures import model_error
+from barbule.models.loading import (
+    begin,
+    close_with_loop,
+    expect_large_body,
+    litellm_module,
+    loaded,
+    openai_client,
+    unlogged,
+)
+from barbule.models.providers import provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["LiteLLMClient"]
 
@@ -38,18 +47,24 @@ class _TrueZero(int):
 
 _NO_RETRIES = _TrueZero()
 
+_RETRYING = {"aimage_generation", "amoderation"}
+"""What LiteLLM asks several times, whatever `max_retries` says."""
+
+_LARGEST_FILE = 64 * 2**20
+
 _RESERVED = {
     "api_key": "Keys are read from the environment: name the variable as api_key_env of "
     "[models.{provider}].",
     "api_base": "Set api_base of [models.{provider}].",
     "base_url": "Set api_base of [models.{provider}].",
+    "client": "Set api_base and api_key_env of [models.{provider}].",
     "stream": "Answers are stored whole: leave it out.",
     "max_retries": "Set the number of retries where the function is called.",
     "num_retries": "Set the number of retries where the function is called.",
 }
 
 
-class LiteLLMClient:
+class LiteLLMClient(ModelClient):
     """Asks any provider that LiteLLM knows.
 
     Parameters
@@ -76,12 +91,11 @@ class LiteLLMClient:
 
     def prepare(self) -> None:
         """Begin to import LiteLLM in the background: it takes seconds."""
-        if not _imported.cache_info().currsize:
-            threading.Thread(target=_import, name="barbule-litellm", daemon=True).start()
+        begin()
 
     async def ready(self) -> None:
         """Wait until LiteLLM is imported."""
-        await _litellm()
+        await litellm_module()
 
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked.
@@ -92,13 +106,23 @@ class LiteLLMClient:
             When the name has no provider prefix: which provider would answer, and which key
             it would get, must not be a guess.
         """
-        provider, slash, name = model.partition("/")
-        if not (provider and slash and name):
+        prefix, slash, name = model.partition("/")
+        if not (prefix and slash and name):
             raise ConfigurationError(
                 f"the model {model!r} names no provider.",
-                hint=f"Write it with its prefix, like {'openai/' + (provider or 'gpt-4o-mini')!r}.",
+                hint=f"Write it with its prefix, like {'openai/' + (prefix or 'gpt-4o-mini')!r}.",
             )
-        return self._endpoints.get(provider) or Endpoint(provider)
+        row = provider_of(prefix)
+        names = (prefix, row.name, *row.aliases) if row else (prefix,)
+        found = next((self._endpoints[each] for each in names if each in self._endpoints), None)
+        return found or Endpoint(row.name if row else prefix)
+
+    def takes(self, model: str, what: str) -> bool:
+        """Whether a model takes "pdf" content, or a parameter by its name in OpenAI's API.
+
+        LiteLLM tells; a model that it does not know takes no PDF.
+        """
+        return _takes(model, what)
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
         """Return the answer to a conversation, in the shape that `Reply` documents.
@@ -125,8 +149,27 @@ class LiteLLMClient:
         ConfigurationError
             The call cannot be made as configured.
         """
-        response = await self._ask("acompletion", model, {"messages": messages}, params)
-        return _reply(response, _chat_value(response))
+        return answers.chat(await self._ask("acompletion", model, {"messages": messages}, params))
+
+    async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
+        """Return the answer to a conversation in Anthropic's form, of any provider.
+
+        Parameters
+        ----------
+        model
+            The name with its provider's prefix.
+        messages
+            As Anthropic's messages API takes them.
+        **params
+            `max_tokens`, which that API demands, `system`, `tools` …
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        response = await self._ask("anthropic_messages", model, {"messages": messages}, params)
+        return answers.messages(response, loaded(), model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
         """Return one vector for each input, in input order, whatever order came back.
@@ -160,28 +203,87 @@ class LiteLLMClient:
             # of the models behind another address, which must judge for themselves.
             params.setdefault("allowed_openai_params", ["dimensions"])
         response = await self._ask("aembedding", model, {"input": inputs}, params)
-        items = sorted(response.data, key=lambda item: item["index"])
-        if [item["index"] for item in items] != list(range(len(inputs))):
-            raise ModelError(
-                f"model {model!r}{at(endpoint)}: {len(inputs)} texts were sent, and the vectors "
-                f"that came back are numbered {[item['index'] for item in items][:10]}.",
-                hint="Send fewer texts at once, or check that the model makes embeddings.",
-            )
-        return _reply(response, [list(map(float, item["embedding"])) for item in items])
+        return answers.embedding(response, model, len(inputs))
+
+    async def image(self, model: str, prompt: str, **params: Any) -> Reply:
+        """Return the bytes of one image; what came as an address is fetched.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`; also when no image came back.
+        """
+        response = await self._ask("aimage_generation", model, {"prompt": prompt}, params)
+        reply, url = answers.image(response)
+        if reply.value is None and url:
+            reply = Reply(await self._fetched(url, model), reply.usage, reply.headers)
+        if reply.value is None:
+            hint = "Check that the model makes images, and that the prompt asks for one."
+            raise answers.broken(model, "no image came back", hint)
+        # LiteLLM counts tokens as 0 where the provider does not say, and then their price is 0.
+        used = reply.usage
+        if not (used.tokens_in or used.tokens_out):
+            reply = Reply(reply.value, Usage(None, None, used.usd or None), reply.headers)
+        return _priced(reply, model)
+
+    async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
+        """Return what is said in a sound file.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        content = await asyncio.to_thread(file.read_bytes)
+        response = await self._ask("atranscription", model, {"file": (file.name, content)}, params)
+        return _priced(answers.transcript(response), model)
+
+    async def speak(self, model: str, text: str, **params: Any) -> Reply:
+        """Return the bytes of a sound file in which a text is read.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        return answers.speech(await self._ask("aspeech", model, {"input": text}, params))
+
+    async def moderate(self, model: str, text: str, **params: Any) -> Reply:
+        """Return whether a text is harmful, and in which way.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        return answers.moderation(await self._ask("amoderation", model, {"input": text}, params))
+
+    async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
+        """Return the documents' places and scores, those that fit a query best first.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`; also when other documents came back.
+        """
+        if not documents:
+            return Reply([], Usage(0, 0, 0.0))
+        asked = {"query": query, "documents": documents}
+        response = await self._ask("arerank", model, asked, params)
+        return _priced(answers.ranking(response, model, len(documents)), model)
 
     async def _ask(
         self, verb: str, model: str, asked: dict[str, Any], params: dict[str, Any]
     ) -> Any:
         endpoint = self.endpoint(model)
-        for name, hint in _RESERVED.items():
-            if name in params:
-                raise ConfigurationError(
-                    f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
-                    hint=hint.format(provider=endpoint.provider),
-                )
+        for name in _RESERVED.keys() & params.keys():
+            raise ConfigurationError(
+                f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
+                hint=_RESERVED[name].format(provider=endpoint.provider),
+            )
         key = _key(endpoint)
-        litellm = await _litellm()
-        await _close_with_loop()
+        litellm = await litellm_module()
+        await close_with_loop()
         call = {"timeout": endpoint.timeout, **params, **asked}
         call |= {"model": model, "max_retries": _NO_RETRIES, "num_retries": 0}
         call |= {"api_key": key} if key else {}
@@ -189,15 +291,43 @@ class LiteLLMClient:
         if "tools" in call:
             # It would import its MCP gateway, which needs a package that it does not install.
             call["_skip_mcp_handler"] = True
+        expect_large_body(asked)
         failure: ModelError
         try:
-            with _unlogged(litellm):
+            if verb in _RETRYING and (
+                client := openai_client(litellm, model, key, endpoint.api_base)
+            ):
+                call["client"] = client
+            with unlogged(litellm):
                 return await getattr(litellm, verb)(**call)
         except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
         # Raised out here, so that the original, which may hold the key, is not its context and
         # no traceback can show it.
         raise failure
+
+    async def _fetched(self, url: str, model: str) -> bytes:
+        """Get a file that a provider made, from where it says; only its own host may be private."""
+        from barbule.media.fetch import Fetcher
+
+        base = self.endpoint(model).api_base
+        own = base is not None and urlsplit(base).hostname == urlsplit(url).hostname
+
+        def fetch() -> bytes:
+            with tempfile.TemporaryDirectory() as folder:
+                fetcher = Fetcher(
+                    allow_private=own, max_bytes=_LARGEST_FILE, cache_dir=Path(folder)
+                )
+                return fetcher.local_path(url).read_bytes()
+
+        try:
+            return await asyncio.to_thread(fetch)
+        except MediaError as error:
+            raise answers.broken(
+                model,
+                f"the image that it made cannot be fetched ({error.message.rstrip('.')})",
+                "Ask for response_format='b64_json'.",
+            ) from None
 
 
 def _key(endpoint: Endpoint) -> str | None:
@@ -210,147 +340,26 @@ def _key(endpoint: Endpoint) -> str | None:
             f"{endpoint.provider}] names as its key, is not set.",
             hint=f"Set {endpoint.api_key_env}, or correct api_key_env.",
         )
-    if endpoint.provider == "openai" and endpoint.api_base and not os.environ.get("OPENAI_API_KEY"):
-        # A local server needs no key, but the client library will not send a request without.
+    row = provider_of(endpoint.provider)
+    if row and row.key and endpoint.api_base and not os.environ.get(row.key):
+        # A server of one's own needs no key, but the client libraries send nothing without.
         return _PLACEHOLDER_KEY
     return None
 
 
-# -- LiteLLM itself ------------------------------------------------------------------------------
-
-_import_lock = threading.Lock()
-_closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-async def _litellm() -> Any:
-    # In a thread, because the loop has other calls to attend to in the meantime.
-    return _imported() if _imported.cache_info().currsize else await asyncio.to_thread(_import)
+@functools.lru_cache(maxsize=1024)
+def _takes(model: str, what: str) -> bool:
+    litellm = loaded()
+    prefix, _, name = model.partition("/")
+    if what == "pdf":
+        return bool(litellm.utils.supports_pdf_input(name, prefix))
+    known = litellm.get_supported_openai_params(name, prefix)
+    return what in (known or ())
 
 
-def _import() -> Any:
-    with _import_lock:
-        return _imported()
-
-
-@functools.cache
-def _imported() -> Any:
-    # Without these LiteLLM fetches its price list from the network, and reads a .env file into
-    # the environment of the whole process.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    import litellm
-
-    litellm.telemetry = False
-    litellm.suppress_debug_info = True  # it prints adverts to stdout with every error
-    with warnings.catch_warnings():
-        # LiteLLM's response types are completed when first used, and then pydantic complains
-        # about a ReadOnly item in one of them. Use them here, where nobody else's warning is
-        # hidden; a user who turns warnings into errors would lose the first call otherwise.
-        warnings.filterwarnings("ignore", message="Item .* on TypedDict", category=UserWarning)
-        litellm.ModelResponse()
-        litellm.EmbeddingResponse()
-    return litellm
-
-
-_CALLBACKS = ("callbacks", "success_callback", "failure_callback")
-
-
-@contextlib.contextmanager
-def _unlogged(litellm: Any) -> Iterator[None]:
-    """Keep LiteLLM from preparing log records when no callback of the user waits for them.
-
-    Its log worker belongs to one event loop at a time and fails, loudly, when two loops call at
-    once; it also takes about a sixth of a call's processor time.
-    """
-    if any(getattr(litellm, name, None) for name in _CALLBACKS):
-        yield
-        return
-    try:
-        from litellm._internal_context import is_internal_call
-    except ImportError:  # a private name: where it is gone, calls are logged, and that is all
-        yield
-        return
-    token = is_internal_call.set(True)
-    try:
-        yield
-    finally:
-        is_internal_call.reset(token)
-
-
-async def _close_with_loop() -> None:
-    """Let the connections of the running loop be closed when it ends."""
-    loop = asyncio.get_running_loop()
-    if loop not in _closers:
-        # A loop finishes its started asynchronous generators before it closes: the one hook
-        # that works for every loop and needs nobody to call us.
-        closer = _closers[loop] = _close_at_end()
-        await anext(closer)
-
-
-async def _close_at_end() -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        cache = _imported().in_memory_llm_clients_cache
-        mine = f"-{id(asyncio.get_running_loop())}"
-        for name in [name for name in cache.cache_dict if name.endswith(mine)]:
-            # Also taken out: another loop may get the same id, and must not find a closed client.
-            client = cache.cache_dict.pop(name, None)
-            cache.ttl_dict.pop(name, None)
-            closed = client.close() if hasattr(client, "close") else None
-            if inspect.isawaitable(closed):
-                await closed
-
-
-# -- Answers -------------------------------------------------------------------------------------
-
-
-def _chat_value(response: Any) -> dict[str, Any]:
-    usage = getattr(response, "usage", None)
-    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {
-        "id": response.id,
-        "model": response.model,
-        "created": response.created,
-        "choices": [
-            {
-                "index": choice.index,
-                "finish_reason": choice.finish_reason,
-                "message": _message(choice.message),
-            }
-            for choice in response.choices
-        ],
-        "usage": {count: getattr(usage, count, None) for count in counts},
-    }
-
-
-def _message(message: Any) -> dict[str, Any]:
-    calls = [call.model_dump(mode="json") for call in message.tool_calls or ()]
-    content = message.content
-    return {
-        "role": message.role,
-        # A few providers answer with a list of parts.
-        "content": content if content is None or isinstance(content, str) else json.dumps(content),
-        "tool_calls": json.dumps(calls, ensure_ascii=False) if calls else None,
-        "reasoning_content": getattr(message, "reasoning_content", None),
-    }
-
-
-def _reply(response: Any, value: Any) -> Reply:
-    hidden = response._hidden_params
-    usage = getattr(response, "usage", None)
-    cost = hidden.get("response_cost")
-    return Reply(
-        value,
-        Usage(
-            getattr(usage, "prompt_tokens", None),
-            getattr(usage, "completion_tokens", None),
-            None if cost is None else float(cost),
-        ),
-        {
-            name.lower().removeprefix("llm_provider-"): str(text)
-            for name, text in (hidden.get("additional_headers") or {}).items()
-        },
-    )
+def _priced(reply: Reply, model: str) -> Reply:
+    """Take the cost away where LiteLLM says 0 because it does not know the model."""
+    if reply.usage.usd == 0.0 and not facts(model):
+        used = reply.usage
+        return Reply(reply.value, Usage(used.tokens_in, used.tokens_out), reply.headers)
+    return reply

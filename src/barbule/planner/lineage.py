@@ -195,6 +195,8 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
         for value in _read_values(relation, wanted):
             for field in value.find(ops.Field, filter=ops.Value):
                 needed[field.rel].add(field.name)
+            for rows in value.find(ops.CountDistinctStar, filter=ops.Value):
+                needed[rows.arg] |= set(rows.arg.schema.names)  # all columns tell rows apart
         for child in _children(relation):
             if isinstance(relation, (*PASSING, ops.Reference)):
                 needed[child] |= wanted

@@ -281,7 +281,7 @@ class Change:
         return self.engine.catalog.write(self._pending, time.perf_counter() - started)
 
     def number(self) -> None:
-        """Number the versions that the change makes."""
+        """Give the versions that the change makes their numbers."""
         catalog, pending = self.engine.catalog, self._pending
         for table_id, done in pending.versions.items():
             pending.versions[table_id] = catalog.next_version(

@@ -80,8 +80,7 @@ def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) 
     """Return the new names of a table's own columns by their old ones."""
     catalog = engine.catalog
     before, after = (
-        catalog.record(table_id, catalog.moment(table_id, version))
-        for version in (old, new)
+        catalog.record(table_id, catalog.moment(table_id, version)) for version in (old, new)
     )
     names = {column.id: column.name for column in after.columns}
     found = {

@@ -99,6 +99,6 @@ def errors(table: ir.Table) -> Query:
         )
     if not parts:
         nothing = ibis.literal(None, "string")
-        none = hidden.filter(ibis.literal(False))  # noqa: FBT003 - a literal
+        none = hidden.filter(ibis.literal(False))
         parts = [none.select(row=none[RID], column=nothing, type=nothing, message=nothing)]
     return Query((ibis.union(*parts) if len(parts) > 1 else parts[0]).op())

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from barbule.functions.registry import Function
     from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
     from barbule.tables.history import VersionLike
-    from barbule.tables.naming import IfExists, IfNotExists
     from barbule.tables.keyed import IfMissing, UpsertResult
+    from barbule.tables.naming import IfExists, IfNotExists
     from barbule.versions import Checkpoint, Diff
 
 __all__ = ["Table"]

@@ -291,7 +291,8 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
         return found
     query = engine.expression(view.view.query, None)
     if view.view.bases:
-        return {field.name for field in query.find(ops.Field) if isinstance(field.rel, ManagedTable)}
+        fields = query.find(ops.Field)
+        return {field.name for field in fields if isinstance(field.rel, ManagedTable)}
     for relation in query.find(ops.Relation):
         for value in own_values(relation):
             found |= _read_of_base(value)

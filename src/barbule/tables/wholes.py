@@ -88,7 +88,8 @@ def _overlay(
     names = [name for name in schema.names if name not in {"_from", "_to"}]
     if ended:
         name = f"bb_ended_{record.id}"
-        staged[name] = pa.table({RID: pa.chunked_array([c for each in ended for c in _chunks(each)])})
+        chunks = [chunk for each in ended for chunk in _chunks(each)]
+        staged[name] = pa.table({RID: pa.chunked_array(chunks)})
         found = engine.stored(name, _RIDS)
         gone = ops.Project(found, {RID: ops.Field(found, RID)})
         hidden = ops.InSubquery(gone, ops.Field(relation, RID))
@@ -135,7 +136,7 @@ def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
     before, after = keys[: old.num_rows], keys[old.num_rows :]
 
     def occurrences(values: Any) -> Any:
-        """Number equal values: 0, 1, 2 …"""
+        """Give equal values the numbers 0, 1, 2 and so on."""
         order = np.argsort(values, kind="stable")
         ordered = values[order]
         first = np.r_[True, ordered[1:] != ordered[:-1]] if len(values) else np.array([], bool)
@@ -153,7 +154,7 @@ def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
 
 
 def _keys(rows: pa.Table) -> Any:
-    """Number rows so that equal ones, empty cells included, have the same number."""
+    """Give rows numbers, equal ones (empty cells included) the same."""
     import numpy as np
 
     codes = np.zeros(rows.num_rows, np.int64)

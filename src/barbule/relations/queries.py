@@ -1,68 +1,24 @@
-"""Ibis tables that keep barbule's verbs through every Ibis verb.
-
-Owns the classes that results of `filter`, `join`, `group_by` … become, and the methods that
-columns of managed tables have beside those of their type. How a query runs is known to the
-source of its leaves alone.
-"""
+"""The classes of queries: Ibis tables, joins and groups with barbule's verbs."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
-from ibis.common.exceptions import IbisError
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
-from barbule.errors import ColumnNotFoundError, ExpressionError
+from barbule.errors import ExpressionError
+from barbule.relations.columns import extended
+from barbule.relations.refusals import REFUSALS, explained, no_name
+from barbule.relations.sources import sources
 
 __all__ = ["GroupedQuery", "JoinQuery", "Query", "wrap"]
-
-
-class ColumnExtras:
-    """What columns can do beside the methods of their type."""
-
-    __slots__ = ()
-
-    def similarity(self, query: Any, *, index: str | None = None) -> ir.FloatingValue:
-        """Say how similar each value is to `query`, by the embedding index of the column.
-
-        Parameters
-        ----------
-        query
-            A text, an image (PIL image, path or URL), a vector, or a column of these.
-        index
-            The name of the index, where the column has more than one.
-
-        Returns
-        -------
-        ibis.expr.types.FloatingValue
-            Larger is nearer; the cosine for the metric "cosine", the inner product for "ip",
-            the negative distance for "l2".
-        """
-        return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
-
-    @property
-    def error(self) -> ir.StructColumn:
-        """Why cells of a computed column are empty: the `type` and `message` of each error.
-
-        It is empty where the function gave a value, or was not asked because its own input is
-        missing. A field named "error" of a struct is meant where there is one.
-        """
-        kind = self.type()
-        if isinstance(kind, dt.Struct) and "error" in kind.names:
-            return self["error"]
-        return nodes.CellError(self).to_expr()
-
-
-@functools.cache
-def _column_class(base: Any) -> type[ir.Column]:
-    return type(base.__name__, (ColumnExtras, base), {"__slots__": (), "__doc__": base.__doc__})
 
 
 def wrap(result: Any) -> Any:
@@ -74,6 +30,18 @@ def wrap(result: Any) -> Any:
     if type(result) is GroupedTable:
         return GroupedQuery(*result.__args__)
     return result
+
+
+def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a verb of Ibis, and say in our words what it refuses."""
+    try:
+        return wrap(verb(query, *args, **kwargs))
+    except REFUSALS as error:
+        table = query.table if isinstance(query, GroupedTable) else query
+        refused = explained(error, table, (*args, *kwargs.values()))
+        if refused is error:
+            raise
+        raise refused from error
 
 
 # Structural methods that Ibis itself relies on; what they return must stay as it is.
@@ -100,7 +68,7 @@ def _lift(base: type) -> Any:
 def _lifted(function: Any) -> Any:
     @functools.wraps(function)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return wrap(function(self, *args, **kwargs))
+        return _told(self, function, *args, **kwargs)
 
     return method
 
@@ -111,16 +79,15 @@ class _Verbs:
     __slots__ = ()
 
     def __getitem__(self, what: Any) -> Any:
-        result = super().__getitem__(what)  # type: ignore[misc]
-        return _extended(result) if isinstance(result, ir.Column) else wrap(result)
+        return extended(_told(self, super(_Verbs, type(self)).__getitem__, what))  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return _extended(super().__getattr__(name))  # type: ignore[misc]
+            return extended(super().__getattr__(name))  # type: ignore[misc]
         except AttributeError as error:
             if name.startswith("_"):
                 raise
-            raise _no_column(self, name) from error
+            raise no_name(self, name) from error
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`."""
@@ -138,7 +105,7 @@ class _Verbs:
         """
         keys = by if asc else tuple(_descending(key) for each in by for key in _flat(each))
         base = ir.Join if isinstance(self, ir.Join) else ir.Table
-        return wrap(base.order_by(self, *keys))
+        return wrap(_by_kind(_told(self, base.order_by, *keys)))
 
     def sql(self, query: str, /, *, dialect: str | None = None) -> Any:
         """Run SQL over the table, which it names as `get_name()` or `alias(...)` does.
@@ -154,6 +121,16 @@ class _Verbs:
         named = self.alias(op.name) if isinstance(op, nodes.ManagedTable) else self
         return wrap(ir.Table.sql(named, query, dialect=dialect))
 
+    def _find_backends(self) -> tuple[list[Any], bool]:
+        found, unbound = sources(self.op())
+        if len(found) > 1:
+            raise ExpressionError(
+                "this query reads tables of more than one database.",
+                hint="Insert the rows of the other one into a table here: "
+                "bb.create_table(name, schema).insert(expression).",
+            )
+        return found, unbound
+
     def collect(self) -> Any:
         """Run the query and return its rows as a `ResultSet`."""
         return _engine(self).collect(self)
@@ -167,19 +144,6 @@ class _Verbs:
         return _engine(self).explain(self)
 
 
-def _no_column(query: Any, name: str) -> ColumnNotFoundError:
-    known = list(query.schema().names)
-    near = difflib.get_close_matches(name, [*known, *_verbs(query)], n=1)
-    meant = f"Did you mean {near[0]!r}? " if near else ""
-    return ColumnNotFoundError(
-        f"there is no column or verb {name!r}.", hint=f"{meant}Columns are {', '.join(known)}."
-    )
-
-
-def _verbs(query: Any) -> list[str]:
-    return [name for name in dir(type(query)) if not name.startswith("_")]
-
-
 def _flat(key: Any) -> tuple[Any, ...]:
     return tuple(key) if isinstance(key, list | tuple) else (key,)
 
@@ -188,22 +152,23 @@ def _descending(key: Any) -> Any:
     return ibis.desc(key, nulls_first=False)
 
 
-def _extended(column: Any) -> Any:
-    if not isinstance(column, ir.Column) or isinstance(column, ColumnExtras):
-        return column
-    kind: Any = type(column)
-    return _column_class(kind)(column.op())
+def _by_kind(ordered: ir.Table) -> ir.Table:
+    """Order by Json as what its values are: numbers first, then texts, then all else."""
+    sort = ordered.op()
+    if not isinstance(sort, ops.Sort) or not any(key.dtype.is_json() for key in sort.keys):
+        return ordered
+    keys: list[ops.SortKey] = []
+    for key in sort.keys:
+        if not isinstance(key.dtype, dt.JSON):
+            keys.append(key)
+            continue
+        parts = ops.UnwrapJSONFloat64(key.arg), ops.UnwrapJSONString(key.arg)
+        keys += [key.copy(arg=part) for part in (*parts, ops.Cast(key.arg, dt.string))]
+    return sort.copy(keys=tuple(keys)).to_expr()
 
 
 def _engine(query: Any) -> Any:
-    try:
-        source = query._find_backend(use_default=True)
-    except IbisError as error:
-        raise ExpressionError(
-            "this query reads tables of more than one database.",
-            hint="Insert the rows of the other one into a table here: "
-            "bb.create_table(name, schema).insert(expression).",
-        ) from error
+    source = query._find_backend(use_default=True)
     if not hasattr(source, "collect"):
         raise ExpressionError(
             "this query reads no table of barbule.",
@@ -231,28 +196,28 @@ class GroupedQuery(GroupedTable):
 
     def aggregate(self, *metrics: Any, **named: Any) -> Any:
         """Compute aggregates over each group."""
-        return wrap(super().aggregate(*metrics, **named))
+        return _told(self, GroupedTable.aggregate, *metrics, **named)
 
     agg = aggregate
 
     def having(self, *predicates: Any) -> Any:
         """Keep the groups for which all predicates hold."""
-        return wrap(super().having(*predicates))
+        return _told(self, GroupedTable.having, *predicates)
 
     def order_by(self, *by: Any) -> Any:
         """Sort the rows of each group."""
-        return wrap(super().order_by(*by))
+        return _told(self, GroupedTable.order_by, *by)
 
     def mutate(self, *args: Any, **kwargs: Any) -> Any:
         """Add columns computed over each group's window."""
-        return wrap(super().mutate(*args, **kwargs))
+        return _told(self, GroupedTable.mutate, *args, **kwargs)
 
     def select(self, *args: Any, **kwargs: Any) -> Any:
         """Select columns computed over each group's window."""
-        return wrap(super().select(*args, **kwargs))
+        return _told(self, GroupedTable.select, *args, **kwargs)
 
     def count(self) -> Any:
         """Count the rows of each group."""
-        return wrap(super().count())
+        return _told(self, GroupedTable.count)
 
     size = count

@@ -1,0 +1,390 @@
+"""The backend on Postgres.
+
+Owns what each method of the protocol means there: transactions, streams and writes. Statements
+are written in `statements`, expressions in `compiler`; rows come in through `staging`.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import adbc_driver_manager
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import sqlglot as sg
+
+from barbule.backends.base import RID
+from barbule.backends.postgres import right
+from barbule.backends.postgres import statements as sql
+from barbule.backends.postgres.address import read_address
+from barbule.backends.postgres.compiler import COMPILER, VectorSimilarity
+from barbule.backends.postgres.connection import Connection, Connections, explained
+from barbule.backends.postgres.staging import copy_rows, fresh_name, kinds_of, readable
+from barbule.errors import BarbuleError, ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
+    import psycopg
+    import pyarrow as pa
+    import sqlglot.expressions as sge
+
+    from barbule.backends.base import Staged
+
+__all__ = ["PostgresBackend", "open_backend"]
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_COMMITS = "bb_commits"
+
+
+def open_backend(url: str, lock_timeout: float) -> PostgresBackend:
+    """Open `postgres://user:password@host:port/database?schema=…&lock_timeout=…`."""
+    return PostgresBackend(Connections(read_address(url, lock_timeout)))
+
+
+class PostgresBackend:
+    """A Postgres database; each thread works on a connection of its own.
+
+    Attributes
+    ----------
+    lacks
+        What the contract of backends asks for and Postgres does not have.
+    """
+
+    name = "postgres"
+    many_writers = True
+    lacks = frozenset({"nul", "unnest-nested"})
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._local = threading.local()
+        self._has_commits = False
+        self._ibis: Any = None
+        self._psycopg: dict[threading.Thread, psycopg.Connection[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Postgres backend on {self._connections.address.shown}>"
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis backend, the same one for all threads."""
+        if self._ibis is None:
+            from barbule.backends.postgres.verbs import SharedIbis
+
+            self._ibis = SharedIbis(self)
+        return self._ibis
+
+    @property
+    def _connection(self) -> Connection:
+        """The calling thread's connection."""
+        known: Connection | None = getattr(self._local, "connection", None)
+        if known is not None and known.lost:
+            self._connections.forget(known)
+            known = None
+        if known is None:
+            known = self._local.connection = self._connections.own()
+            self._local.depth = self._local.writers = 0
+        return known
+
+    def psycopg(self) -> psycopg.Connection[Any]:
+        """Return the calling thread's connection for what only Ibis does."""
+        import psycopg
+
+        with self._lock:
+            for thread in [thread for thread in self._psycopg if not thread.is_alive()]:
+                self._psycopg.pop(thread).close()
+            thread = threading.current_thread()
+            if thread not in self._psycopg or self._psycopg[thread].closed:
+                address = self._connections.address
+                try:
+                    opened = psycopg.connect(address.conninfo, autocommit=True)
+                except psycopg.Error as error:
+                    reason = str(error).splitlines()[0]
+                    raise ConfigurationError(
+                        f"the database {address.shown} cannot be opened: {reason}"
+                    ) from None
+                self._psycopg[thread] = opened
+            return self._psycopg[thread]
+
+    # Sharing with others
+
+    def use(self) -> AbstractContextManager[None]:
+        """Do nothing: any number of processes have the database open."""
+        return nullcontext()
+
+    def stamp(self) -> object:
+        """Return the latest commit that anyone has made; None in an empty database."""
+        connection = self._connection
+        if not self._has_commits:
+            ((found,),) = connection.rows(f"SELECT to_regclass('{_COMMITS}')::text")
+            if found is None:
+                return None
+            self._has_commits = True
+        return connection.rows(f"SELECT max(id) FROM {_COMMITS}")[0][0]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only one who writes meanwhile."""
+        connection = self._connection
+        if not self._local.writers:
+            right.take(connection, self._connections)
+        self._local.writers += 1
+        try:
+            yield
+        finally:
+            self._local.writers -= 1
+            if not self._local.writers and not connection.lost:
+                right.give_up(connection)
+
+    # Reading
+
+    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a stored or staged table."""
+        return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
+
+    @contextmanager
+    def staging(self, staged: Staged) -> Iterator[Any]:
+        """Make staged tables readable on the calling thread's Ibis backend, and give it."""
+        outer = self._staged
+        self._local.staged = {**outer, **staged}
+        try:
+            with explained():
+                yield self.ibis
+        finally:
+            self._local.staged = outer
+
+    @property
+    def _staged(self) -> Staged:
+        return getattr(self._local, "staged", {})
+
+    def compile(self, query: ir.Expr) -> str:
+        """Return the SQL of a query of plain Ibis operations."""
+        with explained():
+            return sql.text(sql.shortened(COMPILER.to_sqlglot(query)))
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+        return self.whole(query, staged)
+
+    def whole(self, query: ir.Table, staged: Staged, params: Any = None) -> pa.Table:
+        """Run a query, with parameters of Ibis, and return its rows."""
+        from barbule.backends.postgres.wire import received
+
+        connection = self._connection
+        with explained():
+            tree = COMPILER.to_sqlglot(query, params=params)
+        with readable(connection, tree, query, {**self._staged, **staged}) as ready:
+            rows = connection.stream(sql.text(ready)).read_all()
+        return received(rows, query.schema(), sql.short)
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+        return self.stream(query, staged, size)
+
+    def stream(
+        self, query: ir.Table, staged: Staged, size: int, params: Any = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query, with parameters of Ibis, and return its rows in batches."""
+        from barbule.backends.postgres.wire import received
+
+        with explained():
+            tree = COMPILER.to_sqlglot(query, params=params)
+        staged = {**self._staged, **staged}
+        own = self._connection if self._in_transaction else None
+        schema = query.schema()
+        return (
+            batch
+            for rows in self._pieces(own, tree, query, staged, size)
+            for batch in received(rows, schema, sql.short).to_batches(size)
+        )
+
+    def _pieces(
+        self,
+        own: Connection | None,
+        tree: sge.Expression,
+        query: ir.Table,
+        staged: Staged,
+        size: int,
+    ) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        if own is not None:  # another connection would not see what this one has written
+            with readable(own, tree, query, staged) as ready:
+                yield from self._fetched(own, sql.text(ready), size)
+            return
+        # A connection of its own: the caller may run other queries between two batches.
+        connection = self._connections.borrow()
+        try:
+            with readable(connection, tree, query, staged) as ready:
+                stream = connection.stream(sql.text(ready))
+                try:
+                    for batch in stream:
+                        yield pa.Table.from_batches([batch])
+                finally:
+                    stream.close()
+        finally:
+            self._connections.give_back(connection)
+
+    def _fetched(self, connection: Connection, query: str, size: int) -> Iterator[pa.Table]:
+        cursor = fresh_name("cursor")
+        connection.run(sql.declare(cursor, query))
+        try:
+            while rows := connection.stream(sql.fetch(cursor, size), simple=True).read_all():
+                yield rows
+        finally:
+            if connection.in_transaction and not connection.failed:
+                connection.run(sql.close_cursor(cursor))
+
+    def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
+        """Return the columns that a piece of SQL gives, over a staged table perhaps."""
+        from barbule.backends.postgres.verbs import schema_from
+
+        connection, view = self._connection, fresh_name("view")
+        with explained():
+            tree = sg.parse_one(query, read="postgres")
+        ready = (
+            nullcontext(tree) if table is None else readable(connection, tree, table, self._staged)
+        )
+        with ready as complete:
+            connection.run(sql.text(sql.create_view(view, complete)))
+            try:
+                return schema_from(connection.rows(sql.column_types(view)))
+            finally:
+                connection.run(sql.text(sql.drop_view(view)))
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the value that says how similar two vectors are; larger is nearer."""
+        return VectorSimilarity(left, right, metric)
+
+    # Writing
+
+    def create(self, name: str, schema: sch.Schema) -> None:
+        """Create a table; one of the same name that a crash left is replaced."""
+        with self._together() as connection:
+            connection.run(sql.text(sql.drop(name)))
+            connection.run(sql.text(sql.create(name, schema)))
+            for column, kind in schema.items():
+                _note(connection, name, column, kind)
+            # What rows are found by. It doubles the time of an insert, and a single row of a
+            # million is updated in 0.2 ms instead of 120.
+            key = RID if RID in schema.names else schema.names[0]
+            connection.run(sql.text(sql.create_index(name, key)))
+
+    def drop(self, name: str) -> None:
+        """Drop a table, if it is there."""
+        self._connection.run(sql.text(sql.drop(name)))
+
+    def add_column(self, name: str, column: str, dtype: Any) -> None:
+        """Add an empty column; one of the same name that a crash left is replaced."""
+        with self._together() as connection:
+            connection.run(sql.text(sql.drop_column(name, column)))
+            connection.run(sql.text(sql.add_column(name, column, dtype)))
+            _note(connection, name, column, dtype)
+
+    def drop_column(self, name: str, column: str) -> None:
+        """Drop a column, if it is there."""
+        self._connection.run(sql.text(sql.drop_column(name, column)))
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows, matched by column name; other columns are empty."""
+        if rows.num_rows:
+            connection = self._connection
+            copy_rows(connection, name, rows, kinds_of(connection, name))
+
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert a few rows of plain values, all with the same columns."""
+        self._connection.run(sql.text(sql.insert(name, rows)))
+
+    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+        """End the life of the live rows with these identities at a commit."""
+        import pyarrow as pa
+
+        plain = pa.array(rids, pa.int64()).to_pylist()
+        if plain:
+            self._connection.run(sql.text(sql.close(name, plain, commit)))
+
+    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+        if not rows.num_rows:
+            return
+        with self._together() as connection:
+            source = fresh_name("rows")
+            connection.run(sql.text(sql.create_like(source, name, rows.column_names)))
+            copy_rows(connection, source, rows, kinds_of(connection, name), temporary=True)
+            connection.run(sql.text(sql.fill(name, column, source)))
+            connection.run(sql.text(sql.drop(source)))
+
+    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+        """Delete the rows whose columns have these values."""
+        self._connection.run(sql.text(sql.delete(name, predicate)))
+
+    def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
+        """Delete the rows that ended by a commit, but those that lived at one to keep."""
+        return self._connection.run(sql.text(sql.purge(name, before, keep)))
+
+    @property
+    def _in_transaction(self) -> bool:
+        return getattr(self._local, "depth", 0) > 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the calling thread's writes visible together, or not at all."""
+        with self._together():
+            yield
+
+    @contextmanager
+    def _together(self) -> Iterator[Connection]:
+        """Open a transaction, or be a part of the one that is open."""
+        connection = self._connection
+        if self._local.depth:
+            yield connection
+            return
+        connection.run("BEGIN")
+        self._local.depth = 1
+        try:
+            yield connection
+            _commit(connection)
+        except BaseException:
+            if not connection.lost:
+                with suppress(BarbuleError, adbc_driver_manager.Error):
+                    connection.run("ROLLBACK")
+            raise
+        finally:
+            self._local.depth = 0
+
+    def separate(self) -> PostgresBackend:
+        """Give a connection whose writes are committed on their own."""
+        return PostgresBackend(self._connections)
+
+    def tables(self) -> set[str]:
+        """Return the names of the stored tables."""
+        return {name for (name,) in self._connection.rows(_TABLES)}
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+        self._local = threading.local()
+        self._connections.close()
+        with self._lock:
+            for opened in self._psycopg.values():
+                opened.close()
+            self._psycopg.clear()
+
+
+def _note(connection: Connection, name: str, column: str, dtype: dt.DataType) -> None:
+    if (statement := sql.comment_on(name, column, dtype)) is not None:
+        connection.run(sql.text(statement))
+
+
+def _commit(connection: Connection) -> None:
+    if connection.failed:  # COMMIT would roll back without a word
+        raise DataError(
+            "a statement of this transaction has failed, so nothing of it is kept.",
+            hint="See the error before this one.",
+        )
+    connection.run("COMMIT")

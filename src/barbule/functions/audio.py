@@ -1,0 +1,264 @@
+"""Functions of sound, and the iterator that cuts it into pieces.
+
+Each is a method of audio columns too: `t.sound.resample(16000)` is
+`bb.functions.audio.resample(t.sound, 16000)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.functions.streams import Track, stream_function
+from barbule.types import Audio, Json
+
+__all__ = [
+    "AudioSplitter",
+    "clip",
+    "concat",
+    "convert",
+    "duration",
+    "encode",
+    "get_metadata",
+    "resample",
+    "segment",
+    "split",
+]
+
+_PIECE = dt.Struct(
+    {"segment_start": dt.float64, "segment_end": dt.float64, "audio_segment": Audio()}
+)
+
+
+@stream_function("audio", Json)
+def get_metadata(audio: Track) -> Any:
+    """Return what the headers of a file say: size, bit rate, tags and its streams.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> t = bb.create_table("songs", {"sound": bb.Audio})
+    >>> _ = t.insert(sound=bb.functions.audio.encode([0.0] * 8000, 16000))
+    >>> t.select(rate=t.sound.get_metadata().streams[0].sample_rate).collect()["rate"]
+    [16000]
+    """
+    from barbule.media.streams.probing import metadata
+
+    return metadata(audio)
+
+
+@stream_function("audio", float)
+def duration(audio: Track) -> Any:
+    """Return how long it plays, in seconds."""
+    from barbule.media.streams.probing import duration as measured
+
+    return measured(audio)
+
+
+@stream_function("audio", Audio)
+def clip(
+    audio: Track,
+    start: float,
+    end: float | None = None,
+    duration: float | None = None,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> Any:
+    """Cut a stretch out, exact to the sample.
+
+    Parameters
+    ----------
+    start, end
+        Seconds from the beginning; without an end it goes to the end of the sound. Beyond the
+        end of the sound the result is missing.
+    duration
+        Seconds, in the place of `end`.
+    format
+        "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
+    """
+    from barbule.media.streams.cutting import check_times
+    from barbule.media.streams.tracks import cut_sound, sound_length
+
+    span = check_times(start, end, duration)
+    if span.start >= sound_length(audio):
+        return None
+    return cut_sound(audio, [span], format=format)[0]
+
+
+@stream_function("audio", dt.Array(Audio()))
+def segment(
+    audio: Track,
+    duration: float,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> Any:
+    """Cut into stretches of so many seconds; see `AudioSplitter` for a row for each."""
+    return [
+        each["audio_segment"] for each in _pieces(audio, duration, overlap, min_duration, format)
+    ]
+
+
+@stream_function("audio", Audio)
+def concat(audio: Any, *others: Any, format: str = "flac") -> Any:  # noqa: A002 - users' name
+    """Play one after the other, with the sample rate and channels of the first.
+
+    Parameters
+    ----------
+    audio, others
+        Sounds, or one list of them. Missing ones are left out.
+    """
+    from barbule.media.streams.tracks import join_sound
+
+    given = [*(audio if isinstance(audio, list | tuple) else [audio]), *others]
+    paths = [each for each in given if each is not None]
+    return join_sound(paths, format=format) if paths else None
+
+
+@stream_function("audio", Audio)
+def resample(
+    audio: Track,
+    rate: int,
+    channels: int | None = None,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> Any:
+    """Bring to another sample rate, and to one or two channels.
+
+    Parameters
+    ----------
+    rate
+        Samples a second; 16000 is what most models of speech take.
+    channels
+        1 or 2; as many as there are if not given, two of more.
+    format
+        "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
+    """
+    from barbule.errors import ConfigurationError
+    from barbule.media.streams.tracks import Span, cut_sound
+
+    if rate <= 0:
+        raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
+    if channels not in {None, 1, 2}:
+        raise ConfigurationError("channels is 1 or 2.", value=channels)
+    whole = [Span(0.0, None)]
+    return cut_sound(audio, whole, format=format, rate=rate, channels=channels)[0]
+
+
+@stream_function("audio", Audio)
+def convert(audio: Track, format: str) -> Any:  # noqa: A002 - users' name
+    """Write in another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
+    from barbule.media.streams.tracks import Span, cut_sound
+
+    return cut_sound(audio, [Span(0.0, None)], format=format)[0]
+
+
+@stream_function("audio", Audio, method=False)
+def encode(samples: Any, rate: int, format: str = "flac") -> Any:  # noqa: A002 - users' name
+    """Make a sound of numbers.
+
+    Parameters
+    ----------
+    samples
+        Amplitudes from -1 to 1: a list or array of one channel, or of shape (channels, n) with
+        one or two channels.
+    rate
+        How many there are a second.
+    format
+        "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
+
+    Examples
+    --------
+    >>> from barbule.functions import audio
+    >>> audio.duration(audio.encode([0.0] * 8000, 16000))
+    0.5
+    """
+    from barbule.media.streams.sound import write_samples
+
+    return write_samples(samples, rate, format=format)
+
+
+def _pieces(
+    audio: str,
+    duration: float,
+    overlap: float,
+    min_duration: float,
+    format: str,  # noqa: A002 - users' name
+) -> list[dict[str, Any]]:
+    from barbule.media.streams.tracks import check_spans, cut_sound, sound_length, spans
+
+    check_spans(duration, overlap, min_duration)
+    wanted = spans(sound_length(audio), duration, overlap, min_duration)
+    if not wanted:
+        return []
+    return [
+        {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
+        for span, made in zip(wanted, cut_sound(audio, wanted, format=format), strict=True)
+    ]
+
+
+@stream_function("audio", dt.Array(_PIECE), method=False)
+def split(
+    audio: Track,
+    duration: float,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> Any:
+    """Cut into pieces with their times; see `AudioSplitter.create`."""
+    return _pieces(audio, duration, overlap, min_duration, format)
+
+
+class AudioSplitter:
+    """Makes the iterator that cuts sound into pieces."""
+
+    @staticmethod
+    def create(
+        *,
+        audio: Any,
+        duration: float,
+        overlap: float = 0.0,
+        min_duration: float = 0.0,
+        format: str = "flac",  # noqa: A002 - users' name
+    ) -> Any:
+        """Cut each sound of a column into pieces, exact to the sample.
+
+        The rows of the view have `segment_start` and `segment_end` in seconds, and
+        `audio_segment`. The sound is read once, whatever its number of pieces.
+
+        Parameters
+        ----------
+        audio
+            A column of audio files.
+        duration
+            Seconds of each piece; the last may be shorter.
+        overlap
+            Seconds of the piece before it with which each begins.
+        min_duration
+            A last piece below it is left out.
+        format
+            "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
+
+        Raises
+        ------
+        ConfigurationError
+            When an option is wrong; before anything is read.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> t = bb.create_table("songs", {"sound": bb.Audio})
+        >>> _ = t.insert(sound=bb.functions.audio.encode([0.0] * 40000, 16000))
+        >>> pieces = bb.create_view(
+        ...     "pieces",
+        ...     t,
+        ...     iterator=bb.functions.AudioSplitter.create(audio=t.sound, duration=1.0),
+        ... )
+        >>> pieces.order_by("pos").collect()["segment_end"]
+        [1.0, 2.0, 2.5]
+        """
+        from barbule.media.streams.sound import sound_format
+        from barbule.media.streams.tracks import check_spans
+
+        check_spans(duration, overlap, min_duration)
+        sound_format(format)
+        return split(audio, duration, overlap, min_duration, format)

@@ -1,0 +1,67 @@
+"""Functions of images; names, parameters and meaning follow PIL.
+
+Each is a method of image columns too: `t.img.resize((64, 64))` is
+`bb.functions.image.resize(t.img, (64, 64))`. Arguments may be columns. A chain of them opens
+the image once, and only its end is encoded and kept.
+"""
+
+from __future__ import annotations
+
+from barbule.functions.image.files import b64_encode, encode
+from barbule.functions.image.geometry import (
+    crop,
+    exif_transpose,
+    resize,
+    rotate,
+    thumbnail,
+    tile_iterator,
+    transpose,
+)
+from barbule.functions.image.pixels import (
+    alpha_composite,
+    blend,
+    composite,
+    convert,
+    effect_spread,
+    enhance,
+    filter,  # noqa: A004 - PIL's name
+    point,
+    quantize,
+)
+from barbule.functions.image.properties import (
+    entropy,
+    format,  # noqa: A004 - PIL's name
+    get_metadata,
+    height,
+    histogram,
+    mode,
+    width,
+)
+
+__all__ = [
+    "alpha_composite",
+    "b64_encode",
+    "blend",
+    "composite",
+    "convert",
+    "crop",
+    "effect_spread",
+    "encode",
+    "enhance",
+    "entropy",
+    "exif_transpose",
+    "filter",
+    "format",
+    "get_metadata",
+    "height",
+    "histogram",
+    "mode",
+    "point",
+    "quantize",
+    "resize",
+    "rotate",
+    "thumbnail",
+    "tile_iterator",
+    "transpose",
+    "width",
+]

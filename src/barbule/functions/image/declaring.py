@@ -1,0 +1,113 @@
+"""How a function of images is declared: once, as a function and as a method of image columns.
+
+Owns the decorator, and the PIL objects (filters, enumerations) that may stand in a call.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from barbule.functions.registry import register
+from barbule.functions.udf import udf
+from barbule.media.values import ImageValue
+from barbule.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from barbule.functions.registry import Function
+
+__all__ = ["MaybePicture", "Picture", "image_function", "member"]
+
+Picture = Annotated[Any, Image]  # PIL is loaded when a cell is opened
+MaybePicture = Picture  # nullable, as its default is None
+
+_PREFIX = "barbule.functions.image"
+
+
+def image_function(
+    returns: Any, *, images: Literal["pixels", "header"] = "pixels"
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function of images and give image columns the method of its name.
+
+    Parameters
+    ----------
+    returns
+        The type of its result.
+    images
+        Whether it needs the pixels, or gets `ImageHeader`s where an image is a file.
+    """
+
+    def declare(body: Callable[..., Any]) -> Function:
+        name = f"{_PREFIX}.{body.__name__}"
+        made = udf(_without_gaps(body), return_type=returns, version="1", name=name)
+        function = register(replace(made, images=images, prepare=_storable_arguments))
+        setattr(ImageValue, body.__name__, _method(function, body))
+        return function
+
+    return declare
+
+
+def _without_gaps(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Give None where a list among the arguments has a None: a box with a missing edge."""
+
+    @functools.wraps(body)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, list | tuple) and None in value:
+                return None
+        return body(*args, **kwargs)
+
+    return call
+
+
+def _method(function: Function, body: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    first, *others = inspect.signature(body).parameters.values()
+    method.__name__ = body.__name__
+    method.__qualname__ = f"ImageValue.{body.__name__}"
+    method.__doc__ = body.__doc__
+    method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [first.replace(name="self", annotation=first.empty), *others]
+    )
+    return method
+
+
+def member(enumeration: Any, value: Any) -> Any:
+    """Return the member of one of PIL's enumerations, given it, its number or its name.
+
+    Examples
+    --------
+    >>> from PIL.Image import Resampling
+    >>> member(Resampling, "bilinear").name
+    'BILINEAR'
+    """
+    if not isinstance(value, str):
+        return enumeration(value)
+    names = {each.name: each for each in enumeration}
+    if value.upper() not in names:
+        raise ValueError(f"{value!r} is none of {', '.join(names)}")
+    return names[value.upper()]
+
+
+def _storable_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: _storable(value) for name, value in arguments.items()}
+
+
+def _storable(value: Any) -> Any:
+    """Turn one of PIL's filters into a list of its name and what it is made with."""
+    kind = value if inspect.isclass(value) else type(value)
+    if kind.__module__ != "PIL.ImageFilter":
+        return value
+    if value is kind or not vars(value):
+        return [kind.__name__]
+    if kind.__name__ == "Kernel":
+        size, scale, offset, kernel = value.filterargs
+        return ["Kernel", {"size": size, "kernel": kernel, "scale": scale, "offset": offset}]
+    return [kind.__name__, dict(vars(value))]

@@ -1,0 +1,258 @@
+"""Images with other pixels: converted, filtered, mixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from barbule.functions.image.declaring import MaybePicture, Picture, image_function, member
+from barbule.types import Image
+
+__all__ = [
+    "alpha_composite",
+    "blend",
+    "composite",
+    "convert",
+    "effect_spread",
+    "enhance",
+    "filter",
+    "point",
+    "quantize",
+]
+
+_FLOYDSTEINBERG = 3  # of PIL.Image.Dither
+_ENHANCERS = ("Brightness", "Color", "Contrast", "Sharpness")
+
+
+@image_function(Image)
+def convert(
+    image: Picture,
+    mode: str | None = None,
+    matrix: list[float] | None = None,
+    dither: Any = None,
+    palette: Any = "WEB",
+    colors: int = 256,
+) -> Any:
+    """Convert to another mode: "L" for grey, "RGB", "RGBA", "CMYK", "P" and others of PIL.
+
+    Parameters
+    ----------
+    matrix
+        4 or 12 factors, from "RGB" to "L" or "RGB".
+    dither
+        "NONE" or "FLOYDSTEINBERG" (the default), for "P" and "1".
+    palette
+        "WEB" or "ADAPTIVE", for "P".
+    colors
+        How many, for an adaptive palette.
+
+    Examples
+    --------
+    >>> import barbule as bb, PIL.Image
+    >>> t = bb.create_table("pictures", {"img": bb.Image})
+    >>> _ = t.insert(img=PIL.Image.new("RGB", (6, 4)))
+    >>> t.select(x=t.img.rotate(90).convert("L")).collect()[0, "x"].mode
+    'L'
+    """
+    from PIL.Image import Dither, Palette
+
+    return image.convert(
+        mode,
+        None if matrix is None else tuple(matrix),
+        None if dither is None else member(Dither, dither),
+        member(Palette, palette),
+        colors,
+    )
+
+
+@image_function(Image)
+def filter(image: Picture, filter: Any) -> Any:  # noqa: A001, A002 - PIL's names
+    """Filter with one of the filters of `PIL.ImageFilter`.
+
+    Parameters
+    ----------
+    filter
+        A filter of PIL (`ImageFilter.BLUR`, `ImageFilter.GaussianBlur(2)`), or its name.
+
+    Examples
+    --------
+    >>> import barbule as bb, PIL.Image
+    >>> from PIL import ImageFilter
+    >>> t = bb.create_table("pictures", {"img": bb.Image})
+    >>> _ = t.insert(img=PIL.Image.new("RGB", (6, 4), "red"))
+    >>> soft = t.img.filter(ImageFilter.GaussianBlur(2)).filter("SHARPEN")
+    >>> t.select(x=soft).collect()[0, "x"].getpixel((0, 0))
+    (255, 0, 0)
+    """
+    return image.filter(_filter_of(filter))
+
+
+def _filter_of(described: Any) -> Any:
+    from PIL import ImageFilter
+
+    if isinstance(described, str):
+        described = [described]
+    if not isinstance(described, list):
+        return described
+    name, *given = described
+    kind = getattr(ImageFilter, name, None)
+    if kind is None or not hasattr(kind, "filter"):
+        raise ValueError(f"{name!r} is no filter of PIL.ImageFilter")
+    return kind(**_options(kind, given[0])) if given else kind()
+
+
+def _options(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+    import inspect
+
+    names = inspect.signature(kind).parameters
+    # A list is what is left of a tuple.
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if name in names
+    }
+
+
+@image_function(Image)
+def enhance(image: Picture, enhancer: str, factor: float) -> Any:
+    """Change brightness, colour, contrast or sharpness, as `PIL.ImageEnhance` does.
+
+    Parameters
+    ----------
+    enhancer
+        "Brightness", "Color", "Contrast" or "Sharpness".
+    factor
+        1.0 leaves the image as it is, 0.0 takes all of it away.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.enhance(PIL.Image.new("L", (2, 2), 100), "Brightness", 1.5).getpixel((0, 0))
+    150
+    """
+    from PIL import ImageEnhance
+
+    if enhancer.capitalize() not in _ENHANCERS:
+        raise ValueError(f"{enhancer!r} is none of {', '.join(_ENHANCERS)}")
+    return getattr(ImageEnhance, enhancer.capitalize())(image).enhance(factor)
+
+
+@image_function(Image)
+def point(image: Picture, lut: list[float], mode: str | None = None) -> Any:
+    """Map each value through a table.
+
+    Parameters
+    ----------
+    lut
+        The new values: 256 for each band.
+    mode
+        The mode of the result; only some changes are possible, see PIL.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.point(PIL.Image.new("L", (2, 2), 10), list(range(255, -1, -1))).getpixel((0, 0))
+    245
+    """
+    return image.point(lut, mode)
+
+
+@image_function(Image)
+def quantize(
+    image: Picture,
+    colors: int = 256,
+    method: Any = None,
+    kmeans: int = 0,
+    palette: MaybePicture = None,
+    dither: Any = _FLOYDSTEINBERG,
+) -> Any:
+    """Convert to mode "P" with a number of colours.
+
+    Parameters
+    ----------
+    method
+        A `PIL.Image.Quantize` or its name: "MEDIANCUT", "MAXCOVERAGE", "FASTOCTREE" …
+    kmeans
+        A threshold for a last round of k-means; 0 leaves it out.
+    palette
+        An image of mode "P" whose colours are used.
+    dither
+        "NONE" or "FLOYDSTEINBERG".
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> len(image.quantize(PIL.Image.effect_noise((32, 32), 50).convert("RGB"), 8).getcolors())
+    8
+    """
+    from PIL.Image import Dither, Quantize
+
+    chosen = None if method is None else member(Quantize, method)
+    return image.quantize(colors, chosen, kmeans, palette, member(Dither, dither))
+
+
+@image_function(Image)
+def effect_spread(image: Picture, distance: int) -> Any:
+    """Move pixels about at random, up to a distance; each time it comes out differently.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.effect_spread(PIL.Image.new("RGB", (6, 4)), 2).size
+    (6, 4)
+    """
+    return image.effect_spread(distance)
+
+
+@image_function(Image)
+def blend(im1: Picture, im2: Picture, alpha: float) -> Any:
+    """Mix two images of one size and mode: `im1 * (1 - alpha) + im2 * alpha`.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> black, white = PIL.Image.new("L", (2, 2), 0), PIL.Image.new("L", (2, 2), 255)
+    >>> image.blend(black, white, 0.2).getpixel((0, 0))
+    51
+    """
+    import PIL.Image
+
+    return PIL.Image.blend(im1, im2, alpha)
+
+
+@image_function(Image)
+def composite(image1: Picture, image2: Picture, mask: Picture) -> Any:
+    """Take `image1` where the mask (of mode "1", "L" or "RGBA") is full, `image2` where it is not.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> black, white = PIL.Image.new("L", (2, 2), 0), PIL.Image.new("L", (2, 2), 255)
+    >>> image.composite(white, black, PIL.Image.new("1", (2, 2), 1)).getpixel((0, 0))
+    255
+    """
+    import PIL.Image
+
+    return PIL.Image.composite(image1, image2, mask)
+
+
+@image_function(Image)
+def alpha_composite(im1: Picture, im2: Picture) -> Any:
+    """Lay `im2` over `im1`, both of mode "RGBA" and of one size.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> red, clear = PIL.Image.new("RGBA", (2, 2), "red"), PIL.Image.new("RGBA", (2, 2))
+    >>> image.alpha_composite(red, clear).getpixel((0, 0))
+    (255, 0, 0, 255)
+    """
+    import PIL.Image
+
+    return PIL.Image.alpha_composite(im1, im2)

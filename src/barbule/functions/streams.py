@@ -1,0 +1,71 @@
+"""How a function of audio or video is declared: once, as a function and as a method of columns.
+
+Owns the decorator. What the functions do is the business of `barbule.media.streams`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import ibis.expr.types as ir
+
+from barbule.functions.registry import Function, register
+from barbule.functions.udf import udf
+from barbule.media.stream_values import AudioValue, VideoValue
+from barbule.types import Audio, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Clip", "Track", "stream_function", "uri_of"]
+
+Clip = Annotated[str, Video]  # a local path
+Track = Annotated[str, Audio]
+
+_VALUES = {"video": VideoValue, "audio": AudioValue}
+
+
+def stream_function(kind: str, returns: Any, *, method: bool = True) -> Callable[..., Any]:
+    """Make a function of audio or video and give columns of that type the method of its name.
+
+    Parameters
+    ----------
+    kind
+        "audio" or "video".
+    returns
+        The type of its result.
+    method
+        Whether columns get it too.
+    """
+
+    def declare(body: Callable[..., Any]) -> Function:
+        name = f"barbule.functions.{kind}.{body.__name__}"
+        made = udf(body, return_type=returns, version="1", name=name)
+        # FFmpeg uses all processors by itself.
+        function = register(replace(made, concurrency=1))
+        if method:
+            setattr(_VALUES[kind], body.__name__, _method(function, body, kind))
+        return function
+
+    return declare
+
+
+def _method(function: Function, body: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    first, *others = inspect.signature(body).parameters.values()
+    method.__name__ = body.__name__
+    method.__qualname__ = f"{_VALUES[kind].__name__}.{body.__name__}"
+    method.__doc__ = body.__doc__
+    method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [first.replace(name="self", annotation=first.empty), *others]
+    )
+    return method
+
+
+def uri_of(media: Any) -> Any:
+    """Return the reference of a column's cells, or of a plain value."""
+    return media.uri() if isinstance(media, ir.Expr) else str(media)

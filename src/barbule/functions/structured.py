@@ -1,0 +1,397 @@
+"""Answers in a form that was asked for: pydantic models, dataclasses, mappings of types.
+
+Owns how a form is named in a stored call, its JSON schema, the check of an answer, and the one
+repair that a model is allowed. A class is never loaded because a database names it: it has to be
+defined in this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import inspect
+import json
+import re
+import sys
+import typing
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule import types
+from barbule.errors import ExpressionError, ModelError, UnknownFunctionError
+from barbule.models.base import Reply, Usage
+
+if TYPE_CHECKING:
+    import pydantic
+
+    from barbule.models.base import ModelClient
+
+__all__ = [
+    "Form",
+    "ask",
+    "choice_form",
+    "class_form",
+    "dtype_of",
+    "form_of",
+    "is_form",
+    "said",
+    "stored_form",
+]
+
+_PYTHON: tuple[tuple[type[dt.DataType], Any], ...] = (
+    (dt.Boolean, bool),
+    (dt.Integer, int),
+    (dt.Floating, float),
+    (dt.Decimal, float),
+    (dt.String, str),
+    (dt.Timestamp, datetime.datetime),
+    (dt.Date, datetime.date),
+    (dt.Time, datetime.time),
+    (dt.JSON, Any),
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer has to be.
+
+    Parameters
+    ----------
+    name
+        How models and errors call it.
+    schema
+        Its JSON schema.
+    read
+        Turns the text of an answer into plain Python; raises `pydantic.ValidationError`.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    read: Callable[[str], Any]
+
+
+# -- Naming a form in a stored call ---------------------------------------------------------------
+
+_KNOWN: dict[tuple[str, str], type] = {}
+
+
+def is_form(value: Any) -> bool:
+    """Whether a value is a class that says what an answer has to be."""
+    return inspect.isclass(value) and types.fields_of(value) is not None
+
+
+def stored_form(schema: Any) -> dict[str, Any]:
+    """Return what a stored call says of a form.
+
+    Parameters
+    ----------
+    schema
+        A pydantic model, dataclass or TypedDict; or a mapping of names to types.
+
+    Raises
+    ------
+    ExpressionError
+        When it is neither.
+
+    Examples
+    --------
+    >>> stored_form({"name": str, "age": int})
+    {'record': 'struct<name: string, age: int64>'}
+    """
+    if typing.is_typeddict(schema):
+        # pydantic does not take those of the standard library before Python 3.12.
+        schema = types.fields_of(schema)
+    if isinstance(schema, Mapping):
+        if schema and set(schema) <= {"class", "record", "is"}:
+            return dict(schema)
+        return {"record": str(dt.Struct(dict(types.schema(schema).items())))}
+    if not is_form(schema):
+        raise ExpressionError(
+            "a schema is a pydantic model, a dataclass, or a mapping of names to types.",
+            value=schema,
+            hint='For example {"name": str, "total": float}.',
+        )
+    types.dtype(schema)  # says what a column cannot hold
+    name = f"{schema.__module__}.{schema.__qualname__}"
+    mark = _mark(schema)
+    _KNOWN[name, mark] = schema
+    return {"class": name, "is": mark}
+
+
+def dtype_of(stored: Mapping[str, Any]) -> dt.DataType:
+    """Return the type of a column of answers in a form."""
+    if "record" in stored:
+        return dt.dtype(stored["record"])
+    return types.dtype(_class_of(stored["class"], stored["is"]))
+
+
+def form_of(stored: Mapping[str, Any]) -> Form:
+    """Return the form that a stored call names.
+
+    Raises
+    ------
+    UnknownFunctionError
+        When this process does not define its class, or defines it otherwise.
+    """
+    if "record" in stored:
+        return _record_form(stored["record"])
+    return class_form(_class_of(stored["class"], stored["is"]))
+
+
+def _class_of(name: str, mark: str) -> type:
+    if (name, mark) in _KNOWN:
+        return _KNOWN[name, mark]
+    found = _defined(name)
+    short = name.rpartition(".")[2]
+    if found is None:
+        raise UnknownFunctionError(
+            f"the class {name!r} is not defined in this process.",
+            hint=f"Import the module that defines {short!r} first; what was computed before can "
+            "be read all the same.",
+        )
+    if _mark(found) != mark:
+        raise UnknownFunctionError(
+            f"the class {name!r} is not what it was when the column was added.",
+            hint="Add the column again, with if_exists='replace'.",
+        )
+    _KNOWN[name, mark] = found
+    return found
+
+
+def _defined(name: str) -> type | None:
+    """Find a class in the modules that are imported already; none is imported for it."""
+    parts = name.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:cut]))
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        if is_form(found):
+            return found
+    return None
+
+
+def _mark(cls: type) -> str:
+    text = json.dumps(_adapter(cls).json_schema(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# -- Reading an answer ----------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+    import pydantic
+
+    return pydantic.TypeAdapter(cls)
+
+
+@functools.lru_cache(maxsize=256)
+def class_form(cls: Any) -> Form:
+    """Return the form of answers that fit a class."""
+    adapter = _adapter(cls)
+
+    def read(text: str) -> Any:
+        return adapter.dump_python(adapter.validate_json(text), mode="json")
+
+    return Form(cls.__name__, _strict(adapter.json_schema()), read)
+
+
+@functools.lru_cache(maxsize=256)
+def _record_form(record: str) -> Form:
+    return dataclasses.replace(class_form(_model(dt.dtype(record), "Record")), name="Record")
+
+
+def _model(kind: dt.DataType, name: str) -> Any:
+    """Return the Python type that pydantic checks for a data type; records become models."""
+    import pydantic
+
+    if isinstance(kind, dt.Struct):
+        fields = {each: (_model(inner, each) | None, ...) for each, inner in kind.fields.items()}
+        return pydantic.create_model(name, **fields)  # type: ignore[call-overload]
+    if isinstance(kind, dt.Array):
+        inner: Any = _model(kind.value_type, name)
+        return list[inner]
+    for each, python in _PYTHON:
+        if isinstance(kind, each):
+            return python
+    raise ExpressionError(
+        f"a model cannot answer a {kind}.", hint="Use texts, numbers, bools, dates and lists."
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def choice_form(labels: tuple[str, ...], *, several: bool = False) -> Form:
+    """Return the form of an answer that is one of some labels, or several of them."""
+    import pydantic
+
+    label: Any = typing.Literal[labels]
+    kind: Any = list[label] if several else label
+    cls = pydantic.create_model("Choice", answer=(kind, ...))
+    return class_form(cls)
+
+
+def _strict(schema: Any) -> Any:
+    """Return a JSON schema whose objects name all of their fields, as strict providers demand."""
+    if isinstance(schema, list):
+        return [_strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(item) for key, item in schema.items() if key != "default"}
+    if isinstance(fields := schema.get("properties"), dict) and schema.get("type") == "object":
+        strict["properties"] = {name: _strict(item) for name, item in fields.items()}
+        strict["required"] = list(fields)
+        strict["additionalProperties"] = False
+    return strict
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether all objects of a schema have named fields only."""
+    if isinstance(schema, list):
+        return all(map(_is_strict, schema))
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        return False
+    return all(map(_is_strict, schema.values()))
+
+
+# -- Asking ---------------------------------------------------------------------------------------
+
+# What clients' models turned out not to take a schema for.
+_WITHOUT: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
+
+async def ask(
+    client: ModelClient, model: str, messages: list[Any], form: Form, **params: Any
+) -> tuple[Any, Reply]:
+    """Ask for an answer in a form; a model that misses it is told why and asked once more.
+
+    Returns
+    -------
+    tuple
+        The answer as plain Python, and the reply, whose usage is that of all questions.
+
+    Raises
+    ------
+    ModelError
+        When the provider fails, refuses or cuts off its answer, or twice misses the form.
+    """
+    reply = await _asked(client, model, messages, form, params)
+    text = said(reply, model)
+    try:
+        return form.read(_json_in(text)), reply
+    except ValueError as error:  # pydantic's errors are ValueErrors
+        wrong = _explained(error)
+    repair = [
+        *messages,
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": _AGAIN.format(wrong=wrong)},
+    ]
+    second = await _asked(client, model, repair, form, params)
+    reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
+    try:
+        return form.read(_json_in(said(reply, model))), reply
+    except ValueError as error:
+        failure = ModelError(
+            f"model {model!r}: after one repair its answer still is no {form.name}: "
+            f"{_explained(error)}.",
+            hint="Say in the schema or the prompt what is expected, or take a stronger model.",
+        )
+    raise failure
+
+
+_AGAIN = (
+    "That does not fit the JSON schema: {wrong}. Answer again, with the corrected JSON and "
+    "nothing else."
+)
+
+
+async def _asked(
+    client: ModelClient, model: str, messages: list[Any], form: Form, params: Mapping[str, Any]
+) -> Reply:
+    without = _WITHOUT.setdefault(client, set())
+    if model not in without and client.takes(model, "response_format"):
+        schema = {"name": form.name, "schema": form.schema, "strict": _is_strict(form.schema)}
+        wanted = {"type": "json_schema", "json_schema": schema}
+        try:
+            return await client.chat(model, messages, **params, response_format=wanted)
+        except ModelError as error:
+            if error.retryable or not re.search(r"response_format|json_schema", error.message):
+                raise
+            without.add(model)
+    told = {
+        "role": "system",
+        "content": "Answer with one JSON value that fits this JSON schema, and with nothing "
+        f"else:\n{json.dumps(form.schema, ensure_ascii=False)}",
+    }
+    return await client.chat(model, [told, *messages], **params)
+
+
+def said(reply: Reply, model: str) -> str:
+    """Return the text of a chat's first answer.
+
+    Raises
+    ------
+    ModelError
+        When the model refused, or was cut off.
+    """
+    if not reply.value["choices"]:
+        raise ModelError(f"model {model!r}: it gave no answer.", hint="Ask again, or otherwise.")
+    choice = reply.value["choices"][0]
+    text = choice["message"]["content"] or ""
+    if refusal := choice["message"].get("refusal"):
+        raise ModelError(
+            f"model {model!r}: it refused: {refusal}", hint="Change the prompt or the model."
+        )
+    if choice["finish_reason"] == "content_filter":
+        raise ModelError(
+            f"model {model!r}: the provider withheld the answer for its content.",
+            hint="Change the prompt: the provider refuses its content.",
+        )
+    if choice["finish_reason"] == "length":
+        raise ModelError(
+            f"model {model!r}: the answer was cut off after {len(text)} characters.",
+            hint="Raise max_tokens, or ask for less.",
+        )
+    return text
+
+
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
+
+
+def _json_in(text: str) -> str:
+    """Return the JSON in an answer that may say more around it."""
+    bare = text.strip()
+    if bare.startswith(("{", "[")):
+        return bare
+    if match := _FENCED.search(bare):
+        return match[1]
+    start, end = bare.find("{"), bare.rfind("}")
+    return bare[start : end + 1] if 0 <= start < end else bare
+
+
+def _explained(error: ValueError) -> str:
+    details = error.errors(include_url=False) if hasattr(error, "errors") else []
+    told = [
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}" if each["loc"] else each["msg"]
+        for each in details[:10]
+    ]
+    return "; ".join(told) or str(error)
+
+
+def _sum(first: Usage, second: Usage) -> Usage:
+    return Usage(
+        _plus(first.tokens_in, second.tokens_in),
+        _plus(first.tokens_out, second.tokens_out),
+        _plus(first.usd, second.usd),
+    )
+
+
+def _plus(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else first + second

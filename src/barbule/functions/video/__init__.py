@@ -1,0 +1,53 @@
+"""Functions of videos, and the iterators that give their frames and parts.
+
+Each is a method of video columns too: `t.video.clip(2, 5)` is
+`bb.functions.video.clip(t.video, 2, 5)`. Times are seconds from the first frame. What they make
+is kept in the media store; frames are not, they are decoded when they are looked at.
+"""
+
+from __future__ import annotations
+
+from barbule.functions.video.aggregates import MakeVideo, blank
+from barbule.functions.video.frame_rows import FrameIterator, frames
+from barbule.functions.video.making import (
+    clip,
+    concat,
+    duration,
+    extract_audio,
+    extract_frame,
+    get_metadata,
+    overlay_text,
+    resample,
+    segment,
+)
+from barbule.functions.video.scenes import (
+    scene_detect_adaptive,
+    scene_detect_content,
+    scene_detect_hash,
+    scene_detect_histogram,
+    scene_detect_threshold,
+)
+from barbule.functions.video.splitting import VideoSplitter, split
+
+__all__ = [
+    "FrameIterator",
+    "MakeVideo",
+    "VideoSplitter",
+    "blank",
+    "clip",
+    "concat",
+    "duration",
+    "extract_audio",
+    "extract_frame",
+    "frames",
+    "get_metadata",
+    "overlay_text",
+    "resample",
+    "scene_detect_adaptive",
+    "scene_detect_content",
+    "scene_detect_hash",
+    "scene_detect_histogram",
+    "scene_detect_threshold",
+    "segment",
+    "split",
+]

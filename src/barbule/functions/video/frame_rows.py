@@ -1,0 +1,122 @@
+"""Frames of videos as rows, decoded when they are looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.functions.streams import Clip, stream_function, uri_of
+from barbule.types import Image
+
+__all__ = [
+    "FrameIterator",
+    "frames",
+]
+
+_FRAME = dt.Struct(
+    {
+        "frame": Image(),
+        "frame_idx": dt.int64,
+        "pos_msec": dt.float64,
+        "pos_frame": dt.int64,
+        "pts": dt.int64,
+        "key_frame": dt.boolean,
+    }
+)
+
+
+@stream_function("video", dt.Array(_FRAME), method=False)
+def frames(
+    video: Clip,
+    source: str,
+    fps: float | None = None,
+    num_frames: int | None = None,
+    keyframes_only: bool = False,
+    every: float | None = None,
+) -> Any:
+    """List frames with their references, decoding none; see `FrameIterator.create`.
+
+    Parameters
+    ----------
+    source
+        The reference of the video, which those of its frames name.
+    """
+    from barbule.media.streams.choosing import check_choice, chosen, frame_reference, step_of
+    from barbule.media.streams.probing import timeline
+
+    check_choice(fps, num_frames, keyframes_only, every)
+    line = timeline(video)
+    choice = (fps, num_frames, keyframes_only, every)
+    step = step_of(line, *choice)
+    rows = []
+    for count, place in enumerate(chosen(line, *choice).tolist()):
+        stamp = int(line.stamps[place])
+        rows.append(
+            {
+                "frame": frame_reference(source, stamp, step),
+                "frame_idx": count,
+                "pos_msec": line.seconds(stamp) * 1000,
+                "pos_frame": place,
+                "pts": stamp,
+                "key_frame": bool(line.keys[place]),
+            }
+        )
+    return rows
+
+
+class FrameIterator:
+    """Makes the iterator that gives the frames of videos."""
+
+    @staticmethod
+    def create(
+        *,
+        video: Any,
+        fps: float | None = None,
+        num_frames: int | None = None,
+        keyframes_only: bool = False,
+        every: float | None = None,
+    ) -> Any:
+        """List frames of each video of a column: all, or as one of the options says.
+
+        The rows of the view have `frame` (an image), `frame_idx` (its number among the chosen,
+        from 0), `pos_msec` (milliseconds from the first frame), `pos_frame` (its number in the
+        video), `pts` (its time in units of the stream) and `key_frame`. Frames are not kept:
+        they are decoded when they are looked at, in one pass where they are asked for in order.
+
+        Parameters
+        ----------
+        video
+            A column of videos.
+        fps
+            So many a second: those nearest to its moments; all, if the video has fewer.
+        num_frames
+            So many in all, spread evenly; all, if the video has fewer.
+        keyframes_only
+            Those from which decoding can begin.
+        every
+            One every so many seconds.
+
+        Raises
+        ------
+        ConfigurationError
+            When a number is not above 0, or several options are given; before anything is read.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"video": bb.Video})
+        >>> _ = films.insert(video=bb.functions.video.blank(3.0, size=(64, 48)))
+        >>> frames = bb.create_view(
+        ...     "frames",
+        ...     films,
+        ...     iterator=bb.functions.FrameIterator.create(video=films.video, fps=1),
+        ... )
+        >>> sizes = frames.select(frames.pos_msec, width=frames.frame.width())
+        >>> sizes.order_by("pos_msec").collect()[1]
+        {'pos_msec': 1000.0, 'width': 64}
+        """
+        from barbule.media.streams.choosing import check_choice
+
+        check_choice(fps, num_frames, keyframes_only, every)
+        return frames(video, uri_of(video), fps, num_frames, keyframes_only, every)

@@ -1,0 +1,194 @@
+"""Scenes of videos; names, parameters and defaults follow Pixeltable and PySceneDetect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.functions.streams import Clip, stream_function
+
+__all__ = [
+    "scene_detect_adaptive",
+    "scene_detect_content",
+    "scene_detect_hash",
+    "scene_detect_histogram",
+    "scene_detect_threshold",
+]
+
+_SCENES = dt.Array(
+    dt.Struct({"start_time": dt.float64, "start_pts": dt.int64, "duration": dt.float64})
+)
+
+
+@stream_function("video", _SCENES)
+def scene_detect_content(  # noqa: PLR0913 - as in Pixeltable
+    video: Clip,
+    fps: float | None = None,
+    threshold: float = 27.0,
+    min_scene_len: int = 15,
+    delta_hue: float = 1.0,
+    delta_sat: float = 1.0,
+    delta_lum: float = 1.0,
+    luma_only: bool = False,
+) -> Any:
+    """Find scenes that begin with a picture unlike the one before.
+
+    Parameters
+    ----------
+    fps
+        Frames a second that are looked at; all if not given.
+    threshold
+        The difference, from 0 to 255, at which a scene begins.
+    min_scene_len
+        Frames (of those looked at) that a scene has at least.
+    delta_hue, delta_sat, delta_lum
+        What hue, saturation and brightness weigh in the difference.
+    luma_only
+        Whether brightness alone counts.
+
+    Returns
+    -------
+    list
+        Records of `start_time`, `start_pts` and `duration`, in seconds and units of the
+        stream; one for the whole video if nothing is found.
+    """
+    from barbule.media.streams.scenes import content
+
+    return content(
+        video,
+        fps=fps,
+        limit=threshold,
+        min_scene_len=min_scene_len,
+        weights=(delta_hue, delta_sat, delta_lum),
+        luma_only=luma_only,
+    )
+
+
+@stream_function("video", _SCENES)
+def scene_detect_adaptive(  # noqa: PLR0913 - as in Pixeltable
+    video: Clip,
+    fps: float | None = None,
+    adaptive_threshold: float = 3.0,
+    min_scene_len: int = 15,
+    window_width: int = 2,
+    min_content_val: float = 15.0,
+    delta_hue: float = 1.0,
+    delta_sat: float = 1.0,
+    delta_lum: float = 1.0,
+    luma_only: bool = False,
+) -> Any:
+    """Find scenes whose first picture differs more than its neighbours do; for moving cameras.
+
+    Parameters
+    ----------
+    adaptive_threshold
+        How many times the mean difference of its neighbours a cut has.
+    window_width
+        How many neighbours on each side.
+    min_content_val
+        The least difference of a cut.
+    fps, min_scene_len, delta_hue, delta_sat, delta_lum, luma_only
+        As in `scene_detect_content`.
+    """
+    from barbule.media.streams.scenes import adaptive
+
+    return adaptive(
+        video,
+        fps=fps,
+        limit=adaptive_threshold,
+        min_scene_len=min_scene_len,
+        window=window_width,
+        least_content=min_content_val,
+        weights=(delta_hue, delta_sat, delta_lum),
+        luma_only=luma_only,
+    )
+
+
+@stream_function("video", _SCENES)
+def scene_detect_threshold(
+    video: Clip,
+    fps: float | None = None,
+    threshold: float = 12.0,
+    min_scene_len: int = 15,
+    fade_bias: float = 0.0,
+    add_final_scene: bool = False,
+    method: str = "floor",
+) -> Any:
+    """Find scenes between fades to black ("floor") or to white ("ceiling").
+
+    Parameters
+    ----------
+    threshold
+        The mean brightness, from 0 to 255, under (or over) which a picture is faded.
+    fade_bias
+        Where in the fade a scene begins: -1 at its first picture, 1 after its last.
+    add_final_scene
+        Whether a fade at the end begins a scene of its own.
+    fps, min_scene_len
+        As in `scene_detect_content`.
+    """
+    from barbule.media.streams.scenes import threshold as found
+
+    return found(
+        video,
+        fps=fps,
+        limit=threshold,
+        min_scene_len=min_scene_len,
+        bias=fade_bias,
+        add_final_scene=add_final_scene,
+        method=method,
+    )
+
+
+@stream_function("video", _SCENES)
+def scene_detect_histogram(
+    video: Clip,
+    fps: float | None = None,
+    threshold: float = 0.05,
+    bins: int = 256,
+    min_scene_len: int = 15,
+) -> Any:
+    """Find scenes by the distribution of brightness; lights that change slowly are no scenes.
+
+    Parameters
+    ----------
+    threshold
+        How far, from 0 to 1, distributions are apart where a scene begins.
+    bins
+        Classes of brightness, up to 256.
+    fps, min_scene_len
+        As in `scene_detect_content`.
+    """
+    from barbule.media.streams.scenes import histogram
+
+    return histogram(video, fps=fps, limit=threshold, bins=bins, min_scene_len=min_scene_len)
+
+
+@stream_function("video", _SCENES)
+def scene_detect_hash(
+    video: Clip,
+    fps: float | None = None,
+    threshold: float = 0.395,
+    size: int = 16,
+    lowpass: int = 2,
+    min_scene_len: int = 15,
+) -> Any:
+    """Find scenes by perceptual hashes of the pictures.
+
+    Parameters
+    ----------
+    threshold
+        The share of bits, from 0 to 1, by which hashes differ where a scene begins.
+    size
+        The side of the hash: it has size² bits.
+    lowpass
+        How much finer the picture is than the hash.
+    fps, min_scene_len
+        As in `scene_detect_content`.
+    """
+    from barbule.media.streams.scenes import hashed
+
+    return hashed(
+        video, fps=fps, limit=threshold, size=size, lowpass=lowpass, min_scene_len=min_scene_len
+    )

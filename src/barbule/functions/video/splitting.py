@@ -1,0 +1,112 @@
+"""Parts of videos as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.functions.streams import Clip, stream_function
+from barbule.types import Video
+
+__all__ = [
+    "VideoSplitter",
+    "split",
+]
+
+_PART = dt.Struct(
+    {
+        "segment_start": dt.float64,
+        "segment_start_pts": dt.int64,
+        "segment_end": dt.float64,
+        "segment_end_pts": dt.int64,
+        "video_segment": Video(),
+    }
+)
+
+
+@stream_function("video", dt.Array(_PART), method=False)
+def split(
+    video: Clip,
+    duration: float | None = None,
+    segment_times: list[float] | None = None,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+    mode: str = "accurate",
+) -> Any:
+    """Cut into parts with their times; see `VideoSplitter.create`."""
+    from barbule.media.streams.parts import parts
+
+    return [
+        {
+            "segment_start": part.start,
+            "segment_start_pts": part.start_pts,
+            "segment_end": part.end,
+            "segment_end_pts": part.end_pts,
+            "video_segment": part.file,
+        }
+        for part in parts(
+            video, duration, segment_times, overlap=overlap, min_duration=min_duration, mode=mode
+        )
+    ]
+
+
+class VideoSplitter:
+    """Makes the iterator that cuts videos into parts."""
+
+    @staticmethod
+    def create(
+        *,
+        video: Any,
+        duration: float | None = None,
+        segment_times: Sequence[float] | None = None,
+        overlap: float = 0.0,
+        min_duration: float = 0.0,
+        mode: str = "accurate",
+    ) -> Any:
+        """Cut each video of a column into parts.
+
+        The rows of the view have `segment_start` and `segment_end` in seconds from the first
+        frame, the same as `segment_start_pts` and `segment_end_pts` in units of the stream, and
+        `video_segment`.
+
+        Parameters
+        ----------
+        video
+            A column of videos.
+        duration
+            Seconds of each part; the last may be shorter.
+        segment_times
+            Times at which to cut, in the place of `duration`.
+        overlap
+            Seconds of the part before it with which each begins; with `duration`.
+        min_duration
+            A last part below it is left out.
+        mode
+            "accurate": at the frame, encoded anew. "fast": copied, at the key frame that
+            follows each time.
+
+        Raises
+        ------
+        ConfigurationError
+            When an option is wrong; before anything is read.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"video": bb.Video})
+        >>> _ = films.insert(video=bb.functions.video.blank(2.4))
+        >>> parts = bb.create_view(
+        ...     "parts",
+        ...     films,
+        ...     iterator=bb.functions.VideoSplitter.create(video=films.video, duration=1.0),
+        ... )
+        >>> parts.order_by("pos").collect()["segment_end"]
+        [1.0, 2.0, 2.4]
+        """
+        from barbule.media.streams.parts import check_parts
+
+        check_parts(duration, segment_times, overlap, min_duration, mode)
+        times = None if segment_times is None else list(segment_times)
+        return split(video, duration, times, overlap, min_duration, mode)

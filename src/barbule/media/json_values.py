@@ -1,0 +1,231 @@
+"""Json columns: paths, and values that are of the kind of what stands beside them.
+
+Owns what `t.meta.a.b[0] + 1` means: which plain operations of Ibis it is made of. Nothing here
+depends on a backend.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule import types
+from barbule.errors import ExpressionError
+
+__all__ = ["JsonValue"]
+
+_EXACT = 2**53  # whole numbers beyond it are not exact as float64
+
+
+class JsonValue(ir.JSONValue):
+    """Json with paths written as attributes and items: `t.meta.a.b[0]`.
+
+    In arithmetic it is a number (float64, missing where it is none); compared with a text, a
+    number, a bool or a moment it is of that kind. Methods of texts and numbers may be called on
+    a path: `t.meta.lang.upper()`, `t.meta.score.round(1)`. What is JSON's null, is missing.
+    """
+
+    __hash__ = ir.JSONValue.__hash__
+    __iter__ = None  # it has items, but nobody knows how many
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            raise ExpressionError(
+                "a path into Json takes one item at a time.", value=key, hint="t.meta.array[1:3]."
+            )
+        return ops.JSONGetItem(self, key).to_expr()
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_"):
+            raise AttributeError(key)
+        return self[key]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method of texts or numbers that the last name of the path is."""
+        op = self.op()
+        name = getattr(op.index, "value", None) if isinstance(op, ops.JSONGetItem) else None
+        if name == "length" and not args and not kwargs:
+            return _length(op.arg)
+        unwrap = _owner(name)
+        if unwrap is None:
+            raise ExpressionError(
+                f"{name!r} is no method of texts or numbers.",
+                hint="A name in a path into Json is a key of it, and keys cannot be called.",
+            )
+        method = getattr(unwrap(op.arg).to_expr(), str(name), None)
+        if method is None:  # of columns, say, and this is a single value
+            raise ExpressionError(f"{name!r} is no method of a single value.")
+        return method(*args, **kwargs)
+
+    def cast(self, target_type: Any, /) -> Any:
+        """Cast the value: texts and numbers as what they are, not as JSON is written."""
+        return self._converted(types.dtype(target_type), strict=True)
+
+    def try_cast(self, target_type: Any, /) -> Any:
+        """Cast the value where that is possible; elsewhere it is missing."""
+        return self._converted(types.dtype(target_type), strict=False)
+
+    def _converted(self, kind: dt.DataType, *, strict: bool) -> Any:
+        plain = ir.JSONValue.cast if strict else ir.JSONValue.try_cast
+
+        def turned(value: ir.Value) -> ir.Value:
+            return value.cast(kind) if strict else value.try_cast(kind)
+
+        if isinstance(kind, dt.String):
+            return turned(_text(self))
+        if isinstance(kind, dt.Boolean):
+            return ops.UnwrapJSONBoolean(self).to_expr()
+        if isinstance(kind, dt.Integer | dt.Floating):
+            whole = [ops.UnwrapJSONInt64(self)] if isinstance(kind, dt.Integer) else []
+            parts = [*whole, ops.UnwrapJSONFloat64(self), ops.UnwrapJSONString(self)]
+            return ibis.coalesce(*(turned(part.to_expr()) for part in parts))
+        if isinstance(kind, dt.Decimal | dt.Temporal | dt.UUID):
+            return turned(_text(self))
+        return plain(self, kind)
+
+    def isnull(self) -> ir.BooleanValue:
+        """Say whether nothing is there, or JSON's null."""
+        text = ops.Cast(self, dt.string).to_expr().fill_null("null")
+        return (text == "null") & ops.UnwrapJSONString(self).to_expr().isnull()
+
+    def notnull(self) -> ir.BooleanValue:
+        """Say whether a value is there that is not JSON's null."""
+        return ~self.isnull()
+
+    def fill_null(self, fill_value: Any, /) -> Any:
+        """Put a value where none of its kind is."""
+        return _as_kind_of(self, fill_value).fill_null(fill_value)
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several texts, numbers or values of a column."""
+        return _as_kind_of(self, _example(values)).isin(values)
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several texts, numbers or values of a column."""
+        return _as_kind_of(self, _example(values)).notin(values)
+
+    def between(self, lower: Any, upper: Any) -> Any:
+        """Say whether it is a text, number or moment between two others."""
+        return _as_kind_of(self, lower).between(lower, upper)
+
+    def max(self, *_: Any, **__: Any) -> Any:
+        """Refuse: numbers have another order than texts."""
+        raise _unordered("max")
+
+    def min(self, *_: Any, **__: Any) -> Any:
+        """Refuse: numbers have another order than texts."""
+        raise _unordered("min")
+
+
+def _unordered(name: str) -> ExpressionError:
+    return ExpressionError(
+        f"{name}() has to know what it compares, and Json may hold anything.",
+        hint=f"Say it: t.meta.score.float.{name}(), t.meta.lang.str.{name}().",
+    )
+
+
+def _text(value: Any) -> ir.Value:
+    """Make the text of a value: that which it is, or else how JSON writes it."""
+    written = ops.Cast(value, dt.string).to_expr().nullif("null")
+    return ibis.coalesce(ops.UnwrapJSONString(value).to_expr(), written)
+
+
+def _length(value: ops.Value) -> ir.Value:
+    items = ops.ToJSONArray(value).to_expr().length()
+    return ibis.coalesce(items, ops.UnwrapJSONString(value).to_expr().length())
+
+
+@functools.cache
+def _methods(owner: Any) -> frozenset[str]:
+    return frozenset(name for name in dir(owner) if name not in dir(ir.JSONColumn))
+
+
+def _owner(name: Any) -> Any:
+    """Return what unwraps the kind of value that a method belongs to."""
+    if name in _methods(ir.StringColumn):
+        return ops.UnwrapJSONString
+    return ops.UnwrapJSONFloat64 if name in _methods(ir.FloatingColumn) else None
+
+
+def _example(values: Any) -> Any:
+    """Return one of the values that something is looked for in."""
+    if isinstance(values, ir.ArrayValue):
+        return ibis.null(values.type().value_type)
+    if isinstance(values, ir.Value):
+        return values
+    there = [each for each in values if each is not None]
+    return next((each for each in there if isinstance(each, float)), there[0] if there else "")
+
+
+def _as_kind_of(value: JsonValue, other: Any) -> ir.Value:
+    """Unwrap Json as what stands beside it; as itself beside other Json."""
+    if isinstance(other, list | tuple | dict | set):
+        raise ExpressionError(
+            f"Json is not compared with a {type(other).__name__}.",
+            value=other,
+            hint="Compare its items: t.meta.tags[0] == 'a'.",
+        )
+    kind = other.type() if isinstance(other, ir.Value) else dt.infer(other)
+    if kind.is_boolean():
+        return ops.UnwrapJSONBoolean(value).to_expr()
+    if isinstance(other, int) and abs(other) > _EXACT:
+        return ops.UnwrapJSONInt64(value).to_expr()
+    if kind.is_numeric():
+        return ops.UnwrapJSONFloat64(value).to_expr()
+    if kind.is_string():
+        return ops.UnwrapJSONString(value).to_expr()
+    if kind.is_temporal() or kind.is_uuid():
+        return ops.UnwrapJSONString(value).to_expr().cast(kind)
+    return ir.JSONValue(value.op())
+
+
+def _is_text(other: Any) -> bool:
+    return isinstance(other, str | ir.StringValue)
+
+
+def _arithmetic(name: str) -> Any:
+    def method(self: JsonValue, *others: Any) -> Any:
+        # A text is put together with another; everything else is counted with.
+        texts = name in {"__add__", "__radd__"} and any(map(_is_text, others))
+        unwrap: Any = ops.UnwrapJSONString if texts else ops.UnwrapJSONFloat64
+        values = [
+            unwrap(each).to_expr() if isinstance(each, ir.JSONValue) else each
+            for each in (self, *others)
+        ]
+        return getattr(values[0], name)(*values[1:])
+
+    return method
+
+
+def _comparison(name: str) -> Any:
+    def method(self: JsonValue, other: Any) -> Any:
+        if other is None:
+            return {"__eq__": self.isnull, "__ne__": self.notnull}.get(
+                name, lambda: NotImplemented
+            )()
+        if not isinstance(other, ir.JSONValue):
+            return getattr(_as_kind_of(self, other), name)(other)
+        if name in {"__eq__", "__ne__"}:
+            return getattr(ir.JSONValue, name)(self, other)
+        # Two numbers are compared as numbers, two texts as texts, and nothing else at all.
+        pairs = [
+            (unwrap(self).to_expr(), unwrap(other).to_expr())
+            for unwrap in (ops.UnwrapJSONFloat64, ops.UnwrapJSONString)
+        ]
+        return ibis.coalesce(*(getattr(left, name)(right) for left, right in pairs))
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    for _side in ("", "r"):
+        setattr(JsonValue, f"__{_side}{_name}__", _arithmetic(f"__{_side}{_name}__"))
+for _name in ("neg", "abs"):
+    setattr(JsonValue, f"__{_name}__", _arithmetic(f"__{_name}__"))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(JsonValue, f"__{_name}__", _comparison(f"__{_name}__"))

@@ -1,0 +1,221 @@
+"""LiteLLM's answers as the values that `Reply` documents.
+
+Owns the shape of every kind of answer, what it used and what it cost. Asks nothing; what does
+not look like an answer is a `ModelError`, which `broken` makes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import ModelError
+from barbule.models.base import Reply, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["broken", "chat", "embedding", "image", "messages", "moderation", "ranking"]
+__all__ += ["speech", "transcript"]
+
+
+def broken(model: str, what: str, hint: str) -> ModelError:
+    """Make the error of an answer that is not what was asked for."""
+    return ModelError(f"model {model!r}: {what}.", hint=hint)
+
+
+def chat(response: Any) -> Reply:
+    """Read the answer to a conversation."""
+    usage = getattr(response, "usage", None)
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
+    value = {
+        "id": response.id,
+        "model": response.model,
+        "created": response.created,
+        "choices": [
+            {
+                "index": choice.index,
+                "finish_reason": choice.finish_reason,
+                "message": _message(choice.message),
+            }
+            for choice in response.choices
+        ],
+        "usage": {count: getattr(usage, count, None) for count in counts},
+    }
+    return _reply(response, value)
+
+
+def _message(message: Any) -> dict[str, Any]:
+    content = message.content
+    more = getattr(message, "provider_specific_fields", None) or {}
+    return {
+        "role": message.role,
+        # A few providers answer with a list of parts.
+        "content": content if content is None or isinstance(content, str) else json.dumps(content),
+        "refusal": getattr(message, "refusal", None) or more.get("refusal"),
+        "tool_calls": [_tool_call(call) for call in message.tool_calls or ()] or None,
+        "reasoning_content": getattr(message, "reasoning_content", None),
+    }
+
+
+def _tool_call(call: Any) -> dict[str, Any]:
+    arguments = call.function.arguments
+    with contextlib.suppress(ValueError, TypeError):  # no JSON, or JSON already
+        arguments = json.loads(arguments)
+    return {
+        "id": call.id,
+        "type": call.type or "function",
+        "function": {"name": call.function.name, "arguments": arguments},
+    }
+
+
+_PART = ("type", "text", "thinking", "id", "name", "input")
+
+
+def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
+    """Read the answer to a conversation in Anthropic's form, which carries no cost."""
+    used = response.get("usage") or {}
+    tokens_in, tokens_out = used.get("input_tokens"), used.get("output_tokens")
+    cached = {
+        name: used.get(name) or 0
+        for name in ("cache_creation_input_tokens", "cache_read_input_tokens")
+    }
+    if tokens_in is not None:
+        tokens_in += sum(cached.values())
+    value = {
+        "id": response.get("id"),
+        "type": response.get("type"),
+        "role": response.get("role"),
+        "model": response.get("model"),
+        "content": [
+            {name: part.get(name) for name in _PART} for part in response.get("content") or ()
+        ],
+        "stop_reason": response.get("stop_reason"),
+        "stop_sequence": response.get("stop_sequence"),
+        "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
+    }
+    cost: float | None = None
+    with contextlib.suppress(Exception):  # it raises when it does not know the model
+        cost = sum(
+            litellm.cost_per_token(
+                model=model,
+                prompt_tokens=tokens_in or 0,
+                completion_tokens=tokens_out or 0,
+                **cached,
+            )
+        )
+    return Reply(value, Usage(tokens_in, tokens_out, cost))
+
+
+def embedding(response: Any, model: str, count: int) -> Reply:
+    """Read the vectors of some texts, in the order of the texts."""
+    items = sorted(response.data, key=lambda item: item["index"])
+    numbers = [item["index"] for item in items]
+    if numbers != list(range(count)):
+        raise broken(
+            model,
+            f"{count} texts were sent, and the vectors that came back are numbered {numbers[:10]}",
+            "Send fewer texts at once, or check that the model makes embeddings.",
+        )
+    return _reply(response, [list(map(float, item["embedding"])) for item in items])
+
+
+def image(response: Any) -> tuple[Reply, str | None]:
+    """Read an image: its bytes, or the address from which to get them."""
+    items = response.data or []
+    if not items:
+        return _reply(response, None), None
+    text = items[0].b64_json
+    return _reply(response, base64.b64decode(text) if text else None), items[0].url
+
+
+def transcript(response: Any) -> Reply:
+    """Read what is said in a sound file."""
+    segments = getattr(response, "segments", None)
+    words = getattr(response, "words", None)
+    duration = getattr(response, "duration", None)
+    value = {
+        "text": response.text,
+        "language": getattr(response, "language", None),
+        "duration": None if duration is None else float(duration),
+        "segments": segments and [_timed(each, "text") for each in segments],
+        "words": words and [_timed(each, "word") for each in words],
+    }
+    return _reply(response, value)
+
+
+def _timed(item: Any, name: str) -> dict[str, Any]:
+    fields = item if isinstance(item, dict) else vars(item)
+    return {"start": fields.get("start"), "end": fields.get("end"), name: fields.get(name)}
+
+
+def speech(response: Any) -> Reply:
+    """Read a sound file."""
+    return _reply(response, bytes(response.content))
+
+
+def moderation(response: Any) -> Reply:
+    """Read a judgement of a text."""
+    result = response.results[0]
+    value = {
+        "flagged": bool(result.flagged),
+        "categories": _by_name(result.categories),
+        "category_scores": _by_name(result.category_scores),
+    }
+    return _reply(response, value)
+
+
+def _by_name(categories: Any) -> dict[str, Any]:
+    fields = categories
+    if hasattr(categories, "model_dump"):
+        fields = categories.model_dump(by_alias=True)
+    # Some clients write "hate/threatening", some "hate_threatening": one way, that paths can take.
+    return {
+        name.replace("/", "_").replace("-", "_"): value
+        for name, value in (fields or {}).items()
+        if value is not None
+    }
+
+
+def ranking(response: Any, model: str, count: int) -> Reply:
+    """Read an order of documents."""
+    found = [
+        {"index": int(item["index"]), "relevance_score": float(item["relevance_score"])}
+        for item in response.results or ()
+    ]
+    if any(not 0 <= item["index"] < count for item in found):
+        raise broken(
+            model,
+            f"{count} documents were sent, and others came back",
+            "Check that the model is a reranker.",
+        )
+    found.sort(key=lambda item: -item["relevance_score"])
+    meta = response.meta or {}
+    tokens = (meta.get("tokens") or {}).get("input_tokens")
+    tokens = tokens or (meta.get("billed_units") or {}).get("total_tokens")
+    return _reply(response, found, tokens_in=tokens)
+
+
+def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
+    hidden = getattr(response, "_hidden_params", None) or {}
+    usage = getattr(response, "usage", None)
+    cost = hidden.get("response_cost")
+    return Reply(
+        value,
+        Usage(
+            tokens_in if tokens_in is not None else _count(usage, "prompt_tokens", "input_tokens"),
+            _count(usage, "completion_tokens", "output_tokens"),
+            None if cost is None else float(cost),
+        ),
+        {
+            name.lower().removeprefix("llm_provider-"): str(text)
+            for name, text in (hidden.get("additional_headers") or {}).items()
+        },
+    )
+
+
+def _count(usage: Any, *names: str) -> int | None:
+    found = [getattr(usage, name, None) for name in names]
+    return next((int(count) for count in found if count is not None), None)

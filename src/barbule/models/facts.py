@@ -1,0 +1,118 @@
+"""What LiteLLM's table says of models, read without importing LiteLLM, which takes seconds.
+
+Owns the reading of the table that ships with the installed LiteLLM. A model that is not in it is
+not known: None, never a guess.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["facts", "vector_length"]
+
+_TABLE = "model_prices_and_context_window_backup.json"
+
+# Lengths that providers document and the table lacks. They are those of an answer to a question
+# without `dimensions`.
+_LENGTHS = {
+    "cohere/embed-english-v3.0": 1024,
+    "cohere/embed-multilingual-v3.0": 1024,
+    "cohere/embed-english-light-v3.0": 384,
+    "cohere/embed-multilingual-light-v3.0": 384,
+    "mistral/mistral-embed": 1024,
+    "mistral/mistral-embed-2312": 1024,
+    "mistral/codestral-embed": 1536,
+    "mistral/codestral-embed-2505": 1536,
+    "voyage/voyage-3": 1024,
+    "voyage/voyage-3-large": 1024,
+    "voyage/voyage-3-lite": 512,
+    "voyage/voyage-3.5": 1024,
+    "voyage/voyage-3.5-lite": 1024,
+    "voyage/voyage-code-3": 1024,
+    "voyage/voyage-finance-2": 1024,
+    "voyage/voyage-law-2": 1024,
+    "voyage/voyage-multimodal-3": 1024,
+    "jina_ai/jina-embeddings-v3": 1024,
+    "jina_ai/jina-embeddings-v4": 2048,
+    "jina_ai/jina-clip-v2": 1024,
+    "ollama/nomic-embed-text": 768,
+    "ollama/mxbai-embed-large": 1024,
+    "ollama/all-minilm": 384,
+    "ollama/bge-m3": 1024,
+    "ollama/snowflake-arctic-embed": 1024,
+    "ollama/snowflake-arctic-embed2": 1024,
+    "ollama/embeddinggemma": 768,
+}
+
+# The same models behind other addresses.
+_SAME = {"azure": "openai", "vercel_ai_gateway": "", "openrouter": "", "github_copilot": "openai"}
+
+
+@functools.cache
+def _table() -> Mapping[str, Any]:
+    spec = importlib.util.find_spec("litellm")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = Path(folder) / _TABLE
+        if file.exists():
+            return json.loads(file.read_text(encoding="utf-8"))
+    return {}
+
+
+def facts(model: str) -> Mapping[str, Any]:
+    """Return what LiteLLM's table says of a model; empty when it does not know it.
+
+    Parameters
+    ----------
+    model
+        The name with its provider's prefix.
+
+    Examples
+    --------
+    >>> facts("openai/gpt-4o-mini")["mode"]
+    'chat'
+    >>> facts("openai/of-my-own-server")
+    {}
+    """
+    table = _table()
+    return next((table[name] for name in _names(model) if name in table), {})
+
+
+def vector_length(model: str) -> int | None:
+    """Return how many numbers a model's vectors have, None when that is not known.
+
+    Parameters
+    ----------
+    model
+        The name with its provider's prefix.
+
+    Examples
+    --------
+    >>> vector_length("openai/text-embedding-3-small")
+    1536
+    """
+    plain = model.split(":", 1)[0] if model.startswith("ollama/") else model
+    for name in _names(plain):
+        found = _table().get(name, {}).get("output_vector_size") or _LENGTHS.get(name)
+        if found is not None:
+            return int(found)
+    return None
+
+
+def _names(model: str) -> Iterator[str]:
+    """Yield the names under which the table may hold a model: it is not of one mind."""
+    yield model
+    prefix, _, name = model.partition("/")
+    if name:
+        # Only where the bare name is this provider's own: "x/gpt-4o" may be anything.
+        owner = _table().get(name, {}).get("litellm_provider", "")
+        if owner.startswith(prefix.removesuffix("_chat")):
+            yield name
+        if (same := _SAME.get(prefix)) is not None:
+            yield from _names(f"{same}/{name}" if same else name)

@@ -1,0 +1,179 @@
+"""LiteLLM as a library: its import, its settings, its log and its connections.
+
+Owns what has to be done so that LiteLLM loads in the background, keeps quiet, asks no network
+for prices and leaves no connection open. Asks nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+__all__ = [
+    "begin",
+    "close_with_loop",
+    "expect_large_body",
+    "litellm_module",
+    "loaded",
+    "openai_client",
+    "unlogged",
+]
+
+_import_lock = threading.Lock()
+_closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def begin() -> None:
+    """Begin to import LiteLLM in the background: it takes seconds."""
+    if not _imported.cache_info().currsize:
+        threading.Thread(target=_import, name="barbule-litellm", daemon=True).start()
+
+
+def loaded() -> Any:
+    """Return LiteLLM, which is imported when it is not yet."""
+    return _imported() if _imported.cache_info().currsize else _import()
+
+
+async def litellm_module() -> Any:
+    """Return LiteLLM; the loop goes on with other work while it is imported."""
+    return _imported() if _imported.cache_info().currsize else await asyncio.to_thread(_import)
+
+
+def _import() -> Any:
+    with _import_lock:
+        return _imported()
+
+
+@functools.cache
+def _imported() -> Any:
+    # Without these LiteLLM fetches its price list and a list of headers from the network, and
+    # reads a .env file into the environment of the whole process.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    import litellm
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True  # it prints adverts to stdout with every error
+    with warnings.catch_warnings():
+        # LiteLLM's response types are completed when first used, and then pydantic complains
+        # about a ReadOnly item in one of them. Use them here, where nobody else's warning is
+        # hidden; a user who turns warnings into errors would lose the first call otherwise.
+        warnings.filterwarnings("ignore", message="Item .* on TypedDict", category=UserWarning)
+        litellm.ModelResponse()
+        litellm.EmbeddingResponse()
+    # Without this, questions in Anthropic's form go to OpenAI's Responses API, which the servers
+    # that speak OpenAI's protocol rarely have.
+    litellm.use_chat_completions_url_for_anthropic_messages = True
+    return litellm
+
+
+_LARGE = 2**18
+
+
+def expect_large_body(asked: Any) -> None:
+    """Keep aiohttp from warning of a large body, which is an error where warnings are errors."""
+    if any(len(text) > _LARGE for text in _texts(asked)):
+        warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
+
+
+def _texts(value: Any) -> Iterator[str | bytes]:
+    if isinstance(value, str | bytes):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+_CALLBACKS = ("callbacks", "success_callback", "failure_callback")
+
+
+@contextlib.contextmanager
+def unlogged(litellm: Any) -> Iterator[None]:
+    """Keep LiteLLM from preparing log records when no callback of the user waits for them.
+
+    Its log worker belongs to one event loop at a time and fails, loudly, when two loops call at
+    once; it also takes about a sixth of a call's processor time.
+    """
+    if any(getattr(litellm, name, None) for name in _CALLBACKS):
+        yield
+        return
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:  # a private name: where it is gone, calls are logged, and that is all
+        yield
+        return
+    token = is_internal_call.set(True)
+    try:
+        yield
+    finally:
+        is_internal_call.reset(token)
+
+
+def openai_client(litellm: Any, model: str, key: str | None, base: str | None) -> Any:
+    """Return an OpenAI client of the running loop that asks once; None for other protocols.
+
+    LiteLLM's own asks up to three times where it is not told otherwise, which a question for
+    images or for a moderation cannot.
+    """
+    name, provider, key, base = litellm.get_llm_provider(model, api_base=base, api_key=key)
+    if provider not in {"openai", "litellm_proxy", *litellm.openai_compatible_providers}:
+        return None
+    cache = litellm.in_memory_llm_clients_cache
+    name = f"barbule-{provider}-{base}-{hash(key)}"
+    client = cache.get_cache(name)
+    if client is None:
+        client = _asking_once()(api_key=key, base_url=base)
+        cache.set_cache(name, client, litellm_owned_client=True)
+    return client
+
+
+@functools.cache
+def _asking_once() -> Any:
+    from openai import AsyncOpenAI
+
+    class AskingOnce(AsyncOpenAI):
+        # LiteLLM sets it to 2 with each question.
+        max_retries = property(lambda self: 0, lambda self, value: None)  # noqa: ARG005
+
+    return AskingOnce
+
+
+async def close_with_loop() -> None:
+    """Let the connections of the running loop be closed when it ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in _closers:
+        # A loop finishes its started asynchronous generators before it closes: the one hook
+        # that works for every loop and needs nobody to call us.
+        closer = _closers[loop] = _close_at_end()
+        await anext(closer)
+
+
+async def _close_at_end() -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        cache = _imported().in_memory_llm_clients_cache
+        mine = f"-{id(asyncio.get_running_loop())}"
+        for name in [name for name in cache.cache_dict if name.endswith(mine)]:
+            # Also taken out: another loop may get the same id, and must not find a closed client.
+            client = cache.cache_dict.pop(name, None)
+            cache.ttl_dict.pop(name, None)
+            closed = client.close() if hasattr(client, "close") else None
+            if inspect.isawaitable(closed):
+                await closed

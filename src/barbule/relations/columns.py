@@ -1,0 +1,154 @@
+"""What columns of managed tables can do beside the methods of their type."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule import nodes
+from barbule.errors import ExpressionError
+from barbule.relations.sources import sources
+
+__all__ = ["ColumnExtras", "extended"]
+
+
+class ColumnExtras:
+    """What columns can do beside the methods of their type."""
+
+    __slots__ = ()
+
+    def similarity(self, query: Any, *, index: str | None = None) -> ir.FloatingValue:
+        """Say how similar each value is to `query`, by the embedding index of the column.
+
+        Parameters
+        ----------
+        query
+            A text, an image (PIL image, path or URL), a vector, or a column of these.
+        index
+            The name of the index, where the column has more than one.
+
+        Returns
+        -------
+        ibis.expr.types.FloatingValue
+            Larger is nearer; the cosine for the metric "cosine", the inner product for "ip",
+            the negative distance for "l2".
+        """
+        return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
+
+    @property
+    def error(self) -> ir.StructColumn:
+        """Why cells of a computed column are empty: the `type` and `message` of each error.
+
+        It is empty where the function gave a value, or was not asked because its own input is
+        missing. A field named "error" of a struct is meant where there is one.
+        """
+        column: Any = self
+        kind = column.type()
+        if isinstance(kind, dt.Struct) and "error" in kind.names:
+            return column["error"]
+        return nodes.CellError(self).to_expr()
+
+    def _find_backends(self) -> tuple[list[Any], bool]:
+        return sources(self.op())  # type: ignore[attr-defined]
+
+
+class MomentExtras(ColumnExtras):
+    """Columns of moments, days and times of day, compared with ISO texts.
+
+    What has no zone is UTC beside a column with a zone; what has one is turned into UTC beside a
+    column without, as it is when it is inserted.
+    """
+
+    __slots__ = ()
+
+    def between(self, lower: Any, upper: Any) -> Any:
+        """Say whether it is between two moments, both included."""
+        return super().between(_moment(lower, self), _moment(upper, self))  # type: ignore[misc]
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several moments."""
+        return super().isin(_moments(values, self))  # type: ignore[misc]
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several moments."""
+        return super().notin(_moments(values, self))  # type: ignore[misc]
+
+    def fill_null(self, fill_value: Any, /) -> Any:
+        """Put a moment where none is."""
+        return super().fill_null(_moment(fill_value, self))  # type: ignore[misc]
+
+
+def _comparison(name: str) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        return getattr(super(MomentExtras, self), name)(_moment(other, self))
+
+    method.__name__ = name
+    return method
+
+
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(MomentExtras, f"__{_name}__", _comparison(f"__{_name}__"))
+MomentExtras.__hash__ = ir.Value.__hash__  # type: ignore[method-assign]
+
+
+def _moments(values: Any, column: Any) -> Any:
+    return values if isinstance(values, ir.Expr) else [_moment(each, column) for each in values]
+
+
+def _moment(value: Any, column: Any) -> Any:
+    """Turn a text or a moment into a literal of the column's kind; leave the rest as it is."""
+    if not isinstance(value, str | datetime.datetime):
+        return value
+    kind = column.type()
+    read = _parsed(value, kind, column) if isinstance(value, str) else value
+    if not isinstance(read, datetime.datetime):
+        return ibis.literal(read)
+    if isinstance(kind, dt.Timestamp) and kind.timezone is not None:
+        aware = read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
+        return ibis.literal(aware.astimezone(datetime.UTC), dt.Timestamp("UTC"))
+    if read.tzinfo is not None:
+        read = read.astimezone(datetime.UTC).replace(tzinfo=None)
+    return ibis.literal(read, dt.timestamp)
+
+
+def _parsed(text: str, kind: dt.DataType, column: Any) -> Any:
+    try:
+        if isinstance(kind, dt.Time):
+            return datetime.time.fromisoformat(text)
+        if isinstance(kind, dt.Date) and len(text) <= len("2026-01-01"):
+            return datetime.date.fromisoformat(text)
+        return datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        what, example = _EXAMPLES[type(kind)]
+        raise ExpressionError(
+            f"this text is no {what}: {error}.",
+            column=column.get_name(),
+            value=text,
+            hint=f"Write it as ISO 8601 does: {example!r}.",
+        ) from error
+
+
+_EXAMPLES = {
+    dt.Timestamp: ("moment", "2026-01-31T09:30:00+02:00"),
+    dt.Date: ("day", "2026-01-31"),
+    dt.Time: ("time of day", "09:30:00"),
+}
+
+
+@functools.cache
+def _column_class(base: Any, extras: type) -> type[ir.Column]:
+    return type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
+
+
+def extended(column: Any) -> Any:
+    """Give a column the methods of this module; leave everything else as it is."""
+    if not isinstance(column, ir.Column) or isinstance(column, ColumnExtras):
+        return column
+    kind: Any = type(column)
+    moments = isinstance(column.type(), tuple(_EXAMPLES))
+    return _column_class(kind, MomentExtras if moments else ColumnExtras)(column.op())

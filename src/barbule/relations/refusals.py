@@ -1,0 +1,144 @@
+"""What is said when a query cannot be built.
+
+Owns the way from the errors of Ibis to those of barbule, which are still of Ibis' class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+import ibis.expr.types as ir
+from ibis.common.annotations import SignatureValidationError
+from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
+
+from barbule import nodes
+from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError, UnsupportedError
+
+__all__ = ["REFUSALS", "explained", "no_column", "no_name"]
+
+REFUSALS = (IbisError, SignatureValidationError)
+
+_SHOWN = 20  # names of columns, or verbs
+_LENGTH = 300  # characters of a message of Ibis
+_MISSING = (
+    re.compile(r"Column '(.+?)' is not found in table"),
+    re.compile(r"Columns \['(.+?)'[],].* are not present in"),
+    re.compile(r"fields that are not in the table: \['(.+?)'[],]"),
+)
+
+
+def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Exception:
+    """Say what an error of Ibis means for a query whose verb was given these arguments."""
+    if isinstance(error, BarbuleError):
+        return error
+    if isinstance(error, SignatureValidationError):
+        return _misfit(error, query, arguments)
+    text = " ".join(str(error).split())
+    for pattern in _MISSING:
+        if match := pattern.search(text):
+            return _missing(match[1], query, arguments, type(error))
+    if isinstance(error, IntegrityError) and "another relation" in text:
+        return _with(ExpressionError, type(error))(
+            "it reads a column of another table.",
+            table=_name(query),
+            hint="Join the two first: t.join(other, ...).",
+        )
+    text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
+    kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
+    return _with(kind, type(error))(f"{text.rstrip('.')}.", table=_name(query))
+
+
+_BOTH: dict[tuple[type, type], Any] = {}
+
+
+def _with(ours: type, theirs: type) -> Any:
+    """Make the class of errors that are both of barbule's and of Ibis'."""
+    if (ours, theirs) not in _BOTH:
+        made = type(ours.__name__, (ours, theirs), {"__module__": ours.__module__})
+        _BOTH[ours, theirs] = made
+    return _BOTH[ours, theirs]
+
+
+def _name(query: Any) -> str | None:
+    op = query.op() if isinstance(query, ir.Table) else None
+    return op.name if isinstance(op, nodes.ManagedTable) else None
+
+
+def _missing(
+    name: str, query: Any, arguments: tuple[Any, ...], theirs: type[Exception]
+) -> Exception:
+    """Say which table lacks a column; that may be one that the query is joined with."""
+    tables = [each for each in (query, *arguments) if isinstance(each, ir.Table)]
+    lacking = next((each for each in tables if name not in each.columns), query)
+    return no_column(lacking, name, theirs)
+
+
+def no_column(query: Any, name: str, theirs: type[Exception] | None = None) -> Exception:
+    """Say that there is no column of a name."""
+    kind = _with(ColumnNotFoundError, theirs) if theirs else ColumnNotFoundError
+    found: Exception = kind(
+        f"there is no column {name!r}.", table=_name(query), hint=_hint(query, name, ())
+    )
+    return found
+
+
+def no_name(query: Any, name: str) -> ColumnNotFoundError:
+    """Say that there is neither a column nor a verb of a name."""
+    verbs = [each for each in dir(type(query)) if not each.startswith("_")]
+    return ColumnNotFoundError(
+        f"there is no column or verb {name!r}.",
+        table=_name(query),
+        hint=_hint(query, name, verbs),
+    )
+
+
+def _hint(query: Any, name: str, verbs: Any) -> str:
+    known = list(query.columns)
+    lowered = {each.lower(): each for each in [*verbs, *known]}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    meant = f"Did you mean {lowered[near[0]]!r}? " if near else ""
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"{meant}Columns are {', '.join(known[:_SHOWN])}{more}."
+
+
+def _misfit(
+    error: SignatureValidationError, query: Any, arguments: tuple[Any, ...]
+) -> ExpressionError:
+    verb = getattr(error.func, "__name__", "this").lower()
+    if verb == "filter":
+        for each in _bound(query, arguments):
+            if not each.type().is_boolean():
+                hint = "t.meta.flag.bool." if each.type().is_json() else "t.year > 2000."
+                return ExpressionError(
+                    f"a condition is true or false, and {_shown(each)} is {each.type()}.",
+                    table=_name(query),
+                    hint=f"Make it one: {hint}",
+                )
+    refused = [f"{name}={_shown(value)}" for name, value, _ in error.errors if name != "parent"]
+    return ExpressionError(
+        f"{verb} does not take {', '.join(refused) or 'these arguments'}.",
+        table=_name(query),
+        hint="See the types of the columns by .schema().",
+    )
+
+
+def _bound(query: Any, arguments: tuple[Any, ...]) -> list[ir.Value]:
+    flat = [
+        each
+        for argument in arguments
+        for each in (argument if isinstance(argument, list | tuple) else (argument,))
+    ]
+    try:
+        return list(query.bind(*flat))
+    except REFUSALS:
+        return []
+
+
+def _shown(value: Any) -> str:
+    expression = value.to_expr() if hasattr(value, "to_expr") else value
+    if isinstance(expression, ir.Value):
+        return repr(expression.get_name())
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"

@@ -1,0 +1,47 @@
+"""How the tests of an adapter open its database."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barbule.backends.base import Backend
+
+__all__ = ["BackendFixtures"]
+
+
+class BackendFixtures:
+    """A database that is fresh for each test."""
+
+    opener: ClassVar[str] = "barbule.backends.base:open_backend"
+    lacks: ClassVar[frozenset[str]] = frozenset()
+
+    @pytest.fixture
+    def url(self) -> str:
+        """Return where a fresh database is; override it."""
+        pytest.fail(f"{type(self).__name__} gives no url of a fresh database")
+
+    @pytest.fixture
+    def connect(self, url: str) -> Iterator[Callable[..., Backend]]:
+        """Open the database, as often as asked."""
+        module, name = self.opener.split(":")
+        open_backend = getattr(importlib.import_module(module), name)
+        opened: list[Backend] = []
+
+        def connect(lock_timeout: float = 30.0) -> Backend:
+            opened.append(open_backend(url, lock_timeout))
+            return opened[-1]
+
+        yield connect
+        for backend in opened:
+            backend.disconnect()
+
+    @pytest.fixture
+    def backend(self, connect: Callable[..., Backend]) -> Backend:
+        """Open the database."""
+        return connect()

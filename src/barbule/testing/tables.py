@@ -1,0 +1,133 @@
+# ruff: noqa: D102, PLR2004 - tests say by their names what they show
+"""What adapters do with tables and the lives of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.schema as sch
+import pyarrow as pa
+import pytest
+
+from barbule.backends.base import FOREVER, FROM, RID, TO
+from barbule.testing.cases import (
+    LIFE,
+    ODD_NAMES,
+    STRUCT,
+    VALUES,
+    comparable,
+    living,
+    read,
+)
+from barbule.testing.fixtures import BackendFixtures
+
+if TYPE_CHECKING:
+    from barbule.backends.base import Backend
+
+__all__ = ["TableTests"]
+
+
+class TableTests(BackendFixtures):
+    """Tables, columns, names, and when rows end."""
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_any_name_is_only_a_name(self, backend: Backend, name: str) -> None:
+        schema = {**LIFE, name: "string"}
+        backend.create("t", sch.Schema({"a": "int64"}))
+        backend.create("u", sch.Schema({**LIFE, "x": "int64"}))
+        backend.add_column("u", name, ibis.dtype("string"))
+        backend.insert("u", [{RID: 0, FROM: 1, TO: FOREVER, name: name}])
+        backend.append("u", pa.table({RID: [1], FROM: [1], TO: [FOREVER], name: ["y"]}))
+        backend.fill("u", name, pa.table({RID: [1], name: ["filled"]}))
+        found = {row[RID]: row[name] for row in read(backend, "u", schema)}
+        assert found == {0: name, 1: "filled"}
+        leaf = backend.table("u", sch.Schema(schema)).to_expr()
+        joined = leaf.join(leaf.view(), RID).filter(leaf[name] == name).select(name)
+        assert backend.arrow(joined, {}).to_pylist() == [{name: name}]
+        backend.delete("u", {name: name})
+        assert [row[RID] for row in read(backend, "u", schema)] == [1]
+        backend.drop_column("u", name)
+        backend.add_column("u", name, ibis.dtype("int64"))
+        assert read(backend, "u", {name: "int64"}) == [{name: None}]
+
+    @pytest.mark.parametrize("name", [name for name in ODD_NAMES if len(name) < 60])
+    def test_any_name_of_a_table(self, backend: Backend, name: str) -> None:
+        backend.create("t", sch.Schema({"a": "int64"}))
+        backend.create(name, sch.Schema({"a": "int64"}))
+        backend.append(name, pa.table({"a": [1]}))
+        assert read(backend, name, {"a": "int64"}) == [{"a": 1}]
+        assert backend.tables() == {"t", name}
+        backend.drop(name)
+        backend.drop(name)
+        assert backend.tables() == {"t"}
+
+    def test_what_a_crash_left_is_replaced(self, backend: Backend) -> None:
+        schema = living(backend)
+        backend.fill("t", "x", pa.table({RID: [0], "x": [7]}))
+        backend.add_column("t", "x", ibis.dtype("string"))
+        assert [row["x"] for row in read(backend, "t", {**schema, "x": "string"})] == [None] * 3
+        backend.create("t", sch.Schema({"z": "string"}))
+        assert read(backend, "t", {"z": "string"}) == []
+
+    def test_columns_can_be_dropped_and_added(self, backend: Backend) -> None:
+        schema = living(backend)
+        backend.drop_column("t", "x")
+        backend.drop_column("t", "x")
+        for name, kind in (
+            ("y", STRUCT),
+            ("z", "array<array<int64>>"),
+            ("w", "array<float32, 2>"),
+        ):
+            backend.add_column("t", name, ibis.dtype(kind))
+            schema[name] = kind
+        del schema["x"]
+        assert read(backend, "t", schema)[0].keys() == schema.keys()
+
+    # Lives of rows
+
+    def test_close_ends_live_rows_only_and_once(self, backend: Backend) -> None:
+        schema = living(backend)
+        backend.close("t", [0, 1], 4)
+        backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
+        backend.close("t", pa.array([1, 99], pa.int64()), 9)
+        backend.close("t", [], 9)
+        lives = sorted((row[RID], row[FROM], row[TO]) for row in read(backend, "t", schema))
+        assert lives == [(0, 1, 4), (0, 4, FOREVER), (1, 1, 4), (2, 1, FOREVER)]
+
+    def test_close_ends_many_rows(self, backend: Backend) -> None:
+        schema = {**LIFE}
+        backend.create("t", sch.Schema(schema))
+        count = 20_000
+        rows = {RID: range(count), FROM: [1] * count, TO: [FOREVER] * count}
+        backend.append("t", pa.table(rows))
+        backend.close("t", pa.array(range(0, count, 2)), 2)
+        assert sum(row[TO] == 2 for row in read(backend, "t", schema)) == count // 2
+
+    def test_fill_sets_live_rows_only(self, backend: Backend) -> None:
+        schema = living(backend)
+        backend.close("t", [0], 4)
+        backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
+        backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
+        found = {(row[RID], row[TO]): row["x"] for row in read(backend, "t", schema)}
+        assert found == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
+
+    @pytest.mark.parametrize("kind", [STRUCT, "array<array<int64>>", "json", "uuid"])
+    def test_fill_takes_every_type(self, backend: Backend, kind: str) -> None:
+        living(backend, {"x": kind})
+        wanted = sch.Schema({RID: "int64", "x": kind}).to_pyarrow()
+        rows = pa.Table.from_pylist([{RID: 1, "x": VALUES[kind][0]}], wanted)
+        backend.fill("t", "x", rows)
+        found = read(backend, "t", {RID: "int64", "x": kind})
+        values = {row[RID]: comparable(kind, row["x"]) for row in found}
+        assert values[1] == comparable(kind, rows["x"].to_pylist()[0])
+
+    def test_purge_deletes_ended_rows_but_those_to_keep(self, backend: Backend) -> None:
+        schema = {**LIFE}
+        backend.create("t", sch.Schema(schema))
+        lives = [(0, 1, 3), (1, 1, 6), (2, 4, 5), (3, 2, 9), (4, 1, FOREVER)]
+        backend.append("t", pa.table([*zip(*lives, strict=True)], names=[RID, FROM, TO]))
+        assert backend.purge("t", 6, [5]) == 2
+        assert sorted(row[RID] for row in read(backend, "t", schema)) == [1, 3, 4]
+        assert backend.purge("t", 9, []) == 2
+        assert [row[RID] for row in read(backend, "t", schema)] == [4]

@@ -1,0 +1,60 @@
+"""The data types of barbule: Ibis data types, some with a meaning of their own.
+
+Owns the type names that users write, how Python annotations, classes and data become data types
+and schemas, and the *storage form* of each type: what a backend is given to keep. Knows no tables
+and no expressions.
+"""
+
+from __future__ import annotations
+
+from barbule.types.annotations import Array, ArrayType, Struct, Vector, dtype, fields_of
+from barbule.types.inference import infer
+from barbule.types.kinds import (
+    UUID,
+    Audio,
+    Binary,
+    Bool,
+    Date,
+    Document,
+    Float,
+    Image,
+    Int,
+    Json,
+    Media,
+    String,
+    Time,
+    Timestamp,
+    Video,
+    storage,
+    storage_schema,
+)
+from barbule.types.schemas import defaults_of, schema
+
+__all__ = [
+    "UUID",
+    "Array",
+    "ArrayType",
+    "Audio",
+    "Binary",
+    "Bool",
+    "Date",
+    "Document",
+    "Float",
+    "Image",
+    "Int",
+    "Json",
+    "Media",
+    "String",
+    "Struct",
+    "Time",
+    "Timestamp",
+    "Vector",
+    "Video",
+    "defaults_of",
+    "dtype",
+    "fields_of",
+    "infer",
+    "schema",
+    "storage",
+    "storage_schema",
+]

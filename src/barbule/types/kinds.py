@@ -1,0 +1,131 @@
+"""The types with a meaning of their own, the names of the others, and their storage form."""
+
+from __future__ import annotations
+
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+
+__all__ = [
+    "UUID",
+    "Audio",
+    "Binary",
+    "Bool",
+    "Date",
+    "Document",
+    "Float",
+    "Image",
+    "Int",
+    "Json",
+    "Media",
+    "String",
+    "Time",
+    "Timestamp",
+    "Video",
+    "canonical",
+    "storage",
+    "storage_schema",
+]
+
+String = dt.String
+Int = dt.Int64
+Float = dt.Float64
+Bool = dt.Boolean
+Timestamp = dt.Timestamp
+Date = dt.Date
+Time = dt.Time
+UUID = dt.UUID
+Binary = dt.Binary
+
+
+class Media(dt.String):
+    """A reference to a file: a path, a URL or a name in the media store.
+
+    The common root of `Image`, `Audio`, `Video` and `Document`; stored as text.
+    """
+
+
+class Image(Media):
+    """An image; functions receive it as a PIL image.
+
+    Examples
+    --------
+    >>> Image().is_string()
+    True
+    """
+
+    scalar = "BarbuleImageScalar"
+    column = "BarbuleImageColumn"
+
+
+class Audio(Media):
+    """A sound file; functions receive it as a local path."""
+
+    scalar = "BarbuleAudioScalar"
+    column = "BarbuleAudioColumn"
+
+
+class Video(Media):
+    """A video file; functions receive it as a local path."""
+
+    scalar = "BarbuleVideoScalar"
+    column = "BarbuleVideoColumn"
+
+
+class Document(Media):
+    """A document (PDF, DOCX, HTML, Markdown …); functions receive it as a local path."""
+
+    scalar = "BarbuleMediaScalar"
+    column = "BarbuleMediaColumn"
+
+
+class Json(dt.JSON):
+    """Any JSON value; paths into it are written as attributes and items (`t.meta.a.b[0]`)."""
+
+    scalar = "BarbuleJsonScalar"
+    column = "BarbuleJsonColumn"
+
+
+def _rebuilt(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
+    """Rebuild a type from the inside out; `change` is what JSON becomes, None its storage form."""
+    empty = kind.nullable
+    if isinstance(kind, dt.Array):
+        inner = _rebuilt(kind.value_type, change)
+        return kind if inner == kind.value_type else kind.copy(value_type=inner)
+    if isinstance(kind, dt.Struct):
+        fields = {name: _rebuilt(each, change) for name, each in kind.fields.items()}
+        return kind if fields == dict(kind.fields) else kind.copy(fields=fields)
+    if isinstance(kind, dt.Map):
+        key, value = _rebuilt(kind.key_type, change), _rebuilt(kind.value_type, change)
+        return dt.Map(key, value, nullable=empty)
+    if change is not None:
+        return change(nullable=empty) if type(kind) is dt.JSON else kind
+    if isinstance(kind, Media):
+        return dt.String(nullable=empty)
+    return dt.JSON(nullable=empty) if isinstance(kind, Json) else kind
+
+
+def canonical(kind: dt.DataType) -> dt.DataType:
+    """Return a type with Ibis' JSON, which has no paths, replaced by `Json`.
+
+    Examples
+    --------
+    >>> type(canonical(dt.Array(dt.json)).value_type).__name__
+    'Json'
+    """
+    return _rebuilt(kind, Json)
+
+
+def storage(kind: dt.DataType) -> dt.DataType:
+    """Return the plain Ibis type in which a backend keeps values of `kind`.
+
+    Examples
+    --------
+    >>> str(storage(Image()))
+    'string'
+    """
+    return _rebuilt(kind, None)
+
+
+def storage_schema(columns: sch.Schema) -> sch.Schema:
+    """Return `columns` with each type in its storage form."""
+    return sch.Schema({name: storage(kind) for name, kind in columns.items()})

@@ -1,0 +1,149 @@
+"""What users write for a schema: mappings of names to types, classes with fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types as pytypes
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+
+from barbule.errors import SchemaError
+from barbule.types.annotations import dtype, fields_of, is_typed_dict
+from barbule.types.kinds import canonical
+
+__all__ = ["defaults_of", "schema"]
+
+
+def schema(columns: Any) -> sch.Schema:
+    """Turn what a user writes for a schema into an Ibis schema.
+
+    Parameters
+    ----------
+    columns
+        A mapping of column names to types (whatever `dtype` takes), an `ibis.Schema`, a
+        `pyarrow.Schema`, or a pydantic model, dataclass or TypedDict. A field of a class is a
+        required column unless it allows None or has a default.
+
+    Raises
+    ------
+    SchemaError
+        When a name is empty or no string, or a type is unknown; the message names the column.
+
+    Examples
+    --------
+    >>> schema({"name": str, "revenue": "float64"}).names
+    ('name', 'revenue')
+    """
+    if isinstance(columns, sch.Schema):
+        return sch.Schema({name: canonical(kind) for name, kind in columns.items()})
+    if type(columns).__module__.startswith("pyarrow"):
+        return _from_arrow(columns)
+    is_class = not isinstance(columns, Mapping)
+    fields = fields_of(columns) if is_class else columns
+    if fields is None:
+        raise SchemaError(
+            "a schema is a mapping of column names to types, a pydantic model or a dataclass.",
+            value=columns,
+            hint='For example {"name": bb.String, "revenue": bb.Float}.',
+        )
+    required = _required(columns, fields) if is_class else set()
+    checked: dict[str, dt.DataType] = {}
+    for name, kind in fields.items():
+        if not isinstance(name, str) or not name:
+            raise SchemaError("a column name is a text that is not empty.", value=name)
+        try:
+            found = dtype(kind)
+        except SchemaError as error:
+            raise error.at(column=name) from error.__cause__
+        checked[name] = found.copy(nullable=False) if name in required else found
+    return sch.Schema(checked)
+
+
+def _from_arrow(columns: Any) -> sch.Schema:
+    import pyarrow as pa
+
+    if not isinstance(columns, pa.Schema):
+        raise SchemaError(
+            f"a {type(columns).__name__} of Arrow is no schema.",
+            hint="Give its .schema, a mapping of column names to types, or a class with fields.",
+        )
+    if len(set(columns.names)) < len(columns.names):
+        raise SchemaError("two columns have the same name.", value=columns.names)
+    checked = {}
+    for field in columns:
+        try:
+            checked[field.name] = dtype(field.type).copy(nullable=field.nullable)
+        except SchemaError as error:
+            raise error.at(column=field.name) from error.__cause__
+    return schema(checked)
+
+
+def _required(kind: Any, fields: Mapping[str, Any]) -> set[str]:
+    """Name the fields that have a value in every object, by what their class says."""
+    optional = set(_defaults(kind))
+    if is_typed_dict(kind):
+        optional = set(kind.__optional_keys__)
+    return {name for name, hint in fields.items() if name not in optional and not _empty(hint)}
+
+
+def _empty(hint: Any) -> bool:
+    """Whether an annotation allows None."""
+    if hint is None or hint is type(None) or hint is Any or hint is object:
+        return True
+    if isinstance(hint, dt.DataType):
+        return hint.nullable
+    arguments = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        given = [each for each in arguments[1:] if isinstance(each, dt.DataType)]
+        return given[0].nullable if given else _empty(arguments[0])
+    if origin in {typing.Required, typing.NotRequired}:
+        return _empty(arguments[0])
+    if origin is typing.Literal:
+        return None in arguments
+    return origin in {typing.Union, pytypes.UnionType} and any(map(_empty, arguments))
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Return the fields that may be left out, with a function that makes their value."""
+    cls = kind if inspect.isclass(kind) else type(kind)
+    if hasattr(cls, "model_fields"):
+        return {
+            name: field.get_default
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
+    if not dataclasses.is_dataclass(cls):
+        return {}
+    made: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if field.default is not dataclasses.MISSING:
+            made[field.name] = lambda field=field: field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            made[field.name] = None
+    return made
+
+
+def defaults_of(columns: Any) -> dict[str, Any]:
+    """Return the values that the fields of a class have where none is given.
+
+    Those that a function makes anew for each object, and None, are left out.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Film:
+    ...     name: str
+    ...     seen: bool = False
+    >>> defaults_of(Film)
+    {'seen': False}
+    """
+    if isinstance(columns, Mapping) or fields_of(columns) is None:
+        return {}
+    found = {name: make() for name, make in _defaults(columns).items() if make is not None}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,445 @@
+"""The Postgres adapter by itself: addresses, connections, what is kept in other forms."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import gc
+import subprocess
+import sys
+import threading
+
+import ibis
+import ibis.expr.schema as sch
+import psycopg
+import pyarrow as pa
+import pytest
+
+from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
+from barbule.backends.postgres import PostgresBackend
+from barbule.backends.postgres.address import read_address
+from barbule.errors import ConfigurationError, DataError, LockedError, UnsupportedError
+
+
+@pytest.fixture
+def url(postgres):
+    with postgres.schema() as url:
+        yield url
+
+
+@pytest.fixture
+def backend(url):
+    opened = open_backend(url)
+    yield opened
+    opened.disconnect()
+
+
+def _leaf(backend, name, columns):
+    return backend.table(name, sch.Schema(columns)).to_expr()
+
+
+def _made(backend, columns, rows):
+    schema = sch.Schema(columns)
+    backend.create("t", schema)
+    backend.append("t", pa.Table.from_pylist(rows, schema.to_pyarrow()))
+    return backend.table("t", schema).to_expr()
+
+
+# Addresses
+
+
+def test_both_schemes_open_the_adapter(url):
+    for each in (url, url.replace("postgres://", "postgresql://")):
+        backend = open_backend(each)
+        assert isinstance(backend, PostgresBackend)
+        assert backend.many_writers
+        backend.disconnect()
+
+
+def test_the_url_holds_settings_of_ours_and_of_libpq(url, postgres):
+    address = read_address(f"{url}&lock_timeout=2.5&connect_timeout=7", 60)
+    assert address.lock_timeout == 2.5
+    assert "connect_timeout=7" in address.conninfo
+    assert "lock_timeout=2500" in address.conninfo
+    assert read_address(url, 60).lock_timeout == 60
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "postgres://me:hush-hush@host:port/db",
+        "postgres://me:hush-hush@[::1/db",
+        "postgres://me:hush-hush@host/db?lock_timeout=soon",
+        "postgres://me:hush-hush@host/db?lock_timeout=-1",
+        "postgres://me:hush-hush@host/db?oops",
+    ],
+)
+def test_a_bad_url_is_refused_without_its_password(bad):
+    with pytest.raises(ConfigurationError, match=r"cannot be read|number of seconds") as caught:
+        open_backend(bad)
+    assert "hush" not in str(caught.value)
+
+
+def test_no_message_shows_the_password(url, postgres):
+    wrong = url.replace("pass%25word", "hush-hush")
+    with pytest.raises(ConfigurationError, match="authentication failed") as caught:
+        open_backend(wrong)
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"nobody\.invalid|cannot be opened") as caught:
+        open_backend("postgres://me:hush-hush@127.0.0.1:1/db")
+    assert "hush" not in str(caught.value)
+    backend = open_backend(url)
+    assert "pass" not in repr(backend)
+    assert "pass" not in repr(backend._connections.address)
+    backend.disconnect()
+
+
+def test_a_schema_holds_a_database_of_its_own(postgres):
+    with postgres.database() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute('CREATE SCHEMA "Other ""one"""')
+        first, other = open_backend(url), open_backend(f"{url}?schema=Other+%22one%22")
+        first.create("t", sch.Schema({"a": "int64"}))
+        other.create("u", sch.Schema({"a": "int64"}))
+        assert (first.tables(), other.tables()) == ({"t"}, {"u"})
+        with first.writing(), other.writing():  # each has its own right
+            assert other.ibis.current_database == 'Other "one"'
+        first.disconnect()
+        other.disconnect()
+
+
+# Connections
+
+
+def test_what_a_thread_leaves_is_used_again(backend):
+    backend.create("t", sch.Schema({"a": "int64"}))
+    for _ in range(30):
+        thread = threading.Thread(target=lambda: (backend.tables(), backend.ibis.list_tables()))
+        thread.start()
+        thread.join()
+    gc.collect()
+    count = backend._connection.rows(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+        "current_setting('application_name')"
+    )
+    assert count[0][0] <= 5
+
+
+def test_a_connection_that_is_lost_is_replaced(backend, url):
+    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+    pid = backend._connection.rows("SELECT pg_backend_pid()")[0][0]
+    other = open_backend(url)
+    other._connection.rows(f"SELECT pg_terminate_backend({pid})")
+    other.disconnect()
+    with pytest.raises(ConfigurationError, match=r"connection to .* is lost"):
+        backend.arrow(leaf, {})
+    assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
+
+
+def test_a_closed_backend_says_so(url):
+    backend = open_backend(url)
+    backend.disconnect()
+    backend.disconnect()
+    with pytest.raises(ConfigurationError, match="session is closed"):
+        backend.tables()
+
+
+def test_a_swallowed_failure_is_not_committed_silently(backend):
+    leaf = _made(backend, {"a": "int64"}, [])
+
+    def swallow():
+        with backend.transaction():
+            backend.append("t", pa.table({"a": [1]}))
+            with pytest.raises(DataError, match="division by zero"):
+                backend.arrow(leaf.select(x=leaf.a // 0), {})
+
+    with pytest.raises(DataError, match="nothing of it is kept"):
+        swallow()
+    assert backend.arrow(leaf, {}).num_rows == 0
+
+
+def test_changing_a_table_that_another_holds_is_refused_in_time(backend, url):
+    _made(backend, {"a": "int64"}, [{"a": 1}])
+    impatient = open_backend(f"{url}&lock_timeout=0.2")
+    with backend.transaction():
+        backend.append("t", pa.table({"a": [2]}))
+        with pytest.raises(LockedError, match="lock timeout"):
+            impatient.drop("t")
+    impatient.drop("t")
+    impatient.disconnect()
+
+
+_WRITER = """
+import sys
+import pyarrow as pa, ibis.expr.schema as sch
+from barbule.backends.base import open_backend
+backend, me = open_backend(sys.argv[1], 60), int(sys.argv[2])
+leaf = backend.table("t", sch.Schema({"_rid": "int64"})).to_expr()
+for _ in range(25):
+    with backend.writing(), backend.transaction():
+        rid = backend.arrow(leaf.count().as_table(), {}).column(0)[0].as_py()
+        row = {"_rid": [rid], "_from": [1], "_to": [2**63 - 1], "who": [me]}
+        backend.append("t", pa.table(row))
+backend.disconnect()
+"""
+
+
+def test_many_processes_write_at_once_and_lose_nothing(backend, url):
+    leaf = _made(backend, {RID: "int64", FROM: "int64", TO: "int64", "who": "int64"}, [])
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _WRITER, url, str(number)]) for number in range(3)
+    ]
+    assert [writer.wait(timeout=60) for writer in writers] == [0] * 3
+    rows = backend.arrow(leaf, {})
+    assert sorted(rows[RID].to_pylist()) == list(range(75))
+    assert sorted(rows["who"].to_pylist()) == sorted(list(range(3)) * 25)
+
+
+def test_the_right_of_a_killed_process_is_free(backend, url):
+    script = (
+        "import sys; from barbule.backends.base import open_backend\n"
+        "with open_backend(sys.argv[1]).writing(): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        holder.kill()
+    with backend.writing():
+        assert backend.tables() == set()
+
+
+# Streams
+
+
+def test_a_stream_keeps_its_memory_whatever_its_length(backend):
+    _made(backend, {"n": "int64", "s": "string"}, [])
+    backend._connection.run(
+        "INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) AS i"
+    )
+    query = _leaf(backend, "t", {"n": "int64", "s": "string"})
+
+    def peak() -> tuple[int, int]:
+        before, most, rows = pa.total_allocated_bytes(), 0, 0
+        for batch in backend.batches(query, {}, 10_000):
+            rows += batch.num_rows
+            most = max(most, pa.total_allocated_bytes() - before)
+        return rows, most
+
+    assert pa.total_allocated_bytes() < 40_000_000
+    for writing in (False, True):
+        if writing:
+            with backend.transaction():
+                rows, most = peak()
+        else:
+            rows, most = peak()
+        assert rows == 300_000
+        assert most < 20_000_000  # of 65 MB
+
+
+def test_streams_of_one_transaction_do_not_disturb_each_other(backend):
+    schema = {"n": "int64"}
+    query = _made(backend, schema, [{"n": n} for n in range(100)]).order_by("n")
+    given = _leaf(backend, "bb_given", schema)
+    joined = query.join(given, "n").order_by("n")
+    many = {"bb_given": pa.table({"n": range(100)})}
+    others = {"bb_given": pa.table({"n": range(90, 200)})}
+    with backend.transaction():
+        pairs = [
+            (a["n"], b["n"])
+            for batch in backend.batches(joined, many, 10)
+            for other in backend.batches(joined, others, 5)
+            for a, b in [(batch.to_pylist()[0], other.to_pylist()[0])]
+        ]
+    assert pairs == [(a, b) for a in range(0, 100, 10) for b in (90, 95)]
+
+
+# Forms
+
+
+def test_names_too_long_for_postgres_stay_apart(backend):
+    first, second = "é" * 60 + "1", "é" * 60 + "2"
+    leaf = _made(backend, {first: "int64", second: "int64"}, [{first: 1, second: 2}])
+    assert backend.arrow(leaf, {}).to_pylist() == [{first: 1, second: 2}]
+    summed = leaf.mutate(**{"n" * 200: leaf[first] + leaf[second]}).filter(leaf[second] == 2)
+    assert backend.arrow(summed, {}).column("n" * 200).to_pylist() == [3]
+
+
+def test_a_cell_that_postgres_cannot_keep_is_named(backend):
+    _made(backend, {"a": "int64", "s": "string"}, [])
+    with pytest.raises(DataError, match=r"column 's', row 1: .*NUL.*\(value: 'x\\x00y'\)"):
+        backend.append("t", pa.table({"a": [1, 2], "s": ["fine", "x\0y"]}))
+    with pytest.raises(DataError, match=r"column 'a': .*do not fit a column of type bigint"):
+        backend.append("t", pa.table({"a": ["one"]}))
+
+
+def test_rows_that_are_too_wide_are_refused(backend):
+    columns = {f"c{n}": "string" for n in range(1000)}
+    backend.create("t", sch.Schema(columns))
+    with pytest.raises(UnsupportedError, match="too large for Postgres: row is too big"):
+        backend.append("t", pa.Table.from_pylist([dict.fromkeys(columns, "x" * 100)]))
+    with pytest.raises(UnsupportedError, match=r"too large for Postgres.*1600 columns"):
+        backend.create("u", sch.Schema({f"c{n}": "int8" for n in range(2000)}))
+
+
+def test_json_within_a_struct_is_json_for_sql_too(backend):
+    kind = "struct<j: json, more: array<struct<k: json>>>"
+    leaf = _made(
+        backend, {"s": kind}, [{"s": {"j": '{"a": [1, 2]}', "more": [{"k": '{"b": "x"}'}]}}]
+    )
+    query = leaf.select(a=leaf.s.j["a"][1].int, b=leaf.s.more[0].k["b"].str)
+    assert backend.arrow(query, {}).to_pylist() == [{"a": 2, "b": "x"}]
+    backend.add_column("t", RID, ibis.dtype("int64"))
+    assert backend.arrow(leaf, {}).to_pylist()[0]["s"]["j"] == '{"a": [1, 2]}'
+
+
+def test_fill_of_a_struct_keeps_its_json(backend):
+    life = {RID: "int64", FROM: "int64", TO: "int64"}
+    kind = "struct<j: json>"
+    _made(backend, {**life, "s": kind}, [{RID: 0, FROM: 1, TO: FOREVER}])
+    leaf = _leaf(backend, "t", {"s": kind})
+    wanted = sch.Schema({RID: "int64", "s": kind}).to_pyarrow()
+    backend.fill("t", "s", pa.Table.from_pylist([{RID: 0, "s": {"j": "[7]"}}], wanted))
+    assert backend.arrow(leaf.select(x=leaf.s.j[0].int), {}).to_pylist() == [{"x": 7}]
+
+
+def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
+    row = {
+        "s": {"x": 1, "y": "one"},
+        "a": [3, 1, None],
+        "d": [[1], [2, 3]],
+        "m": {"k": 5}.items(),
+    }
+    columns = {
+        "s": "struct<x: int64, y: string>",
+        "a": "array<int64>",
+        "d": "array<array<int64>>",
+        "m": "map<string, int64>",
+    }
+    row["m"] = list(row["m"])
+    t = _made(backend, columns, [row])
+    duck = ibis.duckdb.connect()
+    other = duck.create_table("t", pa.Table.from_pylist([row], sch.Schema(columns).to_pyarrow()))
+
+    def parts(t):
+        return {
+            "field": t.s.y.upper(),
+            "whole": t.s,
+            "made": ibis.struct({"a": t.a, "s": t.s, "n": t.s.x / 4}),
+            "literal": ibis.literal({"p": [1, 2], "q": None}, "struct<p: array<int64>, q: string>"),
+            "index": t.a[-1],
+            "slice": t.a[:2],
+            "length": t.d.length(),
+            "mapped": t.a.map(lambda each: each + 1),
+            "filtered": t.a.filter(lambda each: each > 1),
+            "inner": t.d.map(lambda each: each[0]),
+            "nested": t.d.map(lambda each: each.map(lambda one: one * 2)),
+            "kept": t.d.filter(lambda each: each.length() > 1),
+            "contains": t.a.contains(3),
+            "has": t.d.contains([2, 3]),
+            "joined": t.a.concat(t.d[1]),
+            "outer": ibis.array([t.d[1], t.d[0]]),
+            "flat": t.d.flatten(),
+            "get": t.m.get("k"),
+            "keys": t.m.keys(),
+            "equal": t.s == ibis.struct({"x": 1, "y": "one"}),
+        }
+
+    for name, value in parts(t).items():
+        found = backend.arrow(t.select(v=value), {}).to_pylist()
+        wanted = other.select(v=parts(other)[name]).to_pyarrow().to_pylist()
+        assert found == wanted, name
+
+
+def test_arrays_of_arrays_are_gathered_and_picked(backend):
+    t = _made(
+        backend,
+        {"k": "int64", "a": "array<int64>"},
+        [{"k": 1, "a": [1]}, {"k": 1, "a": [2, 3]}, {"k": 2, "a": None}],
+    )
+    grouped = t.group_by("k").agg(
+        all=t.a.collect(order_by=t.a), last=t.a.last(order_by=t.a), any=t.k.arbitrary()
+    )
+    assert backend.arrow(grouped.order_by("k"), {}).to_pylist() == [
+        {"k": 1, "all": [[1], [2, 3]], "last": [2, 3], "any": 1},
+        {"k": 2, "all": None, "last": None, "any": 2},
+    ]
+
+
+def test_numerics_become_what_ibis_promises(backend):
+    t = _made(
+        backend,
+        {"i": "int64", "n": "decimal(10, 2)", "u": "uint64"},
+        [{"i": 1, "n": decimal.Decimal("1.25"), "u": 2**64 - 1}, {"i": 2, "n": None, "u": None}],
+    )
+    query = t.agg(
+        total=t.i.sum(), mean=t.i.mean(), n=t.n.sum(), big=t.u.max(), share=(t.n / 3).max()
+    )
+    rows = backend.arrow(query, {})
+    assert rows.schema.types == query.schema().to_pyarrow().types
+    found = rows.to_pylist()[0]
+    assert (found["total"], found["mean"], found["big"]) == (3, 1.5, 2**64 - 1)
+    assert found["n"] == decimal.Decimal("1.25")
+    assert float(found["share"]) == pytest.approx(1.25 / 3, abs=1e-2)
+
+
+def test_intervals_and_zones(backend):
+    moment = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
+    t = _made(backend, {"at": "timestamp('UTC')"}, [{"at": moment}])
+    query = t.select(
+        apart=t.at - ibis.timestamp("2024-02-28 12:00:00", timezone="UTC"), day=t.at.date()
+    )
+    found = backend.arrow(query, {}).to_pylist()[0]
+    assert found == {"apart": datetime.timedelta(days=2), "day": datetime.date(2024, 3, 1)}
+
+
+# What Ibis does by itself
+
+
+def test_verbs_of_ibis_run(backend):
+    leaf = _made(
+        backend,
+        {"n": "int64", "s": "struct<x: int64>", "u": "uuid"},
+        [{"n": 1, "s": {"x": 2}, "u": "0a1b2c3d-4e5f-6789-abcd-ef0123456789"}],
+    )
+    reader = backend.ibis
+    frame = leaf.to_pandas()
+    assert (frame["n"][0], frame["s"][0]) == (1, {"x": 2})
+    assert str(frame["u"][0]) == "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
+    assert leaf.n.max().to_pyarrow().as_py() == 1
+    assert leaf.n.to_pyarrow().to_pylist() == [1]
+    assert leaf.drop("u").to_polars().shape == (1, 2)
+    assert leaf.to_pyarrow_batches(chunk_size=1).read_all().num_rows == 1
+    assert reader.list_tables() == ["t"]
+    assert reader.table("t").n.execute().tolist() == [1]
+    assert reader.sql("SELECT n + 1 AS m, s FROM t").to_pyarrow().to_pylist() == [
+        {"m": 2, "s": '{"x": 2}'}
+    ]
+    assert reader.raw_sql("SELECT 5").fetchall() == [(5,)]
+    number = ibis.param("int64")
+    assert leaf.filter(leaf.n == number).count().execute(params={number: 1}) == 1
+    assert leaf.to_pandas(limit=0).shape == (0, 3)
+
+
+def test_files_are_written_as_by_duckdb(backend, tmp_path):
+    moment = datetime.datetime(2024, 1, 5, 12, 5)  # noqa: DTZ001 - without a zone
+    rows = [{"n": n, "s": 'it\'s, "q"', "at": moment} for n in range(5000)]
+    leaf = _made(backend, {"n": "int64", "s": "string", "at": "timestamp"}, rows)
+    other = ibis.duckdb.connect().create_table("t", pa.Table.from_pylist(rows))
+    for verb in ("to_csv", "to_json"):
+        getattr(leaf.order_by("n"), verb)(tmp_path / "ours")
+        getattr(other.order_by("n"), verb)(tmp_path / "theirs")
+        assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    leaf.order_by("n").to_csv(tmp_path / "few", limit=2, header=False)
+    assert len((tmp_path / "few").read_text().splitlines()) == 2
+
+
+def test_sql_over_staged_rows(backend):
+    leaf = _leaf(backend, "bb_given", {"n": "int64"})
+    for count in (3, 1000):
+        with backend.staging({"bb_given": pa.table({"n": range(count)})}) as reader:
+            schema = reader._get_sql_string_view_schema(
+                name="v", table=leaf, query="SELECT n * 1.5 AS x, n::text AS y FROM v"
+            )
+        assert dict(schema) == {"x": ibis.dtype("decimal"), "y": ibis.dtype("string")}
+    assert backend.tables() == set()

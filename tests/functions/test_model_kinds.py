@@ -1,0 +1,228 @@
+"""Vectors, judgements, orders, images and sounds as columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import ConfigurationError, ExpressionError, ModelError
+from fakes.models_server import embedding_of
+
+
+@pytest.fixture
+def openai(models, session):
+    return bb.functions.openai
+
+
+@pytest.fixture
+def everyone(models):
+    """Let more providers than one live on the server."""
+    with Path("barbule.toml").open("a") as file:
+        file.writelines(
+            f'[models.{name}]\napi_base = "{models.url}"\n'
+            for name in ("vllm", "voyage", "mistral")
+        )
+    bb.connect(vectors="exact:")
+    return bb.functions
+
+
+def texts_of(*texts):
+    table = bb.create_table("t", {"n": bb.Int, "text": bb.String})
+    table.insert([{"n": n, "text": text} for n, text in enumerate(texts)])
+    return table
+
+
+def values(table, value):
+    return table.order_by("n").select(x=value).collect()["x"]
+
+
+def usage():
+    calls = bb.calls()
+    return calls.agg(n=_.count(), tokens=_.tokens_in.sum(), usd=_.usd.sum()).collect()[0]
+
+
+# -- Embeddings -----------------------------------------------------------------------------------
+
+
+def test_embeddings_share_questions(openai, models):
+    table = texts_of(*(f"text {n}" for n in range(150)), None)
+    vectors = openai.embeddings(table.text, model="mine", length=8)
+    assert vectors.type() == bb.Vector(8)
+    found = values(table, vectors)
+    assert list(found[7]) == pytest.approx(embedding_of("text 7"))
+    assert found[150] is None
+    assert sorted(len(request["input"]) for request in models.requests) == [22, 64, 64]
+    assert not {"length", "dimensions"} & set(models.requests[0])
+    assert usage() == {"n": 150, "tokens": 300, "usd": None}
+    values(table, vectors)
+    assert models.count == 3
+
+
+def test_the_price_of_a_shared_question_is_shared(openai, models):
+    table = texts_of("one", "two words", "three more words")
+    values(table, openai.embeddings(table.text, model="text-embedding-3-small", dimensions=8))
+    assert usage() == {"n": 3, "tokens": 6, "usd": pytest.approx(6 * 2e-8)}
+    assert models.requests[0]["dimensions"] == 8
+
+
+def test_the_length_is_known_or_has_to_be_said(openai):
+    table = texts_of("one")
+    kinds = {
+        "text-embedding-3-small": 1536,
+        "text-embedding-3-large": 3072,
+    }
+    for model, length in kinds.items():
+        assert openai.embeddings(table.text, model=model).type() == bb.Vector(length)
+    assert bb.functions.ollama.embeddings(_.text, model="bge-m3") is not None
+    with pytest.raises(ExpressionError, match=r"not known.*length=768.*dimensions=768"):
+        openai.embeddings(table.text, model="mine")
+
+
+def test_a_wrong_length_names_the_row(openai):
+    table = texts_of("one")
+    with pytest.raises(bb.BarbuleError, match="8 items, not 9"):
+        values(table, openai.embeddings(table.text, model="mine", length=9))
+
+
+def test_questions_are_shared_within_one_model_only(openai, models):
+    table = bb.create_table("t", {"n": bb.Int, "text": bb.String, "model": bb.String})
+    table.insert([{"n": n, "text": f"t{n}", "model": f"m{n % 2}"} for n in range(6)])
+    found = values(table, openai.embeddings(table.text, model=table.model, length=8))
+    assert list(found[3]) == pytest.approx(embedding_of("t3"))
+    assert sorted((r["model"], r["input"]) for r in models.requests) == [
+        ("m0", ["t0", "t2", "t4"]),
+        ("m1", ["t1", "t3", "t5"]),
+    ]
+
+
+def test_what_passes_is_asked_again_together(openai, models):
+    table = texts_of("one", "two")
+    models.script("429", "500")
+    values(table, openai.embeddings(table.text, model="mine", length=8))
+    assert [len(request["input"]) for request in models.requests] == [2, 2, 2]
+    assert bb.calls().collect()["attempts"] == [3, 3]
+
+
+def test_one_bad_text_does_not_spoil_the_others(openai, models):
+    table = texts_of(*(f"t{n}" for n in range(8)))
+    models.script("ctx", "ok", "ctx", "ctx")  # all, 0-3, 4-7, 4-5; then 4 alone passes
+    found = values(table, openai.embeddings(table.text, model="mine", length=8))
+    assert [list(vector) for vector in found] == [
+        pytest.approx(embedding_of(f"t{n}")) for n in range(8)
+    ]
+    assert [len(request["input"]) for request in models.requests] == [8, 4, 4, 2, 1, 1, 2]
+
+
+def test_a_refusal_of_all_is_an_error_of_the_first_row(openai, models):
+    table = texts_of("one", "two", "three")
+    with pytest.raises(ModelError, match=r"row 0: .*Incorrect API key"):
+        values(table, openai.embeddings(table.text, model="auth", length=8))
+
+
+def test_an_index_over_embeddings_of_a_provider(openai, models):
+    table = texts_of("a bird", "a stone", "bread")
+    embed = openai.embeddings.using(model="mine", dimensions=8)
+    table.add_embedding_index("text", string_embed=embed)
+    near = table.order_by(table.text.similarity("a stone"), asc=False).limit(1)
+    assert near.select("text").collect() == [{"text": "a stone"}]
+    models.reset()
+    table.insert(n=3, text="water")
+    assert [request["input"] for request in models.requests] == [["water"]]
+
+
+# -- Judgements and orders ------------------------------------------------------------------------
+
+
+def test_moderation(openai):
+    table = texts_of("I love birds", "I kill birds")
+    judged = openai.moderations(table.text, model="omni-moderation-latest")
+    assert values(table, judged.flagged) == [False, True]
+    assert values(table, judged.categories.violence) == [False, True]
+    assert values(table, judged.category_scores.hate_threatening + 1) == [1.1, 1.1]
+
+
+def test_rerank(everyone, models):
+    table = bb.create_table("t", {"n": bb.Int, "q": bb.String, "docs": bb.Array(bb.String)})
+    table.insert([{"n": 0, "q": "a bird", "docs": ["a stone", "a bird"]}])
+    ranked = everyone.vllm.rerank(table.q, table.docs, model="reranker", top_n=1)
+    assert values(table, ranked) == [[{"index": 1, "relevance_score": 1.0, "document": "a bird"}]]
+    assert models.requests[0]["top_n"] == 1
+    fixed = everyone.voyage.rerank("stone", ["a bird", "a stone"], model="rerank-2")
+    assert values(table, fixed[0].document) == ["a stone"]
+    assert usage()["usd"] is not None
+
+
+def test_rerank_what_a_query_found(everyone):
+    words = bb.create_table("words", {"word": bb.String})
+    words.insert([{"word": "stone"}, {"word": "bird"}])
+
+    @bb.query
+    def found(text: str):
+        return words.filter(words.word != text).select(words.word)
+
+    table = texts_of("x")
+    ranked = everyone.vllm.rerank("bird", found(table.text), model="reranker")
+    assert values(table, ranked[0].document) == ["bird"]
+
+
+# -- Images and sounds ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["gpt-image-1", "image-by-url"])
+def test_generated_images_are_images(openai, models, model):
+    table = texts_of("a feather", "a feather", None)
+    table.add_computed_column(img=openai.image_generations(table.text, model=model, size="64x64"))
+    assert values(table, table.img.width()) == [1, 1, None]
+    assert models.count == 1
+    assert models.requests[0]["size"] == "64x64"
+    seen = openai.vision("What?", table.img, model="gpt-4o-mini")
+    assert values(table, seen)[0] == "parts: text,image_url"
+
+
+def test_a_cell_holds_one_image(openai):
+    table = texts_of("a feather")
+    with pytest.raises(ExpressionError, match="one image"):
+        openai.image_generations(table.text, model="dall-e-3", n=2)
+
+
+def test_speech_and_back(openai, models):
+    table = texts_of("hello", None)
+    table.add_computed_column(snd=openai.speech(table.text, model="tts-1", voice="alloy"))
+    assert table.schema()["snd"] == bb.Audio()
+    heard = openai.transcriptions(table.snd, model="whisper-1", language="en")
+    table.add_computed_column(heard=heard)
+    first, second = values(table, table.heard)
+    assert first["text"].startswith("heard 124 bytes")
+    assert first["segments"][0]["end"] == 1.5
+    assert second is None
+    assert values(table, table.heard.duration) == [1.5, None]
+    assert models.count == 2
+    assert usage()["usd"] == pytest.approx(5 * 15e-6 + 1.5 * 0.0001)
+
+
+def test_a_transcription_wants_a_sound(openai):
+    table = texts_of("hello")
+    for wrong in (table.text, "hello"):
+        with pytest.raises(ExpressionError, match=r"made of a sound.*bb\.Audio"):
+            openai.transcriptions(wrong, model="whisper-1")
+
+
+# -- Keys -----------------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_not_set_is_named(models, monkeypatch):
+    Path("barbule.toml").write_text(
+        f'[models.openai]\napi_base = "{models.url}"\napi_key_env = "MY_KEY"\n'
+    )
+    bb.connect(vectors="exact:")
+    table = texts_of("one")
+    for value in (
+        bb.functions.openai.summarize(table.text),
+        bb.functions.openai.embeddings(table.text, model="mine", length=8),
+    ):
+        with pytest.raises(ConfigurationError, match="'MY_KEY'"):
+            values(table, value)
+    assert models.count == 0

@@ -1,0 +1,88 @@
+"""What is known of models and providers beforehand, against LiteLLM itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from barbule.models.facts import facts, vector_length
+from barbule.models.loading import loaded
+from barbule.models.providers import ANY, KINDS, PROVIDERS, provider_of
+
+ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_litellm_knows_the_provider(row):
+    litellm = loaded()
+    known = {each.value for each in litellm.LlmProviders}
+    for kind in (None, "chat"):
+        prefix, _, name = row.qualified("some-model", kind).partition("/")
+        assert prefix in known
+        assert name == "some-model"
+    assert row.kinds
+    assert set(row.kinds.split()) <= set(KINDS)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.model], ids=lambda row: row.name)
+def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
+    assert row.answers("chat")
+    found = facts(row.qualified(row.model, "chat"))
+    # Two providers' models are not listed under their own prefix.
+    assert found.get("mode") == "chat" or row.name in {"moonshot", "github"}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "kind", "asked"),
+    [
+        ("ollama", "qwen3", "chat", "ollama_chat/qwen3"),
+        ("ollama", "ollama/qwen3", "chat", "ollama_chat/qwen3"),
+        ("ollama", "bge-m3", "embed", "ollama/bge-m3"),
+        ("vllm", "Qwen/Qwen3-8B", "chat", "hosted_vllm/Qwen/Qwen3-8B"),
+        ("vllm", "vllm/Qwen/Qwen3-8B", "chat", "hosted_vllm/Qwen/Qwen3-8B"),
+        ("openrouter", "openai/gpt-4o", "chat", "openrouter/openai/gpt-4o"),
+        ("together", "together_ai/x", "chat", "together_ai/x"),
+        ("litellm", "openai/gpt-4o", "chat", "openai/gpt-4o"),
+        ("litellm", "ollama/qwen3", "chat", "ollama_chat/qwen3"),
+        ("litellm", "vllm/x", "embed", "hosted_vllm/x"),
+        ("litellm", "not_in_the_table/x", "chat", "not_in_the_table/x"),
+    ],
+)
+def test_a_model_is_named_with_its_prefix(name, model, kind, asked):
+    assert PROVIDERS[name].qualified(model, kind) == asked
+    assert PROVIDERS[name].qualified(asked, kind) == asked
+
+
+def test_a_prefix_leads_to_its_provider():
+    assert provider_of("ollama_chat") is PROVIDERS["ollama"]
+    assert provider_of("vertex") is PROVIDERS["vertex_ai"]
+    assert provider_of("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "length"),
+    [
+        ("openai/text-embedding-3-small", 1536),
+        ("azure/text-embedding-3-large", 3072),
+        ("openrouter/openai/text-embedding-3-small", 1536),
+        ("voyage/voyage-3", 1024),
+        ("ollama/nomic-embed-text:latest", 768),
+        ("vertex_ai/text-embedding-005", 768),
+        ("azure/a-deployment-of-mine", None),
+        ("openai/of-my-own-server", None),
+        ("anthropic/text-embedding-3-small", None),
+    ],
+)
+def test_the_length_of_vectors(model, length):
+    assert vector_length(model) == length
+
+
+def test_facts_are_read_without_litellm():
+    code = (
+        "import sys; from barbule.models.facts import facts; "
+        "assert facts('openai/gpt-4o-mini')['mode'] == 'chat'; "
+        "assert facts('nobody/x') == {}; assert 'litellm' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -1,0 +1,261 @@
+"""Every kind of question, and providers other than OpenAI, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from barbule.errors import ConfigurationError, ModelError
+from barbule.models.base import Endpoint, Usage
+from barbule.models.litellm import LiteLLMClient
+from fakes.models_server import PIXEL, FakeModels
+
+KEY = "sk-a-very-secret-key-0123456789"
+HELLO = [{"role": "user", "content": "hello there"}]
+
+
+@pytest.fixture
+def server():
+    with FakeModels() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch):
+    monkeypatch.setenv("BARBULE_TEST_KEY", KEY)
+
+
+def client_of(server: FakeModels, base: str | None = None, **settings) -> LiteLLMClient:
+    names = ("openai", "anthropic", "hosted_vllm", "cohere", "voyage", "azure", "mistral", "groq")
+    root = server.url.removesuffix("/v1")
+    bases = {"anthropic": root, "azure": root}
+    settings = {"api_key_env": "BARBULE_TEST_KEY", "timeout": 30.0, **settings}
+    return LiteLLMClient(
+        {n: Endpoint(n, api_base=base or bases.get(n, server.url), **settings) for n in names}
+    )
+
+
+@pytest.fixture
+def sound(tmp_path):
+    path = tmp_path / "bird.wav"
+    path.write_bytes(b"RIFF" + bytes(96))
+    return path
+
+
+def ask(server, verb, *args, **params):
+    return asyncio.run(getattr(client_of(server), verb)(*args, **params))
+
+
+def test_an_image_is_its_bytes(server):
+    reply = ask(server, "image", "openai/gpt-image-1", "a feather", size="1024x1024")
+    assert reply.value == base64.b64decode(PIXEL)
+    assert reply.usage == Usage(None, None, None)
+    assert server.requests[0]["size"] == "1024x1024"
+
+
+def test_an_image_that_is_somewhere_is_fetched(server):
+    reply = ask(server, "image", "openai/image-by-url", "a feather")
+    assert reply.value == base64.b64decode(PIXEL)
+
+
+def test_an_image_elsewhere_on_a_private_network_is_not_fetched(server):
+    client = client_of(server)
+    with pytest.raises(ModelError, match="cannot be fetched"):
+        asyncio.run(client._fetched("http://10.0.0.1/x.png", "openai/x"))
+    client = client_of(server, base="http://localhost:1/v1")
+    with pytest.raises(ModelError, match="cannot be fetched"):
+        asyncio.run(client._fetched(f"{server.url}/pixel.png", "openai/x"))
+
+
+def test_a_transcript_with_its_times(server, sound):
+    reply = ask(server, "transcribe", "openai/whisper-1", sound, language="en")
+    text = "heard 100 bytes of bird.wav"
+    assert reply.value == {
+        "text": text,
+        "language": "english",
+        "duration": 1.5,
+        "segments": [{"start": 0.0, "end": 1.5, "text": text}],
+        "words": [{"start": 0.0, "end": 0.5, "word": "heard"}],
+    }
+    assert reply.usage.usd == pytest.approx(1.5 * 0.0001)
+    (request,) = server.received
+    assert (request.path, request.body["language"]) == ("/v1/audio/transcriptions", "en")
+
+
+def test_a_transcript_of_text_alone(server, sound):
+    reply = ask(server, "transcribe", "groq/whisper-of-mine", sound)
+    assert reply.value["text"].startswith("heard")
+    assert reply.value["segments"] is reply.value["words"] is reply.value["duration"] is None
+    assert reply.usage.usd is None
+
+
+def test_speech_is_its_bytes(server):
+    reply = ask(server, "speak", "openai/tts-1", "hello", voice="alloy")
+    assert reply.value.startswith(b"RIFF")
+    assert reply.usage.usd == pytest.approx(5 * 15e-6)
+    assert server.requests[0] == {"input": "hello", "model": "tts-1", "voice": "alloy"}
+
+
+@pytest.mark.parametrize(("text", "flagged"), [("I love birds", False), ("I kill birds", True)])
+def test_moderation(server, text, flagged):
+    reply = ask(server, "moderate", "openai/omni-moderation-latest", text)
+    assert reply.value["flagged"] is flagged
+    assert reply.value["categories"]["violence"] is flagged
+    assert reply.value["category_scores"]["hate_threatening"] == 0.1
+    assert set(reply.value["categories"]) == set(reply.value["category_scores"])
+
+
+@pytest.mark.parametrize("model", ["hosted_vllm/mine", "voyage/rerank-2"])
+def test_rerank(server, model):
+    reply = ask(server, "rerank", model, "a bird", ["a stone", "a bird", "bread"], top_n=2)
+    assert reply.value[0] == {"index": 1, "relevance_score": 1.0}
+    assert [each["index"] for each in reply.value][:2] == [1, 0]
+    assert reply.usage.tokens_in == 5
+    assert (reply.usage.usd is None) == (model == "hosted_vllm/mine")
+
+
+def test_nothing_to_rank_asks_nothing(server):
+    assert ask(server, "rerank", "voyage/rerank-2", "a bird", []).value == []
+    assert server.count == 0
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-4o-mini"])
+def test_messages_have_anthropics_form_whoever_answers(server, model):
+    reply = ask(server, "messages", model, HELLO, max_tokens=9)
+    assert reply.value["content"][0]["text"] == "echo: hello there"
+    assert reply.value["stop_reason"] == "end_turn"
+    assert reply.value["usage"] == {"input_tokens": 2, "output_tokens": 3}
+    assert reply.usage.usd is not None
+    assert server.requests[0]["max_tokens"] == 9
+
+
+def test_the_cost_of_messages_of_an_unknown_model_is_not_known(server):
+    assert ask(server, "messages", "openai/echo", HELLO, max_tokens=9).usage.usd is None
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("anthropic/claude-haiku-4-5", "/v1/messages"),
+        ("mistral/mistral-small-latest", "/v1/chat/completions"),
+        ("hosted_vllm/mine", "/v1/chat/completions"),
+        ("azure/my-deployment", "/openai/deployments/my-deployment/chat/completions"),
+    ],
+)
+def test_chats_of_other_providers_have_the_same_shape(server, model, path):
+    reply = ask(server, "chat", model, HELLO)
+    assert reply.value["choices"][0]["message"]["content"] in {"echo: hello there", "parts: text"}
+    assert reply.usage.tokens_in == 2
+    assert server.received[0].path.split("?")[0] == path
+
+
+def test_settings_are_found_by_each_name_of_a_provider(server):
+    for name in ("vllm", "hosted_vllm"):
+        client = LiteLLMClient({name: Endpoint(name, api_base=server.url)})
+        assert client.endpoint("hosted_vllm/x").api_base == server.url
+    client = LiteLLMClient({"ollama": Endpoint("ollama", api_base=server.url)})
+    assert client.endpoint("ollama_chat/x").api_base == server.url
+    assert LiteLLMClient().endpoint("ollama_chat/x").provider == "ollama"
+
+
+def test_what_models_take_is_told():
+    client = LiteLLMClient()
+    assert client.takes("openai/gpt-4o-mini", "pdf")
+    assert not client.takes("openai/of-mine", "pdf")
+    assert client.takes("openai/of-mine", "response_format")
+    assert not client.takes("perplexity/sonar", "tools")
+
+
+KINDS = [
+    ("chat", (HELLO,), {}),
+    ("messages", (HELLO,), {"max_tokens": 9}),
+    ("embed", (["hello"],), {}),
+    ("image", ("hello",), {}),
+    ("speak", ("hello",), {"voice": "alloy"}),
+    ("moderate", ("hello",), {}),
+    ("transcribe", ("sound",), {}),
+]
+
+
+FATES = [
+    ("429", True, "Rate limit reached"),
+    ("500", True, "boom"),
+    ("malformed", True, "not JSON"),
+    ("disconnect", True, "connection failed"),
+    ("auth", False, "Incorrect API key"),
+    ("ctx", False, "maximum context length"),
+    ("policy", False, "safety system"),
+]
+# Sound is no JSON: every body is one.
+FAILURES = [
+    pytest.param(*kind, *fate, id=f"{kind[0]}-{fate[0]}")
+    for kind in KINDS
+    for fate in FATES
+    if (kind[0], fate[0]) != ("speak", "malformed")
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "params", "fate", "retryable", "message"),
+    FAILURES,
+)
+def test_every_kind_fails_in_the_same_words(  # noqa: PLR0913
+    server, sound, verb, args, params, fate, retryable, message
+):
+    server.script(fate)
+    args = tuple(sound if each == "sound" else each for each in args)
+    with pytest.raises(ModelError, match=message) as caught:
+        ask(server, verb, "openai/gpt-4o-mini", *args, **params)
+    error = caught.value
+    assert error.retryable is retryable
+    assert error.retry_after == (0.05 if fate == "429" else None)
+    assert KEY not in f"{error!s}{error!r}"
+    assert "litellm" not in str(error).lower()
+    assert error.__cause__ is error.__context__ is None
+    assert server.count == 1, "asked again on its own"
+
+
+@pytest.mark.parametrize("model", ["anthropic/auth", "azure/auth", "hosted_vllm/auth"])
+def test_no_provider_shows_the_key(server, model):
+    server.script("auth")
+    with pytest.raises(ModelError, match="Incorrect API key provided: ") as caught:
+        ask(server, "chat", model, HELLO)
+    assert KEY not in str(caught.value)
+    assert not caught.value.retryable
+
+
+def test_an_answer_over_time_is_retryable(server, sound):
+    client = client_of(server, timeout=0.2)
+    server.script("timeout")
+    with pytest.raises(ModelError, match=r"no answer within 0\.2 s") as caught:
+        asyncio.run(client.transcribe("openai/whisper-1", sound))
+    assert caught.value.retryable
+
+
+def test_without_a_key_the_providers_own_variable_is_named(monkeypatch):
+    for name in ("TOGETHERAI_API_KEY", "PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ModelError, match="Set the environment variable PERPLEXITYAI_API_KEY"):
+        asyncio.run(LiteLLMClient().chat("perplexity/sonar", HELLO))
+
+
+def test_a_client_of_ones_own_cannot_be_passed(server):
+    with pytest.raises(ConfigurationError, match="'client' cannot be passed"):
+        ask(server, "chat", "openai/echo", HELLO, client=object())
+
+
+def test_no_network_is_asked_beside_the_provider():
+    # Both switches keep LiteLLM from fetching tables of its own.
+    import os
+
+    asyncio.run(LiteLLMClient().ready())
+    assert os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
+    assert os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] == "True"
+
+
+def test_the_sound_is_read_when_it_is_asked_for(server, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        ask(server, "transcribe", "openai/whisper-1", Path(tmp_path / "none.wav"))
