@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 PROCESSES = 4
-ROUNDS = 100 if FULL else 25
+ROUNDS = 100 if FULL else 10
 
 
 def _start(program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -119,9 +119,6 @@ def test_who_waits_too_long_learns_who_holds_the_file(url):
         import sys
         import barbule as bb
         from barbule.errors import LockedError
-
-if TYPE_CHECKING:
-    from pathlib import Path
         try:
             bb.connect(sys.argv[1], vectors="exact:", lock_timeout=0.3)
         except LockedError as error:
@@ -190,3 +187,37 @@ def test_updates_of_threads_do_not_overwrite_each_other(session):
         thread.join()
     assert failures == []
     assert table.collect()[0] == {"n": 32, "tenfold": 320}
+
+
+MANY = """
+    import sys
+    import barbule as bb
+    url, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        for n in range(rounds):
+            table.insert(writer=me, n=n)
+            table.update({"n": table.n + 1}, where=table.writer == -1)
+            table.update({"n": table.n + 100}, where=(table.writer == me) & (table.n == n))
+"""
+
+
+def test_many_writers_of_one_postgres_table_lose_nothing(postgres):
+    processes, rounds = (8, 100) if FULL else (3, 6)
+    with postgres.schema() as url:
+        with bb.connect(url, vectors="exact:") as session:
+            table = session.create_table("t", {"writer": bb.Int, "n": bb.Int})
+            table.add_computed_column(twice=table.n * 2, stored=True)
+            positive = session.create_view("positive", table.where(table.writer >= 0))
+            table.insert(writer=-1, n=0)
+        for writer in [_start(MANY, url, me, rounds) for me in range(processes)]:
+            _finish(writer)
+        with bb.connect(url, vectors="exact:") as session:
+            table, positive = session.get_table("t"), session.get_table("positive")
+            rows = sorted((row["writer"], row["n"], row["twice"]) for row in table.collect())
+            own = [(me, 100 + n, 200 + 2 * n) for me in range(processes) for n in range(rounds)]
+            total = processes * rounds
+            assert rows == [(-1, total, 2 * total), *own]
+            assert len(positive.collect()) == total
+            versions = [each["version"] for each in table.history()]
+            assert versions == list(range(3 * total + 2, -1, -1))

@@ -179,6 +179,7 @@ def _launch(initdb: str, postgres: str, owner: dict[str, Any]) -> PostgresServer
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
+        start_new_session=True,  # else Ctrl-C would end it before it has cleaned up
         **owner,
     )
     return PostgresServer(port, keeper)

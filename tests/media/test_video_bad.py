@@ -1,0 +1,279 @@
+"""Videos and sounds that are damaged, wrong or odd: an error that names the file, or a result."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ConfigurationError, MediaError
+from barbule.functions import audio, video
+from barbule.media.library import MediaLibrary
+from barbule.media.streams.opening import validate_audio, validate_video
+from fakes.films import film, shade, shown, tone, turn
+
+FORMATS = [
+    ("a.mp4", "libx264", "aac"),
+    ("b.mkv", "libx264", "libmp3lame"),
+    ("c.webm", "libvpx", "libopus"),
+    ("d.avi", "mpeg4", None),
+    ("e.ts", "libx264", "aac"),
+    ("f.h264", "libx264", None),
+    ("g.mov", "mpeg4", None),
+]
+SOUNDS = [
+    ("a.wav", "pcm_s16le"),
+    ("b.mp3", "libmp3lame"),
+    ("c.flac", "flac"),
+    ("d.m4a", "aac"),
+    ("e.ogg", "flac"),
+]
+MUTATIONS = 20  # of each of the twelve files
+SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
+
+
+def mutated(data: bytes, kind: str, chance: random.Random) -> bytes:
+    changed = bytearray(data)
+    if kind == "cut":
+        return bytes(changed[: chance.randrange(len(data))])
+    if kind == "flip":
+        for _ in range(chance.randint(1, 40)):
+            changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    elif kind == "head":
+        for _ in range(chance.randint(1, 20)):
+            changed[chance.randrange(min(600, len(data)))] = chance.randrange(256)
+    elif kind == "hole":
+        start = chance.randrange(len(data))
+        changed[start : start + chance.randint(1, 600)] = b""
+    else:
+        start = chance.randrange(len(data))
+        size = min(chance.randint(1, 400), len(data) - start)
+        changed[start : start + size] = chance.randbytes(size)
+    return bytes(changed)
+
+
+@pytest.fixture
+def library(tmp_path):
+    return MediaLibrary(str(tmp_path / "store"), tmp_path / "cache")
+
+
+def use_video(path: Path, library: MediaLibrary) -> None:
+    validate_video(path)
+    video.get_metadata(path)
+    video.duration(path)
+    for row in video.frames(str(path), str(path), num_frames=3):
+        library.image(row["frame"])
+    video.extract_audio(path)
+    video.clip(path, 0.2, 0.5)
+    video.clip(path, 0.2, 0.5, mode="fast")
+
+
+def use_sound(path: Path, library: MediaLibrary) -> None:
+    validate_audio(path)
+    audio.get_metadata(path)
+    audio.duration(path)
+    audio.split(path, 0.2)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+
+
+@pytest.mark.parametrize("place", range(len(FORMATS) + len(SOUNDS)))
+def test_damage_gives_an_error_of_ours_or_a_result(library, tmp_path, place):
+    chance = random.Random(place)
+    if place < len(FORMATS):
+        name, codec, sound = FORMATS[place]
+        whole = film(tmp_path / name, codec=codec, sound=sound, **SMALL)
+        use = use_video
+    else:
+        name, codec = SOUNDS[place - len(FORMATS)]
+        whole = tone(tmp_path / name, 0.5, codec=codec)
+        use = use_sound
+    data = whole.read_bytes()
+    damaged = tmp_path / f"damaged{whole.suffix}"
+    kinds = itertools.cycle(["cut", "flip", "head", "hole", "noise"])
+    refused, before = 0, open_files()
+    for kind in itertools.islice(kinds, MUTATIONS):
+        damaged.write_bytes(mutated(data, kind, chance))
+        try:
+            use(damaged, library)
+        except MediaError as error:
+            refused += "damaged" in str(error)
+    library.frames.close()
+    gc.collect()
+    assert refused
+    assert open_files() <= before + 4
+
+
+@pytest.mark.parametrize("kind", ["Video", "Audio"])
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty"), (b"<html>no</html>" * 50, "cannot be read")]
+)
+def test_an_insert_of_what_is_no_media_names_row_column_and_file(session, kind, content, message):
+    good = film("good.mp4", sound="aac", **SMALL)
+    Path("bad.mp4").write_bytes(content)
+    table = bb.create_table("films", {"file": getattr(bb, kind)})
+
+    with pytest.raises(MediaError, match=rf"column 'file', row 1: .*bad\.mp4 {message}"):
+        table.insert([{"file": str(good)}, {"file": "bad.mp4"}])
+    assert len(table.collect()) == 0
+
+
+def test_a_sound_is_no_video_and_a_silent_video_no_sound(session):
+    tone("tone.mp3", codec="libmp3lame")
+    film("silent.mp4", **SMALL)
+    table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
+
+    with pytest.raises(MediaError, match="has no pictures"):
+        table.insert(video="tone.mp3")
+    with pytest.raises(MediaError, match="has no sound"):
+        table.insert(sound="silent.mp4")
+
+
+def test_the_extension_does_not_matter(session):
+    film("film.mp4", sound="aac", **SMALL).rename("film.avi")
+    tone("tone.mp3", codec="libmp3lame").rename("tone.wav")
+    table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
+    table.insert(video="film.avi", sound="tone.wav")
+
+    row = table.select(v=table.video.duration(), s=table.sound.duration()).collect()[0]
+    assert row["v"] == pytest.approx(0.8, abs=0.1)
+    assert row["s"] == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "text", ["#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "ffconcat version 1.0\nfile a"]
+)
+def test_playlists_that_name_other_files_are_refused(session, text):
+    Path("list.mp4").write_text(text)
+    with pytest.raises(MediaError, match=r"list\.mp4 cannot be read"):
+        video.get_metadata("list.mp4")
+
+
+def test_the_sound_of_a_silent_video_is_missing(session):
+    film("silent.mp4", **SMALL)
+    film("loud.mp4", sound="aac", **SMALL)
+    table = bb.create_table("films", {"video": bb.Video})
+    table.insert([{"video": "silent.mp4"}, {"video": "loud.mp4"}])
+    table.add_computed_column(sound=table.video.extract_audio(format="flac"))
+    table.add_computed_column(other=table.video.extract_audio(stream_idx=3))
+
+    found = table.select(s=table.sound.isnull(), o=table.other.isnull()).collect()
+    assert sorted(found["s"]) == [False, True]
+    assert found["o"] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0}, "fps is a number above 0"),
+        ({"fps": -1}, "fps"),
+        ({"fps": float("nan")}, "fps"),
+        ({"every": 0}, "every"),
+        ({"num_frames": 0}, "num_frames"),
+        ({"num_frames": 1.5}, "whole number"),
+        ({"fps": 1, "keyframes_only": True}, "in one way"),
+    ],
+)
+def test_a_wrong_choice_of_frames_fails_before_anything_is_read(session, options, message):
+    table = bb.create_table("films", {"video": bb.Video})
+    with pytest.raises(ConfigurationError, match=message):
+        bb.functions.FrameIterator.create(video=table.video, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: video.clip(f, -1), "start"),
+        (lambda f: video.clip(f, 2, 1), "no length"),
+        (lambda f: video.clip(f, 0, 1, 1), "Give one"),
+        (lambda f: video.clip(f, float("inf")), "start"),
+        (lambda f: video.clip(f, 0, 1, mode="quick"), "mode"),
+        (lambda f: video.extract_frame(f, -1), "timestamp"),
+        (video.segment, "Give one"),
+        (lambda f: video.segment(f, -1), "duration"),
+        (lambda f: video.segment(f, segment_times=[2, 1]), "rise"),
+        (video.resample, "fps, width or height"),
+        (lambda f: video.resample(f, fps=0), "fps"),
+        (lambda f: video.overlay_text(f, "a", color="bluish"), "colour"),
+        (lambda f: video.overlay_text(f, "a", opacity=2), "opacity"),
+        (lambda f: video.overlay_text(f, "a", font="none.ttf"), "font"),
+        (lambda f: video.overlay_text(f, "a", vertical_align="left"), "vertical_align"),
+        (lambda f: video.extract_audio(f, format="wma"), "wma"),
+        (lambda f: video.scene_detect_content(f, fps=0), "fps"),
+        (lambda f: video.scene_detect_threshold(f, method="roof"), "method"),
+        (lambda _: video.MakeVideo(fps=0), "fps"),
+    ],
+)
+def test_a_wrong_argument_says_what_is_wrong(session, call, message):
+    path = film("film.mp4", **SMALL)
+    with pytest.raises(ConfigurationError, match=message):
+        call(path)
+
+
+def test_beyond_the_end_there_is_nothing(session):
+    path = film("film.mp4", sound="aac", **SMALL)
+    assert video.extract_frame(path, 60) is None
+    assert video.clip(path, 60) is None
+    assert video.clip(path, 60, mode="fast") is None
+    assert audio.clip(path, 60) is None
+
+
+def test_an_error_in_one_row_tells_which(session):
+    film("good.mp4", **SMALL)
+    film("bad.mp4", **SMALL)
+    table = bb.create_table("films", {"video": bb.Video})
+    table.insert([{"video": "good.mp4"}, {"video": "bad.mp4"}])
+    Path("bad.mp4").write_bytes(b"gone")
+
+    with pytest.raises(MediaError, match=r"row 1: .*bad\.mp4 cannot be read"):
+        table.add_computed_column(seconds=table.video.duration())
+
+
+def test_a_video_filmed_sideways_is_shown_upright(session):
+    path = turn(film("film.mp4", **SMALL | {"size": (64, 32)}))
+
+    still = video.extract_frame(path, 0.0)
+    assert still.size == (32, 64)
+    top, bottom = (still.convert("L").getpixel((16, y)) for y in (4, 60))
+    assert top > 200  # the bar at the left came to the top
+    assert bottom < 60
+    for mode in ("accurate", "fast"):
+        assert video.extract_frame(video.clip(path, 0, 0.5, mode=mode), 0.0).size == (32, 64)
+
+
+def test_frames_of_uneven_times_are_those_nearest_to_the_moments(library):
+    stamps = [0, 1, 2, 9, 10, 11, 25, 30, 31, 39]
+    path = film("film.mkv", frames=10, stamps=stamps, gop=3)
+
+    rows = video.frames(str(path), str(path), fps=1)
+    assert [row["pos_frame"] for row in rows] == [0, 4, 6, 7]
+    assert [round(row["pos_msec"]) for row in rows] == [0, 1000, 2500, 3000]
+    images = [library.image(row["frame"]) for row in rows]
+    assert [
+        abs(shown(i) - shade(r["pos_frame"])) < 5 for i, r in zip(images, rows, strict=True)
+    ] == [True] * 4
+
+
+def test_a_duration_that_the_container_does_not_tell_is_counted(session):
+    program = (
+        "import av, sys\n"
+        "with av.open(sys.argv[1]) as i, av.open(sys.stdout.buffer, 'w', format='matroska') as o:\n"
+        "    s = o.add_stream_from_template(i.streams.video[0])\n"
+        "    for p in i.demux(video=0):\n"
+        "        if p.dts is not None: p.stream = s; o.mux(p)\n"
+    )
+    path = film("film.mkv", frames=20, codec="mpeg4")
+    piped = subprocess.run([sys.executable, "-c", program, path], capture_output=True, check=True)
+    Path("piped.mkv").write_bytes(piped.stdout)
+
+    assert video.get_metadata("piped.mkv")["duration_seconds"] is None
+    assert video.duration("piped.mkv") == pytest.approx(2.0, abs=0.15)
+    assert len(video.frames("piped.mkv", "piped.mkv", num_frames=4)) == 4

@@ -1,0 +1,606 @@
+"""Everything that rows may come from, read in batches of bounded size."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import math
+import sqlite3
+import uuid
+
+import ibis
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pydantic
+import pytest
+from PIL import Image
+
+import barbule as bb
+from barbule.errors import DataError, MediaError
+from barbule.media.library import MediaLibrary
+from barbule.tables.sources import read_batches, read_rows
+from barbule.tables.sources.expressions import staged
+from barbule.tables.sources.streams import sized
+
+SCHEMA = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": bb.Int})
+ROWS = [{"name": f"film {n}", "revenue": n / 2 if n % 3 else None, "year": n} for n in range(10)]
+
+
+@pytest.fixture
+def library(tmp_path):
+    return MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
+
+
+class FilmModel(pydantic.BaseModel):
+    name: str
+    revenue: float | None
+    year: int
+
+
+@dataclasses.dataclass
+class FilmRecord:
+    name: str
+    revenue: float | None
+    year: int
+
+
+FilmTuple = collections.namedtuple("FilmTuple", ["name", "revenue", "year"])  # noqa: PYI024
+
+
+class Exported:
+    """What other libraries give: an object with Arrow's stream and nothing else."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return _arrow().__arrow_c_stream__(requested_schema)
+
+
+def _arrow() -> pa.Table:
+    return pa.Table.from_pylist(ROWS)
+
+
+def _sqlite() -> list[sqlite3.Row]:
+    con = sqlite3.connect(":memory:")
+    con.row_factory = sqlite3.Row
+    con.execute("create table films (name text, revenue real, year int)")
+    con.executemany("insert into films values (:name, :revenue, :year)", ROWS)
+    rows = con.execute("select * from films").fetchall()
+    con.close()
+    return rows
+
+
+def _structured() -> np.ndarray:
+    kinds = [("name", "U10"), ("revenue", object), ("year", "i2")]
+    return np.array([tuple(row.values()) for row in ROWS], dtype=kinds)
+
+
+def _reader(rows: int) -> pa.RecordBatchReader:
+    table = _arrow()
+    return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=rows))
+
+
+SOURCES = {
+    "list": lambda: ROWS,
+    "tuple": lambda: tuple(ROWS),
+    "values of a dict": lambda: dict(enumerate(ROWS)).values(),
+    "generator": lambda: (row for row in ROWS),
+    "map": lambda: map(dict, ROWS),
+    "other mappings": lambda: [collections.ChainMap(row) for row in ROWS],
+    "defaultdicts": lambda: [collections.defaultdict(lambda: 7, row) for row in ROWS],
+    "pydantic": lambda: [FilmModel(**row) for row in ROWS],
+    "dataclasses": lambda: [FilmRecord(**row) for row in ROWS],
+    "named tuples": lambda: [FilmTuple(**row) for row in ROWS],
+    "rows of sqlite": _sqlite,
+    "all sorts": lambda: [*ROWS[:4], FilmModel(**ROWS[4]), *(FilmTuple(**row) for row in ROWS[5:])],
+    "pandas": lambda: pd.DataFrame(ROWS),
+    "pandas, nullable": lambda: pd.DataFrame(ROWS).convert_dtypes(),
+    "pandas, objects": lambda: pd.DataFrame(ROWS).astype(object),
+    "pandas, categories": lambda: pd.DataFrame(ROWS).astype({"name": "category"}),
+    "pandas, Arrow": lambda: pd.DataFrame(ROWS).convert_dtypes(dtype_backend="pyarrow"),
+    "polars": lambda: pl.DataFrame(ROWS),
+    "polars, lazy": lambda: pl.LazyFrame(ROWS).filter(pl.col("year") >= 0),
+    "polars, categories": lambda: pl.DataFrame(ROWS).cast({"name": pl.Categorical}),
+    "numpy": _structured,
+    "numpy records": lambda: _structured().view(np.recarray),
+    "arrow": _arrow,
+    "record batch": lambda: _arrow().to_batches()[0],
+    "reader": lambda: _reader(3),
+    "reader of single rows": lambda: _reader(1),
+    "dataset": lambda: ds.dataset(_arrow()),
+    "scanner": lambda: ds.dataset(_arrow()).scanner(),
+    "C stream": Exported,
+    "batches": lambda: iter(_arrow().to_batches(max_chunksize=4)),
+    "frames": lambda: (pd.DataFrame(ROWS[start : start + 5]) for start in (0, 5)),
+    "memtable": lambda: ibis.memtable(_arrow()).order_by("year"),
+    "raw table": lambda: _raw().order_by("year"),
+    "dictionaries": lambda: _arrow().set_column(0, "name", _arrow()["name"].dictionary_encode()),
+    "other types": lambda: _arrow().cast(
+        pa.schema({"name": pa.large_string(), "revenue": pa.float32(), "year": pa.uint8()})
+    ),
+    "decimals": lambda: _arrow().set_column(
+        1, "revenue", _arrow()["revenue"].cast(pa.decimal128(8, 2))
+    ),
+}  # fmt: skip
+
+
+def _raw():
+    return ibis.duckdb.connect().create_table("films", _arrow())
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 65536])
+@pytest.mark.parametrize("source", SOURCES)
+def test_rows_come_in_batches_from(source, size, library):
+    batches = list(read_batches(SOURCES[source](), SCHEMA, "films", library, size=size))
+    assert [row for batch in batches for row in batch.to_pylist()] == ROWS
+    assert all(0 < batch.num_rows <= size for batch in batches)
+    wanted = pa.schema({"name": pa.string(), "revenue": pa.float64(), "year": pa.int64()})
+    assert all(batch.schema.equals(wanted) for batch in batches)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [[], (), iter(()), pd.DataFrame(ROWS).head(0), pl.DataFrame(ROWS).head(0), _arrow().slice(0, 0),
+     pd.DataFrame(), pa.table({}), _structured()[:0]],
+    ids=lambda source: type(source).__name__,
+)  # fmt: skip
+def test_an_empty_source_gives_no_batch(source, library):
+    assert list(read_batches(source, SCHEMA, "films", library)) == []
+    empty = read_rows([], SCHEMA, "films", library)
+    assert (empty.num_rows, empty.column_names) == (0, ["name", "revenue", "year"])
+
+
+def test_a_generator_is_read_as_far_as_it_is_needed(library):
+    taken = []
+
+    def rows():
+        for n in range(10**9):
+            taken.append(n)
+            yield {"year": n}
+
+    batches = read_batches(rows(), SCHEMA, "films", library, size=100)
+    assert next(batches)["year"].to_pylist() == list(range(100))
+    assert len(taken) == 100
+    batches.close()
+
+
+def test_an_error_of_a_generator_is_passed_on_with_its_row(library):
+    def rows():
+        yield from ROWS
+        raise ConnectionError("the line is down")
+
+    batches = read_batches(rows(), SCHEMA, "films", library, size=4)
+    assert next(batches).num_rows == 4
+    with pytest.raises(ConnectionError, match="the line is down") as caught:
+        list(batches)
+    assert "table 'films', where row 10 was to come" in caught.value.__notes__[0]
+
+
+def test_matching_arrow_is_not_copied(library):
+    table = pa.table({"name": ["a", "b"], "revenue": [1.0, 2.0], "year": [1, 2]})
+    (batch,) = read_batches(table, SCHEMA, "films", library)
+    for name in table.column_names:
+        given, read = table[name].chunk(0).buffers(), batch[name].chunk(0).buffers()
+        assert [b and b.address for b in given] == [b and b.address for b in read]
+
+
+# Columns that are not given
+
+
+def test_defaults_stand_in_for_what_is_not_given_but_not_for_none(library):
+    defaults = {"revenue": 1.5, "year": 1900}
+    rows = [{"name": "a"}, {"name": "b", "year": None}, {"name": "c", "year": 3}]
+    found = read_rows(rows, SCHEMA, "films", library, defaults=defaults)
+    assert found["revenue"].to_pylist() == [1.5] * 3
+    assert found["year"].to_pylist() == [1900, None, 3]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [pd.DataFrame({"name": ["a", None]}), pl.DataFrame({"name": ["a", None]}),
+     pa.table({"name": ["a", None]}), ibis.memtable(pa.table({"name": ["a", None]}))],
+    ids=lambda source: type(source).__module__,
+)  # fmt: skip
+def test_defaults_stand_in_for_missing_columns(source, library):
+    defaults = {"revenue": 1.5, "name": "?"}
+    found = read_rows(source, SCHEMA, "films", library, defaults=defaults)
+    assert found.to_pylist() == [
+        {"name": "a", "revenue": 1.5, "year": None},
+        {"name": None, "revenue": 1.5, "year": None},
+    ]
+
+
+def test_a_default_may_be_of_any_type(library):
+    schema = bb.types.schema({"n": bb.Int, "j": bb.Json, "v": bb.Vector(2), "d": bb.Date})
+    defaults = {"j": {"a": [1]}, "v": [1, 2], "d": "2024-01-02"}
+    wanted = {"j": '{"a": [1]}', "v": [1.0, 2.0], "d": datetime.date(2024, 1, 2)}
+    for source in ([{"n": 1}, {"n": 2}], pa.table({"n": [1, 2]})):
+        found = read_rows(source, schema, "t", library, defaults=defaults).to_pylist()
+        assert found == [{"n": n, **wanted} for n in (1, 2)]
+
+
+def test_a_default_that_does_not_fit_is_named(library):
+    with pytest.raises(DataError, match=r"table 'films', column 'year', row 0: this is no int64"):
+        read_rows([{"name": "a"}], SCHEMA, "films", library, defaults={"year": "x"})
+
+
+def test_a_required_column_takes_its_default(library):
+    schema = bb.types.schema({"a": bb.Int, "b": bb.String(nullable=False)})
+    assert read_rows({"a": 1}, schema, "t", library, defaults={"b": "x"})["b"].to_pylist() == ["x"]
+    with pytest.raises(DataError, match=r"column 'b', row 1: the column is required"):
+        read_rows([{"a": 1}, {"b": None}], schema, "t", library, defaults={"b": "x"})
+
+
+# What is missing, and what is NaN
+
+
+def test_nan_is_a_value_among_floats_and_missing_elsewhere(library):
+    nan = float("nan")
+    found = read_rows(
+        [{"revenue": nan}, {"revenue": math.inf}, {"name": nan, "revenue": -math.inf, "year": nan}],
+        SCHEMA, "films", library,
+    )  # fmt: skip
+    revenue = found["revenue"].to_pylist()
+    assert math.isnan(revenue[0])
+    assert revenue[1:] == [math.inf, -math.inf]
+    assert found["year"].to_pylist() == [None] * 3
+    assert found["name"].to_pylist() == [None] * 3
+
+
+@pytest.mark.parametrize("source", [pl.DataFrame, pa.table], ids=["polars", "arrow"])
+def test_nan_of_other_frames_is_a_value(source, library):
+    revenue = read_rows(source({"revenue": [float("nan"), None]}), SCHEMA, "films", library)[
+        "revenue"
+    ].to_pylist()
+    assert math.isnan(revenue[0])
+    assert revenue[1] is None
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA, pd.NaT, float("nan"), np.nan])
+def test_what_pandas_writes_for_nothing_is_nothing(missing, library):
+    schema = bb.types.schema({"s": bb.String, "n": bb.Int, "t": bb.Timestamp, "j": bb.Json})
+    frame = pd.DataFrame({name: [missing] for name in schema}, dtype=object)
+    nothing = dict.fromkeys(schema)
+    assert read_rows(frame, schema, "t", library).to_pylist() == [nothing]
+    assert read_rows([frame.loc[0].to_dict()], schema, "t", library).to_pylist() == [nothing]
+
+
+# Types of data frames
+
+
+def _cells(source, kind, library):
+    schema = bb.types.schema({"c": kind})
+    return read_rows(source, schema, "t", library)["c"].to_pylist()
+
+
+NOON = datetime.datetime(2024, 1, 2, 12)  # noqa: DTZ001
+NOON_UTC = NOON.replace(tzinfo=datetime.UTC)
+KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        (pd.Series([NOON], dtype="datetime64[ns]"), bb.Timestamp, NOON),
+        (pd.Series([NOON_UTC]).dt.tz_convert("Europe/Berlin"), bb.Timestamp, NOON),
+        (pd.Series([NOON_UTC]).dt.tz_convert("Asia/Tokyo"), "timestamp('UTC')", NOON_UTC),
+        (pd.Series([NOON]), "timestamp('UTC')", NOON_UTC),
+        (pd.Series(pd.to_datetime(["2024-01-02 00:00"])), bb.Date, NOON.date()),
+        (pd.Series([NOON.date()]), bb.Timestamp, NOON.replace(hour=0)),
+        (pd.Series(["2024-01-02T12:00"]), bb.Timestamp, NOON),
+        (pd.Series(["2024-01-02"]), bb.Date, NOON.date()),
+        (pd.Series([NOON.time()]), bb.Time, NOON.time()),
+        (pd.Series(["12:00"]), bb.Time, NOON.time()),
+        (pd.Series([decimal.Decimal("1.50")]), "decimal(6, 2)", decimal.Decimal("1.50")),
+        (pd.Series([decimal.Decimal(2)]), bb.Int, 2),
+        (pd.Series([3.0]), bb.Int, 3),
+        (pd.Series([3]), bb.Float, 3.0),
+        (pd.Series([2**60 + 1]), bb.Float, float(2**60)),
+        (pd.Series([1, 2], dtype="category").head(1), bb.Int, 1),
+        (pd.Series([1.5], dtype="Sparse[float]"), bb.Float, 1.5),
+        (pd.Series([True], dtype="boolean"), bb.Bool, True),
+        (pd.Series([KEY]), bb.UUID, str(KEY)),
+        (pd.Series([str(KEY).upper()]), bb.UUID, str(KEY)),
+        (pd.Series([{"a": [1]}]), bb.Json, '{"a": [1]}'),
+        (pd.Series(['{"a": [1]}']), bb.Json, '{"a": [1]}'),
+        (pd.Series(['{"a": [1]}'], dtype=object), bb.Json, '{"a": [1]}'),
+        (pd.Series([np.array([1.0, 2.0])]), bb.Vector(2), [1.0, 2.0]),
+        (pd.Series([[1, 2]]), bb.Array(bb.Int), [1, 2]),
+        (pd.Series([b"\x00"]), bb.Binary, b"\x00"),
+    ],
+)  # fmt: skip
+def test_a_column_of_pandas(values, kind, wanted, library):
+    assert _cells(pd.DataFrame({"c": values}), kind, library) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        (pl.Series([[1.0, 2.0]], dtype=pl.Array(pl.Float64, 2)), bb.Vector(2), [1.0, 2.0]),
+        (pl.Series([[1.0, 2.0]]), bb.Vector(2), [1.0, 2.0]),
+        (pl.Series([{"a": 1}]), bb.Json, '{"a": 1}'),
+        (pl.Series([{"a": 1}]), bb.Struct({"a": bb.Int, "b": bb.Int}), {"a": 1, "b": None}),
+        (pl.Series([NOON]).dt.cast_time_unit("ns"), bb.Timestamp, NOON),
+        (pl.Series([NOON.time()]), bb.Time, NOON.time()),
+        (pl.Series([1], dtype=pl.UInt64), "uint64", 1),
+        (pl.Series(["a"], dtype=pl.Enum(["a"])), bb.String, "a"),
+        (pl.Series([None]), bb.Int, None),
+    ],
+)  # fmt: skip
+def test_a_column_of_polars(values, kind, wanted, library):
+    assert _cells(pl.DataFrame({"c": values}), kind, library) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        (pa.array([NOON], pa.timestamp("ns", "Asia/Tokyo")), bb.Timestamp, NOON),
+        (pa.array([1704196800123456789], pa.timestamp("ns")), bb.Timestamp,
+         NOON.replace(microsecond=123456)),
+        (pa.array([NOON.date()], pa.date64()), bb.Date, NOON.date()),
+        (pa.array([NOON.time()], pa.time32("s")), bb.Time, NOON.time()),
+        (pa.array([KEY.bytes], pa.binary(16)), bb.UUID, str(KEY)),
+        (pa.array([KEY.bytes], pa.uuid()), bb.UUID, str(KEY)),
+        (pa.array(["[1]"], pa.json_()), bb.Json, "[1]"),
+        (pa.array([[1, None]], pa.large_list(pa.int8())), bb.Array(bb.Int), [1, None]),
+        (pa.array([[1, 2]], pa.list_(pa.float64(), 2)), bb.Vector(2), [1.0, 2.0]),
+        (pa.array(["x"], pa.string_view()), bb.String, "x"),
+        (pa.array([b"x"], pa.binary(1)), bb.Binary, b"x"),
+        (pa.array([{"b": "x", "a": 1}]), bb.Struct({"a": bb.Int, "b": bb.String}),
+         {"a": 1, "b": "x"}),
+        (pa.array([decimal.Decimal("1.50")]), bb.Float, 1.5),
+        (pa.nulls(1), bb.Vector(2), None),
+    ],
+)  # fmt: skip
+def test_a_column_of_arrow(values, kind, wanted, library):
+    assert _cells(pa.table({"c": values}), kind, library) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "wanted"),
+    [
+        (np.float32(0.5), bb.Float, 0.5),
+        (np.int8(3), bb.Float, 3.0),
+        (np.float64(3.0), bb.Int, 3),
+        (np.str_("x"), bb.String, "x"),
+        (np.datetime64("2024-01-02T12:00"), bb.Timestamp, NOON),
+        (np.datetime64("2024-01-02", "D"), bb.Date, NOON.date()),
+        (np.datetime64("NaT"), bb.Timestamp, None),
+        (pd.Timestamp(NOON), bb.Timestamp, NOON),
+        (pd.Timestamp(NOON).normalize(), bb.Date, NOON.date()),
+        (NOON.date(), bb.Timestamp, NOON.replace(hour=0)),
+        (NOON_UTC.astimezone(datetime.timezone(datetime.timedelta(hours=5))), bb.Timestamp, NOON),
+        (NOON, "timestamp('UTC')", NOON_UTC),
+        ("2024-01-02T12:00:00Z", "timestamp('UTC')", NOON_UTC),
+        (decimal.Decimal("2.5"), bb.Float, 2.5),
+        (decimal.Decimal(2), bb.Int, 2),
+        (2**70, bb.Float, 2.0**70),
+        (np.array([1, 2]), bb.Vector(2), [1.0, 2.0]),
+        (np.array([[1, 2]]), bb.Array(bb.Array(bb.Int)), [[1, 2]]),
+        (range(2), bb.Array(bb.Int), [0, 1]),
+        (FilmTuple("a", 1.0, 2), bb.Struct(dict(SCHEMA)),
+         {"name": "a", "revenue": 1.0, "year": 2}),
+        (KEY, bb.Json, f'"{KEY}"'),
+        (memoryview(b"ab"), bb.Binary, b"ab"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_python_value(value, kind, wanted, library):
+    assert _cells([{"c": value}, {"c": None}], kind, library) == [wanted, None]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        (True, bb.Int, "got bool"),
+        (True, bb.Float, "got bool"),
+        (np.True_, bb.Int, "which is no number"),
+        ("1", bb.Int, "got str"),
+        (math.inf, bb.Int, "inf is no whole number"),
+        (2**70, bb.Int, "1180591620717411303424 too large, it takes -9223372036854775808"),
+        (-129, "int8", "-129 too small, it takes -128 to 127"),
+        (10**400, bb.Float, "too large"),
+        (datetime.timedelta(1), bb.Timestamp, "a timedelta is no datetime"),
+        (np.timedelta64(1, "s"), bb.Timestamp, "a timedelta64 is no datetime"),
+        (datetime.timedelta(1), bb.Time, "a timedelta is no time"),
+        (NOON, bb.Date, "has a time of day"),
+        (NOON, bb.Time, "a datetime is no time"),
+        (b"x", bb.String, "a bytes is no text"),
+        (KEY, bb.String, "a UUID is no text"),
+        ("\ud800", bb.String, "surrogates not allowed"),
+        (5, bb.Binary, "a int is no bytes"),
+        ({"a": float("nan")}, bb.Json, "not JSON compliant"),
+        ([1.5], bb.Array(bb.Int), "item 0: this is no int64: 1.5 is no whole number"),
+        ([[1], ["x"]], bb.Array(bb.Array(bb.Int)), "item 1: .*item 0: .*got str"),
+        ({"a": "x"}, bb.Struct({"a": bb.Int}), "in its field 'a' this is no int64: got str"),
+        (True, "decimal(6, 2)", "got bool"),
+        ({"a": 1}, bb.Array(bb.Int), "a dict is no list"),
+        (7, bb.UUID, "a int is no text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_value_that_does_not_fit(value, kind, message, library):
+    good = [{"c": None}] * 5
+    schema = bb.types.schema({"c": kind})
+    with pytest.raises(DataError, match=f"^table 't', column 'c', row 5: .*{message}") as caught:
+        list(read_batches([*good, {"c": value}], schema, "t", library, size=2))
+    assert caught.value.row == 5
+    assert "(value: " in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (pd.DataFrame({"c": pd.to_timedelta(["1s"])}), "got timedelta"),
+        (pd.DataFrame({"c": pd.period_range("2024", periods=1)}), "got Period"),
+        (pd.DataFrame({"c": [True]}), "got bool"),
+        (pd.DataFrame({"c": [2**70]}), "too large"),
+        (pl.DataFrame({"c": [datetime.timedelta(1)]}), "got timedelta"),
+        (pa.table({"c": pa.array([1.0, math.inf])}), "inf is no whole number"),
+        (pa.table({"c": pa.array([2**63], pa.uint64())}), "9223372036854775808 too large"),
+        (pa.table({"c": [b"1"]}), "got bytes"),
+        (pa.table({"c": [[1]]}), "got list"),
+    ],
+)
+def test_a_column_that_does_not_fit(source, message, library):
+    with pytest.raises(DataError, match=rf"column 'c', row \d: this is no int64: .*{message}"):
+        _cells(source, bb.Int, library)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("way", [list, iter, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
+def test_rows_are_counted_over_the_whole_source(way, size, library):
+    rows = [{"name": "a", "year": n} for n in range(7)]
+    rows[5]["year"] = 1000
+    schema = bb.types.schema({"name": bb.String, "year": "int8"})
+    with pytest.raises(DataError, match=r"column 'year', row 5: .*1000 too large") as caught:
+        list(read_batches(way(rows), schema, "films", library, size=size))
+    assert caught.value.row == 5
+    assert caught.value.value == 1000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [*ROWS, {"nmae": 1}],
+        iter([{"nmae": 1}]),
+        [FilmTuple("a", 1, 2)._replace(name="b"), collections.namedtuple("T", "nmae")(1)],  # noqa: PYI024
+        pd.DataFrame({"nmae": [1]}),
+        pl.DataFrame({"nmae": [1]}),
+        pl.LazyFrame({"nmae": [1]}),
+        pa.table({"nmae": [1]}).to_reader(),
+        pa.table({"nmae": pa.nulls(0)}),
+        ds.dataset(pa.table({"nmae": [1]})),
+        np.array([(1,)], dtype=[("nmae", "i4")]),
+        ibis.memtable({"nmae": [1]}),
+    ],
+    ids=lambda source: type(source).__name__,
+)
+def test_an_unknown_column_is_named_before_the_first_batch(source, library):
+    batches = read_batches(source, SCHEMA, "films", library, size=20)
+    with pytest.raises(DataError, match=r"table 'films', column 'nmae'.*no such column.*It takes"):
+        next(batches)
+
+
+def test_a_misspelt_key_far_down_a_list_shows_before_the_first_batch(library):
+    rows = [{"name": "a"}] * 50 + [{"name": "b", "nmae": 2}]
+    batches = read_batches(rows, SCHEMA, "films", library, size=10)
+    with pytest.raises(DataError, match=r"column 'nmae', row 50"):
+        next(batches)
+
+
+async def _async_rows():
+    yield {"name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (12, "a int cannot be inserted"),
+        ({1, 2}, "a set cannot be inserted"),
+        (b"name", "a bytes cannot be inserted"),
+        (FilmModel, "a ModelMetaclass cannot be inserted"),
+        (FilmRecord, "a type cannot be inserted"),
+        (_async_rows(), "a async_generator cannot be inserted"),
+        (ibis.literal(1), "a IntegerScalar cannot be inserted"),
+        ([["a", 1]], "row 0: a row is a mapping of column names to values, not a list"),
+        ([*ROWS, FilmRecord], "row 10: a row is a mapping of column names to values, not a type"),
+        (iter([ROWS[0], None]), "row 1: a row is a mapping"),
+        (np.zeros((2, 2)), r"array of shape \(2, 2\)"),
+        (np.zeros(2), "is no rows"),
+        (pl.Series([1, 2]), "a Series does not give a table"),
+        (pd.DataFrame([[1, 2]], columns=["name", "name"]), "column 'name'.*twice"),
+        (pa.table([[1], [2]], names=["year", "year"]), "column 'year'.*twice"),
+        (pd.DataFrame([[1]]), "column '0'.*no such column"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_rows_is_refused(source, message, library):
+    with pytest.raises(DataError, match=f"^table 'films'.*{message}") as caught:
+        list(read_batches(source, SCHEMA, "films", library))
+    assert caught.value.hint
+
+
+def test_a_broken_stream_of_arrow_is_explained(library):
+    def batches():
+        yield from _arrow().to_batches()
+        raise OSError("the disk is gone")
+
+    reader = pa.RecordBatchReader.from_batches(_arrow().schema, batches())
+    with pytest.raises(DataError, match=r"Arrow data cannot be read.*the disk is gone"):
+        list(read_batches(reader, SCHEMA, "films", library))
+
+
+# Media, and names
+
+
+def test_media_are_checked_with_their_row(tmp_path, library):
+    schema = bb.types.schema({"img": bb.Image})
+    Image.new("RGB", (2, 2)).save("a.png")
+    (tmp_path / "work" / "b.png").write_bytes(b"no image")
+    for source in (["a.png", "a.png", "b.png"], ["a.png", "a.png", "missing.png"]):
+        rows = [{"img": path} for path in source]
+        for given in (rows, iter(rows), pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+            with pytest.raises(MediaError, match=r"table 'm', column 'img', row 2: ") as caught:
+                list(read_batches(given, schema, "m", library, size=1))
+            assert source[2] in str(caught.value)
+    good = read_rows([{"img": "a.png"}, {"img": Image.new("L", (1, 1))}], schema, "m", library)
+    assert good["img"].to_pylist()[0] == str(tmp_path / "work" / "a.png")
+
+
+NAMES = ["select", 'a "quoted" one', "it's", "naïve 表", "with space", "_rid", "a.b", "%s", "?"]
+
+
+@pytest.mark.parametrize("way", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
+def test_any_text_may_be_the_name_of_a_column(way, library):
+    schema = bb.types.schema(dict.fromkeys(NAMES, bb.Int))
+    rows = [{name: place for place, name in enumerate(NAMES)}]
+    assert read_rows(way(rows), schema, "t", library).to_pylist() == rows
+
+
+def test_a_thousand_columns(library):
+    schema = bb.types.schema({f"c{n}": bb.Int for n in range(1000)})
+    rows = [{f"c{n}": n for n in range(row, 1000)} for row in range(3)]
+    found = read_rows(rows, schema, "t", library)
+    assert found["c999"].to_pylist() == [999] * 3
+    assert found["c0"].to_pylist() == [0, None, None]
+
+
+# Parts
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("lengths", [[], [0], [5], [1] * 9, [3, 0, 8, 1], [0, 0, 4]])
+def test_tables_are_cut_and_joined_to_one_size(lengths, size):
+    numbers = iter(range(100))
+    tables = [pa.table({"n": pa.array([next(numbers) for _ in range(n)], pa.int64())})
+              for n in lengths]  # fmt: skip
+    pieces = [piece for piece in sized(tables, size) if piece.num_rows]
+    assert [n for piece in pieces for n in piece["n"].to_pylist()] == list(range(sum(lengths)))
+    assert all(piece.num_rows == size for piece in pieces[:-1])
+    assert all(piece.num_rows <= size for piece in pieces)
+
+
+def test_an_expression_that_is_large_is_staged_in_a_file(library):
+    rows = ibis.range(100_000).unnest().name("n").as_table()
+    found = list(staged(rows, 10_000, in_memory=1000))
+    assert sum(table.num_rows for table in found) == 100_000
+    assert pa.concat_tables(found)["n"].to_pylist() == list(range(100_000))
+
+
+def test_an_expression_of_the_session_is_read(session, library):
+    films = session.create_table("films", {"name": bb.String, "meta": bb.Json})
+    films.insert([{"name": "Up", "meta": {"a": 1}}, {"name": "Cars", "meta": None}])
+    schema = bb.types.schema({"name": bb.String, "meta": bb.Json, "n": bb.Int})
+    source = films.order_by("name").mutate(n=films.name.length())
+    assert read_rows(source, schema, "t", library).to_pylist() == [
+        {"name": "Cars", "meta": None, "n": 4},
+        {"name": "Up", "meta": '{"a": 1}', "n": 2},
+    ]

@@ -1,0 +1,414 @@
+"""Files that rows come from: Parquet, CSV, JSON, Excel and Arrow, by path, glob and URL."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import openpyxl
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+import barbule as bb
+from barbule.errors import BarbuleError, DataError
+from barbule.media.library import MediaLibrary
+from barbule.tables.sources import read_batches, read_rows
+from barbule.tables.sources.files import json as json_files
+
+SCHEMA = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": bb.Int})
+ROWS = [
+    {"name": '007, ü\n"x"' if n == 4 else f"0{n}", "revenue": n / 2 if n % 3 else None, "year": n}
+    for n in range(10)
+]  # fmt: skip
+
+
+@pytest.fixture
+def library(tmp_path):
+    return MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
+
+
+def _excel(path: str) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(list(ROWS[0]))
+    for row in ROWS:
+        book.active.append(list(row.values()))
+        book.active.append([])
+    book.create_sheet("other").append(["nmae"])
+    book.save(path)
+
+
+def _arrow_stream(path: str) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+
+
+FRAME = pd.DataFrame(ROWS)
+CSV = FRAME.to_csv(index=False).encode()
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+WRITERS = {
+    "a.parquet": lambda path: pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=3),
+    "polars.parquet": lambda path: pl.DataFrame(ROWS).write_parquet(path),
+    "a.csv": lambda path: Path(path).write_bytes(CSV),
+    "bom.CSV": lambda path: Path(path).write_bytes(b"\xef\xbb\xbf" + CSV),
+    "crlf.csv": lambda path: FRAME.to_csv(path, index=False, lineterminator="\r\n"),
+    "quoted.csv": lambda path: FRAME.to_csv(path, index=False, quoting=2),
+    "a.csv.gz": lambda path: Path(path).write_bytes(gzip.compress(CSV)),
+    "a.csv.bz2": lambda path: Path(path).write_bytes(bz2.compress(CSV)),
+    "a.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
+    "a.json": lambda path: Path(path).write_text(json.dumps(ROWS)),
+    "indented.json": lambda path: Path(path).write_text(json.dumps(ROWS, indent=3)),
+    "lines.json": lambda path: Path(path).write_bytes(LINES),
+    "a.jsonl": lambda path: Path(path).write_bytes(LINES.replace(b"\n", b"\n\n")),
+    "a.ndjson.gz": lambda path: Path(path).write_bytes(gzip.compress(LINES)),
+    "a.feather": lambda path: pyarrow.feather.write_feather(pa.Table.from_pylist(ROWS), path),
+    "a.arrow": _arrow_stream,
+    "a.xlsx": _excel,
+    "xlsxwriter.xlsx": lambda path: FRAME.to_excel(path, index=False, engine="xlsxwriter"),
+}
+
+
+def _write(name: str) -> str:
+    WRITERS[name](name)
+    return name
+
+
+@pytest.mark.parametrize("size", [1, 4, 65536])
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_is_read(name, size, library):
+    batches = list(read_batches(_write(name), SCHEMA, "films", library, size=size))
+    assert [row for batch in batches for row in batch.to_pylist()] == ROWS
+    assert all(0 < batch.num_rows <= size for batch in batches)
+
+
+def test_a_path_may_be_a_path_and_in_the_home(tmp_path, library):
+    _write("a.csv")
+    assert read_rows(Path("a.csv"), SCHEMA, "films", library).to_pylist() == ROWS
+    Path("a.csv").rename(tmp_path / "home.csv")
+    assert read_rows("~/home.csv", SCHEMA, "films", library).num_rows == 10
+
+
+def test_a_glob_is_all_its_files_in_order(library):
+    for part in ("data/b", "data/a", "data/deep/c"):
+        Path(part).parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{part}.csv").write_text(f"name\n{part}\n")
+    Path("data/d.jsonl").write_text('{"name": "d"}\n')
+    for pattern, wanted in [
+        ("data/*.csv", ["data/a", "data/b"]),
+        ("data/**/*.csv", ["data/a", "data/b", "data/deep/c"]),
+        ("data/[bd].*", ["data/b", "d"]),
+        (Path("data/?.csv"), ["data/a", "data/b"]),
+    ]:
+        found = read_rows(pattern, SCHEMA, "films", library)
+        assert found["name"].to_pylist() == wanted
+
+
+def test_a_name_may_hold_what_a_glob_means(library):
+    Path("a[1].csv").write_text("year\n1\n")
+    assert read_rows("a[1].csv", SCHEMA, "films", library)["year"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_url_of_fsspec_is_read(name, library):
+    content = Path(_write(name)).read_bytes()
+    memory = fsspec.filesystem("memory")
+    memory.pipe(f"/films/{name}", content)
+    memory.pipe(f"/films/more/{name}", content)
+    try:
+        assert read_rows(f"memory://films/{name}", SCHEMA, "t", library).to_pylist() == ROWS
+        both = read_batches("memory://films/**/" + name, SCHEMA, "t", library, size=7)
+        assert [row for batch in both for row in batch.to_pylist()] == ROWS * 2
+        with pytest.raises(DataError, match=r"there is no file 'memory://films/none\.csv'"):
+            read_rows("memory://films/none.csv", SCHEMA, "t", library)
+        with pytest.raises(DataError, match=r"no file matches 'memory://films/\*\.none'"):
+            read_rows("memory://films/*.none", SCHEMA, "t", library)
+    finally:
+        memory.rm("/films", recursive=True)
+
+
+# CSV: what texts mean is said by the table
+
+
+def _csv(text: str, kind, library):
+    Path("a.csv").write_text(f"c,d\n{text}\n")
+    schema = bb.types.schema({"c": kind, "d": bb.String})
+    return read_rows("a.csv", schema, "t", library)["c"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "wanted"),
+    [
+        ("007,", bb.String, "007"),
+        (",x", bb.String, None),
+        ('"",x', bb.String, ""),
+        ("NA,", bb.String, "NA"),
+        ("null,", bb.String, "null"),
+        (" a ,", bb.String, " a "),
+        ("007,", bb.Int, 7),
+        ("-3,", "int8", -3),
+        (" 3 ,", bb.Int, 3),
+        ("3.0,", bb.Int, 3),
+        (",x", bb.Int, None),
+        ("18446744073709551615,", "uint64", 2**64 - 1),
+        ("1e3,", bb.Float, 1000.0),
+        ("inf,", bb.Float, float("inf")),
+        ("true,", bb.Bool, True),
+        ("F,", bb.Bool, False),
+        ("0,", bb.Bool, False),
+        ("1.50,", "decimal(6, 2)", "1.50"),
+        ("2024-01-02 03:04:05.5,", bb.Timestamp, "2024-01-02 03:04:05.500000"),
+        ("2024-01-02T03:04:05+01:00,", bb.Timestamp, "2024-01-02 02:04:05"),
+        ("2024-01-02,", bb.Timestamp, "2024-01-02 00:00:00"),
+        ("2024-01-02T03:04:05,", "timestamp('UTC')", "2024-01-02 03:04:05+00:00"),
+        ("2024-01-02,", bb.Date, "2024-01-02"),
+        ("03:04:05,", bb.Time, "03:04:05"),
+        ("12345678-1234-5678-1234-567812345678,", bb.UUID, "12345678-1234-5678-1234-567812345678"),
+        ('"{""a"": 1}",', bb.Json, '{"a": 1}'),
+        ('"[1, 2.5]",', bb.Vector(2), [1.0, 2.5]),
+        ('"{""a"": 1}",', bb.Struct({"a": bb.Int}), {"a": 1}),
+    ],
+)
+def test_a_field_of_a_csv_file(text, kind, wanted, library):
+    (found,) = _csv(text, kind, library)
+    plain = (bool, int, float, list, dict, str, type(None))
+    assert (found if isinstance(found, plain) else str(found)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("x,", bb.Int, "'x' is no number"),
+        ("1_000,", bb.Int, "'1_000' is no number"),
+        ("1.5,", bb.Int, "1.5 is no whole number"),
+        ("9223372036854775808,", bb.Int, "9223372036854775808 too large"),
+        ('"1,5",', bb.Float, "'1,5' is no number"),
+        ("yes,", bb.Bool, "neither true nor false"),
+        ("2024-02-30,", bb.Date, "day is out of range"),
+        ("noon,", bb.Time, "Invalid isoformat"),
+        ("1.555,", "decimal(6, 2)", "data loss"),
+        ("nope,", bb.UUID, "badly formed"),
+        ("nope,", bb.Json, "no json"),
+        ("nope,", bb.Vector(2), "Expecting value"),
+        ("[1],", bb.Vector(2), "it has 1 items, not 2"),
+        ("x,", bb.Binary, "a text is no bytes"),
+        ("x,", "interval('s')", "this is no interval"),
+    ],
+)
+def test_a_field_that_does_not_fit(text, kind, message, library):
+    with pytest.raises(DataError, match=message) as caught:
+        _csv(f",\n{text}", kind, library)
+    assert (caught.value.table, caught.value.column, caught.value.row) == ("t", "c", 1)
+    assert "(in 'a.csv', row 1)" in str(caught.value)
+    assert "(value: " in str(caught.value)
+
+
+def test_rows_are_counted_over_all_files_and_in_each(library):
+    Path("1.csv").write_text("year\n1\n2\n3\n")
+    Path("2.csv").write_text("year\n4\nfive\n")
+    batches = read_batches("?.csv", SCHEMA, "films", library, size=2)
+    with pytest.raises(DataError, match=r"column 'year', row 4: .*\(in '2.csv', row 1\)") as caught:
+        list(batches)
+    assert caught.value.row == 4
+    assert caught.value.value == "five"
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.json", "a.jsonl", "a.xlsx", "a.feather"])
+def test_a_value_of_another_type_is_named_with_row_and_file(name, library):
+    schema = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": "decimal(2, 2)"})
+    _write(name)
+    with pytest.raises(DataError, match=rf"'year', row \d: .*\(in '{name}', row \d\)") as caught:
+        list(read_batches(name, schema, "films", library, size=4))
+    assert caught.value.row is not None
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl", "json", "xlsx", "feather"])
+def test_an_unknown_column_of_any_file_shows_before_the_first_batch(suffix, library):
+    frame = pd.DataFrame({"nmae": ["x"]})
+    for place, each in enumerate([frame.rename(columns={"nmae": "name"}), frame]):
+        name = f"{place}.{suffix}"
+        match suffix:
+            case "parquet":
+                each.to_parquet(name)
+            case "csv" | "tsv":
+                each.to_csv(name, index=False, sep="\t" if suffix == "tsv" else ",")
+            case "json" | "jsonl":
+                each.to_json(name, orient="records", lines=suffix == "jsonl")
+            case "xlsx":
+                each.to_excel(name, index=False)
+            case "feather":
+                each.to_feather(name)
+    message = rf"table 'films', column 'nmae'.*no such column.*in '1.{suffix}'"
+    batches = read_batches(f"?.{suffix}", SCHEMA, "films", library)
+    with pytest.raises(DataError, match=message):
+        next(batches)
+    with pytest.raises(DataError, match=message):
+        next(read_batches(f"1.{suffix}", SCHEMA, "films", library))
+
+
+# Files that cannot be read
+
+
+def _cut(name: str, keep: float = 0.5) -> bytes:
+    content = Path(_write(name)).read_bytes()
+    return content[: int(len(content) * keep)]
+
+
+def _damaged() -> bytes:
+    content = bytearray(Path(_write("a.parquet")).read_bytes())
+    content[4:40] = b"\xff" * 36
+    return bytes(content)
+
+
+BROKEN = {
+    "cut.parquet": (lambda: _cut("a.parquet"), "cannot be read: .*Parquet"),
+    "empty.parquet": (lambda: b"", "cannot be read: .*Parquet"),
+    "text.parquet": (lambda: b"name\nUp\n" * 10, "cannot be read: .*Parquet"),
+    "damaged.parquet": (_damaged, "cannot be read"),
+    "cut.feather": (lambda: _cut("a.feather"), "cannot be read"),
+    "cut.arrow": (lambda: _cut("a.arrow", 0.7), "cannot be read"),
+    "cut.csv.gz": (lambda: _cut("a.csv.gz"), "cannot be read"),
+    "text.csv.gz": (lambda: CSV, "cannot be read"),
+    "cut.xlsx": (lambda: _cut("a.xlsx"), "cannot be read: File is not a zip"),
+    "text.xlsx": (lambda: CSV, "cannot be read: File is not a zip"),
+    "empty.csv": (lambda: b"", "the file is empty"),
+    "blank.csv": (lambda: b"name,,year\n1,2,3\n", "column 2 has no name"),
+    "twice.csv": (lambda: b"name,name\n1,2\n", "column 'name': the column is there twice"),
+    "long.csv": (lambda: b'name,year\n"a\nb",1\nx,2,3\n',
+                 r"line 4 .* has 3 fields, .* has 2.*'x,2,3'"),
+    "short.csv": (lambda: b"name,year\na,1\nx\n", r"line 3 .* has 1 fields, the first line has 2"),
+    "latin.csv": (lambda: b"name\na\nb\ncaf\xe9\n", "is not UTF-8: byte 12, in line 4.*latin-1"),
+    "header.csv": (lambda: b"nam\xe9\na\n", "is not UTF-8: byte 3, in line 1"),
+    "wide.csv": (lambda: CSV.decode().encode("utf-16"), "is not UTF-8: byte 0, in line 1"),
+    "far.csv": (lambda: b"name\n" + b"abcdefg\n" * 200_000 + b"\xff\n",
+                "is not UTF-8: byte 1600005, in line 200002"),
+    "latin.jsonl": (lambda: b'{"name": "a"}\n{"name": "\xe9"}\n',
+                    "is not UTF-8: byte 24, in line 2"),
+    "latin.json": (lambda: b'[{"name": "\xe9"}]', "is not UTF-8: byte 11, in line 1"),
+    "cut.jsonl": (lambda: LINES[:-20], "line 10 .* is no JSON"),
+    "cut.json": (lambda: b'[{"name": "a"},\n {"name": "b"', "line 2 .* is no JSON"),
+    "open.json": (lambda: b'[{"name": "a"},\n', "line 2 .* is no JSON: the list does not end"),
+    "wrong.json": (lambda: b'{"name": "a"}\n{name: "b"}\n', "line 2 .* is no JSON"),
+    "scalars.json": (lambda: b"[1, 2]", "row 0: a row is a mapping .*not a int.*scalars.json"),
+    "lists.jsonl": (lambda: b'{"name": "a"}\n["b"]\n', "row 1: a row is a mapping .*not a list"),
+    "mixed.json": (lambda: b'[{"year": 1}, {"year": "two"}]',
+                   r"column 'year', row 1: .*got str.*\(in 'mixed.json', row 1\).*'two'"),
+    "nothing.xlsx": (lambda: _sheet([]), "first row of the first sheet does not name"),
+    "headless.xlsx": (lambda: _sheet([[None, None], ["a", 1]]), "does not name all columns"),
+    "gap.xlsx": (lambda: _sheet([["name", None, "year"], ["a", 2, 1]]), "does not name all"),
+    "beyond.xlsx": (lambda: _sheet([["name"], ["a"], ["b", 7]]), "in a column that the first row"),
+}  # fmt: skip
+
+
+def _sheet(rows: list[list[object]]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save("made.xlsx")
+    return Path("made.xlsx").read_bytes()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read(name, library):
+    make, message = BROKEN[name]
+    Path(name).write_bytes(make())
+    with pytest.raises(BarbuleError, match=message) as caught:
+        list(read_batches(name, SCHEMA, "films", library))
+    assert isinstance(caught.value, DataError)
+    assert caught.value.table == "films"
+    assert name in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.csv", r"there is no file 'missing.csv'"),
+        ("no/folder/*.csv", r"no file matches 'no/folder/\*.csv'"),
+        (Path("missing.csv"), "there is no file 'missing.csv'"),
+        ("Inside Out", r"there is no file 'Inside Out'.*insert\(name=…\)"),
+        ("", "there is no file ''"),
+        ("folder", r"'folder' is a folder.*'folder/\*.parquet'"),
+        ("a.txt", r"format of 'a.txt' is not known.*\.parquet"),
+        ("noname", "format of 'noname' is not known"),
+        ("a.parquet.gz", "format of 'a.parquet.gz' is not known"),
+        ("old.xls", "format of 'old.xls' is not known"),
+        ("nosuch://bucket/a.csv", "'nosuch://bucket/a.csv' cannot be reached"),
+    ],
+)
+def test_what_is_no_file(source, message, library):
+    Path("folder").mkdir()
+    for name in ("a.txt", "noname", "a.parquet.gz", "old.xls"):
+        Path(name).touch()
+    with pytest.raises(DataError, match=f"^table 'films': .*{message}") as caught:
+        list(read_batches(source, SCHEMA, "films", library))
+    assert caught.value.hint
+
+
+def test_a_private_address_is_not_fetched(library):
+    with pytest.raises(BarbuleError, match=r"private|loopback"):
+        list(read_batches("http://127.0.0.1:9/a.csv", SCHEMA, "films", library))
+
+
+def test_an_error_shows_no_password(library):
+    with pytest.raises(BarbuleError) as caught:
+        list(read_batches("nosuch://me:secret@host/a.csv", SCHEMA, "films", library))
+    assert "secret" not in str(caught.value)
+    assert "host/a.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["h.csv", "h.tsv", "h.parquet", "h.xlsx", "h.jsonl", "h.json"])
+def test_a_file_without_rows_gives_none(name, library):
+    empty = pd.DataFrame({"name": pd.Series([], dtype=str)})
+    if name.endswith("parquet"):
+        empty.to_parquet(name)
+    elif name.endswith("xlsx"):
+        empty.to_excel(name, index=False)
+    else:
+        Path(name).write_text("name\n" if "sv" in name else "[]" if name == "h.json" else "")
+    assert list(read_batches(name, SCHEMA, "films", library)) == []
+
+
+def test_a_csv_file_may_end_in_its_header(library):
+    Path("a.csv").write_text("name,year")
+    assert list(read_batches("a.csv", SCHEMA, "films", library)) == []
+
+
+def test_json_is_read_in_parts(library, monkeypatch):
+    monkeypatch.setattr(json_files, "_CHARACTERS", 7)
+    for name in ("a.json", "indented.json", "lines.json"):
+        assert read_rows(_write(name), SCHEMA, "films", library).to_pylist() == ROWS
+
+
+def test_a_large_file_needs_little_memory(tmp_path):
+    """8 columns of 2M rows are 130 MB in memory; the readers keep far less."""
+    program = """
+import resource, sys
+from pathlib import Path
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+import barbule as bb
+from barbule.media.library import MediaLibrary
+from barbule.tables.sources import read_batches
+
+part = pa.table({f"c{n}": np.random.default_rng(n).random(500_000) for n in range(8)})
+with pq.ParquetWriter("a.parquet", part.schema) as writer:
+    for _ in range(4):
+        writer.write_table(part)
+schema = bb.types.schema({f"c{n}": bb.Float for n in range(8)})
+library = MediaLibrary("memory://m", Path("cache"))
+next(read_batches("a.parquet", schema, "t", library))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = sum(batch.num_rows for batch in read_batches("a.parquet", schema, "t", library))
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+assert rows == 2_000_000
+assert grown < 60, grown
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
