@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from barbule.backends.base import open_backend
-from barbule.config import ProviderSettings, Settings, load_settings
+from barbule.config import ProviderSettings, Settings, load_settings, redact
 from barbule.errors import ConfigurationError, TableNotFoundError
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
@@ -72,7 +72,7 @@ class Session:
         )
 
     def __repr__(self) -> str:
-        return f"<barbule session on {self.settings.backend}>"
+        return f"<barbule session on {redact(self.settings.backend)}>"
 
     @property
     def ibis(self) -> Any:

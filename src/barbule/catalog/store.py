@@ -391,11 +391,10 @@ class Catalog:
 
     def write(self, pending: Pending, seconds: float) -> Commit:
         """Write what a commit makes visible, within the transaction that writes its rows."""
-        now = datetime.datetime.now(datetime.UTC)
-        commit = Commit(self.head + 1, now, pending.operation, _whoami(), seconds)
+        commit = self.head + 1
         if pending.records:
             rows = [
-                {"table_id": each.id, "commit": commit.id, "record": each.to_json()}
+                {"table_id": each.id, "commit": commit, "record": each.to_json()}
                 for each in pending.records.values()
             ]
             self._backend.insert("bb_records", rows)
@@ -403,8 +402,7 @@ class Catalog:
             self._backend.insert("bb_versions", [vars(each) for each in pending.versions.values()])
         for label in pending.labels:
             self._write_label(label)
-        self._backend.insert("bb_commits", [vars(commit)])
-        return commit
+        return self._note(pending.operation, seconds)
 
     def publish(self, pending: Pending, commit: Commit) -> None:
         """Make a commit that has succeeded known to this process."""
@@ -429,14 +427,25 @@ class Catalog:
             self.refresh()
             with self._backend.transaction():
                 self._write_label(label)
+                commit = self._note("label")
+            self._commits[commit.id], self.head = commit, commit.id
             self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._stamp = self._backend.stamp()
+
+    def _note(self, operation: str, seconds: float = 0.0) -> Commit:
+        """Write the next commit: by it other processes learn that something is new."""
+        now = datetime.datetime.now(datetime.UTC)
+        commit = Commit(self.head + 1, now, operation, _whoami(), seconds)
+        self._backend.insert("bb_commits", [vars(commit)])
+        return commit
 
     def remove_label(self, table_id: int, label: str) -> None:
         """Take a name away; the version it stood for stays."""
         with self._backend.writing(), self._guard:
             with self._backend.transaction():
                 self._backend.delete("bb_labels", {"table_id": table_id, "label": label})
+                commit = self._note("remove label")
+            self._commits[commit.id], self.head = commit, commit.id
             self._labels.get(table_id, {}).pop(label, None)
             self._stamp = self._backend.stamp()
 

@@ -207,8 +207,9 @@ def source_hash(function: Callable[..., Any]) -> str:
     try:
         text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):  # typed at a prompt, or made by exec
-        code = function.__code__
-        text = repr((code.co_code, code.co_consts, code.co_names))
+        parts = vars(function).values() if inspect.isclass(function) else (function,)
+        codes = [part.__code__ for part in parts if inspect.isfunction(part)]
+        text = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import enum
 import json
 import math
+import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +64,10 @@ def _without_numpy(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, enum.Enum):
+        value = value.value
     if not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__} is no text")
     return value

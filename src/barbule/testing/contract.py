@@ -24,6 +24,7 @@ class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
 
     Examples
     --------
+    >>> import pytest
     >>> class TestMine(BackendContract):
     ...     opener = "my_package.adapter:open_backend"
     ...

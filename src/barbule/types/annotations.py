@@ -281,7 +281,7 @@ def _listed(origin: type, arguments: tuple[Any, ...], outer: Outer) -> dt.DataTy
 
 def _annotated(kind: Any, metadata: Iterable[Any], outer: Outer) -> dt.DataType:
     """Read `Annotated[Any, bb.Image]`, which says the type beside it, or limits of a decimal."""
-    metadata = list(metadata)
+    metadata = [note for each in metadata for note in getattr(each, "metadata", None) or [each]]
     if given := [each for each in metadata if _is_dtype(each)]:
         return _read(given[0], outer)
     found = _read(kind, outer)
@@ -357,9 +357,7 @@ def _of_a_library(kind: Any, _: Outer) -> dt.DataType | None:
         return None
     try:
         if library == "polars":
-            from ibis.formats.polars import PolarsType
-
-            return canonical(PolarsType.to_ibis(kind))
+            return _of_polars(kind)
         if library == "numpy" and inspect.isclass(kind):
             import numpy as np
 
@@ -371,6 +369,21 @@ def _of_a_library(kind: Any, _: Outer) -> dt.DataType | None:
             value=kind,
             hint="Use bb.Vector(n) for arrays.",
         ) from error
+
+
+def _of_polars(kind: Any) -> dt.DataType:
+    import polars as pl
+    from ibis.formats.polars import PolarsType
+
+    if isinstance(kind, pl.Array):  # whose length Ibis forgets
+        return dt.Array(_of_polars(kind.inner), length=kind.size)
+    if isinstance(kind, pl.List):
+        return dt.Array(_of_polars(kind.inner))
+    if isinstance(kind, pl.Struct):
+        return dt.Struct({field.name: _of_polars(field.dtype) for field in kind.fields})
+    if kind == pl.Categorical or kind == pl.Enum:  # noqa: PLR1714 - classes are equal, not hashed, so
+        return dt.string
+    return PolarsType.to_ibis(kind)
 
 
 def _derived(kind: Any, _: Outer) -> dt.DataType | None:
@@ -400,17 +413,13 @@ _READERS = (_named, _renamed, _generic, _of_a_library, _class, _derived, _of_pyd
 
 def fields_of(kind: Any) -> dict[str, Any] | None:
     """Return the annotated fields of a pydantic model, dataclass or TypedDict, else None."""
-    if hasattr(kind, "model_fields"):
-        return {name: _with_metadata(field) for name, field in _of_model(kind).items()}
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(kind if inspect.isclass(kind) else type(kind))
-        return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    return _hints(kind) if is_typed_dict(kind) else None
-
-
-def _of_model(kind: Any) -> dict[str, Any]:
     cls: Any = kind if inspect.isclass(kind) else type(kind)
-    return cls.model_fields
+    if hasattr(cls, "model_fields"):
+        return {name: _with_metadata(field) for name, field in cls.model_fields.items()}
+    if dataclasses.is_dataclass(cls):
+        hints = _hints(cls)
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _hints(cls) if is_typed_dict(cls) else None
 
 
 def _with_metadata(field: Any) -> Any:

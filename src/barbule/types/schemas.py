@@ -87,8 +87,14 @@ def _required(kind: Any, fields: Mapping[str, Any]) -> set[str]:
     """Name the fields that have a value in every object, by what their class says."""
     optional = set(_defaults(kind))
     if is_typed_dict(kind):
-        optional = set(kind.__optional_keys__)
+        optional = {name for name, hint in fields.items() if _may_lack(name, hint, kind)}
     return {name for name, hint in fields.items() if name not in optional and not _empty(hint)}
+
+
+def _may_lack(name: str, hint: Any, kind: Any) -> bool:
+    """Whether a TypedDict need not have a key; where annotations are texts, only they know."""
+    said = {typing.Required: False, typing.NotRequired: True}
+    return said.get(typing.get_origin(hint), name in kind.__optional_keys__)
 
 
 def _empty(hint: Any) -> bool:
@@ -114,7 +120,7 @@ def _defaults(kind: Any) -> dict[str, Any]:
     cls = kind if inspect.isclass(kind) else type(kind)
     if hasattr(cls, "model_fields"):
         return {
-            name: field.get_default
+            name: field.get_default if field.default_factory is None else None
             for name, field in cls.model_fields.items()
             if not field.is_required()
         }

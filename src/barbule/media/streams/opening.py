@@ -1,0 +1,253 @@
+"""Audio and video files opened for reading, and FFmpeg's errors in our words.
+
+Owns which containers are read and how large a picture may be. Playlists and scripts that name
+other files or hosts are refused: the library alone decides what is fetched.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import BarbuleError, MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = [
+    "PathLike",
+    "audio_stream",
+    "first_audio",
+    "first_video",
+    "opened",
+    "reading",
+    "suffix_of",
+    "validate_audio",
+    "validate_video",
+    "video_stream",
+]
+
+PathLike = str | os.PathLike[str]
+
+_AGAIN = "Fetch or export the file again and check that it plays."
+# FFmpeg's names. Left out are its readers of playlists, scripts, devices and single images.
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,apng,asf,au,avi,caf,dts,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,"
+    "mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,tta,voc,w64,wav,wv"
+)
+_MOST_PIXELS = 1 << 27
+_SAMPLE = 16  # bytes that tell a format
+_REFUSALS = (OSError, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
+_TRIES = 32  # damaged packets in a row, after which a file counts as damaged
+
+
+@contextmanager
+def reading(path: PathLike) -> Iterator[None]:
+    """Turn what PyAV raises into a MediaError that names the file."""
+    try:
+        yield
+    except BarbuleError:
+        raise
+    except FileNotFoundError:
+        raise MediaError(f"{os.fspath(path)} does not exist.", hint="Check the path.") from None
+    except Exception as error:
+        # FFmpeg's errors have many bases; damaged files also lead PyAV to these of Python's.
+        if not isinstance(error, _REFUSALS) and type(error).__module__ != "av.error":
+            raise
+        raise MediaError(f"{os.fspath(path)} cannot be read: {_reason(error)}.", hint=_AGAIN) from (
+            error
+        )
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason).rstrip(".").lower()
+
+
+@contextmanager
+def opened(path: PathLike) -> Iterator[InputContainer]:
+    """Open an audio or video file.
+
+    Parameters
+    ----------
+    path
+        A local file.
+
+    Yields
+    ------
+    av.container.InputContainer
+
+    Raises
+    ------
+    MediaError
+        When it is missing, empty, damaged, or no audio or video file; also for what FFmpeg
+        finds wrong while it is open.
+    """
+    container = open_container(path)
+    with container, reading(path):
+        yield container
+
+
+def open_container(path: PathLike) -> InputContainer:
+    """Open a file that the caller closes; errors as those of `opened`."""
+    import av
+
+    name = os.path.abspath(os.fspath(path))  # noqa: PTH100 - a Path would hide what is no path
+    with reading(name):
+        if not os.path.getsize(name):  # noqa: PTH202
+            raise MediaError(f"{name} is empty.", hint=_AGAIN)
+        return av.open(
+            name,
+            metadata_errors="replace",
+            container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+        )
+
+
+def first_video(container: InputContainer) -> VideoStream | None:
+    """Return the first moving picture; covers of albums are none."""
+    from av.stream import Disposition
+
+    return next(
+        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None
+    )
+
+
+def first_audio(container: InputContainer, place: int = 0) -> AudioStream | None:
+    """Return a sound track by its place among those that can be decoded."""
+    tracks = [each for each in container.streams.audio if each.codec_context is not None]
+    return tracks[place] if 0 <= place < len(tracks) else None
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """Return the first moving picture, ready to decode on all cores.
+
+    Raises
+    ------
+    MediaError
+        When there is none, or its pictures are larger than any that are decoded.
+    """
+    stream = first_video(container)
+    if stream is None or stream.codec_context is None:
+        raise MediaError(
+            f"{container.name} has no pictures that can be decoded.",
+            hint="Give a video file; sound belongs in a column of bb.Audio.",
+        )
+    if stream.width * stream.height > _MOST_PIXELS:
+        raise MediaError(
+            f"the pictures of {container.name} are {stream.width} x {stream.height} pixels.",
+            hint=f"Scale the video down; up to {_MOST_PIXELS} pixels are decoded.",
+        )
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    return stream
+
+
+def audio_stream(container: InputContainer, place: int = 0) -> AudioStream:
+    """Return a sound track.
+
+    Raises
+    ------
+    MediaError
+        When there is none.
+    """
+    stream = first_audio(container, place)
+    if stream is None:
+        raise MediaError(
+            f"{container.name} has no sound that can be decoded.",
+            hint="Give a file with a sound track.",
+        )
+    return stream
+
+
+def decoded(container: InputContainer, *streams: Any) -> Iterator[Any]:
+    """Give the frames of streams in the order of the file, stepping over damaged packets."""
+    from av.error import FFmpegError
+
+    failed = 0
+    for packet in container.demux(*streams):
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            failed += 1
+            if failed > _TRIES:
+                raise
+            continue
+        if frames:
+            failed = 0
+        yield from frames
+
+
+def validate_video(path: Path) -> None:
+    """Make sure that a file has pictures, of which the first can be decoded.
+
+    Raises
+    ------
+    MediaError
+        When it is missing, empty, damaged or no video.
+    """
+    with opened(path) as container:
+        _check_first(container, video_stream(container))
+
+
+def validate_audio(path: Path) -> None:
+    """Make sure that a file has sound, of which the beginning can be decoded.
+
+    Raises
+    ------
+    MediaError
+        When it is missing, empty, damaged or no audio file.
+    """
+    with opened(path) as container:
+        _check_first(container, audio_stream(container))
+
+
+def _check_first(container: InputContainer, stream: Any) -> None:
+    if next(decoded(container, stream), None) is None:
+        raise MediaError(
+            f"{container.name} holds nothing that can be decoded: it is damaged or cut short.",
+            hint=_AGAIN,
+        )
+
+
+_MAGIC = (
+    (0, b"RIFF", {b"WAVE": "wav", b"AVI ": "avi"}),
+    (4, b"ftyp", {b"M4A ": "m4a", b"qt  ": "mov"}),
+)
+_BEGINNINGS = (
+    (b"\x1aE\xdf\xa3", "mkv"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"ID3", "mp3"),
+    (b"FLV", "flv"),
+    (b"GIF8", "gif"),
+    (b"FORM", "aiff"),
+    (b"0&\xb2u", "wmv"),
+    (b"\x00\x00\x01\xba", "mpg"),
+    (b"#!AMR", "amr"),
+    (b"\xff\xfb", "mp3"),
+    (b"\xff\xf3", "mp3"),
+    (b"\xff\xf1", "aac"),
+    (b"\xff\xf9", "aac"),
+    (b"G", "ts"),
+)
+
+
+def suffix_of(data: bytes) -> str:
+    r"""Return the usual extension of audio or video bytes; "bin" when nothing tells it.
+
+    Examples
+    --------
+    >>> suffix_of(b"RIFF\x00\x00\x00\x00WAVEfmt ")
+    'wav'
+    """
+    head = data[:_SAMPLE]
+    for place, mark, kinds in _MAGIC:
+        if head[place : place + 4] == mark:
+            return kinds.get(head[8:12], "mp4")
+    return next((suffix for mark, suffix in _BEGINNINGS if head.startswith(mark)), "bin")

@@ -1,0 +1,143 @@
+"""Videos cut into parts, and brought to another rate or size.
+
+Owns where parts begin and end. How they are written is the business of `writing`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from barbule.errors import ConfigurationError
+from barbule.media.streams.cutting import check_mode, copied
+from barbule.media.streams.probing import Timeline, key_at, stamp_at, timeline
+from barbule.media.streams.tracks import Span, check_spans, spans
+from barbule.media.streams.writing import rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from av.video.frame import VideoFrame
+
+    from barbule.media.streams.made import MadeFile
+    from barbule.media.streams.opening import PathLike
+
+__all__ = ["Part", "check_parts", "parts", "resampled"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a video: seconds from the first frame, the same in units of the stream, a file."""
+
+    start: float
+    start_pts: int
+    end: float
+    end_pts: int
+    file: MadeFile
+
+
+def check_parts(
+    duration: float | None,
+    segment_times: Sequence[float] | None,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+    mode: str = "accurate",
+) -> None:
+    """Make sure that a video can be cut so.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot.
+    """
+    check_mode(mode)
+    if (duration is None) == (segment_times is None):
+        raise ConfigurationError(
+            "a video is cut by duration or by segment_times.", hint="Give one of them."
+        )
+    if duration is not None:
+        check_spans(duration, overlap, min_duration)
+        return
+    times = list(segment_times or ())
+    if overlap:
+        raise ConfigurationError("overlap goes with duration, not with segment_times.")
+    if any(not math.isfinite(time) or time <= 0 for time in times) or times != sorted(set(times)):
+        raise ConfigurationError("segment_times are seconds above 0 that rise.", value=times)
+
+
+def parts(
+    path: PathLike,
+    duration: float | None,
+    segment_times: Sequence[float] | None,
+    *,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+    mode: str = "accurate",
+) -> list[Part]:
+    """Write the parts of a video."""
+    check_parts(duration, segment_times, overlap, min_duration, mode)
+    line = timeline(path)
+    length = float(line.length)
+    if duration is not None:
+        wanted = spans(length, duration, overlap, min_duration)
+    else:
+        times = [0.0, *(time for time in segment_times or () if time < length), length]
+        wanted = [
+            Span(start, end)
+            for start, end in itertools.pairwise(times)
+            if end - start >= min_duration
+        ]
+    copies = mode == "fast" and line.timed  # a raw stream cannot be copied
+    found = _copies(path, line, wanted) if copies else _anew(path, line, wanted)
+    return list(found)
+
+
+def _anew(path: PathLike, line: Timeline, wanted: list[Span]) -> Iterator[Part]:
+    for span in wanted:
+        file = rewrite(path, line, span)
+        start, end = stamp_at(line, span.start), stamp_at(line, span.end or float(line.length))
+        yield Part(span.start, start, span.end or float(line.length), min(end, line.end), file)
+
+
+def _copies(path: PathLike, line: Timeline, wanted: list[Span]) -> Iterator[Part]:
+    """Copy parts whose ends move on to the next key frame, and whose starts follow them."""
+    before: tuple[Span, int] | None = None
+    for span in wanted:
+        start = int(line.stamps[0])
+        if before is not None:
+            previous, ended = before
+            shared = max(0.0, (previous.end or 0.0) - span.start)
+            start = key_at(line, line.seconds(ended) - shared) if shared else ended
+        end = key_at(line, span.end, after=True) if span.end is not None else line.end
+        if end <= start or start >= line.end:
+            continue  # no key frame in between: the part before holds it already
+        file = copied(path, line, start, None if end >= line.end else end)
+        yield Part(line.seconds(start), start, line.seconds(end), end, file)
+        before = span, end
+
+
+def resampled(path: PathLike, fps: float | None, width: int | None, height: int | None) -> MadeFile:
+    """Encode a video anew at another rate or size.
+
+    Raises
+    ------
+    ConfigurationError
+        When nothing is asked for, or a number is not above zero.
+    """
+    given = {"fps": fps, "width": width, "height": height}
+    if all(value is None for value in given.values()):
+        raise ConfigurationError("a video is resampled to fps, width or height.")
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise ConfigurationError(f"{name} is a number above 0.", value=value)
+
+    def scaled(frame: VideoFrame) -> VideoFrame:
+        wide = width or max(1, round(frame.width * (height or frame.height) / frame.height))
+        high = height or max(1, round(frame.height * wide / frame.width))
+        return frame.reformat(width=wide, height=high)
+
+    change = scaled if width or height else None
+    return rewrite(path, change=change, fps=None if fps is None else Fraction(fps))

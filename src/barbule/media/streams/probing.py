@@ -1,0 +1,254 @@
+"""What audio and video files say of themselves: headers, durations, times of frames.
+
+Owns what can be known without decoding; packets are counted where headers are silent.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import MediaError
+from barbule.media.streams.opening import (
+    PathLike,
+    decoded,
+    first_video,
+    open_container,
+    opened,
+    video_stream,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.container import InputContainer
+    from av.stream import Stream
+
+__all__ = [
+    "Timeline",
+    "duration",
+    "key_at",
+    "length_of",
+    "metadata",
+    "open_at",
+    "stamp_at",
+    "timeline",
+]
+
+_MICROSECONDS = 1_000_000
+
+
+def duration(path: PathLike) -> float | None:
+    """Return how long a file plays, in seconds; None when not even its packets tell."""
+    with opened(path) as container:
+        length = length_of(container)
+        return None if length is None else float(length)
+
+
+def length_of(container: InputContainer) -> Fraction | None:
+    """Return how long a container plays; reads its packets where the header is silent."""
+    if container.duration is not None and container.duration > 0:
+        return Fraction(container.duration, _MICROSECONDS)
+    lengths = [
+        stream.duration * stream.time_base
+        for stream in container.streams
+        if stream.duration and stream.duration > 0 and stream.time_base
+    ]
+    return max(lengths) if lengths else _counted(container)
+
+
+def _counted(container: InputContainer) -> Fraction | None:
+    first: Fraction | None = None
+    last: Fraction | None = None
+    packets = 0
+    for packet in container.demux():
+        packets += bool(packet.size)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or packet.time_base is None:
+            continue
+        time = stamp * packet.time_base
+        end = time + (packet.duration or 0) * packet.time_base
+        first = time if first is None else min(first, time)
+        last = end if last is None else max(last, end)
+    if first is not None and last is not None:
+        return last - first
+    video = first_video(container)
+    rate = video.average_rate if video is not None else None
+    return Fraction(packets) / rate if packets and rate else None
+
+
+def metadata(path: PathLike) -> dict[str, Any]:
+    """Return what a file's headers say, in the form of Pixeltable's `get_metadata`."""
+    with opened(path) as container:
+        return {
+            "bit_exact": False,
+            "bit_rate": container.bit_rate,
+            "size": os.path.getsize(path),  # noqa: PTH202
+            "format": container.format.name,
+            "duration_seconds": _seconds(length_of_header(container)),
+            "metadata": dict(container.metadata),
+            "streams": [_stream(each) for each in container.streams],
+        }
+
+
+def length_of_header(container: InputContainer) -> Fraction | None:
+    """Return the duration that the header gives, None if it gives none."""
+    known = container.duration is not None and container.duration > 0
+    return Fraction(container.duration or 0, _MICROSECONDS) if known else None
+
+
+def _seconds(value: Fraction | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+    told: dict[str, Any] = {
+        "type": stream.type,
+        "frames": stream.frames,
+        "duration": stream.duration,
+        "duration_seconds": _seconds(length),
+        "time_base": _seconds(stream.time_base),
+        "metadata": dict(stream.metadata),
+    }
+    codec: Any = stream.codec_context
+    if codec is None:
+        return told
+    told["codec_context"] = {
+        "name": codec.name,
+        "codec_tag": codec.codec_tag.rstrip("\x00"),
+        "profile": codec.profile,
+    }
+    shown: Any = stream
+    if stream.type == "video":
+        told |= {"width": shown.width, "height": shown.height}
+        for name in ("average_rate", "base_rate", "guessed_rate"):
+            told[name] = _seconds(getattr(shown, name))
+        told["codec_context"]["pix_fmt"] = codec.pix_fmt
+    elif stream.type == "audio":
+        told["sample_rate"] = codec.sample_rate
+        told["codec_context"] |= {"channels": codec.channels, "layout": codec.layout.name}
+    return told
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the frames of a video are shown.
+
+    Attributes
+    ----------
+    stamps
+        The time of each frame in units of `time_base`, rising.
+    keys
+        Whether each frame is a key frame.
+    end
+        When the last frame ends, in the same units.
+    timed
+        Whether packets carry these times, so that they can be copied.
+    """
+
+    stamps: np.ndarray
+    keys: np.ndarray
+    time_base: Fraction
+    end: int
+    timed: bool = True
+
+    def seconds(self, stamp: int) -> float:
+        """Return a time as seconds from the first frame."""
+        return float((stamp - int(self.stamps[0])) * self.time_base)
+
+    @property
+    def length(self) -> Fraction:
+        """The time from the first frame to the end of the last, in seconds."""
+        return (self.end - int(self.stamps[0])) * self.time_base
+
+
+def timeline(path: PathLike) -> Timeline:
+    """Read when the frames of a video are shown, from its packets.
+
+    Nothing is decoded, except where packets carry no times (raw streams): there, times are
+    counted at the frame rate.
+
+    Raises
+    ------
+    MediaError
+        When it is no video, or has no frame.
+    """
+    import numpy as np
+
+    with opened(path) as container:
+        stream = video_stream(container)
+        rate = stream.average_rate or Fraction(25)
+        step = 1 / (rate * stream.time_base) if stream.time_base else Fraction(1)
+        found, length = [], 0
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_discard:
+                found.append((packet.pts, packet.is_keyframe))
+                length = packet.duration or length
+        base = stream.time_base or 1 / rate
+    if any(stamp is None for stamp, _ in found):
+        return _counted_timeline(path)
+    if not found:
+        raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
+    known = dict(sorted(found))
+    stamps = np.fromiter(known, dtype=np.int64, count=len(known))
+    keys = np.fromiter(known.values(), dtype=bool, count=len(known))
+    return Timeline(stamps, keys, base, int(stamps[-1]) + (length or max(1, int(step))))
+
+
+def _counted_timeline(path: PathLike) -> Timeline:
+    import numpy as np
+
+    with opened(path) as container:
+        stream = video_stream(container)
+        rate = stream.average_rate or Fraction(25)
+        frames = [(frame.pts, bool(frame.key_frame)) for frame in decoded(container, stream)]
+        base = stream.time_base or 1 / rate
+    if not frames:
+        raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
+    if any(stamp is None for stamp, _ in frames):
+        frames = [(place, key) for place, (_, key) in enumerate(frames)]
+        base = 1 / rate
+    known = dict(sorted(frames))
+    stamps = np.fromiter(known, dtype=np.int64, count=len(known))
+    keys = np.fromiter(known.values(), dtype=bool, count=len(known))
+    step = max(1, int(1 / (rate * base)))
+    return Timeline(stamps, keys, base, int(stamps[-1]) + step, timed=False)
+
+
+def stamp_at(line: Timeline, seconds: float) -> int:
+    """Return a time from the first frame in units of the stream."""
+    # A thousandth of a unit for what floats lose.
+    return int(line.stamps[0]) + math.ceil(Fraction(seconds) / line.time_base - Fraction(1, 1000))
+
+
+def key_at(line: Timeline, seconds: float, *, after: bool = False) -> int:
+    """Return the key frame at a time or before it; or after it, the end if there is none."""
+    keys, stamp = line.stamps[line.keys], stamp_at(line, seconds)
+    if after:
+        later = keys[keys >= stamp]
+        return int(later[0]) if len(later) else line.end
+    before = keys[keys <= stamp]
+    return int(before[-1]) if len(before) else int(line.stamps[0])
+
+
+def open_at(path: PathLike, line: Timeline, stamp: int) -> InputContainer:
+    """Open a video at a key frame; at its beginning where it cannot be sought."""
+    from av.error import FFmpegError
+
+    container = open_container(path)
+    if stamp <= line.stamps[0]:
+        return container
+    try:
+        stream = video_stream(container)
+        container.seek(stamp, stream=stream, backward=True)
+        key = next((p for p in container.demux(stream) if p.is_keyframe), None)
+        if key is not None and key.pts is not None and key.pts <= stamp:
+            container.seek(stamp, stream=stream, backward=True)
+            return container
+    except FFmpegError:
+        pass
+    container.close()
+    return open_container(path)

@@ -1,0 +1,481 @@
+"""What users write for types and schemas, and what data are taken for."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import itertools
+import pathlib
+import typing
+import uuid
+from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, Union
+
+import ibis
+import ibis.expr.datatypes as dt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pydantic
+import pytest
+from PIL import Image as PIL
+
+import barbule as bb
+from barbule.errors import SchemaError
+from barbule.types import defaults_of, dtype, infer, schema, storage, storage_schema
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Size(enum.IntEnum):
+    S = 1
+
+
+class Mixed(enum.Enum):
+    A = 1
+    B = "b"
+
+
+class Name(str):
+    __slots__ = ()
+
+
+class Inner(pydantic.BaseModel):
+    label: str
+    score: float | None = None
+
+
+class Outer(pydantic.BaseModel):
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=20)]
+    year: int = pydantic.Field(gt=1900)
+    price: Annotated[decimal.Decimal, pydantic.Field(max_digits=10, decimal_places=2)]
+    inner: Inner
+    many: list[Inner]
+    picture: Annotated[Any, bb.Image]
+    colour: Colour
+    link: pydantic.HttpUrl | None
+    rating: pydantic.PositiveInt | None = None
+    tags: list[str] = []
+    seen: bool = False
+    meta: dict[str, Any] | None = None
+    made: datetime.datetime = pydantic.Field(default_factory=datetime.datetime.now)
+
+
+@dataclasses.dataclass
+class Film:
+    name: str
+    poster: Annotated[str, bb.Image]
+    year: int | None
+    seen: bool = False
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+
+class Song(TypedDict):
+    title: str
+    seconds: NotRequired[float]
+    album: str | None
+
+
+class Tree(pydantic.BaseModel):
+    children: list[Tree]
+
+
+class Words(pydantic.RootModel[list[str]]):
+    pass
+
+
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - one without annotations
+UserId = NewType("UserId", int)
+Number = typing.TypeVar("Number", bound=float)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (bb.String, dt.string),
+        (bb.String(nullable=False), dt.String(nullable=False)),
+        (bb.Timestamp("UTC"), dt.Timestamp("UTC")),
+        (dt.json, bb.Json()),
+        (dt.JSON(nullable=False), bb.Json(nullable=False)),
+        (dt.Array(dt.json), dt.Array(bb.Json())),
+        (dt.Map(dt.string, dt.json), dt.Map(dt.string, bb.Json())),
+        (dt.Struct({"a": dt.json}), dt.Struct({"a": bb.Json()})),
+        ("Int64", dt.int64),
+        (" image ", bb.Image()),
+        ("!string", dt.String(nullable=False)),
+        ("!image", bb.Image(nullable=False)),
+        ("vector( 3 )", dt.Array(dt.float32, length=3)),
+        ("array<image>", dt.Array(bb.Image())),
+        ("array<video, 2>", dt.Array(bb.Video(), length=2)),
+        ("array<json>", dt.Array(bb.Json())),
+        ("struct<a: json, b: int8>", dt.Struct({"a": bb.Json(), "b": dt.int8})),
+        ("map<string, int64>", dt.Map(dt.string, dt.int64)),
+        ("timestamp('UTC')", dt.Timestamp("UTC")),
+        ("decimal(5, 1)", dt.Decimal(5, 1)),
+        (bool, dt.boolean),
+        (float, dt.float64),
+        (bytearray, dt.binary),
+        (uuid.UUID, dt.uuid),
+        (decimal.Decimal, dt.Decimal()),
+        (datetime.date, dt.date),
+        (datetime.time, dt.time),
+        (pathlib.Path, dt.string),
+        (Name, dt.string),
+        (dict[str, int], bb.Json()),
+        (collections.OrderedDict[str, int], bb.Json()),
+        (collections.abc.Mapping[str, int], bb.Json()),
+        (Any, bb.Json()),
+        (list, bb.Json()),
+        (list[list[int]], dt.Array(dt.Array(dt.int64))),
+        (set[str], dt.Array(dt.string)),
+        (collections.abc.Sequence[float], dt.Array(dt.float64)),
+        (tuple[int, ...], dt.Array(dt.int64)),
+        (tuple[int, float], dt.Array(dt.float64)),
+        (tuple[int, str], bb.Json()),
+        (int | None, dt.int64),
+        (Optional[list[str]], dt.Array(dt.string)),  # noqa: UP045 - the older way to write it
+        (Union[int, float], dt.float64),  # noqa: UP007 - the older way to write it
+        (Literal["a", "b"], dt.string),
+        (Literal[1, 2.5], dt.float64),
+        (Literal["a", None], dt.string),  # noqa: PYI061 - what some write
+        (Colour, dt.string),
+        (Size, dt.int64),
+        (UserId, dt.int64),
+        (Number, dt.float64),
+        (Annotated[int, "a note"], dt.int64),
+        (Annotated[Any, bb.Vector(3)], dt.Array(dt.float32, length=3)),
+        (
+            Annotated[decimal.Decimal, pydantic.Field(max_digits=9, decimal_places=3)],
+            dt.Decimal(9, 3),
+        ),
+        (pydantic.HttpUrl, dt.string),
+        (pydantic.SecretStr, dt.string),
+        (pydantic.PositiveInt, dt.int64),
+        (Words, dt.Array(dt.string)),
+        (Inner, dt.Struct({"label": dt.string, "score": dt.float64})),
+        (PIL.Image, bb.Image()),
+        (np.float32, dt.float32),
+        (np.dtype("int8"), dt.int8),
+        (pd.Int64Dtype(), dt.int64),
+        (pl.List(pl.Int16), dt.Array(dt.int16)),
+        (pl.Array(pl.Float32, 3), dt.Array(dt.float32, length=3)),
+        (pa.int32(), dt.int32),
+        (pa.list_(pa.float32(), 4), dt.Array(dt.float32, length=4)),
+        (pa.dictionary(pa.int8(), pa.string()), dt.string),
+    ],
+    ids=str,
+)
+def test_a_type_is_read_as_it_is_written(given, kind):
+    found = dtype(given)
+    assert found == kind
+    assert type(found) is type(kind)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("strng", "no type is called 'strng'.*int64"),
+        ("", "no type is called ''"),
+        ("array<strng>", "no type is called"),
+        (int | str, "allows several.*bb.Json takes any mixture"),
+        (int | bool, "allows several"),
+        (Literal["a", 1], "allows several"),
+        (Literal[None], "no value at all"),  # noqa: PYI061 - what some write
+        (Mixed, "allows several"),
+        (dt.Array, "Array is a type of other types"),
+        (Tree, "Tree holds itself.*bb.Json"),
+        (object(), "no type that a column can have"),
+        (42, "no type that a column can have"),
+        ({"a": int}, "no type that a column can have"),
+        ([int], "no type that a column can have"),
+        (None, "no type that a column can have"),
+        (lambda: int, "no type that a column can have"),
+        (np.ndarray, "no type that a column can have.*Vector"),
+        (pl.Object, "no type that a column can have"),
+        (type("Empty", (pydantic.BaseModel,), {}), "at least one field"),
+    ],
+    ids=str,
+)
+def test_what_is_no_type_is_refused(given, message):
+    with pytest.raises(SchemaError, match=message):
+        dtype(given)
+
+
+@pytest.mark.parametrize("length", [0, -1, 1.5, True, "3", None])
+def test_a_vector_has_a_length(length):
+    with pytest.raises(SchemaError, match="the length of a vector is a whole number from 1"):
+        bb.Vector(length)
+
+
+def test_an_array_may_have_a_length():
+    assert bb.Array(bb.Float, 2) == dt.Array(dt.float64, length=2)
+    assert bb.Array(bb.Float, nullable=False) == dt.Array(dt.float64, nullable=False)
+    with pytest.raises(SchemaError, match="the length of an array"):
+        bb.Array(bb.Float, 0)
+    with pytest.raises(SchemaError, match="a struct has fields"):
+        bb.Struct([("a", int)])
+
+
+def test_storage_is_plain_all_the_way_down():
+    kind = bb.Struct(
+        {"a": bb.Array(bb.Image), "b": bb.Struct({"c": bb.Json(nullable=False)}), "d": int}
+    )
+    plain = dt.Struct(
+        {
+            "a": dt.Array(dt.string),
+            "b": dt.Struct({"c": dt.JSON(nullable=False)}),
+            "d": dt.int64,
+        }
+    )
+    assert storage(kind) == plain
+    assert storage(dt.Map(dt.string, bb.Video())) == dt.Map(dt.string, dt.string)
+    assert storage(bb.Document(nullable=False)) == dt.String(nullable=False)
+    assert storage_schema(ibis.schema({"a": kind})) == ibis.schema({"a": plain})
+
+
+def test_a_schema_of_a_model_requires_what_the_model_requires():
+    inner = dt.Struct({"label": dt.string, "score": dt.float64})
+    assert schema(Outer) == ibis.schema(
+        {
+            "name": "!string",
+            "year": "!int64",
+            "price": dt.Decimal(10, 2, nullable=False),
+            "inner": inner.copy(nullable=False),
+            "many": dt.Array(inner, nullable=False),
+            "picture": bb.Image(),
+            "colour": "!string",
+            "link": "string",
+            "rating": "int64",
+            "tags": "array<string>",
+            "seen": "boolean",
+            "meta": bb.Json(),
+            "made": "timestamp",
+        }
+    )
+    assert defaults_of(Outer) == {"tags": [], "seen": False}
+
+
+def test_a_schema_of_a_dataclass_or_typed_dict_requires_what_it_requires():
+    kinds = {
+        "name": "!string",
+        "poster": bb.Image(nullable=False),
+        "year": "int64",
+        "seen": "boolean",
+        "tags": "array<string>",
+    }
+    assert schema(Film) == ibis.schema(kinds)
+    assert defaults_of(Film) == {"seen": False}
+    assert schema(Song) == ibis.schema(
+        {"title": "!string", "seconds": "float64", "album": "string"}
+    )
+    assert defaults_of(Song) == {}
+    assert defaults_of({"a": int}) == {}
+
+
+def test_a_schema_of_a_mapping_requires_what_is_said():
+    found = schema({"a": str, "b": bb.Int(nullable=False), "c": "!float64", "d": int | None})
+    assert [kind.nullable for kind in found.types] == [True, False, False, True]
+
+
+def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
+    assert schema(ibis.schema({"a": "!json"})) == ibis.schema({"a": bb.Json(nullable=False)})
+    fields = [pa.field("a", pa.int8(), nullable=False), pa.field("b", pa.list_(pa.string()))]
+    assert schema(pa.schema(fields)) == ibis.schema({"a": "!int8", "b": "array<string>"})
+    assert schema(
+        pl.Schema({"a": pl.Int8(), "b": pl.Categorical(), "c": pl.Enum(["x"])})
+    ) == ibis.schema({"a": "int8", "b": "string", "c": "string"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a": "strng"}, "column 'a': no type is called 'strng'"),
+        ({"": int}, "a column name is a text that is not empty"),
+        ({1: int}, "a column name is a text that is not empty"),
+        (42, "a schema is a mapping"),
+        (str, "a schema is a mapping"),
+        ("a: int", "a schema is a mapping"),
+        (pa.table({"a": [1]}), "a Table of Arrow is no schema.*Give its .schema"),
+        (pa.schema([("a", pa.int8()), ("a", pa.int8())]), "two columns have the same name"),
+        (dataclasses.make_dataclass("C", [("a", "Unknown")]), "names what is not known"),
+    ],
+    ids=str,
+)
+def test_what_is_no_schema_is_refused(given, message):
+    with pytest.raises(SchemaError, match=message):
+        schema(given)
+
+
+MOMENT = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 - one without a zone
+DAY = datetime.date(2026, 1, 1)
+PICTURE = PIL.new("RGB", (2, 2))
+INFERRED = {
+    "texts": (["a", None, ""], dt.string),
+    "whole": ([1, None, -3], dt.int64),
+    "truths": ([True, None], dt.boolean),
+    "real": ([1.5, None], dt.float64),
+    "mixed numbers": ([1, 2.5, None], dt.float64),
+    "nan": ([1, float("nan")], dt.float64),
+    "huge": ([2**70], dt.Decimal(38, 0)),
+    "exact": ([decimal.Decimal("1.25"), 3], dt.Decimal(38, 2)),
+    "exact and real": ([decimal.Decimal("1.25"), 3.5], dt.float64),
+    "nan for a missing text": (["a", float("nan")], dt.string),
+    "pandas missing": ([pd.NA, pd.NaT, "a"], dt.string),
+    "bytes": ([b"a", bytearray(b"b")], dt.binary),
+    "moments": ([MOMENT, pd.Timestamp(MOMENT)], dt.timestamp),
+    "moments in zones": ([MOMENT.replace(tzinfo=datetime.UTC)], dt.Timestamp("UTC")),
+    "days": ([DAY], dt.date),
+    "days and moments": ([DAY, MOMENT], dt.timestamp),
+    "clock": ([datetime.time(12)], dt.time),
+    "spans": ([datetime.timedelta(1)], dt.Interval("us")),
+    "keys": ([uuid.UUID(int=1)], dt.uuid),
+    "enum": ([Colour.RED], dt.string),
+    "paths": ([pathlib.Path("a"), "b"], dt.string),
+    "numpy scalars": ([np.int8(1), np.float32(2)], dt.float64),
+    "numpy moments": ([np.datetime64("2026-01-01T00:00:00")], dt.timestamp),
+    "dicts": ([{"a": 1}, {"b": [2]}], bb.Json()),
+    "lists": ([[1], [], None, [2.5]], dt.Array(dt.float64)),
+    "lists of lists": ([[[1]], [[]]], dt.Array(dt.Array(dt.int64))),
+    "tuples": ([("a",), ("b", "c")], dt.Array(dt.string)),
+    "lists of dicts": ([[{"a": 1}]], bb.Json()),
+    "mixed lists": ([[1, "a"]], bb.Json()),
+    "lists and dicts": ([[1], {"a": 1}], bb.Json()),
+    "models": ([Inner(label="a"), None], dt.Struct({"label": dt.string, "score": dt.float64})),
+    "models and dicts": ([Inner(label="a"), {}], bb.Json()),
+    "images": ([PICTURE, None], bb.Image()),
+    "pixels": ([np.zeros((2, 2, 3), "uint8")], bb.Image()),
+    "vectors": ([np.zeros(3), np.ones(3, "float32")], dt.Array(dt.float32, length=3)),
+    "vectors of two lengths": ([np.zeros(3), np.ones(2)], dt.Array(dt.float64)),
+    "arrays of ints": ([np.arange(3)], dt.Array(dt.int64)),
+}
+
+
+@pytest.mark.parametrize("name", INFERRED)
+@pytest.mark.parametrize("form", ["records", "pandas", "polars objects"])
+def test_a_type_is_found_for_values(name, form):
+    values, kind = INFERRED[name]
+    if form == "records":
+        found = infer([{"c": value} for value in values])
+    elif form == "pandas":
+        found = infer(pd.DataFrame({"c": pd.Series(values, dtype=object)}))
+    else:
+        if any(isinstance(value, np.ndarray) for value in values):
+            pytest.skip("polars makes lists of arrays")
+        found = infer(pl.DataFrame({"c": pl.Series(values, dtype=pl.Object)}))
+    assert found == ibis.schema({"c": kind})
+    assert type(found["c"]) is type(kind)
+    assert found["c"].nullable
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([None, None], "column 'c': it holds no value, so its type cannot be told.*bb.String"),
+        ([[], []], "column 'c': it holds no value"),
+        ([1, "a"], "column 'c': it holds values of several types: int, str.*bb.Json"),
+        ([True, 1], "several types: bool, int"),
+        (["a", {"b": 1}], "several types: str, dict"),
+        ([MOMENT, MOMENT.replace(tzinfo=datetime.UTC)], "datetime without.*zone|zone.*without"),
+        ([np.zeros((2, 2))], "array of 2 dimensions, float64"),
+        ([object()], "several types: object"),
+    ],
+    ids=str,
+)
+def test_a_column_without_a_type_is_named(values, message):
+    with pytest.raises(SchemaError, match=message):
+        infer([{"a": 1, "c": value} for value in values])
+
+
+def test_columns_come_in_the_order_of_their_first_row():
+    found = infer([{"b": 1}, {"a": "x", "b": 2.5}, {"c": True}])
+    assert found == ibis.schema({"b": "float64", "a": "string", "c": "boolean"})
+    assert infer({"a": 1}) == ibis.schema({"a": "int64"})
+    assert infer([Pair(1, "x")]) == ibis.schema({"a": "int64", "b": "string"})
+
+
+def test_objects_of_a_class_have_its_schema():
+    assert infer([Inner(label="a")]) == schema(Inner)
+    assert infer([Film("Up", "up.png", None)]) == schema(Film)
+    mixed = infer([Inner(label="a", score=1), {"label": "b", "more": 1}])
+    assert mixed == ibis.schema({"label": "string", "score": "float64", "more": "int64"})
+
+
+def test_frames_and_arrow_say_their_types():
+    frame = pd.DataFrame(
+        {
+            "i": pd.Series([1, None], dtype="Int32"),
+            "f": [1.5, float("nan")],
+            "s": ["a", None],
+            "c": pd.Categorical(["x", "y"]),
+            "n": pd.Categorical([1, 2]),
+            "z": pd.to_datetime(["2026-01-01", None]).tz_localize("UTC"),
+        }
+    )
+    found = infer(frame)
+    assert found.names == ("i", "f", "s", "c", "n", "z")
+    assert [str(kind) for kind in found.types][:5] == [
+        "int32", "float64", "string", "string", "int64",
+    ]  # fmt: skip
+    assert found["z"].timezone == "UTC"
+    polars = pl.DataFrame({"l": [[1]], "v": pl.Series([[1.0, 2.0]], dtype=pl.Array(pl.Float32, 2))})
+    expected = ibis.schema({"l": "array<int64>", "v": bb.Vector(2)})
+    assert infer(polars) == infer(polars.lazy()) == expected
+    arrow = pa.table(
+        {
+            "d": pa.array(["a", "b"]).dictionary_encode(),
+            "j": pa.array(["{}", "1"], pa.json_()),
+            "t": pa.ExtensionArray.from_storage(
+                pa.fixed_shape_tensor(pa.float32(), [3]),
+                pa.array([[1, 2, 3], [4, 5, 6]], pa.list_(pa.float32(), 3)),
+            ),
+        }
+    )
+    expected = ibis.schema({"d": "string", "j": bb.Json(), "t": bb.Vector(3)})
+    assert infer(arrow) == infer(arrow.to_reader()) == infer(arrow.schema) == expected
+    assert infer(ibis.memtable({"a": [1]})) == ibis.schema({"a": "int64"})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "there is no row with a column"),
+        ([{}], "there is no row with a column"),
+        ([{"a": 1}, 2], "row 1: a row is a mapping of column names to values, not a int"),
+        ([{1: 1}], "a column name is a text"),
+        ("a.csv", "no schema can be read from this"),
+        (42, "no schema can be read from this"),
+        (iter([{"a": 1}]), "no schema can be read from this.*Give a list"),
+        (pa.array([1]), "no schema can be read from this"),
+        (pl.Series([1]), "no schema can be read from this"),
+        (pd.Series([1]), "no schema can be read from this"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns have the same name"),
+        (pd.DataFrame([[1, 2]]), "a column name is a text"),
+        (pa.table({"n": pa.nulls(2)}), "column 'n': it holds no value"),
+        (pl.DataFrame({"n": [None]}), "column 'n': it holds no value"),
+        (pd.DataFrame({"n": [None]}), "column 'n': it holds no value"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_has_no_schema_is_refused(source, message):
+    with pytest.raises(SchemaError, match=message):
+        infer(source)
+
+
+def test_values_fit_the_types_that_were_found_for_them(session):
+    columns = {name: values for name, (values, _) in INFERRED.items()}
+    rows = [
+        dict(zip(columns, row, strict=True)) for row in itertools.zip_longest(*columns.values())
+    ]
+    table = session.create_table("inferred", infer(rows))
+    assert table.insert(rows).rows == len(rows)
+    found = table.collect()
+    assert found["mixed numbers"] == [1.0, 2.5, None, None]
+    assert found["enum"][0] == "red"
+    assert found["models"][0] == {"label": "a", "score": None}
+    assert found["vectors"][1] == [1.0, 1.0, 1.0]
