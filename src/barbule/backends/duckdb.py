@@ -39,6 +39,7 @@ _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND NOT temporary"
 )
+_FEW_ROWS = 16
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 
@@ -259,19 +260,26 @@ class DuckDBBackend:
         """End the life of the live rows with these identities at a commit."""
         import pyarrow as pa
 
-        ended = pa.table({RID: pa.array(rids, pa.int64())})
-        chosen = sge.Select(expressions=[_name(RID)]).from_(sge.Table(this=_name(_STAGED_ROWS)))
+        if not len(rids):
+            return
+        few = len(rids) <= _FEW_ROWS
+        staged: dict[str, pa.Table] = {}
+        if few:  # as literals: staging a table takes a millisecond
+            values = rids if isinstance(rids, list | tuple | range) else rids.to_pylist()
+            chosen: dict[str, Any] = {
+                "expressions": [sge.Literal.number(int(value)) for value in values]
+            }
+        else:
+            staged = {_STAGED_ROWS: pa.table({RID: pa.array(rids, pa.int64())})}
+            rows = sge.Select(expressions=[_name(RID)]).from_(sge.Table(this=_name(_STAGED_ROWS)))
+            chosen = {"query": rows.subquery()}
+        live = sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER))
         update = sge.Update(
             this=sge.Table(this=_name(name)),
             expressions=[sge.EQ(this=_name(TO), expression=sge.Literal.number(commit))],
-            where=sge.Where(
-                this=sge.And(
-                    this=sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER)),
-                    expression=sge.In(this=_column(RID), query=chosen.subquery()),
-                )
-            ),
+            where=sge.Where(this=sge.and_(live, sge.In(this=_column(RID), **chosen))),
         )
-        with self.staging({_STAGED_ROWS: ended}):
+        with self.staging(staged):
             self._run(update)
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:

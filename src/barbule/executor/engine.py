@@ -106,7 +106,7 @@ class Engine:
 
     def schema_of(self, leaf: ManagedTable) -> sch.Schema:
         """Return the columns of a managed table as a leaf sees it."""
-        if self.catalog.pending:
+        if self._changes_structure():
             return self._schema_of(leaf)
         key = (leaf.table_id, leaf.commit, leaf.hidden)
         known = self._schemas.get(key)
@@ -135,12 +135,17 @@ class Engine:
 
     def expression(self, text: str, commit: int | None) -> Any:
         """Read a stored expression, its leaves seen at a commit."""
-        if self.catalog.pending:
+        if self._changes_structure():
             return self._load(text, commit)
         key = (text, commit)
         if key not in self._decoded or self._decoded[key][0] != self.catalog.head:
             self._decoded[key] = (self.catalog.head, self._load(text, commit))
         return self._decoded[key][1]
+
+    def _changes_structure(self) -> bool:
+        """Whether the calling thread prepares another structure, which is seen by it alone."""
+        pending = self.catalog.pending
+        return pending is not None and bool(pending.records)
 
     def _load(self, text: str, commit: int | None) -> Any:
         return codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))

@@ -7,18 +7,21 @@ depends on a backend.
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis import Deferred
 
 from barbule import types
 from barbule.errors import ExpressionError
 
 __all__ = ["JsonValue"]
 
+_PLAIN_KEY = re.compile(r"[^\W\d][\w -]*")
 _EXACT = 2**53  # whole numbers beyond it are not exact as float64
 
 
@@ -38,6 +41,9 @@ class JsonValue(ir.JSONValue):
             raise ExpressionError(
                 "a path into Json takes one item at a time.", value=key, hint="t.meta.array[1:3]."
             )
+        if isinstance(key, str) and not _PLAIN_KEY.fullmatch(key):
+            # Some databases, and sqlglot, would read such a key as a path.
+            return ops.MapGet(ops.ToJSONMap(self), key).to_expr()
         return ops.JSONGetItem(self, key).to_expr()
 
     def __getattr__(self, key: str) -> Any:
@@ -46,9 +52,14 @@ class JsonValue(ir.JSONValue):
         return self[key]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the method of texts or numbers that the last name of the path is."""
+        """Call the method of texts or numbers that the last name of the path is.
+
+        Ibis calls what can be called with the table that it is meant for: that gives the path.
+        """
         op = self.op()
         name = getattr(op.index, "value", None) if isinstance(op, ops.JSONGetItem) else None
+        if len(args) == 1 and _stands_for_a_table(args[0], name):
+            return self
         if name == "length" and not args and not kwargs:
             return _length(op.arg)
         unwrap = _owner(name)
@@ -120,6 +131,10 @@ class JsonValue(ir.JSONValue):
     def min(self, *_: Any, **__: Any) -> Any:
         """Refuse: numbers have another order than texts."""
         raise _unordered("min")
+
+
+def _stands_for_a_table(value: Any, name: Any) -> bool:
+    return isinstance(value, ir.Table) or (isinstance(value, Deferred) and _owner(name) is None)
 
 
 def _unordered(name: str) -> ExpressionError:
@@ -225,7 +240,6 @@ def _comparison(name: str) -> Any:
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     for _side in ("", "r"):
         setattr(JsonValue, f"__{_side}{_name}__", _arithmetic(f"__{_side}{_name}__"))
-for _name in ("neg", "abs"):
-    setattr(JsonValue, f"__{_name}__", _arithmetic(f"__{_name}__"))
+JsonValue.__neg__ = _arithmetic("__neg__")
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(JsonValue, f"__{_name}__", _comparison(f"__{_name}__"))

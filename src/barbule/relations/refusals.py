@@ -9,6 +9,7 @@ import difflib
 import re
 from typing import Any
 
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
@@ -137,7 +138,7 @@ def _bound(query: Any, arguments: tuple[Any, ...]) -> list[ir.Value]:
 
 
 def _shown(value: Any) -> str:
-    expression = value.to_expr() if hasattr(value, "to_expr") else value
+    expression = value.to_expr() if isinstance(value, ops.Node) else value
     if isinstance(expression, ir.Value):
         return repr(expression.get_name())
     text = " ".join(repr(value).split())

@@ -40,7 +40,7 @@ def schema(columns: Any) -> sch.Schema:
     ('name', 'revenue')
     """
     if isinstance(columns, sch.Schema):
-        return sch.Schema({name: canonical(kind) for name, kind in columns.items()})
+        return _kept(sch.Schema({name: canonical(kind) for name, kind in columns.items()}))
     if type(columns).__module__.startswith("pyarrow"):
         return _from_arrow(columns)
     is_class = not isinstance(columns, Mapping)
@@ -61,7 +61,21 @@ def schema(columns: Any) -> sch.Schema:
         except SchemaError as error:
             raise error.at(column=name) from error.__cause__
         checked[name] = found.copy(nullable=False) if name in required else found
-    return sch.Schema(checked)
+    return _kept(sch.Schema(checked))
+
+
+def _kept(columns: sch.Schema) -> sch.Schema:
+    """Check that each type is one that cells can have."""
+    for name, kind in columns.items():
+        if isinstance(kind, dt.Interval | dt.Null | dt.Unknown):
+            raise SchemaError(
+                f"a column holds no {type(kind).__name__.lower()}.",
+                column=name,
+                hint="Keep a span of time as its seconds, bb.Float."
+                if isinstance(kind, dt.Interval)
+                else "Say its type: bb.String, for example.",
+            )
+    return columns
 
 
 def _from_arrow(columns: Any) -> sch.Schema:
