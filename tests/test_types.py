@@ -9,6 +9,7 @@ import decimal
 import enum
 import itertools
 import pathlib
+import re
 import typing
 import uuid
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, Union
@@ -95,6 +96,12 @@ UserId = NewType("UserId", int)
 Number = typing.TypeVar("Number", bound=float)
 
 
+
+def _named(value: object) -> str:
+    """Name a case; an address would differ from worker to worker."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
@@ -169,7 +176,7 @@ Number = typing.TypeVar("Number", bound=float)
         (pa.list_(pa.float32(), 4), dt.Array(dt.float32, length=4)),
         (pa.dictionary(pa.int8(), pa.string()), dt.string),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_a_type_is_read_as_it_is_written(given, kind):
     found = dtype(given)
@@ -200,7 +207,7 @@ def test_a_type_is_read_as_it_is_written(given, kind):
         (pl.Object, "no type that a column can have"),
         (type("Empty", (pydantic.BaseModel,), {}), "at least one field"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_what_is_no_type_is_refused(given, message):
     with pytest.raises(SchemaError, match=message):
@@ -298,6 +305,9 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
         ({"a": "strng"}, "column 'a': no type is called 'strng'"),
         ({"": int}, "a column name is a text that is not empty"),
         ({1: int}, "a column name is a text that is not empty"),
+        ({"a": "null"}, "column 'a': a column holds no null.*Say its type"),
+        (ibis.schema({"a": "interval('s')"}), "column 'a': a column holds no interval.*seconds"),
+        ({"a": int, "A": int}, "column 'A': its name differs from that of 'a'"),
         (42, "a schema is a mapping"),
         (str, "a schema is a mapping"),
         ("a: int", "a schema is a mapping"),
@@ -305,7 +315,7 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
         (pa.schema([("a", pa.int8()), ("a", pa.int8())]), "two columns have the same name"),
         (dataclasses.make_dataclass("C", [("a", "Unknown")]), "names what is not known"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_what_is_no_schema_is_refused(given, message):
     with pytest.raises(SchemaError, match=message):
@@ -333,7 +343,6 @@ INFERRED = {
     "days": ([DAY], dt.date),
     "days and moments": ([DAY, MOMENT], dt.timestamp),
     "clock": ([datetime.time(12)], dt.time),
-    "spans": ([datetime.timedelta(1)], dt.Interval("us")),
     "keys": ([uuid.UUID(int=1)], dt.uuid),
     "enum": ([Colour.RED], dt.string),
     "paths": ([pathlib.Path("a"), "b"], dt.string),
@@ -384,8 +393,9 @@ def test_a_type_is_found_for_values(name, form):
         ([MOMENT, MOMENT.replace(tzinfo=datetime.UTC)], "datetime without.*zone|zone.*without"),
         ([np.zeros((2, 2))], "array of 2 dimensions, float64"),
         ([object()], "several types: object"),
+        ([datetime.timedelta(1)], "column 'c': a column holds no interval.*seconds"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_a_column_without_a_type_is_named(values, message):
     with pytest.raises(SchemaError, match=message):

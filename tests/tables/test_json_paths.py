@@ -18,7 +18,17 @@ DOCUMENTS = [
     {"lang": "de", "score": 10, "ok": True, "tags": ["x", "yy"], "at": "2026-01-31T10:00:00"},
     {"lang": "en", "score": 9.5, "ok": False, "tags": [], "deep": {"b": [{"c": 3}, 4]}},
     {"lang": "EN", "score": "9", "tags": "word", "id": 2**53 + 1, "key": str(KEY)},
-    {"lang": None, "score": -1, "ok": "yes", "odd key": 1, "a.b": 2, "ü": "é", "at": "2025-01-01"},
+    {
+        "lang": None,
+        "score": -1,
+        "ok": "yes",
+        "odd key": 1,
+        "a.b": 2,
+        "ü": "é",
+        "at": "2025-01-01",
+        "$ref": {"/x": {"a*": 7}},
+        "*": 5,
+    },
     [1, {"lang": "list"}, None],
     "text",
     12,
@@ -46,6 +56,9 @@ VALUES = {
     "deep number": (lambda m: m.deep.b[0].c + 1, [None, 4.0] + [None] * 7),
     "object": (lambda m: m.deep, [None, {"b": [{"c": 3}, 4]}] + [None] * 7),
     "odd key": (lambda m: m["odd key"] + m["a.b"], [None] * 3 + [3.0] + [None] * 5),
+    "keys that look like paths": (
+        lambda m: m["$ref"]["/x"]["a*"] + m["*"], [None] * 3 + [12.0] + [None] * 5,
+    ),
     "unicode": (lambda m: m.ü, [None] * 3 + ["é"] + [None] * 5),
     "names of verbs": (lambda m: m["name"], [None] * 8 + ["n"]),
     "names of properties": (lambda m: m["str"], [None] * 8 + ["s"]),
@@ -59,7 +72,7 @@ VALUES = {
     "modulo": (lambda m: m.score % 4, [2.0, 1.5, None, -1.0, None, None, None, None, 0.0]),
     "power": (lambda m: m.score**2, [100.0, 90.25, None, 1.0, None, None, None, None, 1e6]),
     "negative": (lambda m: -m.score, [-10.0, -9.5, None, 1.0, None, None, None, None, -1e3]),
-    "absolute": (lambda m: abs(m.score), [10.0, 9.5, None, 1.0, None, None, None, None, 1e3]),
+    "absolute": (lambda m: m.score.abs(), [10.0, 9.5, None, 1.0, None, None, None, None, 1e3]),
     "with a text": (
         lambda m: m.lang + "!",
         ["de!", "en!", "EN!", None, None, None, None, None, "null!"],
@@ -89,7 +102,7 @@ VALUES = {
     "cast float": (lambda m: m.score.cast(float), [10.0, 9.5, 9.0, -1.0, *[None] * 4, 1e3]),
     "cast decimal": (
         lambda m: m.score.cast("decimal(8, 2)"),
-        [decimal.Decimal(n) for n in ("10", "9.5", "9", "-1")] + [None] * 4 + [decimal.Decimal(1000)],
+        [*map(decimal.Decimal, ("10", "9.5", "9", "-1")), *[None] * 4, decimal.Decimal(1000)],
     ),
     "cast bool": (lambda m: m.ok.cast(bool), [True, False] + [None] * 7),
     "cast text": (lambda m: m.lang.cast(str), ["de", "en", "EN", *[None] * 5, "null"]),
@@ -97,7 +110,7 @@ VALUES = {
         lambda m: m.score.cast(str),
         ["10", "9.5", "9", "-1", None, None, None, None, "1000.0"],
     ),
-    "cast uuid": (lambda m: m.key.cast("uuid"), [None, None, KEY, *[None] * 6]),
+    "cast uuid": (lambda m: m.key.cast("uuid"), [None, None, str(KEY), *[None] * 6]),
     "cast date": (
         lambda m: m.at.cast("date"),
         [datetime.date(2026, 1, 31), None, None, datetime.date(2025, 1, 1), *[None] * 5],
@@ -114,6 +127,18 @@ def test_a_path_gives(table, name):
     make, wanted = VALUES[name]
     assert table.order_by("n").select(v=make(table.meta)).collect()["v"] == wanted
     assert table.order_by("n").select(v=make(_.meta)).collect()["v"] == wanted
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a-b", "a b", "1", "0", "1a", "", "a'b", 'a"b', "a[0]", "a.b", "a\\b", "é🎈", "$", "$.a", "/a",
+     "*", "#", "[*]", "select", "A", "_x"],
+)  # fmt: skip
+def test_any_key_is_found_as_it_is_written(shared, key):
+    odd = shared.create_table("odd", {"m": bb.Json}, if_exists="replace")
+    others = {"a": {"b": 8, "0": 9}, "x": [7], "*.": 6}
+    odd.insert([{"m": {"in": {key: {"v": [41]}} | others}}])
+    assert odd.select(v=odd.m["in"][key].v[0] + 1).collect()["v"] == [42]
 
 
 CONDITIONS = {
@@ -170,6 +195,8 @@ def test_paths_sort_numbers_as_numbers_and_texts_as_texts(table):
     assert found == [8, 0]
     found = table.order_by(ibis.desc(_.meta.lang), "n").select("n").limit(4).collect()["n"]
     assert found == [8, 1, 0, 2]
+    found = table.order_by(ibis.asc(table.meta.score)).select("n").limit(2).collect()["n"]
+    assert found == [3, 1]
     found = table.order_by(_.meta.lang.lower(), "n").select("n").limit(3).collect()["n"]
     assert found == [0, 1, 2]
 
@@ -207,6 +234,7 @@ def test_paths_are_kept_in_computed_columns_views_and_updates(session):
     table.add_computed_column(loud=table.meta.lang.upper(), tall=table.meta.size[0] * 2)
     table.insert([{"meta": {"lang": "de", "size": [3]}}, {"meta": {"lang": None}}])
     named = session.create_view("named", table.where(table.meta.lang.notnull()))
+    table.add_computed_column(size=table.meta.size[0])
     table.update({"label": table.meta.lang.cast("string")})
     table.insert(meta={"lang": "fr", "size": ["x"]})
     assert table.select("loud", "tall").order_by("loud").collect() == [

@@ -1,0 +1,160 @@
+"""Moments, days and times of day: compared with ISO texts, with each other, with and without zone."""
+
+from __future__ import annotations
+
+import datetime
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import ExpressionError
+
+UTC = datetime.UTC
+EAST = datetime.timezone(datetime.timedelta(hours=2))
+M = datetime.datetime
+ROWS = [
+    {"n": 1, "ts": "2025-12-31T23:59:59.999999", "tz": "2026-01-01T01:00:00+02:00",
+     "day": "2025-12-31", "clock": "08:59:59"},
+    {"n": 2, "ts": "2026-01-01", "tz": "2026-01-01T00:00:00", "day": "2026-01-01", "clock": "09:00"},
+    {"n": 3, "ts": "2026-01-01T10:00:00+02:00", "tz": "2026-01-01T10:00:00+02:00",
+     "day": "2026-02-28", "clock": "09:00:00.5"},
+    {"n": 4, "ts": None, "tz": None, "day": None, "clock": None},
+    {"n": 5, "ts": "1969-07-20T20:17:40", "tz": "1969-07-20T20:17:40Z", "day": "1969-07-20",
+     "clock": "23:59:59.999999"},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(shared):
+    kinds = {
+        "n": bb.Int,
+        "ts": bb.Timestamp,
+        "tz": bb.Timestamp("UTC"),
+        "day": bb.Date,
+        "clock": bb.Time,
+    }
+    made = shared.create_table("times", kinds)
+    made.insert([*ROWS, *({**row, "n": row["n"] + 100} for row in ROWS)])
+    made.delete(where=made.n > 100)
+    return made
+
+
+KEPT = {
+    "moment after a day": (lambda t: t.ts > "2026-01-01", [3]),
+    "moment at a day": (lambda t: t.ts >= "2026-01-01", [2, 3]),
+    "day on the left": (lambda t: "2026-01-01" <= t.ts, [2, 3]),  # noqa: SIM300
+    "moment with seconds": (lambda t: t.ts < "2025-12-31T23:59:59.999999", [5]),
+    "moment equals": (lambda t: t.ts == "2026-01-01T00:00:00", [2]),
+    "space for the T": (lambda t: t.ts == "2026-01-01 00:00:00", [2]),
+    "not equals": (lambda t: t.ts != "2026-01-01", [1, 3, 5]),
+    "a zone beside none is turned into UTC": (lambda t: t.ts == "2026-01-01T10:00:00+02:00", [3]),
+    "Z beside none": (lambda t: t.ts == "2026-01-01T08:00:00Z", [3]),
+    "between": (lambda t: t.ts.between("2025-12-31", "2026-01-01"), [1, 2]),
+    "between a text and a datetime": (
+        lambda t: t.ts.between("2026-01-01", M(2026, 2, 1, tzinfo=UTC)),
+        [2, 3],
+    ),
+    "in": (lambda t: t.ts.isin(["2026-01-01", "1969-07-20T20:17:40"]), [2, 5]),
+    "not in": (lambda t: t.ts.notin(["2026-01-01"]), [1, 3, 5]),
+    "datetime": (lambda t: t.ts == M(2026, 1, 1), [2]),  # noqa: DTZ001
+    "datetime with a zone": (lambda t: t.ts == M(2026, 1, 1, 10, tzinfo=EAST), [3]),
+    "date": (lambda t: t.ts > datetime.date(2026, 1, 1), [3]),
+    "literal": (lambda t: t.ts > ibis.timestamp("2026-01-01"), [3]),
+    "before 1970": (lambda t: t.ts < "1970-01-01", [5]),
+    "zone after a day": (lambda t: t.tz > "2026-01-01", [3]),
+    "zone equals in another zone": (lambda t: t.tz == "2026-01-01T08:00:00Z", [3]),
+    "zone equals without one, which is UTC": (lambda t: t.tz == "2026-01-01T08:00:00", [3]),
+    "zone and datetime": (lambda t: t.tz == M(2026, 1, 1, 10, tzinfo=EAST), [3]),
+    "zone and datetime without": (lambda t: t.tz == M(2026, 1, 1), [2]),  # noqa: DTZ001
+    "zone between": (
+        lambda t: t.tz.between("2026-01-01T01:00:00+02:00", "2026-01-01T02:00:00+02:00"),
+        [1, 2],
+    ),
+    "zone in": (lambda t: t.tz.isin(["2026-01-01T03:00:00+03:00", "2026-01-01T08:00Z"]), [2, 3]),
+    "day equals": (lambda t: t.day == "2026-01-01", [2]),
+    "day after": (lambda t: t.day > "2025-12-31", [2, 3]),
+    "day after a moment": (lambda t: t.day > "2025-12-31T12:00:00", [2, 3]),
+    "day between": (lambda t: t.day.between("2025-12-31", "2026-01-31"), [1, 2]),
+    "day in": (lambda t: t.day.isin(["2026-02-28", "2026-02-27"]), [3]),
+    "day basic form": (lambda t: t.day == "20260101", [2]),
+    "clock equals": (lambda t: t.clock == "09:00", [2]),
+    "clock after": (lambda t: t.clock > "09:00:00", [3, 5]),
+    "clock between": (lambda t: t.clock.between("08:00", "09:00"), [1, 2]),
+    "moment and day": (lambda t: t.ts > t.day, [1, 5]),
+    "moment and zone": (lambda t: t.ts == t.tz, [2, 3, 5]),
+    "date of a moment": (lambda t: t.ts.date() == "2026-01-01", [2, 3]),
+    "null": (lambda t: t.ts == None, [4]),  # noqa: E711
+    "not null": (lambda t: t.day != None, [1, 2, 3, 5]),  # noqa: E711
+    "filled": (lambda t: t.ts.fill_null("2026-01-01") == "2026-01-01", [2, 4]),
+    "filled zone": (lambda t: t.tz.fill_null("2026-01-01T02:00+02:00") == "2026-01-01", [2, 4]),
+    "both": (lambda t: (t.ts > "2025-01-01") & (t.clock < "09:00"), [1]),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_comparison_with_a_text_keeps(table, name):
+    make, wanted = KEPT[name]
+    assert sorted(table.where(make(table)).collect()["n"]) == wanted
+    assert sorted(table.where(make(_)).collect()["n"]) == wanted
+    derived = table.mutate(more=1).filter(_.n < 50)
+    assert sorted(derived.where(make(derived)).collect()["n"]) == wanted
+
+
+def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        for name in (
+            "zone after a day",
+            "zone equals without one, which is UTC",
+            "moment and zone",
+        ):
+            make, wanted = KEPT[name]
+            assert sorted(table.where(make(table)).collect()["n"]) == wanted
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_moments_come_back_as_they_went_in(table):
+    row = table.where(_.n == 3).collect()[0]
+    assert row["ts"] == M(2026, 1, 1, 8)  # noqa: DTZ001
+    assert row["tz"] == M(2026, 1, 1, 10, tzinfo=EAST)
+    assert row["tz"].tzinfo is not None
+    assert table.where(_.n == 5).collect()[0, "clock"] == datetime.time(23, 59, 59, 999999)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: t.ts > "2026-13-01", "column 'ts': this text is no moment.*2026-13-01"),
+        (lambda t: t.ts > "yesterday", "this text is no moment.*ISO 8601"),
+        (lambda t: t.ts > "01/02/2026", "this text is no moment"),
+        (lambda t: t.ts > "", "this text is no moment"),
+        (lambda t: t.tz == "2026-01-01T10:00:00+99:00", "column 'tz': this text is no moment"),
+        (lambda t: t.day == "2026-02-30", "column 'day': this text is no day.*'2026-01-31'"),
+        (lambda t: t.clock > "25:00", "column 'clock': this text is no time of day.*'09:30:00'"),
+        (lambda t: t.ts.between("2026-01-01", "soon"), "this text is no moment"),
+        (lambda t: t.ts.isin(["2026-01-01", "soon"]), "this text is no moment"),
+        (lambda t: "soon" < t.ts, "this text is no moment"),  # noqa: SIM300
+    ],
+)
+def test_a_text_that_is_no_moment_is_refused_at_once(table, make, message):
+    with pytest.raises(ExpressionError, match=message):
+        make(table)
+
+
+def test_updates_and_computed_columns_compare_alike(session):
+    table = session.create_table("t", {"ts": bb.Timestamp, "late": bb.Bool})
+    table.insert([{"ts": "2026-01-01T10:00:00"}, {"ts": "2025-01-01"}])
+    table.add_computed_column(new=table.ts > "2026-01-01")
+    assert table.update({"late": True}, where=table.ts > "2026-01-01").rows == 1
+    view = session.create_view("recent", table.where(table.ts.between("2026-01-01", "2027-01-01")))
+    assert view.collect() == [
+        {"ts": M(2026, 1, 1, 10), "late": True, "new": True}  # noqa: DTZ001
+    ]
+    assert table.delete(where=table.ts < "2026-01-01").rows == 1

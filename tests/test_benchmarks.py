@@ -1,0 +1,108 @@
+"""The benchmarks run, at a tiny size, and what they leave holds what the documentation shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+FIELDS = {"figures_ms", "reach_ms", "python", "machine"}
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Give the modules of the benchmarks, fresh; they are no package. No peer is installed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("BARBULE_PEERS", str(tmp_path / "none"))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(BENCHMARKS):
+            del sys.modules[name]
+
+
+def _record(run, name: str, folder: Path, **options: float) -> dict:
+    run.run(name, folder, **options)
+    record = json.loads((folder / f"{name}.json").read_text())
+    assert record.keys() >= FIELDS
+    assert all(value is not None for value in record["figures_ms"].values())
+    assert record["reach_ms"].keys() <= record["figures_ms"].keys()
+    return record
+
+
+def test_startup(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark("startup"), "ROUNDS", 1)
+    record = _record(benchmark("run"), "startup", tmp_path)
+    assert record["figures_ms"]["first create_table in a fresh home"] > 0
+
+
+def test_tables(benchmark, tmp_path, capsys):
+    tables = benchmark("tables")
+    record = _record(benchmark("run"), "tables", tmp_path, rows=2000, rounds=1, fresh_rounds=1)
+    labels = {each.label for each in tables.OPERATIONS.values()}
+    assert record["figures_ms"].keys() == record["reach_ms"].keys() == labels
+    assert record["reach_ratio"].keys() == record["reach_when_set_ms"].keys() == labels
+    virtual = tables.OPERATIONS["arithmetic_virtual"].label
+    for label, sides in record["sides_ms"].items():
+        assert sides["barbule"] == record["figures_ms"][label] > 0
+        assert (sides.keys() == {"barbule"}) == (label == virtual)
+    said = capsys.readouterr().out
+    assert all(f"{name} is not installed" in said for name in ("pixeltable", "lancedb", "daft"))
+
+
+def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
+    tables = benchmark("tables")
+    medians = {name: {"duckdb": 2.0} for name in tables.OPERATIONS}
+    tables._reach(medians)
+    assert tables.LIMITS["update one row"] == 2.0 * 5 / 1
+    assert tables.LIMITS["computed revenue - budget, virtual"] == 2.0 * 5 / 18
+
+
+def test_sides_that_differ_end_the_run(benchmark):
+    with pytest.raises(SystemExit, match="the sides differ at aggregate"):
+        benchmark("tables")._agree("aggregate", {"barbule": [1], "duckdb": [2]})
+
+
+def test_a_side_that_fails_is_shown(benchmark):
+    sides = benchmark("sides")
+    with (
+        sides.Side("duckdb", "tables", "--rows", "none") as side,
+        pytest.raises(SystemExit, match="invalid int value"),
+    ):
+        side.ask("aggregate")
+
+
+def test_growth(benchmark, tmp_path):
+    growth = benchmark("growth")
+    options = {"sizes": (2000, 3000), "rounds": 1, "gigabytes": 0.01}
+    record = _record(benchmark("run"), "growth", tmp_path, **options)
+    assert record["by_size_ms"].keys() == {"2000", "3000"}
+    for size in record["by_size_ms"].values():
+        assert size.keys() == {*growth.OPERATIONS, "small_query"}
+        assert all(side.keys() == {"barbule", "duckdb"} for side in size.values())
+    assert record["memory"]["barbule"]["peak_mb"] > 50
+    held = {name for name in record["reach_ms"] if "times bare DuckDB" in name}
+    assert {name.split(" rows")[0].rsplit(" ", 1)[1] for name in held} == {"3,000"}
+    assert not list(Path(record.get("folder", tmp_path)).rglob("big.parquet"))
+
+
+@pytest.mark.parametrize("name", ["startup", "tables", "growth", "rag"])
+def test_the_results_that_are_kept_hold_the_fields(name):
+    record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+    assert record.keys() >= FIELDS
+    assert record["figures_ms"]
+
+
+def test_the_page_shows_the_results_that_are_kept():
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    for name in ("tables", "growth"):
+        record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+        shown = page.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0]
+        labels = record["sides_ms"] if name == "tables" else record["labels"].values()
+        assert all(f"| {label} |" in shown for label in labels)
+    assert (ROOT / "docs" / "images" / "growth.svg").read_text().lstrip().startswith("<?xml")
