@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sides import OURS, Side
+
 from tables import turns
 
 if TYPE_CHECKING:
@@ -86,9 +87,14 @@ def _memory(gigabytes: float) -> dict[str, dict[str, float]]:
 
 
 def measure(
-    *, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS, gigabytes: float = FILE_GB
+    *,
+    sizes: Sequence[int] = SIZES,
+    largest: int = SIZES[-1],
+    rounds: int = ROUNDS,
+    gigabytes: float = FILE_GB,
 ) -> dict[str, float]:
     """Return ratios by size, the overhead in milliseconds and the peak in MB."""
+    sizes = [size for size in sizes if size <= largest]
     by_size = {size: _medians(size, rounds) for size in sizes}
     memory = _memory(gigabytes)
     figures = {}

@@ -96,7 +96,6 @@ UserId = NewType("UserId", int)
 Number = typing.TypeVar("Number", bound=float)
 
 
-
 def _named(value: object) -> str:
     """Name a case; an address would differ from worker to worker."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))

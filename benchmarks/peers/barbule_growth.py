@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import barbule as bb
 from barbule_tables import SCHEMA, Barbule
 from films import CHANGES, HALF, Films
 from memory import peak_mb
 from serve import Work, serve
+
+import barbule as bb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,8 @@ class Growth(Barbule):
             self._changed = bb.create_table("changed", SCHEMA)
             self._before = self._changed.insert(self.films.arrow).version
             for number in range(CHANGES):
-                films = self._changed
-                films.update({"budget": films.budget + 1}, where=films.genre == f"genre {number:04}")
+                films, genre = self._changed, f"genre {number:04}"
+                films.update({"budget": films.budget + 1}, where=films.genre == genre)
         return self._changed
 
     def _ask(self, films: Any) -> Work:

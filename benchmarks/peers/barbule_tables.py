@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import barbule as bb
 from films import HALF, LATE, TENTH, Films
 from films import shout as _shout
 from films import shout_all as _shout_all
 from serve import Work, serve
+
+import barbule as bb
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 from films import HALF, LATE, TENTH, shout, shout_all
 from serve import Work, serve
@@ -12,6 +11,7 @@ from serve import Work, serve
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import duckdb
     from films import Films
 
 COLUMNS = "name VARCHAR, revenue DOUBLE, budget DOUBLE, genre VARCHAR, year BIGINT"
@@ -28,7 +28,9 @@ class DuckDB:
         self.kept = False
 
     def open(self) -> duckdb.DuckDBPyConnection:
-        """The connection, opened at first use."""
+        """The connection, opened at first use; barbule loads DuckDB no earlier either."""
+        import duckdb
+
         if not hasattr(self, "connection"):
             self.connection = duckdb.connect(self.home / "bare.duckdb")
         return self.connection

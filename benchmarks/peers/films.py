@@ -1,4 +1,4 @@
-"""The rows that every side works on: the same for all, from a seed, in the forms they are given in."""
+"""The rows that every side works on: from a seed, the same for all, in the forms they come in."""
 
 from __future__ import annotations
 

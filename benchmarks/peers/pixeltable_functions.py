@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import films
 import pixeltable as pxt
-from pixeltable.func import Batch
+from pixeltable.func import Batch  # noqa: TC002  # Pixeltable reads the annotations
 
 
 @pxt.udf

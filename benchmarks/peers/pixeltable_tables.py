@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pixeltable as pxt
 from films import HALF, LATE, TENTH
+from pixeltable import functions as pxt_functions
 from pixeltable_functions import shout, shout_all
 from serve import Work, serve
 
@@ -60,17 +61,15 @@ class Pixeltable:
 
     def count(self, table: pxt.Table) -> Any:
         """Return what shows that all rows are there."""
-        from pixeltable.functions import count, sum
-
-        row = table.select(count=count(table.name), sum=sum(table.revenue)).collect()[0]
+        row = table.select(
+            count=pxt_functions.count(table.name), sum=pxt_functions.sum(table.revenue)
+        ).collect()[0]
         return [row["count"], row["sum"]]
 
     def total(self, column: str) -> float:
         """Return the sum of a column."""
-        from pixeltable.functions import sum
-
         table = self.standing()
-        return table.select(total=sum(getattr(table, column))).collect()[0]["total"]
+        return table.select(total=pxt_functions.sum(getattr(table, column))).collect()[0]["total"]
 
     def undone(self, answer: Any) -> Any:
         """Take the last mutation back."""
@@ -157,13 +156,13 @@ class Pixeltable:
         )
 
     def aggregate(self) -> Work:
-        from pixeltable.functions import count, max, sum
-
         films = self.standing()
 
         def work() -> Any:
             query = films.select(
-                count=count(films.name), total=sum(films.revenue), most=max(films.budget)
+                count=pxt_functions.count(films.name),
+                total=pxt_functions.sum(films.revenue),
+                most=pxt_functions.max(films.budget),
             )
             return query.collect()
 
@@ -179,13 +178,11 @@ class Pixeltable:
         return work, lambda rows: [row["name"] for row in rows]
 
     def group_by(self) -> Work:
-        from pixeltable.functions import sum
-
         films = self.standing()
 
         def work() -> Any:
-            query = films.group_by(films.genre).select(films.genre, total=sum(films.revenue))
-            return list(query.collect())
+            total = pxt_functions.sum(films.revenue)
+            return list(films.group_by(films.genre).select(films.genre, total=total).collect())
 
         return work, lambda rows: [len(rows), max(row["total"] for row in rows)]
 

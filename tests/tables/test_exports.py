@@ -22,7 +22,7 @@ ROWS = [
      "words": ["x", ""], "rec": {"k": 1}},
     {"id": 2, "name": None, "size": None, "seen": None, "at_": None, "meta": None, "words": None,
      "rec": None},
-    {"id": 3, "name": "naïve, \"quoted\"\n☃", "size": -0.0, "seen": False,
+    {"id": 3, "name": 'naïve, "quoted"\n☃', "size": -0.0, "seen": False,
      "at_": "1969-12-31T23:59:59.5", "meta": "text", "words": [], "rec": {"k": None}},
 ]  # fmt: skip
 KINDS = {
@@ -151,7 +151,7 @@ def test_exports_of_calls_run_them(shared, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_an_error(table, tmp_path):
-    with pytest.raises(Exception, match="where.parquet"):
+    with pytest.raises(Exception, match=r"where\.parquet"):
         table.select("id").to_parquet(tmp_path / "no" / "where.parquet")
     assert table.count().to_pyarrow().as_py() == len(ROWS)
 
@@ -274,7 +274,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_column_that_is_not_there_is_named_with_its_neighbours(table, name):
     with pytest.raises(
-        ColumnNotFoundError, match="no column.*'nmae'.*Did you mean 'name'"
+        ColumnNotFoundError, match=r"no column.*'nmae'.*Did you mean 'name'"
     ) as caught:
         REFUSED[name](table)
     assert isinstance(caught.value, AttributeError | KeyError)
@@ -285,11 +285,11 @@ def test_a_column_that_is_not_there_is_named_with_its_neighbours(table, name):
 
 def test_a_join_says_which_table_lacks_the_column(table, raw):
     with pytest.raises(
-        ColumnNotFoundError, match="there is no column 'label'.*Columns are id, name"
+        ColumnNotFoundError, match=r"there is no column 'label'.*Columns are id, name"
     ):
         table.join(raw, "label")
     with pytest.raises(
-        ColumnNotFoundError, match="there is no column 'size'.*Columns are id, label"
+        ColumnNotFoundError, match=r"there is no column 'size'.*Columns are id, label"
     ):
         table.join(raw, "size")
 
@@ -315,7 +315,8 @@ def test_a_query_that_cannot_be_is_refused_in_few_words(table, make, message):
 
 
 WORDS = ["select", "from", "order", "group", "Table", "a b", 'q"uote', "it's", "naïve", "列", "a.b",
-         "x;--", "%s", "{0}", "$1", "c0", "1st", "🎬", "  pad ", "new\nline", "a" * 200]  # fmt: skip
+         "x;--", "%s", "{0}", "$1", "c0", "1st", "🎬", "  pad ",
+         "new\nline", "a" * 200]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:table .* columns with the name of a verb:UserWarning")

@@ -37,7 +37,7 @@ def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return wrap(verb(query, *args, **kwargs))
     except REFUSALS as error:
-        table = query.table if isinstance(query, GroupedTable) else query
+        table = query.table.to_expr() if isinstance(query, GroupedTable) else query
         refused = explained(error, table, (*args, *kwargs.values()))
         if refused is error:
             raise

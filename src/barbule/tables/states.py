@@ -7,6 +7,7 @@ ever dropped.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
@@ -77,7 +78,7 @@ def _go_back(change: Change, record: TableRecord, commit: int) -> int:
         change.put(old)
         dropped = [each for each in record.indexes if each not in old.indexes]
         for index in dropped:
-            change.afterwards(lambda index=index: engine.indexing.drop(record, index))
+            change.afterwards(partial(engine.indexing.drop, record, index))
     change.touch(record.id, rows=ended.num_rows + again.num_rows)
     change.close(record, ended.column(RID))
     back = again.select([name for name in again.column_names if name != FROM])

@@ -60,7 +60,8 @@ def _query_rows(change: Change, record: TableRecord) -> pa.Table:
         raise ValueError(f"{record.name} is no view")
     engine = change.engine
     query = engine.expression(record.view.query, None)
-    relations, staged = {}, {}
+    relations: dict[int, ops.Relation] = {}
+    staged: dict[str, pa.Table] = {}
     for base in record.view.bases:
         overlay = _overlay(change, engine.catalog.record(base), staged)
         if overlay is not None:

@@ -65,7 +65,15 @@ def schema(columns: Any) -> sch.Schema:
 
 
 def _kept(columns: sch.Schema) -> sch.Schema:
-    """Check that each type is one that cells can have."""
+    """Check that names differ, and that each type is one that cells can have."""
+    lowered: dict[str, str] = {}
+    for name in columns.names:
+        if (other := lowered.setdefault(name.lower(), name)) != name:
+            raise SchemaError(
+                f"its name differs from that of {other!r} in upper and lower case alone.",
+                column=name,
+                hint="Databases take them for the same; give one another name.",
+            )
     for name, kind in columns.items():
         if isinstance(kind, dt.Interval | dt.Null | dt.Unknown):
             raise SchemaError(

@@ -23,7 +23,7 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
     passed over.
     """
     try:
-        import openpyxl  # type: ignore[import-untyped]
+        import openpyxl
     except ImportError as error:
         raise UnsupportedError(
             "Excel files need the package openpyxl.", hint="pip install 'barbule[excel]'."

@@ -1,0 +1,129 @@
+"""Write the figures of benchmarks/results/ into docs/benchmarks.md, and draw the plot of growth.
+
+    python benchmarks/pages.py
+
+Needs matplotlib (`requirements/plot.txt`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+SIDES = {
+    "barbule": "barbule",
+    "duckdb": "bare DuckDB",
+    "pixeltable": "Pixeltable",
+    "lancedb": "LanceDB",
+    "daft": "Daft",
+}
+COLORS = {"barbule": "#b3541e", "duckdb": "#3b6ea5"}
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def tables(record: dict[str, Any]) -> str:
+    """Write the figures of all sides."""
+    sides = [name for name in SIDES if name in record["libraries"]]
+    lines = [
+        _row([f"{record['rows']:,} rows, ms", *map(SIDES.get, sides), "reach", "reached"]),
+        _row(["---", *["---:"] * len(sides), "---:", "---"]),
+    ]
+    for label, each in record["sides_ms"].items():
+        reach = record["reach_ms"][label]
+        lines.append(
+            _row(
+                [
+                    label,
+                    *(_ms(each.get(name)) for name in sides),
+                    _ms(reach),
+                    "yes" if each["barbule"] <= reach else "no",
+                ]
+            )
+        )
+    versions = ", ".join(record["libraries"].values())
+    where = f"Python {record['python']}, {record['cores']} cores"
+    return "\n".join([*lines, "", f"Measured with {versions}; {where}."])
+
+
+def growth(record: dict[str, Any]) -> str:
+    """Write how many times as long barbule takes as bare DuckDB, by size."""
+    sizes = list(record["by_size_ms"])
+    lines = [
+        _row(["times bare DuckDB", *(f"{int(size):,} rows" for size in sizes), "reach"]),
+        _row(["---", *["---:"] * (len(sizes) + 1)]),
+    ]
+    for operation, label in record["labels"].items():
+        times = [record["by_size_ms"][size][operation] for size in sizes]
+        reach = next(
+            limit for name, limit in record["reach_ms"].items() if name.startswith(f"{label}, ")
+        )
+        ratios = [f"{each['barbule'] / each['duckdb']:.2f}" for each in times]
+        lines.append(_row([label, *ratios, f"{reach:g}"]))
+    rest = [
+        f"- {label}: {value:,.1f}{'' if label.endswith(')') else ' ms'}"
+        f" (to stay under {record['reach_ms'][label]:,.0f})"
+        for label, value in record["figures_ms"].items()
+        if label in record["reach_ms"] and "times bare DuckDB" not in label
+    ]
+    return "\n".join([*lines, "", *rest])
+
+
+def plot(record: dict[str, Any], path: Path) -> None:
+    """Draw the time of each operation over the number of rows."""
+    mpl.rcParams["svg.hashsalt"] = "barbule"
+    mpl.rcParams["font.size"] = 9
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6), sharex=True, layout="constrained")
+    sizes = [int(size) for size in record["by_size_ms"]]
+    for axis, (operation, label) in zip(axes.flat, record["labels"].items(), strict=True):
+        for side, color in COLORS.items():
+            times = [record["by_size_ms"][str(size)][operation][side] for size in sizes]
+            axis.plot(sizes, times, "o-", color=color, label=SIDES[side], markersize=4)
+        axis.set(xscale="log", yscale="log", title=label)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("milliseconds")
+    for axis in axes[1]:
+        axis.set_xlabel("rows")
+    axes[0, 0].legend(frameon=False)
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, metadata={"Date": None, "Creator": "matplotlib"})
+    plt.close(figure)
+
+
+def _placed(page: str, name: str, text: str) -> str:
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    return re.sub(pattern, lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page, flags=re.DOTALL)
+
+
+def main() -> None:
+    page = DOCS / "benchmarks.md"
+    text = page.read_text()
+    text = _placed(text, "tables", tables(_read("tables")))
+    text = _placed(text, "growth", growth(_read("growth")))
+    page.write_text(text)
+    plot(_read("growth"), DOCS / "images" / "growth.svg")
+
+
+if __name__ == "__main__":
+    main()
