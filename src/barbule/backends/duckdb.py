@@ -265,7 +265,7 @@ class DuckDBBackend:
         few = len(rids) <= _FEW_ROWS
         staged: dict[str, pa.Table] = {}
         if few:  # as literals: staging a table takes a millisecond
-            values = rids if isinstance(rids, list | tuple | range) else rids.to_pylist()
+            values: Any = rids.to_pylist() if hasattr(rids, "to_pylist") else rids
             chosen: dict[str, Any] = {
                 "expressions": [sge.Literal.number(int(value)) for value in values]
             }
