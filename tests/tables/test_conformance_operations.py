@@ -577,7 +577,7 @@ def tables(shared):
     return {"new": new, "changed": changed, "view": view, "branch": changed.branch("other")}
 
 
-PIECES = 8
+PIECES = 4
 NAMES = list(ELEMENTWISE)
 
 

@@ -117,6 +117,11 @@ VALUES = {
     ),
     "cast list": (lambda m: m.deep.b.array.length(), [None, 2] + [None] * 7),
     "try cast": (lambda m: m.lang.try_cast("int64"), [None] * 9),
+    "try cast numbers": (
+        lambda m: m.score.try_cast("int64"),
+        [10, 10, 9, -1, None, None, None, None, 1000],
+    ),
+    "try cast large": (lambda m: m.id.try_cast(int), [None, None, 2**53 + 1, *[None] * 6]),
     "bool": (lambda m: m.ok.bool, [True, False] + [None] * 7),
     "int": (lambda m: m.score.int, [10, None, None, -1, None, None, None, None, None]),
 }  # fmt: skip

@@ -200,7 +200,6 @@ def test_a_field_of_a_csv_file(text, kind, wanted, library):
         ("nope,", bb.Vector(2), "Expecting value"),
         ("[1],", bb.Vector(2), "it has 1 items, not 2"),
         ("x,", bb.Binary, "a text is no bytes"),
-        ("x,", "interval('s')", "this is no interval"),
     ],
 )
 def test_a_field_that_does_not_fit(text, kind, message, library):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBBackend", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
+_BEHIND = "_arrow"  # of what a view over staged rows reads
 _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND NOT temporary"
@@ -140,13 +141,13 @@ class DuckDBBackend:
         with self.use():
             cursor = self.cursor
             for name, rows in staged.items():
-                cursor.register(name, rows)
+                _register(cursor, name, rows)
             try:
                 with _explained():
                     yield self.ibis
             finally:
-                for name in staged:
-                    cursor.unregister(name)
+                for name, rows in staged.items():
+                    _unregister(cursor, name, rows)
 
     def compile(self, query: ir.Expr) -> str:
         """Return the SQL of a query of plain Ibis operations."""
@@ -173,7 +174,7 @@ class DuckDBBackend:
         try:
             cursor = self._database.cursor()
             for name, table in {**staged, **_in_memory(query)}.items():
-                cursor.register(name, table)
+                _register(cursor, name, table)
             with _explained():
                 for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
                     yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
@@ -417,6 +418,58 @@ def _name(name: str) -> sge.Identifier:
 
 def _column(name: str, table: str | None = None) -> sge.Column:
     return sge.Column(this=_name(name), table=_name(table) if table else None)
+
+
+def _register(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Make Arrow rows readable under a name.
+
+    DuckDB lets Arrow filter what it scans, and for Arrow NaN is not larger than other numbers, as
+    it is for DuckDB. A value that is computed is filtered by DuckDB itself.
+    """
+    computed = _with_nan(rows)
+    if not computed:
+        cursor.register(name, rows)
+        return
+    behind = f"{name}{_BEHIND}"
+    cursor.register(behind, rows)
+    values = [
+        sge.alias_(sge.Coalesce(this=_name(each), expressions=[_name(each)]), each, quoted=True)
+        if each in computed
+        else _name(each)
+        for each in rows.column_names
+    ]
+    query = sge.Select(expressions=values).from_(sge.Table(this=_name(behind)))
+    view = sge.Create(
+        this=sge.Table(this=_name(name)),
+        kind="VIEW",
+        expression=query,
+        replace=True,
+        properties=sge.Properties(expressions=[sge.TemporaryProperty()]),
+    )
+    cursor.execute(view.sql("duckdb"))
+
+
+def _unregister(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    if _with_nan(rows):
+        cursor.execute(f"DROP VIEW IF EXISTS {_name(name).sql('duckdb')}")
+        name = f"{name}{_BEHIND}"
+    cursor.unregister(name)
+
+
+def _with_nan(rows: pa.Table) -> list[str]:
+    return [name for name in rows.column_names if _has_nan(rows.column(name))]
+
+
+def _has_nan(cells: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(cells.type):
+        return any(_has_nan(part) for part in cells.flatten())
+    if not pa.types.is_floating(cells.type):
+        return False
+    import numpy as np
+
+    return any(bool(np.isnan(part.to_numpy(zero_copy_only=False)).any()) for part in cells.chunks)
 
 
 def _in_memory(query: ir.Table) -> dict[str, pa.Table]:

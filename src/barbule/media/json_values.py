@@ -93,8 +93,14 @@ class JsonValue(ir.JSONValue):
             return ops.UnwrapJSONBoolean(self).to_expr()
         if isinstance(kind, dt.Integer | dt.Floating):
             whole = [ops.UnwrapJSONInt64(self)] if isinstance(kind, dt.Integer) else []
-            parts = [*whole, ops.UnwrapJSONFloat64(self), ops.UnwrapJSONString(self)]
-            return ibis.coalesce(*(turned(part.to_expr()) for part in parts))
+            numbers = [each.to_expr() for each in (*whole, ops.UnwrapJSONFloat64(self))]
+            if not strict and isinstance(kind, dt.Integer):
+                low, high = kind.bounds
+                exact, real = numbers
+                fits = [exact.between(low, high), (real >= float(low)) & (real < float(high + 1))]
+                numbers = [ok.ifelse(each, None) for ok, each in zip(fits, numbers, strict=True)]
+            text = turned(ops.UnwrapJSONString(self).to_expr())
+            return ibis.coalesce(*(each.cast(kind) for each in numbers), text)
         if isinstance(kind, dt.Decimal | dt.Temporal | dt.UUID):
             return turned(_text(self))
         return plain(self, kind)

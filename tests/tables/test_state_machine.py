@@ -1,0 +1,269 @@
+"""Any sequence of changes leaves what a plain list of rows would hold, at every version."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import barbule as bb
+from barbule.errors import VersionError
+
+FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
+
+names = st.one_of(st.none(), st.sampled_from(["", "a", "b", "ü", "'quoted'", "naïve\n"]))
+numbers = st.one_of(
+    st.none(), st.sampled_from([0.0, -1.5, 2.0, 1e300, float("inf"), float("nan")])
+)
+keys = st.integers(0, 5)
+
+
+@bb.udf(name="state_machine.shout")
+def shout(name: str) -> str:
+    return f"{name}!"
+
+
+def _plain(value):
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _bag(rows):
+    return sorted(repr(sorted((k, _plain(v)) for k, v in row.items())) for row in rows)
+
+
+def _large(number):
+    return number is not None and not math.isnan(number) and number > 1
+
+
+class Tables(RuleBasedStateMachine):
+    """Drives one table with its views; `self.rows` is what it has to hold."""
+
+    @initialize()
+    def start(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = f"duckdb://{Path(self.folder.name) / 'app.duckdb'}"
+        self.session = bb.connect(self.url, vectors="exact:")
+        self.number, self.more = "number", {}
+        columns = {"key": bb.Int, "name": bb.String, "number": bb.Float}
+        table = self.session.create_table("t", columns)
+        table.add_computed_column(loud=shout(table.name), half=table.number / 2)
+        self.session.create_view(
+            "large", table.where(table.number > 1), computed_columns={"echo": shout(table.loud)}
+        )
+        large = self.session.get_table("large")
+        self.session.create_view("named", large.where(large.name.notnull()))
+        self.session.create_view("counts", table.group_by("name").agg(rows=table.count()))
+        self.rows: list[dict] = []
+        self.past: dict[int, list[dict]] = {}
+        self.snapshots: dict[str, list[dict]] = {}
+        self.kept = 0
+        self.note()
+
+    def teardown(self):
+        if hasattr(self, "session"):
+            self.session.close()
+            self.folder.cleanup()
+
+    @property
+    def table(self):
+        return self.session.get_table("t")
+
+    def shown(self, row):
+        number, name = row[self.number], row["name"]
+        return {
+            **row,
+            "loud": None if name is None else f"{name}!",
+            "half": None if number is None else number / 2,
+        }
+
+    def note(self):
+        """Remember what the version that was just made has to show."""
+        version = self.table.history()[0, "version"]
+        self.past[version] = [self.shown(row) for row in self.rows]
+
+    def row(self, key, name, number):
+        return {"key": key, "name": name, self.number: number, **self.more}
+
+    @rule(given=st.lists(st.tuples(keys, names, numbers), min_size=1, max_size=4))
+    def insert(self, given):
+        rows = [self.row(*each) for each in given]
+        self.table.insert([{k: row[k] for k in ("key", "name", self.number)} for row in rows])
+        self.rows += rows
+        self.note()
+
+    @rule(key=keys, name=names)
+    def update(self, key, name):
+        hit = [row for row in self.rows if row["key"] == key]
+        done = self.table.update({"name": name}, where=self.table.key == key)
+        assert done.rows == len(hit)
+        for row in hit:
+            row["name"] = name
+        self.note()
+
+    @rule(key=keys)
+    def update_by_expression(self, key):
+        self.table.update({self.number: self.table[self.number] + 1}, where=self.table.key <= key)
+        for row in self.rows:
+            if row["key"] <= key and row[self.number] is not None:
+                row[self.number] += 1
+        self.note()
+
+    @rule(key=keys)
+    def delete(self, key):
+        self.table.delete(where=self.table.key == key)
+        self.rows = [row for row in self.rows if row["key"] != key]
+        self.note()
+
+    @rule(given=st.dictionaries(keys, numbers, min_size=1, max_size=3))
+    def upsert(self, given):
+        there = {row["key"] for row in self.rows}
+        done = self.table.upsert([{"key": k, self.number: n} for k, n in given.items()], on="key")
+        assert done.inserted == len(given.keys() - there)
+        for key, number in given.items():
+            if key in there:
+                for row in self.rows:
+                    if row["key"] == key:
+                        row[self.number] = number
+            else:
+                self.rows.append(self.row(key, None, number))
+        self.note()
+
+    @rule()
+    def rename(self):
+        new = "amount" if self.number == "number" else "number"
+        self.table.rename_column(self.number, new)
+        for row in self.rows:
+            row[new] = row.pop(self.number)
+        self.number = new
+        self.note()
+
+    @precondition(lambda self: len(self.more) < 2)
+    @rule(default=st.one_of(st.none(), st.integers(0, 3)))
+    def add_column(self, default):
+        name = f"more{len(self.more)}"
+        defaults = {} if default is None else {name: default}
+        self.table.add_columns({name: bb.Int}, defaults=defaults)
+        self.more[name] = default
+        for row in self.rows:
+            row[name] = default
+        self.note()
+
+    @precondition(lambda self: self.more)
+    @rule()
+    def drop_column(self):
+        name = list(self.more)[-1]
+        self.table.drop_column(name)
+        del self.more[name]
+        for row in self.rows:
+            del row[name]
+        self.note()
+
+    @rule()
+    def replace_expression(self):
+        table = self.table
+        table.add_computed_column(loud=shout(table.name), if_exists="replace")
+        self.note()
+
+    @rule()
+    def recompute(self):
+        self.table.recompute("loud")
+        self.note()
+
+    @rule()
+    def revert_and_back(self):
+        before = self.table.history()[0, "version"]
+        if before - 1 < self.kept or before == 0 or before - 1 not in self.past:
+            return
+        self.table.revert()
+        now = [dict(row) for row in self.past[before - 1]]
+        assert _bag(self.table.collect()) == _bag(now)
+        self.past[self.table.history()[0, "version"]] = now
+        self.table.revert(to=before)
+        self.note()
+
+    @rule()
+    def branch(self):
+        table = self.table
+        other = table.branch("other", if_exists="replace_force")
+        other.insert(key=9, name="branch")
+        other.delete(where=other.key == 0)
+        other.update({"name": "changed"}, where=other.key == 1)
+        expected = [dict(row) for row in self.rows if row["key"] != 0]
+        for row in expected:
+            if row["key"] == 1:
+                row["name"] = "changed"
+        expected.append(self.row(9, "branch", None))
+        assert _bag(other.collect()) == _bag([self.shown(row) for row in expected])
+        self.session.drop_table("other")
+
+    @precondition(lambda self: len(self.snapshots) < 3)
+    @rule()
+    def snapshot(self):
+        name = f"s{len(self.snapshots)}"
+        self.session.snapshot(name)
+        self.snapshots[name] = [self.shown(row) for row in self.rows]
+
+    @rule()
+    def compact(self):
+        self.table.compact()
+        self.kept = self.table.history()[0, "version"] - 1
+        self.note()
+
+    @rule()
+    def reopen(self):
+        self.session.close()
+        self.session = bb.connect(self.url, vectors="exact:")
+
+    @rule(back=st.integers(0, 30))
+    def look_back(self, back):
+        versions = sorted(self.past)
+        version = versions[back % len(versions)]
+        try:
+            seen = self.table.at(version).collect()
+        except VersionError:
+            assert version < self.kept
+            return
+        assert _bag(seen) == _bag(self.past[version])
+        latest = versions[-1]
+        diff = self.table.diff(version, latest)
+        assert diff.counts()["added"] - diff.counts()["removed"] == len(self.rows) - len(seen)
+
+    @invariant()
+    def all_is_as_it_should_be(self):
+        if not hasattr(self, "session"):
+            return
+        shown = [self.shown(row) for row in self.rows]
+        assert _bag(self.table.collect()) == _bag(shown)
+        large = [
+            {**row, "echo": None if row["loud"] is None else f"{row['loud']}!"}
+            for row in shown
+            if _large(row[self.number]) or _is_nan(row[self.number])
+        ]
+        assert _bag(self.session.get_table("large").collect()) == _bag(large)
+        named = [row for row in large if row["name"] is not None]
+        assert _bag(self.session.get_table("named").collect()) == _bag(named)
+        counts = {row["name"]: 0 for row in shown}
+        for row in shown:
+            counts[row["name"]] += 1
+        expected = [{"name": name, "rows": rows} for name, rows in counts.items()]
+        assert _bag(self.session.get_table("counts").collect()) == _bag(expected)
+        for name, rows in self.snapshots.items():
+            assert _bag(self.session.at(name).get_table("t").collect()) == _bag(rows)
+
+
+def _is_nan(number):
+    return number is not None and math.isnan(number)  # DuckDB: larger than all other numbers
+
+
+TestTables = Tables.TestCase
+TestTables.settings = settings(
+    max_examples=200 if FULL else 10,
+    stateful_step_count=25 if FULL else 12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
