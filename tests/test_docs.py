@@ -37,6 +37,17 @@ def test_the_readme_runs(session, capsys):
     assert "Toy Story" in capsys.readouterr().out
 
 
+PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if _blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_runs(page, session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in _blocks(page):
+        exec(compile(block, page.name, "exec"), namespace)
+
+
 def test_the_readme_says_both_lines():
     text = (ROOT / "README.md").read_text()
     assert "\npip install nox && nox -s rag\n" in text

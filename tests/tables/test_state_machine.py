@@ -17,9 +17,7 @@ from barbule.errors import VersionError
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 
 names = st.one_of(st.none(), st.sampled_from(["", "a", "b", "ü", "'quoted'", "naïve\n"]))
-numbers = st.one_of(
-    st.none(), st.sampled_from([0.0, -1.5, 2.0, 1e300, float("inf"), float("nan")])
-)
+numbers = st.one_of(st.none(), st.sampled_from([0.0, -1.5, 2.0, 1e300, float("inf"), float("nan")]))
 keys = st.integers(0, 5)
 
 
