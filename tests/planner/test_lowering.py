@@ -39,9 +39,24 @@ def test_a_view_joins_its_base_only_for_columns_of_the_base(recent):
 
 
 def test_the_latest_version_without_closed_rows_needs_no_filter(films):
-    assert not final(films).find(ops.Filter)
+    assert "WHERE" not in films.compile()
     films.update({"year": 2010}, where=films.name == "Up")
-    assert final(films).find(ops.Filter)
+    assert "WHERE" in films.compile()
+
+
+def test_a_chain_over_one_table_is_one_select(films):
+    newest = films.where(films.year > 1970).mutate(age=2026 - films.year).order_by("age")
+    query = newest.where(newest.age > 1).select("name", old=newest.age > 40)
+    assert query.compile().count("SELECT") == 1
+    assert query.collect() == [{"name": "Up", "old": False}, {"name": "Alien", "old": True}]
+
+
+def test_values_are_not_multiplied_without_bounds(films):
+    doubled = films.select("year")
+    for _ in range(24):
+        doubled = doubled.mutate(year=doubled.year + doubled.year)
+    assert len(doubled.compile()) < 20_000
+    assert doubled.collect()["year"] == [2009 << 24, 1979 << 24]
 
 
 def test_only_the_columns_that_are_read_are_asked_of_the_backend(films):

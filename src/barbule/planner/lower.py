@@ -7,7 +7,7 @@ over tables of the backend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.datatypes as dt
@@ -25,6 +25,7 @@ from barbule.nodes import (
     SystemTable,
     managed_table,
 )
+from barbule.planner.flat import Move, flatten
 from barbule.planner.lineage import needed_columns, prune, with_rid
 from barbule.types import storage, storage_schema
 
@@ -101,6 +102,10 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
         When a node of barbule is left over.
     """
     rows = rows or {}
+    flat = flatten(root, lambda leaf: _in_one(leaf, source, rows))
+    if flat is not None:
+        return flat
+    root = prune(root)
     needed = needed_columns(root)
     leaves = {
         leaf: _relation(leaf, needed.get(leaf, set()), source, rows)
@@ -120,6 +125,23 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
         return _plain(node, kwargs)
 
     return root.replace(replace)
+
+
+def _in_one(
+    leaf: ManagedTable, source: Source, rows: Rows
+) -> tuple[ops.Relation, Callable[[str], ops.Value]] | None:
+    """Show a table that is nobody's view or branch: its living rows, its columns over them."""
+    record = source.record(leaf)
+    if record.view or record.origin:
+        return None
+    physical = rows.get(leaf.table_id)
+    if physical is None:
+        physical = visible(leaf, record, source)
+    base = physical.parent if isinstance(physical, ops.Filter) else physical
+    names = {column.name: column.physical for column in record.columns}
+    names |= {column.error_name: column.errors for column in record.columns if column.fallible}
+    move = Move(lambda name: ops.Field(base, names.get(name, name)), base)
+    return physical, lambda name: move(_value(name, record, leaf, source))
 
 
 def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
@@ -292,7 +314,7 @@ def _with_inherited(
         return below
     query = with_rid(source.expression(record.view.query, leaf.commit))
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
-    base = lower(prune(ops.Project(query, wanted)), source, rows).to_expr()
+    base = lower(ops.Project(query, wanted), source, rows).to_expr()
     own = below.to_expr()
     renamed = base.select(bb_base=base[RID], **{name: base[name] for name in names})
     joined = own.join(renamed, own[BASE] == renamed["bb_base"])

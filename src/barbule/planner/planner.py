@@ -75,15 +75,14 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
         Physical rows to read instead of the stored ones, by table id.
     """
     planning = _Planning(facts)
-    logical = prune(apply_rules(root, planning))
+    logical = apply_rules(root, planning)
     if logical.find(FunctionCall):
-        logical = planning.staging.stage_all(fuse_images(logical))
+        logical = prune(planning.staging.stage_all(fuse_images(prune(logical))))
     staged = planning.staging.stages
     source: Any = _Unsettled(facts) if staged else facts
     stages = _ordered(
         [_lowered(stage, source, rows) for stage in staged], planning.candidate_stages
     )
-    logical = prune(logical)
     return Plan(stages, lowering.lower(logical, source, rows), root.schema, logical)
 
 
@@ -101,9 +100,8 @@ class _Unsettled:
 
 
 def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
-    logical = prune(stage.source)
-    source = lowering.lower(logical, facts, rows)
-    return replace(stage, source=source, logical=logical)
+    source = lowering.lower(stage.source, facts, rows)
+    return replace(stage, source=source, logical=prune(stage.source))
 
 
 def _ordered(calls: list[CallStage], candidates: list[CandidateStage]) -> tuple[Stage, ...]:
