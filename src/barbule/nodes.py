@@ -32,9 +32,11 @@ from barbule.errors import ExpressionError
 __all__ = [
     "INNER_CALL",
     "FunctionCall",
+    "KeywordScore",
     "ManagedTable",
     "Similarity",
     "SystemTable",
+    "TableScore",
     "bind_arguments",
     "build_call",
     "fill_template",
@@ -158,6 +160,42 @@ class Similarity(ops.Value):
     def shape(self) -> ds.DataShape:
         """Columnar when the column or the query is."""
         return rlz.highest_precedence_shape((self.arg, self.query))
+
+
+class KeywordScore(ops.Value):
+    """How well the texts of a column fit the words of a query, by BM25; 0 where none occurs.
+
+    Parameters
+    ----------
+    arg
+        The column, or what is derived from it without change.
+    query
+        What is searched for.
+    """
+
+    arg: ops.Value
+    query: str
+
+    dtype = dt.float64
+    shape = rlz.shape_like("arg")
+
+
+class TableScore(ops.Value):
+    """A score that is computed over all rows of a table, whatever query reads it.
+
+    Parameters
+    ----------
+    arg
+        The column that is scored, or what is derived from it without change.
+    value
+        The score, which reads no other column.
+    """
+
+    arg: ops.Value
+    value: ops.Value
+
+    dtype = dt.float64
+    shape = rlz.shape_like("arg")
 
 
 class CellError(ops.Value):

@@ -100,11 +100,20 @@ class Backend(Protocol):
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
 
+    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
+        """Append the rows of a query, matched by column name; return how many."""
+
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns."""
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
+
+    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+        """End the life of the live rows whose identities a query gives; return how many."""
+
+    def close_replaced(self, name: str, commit: int) -> None:
+        """End the life of the rows of which a commit has written a newer state."""
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""

@@ -27,7 +27,7 @@ from barbule.backends.duckdb_file import DuckDBFile
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -41,6 +41,7 @@ _TABLES = (
     "AND schema_name = current_schema() AND NOT temporary"
 )
 _FEW_ROWS = 16
+_LONG_TEXT = 1000  # what is not written into a statement
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 
@@ -197,8 +198,13 @@ class DuckDBBackend:
     # Writing
 
     def _run(self, statement: sge.Expression) -> None:
+        self._execute(statement.sql("duckdb"))
+
+    def _execute(self, statement: str) -> int:
+        """Run a statement that gives no rows, or the number of those that it changed."""
         with self.use():
-            self.cursor.execute(statement.sql("duckdb")).fetchall()
+            counted = self.cursor.execute(statement).fetchall()
+        return int(counted[0][0]) if counted else 0
 
     def create(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one of the same name that a crash left is replaced."""
@@ -228,13 +234,19 @@ class DuckDBBackend:
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
-        columns = [_name(column) for column in rows.column_names]
-        source = sge.Select(expressions=[column.copy() for column in columns]).from_(
-            sge.Table(this=_name(_STAGED_ROWS))
-        )
-        target = sge.Schema(this=sge.Table(this=_name(name)), expressions=columns)
+        columns = tuple(rows.column_names)
+        few = _literals(rows) if rows.num_rows <= _FEW_ROWS else None
+        if few is not None:  # staging a table takes longer than writing a few rows
+            self._execute(f"{_insert_into(name, columns)} VALUES {few}")
+            return
         with self.staging({_STAGED_ROWS: rows}):
-            self._run(sge.Insert(this=target, expression=source))
+            self._execute(_copying(name, columns))
+
+    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
+        """Append the rows of a query, matched by column name; return how many."""
+        with self.staging({**staged, **_in_memory(query)}) as backend:
+            selected = f"{_insert_into(name, tuple(query.columns))} {backend.compile(query)}"
+            return self._execute(selected)
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns.
@@ -244,18 +256,15 @@ class DuckDBBackend:
         longer than opening a database.
         """
         columns = tuple(rows[0])
+        target = _insert_into(name, columns)
         if "pandas" in sys.modules:
+            places = ", ".join("?" * len(columns))
             with self.use():
-                values = [list(row.values()) for row in rows]
-                self.cursor.executemany(_insertion(name, columns), values)
+                for row in rows:
+                    self.cursor.execute(f"{target} VALUES ({places})", list(row.values()))
             return
-        target = _target(name, columns)
-        literals = sge.Values(
-            expressions=[
-                sge.Tuple(expressions=[_literal(value) for value in row.values()]) for row in rows
-            ]
-        )
-        self._run(sge.Insert(this=target, expression=literals))
+        written = (", ".join(_literal(value) for value in row.values()) for row in rows)
+        self._execute(f"{target} VALUES {', '.join(f'({each})' for each in written)}")
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
@@ -263,25 +272,23 @@ class DuckDBBackend:
 
         if not len(rids):
             return
-        few = len(rids) <= _FEW_ROWS
-        staged: dict[str, pa.Table] = {}
-        if few:  # as literals: staging a table takes a millisecond
-            values: Any = rids.to_pylist() if hasattr(rids, "to_pylist") else rids
-            chosen: dict[str, Any] = {
-                "expressions": [sge.Literal.number(int(value)) for value in values]
-            }
-        else:
-            staged = {_STAGED_ROWS: pa.table({RID: pa.array(rids, pa.int64())})}
-            rows = sge.Select(expressions=[_name(RID)]).from_(sge.Table(this=_name(_STAGED_ROWS)))
-            chosen = {"query": rows.subquery()}
-        live = sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER))
-        update = sge.Update(
-            this=sge.Table(this=_name(name)),
-            expressions=[sge.EQ(this=_name(TO), expression=sge.Literal.number(commit))],
-            where=sge.Where(this=sge.and_(live, sge.In(this=_column(RID), **chosen))),
-        )
-        with self.staging(staged):
-            self._run(update)
+        if len(rids) <= _FEW_ROWS:  # as literals: staging a table takes a millisecond
+            values = rids.to_pylist() if hasattr(rids, "to_pylist") else rids
+            self._execute(_ending(name, commit, ", ".join(str(int(value)) for value in values)))
+            return
+        staged = pa.table({RID: pa.array(rids, pa.int64())})
+        with self.staging({_STAGED_ROWS: staged}):
+            self._execute(_ending(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
+
+    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+        """End the life of the live rows whose identities a query gives; return how many."""
+        with self.staging({**staged, **_in_memory(query)}) as backend:
+            return self._execute(_ending(name, commit, backend.compile(query)))
+
+    def close_replaced(self, name: str, commit: int) -> None:
+        """End the life of the rows of which a commit has written a newer state."""
+        newer = f"SELECT {RID} FROM {_quoted(name)} WHERE {FROM} = {commit}"
+        self._execute(f"{_ending(name, commit, newer)} AND {FROM} < {commit}")
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
@@ -392,24 +399,66 @@ def _explained() -> Iterator[None]:
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
 
 
-def _target(name: str, columns: Sequence[str]) -> sge.Schema:
-    return sge.Schema(
-        this=sge.Table(this=_name(name)), expressions=[_name(column) for column in columns]
+@functools.cache
+def _insert_into(name: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {_quoted(name)} ({', '.join(map(_quoted, columns))})"
+
+
+@functools.cache
+def _copying(name: str, columns: tuple[str, ...]) -> str:
+    shown = ", ".join(map(_quoted, columns))
+    return f"{_insert_into(name, columns)} SELECT {shown} FROM {_STAGED_ROWS}"
+
+
+def _ending(name: str, commit: int, rids: str) -> str:
+    """Write the statement that ends the life of rows, given their identities or a query."""
+    return (
+        f"UPDATE {_quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
     )
 
 
 @functools.cache
-def _insertion(name: str, columns: tuple[str, ...]) -> str:
-    """Write the statement that inserts one row given as parameters."""
-    row = sge.Tuple(expressions=[sge.Placeholder() for _ in columns])
-    values = sge.Values(expressions=[row])
-    return sge.Insert(this=_target(name, columns), expression=values).sql("duckdb")
+def _quoted(name: str) -> str:
+    return _name(name).sql("duckdb")
 
 
-def _literal(value: Any) -> sge.Expression:
+def _literal(value: Any) -> str:
     if isinstance(value, datetime.datetime):
-        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz")
-    return sge.convert(value)
+        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz").sql("duckdb")
+    return sge.convert(value).sql("duckdb")
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
+
+
+# How a value of an Arrow type is written, exactly: DuckDB reads a bare 0.7 as a decimal.
+_LITERALS: dict[str, Callable[[Any], str]] = {
+    "bool": str,
+    "double": lambda value: f"'{value!r}'::DOUBLE",
+    "float": lambda value: f"'{value!r}'::FLOAT",
+    "large_string": _text,
+    "null": str,
+    "string": _text,
+    **{f"{sign}int{bits}": str for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def _literals(rows: pa.Table) -> str | None:
+    """Write rows of plain values as the tuples of a VALUES clause; None where that is not exact."""
+    kinds = [str(field.type) for field in rows.schema]
+    if not all(kind in _LITERALS for kind in kinds):
+        return None
+    columns = [column.to_pylist() for column in rows.columns]
+    texts = [value for column in columns for value in column if isinstance(value, str)]
+    if any(len(text) > _LONG_TEXT or "\0" in text for text in texts):
+        return None
+    written = [
+        ["NULL" if value is None else write(value) for value in column]
+        for write, column in zip((_LITERALS[kind] for kind in kinds), columns, strict=True)
+    ]
+    return ", ".join(f"({', '.join(row)})" for row in zip(*written, strict=True))
 
 
 def _name(name: str) -> sge.Identifier:

@@ -15,11 +15,13 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
+from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.catalog.store import Catalog
 from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.indexing import Indexing
+from barbule.executor.keywords import Keywords
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.executor.ledger import Ledger
@@ -91,7 +93,8 @@ class Engine:
         self._table_class = table_class
         self._loop = LoopThread()
         self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
-        self.runner = Runner(backend, self.caller, self.indexing.search)
+        self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
+        self.runner = Runner(backend, self.caller, self.indexing.search, self.keywords.scores)
         self._schemas: dict[tuple[int, int | None, bool], tuple[int, sch.Schema]] = {}
         self._decoded: dict[tuple[str, int | None], tuple[int, Any]] = {}
 
@@ -126,6 +129,11 @@ class Engine:
         """Make the leaf of a table."""
         name = self.catalog.record(table_id, commit).name
         return managed_table(name, self, table_id, commit=commit, hidden=hidden)
+
+    def _identified(self, table_id: int, commit: int | None, column: str) -> ir.Table:
+        """Read a column with the identities of its rows."""
+        rows = self.leaf(table_id, commit, hidden=True).to_expr()
+        return rows.select(RID, column)
 
     # What the planner asks
 

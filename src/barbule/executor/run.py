@@ -16,7 +16,7 @@ from barbule.errors import BarbuleError
 from barbule.executor.batch import Failure
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR
-from barbule.planner.plan import Call, CallStage, CandidateStage, Plan
+from barbule.planner.plan import Call, CallStage, CandidateStage, KeywordStage, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,11 +38,14 @@ class Runner:
     ----------
     search
         Gives the identities of the nearest rows for a `CandidateStage` and a query vector.
+    score
+        Gives the rows and scores of a `KeywordStage`.
     """
 
     backend: Backend
     caller: Caller
     search: Callable[[CandidateStage, Any], pa.Array]
+    score: Callable[[KeywordStage], pa.Table]
 
     def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run a plan and return its rows.
@@ -66,6 +69,8 @@ class Runner:
             if isinstance(stage, CandidateStage):
                 vector = ready[stage.vector].column(0)[0].as_py()
                 ready[stage.name] = pa.table({RID: self.search(stage, vector)})
+            elif isinstance(stage, KeywordStage):
+                ready[stage.name] = self.score(stage)
             else:
                 ready[stage.name] = self._call(stage, ready)
         return ready

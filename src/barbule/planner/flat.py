@@ -68,7 +68,7 @@ def flatten(
     try:
         wanted = _wanted(root, chain)
         shown = show(node)
-        return None if shown is None else _flat(node, chain, wanted, *shown)
+        return None if shown is None else _flat(chain, wanted, *shown)
     except _NotFlatError:
         return None
 
@@ -172,7 +172,6 @@ class _Select:
 
 
 def _flat(
-    leaf: ManagedTable,
     chain: list[Any],
     wanted: list[tuple[str, ...]],
     base: ops.Relation,
@@ -235,6 +234,7 @@ class Move:
         self._nodes = 0
 
     def __call__(self, value: Any) -> Any:
+        """Rewrite a value, or what an operation holds beside values."""
         if isinstance(value, ops.Field):
             return self._columns(value.name)
         if isinstance(value, ops.Value):
@@ -258,4 +258,4 @@ class Move:
         arguments = [self(argument) for argument in value.args]
         if all(new is old for new, old in zip(arguments, value.args, strict=True)):
             return value
-        return value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))  # type: ignore[no-any-return]
+        return value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))

@@ -15,6 +15,7 @@ from barbule.nodes import FunctionCall, ManagedTable
 
 __all__ = [
     "calls_in",
+    "each_relation",
     "expose",
     "needed_columns",
     "origin",
@@ -27,6 +28,16 @@ __all__ = [
 
 # Relations that hand on all columns of their parent, row by row.
 PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
+
+
+def each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]) -> Any:
+    """Rebuild a tree bottom-up, changing each relation once its parents are done."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        return change(rebuilt) if isinstance(rebuilt, ops.Relation) else rebuilt
+
+    return root.replace(replace)
 
 
 def calls_in(value: ops.Node, kind: type[ops.Value] = FunctionCall) -> list[Any]:
@@ -143,7 +154,34 @@ def expose(
         known = next((key for key, value in values.items() if value == carried), None)
         fresh = known or fresh_name(name, values)
         return ops.Project(parent, {**values, fresh: carried}), fresh
+    if isinstance(relation, ops.JoinChain):
+        return _exposed_by_join(relation, leaf, column, relation.values[path.name])
     return None
+
+
+def _exposed_by_join(
+    join: ops.JoinChain, leaf: ManagedTable, column: str, path: ops.Value
+) -> tuple[ops.Relation, str] | None:
+    if not isinstance(path, ops.Field) or not isinstance(path.rel, ops.JoinReference):
+        return None
+    side = path.rel
+    below = expose(side.parent, leaf, column, path)
+    if below is None:
+        return None
+    fresh = side.copy(parent=below[0])
+
+    def move(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        if isinstance(node, ops.Field) and node.rel == side:
+            return ops.Field(fresh, node.name)
+        if node == side:
+            return fresh
+        return node.__recreate__(kwargs) if kwargs else node
+
+    moved = join.replace(move)
+    carried = ops.Field(fresh, below[1])
+    known = next((key for key, value in moved.values.items() if value == carried), None)
+    name = known or fresh_name(below[1], moved.values)
+    return moved.copy(values={**moved.values, name: carried}), name
 
 
 def fresh_name(name: str, taken: Any) -> str:

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.schema as sch
 
-__all__ = ["Call", "CallStage", "CandidateStage", "Plan", "Stage"]
+__all__ = [
+    "HIT",
+    "SCORE",
+    "Call",
+    "CallStage",
+    "CandidateStage",
+    "KeywordStage",
+    "Plan",
+    "Stage",
+]
+
+# The columns of a stage of keyword scores: the identity of a row, and its score.
+HIT = "bb_hit"
+SCORE = "bb_score"
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,27 @@ class CandidateStage:
         )
 
 
-Stage = CallStage | CandidateStage
+@dataclass(frozen=True)
+class KeywordStage:
+    """Scores the texts of a column by the words of a query; rows without them are left out.
+
+    Attributes
+    ----------
+    commit
+        The commit at which the table is seen; None for the latest.
+    """
+
+    name: str
+    table_id: int
+    commit: int | None
+    column: str
+    query: str
+
+    def __str__(self) -> str:
+        return f"{_title(self.name)}: the rows whose {self.column!r} has words of {self.query!r}"
+
+
+Stage = CallStage | CandidateStage | KeywordStage
 
 
 @dataclass(frozen=True)

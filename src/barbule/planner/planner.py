@@ -17,7 +17,15 @@ from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
 from barbule.planner.fuse import fuse_images
 from barbule.planner.lineage import prune
-from barbule.planner.plan import CallStage, CandidateStage, Plan, Stage
+from barbule.planner.plan import (
+    HIT,
+    SCORE,
+    CallStage,
+    CandidateStage,
+    KeywordStage,
+    Plan,
+    Stage,
+)
 from barbule.planner.rules import IndexedColumn, apply_rules
 from barbule.planner.staging import Staging
 
@@ -44,6 +52,7 @@ class _Planning:
         self._facts = facts
         self.staging = Staging(facts.stored)
         self.candidate_stages: list[CandidateStage] = []
+        self.keyword_stages: list[KeywordStage] = []
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         return self._facts.index_of(leaf, column, name)
@@ -63,6 +72,15 @@ class _Planning:
         found = self._facts.stored(name, sch.Schema({RID: "int64"}))
         return ops.Project(found, {RID: ops.Field(found, RID)})
 
+    def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
+        asked = KeywordStage("", leaf.table_id, leaf.commit, column, query)
+        known = [replace(stage, name="") for stage in self.keyword_stages]
+        place = known.index(asked) if asked in known else len(known)
+        name = f"bb_keywords_{place}"
+        if place == len(known):
+            self.keyword_stages.append(replace(asked, name=name))
+        return self._facts.stored(name, sch.Schema({HIT: "int64", SCORE: "float64"}))
+
 
 def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = None) -> Plan:
     """Plan how to compute a relation.
@@ -79,10 +97,11 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
     if logical.find(FunctionCall):
         logical = prune(planning.staging.stage_all(fuse_images(prune(logical))))
     staged = planning.staging.stages
-    source: Any = _Unsettled(facts) if staged else facts
+    source: Any = _Unsettled(facts) if staged or planning.keyword_stages else facts
     stages = _ordered(
         [_lowered(stage, source, rows) for stage in staged], planning.candidate_stages
     )
+    stages = (*planning.keyword_stages, *stages)
     return Plan(stages, lowering.lower(logical, source, rows), root.schema, logical)
 
 

@@ -14,9 +14,19 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError, UnsupportedError
-from barbule.nodes import ERROR, CellError, FunctionCall, ManagedTable, Similarity
+from barbule.nodes import (
+    ERROR,
+    CellError,
+    FunctionCall,
+    KeywordScore,
+    ManagedTable,
+    Similarity,
+    TableScore,
+)
+from barbule.planner.keyword import keyword_scores, table_scores
 from barbule.planner.lineage import (
     calls_in,
+    each_relation,
     expose,
     fresh_name,
     hide,
@@ -30,6 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["RULES", "IndexedColumn", "Scope", "apply_rules"]
+
+
+_CALLS: Any = (FunctionCall, KeywordScore, Similarity, TableScore)
 
 
 @dataclass(frozen=True)
@@ -70,19 +83,12 @@ class Scope(Protocol):
     def candidates(self, index: IndexedColumn, vector: ops.Value, count: int) -> ops.Relation:
         """Make the relation of the identities of the nearest rows, in the column `_rid`."""
 
-
-def _each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]) -> Any:
-    """Rebuild a tree bottom-up, changing each relation once its parents are done."""
-
-    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-        rebuilt = node.__recreate__(kwargs) if kwargs else node
-        return change(rebuilt) if isinstance(rebuilt, ops.Relation) else rebuilt
-
-    return root.replace(replace)
+    def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
+        """Make the relation of the rows in which a query's words occur, with their scores."""
 
 
 def _has_calls(value: ops.Value) -> bool:
-    return bool(calls_in(value, (FunctionCall, Similarity)))  # type: ignore[arg-type]
+    return bool(calls_in(value, _CALLS))
 
 
 def split_filters(root: ops.Relation, scope: Scope) -> ops.Relation:
@@ -98,7 +104,7 @@ def split_filters(root: ops.Relation, scope: Scope) -> ops.Relation:
         inner = ops.Filter(node.parent, cheap)
         return ops.Filter(inner, [repoint(each, node.parent, inner) for each in dear])
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
@@ -113,7 +119,7 @@ def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
             return _push(node)
         return node
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _push(node: ops.Relation) -> ops.Relation:
@@ -182,7 +188,7 @@ def calls_out_of_joins(root: ops.Relation, scope: Scope) -> ops.Relation:
             return node
         return _values_after_join(_predicates_before_join(node))
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _values_after_join(join: ops.JoinChain) -> ops.Relation:
@@ -205,7 +211,7 @@ def _predicates_before_join(join: ops.JoinChain) -> ops.JoinChain:
         call
         for link in join.rest
         for predicate in link.predicates
-        for call in calls_in(predicate, (FunctionCall, Similarity))  # type: ignore[arg-type]
+        for call in calls_in(predicate, _CALLS)
     }
     for call in dear:
         sides = call.relations
@@ -259,7 +265,7 @@ def calls_out_of_aggregates(root: ops.Relation, scope: Scope) -> ops.Relation:
             return node
         return _call_after_aggregate(node)
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _call_after_aggregate(node: ops.Aggregate) -> ops.Relation:
@@ -303,7 +309,7 @@ def search_indexes(root: ops.Relation, scope: Scope) -> ops.Relation:
         replaced = sort.parent.replace({leaf: hide(kept, leaf.schema.names)})
         return ops.Limit(rebuild(sort, replaced), node.n, node.offset)
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _nearest(node: ops.Relation) -> tuple[ops.Sort, Similarity, int] | None:
@@ -337,7 +343,7 @@ def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
             return node
         return _with_vectors(node, list(dict.fromkeys(found)), scope)
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relation:
@@ -380,7 +386,7 @@ def errors_of_cells(root: ops.Relation, scope: Scope) -> ops.Relation:
         asked = [each for each in dict.fromkeys(found) if not isinstance(each.arg, FunctionCall)]
         return _with_errors(node, asked, scope) if asked else node
 
-    return _each_relation(root, change)
+    return each_relation(root, change)
 
 
 def _with_errors(node: Any, found: list[CellError], scope: Scope) -> ops.Relation:
@@ -429,8 +435,10 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
     split_filters,
     push_down,
     calls_out_of_joins,
+    table_scores,
     search_indexes,
     similarity_to_vectors,
+    keyword_scores,
     errors_of_cells,
     calls_out_of_aggregates,
 )
@@ -438,7 +446,7 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
 
 def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((FunctionCall, Similarity, CellError)):
+    if not root.find((*_CALLS, CellError)):
         return root
     for rule in RULES:
         root = rule(root, scope)

@@ -13,11 +13,11 @@ from typing import Any
 import ibis.expr.operations as ops
 from ibis.expr.format import Rendered, fmt
 
-from barbule.nodes import INNER_CALL, FunctionCall, ManagedTable, Similarity
+from barbule.nodes import INNER_CALL, FunctionCall, KeywordScore, ManagedTable, Similarity
 
 __all__ = ["call_text", "tree", "value_text"]
 
-_STAGES = {"bb_stage_": "stage ", "bb_candidates_": "candidates "}
+_STAGES = {"bb_stage_": "stage ", "bb_candidates_": "candidates ", "bb_keywords_": "keywords "}
 
 
 def tree(relation: ops.Relation) -> str:
@@ -130,6 +130,8 @@ def value_text(value: ops.Value) -> str:
             return _plain(call_text(node.function, node.template, arguments["values"]))
         if isinstance(node, Similarity):
             return _plain(f"similarity({arguments['arg']}, {arguments['query']})")
+        if isinstance(node, KeywordScore):
+            return _plain(f"keyword_score({arguments['arg']}, {node.query!r})")
         if isinstance(node, ops.ScalarUDF):
             return _plain(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
         if isinstance(node, ops.Subquery):

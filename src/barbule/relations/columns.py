@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
+from barbule.relations import searching
 from barbule.relations.sources import sources
 
 __all__ = ["ColumnExtras", "extended"]
@@ -39,6 +40,52 @@ class ColumnExtras:
             the negative distance for "l2".
         """
         return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
+
+    def search(
+        self,
+        query: Any,
+        *,
+        mode: searching.Mode = "keyword",
+        index: str | None = None,
+        rerank: Any = None,
+        depth: int = 100,
+    ) -> ir.FloatingValue:
+        """Score how well each value fits what is searched for; larger is better.
+
+        Sort by it, filter by it, select it: it is a value like any other. Words are the same
+        whatever their case and accents.
+
+        Parameters
+        ----------
+        query
+            A text; for the mode "vector" whatever `similarity` takes.
+        mode
+            "keyword" scores by the words of the query (BM25, 0 where none occurs), and needs no
+            index. "vector" is `similarity`. "hybrid" fuses the places that a row has in both
+            orders of the whole table (reciprocal rank fusion). No filter changes a score.
+        index
+            The name of the embedding index, where the column has more than one.
+        rerank
+            A function of the query and a text that gives a number. It scores the best rows
+            anew; the others have no score, and come last.
+        depth
+            How many rows `rerank` scores.
+
+        Returns
+        -------
+        ibis.expr.types.FloatingValue
+            The score; missing where the value is.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> notes = bb.create_table("notes", {"text": bb.String})
+        >>> _ = notes.insert([{"text": "A barbule has hooks."}, {"text": "A feather is light."}])
+        >>> score = notes.text.search("hooks")
+        >>> notes.where(score > 0).order_by(score, asc=False).limit(5).collect()["text"]
+        ['A barbule has hooks.']
+        """
+        return searching.search(self, query, mode, index=index, rerank=rerank, depth=depth)
 
     @property
     def error(self) -> ir.StructColumn:

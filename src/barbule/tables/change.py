@@ -24,6 +24,7 @@ from barbule.types import storage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.catalog.records import Column, Commit
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
     from barbule.executor.batch import Tally
     from barbule.executor.engine import Engine
 
-__all__ = ["Change", "DeleteResult", "InsertResult", "UpdateResult", "mutate", "mutate_in_parts"]
+__all__ = [
+    "Change",
+    "DeleteResult",
+    "InsertResult",
+    "NothingToDo",
+    "UpdateResult",
+    "mutate",
+    "mutate_in_parts",
+]
 
 # Identities of new rows while a change is prepared: above all that there can be, in order.
 _PROVISIONAL = 2**62
@@ -72,6 +81,10 @@ class UpdateResult(MutationResult):
 
 class DeleteResult(MutationResult):
     """What a delete did."""
+
+
+class NothingToDo(Exception):  # noqa: N818 - no error
+    """Ends a change that has nothing to change."""
 
 
 class Change:
@@ -193,6 +206,37 @@ class Change:
         if record.origin is not None:
             self._writes.append(lambda commit, _first: self._hide(record, rids, commit))
         self.touch(record.id, closed=True)
+
+    def replace_by(self, record: TableRecord, query: ir.Table, commit: int) -> None:
+        """Write the new states of rows that a query gives, within the backend.
+
+        Only where nothing follows the rows of the table; `commit` is what is being made.
+        """
+        backend, physical = self.engine.backend, record.physical
+
+        def write(_commit: int) -> None:
+            self._count(record, backend.append_query(physical, query, {}))
+            backend.close_replaced(physical, commit)
+
+        self.touch(record.id, closed=True)
+        self.do(write)
+
+    def close_by(self, record: TableRecord, query: ir.Table, commit: int) -> None:
+        """End the life of the rows whose identities a query gives, within the backend."""
+        backend, physical = self.engine.backend, record.physical
+        self.touch(record.id, closed=True)
+        self.do(
+            lambda _commit: self._count(record, backend.close_query(physical, query, commit, {}))
+        )
+
+    def _count(self, record: TableRecord, rows: int) -> None:
+        if not rows:
+            raise NothingToDo
+        self.touch(record.id, rows=rows)
+
+    def rows_of(self, table_id: int) -> int:
+        """Return how many rows of a table were written or removed."""
+        return self._pending.versions[table_id].rows
 
     def _hide(self, record: TableRecord, rids: pa.Array, commit: int) -> None:
         """Give rows of a branch's origin a state in the branch, one that has ended."""

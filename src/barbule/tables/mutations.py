@@ -9,11 +9,13 @@ import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
-from barbule.backends.base import RID
+from barbule.backends.base import FOREVER, FROM, RID, TO
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
 from barbule.tables.change import (
@@ -21,6 +23,7 @@ from barbule.tables.change import (
     DeleteResult,
     InsertResult,
     MutationResult,
+    NothingToDo,
     UpdateResult,
     mutate,
     mutate_in_parts,
@@ -150,8 +153,13 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
     leaf = table.op()
     engine: Engine = leaf.source
 
-    def work(change: Change) -> int:
+    def work(change: Change) -> int | None:
         record = writable(leaf)
+        if _stands_alone(engine, record):
+            chosen = _without_stages(engine, chosen_rows(table, where).select(RID))
+            if chosen is not None:
+                change.close_by(record, chosen, engine.catalog.head + 1)
+                return None
         rids = engine.arrow(chosen_rows(table, where).select(RID)).column(RID)
         end_rows(change, record, rids)
         return len(rids)
@@ -178,9 +186,15 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         )
     assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
 
-    def work(change: Change) -> int:
+    def work(change: Change) -> int | None:
         record = writable(leaf)
-        rows = _new_state(engine, table, record, chosen_rows(table, where), assigned)
+        chosen = chosen_rows(table, where)
+        if _stands_alone(engine, record):
+            query = _new_states_query(engine, table, record, chosen, assigned)
+            if query is not None:
+                change.replace_by(record, query, engine.catalog.head + 1)
+                return None
+        rows = _new_state(engine, table, record, chosen, assigned)
         check_required(record, rows, set(values))
         write_changed(change, record, rows, set(values))
         return rows.num_rows
@@ -206,31 +220,49 @@ def unless_empty(
     leaf: ManagedTable,
     kind: type[Result],
     operation: str,
-    work: Callable[[Change], int],
+    work: Callable[[Change], int | None],
     *,
     slow: bool | None = None,
 ) -> Result:
-    """Make a change of rows; where it is found that there are none, there is no new version."""
+    """Make a change of rows; where it is found that there are none, there is no new version.
+
+    Parameters
+    ----------
+    work
+        Prepares the change and returns how many rows it is of; None where that is known once
+        they are written.
+    """
     engine: Engine = leaf.source
     record = engine.catalog.record(leaf.table_id)
 
-    def checked(change: Change) -> int:
+    def checked(change: Change) -> int | None:
         count = work(change)
-        if not count:
-            raise _NothingToDo
+        if count == 0:
+            raise NothingToDo
         return count
 
     try:
         if slow is None:
             slow = calls_functions(engine, record)
         change, count = mutate(engine, operation, checked, slow=slow)
-    except _NothingToDo:
+    except NothingToDo:
         return kind(0, 0, engine.catalog.latest(record.id).version)
-    return change.result(kind, record.id, count)  # type: ignore[return-value]
+    rows = change.rows_of(record.id) if count is None else count
+    return change.result(kind, record.id, rows)  # type: ignore[return-value]
 
 
-class _NothingToDo(Exception):  # noqa: N818 - no error
-    """Ends a change that has nothing to change."""
+def _stands_alone(engine: Engine, record: TableRecord) -> bool:
+    """Whether nothing follows the rows of a table, so that they can change where they are."""
+    if record.origin is not None or engine.backend.many_writers:
+        return False
+    catalog = engine.catalog
+    return not (catalog.views_of(record.id) or catalog.queries_over(record.id))
+
+
+def _without_stages(engine: Engine, query: ir.Table) -> ir.Table | None:
+    """Lower a query for the backend; None where it needs more than the backend."""
+    plan = engine.plan(query)
+    return None if plan.stages else plan.final.to_expr()
 
 
 def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any) -> Any:
@@ -290,6 +322,47 @@ def _new_state(
         cells = assigned[name].take(pa.repeat(0, rows.num_rows))
         rows = rows.set_column(place, rows.column_names[place], cells)
     return rows
+
+
+def _new_states_query(
+    engine: Engine,
+    table: ir.Table,
+    record: TableRecord,
+    old: ir.Table,
+    assigned: Mapping[str, Any],
+) -> ir.Table | None:
+    """Make the query of the new states of rows; None where they are not known to the backend."""
+    changed = [column for column in record.columns if column.name in assigned]
+    affected = dependents(engine, record, set(assigned))
+    if any(column.kind == "stored" for column in affected):
+        return None
+    if not all(column.dtype.nullable for column in changed):
+        return None
+    values = {name: _literal(value) for name, value in assigned.items()}
+    if any(value is None for value in values.values()):
+        return None
+    bound = table.select(**values).op().values
+    leaf, parent = table.op(), old.op()
+    shown = kept_fields(record, parent)
+    for column in changed:
+        value = _moved(bound[column.name], leaf, parent)
+        shown[column.physical] = ops.Cast(value, storage(column.dtype))
+    for name, moment in ((FROM, engine.catalog.head + 1), (TO, FOREVER)):
+        shown[name] = ops.Literal(moment, dt.int64)
+    return _without_stages(engine, ops.Project(parent, shown).to_expr())
+
+
+def _literal(value: Any) -> Any:
+    """Make a value of the query's of a cell that SQL writes exactly; None for others."""
+    import pyarrow as pa
+
+    if not isinstance(value, pa.Array):
+        return value
+    cell = value[0].as_py()
+    exact = (pa.types.is_signed_integer, pa.types.is_string, pa.types.is_boolean)
+    if cell is None or not any(test(value.type) for test in exact):
+        return None
+    return ibis.literal(cell)
 
 
 def _moved(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Value:

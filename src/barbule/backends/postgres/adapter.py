@@ -297,6 +297,12 @@ class PostgresBackend:
             connection = self._connection
             copy_rows(connection, name, rows, kinds_of(connection, name))
 
+    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
+        """Append the rows of a query, matched by column name; return how many."""
+        rows = self.arrow(query, staged)
+        self.append(name, rows)
+        return int(rows.num_rows)
+
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns."""
         self._connection.run(sql.text(sql.insert(name, rows)))
@@ -308,6 +314,15 @@ class PostgresBackend:
         plain = pa.array(rids, pa.int64()).to_pylist()
         if plain:
             self._connection.run(sql.text(sql.close(name, plain, commit)))
+
+    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+        """End the life of the live rows whose identities a query gives; return how many."""
+        rids = self.arrow(query, staged).column(0).to_pylist()
+        return self._connection.run(sql.text(sql.close(name, rids, commit))) if rids else 0
+
+    def close_replaced(self, name: str, commit: int) -> None:
+        """End the life of the rows of which a commit has written a newer state."""
+        self._connection.run(sql.text(sql.close_replaced(name, commit)))
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""

@@ -171,6 +171,22 @@ def close(name: str, rids: Sequence[int], commit: int) -> sge.Expression:
     )
 
 
+def close_replaced(name: str, commit: int) -> sge.Expression:
+    """End live rows of which a commit has written a newer state."""
+    newer = (
+        sge.Select(expressions=[_column(RID)])
+        .from_(_table(name))
+        .where(sge.EQ(this=_column(FROM), expression=_number(commit)))
+    )
+    chosen = sge.In(this=_column(RID), query=newer.subquery())
+    older = sge.LT(this=_column(FROM), expression=_number(commit))
+    return sge.Update(
+        this=_table(name),
+        expressions=[sge.EQ(this=name_of(TO), expression=_number(commit))],
+        where=sge.Where(this=sge.and_(_live(), older, chosen)),
+    )
+
+
 def fill(name: str, column: str, source: str) -> sge.Expression:
     """Set a column of live rows from another table."""
     same = sge.EQ(this=_column(RID, name), expression=_column(RID, source))

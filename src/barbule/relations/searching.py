@@ -1,0 +1,109 @@
+"""Search as values: keyword scores, similarity, both fused, and the best scored anew.
+
+Owns the expressions that a search is made of. All but the two scores are plain Ibis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import ibis
+import ibis.expr.types as ir
+
+from barbule import nodes
+from barbule.errors import ExpressionError
+from barbule.types.kinds import Media
+
+__all__ = ["Mode", "search"]
+
+Mode = Literal["keyword", "vector", "hybrid"]
+
+# How much less the first places count than they would by 1/place alone. G. Cormack et al.,
+# *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods* (2009).
+_RANKED = 60
+
+
+def search(
+    column: Any, query: Any, mode: Mode, *, index: str | None, rerank: Any, depth: int
+) -> Any:
+    """Make the value that scores a column by a query."""
+    if mode not in get_args(Mode):
+        raise ExpressionError(
+            "there is no such mode of search.",
+            value=mode,
+            hint=f"Modes are {', '.join(get_args(Mode))}.",
+        )
+    if mode == "vector":
+        score = column.similarity(query, index=index)
+    else:
+        score = _keyword(column, query)
+        if mode == "hybrid":
+            score = _fused(column, score, column.similarity(query, index=index))
+    if rerank is not None:
+        score = _reranked(column, query, score, rerank, depth)
+    if rerank is None and mode != "hybrid":
+        return score
+    return nodes.TableScore(column, score).to_expr()
+
+
+def _keyword(column: Any, query: Any) -> Any:
+    kind = column.type()
+    if not kind.is_string() or isinstance(kind, Media):
+        raise ExpressionError(
+            f"a column of {kind} has no words to search.",
+            column=column.get_name(),
+            hint='Search a text column, or by mode="vector".',
+        )
+    if not isinstance(query, str):
+        raise ExpressionError(
+            f"a {type(query).__name__} cannot be searched for by its words.",
+            value=query,
+            hint='Search with a text, or by mode="vector". For a query of each row, write a '
+            "function with @bb.query and call it with the column.",
+        )
+    return nodes.KeywordScore(column, query).to_expr()
+
+
+def _fused(column: Any, words: Any, alike: Any) -> Any:
+    """Fuse two orders by the places that a row has in them; a row without a word has one only."""
+    by_words = ibis.ifelse(words > 0, _inverse_place(words), 0.0)
+    by_vector = ibis.ifelse(alike.notnull(), _inverse_place(alike), 0.0)
+    return ibis.ifelse(column.isnull(), ibis.null("float64"), by_words + by_vector)
+
+
+def _inverse_place(score: Any) -> Any:
+    return 1.0 / (_place(score) + (_RANKED + 1))
+
+
+def _place(score: Any) -> Any:
+    """Give the place of a row, from 0; missing scores come last, also where they are largest."""
+    missing = score.isnull()
+    return ibis.rank().over(ibis.window(order_by=[missing, ibis.desc(score)]))
+
+
+def _reranked(column: Any, query: Any, score: Any, rerank: Any, depth: int) -> Any:
+    if isinstance(query, ir.Expr):
+        raise ExpressionError(
+            "the best are scored anew for one query at a time.",
+            hint="For a query of each row, write a function with @bb.query.",
+        )
+    if not callable(rerank):
+        raise ExpressionError(
+            "what scores anew has to be a function.",
+            value=rerank,
+            hint="Give a @bb.udf of a query and a text that returns a number.",
+        )
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ExpressionError(
+            "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
+        )
+    candidate = ibis.ifelse(_place(score) < depth, column, ibis.null(column.type()))
+    found = rerank(query, candidate)
+    if not isinstance(found, ir.NumericValue):
+        kind = found.type() if isinstance(found, ir.Expr) else type(found).__name__
+        raise ExpressionError(
+            f"scoring anew has to give a number for each text, not {kind}.",
+            value=getattr(rerank, "name", rerank),
+            hint="Give a @bb.udf of a query and a text that returns a float.",
+        )
+    return found.cast("float64")
