@@ -61,12 +61,24 @@ class Arguments:
             return None
         return arguments
 
+    def merged(self, rows: Sequence[Sequence[Any]], batched: set[str]) -> dict[str, Any] | None:
+        """Return the arguments of a batch, lists for the batched ones; None where not so simple.
+
+        It is where each argument is a cell as it is, or a constant.
+        """
+        if any(not isinstance(maker, _CELLS) for _, maker in self._makers):
+            return None
+        made: dict[str, Any] = {}
+        for name, make in self._makers:
+            made[name] = list(map(make, rows)) if name in batched else make(rows[0])
+        return made
+
     def _maker(self, function: Function, item: Any) -> Callable[[Sequence[Any]], Any]:
         if isinstance(item, list):
             makers = [self._maker(function, each) for each in item]
             return lambda row: [make(row) for make in makers]
         if not isinstance(item, dict):
-            return lambda _row: item
+            return _Constant(item)
         if set(item) == {"$"}:
             return self._place(function, item["$"])
         if _is_inner(item):
@@ -109,6 +121,19 @@ class Arguments:
                 raise InnerFailure(function, error) from error
 
         return call
+
+
+class _Constant:
+    """Makes the same argument of each row."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __call__(self, row: Sequence[Any]) -> Any:
+        return self._value
+
+
+_CELLS = (operator.itemgetter, _Constant)
 
 
 def _is_inner(item: Any) -> bool:

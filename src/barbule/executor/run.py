@@ -98,8 +98,9 @@ class Runner:
     def _columns(self, call: Call, batch: pa.RecordBatch) -> dict[str, pa.Array]:
         arguments = [batch.column(name).to_pylist() for name in call.arguments]
         values = self.caller.call(call, arguments, batch.num_rows)
-        failed = [each if isinstance(each, Failure) else None for each in values]
-        if any(failed):
+        failed: list[Failure | None] = [None] * len(values)
+        if Failure in set(map(type, values)):
+            failed = [each if isinstance(each, Failure) else None for each in values]
             values = [None if isinstance(each, Failure) else each for each in values]
         made = {call.output: to_array(values, call.dtype, self.caller.library)}
         if call.errors:

@@ -145,26 +145,32 @@ class Synchronous:
         return results
 
     def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+        batched = {each.name for each in self._function.parameters if each.batched}
+        merged = self._work.arguments.merged(rows, batched)
+        if merged is not None:
+            return self._answers(merged, len(rows))
         given = self._batch_arguments(start, rows)
         arguments = [each for each in given if isinstance(each, dict)]
         if not arguments:
             return given
-        batched = {each.name for each in self._function.parameters if each.batched}
         merged = {
             name: [each[name] for each in arguments] if name in batched else value
             for name, value in arguments[0].items()
         }
-        args, kwargs = self._work.spread(merged)
+        answers = iter(self._answers(merged, len(arguments)))
+        return [next(answers) if isinstance(each, dict) else each for each in given]
+
+    def _answers(self, arguments: dict[str, Any], count: int) -> list[Any]:
+        args, kwargs = self._work.spread(arguments)
         values = list(self._timed(functools.partial(self._function.body, *args, **kwargs)))
-        if len(values) != len(arguments):
+        if len(values) != count:
             raise FunctionError(
-                f"{self._function.name} returned {len(values)} results for {len(arguments)} rows.",
+                f"{self._function.name} returned {len(values)} results for {count} rows.",
                 hint="A batch function returns one result for each row.",
             )
-        if self._work.keep is not None:
-            values = [None if value is None else self._work.keep(value) for value in values]
-        answers = iter(values)
-        return [next(answers) if isinstance(each, dict) else each for each in given]
+        if self._work.keep is None:
+            return values
+        return [None if value is None else self._work.keep(value) for value in values]
 
     def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
         """Make the arguments of a batch, images opened in threads.

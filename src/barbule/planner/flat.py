@@ -8,13 +8,20 @@ times as long as running the query over a small table does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
-from barbule.nodes import CellError, FunctionCall, ManagedTable, Similarity
+from barbule.nodes import (
+    CellError,
+    FunctionCall,
+    KeywordScore,
+    ManagedTable,
+    Similarity,
+    TableScore,
+)
 from barbule.types import storage, storage_schema
 
 __all__ = ["Move", "flatten"]
@@ -30,7 +37,9 @@ _BLOCKING = (
     ops.WindowFunction,
     CellError,
     FunctionCall,
+    KeywordScore,
     Similarity,
+    TableScore,
 )
 # Values are written out where they are used: chains of projections may not multiply them.
 _MOST_RELATIONS = 8
@@ -39,8 +48,26 @@ _MOST_NODES = 500
 Columns = Callable[[str], ops.Value]
 
 
+class Shown(NamedTuple):
+    """A managed table as the backend has it.
+
+    Attributes
+    ----------
+    stored
+        The relation of its stored rows, of all versions.
+    alive
+        What holds for the rows that are seen.
+    columns
+        Gives a column, by its name, as a value over the stored rows.
+    """
+
+    stored: ops.Relation
+    alive: list[ops.Value]
+    columns: Columns
+
+
 def flatten(
-    root: ops.Relation, show: Callable[[ManagedTable], tuple[ops.Relation, Columns] | None]
+    root: ops.Relation, show: Callable[[ManagedTable], Shown | None]
 ) -> ops.Relation | None:
     """Lower a chain of relations over one managed table.
 
@@ -49,8 +76,7 @@ def flatten(
     root
         The uppermost relation.
     show
-        Gives the stored rows of a table and its columns as values over them, or None where
-        that takes more than one relation.
+        Gives a table as the backend has it, or None where that takes more than one relation.
 
     Returns
     -------
@@ -68,7 +94,7 @@ def flatten(
     try:
         wanted = _wanted(root, chain)
         shown = show(node)
-        return None if shown is None else _flat(chain, wanted, *shown)
+        return None if shown is None else _flat(chain, wanted, shown)
     except _NotFlatError:
         return None
 
@@ -171,16 +197,9 @@ class _Select:
         )
 
 
-def _flat(
-    chain: list[Any],
-    wanted: list[tuple[str, ...]],
-    base: ops.Relation,
-    columns: Columns,
-) -> ops.Relation:
-    made = _Select(base, _Lazy(columns))
-    if isinstance(base, ops.Filter):  # which rows of the table are alive
-        made = _Select(base.parent, _Lazy(columns))
-        made.predicates = list(base.predicates)
+def _flat(chain: list[Any], wanted: list[tuple[str, ...]], table: Shown) -> ops.Relation:
+    made = _Select(table.stored, _Lazy(table.columns))
+    made.predicates = list(table.alive)
     for node, below in zip(reversed(chain), reversed(wanted[1:]), strict=True):
         if isinstance(node, ops.Filter):
             made.predicates += [made.moved(each) for each in node.predicates]

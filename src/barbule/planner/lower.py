@@ -7,7 +7,7 @@ over tables of the backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.datatypes as dt
@@ -25,7 +25,7 @@ from barbule.nodes import (
     SystemTable,
     managed_table,
 )
-from barbule.planner.flat import Move, flatten
+from barbule.planner.flat import Move, Shown, flatten
 from barbule.planner.lineage import needed_columns, prune, with_rid
 from barbule.types import storage, storage_schema
 
@@ -127,21 +127,19 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
     return root.replace(replace)
 
 
-def _in_one(
-    leaf: ManagedTable, source: Source, rows: Rows
-) -> tuple[ops.Relation, Callable[[str], ops.Value]] | None:
-    """Show a table that is nobody's view or branch: its living rows, its columns over them."""
+def _in_one(leaf: ManagedTable, source: Source, rows: Rows) -> Shown | None:
+    """Show a table that is nobody's view or branch."""
     record = source.record(leaf)
     if record.view or record.origin:
         return None
-    physical = rows.get(leaf.table_id)
-    if physical is None:
-        physical = visible(leaf, record, source)
-    base = physical.parent if isinstance(physical, ops.Filter) else physical
+    base, alive = rows.get(leaf.table_id), []
+    if base is None:
+        base = source.stored(record.physical, physical_schema(record))
+        alive = _alive(base, leaf, source)
     names = {column.name: column.physical for column in record.columns}
     names |= {column.error_name: column.errors for column in record.columns if column.fallible}
     move = Move(lambda name: ops.Field(base, names.get(name, name)), base)
-    return physical, lambda name: move(_value(name, record, leaf, source))
+    return Shown(base, alive, lambda name: move(_value(name, record, leaf, source)))
 
 
 def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
@@ -254,19 +252,23 @@ def visible(
     stored = source.stored(record.physical, physical_schema(record))
     if record.origin is not None:
         return _visible_branch(stored, leaf, record, source, names)
+    alive = _alive(stored, leaf, source)
+    return ops.Filter(stored, alive) if alive else stored
+
+
+def _alive(stored: ops.Relation, leaf: ManagedTable, source: Source) -> list[ops.Value]:
+    """Return what holds for the rows that live at the leaf's commit."""
     if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
-        return stored
+        return []
     return _living(stored, leaf.commit)
 
 
-def _living(stored: ops.Relation, commit: int | None) -> ops.Relation:
+def _living(stored: ops.Relation, commit: int | None) -> list[ops.Value]:
     to = ops.Field(stored, TO)
     if commit is None:
-        return ops.Filter(stored, [ops.Equals(to, ops.Literal(FOREVER, dt.int64))])
+        return [ops.Equals(to, ops.Literal(FOREVER, dt.int64))]
     moment = ops.Literal(commit, dt.int64)
-    return ops.Filter(
-        stored, [ops.LessEqual(ops.Field(stored, FROM), moment), ops.Greater(to, moment)]
-    )
+    return [ops.LessEqual(ops.Field(stored, FROM), moment), ops.Greater(to, moment)]
 
 
 def _visible_branch(
@@ -293,7 +295,7 @@ def _visible_branch(
         # All columns would be read as `*`, which may be more than is known.
         if name != TO and (names is None or name in names)
     }
-    own = _living(stored, leaf.commit)
+    own = ops.Filter(stored, _living(stored, leaf.commit))
     return ops.Union(
         ops.Project(own, {name: ops.Field(own, name) for name in columns}),
         ops.Project(shared, columns),

@@ -25,9 +25,11 @@ from barbule.tables.columns import (
     bind_column,
     by_rid,
     compute,
+    compute_all,
     dependents,
     new_column,
     physical_rows,
+    reads,
 )
 from barbule.tables.naming import (
     IF_EXISTS,
@@ -301,9 +303,14 @@ def _compute_anew(change: Change, record: TableRecord, columns: list[Column]) ->
         change.add_column(record, column)
     if not made:
         return 0
-    known = replace(record, columns=tuple(c for c in record.columns if c not in made))
-    rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
-    rows = compute(change, record, rows, made)
+    names = {column.name for column in made}
+    apart = not any(reads(engine, record, column) & names for column in made)
+    if apart and record.origin is None and not record.view and not _views(engine, record):
+        rows = compute_all(engine, record, made)
+    else:
+        known = replace(record, columns=tuple(c for c in record.columns if c not in made))
+        rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
+        rows = compute(change, record, rows, made)
     _write_columns(change, record, rows, made)
     change.touch(record.id, rows=rows.num_rows)
     return rows.num_rows

@@ -32,6 +32,7 @@ __all__ = [
     "bind_column",
     "by_rid",
     "compute",
+    "compute_all",
     "dependents",
     "fresh_rows",
     "kept_fields",
@@ -171,24 +172,48 @@ def _compute_level(
     rows: pa.Table,
     level: list[Column],
 ) -> pa.Table:
-    engine = change.engine
+    change.fresh[record.id] = rows
+    computed = _computed(change.engine, record, level, *fresh_rows(change, record))
+    return _joined(rows, computed, level)
+
+
+def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> pa.Table:
+    """Compute stored columns, none of which reads another of them, for all rows of a table.
+
+    Returns
+    -------
+    pyarrow.Table
+        The row identities and the columns, by their physical names.
+    """
+    computed = _computed(engine, record, columns, {}, {})
+    for column in columns:
+        wanted = storage(column.dtype).to_pyarrow()
+        cells = computed.column(column.physical).cast(wanted)
+        computed = _with_column(computed, column.physical, cells)
+    return computed
+
+
+def _computed(
+    engine: Engine,
+    record: TableRecord,
+    columns: list[Column],
+    relations: Mapping[int, ops.Relation],
+    staged: Mapping[str, pa.Table],
+) -> pa.Table:
     leaf = engine.leaf(record.id, hidden=True)
     visible = engine.leaf(record.id)
     values = {RID: ops.Field(leaf, RID)}
-    for column in level:
+    for column in columns:
         value = engine.expression(str(column.expression), None).replace({visible: leaf})
         values[column.physical] = value
         if column.fallible:
             reasons = tuple(CellError(call) for call in calls_in(value))
             values[column.errors] = ops.Coalesce(reasons) if len(reasons) > 1 else reasons[0]
-    change.fresh[record.id] = rows
-    relations, staged = fresh_rows(change, record)
     try:
-        computed = engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
+        return engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
     except BarbuleError as error:
-        shown = level[0].name if len(level) == 1 else None
+        shown = columns[0].name if len(columns) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__
-    return _joined(rows, computed, level)
 
 
 def fresh_rows(

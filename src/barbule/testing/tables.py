@@ -104,6 +104,29 @@ class TableTests(BackendFixtures):
         backend.close("t", pa.array(range(0, count, 2)), 2)
         assert sum(row[TO] == 2 for row in read(backend, "t", schema)) == count // 2
 
+    def test_newer_states_take_the_place_of_the_rows_they_come_from(self, backend: Backend) -> None:
+        schema = living(backend)
+        leaf = backend.table("t", sch.Schema(schema)).to_expr()
+        newer = leaf.filter(leaf[RID] >= 1).mutate(x=leaf[RID] * 10, **{FROM: ibis.literal(7)})
+        with backend.transaction():
+            assert backend.append_query("t", newer, {}) == 2
+            backend.close_replaced("t", 7)
+            assert backend.append_query("t", newer.filter(newer.x > 99), {}) == 0
+        rows = sorted(tuple(row[name] for name in schema) for row in read(backend, "t", schema))
+        assert [row[:3] for row in rows] == [
+            (0, 1, FOREVER), (1, 1, 7), (1, 7, FOREVER), (2, 1, 7), (2, 7, FOREVER),
+        ]  # fmt: skip
+        assert [row[3] for row in rows] == [None, None, 10, None, 20]
+
+    def test_rows_that_a_query_gives_end(self, backend: Backend) -> None:
+        schema = living(backend)
+        leaf = backend.table("t", sch.Schema(schema)).to_expr()
+        query = leaf.filter(leaf[RID] < 2).select(RID)
+        assert backend.close_query("t", query, 9, {}) == 2
+        assert backend.close_query("t", query, 10, {}) == 0
+        ended = {row[RID]: row[TO] for row in read(backend, "t", schema) if row[TO] != FOREVER}
+        assert ended == {0: 9, 1: 9}
+
     def test_fill_sets_live_rows_only(self, backend: Backend) -> None:
         schema = living(backend)
         backend.close("t", [0], 4)

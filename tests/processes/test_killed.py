@@ -1,0 +1,97 @@
+"""A process that is killed at any moment leaves what it had committed, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+
+FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
+KILLS = 100 if FULL else 8
+PROGRAM = Path(__file__).with_name("mutating.py")
+
+
+def _start(url: str, log: Path, seed: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-W", "error", str(PROGRAM), url, str(log), str(seed)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+def _announced(log: Path) -> list[dict]:
+    """Read what the processes said; the last line of each may be cut off."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    found = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
+
+
+def _state(table) -> list:
+    return sorted((row["key"], row["name"], row["loud"]) for row in table.collect())
+
+
+def _check(url: str, log: Path) -> int:
+    """Compare what a fresh session finds with what was announced; return the latest version."""
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        versions = [each["version"] for each in table.history()]
+        latest = versions[0]
+        assert versions == list(range(latest, -1, -1))
+        states = {each["version"]: each["rows"] for each in _announced(log)}
+        done = [each["done"] for each in _announced(log) if "done" in each]
+        assert latest >= max(done, default=0), "a change that was reported is gone"
+        found = _state(table)
+        if latest in states:
+            assert found == [(key, name, f"{name}!") for key, name in states[latest]]
+        else:  # made before the first announcement
+            assert latest == min(states, default=latest + 1) - 1
+            assert found == []
+        large = [row for row in found if row[0] >= 50]
+        assert _state(session.get_table("large")) == large
+        assert _state(session.get_table("named")) == [row for row in large if row[1] != "n0"]
+        counts = {row["name"]: row["rows"] for row in session.get_table("counts").collect()}
+        names = [name for _, name, _ in found]
+        assert counts == {name: names.count(name) for name in set(names)}
+        if latest > 0 and latest - 1 in states:
+            before = _state(table.at(latest - 1))
+            assert before == [(key, name, f"{name}!") for key, name in states[latest - 1]]
+        return latest
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_what_was_committed_is_there_and_nothing_else(tmp_path, part):
+    url, log = f"duckdb://{tmp_path / 'app.duckdb'}", tmp_path / "log"
+    seed = random.randrange(2**32)
+    sys.stdout.write(f"seed {seed}\n")  # shown when it fails
+    chance = random.Random(seed)
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.create_table("t", {"key": bb.Int, "name": bb.String})
+        table.add_computed_column(loud=table.name + "!", stored=True)
+        large = session.create_view("large", table.where(table.key >= 50))
+        session.create_view("named", large.where(large.name != "n0"))
+        session.create_view("counts", table.group_by("name").agg(rows=table.count()))
+    latest = moved = 0
+    for turn in range(KILLS // 4):
+        process = _start(url, log, chance.randrange(2**32))
+        size = log.stat().st_size if log.exists() else 0
+        while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
+            time.sleep(0.01)  # it is starting
+        time.sleep(chance.random() * 0.4)
+        assert process.poll() is None, process.stderr.read().decode()
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        found = _check(url, log)
+        assert found >= latest, f"turn {turn}"
+        moved += found > latest
+        latest = found
+    assert moved
