@@ -358,3 +358,10 @@ def test_columns_named_like_verbs_are_read_by_item(session):
             {verb: n, "rows": 1}
         ]
     assert table.count().to_pyarrow().as_py() == 1
+
+
+def test_batches_of_required_columns_are_read_as_a_whole(session):
+    table = session.create_table("required", {"n": bb.Int(nullable=False), "s": bb.String})
+    table.insert([{"n": 1, "s": None}, {"n": 2, "s": "x"}])
+    whole = table.order_by("n").to_pyarrow_batches().read_all()
+    assert whole.to_pylist() == [{"n": 1, "s": None}, {"n": 2, "s": "x"}]

@@ -348,7 +348,9 @@ class Engine:
                 yield first
             yield from stream
 
-        schema = self.plan(expr).final.schema.to_pyarrow()
+        # Whether a value may be missing is no part of the batches, so not of their stream either.
+        columns = self.plan(expr).final.schema.to_pyarrow()
+        schema = pa.schema([field.with_nullable(True) for field in columns])
         return pa.RecordBatchReader.from_batches(schema, batches())
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:

@@ -105,7 +105,7 @@ def add_columns(
             hint="Add the column to its base, or a computed one.",
         )
     schema = types.schema(columns)
-    check_names(schema.names, record.name)
+    check_names(schema.names, record.name, table.columns)
     taken = [name for name in schema.names if name in table.columns]
     if taken and if_exists == "error":
         raise SchemaError(
@@ -192,7 +192,7 @@ def add_computed_columns(
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     engine.catalog.refresh()
     record = current(leaf)
-    check_names(columns, record.name)
+    check_names(columns, record.name, table.columns)
     wanted = {
         name: bind_column(table, expr, name)
         for name, expr in columns.items()
@@ -428,7 +428,7 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
     engine.catalog.refresh()
     record = current(leaf)
     own_column(record, old, table.columns)
-    check_names([new], record.name)
+    check_names([new], record.name, [name for name in table.columns if name != old])
     if new in table.columns:
         raise SchemaError(
             "there is a column of this name already.",

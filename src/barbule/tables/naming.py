@@ -54,8 +54,15 @@ def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
         )
 
 
-def check_names(names: Iterable[Any], table: str) -> None:
-    """Check that columns may have these names."""
+def check_names(names: Iterable[Any], table: str, shown: Iterable[str] = ()) -> None:
+    """Check that new columns may have these names.
+
+    Parameters
+    ----------
+    shown
+        The columns that there are already; whether one may be replaced is not looked at.
+    """
+    there = {name.lower(): name for name in shown}
     for name in names:
         if not isinstance(name, str) or not name:
             raise SchemaError("a column has a name, a text.", table=table, value=name)
@@ -65,6 +72,14 @@ def check_names(names: Iterable[Any], table: str) -> None:
                 table=table,
                 column=name,
                 hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
+            )
+        other = there.setdefault(name.lower(), name)
+        if other != name:
+            raise SchemaError(
+                f"its name differs from that of {other!r} in upper and lower case alone.",
+                table=table,
+                column=name,
+                hint="Databases take them for the same; give it another name.",
             )
 
 

@@ -214,7 +214,7 @@ def _with_computed(
 ) -> TableRecord:
     """Add the computed columns that a view is created with."""
     engine = change.engine
-    check_names(computed, record.name)
+    check_names(computed, record.name, query.columns)
     for column, expr in computed.items():
         if column in query.columns or record.column(column):
             raise SchemaError(
