@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ibis.backends.duckdb import Backend
 
+from barbule.backends.routing import route_to_engine
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -77,3 +79,5 @@ def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 for _name in _VERBS:
     setattr(SharedIbis, _name, _using(getattr(Backend, _name)))
+
+route_to_engine(SharedIbis)

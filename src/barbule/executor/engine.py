@@ -16,6 +16,7 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.backends.base import RID
+from barbule.backends.routing import identity
 from barbule.catalog import codec
 from barbule.catalog.store import Catalog
 from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
@@ -100,6 +101,14 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
+
+    # For Ibis an expression has one backend: the database's own is the same as the engine.
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or getattr(other, "_adapter", None) is self.backend
+
+    def __hash__(self) -> int:
+        return hash(identity(self.backend))
 
     # What the leaves ask
 

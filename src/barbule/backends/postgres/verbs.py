@@ -13,6 +13,7 @@ from ibis.backends.postgres import Backend
 
 from barbule.backends.postgres.compiler import COMPILER
 from barbule.backends.postgres.types import PostgresTypes
+from barbule.backends.routing import route_to_engine
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -116,6 +117,9 @@ class SharedIbis(Backend):
     def _get_sql_string_view_schema(self, *, name: str, table: ir.Table, query: str) -> sch.Schema:
         sql = self.compiler.add_query_to_expr(name=name, table=table, query=query)
         return self._adapter.schema_of(sql, table)
+
+
+route_to_engine(SharedIbis)
 
 
 def _limited(query: ir.Table, limit: int | str | None) -> ir.Table:
