@@ -20,6 +20,7 @@ import ibis.expr.types as ir
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
 from barbule.functions.registry import Function, OnError, Parameter, register
+from barbule.functions.stateful import Stateful, body_of, start_parameters
 
 __all__ = ["iterator", "query", "udf"]
 
@@ -45,7 +46,9 @@ def udf(  # noqa: PLR0913 - each is an option of users
     function
         A function, plain or `async`. Images arrive as PIL images, other media as local paths,
         Json as Python values. A row with None for a parameter that is not annotated as
-        optional is not called and gives None.
+        optional is not called and gives None. Or a class with `__call__`: called with what its
+        `__init__` takes it gives the function; its object is made once in a process, when the
+        function is called for the first row.
     return_type
         The type of the result, where the annotation does not say it; Json if neither does. For
         a batch function it is the type of the returned list.
@@ -104,11 +107,11 @@ def udf(  # noqa: PLR0913 - each is an option of users
             version=version,
             name=name,
         )
-    if inspect.isclass(function) or not callable(function):
+    if not callable(function) or (inspect.isclass(function) and "__call__" not in vars(function)):
         raise ExpressionError(
             "a udf is a function.",
             value=function,
-            hint="Decorate a function (def or async def).",
+            hint="Decorate a function (def or async def), or a class that has __call__.",
         )
     if batch_size is not None and batch_size < 1:
         raise ExpressionError("batch_size is a whole number from 1.", value=batch_size)
@@ -119,15 +122,22 @@ def udf(  # noqa: PLR0913 - each is an option of users
         raise ExpressionError(
             "on_error is one of 'abort' and 'null'.", value=policy, hint="Choose one of them."
         )
-    hints = _hints(function)
+    kind = function if inspect.isclass(function) else None
+    called: Any = vars(kind)["__call__"] if kind else function
+    hints = _hints(called)
     batched = batch_size is not None
-    return register(
+    parameters = _parameters(called, hints, batched=batched)
+    if kind:
+        # Without self; what the class is made with is constant, and may be None.
+        started = [Parameter(each.name, None, True) for each in start_parameters(kind)]
+        parameters = (*parameters[1:], *started)
+    made = register(
         Function(
             name=name or f"{function.__module__}.{function.__qualname__}",
-            body=function,
+            body=body_of(kind) if kind else function,
             kind="batch" if batched else "row",
             returns=_return_type(hints.get("return"), return_type, batched=batched),
-            parameters=_parameters(function, hints, batched=batched),
+            parameters=parameters,
             batch_size=batch_size or 1,
             on_error=policy,
             retries=retries,
@@ -137,6 +147,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             version=version or source_hash(function),
         )
     )
+    return Stateful(kind, made) if kind else made
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
