@@ -56,6 +56,12 @@ def test_tables(benchmark, tmp_path, capsys):
     assert all(f"{name} is not installed" in said for name in ("pixeltable", "lancedb", "daft"))
 
 
+def test_search(benchmark, tmp_path):
+    record = _record(benchmark("run"), "search", tmp_path, sizes=(1500,), rounds=2)
+    ours = record["1500 clustered"]["barbule"]["filters"]
+    assert [each["recall"] for each in ours.values()] == [1.0] * len(ours)
+
+
 def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
     tables = benchmark("tables")
     medians = {name: {"duckdb": 2.0} for name in tables.OPERATIONS}

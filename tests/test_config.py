@@ -373,7 +373,7 @@ def test_settings_are_frozen(load):
         (
             "[database]",
             "database",
-            "Allowed keys: home, backend, vectors, media, models, budget, lock_timeout.",
+            "Allowed keys: home, backend, vectors, media, models, budget, search, lock_timeout.",
         ),
         ("[models.openai]\nrmp = 1", "models.openai.rmp", "Did you mean 'rpm'?"),
         ("[media]\nmax_byte = 1", "media.max_byte", "Allowed keys: url, allow_private, max_bytes"),

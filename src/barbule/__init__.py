@@ -80,6 +80,7 @@ _PLACES = {
 _VERBS = {
     "at",
     "calls",
+    "check",
     "create_table",
     "create_view",
     "drop_dir",

@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
-import ibis
 import ibis.expr.datashape as ds
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -34,9 +33,11 @@ __all__ = [
     "FunctionCall",
     "KeywordScore",
     "ManagedTable",
+    "NearestRows",
     "Similarity",
     "SystemTable",
     "TableScore",
+    "VectorLiteral",
     "bind_arguments",
     "build_call",
     "fill_template",
@@ -160,6 +161,76 @@ class Similarity(ops.Value):
     def shape(self) -> ds.DataShape:
         """Columnar when the column or the query is."""
         return rlz.highest_precedence_shape((self.arg, self.query))
+
+
+class NearestRows(ops.Relation):
+    """For each row of one relation the rows of another that are most like it.
+
+    Parameters
+    ----------
+    left
+        The rows that search.
+    right
+        The rows that are searched.
+    arg
+        The indexed column of `right`.
+    query
+        What is searched for: a value over `left`.
+    k
+        How many rows each finds.
+    score
+        The name of the column that says how similar they are.
+    """
+
+    left: ops.Relation
+    right: ops.Relation
+    arg: ops.Value
+    query: ops.Value
+    k: int
+    index: Optional[str] = None
+    score: str = "score"
+
+    @attribute
+    def values(self) -> Any:
+        """Nothing: each column is another relation's."""
+        return {}
+
+    def names(self) -> tuple[str, ...]:
+        """Name the columns of `right` here: those that `left` has too end with `_right`."""
+        taken = {*self.left.schema.names, self.score}
+        return tuple(f"{name}_right" if name in taken else name for name in self.right.schema.names)
+
+    @attribute
+    def schema(self) -> sch.Schema:
+        """Return the columns of both sides and the score."""
+        right = dict(zip(self.names(), self.right.schema.types, strict=True))
+        return sch.Schema({**self.left.schema, **right, self.score: dt.float64})
+
+
+class VectorLiteral(ops.Value):
+    """A constant vector, in one piece: a literal would be a node for each of its numbers.
+
+    Parameters
+    ----------
+    data
+        The numbers as float32, in base64.
+    """
+
+    data: str
+    length: int
+
+    shape = ds.scalar
+
+    @property
+    def dtype(self) -> dt.DataType:
+        """A vector of so many numbers."""
+        return dt.Array(dt.float32, length=self.length)
+
+    def numbers(self) -> Any:
+        """Return the numbers as a NumPy array."""
+        import numpy as np
+
+        return np.frombuffer(base64.b64decode(self.data), np.float32)
 
 
 class KeywordScore(ops.Value):
@@ -369,13 +440,25 @@ def query_value(query: Any, column: ir.Value) -> ops.Value:
         return ops.Literal(query, kind)
     numbers = query.tolist() if hasattr(query, "tolist") else query
     if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
-        vector = [float(number) for number in numbers]
-        return ibis.literal(vector, dt.Array(dt.float64)).op()
+        return _vector_literal(numbers)
     raise ExpressionError(
         f"a {type(query).__name__} cannot be searched for.",
         value=query,
         hint="Search with a text, an image (PIL, path or URL), a vector or a column.",
     )
+
+
+def _vector_literal(numbers: Sequence[float]) -> VectorLiteral:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        vector = np.asarray(numbers, np.float32)
+    if not np.isfinite(vector).all():
+        raise ExpressionError(
+            "the query vector holds NaN, an infinite or a far too large number.",
+            hint="Check what the embedding gave.",
+        )
+    return VectorLiteral(base64.b64encode(vector.tobytes()).decode(), len(vector))
 
 
 def _names_an_image(text: str, column: ir.Value) -> bool:

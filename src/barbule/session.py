@@ -19,7 +19,7 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.tables import snapshots, structure
+from barbule.tables import checking, snapshots, structure
 from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from barbule.relations import Query
+    from barbule.tables.checking import CheckResult
     from barbule.tables.naming import IfExists, IfNotExists
     from barbule.tables.snapshots import Snapshot
 
@@ -69,6 +70,7 @@ class Session:
             LiteLLMClient(endpoints),
             settings.vectors,
             Table,
+            settings.search,
         )
 
     def __repr__(self) -> str:
@@ -255,6 +257,27 @@ class Session:
         0
         """
         return self._engine.calls()
+
+    def check(self, *, repair: bool = True) -> CheckResult:
+        """Compare all vector indexes with their tables.
+
+        Parameters
+        ----------
+        repair
+            Whether an index that does not fit is filled anew.
+
+        Returns
+        -------
+        CheckResult
+            What was found and done, by index; true when all is well or was repaired.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> bool(bb.check())
+        True
+        """
+        return checking.check(self._engine, repair=repair)
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 from barbule.backends.base import RID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-__all__ = ["Checkpoint", "Diff", "diff"]
+__all__ = ["Checkpoint", "Diff", "diff", "drifted"]
 
 
 class Checkpoint(int):
@@ -93,6 +94,9 @@ class Diff:
         column of both, `<column>_old` and `<column>_new` (of a renamed one under its new name).
     schema
         The columns that differ.
+    drift
+        By the name of an embedding index that both have, the rows whose vector differs: an Ibis
+        table of the column's value before and after, and the `cosine` of the two vectors.
     """
 
     table: str
@@ -102,6 +106,7 @@ class Diff:
     removed: ir.Table
     changed: ir.Table
     schema: SchemaChange
+    drift: Mapping[str, ir.Table] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Count the rows that were added, removed and changed."""
@@ -119,6 +124,7 @@ def diff(
     old: tuple[int, ir.Table, ir.Table],
     new: tuple[int, ir.Table, ir.Table],
     renamed: Mapping[str, str],
+    drift: Mapping[str, ir.Table],
 ) -> Diff:
     """Compare two versions of a table.
 
@@ -128,6 +134,8 @@ def diff(
         The number of the version, the table as it was, and the same with row identities.
     renamed
         The new names of columns by their old ones.
+    drift
+        What `drifted` gives for each embedding index of both versions.
     """
     before, after = old[2], new[2]
     kinds = old[1].schema(), new[1].schema()
@@ -151,7 +159,34 @@ def diff(
             renamed={was: now for was, now in common.items() if was != now},
             retyped=retyped,
         ),
+        drift=drift,
     )
+
+
+def drifted(
+    before: ir.Table,
+    after: ir.Table,
+    columns: tuple[str, str],
+    vectors: tuple[str, str],
+    similarity: Callable[[ops.Value, ops.Value, str], ops.Value],
+) -> ir.Table:
+    """Pair the rows whose vector differs, with the cosine of the two vectors.
+
+    Parameters
+    ----------
+    columns, vectors
+        The names, before and after, of the embedded column and of its vectors.
+    similarity
+        Makes the similarity of two vectors by a metric.
+    """
+    was, now = columns[0], columns[1]
+    old = before.select(RID, bb_was=before[vectors[0]], **{f"{now}_old": before[was]})
+    new = after.select(bb_rid=after[RID], bb_now=after[vectors[1]], **{f"{now}_new": after[now]})
+    pairs: Any = old.join(new, old[RID] == new["bb_rid"])
+    pairs = pairs.select("bb_was", "bb_now", f"{now}_old", f"{now}_new")
+    pairs = pairs.filter(~pairs.bb_was.identical_to(pairs.bb_now))
+    cosine = similarity(pairs.bb_was.op(), pairs.bb_now.op(), "cosine").to_expr()
+    return pairs.select(f"{now}_old", f"{now}_new", cosine=cosine.cast("float64"))
 
 
 def _changed(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:

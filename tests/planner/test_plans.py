@@ -66,7 +66,7 @@ class Ready:
 
     def index_of(self, leaf, column, name):
         found = self._engine.index_of(leaf, column, name)
-        return replace(found, ready=leaf.commit is None)
+        return replace(found, ready=leaf.commit is None, in_memory=leaf.commit is None)
 
 
 @pytest.fixture

@@ -77,9 +77,10 @@ def test_a_deleted_directory_is_made_again(chroma, embed, tmp_path):
     session.close()
     shutil.rmtree(tmp_path / "chroma")
 
-    bb.connect(vectors=chroma)
+    session = bb.connect(vectors=chroma)
 
     assert top(bb.get_table("chunks"), "query") == nearest(texts_of(10), "query", 3)
+    session._engine.indexing.settle()
     assert (tmp_path / "chroma").is_dir()
 
 

@@ -87,6 +87,8 @@ class DuckDBBackend:
         self._local = threading.local()
         self._ibis: Any = None
         self._closed = False
+        # Compiling takes longer than most queries; plans are asked again.
+        self._compiled = functools.lru_cache(maxsize=256)(self._compile_op)
 
     @property
     def ibis(self) -> Any:
@@ -157,9 +159,14 @@ class DuckDBBackend:
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
-        with self.staging({**staged, **_in_memory(query)}) as backend:
-            rows = backend.con.execute(backend.compile(query)).to_arrow_table()
+        memory = _in_memory(query)
+        with self.staging({**staged, **memory}) as backend:
+            sql = backend.compile(query) if memory else self._compiled(query.op())
+            rows = backend.con.execute(sql).to_arrow_table()
         return _fitted(rows, query.schema().to_pyarrow())
+
+    def _compile_op(self, op: ops.Node) -> str:
+        return str(self.ibis.compile(op.to_expr()))
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""

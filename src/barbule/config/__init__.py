@@ -23,6 +23,12 @@ A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pypr
     usd = 5.0
     calls = 1000
 
+    [search]                           # how vectors are kept for search
+    max_matrix_bytes = 536870912       # memory for vectors that are scanned exactly
+    m = 16                             # Chroma's graph, of indexes made from then on:
+    ef_construction = 100              # links of a vector, and how widely they are chosen
+    ef_search = 200                    # how widely a search looks
+
 TOML has no room for both `media = "…"` and a table `[media]`; with options the address moves
 into the table::
 
@@ -38,6 +44,7 @@ from barbule.config.settings import (
     BudgetSettings,
     MediaSettings,
     ProviderSettings,
+    SearchSettings,
     Settings,
     redact,
 )
@@ -46,6 +53,7 @@ __all__ = [
     "BudgetSettings",
     "MediaSettings",
     "ProviderSettings",
+    "SearchSettings",
     "Settings",
     "load_settings",
     "redact",

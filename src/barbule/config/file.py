@@ -34,6 +34,7 @@ class Options(NamedTuple):
     models: dict[str, dict[str, Any]]
     media: dict[str, Any]
     budget: dict[str, Any]
+    search: dict[str, Any]
     lock_timeout: float | None = None
 
 
@@ -65,6 +66,12 @@ _MEDIA_RULES: Final = {
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),
     "calls": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+}
+_SEARCH_RULES: Final = {
+    "max_matrix_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "m": _Rule("a whole number from 2 to 256", lambda v: _is_whole(v) and 2 <= v <= 256),  # noqa: PLR2004 - said
+    "ef_construction": _COUNT,
+    "ef_search": _COUNT,
 }
 _NUMBER_RULES: Final = {
     "lock_timeout": _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
@@ -141,7 +148,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
         A key is unknown, a value is wrong, or a secret stands in the file.
     """
     prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
-    _refuse_unknown(table, (*PLACES, "models", "budget", *_NUMBER_RULES), path, prefix)
+    _refuse_unknown(table, (*PLACES, "models", "budget", "search", *_NUMBER_RULES), path, prefix)
     given = {name: table[name] for name in PLACES if name in table}
     media: dict[str, Any] = {}
     if isinstance(given.get("media"), dict):
@@ -157,6 +164,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
         },
         media=media,
         budget=_checked(table.get("budget", {}), _BUDGET_RULES, path, f"{prefix}budget"),
+        search=_checked(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
         **_checked(
             {name: table[name] for name in _NUMBER_RULES if name in table},
             _NUMBER_RULES,

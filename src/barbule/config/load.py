@@ -18,6 +18,7 @@ from barbule.config.settings import (
     BudgetSettings,
     MediaSettings,
     ProviderSettings,
+    SearchSettings,
     Settings,
 )
 from barbule.errors import ConfigurationError
@@ -91,7 +92,7 @@ def load_settings(
 
     root = given["home"].path() if "home" in given else user / ".barbule"
     found = find_file(cwd, root)
-    source, options = None, Options({}, {}, {}, {})
+    source, options = None, Options({}, {}, {}, {}, {})
     if found is not None:
         source, options = found[0], read_options(found[1], found[0])
         in_file = {
@@ -113,6 +114,7 @@ def load_settings(
         source=source,
         budget=BudgetSettings(**options.budget),
         lock_timeout=_seconds(lock_timeout, options.lock_timeout),
+        search=SearchSettings(**options.search),
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "BudgetSettings",
     "MediaSettings",
     "ProviderSettings",
+    "SearchSettings",
     "Settings",
     "redact",
 ]
@@ -139,6 +140,27 @@ class BudgetSettings:
     calls: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How vectors are kept for search.
+
+    Parameters
+    ----------
+    max_matrix_bytes
+        The memory, in bytes, for vectors that are kept to be scanned exactly; 0 keeps none.
+    m, ef_construction
+        Links of a vector in Chroma's graph, and how many are looked at to choose them. They
+        count for indexes that are made from then on.
+    ef_search
+        How many vectors of the graph a search looks at.
+    """
+
+    max_matrix_bytes: int = 536_870_912
+    m: int = 16
+    ef_construction: int = 100
+    ef_search: int = 200
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings(_Redacted):
     """Everything that a session is told from outside, resolved and checked.
@@ -163,6 +185,8 @@ class Settings(_Redacted):
         The caps on model calls.
     lock_timeout
         How long to wait for another process that uses the database, in seconds.
+    search
+        How vectors are kept for search.
     """
 
     home: Path
@@ -174,6 +198,7 @@ class Settings(_Redacted):
     source: Path | None
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     lock_timeout: float = LOCK_TIMEOUT
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider prefix; the defaults where nothing is configured."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
@@ -27,11 +28,15 @@ from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.executor.ledger import Ledger
 from barbule.executor.loop import LoopThread
+from barbule.executor.nearest import Nearest
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
+from barbule.indexes.base import Graph
 from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
+from barbule.planner.plan import CandidateStage
 from barbule.planner.planner import make_plan
+from barbule.planner.remembered import RememberedPlans
 from barbule.planner.rules import IndexedColumn
 from barbule.relations import Query
 from barbule.types import storage_schema
@@ -43,9 +48,10 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Backend
     from barbule.catalog.records import Index, TableRecord
+    from barbule.config import SearchSettings
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
-    from barbule.planner.plan import Plan
+    from barbule.planner.plan import Plan, Stage
 
 __all__ = ["Engine"]
 
@@ -85,18 +91,24 @@ class Engine:
         client: ModelClient,
         vectors: str,
         table_class: Callable[[ManagedTable], ir.Table],
+        search: SearchSettings,
     ) -> None:
         self.backend = backend
         self.catalog = Catalog(backend)
         self.ledger = Ledger(backend.separate())
         self.library = library
-        self.indexing = Indexing(vectors, backend, self.catalog)
+        graph = Graph(search.m, search.ef_construction, search.ef_search)
+        self.indexing = Indexing(vectors, backend, self.catalog, graph)
+        self.nearest = Nearest(backend, self.catalog, self.indexing, search.max_matrix_bytes)
         self._table_class = table_class
         self._loop = LoopThread()
         self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
         self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
-        self.runner = Runner(backend, self.caller, self.indexing.search, self.keywords.scores)
+        self.runner = Runner(
+            backend, self.caller, self.nearest.search, self.nearest.pairs, self.keywords.scores
+        )
         self._schemas: dict[tuple[int, int | None, bool], tuple[int, sch.Schema]] = {}
+        self._plans = RememberedPlans()
         self._decoded: dict[tuple[str, int | None], tuple[int, Any]] = {}
 
     def __repr__(self) -> str:
@@ -196,7 +208,9 @@ class Engine:
             raise _no_index(record, column, name, indexes)
         (index,) = indexes
         vector = record.column_by_id(index.embedding)
-        call = self.expression(str(vector.expression), None) if vector.expression else None
+        own = index.embedding == index.column
+        call = self.expression(str(vector.expression), None) if not own else None
+        live = leaf.commit is None and record.origin is None and not self.catalog.pending
         return IndexedColumn(
             table_id=record.id,
             name=index.name,
@@ -204,10 +218,8 @@ class Engine:
             kind=vector.dtype,
             metric=index.metric,
             embedding=call if isinstance(call, FunctionCall) else None,
-            ready=leaf.commit is None
-            and record.origin is None
-            and not self.catalog.pending
-            and self.indexing.ready(record, index),
+            ready=live and self.nearest.ready(record, index),
+            in_memory=live and self.nearest.fits(record, index),
         )
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
@@ -221,17 +233,24 @@ class Engine:
         """Plan how an expression is computed."""
         if not self.catalog.pending:
             self.catalog.refresh()
-        return make_plan(expr.as_table().op(), self, rows)
+        root = expr.as_table().op()
+        if rows is not None or self.catalog.pending:
+            return make_plan(root, self, rows)
+        return self._plans.plan(root, self.catalog.head, lambda: make_plan(root, self))
 
     def _settled(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
         """Plan and run; again where a commit came between the two.
 
-        A plan without stages counts on no row having been closed since it was made.
+        A plan without stages counts on no row having been closed since it was made; the nearest
+        rows may have gone since they were found.
         """
         while True:
             before = self.backend.stamp()
             plan, rows = run()
-            if plan.stages or self.backend.many_writers or before == self.backend.stamp():
+            searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
+            if plan.stages and not searched:
+                return plan, rows
+            if self.backend.many_writers or before == self.backend.stamp():
                 return plan, rows
 
     def arrow(
@@ -265,7 +284,16 @@ class Engine:
 
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""
-        return self.plan(expr)
+        plan = self.plan(expr)
+        return replace(plan, stages=tuple(map(self._explained, plan.stages)))
+
+    def _explained(self, stage: Stage) -> Stage:
+        """Tell of a search which way it goes, as its filters keep so many rows now."""
+        if not isinstance(stage, CandidateStage):
+            return stage
+        rows = self.runner.qualifying(stage, {})
+        way = self.nearest.way(stage, None if rows is None else len(rows))
+        return replace(stage, way=str(way))
 
     def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
         """Run the expressions that a query function returned, and give plain values."""
@@ -388,6 +416,7 @@ class Engine:
         """Close indexes, loop and connections."""
         self._loop.stop()
         self.indexing.close()
+        self.nearest.forget()
         self.ledger.close()
         self.backend.disconnect()
 

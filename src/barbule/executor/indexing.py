@@ -1,33 +1,43 @@
-"""Vector indexes of tables: kept behind the tables, asked when they are complete.
+"""Vector indexes of tables: kept behind the tables by a thread of their own.
 
-Owns the way from committed rows to an index (the *drain*) and from a query vector to candidate
-rows. The vectors in the tables are the truth: an index that is behind, damaged or owned by
+Owns the way from committed rows to an index (the *drain*), and which of the indexes can be
+asked. The vectors in the tables are the truth: an index that is behind, damaged or owned by
 another process is simply not asked.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
-from barbule.errors import VectorIndexError
-from barbule.indexes.base import IndexStore, VectorIndex, open_store
+from barbule.errors import BarbuleError, VectorIndexError
+from barbule.indexes.base import Graph, IndexStore, VectorIndex, open_store
 from barbule.planner.lower import physical_schema
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
-    from barbule.planner.plan import CandidateStage
 
-__all__ = ["Indexing"]
+__all__ = ["Indexing", "as_matrix", "ended_since", "physical_rows"]
 
-_DRAIN_ROWS = 8192
+_DRAIN_ROWS = 4000
+# So many rows are still written when the session ends; of more, the rest waits for the next one.
+_LAST_ROWS = 8192
+# How long a drain waits for further commits, in seconds.
+_QUIET = 0.02
+
+_draining: weakref.WeakSet[Indexing] = weakref.WeakSet()
 
 
 class Indexing:
@@ -37,34 +47,66 @@ class Indexing:
     ----------
     url
         Where they live: "chroma:///path", "chroma+http://host:port" or "exact:".
+    graph
+        How graphs are built and searched.
     """
 
-    def __init__(self, url: str, backend: Backend, catalog: Catalog) -> None:
+    def __init__(self, url: str, backend: Backend, catalog: Catalog, graph: Graph) -> None:
         self._url = url
+        self._graph = graph
         self._backend = backend
         self._catalog = catalog
         self._store: IndexStore | None = None
         self._open: dict[tuple[int, int], VectorIndex] = {}
         self._lock = threading.RLock()
+        self._writing = threading.Lock()  # held by one drain at a time
+        self._changed = threading.Condition()
+        self._due: set[int] = set()
+        self._seen: dict[int, int] = {}
+        self._busy = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are indexes beside the tables; "exact:" keeps none."""
+        return not self._url.startswith("exact:")
 
     @property
     def store(self) -> IndexStore:
         """The store, opened when it is first needed."""
-        if self._store is None:
-            self._store = open_store(self._url)
-        return self._store
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(self._url, self._graph)
+            return self._store
+
+    def usable(self, record: TableRecord, index: Index) -> VectorIndex | None:
+        """Return an index that has been filled and can be asked now, else None."""
+        if not self.kept or record.origin is not None:  # a branch is searched exactly
+            return None
+        try:
+            found = self._index(record, index)
+            if found is None:
+                return None
+            head = self._catalog.latest(record.id).commit
+            watermark = found.watermark
+        except VectorIndexError:
+            return None
+        # An older copy of the database took its place, or what ended since is known no more.
+        return found if max(record.compacted, 0) <= watermark <= head else None
 
     def _index(self, record: TableRecord, index: Index) -> VectorIndex | None:
         key = (record.id, index.embedding)
-        if key not in self._open:
-            if not self.store.usable:
-                return None
-            kind = record.column_by_id(index.embedding).dtype
-            if not isinstance(kind, dt.Array) or kind.length is None:
-                return None
-            name = self._name(record, index)
-            self._open[key] = self.store.open(name, kind.length, index.metric)  # type: ignore[arg-type]
-        return self._open[key]
+        with self._lock:
+            if key not in self._open:
+                if not self.store.usable:
+                    return None
+                kind = record.column_by_id(index.embedding).dtype
+                if not isinstance(kind, dt.Array) or kind.length is None:
+                    return None
+                name = self._name(record, index)
+                self._open[key] = self.store.open(name, kind.length, index.metric)  # type: ignore[arg-type]
+            return self._open[key]
 
     def _name(self, record: TableRecord, index: Index) -> str:
         """Name an index in the store.
@@ -76,94 +118,177 @@ class Indexing:
         made = self._catalog.commit(first.commit).at.timestamp()
         return f"t{record.id}.c{index.embedding}.{int(made * 1e6):x}"
 
-    def ready(self, record: TableRecord, index: Index) -> bool:
-        """Whether an index holds all live rows; it is brought up to date first if it is behind."""
-        try:
-            with self._lock:
-                return self._drain(record, index)
-        except VectorIndexError:
-            return False
+    # Following the tables
 
     def drain(self, table_ids: set[int]) -> None:
-        """Bring the indexes of tables up to the latest commit, as far as that is possible.
+        """Have the indexes of tables brought up to the latest commit, in the background.
 
-        What fails is made up for by the next search, which scans the table meanwhile.
+        Meanwhile, and where that fails, a search looks at what is missing itself.
         """
-        for table_id in table_ids:
-            record = self._catalog.record(table_id)
-            for index in record.indexes:
-                with contextlib.suppress(VectorIndexError), self._lock:
-                    self._drain(record, index)
+        indexed = {each for each in table_ids if self._catalog.record(each).indexes}
+        if not self.kept or not indexed:
+            return
+        with self._changed:
+            if self._closing:
+                return
+            self._due |= indexed
+            self._seen |= {each: self._catalog.latest(each).commit for each in indexed}
+            if self._thread is None:
+                # Threads that outlive the interpreter's end would take it down with them.
+                if not _draining:
+                    atexit.register(_stop_all)
+                _draining.add(self)
+                self._thread = threading.Thread(
+                    target=self._follow, name="barbule-drain", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
 
-    def _drain(self, record: TableRecord, index: Index) -> bool:
-        vectors = self._index(record, index)
-        if vectors is None or record.origin is not None:  # a branch is searched exactly
-            return False
+    def look_after(self, record: TableRecord) -> None:
+        """Have the indexes of a table brought up to date, once for each commit."""
         head = self._catalog.latest(record.id).commit
-        # An older copy of the database took its place, or what ended since is known no more.
+        if self.kept and self._seen.get(record.id) != head:
+            self._seen[record.id] = head
+            self.drain({record.id})
+
+    def settle(self, table_ids: set[int] | None = None) -> None:
+        """Wait until the indexes are as far as they can be brought."""
+        if table_ids:
+            self.drain(table_ids)
+        with self._changed:
+            self._changed.wait_for(lambda: self._thread is None or not (self._due or self._busy))
+
+    def _follow(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._due or self._closing)
+                if not self._due:
+                    return
+                self._changed.wait_for(lambda: self._closing, timeout=_QUIET)
+                table_ids, self._due = self._due, set()
+                self._busy = True
+            try:
+                for table_id in table_ids:
+                    # What fails is made up for by the next commit, or by the next session.
+                    with contextlib.suppress(BarbuleError, OSError):
+                        self.follow(table_id)
+            finally:
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
+
+    def follow(self, table_id: int) -> None:
+        """Bring the indexes of a table up to the latest commit."""
+        try:
+            record = self._catalog.record(table_id)
+        except KeyError:  # it was dropped meanwhile
+            return
+        for index in record.indexes:
+            with contextlib.suppress(VectorIndexError), self._writing:
+                self._bring_up(record, index)
+
+    def _bring_up(self, record: TableRecord, index: Index) -> None:
+        vectors = None if record.origin is not None else self._index(record, index)
+        if vectors is None:
+            return
+        head = self._catalog.latest(record.id).commit
         if vectors.watermark > head or -1 < vectors.watermark < record.compacted:
             vectors.reset()
-        if vectors.watermark < head:
-            self._move(record, index, vectors)
+        if vectors.watermark < head and self._move(record, index, vectors):
             vectors.advance(head)
-        return True
 
-    def _move(self, record: TableRecord, index: Index, vectors: VectorIndex) -> None:
-        """Write the difference since the watermark; doing it twice does no harm."""
+    def _move(self, record: TableRecord, index: Index, vectors: VectorIndex) -> bool:
+        """Write the difference since the watermark; doing it twice does no harm.
+
+        Returns whether all was written. It is read in pieces, and the database is free between
+        them for others who wait for it.
+        """
+        import numpy as np
+
         name = record.column_by_id(index.embedding).physical
-        rows = self._backend.table(record.physical, physical_schema(record)).to_expr()
+        rows = physical_rows(self._backend, record)
         since = vectors.watermark
         if since >= 0:
-            ended = rows.filter(rows[TO] > since, rows[TO] < FOREVER).select(RID).distinct()
-            gone = self._backend.arrow(ended, {})[RID].to_numpy()
+            gone = self._backend.arrow(ended_since(rows, since), {})[RID].to_numpy()
             if len(gone):
                 vectors.delete(gone)
         fresh = rows.filter(rows[FROM] > since, rows[TO] == FOREVER, rows[name].notnull())
-        for batch in self._backend.batches(fresh.select(RID, name), {}, _DRAIN_ROWS):
-            if batch.num_rows:
-                vectors.upsert(batch.column(RID).to_numpy(), _matrix(batch.column(name)))
+        rids = np.sort(self._backend.arrow(fresh.select(RID), {})[RID].to_numpy())
+        for start in range(0, len(rids), _DRAIN_ROWS):
+            if self._closing and len(rids) - start > _LAST_ROWS:
+                return False
+            some = rids[start : start + _DRAIN_ROWS]
+            piece = fresh.filter(fresh[RID].between(int(some[0]), int(some[-1])))
+            self._put(vectors, self._backend.arrow(piece.select(RID, name), {}), index)
+        return True
 
-    def search(self, stage: CandidateStage, vector: Any) -> pa.Array:
-        """Return the identities of the nearest rows."""
-        import pyarrow as pa
+    @staticmethod
+    def _put(vectors: VectorIndex, rows: pa.Table, index: Index) -> None:
+        from barbule.indexes.matrix import comparable
 
-        record = self._catalog.record(stage.table_id)
-        index = next(each for each in record.indexes if each.name == stage.index)
-        vectors = self._index(record, index)
-        if vectors is None:
-            return pa.array([], pa.int64())
-        found = pa.array([], pa.int64())
-        if vector is not None and stage.count:
-            (nearest,) = vectors.search([vector], stage.count)
-            found = pa.array(nearest.ids, pa.int64())
-        rest = stage.count - len(found)
-        if rest <= 0:
-            return found
-        # Rows that are like nothing come last, where the nearest are not enough.
-        name = record.column_by_id(index.embedding).physical
-        rows = self._backend.table(record.physical, physical_schema(record)).to_expr()
-        unlike = rows.filter(rows[TO] == FOREVER)
-        if vector is not None:
-            unlike = unlike.filter(unlike[name].isnull())
-        others = self._backend.arrow(unlike.select(RID).limit(rest), {})[RID]
-        return pa.concat_arrays([found, others.combine_chunks()])
+        if rows.num_rows:
+            found = as_matrix(rows.column(1))
+            fit = comparable(found, index.metric)  # type: ignore[arg-type]
+            vectors.upsert(rows.column(0).to_numpy()[fit], found[fit])
 
     def drop(self, record: TableRecord, index: Index) -> None:
         """Remove the vectors of an index, or of a table that is gone."""
-        self._open.pop((record.id, index.embedding), None)
-        with contextlib.suppress(VectorIndexError):
+        if not self.kept:
+            return
+        with self._writing, contextlib.suppress(VectorIndexError):
+            self._open.pop((record.id, index.embedding), None)
             if self.store.usable:
                 self.store.drop(self._name(record, index))
 
+    def reset(self, record: TableRecord, index: Index) -> None:
+        """Empty an index, so that it is filled anew."""
+        with self._writing:
+            vectors = self._index(record, index)
+            if vectors is not None:
+                vectors.reset()
+
+    def stop(self) -> None:
+        """End the thread, once what it began is whole."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        with self._changed:
+            self._thread = None
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Close the store, if it was opened."""
+        self.stop()
         self._open.clear()
         if self._store is not None:
             self._store.close()
             self._store = None
 
 
-def _matrix(column: pa.Array) -> Any:
-    """Return vectors as rows of a NumPy matrix, without copying."""
-    length = column.type.list_size if hasattr(column.type, "list_size") else len(column[0])
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, length)
+def _stop_all() -> None:
+    for each in list(_draining):
+        each.stop()
+
+
+def physical_rows(backend: Backend, record: TableRecord) -> ir.Table:
+    """Read the rows of a table as they are stored."""
+    return backend.table(record.physical, physical_schema(record)).to_expr()
+
+
+def ended_since(rows: ir.Table, commit: int) -> ir.Table:
+    """Give the identities of rows of which a state has ended after a commit."""
+    return rows.filter(rows[TO] > commit, rows[TO] < FOREVER).select(RID).distinct()
+
+
+def as_matrix(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float32]:
+    """Return vectors as rows of a NumPy matrix."""
+    import numpy as np
+    import pyarrow as pa
+
+    whole: Any = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    length = whole.type.list_size if hasattr(whole.type, "list_size") else len(whole[0])
+    flat = whole.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, np.float32).reshape(-1, length)

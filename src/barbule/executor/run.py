@@ -11,18 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.backends.base import RID, Backend
 from barbule.errors import BarbuleError
 from barbule.executor.batch import Failure
 from barbule.media.cells import arrow_type, to_array
-from barbule.nodes import ERROR
-from barbule.planner.plan import Call, CallStage, CandidateStage, KeywordStage, Plan
+from barbule.nodes import ERROR, VectorLiteral
+from barbule.planner.plan import (
+    HIT,
+    PLACE,
+    SCORE,
+    Call,
+    CallStage,
+    CandidateStage,
+    KeywordStage,
+    NearestStage,
+    Plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pyarrow as pa
 
+    from barbule.backends.base import Backend
     from barbule.executor.batch import Caller
 
 __all__ = ["Runner"]
@@ -37,14 +47,18 @@ class Runner:
     Parameters
     ----------
     search
-        Gives the identities of the nearest rows for a `CandidateStage` and a query vector.
+        Gives the nearest rows and how similar they are, for a `CandidateStage`, a query vector
+        and the rows that qualify.
+    pairs
+        Gives for many vectors the places of vectors, their nearest rows, and how similar.
     score
         Gives the rows and scores of a `KeywordStage`.
     """
 
     backend: Backend
     caller: Caller
-    search: Callable[[CandidateStage, Any], pa.Array]
+    search: Callable[[CandidateStage, Any, pa.Array | None], pa.Table]
+    pairs: Callable[[NearestStage, pa.ChunkedArray, pa.Array | None], tuple[Any, Any, Any]]
     score: Callable[[KeywordStage], pa.Table]
 
     def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
@@ -62,27 +76,44 @@ class Runner:
         self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
     ) -> dict[str, pa.Table]:
         """Run the stages of a plan; return what the final query reads, by name."""
-        import pyarrow as pa
-
         ready = dict(staged or {})
         for stage in plan.stages:
             if isinstance(stage, CandidateStage):
                 vector = ready[stage.vector].column(0)[0].as_py()
-                ready[stage.name] = pa.table({RID: self.search(stage, vector)})
+                ready[stage.name] = self.search(stage, vector, self.qualifying(stage, ready))
+            elif isinstance(stage, NearestStage):
+                ready[stage.name] = self._pairs(stage, ready)
             elif isinstance(stage, KeywordStage):
                 ready[stage.name] = self.score(stage)
             else:
                 ready[stage.name] = self._call(stage, ready)
         return ready
 
+    def qualifying(
+        self, stage: CandidateStage | NearestStage, ready: Mapping[str, pa.Table]
+    ) -> pa.Array | None:
+        """Return the identities of the rows that a search may find; None for all."""
+        if stage.rows is None:
+            return None
+        return self.backend.arrow(stage.rows.to_expr(), ready).column(0).combine_chunks()
+
+    def _pairs(self, stage: NearestStage, ready: Mapping[str, pa.Table]) -> pa.Table:
+        import pyarrow as pa
+
+        asked = ready[stage.queries]
+        vectors = asked.column(stage.vector)
+        at, found, scores = self.pairs(stage, vectors, self.qualifying(stage, ready))
+        places = asked.column(PLACE).take(pa.array(at))
+        return pa.table({PLACE: places, HIT: pa.array(found), SCORE: pa.array(scores)})
+
     def _call(self, stage: CallStage, ready: Mapping[str, pa.Table]) -> pa.Table:
         import pyarrow as pa
 
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
-        query = stage.source.to_expr()
+        known = _constants(stage.source)
         batches, offset = [], 0
-        for batch in self.backend.batches(query, ready, _BATCH_ROWS):
+        for batch in known or self.backend.batches(stage.source.to_expr(), ready, _BATCH_ROWS):
             columns = {name: batch.column(name) for name in stage.keep}
             for call in stage.calls:
                 try:
@@ -130,6 +161,24 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+def _constants(source: ops.Relation) -> list[pa.RecordBatch] | None:
+    """Make the row of a constant text or vector, for which no database has to be asked."""
+    import pyarrow as pa
+
+    if not isinstance(source, ops.DummyTable):
+        return None
+    columns: dict[str, pa.Array] = {}
+    for name, value in source.values.items():
+        if isinstance(value, VectorLiteral):
+            flat = pa.array(value.numbers())
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, value.length)
+        elif isinstance(value, ops.Literal) and isinstance(value.value, str):
+            columns[name] = pa.array([value.value], pa.string())
+        else:
+            return None
+    return [pa.record_batch(columns)]
 
 
 def _reasons(failed: list[Failure | None]) -> pa.Array:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candidates",
+    "Graph",
     "IndexStore",
     "Metric",
     "VectorIndex",
@@ -34,6 +35,24 @@ __all__ = [
 ]
 
 Metric = Literal["cosine", "ip", "l2"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """How the graph of an approximate index is built and searched; counts when it is made.
+
+    Attributes
+    ----------
+    m
+        Links of a vector.
+    ef_construction, ef_search
+        How many vectors are looked at to choose the links, and to search. The latter is twice
+        Chroma's own: recall on embeddings that do not cluster.
+    """
+
+    m: int = 16
+    ef_construction: int = 100
+    ef_search: int = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +95,10 @@ class VectorIndex(Protocol):
 
     def count(self) -> int:
         """Return how many vectors are in the index."""
+        ...
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all vectors, in order."""
         ...
 
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
@@ -158,7 +181,7 @@ class IndexStore(Protocol):
         ...
 
 
-def open_store(url: str) -> IndexStore:
+def open_store(url: str, graph: Graph | None = None) -> IndexStore:
     """Open the store of vector indexes that a URL names.
 
     Parameters
@@ -167,6 +190,8 @@ def open_store(url: str) -> IndexStore:
         `chroma:///path` (absolute) or `chroma://path` (relative) for a directory of this
         machine, `chroma+http://host:port` or `chroma+https://host:port` for a server,
         `exact:` for plain arrays in memory.
+    graph
+        For stores that search approximately.
 
     Returns
     -------
@@ -194,10 +219,10 @@ def open_store(url: str) -> IndexStore:
             f"no vector store goes by the scheme {scheme + colon!r}.",
             hint=f"Use one of {allowed} as in 'chroma:///data/vectors'.",
         )
-    return opener(rest.removeprefix("//"))
+    return opener(rest.removeprefix("//"), graph or Graph())
 
 
-def _open_exact(rest: str) -> IndexStore:
+def _open_exact(rest: str, _graph: Graph) -> IndexStore:
     from barbule.indexes.exact import ExactStore
 
     if rest:
@@ -207,17 +232,17 @@ def _open_exact(rest: str) -> IndexStore:
     return ExactStore()
 
 
-def _open_chroma(rest: str) -> IndexStore:
+def _open_chroma(rest: str, graph: Graph) -> IndexStore:
     from barbule.indexes.chroma import ChromaStore
 
     if not rest:
         raise ConfigurationError(
             "the vector store names no directory.", hint="Write 'chroma:///data/vectors'."
         )
-    return ChromaStore(rest)
+    return ChromaStore(rest, graph)
 
 
-def _open_server(rest: str, *, secure: bool) -> IndexStore:
+def _open_server(rest: str, graph: Graph, *, secure: bool) -> IndexStore:
     from urllib.parse import urlsplit
 
     from barbule.indexes.chroma_server import ChromaServerStore
@@ -237,13 +262,13 @@ def _open_server(rest: str, *, secure: bool) -> IndexStore:
         raise ConfigurationError(
             "the Chroma server is named by a host and a port alone.", hint=hint, value=rest
         )
-    return ChromaServerStore(host, port or (443 if secure else 8000), secure=secure)
+    return ChromaServerStore(host, port or (443 if secure else 8000), secure=secure, graph=graph)
 
 
-_OPENERS: dict[str, Callable[[str], IndexStore]] = {
+_OPENERS: dict[str, Callable[[str, Graph], IndexStore]] = {
     "chroma": _open_chroma,
-    "chroma+http": lambda rest: _open_server(rest, secure=False),
-    "chroma+https": lambda rest: _open_server(rest, secure=True),
+    "chroma+http": lambda rest, graph: _open_server(rest, graph, secure=False),
+    "chroma+https": lambda rest, graph: _open_server(rest, graph, secure=True),
     "exact": _open_exact,
 }
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barbule.errors import VectorIndexError
-from barbule.indexes.base import as_ids, as_queries, as_vectors
+from barbule.indexes.base import Graph, as_ids, as_queries, as_vectors
 from barbule.indexes.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import numpy.typing as npt
 
     from barbule.indexes.base import Candidates, Metric
@@ -58,6 +59,12 @@ class ChromaIndex:
         target = self._vectors()
         with self._watched():
             return target.count()
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all vectors, in order."""
+        target = self._vectors()
+        with self._watched():
+            return target.ids()
 
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add vectors, replacing those of the same id."""
@@ -135,6 +142,8 @@ class ChromaStore:
     path
         The directory; made when it is missing. One process owns it at a time, and `usable`
         is False in all others.
+    graph
+        How collections that are made are built; the first store of a directory decides.
 
     Examples
     --------
@@ -152,12 +161,12 @@ class ChromaStore:
     >>> store.close(); folder.cleanup()
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], graph: Graph | None = None) -> None:
         self._root = Path(path).expanduser().resolve()
         with _registry_guard:
             key = (os.getpid(), self._root)
             if key not in _registry:
-                _registry[key] = Directory(self._root)
+                _registry[key] = Directory(self._root, graph or Graph())
             self._directory = _registry[key]
             self._directory.shares += 1
         self._closed = False

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import VectorIndexError
-from barbule.indexes.base import as_ids, as_queries, as_vectors
+from barbule.indexes.base import Graph, as_ids, as_queries, as_vectors
 from barbule.indexes.collections import (
     Vectors,
     collection_name,
@@ -23,6 +23,7 @@ from barbule.indexes.collections import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from barbule.indexes.base import Candidates, Metric
@@ -60,6 +61,11 @@ class ChromaServerIndex:
         """Return how many vectors are in the index."""
         self._store.demand()
         return self._vectors.count()
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all vectors, in order."""
+        self._store.demand()
+        return self._vectors.ids()
 
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add vectors, replacing those of the same id."""
@@ -116,6 +122,8 @@ class ChromaServerStore:
         Where the server listens.
     secure
         Whether it speaks TLS.
+    graph
+        How collections that are made are built.
 
     Notes
     -----
@@ -123,8 +131,11 @@ class ChromaServerStore:
     `CHROMA_CLIENT_AUTH_CREDENTIALS` from the environment.
     """
 
-    def __init__(self, host: str, port: int, *, secure: bool = False) -> None:
+    def __init__(
+        self, host: str, port: int, *, secure: bool = False, graph: Graph | None = None
+    ) -> None:
         self.guard = threading.RLock()
+        self._graph = graph or Graph()
         self._host = host
         self._port = port
         self._secure = secure
@@ -221,7 +232,9 @@ class ChromaServerStore:
         client = self.demand()
         old = generations(client, name)
         shape = {"dimension": dimension, "metric": metric, "watermark": -1}
-        made, generation = create_collection(client, name, metric, metadata=shape)
+        made, generation = create_collection(
+            client, name, metric, graph=self._graph, metadata=shape
+        )
         self._delete(client, name, old)
         return Vectors(name, made, dimension, metric), generation
 

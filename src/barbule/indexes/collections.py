@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from barbule.indexes.base import Metric
+    from barbule.indexes.base import Graph, Metric
 
 __all__ = ["Vectors", "collection_name", "create_collection", "generations", "translated"]
 
 _BATCH = 1000
 _PAGE = 100
+_IDS = 20_000
 _LONGEST = 400
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 
@@ -86,6 +87,7 @@ def create_collection(
     name: str,
     metric: Metric,
     *,
+    graph: Graph,
     above: int = 0,
     metadata: dict[str, Any] | None = None,
 ) -> tuple[Any, int]:
@@ -101,8 +103,9 @@ def create_collection(
                     # default of 1000; from 5000 on, writing over vectors is ten times slower.
                     "sync_threshold": 2000,
                     "batch_size": _BATCH,
-                    # Twice the default: recall on embeddings that do not cluster.
-                    "ef_search": 200,
+                    "max_neighbors": graph.m,
+                    "ef_construction": graph.ef_construction,
+                    "ef_search": graph.ef_search,
                 }
             },
             metadata=metadata,
@@ -136,6 +139,14 @@ class Vectors:
         """Return how many vectors there are."""
         with translated(f"index {self.name!r}", "be counted"):
             return int(self.collection.count())
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all vectors, in order."""
+        found: list[str] = []
+        with translated(f"index {self.name!r}", "be read"):
+            while page := self.collection.get(limit=_IDS, offset=len(found), include=[])["ids"]:
+                found += page
+        return np.sort(np.array([int(key) for key in found], dtype=np.int64))
 
     def put(self, ids: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
         """Write vectors over those of the same id."""

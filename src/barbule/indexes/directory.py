@@ -32,7 +32,7 @@ from barbule.indexes.probe import examine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from barbule.indexes.base import Metric
+    from barbule.indexes.base import Graph, Metric
 
 __all__ = ["Directory"]
 
@@ -46,8 +46,9 @@ class Directory:
     a lock and no import.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, graph: Graph) -> None:
         self.root = root
+        self.graph = graph
         self.pid = os.getpid()
         self.shares = 0
         self.guard = threading.RLock()
@@ -263,7 +264,7 @@ class Directory:
         client = self.client()
         old = self.state.indexes.get(name)
         made, generation = create_collection(
-            client, name, metric, above=old.generation if old else 0
+            client, name, metric, graph=self.graph, above=old.generation if old else 0
         )
         fresh = states.IndexState(dimension=dimension, metric=metric, generation=generation)
         # Noted before the old collection goes: should that crash, it is not tried again.

@@ -64,6 +64,11 @@ class ExactIndex:
         """Return how many vectors are in the index."""
         return len(self._slots)
 
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all vectors, in order."""
+        with self._guard:
+            return np.sort(self._ids[: len(self._slots)])
+
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add vectors, replacing those of the same id."""
         keys, rows = as_vectors(

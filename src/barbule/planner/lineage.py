@@ -126,9 +126,18 @@ def hide(node: ops.Relation, names: tuple[str, ...]) -> ops.Relation:
 
 
 def expose(
-    relation: ops.Relation, leaf: ManagedTable, column: str, path: ops.Value
+    relation: ops.Relation,
+    leaf: ManagedTable,
+    column: str,
+    path: ops.Value,
+    known: Mapping[ops.Relation, str] | None = None,
 ) -> tuple[ops.Relation, str] | None:
     """Carry a hidden column of `leaf` up to `relation`, along the way that `path` came.
+
+    Parameters
+    ----------
+    known
+        Relations on the way that show it already, and its name there; then only these count.
 
     Returns
     -------
@@ -136,14 +145,19 @@ def expose(
         The relation with one column more and the name of that column; None where a relation
         on the way does not hand on single rows.
     """
+    if known is not None and relation in known:
+        return relation, known[relation]
     if isinstance(relation, ManagedTable):
-        return relation.copy(hidden=True), column
+        return (relation.copy(hidden=True), column) if known is None else None
+    if not isinstance(path, ops.Field):  # a value that is made above the column
+        return None
     if isinstance(relation, PASSING):
-        below = expose(relation.parent, leaf, column, ops.Field(relation.parent, path.name))
+        further = ops.Field(relation.parent, path.name)
+        below = expose(relation.parent, leaf, column, further, known)
         return below and (rebuild(relation, below[0]), below[1])
     if isinstance(relation, ops.Project):
         inner = relation.values[path.name]
-        below = expose(relation.parent, leaf, column, inner)
+        below = expose(relation.parent, leaf, column, inner, known)
         if below is None:
             return None
         parent, name = below
@@ -151,21 +165,25 @@ def expose(
             key: repoint(value, relation.parent, parent) for key, value in relation.values.items()
         }
         carried = ops.Field(parent, name)
-        known = next((key for key, value in values.items() if value == carried), None)
-        fresh = known or fresh_name(name, values)
+        same = next((key for key, value in values.items() if value == carried), None)
+        fresh = same or fresh_name(name, values)
         return ops.Project(parent, {**values, fresh: carried}), fresh
     if isinstance(relation, ops.JoinChain):
-        return _exposed_by_join(relation, leaf, column, relation.values[path.name])
+        return _exposed_by_join(relation, leaf, column, relation.values[path.name], known)
     return None
 
 
 def _exposed_by_join(
-    join: ops.JoinChain, leaf: ManagedTable, column: str, path: ops.Value
+    join: ops.JoinChain,
+    leaf: ManagedTable,
+    column: str,
+    path: ops.Value,
+    seen: Mapping[ops.Relation, str] | None = None,
 ) -> tuple[ops.Relation, str] | None:
     if not isinstance(path, ops.Field) or not isinstance(path.rel, ops.JoinReference):
         return None
     side = path.rel
-    below = expose(side.parent, leaf, column, path)
+    below = expose(side.parent, leaf, column, path, seen)
     if below is None:
         return None
     fresh = side.copy(parent=below[0])

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIT",
+    "PLACE",
     "SCORE",
     "Call",
     "CallStage",
     "CandidateStage",
     "KeywordStage",
+    "NearestStage",
     "Plan",
     "Stage",
 ]
@@ -32,6 +34,8 @@ __all__ = [
 # The columns of a stage of keyword scores: the identity of a row, and its score.
 HIT = "bb_hit"
 SCORE = "bb_score"
+# The place of a row among those that each search for others.
+PLACE = "bb_place"
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,20 @@ class CallStage:
 
 @dataclass(frozen=True)
 class CandidateStage:
-    """Asks a vector index for the rows that may be among the nearest.
+    """Finds the rows that may be among the nearest, by a vector index or in memory.
 
     Attributes
     ----------
     vector
         The name of the earlier stage that holds the query vector, in its only column.
     count
-        How many candidates to ask for.
+        How many of the nearest are wanted.
+    rows
+        Plain Ibis: the identities of the rows that qualify; None for all live rows.
+    logical
+        The same before it was lowered; for printing.
+    way
+        How they are found and why, where it is known; for printing.
     """
 
     name: str
@@ -118,12 +128,40 @@ class CandidateStage:
     index: str
     vector: str
     count: int
+    rows: ops.Relation | None = None
+    logical: ops.Relation | None = None
+    way: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{_title(self.name)}: the {self.count} nearest to {_title(self.vector).lower()} "
-            f"by the index {self.index!r}"
-        )
+        what = f"the {self.count} nearest to {_title(self.vector).lower()}"
+        return _found(self, what)
+
+
+@dataclass(frozen=True)
+class NearestStage:
+    """Finds for each of many vectors the rows that may be among the nearest.
+
+    Attributes
+    ----------
+    queries
+        The name of the earlier stage that holds the vectors, in its column `vector`; where each
+        stands is in the column `bb_place`.
+    count, rows, logical
+        As those of a `CandidateStage`.
+    """
+
+    name: str
+    table_id: int
+    index: str
+    queries: str
+    vector: str
+    count: int
+    rows: ops.Relation | None = None
+    logical: ops.Relation | None = None
+    way: str = ""
+
+    def __str__(self) -> str:
+        return _found(self, f"the {self.count} nearest to each of {_title(self.queries).lower()}")
 
 
 @dataclass(frozen=True)
@@ -146,7 +184,7 @@ class KeywordStage:
         return f"{_title(self.name)}: the rows whose {self.column!r} has words of {self.query!r}"
 
 
-Stage = CallStage | CandidateStage | KeywordStage
+Stage = CallStage | CandidateStage | KeywordStage | NearestStage
 
 
 @dataclass(frozen=True)
@@ -173,6 +211,13 @@ class Plan:
 def _title(name: str) -> str:
     """Write the name of a stage for people: "Stage 0"."""
     return name.removeprefix("bb_").replace("_", " ").capitalize()
+
+
+def _found(stage: CandidateStage | NearestStage, what: str) -> str:
+    lines = [f"{_title(stage.name)}: {what} by the index {stage.index!r}"]
+    lines += [f"  {stage.way}"] if stage.way else []
+    lines += _indented(stage.logical) if stage.logical is not None else []
+    return "\n".join(lines)
 
 
 def _indented(relation: ops.Relation) -> list[str]:

@@ -19,10 +19,12 @@ from barbule.planner.fuse import fuse_images
 from barbule.planner.lineage import prune
 from barbule.planner.plan import (
     HIT,
+    PLACE,
     SCORE,
     CallStage,
     CandidateStage,
     KeywordStage,
+    NearestStage,
     Plan,
     Stage,
 )
@@ -51,8 +53,9 @@ class _Planning:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self.staging = Staging(facts.stored)
-        self.candidate_stages: list[CandidateStage] = []
+        self.candidate_stages: list[CandidateStage | NearestStage] = []
         self.keyword_stages: list[KeywordStage] = []
+        self.scored: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]] = {}
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         return self._facts.index_of(leaf, column, name)
@@ -63,14 +66,37 @@ class _Planning:
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         return self._facts.similarity(left, right, metric)
 
-    def candidates(self, index: IndexedColumn, vector: ops.Value, count: int) -> ops.Relation:
+    def candidates(
+        self, index: IndexedColumn, vector: ops.Value, count: int, rows: ops.Relation | None
+    ) -> ops.Relation:
         name = f"bb_candidates_{len(self.candidate_stages)}"
         stage = CandidateStage(
-            name, index.table_id, index.name, self.staging.constant(vector), count
+            name, index.table_id, index.name, self.staging.constant(vector), count, rows
         )
         self.candidate_stages.append(stage)
-        found = self._facts.stored(name, sch.Schema({RID: "int64"}))
-        return ops.Project(found, {RID: ops.Field(found, RID)})
+        return self._facts.stored(name, sch.Schema({RID: "int64", SCORE: "float64"}))
+
+    def constant(self, value: ops.Value) -> ops.Value:
+        return self.staging.scalar(value)
+
+    def materialised(self, relation: ops.Relation) -> ops.Relation:
+        whole = self.staging.stage_all(fuse_images(prune(relation)))
+        return self.staging.kept(whole, relation.schema)
+
+    def pairs(
+        self,
+        index: IndexedColumn,
+        queries: Any,
+        vector: str,
+        count: int,
+        rows: ops.Relation | None,
+    ) -> ops.Relation:
+        name = f"bb_pairs_{len(self.candidate_stages)}"
+        stage = NearestStage(name, index.table_id, index.name, queries.name, vector, count, rows)
+        self.candidate_stages.append(stage)
+        return self._facts.stored(
+            name, sch.Schema({PLACE: "int64", HIT: "int64", SCORE: "float64"})
+        )
 
     def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
         asked = KeywordStage("", leaf.table_id, leaf.commit, column, query)
@@ -98,9 +124,8 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
         logical = prune(planning.staging.stage_all(fuse_images(prune(logical))))
     staged = planning.staging.stages
     source: Any = _Unsettled(facts) if staged or planning.keyword_stages else facts
-    stages = _ordered(
-        [_lowered(stage, source, rows) for stage in staged], planning.candidate_stages
-    )
+    found = [_narrowed(stage, source, rows) for stage in planning.candidate_stages]
+    stages = _ordered([_lowered(stage, source, rows) for stage in staged], found)
     stages = (*planning.keyword_stages, *stages)
     return Plan(stages, lowering.lower(logical, source, rows), root.schema, logical)
 
@@ -123,10 +148,24 @@ def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
     return replace(stage, source=source, logical=prune(stage.source))
 
 
-def _ordered(calls: list[CallStage], candidates: list[CandidateStage]) -> tuple[Stage, ...]:
+def _narrowed(stage: Any, facts: Facts, rows: Any) -> CandidateStage | NearestStage:
+    """Lower which rows are searched."""
+    if stage.rows is None:
+        return stage
+    lowered = lowering.lower(stage.rows, facts, rows)
+    return replace(stage, rows=lowered, logical=prune(stage.rows))
+
+
+def _ordered(
+    calls: list[CallStage], candidates: list[CandidateStage | NearestStage]
+) -> tuple[Stage, ...]:
     """Put each search right after the stage that gives its vector."""
     ordered: list[Stage] = []
     for stage in calls:
         ordered.append(stage)
-        ordered += [each for each in candidates if each.vector == stage.name]
+        ordered += [each for each in candidates if _asked_by(each) == stage.name]
     return tuple(ordered)
+
+
+def _asked_by(stage: CandidateStage | NearestStage) -> str:
+    return stage.vector if isinstance(stage, CandidateStage) else stage.queries

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import ibis.expr.types as ir
 
+from barbule.backends.base import RID
 from barbule.errors import ExpressionError, UnsupportedError
 from barbule.nodes import (
     ERROR,
@@ -20,9 +22,12 @@ from barbule.nodes import (
     FunctionCall,
     KeywordScore,
     ManagedTable,
+    NearestRows,
     Similarity,
     TableScore,
+    VectorLiteral,
 )
+from barbule.planner.joined import nearest_by_scan, nearest_in_batches
 from barbule.planner.keyword import keyword_scores, table_scores
 from barbule.planner.lineage import (
     calls_in,
@@ -32,14 +37,26 @@ from barbule.planner.lineage import (
     hide,
     origin,
     own_values,
+    prune,
     rebuild,
     repoint,
+    trace,
+    with_rid,
 )
+from barbule.planner.plan import SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RULES", "IndexedColumn", "Scope", "apply_rules"]
+__all__ = [
+    "RULES",
+    "IndexedColumn",
+    "Scope",
+    "apply_rules",
+    "identities",
+    "is_whole",
+    "vector_of",
+]
 
 
 _CALLS: Any = (FunctionCall, KeywordScore, Similarity, TableScore)
@@ -56,7 +73,9 @@ class IndexedColumn:
     embedding
         The stored call that makes them; None where the column itself holds vectors.
     ready
-        Whether the vector index holds all live rows, so that it can be asked.
+        Whether there is a faster way to the nearest live rows than a scan by the database.
+    in_memory
+        Whether the vectors of the live rows may be kept in memory.
     """
 
     table_id: int
@@ -66,10 +85,20 @@ class IndexedColumn:
     metric: str
     embedding: FunctionCall | None
     ready: bool
+    in_memory: bool = False
 
 
 class Scope(Protocol):
-    """What the rules may ask."""
+    """What the rules may ask.
+
+    Attributes
+    ----------
+    scored
+        The relations that show how similar their rows are to the vector of a query, by index
+        and vector, and the names of the columns.
+    """
+
+    scored: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]]
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column, or raise if there is none."""
@@ -80,8 +109,26 @@ class Scope(Protocol):
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
 
-    def candidates(self, index: IndexedColumn, vector: ops.Value, count: int) -> ops.Relation:
+    def candidates(
+        self, index: IndexedColumn, vector: ops.Value, count: int, rows: ops.Relation | None
+    ) -> ops.Relation:
         """Make the relation of the identities of the nearest rows, in the column `_rid`."""
+
+    def constant(self, value: ops.Value) -> ops.Value:
+        """Have a constant computed once; give the value that reads it."""
+
+    def materialised(self, relation: ops.Relation) -> ops.Relation:
+        """Have the rows of a relation computed once; give the relation that reads them."""
+
+    def pairs(
+        self,
+        index: IndexedColumn,
+        queries: ops.Relation,
+        vector: str,
+        count: int,
+        rows: ops.Relation | None,
+    ) -> ops.Relation:
+        """Make the relation of which row is near to which query, by `bb_place` and `bb_hit`."""
 
     def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
         """Make the relation of the rows in which a query's words occur, with their scores."""
@@ -285,9 +332,9 @@ def _call_after_aggregate(node: ops.Aggregate) -> ops.Relation:
 
 
 def search_indexes(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Ask the vector index when the nearest rows of a whole table are wanted.
+    """Find the nearest rows first, by the index or in memory, where the latest are searched.
 
-    Only an unfiltered look at the latest version qualifies; everything else is scanned exactly.
+    Filters and joins that call nothing say which rows qualify. Everything else is scanned.
     """
 
     def change(node: ops.Relation) -> ops.Relation:
@@ -300,14 +347,28 @@ def search_indexes(root: ops.Relation, scope: Scope) -> ops.Relation:
             return node
         leaf, column = place
         index = scope.index_of(leaf, column, similarity.index)
-        if not index.ready or leaf.commit is not None or not _whole(sort.parent, leaf):
+        if not index.ready:
             return node
-        vector = _vector(index, similarity.query)
-        rows = scope.candidates(index, vector, count)
-        hidden = leaf.copy(hidden=True)
-        kept = ops.Filter(hidden, [ops.InSubquery(rows, ops.Field(hidden, "_rid"))])
-        replaced = sort.parent.replace({leaf: hide(kept, leaf.schema.names)})
-        return ops.Limit(rebuild(sort, replaced), node.n, node.offset)
+        below = _with_identities(sort, leaf, similarity)
+        if below is None:
+            return node
+        exposed, rid = below
+        rows = None if is_whole(sort.parent, leaf) else identities(exposed, rid)
+        if rows is not None and rows.find(_CALLS):
+            return node
+        vector = vector_of(index, similarity.query)
+        found = scope.candidates(index, vector, count, rows)
+        known = scope.scored.setdefault((index.table_id, index.name, vector), {})
+        if exposed.find(ops.JoinChain):  # a table may be on both sides
+            replaced, name = _joined_with(exposed, rid, found, sort.parent.schema.names)
+            known[replaced] = name
+        else:
+            hidden = leaf.copy(hidden=True)
+            near, name = _joined_with(hidden, RID, found, hidden.schema.names)
+            known[near] = name
+            replaced = sort.parent.replace({leaf: near})
+        below = hide(rebuild(sort, replaced), sort.schema.names)
+        return ops.Limit(below, node.n, node.offset)
 
     return each_relation(root, change)
 
@@ -321,13 +382,47 @@ def _nearest(node: ops.Relation) -> tuple[ops.Sort, Similarity, int] | None:
     key, *further = node.parent.keys
     if further:  # they decide among rows that are equally near, which an index cannot
         return None
-    similarity = key.arg
+    similarity = trace(key.arg)
     if not isinstance(similarity, Similarity) or key.ascending or similarity.query.relations:
         return None
     return node.parent, similarity, node.n + node.offset
 
 
-def _whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
+def _joined_with(
+    relation: ops.Relation, rid: str, found: ops.Relation, names: tuple[str, ...]
+) -> tuple[ops.Relation, str]:
+    """Keep the rows that were found, with how similar they are, under the name returned."""
+    left, right = ir.Table(relation), ir.Table(found)
+    score = fresh_name(SCORE, relation.schema)
+    joined = left.inner_join(right, left[rid] == right[RID])
+    columns = {name: left[name] for name in names}
+    return joined.select(**columns, **{score: right[SCORE]}).op(), score
+
+
+def _with_identities(
+    sort: ops.Sort, leaf: ManagedTable, similarity: Similarity
+) -> tuple[ops.Relation, str] | None:
+    """Show the identities of the rows that are sorted, under a name; None where that is unknown."""
+    linear = with_rid(sort.parent)
+    if linear is not None:
+        return linear, RID
+    if sort.keys[0].arg != similarity:  # it was computed further below
+        return None
+    if sort.parent.find((ops.Limit, ops.Sample, ops.WindowFunction)):
+        return None
+    if any(link.how != "inner" for each in sort.parent.find(ops.JoinChain) for link in each.rest):
+        return None
+    return expose(sort.parent, leaf, RID, similarity.arg)
+
+
+def identities(relation: ops.Relation, rid: str) -> ops.Relation:
+    """Read nothing but the identities of rows, in no order."""
+    while isinstance(relation, ops.Sort):
+        relation = relation.parent
+    return prune(ops.Project(relation, {RID: ops.Field(relation, rid)}))
+
+
+def is_whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
     """Whether a relation shows all rows of a leaf, one for one."""
     while isinstance(relation, ops.Project | ops.DropColumns | ops.Sort):
         relation = relation.parent
@@ -354,6 +449,7 @@ def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relat
         )
     parent = node.parent
     named: list[tuple[Similarity, IndexedColumn, str | None]] = []
+    scores: dict[Similarity, str] = {}
     for similarity in found:
         place = origin(similarity.arg)
         if place is None:
@@ -362,17 +458,25 @@ def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relat
                 hint="Ask it of a column with an embedding index: t.text.similarity(...).",
             )
         index = scope.index_of(*place, similarity.index)
+        known = scope.scored.get((index.table_id, index.name, vector_of(index, similarity.query)))
+        score = known and expose(parent, place[0], SCORE, similarity.arg, known)
+        if score:
+            parent, scores[similarity] = score
+            continue
         above = expose(parent, place[0], index.vector, similarity.arg)
         if above is None:  # single rows are not handed on: embed the values again (ledger)
             named.append((similarity, index, None))
         else:
             parent = above[0]
             named.append((similarity, index, above[1]))
-    replaced: dict[ops.Node, ops.Node] = {}
+    replaced: dict[ops.Node, ops.Node] = {
+        similarity: ops.Field(parent, name) for similarity, name in scores.items()
+    }
     for similarity, index, column in named:
         arg = repoint(similarity.arg, node.parent, parent)
-        left = ops.Field(parent, column) if column else _vector(index, arg)
-        right = _vector(index, repoint(similarity.query, node.parent, parent))
+        left = ops.Field(parent, column) if column else vector_of(index, arg)
+        right = vector_of(index, repoint(similarity.query, node.parent, parent))
+        right = scope.constant(right) if isinstance(right, VectorLiteral) else right
         replaced[similarity] = scope.similarity(left, right, index.metric)
     rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
     return hide(rebuilt, node.schema.names)
@@ -412,17 +516,10 @@ def _with_errors(node: Any, found: list[CellError], scope: Scope) -> ops.Relatio
     return hide(rebuilt, node.schema.names)
 
 
-def _vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
+def vector_of(index: IndexedColumn, query: ops.Value) -> ops.Value:
     """Make the vector of a query: itself, or the embedding of its text or image."""
     if isinstance(query.dtype, dt.Array):
-        length = index.kind.length
-        if isinstance(query, ops.Literal) and length and len(query.value) != length:
-            raise ExpressionError(
-                f"the query vector has {len(query.value)} numbers, the index "
-                f"{index.name!r} has {length}.",
-                hint="Use the embedding that the index uses.",
-            )
-        return ops.Cast(query, index.kind)
+        return _checked_vector(index, query)
     if index.embedding is None:
         raise ExpressionError(
             f"the index {index.name!r} is over vectors and cannot embed a {query.dtype}.",
@@ -431,7 +528,25 @@ def _vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
     return index.embedding.copy(values=(query,), dtype=index.kind)
 
 
+def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
+    if not isinstance(query, VectorLiteral):
+        return ops.Cast(query, index.kind)
+    length = index.kind.length
+    if length and query.length != length:
+        raise ExpressionError(
+            f"the query vector has {query.length} numbers, the index {index.name!r} has {length}.",
+            hint="Use the embedding that the index uses.",
+        )
+    if index.metric == "cosine" and not query.numbers().any():
+        raise ExpressionError(
+            "the query vector is zero and has no cosine.",
+            hint="Search with another vector, or by an index with the metric 'l2' or 'ip'.",
+        )
+    return query
+
+
 RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
+    nearest_by_scan,
     split_filters,
     push_down,
     calls_out_of_joins,
@@ -441,12 +556,13 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
     keyword_scores,
     errors_of_cells,
     calls_out_of_aggregates,
+    nearest_in_batches,
 )
 
 
 def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((*_CALLS, CellError)):
+    if not root.find((*_CALLS, CellError, NearestRows)):
         return root
     for rule in RULES:
         root = rule(root, scope)

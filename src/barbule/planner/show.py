@@ -13,11 +13,23 @@ from typing import Any
 import ibis.expr.operations as ops
 from ibis.expr.format import Rendered, fmt
 
-from barbule.nodes import INNER_CALL, FunctionCall, KeywordScore, ManagedTable, Similarity
+from barbule.nodes import (
+    INNER_CALL,
+    FunctionCall,
+    KeywordScore,
+    ManagedTable,
+    Similarity,
+    VectorLiteral,
+)
 
 __all__ = ["call_text", "tree", "value_text"]
 
-_STAGES = {"bb_stage_": "stage ", "bb_candidates_": "candidates ", "bb_keywords_": "keywords "}
+_STAGES = {
+    "bb_stage_": "stage ",
+    "bb_candidates_": "candidates ",
+    "bb_pairs_": "pairs ",
+    "bb_keywords_": "keywords ",
+}
 
 
 def tree(relation: ops.Relation) -> str:
@@ -130,6 +142,8 @@ def value_text(value: ops.Value) -> str:
             return _plain(call_text(node.function, node.template, arguments["values"]))
         if isinstance(node, Similarity):
             return _plain(f"similarity({arguments['arg']}, {arguments['query']})")
+        if isinstance(node, VectorLiteral):
+            return _plain(f"a vector of {node.length} numbers")
         if isinstance(node, KeywordScore):
             return _plain(f"keyword_score({arguments['arg']}, {node.query!r})")
         if isinstance(node, ops.ScalarUDF):

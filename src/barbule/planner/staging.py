@@ -52,7 +52,7 @@ class Staging:
         calls = _innermost(consumer)
         constant = [call for call in calls if not call.relations]
         if constant:
-            replaced: dict[Any, ops.Value] = {call: self._constant(call) for call in constant}
+            replaced: dict[Any, ops.Value] = {call: self.scalar(call) for call in constant}
             # A constant that fails ends the operation: there is no cell to leave empty.
             replaced |= {CellError(call): ops.Literal(None, ERROR) for call in constant}
             return _replace_values(consumer, replaced)
@@ -85,9 +85,9 @@ class Staging:
             outer = needed_columns(root)[consumer]
         return tuple(name for name in consumer.parent.schema.names if name in used | outer)
 
-    def _constant(self, call: FunctionCall) -> ops.Value:
-        """Read a call without a relation as a scalar."""
-        name = self.constant(call)
+    def scalar(self, value: ops.Value) -> ops.Value:
+        """Read a constant, or a call without a relation, as a scalar."""
+        name = self.constant(value)
         stage = next(each for each in self.stages if each.name == name)
         finished = self._leaf(name, stage.schema)
         (output,) = stage.schema.names
@@ -100,6 +100,12 @@ class Staging:
             self.stages.append(stage)
             self._constants[value] = stage.name
         return self._constants[value]
+
+    def kept(self, relation: ops.Relation, kinds: sch.Schema) -> ops.Relation:
+        """Stage the rows of a relation without calls, so that they are computed once."""
+        names = tuple(relation.schema.names)
+        self.stages.append(CallStage(self._name(), relation, names, (), kinds))
+        return self._leaf(self.stages[-1].name, kinds)
 
     def _constant_stage(self, value: ops.Value) -> CallStage:
         if not isinstance(value, FunctionCall):

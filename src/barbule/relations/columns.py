@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
-from barbule.relations import searching
+from barbule.relations import nearest, searching
 from barbule.relations.sources import sources
 
 __all__ = ["ColumnExtras", "extended"]
@@ -40,6 +40,46 @@ class ColumnExtras:
             the negative distance for "l2".
         """
         return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
+
+    def nearest(
+        self, query: Any, *, k: int = 5, index: str | None = None, name: str = "score"
+    ) -> Any:
+        """Find for each row of another table the rows that are most like it: a similarity join.
+
+        Filter or project either table first; all queries are compared together, which takes a
+        fraction of the time that one search after another does.
+
+        Parameters
+        ----------
+        query
+            A column of the other table, or an expression over it: texts, images or vectors.
+        k
+            How many rows each finds; fewer where fewer are there. A missing query finds none.
+        index
+            The name of the index, where the column has more than one.
+        name
+            Of the column that says how similar the two rows are.
+
+        Returns
+        -------
+        ibis.expr.types.Table
+            The columns of the other table, those of this one (with `_right` at the end of names
+            that both have), and the score; in no order.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> points = bb.create_table("points", {"name": bb.String, "place": bb.Vector(2)})
+        >>> rows = [{"name": "east", "place": [1, 0]}, {"name": "north", "place": [0, 1]}]
+        >>> _ = points.insert(rows)
+        >>> _ = points.add_embedding_index("place")
+        >>> asked = bb.create_table("asked", {"who": bb.String, "way": bb.Vector(2)})
+        >>> _ = asked.insert([{"who": "Ann", "way": [2, 1]}, {"who": "Bo", "way": [1, 3]}])
+        >>> near = points.place.nearest(asked.way, k=1)
+        >>> near.order_by("who").collect()["name"]
+        ['east', 'north']
+        """
+        return nearest.nearest(self, query, k=k, index=index, name=name)
 
     def search(
         self,

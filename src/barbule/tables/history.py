@@ -14,7 +14,8 @@ import ibis.expr.types as ir
 from barbule.catalog.records import Label
 from barbule.errors import SchemaError, UnsupportedError
 from barbule.executor.results import ResultSet
-from barbule.versions import Checkpoint, Diff, diff
+from barbule.types import storage
+from barbule.versions import Checkpoint, Diff, diff, drifted
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
@@ -73,7 +74,37 @@ def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
         return number, seen.to_expr(), seen.copy(hidden=True).to_expr()
 
     engine: Engine = leaf.source
-    return diff(leaf.name, state(old), state(new), _renamed(engine, leaf.table_id, old, new))
+    before, after = state(old), state(new)
+    renamed = _renamed(engine, leaf.table_id, old, new)
+    drift = _drift(engine, leaf.table_id, (old, before[2]), (new, after[2]))
+    return diff(leaf.name, before, after, renamed, drift)
+
+
+def _drift(
+    engine: Engine,
+    table_id: int,
+    old: tuple[VersionLike, ir.Table],
+    new: tuple[VersionLike, ir.Table],
+) -> dict[str, ir.Table]:
+    """Pair the vectors of the indexes that both versions have, of the same length."""
+    catalog = engine.catalog
+    one, two = (catalog.record(table_id, catalog.moment(table_id, at)) for at, _ in (old, new))
+    found = {}
+    for index in one.indexes:
+        later = next((each for each in two.indexes if each.name == index.name), None)
+        if later is None:
+            continue
+        vectors = one.column_by_id(index.embedding), two.column_by_id(later.embedding)
+        columns = one.column_by_id(index.column), two.column_by_id(later.column)
+        if storage(vectors[0].dtype) == storage(vectors[1].dtype):
+            found[index.name] = drifted(
+                old[1],
+                new[1],
+                (columns[0].name, columns[1].name),
+                (vectors[0].name, vectors[1].name),
+                engine.similarity,
+            )
+    return found
 
 
 def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) -> dict[str, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
+    from barbule.catalog.records import Column
     from barbule.executor.engine import Engine
     from barbule.tables.naming import IfExists, IfNotExists
 
@@ -34,13 +35,16 @@ _METRICS = ("cosine", "ip", "l2")
 def add_embedding_index(
     table: ir.Table,
     column: str,
-    embedding: Function,
+    embedding: Function | None,
     *,
     metric: str = "cosine",
     name: str | None = None,
     if_exists: IfExists = "error",
 ) -> UpdateResult:
-    """Embed a column, keep the vectors with the rows, and index them."""
+    """Embed a column, keep the vectors with the rows, and index them.
+
+    A column of vectors is indexed as it is where there is no embedding.
+    """
     leaf = table.op()
     engine: Engine = leaf.source
     check_policy(metric, _METRICS, "metric")
@@ -55,7 +59,7 @@ def add_embedding_index(
             column=column,
             hint=f"Columns of its own are {', '.join(c.name for c in record.columns)}.",
         )
-    title = name or f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
+    title = name or _title(column, embedding)
     if any(index.name == title for index in record.indexes):
         if if_exists == "ignore":
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
@@ -66,15 +70,18 @@ def add_embedding_index(
                 column=column,
                 hint='Give it another name=, or if_exists="replace".',
             )
-    value = _embedded(table, column, embedding)
+    value = None if _is_vectors(searched, embedding) else _embedded(table, column, embedding)
 
     def work(change: Change) -> int:
         record = current(leaf)
         if any(index.name == title for index in record.indexes):
             record = _without_index(change, record, title)
-        hidden = f"bb_embedding_{record.next_column}"
-        before = record.next_column
-        record, count = put_computed(change, record, {hidden: value}, stored=True, hidden=True)
+        before, count = record.next_column, 0
+        if value is None:
+            before = searched.id
+        else:
+            hidden = {f"bb_embedding_{before}": value}
+            record, count = put_computed(change, record, hidden, stored=True, hidden=True)
         index = Index(title, searched.id, before, metric)
         change.put(replace(record, indexes=(*record.indexes, index)))
         return count
@@ -128,14 +135,35 @@ def _without_index(change: Change, record: TableRecord, name: str) -> TableRecor
     index = next(each for each in record.indexes if each.name == name)
     change.afterwards(partial(change.engine.indexing.drop, record, index))
     vector = record.column_by_id(index.embedding)
+    own = index.embedding != index.column
     return replace(
-        record.with_columns(without=(vector.name,)),
+        record.with_columns(without=(vector.name,)) if own else record,
         indexes=tuple(each for each in record.indexes if each.name != name),
     )
 
 
-def _embedded(table: ir.Table, column: str, embedding: Function) -> ops.Value:
+def _title(column: str, embedding: Function | None) -> str:
+    if embedding is None:
+        return f"{column}_vectors"
+    return f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
+
+
+def _is_vectors(column: Column, embedding: Function | None) -> bool:
+    kind = column.dtype
+    fits = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32) and kind.length
+    return embedding is None and bool(fits) and column.kind != "virtual"
+
+
+def _embedded(table: ir.Table, column: str, embedding: Function | None) -> ops.Value:
     """Make the call that embeds a column; its answers are kept in the ledger."""
+    if embedding is None:
+        raise ExpressionError(
+            f"a column of {table[column].type()} needs an embedding.",
+            table=table.get_name(),
+            column=column,
+            hint="Give one of embedding=, string_embed= and image_embed=; only stored columns of "
+            "bb.Vector(n) are searched as they are.",
+        )
     if not isinstance(embedding, Function):
         raise ExpressionError(
             "an embedding is a function of barbule.",

@@ -283,22 +283,23 @@ class Table(Query):
         column
             The column to embed.
         embedding, string_embed, image_embed
-            The function that embeds its values and what is searched for: one of the three.
+            The function that embeds its values and what is searched for: one of the three. A
+            column of vectors needs none: it is searched as it is, by vectors.
         metric
             "cosine", "ip" (inner product) or "l2" (Euclidean distance).
         name
             Of the index; by default column and function.
         """
         given = [each for each in (embedding, string_embed, image_embed) if each is not None]
-        if len(given) != 1:
+        if len(given) > 1:
             raise ExpressionError(
                 "an index has one embedding function.",
                 table=self.get_name(),
                 column=column,
-                hint="Give embedding=, string_embed= or image_embed=.",
+                hint="Give one of embedding=, string_embed= and image_embed=.",
             )
         return search.add_embedding_index(
-            self, column, given[0], metric=metric, name=name, if_exists=if_exists
+            self, column, given[0] if given else None, metric=metric, name=name, if_exists=if_exists
         )
 
     def drop_embedding_index(

@@ -1,0 +1,177 @@
+"""What `check` finds, mends and cannot mend; an index that fails never gives a wrong answer."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.indexes.chroma import ChromaStore
+from servers.chroma import chroma_server
+
+from .conftest import LENGTH, filled, nearest, texts_of
+
+ROWS = 300
+
+
+def top(table, query="query", k=5):
+    return table.order_by(table.text.similarity(query), asc=False).limit(k).collect()["text"]
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"chroma://{tmp_path / 'chroma'}"
+
+
+@pytest.fixture
+def by_index(monkeypatch):
+    """Have no vectors kept in memory, so that indexes are asked."""
+    Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
+
+
+def _index(session):
+    engine = session._engine
+    record = engine.catalog.find("chunks")
+    return engine.indexing.usable(record, record.indexes[0])
+
+
+def test_a_whole_index_is_told_to_be_whole(url, embed):
+    session = bb.connect(vectors=url)
+    filled(embed, ROWS)
+
+    found = session.check()
+
+    assert found.ok
+    assert [(each.rows, each.missing, each.extra) for each in found.indexes] == [(ROWS, 0, 0)]
+    assert "all is well" in repr(found)
+    assert f"{ROWS} vectors, whole" in repr(found)
+
+
+def test_what_is_missing_or_too_much_is_found_and_repaired(url, embed, by_index):
+    session = bb.connect(vectors=url)
+    chunks = filled(embed, ROWS)
+    session._engine.indexing.settle()
+    index = _index(session)
+    index.delete(index.ids()[:7])
+    index.upsert([10**6, 10**6 + 1], [[1.0] * LENGTH] * 2)
+
+    seen = session.check(repair=False)
+    mended = session.check()
+
+    assert not seen
+    assert (seen.indexes[0].missing, seen.indexes[0].extra) == (7, 2)
+    assert not mended.ok
+    assert mended
+    assert "7 missing, 2 extra, repaired" in repr(mended)
+    assert session.check().ok
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+
+
+def test_vectors_that_are_not_the_rows_own_are_found(url, embed, by_index):
+    session = bb.connect(vectors=url)
+    chunks = filled(embed, ROWS)
+    session._engine.indexing.settle()
+    index = _index(session)
+    ids = index.ids()
+    index.upsert(ids, [[float(n % 7 + 1), *[1e-6] * (LENGTH - 1)] for n in range(len(ids))])
+
+    assert session.check().indexes[0].unfound > 0
+    assert session.check().ok
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+
+
+def _removed(folder):
+    shutil.rmtree(folder)
+
+
+def _spoilt(folder):
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.name.endswith(".lock"):
+            file.write_bytes(b"\xff" * max(100, file.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [_removed, _spoilt])
+def test_a_directory_that_was_damaged_between_sessions(url, embed, tmp_path, damage, by_index):
+    bb.connect(vectors=url)
+    filled(embed, ROWS)
+    bb.connect("duckdb://", vectors="exact:").close()
+    damage(tmp_path / "chroma")
+
+    session = bb.connect(vectors=url)
+    chunks = session.get_table("chunks")
+
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+    assert session.check()
+    assert session.check().ok
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+
+
+def test_a_directory_that_is_removed_while_it_is_used(url, embed, tmp_path, by_index):
+    session = bb.connect(vectors=url)
+    chunks = filled(embed, ROWS)
+    session._engine.indexing.settle()
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+    shutil.rmtree(tmp_path / "chroma")
+
+    chunks.insert([{"n": ROWS, "text": "query"}])
+
+    assert top(chunks)[0] == "query"
+
+
+def test_a_directory_that_cannot_be_written(embed, tmp_path):
+    folder = tmp_path / "locked"
+    folder.write_text("a file where the directory should be")
+    session = bb.connect(vectors=f"chroma://{folder}")
+    chunks = filled(embed, ROWS)
+
+    assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+    found = session.check()
+    assert not found
+    assert "cannot be asked" in repr(found)
+    assert "not all is well" in repr(found)
+    assert stat.S_ISREG(folder.stat().st_mode)
+
+
+def test_a_server_that_ends_in_the_middle(embed, tmp_path, by_index):
+    with chroma_server(tmp_path / "server") as (address, stop):
+        session = bb.connect(vectors=address)
+        chunks = filled(embed, ROWS)
+        session._engine.indexing.settle()
+        assert session.check().ok
+        assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
+        stop()
+
+        assert top(chunks, "after") == nearest(texts_of(ROWS), "after", 5)
+        chunks.insert([{"n": ROWS, "text": "query"}])
+        assert top(chunks)[0] == "query"
+        assert not session.check()
+
+
+def test_another_process_owns_the_directory(url, embed, tmp_path, by_index):
+    owner = ChromaStore(tmp_path / "chroma")
+    program = (
+        "import sys, barbule as bb; s = bb.connect(vectors=sys.argv[1]); "
+        "t = bb.create_table('t', {'v': bb.Vector(2)}); t.insert([{'v': [1, 0]}, {'v': [0, 1]}]); "
+        "t.add_embedding_index('v'); "
+        "print(t.order_by(t.v.similarity([0, 2.0]), asc=False).limit(1).collect()['v']); "
+        "print(repr(s.check()))"
+    )
+    assert owner.usable
+    done = subprocess.run(
+        [sys.executable, "-c", program, url], capture_output=True, text=True, check=True
+    )
+    owner.close()
+    assert "belongs to the process" in done.stdout
+    assert "[0.0, 1.0]" in done.stdout.replace("array(", "").replace("0.,", "0.0,")
+
+
+def test_nothing_is_kept_beside_tables_that_are_searched_exactly(embed):
+    session = bb.connect(vectors="exact:")
+    filled(embed, 5)
+    assert session.check()
+    assert session.check().indexes == ()

@@ -1,0 +1,376 @@
+"""Vectors as they are, every way to the nearest rows, similarity joins, versions, bad vectors."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import BarbuleError, ExpressionError
+
+from .conftest import LENGTH, filled, nearest, similarities, texts_of
+
+ROWS = 400
+METRICS = ["cosine", "ip", "l2"]
+SHARES = [1.0, 0.5, 0.1, 0.02, 0.004]
+
+
+def vectors_of(count, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, LENGTH)).astype("float32")
+
+
+def scores(rows, query, metric):
+    rows, query = rows.astype("float64"), query.astype("float64")
+    if metric == "l2":
+        return -np.linalg.norm(rows - query, axis=1)
+    inner = rows @ query
+    if metric == "ip":
+        return inner
+    return inner / np.linalg.norm(rows, axis=1) / np.linalg.norm(query)
+
+
+def made(rows, metric="cosine", name="points"):
+    table = bb.create_table(name, {"n": bb.Int, "share": bb.Float, "v": bb.Vector(LENGTH)})
+    share = (np.arange(len(rows)) * 7919 % len(rows)) / max(len(rows), 1)
+    table.insert([{"n": n, "share": share[n], "v": row.tolist()} for n, row in enumerate(rows)])
+    table.add_embedding_index("v", metric=metric)
+    return table, share
+
+
+def top(table, query, k):
+    found = table.order_by(table.v.similarity(query), asc=False).limit(k)
+    return found.select("n", s=table.v.similarity(query)).collect()
+
+
+@pytest.fixture(params=["memory", "index", "database"])
+def way(request, tmp_path):
+    """Connect so that the nearest rows are found in one of the three ways."""
+    if request.param != "memory":
+        Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
+    index = f"chroma://{tmp_path / 'chroma'}"
+    bb.connect(vectors=index if request.param == "index" else "exact:")
+    return request.param
+
+
+def settled():
+    from barbule.session import current
+
+    current()._engine.indexing.settle()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_each_way_finds_the_right_rows_behind_each_filter(way, metric):
+    rows = vectors_of(ROWS)
+    table, share = made(rows, metric)
+    settled()
+    query = vectors_of(1, seed=1)[0]
+    expected = scores(rows, query, metric)
+
+    for kept in SHARES:
+        searched = table if kept == 1.0 else table.where(table.share < kept)
+        allowed = np.flatnonzero(share < kept)
+        best = allowed[np.argsort(-expected[allowed])][:10]
+
+        found = top(searched, query, 10)
+
+        assert found["n"] == best.tolist(), kept
+        np.testing.assert_allclose(found["s"], expected[best], rtol=1e-4, atol=1e-5)
+
+
+def test_the_plan_says_which_way_and_why(way):
+    table, _share = made(vectors_of(ROWS))
+    settled()
+    query = vectors_of(1, seed=1)[0]
+    said = {
+        "memory": "compared exactly with vectors in memory: ",
+        "index": "asked of the index, ",
+        "database": "",
+    }[way]
+    for searched in (table, table.where(table.share < 0.5)):
+        shown = str(searched.order_by(searched.v.similarity(query), asc=False).limit(3).explain())
+        assert said in shown
+        assert ("Candidates 0" in shown) == (way != "database")
+        if way != "database":
+            assert f"{ROWS} rows" in shown
+
+
+def test_what_the_index_has_not_got_yet_is_found_too(tmp_path):
+    Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
+    session = bb.connect(vectors=f"chroma://{tmp_path / 'chroma'}")
+    rows = vectors_of(ROWS)
+    table, _share = made(rows)
+    session._engine.indexing.settle()
+    session._engine.indexing.stop()  # from here on nothing follows the table
+    query = vectors_of(1, seed=1)[0]
+    order = np.argsort(-scores(rows, query, "cosine"))
+
+    table.delete(where=table.n == int(order[0]))
+    table.update({"v": (-query).tolist()}, where=table.n == int(order[1]))
+    table.insert([{"n": ROWS, "share": 0.0, "v": (2 * query).tolist()}])
+
+    assert top(table, query, 5)["n"] == [ROWS, *order[2:6].tolist()]
+    shown = table.order_by(table.v.similarity(query), asc=False).limit(3).explain()
+    assert "asked of the index" in str(shown)
+
+
+def test_vectors_in_memory_follow_the_table(session):
+    live = dict(enumerate(vectors_of(60)))
+    table, _share = made(np.stack(list(live.values())))
+    chance = np.random.default_rng(5)
+    query = vectors_of(1, seed=1)[0]
+    for turn in range(12):
+        n, row = int(chance.integers(0, 80)), vectors_of(1, seed=100 + turn)[0]
+        kind = turn % 3
+        if kind == 0:
+            table.insert([{"n": 100 + turn, "share": 0.0, "v": row.tolist()}])
+            live[100 + turn] = row
+        elif kind == 1:
+            table.delete(where=(table.n >= n) & (table.n < n + 3))
+            live = {key: each for key, each in live.items() if not n <= key < n + 3}
+        else:
+            table.update({"v": row.tolist()}, where=table.n == n)
+            live |= {n: row} if n in live else {}
+        keys = np.array(list(live))
+        order = np.argsort(-scores(np.stack(list(live.values())), query, "cosine"))[:7]
+        assert top(table, query, 7)["n"] == keys[order].tolist()
+
+
+def test_memory_is_bounded_and_the_longest_unasked_make_room(tmp_path):
+    bytes_of = 100 * LENGTH * 4
+    Path("barbule.toml").write_text(f"[search]\nmax_matrix_bytes = {2 * bytes_of}\n")
+    session = bb.connect(vectors="exact:")
+    query = vectors_of(1, seed=1)[0]
+    tables = [made(vectors_of(100, seed=n), name=f"t{n}")[0] for n in range(3)]
+    for table, turn in itertools.product(tables, range(2)):
+        assert len(top(table, query, 3)) == 3, turn
+        assert session._engine.nearest.nbytes <= 2 * bytes_of
+    large, _share = made(vectors_of(300), name="large")
+    assert len(top(large, query, 3)) == 3
+    shown = large.order_by(large.v.similarity(query), asc=False).limit(3).explain()
+    assert "memory" not in str(shown)
+
+
+def test_a_score_that_was_computed_before_is_searched_by(session, embed):
+    chunks = filled(embed)
+    scored = chunks.mutate(score=chunks.text.similarity("query"))
+    found = scored.order_by(_.score.desc()).limit(4)
+    assert "Candidates 0" in str(found.explain())
+    rows = found.collect()
+    assert rows["text"] == nearest(texts_of(40), "query", 4)
+    expected = np.sort(similarities(texts_of(40), "query"))[::-1][:4]
+    np.testing.assert_allclose(rows["score"], expected, rtol=1e-5)
+
+
+def test_another_text_is_searched_by_the_same_plan(session, embed):
+    chunks = filled(embed)
+    for text in ("one", "two", "one", "text number 3"):
+        found = (
+            chunks.where(chunks.text != text)
+            .order_by(chunks.text.similarity(text), asc=False)
+            .limit(3)
+        )
+        expected = [each for each in texts_of(40) if each != text]
+        assert found.collect()["text"] == nearest(expected, text, 3)
+
+
+# Similarity joins
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_each_row_finds_its_nearest(way, metric):
+    rows, asked = vectors_of(ROWS), vectors_of(30, seed=2)
+    table, share = made(rows, metric)
+    queries = bb.create_table("queries", {"q": bb.Int, "w": bb.Vector(LENGTH)})
+    queries.insert([{"q": n, "w": row.tolist()} for n, row in enumerate(asked)])
+    queries.insert([{"q": 30, "w": None}])
+
+    for kept in (1.0, 0.1, 0.005):
+        searched = table if kept == 1.0 else table.where(table.share < kept)
+        pairs = searched.v.nearest(queries.w, k=4)
+        found: dict[int, list[int]] = {}
+        for row in pairs.order_by("q", ibis.desc("score")).collect():
+            found.setdefault(row["q"], []).append(row["n"])
+        allowed = np.flatnonzero(share < kept)
+        for n, query in enumerate(asked):
+            order = np.argsort(-scores(rows[allowed], query, metric))[:4]
+            assert found[n] == allowed[order].tolist()
+        assert 30 not in found
+
+
+def test_a_join_is_a_table_like_any_other(session, embed):
+    chunks = filled(embed)
+    asked = bb.create_table("asked", {"text": bb.String})
+    asked.insert([{"text": "one"}, {"text": "two"}, {"text": None}])
+
+    pairs = chunks.text.nearest(asked.text.upper(), k=3, name="alike")
+    best = pairs.group_by("text").agg(best=_.alike.max(), rows=_.count()).order_by("text")
+    above = pairs.filter(_.alike > 0.5).select("text", "text_right", "alike").collect()
+
+    assert pairs.columns == ("text", "n", "text_right", "alike")
+    for row in best.collect():
+        expected = similarities(texts_of(40), row["text"].upper())
+        assert row["rows"] == 3
+        assert row["best"] == pytest.approx(expected.max(), rel=1e-5)
+    assert all(row["alike"] > 0.5 for row in above)
+    assert asked.count().to_pyarrow().as_py() == 3
+
+
+def test_a_table_is_joined_with_itself_and_with_its_past(session):
+    table, _share = made(vectors_of(50))
+    table.checkpoint("whole")
+    table.delete(where=table.n >= 25)
+
+    own = table.v.nearest(table.v, k=1).collect()
+    past = table.at("whole")
+    old = past.v.nearest(table.v, k=2).filter(_.n == _.n_right).count()
+
+    assert own["n"] == own["n_right"]
+    assert len(own) == 25
+    assert old.to_pyarrow().as_py() == 25
+
+
+def test_joins_that_cannot_be(session, embed):
+    chunks = filled(embed, 5)
+    asked = bb.create_table("asked", {"text": bb.String, "score": bb.Float})
+    with pytest.raises(ExpressionError, match="for each row of another table"):
+        chunks.text.nearest("a text")
+    with pytest.raises(ExpressionError, match="so many rows"):
+        chunks.text.nearest(asked.text, k=-1)
+    with pytest.raises(ExpressionError, match="'score' already"):
+        chunks.text.nearest(asked.text)
+    with pytest.raises(ExpressionError, match="no embedding index"):
+        asked.text.nearest(chunks.text).collect()
+    assert len(chunks.text.nearest(asked.text, k=0, name="s").collect()) == 0
+
+
+# Versions
+
+
+def test_old_versions_and_branches_are_searched_exactly(session):
+    rows = vectors_of(80)
+    table, _share = made(rows)
+    query = vectors_of(1, seed=1)[0]
+    states = {}
+    for step in range(15):
+        version = table.history()[0, "version"]
+        states[version] = {row["n"]: row["v"] for row in table.collect()}
+        table.update({"v": vectors_of(1, seed=50 + step)[0].tolist()}, where=table.n == step)
+        table.delete(where=table.n == 79 - step)
+    branch = table.branch("other")
+    branch.delete(where=branch.n < 20)
+
+    for version, state in states.items():
+        keys = np.array(list(state))
+        order = np.argsort(-scores(np.array(list(state.values())), query, "cosine"))[:10]
+        assert top(table.at(version), query, 10)["n"] == keys[order].tolist()
+    live = {row["n"]: row["v"] for row in branch.collect()}
+    keys = np.array(list(live))
+    order = np.argsort(-scores(np.array(list(live.values())), query, "cosine"))[:5]
+    assert top(branch, query, 5)["n"] == keys[order].tolist()
+
+
+def test_a_diff_shows_how_far_embeddings_moved(session, embed):
+    chunks = filled(embed, 6)
+    before = chunks.checkpoint("before")
+    chunks.update({"text": "quite another text"}, where=chunks.n == 2)
+    chunks.update({"n": 100}, where=chunks.n == 5)
+    after = chunks.checkpoint("after")
+
+    (drift,) = chunks.diff(before, after).drift.values()
+    (row,) = drift.collect()
+
+    assert (row["text_old"], row["text_new"]) == ("text number 2", "quite another text")
+    expected = similarities(["text number 2"], "quite another text")[0]
+    assert row["cosine"] == pytest.approx(expected, rel=1e-5)
+
+
+# Bad input
+
+
+def test_zero_vectors_and_missing_ones_come_last(way):
+    table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
+    rows = [[1.0, 0.0], [0.0, 0.0], None, [0.0, 1.0], [0.0, 0.0]]
+    table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
+    table.add_embedding_index("v")
+    settled()
+
+    found = table.order_by(table.v.similarity([1.0, 0.1]), asc=False)
+
+    assert found.limit(2).collect()["n"] == [0, 3]
+    assert sorted(found.limit(5).collect()["n"]) == [0, 1, 2, 3, 4]
+    assert found.limit(5).collect()["n"][:2] == [0, 3]
+
+
+@pytest.mark.parametrize("query", [[float("nan"), 1.0], [float("inf"), 1.0], [1e300, 1.0]])
+def test_a_query_that_is_no_vector_is_refused(session, query):
+    table = bb.create_table("points", {"v": bb.Vector(2)})
+    table.add_embedding_index("v")
+    with pytest.raises(ExpressionError, match="NaN, an infinite or a far too large"):
+        table.v.similarity(query)
+
+
+def test_a_zero_query_and_one_of_another_length_are_refused(session):
+    table = bb.create_table("points", {"v": bb.Vector(2)})
+    table.add_embedding_index("v")
+    with pytest.raises(ExpressionError, match="zero and has no cosine"):
+        table.order_by(table.v.similarity([0.0, 0.0]), asc=False).limit(1).collect()
+    with pytest.raises(ExpressionError, match="3 numbers, the index 'v_vectors' has 2"):
+        table.order_by(table.v.similarity([0.0, 0.0, 1.0]), asc=False).limit(1).collect()
+
+
+def test_vectors_cannot_be_searched_by_texts(session):
+    table = bb.create_table("points", {"v": bb.Vector(2)})
+    table.add_embedding_index("v")
+    with pytest.raises(ExpressionError, match="cannot embed a string"):
+        table.order_by(table.v.similarity("east"), asc=False).limit(1).collect()
+
+
+@pytest.mark.parametrize("kind", [bb.Int, bb.String, bb.Json])
+def test_a_column_that_holds_no_vectors_needs_an_embedding(session, kind):
+    table = bb.create_table("t", {"c": kind})
+    with pytest.raises(ExpressionError, match="needs an embedding"):
+        table.add_embedding_index("c")
+
+
+def test_an_embedding_of_another_kind_of_value_is_refused(session, embed):
+    table = bb.create_table("t", {"c": bb.Int})
+    table.insert(c=1)
+    with pytest.raises(BarbuleError, match=r"'c'|embed"):
+        table.add_embedding_index("c", embedding=embed)
+    assert table.history()[0, "operation"] == "insert"
+
+
+def test_several_indexes_on_one_column_are_named_and_dropped_alone(session, embed):
+    table, _share = made(vectors_of(20))
+    table.add_embedding_index("v", metric="l2", name="far")
+    query = vectors_of(1, seed=1)[0]
+    by_l2 = table.v.similarity(query, index="far")
+
+    found = table.order_by(by_l2, asc=False).limit(3).collect()["n"]
+    assert found == np.argsort(-scores(vectors_of(20), query, "l2"))[:3].tolist()
+    with pytest.raises(ExpressionError, match="several embedding indexes"):
+        table.order_by(table.v.similarity(query), asc=False).limit(1).collect()
+
+    table.drop_embedding_index(name="far")
+    assert top(table, query, 20)["n"][0] >= 0
+    assert len(table.select("v").collect()) == 20
+
+
+def test_duplicates_are_all_found(way):
+    table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
+    table.insert([{"n": n, "v": [1.0, 2.0]} for n in range(50)])
+    table.add_embedding_index("v")
+    settled()
+    found = table.order_by(table.v.similarity([1.0, 2.0]), asc=False)
+    assert len(set(found.limit(7).collect()["n"])) == 7
+    assert len(found.limit(0).collect()) == 0
+    assert len(set(found.limit(500).collect()["n"])) == 50
+
+
+def test_the_vector_of_a_text_stays_out_of_sight(session, embed):
+    assert filled(embed, 3).columns == ("n", "text")
