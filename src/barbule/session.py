@@ -98,7 +98,9 @@ class Session:
             Dots separate folders: "docs.reports".
         schema
             A mapping of column names to types (of barbule, Ibis or Python), an `ibis.Schema`,
-            a pydantic model or a dataclass.
+            a pydantic model or a dataclass, whose fields' defaults are the columns'. Or data,
+            whose types are found and which is inserted in the same version: a list of mappings
+            or objects, a pandas or polars data frame, an Arrow table or reader, an Ibis table.
         if_exists
             "error", "ignore" (return the one that is there), "replace", or "replace_force"
             (with the views that depend on it).
@@ -112,13 +114,17 @@ class Session:
         TableExistsError
             When the name is taken.
         SchemaError
-            When a name or type is wrong.
+            When a name or type is wrong, or the type of a column of the data cannot be told.
+        DataError
+            When a value of the data does not fit; there is no table then.
 
         Examples
         --------
         >>> import barbule as bb
         >>> bb.create_table("films", {"name": bb.String, "revenue": bb.Float}).columns
         ('name', 'revenue')
+        >>> bb.create_table("years", [{"name": "Up", "year": 2009}]).count().to_pyarrow().as_py()
+        1
         """
         table = Table(structure.create_table(self._engine, name, schema, if_exists, defaults))
         _warn_of_verbs(table)

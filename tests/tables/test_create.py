@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 import warnings
 from typing import TypedDict
 
 import ibis
 import ibis.expr.datatypes as dt
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pydantic
 import pytest
 
 import barbule as bb
 from barbule.errors import (
     ConfigurationError,
+    DataError,
     SchemaError,
     TableExistsError,
     TableNotFoundError,
@@ -271,3 +276,73 @@ def test_module_level_verbs_are_those_of_the_default_session(session):
     assert bb.get_table("films").collect() == [{"a": 1}]
     bb.drop_table("films")
     assert session.list_tables() == []
+
+
+class Genre(enum.Enum):
+    DRAMA = "drama"
+
+
+@dataclasses.dataclass
+class SeenFilm:
+    name: str
+    seen: bool = False
+    genre: Genre = Genre.DRAMA
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+
+def test_fields_of_a_class_with_a_default_have_it_in_the_table(shared):
+    table = shared.create_table("defaulted", SeenFilm, if_exists="replace", defaults={"seen": True})
+    table.insert(name="Up")
+    assert list(table.collect()) == [{"name": "Up", "seen": True, "genre": "drama", "tags": None}]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [{"n": 1, "word": "a"}, {"n": 2, "word": None}],
+        lambda: pd.DataFrame({"n": [1, 2], "word": ["a", None]}),
+        lambda: pl.DataFrame({"n": [1, 2], "word": ["a", None]}),
+        lambda: pa.table({"n": [1, 2], "word": ["a", None]}),
+        lambda: pa.table({"n": [1, 2], "word": ["a", None]}).to_reader(max_chunksize=1),
+        lambda: ibis.memtable({"n": [1, 2], "word": ["a", None]}),
+    ],
+    ids=["dicts", "pandas", "polars", "Arrow", "reader", "Ibis"],
+)
+def test_a_table_is_made_of_data(shared, make):
+    table = shared.create_table("given", make(), if_exists="replace")
+    assert table.schema() == ibis.schema({"n": "int64", "word": "string"})
+    assert list(table.order_by("n").collect()) == [
+        {"n": 1, "word": "a"},
+        {"n": 2, "word": None},
+    ]
+    assert [(each["operation"], each["rows"]) for each in table.history()] == [("create table", 2)]
+
+
+def test_a_table_takes_its_own_place_with_what_was_computed_from_it(session):
+    films = session.create_table("films", [{"year": 2009}, {"year": 2015}])
+    newer = session.create_table("films", films.filter(films.year > 2010), if_exists="replace")
+    assert list(newer.collect()) == [{"year": 2015}]
+
+
+def test_data_in_many_parts_makes_one_version(session, monkeypatch):
+    monkeypatch.setattr("barbule.tables.structure.PART_ROWS", 3)
+    table = session.create_table("long", [{"n": n} for n in range(10)])
+    assert table.n.sum().to_pyarrow().as_py() == 45
+    assert len(table.history()) == 1
+
+
+def test_there_is_no_table_of_data_that_does_not_fit(session):
+    rows = [{"photo": "here.png"}, {"photo": b"no image"}]
+    with pytest.raises(SchemaError, match=r"'photo'.*several types: str, bytes"):
+        session.create_table("photos", rows)
+    with pytest.raises(DataError, match="table 'films', column 'released', row 1"):
+        session.create_table(
+            "films", [FilmRecord("Up", datetime.date(2009, 5, 29)), FilmRecord("Coco", "soon")]
+        )
+    assert session.list_tables() == []
+
+
+@pytest.mark.parametrize("given", [["name", "year"], [], "films.csv", 3])
+def test_what_is_neither_schema_nor_data_is_refused(session, given):
+    with pytest.raises(SchemaError, match="table 'films': a schema is a mapping"):
+        session.create_table("films", given)

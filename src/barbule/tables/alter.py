@@ -7,6 +7,7 @@ types that they had: what changes gets a place of its own, and nothing is remove
 
 from __future__ import annotations
 
+import enum
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def stored_defaults(
             )
         single = type(schema)({name: schema[name]})
         read_rows({name: value}, single, table, engine.library)
-        stored[name] = codec.dump_value(value)
+        stored[name] = codec.dump_value(value.value if isinstance(value, enum.Enum) else value)
     return stored
 
 

@@ -6,7 +6,6 @@ Owns what each does to the rows of a table; views follow in the same change.
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis
@@ -88,28 +87,60 @@ def insert(leaf: ManagedTable, source: Any) -> InsertResult:
         size=PART_ROWS,
     )
     first = next(parts, None)
-    if first is None or not first.num_rows:
+    if first is None:
         return InsertResult(0, 0, engine.catalog.latest(record.id).version)
-    second = next(parts, None)
-    if second is None:
-        work = partial(_insert_part, rows=first, leaf=leaf)
-        change, count = mutate(engine, "insert", work, slow=calls_functions(engine, record))
-    else:
-        work = partial(_insert_parts, parts=itertools.chain((first, second), parts), leaf=leaf)
-        change, count = mutate_in_parts(engine, "insert", work)
+    change, record, count = insert_parts(
+        engine,
+        "insert",
+        itertools.chain((first,), parts),
+        lambda _change: writable(leaf),
+        slow=calls_functions(engine, record),
+    )
     return change.result(InsertResult, record.id, count)  # type: ignore[return-value]
 
 
-def _insert_parts(change: Change, *, parts: Iterator[pa.Table], leaf: ManagedTable) -> int:
-    count = 0
-    for rows in parts:
-        count += _insert_part(change, rows=rows, leaf=leaf)
+def insert_parts(
+    engine: Engine,
+    operation: str,
+    parts: Iterator[pa.Table],
+    target: Callable[[Change], TableRecord],
+    *,
+    slow: bool = False,
+) -> tuple[Change, TableRecord, int]:
+    """Insert rows in one change, each part written before the next is read.
+
+    Parameters
+    ----------
+    target
+        Gives the structure of the table within the change, where it may be made.
+
+    Returns
+    -------
+    tuple
+        The change that was made, the structure of the table, and how many rows there were.
+    """
+    first, second = next(parts, None), next(parts, None)
+
+    def whole(change: Change) -> tuple[TableRecord, int]:
+        record = target(change)
+        return record, 0 if first is None else _insert_part(change, record, first)
+
+    def by_parts(change: Change) -> tuple[TableRecord, int]:
+        record, count = whole(change)
         change.flush()
-    return count
+        for rows in itertools.chain((second,), parts):
+            count += _insert_part(change, record, rows)
+            change.flush()
+        return record, count
+
+    if second is None:
+        change, (record, count) = mutate(engine, operation, whole, slow=slow)
+    else:
+        change, (record, count) = mutate_in_parts(engine, operation, by_parts)
+    return change, record, count
 
 
-def _insert_part(change: Change, *, rows: pa.Table, leaf: ManagedTable) -> int:
-    record = writable(leaf)
+def _insert_part(change: Change, record: TableRecord, rows: pa.Table) -> int:
     physical = rows.rename_columns([physical_name(record, name) for name in rows.column_names])
     physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
     write_new(change, record, physical)

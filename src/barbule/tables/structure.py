@@ -17,6 +17,7 @@ from barbule.nodes import ManagedTable
 from barbule.tables.alter import stored_defaults
 from barbule.tables.change import Change, mutate
 from barbule.tables.columns import bind_column, new_column
+from barbule.tables.mutations import PART_ROWS, insert_parts
 from barbule.tables.naming import (
     IF_NOT_EXISTS,
     check_names,
@@ -26,6 +27,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
+from barbule.tables.sources import read_batches
 from barbule.tables.views import bases_of, data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
 
@@ -47,29 +49,38 @@ def create_table(
     if_exists: IfExists = "error",
     defaults: Mapping[str, Any] | None = None,
 ) -> ManagedTable:
-    """Make a table; return its leaf."""
+    """Make a table, with the rows of `columns` where that is data; return its leaf."""
     engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
-    schema = types.schema(columns)
+    given = types.holds_rows(columns)
+    try:
+        schema = types.infer(columns) if given else types.schema(columns)
+    except SchemaError as error:
+        raise error.at(table=name) from error.__cause__
     check_names(schema.names, name)
     if not schema.names:
         raise SchemaError("a table has at least one column.", table=name)
-    stored = stored_defaults(engine, schema, defaults, name)
+    of_class = {} if given else types.defaults_of(columns)
+    stored = stored_defaults(engine, schema, {**of_class, **(defaults or {})}, name)
     made = tuple(
         Column(id=place, name=column, dtype=kind, default=stored.get(column))
         for place, (column, kind) in enumerate(schema.items())
     )
 
-    def work(change: Change) -> int:
+    def work(change: Change) -> TableRecord:
         make_room(change, name, if_exists)
         record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
         change.put(record)
         change.create(record)
-        return record.id
+        return record
 
-    _, table_id = mutate(engine, "create table", work)
-    return engine.leaf(table_id)
+    if given:
+        parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS)
+        _, record, _ = insert_parts(engine, "create table", parts, work)
+    else:
+        _, record = mutate(engine, "create table", work)
+    return engine.leaf(record.id)
 
 
 def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:

@@ -8,7 +8,7 @@ and no expressions.
 from __future__ import annotations
 
 from barbule.types.annotations import Array, ArrayType, Struct, Vector, dtype, fields_of
-from barbule.types.inference import infer
+from barbule.types.inference import holds_rows, infer
 from barbule.types.kinds import (
     UUID,
     Audio,
@@ -53,6 +53,7 @@ __all__ = [
     "defaults_of",
     "dtype",
     "fields_of",
+    "holds_rows",
     "infer",
     "schema",
     "storage",

@@ -27,7 +27,7 @@ from barbule.types.schemas import schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["infer"]
+__all__ = ["holds_rows", "infer"]
 
 
 def infer(source: Any) -> sch.Schema:
@@ -75,6 +75,24 @@ def infer(source: Any) -> sch.Schema:
                 hint='For example {"name": "Up"}.',
             )
     return _of_records(source, [each for each in records if each is not None])
+
+
+def holds_rows(source: Any) -> bool:
+    """Whether something is data, not a schema: a mapping is a schema, a list of mappings is data.
+
+    Examples
+    --------
+    >>> holds_rows([{"name": "Up"}]), holds_rows({"name": str})
+    (True, False)
+    """
+    if isinstance(source, ir.Table):
+        return True
+    if isinstance(source, type | sch.Schema | str | bytes):
+        return False
+    library = type(source).__module__.split(".")[0]
+    if library in _FRAMES:
+        return type(source).__name__ != "Schema"
+    return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
 
 
 def _no_rows(source: Any) -> SchemaError:
