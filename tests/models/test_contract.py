@@ -8,8 +8,8 @@ import pytest
 
 from barbule.errors import ModelError, UnsupportedError
 from barbule.models.base import Endpoint, ModelClient, Reply, Usage
-from barbule.models.contract import ModelContract
 from barbule.models.litellm import LiteLLMClient
+from barbule.testing import ModelContract
 from fakes.models_server import FakeModels
 
 KEY = "sk-a-very-secret-key-0123456789"

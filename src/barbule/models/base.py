@@ -144,7 +144,7 @@ class ModelClient(Protocol):
     questions raise `ModelError` for whatever goes wrong at the provider, with `retryable` and
     `retry_after` set, and `ConfigurationError` when they could not be made as configured. They
     ask once: `rates.call_with_retries` asks again. A model's name carries its provider's prefix.
-    `barbule.models.contract.ModelContract` checks a client.
+    `barbule.testing.ModelContract` checks a client.
     """
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
