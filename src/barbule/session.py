@@ -144,7 +144,10 @@ class Session:
         Parameters
         ----------
         query
-            A table or view, filtered and projected as needed; its columns are the view's too.
+            Any query; its columns are the view's. Where it filters and projects one table, its
+            filters and columns may call functions, which are called for new and changed rows
+            alone; a join or aggregate is computed as a whole, and only rows that differ are
+            written.
         iterator
             A call that gives many rows for each row: `DocumentSplitter.create(...)`.
         computed_columns

@@ -15,15 +15,6 @@ from barbule.errors import (
 )
 
 
-def test_a_query_that_calls_is_refused_and_told_where_calls_go(notes):
-    @bb.udf
-    def long(text: str) -> bool:
-        return len(text) > 5
-
-    with pytest.raises(UnsupportedError, match="computed_columns="):
-        bb.create_view("v", notes.where(long(notes.text)))
-
-
 def test_a_view_of_an_old_version_is_refused(notes):
     notes.checkpoint("v1")
     with pytest.raises(UnsupportedError, match="over the table itself"):

@@ -14,6 +14,7 @@ from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
 
 __all__ = [
+    "LOOKS_AROUND",
     "calls_in",
     "each_relation",
     "expose",
@@ -28,6 +29,9 @@ __all__ = [
 
 # Relations that hand on all columns of their parent, row by row.
 PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
+
+# Values that depend on other rows than their own.
+LOOKS_AROUND = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
 
 
 def each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]) -> Any:

@@ -26,7 +26,7 @@ from barbule.nodes import (
     managed_table,
 )
 from barbule.planner.flat import Move, Shown, flatten
-from barbule.planner.lineage import needed_columns, prune, with_rid
+from barbule.planner.lineage import calls_in, each_relation, needed_columns, prune, with_rid
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def _with_inherited(
     """Join the rows of a view with the columns that it shows of its base."""
     if record.view is None:
         return below
-    query = with_rid(source.expression(record.view.query, leaf.commit))
+    query = with_rid(_without_calls(source.expression(record.view.query, leaf.commit)))
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
     base = lower(ops.Project(query, wanted), source, rows).to_expr()
     own = below.to_expr()
@@ -323,3 +323,16 @@ def _with_inherited(
     return joined.select(
         *(own[name] for name in below.schema.names), *(renamed[n] for n in names)
     ).op()
+
+
+def _without_calls(query: ops.Relation) -> ops.Relation:
+    """Leave out filters that call functions: the rows of a view have passed them."""
+
+    def change(relation: ops.Relation) -> ops.Relation:
+        if not isinstance(relation, ops.Filter) or not any(map(calls_in, relation.predicates)):
+            return relation
+        plain = [each for each in relation.predicates if not calls_in(each)]
+        parent = relation.parent
+        return ops.Filter(parent, plain) if plain else parent
+
+    return each_relation(query, change)

@@ -16,7 +16,7 @@ from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.nodes import CellError, ManagedTable, Similarity
-from barbule.planner.lineage import calls_in
+from barbule.planner.lineage import LOOKS_AROUND, calls_in
 from barbule.planner.lower import physical_schema
 from barbule.types import storage
 
@@ -52,8 +52,7 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
         When it looks at other rows than its own.
     """
     value = table.select(**{name: expr}).op().values[name]
-    looks_around = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
-    found = value.find(looks_around, filter=ops.Value)
+    found = value.find(LOOKS_AROUND, filter=ops.Value)
     if found or value.find(Similarity, filter=ops.Value):
         raise ExpressionError(
             "a computed column is computed from the values of its own row.",

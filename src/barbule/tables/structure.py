@@ -15,6 +15,7 @@ from barbule.catalog.records import Column, TableRecord, View
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, UnsupportedError
 from barbule.nodes import ManagedTable
 from barbule.tables.alter import stored_defaults
+from barbule.tables.bases import read_query
 from barbule.tables.change import Change, mutate
 from barbule.tables.columns import bind_column, new_column
 from barbule.tables.mutations import PART_ROWS, insert_parts
@@ -28,7 +29,7 @@ from barbule.tables.naming import (
     removed_with,
 )
 from barbule.tables.sources import read_batches
-from barbule.tables.views import bases_of, data_columns, items_query, iterator_columns, write_rows
+from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def create_view(
     engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
-    base_id, bases = bases_of(query, name)
+    read = read_query(query, name)
+    base_id, bases = read.base, read.bases
     if bases and iterator is not None:
         raise UnsupportedError(
             "an iterator goes over the rows of one table.",
@@ -178,7 +180,7 @@ def create_view(
         check_names(query.columns, name)
     else:
         _check_view_names([column for column, _ in own], query, name)
-    view = View(base_id, codec.dump(query.op()), codec.dump(items) if items else None, bases)
+    view = View(base_id, codec.dump(read.relation), codec.dump(items) if items else None, bases)
 
     def work(change: Change) -> int:
         doomed = {each.id for each in make_room(change, name, if_exists)}
@@ -196,6 +198,9 @@ def create_view(
             next_column=len(own),
         )
         change.put(record)
+        for column in read.calls:
+            value = read.over(column, engine.leaf(record.id), name)
+            record = _with_column(change, record, column, value)
         record = _with_computed(change, record, computed_columns or {}, query)
         change.create(record)
         if bases:
@@ -243,7 +248,11 @@ def _with_computed(
             for field in bound.find(ops.Field, filter=ops.Value)
             if field.rel in sources
         }
-        value = bound.replace(moved, filter=ops.Value)
-        record = record.with_columns(new_column(record, column, value, stored=None))
-        change.put(record)
+        record = _with_column(change, record, column, bound.replace(moved, filter=ops.Value))
+    return record
+
+
+def _with_column(change: Change, record: TableRecord, name: str, value: ops.Value) -> TableRecord:
+    record = record.with_columns(new_column(record, name, value, stored=None))
+    change.put(record)
     return record

@@ -14,9 +14,9 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.backends.base import BASE, RID
-from barbule.catalog.records import MANY, Column, TableRecord
-from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
-from barbule.nodes import FunctionCall, ManagedTable
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import BarbuleError, ExpressionError
+from barbule.nodes import ManagedTable
 from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ITEMS",
-    "bases_of",
     "items_query",
     "iterator_columns",
     "propagate",
@@ -39,49 +38,6 @@ __all__ = [
 
 ITEMS = "bb_items"
 POSITION = "pos"
-
-
-def bases_of(query: ir.Table, name: str) -> tuple[int, tuple[int, ...]]:
-    """Return the table whose rows a view's query keeps, or all that it reads.
-
-    Returns
-    -------
-    tuple
-        The id of the base, where each row of the query is one of it; else `MANY` and the ids
-        of all tables that the query reads.
-
-    Raises
-    ------
-    UnsupportedError
-        When the query reads old versions, or calls functions.
-    """
-    leaves = query.op().find(ManagedTable)
-    if not leaves:
-        raise UnsupportedError(
-            "a view is made over tables of barbule, and this reads none.",
-            table=name,
-            hint="Insert the data into a table first.",
-        )
-    if any(leaf.commit is not None for leaf in leaves):
-        raise UnsupportedError(
-            "a view follows its base, and this is a look at an old version of it.",
-            table=name,
-            hint="Make the view over the table itself.",
-        )
-    if calls_in_relation(query.op()):
-        raise UnsupportedError(
-            "the query of a view calls no functions.",
-            table=name,
-            hint="Give the calls as computed_columns=.",
-        )
-    if len(leaves) == 1 and with_rid(query.op()) is not None:
-        return leaves[0].table_id, ()
-    return MANY, tuple(sorted({leaf.table_id for leaf in leaves}))
-
-
-def calls_in_relation(relation: ops.Relation) -> bool:
-    """Whether a relation calls functions anywhere."""
-    return bool(relation.find(FunctionCall))
 
 
 def items_query(query: ir.Table, iterator: Any, name: str) -> ops.Relation:

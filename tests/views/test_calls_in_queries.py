@@ -1,0 +1,136 @@
+"""Views whose query calls functions: for new and changed rows alone."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import UnsupportedError
+
+
+@pytest.fixture
+def films(session):
+    return bb.create_table("films", [{"name": "Up", "year": 2009}, {"name": "Coco", "year": 2017}])
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def loud(asked):
+    @bb.udf
+    def loud(name: str) -> str:
+        asked.append(name)
+        return name.upper()
+
+    return loud
+
+
+def _rows(table):
+    return sorted(tuple(row.values()) for row in table.collect())
+
+
+def test_a_filter_asks_of_new_and_changed_rows(films, asked, loud):
+    view = bb.create_view("long", films.filter(loud(_.name).length() > 2))
+    assert _rows(view) == [("Coco", 2017)]
+    assert sorted(asked) == ["Coco", "Up"]
+    asked.clear()
+    films.insert(name="Brave", year=2012)
+    films.update({"year": 2010}, where=films.name == "Up")
+    assert asked == ["Brave"]
+    assert _rows(view) == [("Brave", 2012), ("Coco", 2017)]
+    films.update({"name": "Upwards"}, where=films.name == "Up")
+    assert asked == ["Brave", "Upwards"]
+    assert _rows(view) == [("Brave", 2012), ("Coco", 2017), ("Upwards", 2010)]
+    assert _rows(view.filter(_.year > 2011)) == [("Brave", 2012), ("Coco", 2017)]
+    films.update({"name": "Co"}, where=films.name == "Coco")
+    assert _rows(view) == [("Brave", 2012), ("Upwards", 2010)]
+    assert _rows(view.at(0)) == [("Coco", 2017)]
+
+
+def test_calls_in_a_projection_become_computed_columns(films, asked, loud):
+    query = films.mutate(cry=loud(_.name)).mutate(twice=_.cry + "!").rename(title="name")
+    view = bb.create_view("cries", query)
+    assert _rows(view) == [("Coco", 2017, "COCO", "COCO!"), ("Up", 2009, "UP", "UP!")]
+    assert sorted(asked) == ["Coco", "Up"]
+    asked.clear()
+    films.insert(name="Brave", year=2012)
+    films.update({"year": 2010}, where=films.name == "Up")
+    assert asked == ["Brave"]
+    assert ("Up", 2010, "UP", "UP!") in _rows(view)
+    films.update({"name": "Down"}, where=films.name == "Up")
+    assert asked == ["Brave", "Down"]
+    assert ("Down", 2010, "DOWN", "DOWN!") in _rows(view)
+
+
+def test_a_filter_over_a_called_column(films, loud):
+    view = bb.create_view("cries", films.mutate(cry=loud(_.name)).filter(_.cry == "UP"))
+    assert _rows(view) == [("Up", 2009, "UP")]
+    films.insert(name="up", year=2030)
+    assert _rows(view) == [("Up", 2009, "UP"), ("up", 2030, "UP")]
+    films.delete(where=films.year == 2030)
+    assert _rows(view) == [("Up", 2009, "UP")]
+
+
+def test_errors_of_such_a_column_are_kept(films):
+    @bb.udf(on_error="null")
+    def inverse(year: int) -> float:
+        return 1 / (year - 2009)
+
+    view = bb.create_view("inverted", films.mutate(share=inverse(_.year)))
+    assert [tuple(row.values()) for row in view.filter(_.share.isnull()).collect()] == [
+        ("Up", 2009, None)
+    ]
+    (failed,) = view.errors().collect()
+    assert (failed["column"], failed["type"]) == ("share", "ZeroDivisionError")
+
+
+def test_an_iterator_over_a_filter_that_calls(films, asked, loud):
+    @bb.iterator(return_type={"letter": str})
+    def letters(word: str):
+        return [{"letter": each} for each in word]
+
+    query = films.filter(loud(_.name) == "UP")
+    view = bb.create_view("letters", query, iterator=letters(films.name))
+    assert [row["letter"] for row in view.order_by("pos").collect()] == ["U", "p"]
+    assert sorted(asked) == ["Coco", "Up"]
+
+
+def test_a_call_that_reads_what_the_view_does_not_show_is_refused(films, loud):
+    with pytest.raises(UnsupportedError, match=r"'cry'.*'name', which the view does not show"):
+        bb.create_view("cries", films.select("year", cry=loud(_.name)))
+    with pytest.raises(UnsupportedError, match="nothing but calls"):
+        bb.create_view("cries", films.select(cry=loud(_.name)))
+    assert bb.list_tables() == ["films"]
+
+
+def test_calls_within_an_aggregate_are_refused_with_the_way_to_do_it(films, asked, loud):
+    with pytest.raises(UnsupportedError, match=r"puts rows together.*this view over that"):
+        bb.create_view("cries", films.group_by(cry=loud(_.name)).agg(films=_.count()))
+    cries = bb.create_view("cries", films.mutate(cry=loud(_.name)))
+    counts = bb.create_view("counts", cries.group_by("cry").agg(films=_.count()))
+    asked.clear()
+    films.insert(name="up", year=1)
+    assert _rows(counts) == [("COCO", 1), ("UP", 2)]
+    assert asked == ["up"]
+
+
+def test_a_filter_that_looks_at_other_rows_is_computed_as_a_whole(films):
+    newer = bb.create_view("newer", films.filter(_.year > films.year.mean()))
+    assert _rows(newer) == [("Coco", 2017)]
+    films.insert([{"name": "Brave", "year": 2012}, {"name": "Bambi", "year": 1942}])
+    assert _rows(newer) == [("Brave", 2012), ("Coco", 2017), ("Up", 2009)]
+
+
+def test_a_rank_is_computed_as_a_whole(films, asked, loud):
+    ranked = films.mutate(place=ibis.row_number().over(order_by=films.year))
+    view = bb.create_view("ranked", ranked, computed_columns={"cry": loud(ranked.name)})
+    assert _rows(view) == [("Coco", 2017, 1, "COCO"), ("Up", 2009, 0, "UP")]
+    films.insert(name="Bambi", year=1942)
+    assert _rows(view) == [
+        ("Bambi", 1942, 0, "BAMBI"), ("Coco", 2017, 2, "COCO"), ("Up", 2009, 1, "UP")
+    ]  # fmt: skip
