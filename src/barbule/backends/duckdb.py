@@ -290,7 +290,9 @@ class DuckDBBackend:
     def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query gives; return how many."""
         with self.staging({**staged, **_in_memory(query)}) as backend:
-            return self._execute(_ending(name, commit, backend.compile(query)))
+            select = backend.compiler.to_sqlglot(query)
+            ending = _ending_where(name, commit, select)
+            return self._execute(ending or _ending(name, commit, select.sql("duckdb")))
 
     def close_replaced(self, name: str, commit: int) -> None:
         """End the life of the rows of which a commit has written a newer state."""
@@ -422,6 +424,29 @@ def _ending(name: str, commit: int, rids: str) -> str:
     return (
         f"UPDATE {_quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
     )
+
+
+def _ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
+    """Write the same by the condition of a query that filters the table itself, else None.
+
+    It saves joining the rows with themselves.
+    """
+    source = select.args.get(_FROM_ARGUMENT)
+    parts = {part for part, value in select.args.items() if value}
+    if not parts <= {"expressions", _FROM_ARGUMENT, "where"} or source is None:
+        return None
+    table, where = source.this, select.args.get("where")
+    if not isinstance(table, sge.Table) or table.name != name:
+        return None
+    if where is not None and where.find(sge.Query):
+        return None
+    alive = sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER))
+    update = sge.Update(
+        this=table,
+        expressions=[sge.EQ(this=_name(TO), expression=sge.Literal.number(commit))],
+        where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
+    )
+    return update.sql("duckdb")
 
 
 @functools.cache
