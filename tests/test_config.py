@@ -373,11 +373,14 @@ def test_settings_are_frozen(load):
         (
             "[database]",
             "database",
-            "Allowed keys: home, backend, vectors, media, models, budget, search, lock_timeout.",
+            (
+                "Allowed keys: home, backend, vectors, media, models, budget, search, ledger, "
+                "lock_timeout."
+            ),
         ),
         ("[models.openai]\nrmp = 1", "models.openai.rmp", "Did you mean 'rpm'?"),
         ("[media]\nmax_byte = 1", "media.max_byte", "Allowed keys: url, allow_private, max_bytes"),
-        ("[budget]\neur = 1", "budget.eur", "Allowed keys: usd, calls."),
+        ("[budget]\neur = 1", "budget.eur", "Allowed keys: usd, calls, tokens."),
     ],
 )
 def test_wrong_keys_and_values_name_file_key_and_what_is_allowed(load, project, toml, key, rest):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barbule import errors, functions
+    from barbule.executor.budget import budget
+    from barbule.executor.tape import record, replay
     from barbule.functions.uda import uda
     from barbule.functions.udf import iterator, query, udf
     from barbule.session import Session, connect
@@ -69,9 +71,12 @@ _PLACES = {
     "ResultSet": "barbule.executor.results",
     "Session": "barbule.session",
     "Table": "barbule.tables.table",
+    "budget": "barbule.executor.budget",
     "connect": "barbule.session",
     "iterator": "barbule.functions.udf",
     "query": "barbule.functions.udf",
+    "record": "barbule.executor.tape",
+    "replay": "barbule.executor.tape",
     "uda": "barbule.functions.uda",
     "udf": "barbule.functions.udf",
 }
@@ -86,6 +91,7 @@ _VERBS = {
     "drop_dir",
     "drop_snapshot",
     "drop_table",
+    "evict_calls",
     "get_table",
     "list_dirs",
     "list_snapshots",

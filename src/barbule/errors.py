@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "BarbuleError",
+    "BudgetError",
     "ColumnNotFoundError",
     "ConfigurationError",
     "DataError",
@@ -19,6 +20,7 @@ __all__ = [
     "LockedError",
     "MediaError",
     "ModelError",
+    "ReplayError",
     "SchemaError",
     "TableExistsError",
     "TableNotFoundError",
@@ -169,6 +171,14 @@ class ModelError(BarbuleError, RuntimeError):
         super().__init__(message, **where)
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class BudgetError(BarbuleError, RuntimeError):
+    """A call was not made because what may be spent is spent."""
+
+
+class ReplayError(BarbuleError, LookupError):
+    """A call was not recorded in the file that answers all calls."""
 
 
 class UnsupportedError(BarbuleError, NotImplementedError):

@@ -29,6 +29,7 @@ from barbule import types
 from barbule.errors import ExpressionError
 
 __all__ = [
+    "ASKING",
     "INNER_CALL",
     "FunctionCall",
     "KeywordScore",
@@ -283,6 +284,10 @@ class CellError(ops.Value):
 
     dtype = ERROR
     shape = rlz.shape_like("arg")
+
+
+# What may ask a function or a model when it is computed.
+ASKING = (FunctionCall, NearestRows, Similarity)
 
 
 def media_literal(data: bytes, mime: str, kind: dt.DataType) -> ops.Literal:

@@ -70,7 +70,7 @@ class Session:
             LiteLLMClient(endpoints),
             settings.vectors,
             Table,
-            settings.search,
+            settings,
         )
 
     def __repr__(self) -> str:
@@ -266,6 +266,36 @@ class Session:
         0
         """
         return self._engine.calls()
+
+    def evict_calls(
+        self,
+        *,
+        older_than: datetime.timedelta | None = None,
+        max_bytes: int | None = None,
+    ) -> int:
+        """Drop answers from the call ledger; the same questions are asked again then.
+
+        Values of tables stay as they are.
+
+        Parameters
+        ----------
+        older_than
+            The age from which answers are dropped.
+        max_bytes
+            Where all answers take more, the oldest are dropped.
+
+        Returns
+        -------
+        int
+            How many questions were dropped.
+
+        Examples
+        --------
+        >>> import barbule as bb, datetime
+        >>> bb.evict_calls(older_than=datetime.timedelta(days=90), max_bytes=10**9)
+        0
+        """
+        return self._engine.ledger.evict(older_than, max_bytes)
 
     def check(self, *, repair: bool = True) -> CheckResult:
         """Compare all vector indexes with their tables.

@@ -11,7 +11,10 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import ibis.expr.datatypes as dt
+
 from barbule.backends.base import RID
+from barbule.types import storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -201,7 +204,37 @@ def _changed(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir
 
 
 def _differs(old: ir.Value, new: ir.Value) -> ir.Value:
-    """Whether two values differ; of another type, once the old one is made one of the new."""
-    if type(old.type()) is not type(new.type()):
-        old = old.cast(new.type())
-    return ~old.identical_to(new)
+    """Whether two values differ; of other types, once both are made ones that all values fit."""
+    if old.type().copy(nullable=True) == new.type().copy(nullable=True):
+        return ~old.identical_to(new)
+    both = _type_of_both(storage(old.type()), storage(new.type()))
+    if both is None:
+        return old.notnull() | new.notnull()
+    return ~old.cast(both).identical_to(new.cast(both))
+
+
+def _type_of_both(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
+    """Return a type in which values of two can be compared, if there is one."""
+    old, new = old.copy(nullable=True), new.copy(nullable=True)
+    if old == new:
+        return new
+    if old.is_numeric() and new.is_numeric():
+        return _number_of_both(old, new)
+    if old.is_string() or new.is_string():
+        other = new if old.is_string() else old
+        plain = other.is_primitive() or other.is_temporal() or other.is_uuid()
+        return dt.string if plain else None
+    if {type(old), type(new)} <= {dt.Date, dt.Timestamp}:
+        return new if new.is_timestamp() else old
+    if isinstance(old, dt.Array) and isinstance(new, dt.Array):
+        inner = _type_of_both(old.value_type, new.value_type)
+        return None if inner is None else dt.Array(inner)
+    return None
+
+
+def _number_of_both(old: dt.DataType, new: dt.DataType) -> dt.DataType:
+    if old.is_integer() and new.is_integer():
+        wide = max(old, new, key=lambda kind: kind.nbytes)
+        return wide if type(old).__name__[0] == type(new).__name__[0] else dt.Decimal(38, 0)
+    decimals = [kind for kind in (old, new) if kind.is_decimal()]
+    return decimals[-1] if decimals and not {old, new} & {dt.float32, dt.float64} else dt.float64

@@ -121,6 +121,9 @@ class Backend(Protocol):
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 
+    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
+        """Delete the rows in which a column of texts has one of these values."""
+
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it is there."""
 
@@ -141,6 +144,9 @@ class Backend(Protocol):
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
+
+    def columns(self, name: str) -> set[str]:
+        """Return the names of the columns of a stored table; none where there is no such table."""
 
     def disconnect(self) -> None:
         """Close all connections."""

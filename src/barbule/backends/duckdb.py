@@ -40,6 +40,10 @@ _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND NOT temporary"
 )
+_COLUMNS = (
+    "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
+    "AND schema_name = current_schema() AND table_name = "
+)
 _FEW_ROWS = 16
 _LONG_TEXT = 1000  # what is not written into a statement
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
@@ -331,6 +335,14 @@ class DuckDBBackend:
         where = sge.Where(this=sge.and_(*conditions))
         self._run(sge.Delete(this=sge.Table(this=_name(name)), where=where))
 
+    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
+        """Delete the rows in which a column of texts has one of these values."""
+        import pyarrow as pa
+
+        with self.staging({_STAGED_ROWS: pa.table({column: pa.array(values, pa.string())})}):
+            among = f"{_quoted(column)} IN (SELECT {_quoted(column)} FROM {_STAGED_ROWS})"
+            self._execute(f"DELETE FROM {_quoted(name)} WHERE {among}")
+
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it is there."""
         action = sge.Drop(this=sge.Column(this=_name(column)), kind="COLUMN", exists=True)
@@ -378,6 +390,12 @@ class DuckDBBackend:
         # Not by Ibis' list_tables(), which calls what DuckDB has deprecated.
         with self.use():
             return {name for (name,) in self.cursor.execute(_TABLES).fetchall()}
+
+    def columns(self, name: str) -> set[str]:
+        """Return the names of the columns of a stored table; none where there is no such table."""
+        with self.use():
+            found = self.cursor.execute(_COLUMNS + _literal(name)).fetchall()
+        return {column for (column,) in found}
 
     def disconnect(self) -> None:
         """Close all connections; the last one closes the database."""

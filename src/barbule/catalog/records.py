@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVERY",
     "MANY",
+    "Caps",
     "Column",
     "Commit",
     "Index",
@@ -137,6 +138,22 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Caps:
+    """What the calls for a table may take from a moment on; None is no cap.
+
+    Attributes
+    ----------
+    since
+        The moment, in ISO form.
+    """
+
+    since: str
+    usd: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class TableRecord:
     """The structure of a table or view at a commit.
 
@@ -146,6 +163,8 @@ class TableRecord:
         The commit before which history has been dropped.
     kept
         The commits before that one whose rows were kept.
+    budget
+        What the calls for its computed columns may take.
     """
 
     id: int
@@ -158,6 +177,7 @@ class TableRecord:
     origin: Origin | None = None
     compacted: int = 0
     kept: tuple[int, ...] = ()
+    budget: Caps | None = None
 
     @property
     def physical(self) -> str:
@@ -215,6 +235,7 @@ class TableRecord:
             "indexes": tuple(Index(**index) for index in plain["indexes"]),
             "origin": Origin(**plain["origin"]) if plain["origin"] else None,
             "kept": tuple(plain["kept"]),
+            "budget": Caps(**plain["budget"]) if plain.get("budget") else None,
         }
         return cls(**{**plain, **read})
 

@@ -274,7 +274,11 @@ class Catalog:
         moment = moment if moment.tzinfo else moment.astimezone()
         found = [each.id for each in self._commits.values() if each.at <= moment]
         if not found:
-            raise VersionError(f"there was nothing yet at {moment.isoformat()}.")
+            first = min((each.at for each in self._commits.values()), default=None)
+            raise VersionError(
+                f"there was nothing yet at {moment.isoformat()}.",
+                hint=f"The first moment is {first.isoformat()}." if first else "Make a table.",
+            )
         return max(found)
 
     def branches_of(self, table_id: int) -> list[TableRecord]:
@@ -285,14 +289,29 @@ class Catalog:
         """Return the commits of the snapshots in which a table is."""
         history = self._records.get(table_id, [])
         first = history[0][0] if history else self.head + 1
-        return {commit for commit in self.labels(EVERY).values() if commit >= first}
+        end = next((at for at, record in history if record.dropped), self.head + 1)
+        return {commit for commit in self.labels(EVERY).values() if first <= commit < end}
 
     def held(self, table_id: int) -> set[int]:
         """Return the commits of a table that a label, a snapshot or a branch holds."""
         numbers = set(self.labels(table_id).values())
         commits = {each.commit for each in self.versions(table_id) if each.version in numbers}
-        commits |= self.snapshots_of(table_id)
-        return commits | {each.origin.commit for each in self.branches_of(table_id) if each.origin}
+        return commits | self.held_by_others(table_id)
+
+    def held_by_others(self, table_id: int) -> set[int]:
+        """Return the commits of a table that a snapshot, or a branch or what is left of it, holds.
+
+        A branch that has been dropped reads its origin as long as a snapshot shows the branch.
+        """
+        pending = self.pending.records if self.pending else {}
+        latest = {**{key: each[-1][1] for key, each in list(self._records.items())}, **pending}
+        return self.snapshots_of(table_id) | {
+            each.origin.commit
+            for each in latest.values()
+            if each.origin
+            and each.origin.table == table_id
+            and (not each.dropped or self.snapshots_of(each.id))
+        }
 
     def resolve(self, table_id: int, version: int | str | datetime.datetime) -> Version:
         """Find a version by number, label or moment.
@@ -320,6 +339,12 @@ class Catalog:
             taken = self.labels(EVERY).get(version)
             if number is None and taken is not None:
                 number = max((v.version for v in versions if v.commit <= taken), default=None)
+                if number is None:
+                    raise VersionError(
+                        f"there was no version yet when the snapshot {version!r} was taken.",
+                        table=name,
+                        hint=f"Versions go from 0 to {versions[-1].version}.",
+                    )
         match = next((each for each in versions if each.version == number), None)
         if match is None:
             labels = ", ".join(map(repr, self.labels(table_id))) or "none"
@@ -341,6 +366,7 @@ class Catalog:
         if isinstance(version, str) and version not in self.labels(table_id):
             taken = self.labels(EVERY).get(version)
             if taken is not None:
+                self.resolve(table_id, version)
                 return taken
         found = self.resolve(table_id, version)
         held = self.held_moment(table_id, found)

@@ -22,6 +22,11 @@ A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pypr
     [budget]                           # hard caps on model calls
     usd = 5.0
     calls = 1000
+    tokens = 1000000
+
+    [ledger]                           # how long answers of calls are kept; for ever without
+    max_age_days = 365
+    max_bytes = 10000000000            # of all answers; the oldest go first
 
     [search]                           # how vectors are kept for search
     max_matrix_bytes = 536870912       # memory for vectors that are scanned exactly
@@ -42,6 +47,7 @@ into the table::
 from barbule.config.load import load_settings
 from barbule.config.settings import (
     BudgetSettings,
+    LedgerSettings,
     MediaSettings,
     ProviderSettings,
     SearchSettings,
@@ -51,6 +57,7 @@ from barbule.config.settings import (
 
 __all__ = [
     "BudgetSettings",
+    "LedgerSettings",
     "MediaSettings",
     "ProviderSettings",
     "SearchSettings",

@@ -35,6 +35,7 @@ class Options(NamedTuple):
     media: dict[str, Any]
     budget: dict[str, Any]
     search: dict[str, Any]
+    ledger: dict[str, Any]
     lock_timeout: float | None = None
 
 
@@ -66,6 +67,11 @@ _MEDIA_RULES: Final = {
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),
     "calls": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "tokens": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+}
+_LEDGER_RULES: Final = {
+    "max_age_days": _Rule("a number above 0", lambda v: _is_number(v) and v > 0),
+    "max_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
 }
 _SEARCH_RULES: Final = {
     "max_matrix_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
@@ -148,7 +154,9 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
         A key is unknown, a value is wrong, or a secret stands in the file.
     """
     prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
-    _refuse_unknown(table, (*PLACES, "models", "budget", "search", *_NUMBER_RULES), path, prefix)
+    _refuse_unknown(
+        table, (*PLACES, "models", "budget", "search", "ledger", *_NUMBER_RULES), path, prefix
+    )
     given = {name: table[name] for name in PLACES if name in table}
     media: dict[str, Any] = {}
     if isinstance(given.get("media"), dict):
@@ -165,6 +173,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
         media=media,
         budget=_checked(table.get("budget", {}), _BUDGET_RULES, path, f"{prefix}budget"),
         search=_checked(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
+        ledger=_checked(table.get("ledger", {}), _LEDGER_RULES, path, f"{prefix}ledger"),
         **_checked(
             {name: table[name] for name in _NUMBER_RULES if name in table},
             _NUMBER_RULES,

@@ -16,6 +16,7 @@ from barbule.config.places import PLACES, Given, allowed, resolve
 from barbule.config.settings import (
     LOCK_TIMEOUT,
     BudgetSettings,
+    LedgerSettings,
     MediaSettings,
     ProviderSettings,
     SearchSettings,
@@ -92,7 +93,7 @@ def load_settings(
 
     root = given["home"].path() if "home" in given else user / ".barbule"
     found = find_file(cwd, root)
-    source, options = None, Options({}, {}, {}, {}, {})
+    source, options = None, Options({}, {}, {}, {}, {}, {})
     if found is not None:
         source, options = found[0], read_options(found[1], found[0])
         in_file = {
@@ -115,6 +116,7 @@ def load_settings(
         budget=BudgetSettings(**options.budget),
         lock_timeout=_seconds(lock_timeout, options.lock_timeout),
         search=SearchSettings(**options.search),
+        ledger=LedgerSettings(**options.ledger),
     )
 
 

@@ -5,6 +5,7 @@ Owns the frozen dataclasses and `redact`. Nothing is checked or looked up here.
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -18,6 +19,7 @@ __all__ = [
     "LOCK_TIMEOUT",
     "SECRET_WORDS",
     "BudgetSettings",
+    "LedgerSettings",
     "MediaSettings",
     "ProviderSettings",
     "SearchSettings",
@@ -134,10 +136,35 @@ class BudgetSettings:
         The most that the calls may cost, in US dollars.
     calls
         The most calls.
+    tokens
+        The most tokens, read and written.
     """
 
     usd: float | None = None
     calls: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """How long answers of calls are kept; None means for ever.
+
+    Parameters
+    ----------
+    max_age_days
+        Answers that are older are dropped.
+    max_bytes
+        Where all answers take more, the oldest are dropped.
+    """
+
+    max_age_days: float | None = None
+    max_bytes: int | None = None
+
+    @property
+    def max_age(self) -> datetime.timedelta | None:
+        """The age as a duration."""
+        days = self.max_age_days
+        return None if days is None else datetime.timedelta(days=days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +214,8 @@ class Settings(_Redacted):
         How long to wait for another process that uses the database, in seconds.
     search
         How vectors are kept for search.
+    ledger
+        How long answers of calls are kept.
     """
 
     home: Path
@@ -199,6 +228,7 @@ class Settings(_Redacted):
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     lock_timeout: float = LOCK_TIMEOUT
     search: SearchSettings = field(default_factory=SearchSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider prefix; the defaults where nothing is configured."""

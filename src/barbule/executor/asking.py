@@ -18,14 +18,14 @@ from barbule.models.rates import call_with_retries
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from barbule.executor.batch import Record, _Work
+    from barbule.executor.batch import Record, Work
     from barbule.models.base import Reply
 
 __all__ = ["in_batches"]
 
 
 async def in_batches(
-    work: _Work, rows: Sequence[tuple[Any, ...]], record: Record | None, *, retries: int
+    work: Work, rows: Sequence[tuple[Any, ...]], record: Record | None, *, retries: int
 ) -> list[Any]:
     """Ask a model function of several rows a question; return the rows' answers in their order."""
     await work.caller.client.ready()
@@ -42,12 +42,12 @@ async def in_batches(
 
 class _Asking:
     def __init__(
-        self, work: _Work, rows: Sequence[tuple[Any, ...]], record: Record | None, retries: int
+        self, work: Work, rows: Sequence[tuple[Any, ...]], record: Record | None, retries: int
     ) -> None:
         self.work = work
         self.record = record
         self.retries = retries
-        self.arguments = [work._all_arguments(row) for row in rows]
+        self.arguments = [work.all_arguments(row) for row in rows]
         self.batched = {each.name for each in work.function.parameters if each.batched}
         self.results: list[Any] = [None] * len(rows)
 
@@ -73,8 +73,11 @@ class _Asking:
                 await self.ask(places[:middle])
                 await self.ask(places[middle:])
                 return
+            seconds = (time.perf_counter() - started) / len(places)
             for place in places:
-                self.results[place] = self.work._failed(place, error)
+                self.results[place] = self.work._failed(
+                    place, error, seconds, model=self._model(places)
+                )
             return
         seconds = (time.perf_counter() - started) / len(places)
         for place, value, usage in zip(
@@ -108,7 +111,7 @@ class _Asking:
         }
 
         async def ask() -> Reply:
-            return await work.function.body(work.caller.client, **merged)
+            return await work.function.body(work.client, **merged)
 
         gate = work.caller.gate(model)
         reply, attempts = await call_with_retries(ask, gate, retries=self.retries)

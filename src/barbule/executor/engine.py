@@ -22,6 +22,8 @@ from barbule.catalog import codec
 from barbule.catalog.store import Catalog
 from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
+from barbule.executor.budget import Budget
+from barbule.executor.forecast import forecast
 from barbule.executor.indexing import Indexing
 from barbule.executor.keywords import Keywords
 from barbule.executor.ledger import NAME as CALLS
@@ -29,6 +31,7 @@ from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.executor.ledger import Ledger
 from barbule.executor.loop import LoopThread
 from barbule.executor.nearest import Nearest
+from barbule.executor.notebook import query_html
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
 from barbule.indexes.base import Graph
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Backend
     from barbule.catalog.records import Index, TableRecord
-    from barbule.config import SearchSettings
+    from barbule.config import Settings
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Plan, Stage
@@ -91,18 +94,26 @@ class Engine:
         client: ModelClient,
         vectors: str,
         table_class: Callable[[ManagedTable], ir.Table],
-        search: SearchSettings,
+        settings: Settings,
     ) -> None:
         self.backend = backend
         self.catalog = Catalog(backend)
-        self.ledger = Ledger(backend.separate())
+        self.ledger = Ledger(backend.separate(), settings.ledger.max_age, settings.ledger.max_bytes)
         self.library = library
+        search = settings.search
         graph = Graph(search.m, search.ef_construction, search.ef_search)
         self.indexing = Indexing(vectors, backend, self.catalog, graph)
         self.nearest = Nearest(backend, self.catalog, self.indexing, search.max_matrix_bytes)
         self._table_class = table_class
         self._loop = LoopThread()
-        self.caller = Caller(self.ledger, library, client, self._loop, self._run_queries)
+        self.caller = Caller(
+            self.ledger,
+            library,
+            client,
+            self._loop,
+            self._run_queries,
+            Budget.of_session(settings.budget),
+        )
         self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
         self.runner = Runner(
             backend, self.caller, self.nearest.search, self.nearest.pairs, self.keywords.scores
@@ -282,9 +293,13 @@ class Engine:
         plan, rows = self._run(expr)
         return ResultSet(rows, plan.schema, self.library)
 
+    def html(self, expr: ir.Table) -> str:
+        """Draw the first rows of an expression for a notebook; nothing is called for it."""
+        return query_html(self, expr)
+
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""
-        plan = self.plan(expr)
+        plan = forecast(self.plan(expr), self.runner)
         return replace(plan, stages=tuple(map(self._explained, plan.stages)))
 
     def _explained(self, stage: Stage) -> Stage:

@@ -13,7 +13,7 @@ from barbule.errors import BarbuleError, FunctionError
 if TYPE_CHECKING:
     from barbule.functions.registry import Function
 
-__all__ = ["Failure", "InnerFailure"]
+__all__ = ["Deferred", "Failure", "InnerFailure"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Failure:
     def of(cls, error: Exception) -> Failure:
         """Describe an error; of a wrapped one, what the function raised."""
         return cls(type(error).__name__, str(error))
+
+
+class Deferred(Failure):
+    """What stands for the result of a call that was put off because the budget is spent."""
+
+    @classmethod
+    def of(cls, error: Exception) -> Deferred:
+        """Describe why it was put off."""
+        return cls("deferred", str(error))
 
 
 class InnerFailure(Exception):  # noqa: N818 - it carries an error

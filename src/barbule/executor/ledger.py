@@ -2,7 +2,8 @@
 
 Owns the table `bb_calls` and the key of a question: a hash of function, version, arguments and
 the *content* of inputs. Answers are committed on their own as they arrive, whatever becomes of
-the operation that asked. A crash between a reply and its commit may ask that batch again.
+the operation that asked. A crash between a reply and its commit may ask that batch again. Calls
+that failed are written down too; they answer nothing.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ import datetime
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.nodes import bind_arguments, fill_template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
 
     from barbule.backends.base import Backend
 
-__all__ = ["Answer", "Ledger", "question_key"]
+__all__ = ["NAME", "SCHEMA", "Answer", "Ledger", "decoded", "encoded", "question_keys"]
 
 SCHEMA = sch.Schema(
     {
@@ -39,10 +44,21 @@ SCHEMA = sch.Schema(
         "seconds": "float64",
         "attempts": "int64",
         "at": "timestamp('UTC')",
+        "error": "string",
+        "table": "string",
+        "column": "string",
+        "row": "int64",
     }
 )
 NAME = "bb_calls"
 _ASKED = "bb_asked"
+_AT_ONCE = 65536  # answers that are weighed at a time
+_PLAIN = {str, int, bool, type(None)}  # what JSON says as it is
+_BETWEEN = 10_000  # answers that are written before old ones are looked for again
+
+
+@ibis.udf.scalar.builtin(name="octet_length")
+def _size(answer: dt.binary) -> dt.int64: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,10 @@ class Answer:
     ----------
     seconds
         From the first attempt to the answer, waits included.
+    error
+        Why there is none, where the call failed.
+    table, column, row
+        For which cell it was asked, the first of those that needed it.
     """
 
     key: str
@@ -65,20 +85,37 @@ class Answer:
     usd: float | None = None
     seconds: float = 0.0
     attempts: int = 1
+    error: str | None = None
+    table: str | None = None
+    column: str | None = None
+    row: int | None = None
+
+    def written(self, kind: dt.DataType) -> dict[str, Any]:
+        """Return the row of the ledger, its moment left out."""
+        row = {name: value for name, value in vars(self).items() if name != "value"}
+        row["answer"] = None if self.error is not None else encoded(self.value, kind)
+        return row
 
 
-def question_key(function: str, version: str, template: str, content: Sequence[Any]) -> str:
-    """Return the key of a question.
+def question_keys(function: str, version: str, template: str) -> Callable[[Sequence[Any]], str]:
+    """Return what gives the keys of questions.
 
     Parameters
     ----------
     template
-        The arguments as the call has them, places left open.
-    content
-        What fills the places; of media the hash of their content.
+        The arguments as the call has them, places left open. What fills the places is given to
+        the result of this function; of media the hash of their content.
     """
-    question = [function, version, template, bind_arguments(list(content))[0]]
-    return hashlib.sha256(json.dumps(question).encode()).hexdigest()
+    start = json.dumps([function, version, template])[:-1]
+
+    def key(content: Sequence[Any]) -> str:
+        if _PLAIN.issuperset(map(type, content)):
+            text = json.dumps(list(content), separators=(",", ":"), ensure_ascii=False)
+        else:
+            text = bind_arguments(list(content))[0]
+        return hashlib.sha256(f"{start}, {json.dumps(text)}]".encode()).hexdigest()
+
+    return key
 
 
 class Ledger:
@@ -88,29 +125,66 @@ class Ledger:
     ----------
     backend
         A connection of its own: what is written through it is committed at once.
+    max_age
+        Answers that are older are dropped; None keeps them.
+    max_bytes
+        Where all answers take more, the oldest are dropped; None keeps them.
+
+    Attributes
+    ----------
+    writer
+        The thread that writes answers while others arrive.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        max_age: datetime.timedelta | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
         self._backend = backend
         self._lock = threading.RLock()
-        self.hits = 0
-        self.calls = 0
-        if NAME not in backend.tables():
-            backend.create(NAME, SCHEMA)
+        self._limits = (max_age, max_bytes)
+        self._until_eviction = 0
+        self.writer = ThreadPoolExecutor(1, "barbule-ledger")
+        if missing := set(SCHEMA.names) - backend.columns(NAME):
+            self._make(missing)
+
+    def _make(self, missing: set[str]) -> None:
+        """Make the table, or the columns that one of an older version lacks."""
+        with self._backend.writing():
+            there = self._backend.columns(NAME)  # another process may just have made it
+            if not there:
+                self._backend.create(NAME, SCHEMA)
+                return
+            for name in sorted(missing - there):
+                self._backend.add_column(NAME, name, SCHEMA[name])
 
     def look_up(self, keys: Sequence[str], kind: dt.DataType) -> dict[str, Any]:
         """Return the known answers among `keys`, as values of `kind`."""
+        found = self.answers(keys, ["key", "answer"])
+        answers = zip(found["key"].to_pylist(), found["answer"].to_pylist(), strict=True)
+        return {key: decoded(answer, kind) for key, answer in answers}
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that have an answer."""
+        return set(self.answers(keys, ["key"])["key"].to_pylist())
+
+    def answers(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Return columns of the rows that answer `keys`."""
         import pyarrow as pa
 
         if not keys:
-            return {}
+            wanted = sch.Schema({name: SCHEMA[name] for name in columns})
+            return wanted.to_pyarrow().empty_table()
         asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
-        calls = self._backend.table(NAME, SCHEMA).to_expr()
-        query = calls.semi_join(asked, "key").select("key", "answer")
+        calls = self._calls()
+        query = calls.filter(calls.answer.notnull()).semi_join(asked, "key").select(*columns)
         with self._lock:
-            found = self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
-        answers = zip(found["key"].to_pylist(), found["answer"].to_pylist(), strict=True)
-        return {key: _decode(answer, kind) for key, answer in answers}
+            return self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
+
+    def _calls(self) -> Any:
+        return self._backend.table(NAME, SCHEMA).to_expr()
 
     def keep(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
         """Write answers, once each, so that they outlive this process."""
@@ -120,17 +194,90 @@ class Ledger:
             return
         now = datetime.datetime.now(datetime.UTC)
         fresh = {answer.key: answer for answer in answers}
-        rows = [
-            {**vars(answer), "answer": _encode(answer.value, kind), "at": now}
-            for answer in fresh.values()
-        ]
-        for row in rows:
-            del row["value"]
+        rows = [{**answer.written(kind), "at": now} for answer in fresh.values()]
         with self._lock:
             self._backend.append(NAME, pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()))
+        self._until_eviction -= len(rows)
+        if any(limit is not None for limit in self._limits) and self._until_eviction <= 0:
+            self._until_eviction = _BETWEEN
+            self.evict(*self._limits)
+
+    def used(self, function: str, models: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return what answers of a function took, by model: the number, and tokens out."""
+        calls = self._calls()
+        mine = calls.filter(
+            calls.function == function, calls.model.isin(list(models)), calls.tokens_out.notnull()
+        )
+        found = mine.group_by("model").agg(
+            n=mine.count(),
+            low=mine.tokens_out.min(),
+            expected=mine.tokens_out.mean(),
+            high=mine.tokens_out.max(),
+        )
+        with self._lock:
+            rows = self._backend.arrow(found, {}).to_pylist()
+        return {row["model"]: row for row in rows}
+
+    def spent(self, table: str, since: datetime.datetime) -> Mapping[str, Any]:
+        """Return what a table has spent since a moment: calls, tokens and dollars."""
+        calls = self._calls()
+        mine = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since))
+        query = mine.agg(
+            calls=mine.count(),
+            tokens=(mine.tokens_in.fill_null(0) + mine.tokens_out.fill_null(0)).sum(),
+            usd=mine.usd.sum(),
+        )
+        with self._lock:
+            (row,) = self._backend.arrow(query, {}).to_pylist()
+        return {name: value or 0 for name, value in row.items()}
+
+    def evict(
+        self, older_than: datetime.timedelta | None = None, max_bytes: int | None = None
+    ) -> int:
+        """Drop answers that are too old, and the oldest where there are too many.
+
+        Returns
+        -------
+        int
+            How many were dropped.
+        """
+        with self._lock:
+            keys = self._old(older_than) if older_than is not None else []
+            if keys:
+                self._backend.delete_among(NAME, "key", keys)
+            beyond = self._beyond(max_bytes) if max_bytes is not None else []
+            if beyond:
+                self._backend.delete_among(NAME, "key", beyond)
+        return len(keys) + len(beyond)
+
+    def _old(self, age: datetime.timedelta) -> list[str]:
+        calls = self._calls()
+        moment = ibis.literal(datetime.datetime.now(datetime.UTC) - age)
+        newest = calls.group_by("key").agg(last=calls["at"].max())
+        old = newest.filter(newest["last"] < moment).select("key")
+        with self._lock:
+            return list(self._backend.arrow(old, {})["key"].to_pylist())
+
+    def _beyond(self, most: int) -> list[str]:
+        """List the oldest keys, without which all answers take no more than so many bytes."""
+        calls = self._calls()
+        sized = calls.group_by("key").agg(
+            last=calls["at"].max(), size=_size(calls.answer).sum().fill_null(0)
+        )
+        newest = sized.order_by(ibis.desc(sized["last"]), sized["key"]).select("key", "size")
+        taken, beyond = 0, []
+        with self._lock:
+            for batch in self._backend.batches(newest, {}, _AT_ONCE):
+                sizes = batch.column("size").to_pylist()
+                for key, size in zip(batch.column("key").to_pylist(), sizes, strict=True):
+                    taken += size
+                    if taken > most:
+                        beyond.append(key)
+        return beyond
 
     def close(self) -> None:
         """Close the connection."""
+        self.writer.shutdown()
         self._backend.disconnect()
 
 
@@ -138,7 +285,8 @@ def _is_vector(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32)
 
 
-def _encode(value: Any, kind: dt.DataType) -> bytes:
+def encoded(value: Any, kind: dt.DataType) -> bytes:
+    """Return an answer as the ledger keeps it."""
     import numpy as np
 
     if value is not None and _is_vector(kind):
@@ -146,7 +294,8 @@ def _encode(value: Any, kind: dt.DataType) -> bytes:
     return bind_arguments(value)[0].encode()
 
 
-def _decode(answer: bytes, kind: dt.DataType) -> Any:
+def decoded(answer: bytes, kind: dt.DataType) -> Any:
+    """Return the answer that the ledger keeps so."""
     import numpy as np
 
     if _is_vector(kind) and answer != b"null":

@@ -6,11 +6,11 @@ are touched and not before.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import ColumnNotFoundError
+from barbule.executor.notebook import SHOWN_ROWS, rows_html
 from barbule.media.cells import reader
 from barbule.types import Image, Media
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["ResultSet"]
 
 _PART_ROWS = 8192
-_SHOWN_ROWS = 20
 _SHOWN_CHARACTERS = 80
 
 
@@ -146,7 +145,7 @@ class ResultSet(Sequence[dict[str, Any]]):
 
     def _shown(self) -> list[list[str]]:
         """Return the first cells as short texts; media are not opened for it."""
-        rows = self._table.slice(0, _SHOWN_ROWS).to_pylist()
+        rows = self._table.slice(0, SHOWN_ROWS).to_pylist()
         return [[_short(row[name]) for name in self.columns] for row in rows]
 
     def __repr__(self) -> str:
@@ -167,17 +166,11 @@ class ResultSet(Sequence[dict[str, Any]]):
         return "\n".join(filter(None, (text.getvalue().rstrip(), self._caption())))
 
     def _caption(self) -> str | None:
-        return f"{_SHOWN_ROWS} of {len(self)} rows" if len(self) > _SHOWN_ROWS else None
+        return f"{SHOWN_ROWS} of {len(self)} rows" if len(self) > SHOWN_ROWS else None
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._shown()
-        )
-        caption = self._caption()
-        foot = f"<p>{html.escape(caption)}</p>" if caption else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
+        rows = self._table.slice(0, SHOWN_ROWS)
+        return rows_html(rows, self.schema, self._library, caption=self._caption())
 
 
 def _short(value: Any) -> str:

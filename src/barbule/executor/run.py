@@ -6,15 +6,18 @@ indexes'; what is read and written is Arrow.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError
-from barbule.executor.batch import Failure
+from barbule.executor.failures import Deferred, Failure
+from barbule.executor.purpose import Purpose
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
+from barbule.planner.outputs import columns_of
 from barbule.planner.plan import (
     HIT,
     PLACE,
@@ -28,12 +31,14 @@ from barbule.planner.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pyarrow as pa
 
     from barbule.backends.base import Backend
     from barbule.executor.batch import Caller
+    from barbule.executor.purpose import Asker
+    from barbule.planner.plan import Stage
 
 __all__ = ["Runner"]
 
@@ -77,17 +82,31 @@ class Runner:
     ) -> dict[str, pa.Table]:
         """Run the stages of a plan; return what the final query reads, by name."""
         ready = dict(staged or {})
+        origins = _Origins(plan, self.caller.purpose)
         for stage in plan.stages:
-            if isinstance(stage, CandidateStage):
-                vector = ready[stage.vector].column(0)[0].as_py()
-                ready[stage.name] = self.search(stage, vector, self.qualifying(stage, ready))
-            elif isinstance(stage, NearestStage):
-                ready[stage.name] = self._pairs(stage, ready)
-            elif isinstance(stage, KeywordStage):
-                ready[stage.name] = self.score(stage)
-            else:
-                ready[stage.name] = self._call(stage, ready)
+            ready[stage.name] = self._run(stage, ready, origins)
         return ready
+
+    def stage(self, plan: Plan, stage: Stage, ready: Mapping[str, pa.Table]) -> pa.Table:
+        """Run a stage for which those before it are ready."""
+        return self._run(stage, ready, _Origins(plan, self.caller.purpose))
+
+    def _run(self, stage: Stage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
+        if isinstance(stage, CandidateStage):
+            vector = ready[stage.vector].column(0)[0].as_py()
+            return self.search(stage, vector, self.qualifying(stage, ready))
+        if isinstance(stage, NearestStage):
+            return self._pairs(stage, ready)
+        if isinstance(stage, KeywordStage):
+            return self.score(stage)
+        return self._call(stage, ready, origins)
+
+    def batches(
+        self, stage: CallStage, ready: Mapping[str, pa.Table], size: int
+    ) -> Iterable[pa.RecordBatch]:
+        """Read what a stage calls functions for."""
+        known = _constants(stage.source)
+        return known or self.backend.batches(stage.source.to_expr(), ready, size)
 
     def qualifying(
         self, stage: CandidateStage | NearestStage, ready: Mapping[str, pa.Table]
@@ -106,18 +125,18 @@ class Runner:
         places = asked.column(PLACE).take(pa.array(at))
         return pa.table({PLACE: places, HIT: pa.array(found), SCORE: pa.array(scores)})
 
-    def _call(self, stage: CallStage, ready: Mapping[str, pa.Table]) -> pa.Table:
+    def _call(self, stage: CallStage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
         import pyarrow as pa
 
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
-        known = _constants(stage.source)
         batches, offset = [], 0
-        for batch in known or self.backend.batches(stage.source.to_expr(), ready, _BATCH_ROWS):
+        for batch in self.batches(stage, ready, _BATCH_ROWS):
             columns = {name: batch.column(name) for name in stage.keep}
             for call in stage.calls:
                 try:
-                    columns |= self._columns(call, batch)
+                    asker = functools.partial(origins.asker, stage, call, batch)
+                    columns |= self._columns(call, batch, asker)
                 except BarbuleError as error:
                     if error.row is not None:
                         error.row += offset
@@ -126,11 +145,13 @@ class Runner:
             batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
         return pa.Table.from_batches(batches, wanted)
 
-    def _columns(self, call: Call, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    def _columns(
+        self, call: Call, batch: pa.RecordBatch, asker: Callable[[], Asker]
+    ) -> dict[str, pa.Array]:
         arguments = [batch.column(name).to_pylist() for name in call.arguments]
-        values = self.caller.call(call, arguments, batch.num_rows)
+        values = self.caller.call(call, arguments, batch.num_rows, asker)
         failed: list[Failure | None] = [None] * len(values)
-        if Failure in set(map(type, values)):
+        if {Failure, Deferred} & set(map(type, values)):
             failed = [each if isinstance(each, Failure) else None for each in values]
             values = [None if isinstance(each, Failure) else each for each in values]
         made = {call.output: to_array(values, call.dtype, self.caller.library)}
@@ -161,6 +182,22 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+class _Origins:
+    """For which cells the calls of a plan are made, found out where one is made."""
+
+    def __init__(self, plan: Plan, purpose: Purpose | None) -> None:
+        self._plan = plan
+        self._purpose = purpose
+
+    @functools.cached_property
+    def _columns(self) -> dict[tuple[str, str], str]:
+        return columns_of(self._plan)
+
+    def asker(self, stage: CallStage, call: Call, batch: pa.RecordBatch) -> Asker:
+        self._purpose = self._purpose or Purpose.of_query(self._plan)
+        return self._purpose.asker(self._columns.get((stage.name, call.output)), batch)
 
 
 def _constants(source: ops.Relation) -> list[pa.RecordBatch] | None:

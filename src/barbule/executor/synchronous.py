@@ -11,15 +11,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError, FunctionError
-from barbule.executor.failures import Failure, InnerFailure
+from barbule.errors import BarbuleError, BudgetError, FunctionError
+from barbule.executor.failures import Deferred, Failure, InnerFailure
 from barbule.threads import TimedCalls, cores, in_threads
 from barbule.types import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from barbule.executor.batch import Record, _Work
+    from barbule.executor.batch import Record, Work
 
 __all__ = ["Synchronous"]
 
@@ -33,7 +33,7 @@ class Synchronous:
         Takes each answer that goes into the ledger; None where none does.
     """
 
-    def __init__(self, work: _Work, rows: list[tuple[Any, ...]], record: Record | None) -> None:
+    def __init__(self, work: Work, rows: list[tuple[Any, ...]], record: Record | None) -> None:
         self._work = work
         self._function = work.function
         self._rows = rows
@@ -94,10 +94,11 @@ class Synchronous:
         if arguments is None:
             return None
         args, kwargs = self._work.spread(arguments)
-        if self._function.timeout is None:
+        if self._function.timeout is None and self._record is None:
             value = self._function.body(*args, **kwargs)
         else:
-            value = self._timed(functools.partial(self._function.body, *args, **kwargs))
+            body = functools.partial(self._function.body, *args, **kwargs)
+            value = self._work.paid(lambda: self._timed(body))
         # Encoded here, by the thread that computed it, a batch of images never is in memory.
         return value if self._work.keep is None or value is None else self._work.keep(value)
 
@@ -111,12 +112,17 @@ class Synchronous:
 
     def _attempt(self, place: int, work: Callable[[], Any], first: int = 1) -> tuple[Any, int]:
         """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
+        started = time.perf_counter()
         for attempt in range(first, self._function.retries + 2):
             try:
                 return work(), attempt
+            except BudgetError as error:
+                last: Exception = error
+                break
             except Exception as error:  # noqa: BLE001 - others' code may raise anything
                 last = error
-        return self._work._failed(place, last), attempt
+        seconds = time.perf_counter() - started
+        return self._work._failed(place, last, seconds, attempt), attempt
 
     def batches(self) -> list[Any]:
         """Call it with several rows at a time and return its results, in their order."""
@@ -131,6 +137,7 @@ class Synchronous:
             work = functools.partial(self._apply_batch, start, part)
             values, attempts = self._attempt(start, work)
             if isinstance(values, Failure):
+                self._note_others(start, values, len(part), attempts)
                 values = [values] * len(part)
             results[start : start + size] = values
             if record:
@@ -143,6 +150,13 @@ class Synchronous:
 
         self._in_threads(one, -(-len(rows) // size))
         return results
+
+    def _note_others(self, start: int, failure: Failure, count: int, attempts: int) -> None:
+        """Write down that the rest of a batch failed with its first row."""
+        if not isinstance(failure, Deferred):
+            error = FunctionError(failure.message)
+            for place in range(start + 1, start + count):
+                self._work.note_failure(place, error, 0.0, attempts)
 
     def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
         batched = {each.name for each in self._function.parameters if each.batched}
@@ -162,7 +176,8 @@ class Synchronous:
 
     def _answers(self, arguments: dict[str, Any], count: int) -> list[Any]:
         args, kwargs = self._work.spread(arguments)
-        values = list(self._timed(functools.partial(self._function.body, *args, **kwargs)))
+        body = functools.partial(self._function.body, *args, **kwargs)
+        values = list(self._work.paid(lambda: self._timed(body)))
         if len(values) != count:
             raise FunctionError(
                 f"{self._function.name} returned {len(values)} results for {count} rows.",

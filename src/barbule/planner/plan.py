@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "CallStage",
     "CandidateStage",
+    "Forecast",
     "KeywordStage",
     "NearestStage",
     "Plan",
@@ -66,6 +67,65 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What one call of a stage is going to take, counted before anything is called.
+
+    Attributes
+    ----------
+    rows
+        Rows that need an answer.
+    distinct, hits
+        Different questions, and those of them that the call ledger answers.
+    calls
+        Calls that are left.
+    exact
+        Whether these are the numbers, or the most that there can be: which rows an earlier call
+        keeps is not known.
+    tokens_in, tokens_out
+        Tokens of all questions; of all answers the fewest, the expected and the most.
+    usd
+        What that costs; None where it is no model's, or its price is not known.
+    counted
+        Whether the tokens of each question were counted, or of some of them.
+    """
+
+    rows: int
+    distinct: int
+    hits: int
+    calls: int
+    exact: bool = True
+    tokens_in: int | None = None
+    tokens_out: tuple[int, int, int] | None = None
+    usd: tuple[float, float, float] | None = None
+    counted: bool = True
+
+    def __str__(self) -> str:
+        if not self.exact:
+            return f"at most {_number(self.calls, 'call')}, as an earlier one decides"
+        parts = [_number(self.rows, "row"), f"{self.distinct:,} distinct"]
+        parts += [f"{self.hits:,} in the ledger"] if self.hits else []
+        lines = [f"{_number(self.calls, 'call')}: {', '.join(parts)}"]
+        if self.tokens_in is not None and self.tokens_out is not None:
+            low, expected, high = self.tokens_out
+            about = "" if self.counted else "about "
+            tokens = f"{about}{self.tokens_in:,} tokens in"
+            lines.append(tokens + (f", {expected:,} out ({low:,} to {high:,})" if high else ""))
+            lines.append(_cost(self.usd))
+        return "; ".join(lines)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _cost(usd: tuple[float, float, float] | None) -> str:
+    if usd is None:
+        return "price not known"
+    low, expected, high = (f"${each:.4g}" for each in usd)
+    return expected if low == high else f"{expected} ({low} to {high})"
+
+
+@dataclass(frozen=True)
 class CallStage:
     """Calls functions for each row of a source.
 
@@ -80,6 +140,8 @@ class CallStage:
         that they have for users.
     logical
         The source before it was lowered, by the names that users know; for printing.
+    forecasts
+        What each of the calls is going to take, where that was counted.
     """
 
     name: str
@@ -88,12 +150,14 @@ class CallStage:
     calls: tuple[Call, ...]
     schema: sch.Schema
     logical: ops.Relation | None = None
+    forecasts: tuple[Forecast, ...] = ()
 
     def __str__(self) -> str:
         source: Any = self.source if self.logical is None else self.logical
         calls = ", ".join(self._shown(call, source.values) for call in self.calls)
         below = getattr(source, "parent", None)
         lines = [f"{_title(self.name)}: {calls or value_text(source.values[self.keep[0]])}"]
+        lines += [f"  {each}" for each in self.forecasts]
         if below is not None:
             lines += ([f"  keep {', '.join(self.keep)}"] if self.keep else []) + _indented(below)
         return "\n".join(lines)
@@ -204,8 +268,32 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [str(stage) for stage in self.stages]
+        lines += [self._total()] if len(self.forecasts) > 1 else []
         query = self.final if self.logical is None else self.logical
         return "\n".join([*lines, "Query:", *_indented(query)])
+
+    @property
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """What the calls are going to take, where that was counted."""
+        stages = (stage for stage in self.stages if isinstance(stage, CallStage))
+        return tuple(each for stage in stages for each in stage.forecasts)
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are going to be; the most, where it depends on answers."""
+        return sum(each.calls for each in self.forecasts)
+
+    @property
+    def usd(self) -> tuple[float, float, float]:
+        """The lowest, the expected and the highest cost, as far as prices are known."""
+        known = [each.usd for each in self.forecasts if each.usd is not None]
+        low, expected, high = (sum(column) for column in zip(*known, (0.0,) * 3, strict=True))
+        return low, expected, high
+
+    def _total(self) -> str:
+        most = "" if all(each.exact for each in self.forecasts) else "at most "
+        cost = f"; {_cost(self.usd)}" if any(each.usd for each in self.forecasts) else ""
+        return f"In all: {most}{_number(self.calls, 'call')}{cost}"
 
 
 def _title(name: str) -> str:

@@ -139,6 +139,20 @@ class _Verbs:
         """Print the first `n` rows."""
         print(self.limit(n).collect())  # noqa: T201 - printing is its purpose
 
+    def __repr__(self) -> str:
+        # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
+        if ibis.options.interactive and self.op().find(nodes.ASKING):
+            return self._noninteractive_repr()
+        return super().__repr__()
+
+    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+        shown = {"text/plain": repr(self)}
+        try:
+            shown["text/html"] = _engine(self).html(self)
+        except Exception:  # noqa: BLE001 - a notebook shows the text then
+            return shown
+        return shown
+
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
         return _engine(self).explain(self)

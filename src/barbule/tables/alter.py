@@ -43,7 +43,7 @@ from barbule.tables.naming import (
     removed_with,
 )
 from barbule.tables.sources import read_rows
-from barbule.tables.views import propagate, read_by_view
+from barbule.tables.views import propagate, read_by_view, readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,7 @@ __all__ = [
     "drop_column",
     "put_computed",
     "rename_column",
+    "rename_everywhere",
     "stored_defaults",
 ]
 
@@ -379,9 +380,12 @@ def _without(change: Change, record: TableRecord, names: set[str]) -> TableRecor
     for index in gone:
         change.afterwards(partial(engine.indexing.drop, record, index))
     hidden = {record.column_by_id(index.embedding).name for index in gone}
-    for view in _views(engine, record):
-        if read_by_view(engine, view) & names:
-            remove(change, removed_with(engine, view, cascade=True))
+    doomed = [
+        each
+        for view in readers_of(engine, record, names)
+        for each in removed_with(engine, view, cascade=True)
+    ]
+    remove(change, {each.id: each for each in doomed}.values())
     left = record.with_columns(without=tuple(names | hidden))
     return replace(left, indexes=tuple(index for index in record.indexes if index not in gone))
 
@@ -404,7 +408,7 @@ def _dropped_with(
     own = {record.column_by_id(index.embedding).name for index in indexes}
     columns = [c for c in dependents(engine, record, {column.name}) if c.name not in own]
     names = {column.name, *(each.name for each in columns)}
-    views = [v for v in _views(engine, record) if read_by_view(engine, v) & names]
+    views = readers_of(engine, record, names)
     needed = [f"the column {each.name!r}" for each in columns]
     needed += [f"the index {index.name!r}" for index in indexes]
     needed += [f"the view {view.name!r}" for view in views]
@@ -439,13 +443,13 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
         )
 
     def work(change: Change) -> None:
-        _rename(change, current(leaf), {old: new}, {})
+        rename_everywhere(change, current(leaf), {old: new}, {})
 
     change, _ = mutate(engine, "rename column", work)
     return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
 
 
-def _rename(
+def rename_everywhere(
     change: Change,
     record: TableRecord,
     names: dict[str, str],
@@ -482,7 +486,7 @@ def _rename(
         hidden = {column.name for column in view.columns}
         shown = {old: new for old, new in shown.items() if old not in hidden}
         moved = replace(view, view=replace(view.view, query=query, items=items))
-        _rename(change, moved, shown, known)
+        rename_everywhere(change, moved, shown, known)
 
 
 def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:

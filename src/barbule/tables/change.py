@@ -10,12 +10,14 @@ answers of functions are in the ledger by then.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
+from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
 from barbule.tables.wholes import refresh
@@ -42,8 +44,7 @@ __all__ = [
     "mutate_in_parts",
 ]
 
-# Identities of new rows while a change is prepared: above all that there can be, in order.
-_PROVISIONAL = 2**62
+_LOG = logging.getLogger("barbule")
 # How often a long change is prepared without keeping others from writing.
 _FREE_TRIES = 3
 
@@ -62,6 +63,8 @@ class MutationResult:
         The version of the table that shows the change.
     calls, hits
         Questions that were asked of functions in the call ledger, and those it answered.
+    deferred
+        The cells that stayed empty because a budget was spent.
     """
 
     rows: int
@@ -69,6 +72,7 @@ class MutationResult:
     version: int
     calls: int = 0
     hits: int = 0
+    deferred: int = 0
 
 
 class InsertResult(MutationResult):
@@ -144,7 +148,7 @@ class Change:
         import pyarrow as pa
 
         self.touch(table_id)
-        first = _PROVISIONAL + self._pending.versions[table_id].next_rid
+        first = PROVISIONAL + self._pending.versions[table_id].next_rid
         self.touch(table_id, rids=count)
         return pa.array(np.arange(first, first + count, dtype=np.int64))
 
@@ -179,7 +183,7 @@ class Change:
         """Write new rows, or new states of rows, of a table."""
         base = record.view.base if record.view and not record.view.bases else None
         self.added.setdefault(record.id, []).append(rows)
-        self._mark(record)
+        self.mark(record)
 
         def write(commit: int, first: dict[int, int]) -> None:
             import pyarrow as pa
@@ -199,7 +203,7 @@ class Change:
         if not len(rids):
             return
         self.ended.setdefault(record.id, []).append(rids)
-        self._mark(record)
+        self.mark(record)
         backend = self.engine.backend
         self._only_appends = False
         self._writes.append(lambda commit, _first: backend.close(record.physical, rids, commit))
@@ -246,7 +250,7 @@ class Change:
         hidden = pa.table({RID: rids, FROM: moment, TO: moment})
         self.engine.backend.append(record.physical, hidden)
 
-    def _mark(self, record: TableRecord) -> None:
+    def mark(self, record: TableRecord) -> None:
         """Remember the views whose query reads a table, which are computed at the end."""
         self._waiting |= {each.id for each in self.engine.catalog.queries_over(record.id)}
 
@@ -343,12 +347,21 @@ class Change:
         self, kind: type[MutationResult], table_id: int, rows: int, **more: int
     ) -> MutationResult:
         """Say what the change did to a table."""
+        if left := self.tally.deferred:
+            _LOG.warning(
+                "%s: %d cell%s deferred, as the budget is spent; "
+                'recompute(..., where="deferred") goes on.',
+                self.engine.catalog.record(table_id).name,
+                left,
+                " was" if left == 1 else "s were",
+            )
         return kind(
             rows=rows,
             errors=self.tally.errors,
             version=self._pending.versions[table_id].version,
             calls=self.tally.calls,
             hits=self.tally.hits,
+            deferred=self.tally.deferred,
             **more,
         )
 
@@ -359,10 +372,10 @@ def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
     import pyarrow.compute as pc
 
     ids = rows.column(name)
-    new = pc.greater_equal(ids, _PROVISIONAL)
+    new = pc.greater_equal(ids, PROVISIONAL)
     if not pc.any(new).as_py():
         return rows
-    final = pc.if_else(new, pc.add(ids, pa.scalar(first - _PROVISIONAL, pa.int64())), ids)
+    final = pc.if_else(new, pc.add(ids, pa.scalar(first - PROVISIONAL, pa.int64())), ids)
     return rows.set_column(rows.column_names.index(name), name, final)
 
 

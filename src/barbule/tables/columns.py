@@ -15,6 +15,8 @@ from barbule.backends.base import BASE, RID
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
+from barbule.executor.budget import Budget
+from barbule.executor.purpose import Purpose
 from barbule.nodes import CellError, ManagedTable, Similarity
 from barbule.planner.lineage import LOOKS_AROUND, calls_in
 from barbule.planner.lower import physical_schema
@@ -209,10 +211,20 @@ def _computed(
             reasons = tuple(CellError(call) for call in calls_in(value))
             values[column.errors] = ops.Coalesce(reasons) if len(reasons) > 1 else reasons[0]
     try:
-        return engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
+        with engine.caller.computing(_purpose(engine, record, columns)):
+            return engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
     except BarbuleError as error:
         shown = columns[0].name if len(columns) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__
+
+
+def _purpose(engine: Engine, record: TableRecord, columns: list[Column]) -> Purpose:
+    """Say what is computed, for the call ledger and the budget of the table."""
+    versions = engine.catalog.versions(record.id)
+    names = {column.physical: column.name for column in columns}
+    names |= {column.errors: column.name for column in columns}
+    first = versions[-1].next_rid if versions else 0
+    return Purpose(record.name, names, first, Budget.of_table(record, engine.ledger))
 
 
 def fresh_rows(

@@ -130,7 +130,7 @@ def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | Non
         When there is one and it is in the way.
     """
     check_policy(if_exists, IF_EXISTS, "if_exists")
-    if not isinstance(name, str) or not all(name.split(".")):
+    if not isinstance(name, str) or not all(part.strip() for part in name.split(".")):
         raise SchemaError(
             "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
         )
@@ -204,7 +204,7 @@ def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
     """Drop tables; what a snapshot holds of them is kept."""
     catalog = change.engine.catalog
     for record in doomed:
-        held = tuple(sorted(catalog.snapshots_of(record.id)))
+        held = tuple(sorted(catalog.held_by_others(record.id)))
         change.put(replace(record, dropped=True, compacted=FOREVER, kept=held))
         if not held:
             change.drop_rows(record)

@@ -68,6 +68,9 @@ def recompute(
 
 
 def _condition(table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool) -> Any:
+    if isinstance(where, str) and where == "deferred":
+        reasons = [CellError(table[name]).to_expr() for name in names]
+        return ibis.or_(*(reason["type"] == "deferred" for reason in reasons))
     if not errors_only:
         return where
     failed = ibis.or_(*(CellError(table[name]).to_expr().notnull() for name in names))

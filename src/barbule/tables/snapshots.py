@@ -7,16 +7,18 @@ visible in all tables at once, so a snapshot is no more than the name of a commi
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from barbule.catalog.records import EVERY, Label
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
+from barbule.tables.change import mutate
 from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
+    from barbule.tables.change import Change
     from barbule.tables.naming import IfExists, IfNotExists
 
 __all__ = ["Snapshot", "drop", "look", "names", "take"]
@@ -79,6 +81,7 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
             )
         if name not in known or if_exists == "replace":
             engine.catalog.add_label(Label(EVERY, name, engine.catalog.head))
+            _let_go(engine)
     return look(engine, name)
 
 
@@ -112,6 +115,21 @@ def drop(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
             return
         engine.catalog.snapshot(name)
         engine.catalog.remove_label(EVERY, name)
-        for record in engine.catalog.dropped():
-            if not engine.catalog.snapshots_of(record.id):
-                engine.backend.drop(record.physical)
+        _let_go(engine)
+
+
+def _let_go(engine: Engine) -> None:
+    """Drop the rows of dropped tables that no snapshot holds any more."""
+    catalog = engine.catalog
+
+    def work(change: Change) -> None:
+        for record in catalog.dropped():
+            held = catalog.held_by_others(record.id)
+            if left := [commit for commit in record.kept if commit not in held]:
+                kept = tuple(commit for commit in record.kept if commit not in left)
+                change.put(replace(record, kept=kept))
+                if not kept:
+                    change.drop_rows(record)
+
+    if any(set(each.kept) - catalog.held_by_others(each.id) for each in catalog.dropped()):
+        mutate(engine, "drop snapshot", work)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.backends.base import FROM, RID
+from barbule.backends.base import FROM, RID, TO
 from barbule.catalog import codec
 from barbule.catalog.records import Origin, TableRecord
 from barbule.errors import TableExistsError, UnsupportedError, VersionError
 from barbule.planner.lower import physical_schema, visible
+from barbule.tables.alter import rename_everywhere
 from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.columns import dependents
 from barbule.tables.naming import current, make_room, present
-from barbule.tables.views import propagate_to, read_by_view
+from barbule.tables.views import propagate_to, read_by_view, readers_of, shown_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,43 +56,105 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
         later = (v.commit for v in engine.catalog.versions(leaf.table_id))
         last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
         record = current(leaf)
-        return _go_back(change, record, last if record.holds(last) else held)
+        commit = last if record.holds(last) else held
+        record = _named_as_then(change, record, commit)
+        then = {column.name for column in engine.catalog.record(record.id, commit).columns}
+        _refuse_to_lose(
+            engine, record, {c.name for c in record.columns if not c.hidden} - then, commit
+        )
+        return _go_back(change, record, commit)
 
     change, count = mutate(engine, "revert", work, slow=True)
     return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
 
 
-def _go_back(change: Change, record: TableRecord, commit: int) -> int:
-    """Bring a table, and the views that were the same then, to the state of a commit."""
+def _named_as_then(change: Change, record: TableRecord, commit: int) -> TableRecord:
+    """Give columns the names they had at a commit, for the views that were made since too."""
+    then = {
+        column.id: column.name for column in change.engine.catalog.record(record.id, commit).columns
+    }
+    names = {
+        column.name: then[column.id]
+        for column in record.columns
+        if then.get(column.id, column.name) != column.name
+    }
+    if not names:
+        return record
+    # What has taken such a name since is lost; it must not be mistaken for the other.
+    kept = [c for c in record.columns if c.id in then or c.name not in names.values()]
+    rename_everywhere(change, replace(record, columns=tuple(kept)), names, {})
+    return change.engine.catalog.record(record.id)
+
+
+def _refuse_to_lose(engine: Engine, record: TableRecord, lost: set[str], commit: int) -> None:
+    """Check that no view reads columns that there were not at a commit."""
+    needed = readers_of(engine, record, lost, lambda view: _is_as_it_was(engine, view, commit))
+    if needed:
+        raise TableExistsError(
+            f"columns that there were not at that version ({', '.join(sorted(lost))}) are needed "
+            f"by {', '.join(f'the view {view.name!r}' for view in needed)}.",
+            table=record.name,
+            hint="Drop the views first.",
+        )
+
+
+def _go_back(
+    change: Change, record: TableRecord, commit: int, shown: frozenset[str] = frozenset()
+) -> int:
+    """Bring a table, and the views that were the same then, to the state of a commit.
+
+    Parameters
+    ----------
+    shown
+        The columns that a view shows of its base and that are computed otherwise now.
+    """
     engine = change.engine
+    record = _named_as_then(change, record, commit)
     old = _structure(engine, record, commit)
-    lost = {column.name for column in record.columns} - {column.name for column in old.columns}
-    for view in engine.catalog.views_of(record.id):
-        if not _is_as_it_was(engine, view, commit) and read_by_view(engine, view) & lost:
-            raise TableExistsError(
-                f"the view {view.name!r} needs a column that there was not at that version.",
-                table=record.name,
-                hint="Drop the view first.",
-            )
     before, now = _rows(engine, old, commit), _rows(engine, record, None)
     ended, again = _without(now, before), _without(before, now)
     if old != record:
         change.put(old)
-        dropped = [each for each in record.indexes if each not in old.indexes]
-        for index in dropped:
-            change.afterwards(partial(engine.indexing.drop, record, index))
+        for index in record.indexes:
+            if index not in old.indexes:
+                change.afterwards(partial(engine.indexing.drop, record, index))
     change.touch(record.id, rows=ended.num_rows + again.num_rows)
     change.close(record, ended.column(RID))
-    back = again.select([name for name in again.column_names if name != FROM])
+    back = again.drop_columns([FROM])
     if back.num_rows:
         change.append(old, back)
-    change.fresh[record.id] = back
+    changed = _computed_otherwise(engine, record, old, shown)
+    if changed:
+        change.mark(old)
     for view in engine.catalog.views_of(record.id):
         if _is_as_it_was(engine, view, commit):
-            _go_back(change, view, commit)
+            _go_back(change, view, commit, frozenset(shown_of(engine, view, changed)))
+        elif changed and _concerns(engine, view, changed):
+            change.fresh[record.id] = before.drop_columns([FROM])
+            propagate_to(change, old, view, change.fresh[record.id], now.column(RID))
         else:
+            change.fresh[record.id] = back
             propagate_to(change, old, view, back, ended.column(RID))
     return ended.num_rows + again.num_rows
+
+
+def _computed_otherwise(
+    engine: Engine, record: TableRecord, old: TableRecord, shown: frozenset[str]
+) -> set[str]:
+    """Return the columns whose values may differ in rows that stay as they are."""
+    names = set(shown)
+    for column in old.columns:
+        now = record.column(column.name)
+        if now is None or (now.id, now.expression) != (column.id, column.expression):
+            names.add(column.name)
+    return names | {column.name for column in dependents(engine, old, names)} if names else names
+
+
+def _concerns(engine: Engine, view: TableRecord, changed: set[str]) -> bool:
+    """Whether a view, or one that is made over it, may read changed columns."""
+    catalog = engine.catalog
+    above = catalog.views_of(view.id) or catalog.queries_over(view.id)
+    return bool(above or read_by_view(engine, view) & changed)
 
 
 def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
@@ -235,4 +299,32 @@ def _compact_one(
     limit = max(commit, record.compacted)
     change.put(replace(record, compacted=limit, kept=kept))
     backend = engine.backend
-    change.do(lambda _commit: removed.append(backend.purge(record.physical, limit, kept)))
+    hiding = _hiding(engine, record, limit)
+
+    def purge(_commit: int) -> None:
+        count = backend.purge(record.physical, limit, kept)
+        if hiding.num_rows:
+            backend.append(record.physical, hiding)
+        removed.append(count - hiding.num_rows)
+
+    change.do(purge)
+
+
+def _hiding(engine: Engine, record: TableRecord, commit: int) -> pa.Table:
+    """Return what has to stay of a branch so that changed rows of its origin remain hidden.
+
+    A state of a row that ends where it begins is seen at no version, and hides what the origin
+    has of it from then on.
+    """
+    import pyarrow as pa
+
+    none = pa.table({name: pa.array([], pa.int64()) for name in (RID, FROM, TO)})
+    if record.origin is None:
+        return none
+    stored = engine.stored(record.physical, physical_schema(record)).to_expr()
+    shared = engine.catalog.versions(record.id)[0].next_rid
+    of_origin = stored.filter(stored[RID] < shared)
+    first = of_origin.group_by(RID).aggregate(**{FROM: of_origin[FROM].min()})
+    first = first.filter(first[FROM] <= commit)
+    found = engine.backend.arrow(first.mutate(**{TO: first[FROM]}), {})
+    return found.cast(none.schema) if found.num_rows else none

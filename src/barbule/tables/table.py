@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, ExpressionError
 from barbule.relations import Query
-from barbule.tables import alter, history, keyed, mutations, recompute, search, states
+from barbule.tables import alter, budgets, history, keyed, mutations, recompute, search, states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from barbule.executor.results import ResultSet
     from barbule.functions.registry import Function
+    from barbule.planner.plan import Plan
     from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
     from barbule.tables.history import VersionLike
     from barbule.tables.keyed import IfMissing, UpsertResult
@@ -221,11 +222,65 @@ class Table(Query):
         columns
             Their names; all stored columns where none is given.
         where
-            A condition that chooses rows.
+            A condition that chooses rows; or "deferred", for cells that are empty because a
+            budget was spent.
         errors_only
             Whether only cells that are empty because of an error are computed.
         """
         return recompute.recompute(self, columns, where, errors_only=errors_only)
+
+    def explain_column(self, **columns: Any) -> Plan:
+        """Say what it would take to add computed columns; no function or model is called.
+
+        Parameters
+        ----------
+        columns
+            The expression of each column, by its name, as for `add_computed_column`.
+
+        Returns
+        -------
+        Plan
+            It prints the stages, with the number of calls that are left after filters, limits,
+            duplicates and answers of the call ledger, their tokens and their cost; `calls` and
+            `usd` are the sums.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> @bb.udf(cache=True)
+        ... def shout(text: str) -> str:
+        ...     return text.upper()
+        >>> words = bb.create_table("words", [{"word": "a"}, {"word": "a"}, {"word": "b"}])
+        >>> print(words.explain_column(loud=shout(words.word)))
+        Stage 0: v0 = shout(word) (ledger)
+          2 calls: 3 rows, 2 distinct
+          words
+        Query:
+          Project loud = v0
+            stage 0
+        """
+        return self.op().source.explain(self.select(**columns))
+
+    def set_budget(
+        self, *, usd: float | None = None, calls: int | None = None, tokens: int | None = None
+    ) -> UpdateResult:
+        """Limit what calls for the computed columns of the table may take from now on.
+
+        It holds in all sessions and processes; what is spent is counted in the call ledger. When
+        it is spent, cells are deferred as with `bb.budget`.
+
+        Parameters
+        ----------
+        usd, calls, tokens
+            The caps, as of `bb.budget`; without any the table has no budget any more.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String})
+        >>> _ = films.set_budget(usd=5)
+        """
+        return budgets.set_budget(self.op(), usd=usd, calls=calls, tokens=tokens)
 
     def errors(self) -> Query:
         """Return the cells that are empty because a function failed.

@@ -21,6 +21,8 @@ from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
@@ -33,6 +35,8 @@ __all__ = [
     "propagate",
     "propagate_to",
     "read_by_view",
+    "readers_of",
+    "shown_of",
     "write_rows",
 ]
 
@@ -209,7 +213,7 @@ def _pass_on(
     engine = change.engine
     if updated is None or not engine.catalog.views_of(view.id):
         return
-    names = {name for name, read in _shown(change, view).items() if read & changed}
+    names = shown_of(engine, view, changed)
     names |= {column.name for column in dependents(engine, view, names)}
     rows = engine.leaf(view.id, hidden=True).to_expr()
     kept = _made_of(change, rows, updated)
@@ -232,7 +236,7 @@ def _dependencies(change: Change, view: TableRecord) -> set[str]:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:
         found |= _read_of_base(value)
-    shown = _shown(change, view)
+    shown = _shown(engine, view)
     for column in view.columns:
         if column.kind == "stored":
             for name in reads(engine, view, column):
@@ -262,11 +266,40 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     return found
 
 
-def _shown(change: Change, view: TableRecord) -> dict[str, set[str]]:
+def readers_of(
+    engine: Engine,
+    record: TableRecord,
+    names: set[str],
+    skip: Callable[[TableRecord], bool] = lambda _view: False,
+) -> list[TableRecord]:
+    """Return the views that would miss columns of a table, directly or by way of other views.
+
+    Parameters
+    ----------
+    skip
+        Tells the views that are to be passed over themselves; those over them are not.
+    """
+    if not names:
+        return []
+    views = engine.catalog.views_of(record.id)
+    all_views = (*views, *engine.catalog.queries_over(record.id))
+    found = [v for v in all_views if not skip(v) and read_by_view(engine, v) & names]
+    for view in views:
+        if view not in found:
+            found += readers_of(engine, view, shown_of(engine, view, names), skip)
+    return list({each.id: each for each in found}.values())
+
+
+def shown_of(engine: Engine, view: TableRecord, names: set[str]) -> set[str]:
+    """Return the columns that a view shows of its base and that are made of some of its columns."""
+    return {name for name, read in _shown(engine, view).items() if read & names}
+
+
+def _shown(engine: Engine, view: TableRecord) -> dict[str, set[str]]:
     """Return for each column that a view shows of its base the columns that it is made of."""
     if view.view is None:
         return {}
-    query = change.engine.expression(view.view.query, None)
+    query = engine.expression(view.view.query, None)
     return {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
 
 

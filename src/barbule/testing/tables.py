@@ -154,3 +154,13 @@ class TableTests(BackendFixtures):
         assert sorted(row[RID] for row in read(backend, "t", schema)) == [1, 3, 4]
         assert backend.purge("t", 9, []) == 2
         assert [row[RID] for row in read(backend, "t", schema)] == [4]
+
+    def test_columns_are_named_and_rows_deleted_by_values(self, backend: Backend) -> None:
+        assert backend.columns("t") == set()
+        backend.create("t", sch.Schema({"key": "string", "n": "int64"}))
+        assert backend.columns("t") == {"key", "n"}
+        rows = [{"key": f"it's {n % 3}", "n": n} for n in range(6)] + [{"key": None, "n": 6}]
+        backend.insert("t", rows)
+        backend.delete_among("t", "key", ["it's 0", "it's 2", "none"])
+        found = read(backend, "t", {"key": "string", "n": "int64"})
+        assert sorted(row["n"] for row in found) == [1, 4, 6]

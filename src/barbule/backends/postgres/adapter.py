@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 __all__ = ["PostgresBackend", "open_backend"]
 
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_COLUMNS = (
+    "SELECT column_name::text FROM information_schema.columns "
+    "WHERE table_schema = current_schema() AND table_name = "
+)
 _COMMITS = "bb_commits"
+_AT_ONCE = 1000  # values in one statement
 
 
 def open_backend(url: str, lock_timeout: float) -> PostgresBackend:
@@ -339,6 +344,13 @@ class PostgresBackend:
         """Delete the rows whose columns have these values."""
         self._connection.run(sql.text(sql.delete(name, predicate)))
 
+    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
+        """Delete the rows in which a column of texts has one of these values."""
+        with self._together() as connection:
+            for start in range(0, len(values), _AT_ONCE):
+                part = values[start : start + _AT_ONCE]
+                connection.run(sql.text(sql.delete_among(name, column, part)))
+
     def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
         """Delete the rows that ended by a commit, but those that lived at one to keep."""
         return self._connection.run(sql.text(sql.purge(name, before, keep)))
@@ -380,6 +392,11 @@ class PostgresBackend:
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
         return {name for (name,) in self._connection.rows(_TABLES)}
+
+    def columns(self, name: str) -> set[str]:
+        """Return the names of the columns of a stored table; none where there is no such table."""
+        query = _COLUMNS + sql.text(sql.constant(name))
+        return {column for (column,) in self._connection.rows(query)}
 
     def disconnect(self) -> None:
         """Close all connections."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from PIL.Image import Image
     from pypdfium2 import PdfDocument
 
-__all__ = ["check_pdf", "read_pdf"]
+__all__ = ["check_pdf", "first_page", "read_pdf"]
 
 _T = TypeVar("_T")
 
@@ -85,6 +86,33 @@ def read_pdf(path: Path) -> DocumentText:
         for paragraph in _paragraphs(_HYPHENATED.sub(lambda m: _rejoined(m, words), page))
     ]
     return DocumentText(title, tuple(blocks))
+
+
+def first_page(path: Path, side: int) -> Image:
+    """Draw the first page of a PDF.
+
+    Parameters
+    ----------
+    path
+        The file.
+    side
+        The pixels of the longer side.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+
+    def draw(document: PdfDocument) -> Image:
+        page = document[0]
+        try:
+            drawn: Image = page.render(scale=side / max(*page.get_size(), 1.0)).to_pil()
+            return drawn.copy()  # what is drawn on is freed with the page
+        finally:
+            page.close()
+
+    return _with_document(path, draw)
 
 
 def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:

@@ -1,0 +1,55 @@
+"""For which column of a plan's result each call is made.
+
+Owns the walk from the result back to the stages. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+
+from barbule.planner.lineage import trace
+from barbule.planner.plan import CallStage
+
+if TYPE_CHECKING:
+    from barbule.planner.plan import Plan
+
+__all__ = ["columns_of"]
+
+
+def columns_of(plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the column of the result that each call is made for.
+
+    Returns
+    -------
+    dict
+        Names of columns by the names of a stage and of the call's output. A call that no column
+        shows, as one in a filter, is not there; one that several need stands for the first.
+    """
+    if plan.logical is None:
+        return {}
+    stages = {stage.name: stage for stage in plan.stages if isinstance(stage, CallStage)}
+    found: dict[tuple[str, str], str] = {}
+    for name in plan.logical.schema.names:
+        waiting: list[ops.Value] = [ops.Field(plan.logical, name)]
+        while waiting:
+            for field in trace(waiting.pop()).find(ops.Field, filter=ops.Value):
+                made = trace(field)
+                if not isinstance(made, ops.Field):
+                    waiting.append(made)
+                    continue
+                stage = stages.get(getattr(made.rel, "name", ""))
+                if stage is not None and (stage.name, made.name) not in found:
+                    found[stage.name, made.name] = name
+                    waiting += _before(stage, made.name)
+    return found
+
+
+def _before(stage: CallStage, output: str) -> list[ops.Value]:
+    """List the values that a column of a stage is made of."""
+    source: Any = stage.source if stage.logical is None else stage.logical
+    values = getattr(source, "values", {})
+    call = next((call for call in stage.calls if output in (call.output, call.errors)), None)
+    names = (output,) if call is None else call.arguments
+    return [values[name] for name in names if name in values]

@@ -1,0 +1,185 @@
+"""What `explain` says of calls, against what is then really asked."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+
+ASKED: list = []
+
+
+@bb.udf(cache=True)
+def upper(text: str) -> str:
+    ASKED.append(text)
+    return text.upper()
+
+
+@bb.udf
+def plain(text: str) -> str:
+    ASKED.append(text)
+    return text
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    ASKED.clear()
+
+
+@pytest.fixture
+def openai(models, session):
+    from barbule.functions import openai
+
+    return openai
+
+
+@pytest.fixture
+def words(session):
+    table = bb.create_table("words", {"w": bb.String, "n": bb.Int})
+    table.insert([{"w": f"w{n % 40}", "n": n} for n in range(100)] + [{"w": None, "n": 100}])
+    return table
+
+
+def chat(openai, column, **params):
+    messages = [{"role": "user", "content": column}]
+    asked = openai.chat_completions(model="gpt-4o-mini", messages=messages, **params)
+    return asked.choices[0].message.content
+
+
+def exactly(query):
+    """Compare the forecast of a query with what is called for it."""
+    ASKED.clear()
+    plan = query.explain()
+    assert ASKED == []
+    query.collect()
+    assert plan.calls == len(ASKED)
+    assert all(each.exact for each in plan.forecasts)
+    return plan
+
+
+def test_calls_are_counted_after_duplicates_filters_limits_and_the_ledger(words):
+    assert exactly(words.filter(words.n < 10).select(x=upper(words.w))).calls == 10
+    plan = exactly(words.select(x=upper(words.w)))
+    assert "30 calls: 100 rows, 40 distinct, 10 in the ledger" in str(plan)
+    (counted,) = plan.forecasts
+    assert (counted.rows, counted.distinct, counted.hits, counted.calls) == (100, 40, 10, 30)
+    assert exactly(words.select(x=upper(words.w))).calls == 0
+    limited = words.order_by("n").limit(3).select(x=upper(words.w + "!"))
+    assert exactly(limited).calls == 3
+
+
+def test_functions_outside_the_ledger_are_called_for_each_row(words):
+    assert exactly(words.select(x=plain(words.w))).calls == 100
+
+
+def test_equal_calls_of_one_query_count_once(words):
+    query = words.select(x=upper(words.w), y=upper(words.w).length())
+    assert exactly(query).calls == 40
+
+
+def test_calls_behind_an_answer_are_bounded(words):
+    kept = words.filter(upper(words.w) == "W1")
+    plan = kept.select(x=upper(kept.w + "!")).explain()
+    assert [(each.calls, each.exact) for each in plan.forecasts] == [(40, True), (100, False)]
+    assert "at most 100 calls, as an earlier one decides" in str(plan)
+    assert "In all: at most 140 calls" in str(plan)
+    kept.collect()  # now the first is known, and so what it keeps
+    again = exactly(kept.select(x=upper(kept.w + "!")))
+    assert [each.calls for each in again.forecasts] == [0, 1]
+
+
+def test_tokens_and_cost_are_those_of_the_models(openai, models, words):
+    some = words.filter(words.n < 20).select(a=chat(openai, words.w, max_tokens=50))
+    plan = some.explain()
+    assert models.count == 0
+    (counted,) = plan.forecasts
+    low, expected, high = counted.tokens_out
+    assert (counted.calls, low, expected, high) == (20, 20, 20 * 50, 20 * 50)
+    least, usual, most = plan.usd
+    assert usual == pytest.approx(counted.tokens_in * 0.15e-6 + expected * 0.6e-6)
+    assert 0 < least < usual <= most
+    some.collect()
+    assert models.count == 20
+
+
+def test_the_expected_length_is_that_of_answers_in_the_ledger(openai, models, words):
+    words.filter(words.n < 5).select(chat(openai, words.w)).collect()
+    answered = bb.calls().agg(n=bb.calls().tokens_out.mean()).collect()["n"][0]
+    (counted,) = words.select(chat(openai, words.w)).explain().forecasts
+    assert counted.calls == 35
+    assert counted.tokens_out[1] == round(answered) * 35
+    assert counted.tokens_out[2] == 16384 * 35
+
+
+def test_tokens_are_those_that_a_tokenizer_counts(openai, models, session):
+    import tiktoken
+
+    text = "Barbules zip the strands of a feather into one vane."
+    table = bb.create_table("t", [{"w": text}])
+    embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
+    (counted,) = table.select(embed(table.w)).explain().forecasts
+    tokens = len(tiktoken.get_encoding("cl100k_base").encode(text))
+    assert counted.tokens_in == tokens
+    assert counted.usd == (pytest.approx(tokens * 0.02e-6),) * 3
+    assert models.count == 0
+
+
+def test_a_price_that_is_not_known_is_not_guessed(openai, models, words):
+    asked = openai.chat_completions(
+        model="of-my-own", messages=[{"role": "user", "content": words.w}]
+    )
+    plan = words.select(asked).explain()
+    assert plan.forecasts[0].usd is None
+    assert "price not known" in str(plan)
+
+
+def test_what_a_function_says_beside_the_text_is_counted(openai, models, words):
+    few = words.filter(words.n == 0)
+    bare = few.select(chat(openai, few.w)).explain().forecasts[0].tokens_in
+    told = few.select(openai.classify(few.w, ["good", "bad"], model="gpt-4o-mini")).explain()
+    assert told.forecasts[0].tokens_in > bare + 10
+    assert models.count == 0
+
+
+def test_images_are_counted_by_a_usual_size(openai, models, session):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), "red").save("one.png")
+    table = bb.create_table("images", {"img": bb.Image})
+    table.insert([{"img": "one.png"}])
+    asked = openai.vision(model="gpt-4o-mini", prompt="What is it?", image=table.img)
+    (counted,) = table.select(asked).explain().forecasts
+    assert counted.calls == 1
+    assert counted.tokens_in > 50
+    assert models.count == 0
+
+
+def test_the_calls_of_many_rows_are_counted_by_a_sample(openai, models, session):
+    table = bb.create_table("t", [{"w": f"word {n}"} for n in range(3000)])
+    (counted,) = table.select(chat(openai, table.w)).explain().forecasts
+    assert counted.calls == 3000
+    assert not counted.counted
+    assert 3000 * 8 < counted.tokens_in < 3000 * 13
+
+
+def test_a_column_is_explained_before_it_is_added(words):
+    plan = words.explain_column(x=upper(words.w), y=upper(words.w + "!"))
+    assert words.columns == ("w", "n")
+    assert plan.calls == 80
+    found = words.add_computed_column(x=upper(words.w), y=upper(words.w + "!"))
+    assert found.calls == 80
+    assert "In all: 80 calls" in str(plan)
+
+
+def test_what_a_search_finds_is_known_where_its_words_are(openai, models, session):
+    table = bb.create_table("t", [{"w": f"text {n}"} for n in range(20)])
+    embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
+    table.add_embedding_index("w", embedding=embed)
+    models.reset()
+    sim = table.w.similarity("text 7")
+    query = table.order_by(sim, asc=False).limit(3).select(a=chat(openai, table.w))
+    plan = query.explain()
+    assert models.count == 0
+    assert plan.calls == 3
+    query.collect()
+    assert models.count == 3

@@ -1,0 +1,93 @@
+"""Answers on their way into the ledger: each is written once, soon, and none is lost."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from barbule.executor.keeping import Keeping
+
+
+@pytest.fixture
+def writer():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_each_is_written_once_from_many_threads(writer):
+    written: list[int] = []
+    keeping: Keeping[int] = Keeping(written.extend, writer)
+
+    def add(start):
+        for number in range(start, start + 500):
+            keeping.add(number)
+
+    threads = [threading.Thread(target=add, args=(start,)) for start in range(0, 4000, 500)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    keeping.finish()
+    assert sorted(written) == list(range(4000))
+
+
+def test_one_is_written_though_no_other_follows(writer):
+    arrived = threading.Event()
+    keeping: Keeping[int] = Keeping(lambda _some: arrived.set(), writer)
+    keeping.add(1)
+    assert arrived.wait(10)
+    arrived.clear()
+    keeping.add(2)
+    assert arrived.wait(10)
+    keeping.finish()
+
+
+def test_operations_do_not_wait_for_each_other(writer):
+    one: list[int] = []
+    other: list[int] = []
+    long, short = Keeping(one.extend, writer), Keeping(other.extend, writer)
+    stop = threading.Event()
+
+    def go_on():
+        while not stop.is_set():
+            long.add(1)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        short.add(2)
+        short.finish()
+        assert other == [2]
+    finally:
+        stop.set()
+        thread.join()
+    long.finish()
+    assert set(one) == {1}
+
+
+def test_what_cannot_be_written_is_tried_again_and_then_told(writer):
+    tried: list[list[int]] = []
+    failed = threading.Event()
+
+    def write(some):
+        tried.append(some)
+        failed.set()
+        if len(tried) == 1:
+            raise OSError("busy")
+
+    keeping: Keeping[int] = Keeping(write, writer)
+    keeping.add(1)
+    assert failed.wait(10)
+    keeping.add(2)
+    keeping.finish()
+    assert sorted(each for some in tried[1:] for each in some) == [1, 2]
+
+    def refuse(_some):
+        raise OSError("full")
+
+    keeping = Keeping(refuse, writer)
+    keeping.add(1)
+    with pytest.raises(OSError, match="full"):
+        keeping.finish()

@@ -1,0 +1,240 @@
+"""The ledger as a table: which cell asked, what it took, what failed; old ledgers and answers."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import ibis.expr.schema as sch
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import FunctionError, ModelError
+from barbule.executor import ledger
+
+ASKED: list = []
+
+
+@bb.udf(cache=True)
+def upper(text: str) -> str:
+    ASKED.append(text)
+    return text.upper()
+
+
+@bb.udf(cache=True)
+def twice(text: str) -> str:
+    return text * 2
+
+
+@bb.udf(cache=True, on_error="null", retries=1)
+def picky(text: str) -> str:
+    ASKED.append(text)
+    if text == "b":
+        raise ValueError("no b")
+    return text
+
+
+@bb.udf(cache=True, on_error="null", batch_size=3)
+def picky_batch(texts: list[str]) -> list[str]:
+    raise ValueError("no")
+
+
+@bb.udf(cache=True, on_error="null")
+async def picky_async(text: str) -> str:
+    raise ValueError("no")
+
+
+@bb.udf(cache=True, version="1")
+def wrong(text: str) -> int:
+    return "text"  # type: ignore[return-value]
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    ASKED.clear()
+
+
+@pytest.fixture
+def words(session):
+    table = bb.create_table("words", {"w": bb.String})
+    table.insert([{"w": text} for text in ("a", "b", "c")])
+    return table
+
+
+def calls(*columns):
+    return bb.calls().order_by("row", "column").select(*columns).collect()
+
+
+def test_each_call_names_the_cell_that_asked(words):
+    words.add_computed_column(loud=upper(words.w))
+    words.insert(w="d")
+    rids = bb.get_table("words").op().copy(hidden=True).to_expr().order_by("w").collect()["_rid"]
+    assert calls("table", "column", "row") == [
+        {"table": "words", "column": "loud", "row": rid} for rid in rids
+    ]
+
+
+def test_of_calls_within_calls_each_names_the_column(words):
+    words.add_computed_column(x=upper(twice(words.w)), y=twice(words.w + "!"))
+    found = (
+        bb.calls().group_by("function", "column").agg(n=_.count()).order_by("column", "function")
+    )
+    rows = [(row["function"].rsplit(".")[-1], row["column"], row["n"]) for row in found.collect()]
+    assert rows == [("twice", "x", 3), ("upper", "x", 3), ("twice", "y", 3)]
+
+
+def test_a_query_names_its_column_and_a_filter_none(words):
+    words.select(loud=upper(words.w)).collect()
+    words.filter(twice(words.w) == "aa").collect()
+    found = bb.calls().distinct().select("table", "column", "row").distinct().order_by("column")
+    assert found.collect() == [
+        {"table": "words", "column": "loud", "row": None},
+        {"table": "words", "column": None, "row": None},
+    ]
+
+
+def test_a_failed_call_is_written_down_and_asked_again(words):
+    found = words.add_computed_column(x=picky(words.w))
+    assert (found.errors, found.calls) == (1, 3)
+    failed = bb.calls().filter(_.error.notnull()).select("error", "attempts", "column").collect()
+    assert failed == [{"error": "ValueError: no b", "attempts": 2, "column": "x"}]
+    ASKED.clear()
+    assert words.select(x=picky(words.w)).collect()["x"] == ["a", None, "c"]
+    assert ASKED == ["b", "b"]
+    assert bb.calls().count().to_pyarrow().as_py() == 4
+
+
+@pytest.mark.parametrize("function", [picky_batch, picky_async], ids=["batch", "async"])
+def test_so_are_those_of_batches_and_of_asynchronous_functions(words, function):
+    assert words.add_computed_column(x=function(words.w)).errors == 3
+    found = bb.calls().select("error", "row").order_by("row").collect()
+    assert len(found["row"]) == 3
+    assert len(set(found["row"])) == 3
+    assert all("no" in error for error in found["error"])
+
+
+def test_what_has_the_wrong_type_has_failed_too(words):
+    with pytest.raises((FunctionError, bb.BarbuleError)):
+        words.add_computed_column(x=wrong(words.w))
+    assert bb.calls().filter(_.error.notnull()).count().to_pyarrow().as_py() == 3
+
+
+def test_models_that_fail_are_named(models, session):
+    from barbule.functions import openai
+
+    table = bb.create_table("qa", [{"q": "one"}])
+    ask = openai.chat_completions(model="policy", messages=[{"role": "user", "content": table.q}])
+    with pytest.raises(ModelError, match="rejected"):
+        table.add_computed_column(a=ask)
+    (row,) = bb.calls().select("model", "error", "column", "tokens_in").collect()
+    assert row["model"] == "openai/policy"
+    assert "rejected" in row["error"]
+    assert (row["column"], row["tokens_in"]) == ("a", None)
+
+
+def give_old_shape(session):
+    """Give the ledger the shape that it had before, with the answers that it has."""
+    kept = session._engine.ledger
+    added = {"error", "table", "column", "row"}
+    old = {name: kind for name, kind in ledger.SCHEMA.items() if name not in added}
+    rows = kept._backend.arrow(kept._calls().select(*old), {})
+    kept._backend.create(ledger.NAME, sch.Schema(old))
+    kept._backend.append(ledger.NAME, rows)
+    assert kept._backend.columns(ledger.NAME) == set(old)
+
+
+def test_an_older_ledger_gets_the_columns_and_keeps_its_answers(words, session):
+    words.select(upper(words.w)).collect()
+    give_old_shape(session)
+    session.close()
+    ASKED.clear()
+    words = bb.connect(session.settings.backend, vectors="exact:").get_table("words")
+    words.insert(w="d")
+    words.add_computed_column(loud=upper(words.w))
+    assert ASKED == ["d"]
+    found = bb.calls().order_by("column").select("column", "error").collect()
+    assert sorted(map(str, found["column"])) == ["None", "None", "None", "loud"]
+    assert found["error"] == [None] * 4
+
+
+def test_old_answers_are_dropped_and_asked_again(words):
+    words.select(upper(words.w)).collect()
+    assert bb.evict_calls(older_than=datetime.timedelta(hours=1)) == 0
+    assert bb.evict_calls(older_than=datetime.timedelta(0)) == 3
+    assert bb.calls().count().to_pyarrow().as_py() == 0
+    ASKED.clear()
+    words.select(upper(words.w)).collect()
+    assert ASKED == ["a", "b", "c"]
+
+
+def test_the_oldest_go_where_answers_take_too_much(words):
+    words.filter(words.w == "a").select(upper(words.w)).collect()
+    words.filter(words.w != "a").select(upper(words.w)).collect()
+    size = len(b'"B"')
+    assert bb.evict_calls(max_bytes=3 * size) == 0
+    assert bb.evict_calls(max_bytes=2 * size) == 1
+    ASKED.clear()
+    words.select(upper(words.w)).collect()
+    assert ASKED == ["a"]
+    assert bb.evict_calls(max_bytes=0) == 3
+
+
+def test_a_session_drops_by_its_settings(tmp_path):
+    Path("barbule.toml").write_text("[ledger]\nmax_bytes = 6\n")
+    bb.connect(vectors="exact:")
+    table = bb.create_table("t", [{"w": "a"}, {"w": "b"}, {"w": "c"}])
+    table.select(upper(table.w)).collect()
+    assert bb.calls().count().to_pyarrow().as_py() == 2
+
+
+_SCRIPT = """
+import sys
+import barbule as bb
+
+@bb.udf(cache=True, version="1", name="shared.slow")
+def slow(n: int) -> int:
+    with open("asked.txt", "a") as log:
+        log.write(f"{n}\\n")
+    return n * 2
+
+bb.connect(vectors="exact:")
+t = bb.get_table("t")
+for start in range(0, 60, 10):
+    part = t.filter(t.n >= start, t.n < start + 10)
+    found = part.select(x=slow(t.n)).collect()["x"]
+    assert sorted(found) == [2 * n for n in range(start, start + 10)]
+    if start == 0:
+        print("ready", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_processes_that_live_together_share_it(tmp_path):
+    with bb.connect(vectors="exact:"):
+        bb.create_table("t", [{"n": n} for n in range(60)])
+    script = Path("job.py")
+    script.write_text(textwrap.dedent(_SCRIPT))
+    command = [sys.executable, str(script.absolute())]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, **pipes)
+    try:
+        assert first.stdout.readline() == "ready\n"
+        second = subprocess.Popen(command, **pipes)
+        try:
+            assert second.stdout.readline() == "ready\n"  # both are alive from here on
+            assert len(Path("asked.txt").read_text().split()) == 10
+            first.communicate("go\n", timeout=60)
+            second.communicate("go\n", timeout=60)
+            assert (first.returncode, second.returncode) == (0, 0)
+        finally:
+            second.kill()
+            second.wait()
+    finally:
+        first.kill()
+        first.wait()
+    asked = [int(line) for line in Path("asked.txt").read_text().split()]
+    assert sorted(asked) == list(range(60))

@@ -1,0 +1,180 @@
+"""Recordings: the answers of calls in a file, and calls that it answers without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import barbule as bb
+from barbule.errors import ReplayError
+
+ASKED: list = []
+
+
+@bb.udf(cache=True)
+def upper(text: str) -> str:
+    ASKED.append(text)
+    return text.upper()
+
+
+@bb.udf
+def plain(text: str) -> str:
+    return text + "!"
+
+
+@bb.udf(cache=True, on_error="null")
+def picky(text: str) -> str:
+    ASKED.append(text)
+    if text == "b":
+        raise ValueError("no b")
+    return text
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    ASKED.clear()
+
+
+@pytest.fixture
+def openai(models, session):
+    from barbule.functions import openai
+
+    return openai
+
+
+def words(*texts):
+    return bb.create_table("words", [{"w": text} for text in texts], if_exists="replace")
+
+
+def chat(openai, column):
+    messages = [{"role": "user", "content": column}]
+    return openai.chat_completions(model="gpt-4o-mini", messages=messages).choices[0].message
+
+
+def test_what_is_recorded_is_answered_without_a_network(openai, models, session):
+    table = words("a", "b", "a")
+    embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
+    with bb.record("calls.parquet") as tape:
+        first = table.select("w", a=chat(openai, table.w).content, v=embed(table.w)).collect()
+    assert len(tape) == 4
+    session.close()
+    models.reset()
+    with bb.connect("duckdb://", vectors="exact:"), bb.replay("calls.parquet"):
+        table = words("a", "b", "a")
+        table.add_computed_column(a=chat(openai, table.w).content, v=embed(table.w))
+        assert table.collect() == first
+        assert bb.calls().count().to_pyarrow().as_py() == 0
+    assert models.count == 0
+
+
+def test_what_is_not_recorded_is_an_error_and_never_asked(openai, models, session):
+    table = words("a")
+    with bb.record("calls.parquet"):
+        table.select(chat(openai, table.w).content).collect()
+    table.insert(w="new")
+    models.reset()
+    with (
+        bb.replay("calls.parquet"),
+        pytest.raises(ReplayError, match=r"chat_completions.*'calls.parquet'.*'new'.*bb.record"),
+    ):
+        table.add_computed_column(a=chat(openai, table.w).content)
+    assert models.count == 0
+    assert table.columns == ("w",)
+
+
+def test_answers_of_the_ledger_are_recorded_too(session):
+    table = words("a", "b")
+    table.select(upper(table.w)).collect()
+    with bb.record("calls.parquet") as tape:
+        table.select(upper(table.w)).collect()
+    assert len(tape) == 2
+    assert ASKED == ["a", "b"]
+    assert sorted(pq.read_table("calls.parquet")["answer"].to_pylist()) == [b'"A"', b'"B"']
+
+
+def test_the_ledger_does_not_answer_for_the_recording(session):
+    table = words("a")
+    with bb.record("calls.parquet"):
+        pass
+    table.select(upper(table.w)).collect()
+    with bb.replay("calls.parquet"), pytest.raises(ReplayError, match="upper"):
+        table.select(upper(table.w)).collect()
+
+
+def test_a_recording_is_added_to_and_kept_when_the_block_fails(session):
+    table = words("a")
+    with bb.record("calls.parquet"):
+        table.select(upper(table.w)).collect()
+    table.insert(w="b")
+
+    def fail():
+        with bb.record("calls.parquet"):
+            table.select(upper(table.w)).collect()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    ASKED.clear()
+    with bb.replay("calls.parquet") as tape:
+        assert table.select(x=upper(table.w)).collect()["x"] == ["A", "B"]
+    assert len(tape) == 2
+    assert ASKED == []
+    assert [path.name for path in Path.cwd().iterdir() if "parquet" in path.name] == [
+        "calls.parquet"
+    ]
+
+
+def test_functions_that_are_not_in_the_ledger_run_as_ever(session):
+    table = words("a")
+    with bb.record("calls.parquet"):
+        table.select(plain(table.w)).collect()
+    with bb.replay("calls.parquet"):
+        assert table.select(x=plain(table.w)).collect()["x"] == ["a!"]
+
+
+def test_models_that_opt_out_of_the_ledger_are_recorded(openai, models, session):
+    table = words("a", "b")
+    messages = [{"role": "user", "content": table.w}]
+    function = openai.chat_completions
+    fresh = function.call(function._bind((), {"model": "echo", "messages": messages}), cached=False)
+    asked = fresh.choices[0].message.content
+    with bb.record("calls.parquet"):
+        first = table.select(x=asked).collect()
+        assert table.select(x=asked).collect() == first
+    assert models.count == 4
+    assert bb.calls().count().to_pyarrow().as_py() == 0
+    with bb.replay("calls.parquet"):
+        assert table.select(x=asked).collect() == first
+    assert models.count == 4
+
+
+def test_failed_calls_are_not_recorded(session):
+    table = words("a", "b")
+    with bb.record("calls.parquet") as tape:
+        table.add_computed_column(x=picky(table.w))
+    assert len(tape) == 1
+
+
+def test_a_replay_within_a_budget_spends_nothing(session):
+    table = words("a")
+    with bb.record("calls.parquet"):
+        table.select(upper(table.w)).collect()
+    with bb.replay("calls.parquet"), bb.budget(calls=0) as spent:
+        assert table.add_computed_column(x=upper(table.w)).deferred == 0
+    assert spent.calls == 0
+
+
+def test_files_that_are_no_recordings_are_refused(session):
+    with (
+        pytest.raises(ReplayError, match=r"no recording 'absent.parquet'"),
+        bb.replay("absent.parquet"),
+    ):
+        pass
+    Path("text.parquet").write_text("no")
+    with (
+        pytest.raises(ReplayError, match=r"'text.parquet' is no recording"),
+        bb.replay("text.parquet"),
+    ):
+        pass
