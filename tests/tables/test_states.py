@@ -1,0 +1,103 @@
+"""Reverts, branches and compactions, where columns were renamed or replaced and views look on."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+from barbule.errors import TableExistsError
+
+
+@pytest.fixture
+def table(session):
+    made = bb.create_table("t", {"k": bb.Int, "v": bb.Int})
+    made.insert([{"k": 1, "v": 10}, {"k": 2, "v": 20}])
+    return made
+
+
+def pairs(relation, *names):
+    rows = relation.select(*names).collect()
+    return sorted(zip(*(rows[name] for name in names), strict=True))
+
+
+def test_revert_over_a_renamed_column_keeps_its_views(table):
+    table.checkpoint("before")
+    view = bb.create_view("big", table.where(table.v > 15))
+    table.rename_column("v", "worth")
+    table.insert(k=3, worth=30)
+    table.revert(to="before")
+    table = bb.get_table("t")
+    assert list(table.columns) == ["k", "v"]
+    assert pairs(table, "k", "v") == [(1, 10), (2, 20)]
+    view = bb.get_table("big")
+    assert pairs(view, "k", "v") == [(2, 20)]
+    bb.get_table("t").insert(k=4, v=40)
+    assert pairs(bb.get_table("big"), "k", "v") == [(2, 20), (4, 40)]
+
+
+def test_revert_over_a_replaced_expression_reaches_views(table):
+    table.add_computed_column(w=table.v + 1, stored=True)
+    table.checkpoint("before")
+    bb.create_view("over", table.where(table.k > 1), computed_columns={"x": table.w * 2})
+    table = bb.get_table("t")
+    table.add_computed_column(w=table.v + 100, stored=True, if_exists="replace")
+    assert pairs(bb.get_table("over"), "k", "x") == [(2, 240)]
+    bb.get_table("t").revert(to="before")
+    assert pairs(bb.get_table("t"), "k", "w") == [(1, 11), (2, 21)]
+    assert pairs(bb.get_table("over"), "k", "x") == [(2, 42)]
+
+
+def test_revert_refuses_to_take_columns_from_views(table):
+    table.checkpoint("before")
+    table.add_computed_column(w=table.v + 1, stored=True)
+    first = bb.create_view("first", table.where(table.v > 0))
+    bb.create_view("second", first.where(first.w > 15))
+    with pytest.raises(TableExistsError, match=r"\(w\).*'second'"):
+        table.revert(to="before")
+    assert pairs(bb.get_table("t"), "k", "w") == [(1, 11), (2, 21)]
+    assert pairs(bb.get_table("second"), "k") == [(2,)]
+
+
+def test_compact_of_a_branch_keeps_deleted_rows_deleted(table):
+    branch = table.branch("other")
+    branch.delete(branch.k == 1)
+    branch.update({"v": 21}, where=branch.k == 2)
+    branch.insert(k=3, v=30)
+    branch = bb.get_table("other")
+    branch.compact()
+    assert pairs(bb.get_table("other"), "k", "v") == [(2, 21), (3, 30)]
+    assert pairs(bb.get_table("t"), "k", "v") == [(1, 10), (2, 20)]
+
+
+def test_compact_keeps_what_a_label_holds(table):
+    table.checkpoint("first")
+    table.update({"v": 0}, where=table.k == 1)
+    table.update({"v": 5}, where=table.k == 1)
+    table.compact()
+    table = bb.get_table("t")
+    assert pairs(table.at("first"), "k", "v") == [(1, 10), (2, 20)]
+    assert pairs(table, "k", "v") == [(1, 5), (2, 20)]
+
+
+def test_a_snapshot_reads_a_branch_whose_origin_is_dropped(table):
+    branch = table.branch("other")
+    branch.insert(k=3, v=30)
+    bb.snapshot("held")
+    bb.drop_table("other")
+    bb.drop_table("t")
+    held = bb.at("held")
+    assert pairs(held.get_table("other"), "k", "v") == [(1, 10), (2, 20), (3, 30)]
+    bb.drop_snapshot("held")
+    assert bb.list_tables() == []
+
+
+def test_diff_compares_what_cannot_be_cast(session):
+    table = bb.create_table("d", {"k": bb.Int, "v": bb.Int})
+    table.insert(k=1, v=5)
+    table.rename_column("v", "old")
+    table.add_columns({"v": bb.Array(bb.Int)})
+    found = bb.get_table("d").diff(1, 3)
+    assert found.schema.renamed == {"v": "old"}
+    assert found.schema.added == ("v",)
+    assert found.counts() == {"added": 0, "removed": 0, "changed": 0}
+    assert "renamed columns: v → old" in repr(found)
