@@ -81,7 +81,7 @@ def test_calls_behind_an_answer_are_bounded(words):
     kept = words.filter(upper(words.w) == "W1")
     plan = kept.select(x=upper(kept.w + "!")).explain()
     assert [(each.calls, each.exact) for each in plan.forecasts] == [(40, True), (100, False)]
-    assert "at most 100 calls, as an earlier one decides" in str(plan)
+    assert "at most 100 calls, as answers decide" in str(plan)
     assert "In all: at most 140 calls" in str(plan)
     kept.collect()  # now the first is known, and so what it keeps
     again = exactly(kept.select(x=upper(kept.w + "!")))

@@ -74,6 +74,8 @@ class _Forecasting:
             return replace(stage, forecasts=tuple(found))
         counted = self._counted(stage)
         found = [each.forecast() for each in counted]
+        if stage.enough and any(each.missing for each in counted):
+            found = [replace(each, exact=False) for each in found]
         if all(each.call.cached and not each.missing for each in counted):
             self.ready[stage.name] = self._runner.stage(self._plan, stage, self.ready)
         else:

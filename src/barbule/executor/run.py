@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError
 from barbule.executor.failures import Deferred, Failure
+from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.purpose import Purpose
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from barbule.backends.base import Backend
     from barbule.executor.batch import Caller
     from barbule.executor.purpose import Asker
-    from barbule.planner.plan import Stage
+    from barbule.planner.plan import Enough, Stage
 
 __all__ = ["Runner"]
 
@@ -83,8 +84,18 @@ class Runner:
         """Run the stages of a plan; return what the final query reads, by name."""
         ready = dict(staged or {})
         origins = _Origins(plan, self.caller.purpose)
+        chains = [
+            chain_of(plan, stage)
+            for stage in plan.stages
+            if isinstance(stage, CallStage) and stage.enough
+        ]
+        early = {stage.name for chain in chains for stage in chain[:-1]}
+        last = {chain[-1].name: chain for chain in chains}
         for stage in plan.stages:
-            ready[stage.name] = self._run(stage, ready, origins)
+            if stage.name in last:
+                ready[stage.name] = self._until_enough(last[stage.name], ready, origins)
+            elif stage.name not in early:
+                ready[stage.name] = self._run(stage, ready, origins)
         return ready
 
     def stage(self, plan: Plan, stage: Stage, ready: Mapping[str, pa.Table]) -> pa.Table:
@@ -125,13 +136,59 @@ class Runner:
         places = asked.column(PLACE).take(pa.array(at))
         return pa.table({PLACE: places, HIT: pa.array(found), SCORE: pa.array(scores)})
 
+    def _until_enough(
+        self, chain: list[CallStage], ready: Mapping[str, pa.Table], origins: _Origins
+    ) -> pa.Table:
+        """Compute stages in growing batches, until enough rows of the last one qualify."""
+        import pyarrow as pa
+
+        first, last = chain[0], chain[-1]
+        enough = cast("Enough", last.enough)
+        source = Slices(self.batches(first, ready, _BATCH_ROWS))
+        parts: list[pa.Table] = []
+        seen = kept = 0
+        try:
+            while not parts or kept < enough.count:
+                batches = list(source.take(next_size(seen, kept, enough.count)))
+                if not batches and parts:
+                    break
+                made = self._called(first, batches, origins, seen)
+                for stage in chain[1:]:
+                    made = self._call(stage, {**ready, _below(stage): made}, origins)
+                parts.append(made)
+                rows = sum(batch.num_rows for batch in batches)
+                if not rows:
+                    break
+                seen += rows
+                kept += self._kept(last, made, ready)
+        finally:
+            source.close()
+        return pa.concat_tables(parts)
+
+    def _kept(self, stage: CallStage, rows: pa.Table, ready: Mapping[str, pa.Table]) -> int:
+        """Count the rows of a stage that are wanted."""
+        if not rows.num_rows:
+            return 0
+        kept = cast("Enough", stage.enough).kept.to_expr()
+        count = kept.count().as_table()
+        return int(self.backend.arrow(count, {**ready, stage.name: rows}).column(0)[0].as_py())
+
     def _call(self, stage: CallStage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
+        return self._called(stage, self.batches(stage, ready, _BATCH_ROWS), origins)
+
+    def _called(
+        self,
+        stage: CallStage,
+        source: Iterable[pa.RecordBatch],
+        origins: _Origins,
+        offset: int = 0,
+    ) -> pa.Table:
         import pyarrow as pa
 
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
-        batches, offset = [], 0
-        for batch in self.batches(stage, ready, _BATCH_ROWS):
+        batches = []
+        for batch in source:
             columns = {name: batch.column(name) for name in stage.keep}
             for call in stage.calls:
                 try:
@@ -182,6 +239,12 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+def _below(stage: CallStage) -> str:
+    """Return the name of the stage that another one reads, and nothing else."""
+    (leaf,) = stage.source.find(ops.PhysicalTable)
+    return str(leaf.name)
 
 
 class _Origins:

@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "CallStage",
     "CandidateStage",
+    "Enough",
     "Forecast",
     "KeywordStage",
     "NearestStage",
@@ -101,7 +102,7 @@ class Forecast:
 
     def __str__(self) -> str:
         if not self.exact:
-            return f"at most {_number(self.calls, 'call')}, as an earlier one decides"
+            return f"at most {_number(self.calls, 'call')}, as answers decide"
         parts = [_number(self.rows, "row"), f"{self.distinct:,} distinct"]
         parts += [f"{self.hits:,} in the ledger"] if self.hits else []
         lines = [f"{_number(self.calls, 'call')}: {', '.join(parts)}"]
@@ -126,6 +127,22 @@ def _cost(usd: tuple[float, float, float] | None) -> str:
 
 
 @dataclass(frozen=True)
+class Enough:
+    """When a stage has been computed for enough rows.
+
+    Attributes
+    ----------
+    kept
+        Plain Ibis over the stage: the rows of it that are wanted.
+    count
+        How many of them.
+    """
+
+    kept: ops.Relation
+    count: int
+
+
+@dataclass(frozen=True)
 class CallStage:
     """Calls functions for each row of a source.
 
@@ -142,6 +159,8 @@ class CallStage:
         The source before it was lowered, by the names that users know; for printing.
     forecasts
         What each of the calls is going to take, where that was counted.
+    enough
+        When no further row is needed; None where all are.
     """
 
     name: str
@@ -151,6 +170,7 @@ class CallStage:
     schema: sch.Schema
     logical: ops.Relation | None = None
     forecasts: tuple[Forecast, ...] = ()
+    enough: Enough | None = None
 
     def __str__(self) -> str:
         source: Any = self.source if self.logical is None else self.logical
@@ -158,6 +178,7 @@ class CallStage:
         below = getattr(source, "parent", None)
         lines = [f"{_title(self.name)}: {calls or value_text(source.values[self.keep[0]])}"]
         lines += [f"  {each}" for each in self.forecasts]
+        lines += [f"  until {_number(self.enough.count, 'row')} qualify"] if self.enough else []
         if below is not None:
             lines += ([f"  keep {', '.join(self.keep)}"] if self.keep else []) + _indented(below)
         return "\n".join(lines)

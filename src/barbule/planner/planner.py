@@ -145,7 +145,10 @@ class _Unsettled:
 
 def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
     source = lowering.lower(stage.source, facts, rows)
-    return replace(stage, source=source, logical=prune(stage.source))
+    enough = stage.enough
+    if enough is not None:
+        enough = replace(enough, kept=lowering.lower(enough.kept, facts, rows))
+    return replace(stage, source=source, logical=prune(stage.source), enough=enough)
 
 
 def _narrowed(stage: Any, facts: Facts, rows: Any) -> CandidateStage | NearestStage:

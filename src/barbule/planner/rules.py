@@ -29,6 +29,7 @@ from barbule.nodes import (
 )
 from barbule.planner.joined import nearest_by_scan, nearest_in_batches
 from barbule.planner.keyword import keyword_scores, table_scores
+from barbule.planner.limits import sort_before_calls
 from barbule.planner.lineage import (
     calls_in,
     each_relation,
@@ -44,6 +45,7 @@ from barbule.planner.lineage import (
     with_rid,
 )
 from barbule.planner.plan import SCORE
+from barbule.planner.sharing import share_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,19 +141,35 @@ def _has_calls(value: ops.Value) -> bool:
 
 
 def split_filters(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Filter by what needs no call first, and by calls only what is left."""
+    """Filter by what needs no call first, and by each call only what the others leave.
+
+    What the call ledger keeps, as it keeps what models answer, comes last.
+    """
 
     def change(node: ops.Relation) -> ops.Relation:
         if not isinstance(node, ops.Filter):
             return node
-        cheap = [predicate for predicate in node.predicates if not _has_calls(predicate)]
-        dear = [predicate for predicate in node.predicates if _has_calls(predicate)]
-        if not cheap or not dear:
+        groups: list[list[ops.Value]] = [[]]
+        for predicate in sorted(node.predicates, key=_dearness):
+            if calls_in(predicate) or (
+                _has_calls(predicate) and not any(map(_has_calls, groups[-1]))
+            ):
+                groups.append([])
+            groups[-1].append(predicate)
+        groups = [group for group in groups if group]
+        if len(groups) == 1:
             return node
-        inner = ops.Filter(node.parent, cheap)
-        return ops.Filter(inner, [repoint(each, node.parent, inner) for each in dear])
+        inner = node.parent
+        for group in groups:
+            inner = ops.Filter(inner, [repoint(each, node.parent, inner) for each in group])
+        return inner
 
     return each_relation(root, change)
+
+
+def _dearness(predicate: ops.Value) -> int:
+    calls = calls_in(predicate)
+    return 2 + any(call.cached for call in calls) if calls else int(_has_calls(predicate))
 
 
 def push_down(root: ops.Relation, scope: Scope) -> ops.Relation:
@@ -557,6 +575,8 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
     errors_of_cells,
     calls_out_of_aggregates,
     nearest_in_batches,
+    share_calls,
+    sort_before_calls,
 )
 
 

@@ -5,6 +5,7 @@ Owns the split of a tree with calls into `CallStage`s and a tree without. Pure.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
@@ -12,6 +13,7 @@ import ibis.expr.schema as sch
 
 from barbule.errors import UnsupportedError
 from barbule.nodes import ERROR, CellError, FunctionCall
+from barbule.planner.limits import limit_above
 from barbule.planner.lineage import (
     calls_in,
     fresh_name,
@@ -20,7 +22,7 @@ from barbule.planner.lineage import (
     own_values,
     rebuild,
 )
-from barbule.planner.plan import Call, CallStage
+from barbule.planner.plan import Call, CallStage, Enough
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +63,6 @@ class Staging:
         asked = {each.arg for value in own_values(consumer) for each in calls_in(value, CellError)}
         source, described = _source(parent, keep, calls, asked)
         stage = CallStage(self._name(), source, keep, described, _schema(source, keep, described))
-        self.stages.append(stage)
         finished = self._leaf(stage.name, stage.schema)
         columns: dict[Any, ops.Value] = {}
         for call, made in zip(calls, described, strict=True):
@@ -72,7 +73,19 @@ class Staging:
         # Columns that nothing above reads are gone by now.
         names = tuple(name for name in consumer.schema.names if name in rebuilt.schema)
         # Where only rows are counted, nothing reads a column.
-        return hide(rebuilt, names) if names else rebuilt
+        made = hide(rebuilt, names) if names else rebuilt
+        self.stages.append(replace(stage, enough=self._enough(root, consumer, made)))
+        return made
+
+    def _enough(
+        self, root: ops.Relation, consumer: ops.Relation, made: ops.Relation
+    ) -> Enough | None:
+        """Say when a limit above needs no more rows of what takes the place of a consumer."""
+        limit = limit_above(root, consumer, self._leaf)
+        if limit is None:
+            return None
+        kept = made if limit.parent == consumer else limit.parent.replace({consumer: made})
+        return Enough(kept, limit.n + limit.offset)
 
     def _kept(
         self, consumer: Any, calls: list[FunctionCall], root: ops.Relation
