@@ -86,6 +86,7 @@ _VERBS = {
     "at",
     "calls",
     "check",
+    "collect_media",
     "create_table",
     "create_view",
     "drop_dir",

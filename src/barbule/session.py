@@ -19,7 +19,7 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.tables import checking, snapshots, structure
+from barbule.tables import checking, media, snapshots, structure
 from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from barbule.relations import Query
     from barbule.tables.checking import CheckResult
+    from barbule.tables.media import CollectedMedia
     from barbule.tables.naming import IfExists, IfNotExists
     from barbule.tables.snapshots import Snapshot
 
@@ -51,6 +52,7 @@ class Session:
             allow_private=settings.media_options.allow_private,
             max_bytes=settings.media_options.max_bytes,
             image_format=settings.media_options.image_format,
+            user=_media_user(settings.backend),
         )
         endpoints = {
             name: Endpoint(
@@ -297,6 +299,51 @@ class Session:
         """
         return self._engine.ledger.evict(older_than, max_bytes)
 
+    def collect_media(
+        self,
+        *,
+        grace: datetime.timedelta | None = None,
+        dry_run: bool = False,
+        shared: bool = False,
+    ) -> CollectedMedia:
+        """Delete the files of the media store to which nothing refers any more.
+
+        What any version, label, snapshot, branch or answer of the call ledger holds stays; so do
+        files that were given by path or URL, which are not in the store. `compact()`,
+        `drop_table()` and `evict_calls()` make garbage, this removes it. It may be interrupted
+        and run again, and others may write meanwhile.
+
+        Parameters
+        ----------
+        grace
+            What has been stored more recently than this stays, as somebody may be about to
+            commit it: longer than the longest insert takes. A day by default.
+        dry_run
+            Whether to say only what would be deleted.
+        shared
+            Whether to go on although other databases have put files into the same store: theirs
+            are deleted too.
+
+        Returns
+        -------
+        CollectedMedia
+            The number of files, and their bytes.
+
+        Raises
+        ------
+        UnsupportedError
+            When other databases keep media in the same store, and `shared` is False.
+
+        Examples
+        --------
+        >>> import barbule as bb, datetime
+        >>> bb.collect_media(grace=datetime.timedelta(hours=1))
+        CollectedMedia(files=0, bytes=0, kept=0)
+        """
+        return media.collect(
+            self._engine, media.GRACE if grace is None else grace, dry_run=dry_run, shared=shared
+        )
+
     def check(self, *, repair: bool = True) -> CheckResult:
         """Compare all vector indexes with their tables.
 
@@ -331,6 +378,11 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _media_user(backend: str) -> str | None:
+    """Name a database for the media store; one in memory ends with its session, unnamed."""
+    return None if backend in {"duckdb://", "duckdb://:memory:"} else redact(backend)
 
 
 def _warn_of_verbs(table: Table) -> None:

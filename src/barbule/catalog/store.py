@@ -223,6 +223,10 @@ class Catalog:
         latest = {**seen, **pending}.values()
         return sorted((each for each in latest if not each.dropped), key=lambda each: each.name)
 
+    def known(self) -> list[int]:
+        """Return the identities of all tables that there are or have been."""
+        return sorted(self._records)
+
     def history(self, table_id: int) -> list[tuple[int, TableRecord]]:
         """Return the structures that a table has had, and the commits that gave it them."""
         return self._records.get(table_id, [])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
-from barbule.media.store import file_from_uri, without_secrets, written_atomically
+from barbule.media.places import file_from_uri, without_secrets, written_atomically
 
 if TYPE_CHECKING:
     import ssl

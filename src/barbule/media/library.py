@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, MediaError
 from barbule.media.fetch import Fetcher
-from barbule.media.store import MediaStore, without_secrets, written_atomically
+from barbule.media.places import without_secrets, written_atomically
+from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
+from barbule.media.undo import Undo
 from barbule.threads import in_threads
 from barbule.types import Audio, Document, Image, Video
 
@@ -55,6 +57,8 @@ class MediaLibrary:
         The largest file that is fetched.
     image_format
         How computed images are kept, "png" or "webp"; see `stored_image`.
+    user
+        The database whose media they are, as it may be shown.
     """
 
     def __init__(
@@ -65,7 +69,10 @@ class MediaLibrary:
         allow_private: bool = False,
         max_bytes: int = 268435456,
         image_format: str = "png",
+        user: str | None = None,
     ) -> None:
+        self.user = user
+        self.undo = Undo()
         self._image_format = image_format
         self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
         self._headers_lock = threading.Lock()
@@ -78,7 +85,9 @@ class MediaLibrary:
     @functools.cached_property
     def store(self) -> MediaStore:
         """The store, opened when it is first needed."""
-        return MediaStore(self._root, cache_dir=self._cache / "stored")
+        return MediaStore(
+            self._root, cache_dir=self._cache / "stored", user=self.user, undo=self.undo
+        )
 
     @functools.cached_property
     def frames(self) -> FrameReader:

@@ -1,37 +1,76 @@
 """The media store: bytes kept under the hash of their content, on any fsspec file system.
 
-Owns the form of a `media:` reference, the layout of the store, and the hash of a file. Must
-not fetch from the web (`fetch` does) and must not know what the bytes mean.
+Owns the form of a `media:` reference, the layout of the store, which databases use it, and the
+hash of a file. Must not fetch from the web (`fetch` does) and must not know what the bytes mean,
+nor who refers to them.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import re
 import shutil
 import threading
+import time
 import uuid
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from barbule.errors import ConfigurationError, MediaError
+from barbule.media.places import file_from_uri, without_secrets, written_atomically
+from barbule.media.undo import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
-__all__ = ["MediaStore", "file_from_uri", "without_secrets", "written_atomically"]
+__all__ = ["MediaStore", "Stored", "stored_references"]
 
-_REFERENCE = re.compile(r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})")
+_FORM = r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})"
+_REFERENCE = re.compile(_FORM)
+_WITHIN = re.compile(rf"{_FORM}(?![a-z0-9])")
 _SUFFIX = re.compile(r"[a-z0-9]{1,16}")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
 _PUTS_ARE_ATOMIC = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
-_MOST_HASHES = 100_000
+_MOST_NAMES = 100_000
 _PIECE = 1 << 20
+_USERS = ".databases"
+_FRESH = 300.0  # seconds in which what this process has put is known to be there
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object of a store.
+
+    Attributes
+    ----------
+    name
+        What follows `media:` in its reference; of an unfinished file its own name.
+    modified
+        When it was put last.
+    finished
+        Whether it is an object; False for what a crash left of one.
+    """
+
+    name: str
+    size: int
+    modified: datetime.datetime
+    path: str
+    finished: bool = True
+
+
+def stored_references(text: str) -> Iterator[str]:
+    """Find the references to stored objects within a text, say a cell or a JSON text.
+
+    Examples
+    --------
+    >>> frame = "frame:1.5:media:" + "0" * 64 + ".mp4"
+    >>> [reference[:10] for reference in stored_references(frame)]
+    ['media:0000']
+    """
+    for found in _WITHIN.finditer(text):
+        yield found[0]
 
 
 class MediaStore:
@@ -45,6 +84,11 @@ class MediaStore:
     cache_dir
         Where local copies of files in a remote store go; by default below the user's cache
         directory.
+    user
+        The database whose media they are, as it may be shown: the store remembers its users, so
+        that none takes another's media for garbage.
+    undo
+        Notes which operation puts what.
 
     Raises
     ------
@@ -59,7 +103,14 @@ class MediaStore:
     ('media:92db0c', b'barbs')
     """
 
-    def __init__(self, root: str, *, cache_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_dir: Path | None = None,
+        user: str | None = None,
+        undo: Undo | None = None,
+    ) -> None:
         import fsspec.core
 
         try:
@@ -73,8 +124,11 @@ class MediaStore:
         self._local = "file" in _protocols(self._fs)
         self._cache = cache_dir or _default_cache(root)
         self._shown = without_secrets(root)
+        self._user = user
+        self._undo = undo or Undo()
+        self._names: dict[str, float] = {}
         self._hashes: dict[tuple[str, int, int], str] = {}
-        self._hashes_lock = threading.Lock()
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"MediaStore({self._shown!r})"
@@ -100,10 +154,8 @@ class MediaStore:
             If the suffix is not one to 16 letters and digits.
         """
         name = f"{hashlib.sha256(data).hexdigest()}.{_ending(suffix)}"
-        path = self._path(name)
-        # The size tells a file that a crash of the machine left short of its content.
-        if not self._has(path, len(data)):
-            self._write(path, data)
+        if self._is_missing(name, len(data)):
+            self._write(self._path(name), data)
         return f"media:{name}"
 
     def put_file(self, file: Path, suffix: str) -> str:
@@ -129,9 +181,8 @@ class MediaStore:
         with file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
         name = f"{digest}.{_ending(suffix)}"
-        path = self._path(name)
-        if not self._has(path, file.stat().st_size):
-            self._copy(file, path)
+        if self._is_missing(name, file.stat().st_size):
+            self._copy(file, self._path(name))
         return f"media:{name}"
 
     def open(self, ref: str) -> bytes:
@@ -185,7 +236,7 @@ class MediaStore:
             if not found.is_file():
                 raise self._missing(ref_or_uri)
             return found
-        copy = self._cache / name[:2] / name
+        copy = self._copy_of(name)
         if not copy.is_file():
             with written_atomically(copy) as file:
                 file.write(self.open(ref_or_uri))
@@ -225,8 +276,8 @@ class MediaStore:
             raise MediaError(
                 f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
             ) from error
-        with self._hashes_lock:
-            if len(self._hashes) >= _MOST_HASHES:
+        with self._lock:
+            if len(self._hashes) >= _MOST_NAMES:
                 self._hashes.clear()
             self._hashes[key] = digest
         return digest
@@ -251,15 +302,118 @@ class MediaStore:
         """
         return bool(self._fs.isfile(self._path(_name(ref))))
 
+    # What is there, and its end
+
+    def objects(self) -> Iterator[Stored]:
+        """List what is in the store, unfinished files too, in no order."""
+        try:
+            folders = self._fs.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            if not re.fullmatch(r"[0-9a-f]{2}", folder["name"].rstrip("/").rpartition("/")[2]):
+                continue
+            for info in self._fs.ls(folder["name"], detail=True):
+                if info["type"] != "file":
+                    continue
+                name = info["name"].rpartition("/")[2]
+                finished = _REFERENCE.fullmatch(f"media:{name}") is not None
+                if finished or name.startswith("."):
+                    yield Stored(name, info["size"], _modified(info), info["name"], finished)
+
+    def delete(self, name: str, *, put_before: datetime.datetime | None = None) -> bool:
+        """Delete an object, and its local copy.
+
+        Whether somebody refers to it is the caller's business.
+
+        Parameters
+        ----------
+        name
+            A reference, or the name of what `objects` gave.
+        put_before
+            An object that has been put since is kept.
+
+        Returns
+        -------
+        bool
+            Whether it was there and is gone.
+        """
+        name = name.removeprefix("media:")
+        path = self._path(name.removeprefix("."))
+        if name.startswith("."):
+            path = f"{path.rpartition('/')[0]}/{name}"
+        try:
+            if put_before is not None and _modified(self._fs.info(path)) > put_before:
+                return False
+            with self._lock:
+                self._names.pop(name, None)
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return False
+        if not self._local:
+            self._copy_of(name).unlink(missing_ok=True)
+        return True
+
+    def users(self) -> list[str]:
+        """Return the databases that have put media into the store, as they may be shown."""
+        try:
+            found = self._fs.ls(f"{self._root}/{_USERS}", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(self._fs.cat_file(each).decode() for each in found)
+
     def _path(self, name: str) -> str:
         # Folders by the first two digits keep each listing short.
         return f"{self._root}/{name[:2]}/{name}"
 
-    def _has(self, path: str, size: int) -> bool:
-        try:
-            return bool(self._fs.info(path)["size"] == size)
-        except FileNotFoundError:
+    def _copy_of(self, name: str) -> Path:
+        return self._cache / name[:2] / name
+
+    def _is_missing(self, name: str, size: int) -> bool:
+        """Whether an object has to be written; one that is there counts as put just now."""
+        now = time.monotonic()
+        known = now - self._names.get(name, -_FRESH) < _FRESH
+        self._enter()
+        there = self._is_there(name, size, known)
+        with self._lock:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[name] = now
+        self._undo.note(name, new=not there)
+        # Written again to a remote store, the old object is as young as a new one, which keeps
+        # another process from taking it for garbage before its first row is committed.
+        return not there or not (self._local or known)
+
+    def _is_there(self, name: str, size: int, known: bool) -> bool:
+        path = self._path(name)
+        if not self._local:
+            return known or self._size(path) == size
+        # The size tells a file that a crash of the machine left short of its content.
+        if self._size(path) != size:
             return False
+        try:
+            os.utime(path)
+        except FileNotFoundError:  # deleted at this moment
+            return False
+        except PermissionError:  # somebody else's, which cannot be made young
+            return True
+        return True
+
+    def _size(self, path: str) -> int | None:
+        try:
+            size: int = self._fs.info(path)["size"]
+        except FileNotFoundError:
+            return None
+        return size
+
+    def _enter(self) -> None:
+        """Write down, once, that the database uses the store."""
+        user, self._user = self._user, None
+        if user is None:
+            return
+        path = f"{self._root}/{_USERS}/{hashlib.sha256(user.encode()).hexdigest()[:16]}"
+        if self._size(path) is None:
+            self._write(path, user.encode())
 
     def _write(self, path: str, data: bytes) -> None:
         if self._local:
@@ -295,6 +449,19 @@ class MediaStore:
         )
 
 
+def _modified(info: dict[str, Any]) -> datetime.datetime:
+    """Return when an object was written, as the file system tells it."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(key)
+        if isinstance(value, datetime.datetime):
+            return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        if isinstance(value, int | float):
+            return datetime.datetime.fromtimestamp(value, datetime.UTC)
+        if isinstance(value, str):
+            return datetime.datetime.fromisoformat(value)
+    return datetime.datetime.now(datetime.UTC)  # unknown: as young as can be, so it stays
+
+
 def _ending(suffix: str) -> str:
     ending = suffix.removeprefix(".").lower()
     if not _SUFFIX.fullmatch(ending):
@@ -323,100 +490,3 @@ def _name(ref: str) -> str:
             hint="A reference is media:<64 hex digits>.<suffix>, as the store gave it.",
         )
     return ref.removeprefix("media:")
-
-
-def file_from_uri(uri: str) -> Path:
-    """Return the file that a path or a `file://` URI names.
-
-    Parameters
-    ----------
-    uri
-        A path (`~` is the home directory) or a `file://` URI of this machine.
-
-    Returns
-    -------
-    pathlib.Path
-        Its absolute path.
-
-    Raises
-    ------
-    MediaError
-        If it is no file of this machine, or does not exist.
-    """
-    shown = without_secrets(uri)
-    scheme = _SCHEME.match(uri)
-    if scheme and scheme[1].lower() == "file":
-        parts = urlsplit(uri)
-        if parts.netloc not in {"", "localhost"}:
-            raise MediaError(
-                f"{shown} names a file of another machine.", hint="Use file:///path or a path."
-            )
-        path = Path(url2pathname(parts.path))
-    elif scheme and (uri.startswith(f"{scheme[0]}//") or scheme[1].lower() == "data"):
-        raise MediaError(f"{shown} is no local file.", hint="Fetch it first.")
-    else:
-        path = Path(uri)
-    try:
-        path = path.expanduser().absolute()
-        if path.is_file():
-            return path
-        what = "is a directory" if path.is_dir() else "does not exist"
-    except (OSError, ValueError, RuntimeError):  # NUL bytes, over-long names, unknown ~user
-        what = "is not a path"
-    raise MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
-
-
-def without_secrets(uri: str) -> str:
-    """Return a URI as it may be shown: no user, password, query or inline data.
-
-    Parameters
-    ----------
-    uri
-        A URI or path.
-
-    Returns
-    -------
-    str
-        What may stand in a message or a log.
-
-    Examples
-    --------
-    >>> without_secrets("https://me:pw@example.com/a.png?signature=abc#top")
-    'https://example.com/a.png?…'
-    """
-    head = uri[:512]
-    if head[:5].lower() == "data:":
-        mime = head[5:].partition(",")[0].partition(";")[0]
-        return f"data:{mime[:64]},…"
-    scheme, mark, rest = head.partition("://")
-    if not mark:
-        return head
-    address, query, _ = rest.partition("?")
-    host, slash, path = address.partition("#")[0].partition("/")
-    shown = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-    return f"{shown}?…" if query else shown
-
-
-@contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name whole, or not at all.
-
-    Parameters
-    ----------
-    path
-        The file; its folder is made.
-
-    Yields
-    ------
-    typing.BinaryIO
-        Where to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -20,6 +20,7 @@ from barbule.catalog.records import TableRecord, Version
 from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
+from barbule.tables.media import undone_where_it_fails
 from barbule.tables.wholes import refresh
 from barbule.types import storage
 
@@ -399,7 +400,7 @@ def mutate(
         The change that was made, and what `work` returned.
     """
     started = time.perf_counter()
-    with engine.tallying() as tally:
+    with undone_where_it_fails(engine), engine.tallying() as tally:
         for attempt in range(_FREE_TRIES + 1):
             last = attempt == _FREE_TRIES
             change, outcome = _attempt(engine, operation, work, tally, started, slow and not last)
@@ -442,7 +443,7 @@ def mutate_in_parts(
     Others cannot write meanwhile; `work` calls `flush` between its parts.
     """
     started = time.perf_counter()
-    with engine.tallying() as tally:
+    with undone_where_it_fails(engine), engine.tallying() as tally:
         with engine.backend.writing():
             engine.catalog.refresh()
             change = Change(engine, engine.catalog.begin(operation), tally)

@@ -17,6 +17,7 @@ from barbule.backends.base import RID
 from barbule.errors import DataError
 from barbule.tables.change import Change, MutationResult, mutate
 from barbule.tables.columns import physical_rows
+from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import (
     calls_functions,
     check_required,
@@ -72,6 +73,15 @@ def write_by_key(
         raise DataError("no key is given.", table=record.name, hint='on="name".')
     for name in keys:
         own_column(record, name)
+    with undone_where_it_fails(engine):
+        return _write(leaf, source, keys, operation, if_missing)
+
+
+def _write(
+    leaf: ManagedTable, source: Any, keys: list[str], operation: str, if_missing: IfMissing
+) -> UpsertResult:
+    engine: Engine = leaf.source
+    record = writable(leaf)
     groups = [_read(engine, record, part, keys) for part in _alike(source)]
     groups = [rows for rows in groups if rows.num_rows]
     _refuse_duplicates(groups, keys, record)

@@ -28,6 +28,7 @@ from barbule.tables.change import (
     mutate_in_parts,
 )
 from barbule.tables.columns import compute, dependents, kept_fields
+from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import current
 from barbule.tables.sources import read_batches, read_rows
 from barbule.tables.views import propagate
@@ -78,24 +79,25 @@ def insert(leaf: ManagedTable, source: Any) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
     engine: Engine = leaf.source
     record = writable(leaf)
-    parts = read_batches(
-        source,
-        data_schema(record),
-        record.name,
-        engine.library,
-        defaults=defaults(record),
-        size=PART_ROWS,
-    )
-    first = next(parts, None)
-    if first is None:
-        return InsertResult(0, 0, engine.catalog.latest(record.id).version)
-    change, record, count = insert_parts(
-        engine,
-        "insert",
-        itertools.chain((first,), parts),
-        lambda _change: writable(leaf),
-        slow=calls_functions(engine, record),
-    )
+    with undone_where_it_fails(engine):
+        parts = read_batches(
+            source,
+            data_schema(record),
+            record.name,
+            engine.library,
+            defaults=defaults(record),
+            size=PART_ROWS,
+        )
+        first = next(parts, None)
+        if first is None:
+            return InsertResult(0, 0, engine.catalog.latest(record.id).version)
+        change, record, count = insert_parts(
+            engine,
+            "insert",
+            itertools.chain((first,), parts),
+            lambda _change: writable(leaf),
+            slow=calls_functions(engine, record),
+        )
     return change.result(InsertResult, record.id, count)  # type: ignore[return-value]
 
 
@@ -215,7 +217,6 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         raise ExpressionError(
             "update takes at least one column.", table=record.name, hint='update({"a": 1}).'
         )
-    assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
 
     def work(change: Change) -> int | None:
         record = writable(leaf)
@@ -230,7 +231,9 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         write_changed(change, record, rows, set(values))
         return rows.num_rows
 
-    return unless_empty(leaf, UpdateResult, "update", work)
+    with undone_where_it_fails(engine):
+        assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
+        return unless_empty(leaf, UpdateResult, "update", work)
 
 
 def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: set[str]) -> None:

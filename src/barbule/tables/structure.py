@@ -18,6 +18,7 @@ from barbule.tables.alter import stored_defaults
 from barbule.tables.bases import read_query
 from barbule.tables.change import Change, mutate
 from barbule.tables.columns import bind_column, new_column
+from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import PART_ROWS, insert_parts
 from barbule.tables.naming import (
     IF_NOT_EXISTS,
@@ -77,8 +78,9 @@ def create_table(
         return record
 
     if given:
-        parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS)
-        _, record, _ = insert_parts(engine, "create table", parts, work)
+        with undone_where_it_fails(engine):
+            parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS)
+            _, record, _ = insert_parts(engine, "create table", parts, work)
     else:
         _, record = mutate(engine, "create table", work)
     return engine.leaf(record.id)

@@ -1,0 +1,122 @@
+"""Where media are: paths and URIs, how they are shown, and how files are written.
+
+Owns which local file a path or URI names, what of a URI may be shown, and writing a file whole
+or not at all. Nothing is fetched here.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from barbule.errors import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+__all__ = ["file_from_uri", "without_secrets", "written_atomically"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
+
+
+def file_from_uri(uri: str) -> Path:
+    """Return the file that a path or a `file://` URI names.
+
+    Parameters
+    ----------
+    uri
+        A path (`~` is the home directory) or a `file://` URI of this machine.
+
+    Returns
+    -------
+    pathlib.Path
+        Its absolute path.
+
+    Raises
+    ------
+    MediaError
+        If it is no file of this machine, or does not exist.
+    """
+    shown = without_secrets(uri)
+    scheme = _SCHEME.match(uri)
+    if scheme and scheme[1].lower() == "file":
+        parts = urlsplit(uri)
+        if parts.netloc not in {"", "localhost"}:
+            raise MediaError(
+                f"{shown} names a file of another machine.", hint="Use file:///path or a path."
+            )
+        path = Path(url2pathname(parts.path))
+    elif scheme and (uri.startswith(f"{scheme[0]}//") or scheme[1].lower() == "data"):
+        raise MediaError(f"{shown} is no local file.", hint="Fetch it first.")
+    else:
+        path = Path(uri)
+    try:
+        path = path.expanduser().absolute()
+        if path.is_file():
+            return path
+        what = "is a directory" if path.is_dir() else "does not exist"
+    except (OSError, ValueError, RuntimeError):  # NUL bytes, over-long names, unknown ~user
+        what = "is not a path"
+    raise MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
+
+
+def without_secrets(uri: str) -> str:
+    """Return a URI as it may be shown: no user, password, query or inline data.
+
+    Parameters
+    ----------
+    uri
+        A URI or path.
+
+    Returns
+    -------
+    str
+        What may stand in a message or a log.
+
+    Examples
+    --------
+    >>> without_secrets("https://me:pw@example.com/a.png?signature=abc#top")
+    'https://example.com/a.png?…'
+    """
+    head = uri[:512]
+    if head[:5].lower() == "data:":
+        mime = head[5:].partition(",")[0].partition(";")[0]
+        return f"data:{mime[:64]},…"
+    scheme, mark, rest = head.partition("://")
+    if not mark:
+        return head
+    address, query, _ = rest.partition("?")
+    host, slash, path = address.partition("#")[0].partition("/")
+    shown = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return f"{shown}?…" if query else shown
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name whole, or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made.
+
+    Yields
+    ------
+    typing.BinaryIO
+        Where to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

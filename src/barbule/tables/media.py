@@ -1,0 +1,247 @@
+"""Who refers to what the media store keeps, and the end of what nobody refers to.
+
+Owns the search for references in everything that a database holds: rows of all versions, old
+ones, those of branches and of dropped tables in snapshots; stored expressions and defaults; the
+answers in the call ledger.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+
+from barbule.backends.base import FROM
+from barbule.errors import MediaError, UnknownFunctionError, UnsupportedError
+from barbule.executor.ledger import NAME as CALLS
+from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
+from barbule.functions.registry import lookup
+from barbule.media.store import stored_references
+from barbule.planner.lower import physical_schema
+from barbule.types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import ibis.expr.types as ir
+
+    from barbule.executor.engine import Engine
+
+__all__ = ["GRACE", "CollectedMedia", "collect", "held", "release", "undone_where_it_fails"]
+
+_LOG = logging.getLogger("barbule")
+GRACE = datetime.timedelta(days=1)
+_ROWS = "bb_rows_"
+_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class CollectedMedia:
+    """What a collection of unused media did.
+
+    Attributes
+    ----------
+    files, bytes
+        What was deleted, or would be.
+    kept
+        How many files stay: those that something refers to, and those that are too young.
+    """
+
+    files: int
+    bytes: int
+    kept: int
+
+
+def held(engine: Engine, since: int | None = None) -> set[str]:
+    """Return the references to stored objects that anything in the database holds.
+
+    Parameters
+    ----------
+    since
+        A commit: only rows that were written after it are looked at. What has been put into the
+        store since then is referred to by no other.
+    """
+    found = _in_catalog(engine)
+    with engine.backend.use():
+        there = engine.backend.tables()
+        for name in sorted(there):
+            if name.startswith(_ROWS) and name.removeprefix(_ROWS).isdecimal():
+                found.update(_in_rows(engine, name, since))
+        if CALLS in there:
+            found.update(_in_answers(engine))
+    return found
+
+
+def _in_catalog(engine: Engine) -> set[str]:
+    """Find references in structures that there are or have been: literals and defaults."""
+    catalog = engine.catalog
+    return {
+        reference
+        for table_id in catalog.known()
+        for _, record in catalog.history(table_id)
+        for reference in stored_references(record.to_json())
+    }
+
+
+def _in_rows(engine: Engine, name: str, since: int | None) -> Iterator[str]:
+    """Find references in all rows of a table, those that have ended too."""
+    backend = engine.backend
+    kinds: dict[str, dt.DataType] = {}
+    for _, record in engine.catalog.history(int(name.removeprefix(_ROWS))):
+        kinds |= physical_schema(record).items()
+    there = backend.columns(name)
+    kinds = {column: kind for column, kind in kinds.items() if column in there}
+    rows = backend.table(name, sch.Schema(kinds)).to_expr()
+    query = rows if since is None else rows.filter(rows[FROM] > since)
+    for column, kind in kinds.items():
+        if _holds_text(kind):
+            yield from _in_column(engine, query, column, kind)
+
+
+def _holds_text(kind: dt.DataType) -> bool:
+    if isinstance(kind, dt.Array):
+        return _holds_text(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return any(map(_holds_text, kind.fields.values()))
+    if isinstance(kind, dt.Map):
+        return _holds_text(kind.key_type) or _holds_text(kind.value_type)
+    return isinstance(kind, dt.String | dt.JSON)
+
+
+def _in_column(engine: Engine, rows: ir.Table, column: str, kind: dt.DataType) -> Iterator[str]:
+    value = rows[column]
+    if isinstance(kind, dt.JSON):
+        value = value.cast("string")
+    if isinstance(value.type(), dt.String):
+        rows = rows.filter(value.contains("media:"))
+    query = rows.select(cell=value).filter(lambda rows: rows.cell.notnull())
+    for batch in engine.backend.batches(query, {}, _AT_ONCE):
+        for cell in batch.column(0).to_pylist():
+            yield from _references_in(cell)
+
+
+def _references_in(value: Any) -> Iterator[str]:
+    """Find references in a cell, nested or not."""
+    if isinstance(value, str):
+        yield from stored_references(value)
+    elif isinstance(value, dict):
+        for item in value.items():
+            yield from _references_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _references_in(item)
+
+
+def _in_answers(engine: Engine) -> Iterator[str]:
+    """Find references in the answers of functions that give media, or are not known here."""
+    calls = engine.backend.table(CALLS, CALLS_SCHEMA).to_expr()
+    names = engine.backend.arrow(calls.select("function").distinct(), {})["function"].to_pylist()
+    giving = [name for name in names if name is not None and _gives_media(name)]
+    if not giving:
+        return
+    answers = calls.filter(calls.function.isin(giving), calls.answer.notnull()).select("answer")
+    for batch in engine.backend.batches(answers, {}, _AT_ONCE):
+        for answer in batch.column(0).to_pylist():
+            yield from stored_references(answer.decode("utf-8", "replace"))
+
+
+def _gives_media(function: str) -> bool:
+    try:
+        returns = lookup(function).returns
+    except (UnknownFunctionError, ImportError):
+        return True
+    return not isinstance(returns, dt.DataType) or _holds_media(returns)
+
+
+def _holds_media(kind: dt.DataType) -> bool:
+    if isinstance(kind, dt.Array):
+        return _holds_media(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return any(map(_holds_media, kind.fields.values()))
+    return isinstance(kind, Media)
+
+
+def release(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -> int:
+    """Delete the stored objects to which cells refer, if nothing refers to them any more.
+
+    It is for whoever has just removed the last rows that did; a file or URL that was given by
+    reference is never touched. A process that inserts the same content at this moment, and
+    has not committed it yet, loses it.
+
+    Parameters
+    ----------
+    cells
+        Cells of media columns, or anything that holds references.
+    since
+        As for `held`.
+
+    Returns
+    -------
+    int
+        How many were deleted.
+    """
+    named = {reference for cell in cells for reference in _references_in(cell)}
+    if not named:
+        return 0
+    with engine.backend.writing():  # whoever commits meanwhile is seen
+        engine.catalog.refresh()
+        return sum(map(engine.library.store.delete, sorted(named - held(engine, since))))
+
+
+@contextmanager
+def undone_where_it_fails(engine: Engine) -> Iterator[None]:
+    """Take back what a change puts into the store, if it fails.
+
+    What was there before, and what another operation counts on, stays.
+    """
+    before = engine.catalog.head
+
+    def take_back(names: list[str]) -> None:
+        try:
+            release(engine, (f"media:{name}" for name in names), since=before)
+        except Exception:  # noqa: BLE001 - what made the change fail is what its caller has to know
+            _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
+
+    with engine.library.undo.where_it_fails(take_back):
+        yield
+
+
+def collect(
+    engine: Engine, grace: datetime.timedelta, *, dry_run: bool = False, shared: bool = False
+) -> CollectedMedia:
+    """Delete the stored objects to which nothing in the database refers.
+
+    What has been put within the grace period stays, as somebody may be about to commit it.
+    Interrupted at any point, it has deleted nothing that is held, and can be run again.
+
+    Raises
+    ------
+    UnsupportedError
+        When other databases keep media in the same store and `shared` is False.
+    """
+    if grace < datetime.timedelta(0):
+        raise MediaError("a grace period is not negative.", value=grace, hint="Give hours, or 0.")
+    store = engine.library.store
+    others = [user for user in store.users() if user != engine.library.user]
+    if others and not shared:
+        raise UnsupportedError(
+            f"other databases keep media in this store too: {', '.join(others)}.",
+            hint="Their media would be taken for garbage. If they are gone, say shared=True.",
+        )
+    limit = datetime.datetime.now(datetime.UTC) - grace
+    # Listed before references are read: what is committed in between is found by these.
+    objects = list(store.objects())
+    engine.catalog.refresh()
+    wanted = held(engine)
+    files = size = 0
+    for each in objects:
+        if each.modified > limit or (each.finished and f"media:{each.name}" in wanted):
+            continue
+        if dry_run or store.delete(each.name, put_before=limit):
+            files, size = files + 1, size + each.size
+    return CollectedMedia(files, size, len(objects) - files)
