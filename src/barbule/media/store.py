@@ -56,7 +56,6 @@ class Stored:
     name: str
     size: int
     modified: datetime.datetime
-    path: str
     finished: bool = True
 
 
@@ -306,20 +305,13 @@ class MediaStore:
 
     def objects(self) -> Iterator[Stored]:
         """List what is in the store, unfinished files too, in no order."""
-        try:
-            folders = self._fs.ls(self._root, detail=True)
-        except FileNotFoundError:
-            return
-        for folder in folders:
-            if not re.fullmatch(r"[0-9a-f]{2}", folder["name"].rstrip("/").rpartition("/")[2]):
+        for path, info in self._fs.find(self._root, detail=True).items():
+            folder, _, name = path.rpartition("/")
+            if not re.fullmatch(r"[0-9a-f]{2}", folder.rpartition("/")[2]):
                 continue
-            for info in self._fs.ls(folder["name"], detail=True):
-                if info["type"] != "file":
-                    continue
-                name = info["name"].rpartition("/")[2]
-                finished = _REFERENCE.fullmatch(f"media:{name}") is not None
-                if finished or name.startswith("."):
-                    yield Stored(name, info["size"], _modified(info), info["name"], finished)
+            finished = _REFERENCE.fullmatch(f"media:{name}") is not None
+            if finished or name.startswith("."):
+                yield Stored(name, info["size"], _modified(info), finished)
 
     def delete(self, name: str, *, put_before: datetime.datetime | None = None) -> bool:
         """Delete an object, and its local copy.
@@ -343,7 +335,8 @@ class MediaStore:
         if name.startswith("."):
             path = f"{path.rpartition('/')[0]}/{name}"
         try:
-            if put_before is not None and _modified(self._fs.info(path)) > put_before:
+            modified = _modified(self._fs.info(path))
+            if put_before is not None and modified > put_before:
                 return False
             with self._lock:
                 self._names.pop(name, None)

@@ -12,6 +12,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError
+from barbule.media.archives import check_zip
 from barbule.media.documents.html import read_html
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
@@ -199,6 +200,7 @@ def _text_format(extension: str, head: str) -> str:
 
 def _office_format(path: Path) -> str:
     try:
+        check_zip(path)
         with zipfile.ZipFile(path) as archive:
             types = archive.read("[Content_Types].xml")
     except KeyError:

@@ -1,0 +1,83 @@
+"""Archives from others: what is refused before anything of them is read.
+
+Owns the limits on what a zip or tar file may unpack to, and on the names of its members. Nothing
+is ever unpacked to the name that a member has; who wrote one that leads out of its folder means
+no good, all the same.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+from barbule.errors import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["check_member", "check_zip"]
+
+_MOST_MEMBERS = 100_000
+_MOST_BYTES = 1 << 30  # unpacked
+_PLAIN_BYTES = 64 << 20  # up to here any ratio may be honest: empty sheets, blank pictures
+_RATIO = 200  # of text in an XML file, some 10 to 40
+
+
+def check_member(name: str, archive: str) -> None:
+    """Refuse the name of a member that leads out of the folder of its archive.
+
+    Raises
+    ------
+    MediaError
+        When it is absolute or climbs.
+
+    Examples
+    --------
+    >>> check_member("images/a..b.png", "a.tar")
+    """
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or parts[0].endswith(":"):
+        raise MediaError(
+            f"{archive} holds a file whose name leads out of it: {name[:80]!r}.",
+            hint="Such archives are made to do harm: do not use it.",
+        )
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a zip file (DOCX, PPTX, XLSX, EPUB …) that unpacks to far more than it is.
+
+    Only its directory is read.
+
+    Raises
+    ------
+    MediaError
+        When it is too large unpacked, has too many members, or members with harmful names.
+    zipfile.BadZipFile
+        When it is damaged, or no zip file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, zipfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.zip"
+    >>> with zipfile.ZipFile(path, "w") as file:
+    ...     file.writestr("a.txt", "barbs")
+    >>> check_zip(path)
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check(archive.infolist(), path)
+
+
+def _check(members: Iterable[zipfile.ZipInfo], path: Path) -> None:
+    count = packed = unpacked = 0
+    for member in members:
+        check_member(member.filename, str(path))
+        count += 1
+        packed += member.compress_size
+        unpacked += member.file_size
+    swollen = unpacked > _PLAIN_BYTES and unpacked > _RATIO * max(packed, 1)
+    if unpacked > _MOST_BYTES or swollen or count > _MOST_MEMBERS:
+        raise MediaError(
+            f"{path} would unpack to {unpacked} bytes in {count} files, from {packed}.",
+            hint="It is refused as an archive bomb; save it again if you trust it.",
+        )

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+
+import barbule as bb
+from barbule.errors import MediaError
+from barbule.media.archives import check_member, check_zip
+
+
+def packed(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in members.items():
+            archive.writestr(name, b"\0" * size)
+    return path
+
+
+def test_ordinary_archives_pass(tmp_path):
+    check_zip(packed(tmp_path / "a.zip", {"a.txt": 10, "b/c..d.xml": 1 << 20}))
+
+
+def test_a_bomb_is_refused_from_its_directory_alone(tmp_path):
+    bomb = packed(tmp_path / "bomb.zip", {"a.xml": 80 << 20})
+    assert bomb.stat().st_size < 1 << 20
+    with pytest.raises(MediaError, match=r"bomb\.zip would unpack to 83886080 bytes.*bomb"):
+        check_zip(bomb)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "\\x", "a\\..\\x", "C:/x", "a\0b"])
+def test_names_that_lead_out_are_refused(name):
+    with pytest.raises(MediaError, match="leads out of it"):
+        check_member(name, "a.tar")
+
+
+@pytest.mark.parametrize("suffix", ["docx", "pptx"])
+def test_a_document_that_is_a_bomb_is_not_inserted(session, tmp_path, suffix):
+    kind = {"docx": "wordprocessingml.document", "pptx": "presentationml.presentation"}[suffix]
+    path = packed(tmp_path / f"bomb.{suffix}", {"word/document.xml": 80 << 20})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("[Content_Types].xml", f"application/vnd.{kind}.main+xml")
+    documents = bb.create_table("docs", {"doc": bb.Document})
+    with pytest.raises(MediaError, match=r"column 'doc', row 0: .*bomb.* would unpack"):
+        documents.insert(doc=path)
+    assert documents.count().to_pyarrow().as_py() == 0

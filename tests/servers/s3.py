@@ -1,0 +1,34 @@
+"""An S3 server on loopback, for as long as a test session lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+from unittest import mock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test-secret-0123456789",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Serve buckets in memory; yield the address. The environment leads clients there."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    try:
+        with mock.patch.dict(os.environ, {**_ENVIRONMENT, "AWS_ENDPOINT_URL": url}):
+            yield url
+    finally:
+        server.stop()
