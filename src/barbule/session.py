@@ -49,9 +49,7 @@ class Session:
         library = MediaLibrary(
             settings.media,
             settings.home / "cache",
-            allow_private=settings.media_options.allow_private,
-            max_bytes=settings.media_options.max_bytes,
-            image_format=settings.media_options.image_format,
+            settings.media_options,
             user=_media_user(settings.backend),
         )
         endpoints = {

@@ -69,6 +69,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.stop_waiting.wait(5)
         self.send(200)
 
+    def answer_drip(self, name, times):
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        for _ in range(100):
+            if self.server.stop_waiting.wait(0.05):
+                return
+            self.wfile.write(b"x")
+
     def answer_hop(self, name, times):
         left = int(name.split("-")[1])
         target = f"/hop-{left - 1}" if left > 1 else "/image.png"
@@ -185,6 +194,21 @@ def test_timeout(server, tmp_path):
     with pytest.raises(MediaError, match="timeout"):
         hasty.local_path(f"{server.url}/slow")
     assert time.monotonic() - start < 3
+
+
+def test_a_file_that_drips_is_given_up(server, tmp_path):
+    fetcher = Fetcher(True, 10**6, tmp_path, timeout=5, time_limit=0.3)
+    with pytest.raises(MediaError, match=r"drip was not there in 0\.3 s.*time_limit"):
+        fetcher.local_path(f"{server.url}/drip")
+    assert leftovers(fetcher) == []
+
+
+def test_what_is_asked_for_again_takes_the_place_of_the_old(server, fetcher):
+    first = fetcher.local_path(f"{server.url}/image.png")
+    first.write_bytes(b"old")
+    assert fetcher.local_path(f"{server.url}/image.png").read_bytes() == b"old"
+    assert fetcher.local_path(f"{server.url}/image.png", again=True).read_bytes() == BODY
+    assert len(leftovers(fetcher)) == 1
 
 
 def test_unreachable_and_unknown_hosts(fetcher):

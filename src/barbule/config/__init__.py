@@ -42,6 +42,9 @@ into the table::
     allow_private = false              # true: URLs on private networks may be fetched
     max_bytes = 268435456              # the largest file that is accepted
     image_format = "png"               # computed images exact; "webp": small
+    cache_bytes = 10737418240          # of local copies; those unused for longest go first
+    timeout = 30                       # seconds to wait for each part of an answer
+    time_limit = 300                   # seconds that the whole of a file may take
 """
 
 from barbule.config.load import load_settings

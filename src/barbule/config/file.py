@@ -57,12 +57,16 @@ def _is_whole(value: object) -> bool:
 
 _TEXT: Final = _Rule("a string that is not empty", lambda v: isinstance(v, str) and v != "")
 _COUNT: Final = _Rule("a whole number above 0", lambda v: _is_whole(v) and v > 0)
+_SECONDS: Final = _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
 _PLACE_RULES: Final = dict.fromkeys(PLACES, _TEXT)
 _MEDIA_RULES: Final = {
     "url": _TEXT,
     "allow_private": _Rule("true or false", lambda v: isinstance(v, bool)),
     "max_bytes": _COUNT,
     "image_format": _Rule('"png" or "webp"', lambda v: v in ("png", "webp")),
+    "cache_bytes": _COUNT,
+    "timeout": _SECONDS,
+    "time_limit": _SECONDS,
 }
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),
@@ -79,9 +83,7 @@ _SEARCH_RULES: Final = {
     "ef_construction": _COUNT,
     "ef_search": _COUNT,
 }
-_NUMBER_RULES: Final = {
-    "lock_timeout": _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
-}
+_NUMBER_RULES: Final = {"lock_timeout": _SECONDS}
 _PROVIDER_RULES: Final = {
     "api_base": _Rule(
         "an address that begins with http:// or https://",
@@ -96,7 +98,7 @@ _PROVIDER_RULES: Final = {
     "max_concurrency": _COUNT,
     "rpm": _COUNT,
     "tpm": _COUNT,
-    "timeout": _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0),
+    "timeout": _SECONDS,
 }
 
 

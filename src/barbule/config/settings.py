@@ -109,7 +109,7 @@ class ProviderSettings(_Redacted):
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """What may be fetched into the media store.
+    """What may be fetched, and how media are kept.
 
     Parameters
     ----------
@@ -119,11 +119,21 @@ class MediaSettings:
         The largest file that is accepted, in bytes.
     image_format
         How computed images are kept: "png", exact; or "webp", small.
+    cache_bytes
+        What local copies of files from elsewhere may take, in bytes; those that have not been
+        used for longest go first.
+    timeout
+        Seconds to wait for a connection, and for each part of an answer.
+    time_limit
+        Seconds that the whole of a file may take.
     """
 
     allow_private: bool = False
     max_bytes: int = 268_435_456
     image_format: str = "png"
+    cache_bytes: int = 10_737_418_240
+    timeout: float = 30.0
+    time_limit: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
-from barbule.media.places import file_from_uri, without_secrets, written_atomically
+from barbule.media.cache import FileCache
+from barbule.media.places import file_from_uri, without_secrets
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +46,7 @@ _PIECE = 1 << 20
 _MOST_REDIRECTS = 5
 _RETRIES = 2
 _FIRST_PAUSE = 0.2
+_MOST_KEYS = 100_000
 _TOO_MANY_REQUESTS, _SERVER_ERROR, _CLIENT_ERROR = 429, 500, 400
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -64,6 +66,10 @@ class Fetcher:
         The folder of fetched files; made when it is needed.
     timeout
         Seconds to wait for a connection, and for each part of an answer.
+    time_limit
+        Seconds that the whole of a file may take.
+    cache
+        Where fetched files are kept, by default without a bound in `cache_dir`.
 
     Examples
     --------
@@ -74,14 +80,24 @@ class Fetcher:
     """
 
     def __init__(
-        self, allow_private: bool, max_bytes: int, cache_dir: Path, timeout: float = 30.0
+        self,
+        allow_private: bool,
+        max_bytes: int,
+        cache_dir: Path,
+        timeout: float = 30.0,
+        *,
+        time_limit: float = 300.0,
+        cache: FileCache | None = None,
     ) -> None:
         self._allow_private = allow_private
         self._max_bytes = max_bytes
         self._cache_dir = cache_dir
+        self._cache = cache or FileCache(cache_dir)
         self._timeout = timeout
+        self._time_limit = time_limit
+        self._found: dict[str, str] = {}
 
-    def local_path(self, uri: str) -> Path:
+    def local_path(self, uri: str, *, again: bool = False) -> Path:
         """Return a local file with the content of a URI, fetching it if need be.
 
         Parameters
@@ -89,6 +105,8 @@ class Fetcher:
         uri
             A path, or a URI of `file`, `http`, `https`, `data`, `s3`, `gs`, `az` or another
             bucket that fsspec reads.
+        again
+            Whether what was fetched of a web server before is fetched anew.
 
         Returns
         -------
@@ -104,7 +122,7 @@ class Fetcher:
         found = _SCHEME.match(uri)
         scheme = found[1].lower() if found else ""
         if scheme in {"http", "https"}:
-            return self._from_web(uri)
+            return self._from_web(uri, again)
         if scheme == "data":
             return self._from_data(uri)
         if scheme in _BUCKETS and found and found[2]:
@@ -116,23 +134,52 @@ class Fetcher:
             )
         return file_from_uri(uri)
 
+    def is_fetched(self, uri: str) -> bool:
+        """Whether nothing has to be asked for: what is local, inline or already fetched."""
+        found = _SCHEME.match(uri)
+        scheme = found[1].lower() if found else ""
+        if scheme in {"http", "https"}:
+            return self._known(uri.partition("#")[0]) is not None
+        return not (scheme in _BUCKETS and found and found[2])
+
     def _known(self, key: str) -> Path | None:
-        name = hashlib.sha256(key.encode()).hexdigest()
+        name = self._found.get(key)
+        if name is not None and (path := self._cache.find(name)) is not None:
+            return path
+        stem = hashlib.sha256(key.encode()).hexdigest()
         # Unfinished files begin with a dot and are not matched.
-        found = sorted((self._cache_dir / name[:2]).glob(f"{name}*"))
-        return found[0].absolute() if found else None
+        found = sorted((self._cache_dir / stem[:2]).glob(f"{stem}*"))
+        return self._remembered(key, found[0].name) if found else None
+
+    def _remembered(self, key: str, name: str) -> Path | None:
+        if len(self._found) >= _MOST_KEYS:
+            self._found.clear()
+        folder = self._cache_dir.absolute().relative_to(self._cache.folder)
+        self._found[key] = str(folder / name[:2] / name)
+        return self._cache.find(self._found[key])
 
     def _keep(self, key: str, suffix: str, pieces: Iterable[bytes], shown: str) -> Path:
-        name = hashlib.sha256(key.encode()).hexdigest()
-        path = (self._cache_dir / name[:2] / f"{name}{suffix}").absolute()
-        size = 0
-        with written_atomically(path) as file:
-            for piece in pieces:
-                size += len(piece)
-                if size > self._max_bytes:
-                    raise self._too_large(shown)
-                file.write(piece)
+        stem = hashlib.sha256(key.encode()).hexdigest()
+        folder = self._cache_dir.absolute().relative_to(self._cache.folder)
+        name = f"{folder}/{stem[:2]}/{stem}{suffix}"
+        path = self._cache.keep(name, self._bounded(pieces, shown))
+        for old in path.parent.glob(f"{stem}*"):
+            if old != path:  # it had another type when it was fetched before
+                old.unlink(missing_ok=True)
         return path
+
+    def _bounded(self, pieces: Iterable[bytes], shown: str) -> Iterator[bytes]:
+        size, deadline = 0, time.monotonic() + self._time_limit
+        for piece in pieces:
+            size += len(piece)
+            if size > self._max_bytes:
+                raise self._too_large(shown)
+            if time.monotonic() > deadline:
+                raise MediaError(
+                    f"{shown} was not there in {self._time_limit:g} s.",
+                    hint="Raise time_limit in [media] of the configuration.",
+                )
+            yield piece
 
     def _too_large(self, shown: str) -> MediaError:
         return MediaError(
@@ -183,9 +230,9 @@ class Fetcher:
             pieces = iter(lambda: file.read(_PIECE), b"")
             return self._keep(key, _path_suffix(path), pieces, shown)
 
-    def _from_web(self, uri: str) -> Path:
+    def _from_web(self, uri: str, again: bool) -> Path:
         url = uri.partition("#")[0]
-        known = self._known(url)
+        known = None if again else self._known(url)
         if known:
             return known
         for attempt in range(_RETRIES):
@@ -262,7 +309,7 @@ class Fetcher:
         if declared.isdecimal() and int(declared) > self._max_bytes:
             raise self._too_large(shown)
         suffix = _web_suffix(response.headers.get("Content-Type", ""), url.path)
-        return self._keep(asked, suffix, response.iter_bytes(_PIECE), shown)
+        return self._keep(asked, suffix, response.iter_bytes(), shown)
 
     @cached_property
     def _ssl(self) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 import tempfile
 import threading
@@ -16,9 +17,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from barbule.config import MediaSettings
 from barbule.errors import BarbuleError, MediaError
+from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
-from barbule.media.places import without_secrets, written_atomically
+from barbule.media.places import without_secrets
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
 from barbule.media.undo import Undo
@@ -39,6 +42,7 @@ __all__ = ["MediaLibrary"]
 _STORED = "media:"
 _FRAME = "frame:"  # of a video; see `streams.choosing`
 _MOST_HEADERS = 65_536
+_FETCHERS = 16  # threads that wait for others' answers
 _CHECKERS = 2  # threads; more would gain nothing where reading the header holds Python's lock
 
 
@@ -51,12 +55,8 @@ class MediaLibrary:
         The URL of the store (any fsspec URL or a path).
     cache
         A folder for local copies of what was fetched.
-    allow_private
-        Whether URLs on loopback and private networks may be fetched.
-    max_bytes
-        The largest file that is fetched.
-    image_format
-        How computed images are kept, "png" or "webp"; see `stored_image`.
+    options
+        What may be fetched, and how media are kept.
     user
         The database whose media they are, as it may be shown.
     """
@@ -65,29 +65,31 @@ class MediaLibrary:
         self,
         root: str,
         cache: Path,
+        options: MediaSettings | None = None,
         *,
-        allow_private: bool = False,
-        max_bytes: int = 268435456,
-        image_format: str = "png",
         user: str | None = None,
     ) -> None:
+        options = options or MediaSettings()
         self.user = user
         self.undo = Undo()
-        self._image_format = image_format
+        self._image_format = options.image_format
         self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
         self._headers_lock = threading.Lock()
         self._root = root
-        self._cache = cache
+        self._cache = FileCache(cache, options.cache_bytes)
         self._fetcher = Fetcher(
-            allow_private=allow_private, max_bytes=max_bytes, cache_dir=cache / "fetched"
+            options.allow_private,
+            options.max_bytes,
+            cache / "fetched",
+            options.timeout,
+            time_limit=options.time_limit,
+            cache=self._cache,
         )
 
     @functools.cached_property
     def store(self) -> MediaStore:
         """The store, opened when it is first needed."""
-        return MediaStore(
-            self._root, cache_dir=self._cache / "stored", user=self.user, undo=self.undo
-        )
+        return MediaStore(self._root, user=self.user, undo=self.undo, cache=self._cache)
 
     @functools.cached_property
     def frames(self) -> FrameReader:
@@ -211,11 +213,13 @@ class MediaLibrary:
 
     def _frame_file(self, reference: str) -> Path:
         """Write a frame to a file of the cache, for those who cannot do without."""
-        path = self._cache / "frames" / f"{self.sha256(reference)}.png"
-        if not path.is_file():
-            with written_atomically(path) as file:
-                self.frames.image(reference).save(file, "PNG")
-        return path
+        name = f"frames/{self.sha256(reference)}.png"
+        known = self._cache.find(name)
+        if known is not None:
+            return known
+        buffer = io.BytesIO()
+        self.frames.image(reference).save(buffer, "PNG")
+        return self._cache.keep(name, [buffer.getvalue()])
 
     def _keep_image(self, value: Any, *, computed: bool) -> str:
         from barbule.media.images import image_of, stored_image
@@ -271,7 +275,26 @@ class MediaLibrary:
             except BarbuleError as error:
                 raise error.at(row=row) from error.__cause__
 
+        self._fetch_all(references)
         in_threads(check, len(references), _CHECKERS if isinstance(kind, Image) else 1)
+
+    def _fetch_all(self, references: Sequence[str | None]) -> None:
+        """Fetch what is on other machines, several at a time."""
+        away: dict[str, int] = {}
+        for row, reference in enumerate(references):
+            if reference is None or reference.startswith((_STORED, _FRAME)):
+                continue
+            if not self._fetcher.is_fetched(reference):
+                away.setdefault(reference, row)
+        rows = list(away.values())
+
+        def fetch(place: int) -> None:
+            try:
+                self._fetcher.local_path(str(references[rows[place]]))
+            except BarbuleError as error:
+                raise error.at(row=rows[place]) from error.__cause__
+
+        in_threads(fetch, len(rows), _FETCHERS)
 
 
 def _temporary(value: Any) -> Path | None:

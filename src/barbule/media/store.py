@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ConfigurationError, MediaError
+from barbule.media.cache import FileCache
 from barbule.media.places import file_from_uri, without_secrets, written_atomically
 from barbule.media.undo import Undo
 
@@ -88,6 +89,8 @@ class MediaStore:
         that none takes another's media for garbage.
     undo
         Notes which operation puts what.
+    cache
+        Keeps the local copies, instead of `cache_dir`.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class MediaStore:
         cache_dir: Path | None = None,
         user: str | None = None,
         undo: Undo | None = None,
+        cache: FileCache | None = None,
     ) -> None:
         import fsspec.core
 
@@ -121,7 +125,8 @@ class MediaStore:
             ) from error
         self._root = str(path).rstrip("/")
         self._local = "file" in _protocols(self._fs)
-        self._cache = cache_dir or _default_cache(root)
+        self._copies = cache or FileCache(cache_dir or _default_cache(root))
+        self._copies_in = "stored/" if cache else ""
         self._shown = without_secrets(root)
         self._user = user
         self._undo = undo or Undo()
@@ -155,6 +160,8 @@ class MediaStore:
         name = f"{hashlib.sha256(data).hexdigest()}.{_ending(suffix)}"
         if self._is_missing(name, len(data)):
             self._write(self._path(name), data)
+            if not self._local:  # whoever validates it need not get it back
+                self._copies.keep(self._copy_of(name), [data])
         return f"media:{name}"
 
     def put_file(self, file: Path, suffix: str) -> str:
@@ -235,11 +242,8 @@ class MediaStore:
             if not found.is_file():
                 raise self._missing(ref_or_uri)
             return found
-        copy = self._copy_of(name)
-        if not copy.is_file():
-            with written_atomically(copy) as file:
-                file.write(self.open(ref_or_uri))
-        return copy
+        copy = self._copies.find(self._copy_of(name))
+        return copy or self._copies.keep(self._copy_of(name), [self.open(ref_or_uri)])
 
     def sha256(self, ref_or_uri: str) -> str:
         """Return the SHA-256 of the content, as hex digits.
@@ -344,7 +348,7 @@ class MediaStore:
         except FileNotFoundError:
             return False
         if not self._local:
-            self._copy_of(name).unlink(missing_ok=True)
+            (self._copies.folder / self._copy_of(name)).unlink(missing_ok=True)
         return True
 
     def users(self) -> list[str]:
@@ -359,8 +363,8 @@ class MediaStore:
         # Folders by the first two digits keep each listing short.
         return f"{self._root}/{name[:2]}/{name}"
 
-    def _copy_of(self, name: str) -> Path:
-        return self._cache / name[:2] / name
+    def _copy_of(self, name: str) -> str:
+        return f"{self._copies_in}{name[:2]}/{name}"
 
     def _is_missing(self, name: str, size: int) -> bool:
         """Whether an object has to be written; one that is there counts as put just now."""
