@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from barbule.functions.registry import OnError
     from barbule.relations import Query
     from barbule.tables.checking import CheckResult
     from barbule.tables.media import CollectedMedia
@@ -138,6 +139,7 @@ class Session:
         iterator: Any = None,
         computed_columns: Mapping[str, Any] | None = None,
         if_exists: IfExists = "error",
+        on_error: OnError | None = None,
     ) -> Table:
         """Make a view: rows that are computed from those of a table, and follow it.
 
@@ -154,6 +156,27 @@ class Session:
             Expressions by column name, over the columns of the query.
         if_exists
             As for `create_table`.
+        on_error
+            What becomes of a row for which the iterator fails. "abort": the operation ends, and
+            nothing of it is kept. "null": the others go on, and for that row the view has one
+            row, whose columns of the iterator are empty; `view.errors()` says why, and
+            `view.recompute(errors_only=True)` tries again. By default what the iterator says,
+            else "abort".
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> @bb.iterator(return_type={"half": int})
+        ... def halves(number: int):
+        ...     if number % 2:
+        ...         raise ValueError("it is odd")
+        ...     yield from ({"half": number // 2} for _ in range(2))
+        >>> numbers = bb.create_table("numbers", [{"n": 2}, {"n": 3}])
+        >>> parts = bb.create_view("parts", numbers, iterator=halves(numbers.n), on_error="null")
+        >>> parts.order_by("n", "pos").select("n", "pos", "half").collect()[2]
+        {'n': 3, 'pos': None, 'half': None}
+        >>> parts.errors().collect()["message"]
+        ['it is odd']
         """
         leaf = structure.create_view(
             self._engine,
@@ -162,6 +185,7 @@ class Session:
             iterator=iterator,
             computed_columns=computed_columns,
             if_exists=if_exists,
+            on_error=on_error,
         )
         return Table(leaf)
 

@@ -6,6 +6,7 @@ import base64
 import doctest
 import inspect
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,15 @@ CALLS = {
         lambda i: i.quantize(8, method="MAXCOVERAGE", dither="NONE"),
         lambda p: p.quantize(8, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE),
     ),
+    "getchannel": (lambda i: i.getchannel("G"), lambda p: p.getchannel("G")),
+    "reduce": (
+        lambda i: i.reduce((2, 3), box=(2, 3, 20, 21)),
+        lambda p: p.reduce((2, 3), (2, 3, 20, 21)),
+    ),
+    "remap_palette": (
+        lambda i: i.quantize(4).remap_palette([3, 2, 1, 0]),
+        lambda p: p.quantize(4).remap_palette([3, 2, 1, 0]),
+    ),
     "alpha": (
         lambda i: i.convert("RGBA").alpha_composite(i.rotate(45).convert("RGBA")),
         lambda p: Image.alpha_composite(p.convert("RGBA"), p.rotate(45).convert("RGBA")),
@@ -182,6 +192,35 @@ def test_numbers_of_an_image(images):
     mask = noise(seed=8).convert("L").point([0] * 128 + [255] * 128)
     assert computed(images, masked) == pil.histogram(mask)
     assert len(computed(images, images.img.convert("L").histogram())) == 256
+
+
+READINGS = {
+    "getbands": (lambda i: i.getbands(), lambda p: p.getbands()),
+    "getbbox": (lambda i: i.getbbox(), lambda p: p.getbbox()),
+    "getcolors": (lambda i: i.quantize(4).getcolors(), lambda p: p.quantize(4).getcolors()),
+    "getcolors-too-many": (lambda i: i.getcolors(3), lambda p: p.getcolors(3)),
+    "getextrema": (lambda i: i.getextrema(), lambda p: p.getextrema()),
+    "getextrema-of-one": (
+        lambda i: i.convert("L").getextrema(),
+        lambda p: p.convert("L").getextrema(),
+    ),
+    "getpalette": (lambda i: i.quantize(4).getpalette(), lambda p: p.quantize(4).getpalette()),
+    "getpalette-of-none": (lambda i: i.getpalette(), lambda p: p.getpalette()),
+    "getpixel": (lambda i: i.getpixel((3, i.height() - 1)), lambda p: p.getpixel((3, 23))),
+    "getpixel-of-one": (
+        lambda i: i.convert("L").getpixel((0, 0)),
+        lambda p: p.convert("L").getpixel((0, 0)),
+    ),
+    "getprojection": (lambda i: i.getprojection(), lambda p: p.getprojection()),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_what_is_read_of_an_image_is_what_pil_reads(images, name):
+    ours, pils = READINGS[name]
+    found, expected = computed(images, ours(images.img)), pils(noise())
+    plain = found if isinstance(found, int | list | None) else list(found)
+    assert json.dumps(plain) == json.dumps(expected)
 
 
 def test_arguments_may_be_columns(session):

@@ -213,21 +213,21 @@ def test_a_cut_begins_a_scene(detect):
 
 
 def test_a_cut_to_another_picture_begins_a_scene_by_hashes():
-    made = video.MakeVideo(fps=10)
+    images = []
     for place in range(40):
         image = PIL.Image.new("L", (128, 96))
         for x in range(0, 128, 16):
             image.paste(200, (x, 0, x + 8, 96) if place < 20 else (0, x, 128, x + 8))
-        made.update(image)
-    assert [s["start_time"] for s in video.scene_detect_hash(made.value())] == [0.0, 2.0]
+        images.append(image)
+    made = video.make_video(images, fps=10)
+    assert [s["start_time"] for s in video.scene_detect_hash(made)] == [0.0, 2.0]
 
 
 def test_a_fade_to_black_parts_two_scenes():
     path = film("film.mp4", frames=60, size=(64, 48), colors=[90] * 60)
-    made = video.MakeVideo(fps=10)
-    for shade_ in [120] * 20 + [0] * 10 + [120] * 20:
-        made.update(PIL.Image.new("L", (64, 48), shade_))
-    scenes = video.scene_detect_threshold(made.value())
+    shades_ = [120] * 20 + [0] * 10 + [120] * 20
+    made = video.make_video([PIL.Image.new("L", (64, 48), each) for each in shades_], fps=10)
+    scenes = video.scene_detect_threshold(made)
     assert [scene["start_time"] for scene in scenes] == [0.0, 2.5]
     assert len(video.scene_detect_threshold(path)) == 1
 
@@ -264,13 +264,32 @@ def test_a_last_part_that_is_too_short_is_left_out(path):
 
 
 def test_images_make_a_video():
-    making = video.MakeVideo(fps=4)
-    for grey in (10, 100, None, 200):
-        making.update(None if grey is None else PIL.Image.new("RGB", (65, 49), (grey,) * 3))
-    made = making.value()
+    greys = (10, 100, None, 200)
+    images = [
+        None if grey is None else PIL.Image.new("RGB", (65, 49), (grey,) * 3) for grey in greys
+    ]
+    made = video.make_video(images, fps=4)
     assert [abs(a - b) < 6 for a, b in zip(shades(made), (10, 100, 200), strict=True)] == [True] * 3
     assert video.duration(made) == pytest.approx(0.75)
-    assert video.MakeVideo().value() is None
+    assert video.make_video([]) is None
+
+
+def test_frames_of_each_video_make_a_video_again(films):
+    """One group after the other, in the order that is asked for, frames opened as they are used."""
+    films.insert(video=str(film("b.mp4", frames=20, colors=range(20, 220, 10))), start=0.0)
+    frames = bb.create_view(
+        "frames", films, iterator=bb.functions.FrameIterator.create(video=films.video)
+    )
+    backwards = video.make_video(frames.frame, fps=10, order_by=frames.pos.desc())
+    made = {row["start"]: row["v"] for row in frames.group_by("start").agg(v=backwards).collect()}
+    assert [
+        abs(a - b) < 6 for a, b in zip(shades(made[0.0]), range(210, 10, -10), strict=True)
+    ] == [True] * 20
+    films.add_computed_column(parts=films.video.segment(duration=1.0))
+    joined = films.where(films.start == 0).select(s=video.concat(films.parts).duration())
+    assert joined.collect()["s"] == [2.0]
+    (parts,) = films.where(films.start == 0).collect()["parts"]
+    assert [video.duration(part) for part in parts] == [1.0, 1.0]
 
 
 @pytest.mark.skipif(not REAL_VIDEO.exists(), reason="the real video is not beside the project")

@@ -209,7 +209,7 @@ def test_a_wrong_choice_of_frames_fails_before_anything_is_read(session, options
         (lambda f: video.extract_audio(f, format="wma"), "wma"),
         (lambda f: video.scene_detect_content(f, fps=0), "fps"),
         (lambda f: video.scene_detect_threshold(f, method="roof"), "method"),
-        (lambda _: video.MakeVideo(fps=0), "fps"),
+        (lambda _: video.make_video([None], fps=0), "fps"),
     ],
 )
 def test_a_wrong_argument_says_what_is_wrong(session, call, message):

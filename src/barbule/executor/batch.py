@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
+
 from barbule.errors import BarbuleError, BudgetError, FunctionError, ReplayError
 from barbule.executor.arguments import Arguments, required_places, spreading
 from barbule.executor.asking import in_batches
@@ -33,8 +35,6 @@ from barbule.models.rates import Gate, call_with_retries
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
-    import ibis.expr.datatypes as dt
-
     from barbule.executor.loop import LoopThread
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient, Reply
@@ -109,6 +109,11 @@ class Caller:
             yield
         finally:
             self._local.purpose = outer
+
+    def forgives(self, call: Call) -> bool:
+        """Whether a call may fail for single rows, whatever its function says."""
+        purpose = self.purpose
+        return call.errors is not None and purpose is not None and purpose.lenient
 
     def _budgets(self) -> tuple[Budget, ...]:
         own = self.purpose.budget if self.purpose else None
@@ -290,6 +295,7 @@ class Work:
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)
         self.keep = media_keeper(call.dtype, caller.library)
+        self.lenient = caller.forgives(call)
 
     def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
         kind, library = self.call.kinds[place], self.caller.library
@@ -297,9 +303,10 @@ class Work:
             if function.images == "header":
                 return library.image_header
             return library.content if function.kind == "model" else library.image
-        if isinstance(kind, Media):
-            return lambda reference: str(library.path(reference))
-        return reader(kind)
+        if isinstance(kind, dt.Array) and function.images == "streamed":
+            item = reader(kind.value_type, library)
+            return None if item is None else lambda items: map(item, items)
+        return reader(kind, library)
 
     def wanted(
         self, rows: Sequence[tuple[Any, ...]], columns: Sequence[Sequence[Any]]
@@ -367,10 +374,10 @@ class Work:
             raise error
         self.note_failure(place, error, seconds, attempts, model)
         if isinstance(error, InnerFailure):
-            if not error.ends:
+            if not error.ends or self.lenient:
                 return Failure.of(error.raised)
             raise error.explained().at(row=self.places[place]) from error.raised
-        if self.function.on_error == "null":
+        if self.function.on_error == "null" or self.lenient:
             return Failure.of(error)
         if isinstance(error, BarbuleError):
             raise error.at(row=self.places[place])

@@ -57,12 +57,15 @@ class Purpose:
         The identity that the first new row is going to have.
     budget
         What the table may spend.
+    lenient
+        Whether calls whose errors are read may fail, whatever their functions say.
     """
 
     table: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     first_row: int = 0
     budget: Budget | None = None
+    lenient: bool = False
 
     def asker(self, column: str | None, batch: pa.RecordBatch) -> Asker:
         """Say for which cells a call is made that a plan needs for a column."""

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import ColumnNotFoundError
 from barbule.executor.notebook import SHOWN_ROWS, rows_html
-from barbule.media.cells import reader
-from barbule.types import Image, Media
+from barbule.media.cells import holds_media, reader
 
 if TYPE_CHECKING:
-    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import pandas as pd
     import polars as pl
@@ -93,22 +91,16 @@ class ResultSet(Sequence[dict[str, Any]]):
                 f"the result has no column {name!r}.", hint=f"It has {', '.join(self.columns)}."
             )
         values = table.column(name).to_pylist()
-        read = self._reader(self.schema[name])
+        read = reader(self.schema[name], self._library)
         return values if read is None else [None if v is None else read(v) for v in values]
 
     def _lazy(self, table: pa.Table, name: str) -> Iterable[Any]:
         kind = self.schema[name]
-        if not isinstance(kind, Media):
+        if not holds_media(kind):
             return self._values(table, name)
-        read = self._reader(kind)
-        return (None if v is None else read(v) for v in table.column(name).to_pylist())
-
-    def _reader(self, kind: dt.DataType) -> Any:
-        if isinstance(kind, Image):
-            return self._library.image
-        if isinstance(kind, Media):
-            return lambda reference: str(self._library.path(reference))
-        return reader(kind)
+        read = reader(kind, self._library)
+        values = table.column(name).to_pylist()
+        return (None if value is None or read is None else read(value) for value in values)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # In parts: a column at a time is many times faster than a row, and media are opened

@@ -211,10 +211,22 @@ class Runner:
         if {Failure, Deferred} & set(map(type, values)):
             failed = [each if isinstance(each, Failure) else None for each in values]
             values = [None if isinstance(each, Failure) else each for each in values]
-        made = {call.output: to_array(values, call.dtype, self.caller.library)}
+        made = {call.output: self._array(call, values, failed)}
         if call.errors:
             made[call.errors] = _reasons(failed)
         return made
+
+    def _array(self, call: Call, values: list[Any], failed: list[Failure | None]) -> pa.Array:
+        """Make the column of results; those of a wrong type have failed, where they may."""
+        while True:
+            try:
+                return to_array(values, call.dtype, self.caller.library)
+            except BarbuleError as error:
+                if error.row is None or not self.caller.forgives(call):
+                    raise
+                reason = Failure(type(error).__name__, error.message)
+                values[error.row], failed[error.row] = None, reason
+                self.caller.tally.errors += 1
 
     def prefetch(self, plans: list[Plan]) -> None:
         """Ask what many plans are going to ask of constants, all at once, into the ledger."""

@@ -77,7 +77,8 @@ class Function:
         How many calls of a synchronous function may run at once, in threads. None leaves it to
         the executor: one, or one for each processor where images are taken or given.
     images
-        How images arrive: "pixels", opened and read; or "header", what the header alone tells.
+        How images arrive: "pixels", opened and read; "header", what the header alone tells; or
+        "streamed": those in a list are opened one by one, as it is gone through.
     version
         Changes when the function does; by default a hash of its source.
     model_of
@@ -99,7 +100,7 @@ class Function:
     timeout: float | None = None
     cached: bool = False
     concurrency: int | None = None
-    images: Literal["pixels", "header"] = "pixels"
+    images: Literal["pixels", "header", "streamed"] = "pixels"
     version: str = "1"
     model_of: Callable[[Mapping[str, Any]], str] | None = None
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None

@@ -7,7 +7,7 @@ stands wherever an aggregate of Ibis does: in `agg`, after `group_by`, over wind
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ibis
@@ -94,7 +94,14 @@ class Aggregation:
         )
 
 
-def uda(kind: type | None = None, *, return_type: Any = None, on_error: Any = "abort") -> Any:
+def uda(
+    kind: type | None = None,
+    *,
+    return_type: Any = None,
+    on_error: Any = "abort",
+    version: str | None = None,
+    name: str | None = None,
+) -> Any:
     """Make an aggregate of a class.
 
     Parameters
@@ -102,10 +109,15 @@ def uda(kind: type | None = None, *, return_type: Any = None, on_error: Any = "a
     kind
         A class whose `__init__` starts a group, `update` takes the values of one row, and
         `value` returns the result.
+        Images arrive as PIL images, opened one by one; other media as local paths.
     return_type
         The type of the result, where `value` has no annotation.
     on_error
         "abort" (default) ends the operation, "null" leaves the result empty.
+    version
+        Say it when results changed though the source did not; by default a hash of the source.
+    name
+        The name for stored expressions; by default module and qualified name.
 
     Returns
     -------
@@ -134,7 +146,8 @@ def uda(kind: type | None = None, *, return_type: Any = None, on_error: Any = "a
     {'genre': 'a', 'longest': 'Coco'}
     """
     if kind is None:
-        return lambda cls: uda(cls, return_type=return_type, on_error=on_error)
+        options: dict[str, Any] = {"on_error": on_error, "version": version, "name": name}
+        return lambda cls: uda(cls, return_type=return_type, **options)
     missing = [step for step in _STEPS if not callable(getattr(kind, step, None))]
     if not inspect.isclass(kind) or missing:
         raise ExpressionError(
@@ -152,20 +165,22 @@ def uda(kind: type | None = None, *, return_type: Any = None, on_error: Any = "a
         )
     runner = register(
         Function(
-            name=f"{kind.__module__}.{kind.__qualname__}",
+            name=name or f"{kind.__module__}.{kind.__qualname__}",
             body=_runner(kind),
             kind="row",
             returns=types.dtype(wanted),
             parameters=(Parameter("rows"), Parameter("options", nullable=True)),
             on_error=on_error,
-            version=source_hash(kind),
+            # A group may be all frames of a film.
+            images="streamed",
+            version=version or source_hash(kind),
         )
     )
     return Aggregation(kind, runner)
 
 
 def _runner(kind: type) -> Callable[..., Any]:
-    def run(rows: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+    def run(rows: Iterable[dict[str, Any]], options: dict[str, Any]) -> Any:
         state = kind(**options)
         for row in rows:
             state.update(**row)

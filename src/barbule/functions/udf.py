@@ -10,7 +10,7 @@ import inspect
 import textwrap
 import types as pytypes
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ibis
@@ -117,11 +117,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
         raise ExpressionError("batch_size is a whole number from 1.", value=batch_size)
     if concurrency is not None and concurrency < 1:
         raise ExpressionError("concurrency is a whole number from 1.", value=concurrency)
-    policy = on_error or error_handling or "abort"
-    if policy not in typing.get_args(OnError):
-        raise ExpressionError(
-            "on_error is one of 'abort' and 'null'.", value=policy, hint="Choose one of them."
-        )
+    policy = _policy(on_error or error_handling or "abort")
     kind = function if inspect.isclass(function) else None
     called: Any = vars(kind)["__call__"] if kind else function
     hints = _hints(called)
@@ -148,6 +144,14 @@ def udf(  # noqa: PLR0913 - each is an option of users
         )
     )
     return Stateful(kind, made) if kind else made
+
+
+def _policy(on_error: OnError) -> OnError:
+    if on_error not in typing.get_args(OnError):
+        raise ExpressionError(
+            "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
+        )
+    return on_error
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -224,16 +228,30 @@ def source_hash(function: Callable[..., Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def iterator(function: Callable[..., Any] | None = None, *, return_type: Any = None) -> Any:
+def iterator(
+    function: Callable[..., Any] | None = None,
+    *,
+    return_type: Any = None,
+    on_error: OnError = "abort",
+    version: str | None = None,
+) -> Any:
     """Make a function that gives many rows for one, for `create_view(iterator=...)`.
 
     Parameters
     ----------
     function
         A generator, or a function that returns a list; each item becomes a row of the view.
+        Or a class: `__init__` takes the values of a row, and its object is gone through, by
+        `__iter__` or `__next__`; where it has `close`, that is called at the end.
     return_type
         The schema of those rows, where the annotation (`Iterator[Row]` or `list[Row]`, with a
-        pydantic model, dataclass or TypedDict) does not say it.
+        pydantic model, dataclass or TypedDict; of `__next__`, `Row`) does not say it.
+    on_error
+        "abort" (default): an exception ends the operation; "null": the view gets one row for
+        the row that failed, without values but with the reason. See `create_view`, which may
+        say it too.
+    version
+        Say it when rows changed though the source did not; by default a hash of the source.
 
     Examples
     --------
@@ -244,26 +262,39 @@ def iterator(function: Callable[..., Any] | None = None, *, return_type: Any = N
     ...         yield {"word": word}
     >>> words("strands of a feather")[0]
     {'word': 'strands'}
+
+    >>> from typing import TypedDict
+    >>> class Pair(TypedDict):
+    ...     first: str
+    ...     second: str
+    >>> @bb.iterator
+    ... class Pairs:
+    ...     def __init__(self, text: str) -> None:
+    ...         self.words = iter(text.split())
+    ...     def __next__(self) -> Pair:
+    ...         return {"first": next(self.words), "second": next(self.words)}
+    >>> Pairs("strands of a feather")[1]
+    {'first': 'a', 'second': 'feather'}
     """
     if function is None:
-        return lambda body: iterator(body, return_type=return_type)
-    hints = _hints(function)
-    row = return_type
-    if row is None:
-        inner = typing.get_args(hints.get("return"))
-        if not inner:
-            raise SchemaError(
-                f"the iterator {function.__qualname__} does not say what its rows are.",
-                hint='Give return_type={"text": str}, or annotate it as Iterator[Row].',
-            )
-        row = inner[0]
-    kind = dt.Struct(dict(types.schema(row).items()))
+        options: dict[str, Any] = {"on_error": on_error, "version": version}
+        return lambda body: iterator(body, return_type=return_type, **options)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ExpressionError(
+            "an iterator is a plain function or class.",
+            value=function,
+            hint="What has to wait is the business of an async @bb.udf, in a computed column.",
+        )
+    is_class = inspect.isclass(function)
+    hints = _hints(vars(function).get("__init__", object) if is_class else function)
+    kind = dt.Struct(dict(types.schema(return_type or _row_type(function, hints)).items()))
 
     def body(*args: Any, **kwargs: Any) -> list[Any]:
-        return list(function(*args, **kwargs))
+        made = function(*args, **kwargs)
+        return _gone_through(made) if is_class else list(made)
 
     body.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    body.__doc__ = function.__doc__
+    body.__doc__ = inspect.getdoc(function)
     return register(
         Function(
             name=f"{function.__module__}.{function.__qualname__}",
@@ -271,9 +302,48 @@ def iterator(function: Callable[..., Any] | None = None, *, return_type: Any = N
             kind="row",
             returns=dt.Array(kind),
             parameters=_parameters(function, hints, batched=False),
-            version=source_hash(function),
+            on_error=_policy(on_error),
+            version=version or source_hash(function),
         )
     )
+
+
+def _row_type(function: Any, hints: Mapping[str, Any]) -> Any:
+    """Return what an iterator says that its rows are."""
+    if inspect.isclass(function):
+        if not hasattr(function, "__iter__") and not hasattr(function, "__next__"):
+            raise ExpressionError(
+                "the class of an iterator has __iter__ or __next__.", value=function
+            )
+        for name, wrapped in (("__next__", False), ("__iter__", True)):
+            said = _hints(getattr(function, name, object)).get("return")
+            inner = typing.get_args(said) if wrapped else (said,)
+            if inner and inner[0] not in {None, Any}:
+                return inner[0]
+    elif inner := typing.get_args(hints.get("return")):
+        return inner[0]
+    raise SchemaError(
+        f"the iterator {function.__qualname__} does not say what its rows are.",
+        hint='Give return_type={"text": str}, or annotate it as Iterator[Row].',
+    )
+
+
+def _gone_through(made: Any) -> list[Any]:
+    """List what an object of an iterator's class gives, and close it."""
+    try:
+        return list(made if hasattr(made, "__iter__") else _stepped(made))
+    finally:
+        if callable(close := getattr(made, "close", None)):
+            close()
+
+
+def _stepped(made: Any) -> Iterator[Any]:
+    while True:
+        try:
+            item = next(made)
+        except StopIteration:
+            return
+        yield item
 
 
 def query(function: Callable[..., Any]) -> Function:

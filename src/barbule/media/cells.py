@@ -23,7 +23,7 @@ import ibis.expr.datatypes as dt
 from barbule.errors import BarbuleError, DataError
 from barbule.media.arrays import arrow_array
 from barbule.media.scalars import is_missing, to_json, value_writer
-from barbule.types import Json, Media, storage
+from barbule.types import Image, Json, Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["arrow_type", "media_keeper", "reader", "to_array"]
+__all__ = ["arrow_type", "holds_media", "media_keeper", "reader", "to_array"]
 
 
 def arrow_type(kind: dt.DataType) -> pa.DataType:
@@ -271,17 +271,39 @@ def _kept_fields(value: Any, keepers: dict[str, Callable[[Any], Any]]) -> dict[s
     }
 
 
-def reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
+def holds_media(kind: dt.DataType) -> bool:
+    """Whether values of a type are media, or hold some."""
+    if isinstance(kind, dt.Array):
+        return holds_media(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return any(map(holds_media, kind.fields.values()))
+    return isinstance(kind, Media)
+
+
+def reader(kind: dt.DataType, library: MediaLibrary | None = None) -> Callable[[Any], Any] | None:
     """Return what turns an Arrow cell (as Python) into the value that users see.
 
-    Media cells stay references here; None where nothing has to be done.
+    Parameters
+    ----------
+    library
+        Opens media, wherever in the value they are: images become PIL images, others local
+        paths. Without it they stay references.
+
+    Returns
+    -------
+    callable or None
+        None where nothing has to be done.
     """
     if isinstance(kind, Json | dt.JSON):
         return json.loads
-    if isinstance(kind, dt.Array) and (inner := reader(kind.value_type)):
+    if isinstance(kind, Media) and library is not None:
+        path = library.path
+        return library.image if isinstance(kind, Image) else lambda reference: str(path(reference))
+    if isinstance(kind, dt.Array) and (inner := reader(kind.value_type, library)):
         return lambda items: [None if item is None else inner(item) for item in items]
     if isinstance(kind, dt.Struct):
-        readers = {name: read for name, each in kind.fields.items() if (read := reader(each))}
+        fields = kind.fields.items()
+        readers = {name: read for name, each in fields if (read := reader(each, library))}
         if readers:
             return lambda record: {
                 name: readers[name](item) if name in readers and item is not None else item

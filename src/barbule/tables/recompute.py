@@ -5,6 +5,7 @@ Owns which rows that concerns; the computation itself is `columns`' business.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -17,11 +18,12 @@ from barbule.tables.change import Change, UpdateResult
 from barbule.tables.columns import compute, dependents, physical_rows
 from barbule.tables.mutations import chosen_rows, unless_empty
 from barbule.tables.naming import current, own_column
-from barbule.tables.views import propagate
+from barbule.tables.views import failed_again, propagate
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
 
@@ -31,13 +33,45 @@ __all__ = ["errors", "recompute"]
 def recompute(
     table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
 ) -> UpdateResult:
-    """Compute stored columns again, and what depends on them, for some rows."""
+    """Compute stored columns again, and what depends on them, for some rows.
+
+    Of a view this includes the rows for which its iterator failed, where errors are asked for.
+    """
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     engine.catalog.refresh()
     record = current(leaf)
-    if not names:
-        names = tuple(c.name for c in record.columns if c.kind == "stored" and not c.hidden)
+    given = _of_iterator(record)
+    if not errors_only or where is not None or given is None or (names and given not in names):
+        return _stored_again(table, names, where, errors_only=errors_only)
+
+    def work(change: Change) -> int:
+        return failed_again(change, current(leaf))
+
+    done = unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+    others = tuple(name for name in names if name != given) or _stored(record)
+    if (names and names == (given,)) or not others:
+        return done
+    more = _stored_again(table, others, None, errors_only=True)
+    return replace(more, rows=done.rows + more.rows, errors=done.errors + more.errors)
+
+
+def _of_iterator(record: TableRecord) -> str | None:
+    """Name the column beside which stands why the iterator of a view failed."""
+    return next((c.name for c in record.columns if c.fallible and c.kind == "data"), None)
+
+
+def _stored(record: TableRecord) -> tuple[str, ...]:
+    return tuple(c.name for c in record.columns if c.kind == "stored" and not c.hidden)
+
+
+def _stored_again(
+    table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
+) -> UpdateResult:
+    leaf: ManagedTable = table.op()
+    engine: Engine = leaf.source
+    record = current(leaf)
+    names = names or _stored(record)
     for name in names:
         if own_column(record, name, table.columns).kind != "stored":
             raise ExpressionError(

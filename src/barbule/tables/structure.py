@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from barbule.executor.engine import Engine
+    from barbule.functions.registry import OnError
     from barbule.tables.naming import IfExists, IfNotExists
 
 __all__ = ["create_table", "create_view", "drop", "drop_folder", "folders"]
@@ -162,6 +163,7 @@ def create_view(
     iterator: Any = None,
     computed_columns: Mapping[str, Any] | None = None,
     if_exists: IfExists = "error",
+    on_error: OnError | None = None,
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
     engine.catalog.refresh()
@@ -175,13 +177,13 @@ def create_view(
             table=name,
             hint="Make a view over the join or aggregate, and one with the iterator over that.",
         )
-    items = None if iterator is None else items_query(query, iterator, name)
+    items = None if iterator is None else items_query(query, iterator, name, on_error)
     own = [] if items is None else iterator_columns(items)
     if bases:
-        own = list(query.schema().items())
+        own = data_columns(0, list(query.schema().items()))
         check_names(query.columns, name)
     else:
-        _check_view_names([column for column, _ in own], query, name)
+        _check_view_names([column.name for column in own], query, name)
     view = View(base_id, codec.dump(read.relation), codec.dump(items) if items else None, bases)
 
     def work(change: Change) -> int:
@@ -195,7 +197,7 @@ def create_view(
         record = TableRecord(
             engine.catalog.next_table_id(),
             name,
-            tuple(data_columns(0, own)),
+            tuple(own),
             view=view,
             next_column=len(own),
         )

@@ -6,6 +6,8 @@ views. Columns that a view shows of its base are not kept; they are joined when 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -16,7 +18,10 @@ import ibis.expr.types as ir
 from barbule.backends.base import BASE, RID
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.nodes import ManagedTable
+from barbule.executor.purpose import Purpose
+from barbule.functions.registry import lookup
+from barbule.media.cells import arrow_type
+from barbule.nodes import ERROR, CellError, ManagedTable
 from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 
@@ -26,10 +31,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
+    from barbule.functions.registry import OnError
     from barbule.tables.change import Change
 
 __all__ = [
     "ITEMS",
+    "failed_again",
     "items_query",
     "iterator_columns",
     "propagate",
@@ -41,17 +48,33 @@ __all__ = [
 ]
 
 ITEMS = "bb_items"
+REASON = "bb_items_error"
 POSITION = "pos"
 
 
-def items_query(query: ir.Table, iterator: Any, name: str) -> ops.Relation:
+def items_query(
+    query: ir.Table, iterator: Any, name: str, on_error: OnError | None = None
+) -> ops.Relation:
     """Make the query that gives, for each row of the base, the rows of the view.
+
+    Parameters
+    ----------
+    on_error
+        What becomes of a row for which the iterator fails; None leaves it to the iterator. For
+        "null" the query gives the reason beside the rows.
 
     Raises
     ------
     ExpressionError
         When the iterator does not give lists of records.
     """
+    if on_error not in {None, "abort", "null"}:
+        raise ExpressionError(
+            "on_error is one of 'abort' and 'null'.",
+            table=name,
+            value=on_error,
+            hint="Choose one of them.",
+        )
     items = query.select(**{ITEMS: iterator}).op()
     kind = items.schema[ITEMS]
     if not isinstance(kind, dt.Array) or not isinstance(kind.value_type, dt.Struct):
@@ -60,15 +83,34 @@ def items_query(query: ir.Table, iterator: Any, name: str) -> ops.Relation:
             table=name,
             hint="Use bb.functions.DocumentSplitter.create(...) or a @bb.iterator.",
         )
-    if not calls_in(items.values[ITEMS]):
+    calls = calls_in(items.values[ITEMS])
+    if not calls:
         raise ExpressionError("the iterator is no call of an iterator function.", table=name)
-    return items
+    own = {lookup(call.function).on_error for call in calls}
+    if on_error == "abort" and "null" in own:
+        raise ExpressionError(
+            "the iterator leaves its errors where they are, by on_error='null'.",
+            table=name,
+            hint="Declare it with on_error='abort', or leave on_error= out here.",
+        )
+    if on_error != "null" and "null" not in own:
+        return items
+    reason = ops.Coalesce(tuple(CellError(call) for call in calls))
+    return ops.Project(items.parent, {**items.values, REASON: reason})
 
 
-def iterator_columns(items: ops.Relation) -> list[tuple[str, dt.DataType]]:
-    """Return the columns that an iterator gives, their position first."""
+def iterator_columns(items: ops.Relation) -> list[Column]:
+    """Make the records of the columns that an iterator gives, their position first.
+
+    Beside the first of the others stands why the iterator failed, where the view is to say it.
+    """
     fields = items.schema[ITEMS].value_type.fields
-    return [(POSITION, dt.int64), *((n, t) for n, t in fields.items() if n != POSITION)]
+    columns = [(POSITION, dt.int64), *((n, t) for n, t in fields.items() if n != POSITION)]
+    made = data_columns(0, columns)
+    if REASON in items.schema and len(made) > 1:
+        made = [replace(each, dtype=each.dtype.copy(nullable=True)) for each in made]
+        made[1] = replace(made[1], fallible=True)
+    return made
 
 
 def write_rows(
@@ -111,11 +153,13 @@ def _own_rows(
     query = with_rid(engine.expression(view.items or view.query, None))
     if query is None:
         raise ValueError(f"the query of {record.name} keeps no rows")
-    shown = [RID, ITEMS] if view.items else [RID]
+    shown = [name for name in (RID, ITEMS, REASON) if name in query.schema] if view.items else [RID]
     query = ops.Project(query, {name: ops.Field(query, name) for name in shown})
     relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
+    purpose = Purpose(base.name, lenient=REASON in shown)
     try:
-        found = engine.arrow(query.to_expr(), relations, staged)
+        with engine.caller.computing(purpose) if purpose.lenient else nullcontext():
+            found = engine.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
         raise error.at(table=record.name) from error.__cause__
     found = found.take(pc.sort_indices(found.column(RID)))
@@ -125,7 +169,7 @@ def _own_rows(
 
 
 def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
-    """Make one row of each item of each list."""
+    """Make one row of each item of each list, and one of each row for which the iterator failed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -143,7 +187,50 @@ def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
         else:
             values = pc.struct_field(items, column.name)
         columns[column.physical] = values
-    return pa.table(columns)
+        if column.fallible:
+            columns[column.errors] = pa.nulls(len(parents), arrow_type(ERROR))
+    rows = pa.table(columns)
+    if REASON not in found.schema.names or found.column(REASON).null_count == found.num_rows:
+        return rows
+    return _with_failed(rows, found.filter(pc.is_valid(found.column(REASON))), record)
+
+
+def _with_failed(rows: pa.Table, failed: pa.Table, record: TableRecord) -> pa.Table:
+    """Add rows without values for rows of the base, in their places, with the reasons."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = {BASE: failed.column(RID)}
+    known |= {c.errors: failed.column(REASON) for c in record.columns if c.fallible}
+    empty = {
+        field.name: known.get(field.name, pa.nulls(failed.num_rows, field.type))
+        for field in rows.schema
+    }
+    both = pa.concat_tables([rows, pa.table(empty).cast(rows.schema)])
+    return both.take(pc.sort_indices(both.column(BASE)))
+
+
+def failed_again(change: Change, view: TableRecord) -> int:
+    """Call the iterator of a view again for the rows of its base for which it failed.
+
+    Returns
+    -------
+    int
+        How many rows of the base these are.
+    """
+    engine = change.engine
+    column = next((c for c in view.columns if c.fallible and c.kind == "data"), None)
+    if column is None or view.view is None:
+        return 0
+    base = engine.catalog.record(view.view.base)
+    own = engine.leaf(view.id, hidden=True).to_expr()
+    failed = own.filter(own[column.error_name].notnull())
+    rows = engine.leaf(base.id, hidden=True).to_expr()
+    fresh = physical_rows(engine, base, rows.semi_join(failed, rows[RID] == failed[BASE]))
+    if fresh.num_rows:
+        change.fresh[base.id] = fresh
+        propagate_to(change, base, view, fresh, fresh.column(RID))
+    return fresh.num_rows
 
 
 def propagate(

@@ -7,7 +7,7 @@ is kept in the media store; frames are not, they are decoded when they are looke
 
 from __future__ import annotations
 
-from barbule.functions.video.aggregates import MakeVideo, blank
+from barbule.functions.video.aggregates import blank, make_video
 from barbule.functions.video.frame_rows import FrameIterator, frames
 from barbule.functions.video.making import (
     clip,
@@ -31,7 +31,6 @@ from barbule.functions.video.splitting import VideoSplitter, split
 
 __all__ = [
     "FrameIterator",
-    "MakeVideo",
     "VideoSplitter",
     "blank",
     "clip",
@@ -41,6 +40,7 @@ __all__ = [
     "extract_frame",
     "frames",
     "get_metadata",
+    "make_video",
     "overlay_text",
     "resample",
     "scene_detect_adaptive",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from barbule.functions.uda import uda
 from barbule.types import Image, Video
 
 if TYPE_CHECKING:
@@ -12,28 +13,34 @@ if TYPE_CHECKING:
     from barbule.media.streams.writing import VideoWriter
 
 __all__ = [
-    "MakeVideo",
     "blank",
+    "make_video",
 ]
 
 
-class MakeVideo:
-    """Makes a video of images, as an aggregate does: one after the other.
+class _MakeVideo:
+    """Make a video of images: an aggregate, which goes through them one by one.
 
     Parameters
     ----------
+    frame
+        The images; the first tells the size. Missing ones are left out.
     fps
         Images a second.
+    order_by
+        In which order they come: `frames.pos`, for example.
 
     Examples
     --------
-    >>> import PIL.Image
-    >>> from barbule.functions import video
-    >>> making = video.MakeVideo(fps=2)
-    >>> for shade in (0, 128, 255, 0):
-    ...     making.update(PIL.Image.new("L", (64, 48), shade))
-    >>> video.duration(making.value())
-    2.0
+    >>> import barbule as bb
+    >>> films = bb.create_table("films", {"video": bb.Video})
+    >>> _ = films.insert(video=bb.functions.video.blank(3.0, size=(64, 48)))
+    >>> chosen = bb.functions.FrameIterator.create(video=films.video, num_frames=4)
+    >>> frames = bb.create_view("frames", films, iterator=chosen)
+    >>> make_video = bb.functions.video.make_video
+    >>> short = make_video(frames.frame, fps=2, order_by=frames.pos)
+    >>> frames.agg(seconds=short.duration()).collect()["seconds"]
+    [2.0]
     """
 
     def __init__(self, fps: float = 25) -> None:
@@ -46,7 +53,6 @@ class MakeVideo:
         self._count = 0
 
     def update(self, frame: Image()) -> None:  # type: ignore[valid-type]
-        """Add an image; the first tells the size. A missing one is left out."""
         if frame is None:
             return
         from av import VideoFrame
@@ -62,9 +68,11 @@ class MakeVideo:
         self._count += 1
 
     def value(self) -> Video():  # type: ignore[valid-type]
-        """Return the video; missing when there was no image."""
         made, self._writer = self._writer and self._writer.close(), None
         return made
+
+
+make_video = uda(_MakeVideo, version="1", name="barbule.functions.video.make_video")
 
 
 def blank(
@@ -80,8 +88,6 @@ def blank(
     """
     import PIL.Image
 
-    making = MakeVideo(fps)
-    for _ in range(max(1, round(seconds * fps))):
-        making.update(PIL.Image.new("RGB", size, color))
-    made: MadeFile = making.value()
+    images = [PIL.Image.new("RGB", size, color)] * max(1, round(seconds * fps))
+    made: MadeFile = make_video(images, fps=fps)
     return made

@@ -1,0 +1,209 @@
+"""What single bands, pixels and colours of an image are, and images made of fewer of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.functions.image.declaring import Picture, image_function
+from barbule.types import Image, Json
+
+__all__ = [
+    "getbands",
+    "getbbox",
+    "getchannel",
+    "getcolors",
+    "getextrema",
+    "getpalette",
+    "getpixel",
+    "getprojection",
+    "reduce",
+    "remap_palette",
+]
+
+_MOST_COLORS = 256
+
+
+@image_function(dt.Array(dt.string), images="header")
+def getbands(image: Picture) -> Any:
+    """Return the names of the bands: ["R", "G", "B"] of an RGB image.
+
+    Examples
+    --------
+    >>> import barbule as bb, PIL.Image
+    >>> t = bb.create_table("pictures", {"img": bb.Image})
+    >>> _ = t.insert(img=PIL.Image.new("RGBA", (6, 4)))
+    >>> t.select(bands=t.img.getbands()).collect()["bands"]
+    [['R', 'G', 'B', 'A']]
+    """
+    from PIL import ImageMode
+
+    return list(ImageMode.getmode(image.mode).bands)
+
+
+@image_function(dt.Array(dt.int64))
+def getbbox(image: Picture, alpha_only: bool = True) -> Any:
+    """Return the box around what is not 0: left, upper, right, lower; missing if all is.
+
+    Parameters
+    ----------
+    alpha_only
+        Of an image with transparency, whether only that counts.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> picture = PIL.Image.new("L", (6, 4))
+    >>> picture.putpixel((2, 1), 255)
+    >>> image.getbbox(picture)
+    (2, 1, 3, 2)
+    """
+    return image.getbbox(alpha_only=alpha_only)
+
+
+@image_function(Image)
+def getchannel(image: Picture, channel: Any) -> Any:
+    """Return one band as a grey image.
+
+    Parameters
+    ----------
+    channel
+        Its number from 0, or its name: "R", "A" …
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getchannel(PIL.Image.new("RGB", (2, 2), "red"), "R").getpixel((0, 0))
+    255
+    """
+    return image.getchannel(channel)
+
+
+@image_function(Json)
+def getcolors(image: Picture, maxcolors: int = _MOST_COLORS) -> Any:
+    """Return the colours as pairs of count and colour; missing where there are more.
+
+    Parameters
+    ----------
+    maxcolors
+        How many there may be.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getcolors(PIL.Image.new("RGB", (3, 2), "red"))
+    [(6, (255, 0, 0))]
+    """
+    return image.getcolors(maxcolors)
+
+
+@image_function(Json)
+def getextrema(image: Picture) -> Any:
+    """Return the least and the largest value, as a pair; of several bands a pair for each.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getextrema(PIL.Image.new("L", (2, 2), 7))
+    (7, 7)
+    """
+    return image.getextrema()
+
+
+@image_function(dt.Array(dt.int64))
+def getpalette(image: Picture, rawmode: str | None = "RGB") -> Any:
+    """Return the palette as a list of numbers; missing where the image has none.
+
+    Parameters
+    ----------
+    rawmode
+        "RGB" or "RGBA": what stands in the list for each colour.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getpalette(PIL.Image.new("RGB", (2, 2), "red").quantize(2))[:3]
+    [255, 0, 0]
+    """
+    return image.getpalette(rawmode)
+
+
+@image_function(Json)
+def getpixel(image: Picture, xy: list[int]) -> Any:
+    """Return the value of a pixel: a number, or one for each band.
+
+    Parameters
+    ----------
+    xy
+        Column and row from the upper left, from 0; columns of the table may stand in it.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getpixel(PIL.Image.new("RGB", (2, 2), "red"), (0, 0))
+    (255, 0, 0)
+    """
+    return image.getpixel((round(xy[0]), round(xy[1])))
+
+
+@image_function(Json)
+def getprojection(image: Picture) -> Any:
+    """Return for each column, then for each row, whether something in it is not 0 (1) or not (0).
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.getprojection(PIL.Image.new("L", (2, 2), 7))
+    ([1, 1], [1, 1])
+    """
+    return image.getprojection()
+
+
+@image_function(Image)
+def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Any:
+    """Make smaller by a whole factor, each pixel the mean of those that it stands for.
+
+    Parameters
+    ----------
+    factor
+        How many times as small; or one number across, one down.
+    box
+        The part of the image to take: left, upper, right, lower.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> image.reduce(PIL.Image.new("RGB", (6, 4)), 2).size
+    (3, 2)
+    """
+    across = tuple(factor) if isinstance(factor, list) else factor
+    return image.reduce(across, None if box is None else tuple(box))
+
+
+@image_function(Image)
+def remap_palette(image: Picture, dest_map: list[int]) -> Any:
+    """Put the colours of the palette in another order; the image looks the same.
+
+    Parameters
+    ----------
+    dest_map
+        The number that each place of the new palette has in the old one.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> from barbule.functions import image
+    >>> striped = PIL.Image.linear_gradient("L").quantize(2)
+    >>> image.remap_palette(striped, [1, 0]).getpixel((0, 0)) == striped.getpixel((0, 0))
+    False
+    """
+    return image.remap_palette(dest_map)
