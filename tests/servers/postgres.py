@@ -193,7 +193,7 @@ def _make_cluster(initdb: str, folder: Path, owner: dict[str, Any]) -> None:
         [
             initdb,
             *("--pgdata", str(folder / "data"), "--username", "tester", "--pwfile", str(secret)),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
         ],
         check=False,
         capture_output=True,

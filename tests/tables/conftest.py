@@ -1,4 +1,4 @@
-"""Sessions in memory: what is tested here does not depend on files, and there are many tests."""
+"""Sessions on each backend that is asked for; DuckDB's are in memory, as there are many tests."""
 
 from __future__ import annotations
 
@@ -16,25 +16,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def session() -> Session:
-    """Connect to a database in memory, searching exactly."""
-    return bb.connect("duckdb://", vectors="exact:")
+def session(backend_url: str | None) -> Session:
+    """Connect to an empty database, searching exactly."""
+    return bb.connect(backend_url or "duckdb://", vectors="exact:")
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """Open a session for all tests of a module, which is not the default one."""
-    home = tmp_path_factory.mktemp("shared")
-    with Session(load_settings(backend="duckdb://", vectors="exact:", home=str(home))) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def everywhere(
+def shared(
     backend_name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Session]:
-    """Open a session for all tests of a module, on each backend that was asked for."""
-    home = str(tmp_path_factory.mktemp("everywhere"))
+    """Open a session for all tests of a module, which is not the default one."""
+    home = str(tmp_path_factory.mktemp("shared"))
     with contextlib.ExitStack() as held:
         url = "duckdb://"
         if backend_name == "postgres":

@@ -38,8 +38,8 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def table(everywhere):
-    made = everywhere.create_table("documents", {"n": bb.Int, "meta": bb.Json, "word": bb.String})
+def table(shared):
+    made = shared.create_table("documents", {"n": bb.Int, "meta": bb.Json, "word": bb.String})
     rows = [{"n": n, "meta": each, "word": "de"} for n, each in enumerate(DOCUMENTS)]
     made.insert([*rows, {"n": 99, "meta": {"score": 5}, "word": "gone"}])
     made.delete(where=made.meta.score == 5)
@@ -139,8 +139,8 @@ def test_a_path_gives(table, name):
     ["a-b", "a b", "1", "0", "1a", "", "a'b", 'a"b', "a[0]", "a.b", "a\\b", "é🎈", "$", "$.a", "/a",
      "*", "#", "[*]", "select", "A", "_x"],
 )  # fmt: skip
-def test_any_key_is_found_as_it_is_written(everywhere, key):
-    odd = everywhere.create_table("odd", {"m": bb.Json}, if_exists="replace")
+def test_any_key_is_found_as_it_is_written(shared, key):
+    odd = shared.create_table("odd", {"m": bb.Json}, if_exists="replace")
     others = {"a": {"b": 8, "0": 9}, "x": [7], "*.": 6}
     odd.insert([{"m": {"in": {key: {"v": [41]}} | others}}])
     assert odd.select(v=odd.m["in"][key].v[0] + 1).collect()["v"] == [42]
@@ -225,8 +225,8 @@ def test_numbers_of_paths_are_added_up(table):
     assert found[0] == {"total": 1018.5, "mean": 254.625, "most": 1000.0, "last": "null"}
 
 
-def test_a_join_on_a_path(table, everywhere):
-    words = everywhere.create_table("words", {"lang": bb.String, "word": bb.String})
+def test_a_join_on_a_path(table, shared):
+    words = shared.create_table("words", {"lang": bb.String, "word": bb.String})
     words.insert([{"lang": "de", "word": "Wort"}, {"lang": "en", "word": "word"}])
     joined = table.join(words, table.meta.lang.str == words.lang).select(table.n, words.word)
     assert sorted(map(tuple, (row.values() for row in joined.collect()))) == [

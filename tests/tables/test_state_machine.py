@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
@@ -9,7 +10,14 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import barbule as bb
 from barbule.errors import VersionError
@@ -30,8 +38,13 @@ def _plain(value):
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
+def _columns(row):
+    """Leave out the identity, which no table shows."""
+    return {name: value for name, value in row.items() if name != "#"}
+
+
 def _bag(rows):
-    return sorted(repr(sorted((k, _plain(v)) for k, v in row.items())) for row in rows)
+    return sorted(repr(sorted((k, _plain(v)) for k, v in _columns(row).items())) for row in rows)
 
 
 def _large(number):
@@ -41,11 +54,15 @@ def _large(number):
 class Tables(RuleBasedStateMachine):
     """Drives one table with its views; `self.rows` is what it has to hold."""
 
+    def __init__(self, database):
+        super().__init__()
+        self.held = contextlib.ExitStack()
+        self.url = self.held.enter_context(database())
+
     @initialize()
     def start(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.url = f"duckdb://{Path(self.folder.name) / 'app.duckdb'}"
         self.session = bb.connect(self.url, vectors="exact:")
+        self.made = 0
         self.number, self.more = "number", {}
         columns = {"key": bb.Int, "name": bb.String, "number": bb.Float}
         table = self.session.create_table("t", columns)
@@ -59,13 +76,14 @@ class Tables(RuleBasedStateMachine):
         self.rows: list[dict] = []
         self.past: dict[int, list[dict]] = {}
         self.snapshots: dict[str, list[dict]] = {}
+        self.labels: dict[str, int] = {}
         self.kept = 0
         self.note()
 
     def teardown(self):
         if hasattr(self, "session"):
             self.session.close()
-            self.folder.cleanup()
+        self.held.close()
 
     @property
     def table(self):
@@ -85,7 +103,8 @@ class Tables(RuleBasedStateMachine):
         self.past[version] = [self.shown(row) for row in self.rows]
 
     def row(self, key, name, number):
-        return {"key": key, "name": name, self.number: number, **self.more}
+        self.made += 1
+        return {"#": self.made, "key": key, "name": name, self.number: number, **self.more}
 
     @rule(given=st.lists(st.tuples(keys, names, numbers), min_size=1, max_size=4))
     def insert(self, given):
@@ -206,6 +225,12 @@ class Tables(RuleBasedStateMachine):
         self.session.snapshot(name)
         self.snapshots[name] = [self.shown(row) for row in self.rows]
 
+    @rule(label=st.sampled_from(["one", "two"]))
+    def checkpoint(self, label):
+        version = self.table.checkpoint(label)
+        assert version == self.table.history()[0, "version"]
+        self.labels[label] = version
+
     @rule()
     def compact(self):
         self.table.compact()
@@ -225,11 +250,37 @@ class Tables(RuleBasedStateMachine):
             seen = self.table.at(version).collect()
         except VersionError:
             assert version < self.kept
+            assert version not in self.labels.values()
             return
         assert _bag(seen) == _bag(self.past[version])
-        latest = versions[-1]
-        diff = self.table.diff(version, latest)
-        assert diff.counts()["added"] - diff.counts()["removed"] == len(self.rows) - len(seen)
+        self.compare(version, versions[-1])
+        self.compare(versions[-1], version)
+
+    def compare(self, old, new):
+        """Check a diff, row by row and column by column."""
+        before, after = ({row["#"]: row for row in self.past[v]} for v in (old, new))
+        diff = self.table.diff(old, new)
+        assert _bag(diff.added.collect()) == _bag(after[n] for n in after.keys() - before.keys())
+        assert _bag(diff.removed.collect()) == _bag(before[n] for n in before.keys() - after.keys())
+        if before and after:
+            self.compare_schema(diff.schema, *(next(iter(v.values())) for v in (before, after)))
+        renamed = dict(diff.schema.renamed)
+        changed = []
+        for number in before.keys() & after.keys():
+            first, then = before[number], after[number]
+            first = {renamed.get(k, k): v for k, v in _columns(first).items()}
+            common = [name for name in first if name in then]
+            if any(_plain(first[name]) != _plain(then[name]) for name in common):
+                old_ones = {f"{name}_old": first[name] for name in common}
+                changed.append(old_ones | {f"{name}_new": then[name] for name in common})
+        assert _bag(diff.changed.collect()) == _bag(changed)
+
+    @staticmethod
+    def compare_schema(schema, before, after):
+        gone, come = before.keys() - after.keys(), after.keys() - before.keys()
+        assert set(schema.removed) | set(schema.renamed) >= gone
+        assert set(schema.added) | set(schema.renamed.values()) >= come
+        assert schema.renamed in ({}, {"number": "amount"}, {"amount": "number"})
 
     @invariant()
     def all_is_as_it_should_be(self):
@@ -250,6 +301,8 @@ class Tables(RuleBasedStateMachine):
             counts[row["name"]] += 1
         expected = [{"name": name, "rows": rows} for name, rows in counts.items()]
         assert _bag(self.session.get_table("counts").collect()) == _bag(expected)
+        for label, version in self.labels.items():
+            assert _bag(self.table.at(label).collect()) == _bag(self.past[version])
         for name, rows in self.snapshots.items():
             assert _bag(self.session.at(name).get_table("t").collect()) == _bag(rows)
 
@@ -258,10 +311,22 @@ def _is_nan(number):
     return number is not None and math.isnan(number)  # DuckDB: larger than all other numbers
 
 
-TestTables = Tables.TestCase
-TestTables.settings = settings(
-    max_examples=200 if FULL else 10,
-    stateful_step_count=25 if FULL else 12,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@contextlib.contextmanager
+def _duckdb():
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"duckdb://{Path(folder) / 'app.duckdb'}"
+
+
+def test_any_sequence_of_changes(backend_name, request):
+    database = _duckdb
+    if backend_name == "postgres":
+        database = request.getfixturevalue("postgres").schema
+    run_state_machine_as_test(
+        lambda: Tables(database),
+        settings=settings(
+            max_examples=200 if FULL else 10,
+            stateful_step_count=25 if FULL else 12,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

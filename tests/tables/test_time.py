@@ -28,7 +28,7 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def table(everywhere):
+def table(shared):
     kinds = {
         "n": bb.Int,
         "ts": bb.Timestamp,
@@ -36,7 +36,7 @@ def table(everywhere):
         "day": bb.Date,
         "clock": bb.Time,
     }
-    made = everywhere.create_table("times", kinds)
+    made = shared.create_table("times", kinds)
     made.insert([*ROWS, *({**row, "n": row["n"] + 100} for row in ROWS)])
     made.delete(where=made.n > 100)
     return made

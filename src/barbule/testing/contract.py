@@ -7,7 +7,13 @@ from barbule.testing.rows import RowTests
 from barbule.testing.tables import TableTests
 from barbule.testing.transactions import TransactionTests
 
-__all__ = ["BackendContract"]
+__all__ = ["LACKING", "BackendContract"]
+
+# What a database may lack, by the word for it in `lacks`.
+LACKING = {
+    "nul": "texts that hold the character NUL",
+    "unnest-nested": "rows made of the arrays in an array",
+}
 
 
 class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
@@ -19,8 +25,7 @@ class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
         What opens a database: `module:function`, called with a URL and a lock timeout. Another
         process calls it too.
     lacks
-        What the database cannot do; the tests then ask for an error that says so. "nul": texts
-        that hold the character NUL. "unnest-nested": rows made of the arrays in an array.
+        What the database cannot do, of `LACKING`; the tests then ask for an error that says so.
 
     Examples
     --------

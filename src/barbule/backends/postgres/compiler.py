@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-import ibis.backends.sql.compilers as sc
 import ibis.common.exceptions as com
 import ibis.expr.datashape as ds
 import ibis.expr.datatypes as dt
@@ -20,6 +19,7 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 
+from barbule.backends.postgres.operations import PlainOperations, filled
 from barbule.backends.postgres.types import PostgresTypes
 from barbule.backends.postgres.values import array_text, cell_text, jsonable
 
@@ -61,13 +61,7 @@ _OVER_PAIRS = (
 )
 
 
-def _sql(template: str, **parts: sge.Expression) -> sge.Expression:
-    """Fill expressions into the places (`:name`) of a piece of SQL."""
-    found = sg.parse_one(template, read="postgres")
-    return sge.replace_placeholders(found, **parts)
-
-
-class PostgresCompiler(sc.postgres.PostgresCompiler):
+class PostgresCompiler(PlainOperations):
     """Ibis' compiler, for the forms in which cells are kept here."""
 
     __slots__ = ()
@@ -93,7 +87,7 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
         if isinstance(dtype, dt.JSON | dt.Struct | dt.Map):
             return self.f.nullif(value, sge.Cast(this=sge.convert("null"), to=_JSONB.copy()))
         if not isinstance(dtype, dt.Array):
-            text = _sql("JSONB_EXTRACT_PATH_TEXT(:value, VARIADIC ARRAY[]::TEXT[])", value=value)
+            text = filled("JSONB_EXTRACT_PATH_TEXT(:value, VARIADIC ARRAY[]::TEXT[])", value=value)
             return self.cast(text, dtype)
         inside = dtype.value_type
         element = sg.column("_bb_e")
@@ -101,7 +95,7 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
             element = self._decoded(dt.json, element)
         else:
             element = self._decoded(inside, element)
-        return _sql(
+        return filled(
             "CASE WHEN JSONB_TYPEOF(:value) = 'array' THEN "
             "ARRAY(SELECT :element FROM JSONB_ARRAY_ELEMENTS(:value) "
             "WITH ORDINALITY AS _bb_a(_bb_e, _bb_i) ORDER BY _bb_i) END",
@@ -192,7 +186,7 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
         return self.f.jsonb_extract_path(self._json(arg), self.cast(index, dt.string))
 
     def _unwrapped(self, op: Any, arg: Any, kind: str, pattern: str = "") -> Any:
-        text = _sql("JSONB_EXTRACT_PATH_TEXT(:v, VARIADIC ARRAY[]::TEXT[])", v=self._json(arg))
+        text = filled("JSONB_EXTRACT_PATH_TEXT(:v, VARIADIC ARRAY[]::TEXT[])", v=self._json(arg))
         fits = self.f.jsonb_typeof(self._json(arg)).eq(sge.convert(kind))
         if pattern:
             fits = sg.and_(fits, sge.RegexpLike(this=text.copy(), expression=sge.convert(pattern)))
@@ -216,10 +210,11 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
 
     def visit_ToJSONArray(self, op: Any, *, arg: Any) -> Any:
         """Return the values of a JSON array."""
-        return _sql(
+        return filled(
             "CASE WHEN JSONB_TYPEOF(:v) = 'array' THEN "
-            "ARRAY(SELECT _bb_e FROM JSONB_ARRAY_ELEMENTS(:v) AS _bb_a(_bb_e)) END",
+            "ARRAY(SELECT :value FROM JSONB_ARRAY_ELEMENTS(:v) AS _bb_a(_bb_e)) END",
             v=self._json(arg),
+            value=self._decoded(dt.json, sg.column("_bb_e")),
         )
 
     def visit_ToJSONMap(self, op: Any, *, arg: Any) -> Any:
@@ -260,20 +255,31 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
         """Keep some values of an array."""
         return self._each(op, arg, sg.column(op.param.param), body)
 
-    def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
-        """Sort an array; one that is missing stays so."""
-        return self.if_(arg.is_(NULL), NULL, super().visit_ArraySort(op, arg=arg))
-
     def visit_ArrayContains(self, op: Any, *, arg: Any, other: Any) -> Any:
         """Tell whether a value is in an array."""
         # Not @>, which Postgres lacks for arrays of some types.
-        return sge.EQ(this=self._inner(op.other.dtype, other), expression=self.f.anon.any(arg))
+        found = sge.EQ(this=self._inner(op.other.dtype, other), expression=self.f.anon.any(arg))
+        unknown = sg.or_(arg.is_(NULL), other.is_(NULL))
+        return self.if_(unknown, NULL, self.f.coalesce(found, sge.false()))
 
     def visit_ArrayPosition(self, op: Any, *, arg: Any, other: Any) -> Any:
         """Find a value in an array."""
-        return self.f.coalesce(
-            self.f.anon.array_position(arg, self._inner(op.other.dtype, other)), 0
-        )
+        place = self.f.anon.array_position(arg, self._inner(op.other.dtype, other))
+        return self.if_(arg.is_(NULL), NULL, self.f.coalesce(place, 0))
+
+    def visit_ArrayZip(self, op: Any, *, arg: Any) -> Any:
+        """Make an array of structs of several arrays."""
+        names = [sg.to_identifier(f"_bb_{place}") for place in range(len(arg))]
+        fields = [
+            part
+            for name, (field, kind) in zip(names, op.dtype.value_type.items(), strict=True)
+            for part in (sge.convert(field), self._encoded(kind, sge.column(name)))
+        ]
+        alias = sge.TableAlias(this=sg.to_identifier("_bb_a"), columns=names)
+        rows = sge.Unnest(expressions=list(arg), alias=alias)
+        query = sg.select(self.f.jsonb_build_object(*fields)).from_(rows)
+        missing = sg.or_(*(each.is_(NULL) for each in arg))
+        return self.if_(missing, NULL, self.f.array(query))
 
     def visit_ArrayRemove(self, op: Any, *, arg: Any, other: Any) -> Any:
         """Remove a value from an array."""
@@ -282,7 +288,7 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
     def visit_ArrayFlatten(self, op: Any, *, arg: Any) -> Any:
         """Join the arrays in an array."""
         element = self._decoded(op.dtype.value_type, sg.column("_bb_f"))
-        return _sql(
+        return filled(
             "CASE WHEN :arg IS NOT NULL THEN ARRAY(SELECT :element "
             "FROM UNNEST(:arg) WITH ORDINALITY AS _bb_o(_bb_e, _bb_i), "
             "JSONB_ARRAY_ELEMENTS(NULLIF(_bb_e, 'null'::JSONB)) "
@@ -300,6 +306,45 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
     def visit_ArrayCollect(self, op: Any, *, arg: Any, **parts: Any) -> Any:
         """Gather values in an array."""
         return super().visit_ArrayCollect(op, arg=self._inner(op.arg.dtype, arg), **parts)
+
+    # Maps
+
+    def visit_Map(self, op: Any, *, keys: Any, values: Any) -> Any:
+        """Make a map of its names and values."""
+        value = self._encoded(op.dtype.value_type, sg.column("_bb_v"))
+        return filled(
+            "CASE WHEN :k IS NOT NULL AND :v IS NOT NULL THEN "
+            "(SELECT COALESCE(JSONB_OBJECT_AGG(_bb_k, :value), '{}'::JSONB) "
+            "FROM UNNEST(:k, :v) AS _bb_m(_bb_k, _bb_v)) END",
+            k=keys,
+            v=values,
+            value=value,
+        )
+
+    def visit_MapGet(self, op: Any, *, arg: Any, key: Any, default: Any) -> Any:
+        """Take the value of a name."""
+        if op.dtype.is_null():
+            return NULL
+        found = self._decoded(op.dtype, self.f.jsonb_extract_path(arg, key))
+        there = self.f.jsonb_contains(arg, key)
+        other = self.if_(arg.is_(NULL), NULL, self.cast(default, op.dtype))
+        return self.if_(there, found, other)
+
+    def visit_MapLength(self, op: Any, *, arg: Any) -> Any:
+        """Count the names of a map."""
+        return self.if_(arg.is_(NULL), NULL, super().visit_MapLength(op, arg=arg))
+
+    def visit_MapValues(self, op: Any, *, arg: Any) -> Any:
+        """Return the values of a map."""
+        kind = op.dtype.value_type
+        value = sg.column("_bb_e")
+        value = self._decoded(dt.json if isinstance(kind, dt.Array) else kind, value)
+        return filled(
+            "CASE WHEN :m IS NOT NULL THEN "
+            "ARRAY(SELECT :value FROM JSONB_EACH(:m) AS _bb_a(_bb_k, _bb_e)) END",
+            m=arg,
+            value=value,
+        )
 
     # Aggregates that Postgres does not have
 
@@ -361,7 +406,7 @@ class PostgresCompiler(sc.postgres.PostgresCompiler):
     def visit_VectorSimilarity(self, op: Any, *, left: Any, right: Any, metric: str) -> Any:
         """Compare two vectors."""
         template = _OVER_PAIRS.format(_SIMILARITIES[metric])
-        return sge.Subquery(this=_sql(template, a=left, b=right))
+        return sge.Subquery(this=filled(template, a=left, b=right))
 
 
 _TURNED = {sge.GT: sge.LT, sge.LT: sge.GT, sge.GTE: sge.LTE, sge.LTE: sge.GTE}

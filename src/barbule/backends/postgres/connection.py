@@ -325,7 +325,7 @@ def _known(state: str, reason: str) -> BarbuleError | None:
             f"the database cannot compute this: {reason}.",
             hint="Filter out such values first.",
         )
-    if state in {"0A000", "42804", "42846", "42883", "42P18", "42P20", "42P21", "42803"}:
+    if state in {"0A000", "42804", "42846", "42883", "42P18", "42P20", "42P21", "42803", "42601"}:
         return _unsupported(reason)
     if state[:2] == "54":
         return UnsupportedError(

@@ -91,7 +91,7 @@ def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_string(kind) and not pa.types.is_string(wanted):
         return _numbers(array, wanted)
     if pa.types.is_decimal(wanted) and pa.types.is_floating(kind):
-        array = array.cast(pa.string())
+        return _numbers(array.cast(pa.string()), wanted)
     # Ibis' own types of results are at times wider or narrower than Postgres'.
     return array.cast(wanted, safe=not pa.types.is_temporal(kind))
 

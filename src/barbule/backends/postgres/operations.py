@@ -1,0 +1,174 @@
+# ruff: noqa: N802 - Ibis finds these methods by the names of its operations
+"""Operations on plain values and arrays that Ibis has no SQL of Postgres for, or another one.
+
+Owns what gives the same here as in DuckDB without knowing in which form a cell is kept; what has
+to know that is in `compiler`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import ibis.backends.sql.compilers as sc
+import ibis.common.exceptions as com
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import sqlglot as sg
+import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import NULL
+
+__all__ = ["PlainOperations", "filled"]
+
+_INT = sge.DataType(this=sge.DataType.Type.INT)
+_DIGESTS = {"sha224", "sha256", "sha384", "sha512"}
+_UNITS = {"s": "1 second", "ms": "1 millisecond", "us": "1 microsecond"}
+# https://www.postgresql.org/docs/15/functions-formatting.html, by the directives of strftime.
+_PATTERNS = {
+    "%Y": "YYYY", "%y": "YY", "%m": "MM", "%-m": "FMMM", "%d": "DD", "%-d": "FMDD", "%j": "DDD",
+    "%H": "HH24", "%-H": "FMHH24", "%I": "HH12", "%-I": "FMHH12", "%M": "MI", "%-M": "FMMI",
+    "%S": "SS", "%-S": "FMSS", "%f": "US", "%p": "AM", "%B": "FMMonth", "%b": "Mon", "%A": "FMDay",
+    "%a": "Dy", "%u": "ID", "%V": "IW", "%G": "IYYY", "%F": "YYYY-MM-DD", "%T": "HH24:MI:SS",
+    "%D": "MM/DD/YY", "%R": "HH24:MI",
+}  # fmt: skip
+_DIRECTIVE = re.compile(r"%-?.|[^%]+|%$", re.DOTALL)
+
+
+def filled(template: str, **parts: sge.Expression) -> sge.Expression:
+    """Fill expressions into the places (`:name`) of a piece of SQL."""
+    found = sg.parse_one(template, read="postgres")
+    return sge.replace_placeholders(found, **parts)
+
+
+def _pattern(node: ops.Value) -> sge.Expression:
+    """Write a pattern of strftime as one of Postgres, in which bare letters would mean something.
+
+    Raises
+    ------
+    UnsupportedOperationError
+        When a part of the pattern has no counterpart there.
+    """
+    if not isinstance(node, ops.Literal):
+        raise com.UnsupportedOperationError("a pattern of a date that is not written as a text")
+    made = ""
+    for part in _DIRECTIVE.findall(node.value):
+        if not part.startswith("%") or part == "%%":
+            escaped = part.replace("%%", "%").replace("\\", "\\\\").replace('"', '\\"')
+            made += f'"{escaped}"'
+        elif part in _PATTERNS:
+            made += _PATTERNS[part]
+        else:
+            raise com.UnsupportedOperationError(f"{part!r} in the pattern of a date")
+    return sge.convert(made)
+
+
+class PlainOperations(sc.postgres.PostgresCompiler):
+    """Ibis' compiler, with results that do not depend on the database where that can be."""
+
+    __slots__ = ()
+    SIMPLE_OPS: ClassVar[dict[Any, str]] = {}  # those of the base class are inherited as methods
+    UNSUPPORTED_OPS = ()
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
+        """Change the type of a value; between numbers and truths there are casts of INT alone."""
+        kind = op.arg.dtype
+        if isinstance(kind, dt.Numeric) and isinstance(to, dt.Boolean):
+            return arg if isinstance(kind, dt.Boolean) else sge.paren(arg).neq(0)
+        if isinstance(kind, dt.Boolean) and isinstance(to, dt.Numeric):
+            return self.cast(sge.Cast(this=arg, to=_INT.copy()), to)
+        return super().visit_Cast(op, arg=arg, to=to)
+
+    # Texts
+
+    def visit_HexDigest(self, op: Any, *, arg: Any, how: str) -> Any:
+        """Write the digest of a text or of bytes."""
+        if how == "md5":
+            return self.f.anon.md5(arg)
+        if how not in _DIGESTS:
+            raise com.UnsupportedOperationError(f"hexdigest() by {how}")
+        plain = self.f.anon.convert_to(arg, "UTF8") if op.arg.dtype.is_string() else arg
+        return self.f.encode(self.f.anon[how](plain), "hex")
+
+    def visit_StringSQLLike(self, op: Any, *, arg: Any, pattern: Any, escape: Any) -> Any:
+        """Match a pattern, in which a backslash is a character like others."""
+        sign = sge.convert("") if escape is None else escape
+        return sge.Escape(this=arg.like(pattern), expression=sign)
+
+    def visit_StringSQLILike(self, op: Any, *, arg: Any, pattern: Any, escape: Any) -> Any:
+        """Match a pattern, in upper or lower case."""
+        sign = sge.convert("") if escape is None else escape
+        return sge.Escape(this=arg.ilike(pattern), expression=sign)
+
+    def visit_StringSplit(self, op: Any, *, arg: Any, delimiter: Any) -> Any:
+        """Cut a text; an empty one is one empty piece."""
+        pieces = self.f.anon.string_to_array(arg, delimiter)
+        return self.if_(arg.eq(sge.convert("")), self.f.array(sge.convert("")), pieces)
+
+    def visit_FindInSet(self, op: Any, *, needle: Any, values: Any) -> Any:
+        """Find a text among others; one that is missing is nowhere."""
+        place = super().visit_FindInSet(op, needle=needle, values=values)
+        return self.if_(needle.is_(NULL), NULL, place)
+
+    # Days and moments
+
+    def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
+        """Write a moment by a pattern."""
+        return self.f.anon.to_char(arg, _pattern(op.format_str))
+
+    def visit_StringToTimestamp(self, op: Any, *, arg: Any, format_str: Any) -> Any:
+        """Read a moment by a pattern."""
+        return self.f.anon.to_timestamp(arg, _pattern(op.format_str))
+
+    def visit_StringToTime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
+        """Read a time of day by a pattern."""
+        return self.cast(self.f.anon.to_timestamp(arg, _pattern(op.format_str)), dt.time)
+
+    def visit_StringToDate(self, op: Any, *, arg: Any, format_str: Any) -> Any:
+        """Read a day by a pattern."""
+        return self.f.anon.to_date(arg, _pattern(op.format_str))
+
+    def visit_TimestampFromUNIX(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Turn a number since 1970 into a moment."""
+        if unit.short not in _UNITS:
+            raise com.UnsupportedOperationError(f"moments counted in {unit.name.lower()}s")
+        step = sge.Cast(
+            this=sge.convert(_UNITS[unit.short]),
+            to=sge.DataType(this=sge.DataType.Type.INTERVAL),
+        )
+        return filled("TIMESTAMP '1970-01-01 00:00:00' + :n * :step", n=sge.paren(arg), step=step)
+
+    # Arrays
+
+    def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
+        """Sort an array, what is missing last; one that is missing stays so."""
+        return filled(
+            "CASE WHEN :a IS NOT NULL THEN "
+            "ARRAY(SELECT _bb_e FROM UNNEST(:a) AS _bb_a(_bb_e) ORDER BY _bb_e NULLS LAST) END",
+            a=arg,
+        )
+
+    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Repeat the values of an array."""
+        return filled(
+            "CASE WHEN :n IS NOT NULL THEN "
+            "ARRAY(SELECT _bb_e FROM GENERATE_SERIES(1, :n) AS _bb_t(_bb_n), "
+            "UNNEST(:a) WITH ORDINALITY AS _bb_a(_bb_e, _bb_i) ORDER BY _bb_n, _bb_i) END",
+            a=arg,
+            n=times,
+        )
+
+    def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
+        """Join texts; none at all make an empty one."""
+        return self.f.array_to_string(arg, sep)
+
+    def _range(self, op: Any, start: Any, stop: Any, step: Any) -> Any:
+        made = super().visit_Range(op, start=start, stop=stop, step=step)
+        return self.if_(sg.or_(start.is_(NULL), stop.is_(NULL)), NULL, made)
+
+    def visit_IntegerRange(self, op: Any, *, start: Any, stop: Any, step: Any) -> Any:
+        """Make an array of numbers; a missing end makes none."""
+        return self._range(op, start, stop, step)
+
+    def visit_TimestampRange(self, op: Any, *, start: Any, stop: Any, step: Any) -> Any:
+        """Make an array of moments; a missing end makes none."""
+        return self._range(op, start, stop, step)
