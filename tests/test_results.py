@@ -101,6 +101,61 @@ def test_it_is_shown_as_a_table(rows):
         assert text in shown
 
 
+def test_it_is_as_wide_as_the_terminal_and_says_what_does_not_fit(session, monkeypatch):
+    names = [f"column_{place}" for place in range(20)]
+    table = bb.create_table("wide", dict.fromkeys(names, bb.Int))
+    table.insert(dict.fromkeys(names, 7))
+    for columns, fitting in ((200, 17), (80, 7), (8, 1)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        shown = repr(table.collect())
+        assert max(map(len, shown.splitlines())) <= columns
+        left = "".join(shown[shown.index("Too") :].split())
+        assert left == f"Toowidefor{20 - fitting}more:{','.join(names[fitting:])}."
+        assert columns < 20 or shown.count("int64") == fitting
+    monkeypatch.setenv("COLUMNS", "300")
+    assert "Too wide" not in repr(table.collect())
+
+
+def test_numbers_stand_right_and_empty_cells_are_told_from_texts(session):
+    table = bb.create_table("t", {"n": bb.Int, "text": bb.String, "v": bb.Vector(6)})
+    table.insert([{"n": 1, "text": "NULL", "v": [0.5] * 6}, {"n": 12345, "text": None, "v": None}])
+    shown = repr(table.order_by("n").collect()).splitlines()
+    assert shown[4].startswith("│     1 │ NULL")
+    assert shown[5].startswith("│ 12345 │ NULL")
+    assert "[0.5, 0.5, 0.5, 0.5, … 6 in all]" in " ".join(shown[4].split())
+
+
+def test_show_tells_why_cells_are_empty_and_what_the_rows_are_of(session, capsys):
+    @bb.udf(on_error="null")
+    def inverse(n: int) -> float:
+        return 1 / n
+
+    table = bb.create_table("numbers", [{"n": n} for n in range(12)])
+    table.add_computed_column(inverse=inverse(table.n))
+    table.show(3)
+    printed = capsys.readouterr().out
+    assert "numbers: table of 12 rows" in printed
+    assert "⚠ ZeroDivisionError: division by zero" in printed
+    assert "The first 3 rows of 12." in printed
+    assert "\x1b[" not in printed  # no colours where there is no terminal
+    table.select(twice=inverse(table.n + 1) * 2).show()
+    assert "0.66666667" in capsys.readouterr().out
+
+
+def test_rich_prints_it_in_colours(session):
+    import io
+
+    from rich.console import Console
+
+    table = bb.create_table("t", [{"text": "[red]x[/red]"}])
+    text = io.StringIO()
+    Console(file=text, force_terminal=True, width=60, color_system="truecolor").print(
+        table.collect()
+    )
+    assert "[red]x[/red]" in text.getvalue()
+    assert "\x1b[" in text.getvalue()
+
+
 def test_markup_is_shown_as_it_is_written(session):
     table = bb.create_table("t", {"text": bb.String})
     texts = ["[red]alert[/red]", "[link=x]", r"back\[slash", ":smile:", "[/]", "end\\"]
@@ -145,7 +200,8 @@ def test_long_cells_are_cut(session):
     table = bb.create_table("t", {"text": bb.String})
     table.insert(text="x" * 5000)
 
-    assert "x" * 200 not in table.collect()._repr_html_()
+    assert "x" * 700 not in table.collect()._repr_html_()
+    assert repr(table.collect()).count("x") < 100
     assert table.collect()[0, "text"] == "x" * 5000
 
 

@@ -34,6 +34,8 @@ from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
+from barbule.executor.shown import first_rows
+from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
@@ -292,6 +294,10 @@ class Engine:
         """Compute an expression and return its rows as a `ResultSet`."""
         plan, rows = self._run(expr)
         return ResultSet(rows, plan.schema, self.library)
+
+    def show(self, expr: ir.Table, count: int) -> None:
+        """Print the first rows of an expression."""
+        print_rows(first_rows(self, expr, count))
 
     def html(self, expr: ir.Table) -> str:
         """Draw the first rows of an expression for a notebook; nothing is called for it."""

@@ -1,77 +1,73 @@
 """How rows look in a notebook: a table in HTML, with thumbnails, players and errors.
 
-Owns the table around the cells, and which rows of a query are shown: none that a function or model
-would be called for. How media are drawn is `media.previews`' business. Everything that comes
-from data is escaped.
+Owns the table around the cells, and that no function or model is called to be shown. How media
+are drawn is `media.previews`' business. Everything that comes from data is escaped.
 """
 
 from __future__ import annotations
 
+import functools
 import html
-import json
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
-import ibis.expr.operations as ops
 
-from barbule.errors import UnsupportedError
-from barbule.media.previews import error_html, media_html
-from barbule.nodes import ASKING, CellError
-from barbule.planner.lineage import origin
+from barbule.executor.shown import Shown, cell_text, first_rows
+from barbule.media.cells import holds_media
+from barbule.media.previews import STYLE, error_html, media_html
+from barbule.nodes import ASKING
 from barbule.types import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
-    import pyarrow as pa
 
     from barbule.executor.engine import Engine
+    from barbule.executor.shown import Reason
     from barbule.media.library import MediaLibrary
 
-__all__ = ["SHOWN_ROWS", "query_html", "rows_html"]
+__all__ = ["query_html", "rows_html"]
 
-SHOWN_ROWS = 20
-_ERROR = "bb_error_"
-_MOST_CHARACTERS = 160
-_MOST_NUMBERS = 4
-_CELL = "text-align:left;vertical-align:top"
-_DIM = "color:#888;font-weight:normal"
+_MOST_CHARACTERS = 600
+_MOST_ITEMS = 4
+_EMBEDDED = 8 << 20  # bytes of all files in a table; more would make notebooks heavy
+_STYLE = f"""<style>
+.barbule {{overflow-x:auto;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif}}
+.barbule table {{border-collapse:collapse;margin:0;border:0;table-layout:auto}}
+.barbule th,.barbule td {{padding:6px 12px;text-align:left;vertical-align:top;border:0}}
+.barbule th,.barbule tr {{background:none}}
+.barbule th {{vertical-align:bottom;font-weight:600;border-bottom:2px solid rgba(128,128,128,.45)}}
+.barbule td {{border-bottom:1px solid rgba(128,128,128,.18)}}
+.barbule tbody tr:hover td {{background:rgba(128,128,128,.07)}}
+.barbule .type,.barbule .dim,.barbule .note,.barbule .null {{color:#8a8a8a;font-weight:400}}
+.barbule .type {{font-size:11px;display:block;max-width:16em}}
+.barbule .type {{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}}
+.barbule .title {{font-weight:600;margin:0 0 6px}}
+.barbule .note {{margin:6px 0 0}}
+.barbule .null {{font-size:11px;letter-spacing:.04em}}
+.barbule .number {{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}}
+.barbule .text {{width:max-content;max-width:32em;max-height:8.7em;overflow:auto}}
+.barbule .text {{white-space:pre-wrap;overflow-wrap:anywhere}}
+.barbule .code {{font:12px/1.45 ui-monospace,Menlo,Consolas,monospace}}
+.barbule .items {{display:flex;flex-wrap:wrap;gap:6px;align-items:flex-end}}
+.barbule .items img {{max-width:72px;height:auto}}
+.barbule .fields td {{padding:1px 8px 1px 0;border:0;font-size:11px}}
+{STYLE}</style>"""
 
 
-def rows_html(
-    rows: pa.Table,
-    schema: sch.Schema,
-    library: MediaLibrary,
-    *,
-    caption: str | None = None,
-    reasons: Mapping[str, list[dict[str, str] | None]] | None = None,
-) -> str:
-    """Draw rows as a table.
-
-    Parameters
-    ----------
-    rows
-        The rows to show, in storage form.
-    schema
-        Their columns as users see them.
-    library
-        Opens media cells.
-    caption
-        A line below the table.
-    reasons
-        For columns of which cells failed: the error of each row, or None.
-    """
+def rows_html(shown: Shown, library: MediaLibrary) -> str:
+    """Draw rows as a table; `library` opens media cells."""
+    media = sum(map(holds_media, shown.schema.types)) * shown.rows.num_rows
+    most = _EMBEDDED // max(media, 1)
+    draw = functools.partial(media_html, library=library, most=most)
     columns = []
-    for name, kind in schema.items():
-        cells = rows.column(name).to_pylist()
-        why = (reasons or {}).get(name, [None] * len(cells))
-        shown = [_cell(c, w, kind, library) for c, w in zip(cells, why, strict=True)]
-        columns.append([f'<td style="{_CELL}">{cell}</td>' for cell in shown])
+    for _, kind, cells in shown.columns():
+        tag = '<td class="number">' if kind.is_numeric() else "<td>"
+        columns.append([f"{tag}{_cell(value, why, kind, draw)}</td>" for value, why in cells])
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
-    foot = f"<p>{html.escape(caption)}</p>" if caption else ""
-    return f"<table>{_head(schema)}<tbody>{body}</tbody></table>{foot}"
+    return _framed(f"{_head(shown.schema)}<tbody>{body}</tbody>", shown.title, shown.note)
 
 
 def query_html(engine: Engine, query: ir.Table) -> str:
@@ -79,71 +75,67 @@ def query_html(engine: Engine, query: ir.Table) -> str:
 
     Where a column holds cells that failed, they show why.
     """
-    relation, schema = query.op(), query.schema()
-    if relation.find(ASKING):
-        return (
-            f"<table>{_head(schema)}</table><p>This query calls functions, so it is not run to be "
-            "shown: <code>.collect()</code> runs it, <code>.explain()</code> says what it asks.</p>"
+    if query.op().find(ASKING):
+        return _framed(
+            _head(query.schema()),
+            note="This query calls functions, so it is not run to be shown: <code>.collect()</code>"
+            " runs it, <code>.explain()</code> says what it asks.",
+            escaped=True,
         )
-    failing = _failing(engine, relation)
-    try:
-        rows = engine.arrow(_with_reasons(relation, failing))
-    except UnsupportedError:  # the errors lie beneath a join or the like
-        failing = []
-        rows = engine.arrow(_with_reasons(relation, failing))
-    more = rows.num_rows > SHOWN_ROWS
-    rows = rows.slice(0, SHOWN_ROWS)
-    reasons = {name: rows.column(f"{_ERROR}{name}").to_pylist() for name in failing}
-    caption = f"The first {SHOWN_ROWS} rows." if more else None
-    return rows_html(rows, schema, engine.library, caption=caption, reasons=reasons)
+    return rows_html(first_rows(engine, query), engine.library)
 
 
-def _failing(engine: Engine, relation: ops.Relation) -> list[str]:
-    """Name the columns that are stored columns which can fail."""
-    found = []
-    for name in relation.schema.names:
-        place = origin(ops.Field(relation, name))
-        if place is not None and engine.errors_of(*place):
-            found.append(name)
-    return found
-
-
-def _with_reasons(relation: ops.Relation, failing: list[str]) -> ir.Table:
-    fields = {name: ops.Field(relation, name) for name in relation.schema.names}
-    reasons = {f"{_ERROR}{name}": CellError(fields[name]) for name in failing}
-    shown = ops.Project(relation, {**fields, **reasons}) if failing else relation
-    return shown.to_expr().limit(SHOWN_ROWS + 1)
+def _framed(table: str, title: str = "", note: str = "", *, escaped: bool = False) -> str:
+    above = f'<p class="title">{html.escape(title)}</p>' if title else ""
+    below = f'<p class="note">{note if escaped else html.escape(note)}</p>' if note else ""
+    return f'{_STYLE}<div class="barbule">{above}<table>{table}</table>{below}</div>'
 
 
 def _head(schema: sch.Schema) -> str:
     heads = "".join(
-        f'<th style="{_CELL}">{html.escape(name)}<br>'
-        f'<span style="{_DIM}">{html.escape(str(kind))}</span></th>'
+        f"<th{_class(kind)}>{html.escape(name)}"
+        f'<span class="type" title="{html.escape(str(kind))}">{html.escape(str(kind))}</span></th>'
         for name, kind in schema.items()
     )
     return f"<thead><tr>{heads}</tr></thead>"
 
 
+def _class(kind: dt.DataType) -> str:
+    return ' class="number"' if kind.is_numeric() else ""
+
+
 def _cell(
-    value: Any, reason: Mapping[str, str] | None, kind: dt.DataType, library: MediaLibrary
+    value: Any, reason: Reason | None, kind: dt.DataType, draw: Callable[[str, Media], str]
 ) -> str:
+    if value is None and reason is not None:
+        return error_html(reason["message"], reason["type"])
     if value is None:
-        if reason is not None:
-            return error_html(f"{reason['type']}: {reason['message']}")
-        return f'<span style="{_DIM}">NULL</span>'
+        return '<span class="null">NULL</span>'
     if isinstance(kind, Media):
-        return media_html(value, kind, library)
-    return html.escape(_text(value, kind))
+        return draw(value, kind)
+    if isinstance(kind, dt.Array) and holds_media(kind):
+        return _items(value, kind, draw)
+    if isinstance(kind, dt.Struct) and holds_media(kind):
+        rows = (
+            f'<tr><td class="dim">{html.escape(name)}</td>'
+            f"<td>{_cell(value[name], None, each, draw)}</td></tr>"
+            for name, each in kind.fields.items()
+        )
+        return f'<table class="fields">{"".join(rows)}</table>'
+    return _text(cell_text(value, kind), kind)
 
 
-def _text(value: Any, kind: dt.DataType) -> str:
-    if isinstance(kind, dt.Array) and kind.value_type.is_floating() and len(value) > _MOST_NUMBERS:
-        first = ", ".join(f"{each:.4g}" for each in value[:_MOST_NUMBERS] if each is not None)
-        return f"[{first}, … ({len(value)})]"
-    if isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    elif isinstance(value, bytes):
-        text = f"{len(value)} bytes"
-    else:
-        text = str(value)
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+def _items(values: list[Any], kind: dt.Array, draw: Callable[[str, Media], str]) -> str:
+    """Draw the first of a list of media, and say how many more there are."""
+    shown = [_cell(each, None, kind.value_type, draw) for each in values[:_MOST_ITEMS]]
+    more = len(values) - len(shown)
+    rest = f'<span class="dim">and {more:,} more</span>' if more > 0 else ""
+    return f'<div class="items">{"".join(shown)}{rest}</div>'
+
+
+def _text(text: str, kind: dt.DataType) -> str:
+    if kind.is_numeric() or kind.is_boolean():
+        return html.escape(text)
+    cut = text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    code = " code" if kind.is_json() or kind.is_nested() else ""
+    return f'<div class="text{code}">{html.escape(cut)}</div>'

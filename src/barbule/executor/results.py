@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import ColumnNotFoundError
-from barbule.executor.notebook import SHOWN_ROWS, rows_html
+from barbule.executor.notebook import rows_html
+from barbule.executor.shown import SHOWN_ROWS, Shown
+from barbule.executor.terminal import rows_table, rows_text
 from barbule.media.cells import holds_media, reader
 
 if TYPE_CHECKING:
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    from rich.console import Console, ConsoleOptions
 
     from barbule.media.library import MediaLibrary
 
 __all__ = ["ResultSet"]
 
 _PART_ROWS = 8192
-_SHOWN_CHARACTERS = 80
 
 
 class ResultSet(Sequence[dict[str, Any]]):
@@ -135,36 +137,15 @@ class ResultSet(Sequence[dict[str, Any]]):
 
         return polars.from_arrow(self._table)
 
-    def _shown(self) -> list[list[str]]:
-        """Return the first cells as short texts; media are not opened for it."""
-        rows = self._table.slice(0, SHOWN_ROWS).to_pylist()
-        return [[_short(row[name]) for name in self.columns] for row in rows]
+    def _shown(self) -> Shown:
+        note = f"{SHOWN_ROWS} of {len(self):,} rows" if len(self) > SHOWN_ROWS else ""
+        return Shown(self._table.slice(0, SHOWN_ROWS), self.schema, note=note)
 
     def __repr__(self) -> str:
-        from io import StringIO
+        return rows_text(self._shown())
 
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        # Text, not markup: what is in a cell is shown as it is.
-        table = Table()
-        for name, kind in self.schema.items():
-            table.add_column(Text(f"{name}\n").append(str(kind), style="dim"))
-        for row in self._shown():
-            table.add_row(*map(Text, row))
-        text = StringIO()
-        Console(file=text, width=120, no_color=True).print(table)
-        return "\n".join(filter(None, (text.getvalue().rstrip(), self._caption())))
-
-    def _caption(self) -> str | None:
-        return f"{SHOWN_ROWS} of {len(self)} rows" if len(self) > SHOWN_ROWS else None
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        yield rows_table(self._shown(), options.max_width)
 
     def _repr_html_(self) -> str:
-        rows = self._table.slice(0, SHOWN_ROWS)
-        return rows_html(rows, self.schema, self._library, caption=self._caption())
-
-
-def _short(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+        return rows_html(self._shown(), self._library)

@@ -22,17 +22,31 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
     from barbule.types import Media
 
-__all__ = ["error_html", "media_html"]
+__all__ = ["STYLE", "error_html", "media_html", "media_name"]
 
-_SIDE = 128  # pixels, of the longer side of a thumbnail
-_MOST_PLAYED = 2 << 20  # bytes of a file that is embedded; more would make notebooks heavy
+_SIDE = 128  # pixels of a page, of the longer side of a thumbnail
+_DENSE = 2  # pixels of a dense screen for each of them
+_MOST_PLAYED = 2 << 20  # bytes of a file that is embedded
+_EXCERPT = 20.0  # seconds of a longer sound
 _MOST_TEXT = 240
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = {5, 6, 7, 8}
-_TEXT = "max-width:24em;max-height:8em;overflow:hidden;white-space:pre-wrap;margin:0"
+_PLAYED = {
+    "video": {".mp4", ".m4v", ".mov", ".webm", ".ogv"},
+    "audio": {".wav", ".mp3", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".weba"},
+}
+STYLE = """.barbule img,.barbule video {display:block;border-radius:4px;max-width:none;margin:0}
+.barbule img.page {border:1px solid rgba(128,128,128,.4);border-radius:2px}
+.barbule audio {width:256px;height:36px;display:block}
+.barbule .caption {font-size:11px;color:#8a8a8a;max-width:22em;overflow-wrap:anywhere}
+.barbule .document {max-width:26em;max-height:8.7em;overflow:hidden;white-space:pre-wrap;margin:0;
+font:12px/1.45 inherit;border-left:3px solid rgba(128,128,128,.35);padding-left:8px}
+.barbule .error {width:max-content;max-width:32em;max-height:8.7em;overflow:auto;
+white-space:pre-wrap;text-align:left;color:#c0392b;background:rgba(192,57,43,.08);
+border-left:3px solid #c0392b;padding:3px 8px;border-radius:2px;overflow-wrap:anywhere}"""
 
 
-def media_html(reference: str, kind: Media, library: MediaLibrary) -> str:
+def media_html(reference: str, kind: Media, library: MediaLibrary, most: int = _MOST_PLAYED) -> str:
     """Draw a media cell.
 
     Parameters
@@ -43,31 +57,34 @@ def media_html(reference: str, kind: Media, library: MediaLibrary) -> str:
         The type of the column.
     library
         Opens it.
+    most
+        Bytes of a file that may be embedded, at most 2 MB.
 
     Returns
     -------
     str
-        A fragment of HTML: an `img` of at most 128 x 128 pixels, an `audio` or `video` player
-        (where the file has more than 2 MB the first frame, or the name alone), the first page
-        of a PDF, the beginning of another document. Where the file cannot be opened, the
-        reason.
+        A fragment of HTML: an `img` of at most 128 x 128 pixels; an `audio` or `video` player,
+        where the file is small enough and of a kind that browsers play, else one of the first
+        seconds of the sound, or the first frame; the first page of a PDF, the beginning of
+        another document. Where the file cannot be opened, the reason.
 
     Examples
     --------
     >>> from pathlib import Path
     >>> from barbule.media.library import MediaLibrary
     >>> library = MediaLibrary("memory://media", Path("cache"))
-    >>> media_html("missing.png", Image(), library)[:26]
-    '<span style="color:#b00020'
+    >>> media_html("missing.png", Image(), library)[:19]
+    '<div class="error">'
     """
+    most = min(most, _MOST_PLAYED)
     try:
         if isinstance(kind, Image):
-            return _thumbnail(library.image(reference), reference)
+            return _image(reference, library)
         path = library.path(reference)
         if isinstance(kind, Video):
-            return _video(path, reference)
+            return _video(path, reference, most)
         if isinstance(kind, Audio):
-            return _player("audio", path, reference)
+            return _audio(path, reference, most)
         if isinstance(kind, Document):
             return _document(path, reference)
     except (BarbuleError, OSError, ValueError) as error:
@@ -75,61 +92,97 @@ def media_html(reference: str, kind: Media, library: MediaLibrary) -> str:
     return html.escape(reference)
 
 
-def error_html(message: str) -> str:
+def error_html(message: str, kind: str = "") -> str:
     """Draw why a cell is empty.
 
     Examples
     --------
-    >>> error_html("no <image>")
-    '<span style="color:#b00020;white-space:pre-wrap">⚠ no &lt;image&gt;</span>'
+    >>> error_html("no <image>", "MediaError")
+    '<div class="error"><b>MediaError</b> no &lt;image&gt;</div>'
     """
-    return f'<span style="color:#b00020;white-space:pre-wrap">⚠ {html.escape(message)}</span>'
+    name = f"<b>{html.escape(kind)}</b> " if kind else ""
+    return f'<div class="error">{name}{html.escape(message)}</div>'
 
 
-def _thumbnail(image: PIL.Image.Image, reference: str) -> str:
+def _image(reference: str, library: MediaLibrary) -> str:
+    from barbule.media.images import decoding, opened
+
+    if reference.startswith("frame:"):
+        image = library.image(reference)
+        return _thumbnail(image, image.size, reference)
+    path = library.path(reference)
+    with decoding(path, media_name(reference)), opened(path) as image:
+        size = image.size
+        # A JPEG is read at the smallest size that is enough.
+        image.draft("RGB", (_DENSE * _SIDE, _DENSE * _SIDE))
+        image.load()
+        return _thumbnail(image, size, reference)
+
+
+def _thumbnail(
+    image: PIL.Image.Image, size: tuple[int, int], reference: str, style: str = ""
+) -> str:
     from PIL import ImageOps
 
     from barbule.media.images import encode_image
 
-    size = image.size
-    image.draft("RGB", (2 * _SIDE, 2 * _SIDE))
     if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
         size = size[::-1]
     image = ImageOps.exif_transpose(image)
     if image.mode not in {"RGB", "RGBA", "L"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((_SIDE, _SIDE))
+    image.thumbnail((_DENSE * _SIDE, _DENSE * _SIDE))
     image.info.clear()  # what it says of the whole image does not hold for this one
     clear = image.mode == "RGBA"
     data = encode_image(image, "PNG") if clear else encode_image(image, "JPEG", quality=80)
-    title = f"{_name(reference)} ({size[0]} × {size[1]})"
+    scale = min(1.0, _SIDE / max(*size, 1))
+    width, height = (max(1, round(side * scale)) for side in size)
+    name = html.escape(media_name(reference))
+    title = f"{name} ({size[0]} × {size[1]})"
+    shown = f' class="{style}"' if style else ""
     return (
-        f'<img src="{_embedded(data, "image/png" if clear else "image/jpeg")}" '
-        f'width="{image.width}" height="{image.height}" '
-        f'title="{html.escape(title)}" alt="{html.escape(_name(reference))}">'
+        f'<img{shown} src="{_embedded(data, "image/png" if clear else "image/jpeg")}" '
+        f'width="{width}" height="{height}" title="{title}" alt="{name}">'
     )
 
 
-def _video(path: Path, reference: str) -> str:
-    if path.stat().st_size <= _MOST_PLAYED:
-        return _player("video", path, reference)
+def _video(path: Path, reference: str, most: int) -> str:
+    if _is_played("video", path, most):
+        return _player("video", path.read_bytes(), _kind("video", path), reference)
     from barbule.media.streams.frames import frame_at
+    from barbule.media.streams.probing import duration
 
-    first = frame_at(path, 0.0)
-    return _caption(reference) if first is None else _thumbnail(first, reference)
+    first, length = frame_at(path, 0.0), duration(path)
+    drawn = "" if first is None else _thumbnail(first, first.size, reference)
+    return drawn + _caption(f"{media_name(reference)}, {_clock(length)}: its first frame")
 
 
-def _player(tag: str, path: Path, reference: str) -> str:
-    if path.stat().st_size > _MOST_PLAYED:
-        return _caption(reference)
-    kind = mimetypes.guess_type(path.name)[0]
-    if kind is None or not kind.startswith(("audio/", "video/")):
-        kind = f"{tag}/*"
+def _audio(path: Path, reference: str, most: int) -> str:
+    if _is_played("audio", path, most):
+        return _player("audio", path.read_bytes(), _kind("audio", path), reference)
+    from barbule.media.streams.probing import duration
+    from barbule.media.streams.tracks import Span, cut_sound
+
+    (excerpt,) = cut_sound(path, [Span(0.0, _EXCERPT)], format="mp3")
+    player = _player("audio", excerpt.path.read_bytes(), "audio/mpeg", reference)
+    told = f"{media_name(reference)}, {_clock(duration(path))}: its first {_EXCERPT:.0f} seconds"
+    return player + _caption(told)
+
+
+def _is_played(tag: str, path: Path, most: int) -> bool:
+    return path.suffix.lower() in _PLAYED[tag] and path.stat().st_size <= most
+
+
+def _kind(tag: str, path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    return kind if kind.startswith(("audio/", "video/")) else f"{tag}/{path.suffix[1:].lower()}"
+
+
+def _player(tag: str, data: bytes, kind: str, reference: str) -> str:
     size = f' width="{2 * _SIDE}"' if tag == "video" else ""
-    name = html.escape(_name(reference))
     return (
-        f'<{tag} controls preload="metadata"{size} title="{name}" '
-        f'src="{_embedded(path.read_bytes(), kind)}"></{tag}>'
+        f'<{tag} controls preload="metadata"{size} title="{html.escape(media_name(reference))}" '
+        f'src="{_embedded(data, kind)}"></{tag}>'
     )
 
 
@@ -139,19 +192,43 @@ def _document(path: Path, reference: str) -> str:
     if validate_document(path) == "pdf":
         from barbule.media.documents.pdf import first_page
 
-        return _thumbnail(first_page(path, _SIDE), reference)
+        page = first_page(path, _DENSE * _SIDE)
+        return _thumbnail(page, page.size, reference, "page") + _caption(media_name(reference))
     found = read_document(path)
     text = "\n".join(block.text for block in found.blocks[:8])[:_MOST_TEXT]
     title = f"<b>{html.escape(found.title)}</b>\n" if found.title else ""
-    return f'<pre style="{_TEXT}">{title}{html.escape(text)}</pre>'
+    return f'<div class="document">{title}{html.escape(text)}</div>' + _caption(
+        media_name(reference)
+    )
 
 
-def _caption(reference: str) -> str:
-    return f"<i>{html.escape(_name(reference))}</i>"
+def _caption(text: str) -> str:
+    return f'<div class="caption">{html.escape(text)}</div>'
 
 
-def _name(reference: str) -> str:
-    """Return the last part of a reference; a data: URI has no name, and a query may hold keys."""
+def _clock(seconds: float | None) -> str:
+    """Write a length as a player does.
+
+    Examples
+    --------
+    >>> _clock(3671.2)
+    '1:01:11'
+    """
+    if seconds is None:
+        return "of unknown length"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def media_name(reference: str) -> str:
+    """Return the last part of a reference; a data: URI has no name, and a query may hold keys.
+
+    Examples
+    --------
+    >>> media_name("https://example.com/photos/up.jpg?key=secret")
+    'up.jpg'
+    """
     if reference.startswith("data:"):
         return "data"
     return reference.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]

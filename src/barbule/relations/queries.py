@@ -136,8 +136,14 @@ class _Verbs:
         return _engine(self).collect(self)
 
     def show(self, n: int = 10) -> None:
-        """Print the first `n` rows."""
-        print(self.limit(n).collect())  # noqa: T201 - printing is its purpose
+        """Print the first `n` rows as a table that fits the terminal, with why cells are empty.
+
+        Parameters
+        ----------
+        n
+            How many rows; functions in the query are called for them.
+        """
+        _engine(self).show(self, n)
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
