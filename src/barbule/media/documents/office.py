@@ -9,21 +9,30 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from barbule.media.documents.records import Block, DocumentText, HeadingTrail
+from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from barbule.media.documents.records import Rows
+
 __all__ = ["read_docx", "read_pptx"]
 
 _HEADING_STYLE = re.compile(r"heading (\d+)", re.IGNORECASE)
-# Content controls (w:sdt) hold paragraphs too, which python-docx's own walk leaves out.
-_BODY_PARTS = "./w:p | ./w:tbl | ./w:sdt/w:sdtContent/w:p | ./w:sdt/w:sdtContent/w:tbl"
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_COMPATIBLE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_P, _TABLE, _ROW, _CELL, _T = f"{_W}p", f"{_W}tbl", f"{_W}tr", f"{_W}tc", f"{_W}t"
+_BOXED = f"{_W}txbxContent"
+_FALLBACK = f"{_COMPATIBLE}Fallback"
+_SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+# What may stand around paragraphs: content controls, custom XML, insertions that are tracked.
+_WRAPPERS = {f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "smartTag")}
+_PROPERTIES = ("author", "subject", "keywords", "category", "comments", "language", "created")
 
 
 def read_docx(path: Path) -> DocumentText:
-    """Read a Word document: paragraphs and tables of its body, in order.
+    """Read a Word document: paragraphs, tables and text boxes of its body, in order.
 
     Parameters
     ----------
@@ -36,61 +45,125 @@ def read_docx(path: Path) -> DocumentText:
         The title is that of its properties, or the first paragraph styled Title or Heading 1.
     """
     import docx
-    from docx.table import Table
-    from docx.text.paragraph import Paragraph
 
     document = docx.Document(str(path))
+    levels = _Levels(document.styles)
     trail, blocks = HeadingTrail(), []
     first_title: str | None = None
-    for element in document.element.body.xpath(_BODY_PARTS):
-        if element.tag.endswith("}tbl"):
-            text = _table_text(_docx_rows(Table(element, document)))
+    # The elements of python-docx are walked, not its objects: those ask for the style, the
+    # parent and the parts of each paragraph anew, and take a hundred times as long.
+    for element in _body_parts(document.element.body):
+        rows: Rows | None = None
+        if element.tag == _TABLE:
+            rows = tuple(_docx_rows(element))
+            text = grid(rows)
         else:
-            paragraph = Paragraph(element, document)
-            text = paragraph.text.strip()
-            level = _heading_level(paragraph)
+            text = _text(element).strip()
+            level = levels.of(element)
             if text and level is not None:
                 text = " ".join(text.split())
                 first_title = first_title or (text if level <= 1 else None)
                 if level:
                     trail.enter(level, text)
         if text:
-            blocks.append(Block(text, heading=trail.path))
-    return DocumentText(_title(document) or first_title, tuple(blocks))
+            blocks.append(Block(text, None, trail.path, None, rows))
+        for boxed in element.iter(_BOXED):
+            if not _within(boxed, _FALLBACK, element):
+                blocks.extend(Block(box, None, trail.path) for box in _boxed_texts(boxed))
+    title = (document.core_properties.title or "").strip() or None
+    return DocumentText(title or first_title, tuple(blocks), _properties(document))
 
 
-def _heading_level(paragraph: Any) -> int | None:
-    style = paragraph.style
-    while style is not None:
-        name = style.name or ""
-        if name.lower() == "title":
-            return 0
-        found = _HEADING_STYLE.fullmatch(name)
-        if found:
-            return int(found[1])
-        style = style.base_style
-    return None
+def _body_parts(body: Any) -> Iterator[Any]:
+    stack = list(body)[::-1]
+    while stack:
+        element = stack.pop()
+        if element.tag in {_P, _TABLE}:
+            yield element
+        elif element.tag in _WRAPPERS:
+            stack.extend(list(element)[::-1])
 
 
-def _docx_rows(table: Any) -> Iterator[list[str]]:
-    for row in table.rows:
-        seen: set[Any] = set()
-        cells = []
-        for cell in row.cells:
-            # A merged cell is listed once for each column it spans.
-            if cell._tc not in seen:
-                seen.add(cell._tc)
-                cells.append(cell.text)
-        yield cells
+def _text(paragraph: Any) -> str:
+    """Return the text of a paragraph, without that of boxes that are anchored in it."""
+    parts = []
+    boxed = next(paragraph.iter(_BOXED), None) is not None
+    for element in paragraph.iter(_T, *_SIGNS):
+        if boxed and _within(element, _BOXED, paragraph):
+            continue
+        parts.append(element.text or "" if element.tag == _T else _sign(element))
+    return "".join(parts)
 
 
-def _table_text(rows: Iterable[list[str]]) -> str:
-    flat = ([" ".join(cell.split()) for cell in row] for row in rows)
-    return "\n".join(" | ".join(row) for row in flat if any(row))
+def _sign(element: Any) -> str:
+    # The stops of the ruler are tabs too, but stand in no run.
+    in_run = element.getparent().tag == f"{_W}r"
+    return _SIGNS[element.tag] if in_run else ""
 
 
-def _title(document: Any) -> str | None:
-    return (document.core_properties.title or "").strip() or None
+def _boxed_texts(boxed: Any) -> Iterator[str]:
+    for paragraph in boxed.iter(_P):
+        if text := _text(paragraph).strip():
+            yield text
+
+
+def _within(element: Any, tag: str, outer: Any) -> bool:
+    parent = element.getparent()
+    while parent is not None and parent is not outer:
+        if parent.tag == tag:
+            return True
+        parent = parent.getparent()
+    return False
+
+
+class _Levels:
+    """The heading levels of styles: 0 is a title, None no heading."""
+
+    def __init__(self, styles: Any) -> None:
+        self._styles: dict[str | None, Any] = {style.style_id: style for style in styles}
+        self._known: dict[str | None, int | None] = {}
+
+    def of(self, paragraph: Any) -> int | None:
+        properties = paragraph.find(f"{_W}pPr")
+        style = properties.find(f"{_W}pStyle") if properties is not None else None
+        name = style.get(f"{_W}val") if style is not None else None
+        if name not in self._known:
+            self._known[name] = self._level(self._styles.get(name))
+        return self._known[name]
+
+    def _level(self, style: Any) -> int | None:
+        seen: set[str] = set()
+        while style is not None and style.style_id not in seen:
+            seen.add(style.style_id)
+            name = style.name or ""
+            if name.lower() == "title":
+                return 0
+            if found := _HEADING_STYLE.fullmatch(name):
+                return int(found[1])
+            style = style.base_style
+        return None
+
+
+def _docx_rows(table: Any) -> Iterator[tuple[str, ...]]:
+    for row in table.iter(_ROW):
+        if _within(row, _TABLE, table):
+            continue  # of a table in a cell, whose text is that cell's
+        cells = [cell for cell in row.iter(_CELL) if not _within(cell, _CELL, row)]
+        texts = tuple(
+            " ".join(" ".join(_text(each) for each in cell.iter(_P)).split()) for cell in cells
+        )
+        if any(texts):
+            yield texts
+
+
+def _properties(document: Any) -> dict[str, Any]:
+    """Return what an Office file says of itself, leaving out what it does not say."""
+    found = {}
+    for name in _PROPERTIES:
+        value = getattr(document.core_properties, name, None)
+        if value:
+            found[name] = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return found
 
 
 def read_pptx(path: Path) -> DocumentText:
@@ -112,25 +185,35 @@ def read_pptx(path: Path) -> DocumentText:
     presentation = pptx.Presentation(str(path))
     blocks: list[Block] = []
     first_title: str | None = None
+    number = 0
     for number, slide in enumerate(presentation.slides, start=1):
         title_shape = slide.shapes.title
         heading = " ".join(title_shape.text_frame.text.split()) if title_shape is not None else ""
         first_title = first_title or heading or None
         texts = list(_shape_texts(slide.shapes))
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-            texts.append(_frame_text(slide.notes_slide.notes_text_frame))
-        blocks.extend(Block(text, page=number, heading=heading or None) for text in texts if text)
-    return DocumentText(_title(presentation) or first_title, tuple(blocks))
+            texts.append((_frame_text(slide.notes_slide.notes_text_frame), None))
+        blocks.extend(
+            Block(text, number, heading or None, None, rows) for text, rows in texts if text
+        )
+    title = (presentation.core_properties.title or "").strip() or None
+    return DocumentText(
+        title or first_title, tuple(blocks), _properties(presentation), pages=number
+    )
 
 
-def _shape_texts(shapes: Iterable[Any]) -> Iterator[str]:
+def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
     for shape in shapes:
         if getattr(shape, "shapes", None) is not None:
             yield from _shape_texts(shape.shapes)
         elif shape.has_text_frame:
-            yield _frame_text(shape.text_frame)
+            yield _frame_text(shape.text_frame), None
         elif getattr(shape, "has_table", False):
-            yield _table_text([cell.text for cell in row.cells] for row in shape.table.rows)
+            cells = (
+                tuple(" ".join(cell.text.split()) for cell in row.cells) for row in shape.table.rows
+            )
+            rows = tuple(row for row in cells if any(row))
+            yield grid(rows), rows
 
 
 def _frame_text(frame: Any) -> str:

@@ -1,27 +1,28 @@
-"""The PDF reader: the text layer of each page, as flowing paragraphs.
+"""The PDF reader: the text layer of each page, as flowing paragraphs with their places.
 
-Owns the use of PDFium and how its lines become paragraphs. Must not recognise text in
-pictures: a scan has no blocks.
+Owns the use of PDFium. How lines become paragraphs is `flowing`'s, how pictures become text
+`ocr`'s.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
-import unicodedata
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from barbule.errors import MediaError
-from barbule.media.documents.records import Block, DocumentText
+from barbule.media.documents.flowing import Line, paragraphs, words_of
+from barbule.media.documents.records import Block, Box, DocumentText, HeadingTrail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from PIL.Image import Image
-    from pypdfium2 import PdfDocument
+    from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
 
-__all__ = ["check_pdf", "first_page", "read_pdf"]
+__all__ = ["check_pdf", "first_page", "page_image", "read_pdf"]
 
 _T = TypeVar("_T")
 
@@ -29,15 +30,32 @@ _T = TypeVar("_T")
 _PDFIUM = threading.Lock()
 _PASSWORD_ERROR = 4
 _DAMAGED_HINT = "Fetch or export the file again and check that it opens in a viewer."
-# PDFium's sign for a hyphen at the end of a line, whose line break it drops.
-_LINE_HYPHEN = "\ufffe"
-_HYPHENATED = re.compile(rf"([\w-]+)(?:{_LINE_HYPHEN}\n?|\u00ad\n)([\w-]+)(\S*) ?")
-_WORD = re.compile(r"[\w-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
-_BULLET = re.compile(r"[•◦▪‣·●○■–—*-]\s|\(?\d{1,3}[.)]\s|\[\d+\]\s")
-_ENDINGS = ".!?:;。！？」』…"
-_FULL = 0.7
-_NARROWEST = 40
+_RECOGNISED_DPI = 200
+_POINTS = 72
+_MOST_PIXELS = 40_000_000
+_DEEPEST_OUTLINE = 6
+_METADATA = {
+    "Author": "author",
+    "Subject": "subject",
+    "Keywords": "keywords",
+    "Creator": "creator",
+    "Producer": "producer",
+    "CreationDate": "created",
+}
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
+
+
+class _Page(NamedTuple):
+    lines: list[Line]
+    scanned: bool = False
+
+
+class _Entry(NamedTuple):
+    """A heading of the outline."""
+
+    level: int
+    title: str
+    letters: str
 
 
 def check_pdf(path: Path) -> None:
@@ -56,36 +74,78 @@ def check_pdf(path: Path) -> None:
     _with_document(path, lambda document: document[0].close())
 
 
-def read_pdf(path: Path) -> DocumentText:
+def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
     """Read the text layer of a PDF.
-
-    Lines are joined into paragraphs where they run on: PDFium gives no blank lines, so a
-    line much shorter than its page's others ends a paragraph. Words that were hyphenated at
-    the end of a line are joined, unless the document elsewhere writes them with a hyphen.
 
     Parameters
     ----------
     path
         The file.
+    ocr
+        Whether text is recognised on pages that are pictures without text.
 
     Returns
     -------
     DocumentText
-        Blocks with pages from 1; the title of the file's metadata.
+        Blocks with pages from 1, their boxes and, where the file has an outline, the headings
+        above them; the title of the file's metadata. `scanned` holds the pages that are
+        pictures, where their text was not recognised.
 
     Raises
     ------
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    title, pages = _with_document(path, _contents)
-    words = {word.lower() for page in pages for word in _WORD.findall(page)}
-    blocks = [
-        Block(paragraph, page=number)
-        for number, page in enumerate(pages, start=1)
-        for paragraph in _paragraphs(_HYPHENATED.sub(lambda m: _rejoined(m, words), page))
+    title, metadata, outline, pages = _with_document(path, _contents)
+    scanned = tuple(number for number, page in enumerate(pages, start=1) if page.scanned)
+    if ocr:
+        for number in scanned:
+            pages[number - 1] = _recognised(path, number)
+        scanned = ()
+    words = words_of(line.text for page in pages for line in page.lines)
+    trail = HeadingTrail()
+    blocks: list[Block] = []
+    for number, page in enumerate(pages, start=1):
+        blocks.extend(_blocks(page, number, outline.get(number, []), trail, words))
+    return DocumentText(title, tuple(blocks), metadata, len(pages), scanned)
+
+
+def _blocks(
+    page: _Page, number: int, entries: list[_Entry], trail: HeadingTrail, words: frozenset[str]
+) -> Iterator[Block]:
+    """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
+    lines = _with_headings(page.lines, entries) if entries else page.lines
+    left = list(entries)
+    for text, boxes in paragraphs(lines, words):
+        if left and (found := _entry_of(text, left)) is not None:
+            for entry in left[: found + 1]:
+                trail.enter(entry.level, entry.title)
+            del left[: found + 1]
+        yield Block(text, number, trail.path, None, None, boxes)
+    for entry in left:  # not found as lines of text: they hold from the next page on
+        trail.enter(entry.level, entry.title)
+
+
+def _with_headings(lines: list[Line], entries: list[_Entry]) -> list[Line]:
+    return [
+        line._replace(alone=True) if _entry_of(line.text, entries) is not None else line
+        for line in lines
     ]
-    return DocumentText(title, tuple(blocks))
+
+
+def _entry_of(text: str, entries: list[_Entry]) -> int | None:
+    """Find the heading that a line is, with or without the number before it."""
+    if len(text) > 2 * max(len(entry.title) for entry in entries) + 12:
+        return None
+    letters = _letters(text)
+    for index, entry in enumerate(entries):
+        if letters.endswith(entry.letters) and len(letters) <= len(entry.letters) + 6:
+            return index
+    return None
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 def first_page(path: Path, side: int) -> Image:
@@ -103,16 +163,64 @@ def first_page(path: Path, side: int) -> Image:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
+    return _with_document(path, lambda document: _drawn(document, 0, side=side))
 
-    def draw(document: PdfDocument) -> Image:
-        page = document[0]
-        try:
-            drawn: Image = page.render(scale=side / max(*page.get_size(), 1.0)).to_pil()
-            return drawn.copy()  # what is drawn on is freed with the page
-        finally:
-            page.close()
+
+def page_image(path: Path, number: int, dpi: float) -> Image | None:
+    """Draw a page of a PDF.
+
+    Parameters
+    ----------
+    path
+        The file.
+    number
+        The page, from 1; one that the document does not have gives None.
+    dpi
+        Dots per inch.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+
+    def draw(document: PdfDocument) -> Image | None:
+        return _drawn(document, number - 1, dpi=dpi) if 0 < number <= len(document) else None
 
     return _with_document(path, draw)
+
+
+def _drawn(
+    document: PdfDocument, index: int, *, side: float | None = None, dpi: float = _POINTS
+) -> Image:
+    page = document[index]
+    try:
+        width, height = (max(each, 1.0) for each in page.get_size())
+        scale = side / max(width, height) if side else dpi / _POINTS
+        # A page may claim to be as large as a field.
+        scale = min(scale, (_MOST_PIXELS / (width * height)) ** 0.5)
+        drawn: Image = page.render(scale=scale).to_pil()
+        return drawn.copy()  # what is drawn on is freed with the page
+    finally:
+        page.close()
+
+
+def _recognised(path: Path, number: int) -> _Page:
+    from barbule.media.documents.ocr import recognise
+
+    def draw(document: PdfDocument) -> tuple[Image, float]:
+        page = document[number - 1]
+        height = page.get_height()
+        page.close()
+        return _drawn(document, number - 1, dpi=_RECOGNISED_DPI), height
+
+    image, height = _with_document(path, draw)
+    scale = height / image.height
+    lines = [
+        Line(text, Box(x1 * scale, height - y2 * scale, x2 * scale, height - y1 * scale))
+        for text, (x1, y1, x2, y2) in recognise(image)
+    ]
+    return _Page(lines)
 
 
 def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
@@ -135,54 +243,79 @@ def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
             ) from error
 
 
-def _contents(document: PdfDocument) -> tuple[str | None, list[str]]:
-    title = " ".join(document.get_metadata_dict().get("Title", "").split())
-    pages = []
+_Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page]]
+
+
+def _contents(document: PdfDocument) -> _Contents:
+    given = document.get_metadata_dict()
+    title = " ".join(given.get("Title", "").split()) or None
+    metadata = {
+        name: _plain(value.strip()) for key, name in _METADATA.items() if (value := given.get(key))
+    }
+    return title, metadata, _outline(document), list(_pages(document))
+
+
+def _plain(value: str) -> str:
+    """Write a date as ISO 8601 has it, and all else as it is."""
+    date = _DATE.match(value)
+    return "-".join(part for part in date.groups() if part) if date else value
+
+
+def _outline(document: PdfDocument) -> dict[int, list[_Entry]]:
+    """Return the headings of the outline by their pages, from 1."""
+    found: dict[int, list[_Entry]] = {}
+    for bookmark in document.get_toc(max_depth=_DEEPEST_OUTLINE):
+        title = " ".join(bookmark.get_title().split())
+        target = bookmark.get_dest()
+        index = target.get_index() if target is not None else None
+        if letters := _letters(title):
+            page = 0 if index is None else index + 1
+            found.setdefault(page, []).append(_Entry(bookmark.level + 1, title, letters))
+    return found
+
+
+def _pages(document: PdfDocument) -> Iterator[_Page]:
     for index in range(len(document)):
         page = document[index]
         textpage = page.get_textpage()
-        pages.append(textpage.get_text_range().replace("\r\n", "\n").replace("\r", "\n"))
+        lines = _lines(textpage)
         textpage.close()
+        yield _Page(lines, not lines and _has_picture(page))
         page.close()
-    return title or None, pages
 
 
-def _rejoined(match: re.Match[str], words: set[str]) -> str:
-    """Decide whether the hyphen between two lines belongs to the word; break behind the word."""
-    left, right, tail = match.groups()
-    joined, hyphenated = left + right, f"{left}-{right}"
-    if joined.lower() in words:
-        return f"{joined}{tail}\n"
-    compound = "-" in right or "-" in left or not right[0].islower()
-    kept = compound or hyphenated.lower() in words
-    return f"{hyphenated if kept else joined}{tail}\n"
+def _lines(textpage: PdfTextPage) -> list[Line]:
+    from pypdfium2 import raw
 
-
-def _paragraphs(page: str) -> list[str]:
-    lines = [line for raw in page.split("\n") if (line := " ".join(_CONTROL.sub("", raw).split()))]
-    if not lines:
+    text: str = textpage.get_text_range()
+    if not text.strip():
         return []
-    widths = [_width(line) for line in lines]
-    typical = max(sorted(widths)[int(len(widths) * 0.9)], _NARROWEST)
-    paragraphs = [lines[0]]
-    for previous, width, line in zip(lines, widths, lines[1:], strict=False):
-        if _runs_on(previous, line, full=width >= _FULL * typical):
-            glue = "" if _wide(previous[-1]) and _wide(line[0]) else " "
-            paragraphs[-1] += glue + line
-        else:
-            paragraphs.append(line)
-    return paragraphs
+    # Places in the text are those of PDFium where it leaves no character out.
+    placed = textpage.count_chars() == len(text)
+    count, ask, handle = raw.FPDFText_CountRects, raw.FPDFText_GetRect, textpage.raw
+    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
+    ends = [ctypes.byref(each) for each in (left, top, right, bottom)]
+    lines: list[Line] = []
+    start = 0
+    for raw_line in text.split("\r\n"):
+        box = None
+        if placed and raw_line:
+            for rectangle in range(count(handle, start, len(raw_line))):
+                ask(handle, rectangle, *ends)
+                sides = (left.value, bottom.value, right.value, top.value)
+                box = Box(*sides) if box is None else _around(box, sides)
+        start += len(raw_line) + 2
+        lines.append(Line(raw_line, box))
+    return lines
 
 
-def _runs_on(line: str, following: str, *, full: bool) -> bool:
-    if _BULLET.match(following):
-        return False
-    return full or (following[0].islower() and line[-1] not in _ENDINGS)
+def _around(box: Box, sides: tuple[float, float, float, float]) -> Box:
+    left, bottom, right, top = sides
+    return Box(min(box.x1, left), min(box.y1, bottom), max(box.x2, right), max(box.y2, top))
 
 
-def _width(line: str) -> int:
-    return len(line) if line.isascii() else len(line) + sum(map(_wide, line))
+def _has_picture(page: PdfPage) -> bool:
+    from pypdfium2 import raw
 
-
-def _wide(char: str) -> bool:
-    return unicodedata.east_asian_width(char) in {"W", "F"}
+    objects = page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=3)
+    return next(iter(objects), None) is not None

@@ -9,14 +9,20 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.errors import MediaError
-from barbule.media.archives import check_zip
+from barbule.media.documents.archives import ARCHIVE_ERRORS, check_parts, open_archive
+from barbule.media.documents.epub import read_epub
 from barbule.media.documents.html import read_html
+from barbule.media.documents.json_text import check_json, read_json
+from barbule.media.documents.markdown import read_markdown
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
-from barbule.media.documents.plain import decode, read_markdown, read_text
+from barbule.media.documents.plain import decode, read_text
+from barbule.media.documents.records import DamagedTreeError
+from barbule.media.documents.tabular import read_csv, read_xlsx
+from barbule.media.documents.xml_text import check_xml, read_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,20 +30,36 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.records import DocumentText
 
-__all__ = ["read_document", "validate_document"]
+__all__ = ["Reading", "read_document", "validate_document"]
+
+
+class Reading(NamedTuple):
+    """How documents are read.
+
+    Parameters
+    ----------
+    ocr
+        Whether text is recognised in pages of a PDF that are pictures.
+    skip_tags
+        Names of elements of HTML to leave out, beside those that are no text.
+    """
+
+    ocr: bool = False
+    skip_tags: tuple[str, ...] = ()
+
 
 _FROM_BYTES: dict[str, Callable[[bytes], DocumentText]] = {
-    "html": read_html,
     "markdown": read_markdown,
     "text": read_text,
-    "csv": read_text,
-    "json": read_text,
-    "xml": read_text,
+    "csv": read_csv,
+    "json": read_json,
+    "xml": read_xml,
 }
+_CHECKS: dict[str, Callable[[bytes], None]] = {"json": check_json, "xml": check_xml}
 _FROM_FILE: dict[str, Callable[[Path], DocumentText]] = {
-    "pdf": read_pdf,
     "docx": read_docx,
     "pptx": read_pptx,
+    "xlsx": read_xlsx,
 }
 _BY_EXTENSION = {
     ".md": "markdown",
@@ -49,12 +71,18 @@ _BY_EXTENSION = {
     ".tsv": "csv",
     ".json": "json",
     ".jsonl": "json",
+    ".ndjson": "json",
     ".xml": "xml",
 }
+_BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
 _OFFICE_PARTS = {
-    "docx": b"wordprocessingml.document.main+xml",
-    "pptx": b"presentationml.presentation.main+xml",
-    "xlsx": b"spreadsheetml.sheet.main+xml",
+    "docx": (b"wordprocessingml.document.main+xml", b"ms-word.document.macroEnabled.main+xml"),
+    "pptx": (
+        b"presentationml.presentation.main+xml",
+        b"presentationml.slideshow.main+xml",
+        b"ms-powerpoint.presentation.macroEnabled.main+xml",
+    ),
+    "xlsx": (b"spreadsheetml.sheet.main+xml", b"ms-excel.sheet.macroEnabled.main+xml"),
 }
 _HEAD = 8192
 _PDF_REACH = 1024
@@ -64,14 +92,33 @@ _HTML_HEAD = re.compile(
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_KNOWN = "PDF, DOCX, PPTX, HTML, Markdown, TXT, CSV, JSON or XML"
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_LOCKED_OFFICE = "EncryptedPackage".encode("utf-16-le")
+_KNOWN = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
 _AGAIN = "Fetch or export the file again and check that it opens."
+# What a broken part makes the readers of archives raise: they let it through as it comes.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,
+    LookupError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    TypeError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+)
 
 
 def validate_document(path: Path) -> str:
     """Tell a document's format and make sure that it can be opened.
 
-    The content decides, then the file's extension. Only as much is read as the answer needs.
+    The content decides, then the file's extension. Only as much is read as the answer needs:
+    of archives, JSON and XML all that holds text, of a PDF its first page.
 
     Parameters
     ----------
@@ -81,7 +128,8 @@ def validate_document(path: Path) -> str:
     Returns
     -------
     str
-        "pdf", "docx", "pptx", "html", "markdown", "text", "csv", "json" or "xml".
+        "pdf", "docx", "pptx", "xlsx", "epub", "html", "markdown", "text", "csv", "json" or
+        "xml".
 
     Raises
     ------
@@ -96,19 +144,26 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
-    name = _format_of(path, _head_of(path))
+    name = _format_of(path, _head_of(path), whole=True)
     if name == "pdf":
         check_pdf(path)
+    elif name in _CHECKS:
+        try:
+            _CHECKS[name](path.read_bytes())
+        except DamagedTreeError as error:
+            raise _damaged(path, name, error) from error
     return name
 
 
-def read_document(path: Path) -> DocumentText:
+def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     r"""Read a document as text that keeps its structure.
 
     Parameters
     ----------
     path
-        The file: PDF, DOCX, PPTX, HTML, Markdown, TXT, CSV, JSON or XML.
+        The file: PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML.
+    options
+        How it is read.
 
     Returns
     -------
@@ -125,28 +180,40 @@ def read_document(path: Path) -> DocumentText:
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "note.md"
     >>> _ = path.write_text("# Feathers\n\nA barbule hooks.")
-    >>> read_document(path).blocks[1]
-    Block(text='A barbule hooks.', page=None, heading='Feathers', sourceline=3)
+    >>> block = read_document(path).blocks[1]
+    >>> block.text, block.heading, block.sourceline
+    ('A barbule hooks.', 'Feathers', 3)
     """
+    options = options or Reading()
     name = _format_of(path, _head_of(path))
-    if name in _FROM_BYTES:
-        return _FROM_BYTES[name](path.read_bytes())
     try:
-        return _FROM_FILE[name](path)
+        return _read(name, path, options)
     except MediaError:
         raise
-    # The office readers let through whatever a broken part inside makes them raise.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        SyntaxError,
-        LookupError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        EOFError,
-    ) as error:
-        raise MediaError(f"{path} is a damaged {name.upper()} file.", hint=_AGAIN) from error
+    except _BROKEN as error:
+        raise _damaged(path, name, error) from error
+    except BaseException as error:
+        # A panic of a reader that is written in Rust is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged(path, name, error) from error
+
+
+def _read(name: str, path: Path, options: Reading) -> DocumentText:
+    if name == "pdf":
+        return read_pdf(path, ocr=options.ocr)
+    if name == "html":
+        return read_html(path.read_bytes(), skip=options.skip_tags)
+    if name == "epub":
+        return read_epub(path, _AGAIN)
+    if name in _FROM_FILE:
+        return _FROM_FILE[name](path)
+    return _FROM_BYTES[name](path.read_bytes())
+
+
+def _damaged(path: Path, name: str, error: BaseException) -> MediaError:
+    reason = f" ({error})" if isinstance(error, DamagedTreeError) else ""
+    return MediaError(f"{path} is a damaged {name.upper()} file{reason}.", hint=_AGAIN)
 
 
 def _head_of(path: Path) -> bytes:
@@ -168,24 +235,34 @@ def _head_of(path: Path) -> bytes:
     return head
 
 
-def _format_of(path: Path, head: bytes) -> str:
+def _format_of(path: Path, head: bytes, *, whole: bool = False) -> str:
+    """Tell the format; of an archive also, if asked for, whether all of it is there."""
     if b"%PDF-" in head[:_PDF_REACH]:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _office_format(path)
-    if head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise MediaError(
-            f"{path} is an Office file of the old kind, or one with a password.",
-            hint="Save it as DOCX, PPTX or PDF without a password.",
-        )
+        return _archive_format(path, whole=whole)
+    if head.startswith(_OLD_OFFICE):
+        raise _old_office(path)
     extension = path.suffix.lower()
-    if extension in {".pdf", ".docx", ".pptx"}:
+    if extension in _BINARY_EXTENSIONS:
         raise MediaError(
             f"{path} is damaged: its content is not {extension[1:].upper()}.", hint=_AGAIN
         )
     if head.startswith(b"{\\rtf") or (_BINARY.search(head) and not head.startswith(_WIDE_BOMS)):
         raise MediaError(f"{path} is of no known document format.", hint=f"Give {_KNOWN}.")
     return _text_format(extension, decode(head))
+
+
+def _old_office(path: Path) -> MediaError:
+    if _LOCKED_OFFICE in path.read_bytes():
+        return MediaError(
+            f"{path} is a password-protected Office file.",
+            hint="Save a copy without the password and use that.",
+        )
+    return MediaError(
+        f"{path} is an Office file of the old kind (DOC, PPT, XLS).",
+        hint="Save it as DOCX, PPTX, XLSX or PDF.",
+    )
 
 
 def _text_format(extension: str, head: str) -> str:
@@ -198,24 +275,26 @@ def _text_format(extension: str, head: str) -> str:
     return _BY_EXTENSION.get(extension, "text")
 
 
-def _office_format(path: Path) -> str:
-    try:
-        check_zip(path)
-        with zipfile.ZipFile(path) as archive:
-            types = archive.read("[Content_Types].xml")
-    except KeyError:
-        types = b""
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+def _archive_format(path: Path, *, whole: bool) -> str:
+    with open_archive(path, _AGAIN) as archive:
+        try:
+            names = set(archive.namelist())
+            types = archive.read("[Content_Types].xml") if "[Content_Types].xml" in names else b""
+            damaged = next(check_parts(archive), None) if whole else None
+        except ARCHIVE_ERRORS:
+            types, damaged = b"", "[Content_Types].xml"
+        name = "epub" if "META-INF/container.xml" in names else None
+        for office, parts in _OFFICE_PARTS.items():
+            if any(part in types for part in parts):
+                name = office
+    if damaged:
         raise MediaError(
-            f"{path} is a damaged or truncated DOCX or PPTX (zip) file.", hint=_AGAIN
-        ) from error
-    for name, part in _OFFICE_PARTS.items():
-        if part not in types:
-            continue
-        if name == "xlsx":
-            raise MediaError(
-                f"{path} is a spreadsheet, not a document.",
-                hint="Insert it as rows of a table, or save it as PDF.",
-            )
-        return name
-    raise MediaError(f"{path} is a zip archive but no DOCX or PPTX.", hint=f"Give {_KNOWN}.")
+            f"{path} is a damaged or truncated {(name or 'zip').upper()} file: "
+            f"its part {damaged} cannot be unpacked.",
+            hint=_AGAIN,
+        )
+    if name is None:
+        raise MediaError(
+            f"{path} is a zip archive but no DOCX, PPTX, XLSX or EPUB.", hint=f"Give {_KNOWN}."
+        )
+    return name

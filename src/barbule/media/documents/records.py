@@ -7,12 +7,34 @@ above a block. Must not read files.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["Block", "DocumentText", "HeadingTrail"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Block", "Box", "DamagedTreeError", "DocumentText", "HeadingTrail", "Rows", "grid"]
+
+Rows = tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Box(NamedTuple):
+    """A rectangle on a page, in points from its lower left corner.
+
+    Parameters
+    ----------
+    x1, y1
+        The corner at the lower left.
+    x2, y2
+        The corner at the upper right.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Block(NamedTuple):
     """A paragraph, heading, table or the like of a document.
 
     Parameters
@@ -20,17 +42,23 @@ class Block:
     text
         The text, without blank edges.
     page
-        The page or slide it stands on, from 1; None where the format has no pages.
+        The page, slide or sheet it stands on, from 1; None where the format has none.
     heading
         The headings above it, joined by " > "; a heading's own block ends with itself.
     sourceline
         The line of the file on which it starts, from 1; None where lines mean nothing.
+    rows
+        The cells of a table, row by row; None for what is no table.
+    boxes
+        Where its lines stand on the page: the place in `text` at which each begins, and its box.
     """
 
     text: str
     page: int | None = None
     heading: str | None = None
     sourceline: int | None = None
+    rows: Rows | None = None
+    boxes: tuple[tuple[int, Box], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +71,47 @@ class DocumentText:
         What the document calls itself, if it does.
     blocks
         Its blocks, none of them empty.
+    metadata
+        What else the file says of itself: "author", "created" and so on.
+    pages
+        How many pages, slides or sheets it has; None where the format has none.
+    scanned
+        The pages, from 1, that are pictures without text.
     """
 
     title: str | None
     blocks: tuple[Block, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    pages: int | None = None
+    scanned: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
 class HeadingTrail:
     """The headings above the place that a reader has reached."""
 
+    path: str | None = None
     _open: list[tuple[int, str]] = field(default_factory=list)
 
     def enter(self, level: int, text: str) -> None:
         """Take a heading of `level` (1 is the highest); it ends those of its level and below."""
         self._open = [entry for entry in self._open if entry[0] < level]
         self._open.append((level, text))
+        # Asked for each block, so it is joined here and not there.
+        self.path = " > ".join(text for _, text in self._open) or None
 
-    @property
-    def path(self) -> str | None:
-        """The open headings joined by " > ", or None before the first."""
-        return " > ".join(text for _, text in self._open) or None
+
+def grid(rows: Iterable[Iterable[str]]) -> str:
+    """Write the rows of a table as lines, with bars between their cells.
+
+    Examples
+    --------
+    >>> print(grid([["kind", "hooks"], ["down", ""]]))
+    kind | hooks
+    down |
+    """
+    return "\n".join(" | ".join(row).rstrip() for row in rows)
+
+
+class DamagedTreeError(ValueError):
+    """A file of JSON or XML that is not what it should be; its text says where and why."""

@@ -1,0 +1,198 @@
+"""The Markdown reader: blocks keep their source, headings become the trail.
+
+Owns where the blocks of Markdown begin and end, as CommonMark says for the outermost ones.
+What stands within a block is not looked at; a parser of all of Markdown takes fifteen times
+as long, most of it for that.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from barbule.media.documents.plain import BLANK_LINES, decode
+from barbule.media.documents.records import Block, DocumentText, HeadingTrail
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+__all__ = ["read_markdown"]
+
+_FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title:[^\S\n]*(.+?)[^\S\n]*$", re.MULTILINE)
+_FRONT_FIELD = re.compile(
+    r"^(author|date|description|lang|keywords):[^\S\n]*(.+?)[^\S\n]*$", re.MULTILINE
+)
+_FRONT_NAMES = {"date": "created", "lang": "language"}
+
+# What of a piece between blank lines may be more than a paragraph begins so, or has a line so.
+_OPENERS = "#`~<"
+_INNER = re.compile(
+    r"\n[ ]{0,3}(?:#{1,6}(?:[ \t]|$|\n)|```|~~~|<|=+[ \t]*(?:\n|$)|-+[ \t]*(?:\n|$))"
+)
+_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_CONTAINER = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:\s|$)| {0,3}>|    |\t")
+# Blocks of HTML that end with a word of their own, and those that end with a blank line.
+_RAW = re.compile(
+    r" {0,3}<(?:(!--)|(\?)|(!\[CDATA\[)|(pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE
+)
+_RAW_ENDS = (r"-->", r"\?>", r"\]\]>", r"</(?:pre|script|style|textarea)>")
+_HTML = re.compile(
+    r" {0,3}</?(?:address|article|aside|blockquote|body|center|col|dd|details|dialog|dir|div|dl|dt"
+    r"|fieldset|figcaption|figure|footer|form|frame|h[1-6]|head|header|hr|html|iframe|legend|li"
+    r"|link|main|menu|nav|ol|optgroup|option|p|param|section|summary|table|tbody|td|tfoot|th"
+    r"|thead|title|tr|track|ul)(?=[\s/>]|$)",
+    re.IGNORECASE,
+)
+_ANY_TAG = re.compile(r" {0,3}</?[a-z][^<>]*>\s*$", re.IGNORECASE)  # begins no block in a paragraph
+_MARKUP = re.compile(r"[*_`\[\]\\!<&]")
+
+
+def read_markdown(data: bytes) -> DocumentText:
+    r"""Read Markdown: headings become the trail, other blocks keep their source.
+
+    Parameters
+    ----------
+    data
+        The bytes of a Markdown file; front matter between `---` lines is a block of its own.
+
+    Returns
+    -------
+    DocumentText
+        The title is that of the front matter, or the first heading of level 1.
+
+    Examples
+    --------
+    >>> found = read_markdown(b"# On *feathers*\n\nA barbule hooks.")
+    >>> found.title, found.blocks[1].heading, found.blocks[1].sourceline
+    ('On feathers', 'On feathers', 3)
+    """
+    text = decode(data)
+    front = _FRONT_MATTER.match(text)
+    metadata: dict[str, str] = {}
+    title = None
+    if front:
+        found = _FRONT_TITLE.search(front[0])
+        title = _unquoted(found[1]) if found else None
+        metadata = {
+            _FRONT_NAMES.get(name, name): _unquoted(value)
+            for name, value in _FRONT_FIELD.findall(front[0])
+        }
+    trail = HeadingTrail()
+    blocks: list[Block] = [Block(front[0].strip(), None, None, 1)] if front else []
+    counted, line = 0, 1
+    for piece in _pieces(text, front.end() if front else 0):
+        line += text.count("\n", counted, piece.start)
+        counted = piece.start
+        words = piece.text
+        if piece.level:
+            words = _inline(words)
+            if not words:
+                continue
+            trail.enter(piece.level, words)
+            title = title or (words if piece.level == 1 else None)
+        blocks.append(Block(words, None, trail.path, line))
+    return DocumentText(title or None, tuple(blocks), metadata)
+
+
+def _unquoted(value: str) -> str:
+    return value.strip("\"'")
+
+
+class _Piece(NamedTuple):
+    start: int
+    text: str
+    level: int = 0  # of a heading; 0 for all else
+
+
+def _pieces(text: str, start: int) -> Iterator[_Piece]:
+    """Cut between blank lines, and further where a line begins another block."""
+    length = len(text)
+    while start < length:
+        gap = BLANK_LINES.search(text, start)
+        end = gap.start() if gap else length
+        piece = text[start:end]
+        body = piece.strip()
+        if not body:
+            start = gap.end() if gap else length
+        elif body[0] in _OPENERS or ("\n" in piece and _INNER.search(piece)):
+            start = yield from _inspected(text, start, end)
+        else:
+            yield _Piece(start + piece.index(body[0]), body)
+            start = gap.end() if gap else length
+
+
+def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
+    """Go through the lines up to a blank one; return where to go on."""
+    begun = place = start
+    while place < end:
+        stop = text.find("\n", place, end)
+        stop = end if stop < 0 else stop
+        line = text[place:stop]
+        heading = _ATX.match(line)
+        underline = _SETEXT.match(line) if begun < place else None
+        raw = _end_of_raw(text, line, place)
+        if heading:
+            yield from _plain(text, begun, place)
+            yield _Piece(place, (heading[2] or "").strip(), len(heading[1]))
+        elif underline and not _CONTAINER.match(text, begun) and text[begun:place].strip():
+            level = 1 if underline[1][0] == "=" else 2
+            yield _Piece(begun, " ".join(text[begun:place].split()), level)
+        elif raw is not None:
+            yield from _plain(text, begun, place)
+            yield from _plain(text, place, raw)
+            return raw
+        elif _HTML.match(line) or (_ANY_TAG.match(line) and not text[begun:place].strip()):
+            yield from _plain(text, begun, place)
+            yield from _plain(text, place, end)
+            return end
+        else:
+            place = stop + 1
+            continue
+        begun = place = stop + 1
+    yield from _plain(text, begun, end)
+    return end
+
+
+def _end_of_raw(text: str, line: str, place: int) -> int | None:
+    """Find where a fence or a block of raw HTML that begins here ends, past blank lines."""
+    if fence := _FENCE.match(line):
+        mark = fence[1]
+        closing = re.compile(rf"^ {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*$", re.MULTILINE)
+        found = closing.search(text, place + len(line))
+    elif (raw := _RAW.match(line)) and raw.lastindex:
+        closing = re.compile(rf"{_RAW_ENDS[raw.lastindex - 1]}[^\n]*", re.IGNORECASE)
+        found = closing.search(text, place + raw.end())
+    else:
+        return None
+    return found.end() if found else len(text)
+
+
+def _plain(text: str, start: int, end: int) -> Iterator[_Piece]:
+    piece = text[start:end]
+    if body := piece.strip():
+        yield _Piece(start + piece.index(body[0]), body)
+
+
+def _inline(source: str) -> str:
+    """Return the words of a heading without their markup."""
+    if not _MARKUP.search(source):
+        return source
+    return " ".join(_words(_parser().parseInline(source)[0].children or ()).split())
+
+
+def _words(children: Sequence[Token]) -> str:
+    return "".join(" " if child.type.endswith("break") else child.content for child in children)
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark")

@@ -1,0 +1,135 @@
+"""The readers for tables that are files: CSV and spreadsheets.
+
+Owns how rows become text that can be read without the rest of the table: where the first row
+names the columns, each row carries those names.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.plain import decode, read_text
+from barbule.media.documents.records import Block, DocumentText
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["read_csv", "read_xlsx"]
+
+_SAMPLE = 16_384
+_DELIMITERS = ",;\t|"
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
+
+
+def read_csv(data: bytes) -> DocumentText:
+    r"""Read a table of separated values; each row is a block.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file; commas, semicolons, tabs or bars between its values.
+
+    Returns
+    -------
+    DocumentText
+        Rows with the lines on which they stand. What cannot be read as a table is text.
+
+    Examples
+    --------
+    >>> [block.text for block in read_csv(b"name,revenue\nUp,735.1\n").blocks]
+    ['name | revenue', 'name: Up | revenue: 735.1']
+    """
+    text = decode(data)
+    reader = csv.reader(io.StringIO(text), _dialect(text[:_SAMPLE]))
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    before = 0
+    try:
+        for row in reader:
+            if cells := _filled(" ".join(cell.split()) for cell in row):
+                rows.append(cells)
+                lines.append(before + 1)
+            before = reader.line_num
+    except csv.Error:
+        return read_text(data)
+    blocks = [
+        Block(text, None, None, line, (row,))
+        for text, line, row in zip(_texts(rows), lines, rows, strict=True)
+    ]
+    return DocumentText(None, tuple(blocks))
+
+
+def _dialect(sample: str) -> Any:
+    try:
+        return csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, _DELIMITERS)
+    except csv.Error:
+        return csv.excel
+
+
+def _filled(cells: Iterable[str]) -> tuple[str, ...]:
+    """Return a row without the empty cells at its end."""
+    row = list(cells)
+    while row and not row[-1]:
+        row.pop()
+    return tuple(row)
+
+
+def _texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write rows as text, with the names of their columns where the first row gives them."""
+    names = rows[0] if rows and _is_header(rows) else None
+    for index, row in enumerate(rows):
+        if names is None or not index:
+            yield " | ".join(row)
+        else:
+            named = zip(names, row, strict=False)
+            rest = row[len(names) :]
+            yield " | ".join([*(f"{name}: {cell}" for name, cell in named if cell), *rest])
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    first = rows[0]
+    named = len(first) > 1 and all(first) and len(set(first)) == len(first)
+    return named and len(rows) > 1 and not any(map(_NUMBER.fullmatch, first))
+
+
+def read_xlsx(path: Path) -> DocumentText:
+    """Read a spreadsheet: its sheets are pages, their names headings, each row is a block.
+
+    Parameters
+    ----------
+    path
+        The file. Of formulas the values are read that were kept with them.
+
+    Returns
+    -------
+    DocumentText
+        Hidden sheets are read too. The title is that of its properties.
+    """
+    from python_calamine import load_workbook
+
+    blocks: list[Block] = []
+    number = 0
+    with load_workbook(str(path)) as workbook:
+        for number, name in enumerate(workbook.sheet_names, start=1):
+            cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
+            rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
+            blocks.extend(
+                Block(text, number, name, None, (row,))
+                for text, row in zip(_texts(rows), rows, strict=True)
+            )
+    return DocumentText(None, tuple(blocks), pages=number)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        value = value.date()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ")
+    return " ".join(str(value).split())
