@@ -136,8 +136,14 @@ class Backend(Protocol):
             Commits: rows that lived at one of them stay.
         """
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Make the calling thread's writes visible together, or not at all."""
+    def transaction(self, *, large: bool = False) -> AbstractContextManager[None]:
+        """Make the calling thread's writes visible together, or not at all.
+
+        Parameters
+        ----------
+        large
+            Whether more may be written than fits in memory.
+        """
 
     def separate(self) -> Backend:
         """Give a connection whose writes are committed on their own, whatever this one does."""

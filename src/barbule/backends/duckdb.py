@@ -10,7 +10,7 @@ import datetime
 import functools
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBBackend", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
+_APPENDED_ROWS = "bb_appended_rows"
 _BEHIND = "_arrow"  # of what a view over staged rows reads
 _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
@@ -44,6 +45,7 @@ _COLUMNS = (
     "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND table_name = "
 )
+_LITTLE = "512 MiB"  # for what a transaction writes that may not fit in memory
 _FEW_ROWS = 16
 _LONG_TEXT = 1000  # what is not written into a statement
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
@@ -78,6 +80,33 @@ def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body
 
 @ibis.udf.scalar.builtin(name="array_distance")
 def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
+
+
+class _Source:
+    """What a cursor reads Arrow rows from, registered once.
+
+    A transaction keeps all that is registered in it until its end, so that the rows of a large
+    insert would stay in memory.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        import pyarrow as pa
+
+        self.cursor = cursor
+        self._rows = pa.table({RID: pa.array([], pa.int64())})
+        cursor.register(_APPENDED_ROWS, self)
+
+    @contextmanager
+    def of(self, rows: pa.Table) -> Iterator[str]:
+        """Hand out these rows meanwhile; give the name that statements read them by."""
+        before, self._rows = self._rows, rows
+        try:
+            yield _APPENDED_ROWS
+        finally:
+            self._rows = before
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._rows.__arrow_c_stream__(requested_schema)
 
 
 class DuckDBBackend:
@@ -250,8 +279,16 @@ class DuckDBBackend:
         if few is not None:  # staging a table takes longer than writing a few rows
             self._execute(f"{_insert_into(name, columns)} VALUES {few}")
             return
-        with self.staging({_STAGED_ROWS: rows}):
-            self._execute(_copying(name, columns))
+        with self.use(), self._source().of(rows) as source, _explained():
+            self._execute(_copying(name, columns, source))
+
+    def _source(self) -> _Source:
+        """Return what hands Arrow rows to the statements of the calling thread."""
+        cursor = self.cursor
+        known = getattr(self._local, "source", None)
+        if known is None or known.cursor is not cursor:
+            known = self._local.source = _Source(cursor)
+        return known
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
         """Append the rows of a query, matched by column name; return how many."""
@@ -364,16 +401,19 @@ class DuckDBBackend:
             return int(self.cursor.execute(statement.sql("duckdb")).fetchall()[0][0])
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, large: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
-        with self.use():
+        with self.use(), _little_cached(self.cursor) if large else nullcontext():
             cursor = self.cursor
+            if "pyarrow" in sys.modules:
+                self._source()  # what is registered in a transaction is gone with it
             cursor.begin()
             self._local.writing = True
             try:
                 yield
             except BaseException:
                 cursor.rollback()
+                self._local.source = None
                 raise
             else:
                 cursor.commit()
@@ -422,6 +462,28 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _little_cached(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Keep what is written from filling the memory: DuckDB caches it as long as there is any."""
+    (before,) = cursor.execute("SELECT current_setting('memory_limit')").fetchall()[0]
+    if _bytes(before) > _bytes(_LITTLE):
+        with suppress(duckdb.Error):  # others use more at this moment
+            cursor.execute(f"SET memory_limit = '{_LITTLE}'")
+    try:
+        yield
+    finally:
+        number, unit = before.split()
+        # It is shown cut off after one decimal: half of one more brings back what was shown.
+        cursor.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
+
+
+def _bytes(size: str) -> float:
+    """Read a size as DuckDB writes it, say `18.7 GiB`."""
+    number, unit = size.split()
+    prefix = unit.removesuffix("bytes").removesuffix("iB")
+    return float(number) * 1024 ** (" KMGT".index(prefix) if prefix else 0)
+
+
 # sqlglot 28 renamed the argument.
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
 
@@ -432,9 +494,9 @@ def _insert_into(name: str, columns: tuple[str, ...]) -> str:
 
 
 @functools.cache
-def _copying(name: str, columns: tuple[str, ...]) -> str:
+def _copying(name: str, columns: tuple[str, ...], source: str) -> str:
     shown = ", ".join(map(_quoted, columns))
-    return f"{_insert_into(name, columns)} SELECT {shown} FROM {_STAGED_ROWS}"
+    return f"{_insert_into(name, columns)} SELECT {shown} FROM {source}"
 
 
 def _ending(name: str, commit: int, rids: str) -> str:

@@ -448,7 +448,7 @@ def mutate_in_parts(
             engine.catalog.refresh()
             change = Change(engine, engine.catalog.begin(operation), tally)
             try:
-                with engine.backend.transaction():
+                with engine.backend.transaction(large=True):
                     outcome = work(change)
                     change.settle()
                     commit = change.write(started)

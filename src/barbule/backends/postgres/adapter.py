@@ -360,7 +360,7 @@ class PostgresBackend:
         return getattr(self._local, "depth", 0) > 0
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, large: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
         with self._together():
             yield

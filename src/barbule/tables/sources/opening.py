@@ -20,7 +20,7 @@ from barbule.tables.sources.expressions import staged
 from barbule.tables.sources.files import read_files
 from barbule.tables.sources.frames import read_array, read_pandas, read_polars
 from barbule.tables.sources.records import is_record
-from barbule.tables.sources.streams import sized
+from barbule.tables.sources.streams import READ_ROWS, sized
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator
     rows = _noted(source, target)
     for first in rows:
         if isinstance(first, Mapping) or is_record(first) or not _is_tabular(first):
-            yield Chunk([first, *itertools.islice(rows, size - 1)], "records")
+            count = min(size, READ_ROWS) - 1  # records take many times what their values take
+            yield Chunk([first, *itertools.islice(rows, count)], "records")
         else:
             yield from open_source(first, target, size)
 
@@ -157,7 +158,9 @@ def _scanned(source: Any, size: int) -> Any:
     if not hasattr(source, "scanner"):
         return source.to_reader()  # it is a scanner already
     # Read ahead by little, so that memory stays bounded.
-    scanner = source.scanner(batch_size=size, batch_readahead=4, fragment_readahead=1)
+    scanner = source.scanner(
+        batch_size=min(size, READ_ROWS), batch_readahead=4, fragment_readahead=1
+    )
     return scanner.to_reader()
 
 

@@ -12,13 +12,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["sized"]
+__all__ = ["READ_ROWS", "sized"]
+
+READ_ROWS = 65_536  # at a time, of what is joined into pieces
+_PIECE_BYTES = 64 << 20
 
 
 def sized(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     """Cut and join tables of one schema into pieces of `size` rows; the last may be shorter.
 
-    Nothing is copied. An empty table that comes first is passed on, as it shows the columns.
+    Wide rows make shorter pieces: one stays near 64 MB, so that memory is bounded whatever the
+    rows hold. Nothing is copied. An empty table that comes first is passed on, as it shows the
+    columns.
 
     Examples
     --------
@@ -34,9 +39,9 @@ def sized(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     for place, table in enumerate(tables):
         if not place and not table.num_rows:
             yield table
-        start = 0
-        while count + table.num_rows - start >= size:
-            piece = table.slice(start, size - count)
+        most, start = _rows_of_a_piece(table, size), 0
+        while count + table.num_rows - start >= most:
+            piece = table.slice(start, max(0, most - count))
             start += piece.num_rows
             yield pa.concat_tables([*waiting, piece]) if waiting else piece
             waiting, count = [], 0
@@ -45,3 +50,9 @@ def sized(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
             count += table.num_rows - start
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _rows_of_a_piece(table: pa.Table, size: int) -> int:
+    """Return how many rows like those of a table make a piece."""
+    wide = table.num_rows * _PIECE_BYTES // max(1, table.nbytes)
+    return max(1, min(size, wide)) if table.num_rows else size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.tables.sources.streams import sized
+from barbule.tables.sources.streams import READ_ROWS, sized
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def read_parquet(file: File, size: int) -> Generator[Chunk]:
     ):
         schema = opened.schema_arrow
         yield Chunk(schema.empty_table(), origin=file.shown)
-        batches = (pa.Table.from_batches([batch], schema) for batch in opened.iter_batches(size))
+        read = opened.iter_batches(min(size, READ_ROWS))
+        batches = (pa.Table.from_batches([batch], schema) for batch in read)
         yield from _valid(batches, file, size)
 
 

@@ -1,0 +1,68 @@
+"""Inserts that do not fit in memory are written as they are read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import barbule as bb
+from barbule.tables.sources.streams import sized
+
+MB = 1 << 20
+ROWS = 40
+
+
+def _batches(count: int, held: list[int]):
+    """Make batches of 40 MB in Arrow's own memory, noting how much is in use before each."""
+    before = pa.total_allocated_bytes()
+    text = pa.array(["x" * MB] * ROWS)
+    for place in range(count):
+        held.append(pa.total_allocated_bytes() - before)
+        numbers = pc.add(pa.array(np.arange(ROWS)), place * ROWS)
+        yield pa.table({"n": numbers, "text": pc.utf8_upper(text)})
+
+
+def test_rows_are_not_kept_until_the_last_one_is_written(session):
+    held: list[int] = []
+    table = session.create_table("big", {"n": bb.Int, "text": bb.String})
+    inserted = table.insert(_batches(16, held))
+    assert inserted.rows == 16 * ROWS
+    assert table.agg(rows=table.count(), last=table.n.max()).collect() == [
+        {"rows": 16 * ROWS, "last": 16 * ROWS - 1}
+    ]
+    assert max(held) < 320 * MB  # of 640; a few batches are in use at a time, in several forms
+
+
+def test_what_is_inserted_in_parts_is_all_or_nothing(session):
+    table = session.create_table("big", {"n": bb.Int, "text": bb.String})
+
+    def broken():
+        yield from _batches(4, [])
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        table.insert(broken())
+    assert table.count().execute() == 0
+    table.insert([{"n": 1, "text": "a"}])
+    table.insert(pa.table({"n": range(100), "text": ["b"] * 100}))
+    assert table.text.nunique().execute() == 2
+
+
+def test_memory_for_others_is_as_it_was_before(tmp_path):
+    with bb.connect(f"duckdb://{tmp_path / 'app.duckdb'}", vectors="exact:") as session:
+        limit = "SELECT current_setting('memory_limit')"
+        before = session.ibis.con.execute(limit).fetchall()
+        table = session.create_table("big", {"n": bb.Int, "text": bb.String})
+        for _ in range(3):
+            table.insert(_batches(3, []))
+        assert session.ibis.con.execute(limit).fetchall() == before
+
+
+def test_wide_rows_make_short_pieces():
+    wide = pa.table({"text": ["x" * MB] * 200})
+    pieces = list(sized([wide.slice(0, 50), wide.slice(50)], 1000))
+    assert sum(piece.num_rows for piece in pieces) == 200
+    assert max(piece.nbytes for piece in pieces) < 66 * MB
+    assert len(pieces) < 6
