@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ["startup", "tables", "growth", "images", "video", "search", "rag"]
+BENCHMARKS = ["startup", "tables", "growth", "images", "video", "search", "models", "rag"]
 
 
 def run(name: str, results: Path, **options: float) -> None:

@@ -43,11 +43,22 @@ def interpreter(name: str) -> Path | None:
 
 
 class Side:
-    """A running side, with a fresh home."""
+    """A running side, with a fresh home, or that of another one which has ended.
 
-    def __init__(self, name: str, program: str, *options: str) -> None:
+    What it says on stderr is kept in its home, for when it fails.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        program: str,
+        *options: str,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         self.name = name
-        self.folder = tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True)
+        self.folder = folder or tempfile.TemporaryDirectory(
+            prefix=f"{name}-", ignore_cleanup_errors=True
+        )
         python = interpreter(name)
         if python is None:
             raise SystemExit(f"{name} is not installed: run `nox -s peers`")
@@ -64,11 +75,20 @@ class Side:
             text=True,
         )
 
+    def begin(self, operation: str) -> None:
+        """Let it do an operation, and do not wait for it."""
+        self.process.stdin.write(operation + "\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
     def ask(self, operation: str) -> dict[str, Any]:
         """Let it do an operation; its reply holds `ms`, None when it has no such operation."""
         try:
-            self.process.stdin.write(operation + "\n")
-            self.process.stdin.flush()
+            self.begin(operation)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""

@@ -75,7 +75,7 @@ def test_an_unreadable_document(session):
 
 
 def test_a_model_that_cannot_be_reached(monkeypatch):
-    monkeypatch.setattr("barbule.executor.batch._MODEL_RETRIES", 1)
+    monkeypatch.setattr("barbule.executor.asynchronous.MODEL_RETRIES", 1)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
@@ -89,12 +89,14 @@ def test_a_model_that_cannot_be_reached(monkeypatch):
         )
 
         with pytest.raises(ModelError, match=r"gpt-4o-mini") as caught:
-            qa.add_computed_column(answer=answer.choices[0].message.content)
+            qa.select(answer=answer.choices[0].message.content).collect()
+        assert qa.add_computed_column(answer=answer.choices[0].message.content).errors == 1
 
-    explained(caught, "table 'qa'", "column 'answer'", "row 0")
+    explained(caught, "row 0")
     assert "sk-secret" not in str(caught.value)
-    assert qa.columns == ("name",)
-    assert unchanged(qa)
+    (cell,) = qa.select("answer", why=qa.answer.error).collect()
+    assert cell["answer"] is None
+    assert "Start the server at http://127.0.0.1" in cell["why"]["message"]
 
 
 # Configuration

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import films
 import pixeltable as pxt
 from pixeltable.func import Batch  # noqa: TC002  # Pixeltable reads the annotations
@@ -15,3 +17,9 @@ def shout(name: str) -> str:
 @pxt.udf(batch_size=1000)
 def shout_all(names: Batch[str]) -> Batch[str]:
     return films.shout_all(names)
+
+
+@pxt.udf
+async def later(number: int) -> int:
+    await asyncio.sleep(0.05)
+    return number + 1

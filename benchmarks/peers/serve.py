@@ -1,8 +1,9 @@
 """What a side speaks: the name of an operation a line on stdin, its time as a JSON line on stdout.
 
-A side is a class over `(home, films)` with a method for each operation that it has. A method
-prepares and returns two functions: the work, which is timed, and what takes the result of the
-work to the answer, by which the parent sees that all sides did the same.
+Whole numbers may follow the name. A side is a class over `(home, films)`, or over its home and the
+address of a model server, with a method for each operation that it has. A method prepares and
+returns two functions: the work, which is timed, and what takes the result of the work to the
+answer, by which the parent sees that all sides did the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,18 +41,22 @@ def measure(prepare: Callable[[], Work]) -> dict[str, Any]:
     """Time one operation."""
     work, answer = prepare()
     gc.collect()
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     result = work()
     took = (time.perf_counter() - start) * 1000
-    return {"ms": took, "answer": answer(result)}
+    used = (time.process_time() - used) * 1000
+    return {"ms": took, "cpu_ms": used, "answer": answer(result)}
 
 
 def reply(side: Any, operation: str) -> dict[str, Any]:
     """Do what is asked for; an operation that the side does not have takes no time."""
     if operation == "library":
         return {"library": f"{side.library} {version(side.library)}"}
-    prepare = getattr(side, operation, None)
-    return {"ms": None} if prepare is None else measure(prepare)
+    name, *arguments = operation.split()
+    prepare = getattr(side, name, None)
+    if prepare is None:
+        return {"ms": None}
+    return measure(partial(prepare, *map(int, arguments)))
 
 
 def serve(side: type, argv: list[str] | None = None) -> None:
@@ -58,12 +64,13 @@ def serve(side: type, argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--server", help="the address of a model server")
     options = parser.parse_args(argv)
     # What a library prints is no part of the protocol.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     stay_here()
-    instance = side(options.home, Films(options.rows))
+    instance = side(options.home, options.server or Films(options.rows))
     try:
         for line in sys.stdin:
             print(json.dumps(reply(instance, line.strip())), file=replies, flush=True)

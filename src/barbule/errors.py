@@ -158,6 +158,9 @@ class ModelError(BarbuleError, RuntimeError):
         Whether asking again may help.
     retry_after
         Seconds that the provider asked to wait, if it did.
+    lasting
+        Whether every question to the model would fail so: a wrong key, a spent quota, no such
+        model.
     """
 
     def __init__(
@@ -166,11 +169,13 @@ class ModelError(BarbuleError, RuntimeError):
         *,
         retryable: bool = False,
         retry_after: float | None = None,
+        lasting: bool = False,
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.lasting = lasting
 
 
 class BudgetError(BarbuleError, RuntimeError):

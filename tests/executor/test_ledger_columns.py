@@ -128,12 +128,14 @@ def test_models_that_fail_are_named(models, session):
 
     table = bb.create_table("qa", [{"q": "one"}])
     ask = openai.chat_completions(model="policy", messages=[{"role": "user", "content": table.q}])
+    assert table.add_computed_column(a=ask).errors == 1
     with pytest.raises(ModelError, match="rejected"):
-        table.add_computed_column(a=ask)
-    (row,) = bb.calls().select("model", "error", "column", "tokens_in").collect()
+        table.select(a=ask).collect()
+    row, again = bb.calls().select("model", "error", "column", "tokens_in").collect()
     assert row["model"] == "openai/policy"
     assert "rejected" in row["error"]
     assert (row["column"], row["tokens_in"]) == ("a", None)
+    assert again["error"] == row["error"]
 
 
 def give_old_shape(session):

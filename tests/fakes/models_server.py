@@ -139,9 +139,14 @@ class FakeModels:
         Seconds that every answer takes; may be set while the server runs.
     retry_after
         What a 429 asks for, in seconds.
+    rate_headers
+        Whether answers tell what is left of a rate limit.
     """
 
-    def __init__(self, *, latency: float = 0.0, retry_after: float = 0.05) -> None:
+    def __init__(
+        self, *, latency: float = 0.0, retry_after: float = 0.05, rate_headers: bool = True
+    ) -> None:
+        self.rate_headers = rate_headers
         self.latency = latency
         self.retry_after = retry_after
         self.max_in_flight = 0
@@ -252,10 +257,17 @@ class FakeModels:
                 await asyncio.sleep(_SLOW)
             if "disconnect" in {request.model, fate}:
                 return None
-            return self._fault(request, fate) or _answer(request, self.url)
+            return self._fault(request, fate) or self._answered(request)
         finally:
             with self._lock:
                 self._in_flight -= 1
+
+    def _answered(self, request: Request) -> Response:
+        response = _answer(request, self.url)
+        if not self.rate_headers:
+            kept = response.headers.items()
+            response.headers = {k: v for k, v in kept if not k.startswith("x-ratelimit-")}
+        return response
 
     def _fault(self, request: Request, fate: str) -> Response | None:
         model = request.model

@@ -101,25 +101,83 @@ def test_vision_sends_the_content_of_the_image(openai, models):
     assert image["image_url"]["url"] == f"data:image/png;base64,{sent}"
 
 
-def test_an_error_of_the_provider_leaves_nothing_and_no_secret(openai, models, qa):
-    with pytest.raises(ModelError, match=r"table 'qa', column 'x', row [01]: .*auth") as info:
-        qa.add_computed_column(x=answer(openai, qa, model="auth"))
+MESSAGES = {
+    "auth": "Incorrect API key provided: ***",
+    "missing": "The model 'missing' does not exist",
+    "ctx": "maximum context length",
+    "policy": "rejected as a result of our safety system",
+    "quota": "You exceeded your current quota",
+}
+
+
+@pytest.fixture
+def by_model(openai):
+    """Make a table whose rows name the model that is asked."""
+    table = bb.create_table("asked", {"n": bb.Int, "model": bb.String, "prompt": bb.String})
+    table.insert([{"n": n, "model": m, "prompt": "hi"} for n, m in enumerate([*MESSAGES, "echo"])])
+    return table
+
+
+def test_what_a_provider_refuses_is_an_error_of_the_cell_without_a_secret(
+    openai, models, by_model, caplog
+):
+    done = by_model.add_computed_column(x=answer(openai, by_model, model=by_model.model))
+    assert (done.rows, done.errors) == (6, 5)
+    found = by_model.order_by("n").select("model", "x", why=by_model.x.error).collect()
+    assert found[5] == {"model": "echo", "x": "echo: hi", "why": None}
+    for row in found[:5]:
+        assert row["x"] is None
+        assert row["why"]["type"] == "ModelError"
+        assert MESSAGES[row["model"]] in row["why"]["message"]
+    told = [*by_model.errors().collect()["message"], *bb.calls().collect()["error"], caplog.text]
+    assert all(KEY not in str(each) for each in told)
+    assert "asked: 5 cells failed, the first because model 'openai/" in caplog.text
+    assert models.count == 6
+
+
+def test_a_key_that_is_missing_is_an_error_of_the_cell(models, monkeypatch):
+    from barbule.functions import openai
+
+    with Path("barbule.toml").open("a") as file:
+        file.write('api_key_env = "NO_SUCH_KEY"\n')
+    bb.connect(vectors="exact:")
+    table = bb.create_table("qa", [{"prompt": "one"}, {"prompt": "two"}])
+    assert table.add_computed_column(x=answer(openai, table)).errors == 2
+    told = table.errors().collect()["message"]
+    assert all("'NO_SUCH_KEY'" in each and "Set NO_SUCH_KEY" in each for each in told)
+    monkeypatch.setenv("NO_SUCH_KEY", KEY)
+    assert table.recompute("x", errors_only=True).rows == 2
+    assert sorted(table.collect()["x"]) == ["echo: one", "echo: two"]
+
+
+def test_where_a_model_refuses_everything_the_rest_is_not_asked(openai, models):
+    table = bb.create_table("many", [{"prompt": f"p {n}"} for n in range(500)])
+    assert table.add_computed_column(x=answer(openai, table, model="auth")).errors == 500
+    assert models.count <= 64
+    assert set(table.errors().collect()["type"]) == {"ModelError"}
+
+
+def test_a_model_that_refuses_everything_is_not_asked_of_each_text(openai, models):
+    table = bb.create_table("texts", [{"text": f"t {n}"} for n in range(64)])
+    vectors = openai.embeddings(table.text, model="auth", length=8)
+    assert table.add_computed_column(v=vectors).errors == 64
+    assert models.count == 1
+
+
+def test_an_insert_keeps_its_row_beside_the_error(openai, models, qa):
+    qa.delete()
+    qa.add_computed_column(x=answer(openai, qa, model="policy"))
+    assert qa.insert(n=9, prompt="bad").errors == 1
+    assert qa.collect() == [{"n": 9, "prompt": "bad", "x": None}]
+
+
+def test_a_query_that_keeps_no_reasons_raises(openai, models, qa):
+    with pytest.raises(ModelError, match=r"row [01]: .*auth.*Incorrect API key") as info:
+        qa.select(x=answer(openai, qa, model="auth")).collect()
     error: BaseException | None = info.value
     while error is not None:
         assert KEY not in str(error)
         error = error.__cause__
-    assert qa.columns == ("n", "prompt")
-    assert qa.history()[0]["operation"] == "insert"
-    qa.add_computed_column(x=answer(openai, qa))
-    assert qa.order_by("n").collect()["x"][0] == "echo: one"
-
-
-def test_a_failed_insert_leaves_no_row(openai, models, qa):
-    qa.delete()
-    qa.add_computed_column(x=answer(openai, qa, model="policy"))
-    with pytest.raises(ModelError, match="safety system"):
-        qa.insert(n=9, prompt="bad")
-    assert qa.count().to_pyarrow().as_py() == 0
 
 
 def test_rate_limits_are_waited_for(openai, models, qa):

@@ -18,7 +18,7 @@ from barbule.models.rates import call_with_retries
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from barbule.executor.batch import Record, Work
+    from barbule.executor.work import Record, Work
     from barbule.models.base import Reply
 
 __all__ = ["in_batches"]
@@ -68,16 +68,17 @@ class _Asking:
             reply, attempts = await self._reply(places)
         except Exception as error:  # noqa: BLE001 - providers' code may raise anything
             split = isinstance(error, BarbuleError) and not error.retryable and len(places) > 1
-            if split:
+            if split and not getattr(error, "lasting", False):
                 middle = len(places) // 2
                 await self.ask(places[:middle])
                 await self.ask(places[middle:])
                 return
             seconds = (time.perf_counter() - started) / len(places)
             for place in places:
-                self.results[place] = self.work._failed(
+                self.results[place] = self.work.failed(
                     place, error, seconds, model=self._model(places)
                 )
+            self.work.meter.done(len(places))
             return
         seconds = (time.perf_counter() - started) / len(places)
         for place, value, usage in zip(
@@ -95,6 +96,7 @@ class _Asking:
                     tokens_out=usage.tokens_out,
                     usd=usage.usd,
                 )
+        self.work.meter.done(len(places))
 
     def _model(self, places: list[int]) -> str:
         named = self.work.function.model_of

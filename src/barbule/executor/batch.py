@@ -7,37 +7,34 @@ and where results go is the caller's business.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
-import json
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
-from barbule.errors import BarbuleError, BudgetError, FunctionError, ReplayError
-from barbule.executor.arguments import Arguments, required_places, spreading
-from barbule.executor.asking import in_batches
-from barbule.executor.budget import Budget, active, metered, spending, spending_async
-from barbule.executor.failures import Deferred, Failure, InnerFailure
+from barbule.errors import BarbuleError
+from barbule.executor.budget import Budget, active
+from barbule.executor.failures import Deferred, Failure
+from barbule.executor.inflight import InFlight
 from barbule.executor.keeping import Keeping
-from barbule.executor.ledger import Answer, Ledger, question_keys
+from barbule.executor.ledger import Answer, Ledger
+from barbule.executor.processes import Processes
+from barbule.executor.progress import Meter, Progress, screen
 from barbule.executor.purpose import Asker, Purpose
-from barbule.executor.synchronous import Synchronous
 from barbule.executor.tape import Tape, current_tape
-from barbule.functions.registry import Function, lookup
-from barbule.media.cells import media_keeper, reader, to_array
-from barbule.models.rates import Gate, call_with_retries
-from barbule.types import Image, Media
+from barbule.executor.work import Work, described
+from barbule.functions.registry import lookup
+from barbule.media.cells import reader, to_array
+from barbule.models.rates import Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import ibis.expr.datatypes as dt
+
     from barbule.executor.loop import LoopThread
     from barbule.media.library import MediaLibrary
-    from barbule.models.base import ModelClient, Reply
+    from barbule.models.base import ModelClient
     from barbule.planner.plan import Call
 
 __all__ = ["Caller", "Failure", "Tally", "Work"]
@@ -48,12 +45,19 @@ _MODEL_RETRIES = 5
 
 @dataclass
 class Tally:
-    """What an operation asked of functions that are in the ledger."""
+    """What an operation asked of functions that are in the ledger.
+
+    Attributes
+    ----------
+    failed
+        What the first model that failed said.
+    """
 
     calls: int = 0
     hits: int = 0
     errors: int = 0
     deferred: int = 0
+    failed: str = ""
 
     def add(self, other: Tally) -> None:
         """Count what another one counted."""
@@ -61,6 +65,7 @@ class Tally:
         self.hits += other.hits
         self.errors += other.errors
         self.deferred += other.deferred
+        self.failed = self.failed or other.failed
 
 
 @dataclass
@@ -84,6 +89,8 @@ class Caller:
     budget: Budget | None = None
     _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
+    processes: Processes = field(default_factory=Processes)
+    _in_flight: InFlight = field(default_factory=InFlight)
 
     @property
     def tally(self) -> Tally:
@@ -111,9 +118,35 @@ class Caller:
             self._local.purpose = outer
 
     def forgives(self, call: Call) -> bool:
-        """Whether a call may fail for single rows, whatever its function says."""
+        """Whether a call may fail for single rows, whatever its function says.
+
+        Those of models may, wherever something keeps the reason.
+        """
+        if call.errors is None:
+            return False
         purpose = self.purpose
-        return call.errors is not None and purpose is not None and purpose.lenient
+        lenient = purpose is not None and purpose.lenient
+        return lenient or lookup(call.function).kind == "model"
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Progress]:
+        """Show how far the calling thread's operation is, if somebody watches."""
+        outer = getattr(self._local, "progress", None)
+        if outer is not None:
+            yield outer
+            return
+        self._local.progress = Progress(screen())
+        try:
+            with self._local.progress.shown() as progress:
+                yield progress
+        finally:
+            self._local.progress = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether the calling thread's operation is shown, so that it is worth to count first."""
+        progress = getattr(self._local, "progress", None)
+        return progress is not None and progress.visible
 
     def _budgets(self) -> tuple[Budget, ...]:
         own = self.purpose.budget if self.purpose else None
@@ -125,6 +158,7 @@ class Caller:
         columns: Sequence[Sequence[Any]],
         count: int,
         asker: Callable[[], Asker] = Asker,
+        meter: Meter | None = None,
     ) -> list[Any]:
         """Return the results of a call for `count` rows.
 
@@ -134,6 +168,8 @@ class Caller:
             For each place of the call's template the values, as Arrow gives them to Python.
         asker
             Says for which cells it is, where calls are made.
+        meter
+            Counts how far it is.
 
         Raises
         ------
@@ -148,6 +184,8 @@ class Caller:
         chosen = [rows[place] for place in wanted]
         work.places = wanted
         work.asker = asker
+        work.meter = meter or Meter()
+        work.meter.rows += count - len(chosen)
         work.budgets = self._budgets()
         tape = current_tape()
         if call.cached or (tape is not None and function.kind == "model"):
@@ -157,6 +195,8 @@ class Caller:
         for place, answer in zip(wanted, answers, strict=True):
             results[place] = answer
         kinds = list(map(type, answers))
+        if Failure in kinds and function.kind == "model":
+            self.tally.failed = self.tally.failed or answers[kinds.index(Failure)].message
         self.tally.errors += kinds.count(Failure)
         self.tally.deferred += kinds.count(Deferred)
         return results
@@ -167,17 +207,45 @@ class Caller:
         """Ask each distinct question once, and only what the ledger does not know."""
         keys = work.keys(rows)
         distinct = dict(zip(reversed(keys), reversed(rows), strict=True))
-        known = self._known(work, distinct, tape)
-        missing = {key: distinct[key] for key in dict.fromkeys(keys) if key not in known}
         first = dict(zip(reversed(keys), reversed(work.places), strict=True))
-        work.places = [first[key] for key in missing]
+
+        def ask(wanted: list[str]) -> dict[str, Any]:
+            if not wanted:
+                return {}
+            work.places = [first[key] for key in wanted]
+            self.tally.calls += len(wanted)
+            with self._recording(work, wanted, tape) as record:
+                answers = work.run([distinct[key] for key in wanted], record)
+            return dict(zip(wanted, answers, strict=True))
+
+        ended = self._in_flight.ended
+        known = self._known(work, distinct, tape)
+        missing = [key for key in dict.fromkeys(keys) if key not in known]
         self.tally.hits += len(known)
-        self.tally.calls += len(missing)
-        if missing:
-            with self._recording(work, list(missing), tape) as record:
-                asked = work.run(list(missing.values()), record)
-            known |= dict(zip(missing, asked, strict=True))
+        work.meter.hits += len(known)
+        work.meter.rows += len(rows) - len(missing)
+        if not work.call.cached:
+            known |= ask(missing)
+        while missing := [key for key in missing if key not in known]:
+            with self._in_flight.claimed(missing) as (mine, others):
+                if ended != self._in_flight.ended:
+                    known |= self._found_since(work, mine, tape)
+                known |= ask([key for key in mine if key not in known])
+            for claim in others:
+                claim.wait()
+            rest = [key for key in missing if key not in known]
+            known |= self._found_since(work, rest, tape)
         return [known[key] for key in keys]
+
+    def _found_since(self, work: Work, keys: list[str], tape: Tape | None) -> dict[str, Any]:
+        """Return what other threads have found out since the ledger was asked."""
+        found = self.ledger.look_up(keys, work.call.dtype) if keys else {}
+        self.tally.hits += len(found)
+        work.meter.hits += len(found)
+        work.meter.rows += len(found)
+        if tape is not None and found:
+            tape.add(self.ledger, list(found))
+        return found
 
     def _known(
         self, work: Work, distinct: dict[str, tuple[Any, ...]], tape: Tape | None
@@ -214,6 +282,7 @@ class Caller:
                 **details,
             )
             keeping.add(answer)
+            work.meter.usd += answer.usd or 0.0
 
         def write(answers: list[Answer]) -> None:
             kept = self._fitting(answers, work.call.dtype)
@@ -243,7 +312,7 @@ class Caller:
             column = to_array([answer.value for answer in answers], kind, self.library)
         except BarbuleError as error:
             if len(answers) == 1:
-                return [replace(answers[0], value=None, error=_described(error))]
+                return [replace(answers[0], value=None, error=described(error))]
             return [each for answer in answers for each in self._fitting([answer], kind)]
         read = reader(kind)
         return [
@@ -259,242 +328,3 @@ class Caller:
         if endpoint.provider not in self._gates:
             self._gates[endpoint.provider] = Gate.of(endpoint)
         return self._gates[endpoint.provider]
-
-
-Record = Callable[..., None]
-
-
-def _described(error: Exception) -> str:
-    """Say what went wrong, for the ledger."""
-    failure = Failure.of(error)
-    return f"{failure.type}: {failure.message}"
-
-
-@dataclass
-class _Tried:
-    """What has been done so far for one answer."""
-
-    attempts: int = 1
-    model: str = ""
-
-
-class Work:
-    """One call over some rows."""
-
-    def __init__(self, caller: Caller, function: Function, call: Call) -> None:
-        self.caller = caller
-        self.tally = caller.tally  # that of the thread which asks; others do the work
-        self.function = function
-        self.call = call
-        template = json.loads(call.template)
-        self.arguments = Arguments(function, template, self._reader, caller.library.picture)
-        self.places: Sequence[int] = ()  # where the rows that are run stand in the batch
-        self.asker: Callable[[], Asker] = Asker
-        self.budgets: tuple[Budget, ...] = ()
-        self.record: Record | None = None
-        self.required = required_places(function, template, len(call.kinds))
-        self.spread = spreading(function)
-        self.keep = media_keeper(call.dtype, caller.library)
-        self.lenient = caller.forgives(call)
-
-    def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
-        kind, library = self.call.kinds[place], self.caller.library
-        if isinstance(kind, Image):
-            if function.images == "header":
-                return library.image_header
-            return library.content if function.kind == "model" else library.image
-        if isinstance(kind, dt.Array) and function.images == "streamed":
-            item = reader(kind.value_type, library)
-            return None if item is None else lambda items: map(item, items)
-        return reader(kind, library)
-
-    def wanted(
-        self, rows: Sequence[tuple[Any, ...]], columns: Sequence[Sequence[Any]]
-    ) -> Sequence[int]:
-        """List the rows for which the function is called: those without a None it takes not."""
-        gaps = [place for place in self.required if None in columns[place]]
-        if not gaps:
-            return range(len(rows))
-        return [
-            number
-            for number, row in enumerate(rows)
-            if all(row[place] is not None for place in gaps)
-        ]
-
-    def keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
-        """Return the ledger's key for each row."""
-        key = question_keys(self.call.function, self.function.version, self.call.template)
-        return [key(self._content(row)) for row in rows]
-
-    def _content(self, row: tuple[Any, ...]) -> list[Any]:
-        return [
-            f"sha256:{self.caller.library.sha256(value)}"
-            if isinstance(kind, Media) and value is not None
-            else value
-            for value, kind in zip(row, self.call.kinds, strict=True)
-        ]
-
-    def run(self, rows: list[tuple[Any, ...]], record: Record | None = None) -> list[Any]:
-        """Call the function for all rows and return its results, in their order."""
-        if not rows:
-            return []
-        kind = self.function.kind
-        if kind == "query":
-            return self._run_query(rows)
-        if kind == "batch":
-            return Synchronous(self, rows, record).batches()
-        if kind == "model" or self.function.is_async:
-            return self.caller.loop.run(self._run_async(rows, record))
-        return Synchronous(self, rows, record).rows()
-
-    @functools.cached_property
-    def client(self) -> ModelClient:
-        """What asks models, within the budget where there is one."""
-        return metered(self.caller.client, self.budgets)
-
-    def paid(self, apply: Callable[[], Any]) -> Any:
-        """Call a function that is no model's, within the budget if it is in the ledger."""
-        with spending(self.budgets if self.record is not None else ()):
-            return apply()
-
-    def unrecorded(self, row: tuple[Any, ...], tape: Tape) -> ReplayError:
-        """Make the error of a question that the file of a replay does not answer."""
-        return ReplayError(
-            f"{self.function.name}: this call is not in the recording {str(tape.path)!r}.",
-            value=row if len(row) != 1 else row[0],
-            hint="Record it, with the network, by: with bb.record(path).",
-        )
-
-    def _failed(
-        self, place: int, error: Exception, seconds: float = 0.0, attempts: int = 1, model: str = ""
-    ) -> Any:
-        if isinstance(error, BudgetError):
-            if self.call.errors is not None:
-                return Deferred.of(error)
-            raise error
-        self.note_failure(place, error, seconds, attempts, model)
-        if isinstance(error, InnerFailure):
-            if not error.ends or self.lenient:
-                return Failure.of(error.raised)
-            raise error.explained().at(row=self.places[place]) from error.raised
-        if self.function.on_error == "null" or self.lenient:
-            return Failure.of(error)
-        if isinstance(error, BarbuleError):
-            raise error.at(row=self.places[place])
-        raise FunctionError(
-            f"{self.function.name} failed: {type(error).__name__}: {error}.",
-            row=self.places[place],
-            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
-        ) from error
-
-    def note_failure(
-        self, place: int, error: Exception, seconds: float, attempts: int, model: str = ""
-    ) -> None:
-        """Write into the ledger that a call failed."""
-        if self.record is not None:
-            cause = error.raised if isinstance(error, InnerFailure) else error
-            self.record(
-                place,
-                None,
-                error=_described(cause),
-                seconds=seconds,
-                attempts=attempts,
-                model=model or None,
-            )
-
-    # Asynchronous and model functions
-
-    def _over_time(self) -> TimeoutError:
-        return TimeoutError(f"it took longer than {self.function.timeout} s")
-
-    async def _run_async(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
-        if self.function.kind == "model" and self.function.batch_size > 1:
-            return await in_batches(self, rows, record, retries=_MODEL_RETRIES)
-        limit = asyncio.Semaphore(_IN_FLIGHT)
-        one = self._ask_model if self.function.kind == "model" else self._await
-
-        async def work(place: int, row: tuple[Any, ...]) -> Any:
-            async with limit:
-                started, tried = time.perf_counter(), _Tried()
-                try:
-                    return await one(place, row, record, tried)
-                except Exception as error:  # noqa: BLE001 - others' code may raise anything
-                    seconds = time.perf_counter() - started
-                    return self._failed(place, error, seconds, tried.attempts, tried.model)
-
-        tasks = [asyncio.create_task(work(place, row)) for place, row in enumerate(rows)]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _await(
-        self, place: int, row: tuple[Any, ...], record: Record | None, tried: _Tried
-    ) -> Any:
-        args, kwargs = self.spread(self.all_arguments(row))
-        started = time.perf_counter()
-        for attempt in range(1, self.function.retries + 2):
-            tried.attempts = attempt
-            try:
-                async with spending_async(self.budgets if record else ()):
-                    async with asyncio.timeout(self.function.timeout):
-                        value = await self.function.body(*args, **kwargs)
-                break
-            except BudgetError:
-                raise
-            except Exception as error:
-                if attempt > self.function.retries:
-                    if isinstance(error, TimeoutError) and not str(error):
-                        raise self._over_time() from error
-                    raise
-        if record:
-            record(place, value, seconds=time.perf_counter() - started, attempts=attempt)
-        return value
-
-    async def _ask_model(
-        self, place: int, row: tuple[Any, ...], record: Record | None, tried: _Tried
-    ) -> Any:
-        arguments = self.all_arguments(row)
-        named = self.function.model_of
-        model = tried.model = named(arguments) if named else ""
-        gate = self.caller.gate(model)
-        await self.caller.client.ready()
-        started = time.perf_counter()
-
-        tried.attempts = 0
-
-        async def ask() -> Reply:
-            tried.attempts += 1
-            return await self.function.body(self.client, **arguments)
-
-        reply, attempts = await call_with_retries(ask, gate, retries=_MODEL_RETRIES)
-        if record:
-            record(
-                place,
-                reply.value,
-                seconds=time.perf_counter() - started,
-                attempts=attempts,
-                model=model,
-                tokens_in=reply.usage.tokens_in,
-                tokens_out=reply.usage.tokens_out,
-                usd=reply.usage.usd,
-            )
-        return reply.value
-
-    def all_arguments(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """Return the arguments of a function in whose place the planner puts no inner calls."""
-        arguments = self.arguments(row)
-        if arguments is None:
-            raise AssertionError(f"{self.function.name} is called around another call")
-        return arguments
-
-    # Query functions
-
-    def _run_query(self, rows: list[tuple[Any, ...]]) -> list[Any]:
-        queries = []
-        for row in rows:
-            args, kwargs = self.spread(self.all_arguments(row))
-            queries.append(self.function.body(*args, **kwargs))
-        return self.caller.run_query(queries)

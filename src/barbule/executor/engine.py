@@ -436,6 +436,7 @@ class Engine:
     def close(self) -> None:
         """Close indexes, loop and connections."""
         self._loop.stop()
+        self.caller.processes.close()
         self.indexing.close()
         self.nearest.forget()
         self.ledger.close()

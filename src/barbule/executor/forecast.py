@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError
-from barbule.executor.batch import Work
+from barbule.executor.work import Work
 from barbule.functions.registry import lookup
 from barbule.models.base import ModelClient
 from barbule.models.estimates import ANSWER, Estimate, estimate, price

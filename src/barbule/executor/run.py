@@ -32,12 +32,13 @@ from barbule.planner.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
     from barbule.backends.base import Backend
     from barbule.executor.batch import Caller
+    from barbule.executor.progress import Meter
     from barbule.executor.purpose import Asker
     from barbule.planner.plan import Enough, Stage
 
@@ -84,6 +85,11 @@ class Runner:
         """Run the stages of a plan; return what the final query reads, by name."""
         ready = dict(staged or {})
         origins = _Origins(plan, self.caller.purpose)
+        with self.caller.watching():
+            self._stages(plan, ready, origins)
+        return ready
+
+    def _stages(self, plan: Plan, ready: dict[str, pa.Table], origins: _Origins) -> None:
         chains = [
             chain_of(plan, stage)
             for stage in plan.stages
@@ -96,7 +102,6 @@ class Runner:
                 ready[stage.name] = self._until_enough(last[stage.name], ready, origins)
             elif stage.name not in early:
                 ready[stage.name] = self._run(stage, ready, origins)
-        return ready
 
     def stage(self, plan: Plan, stage: Stage, ready: Mapping[str, pa.Table]) -> pa.Table:
         """Run a stage for which those before it are ready."""
@@ -143,6 +148,7 @@ class Runner:
         import pyarrow as pa
 
         first, last = chain[0], chain[-1]
+        meters = {stage.name: self._meters(stage) for stage in chain}
         enough = cast("Enough", last.enough)
         source = Slices(self.batches(first, ready, _BATCH_ROWS))
         parts: list[pa.Table] = []
@@ -152,14 +158,14 @@ class Runner:
                 batches = list(source.take(next_size(seen, kept, enough.count)))
                 if not batches and parts:
                     break
-                made = self._called(first, batches, origins, seen)
+                made = self._called(first, batches, origins, meters[first.name], seen)
                 for stage in chain[1:]:
-                    made = self._call(stage, {**ready, _below(stage): made}, origins)
+                    rows = self.batches(stage, {**ready, _below(stage): made}, _BATCH_ROWS)
+                    made = self._called(stage, rows, origins, meters[stage.name])
                 parts.append(made)
-                rows = sum(batch.num_rows for batch in batches)
-                if not rows:
+                if not batches:
                     break
-                seen += rows
+                seen += sum(batch.num_rows for batch in batches)
                 kept += self._kept(last, made, ready)
         finally:
             source.close()
@@ -174,13 +180,40 @@ class Runner:
         return int(self.backend.arrow(count, {**ready, stage.name: rows}).column(0)[0].as_py())
 
     def _call(self, stage: CallStage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
-        return self._called(stage, self.batches(stage, ready, _BATCH_ROWS), origins)
+        meters = self._meters(stage)
+        source = self.batches(stage, ready, _BATCH_ROWS)
+        if meters and self.caller.watched:
+            source = self._measured(stage, ready, source, meters)
+        return self._called(stage, source, origins, meters)
+
+    def _meters(self, stage: CallStage) -> list[Meter]:
+        with self.caller.watching() as progress:
+            return [progress.meter(call.function.rpartition(".")[2]) for call in stage.calls]
+
+    def _measured(
+        self,
+        stage: CallStage,
+        ready: Mapping[str, pa.Table],
+        source: Iterable[pa.RecordBatch],
+        meters: list[Meter],
+    ) -> Iterator[pa.RecordBatch]:
+        """Tell the meters how many rows there are, once the first batch is read."""
+        for number, batch in enumerate(source):
+            if number == 0:
+                total = batch.num_rows
+                if total >= _BATCH_ROWS:
+                    count = stage.source.to_expr().count().as_table()
+                    total = int(self.backend.arrow(count, ready).column(0)[0].as_py())
+                for meter in meters:
+                    meter.total = total
+            yield batch
 
     def _called(
         self,
         stage: CallStage,
         source: Iterable[pa.RecordBatch],
         origins: _Origins,
+        meters: list[Meter],
         offset: int = 0,
     ) -> pa.Table:
         import pyarrow as pa
@@ -190,10 +223,10 @@ class Runner:
         batches = []
         for batch in source:
             columns = {name: batch.column(name) for name in stage.keep}
-            for call in stage.calls:
+            for call, meter in zip(stage.calls, meters, strict=True):
                 try:
                     asker = functools.partial(origins.asker, stage, call, batch)
-                    columns |= self._columns(call, batch, asker)
+                    columns |= self._columns(call, batch, asker, meter)
                 except BarbuleError as error:
                     if error.row is not None:
                         error.row += offset
@@ -203,10 +236,10 @@ class Runner:
         return pa.Table.from_batches(batches, wanted)
 
     def _columns(
-        self, call: Call, batch: pa.RecordBatch, asker: Callable[[], Asker]
+        self, call: Call, batch: pa.RecordBatch, asker: Callable[[], Asker], meter: Meter
     ) -> dict[str, pa.Array]:
         arguments = [batch.column(name).to_pylist() for name in call.arguments]
-        values = self.caller.call(call, arguments, batch.num_rows, asker)
+        values = self.caller.call(call, arguments, batch.num_rows, asker, meter)
         failed: list[Failure | None] = [None] * len(values)
         if {Failure, Deferred} & set(map(type, values)):
             failed = [each if isinstance(each, Failure) else None for each in values]

@@ -19,9 +19,11 @@ from barbule.types import Image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from barbule.executor.batch import Record, Work
+    from barbule.executor.work import Record, Work
 
 __all__ = ["Synchronous"]
+
+_TOGETHER = 256  # rows that are counted as done together
 
 
 class Synchronous:
@@ -45,6 +47,8 @@ class Synchronous:
     @property
     def _threads(self) -> int:
         """How many calls run at once: of functions of images, as many as there are processors."""
+        if self._function.processes is not None:
+            return self._function.processes
         if self._function.concurrency is not None:
             return self._function.concurrency
         pixels = self._takes_images and self._function.images == "pixels"
@@ -58,9 +62,15 @@ class Synchronous:
     def rows(self) -> list[Any]:
         """Call it row by row and return its results, in their order."""
         rows, record = self._rows, self._record
+        results: list[Any]
         if record is None and self._function.timeout is None and self._threads == 1:
-            return [self._one(place, row) for place, row in enumerate(rows)]
-        results: list[Any] = [None] * len(rows)
+            results = []
+            for start in range(0, len(rows), _TOGETHER):
+                part = rows[start : start + _TOGETHER]
+                results += [self._one(place, row) for place, row in enumerate(part, start)]
+                self._work.meter.done(len(part))
+            return results
+        results = [None] * len(rows)
 
         def one(place: int) -> None:
             started = time.perf_counter()
@@ -70,6 +80,7 @@ class Synchronous:
                 seconds = time.perf_counter() - started
                 with self._recording:
                     record(place, value, seconds=seconds, attempts=attempts)
+            self._work.meter.done()
 
         self._in_threads(one, len(rows))
         return results
@@ -80,7 +91,7 @@ class Synchronous:
         except Exception as error:  # noqa: BLE001 - others' code may raise anything
             if self._function.retries:
                 return self._attempt(place, functools.partial(self._apply, row), first=2)[0]
-            return self._work._failed(place, error)
+            return self._work.failed(place, error)
 
     def _in_threads(self, work: Callable[[int], None], count: int) -> None:
         try:
@@ -95,15 +106,23 @@ class Synchronous:
             return None
         args, kwargs = self._work.spread(arguments)
         if self._function.timeout is None and self._record is None:
-            value = self._function.body(*args, **kwargs)
+            value = self._body(*args, **kwargs)
         else:
-            body = functools.partial(self._function.body, *args, **kwargs)
+            body = functools.partial(self._body, *args, **kwargs)
             value = self._work.paid(lambda: self._timed(body))
         # Encoded here, by the thread that computed it, a batch of images never is in memory.
         return value if self._work.keep is None or value is None else self._work.keep(value)
 
+    @functools.cached_property
+    def _body(self) -> Callable[..., Any]:
+        """What is called: the function, or the way to it in another process."""
+        function = self._function
+        if function.processes is None or function.home is None:
+            return function.body
+        return functools.partial(self._work.caller.processes.call, function.home, function.timeout)
+
     def _timed(self, work: Callable[[], Any]) -> Any:
-        if self._function.timeout is None:
+        if self._function.timeout is None or self._function.processes is not None:
             return work()
         if not hasattr(self._clocks, "calls"):
             self._clocks.calls = TimedCalls(self._function.timeout)
@@ -122,7 +141,7 @@ class Synchronous:
             except Exception as error:  # noqa: BLE001 - others' code may raise anything
                 last = error
         seconds = time.perf_counter() - started
-        return self._work._failed(place, last, seconds, attempt), attempt
+        return self._work.failed(place, last, seconds, attempt), attempt
 
     def batches(self) -> list[Any]:
         """Call it with several rows at a time and return its results, in their order."""
@@ -147,6 +166,7 @@ class Synchronous:
                         if isinstance(value, Failure):
                             continue
                         record(place, value, seconds=seconds, attempts=attempts)
+            self._work.meter.done(len(part))
 
         self._in_threads(one, -(-len(rows) // size))
         return results
@@ -176,7 +196,7 @@ class Synchronous:
 
     def _answers(self, arguments: dict[str, Any], count: int) -> list[Any]:
         args, kwargs = self._work.spread(arguments)
-        body = functools.partial(self._function.body, *args, **kwargs)
+        body = functools.partial(self._body, *args, **kwargs)
         values = list(self._work.paid(lambda: self._timed(body)))
         if len(values) != count:
             raise FunctionError(
@@ -198,7 +218,7 @@ class Synchronous:
             try:
                 arguments[number] = self._work.arguments(rows[number])
             except InnerFailure as error:
-                arguments[number] = self._work._failed(start + number, error)
+                arguments[number] = self._work.failed(start + number, error)
             except BarbuleError as error:
                 raise error.at(row=self._work.places[start + number]) from error.__cause__
 

@@ -76,6 +76,10 @@ class Function:
     concurrency
         How many calls of a synchronous function may run at once, in threads. None leaves it to
         the executor: one, or one for each processor where images are taken or given.
+    processes
+        How many processes run the calls of a synchronous function; None runs them in this one.
+    home
+        For these: the module and the qualified name by which others find the function.
     images
         How images arrive: "pixels", opened and read; "header", what the header alone tells; or
         "streamed": those in a list are opened one by one, as it is gone through.
@@ -100,6 +104,8 @@ class Function:
     timeout: float | None = None
     cached: bool = False
     concurrency: int | None = None
+    processes: int | None = None
+    home: tuple[str, str] | None = None
     images: Literal["pixels", "header", "streamed"] = "pixels"
     version: str = "1"
     model_of: Callable[[Mapping[str, Any]], str] | None = None

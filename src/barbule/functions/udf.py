@@ -21,6 +21,7 @@ from barbule import types
 from barbule.errors import ExpressionError, SchemaError
 from barbule.functions.registry import Function, OnError, Parameter, register
 from barbule.functions.stateful import Stateful, body_of, start_parameters
+from barbule.threads import cores
 
 __all__ = ["iterator", "query", "udf"]
 
@@ -36,6 +37,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
     timeout: float | None = None,
     cache: bool = False,
     concurrency: int | None = None,
+    processes: bool | int = False,
     version: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -68,6 +70,12 @@ def udf(  # noqa: PLR0913 - each is an option of users
         How many calls of a plain function may run at once, in threads: more than 1 helps what
         waits (for a network, a disk) or leaves Python (NumPy, PIL). By default one at a time;
         functions of images, one for each processor.
+    processes
+        How many processes run the calls of a plain function, True for one for each processor:
+        for what computes in Python for longer than about a millisecond. The function is found
+        there by its name, so it has to be in a module that can be imported; arguments and
+        results are sent by pickle. A time limit ends the process. One that crashes is the error
+        of its row.
     version
         Say it when results changed though the source did not, or the reverse; by default a
         hash of the source.
@@ -104,6 +112,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             timeout=timeout,
             cache=cache,
             concurrency=concurrency,
+            processes=processes,
             version=version,
             name=name,
         )
@@ -118,6 +127,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
     if concurrency is not None and concurrency < 1:
         raise ExpressionError("concurrency is a whole number from 1.", value=concurrency)
     policy = _policy(on_error or error_handling or "abort")
+    home = _home(function, processes) if processes is not False else None
     kind = function if inspect.isclass(function) else None
     called: Any = vars(kind)["__call__"] if kind else function
     hints = _hints(called)
@@ -140,6 +150,8 @@ def udf(  # noqa: PLR0913 - each is an option of users
             timeout=timeout,
             cached=cache,
             concurrency=concurrency,
+            processes=home and _processes(processes),
+            home=home,
             version=version or source_hash(function),
         )
     )
@@ -152,6 +164,33 @@ def _policy(on_error: OnError) -> OnError:
             "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
         )
     return on_error
+
+
+def _home(function: Callable[..., Any], processes: bool | int) -> tuple[str, str]:
+    """Return by which name other processes find a function."""
+    module, name = function.__module__, function.__qualname__
+    called = vars(function)["__call__"] if inspect.isclass(function) else function
+    if not isinstance(processes, int) or processes < 1:
+        raise ExpressionError(
+            "processes is True, or a whole number from 1.", value=processes, hint="processes=4."
+        )
+    if inspect.iscoroutinefunction(called):
+        raise ExpressionError(
+            f"{name} is asynchronous: it waits, and other processes would not help.",
+            hint="Leave processes out, or write it as a plain function.",
+        )
+    if module == "__main__" or "<" in name:
+        raise ExpressionError(
+            f"{name} cannot be found by another process: it is defined in "
+            + ("a script or notebook." if module == "__main__" else "another function."),
+            hint="Put it at the top of a module, a file of its own, and import it from there; or "
+            "run it in threads, with concurrency=.",
+        )
+    return module, name
+
+
+def _processes(processes: bool | int) -> int:
+    return cores() if processes is True else int(processes)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

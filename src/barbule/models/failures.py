@@ -58,6 +58,8 @@ _KINDS = {
     "server": _Kind(True, "The fault is on the provider's side: try again later."),
 }
 
+_LASTING = {"auth", "quota", "missing", "provider", "package"}
+
 _BY_CLASS = {
     "AuthenticationError": "auth",
     "PermissionDeniedError": "auth",
@@ -151,6 +153,7 @@ def model_error(
         hint=_redacted(hint, secrets),
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
+        lasting=name in _LASTING,
     )
 
 

@@ -348,6 +348,15 @@ class Change:
         self, kind: type[MutationResult], table_id: int, rows: int, **more: int
     ) -> MutationResult:
         """Say what the change did to a table."""
+        if self.tally.failed:
+            _LOG.warning(
+                "%s: %d cell%s failed, the first because %s t.errors() lists them; "
+                "recompute(..., errors_only=True) tries them again.",
+                self.engine.catalog.record(table_id).name,
+                self.tally.errors,
+                "" if self.tally.errors == 1 else "s",
+                self.tally.failed,
+            )
         if left := self.tally.deferred:
             _LOG.warning(
                 "%s: %d cell%s deferred, as the budget is spent; "

@@ -1,0 +1,195 @@
+"""One call over some rows: its arguments, its keys, and what becomes of a failure.
+
+Owns what all kinds of functions have in common. How each kind is run is the business of
+`synchronous`, `asynchronous` and `asking`; what is asked only once is that of `batch`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import (
+    BarbuleError,
+    BudgetError,
+    FunctionError,
+    ReplayError,
+    UnknownFunctionError,
+)
+from barbule.executor.arguments import Arguments, required_places, spreading
+from barbule.executor.asynchronous import Asynchronous
+from barbule.executor.budget import Budget, metered, spending
+from barbule.executor.failures import Deferred, Failure, InnerFailure
+from barbule.executor.ledger import question_keys
+from barbule.executor.progress import Meter
+from barbule.executor.purpose import Asker
+from barbule.executor.synchronous import Synchronous
+from barbule.media.cells import media_keeper, reader
+from barbule.types import Image, Media
+
+if TYPE_CHECKING:
+    from barbule.executor.batch import Caller
+    from barbule.executor.tape import Tape
+    from barbule.functions.registry import Function
+    from barbule.models.base import ModelClient
+    from barbule.planner.plan import Call
+
+__all__ = ["Record", "Work", "described"]
+
+Record = Callable[..., None]
+
+
+def described(error: Exception) -> str:
+    """Say what went wrong, for the ledger."""
+    failure = Failure.of(error)
+    return f"{failure.type}: {failure.message}"
+
+
+class Work:
+    """One call over some rows."""
+
+    def __init__(self, caller: Caller, function: Function, call: Call) -> None:
+        self.caller = caller
+        self.tally = caller.tally  # that of the thread which asks; others do the work
+        self.function = function
+        self.call = call
+        template = json.loads(call.template)
+        self.arguments = Arguments(function, template, self._reader, caller.library.picture)
+        self.places: Sequence[int] = ()  # where the rows that are run stand in the batch
+        self.asker: Callable[[], Asker] = Asker
+        self.budgets: tuple[Budget, ...] = ()
+        self.record: Record | None = None
+        self.meter = Meter()
+        self.required = required_places(function, template, len(call.kinds))
+        self.spread = spreading(function)
+        self.keep = media_keeper(call.dtype, caller.library)
+        self.lenient = caller.forgives(call)
+
+    def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
+        kind, library = self.call.kinds[place], self.caller.library
+        if isinstance(kind, Image):
+            if function.images == "header":
+                return library.image_header
+            return library.content if function.kind == "model" else library.image
+        if isinstance(kind, dt.Array) and function.images == "streamed":
+            item = reader(kind.value_type, library)
+            return None if item is None else lambda items: map(item, items)
+        return reader(kind, library)
+
+    def wanted(
+        self, rows: Sequence[tuple[Any, ...]], columns: Sequence[Sequence[Any]]
+    ) -> Sequence[int]:
+        """List the rows for which the function is called: those without a None it takes not."""
+        gaps = [place for place in self.required if None in columns[place]]
+        if not gaps:
+            return range(len(rows))
+        return [
+            number
+            for number, row in enumerate(rows)
+            if all(row[place] is not None for place in gaps)
+        ]
+
+    def keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
+        """Return the ledger's key for each row."""
+        key = question_keys(self.call.function, self.function.version, self.call.template)
+        if not any(isinstance(kind, Media) for kind in self.call.kinds):
+            return list(map(key, rows))
+        return [key(self._content(row)) for row in rows]
+
+    def _content(self, row: tuple[Any, ...]) -> list[Any]:
+        return [
+            f"sha256:{self.caller.library.sha256(value)}"
+            if isinstance(kind, Media) and value is not None
+            else value
+            for value, kind in zip(row, self.call.kinds, strict=True)
+        ]
+
+    def run(self, rows: list[tuple[Any, ...]], record: Record | None = None) -> list[Any]:
+        """Call the function for all rows and return its results, in their order."""
+        if not rows:
+            return []
+        kind = self.function.kind
+        if kind == "query":
+            return self._run_query(rows)
+        if kind == "batch":
+            return Synchronous(self, rows, record).batches()
+        if kind == "model" or self.function.is_async:
+            return self.caller.loop.run(Asynchronous(self, rows, record).run())
+        return Synchronous(self, rows, record).rows()
+
+    @functools.cached_property
+    def client(self) -> ModelClient:
+        """What asks models, within the budget where there is one."""
+        return metered(self.caller.client, self.budgets)
+
+    def paid(self, apply: Callable[[], Any]) -> Any:
+        """Call a function that is no model's, within the budget if it is in the ledger."""
+        with spending(self.budgets if self.record is not None else ()):
+            return apply()
+
+    def unrecorded(self, row: tuple[Any, ...], tape: Tape) -> ReplayError:
+        """Make the error of a question that the file of a replay does not answer."""
+        return ReplayError(
+            f"{self.function.name}: this call is not in the recording {str(tape.path)!r}.",
+            value=row if len(row) != 1 else row[0],
+            hint="Record it, with the network, by: with bb.record(path).",
+        )
+
+    def failed(
+        self, place: int, error: Exception, seconds: float = 0.0, attempts: int = 1, model: str = ""
+    ) -> Any:
+        """Return what stands for the answer of a call that failed, or end the operation."""
+        if isinstance(error, BudgetError):
+            if self.call.errors is not None:
+                return Deferred.of(error)
+            raise error
+        self.note_failure(place, error, seconds, attempts, model)
+        if isinstance(error, InnerFailure):
+            if not error.ends or self.lenient:
+                return Failure.of(error.raised)
+            raise error.explained().at(row=self.places[place]) from error.raised
+        unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
+        if self.function.on_error == "null" or (self.lenient and not unknown):
+            return Failure.of(error)
+        if isinstance(error, BarbuleError):
+            raise error.at(row=self.places[place])
+        raise FunctionError(
+            f"{self.function.name} failed: {type(error).__name__}: {error}.",
+            row=self.places[place],
+            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
+        ) from error
+
+    def note_failure(
+        self, place: int, error: Exception, seconds: float, attempts: int, model: str = ""
+    ) -> None:
+        """Write into the ledger that a call failed."""
+        if self.record is not None and attempts:
+            cause = error.raised if isinstance(error, InnerFailure) else error
+            self.record(
+                place,
+                None,
+                error=described(cause),
+                seconds=seconds,
+                attempts=attempts,
+                model=model or None,
+            )
+
+    def all_arguments(self, row: tuple[Any, ...]) -> dict[str, Any]:
+        """Return the arguments of a function in whose place the planner puts no inner calls."""
+        arguments = self.arguments(row)
+        if arguments is None:
+            raise AssertionError(f"{self.function.name} is called around another call")
+        return arguments
+
+    # Query functions
+
+    def _run_query(self, rows: list[tuple[Any, ...]]) -> list[Any]:
+        queries = []
+        for row in rows:
+            args, kwargs = self.spread(self.all_arguments(row))
+            queries.append(self.function.body(*args, **kwargs))
+        return self.caller.run_query(queries)
