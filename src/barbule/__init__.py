@@ -97,6 +97,11 @@ _VERBS = {
     "list_dirs",
     "list_snapshots",
     "list_tables",
+    "read_coco",
+    "read_folder",
+    "read_huggingface",
+    "read_parquet",
+    "read_webdataset",
     "snapshot",
 }
 

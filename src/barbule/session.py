@@ -25,11 +25,13 @@ from barbule.tables.table import Table
 
 if TYPE_CHECKING:
     import datetime
+    import os
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
 
     from barbule.functions.registry import OnError
+    from barbule.io.rows import Rows
     from barbule.relations import Query
     from barbule.tables.checking import CheckResult
     from barbule.tables.media import CollectedMedia
@@ -230,6 +232,118 @@ class Session:
             Whether the tables in it are dropped too; otherwise they forbid it.
         """
         structure.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+
+    def read_folder(
+        self, pattern: str | os.PathLike[str], *, kind: Any = None, column: str | None = None
+    ) -> Rows:
+        """Read the files of a folder as rows, for `create_table` and `insert`.
+
+        Their content is not read; the media column refers to it. Beside it there are `path`,
+        `name`, `size` in bytes, `modified` and `media_type`.
+
+        Parameters
+        ----------
+        pattern
+            A folder (with those below; hidden files are left out), or a pattern:
+            "photos/**/*.jpg", "s3://bucket/photos/*.png".
+        kind
+            `bb.Image`, `bb.Audio`, `bb.Video` or `bb.Document`; by default what all files are
+            by their names.
+        column
+            The name of the media column: "image", "audio", "video" or "document" by default.
+
+        Raises
+        ------
+        DataError
+            When there is no such file, or files are of several types.
+
+        Examples
+        --------
+        >>> import barbule as bb, pathlib
+        >>> pathlib.Path("notes").mkdir()
+        >>> _ = pathlib.Path("notes/a.txt").write_text("A barbule hooks.")
+        >>> notes = bb.create_table("notes", bb.read_folder("notes/*.txt"))
+        >>> notes.collect()[0, "name"], notes.collect()[0, "size"]
+        ('a.txt', 16)
+        """
+        from barbule.io.folder import read_folder
+
+        return read_folder(pattern, kind, column)
+
+    def read_webdataset(self, path: str | os.PathLike[str]) -> Rows:
+        """Read the samples of WebDataset tar files as rows, one after the other.
+
+        Each kind of member is a column: `0001.jpg` is `jpg`, `0001.image.jpg` is `image`; the
+        key of the sample is `key`. Columns are found in the first samples.
+
+        Parameters
+        ----------
+        path
+            A file, a pattern, a URL, or shards: "train-{000..127}.tar".
+
+        Raises
+        ------
+        DataError
+            When a file is missing, cut off or no tar file.
+        """
+        from barbule.io.webdataset import read_webdataset
+
+        return read_webdataset(path, self._engine.library)
+
+    def read_parquet(self, path: str | os.PathLike[str]) -> Rows:
+        """Read Parquet files in which media are embedded, as Hugging Face's `datasets` does.
+
+        Columns that hold structs of `bytes` and `path` are media; all others are as they are.
+
+        Parameters
+        ----------
+        path
+            A file, a pattern or a URL.
+
+        Raises
+        ------
+        DataError
+            When a file is missing, damaged or no Parquet file.
+        """
+        from barbule.io.parquet import read_parquet
+
+        return read_parquet(path, self._engine.library)
+
+    def read_huggingface(self, dataset: Any) -> Rows:
+        """Read a data set of Hugging Face's `datasets` as rows; tables take it as it is, too.
+
+        Images, sounds and videos are media columns, classes are their names; a `DatasetDict` has
+        the column `split`.
+
+        Parameters
+        ----------
+        dataset
+            A `Dataset`, `IterableDataset`, `DatasetDict` or `IterableDatasetDict`.
+        """
+        from barbule.io.huggingface import read_huggingface
+
+        return read_huggingface(dataset)
+
+    def read_coco(
+        self,
+        annotations: str | os.PathLike[str],
+        images: str | os.PathLike[str] | None = None,
+    ) -> Rows:
+        """Read a COCO data set as rows, one for each image.
+
+        Columns are `image`, `id`, `file_name`, `width`, `height` and `boxes`: a list of structs
+        with `label`, `x`, `y`, `width`, `height`, `area`, `iscrowd` and `segmentation` (JSON).
+
+        Parameters
+        ----------
+        annotations
+            The JSON file.
+        images
+            The folder of the images; that of the file by default.
+        """
+        from barbule.io.coco import read_coco
+
+        return read_coco(annotations, images)
 
     def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
         """Give the state of all tables, views and indexes at this moment a name.

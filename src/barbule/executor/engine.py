@@ -37,6 +37,8 @@ from barbule.executor.run import Runner
 from barbule.executor.shown import first_rows
 from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
+from barbule.io.exported import Exported
+from barbule.io.writing import write
 from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
 from barbule.planner.plan import CandidateStage
@@ -410,6 +412,14 @@ class Engine:
         columns = self.plan(expr).final.schema.to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in columns])
         return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
+        """Write the rows of an expression as a data set of that form."""
+
+        def batches(size: int) -> Iterator[pa.RecordBatch]:
+            yield from self.to_pyarrow_batches(expr, chunk_size=size)
+
+        return write(form, Exported(expr.schema(), batches, self.library), *arguments)
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
         """Return the SQL of an expression that calls no function."""

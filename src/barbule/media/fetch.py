@@ -134,6 +134,13 @@ class Fetcher:
             )
         return file_from_uri(uri)
 
+    @staticmethod
+    def is_local(uri: str) -> bool:
+        """Whether a URI names a file of this machine."""
+        found = _SCHEME.match(uri)
+        scheme = found[1].lower() if found else ""
+        return scheme in {"", "file"} or not (scheme == "data" or (found and found[2]))
+
     def is_fetched(self, uri: str) -> bool:
         """Whether nothing has to be asked for: what is local, inline or already fetched."""
         found = _SCHEME.match(uri)

@@ -14,6 +14,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,9 @@ class MediaLibrary:
         user: str | None = None,
     ) -> None:
         options = options or MediaSettings()
+        self._options = options
+        self._folder = cache
+        self.max_bytes = options.max_bytes
         self.user = user
         self.undo = Undo()
         self._image_format = options.image_format
@@ -85,6 +89,9 @@ class MediaLibrary:
             time_limit=options.time_limit,
             cache=self._cache,
         )
+
+    def __reduce__(self) -> Any:  # for other processes: what is remembered stays here
+        return MediaLibrary, (self._root, self._folder, self._options)
 
     @functools.cached_property
     def store(self) -> MediaStore:
@@ -105,6 +112,12 @@ class MediaLibrary:
         if reference.startswith(_STORED):
             return self.store.local_path(reference)
         return self._fetcher.local_path(reference)
+
+    def is_lasting(self, reference: str) -> bool:
+        """Whether the local file of a reference is no copy, which may go to make room."""
+        if reference.startswith(_STORED):
+            return self.store.is_local
+        return not reference.startswith(_FRAME) and self._fetcher.is_local(reference)
 
     def image(self, reference: str) -> PIL.Image.Image:
         """Open an image."""
@@ -196,6 +209,8 @@ class MediaLibrary:
             return value if ":" in value[:12] else str(Path(value).expanduser().absolute())
         if isinstance(value, MadeFile):
             return self._take(value)
+        if isinstance(value, Mapping):
+            return self.refer(_content_of(value, kind), kind, computed=computed)
         if isinstance(value, bytes | bytearray | memoryview):
             return self.store.put(bytes(value), _suffix(bytes(value), kind))
         if isinstance(kind, Image):
@@ -304,6 +319,20 @@ def _temporary(value: Any) -> Path | None:
     path = Path(value).expanduser().absolute()
     lasts = not path.is_relative_to(Path(tempfile.gettempdir()).absolute())
     return None if lasts or not path.is_file() or not path.suffix[1:].isalnum() else path
+
+
+def _content_of(value: Mapping[str, Any], kind: dt.DataType) -> Any:
+    """Return the content, or the path, that the struct of a medium holds in data sets."""
+    if value.keys() <= {"bytes", "path"}:
+        content = value.get("bytes")
+        found = value.get("path") if content is None else content
+        if found is not None:
+            return found
+    raise MediaError(
+        f"this mapping is no {kind}.",
+        value=list(value),
+        hint="The mapping of a medium has its content as 'bytes', or a 'path'.",
+    )
 
 
 def _source(reference: str) -> str | None:

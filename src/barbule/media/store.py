@@ -137,6 +137,11 @@ class MediaStore:
     def __repr__(self) -> str:
         return f"MediaStore({self._shown!r})"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its objects are files of this machine."""
+        return self._local
+
     def put(self, data: bytes, suffix: str) -> str:
         """Keep bytes and return their reference.
 

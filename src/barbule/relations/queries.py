@@ -15,6 +15,7 @@ from ibis.expr.types.groupby import GroupedTable
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
+from barbule.relations.exports import Exports, engine_of
 from barbule.relations.refusals import REFUSALS, explained, no_name
 from barbule.relations.sources import sources
 
@@ -133,7 +134,7 @@ class _Verbs:
 
     def collect(self) -> Any:
         """Run the query and return its rows as a `ResultSet`."""
-        return _engine(self).collect(self)
+        return engine_of(self).collect(self)
 
     def show(self, n: int = 10) -> None:
         """Print the first `n` rows as a table that fits the terminal, with why cells are empty.
@@ -143,7 +144,7 @@ class _Verbs:
         n
             How many rows; functions in the query are called for them.
         """
-        _engine(self).show(self, n)
+        engine_of(self).show(self, n)
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
@@ -154,14 +155,14 @@ class _Verbs:
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
         shown = {"text/plain": repr(self)}
         try:
-            shown["text/html"] = _engine(self).html(self)
+            shown["text/html"] = engine_of(self).html(self)
         except Exception:  # noqa: BLE001 - a notebook shows the text then
             return shown
         return shown
 
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
-        return _engine(self).explain(self)
+        return engine_of(self).explain(self)
 
 
 def _flat(key: Any) -> tuple[Any, ...]:
@@ -187,25 +188,15 @@ def _by_kind(ordered: ir.Table) -> ir.Table:
     return sort.copy(keys=tuple(keys)).to_expr()
 
 
-def _engine(query: Any) -> Any:
-    source = query._find_backend(use_default=True)
-    if not hasattr(source, "collect"):
-        raise ExpressionError(
-            "this query reads no table of barbule.",
-            hint="Use Ibis' own to_pyarrow() or to_pandas() for it.",
-        )
-    return source
-
-
 @_lift(ir.Table)
-class Query(_Verbs, ir.Table):
+class Query(_Verbs, Exports, ir.Table):
     """A query over managed tables: an Ibis table with barbule's verbs."""
 
     __slots__ = ()
 
 
 @_lift(ir.Join)
-class JoinQuery(_Verbs, ir.Join):
+class JoinQuery(_Verbs, Exports, ir.Join):
     """A join that is still being put together, with barbule's verbs."""
 
     __slots__ = ()

@@ -29,7 +29,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
-from barbule.tables.sources import read_batches
+from barbule.tables.sources import as_rows, read_batches
 from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
 
@@ -56,6 +56,7 @@ def create_table(
     engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
+    columns = as_rows(columns)
     given = types.holds_rows(columns)
     try:
         schema = types.infer(columns) if given else types.schema(columns)

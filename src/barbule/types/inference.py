@@ -57,6 +57,8 @@ def infer(source: Any) -> sch.Schema:
     """
     if isinstance(source, ir.Table):
         return schema(source.schema())
+    if _tells_its_schema(source):
+        return schema(source.schema)
     library = type(source).__module__.split(".")[0]
     if library in _FRAMES:
         return _FRAMES[library](source)
@@ -85,7 +87,7 @@ def holds_rows(source: Any) -> bool:
     >>> holds_rows([{"name": "Up"}]), holds_rows({"name": str})
     (True, False)
     """
-    if isinstance(source, ir.Table):
+    if isinstance(source, ir.Table) or _tells_its_schema(source):
         return True
     if isinstance(source, type | sch.Schema | str | bytes):
         return False
@@ -93,6 +95,12 @@ def holds_rows(source: Any) -> bool:
     if library in _FRAMES:
         return type(source).__name__ != "Schema"
     return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
+
+
+def _tells_its_schema(source: Any) -> bool:
+    """Whether something gives rows one by one and tells their types before."""
+    told = isinstance(getattr(source, "schema", None), sch.Schema)
+    return told and isinstance(source, Iterable) and not isinstance(source, type)
 
 
 def _no_rows(source: Any) -> SchemaError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError
-from barbule.tables.sources.opening import open_source
+from barbule.tables.sources.opening import as_rows, open_source
+from barbule.tables.sources.streams import sized
 from barbule.tables.sources.target import Target
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
     from barbule.tables.sources.target import Chunk
 
-__all__ = ["read_batches", "read_rows"]
+__all__ = ["as_rows", "read_batches", "read_rows"]
 
 _BATCH_ROWS = 65_536
 
@@ -79,7 +80,8 @@ def read_batches(
     [2, 1]
     """
     target = Target(schema, table, library, dict(defaults or {}))
-    return _converted(_opened(source, target, size), target)
+    # Rows with media come a few at a time; together again they are only references.
+    return sized(_converted(_opened(source, target, size), target), size)
 
 
 def _opened(source: Any, target: Target, size: int) -> Iterator[Chunk]:

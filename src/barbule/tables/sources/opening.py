@@ -11,11 +11,13 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, DataError
+from barbule.io.rows import Rows
 from barbule.tables.sources.expressions import staged
 from barbule.tables.sources.files import read_files
 from barbule.tables.sources.frames import read_array, read_pandas, read_polars
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from barbule.tables.sources.target import Target
 
-__all__ = ["open_source"]
+__all__ = ["as_rows", "open_source"]
+
+_AT_ONCE = 64 << 20  # bytes of media in rows, before they go into the store
 
 
 def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
@@ -57,6 +61,9 @@ def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
         return _from_list(source, target, size)
     if isinstance(source, ir.Table):
         return _from_arrow(staged(source, size), size)
+    source = as_rows(source)
+    if isinstance(source, Rows):
+        return _from_rows(source, size)
     frames = _from_frames(source, target, size)
     if frames is not None:
         return frames
@@ -71,6 +78,41 @@ def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
         hint="Insert dicts, a list of dicts, a pandas or polars data frame, an Arrow table, "
         "the path of a file or an Ibis expression.",
     )
+
+
+def as_rows(source: Any) -> Any:
+    """Make `Rows` of a data set that another library has; return all else as it is."""
+    if type(source).__module__.split(".")[0] != "datasets":
+        return source
+    from barbule.io.huggingface import is_dataset, read_huggingface
+
+    return read_huggingface(source) if is_dataset(source) else source
+
+
+def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
+    """Read the rows of a data set: of those that carry their media a few at a time."""
+    for origin, group in itertools.groupby(source.with_origins(), key=itemgetter(0)):
+        rows: list[dict[str, Any]] = []
+        weight = 0
+        for _, row in group:
+            rows.append(row)
+            weight += sum(map(_weight, row.values()))
+            if len(rows) >= size or weight > _AT_ONCE:
+                yield Chunk(rows, "records", origin=origin)
+                rows, weight = [], 0
+        if rows:
+            yield Chunk(rows, "records", origin=origin)
+
+
+def _weight(value: Any) -> int:
+    """Say how much memory a value takes, if it is much."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    if hasattr(value, "size") and hasattr(value, "getbands"):
+        return int(value.size[0] * value.size[1] * len(value.getbands()))
+    return int(getattr(value, "nbytes", 0))
 
 
 def _from_frames(source: Any, target: Target, size: int) -> Iterator[Chunk] | None:

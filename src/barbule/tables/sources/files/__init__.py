@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING
 
 from barbule.errors import BarbuleError, DataError
+from barbule.io.places import COMPRESSIONS, File, find_files
 from barbule.tables.sources.files.arrow import read_feather, read_parquet
 from barbule.tables.sources.files.delimited import read_csv, read_tsv
 from barbule.tables.sources.files.excel import read_excel
 from barbule.tables.sources.files.json import read_json, read_lines
-from barbule.tables.sources.files.places import COMPRESSIONS, File, find_files
 from barbule.tables.sources.records import as_mappings
 
 if TYPE_CHECKING:

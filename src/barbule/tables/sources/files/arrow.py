@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.tables.sources.files.places import File
+    from barbule.io.places import File
 
 __all__ = ["read_feather", "read_parquet"]
 

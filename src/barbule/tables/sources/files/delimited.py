@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.tables.sources.files.places import File
+    from barbule.io.places import File
 
 __all__ = ["read_csv", "read_tsv"]
 

@@ -7,6 +7,7 @@ and those of web servers are fetched by the media library, which keeps to its ru
 from __future__ import annotations
 
 import codecs
+import contextlib
 import dataclasses
 import glob
 import re
@@ -17,11 +18,13 @@ from urllib.parse import urlsplit
 from barbule.errors import DataError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["COMPRESSIONS", "File", "find_files"]
+__all__ = ["COMPRESSIONS", "File", "find_files", "remote_files"]
 
 COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
@@ -138,21 +141,58 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
     return [File(each, each) for each in found] or _nothing(source)
 
 
-def _nothing(source: str) -> list[File]:
+def _nothing(source: str) -> list[Any]:
     raise DataError(
         f"no file matches {source!r}.", hint="Check the pattern and the working directory."
     )
 
 
 def _remote(source: str) -> list[File]:
-    import fsspec
-
     shown = _without_secrets(source)
-    try:
-        filesystem, path = fsspec.core.url_to_fs(source)
+    with _reaching(source, shown):
+        filesystem, path = _file_system(source)
         if not _MAGIC.search(path):
             return [File(path, shown, filesystem)]
         found = sorted(filesystem.glob(path))
+    return [File(each, filesystem.unstrip_protocol(each), filesystem) for each in found] or (
+        _nothing(shown)
+    )
+
+
+def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
+    """List the files that the URL of a folder, a pattern or a file means, with what is told.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
+    shown = _without_secrets(source)
+    with _reaching(source, shown):
+        filesystem, path = _file_system(source)
+        if _MAGIC.search(path):
+            found = filesystem.glob(path, detail=True)
+        else:
+            found = filesystem.find(path, detail=True)
+    files = [
+        (File(each, filesystem.unstrip_protocol(each), filesystem), info)
+        for each, info in sorted(found.items())
+        if info["type"] == "file"
+    ]
+    return files or _nothing(shown)
+
+
+def _file_system(source: str) -> tuple[Any, str]:
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(source, use_listings_cache=False)
+    return filesystem, path
+
+
+@contextlib.contextmanager
+def _reaching(source: str, shown: str) -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         scheme = source.split(":", 1)[0]
         raise UnsupportedError(
@@ -163,9 +203,6 @@ def _remote(source: str) -> list[File]:
         raise DataError(
             f"{shown!r} cannot be reached: {error}.", hint="Check the URL and the credentials."
         ) from error
-    return [File(each, filesystem.unstrip_protocol(each), filesystem) for each in found] or (
-        _nothing(shown)
-    )
 
 
 def _without_secrets(url: str) -> str:

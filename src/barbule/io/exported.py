@@ -1,0 +1,133 @@
+"""Rows on their way out: what the writers of data sets are given.
+
+Owns `Exported`, and what all writers need: which column holds the media, their names and
+endings, and cells as plain Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import DataError, SchemaError
+from barbule.media.archives import check_member
+from barbule.media.cells import reader
+from barbule.types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["Exported", "Names", "ending", "media_column", "media_columns", "plain_rows"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The result of a query, read in batches.
+
+    Parameters
+    ----------
+    schema
+        The columns as users see them.
+    batches
+        Runs the query; at most so many rows to a batch.
+    """
+
+    schema: sch.Schema
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
+    library: MediaLibrary
+
+
+def media_columns(rows: Exported) -> list[str]:
+    """Return the names of the columns that hold media."""
+    return [name for name, kind in rows.schema.items() if isinstance(kind, Media)]
+
+
+def media_column(rows: Exported, column: str | None) -> str:
+    """Return the column whose media are meant.
+
+    Raises
+    ------
+    SchemaError
+        When there is none, or more than one and none is named.
+    """
+    found = media_columns(rows)
+    if column is not None and column in found:
+        return column
+    names = ", ".join(map(repr, found)) or "none"
+    if column is not None:
+        raise SchemaError("it holds no media.", column=column, hint=f"Columns that do: {names}.")
+    if len(found) != 1:
+        raise SchemaError(
+            f"which column's media are meant? Those with media are: {names}.", hint="Give column=."
+        )
+    return found[0]
+
+
+def plain_rows(rows: Exported, size: int = 1024) -> Iterator[dict[str, Any]]:
+    """Read rows as dicts; media cells are references."""
+    readers = {name: read for name, kind in rows.schema.items() if (read := reader(kind))}
+    for batch in rows.batches(size):
+        for row in batch.to_pylist():
+            for name, read in readers.items():
+                if row[name] is not None:
+                    row[name] = read(row[name])
+            yield row
+
+
+def ending(reference: str, path: Path) -> str:
+    """Return the ending of a media file, without a dot; of a URL that of its file.
+
+    Examples
+    --------
+    >>> ending("media:" + "0" * 64 + ".png", Path("x.png")), ending("a", Path("a"))
+    ('png', 'bin')
+    """
+    return path.suffix[1:].lower() or Path(reference.partition("?")[0]).suffix[1:].lower() or "bin"
+
+
+class Names:
+    """Names of files that are written beside each other: each is given once.
+
+    Parameters
+    ----------
+    where
+        What they are written into, for messages.
+
+    Examples
+    --------
+    >>> names = Names("out")
+    >>> names.of(None, "/photos/cat.jpg", Path("/photos/cat.jpg"), 0)
+    'cat.jpg'
+    >>> names.of(None, "/others/cat.jpg", Path("/others/cat.jpg"), 1)
+    'cat-1.jpg'
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._given: set[str] = set()
+
+    def of(self, wanted: Any, reference: str, path: Path, number: int) -> str:
+        """Return the name for the file of a row: a wanted one, its own, or the row's number."""
+        suffix = ending(reference, path)
+        if wanted is not None:
+            name = str(wanted)
+            check_member(name, f"row {number} for {self._where}")
+            if not name or name.endswith("/"):
+                raise DataError("this is no name of a file.", row=number, value=wanted)
+            if "." not in name.rpartition("/")[2]:
+                name = f"{name}.{suffix}"
+        elif ":" in reference[:12]:
+            name = f"{number:08d}.{suffix}"
+        else:
+            name = Path(reference).name
+        if name.lower() in self._given:
+            stem, dot, last = name.rpartition(".")
+            name = f"{stem or last}-{number}{dot if stem else ''}{last if stem else ''}"
+        self._given.add(name.lower())
+        return name

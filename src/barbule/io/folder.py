@@ -1,0 +1,169 @@
+"""Files in folders: as rows, and written from rows.
+
+Owns what is told of each file beside its content, and the names under which media are written.
+"""
+
+from __future__ import annotations
+
+import datetime
+import glob
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError, SchemaError
+from barbule.io.exported import Names, media_column, plain_rows
+from barbule.io.kinds import kind_of, media_type, noun
+from barbule.io.places import remote_files
+from barbule.io.rows import Rows
+from barbule.types import Media, Timestamp, dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.io.exported import Exported
+
+__all__ = ["read_folder", "write_folder"]
+
+_MAGIC = re.compile(r"[*?\[]")
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_METADATA = "metadata.jsonl"  # as Hugging Face's ImageFolder has it
+
+
+def read_folder(
+    pattern: str | os.PathLike[str], kind: Any = None, column: str | None = None
+) -> Rows:
+    """Make rows of the files that a folder or a pattern means; see `Session.read_folder`."""
+    source = os.fspath(pattern)
+    listed = _remote if _URL.match(source) else _local
+    chosen = _kind(source, kind, listed)
+    name = column or noun(chosen)
+    facts = {"path": dt.string, "name": dt.string, "size": dt.int64}
+    facts |= {"modified": Timestamp("UTC"), "media_type": dt.string}
+    if name in facts:
+        raise SchemaError(
+            "this column tells of the file.", column=name, hint="Give column= another name."
+        )
+
+    def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
+        for path, size, modified in listed(source):
+            yield (
+                None,
+                {
+                    name: path,
+                    "path": path,
+                    "name": re.split(r"[/\\]", path)[-1],
+                    "size": size,
+                    "modified": modified,
+                    "media_type": media_type(path),
+                },
+            )
+
+    return Rows({name: chosen, **facts}, read, f"the files {source!r}")
+
+
+def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
+    """Return the type of the media column: the given one, or what all files are."""
+    if kind is not None:
+        found = dtype(kind)
+        if not isinstance(found, Media):
+            raise SchemaError(
+                "files are images, sounds, videos or documents.",
+                value=kind,
+                hint="kind=bb.Image, bb.Audio, bb.Video or bb.Document.",
+            )
+        return found
+    seen = Counter(kind_of(path) for path, _, _ in listed(source))
+    if not seen:
+        raise DataError(
+            f"no file matches {source!r}.", hint="Check the pattern and the working directory."
+        )
+    if len(seen) == 1 and (only := next(iter(seen))) is not None:
+        return only
+    told = ", ".join(
+        f"{count} of type {each.__name__ if each else 'unknown'}" for each, count in seen.items()
+    )
+    raise DataError(
+        f"the files of {source!r} are of several types: {told}.",
+        hint='Narrow the pattern ("photos/**/*.jpg"), or say what they are: kind=bb.Image.',
+    )
+
+
+_File = tuple[str, int | None, datetime.datetime | None]
+
+
+def _local(source: str) -> Iterator[_File]:
+    path = Path(source).expanduser()
+    if path.is_file():
+        found: Iterator[str] = iter([str(path)])
+    elif path.is_dir():
+        found = _walk(path)
+    elif _MAGIC.search(source):
+        found = iter(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - "**", absolute
+    else:
+        raise DataError(f"there is no folder or file {source!r}.", hint="Check the path.")
+    for each in found:
+        file = Path(each).absolute()
+        if file.is_file():
+            state = file.stat()
+            moment = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
+            yield str(file), state.st_size, moment
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """List the files of a folder and those below, in order; hidden ones are left out."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name != _METADATA:
+                yield os.path.join(where, name)  # noqa: PTH118 - for many files
+
+
+def _remote(source: str) -> Iterator[_File]:
+    for file, info in remote_files(source):
+        moment = next(
+            (info[k] for k in ("LastModified", "last_modified", "created") if k in info), 0
+        )
+        known = moment if isinstance(moment, datetime.datetime) else None
+        yield file.shown, info.get("size"), known
+
+
+def write_folder(
+    rows: Exported, folder: str | os.PathLike[str], column: str | None, name: str | None
+) -> int:
+    """Write the media of a column into a folder, and what else rows hold beside them.
+
+    Returns
+    -------
+    int
+        How many files were written.
+    """
+    chosen = media_column(rows, column)
+    target = Path(folder).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(
+            f"{str(target)!r} is there already, and is not an empty folder.",
+            hint="Give a new folder: nothing is overwritten.",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    names, count = Names(str(target)), 0
+    with (target / _METADATA).open("w", encoding="utf-8") as metadata:
+        for number, row in enumerate(plain_rows(rows)):
+            reference = row.pop(chosen)
+            named = row
+            if reference is not None:
+                source = rows.library.path(reference)
+                given = row[name] if name else None
+                wanted = names.of(given, reference, source, number)
+                (target / wanted).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / wanted)
+                named = {"file_name": wanted, **row}
+                count += 1
+            metadata.write(json.dumps(named, ensure_ascii=False, default=str) + "\n")
+    return count

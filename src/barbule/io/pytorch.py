@@ -1,0 +1,145 @@
+"""PyTorch: the rows of a query as an `IterableDataset`.
+
+Owns how rows reach the workers of a `DataLoader`. No database goes there: the rows are written
+to a temporary file when the data set is made, media by reference, and each worker reads its
+share and opens the media itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import UnsupportedError
+from barbule.media.cells import arrow_type, reader
+from barbule.types import Image, Media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import ibis.expr.datatypes as dt
+
+    from barbule.io.exported import Exported
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["staged", "to_pytorch"]
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a worker needs to read rows by itself."""
+
+    file: Path
+    kinds: Mapping[str, dt.DataType]
+    library: MediaLibrary
+    transform: Callable[[dict[str, Any]], Any] | None
+
+    def rows(self, worker: int, workers: int) -> Iterator[Any]:
+        """Read every n-th batch of rows, and open their media."""
+        import pyarrow as pa
+
+        readers = {name: each for name, kind in self.kinds.items() if (each := self._reader(kind))}
+        with pa.ipc.open_file(str(self.file)) as file:
+            for place in range(worker, file.num_record_batches, workers):
+                for row in file.get_batch(place).to_pylist():
+                    for name, read in readers.items():
+                        if row[name] is not None:
+                            row[name] = read(row[name])
+                    yield row if self.transform is None else self.transform(row)
+
+    def _reader(self, kind: dt.DataType) -> Callable[[Any], Any] | None:
+        if isinstance(kind, Image):
+            return self._pixels
+        if isinstance(kind, Media):
+            return lambda reference: str(self.library.path(reference))
+        return reader(kind)
+
+    def _pixels(self, reference: str) -> Any:
+        """Return an image as torch takes it: channels, height, width."""
+        image = self.library.image(reference)
+        if self.transform is not None:
+            return image
+        import numpy as np
+        import torch
+
+        pixels = np.array(image.convert("RGB"))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@functools.cache
+def _dataset_class() -> Any:
+    """Make the class when torch is there to be subclassed."""
+    import torch.utils.data
+
+    class RowsDataset(torch.utils.data.IterableDataset):
+        """The rows of a query."""
+
+        def __init__(self, content: _Content, count: int) -> None:
+            self._content = content
+            self._count = count
+
+        def __len__(self) -> int:
+            return self._count
+
+        def __iter__(self) -> Iterator[Any]:
+            info = torch.utils.data.get_worker_info()
+            place, workers = (0, 1) if info is None else (info.id, info.num_workers)
+            return self._content.rows(place, workers)
+
+        def __reduce__(self) -> Any:  # for workers that are not forked
+            return _again, (self._content, self._count)
+
+    return RowsDataset
+
+
+def _again(content: _Content, count: int) -> Any:
+    return _dataset_class()(content, count)
+
+
+def to_pytorch(rows: Exported, transform: Callable[[dict[str, Any]], Any] | None) -> Any:
+    """Make the data set; see `Query.to_pytorch_dataset`.
+
+    Raises
+    ------
+    UnsupportedError
+        When torch is not installed.
+    """
+    try:
+        make = _dataset_class()
+    except ImportError as error:
+        raise UnsupportedError(
+            "PyTorch is not installed.", hint="Install torch as https://pytorch.org says."
+        ) from error
+    content, count = staged(rows, transform)
+    dataset = make(content, count)
+    weakref.finalize(dataset, _remove, content.file)
+    return dataset
+
+
+def staged(
+    rows: Exported, transform: Callable[[dict[str, Any]], Any] | None
+) -> tuple[_Content, int]:
+    """Write rows to a temporary file; return what reads them, and how many there are."""
+    import pyarrow as pa
+
+    handle, name = tempfile.mkstemp(prefix="barbule-torch-", suffix=".arrow")
+    schema = pa.schema([(column, arrow_type(kind)) for column, kind in rows.schema.items()])
+    count = 0
+    with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in rows.batches(_ROWS):
+            for start in range(0, batch.num_rows, _ROWS):
+                part = batch.slice(start, _ROWS).cast(schema)
+                writer.write_batch(part)
+                count += part.num_rows
+    return _Content(Path(name), dict(rows.schema.items()), rows.library, transform), count
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""The writers of data sets, by the name of their form.
+
+Owns the table; each module is loaded when its form is written.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from barbule.io.exported import Exported
+
+__all__ = ["write"]
+
+_WRITERS = {
+    "coco": ("barbule.io.coco", "write_coco"),
+    "folder": ("barbule.io.folder", "write_folder"),
+    "huggingface": ("barbule.io.huggingface", "to_huggingface"),
+    "parquet": ("barbule.io.parquet", "write_parquet"),
+    "pytorch": ("barbule.io.pytorch", "to_pytorch"),
+    "webdataset": ("barbule.io.webdataset", "write_webdataset"),
+}
+
+
+def write(form: str, rows: Exported, *arguments: Any) -> Any:
+    """Write rows in a form; see its writer."""
+    module, name = _WRITERS[form]
+    return getattr(importlib.import_module(module), name)(rows, *arguments)

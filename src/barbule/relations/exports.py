@@ -1,0 +1,199 @@
+"""The verbs that write what a query gives as a data set of others.
+
+Owns their names and documentation; the engine has the writers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.types as ir
+
+from barbule.errors import ExpressionError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+__all__ = ["Exports", "engine_of"]
+
+
+def engine_of(query: Any) -> Any:
+    """Return the engine behind a query.
+
+    Raises
+    ------
+    ExpressionError
+        When it reads no table of barbule.
+    """
+    source = query._find_backend(use_default=True)
+    if not hasattr(source, "collect"):
+        raise ExpressionError(
+            "this query reads no table of barbule.",
+            hint="Use Ibis' own to_pyarrow() or to_pandas() for it.",
+        )
+    return source
+
+
+class Exports:
+    """Verbs of queries that write data sets; media go along."""
+
+    __slots__ = ()
+
+    def to_folder(
+        self, path: str | os.PathLike[str], *, column: str | None = None, name: str | None = None
+    ) -> int:
+        """Write the media of a column as files into a new folder.
+
+        The other columns go into its `metadata.jsonl`, a line for each row with the `file_name`,
+        as Hugging Face's ImageFolder has it.
+
+        Parameters
+        ----------
+        path
+            The folder; it must be new or empty.
+        column
+            The column with the media, where there is more than one.
+        name
+            A column with the names of the files, folders included. By default files keep their
+            names, and those from the media store have the number of their row.
+
+        Returns
+        -------
+        int
+            How many files were written.
+
+        Examples
+        --------
+        >>> import barbule as bb, PIL.Image
+        >>> photos = bb.create_table("photos", {"title": bb.String, "img": bb.Image})
+        >>> _ = photos.insert(title="red", img=PIL.Image.new("RGB", (2, 2), "red"))
+        >>> photos.to_folder("out", name="title")
+        1
+        >>> [row["name"] for row in bb.read_folder("out")]
+        ['red.png']
+        """
+        return engine_of(self).write("folder", self, path, column, name)
+
+    def to_webdataset(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        key: str | None = None,
+        max_bytes: int = 1_000_000_000,
+    ) -> list[str]:
+        """Write rows as samples of WebDataset tar files.
+
+        A column `image` becomes the member `<key>.image.jpg` of its sample; texts, whole numbers
+        and all else are written as `txt`, `cls` and `json`. Missing values are left out.
+
+        Parameters
+        ----------
+        path
+            The file, or where a number has its place ("shard-%06d.tar") several.
+        key
+            The column with the keys of the samples; by default "key" where there is one, else
+            rows are numbered.
+        max_bytes
+            The size from which another file is begun.
+
+        Returns
+        -------
+        list of str
+            The files.
+
+        Examples
+        --------
+        >>> import barbule as bb, PIL.Image
+        >>> photos = bb.create_table("photos", {"title": bb.String, "img": bb.Image})
+        >>> _ = photos.insert(title="red", img=PIL.Image.new("RGB", (2, 2), "red"))
+        >>> photos.to_webdataset("shard-%03d.tar")
+        ['shard-000.tar']
+        >>> bb.read_webdataset("shard-{000..000}.tar").columns
+        ('key', 'title', 'img')
+        """
+        return engine_of(self).write("webdataset", self, path, key, max_bytes)
+
+    def to_parquet(
+        self, path: str | os.PathLike[str], /, *, embed_media: bool = False, **options: Any
+    ) -> Any:
+        """Write rows into a Parquet file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        embed_media
+            Whether media are written into the file, as Hugging Face's `datasets` does, instead
+            of their references.
+        options
+            What Ibis' `to_parquet` takes, where no media are embedded.
+
+        Examples
+        --------
+        >>> import barbule as bb, PIL.Image
+        >>> photos = bb.create_table("photos", {"title": bb.String, "img": bb.Image})
+        >>> _ = photos.insert(title="red", img=PIL.Image.new("RGB", (2, 2), "red"))
+        >>> photos.to_parquet("photos.parquet", embed_media=True)
+        >>> bb.create_table("again", bb.read_parquet("photos.parquet")).collect()[0, "img"].size
+        (2, 2)
+        """
+        if not embed_media:
+            return ir.Table.to_parquet(self, path, **options)
+        engine_of(self).write("parquet", self, path)
+        return None
+
+    def to_huggingface(self) -> Any:
+        """Return the rows as a `datasets.Dataset`, media as its images, sounds and videos.
+
+        Files of this machine are referred to by their path, others are held in memory.
+
+        Raises
+        ------
+        UnsupportedError
+            When `datasets` is not installed: `pip install 'barbule[datasets]'`.
+        """
+        return engine_of(self).write("huggingface", self)
+
+    def to_coco(
+        self, path: str | os.PathLike[str], *, column: str | None = None, boxes: str = "boxes"
+    ) -> int:
+        """Write images and the boxes on them as a COCO data set into a new folder.
+
+        Parameters
+        ----------
+        path
+            The folder: `images/` and `annotations.json` are made in it.
+        column
+            The column with the images, where there is more than one.
+        boxes
+            The column with the boxes: lists of structs with `label`, `x`, `y`, `width` and
+            `height`, in pixels.
+
+        Returns
+        -------
+        int
+            How many images were written.
+        """
+        return engine_of(self).write("coco", self, path, column, boxes)
+
+    def to_pytorch_dataset(
+        self, *, transform: Callable[[dict[str, Any]], Any] | None = None
+    ) -> Any:
+        """Return the rows as a `torch.utils.data.IterableDataset` for a `DataLoader`.
+
+        The query runs now; its rows go to a temporary file, media as references, so that the
+        workers of the loader (forked or not) read their share without the database.
+
+        Parameters
+        ----------
+        transform
+            Makes the item of a row (a dict; images are PIL images). Without it items are the
+            rows, with images as `uint8` tensors of channels, height and width.
+
+        Raises
+        ------
+        UnsupportedError
+            When torch is not installed.
+        """
+        return engine_of(self).write("pytorch", self, transform)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import barbule as bb
+from barbule.errors import DataError, MediaError, SchemaError
+
+DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = DATA / "images"
+
+
+def test_a_folder_becomes_a_table(session, photos):
+    rows = bb.read_folder(photos)
+    assert rows.columns == ("image", "path", "name", "size", "modified", "media_type")
+    assert "image: image" in repr(rows)
+    table = bb.create_table("photos", rows)
+    found = table.order_by("name").collect()
+    assert found["name"] == ["a.jpg", "b.png", "c.jpg"]
+    assert found["media_type"] == ["image/jpeg", "image/png", "image/jpeg"]
+    assert found["size"] == [Path(each).stat().st_size for each in found["path"]]
+    assert all(
+        abs(each - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(hours=1)
+        for each in found["modified"]
+    )
+    assert [each.size for each in found["image"]] == [(6, 4), (5, 5), (3, 2)]
+    assert found["path"][0] == str(photos / "a.jpg")
+
+
+def test_patterns_kinds_and_names(session, photos):
+    assert [row["name"] for row in bb.read_folder(f"{photos}/**/*.jpg")] == ["a.jpg", "c.jpg"]
+    assert [row["name"] for row in bb.read_folder(photos / "b.png", column="img")] == ["b.png"]
+    table = bb.create_table("t", {"picture": bb.Image, "name": bb.String})
+    rows = bb.read_folder(f"{photos}/*.png", column="picture")
+    with pytest.raises(DataError, match=r"table 't', column 'path'.*: the table has no such"):
+        table.insert(rows)
+    table.insert({"picture": row["picture"], "name": row["name"]} for row in rows)
+    assert table.collect()["name"] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "column"),
+    [
+        ("a.mp3", bb.Audio, "audio"),
+        ("a.mp4", bb.Video, "video"),
+        ("a.pdf", bb.Document, "document"),
+    ],
+)
+def test_the_type_is_what_the_files_are(session, tmp_path, name, kind, column):
+    (tmp_path / name).write_bytes(b"x")
+    rows = bb.read_folder(tmp_path / name)
+    assert isinstance(rows.schema[column], kind)
+
+
+def test_files_of_a_remote_folder(session, photos):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/album/x/a.png", (photos / "b.png").read_bytes())
+    table = bb.create_table("t", bb.read_folder("memory://album/**/*.png"))
+    assert table.collect()[0, "image"].size == (5, 5)
+    assert table.collect()[0, "path"].startswith("memory://")
+    memory.rm("/album", recursive=True)
+
+
+def test_what_cannot_be_read(session, photos, tmp_path):
+    with pytest.raises(DataError, match=r"no file matches .*\*\.gif"):
+        bb.read_folder(f"{photos}/*.gif")
+    with pytest.raises(DataError, match="there is no folder or file 'nowhere'"):
+        bb.read_folder("nowhere")
+    (photos / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"several types: .*Image, .*1 of type Document.*kind="):
+        bb.read_folder(photos)
+    with pytest.raises(SchemaError, match="files are images"):
+        bb.read_folder(photos, kind=bb.String)
+    with pytest.raises(SchemaError, match="column 'name'"):
+        bb.read_folder(f"{photos}/*.jpg", column="name")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("zero.jpg", b"", r"zero\.jpg is empty"),
+        ("wrong.jpg", b"%PDF-1.4", r"wrong\.jpg is not an image"),
+        ("cut.png", None, r"cut\.png is a damaged or truncated image"),
+    ],
+)
+def test_a_bad_file_is_named_and_nothing_is_inserted(session, photos, name, content, message):
+    data = (photos / "b.png").read_bytes()[:60] if content is None else content
+    (photos / name).write_bytes(data)
+    table = bb.create_table("t", {"image": bb.Image, "n": bb.Int})
+    rows = [{"image": row["image"], "n": 1} for row in bb.read_folder(photos)]
+    place = [Path(row["image"]).name for row in rows].index(name)
+    with pytest.raises(MediaError, match=rf"table 't', column 'image', row {place}: .*{message}"):
+        table.insert(rows)
+    assert table.count().to_pyarrow().as_py() == 0
+
+
+def test_media_are_written_as_files(album, tmp_path):
+    target = tmp_path / "out"
+    assert album.order_by("n").to_folder(target) == 2
+    assert (target / "a.jpg").read_bytes() == (tmp_path / "photos" / "a.jpg").read_bytes()
+    assert Image.open(target / "00000001.png").getpixel((0, 0)) == 7
+    lines = [json.loads(line) for line in (target / "metadata.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"file_name": "a.jpg", "n": 1, "title": "red, ☃", "score": 0.5},
+        {"file_name": "00000001.png", "n": 2, "title": None, "score": None},
+        {"n": 3, "title": "", "score": -1.0},
+    ]
+    again = bb.create_table("again", bb.read_folder(target))
+    assert sorted(again.collect()["name"]) == ["00000001.png", "a.jpg"]
+
+
+def test_hugging_face_reads_the_folder(album, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    album.filter(album.n < 3).to_folder(tmp_path / "out")
+    found = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "c")
+    )
+    assert sorted(found["n"]) == [1, 2]
+
+
+def test_names_are_given_and_no_file_takes_anothers_place(session, album, tmp_path):
+    named = album.filter(album.n < 3).mutate(name=bb_name("same"))
+    assert named.to_folder(tmp_path / "out", name="name") == 2
+    files = sorted(each.name for each in (tmp_path / "out").iterdir())
+    assert files == ["metadata.jsonl", "same-1.png", "same.jpg"] or len(files) == 3
+    with pytest.raises(MediaError, match="leads out of it"):
+        album.filter(album.n < 3).mutate(name=bb_name("../../evil")).to_folder(
+            tmp_path / "b", name="name"
+        )
+    assert not (tmp_path / "evil.jpg").exists()
+    with pytest.raises(DataError, match="not an empty folder"):
+        album.to_folder(tmp_path / "out")
+    with pytest.raises(SchemaError, match=r"column 'title': it holds no media.*'img'"):
+        album.to_folder(tmp_path / "c", column="title")
+    with pytest.raises(SchemaError, match="which column's media"):
+        album.select("n").to_folder(tmp_path / "c")
+
+
+def bb_name(text):
+    import ibis
+
+    return ibis.literal(text)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="there is no folder of real photographs")
+def test_real_photographs_go_round(session, tmp_path):
+    table = bb.create_table("t", bb.read_folder(f"{DATA}/*.JPEG"))
+    count = table.count().to_pyarrow().as_py()
+    assert count == len(list(DATA.glob("*.JPEG"))) > 50
+    assert table.to_folder(tmp_path / "out") == count
+    for each in DATA.glob("*.JPEG"):
+        assert (tmp_path / "out" / each.name).read_bytes() == each.read_bytes()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import sys
+
+import pytest
+
+import barbule as bb
+from barbule.errors import UnsupportedError
+from fakes.loading import by_size, read_share
+
+
+def test_without_torch_it_is_said_how_to_get_it(album, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UnsupportedError, match=r"PyTorch is not installed.*pytorch\.org"):
+        album.to_pytorch_dataset()
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_other_processes_read_their_share_without_the_database(session, start):
+    """Run what a worker of a loader runs, in processes that share nothing with this one."""
+    from PIL import Image
+
+    from barbule.io.exported import Exported
+    from barbule.io.pytorch import staged
+
+    table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
+    table.insert([{"n": n, "img": Image.new("L", (2, 2), n % 250)} for n in range(600)])
+    engine = table.op().source
+    rows = table.order_by("n")
+    exported = Exported(
+        rows.schema(),
+        lambda size: engine.to_pyarrow_batches(rows, chunk_size=size),
+        engine.library,
+    )
+    content, count = staged(exported, by_size)
+    assert count == 600
+    assert list(content.rows(0, 1))[:2] == [(0, (2, 2)), (1, (2, 2))]
+    sized = pickle.loads(pickle.dumps(content))
+    context = multiprocessing.get_context(start)
+    answers = context.Queue()
+    processes = [
+        context.Process(target=read_share, args=(sized, place, 2, answers)) for place in range(2)
+    ]
+    for each in processes:
+        each.start()
+    found = sorted(number for _ in processes for number in answers.get(timeout=120))
+    for each in processes:
+        each.join()
+    assert found == list(range(600))
+
+
+def test_rows_are_items_of_a_loader(album):
+    torch = pytest.importorskip("torch")
+    dataset = album.filter(album.n < 3).select("n", "img").order_by("n").to_pytorch_dataset()
+    assert isinstance(dataset, torch.utils.data.IterableDataset)
+    assert len(dataset) == 2
+    first = next(iter(dataset))
+    assert first["n"] == 1
+    assert (first["img"].dtype, tuple(first["img"].shape)) == (torch.uint8, (3, 4, 6))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loaders_with_workers(session, workers):
+    torch = pytest.importorskip("torch")
+    table = bb.create_table("t", {"n": bb.Int})
+    table.insert([{"n": n} for n in range(1000)])
+    loader = torch.utils.data.DataLoader(
+        table.to_pytorch_dataset(), batch_size=50, num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+    )  # fmt: skip
+    assert sorted(n for batch in loader for n in batch["n"].tolist()) == list(range(1000))
