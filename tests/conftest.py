@@ -16,6 +16,9 @@ from fakes.models_server import FakeModels
 if TYPE_CHECKING:
     from barbule.session import Session
 
+# Read when the hub's client is imported: no test asks the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import types
 import urllib.parse
@@ -15,6 +16,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.functions import openai
+from fakes import tiny_models
 from fakes.web import Answer, serving
 
 
@@ -110,6 +112,43 @@ def test_images_are_described_and_searched(models, web, tmp_path):
     assert models.count == 4
 
 
+needs_transformers = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")),
+    reason="torch and transformers are not installed: nox -s huggingface has them",
+)
+
+
+@needs_transformers
+def test_objects_are_detected_and_photographs_searched_by_words(session, tmp_path):
+    from barbule.functions import huggingface
+    from barbule.functions.huggingface import clip
+
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "image2.png")
+    images = bb.create_table("my_images", {"img": bb.Image}, if_exists="replace")
+    images.insert([{"img": str(tmp_path / "image2.png")}, {"img": Image.new("RGB", (40, 40))}])
+    images.add_computed_column(
+        objects=huggingface.detr_for_object_detection(
+            images.img, model_id=tiny_models.detr(tmp_path / "detr")
+        )
+    )
+    found = images.collect()["objects"]
+    assert all(len(each["boxes"]) == len(each["labels"]) for each in found)
+
+    # Create an embedding index for the image column
+    images.add_embedding_index(
+        "img", embedding=clip.using(model_id=tiny_models.clip(tmp_path / "clip"))
+    )
+    # Text-to-image search
+    query_text = "一只在公园玩耍的狗"
+    similarity_score = images.img.similarity(query_text)
+    results = images.order_by(similarity_score, asc=False).limit(5).collect()
+    assert len(results) == 2
+    # Image-to-image search
+    image_similarity = images.img.similarity(str(tmp_path / "image2.png"))
+    image_results = images.order_by(image_similarity, asc=False).limit(3).collect()
+    assert image_results[0, "img"].size == (50, 50)
+
+
 # 03: a complete workflow, and 05: extensions of it
 
 
@@ -195,6 +234,30 @@ def test_questions_are_answered_from_documents(qa, models, web):
     assert len(web.asked) == 3
 
 
+@needs_transformers
+def test_chunks_are_embedded_by_a_sentence_transformer(session, tmp_path):
+    from barbule.functions import huggingface
+
+    (tmp_path / "report.md").write_text("A cat sits on the table!\n\nThe dog is red?")
+    docs = bb.create_table("my_docs.docs", {"doc": bb.Document})
+    docs.insert([{"doc": tmp_path / "report.md"}])
+    chunks = bb.create_view(
+        "doc_chunks",
+        docs,
+        iterator=bb.functions.DocumentSplitter.create(
+            document=docs.doc, separators=["。", "!", "?", "\n\n"], chunk_size=30, overlap=5
+        ),
+    )
+    model = tiny_models.bert(tmp_path / "all-MiniLM-L6-v2")
+    embed_model = huggingface.sentence_transformer.using(model_id=model)
+    chunks.add_embedding_index("text", string_embed=embed_model)
+
+    similarity = chunks.text.similarity("The dog is red?")
+    found = chunks.order_by(similarity, asc=False).limit(1).select(chunks.text).collect()
+
+    assert found[0, "text"].endswith("The dog is red?")
+
+
 # 04: versions
 
 
@@ -243,7 +306,60 @@ def test_captions_come_in_batches(session):
     assert min(images_table.collect()["custom_caption"]) == "1 x 2"
 
 
+@needs_transformers
+def test_captions_are_made_by_a_model_that_a_function_loads(session, tmp_path):
+    from transformers import BlipForConditionalGeneration, BlipProcessor
+
+    model_id = tiny_models.blip(tmp_path / "blip-image-captioning-base")
+
+    @bb.udf(batch_size=4, return_type=bb.ArrayType(dtype=bb.String))
+    def custom_image_caption(images: list) -> list:
+        """Batch image caption generation."""
+        processor = BlipProcessor.from_pretrained(model_id)
+        model = BlipForConditionalGeneration.from_pretrained(model_id)
+        captions = []
+        for img_batch in [images[i : i + 4] for i in range(0, len(images), 4)]:
+            inputs = processor(images=img_batch, return_tensors="pt", padding=True)
+            outputs = model.generate(**inputs, max_new_tokens=5)
+            batch_captions = processor.batch_decode(outputs, skip_special_tokens=True)
+            captions.extend(batch_captions)
+        return captions
+
+    images_table = bb.create_table("custom_caption_images", {"img": bb.Image})
+    images_table.insert([{"img": Image.new("RGB", (40, 40))}])
+    images_table.add_computed_column(custom_caption=custom_image_caption(images_table.img))
+
+    (caption,) = images_table.collect()["custom_caption"]
+    assert isinstance(caption, str)
+
+
 # 06: from a prototype to production
+
+
+@needs_transformers
+def test_objects_and_sentiments_of_models_are_combined(session, tmp_path):
+    from barbule.functions import huggingface
+
+    exploration = bb.create_table(
+        "explore_data", {"image": bb.Image, "text": bb.String, "metadata": bb.Json}
+    )
+    detector = tiny_models.detr(tmp_path / "detr")
+    judge = tiny_models.classifier(tmp_path / "judge", ["NEGATIVE", "POSITIVE"])
+    exploration.add_computed_column(
+        objects=huggingface.detect_objects(exploration.image, model_id=detector, threshold=0.1)
+    )
+    exploration.add_computed_column(
+        sentiment=huggingface.analyze_sentiment(exploration.text, model_id=judge)
+    )
+    exploration.add_computed_column(
+        combined_score=0.6 * exploration.objects.confidence + 0.4 * exploration.sentiment.score
+    )
+    exploration.insert(image=Image.new("RGB", (40, 40), "red"), text="good", metadata={})
+
+    (row,) = exploration.collect()
+    assert row["combined_score"] == pytest.approx(
+        0.6 * row["objects"]["confidence"] + 0.4 * row["sentiment"]["score"]
+    )
 
 
 def test_scores_of_json_and_functions_are_combined(session):

@@ -31,6 +31,7 @@ __all__ = ["load_settings"]
 
 _VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in PLACES}
 _TESTS: Final = "BARBULE_TEST_"
+_ELSEWHERE: Final = frozenset({"BARBULE_DEVICE"})  # read where local models are loaded
 
 
 def load_settings(
@@ -147,7 +148,7 @@ def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> d
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Given]:
-    known = _VARIABLES.values()
+    known = (*_VARIABLES.values(), *_ELSEWHERE)
     for name in sorted(environ):
         if name.startswith("BARBULE_") and name not in known and not name.startswith(_TESTS):
             raise ConfigurationError(

@@ -165,7 +165,8 @@ class Synchronous:
                     for place, value in enumerate(values, start):
                         if isinstance(value, Failure):
                             continue
-                        record(place, value, seconds=seconds, attempts=attempts)
+                        model = self._work.local_model
+                        record(place, value, seconds=seconds, attempts=attempts, model=model)
             self._work.meter.done(len(part))
 
         self._in_threads(one, -(-len(rows) // size))

@@ -59,6 +59,8 @@ class Work:
         self.call = call
         template = json.loads(call.template)
         self.arguments = Arguments(function, template, self._reader, caller.library.picture)
+        named = function.model_of if function.kind == "batch" else None
+        self.local_model = named(template) if named else None  # the same for all rows
         self.places: Sequence[int] = ()  # where the rows that are run stand in the batch
         self.asker: Callable[[], Asker] = Asker
         self.budgets: tuple[Budget, ...] = ()
@@ -175,7 +177,7 @@ class Work:
                 error=described(cause),
                 seconds=seconds,
                 attempts=attempts,
-                model=model or None,
+                model=model or self.local_model,
             )
 
     def all_arguments(self, row: tuple[Any, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.functions.providers import NAMESPACES, install
 
 if TYPE_CHECKING:
-    from barbule.functions import audio, document, image, media, string, video
+    from barbule.functions import audio, document, huggingface, image, media, string, video
     from barbule.functions.audio import AudioSplitter
     from barbule.functions.document import DocumentSplitter
     from barbule.functions.providers import Namespace
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     vllm: Namespace
     voyage: Namespace
 
-_MODULES = {"audio", "document", "image", "media", "string", "video"}
+_MODULES = {"audio", "document", "huggingface", "image", "media", "string", "video"}
 _NAMES = {
     "AudioSplitter": "barbule.functions.audio",
     "DocumentSplitter": "barbule.functions.document",
@@ -48,6 +48,7 @@ __all__ = [
     "VideoSplitter",
     "audio",
     "document",
+    "huggingface",
     "image",
     "media",
     "string",

@@ -1,0 +1,365 @@
+"""Texts that are written, classified, shortened or translated.
+
+Owns how each kind of model is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import ConfigurationError
+from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
+from barbule.functions.replies import SENTIMENT
+from barbule.models.huggingface import Loaded, Place, loaded
+
+__all__ = [
+    "analyze_sentiment",
+    "sentiment",
+    "summarization",
+    "text_classification",
+    "text_generation",
+    "translation",
+    "zero_shot_classification",
+]
+
+_SENTIMENT = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+_ENTAILMENT = "facebook/bart-large-mnli"
+_SUMMARIES = "sshleifer/distilbart-cnn-12-6"
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+@local_model(dt.string, batch_size=8)
+def text_generation(
+    text: list[Any],
+    *,
+    model_id: str,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    seed: int | None = None,
+    stop: list[str] | None = None,
+) -> list[str]:
+    """Go on with texts, or answer conversations.
+
+    Parameters
+    ----------
+    text
+        A column of texts; or messages, `[{"role": "user", "content": t.question}]`, for a model
+        with a chat template.
+    model_id
+        A causal language model such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a folder.
+    max_new_tokens
+        How much is written at most.
+    temperature
+        0 always takes the likeliest token; more is freer.
+    seed
+        Where chance begins, with a temperature above 0.
+    stop
+        Texts before which an answer is cut off.
+
+    Returns
+    -------
+    String
+        What was written, without what it goes on from.
+    """
+    writer = loaded("text_generation", model_id, _load_writer, precise=True)
+    import torch  # which loading says is missing, where it is
+
+    options: dict[str, Any] = {"do_sample": False}
+    if temperature > 0:
+        options = {"do_sample": True, "temperature": temperature}
+    with writer.running():
+        if seed is not None:
+            torch.manual_seed(seed)
+        made = _read(writer, text)
+        inputs = writer.inputs(made)
+        tokens = writer.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        written = writer.reader.batch_decode(new, skip_special_tokens=True)
+    return [_until(each, stop or ()) for each in written]
+
+
+def _until(text: str, stop: Iterable[str]) -> str:
+    return text[: min((text.find(each) for each in stop if each in text), default=len(text))]
+
+
+def _read(writer: Loaded, items: list[Any]) -> Any:
+    reader = writer.reader
+    texts = [each if isinstance(each, str) else _conversation(reader, each) for each in items]
+    # A template brings the tokens that begin a text itself.
+    special = any(isinstance(each, str) for each in items)
+    return reader(texts, padding=True, return_tensors="pt", add_special_tokens=special)
+
+
+def _conversation(reader: Any, messages: Any) -> str:
+    if not reader.chat_template:
+        raise ConfigurationError(
+            "the model was not made for conversations: it has no chat template.",
+            hint="Give texts, or choose an instruct model.",
+        )
+    return reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _load_writer(place: Place) -> tuple[Any, Any]:
+    reader = _tokenizer(place, padding_side="left")  # what is written follows the text
+    return _without_defaults(network("AutoModelForCausalLM", place), reader), reader
+
+
+def _tokenizer(place: Place, **options: Any) -> Any:
+    import transformers
+
+    reader = transformers.AutoTokenizer.from_pretrained(place.name, **options, **place.options)
+    if reader.pad_token is None:
+        reader.pad_token = reader.eos_token
+    return reader
+
+
+def _without_defaults(model: Any, reader: Any) -> Any:
+    """Take out what a model says of sampling: the caller's temperature decides."""
+    settings = model.generation_config
+    settings.temperature = settings.top_p = settings.top_k = None
+    if settings.pad_token_id is None:
+        settings.pad_token_id = reader.pad_token_id
+    return model
+
+
+# --- from one text to another ------------------------------------------------------------------
+
+
+@local_model(dt.string, batch_size=8)
+def summarization(
+    text: list[str],
+    *,
+    model_id: str = _SUMMARIES,
+    max_new_tokens: int = 142,
+    min_new_tokens: int = 0,
+) -> list[str]:
+    """Say in short what texts say.
+
+    Parameters
+    ----------
+    text
+        A column of texts; what is longer than the model reads is cut off.
+    model_id
+        A model that was trained to summarise (BART, PEGASUS, T5), or a folder.
+    max_new_tokens, min_new_tokens
+        How long a summary is, in tokens.
+
+    Returns
+    -------
+    String
+    """
+    rewriter = loaded("seq2seq", model_id, _load_rewriter, precise=True)
+    prefix = _task(rewriter, "summarization")
+    texts = [prefix + each for each in text]
+    limits = {"max_new_tokens": max_new_tokens, "min_new_tokens": min_new_tokens}
+    return _rewritten(rewriter, texts, **limits)
+
+
+@local_model(dt.string, batch_size=8)
+def translation(
+    text: list[str],
+    *,
+    model_id: str,
+    source: str | None = None,
+    target: str | None = None,
+    max_new_tokens: int = 256,
+) -> list[str]:
+    """Translate texts.
+
+    Parameters
+    ----------
+    text
+        A column of texts.
+    model_id
+        A model for two languages ("Helsinki-NLP/opus-mt-en-de"), or for many (NLLB, M2M100,
+        mBART, T5); or a folder.
+    source, target
+        The languages, in the words of a model for many: "eng_Latn", "deu_Latn" for NLLB; "en",
+        "de" for M2M100; "English", "German" for T5.
+    max_new_tokens
+        How long a translation may be, in tokens.
+
+    Returns
+    -------
+    String
+    """
+    rewriter = loaded("seq2seq", model_id, _load_rewriter, precise=True)
+    with rewriter.running():  # a tokenizer keeps the language as its state
+        texts, options = _languages(rewriter, text, source, target)
+        return _rewritten(rewriter, texts, max_new_tokens=max_new_tokens, **options)
+
+
+def _languages(
+    rewriter: Loaded, texts: list[str], source: str | None, target: str | None
+) -> tuple[list[str], dict[str, Any]]:
+    reader = rewriter.reader
+    if rewriter.model.config.model_type in {"t5", "mt5", "umt5"}:
+        said = f"translate {source} to {target}: " if source and target else ""
+        return [said + each for each in texts], {}
+    if source and hasattr(reader, "src_lang"):
+        reader.src_lang = source
+    if not target:
+        return texts, {}
+    lookup = getattr(reader, "get_lang_id", None) or reader.convert_tokens_to_ids
+    try:
+        token = lookup(target)
+    except KeyError:
+        token = None
+    if token in {None, reader.unk_token_id}:
+        raise ConfigurationError(
+            "the model does not know this language.",
+            value=target,
+            hint="Name it in the model's own words; its page lists them. A model for two "
+            "languages takes none.",
+        )
+    return texts, {"forced_bos_token_id": token}
+
+
+def _task(rewriter: Loaded, name: str) -> str:
+    """Return what a model that does several things wants before a text."""
+    told = getattr(rewriter.model.config, "task_specific_params", None) or {}
+    return (told.get(name) or {}).get("prefix") or ""
+
+
+def _rewritten(rewriter: Loaded, texts: list[str], **options: Any) -> list[str]:
+    with rewriter.running():
+        made = rewriter.reader(texts, padding=True, truncation=True, return_tensors="pt")
+        inputs = rewriter.inputs(made)
+        inputs.pop("token_type_ids", None)
+        tokens = rewriter.model.generate(**inputs, do_sample=False, **options)
+        found = rewriter.reader.batch_decode(tokens, skip_special_tokens=True)
+    return [each.strip() for each in found]
+
+
+def _load_rewriter(place: Place) -> tuple[Any, Any]:
+    reader = _tokenizer(place)
+    model = network("AutoModelForSeq2SeqLM", place)
+    model.generation_config.max_length = None  # the caller's limit decides
+    return model, reader
+
+
+# --- classes ------------------------------------------------------------------------------------
+
+
+@local_model(CLASSES, batch_size=32)
+def text_classification(
+    text: list[str], *, model_id: str, top_k: int | None = None
+) -> list[dict[str, Any]]:
+    """Tell the class of texts.
+
+    Parameters
+    ----------
+    text
+        A column of texts; what is longer than the model reads is cut off.
+    model_id
+        A classifier of texts, or a folder.
+    top_k
+        How many classes are told; all by default.
+
+    Returns
+    -------
+    Struct
+        `.label` and `.score` of the best class; `.labels` and `.scores`, best first.
+    """
+    classifier, scores = _classified(text, model_id)
+    return classes_of(scores, classifier.model.config.id2label, top_k)
+
+
+@local_model(SENTIMENT, batch_size=32)
+def analyze_sentiment(text: list[str], *, model_id: str = _SENTIMENT) -> list[dict[str, Any]]:
+    """Tell the sentiment of texts.
+
+    Parameters
+    ----------
+    text
+        A column of texts.
+    model_id
+        A classifier of sentiments, or a folder.
+
+    Returns
+    -------
+    Struct
+        `.label`, in the model's word but in small letters ("positive", "negative"); `.score`, how
+        sure the model is, from 0 to 1.
+    """
+    classifier, scores = _classified(text, model_id)
+    return [
+        {"label": each["label"].lower(), "score": each["score"]}
+        for each in classes_of(scores, classifier.model.config.id2label, 1)
+    ]
+
+
+sentiment = analyze_sentiment
+
+
+def _classified(texts: list[str], model_id: str) -> tuple[Loaded, Any]:
+    classifier = loaded("text_classification", model_id, _load_classifier)
+    with classifier.running():
+        made = classifier.reader(texts, padding=True, truncation=True, return_tensors="pt")
+        logits = classifier.model(**classifier.inputs(made)).logits.float()
+    several = classifier.model.config.problem_type == "multi_label_classification"
+    return classifier, logits.sigmoid() if several else logits.softmax(-1)
+
+
+def _load_classifier(place: Place) -> tuple[Any, Any]:
+    reader = _tokenizer(place)
+    model = network("AutoModelForSequenceClassification", place)
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = reader.pad_token_id
+    return model, reader
+
+
+@local_model(CLASSES, batch_size=8)
+def zero_shot_classification(
+    text: list[str],
+    labels: list[str],
+    *,
+    model_id: str = _ENTAILMENT,
+    template: str = "This example is {}.",
+    several: bool = False,
+) -> list[dict[str, Any]]:
+    """Tell which of some labels fits texts best, by a model that was not trained on them.
+
+    Parameters
+    ----------
+    text
+        A column of texts.
+    labels
+        The labels.
+    model_id
+        A model of natural language inference, or a folder.
+    template
+        A sentence with {} where the label stands.
+    several
+        Whether more than one may fit; the scores then do not add up to 1.
+
+    Returns
+    -------
+    Struct
+        `.label` and `.score` of the best; all `.labels` and `.scores`, best first.
+    """
+    judge = loaded("text_classification", model_id, _load_classifier)
+    import transformers
+
+    with judge.running():
+        pipeline = transformers.pipeline(
+            "zero-shot-classification",
+            model=judge.model,
+            tokenizer=judge.reader,
+            device=judge.model.device,
+        )
+        found = pipeline(text, list(labels), hypothesis_template=template, multi_label=several)
+    return [
+        {
+            "label": each["labels"][0],
+            "score": each["scores"][0],
+            "labels": each["labels"],
+            "scores": each["scores"],
+        }
+        for each in found
+    ]
