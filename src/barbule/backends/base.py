@@ -112,8 +112,22 @@ class Backend(Protocol):
     def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query gives; return how many."""
 
-    def close_replaced(self, name: str, commit: int) -> None:
-        """End the life of the rows of which a commit has written a newer state."""
+    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
+        """Append the new states of live rows that a query gives, and end their old ones.
+
+        Parameters
+        ----------
+        query
+            Reads the live rows of the table, and gives their identities, a beginning at the
+            commit and an end that is open.
+        commit
+            The commit that is being made.
+
+        Returns
+        -------
+        int
+            How many rows have a new state.
+        """
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""

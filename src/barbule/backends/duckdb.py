@@ -335,10 +335,20 @@ class DuckDBBackend:
             ending = _ending_where(name, commit, select)
             return self._execute(ending or _ending(name, commit, select.sql("duckdb")))
 
-    def close_replaced(self, name: str, commit: int) -> None:
-        """End the life of the rows of which a commit has written a newer state."""
-        newer = f"SELECT {RID} FROM {_quoted(name)} WHERE {FROM} = {commit}"
-        self._execute(f"{_ending(name, commit, newer)} AND {FROM} < {commit}")
+    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
+        """Append the new states of live rows that a query gives, and end their old ones."""
+        with self.staging(_in_memory(query)) as backend:
+            select = backend.compiler.to_sqlglot(query)
+            into = _insert_into(name, tuple(query.columns))
+            count = self._execute(f"{into} {select.sql('duckdb')}")
+            # What is random chooses other rows when it is asked again.
+            pure = not query.op().find(ops.Impure)
+            ending = _ending_where(name, commit, select) if pure else None
+            if ending is None:
+                newer = f"SELECT {RID} FROM {_quoted(name)} WHERE {FROM} = {commit}"
+                ending = _ending(name, commit, newer)
+            self._execute(f"{ending} AND {FROM} < {commit}")
+        return count
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""

@@ -220,8 +220,7 @@ class Change:
         backend, physical = self.engine.backend, record.physical
 
         def write(_commit: int) -> None:
-            self._count(record, backend.append_query(physical, query, {}))
-            backend.close_replaced(physical, commit)
+            self._count(record, backend.replace_query(physical, query, commit))
 
         self.touch(record.id, closed=True)
         self.do(write)

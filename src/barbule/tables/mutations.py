@@ -393,6 +393,8 @@ def _literal(value: Any) -> Any:
     if not isinstance(value, pa.Array):
         return value
     cell = value[0].as_py()
+    if isinstance(cell, float) and pa.types.is_float64(value.type):
+        return ibis.literal(repr(cell)).cast("float64")  # SQL reads a bare 0.7 as a decimal
     exact = (pa.types.is_signed_integer, pa.types.is_string, pa.types.is_boolean)
     if cell is None or not any(test(value.type) for test in exact):
         return None

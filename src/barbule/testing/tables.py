@@ -109,14 +109,26 @@ class TableTests(BackendFixtures):
         leaf = backend.table("t", sch.Schema(schema)).to_expr()
         newer = leaf.filter(leaf[RID] >= 1).mutate(x=leaf[RID] * 10, **{FROM: ibis.literal(7)})
         with backend.transaction():
-            assert backend.append_query("t", newer, {}) == 2
-            backend.close_replaced("t", 7)
-            assert backend.append_query("t", newer.filter(newer.x > 99), {}) == 0
+            assert backend.replace_query("t", newer, 7) == 2
+            assert backend.replace_query("t", newer.filter(newer.x > 99), 7) == 0
         rows = sorted(tuple(row[name] for name in schema) for row in read(backend, "t", schema))
         assert [row[:3] for row in rows] == [
             (0, 1, FOREVER), (1, 1, 7), (1, 7, FOREVER), (2, 1, 7), (2, 7, FOREVER),
         ]  # fmt: skip
         assert [row[3] for row in rows] == [None, None, 10, None, 20]
+
+    def test_rows_that_are_chosen_at_random_have_one_live_state(self, backend: Backend) -> None:
+        schema = {**LIFE}
+        backend.create("t", sch.Schema(schema))
+        count = 1000
+        backend.append("t", pa.table({RID: range(count), FROM: [1] * count, TO: [FOREVER] * count}))
+        leaf = backend.table("t", sch.Schema(schema)).to_expr()
+        chosen = leaf.filter(ibis.random() < 0.5).mutate(**{FROM: ibis.literal(2)})
+        with backend.transaction():
+            replaced = backend.replace_query("t", chosen, 2)
+        assert 0 < replaced < count
+        live = [row[RID] for row in read(backend, "t", schema) if row[TO] == FOREVER]
+        assert sorted(live) == list(range(count))
 
     def test_rows_that_a_query_gives_end(self, backend: Backend) -> None:
         schema = living(backend)

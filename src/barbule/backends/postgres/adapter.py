@@ -325,9 +325,11 @@ class PostgresBackend:
         rids = self.arrow(query, staged).column(0).to_pylist()
         return self._connection.run(sql.text(sql.close(name, rids, commit))) if rids else 0
 
-    def close_replaced(self, name: str, commit: int) -> None:
-        """End the life of the rows of which a commit has written a newer state."""
+    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
+        """Append the new states of live rows that a query gives, and end their old ones."""
+        count = self.append_query(name, query, {})
         self._connection.run(sql.text(sql.close_replaced(name, commit)))
+        return count
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
