@@ -36,6 +36,7 @@ __all__ = [
     "ManagedTable",
     "NearestRows",
     "Similarity",
+    "StoredVector",
     "SystemTable",
     "TableScore",
     "VectorLiteral",
@@ -162,6 +163,27 @@ class Similarity(ops.Value):
     def shape(self) -> ds.DataShape:
         """Columnar when the column or the query is."""
         return rlz.highest_precedence_shape((self.arg, self.query))
+
+
+class StoredVector(ops.Value):
+    """The vector that an embedding index keeps of a value.
+
+    Parameters
+    ----------
+    arg
+        The indexed column, or what is derived from it without change.
+    dtype
+        What the vectors are.
+    index
+        The name of the index; None where the column has only one.
+    """
+
+    arg: ops.Value
+    dtype: dt.DataType
+    index: Optional[str] = None
+
+    shape = rlz.shape_like("arg")
+    name = "embedding"
 
 
 class NearestRows(ops.Relation):
@@ -295,7 +317,7 @@ def media_literal(data: bytes, mime: str, kind: dt.DataType) -> ops.Literal:
     return ops.Literal(f"data:{mime};base64,{base64.b64encode(data).decode()}", kind)
 
 
-def _image_literal(value: Any) -> ops.Literal | None:
+def image_literal(value: Any) -> ops.Literal | None:
     """Return a literal for a PIL image, else None."""
     if not type(value).__module__.startswith("PIL.") or not hasattr(value, "save"):
         return None
@@ -369,7 +391,7 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
         return {"$map": list(fields.items())} if _looks_tagged(fields) else fields
     if isinstance(value, Sequence | set | frozenset):
         return [_encode(item, values) for item in value]
-    if (image := _image_literal(value)) is not None:
+    if (image := image_literal(value)) is not None:
         return _encode(image, values)
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers
         return _encode(value.tolist(), values)
@@ -427,48 +449,3 @@ def build_call(
         version=version,
         cached=cached,
     ).to_expr()
-
-
-def query_value(query: Any, column: ir.Value) -> ops.Value:
-    """Turn what a user searches for into a value: a text, an image, a vector, a column.
-
-    A text that looks like an image file or URL is one when the column holds images.
-    """
-    if isinstance(query, ir.Expr):
-        return query.op()
-    if (image := _image_literal(query)) is not None:
-        return image
-    if isinstance(query, bytes):
-        return media_literal(query, "application/octet-stream", types.Image())
-    if isinstance(query, str):
-        kind = types.Image() if _names_an_image(query, column) else dt.string
-        return ops.Literal(query, kind)
-    numbers = query.tolist() if hasattr(query, "tolist") else query
-    if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
-        return _vector_literal(numbers)
-    raise ExpressionError(
-        f"a {type(query).__name__} cannot be searched for.",
-        value=query,
-        hint="Search with a text, an image (PIL, path or URL), a vector or a column.",
-    )
-
-
-def _vector_literal(numbers: Sequence[float]) -> VectorLiteral:
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        vector = np.asarray(numbers, np.float32)
-    if not np.isfinite(vector).all():
-        raise ExpressionError(
-            "the query vector holds NaN, an infinite or a far too large number.",
-            hint="Check what the embedding gave.",
-        )
-    return VectorLiteral(base64.b64encode(vector.tobytes()).decode(), len(vector))
-
-
-def _names_an_image(text: str, column: ir.Value) -> bool:
-    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
-    return isinstance(column.type(), types.Image) and (
-        text.startswith(("http://", "https://", "file://", "s3://", "gs://", "data:", "media:"))
-        or text.lower().endswith(suffixes)
-    )

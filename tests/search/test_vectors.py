@@ -330,11 +330,21 @@ def test_vectors_cannot_be_searched_by_texts(session):
         table.order_by(table.v.similarity("east"), asc=False).limit(1).collect()
 
 
-@pytest.mark.parametrize("kind", [bb.Int, bb.String, bb.Json])
+@pytest.mark.parametrize("kind", [bb.String, bb.Image, bb.Document, bb.Audio, bb.Video])
 def test_a_column_that_holds_no_vectors_needs_an_embedding(session, kind):
     table = bb.create_table("t", {"c": kind})
     with pytest.raises(ExpressionError, match="needs an embedding"):
         table.add_embedding_index("c")
+
+
+@pytest.mark.parametrize(
+    "kind", [bb.Int, bb.Float, bb.Bool, bb.Json, bb.Timestamp, bb.Array(bb.Float), bb.Binary]
+)
+def test_a_column_of_another_type_cannot_be_indexed(session, embed, kind):
+    table = bb.create_table("t", {"c": kind})
+    for given in ({}, {"embedding": embed}, {"string_embed": embed}):
+        with pytest.raises(ExpressionError, match=r"column 'c': a column of .* cannot"):
+            table.add_embedding_index("c", **given)
 
 
 def test_an_embedding_of_another_kind_of_value_is_refused(session, embed):

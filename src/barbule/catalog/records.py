@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERY",
+    "INHERITED",
     "MANY",
     "Caps",
     "Column",
@@ -86,15 +87,23 @@ class Index:
     Attributes
     ----------
     column
-        The id of the column that is searched.
+        The id of the column that is searched; `INHERITED` for one that a view shows of its base,
+        which the expression of the vectors names.
     embedding
         The id of the hidden column that holds its vectors.
+    queries
+        The stored form of the calls that embed what is searched for where it is of another kind
+        than the column: texts that find images, say. Their argument is of the kind they take.
     """
 
     name: str
     column: int
     embedding: int
     metric: str
+    queries: tuple[str, ...] = ()
+
+
+INHERITED = -1
 
 
 @dataclass(frozen=True)
@@ -232,7 +241,10 @@ class TableRecord:
         read = {
             "columns": columns,
             "view": view,
-            "indexes": tuple(Index(**index) for index in plain["indexes"]),
+            "indexes": tuple(
+                Index(**{**index, "queries": tuple(index.get("queries", ()))})
+                for index in plain["indexes"]
+            ),
             "origin": Origin(**plain["origin"]) if plain["origin"] else None,
             "kept": tuple(plain["kept"]),
             "budget": Caps(**plain["budget"]) if plain.get("budget") else None,

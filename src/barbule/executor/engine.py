@@ -20,10 +20,11 @@ from barbule.backends.base import RID
 from barbule.backends.routing import identity
 from barbule.catalog import codec
 from barbule.catalog.store import Catalog
-from barbule.errors import ColumnNotFoundError, ExpressionError, UnsupportedError
+from barbule.errors import UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.forecast import forecast
+from barbule.executor.indexed import embedded_by, index_over
 from barbule.executor.indexing import Indexing
 from barbule.executor.keywords import Keywords
 from barbule.executor.ledger import NAME as CALLS
@@ -39,12 +40,12 @@ from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
 from barbule.io.writing import write
-from barbule.nodes import FunctionCall, ManagedTable, SystemTable, managed_table
+from barbule.nodes import ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
-from barbule.planner.plan import CandidateStage
+from barbule.planner.plan import CandidateStage, NearestStage
 from barbule.planner.planner import make_plan
 from barbule.planner.remembered import RememberedPlans
-from barbule.planner.rules import IndexedColumn
+from barbule.planner.similar import IndexedColumn
 from barbule.relations import Query
 from barbule.types import storage_schema
 
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Backend
-    from barbule.catalog.records import Index, TableRecord
+    from barbule.catalog.records import TableRecord
     from barbule.config import Settings
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
@@ -213,29 +214,35 @@ class Engine:
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column."""
         record = self.record(leaf)
-        known = record.column(column)
-        indexes = [
-            index
-            for index in record.indexes
-            if known and index.column == known.id and name in {None, index.name}
-        ]
-        if len(indexes) != 1:
-            raise _no_index(record, column, name, indexes)
-        (index,) = indexes
+
+        def read(text: str) -> Any:
+            return self.expression(text, leaf.commit)
+
+        index = index_over(record, column, name, read)
         vector = record.column_by_id(index.embedding)
-        own = index.embedding == index.column
-        call = self.expression(str(vector.expression), None) if not own else None
-        live = leaf.commit is None and record.origin is None and not self.catalog.pending
+        scanned = self._scanned(leaf, record)
+        ready = not scanned and self.nearest.ready(record, index)
+        if not scanned and not ready:
+            scanned = "the vectors are too many to be kept in memory, and no index can be asked"
         return IndexedColumn(
             table_id=record.id,
             name=index.name,
             vector=vector.name,
             kind=vector.dtype,
             metric=index.metric,
-            embedding=call if isinstance(call, FunctionCall) else None,
-            ready=live and self.nearest.ready(record, index),
-            in_memory=live and self.nearest.fits(record, index),
+            embeddings=embedded_by(record, index, read),
+            ready=ready,
+            in_memory=ready and self.nearest.fits(record, index),
+            scanned=scanned,
         )
+
+    def _scanned(self, leaf: ManagedTable, record: TableRecord) -> str:
+        """Say why rows are not the live ones of a table of its own, which an index may hold."""
+        if record.origin is not None:
+            return "it is a branch"
+        if leaf.commit is not None:
+            return "it is an old version"
+        return "the table is being changed" if self.catalog.pending else ""
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with the errors of a column, if it has any."""
@@ -312,6 +319,8 @@ class Engine:
 
     def _explained(self, stage: Stage) -> Stage:
         """Tell of a search which way it goes, as its filters keep so many rows now."""
+        if isinstance(stage, NearestStage):
+            return replace(stage, way="compared exactly with vectors in memory, all together")
         if not isinstance(stage, CandidateStage):
             return stage
         rows = self.runner.qualifying(stage, {})
@@ -451,25 +460,3 @@ class Engine:
         self.nearest.forget()
         self.ledger.close()
         self.backend.disconnect()
-
-
-def _no_index(
-    record: TableRecord, column: str, name: str | None, found: list[Index]
-) -> ExpressionError | ColumnNotFoundError:
-    if found:
-        return ExpressionError(
-            f"it has several embedding indexes: {', '.join(index.name for index in found)}.",
-            table=record.name,
-            column=column,
-            hint="Name one: similarity(query, index=...).",
-        )
-    if name is not None:
-        return ColumnNotFoundError(
-            f"it has no embedding index {name!r}.", table=record.name, column=column
-        )
-    return ExpressionError(
-        "it has no embedding index.",
-        table=record.name,
-        column=column,
-        hint=f'Make one by add_embedding_index("{column}", embedding=...).',
-    )

@@ -18,6 +18,7 @@ from barbule.errors import ExpressionError
 from barbule.nodes import NearestRows, Similarity
 from barbule.planner.lineage import each_relation, expose, fresh_name, origin
 from barbule.planner.plan import HIT, PLACE, SCORE
+from barbule.planner.similar import vector_of
 
 if TYPE_CHECKING:
     from barbule.planner.rules import Scope
@@ -89,7 +90,7 @@ def _cut(scored: Any, node: NearestRows) -> ops.Relation:
 
 
 def _batched(node: NearestRows, scope: Scope) -> ops.Relation:
-    from barbule.planner.rules import identities, is_whole, vector_of
+    from barbule.planner.rules import identities, is_whole
 
     place = _place(node, scope)
     if place is None:

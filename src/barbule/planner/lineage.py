@@ -12,6 +12,7 @@ import ibis.expr.operations as ops
 
 from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
+from barbule.relations.origins import PASSING, origin, trace
 
 __all__ = [
     "LOOKS_AROUND",
@@ -26,9 +27,6 @@ __all__ = [
     "trace",
     "with_rid",
 ]
-
-# Relations that hand on all columns of their parent, row by row.
-PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
 
 # Values that depend on other rows than their own.
 LOOKS_AROUND = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
@@ -60,29 +58,6 @@ def own_values(relation: ops.Relation) -> list[ops.Value]:
         if isinstance(items, Iterable) and not isinstance(items, str | bytes):
             values += [item for item in items if isinstance(item, ops.Value)]
     return values
-
-
-def trace(value: ops.Value) -> ops.Value:
-    """Follow a field through relations that hand it on, to where it is made."""
-    while isinstance(value, ops.Field):
-        relation = value.rel
-        if isinstance(relation, PASSING):
-            value = ops.Field(relation.parent, value.name)
-        elif isinstance(relation, ops.Project | ops.JoinChain):
-            value = relation.values[value.name]
-        elif isinstance(relation, ops.Reference):
-            value = ops.Field(relation.parent, value.name)
-        else:
-            return value
-    return value
-
-
-def origin(value: ops.Value) -> tuple[ManagedTable, str] | None:
-    """Return the managed table and column that a value comes from unchanged, else None."""
-    source = trace(value)
-    if isinstance(source, ops.Field) and isinstance(source.rel, ManagedTable):
-        return source.rel, source.name
-    return None
 
 
 def repoint(value: Any, old: ops.Relation, new: ops.Relation) -> Any:

@@ -22,6 +22,7 @@ from barbule.nodes import (
     FunctionCall,
     ManagedTable,
     Similarity,
+    StoredVector,
     SystemTable,
     managed_table,
 )
@@ -117,7 +118,7 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
             return leaves[node]
         if isinstance(node, SystemTable):
             return source.stored(node.name, node.schema)
-        if isinstance(node, FunctionCall | Similarity | CellError):
+        if isinstance(node, FunctionCall | Similarity | StoredVector | CellError):
             raise UnsupportedError(
                 f"{node.name} is called where it cannot be computed.",
                 hint="Compute the call with mutate() first and use its column.",

@@ -280,16 +280,20 @@ class Plan:
     ----------
     logical
         The final query before it was lowered; for printing.
+    notes
+        What else a reader wants to know, a line each.
     """
 
     stages: tuple[Stage, ...]
     final: ops.Relation
     schema: sch.Schema
     logical: ops.Relation | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [str(stage) for stage in self.stages]
         lines += [self._total()] if len(self.forecasts) > 1 else []
+        lines += self.notes
         query = self.final if self.logical is None else self.logical
         return "\n".join([*lines, "Query:", *_indented(query)])
 

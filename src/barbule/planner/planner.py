@@ -7,7 +7,7 @@ Owns the order of the steps and what ties them together. Pure: what it needs to 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -28,8 +28,11 @@ from barbule.planner.plan import (
     Plan,
     Stage,
 )
-from barbule.planner.rules import IndexedColumn, apply_rules
+from barbule.planner.rules import apply_rules
 from barbule.planner.staging import Staging
+
+if TYPE_CHECKING:
+    from barbule.planner.similar import IndexedColumn
 
 __all__ = ["Facts", "make_plan"]
 
@@ -56,6 +59,10 @@ class _Planning:
         self.candidate_stages: list[CandidateStage | NearestStage] = []
         self.keyword_stages: list[KeywordStage] = []
         self.scored: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]] = {}
+        self.notes: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        self.notes[text] = None
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         return self._facts.index_of(leaf, column, name)
@@ -127,7 +134,8 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
     found = [_narrowed(stage, source, rows) for stage in planning.candidate_stages]
     stages = _ordered([_lowered(stage, source, rows) for stage in staged], found)
     stages = (*planning.keyword_stages, *stages)
-    return Plan(stages, lowering.lower(logical, source, rows), root.schema, logical)
+    final = lowering.lower(logical, source, rows)
+    return Plan(stages, final, root.schema, logical, tuple(planning.notes))
 
 
 class _Unsettled:

@@ -7,15 +7,13 @@ finds them; similarity becomes arithmetic over stored vectors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule.backends.base import RID
-from barbule.errors import ExpressionError, UnsupportedError
+from barbule.errors import UnsupportedError
 from barbule.nodes import (
     ERROR,
     CellError,
@@ -24,8 +22,8 @@ from barbule.nodes import (
     ManagedTable,
     NearestRows,
     Similarity,
+    StoredVector,
     TableScore,
-    VectorLiteral,
 )
 from barbule.planner.joined import nearest_by_scan, nearest_in_batches
 from barbule.planner.keyword import keyword_scores, table_scores
@@ -46,48 +44,15 @@ from barbule.planner.lineage import (
 )
 from barbule.planner.plan import SCORE
 from barbule.planner.sharing import share_calls
+from barbule.planner.similar import IndexedColumn, similarity_to_vectors, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "RULES",
-    "IndexedColumn",
-    "Scope",
-    "apply_rules",
-    "identities",
-    "is_whole",
-    "vector_of",
-]
+__all__ = ["RULES", "Scope", "apply_rules", "identities", "is_whole"]
 
 
-_CALLS: Any = (FunctionCall, KeywordScore, Similarity, TableScore)
-
-
-@dataclass(frozen=True)
-class IndexedColumn:
-    """What the planner knows of an embedding index.
-
-    Attributes
-    ----------
-    vector
-        The name of the hidden column that holds the vectors.
-    embedding
-        The stored call that makes them; None where the column itself holds vectors.
-    ready
-        Whether there is a faster way to the nearest live rows than a scan by the database.
-    in_memory
-        Whether the vectors of the live rows may be kept in memory.
-    """
-
-    table_id: int
-    name: str
-    vector: str
-    kind: dt.DataType
-    metric: str
-    embedding: FunctionCall | None
-    ready: bool
-    in_memory: bool = False
+_CALLS: Any = (FunctionCall, KeywordScore, Similarity, StoredVector, TableScore)
 
 
 class Scope(Protocol):
@@ -104,6 +69,9 @@ class Scope(Protocol):
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column, or raise if there is none."""
+
+    def note(self, text: str) -> None:
+        """Have the plan tell its readers something."""
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with the errors of a column, if it has any."""
@@ -447,59 +415,6 @@ def is_whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
     return relation == leaf
 
 
-def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Replace similarity by arithmetic over the stored vectors and the embedded query."""
-
-    def change(node: ops.Relation) -> ops.Relation:
-        found = [each for value in own_values(node) for each in calls_in(value, Similarity)]
-        if not found:
-            return node
-        return _with_vectors(node, list(dict.fromkeys(found)), scope)
-
-    return each_relation(root, change)
-
-
-def _with_vectors(node: Any, found: list[Similarity], scope: Scope) -> ops.Relation:
-    if not hasattr(node, "parent"):
-        raise UnsupportedError(
-            f"similarity cannot be used inside {type(node).__name__}.",
-            hint="Compute it with mutate() first.",
-        )
-    parent = node.parent
-    named: list[tuple[Similarity, IndexedColumn, str | None]] = []
-    scores: dict[Similarity, str] = {}
-    for similarity in found:
-        place = origin(similarity.arg)
-        if place is None:
-            raise ExpressionError(
-                "similarity is asked of a value that is no column of a table.",
-                hint="Ask it of a column with an embedding index: t.text.similarity(...).",
-            )
-        index = scope.index_of(*place, similarity.index)
-        known = scope.scored.get((index.table_id, index.name, vector_of(index, similarity.query)))
-        score = known and expose(parent, place[0], SCORE, similarity.arg, known)
-        if score:
-            parent, scores[similarity] = score
-            continue
-        above = expose(parent, place[0], index.vector, similarity.arg)
-        if above is None:  # single rows are not handed on: embed the values again (ledger)
-            named.append((similarity, index, None))
-        else:
-            parent = above[0]
-            named.append((similarity, index, above[1]))
-    replaced: dict[ops.Node, ops.Node] = {
-        similarity: ops.Field(parent, name) for similarity, name in scores.items()
-    }
-    for similarity, index, column in named:
-        arg = repoint(similarity.arg, node.parent, parent)
-        left = ops.Field(parent, column) if column else vector_of(index, arg)
-        right = vector_of(index, repoint(similarity.query, node.parent, parent))
-        right = scope.constant(right) if isinstance(right, VectorLiteral) else right
-        replaced[similarity] = scope.similarity(left, right, index.metric)
-    rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
-    return hide(rebuilt, node.schema.names)
-
-
 def errors_of_cells(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Read why cells of stored columns are empty from beside their values."""
 
@@ -532,35 +447,6 @@ def _with_errors(node: Any, found: list[CellError], scope: Scope) -> ops.Relatio
         replaced[error] = ops.Field(parent, name)
     rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
     return hide(rebuilt, node.schema.names)
-
-
-def vector_of(index: IndexedColumn, query: ops.Value) -> ops.Value:
-    """Make the vector of a query: itself, or the embedding of its text or image."""
-    if isinstance(query.dtype, dt.Array):
-        return _checked_vector(index, query)
-    if index.embedding is None:
-        raise ExpressionError(
-            f"the index {index.name!r} is over vectors and cannot embed a {query.dtype}.",
-            hint="Search it with a vector.",
-        )
-    return index.embedding.copy(values=(query,), dtype=index.kind)
-
-
-def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
-    if not isinstance(query, VectorLiteral):
-        return ops.Cast(query, index.kind)
-    length = index.kind.length
-    if length and query.length != length:
-        raise ExpressionError(
-            f"the query vector has {query.length} numbers, the index {index.name!r} has {length}.",
-            hint="Use the embedding that the index uses.",
-        )
-    if index.metric == "cosine" and not query.numbers().any():
-        raise ExpressionError(
-            "the query vector is zero and has no cosine.",
-            hint="Search with another vector, or by an index with the metric 'l2' or 'ip'.",
-        )
-    return query
 
 
 RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (

@@ -19,6 +19,7 @@ from barbule.nodes import (
     KeywordScore,
     ManagedTable,
     Similarity,
+    StoredVector,
     VectorLiteral,
 )
 
@@ -140,12 +141,9 @@ def value_text(value: ops.Value) -> str:
             return _plain(f"{side}{node.name}")
         if isinstance(node, FunctionCall):
             return _plain(call_text(node.function, node.template, arguments["values"]))
-        if isinstance(node, Similarity):
-            return _plain(f"similarity({arguments['arg']}, {arguments['query']})")
-        if isinstance(node, VectorLiteral):
-            return _plain(f"a vector of {node.length} numbers")
-        if isinstance(node, KeywordScore):
-            return _plain(f"keyword_score({arguments['arg']}, {node.query!r})")
+        searched = _searched_text(node, arguments)
+        if searched is not None:
+            return _plain(searched)
         if isinstance(node, ops.ScalarUDF):
             return _plain(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
         if isinstance(node, ops.Subquery):
@@ -157,6 +155,19 @@ def value_text(value: ops.Value) -> str:
         return _plain(fmt(node, **arguments))
 
     return str(value.map(write)[value])
+
+
+def _searched_text(node: ops.Node, arguments: Mapping[str, Any]) -> str | None:
+    """Write what is asked of an index or of words; None for all else."""
+    if isinstance(node, Similarity):
+        return f"similarity({arguments['arg']}, {arguments['query']})"
+    if isinstance(node, StoredVector):
+        return f"embedding({arguments['arg']})"
+    if isinstance(node, VectorLiteral):
+        return f"a vector of {node.length} numbers"
+    if isinstance(node, KeywordScore):
+        return f"keyword_score({arguments['arg']}, {node.query!r})"
+    return None
 
 
 def call_text(function: str, template: str, values: Sequence[str]) -> str:

@@ -13,6 +13,8 @@ import ibis.expr.types as ir
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations import nearest, searching
+from barbule.relations.asked import query_value
+from barbule.relations.origins import origin
 from barbule.relations.sources import sources
 
 __all__ = ["ColumnExtras", "extended"]
@@ -23,15 +25,18 @@ class ColumnExtras:
 
     __slots__ = ()
 
-    def similarity(self, query: Any, *, index: str | None = None) -> ir.FloatingValue:
+    def similarity(
+        self, query: Any, *, index: str | None = None, idx: str | None = None
+    ) -> ir.FloatingValue:
         """Say how similar each value is to `query`, by the embedding index of the column.
 
         Parameters
         ----------
         query
-            A text, an image (PIL image, path or URL), a vector, or a column of these.
+            A text, an image (PIL image, path or URL), another file (path or URL), a vector, or a
+            column of these.
         index
-            The name of the index, where the column has more than one.
+            The name of the index, where the column has more than one; `idx` is the same.
 
         Returns
         -------
@@ -39,7 +44,47 @@ class ColumnExtras:
             Larger is nearer; the cosine for the metric "cosine", the inner product for "ip",
             the negative distance for "l2".
         """
-        return nodes.Similarity(self, nodes.query_value(query, self), index).to_expr()
+        return nodes.Similarity(self, query_value(query, self), index or idx).to_expr()
+
+    def embedding(self, *, index: str | None = None, idx: str | None = None) -> Any:
+        """Read the vectors that the embedding index of the column keeps.
+
+        Parameters
+        ----------
+        index
+            The name of the index, where the column has more than one; `idx` is the same.
+
+        Returns
+        -------
+        ibis.expr.types.ArrayValue
+            A vector for each row; missing where the value is.
+
+        Raises
+        ------
+        ExpressionError, ColumnNotFoundError
+            When the column has no such index, or several and none is named.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> @bb.udf(batch_size=32)
+        ... def embed(texts: list[str]) -> list[bb.Vector(2)]:
+        ...     return [[len(text), text.count("e")] for text in texts]
+        >>> notes = bb.create_table("notes", {"text": bb.String})
+        >>> _ = notes.insert([{"text": "feather"}])
+        >>> _ = notes.add_embedding_index("text", string_embed=embed)
+        >>> notes.select(v=notes.text.embedding()).collect()[0, "v"].tolist()
+        [7.0, 2.0]
+        """
+        place = origin(self.op())  # type: ignore[attr-defined]
+        if place is None:
+            raise ExpressionError(
+                "a stored vector is asked of a value that is no column of a table.",
+                hint="Ask it of a column with an embedding index: t.text.embedding().",
+            )
+        leaf, column = place
+        kind = leaf.source.index_of(leaf, column, index or idx).kind
+        return nodes.StoredVector(self, kind, index or idx).to_expr()
 
     def nearest(
         self, query: Any, *, k: int = 5, index: str | None = None, name: str = "score"

@@ -391,7 +391,7 @@ def _without(change: Change, record: TableRecord, names: set[str]) -> TableRecor
 
 
 def _is_over(record: TableRecord, index: Any, names: set[str]) -> bool:
-    return record.column_by_id(index.column).name in names
+    return any(each.id == index.column and each.name in names for each in record.columns)
 
 
 def _dropped_with(

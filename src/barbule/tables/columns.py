@@ -17,7 +17,7 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.budget import Budget
 from barbule.executor.purpose import Purpose
-from barbule.nodes import CellError, ManagedTable, Similarity
+from barbule.nodes import CellError, ManagedTable, Similarity, StoredVector
 from barbule.planner.lineage import LOOKS_AROUND, calls_in
 from barbule.planner.lower import physical_schema
 from barbule.types import storage
@@ -55,6 +55,13 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
     """
     value = table.select(**{name: expr}).op().values[name]
     found = value.find(LOOKS_AROUND, filter=ops.Value)
+    if value.find(StoredVector, filter=ops.Value):
+        raise ExpressionError(
+            "a column is not computed from the vectors of an index, which may be dropped.",
+            table=table.get_name(),
+            column=name,
+            hint="Call the embedding function itself: embed(t.text). The ledger has its answers.",
+        )
     if found or value.find(Similarity, filter=ops.Value):
         raise ExpressionError(
             "a computed column is computed from the values of its own row.",
@@ -214,8 +221,13 @@ def _computed(
         with engine.caller.computing(_purpose(engine, record, columns)):
             return engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
     except BarbuleError as error:
-        shown = columns[0].name if len(columns) == 1 else None
+        shown = _name_shown(engine, record, columns[0]) if len(columns) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__
+
+
+def _name_shown(engine: Engine, record: TableRecord, column: Column) -> str:
+    """Name a column for people: for the vectors of an index the column that it searches."""
+    return min(reads(engine, record, column), default=column.name) if column.hidden else column.name
 
 
 def _purpose(engine: Engine, record: TableRecord, columns: list[Column]) -> Purpose:

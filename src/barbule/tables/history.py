@@ -6,13 +6,15 @@ Owns the way from a version, a label or a moment to a leaf at a commit.
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.catalog.records import Label
 from barbule.errors import SchemaError, UnsupportedError
+from barbule.executor.indexed import searched_column
 from barbule.executor.results import ResultSet
 from barbule.types import storage
 from barbule.versions import Checkpoint, Diff, diff, drifted
@@ -88,23 +90,31 @@ def _drift(
 ) -> dict[str, ir.Table]:
     """Pair the vectors of the indexes that both versions have, of the same length."""
     catalog = engine.catalog
-    one, two = (catalog.record(table_id, catalog.moment(table_id, at)) for at, _ in (old, new))
+    moments = [catalog.moment(table_id, at) for at, _ in (old, new)]
+    one, two = (catalog.record(table_id, moment) for moment in moments)
     found = {}
     for index in one.indexes:
         later = next((each for each in two.indexes if each.name == index.name), None)
         if later is None:
             continue
         vectors = one.column_by_id(index.embedding), two.column_by_id(later.embedding)
-        columns = one.column_by_id(index.column), two.column_by_id(later.column)
+        columns = (
+            searched_column(one, index, partial(_read, engine, moments[0])),
+            searched_column(two, later, partial(_read, engine, moments[1])),
+        )
         if storage(vectors[0].dtype) == storage(vectors[1].dtype):
             found[index.name] = drifted(
                 old[1],
                 new[1],
-                (columns[0].name, columns[1].name),
+                columns,
                 (vectors[0].name, vectors[1].name),
                 engine.similarity,
             )
     return found
+
+
+def _read(engine: Engine, commit: int, text: str) -> Any:
+    return engine.expression(text, commit)
 
 
 def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) -> dict[str, str]:

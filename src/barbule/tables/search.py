@@ -9,22 +9,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import ibis.expr.datatypes as dt
-
-from barbule.catalog.records import Index, TableRecord
-from barbule.errors import ColumnNotFoundError, ExpressionError, TableExistsError
-from barbule.functions.registry import Function
-from barbule.nodes import FunctionCall
+from barbule.catalog.records import INHERITED, Index, TableRecord
+from barbule.errors import ColumnNotFoundError, TableExistsError
+from barbule.executor.indexed import indexes_over
 from barbule.tables.alter import put_computed
 from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.embedding import embedded
 from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy, current
 
 if TYPE_CHECKING:
-    import ibis.expr.operations as ops
+    from collections.abc import Mapping
+
     import ibis.expr.types as ir
 
-    from barbule.catalog.records import Column
     from barbule.executor.engine import Engine
+    from barbule.functions.registry import Function
     from barbule.tables.naming import IfExists, IfNotExists
 
 __all__ = ["add_embedding_index", "drop_embedding_index"]
@@ -35,7 +34,7 @@ _METRICS = ("cosine", "ip", "l2")
 def add_embedding_index(
     table: ir.Table,
     column: str,
-    embedding: Function | None,
+    functions: Mapping[str, Function],
     *,
     metric: str = "cosine",
     name: str | None = None,
@@ -43,7 +42,13 @@ def add_embedding_index(
 ) -> UpdateResult:
     """Embed a column, keep the vectors with the rows, and index them.
 
-    A column of vectors is indexed as it is where there is no embedding.
+    A column of vectors is indexed as it is where no function is for its own values.
+
+    Parameters
+    ----------
+    functions
+        By the names of the parameters that they were given as: `embedding`, `string_embed`,
+        `image_embed`.
     """
     leaf = table.op()
     engine: Engine = leaf.source
@@ -51,15 +56,15 @@ def add_embedding_index(
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     engine.catalog.refresh()
     record = current(leaf)
-    searched = record.column(column)
-    if searched is None:
+    if column not in table.columns:
         raise ColumnNotFoundError(
             "there is no such column to index.",
             table=record.name,
             column=column,
-            hint=f"Columns of its own are {', '.join(c.name for c in record.columns)}.",
+            hint=f"Its columns are {', '.join(table.columns)}.",
         )
-    title = name or _title(column, embedding)
+    plan = embedded(table, column, functions)
+    title = name or _title(column, plan.function)
     if any(index.name == title for index in record.indexes):
         if if_exists == "ignore":
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
@@ -70,19 +75,23 @@ def add_embedding_index(
                 column=column,
                 hint='Give it another name=, or if_exists="replace".',
             )
-    value = None if _is_vectors(searched, embedding) else _embedded(table, column, embedding)
 
     def work(change: Change) -> int:
         record = current(leaf)
         if any(index.name == title for index in record.indexes):
             record = _without_index(change, record, title)
-        before, count = record.next_column, 0
-        if value is None:
-            before = searched.id
-        else:
-            hidden = {f"bb_embedding_{before}": value}
+        searched, count = record.column(column), 0
+        place = INHERITED if searched is None else searched.id
+        vectors = record.next_column
+        if plan.value is not None:
+            hidden = {f"bb_embedding_{vectors}": plan.value}
             record, count = put_computed(change, record, hidden, stored=True, hidden=True)
-        index = Index(title, searched.id, before, metric)
+        elif searched is not None and searched.kind != "virtual":
+            vectors = place
+        else:  # of a base, or computed when read: they are kept here too
+            hidden = {f"bb_embedding_{vectors}": table[column].op()}
+            record, count = put_computed(change, record, hidden, stored=True, hidden=True)
+        index = Index(title, place, vectors, metric, plan.queries)
         change.put(replace(record, indexes=(*record.indexes, index)))
         return count
 
@@ -105,13 +114,10 @@ def drop_embedding_index(
 
     def work(change: Change) -> None:
         record = current(leaf)
-        known = record.column(column) if column else None
-        found = [
-            index
-            for index in record.indexes
-            if name in {None, index.name}
-            and (column is None or (known and index.column == known.id))
-        ]
+        if column is not None:
+            found = indexes_over(record, column, name, lambda text: engine.expression(text, None))
+        else:
+            found = [index for index in record.indexes if name in {None, index.name}]
         if len(found) != 1:
             names = ", ".join(repr(index.name) for index in found or record.indexes) or "none"
             raise ColumnNotFoundError(
@@ -142,45 +148,7 @@ def _without_index(change: Change, record: TableRecord, name: str) -> TableRecor
     )
 
 
-def _title(column: str, embedding: Function | None) -> str:
-    if embedding is None:
+def _title(column: str, function: Function | None) -> str:
+    if function is None:
         return f"{column}_vectors"
-    return f"{column}_{getattr(embedding, 'name', 'embedding').rsplit('.', 1)[-1]}"
-
-
-def _is_vectors(column: Column, embedding: Function | None) -> bool:
-    kind = column.dtype
-    fits = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32) and kind.length
-    return embedding is None and bool(fits) and column.kind != "virtual"
-
-
-def _embedded(table: ir.Table, column: str, embedding: Function | None) -> ops.Value:
-    """Make the call that embeds a column; its answers are kept in the ledger."""
-    if embedding is None:
-        raise ExpressionError(
-            f"a column of {table[column].type()} needs an embedding.",
-            table=table.get_name(),
-            column=column,
-            hint="Give one of embedding=, string_embed= and image_embed=; only stored columns of "
-            "bb.Vector(n) are searched as they are.",
-        )
-    if not isinstance(embedding, Function):
-        raise ExpressionError(
-            "an embedding is a function of barbule.",
-            table=table.get_name(),
-            column=column,
-            value=embedding,
-            hint="Decorate it with @bb.udf(batch_size=32) and annotate its result as "
-            "list[bb.Vector(n)].",
-        )
-    value = embedding.of(table[column], cached=True).op()
-    kind = value.dtype
-    fits = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32) and kind.length
-    if not fits or not isinstance(value, FunctionCall):
-        raise ExpressionError(
-            f"{embedding.name} gives {kind}, not vectors of a known length.",
-            table=table.get_name(),
-            column=column,
-            hint="Annotate its result as bb.Vector(n), in a batch function list[bb.Vector(n)].",
-        )
-    return value
+    return f"{column}_{getattr(function, 'name', 'embedding').rsplit('.', 1)[-1]}"

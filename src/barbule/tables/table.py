@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import DataError, ExpressionError
+from barbule.errors import DataError
 from barbule.relations import Query
 from barbule.tables import alter, budgets, history, keyed, mutations, recompute, search, states
 
@@ -332,29 +332,39 @@ class Table(Query):
         """Make a column searchable by `similarity`.
 
         The vectors are kept with the rows, computed once for each content, and follow the table.
+        To go over to another embedding, give it with the `name` of the index and
+        `if_exists="replace"`: all rows are embedded anew, and searches change at one moment.
 
         Parameters
         ----------
         column
-            The column to embed.
-        embedding, string_embed, image_embed
-            The function that embeds its values and what is searched for: one of the three. A
-            column of vectors needs none: it is searched as it is, by vectors.
+            The column to embed: of texts, images, documents, sounds, videos or vectors. A view
+            may index the columns of its base too.
+        embedding
+            The function that embeds its values. A column of vectors needs none: it is searched
+            as it is.
+        string_embed, image_embed
+            The same for a column of texts or of images. Beside a function for the column's own
+            values: what embeds texts (or images) that are searched for, into the same vectors, so
+            that a text finds images.
         metric
             "cosine", "ip" (inner product) or "l2" (Euclidean distance).
         name
             Of the index; by default column and function.
+        if_exists
+            What becomes of an index of that name: "error", "ignore" or "replace".
+
+        Raises
+        ------
+        ExpressionError
+            When the column or the functions do not fit.
+        TableExistsError
+            When there is an index of that name.
         """
-        given = [each for each in (embedding, string_embed, image_embed) if each is not None]
-        if len(given) > 1:
-            raise ExpressionError(
-                "an index has one embedding function.",
-                table=self.get_name(),
-                column=column,
-                hint="Give one of embedding=, string_embed= and image_embed=.",
-            )
+        given = {"embedding": embedding, "string_embed": string_embed, "image_embed": image_embed}
+        functions = {role: each for role, each in given.items() if each is not None}
         return search.add_embedding_index(
-            self, column, given[0] if given else None, metric=metric, name=name, if_exists=if_exists
+            self, column, functions, metric=metric, name=name, if_exists=if_exists
         )
 
     def drop_embedding_index(
