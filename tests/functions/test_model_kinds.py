@@ -155,6 +155,33 @@ def test_rerank(everyone, models):
     assert usage()["usd"] is not None
 
 
+def test_relevance_of_many_texts_is_one_question(everyone, models):
+    table = texts_of("a bird", "a stone", None, "a stone and a bird")
+    fit = everyone.vllm.relevance("stone bird", table.text, model="reranker")
+    assert values(table, fit) == [0.5, 0.5, None, 1.0]
+    assert [request["documents"] for request in models.requests] == [
+        ["a bird", "a stone", "a stone and a bird"]
+    ]
+    values(table, fit)
+    assert len(models.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["rerank", "relevance"])
+def test_a_search_is_reranked_by_a_model(everyone, models, name):
+    texts = ["hook hook hook", "hook", "a hook that zips", "zips"]
+    table = texts_of(*texts, "nothing")
+    judge = getattr(everyone.vllm, name).using(model="reranker")
+    score = table.text.search("hook zips", rerank=judge, depth=3)
+
+    found = table.order_by(score, asc=False).limit(3).select(table.text, s=score).collect()
+
+    assert found[0] == {"text": "a hook that zips", "s": 1.0}
+    assert found["s"][1:] == [0.5, 0.5]
+    (request,) = models.requests
+    assert (request["query"], len(request["documents"])) == ("hook zips", 3)
+    assert usage()["n"] == 3
+
+
 def test_rerank_what_a_query_found(everyone):
     words = bb.create_table("words", {"word": bb.String})
     words.insert([{"word": "stone"}, {"word": "bird"}])

@@ -25,7 +25,7 @@ BY_KIND = {
     "transcribe": ["transcriptions"],
     "speak": ["speech"],
     "moderate": ["moderations"],
-    "rerank": ["rerank"],
+    "rerank": ["rerank", "relevance"],
 }
 
 

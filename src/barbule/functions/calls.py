@@ -48,6 +48,8 @@ class Call:
         Whether the provider's usual model is taken when none is named.
     batch_size
         How many rows one question may be about.
+    beside
+        The name of the function that does the same for single items of a list, if there is one.
     """
 
     body: Callable[..., Any]
@@ -56,6 +58,7 @@ class Call:
     prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
     defaulted: bool = False
     batch_size: int = 1
+    beside: str | None = None
 
 
 def given(values: Mapping[str, Any], body: Callable[..., Any]) -> dict[str, Any]:
@@ -172,6 +175,36 @@ async def rerank(
     )
     found = [{**each, "document": texts[each["index"]]} for each in reply.value]
     return Reply(found, reply.usage, reply.headers)
+
+
+async def relevance(
+    client: ModelClient,
+    query: str,
+    input: list[Any],  # noqa: A002 - as in `embeddings`
+    *,
+    model: str,
+    **params: Any,
+) -> Reply:
+    """Say how well each text fits a query, as a reranker sees it.
+
+    Parameters
+    ----------
+    query
+        A text or a column.
+    input
+        A column of texts; many rows share a question.
+    model
+        The name of the model at the provider.
+
+    Returns
+    -------
+    Float
+        Larger fits better; on which scale is the model's matter.
+    """
+    texts = [content.text_of(each) for each in input]
+    reply = await client.rerank(model, content.text_of(query), texts, **params)
+    scores = {each["index"]: each["relevance_score"] for each in reply.value}
+    return Reply([scores.get(place) for place in range(len(texts))], reply.usage, reply.headers)
 
 
 # -- Images and sounds ----------------------------------------------------------------------------
@@ -291,7 +324,8 @@ async def speech(
 CALLS: dict[str, Call] = {
     "embeddings": Call(embeddings, "embed", _vector_type, batch_size=64),
     "moderations": Call(moderations, "moderate", MODERATION),
-    "rerank": Call(rerank, "rerank", RANKING),
+    "rerank": Call(rerank, "rerank", RANKING, beside="relevance"),
+    "relevance": Call(relevance, "rerank", dt.float64, batch_size=100),
     "image_generations": Call(image_generations, "image", Image(), _prepare_image),
     "transcriptions": Call(transcriptions, "transcribe", TRANSCRIPT, _prepare_sound),
     "speech": Call(speech, "speak", Audio()),

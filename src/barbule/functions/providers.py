@@ -48,7 +48,7 @@ class Namespace(ModuleType):
     --------
     >>> from barbule.functions import voyage
     >>> dir(voyage)
-    ['embeddings', 'rerank']
+    ['embeddings', 'relevance', 'rerank']
     """
 
     if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Namespace(ModuleType):
         embeddings: Function
         moderations: Function
         rerank: Function
+        relevance: Function
         image_generations: Function
         transcriptions: Function
         speech: Function
@@ -131,6 +132,7 @@ def _declared(provider: Provider, name: str, call: Call) -> Function:
             version="1",
             model_of=lambda arguments: provider.qualified(str(arguments["model"]), call.kind),
             prepare=lambda arguments: _prepared(provider, name, call, arguments),
+            beside=call.beside and f"{_PACKAGE}.{provider.name}.{call.beside}",
         )
     )
 

@@ -91,6 +91,8 @@ class Function:
         Turns bound arguments into what a stored call says, and checks them; None leaves them.
     fixed
         Arguments that `using` has set.
+    beside
+        The name of the function that does for single items what this one does for a list.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Function:
     model_of: Callable[[Mapping[str, Any]], str] | None = None
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    beside: str | None = None
 
     @property
     def is_async(self) -> bool:
@@ -136,6 +139,15 @@ class Function:
                         hint=f"It takes {', '.join(parameters)}.",
                     )
         return replace(self, fixed={**self.fixed, **fixed})
+
+    def of_single_items(self) -> Function:
+        """Return the function of single items that stands beside one of lists; else this one."""
+        if self.beside is None:
+            return self
+        single = lookup(self.beside)
+        body = inspect.signature(single.body).parameters
+        fixed = {name: each for name, each in self.fixed.items() if name in body}
+        return single.using(**fixed)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call with columns for an expression; with plain values for a plain result.

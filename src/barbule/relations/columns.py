@@ -151,8 +151,9 @@ class ColumnExtras:
         index
             The name of the embedding index, where the column has more than one.
         rerank
-            A function of the query and a text that gives a number. It scores the best rows
-            anew; the others have no score, and come last.
+            A function of the query and a text that gives a number, or a reranker:
+            `cohere.rerank.using(model=...)`. It scores the best rows anew; the others have no
+            score, and come last.
         depth
             How many rows `rerank` scores.
 

@@ -91,12 +91,15 @@ def _reranked(column: Any, query: Any, score: Any, rerank: Any, depth: int) -> A
         raise ExpressionError(
             "what scores anew has to be a function.",
             value=rerank,
-            hint="Give a @bb.udf of a query and a text that returns a number.",
+            hint="Give a @bb.udf of a query and a text that returns a number, or the rerank "
+            "function of a provider: cohere.rerank.using(model=...).",
         )
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ExpressionError(
             "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
         )
+    if hasattr(rerank, "of_single_items"):
+        rerank = rerank.of_single_items()
     candidate = ibis.ifelse(_place(score) < depth, column, ibis.null(column.type()))
     found = rerank(query, candidate)
     if not isinstance(found, ir.NumericValue):
