@@ -14,6 +14,10 @@ class LanceDB(VectorSide):
 
     library = "lancedb"
 
+    def unindexed(self) -> Work:
+        """It compares all rows where there is no index."""
+        return lambda: None, lambda _: None
+
     def insert(self) -> Work:
         connection = lancedb.connect(self.home / "lance")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import barbule as bb
 
-LENGTH = 8
+LENGTH = 64
 
 
 def main(url: str, vectors: str, path: str, seed: int, turns: int) -> None:

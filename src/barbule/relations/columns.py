@@ -73,7 +73,7 @@ class ColumnExtras:
         >>> notes = bb.create_table("notes", {"text": bb.String})
         >>> _ = notes.insert([{"text": "feather"}])
         >>> _ = notes.add_embedding_index("text", string_embed=embed)
-        >>> notes.select(v=notes.text.embedding()).collect()[0, "v"].tolist()
+        >>> notes.select(v=notes.text.embedding()).collect()[0, "v"]
         [7.0, 2.0]
         """
         place = origin(self.op())  # type: ignore[attr-defined]
