@@ -167,3 +167,37 @@ def test_an_index_may_be_replaced_by_one_of_another_metric(store, embed):
     )
 
     assert top(chunks, "query") == nearest(texts_of(10), "query", 3, "l2")
+
+
+def test_a_table_that_is_dropped_while_its_index_is_filled(chroma, embed):
+    session = bb.connect(vectors=chroma)
+    for _ in range(5):
+        filled(embed, 200)
+        bb.drop_table("chunks")  # the index is being filled in the background
+
+    chunks = filled(embed, 5)
+
+    session._engine.indexing.settle()
+    assert session.check().ok
+    assert top(chunks, "query") == nearest(texts_of(5), "query", 3)
+
+
+def test_what_keeps_an_index_from_following_is_told_and_made_up_for(chroma, embed):
+    session = bb.connect(vectors=chroma)
+    chunks = filled(embed, 5)
+    indexing = session._engine.indexing
+    indexing.settle()
+    rows, backend = session._engine.catalog.find("chunks").physical, session._engine.backend
+    with backend.writing():
+        backend.ibis.raw_sql(f"ALTER TABLE {rows} RENAME TO elsewhere")
+    indexing.drain({chunks.op().table_id})
+    indexing.reset(
+        session._engine.catalog.find("chunks"), session._engine.catalog.find("chunks").indexes[0]
+    )
+    indexing.settle({chunks.op().table_id})
+    assert "does not exist" in indexing.trouble[chunks.op().table_id]
+    with backend.writing():
+        backend.ibis.raw_sql(f"ALTER TABLE elsewhere RENAME TO {rows}")
+
+    assert session.check().ok
+    assert not indexing.trouble

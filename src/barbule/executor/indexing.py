@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
-from barbule.errors import BarbuleError, VectorIndexError
+from barbule.errors import VectorIndexError
 from barbule.indexes.base import Graph, IndexStore, VectorIndex, open_store
 from barbule.planner.lower import physical_schema
 
@@ -66,6 +66,7 @@ class Indexing:
         self._busy = False
         self._closing = False
         self._thread: threading.Thread | None = None
+        self.trouble: dict[int, str] = {}  # by table, why its indexes could not follow it
 
     @property
     def kept(self) -> bool:
@@ -169,13 +170,27 @@ class Indexing:
                 self._busy = True
             try:
                 for table_id in table_ids:
-                    # What fails is made up for by the next commit, or by the next session.
-                    with contextlib.suppress(BarbuleError, OSError):
-                        self.follow(table_id)
+                    self._try(table_id)
             finally:
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()
+
+    def _try(self, table_id: int) -> None:
+        """Bring the indexes of a table up; what fails is told by `check`, and tried again later."""
+        try:
+            self.follow(table_id)
+            self.trouble.pop(table_id, None)
+        except Exception as error:  # noqa: BLE001 - the thread would follow no table any more
+            # A table that is dropped meanwhile takes its rows away.
+            if not self._is_gone(table_id):
+                self.trouble[table_id] = f"{type(error).__name__}: {error}"
+
+    def _is_gone(self, table_id: int) -> bool:
+        try:
+            return self._catalog.record(table_id).dropped
+        except KeyError:
+            return True
 
     def follow(self, table_id: int) -> None:
         """Bring the indexes of a table up to the latest commit."""

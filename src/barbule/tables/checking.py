@@ -123,7 +123,8 @@ def _look(engine: Engine, record: TableRecord, index: Index) -> IndexCheck:
     seen = IndexCheck(record.name, index.name, len(rids))
     kept = engine.indexing.usable(record, index)
     if kept is None:
-        reason = engine.indexing.store.reason or "it is not filled"
+        trouble = engine.indexing.trouble.get(record.id)
+        reason = engine.indexing.store.reason or trouble or "it is not filled"
         return replace(seen, missing=len(rids), problem=f"it cannot be asked: {reason}")
     try:
         there = kept.ids()
