@@ -113,6 +113,7 @@ __all__ = sorted({*_PLACES, *_VERBS, *_MODULES})
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         import barbule.functions.audio
+        import barbule.functions.document
         import barbule.functions.image
         import barbule.functions.video
         import barbule.media.values

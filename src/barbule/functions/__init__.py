@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from barbule.functions.audio import AudioSplitter
     from barbule.functions.document import DocumentSplitter
     from barbule.functions.providers import Namespace
+    from barbule.functions.string import StringSplitter
     from barbule.functions.video import FrameIterator, VideoSplitter
 
     anthropic: Namespace
@@ -38,6 +39,7 @@ _NAMES = {
     "AudioSplitter": "barbule.functions.audio",
     "DocumentSplitter": "barbule.functions.document",
     "FrameIterator": "barbule.functions.video",
+    "StringSplitter": "barbule.functions.string",
     "VideoSplitter": "barbule.functions.video",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "AudioSplitter",
     "DocumentSplitter",
     "FrameIterator",
+    "StringSplitter",
     "VideoSplitter",
     "audio",
     "document",
@@ -60,6 +63,7 @@ install()
 
 def __getattr__(name: str) -> Any:
     import barbule.functions.audio
+    import barbule.functions.document
     import barbule.functions.image
     import barbule.functions.video
     import barbule.media.values

@@ -1,6 +1,6 @@
-"""How a function of audio or video is declared: once, as a function and as a method of columns.
+"""How a function of audio, video or documents is declared: as a function and as a method.
 
-Owns the decorator. What the functions do is the business of `barbule.media.streams`.
+Owns the decorator. What the functions do is the business of `barbule.media`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from barbule.functions.registry import Function, register
 from barbule.functions.udf import udf
-from barbule.media.stream_values import AudioValue, VideoValue
+from barbule.media.stream_values import AudioValue, DocumentValue, VideoValue
 from barbule.types import Audio, Video
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ __all__ = ["Clip", "Track", "stream_function", "uri_of"]
 Clip = Annotated[str, Video]  # a local path
 Track = Annotated[str, Audio]
 
-_VALUES = {"video": VideoValue, "audio": AudioValue}
+_VALUES = {"video": VideoValue, "audio": AudioValue, "document": DocumentValue}
 
 
 def stream_function(kind: str, returns: Any, *, method: bool = True) -> Callable[..., Any]:
-    """Make a function of audio or video and give columns of that type the method of its name.
+    """Make a function of a kind of media and give columns of that type the method of its name.
 
     Parameters
     ----------
     kind
-        "audio" or "video".
+        "audio", "video" or "document".
     returns
         The type of its result.
     method
@@ -43,7 +43,7 @@ def stream_function(kind: str, returns: Any, *, method: bool = True) -> Callable
     def declare(body: Callable[..., Any]) -> Function:
         name = f"barbule.functions.{kind}.{body.__name__}"
         made = udf(body, return_type=returns, version="1", name=name)
-        # FFmpeg uses all processors by itself.
+        # FFmpeg uses all processors by itself; PDFium may not be called from several threads.
         function = register(replace(made, concurrency=1))
         if method:
             setattr(_VALUES[kind], body.__name__, _method(function, body, kind))

@@ -1,13 +1,16 @@
-"""Functions of text."""
+"""Functions of text, and the iterator that cuts it into chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import ibis.expr.datatypes as dt
 
 from barbule.functions.content import text_of
 from barbule.functions.udf import udf
 
-__all__ = ["format"]
+__all__ = ["StringSplitter", "format", "split_text"]
 
 
 @udf(return_type=str, version="1", name="barbule.functions.string.format")
@@ -31,3 +34,99 @@ def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001 - the
     'Context:\nA.\n\nB.\n\nQuestion: Why?'
     """
     return template.format(*map(text_of, args), **{name: text_of(v) for name, v in kwargs.items()})
+
+
+@udf(
+    return_type=dt.Array(dt.Struct({"text": dt.string, "pos": dt.int64})),
+    version="1",
+    name="barbule.functions.string.split_text",
+)
+def split_text(
+    text: str,
+    separators: Any = None,
+    chunk_size: int | None = None,
+    overlap: int | None = 0,
+    limit: int | None = None,
+    tiktoken_encoding: str | None = None,
+    tiktoken_target_model: str | None = None,
+) -> Any:
+    """Cut a text into chunks; see `StringSplitter.create`."""
+    from barbule.media.chunking import cutting, split_text
+
+    options = cutting(
+        separators,
+        chunk_size=chunk_size,
+        overlap=overlap,
+        limit=limit,
+        tiktoken_encoding=tiktoken_encoding,
+        tiktoken_target_model=tiktoken_target_model,
+    )
+    return [{"text": part, "pos": pos} for pos, part in enumerate(split_text(text, options))]
+
+
+class StringSplitter:
+    """Makes the iterator that cuts columns of text into chunks."""
+
+    @staticmethod
+    def create(
+        text: Any,
+        separators: Sequence[str] | str | None = None,
+        *,
+        chunk_size: int | None = None,
+        overlap: int | None = 0,
+        limit: int | None = None,
+        tiktoken_encoding: str | None = None,
+        tiktoken_target_model: str | None = None,
+    ) -> Any:
+        r"""Cut each text of a column into chunks.
+
+        The rows of the view have `text` and `pos` (from 0). The options are those of
+        `DocumentSplitter.create`; a text has no pages and no headings.
+
+        Parameters
+        ----------
+        text
+            A column of strings.
+        separators
+            A list of strings at which text is cut, merged up to `chunk_size` characters; or
+            names joined by commas: "paragraph", "sentence", "char_limit", "token_limit", with
+            `limit`. "recursive", "markdown" and "code" fill chunks up to `limit`.
+        chunk_size
+            The most characters of a chunk, for the list form.
+        overlap
+            How much of the text before it a chunk repeats, at most.
+        limit
+            The most characters or tokens of a chunk, for the names.
+        tiktoken_encoding, tiktoken_target_model
+            What counts as a token.
+
+        Raises
+        ------
+        ConfigurationError
+            When an option is wrong; before anything is read.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> notes = bb.create_table("notes", {"note": bb.String})
+        >>> _ = notes.insert(note="Barbs branch. Barbules hook!")
+        >>> sentences = bb.create_view(
+        ...     "sentences",
+        ...     notes,
+        ...     iterator=bb.functions.StringSplitter.create(notes.note, separators="sentence"),
+        ... )
+        >>> sentences.order_by("pos").collect()["text"]
+        ['Barbs branch.', 'Barbules hook!']
+        """
+        from barbule.media.chunking import cutting
+
+        options: dict[str, Any] = {
+            "chunk_size": chunk_size,
+            "overlap": overlap,
+            "limit": limit,
+            "tiktoken_encoding": tiktoken_encoding,
+            "tiktoken_target_model": tiktoken_target_model,
+        }
+        cutting(separators, **options)  # wrong options fail here and now
+        given = separators if isinstance(separators, str | None) else list(separators)
+        return split_text(text, given, **options)

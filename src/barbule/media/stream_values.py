@@ -1,14 +1,14 @@
-"""The classes of audio and video columns.
+"""The classes of audio, video and document columns.
 
-Owns that Ibis knows them. Their methods are the functions of `barbule.functions.audio` and
-`barbule.functions.video`, which put them here.
+Owns that Ibis knows them. Their methods are the functions of `barbule.functions.audio`,
+`.video` and `.document`, which put them here.
 """
 
 from __future__ import annotations
 
 from barbule.media.values import MediaValue, _declare
 
-__all__ = ["AudioValue", "VideoValue"]
+__all__ = ["AudioValue", "DocumentValue", "VideoValue"]
 
 
 class AudioValue(MediaValue):
@@ -19,5 +19,10 @@ class VideoValue(MediaValue):
     """What video columns can do."""
 
 
+class DocumentValue(MediaValue):
+    """What document columns can do."""
+
+
 _declare("Audio", AudioValue)
 _declare("Video", VideoValue)
+_declare("Document", DocumentValue)

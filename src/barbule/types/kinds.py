@@ -74,8 +74,8 @@ class Video(Media):
 class Document(Media):
     """A document (PDF, DOCX, HTML, Markdown …); functions receive it as a local path."""
 
-    scalar = "BarbuleMediaScalar"
-    column = "BarbuleMediaColumn"
+    scalar = "BarbuleDocumentScalar"
+    column = "BarbuleDocumentColumn"
 
 
 class Json(dt.JSON):

@@ -10,7 +10,7 @@ import re
 
 from barbule.media.documents.records import Block, DocumentText
 
-__all__ = ["BLANK_LINES", "decode", "read_text"]
+__all__ = ["BLANK_LINES", "decode", "read_lines", "read_text"]
 
 # UTF-32's mark begins with that of UTF-16, so it is asked first.
 _BOMS = (
@@ -96,3 +96,26 @@ def read_text(data: bytes) -> DocumentText:
         line += text.count("\n", start, text.index(body[0], start))
         blocks.append(Block(body, None, None, line))
     return DocumentText(None, tuple(blocks))
+
+
+def read_lines(data: bytes) -> DocumentText:
+    r"""Read text whose indentation counts, such as code: all of it is one block.
+
+    Parameters
+    ----------
+    data
+        The bytes of a text file.
+
+    Examples
+    --------
+    >>> read_lines(b"\n    if x:\n\n        y\n").blocks[0][0]
+    '    if x:\n\n        y'
+    """
+    text = decode(data)
+    body = text.strip()
+    if not body:
+        return DocumentText(None, ())
+    start = text.rfind("\n", 0, text.index(body[0])) + 1
+    return DocumentText(
+        None, (Block(text[start:].rstrip(), None, None, text.count("\n", 0, start) + 1),)
+    )

@@ -19,7 +19,7 @@ from barbule.media.documents.json_text import check_json, read_json
 from barbule.media.documents.markdown import read_markdown
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
-from barbule.media.documents.plain import decode, read_text
+from barbule.media.documents.plain import decode, read_lines, read_text
 from barbule.media.documents.records import DamagedTreeError
 from barbule.media.documents.tabular import read_csv, read_xlsx
 from barbule.media.documents.xml_text import check_xml, read_xml
@@ -74,6 +74,11 @@ _BY_EXTENSION = {
     ".ndjson": "json",
     ".xml": "xml",
 }
+_CODE = {
+    ".py", ".pyi", ".js", ".jsx", ".mjs", ".ts", ".tsx", ".java", ".kt", ".kts", ".scala", ".c",
+    ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".swift", ".rb", ".php", ".pl", ".lua", ".r",
+    ".jl", ".sh", ".sql", ".css", ".toml", ".yaml", ".yml", ".ini",
+}  # fmt: skip
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
 _OFFICE_PARTS = {
     "docx": (b"wordprocessingml.document.main+xml", b"ms-word.document.macroEnabled.main+xml"),
@@ -208,6 +213,8 @@ def _read(name: str, path: Path, options: Reading) -> DocumentText:
         return read_epub(path, _AGAIN)
     if name in _FROM_FILE:
         return _FROM_FILE[name](path)
+    if path.suffix.lower() in _CODE:
+        return read_lines(path.read_bytes())
     return _FROM_BYTES[name](path.read_bytes())
 
 

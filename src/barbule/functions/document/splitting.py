@@ -6,18 +6,17 @@ cutting are the business of `barbule.media`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
+from barbule.functions.document.reading import File, readable
 from barbule.functions.udf import udf
-from barbule.types import Document
 
 __all__ = ["DocumentSplitter", "split"]
 
+_BOX = dt.Struct({"x1": dt.float64, "y1": dt.float64, "x2": dt.float64, "y2": dt.float64})
 _CHUNK = dt.Struct(
     {
         "text": dt.string,
@@ -26,52 +25,62 @@ _CHUNK = dt.Struct(
         "heading": dt.string,
         "title": dt.string,
         "sourceline": dt.int64,
+        "bounding_box": _BOX,
     }
 )
 
 
-@udf(return_type=dt.Array(_CHUNK), version="1", name="barbule.functions.document.split")
-def split(
-    document: Document(),  # type: ignore[valid-type]
+@udf(return_type=dt.Array(_CHUNK), version="2", name="barbule.functions.document.split")
+def split(  # noqa: PLR0913 - each is an option of users
+    document: File,
     separators: Any = None,
     chunk_size: int | None = None,
-    overlap: int = 0,
+    overlap: int | None = 0,
     limit: int | None = None,
     metadata: Any = None,
+    ocr: bool | None = None,
+    skip_tags: Any = None,
+    tiktoken_encoding: str | None = None,
+    tiktoken_target_model: str | None = None,
 ) -> Any:
     """Cut a document into chunks; see `DocumentSplitter.create`."""
     from barbule.media.chunking import split_document
-    from barbule.media.documents import read_document
 
-    names = metadata.split(",") if isinstance(metadata, str) else metadata or ()
     chunks = split_document(
-        read_document(Path(document)),
+        readable(document, ocr=ocr, skip_tags=tuple(skip_tags or ())),
         separators=separators,
         chunk_size=chunk_size,
         overlap=overlap,
         limit=limit,
-        metadata=[name.strip() for name in names],
+        metadata=metadata or (),
+        tiktoken_encoding=tiktoken_encoding,
+        tiktoken_target_model=tiktoken_target_model,
     )
-    return [dataclasses.asdict(chunk) for chunk in chunks]
+    return [chunk._asdict() for chunk in chunks]
 
 
 class DocumentSplitter:
     """Makes the iterator that cuts documents into chunks."""
 
     @staticmethod
-    def create(
-        *,
+    def create(  # noqa: PLR0913 - each is an option of users
         document: Any,
         separators: Sequence[str] | str | None = None,
+        *,
         chunk_size: int | None = None,
-        overlap: int = 0,
+        overlap: int | None = 0,
         limit: int | None = None,
         metadata: Sequence[str] | str = (),
+        ocr: bool | None = None,
+        skip_tags: Sequence[str] | None = None,
+        tiktoken_encoding: str | None = None,
+        tiktoken_target_model: str | None = None,
     ) -> Any:
         r"""Cut each document of a column into chunks.
 
         The rows of the view have `text`, `pos` (from 0), and where the document tells them
-        `page`, `heading`, `title` and `sourceline`.
+        `page`, `heading`, `title`, `sourceline` and `bounding_box` (of PDFs: `x1`, `y1`, `x2`,
+        `y2` in points from the lower left corner of the page).
 
         Parameters
         ----------
@@ -80,7 +89,8 @@ class DocumentSplitter:
         separators
             A list of strings at which text is cut, merged up to `chunk_size` characters; or
             names joined by commas: "heading", "page", "paragraph", "sentence", "char_limit",
-            "token_limit", with `limit`.
+            "token_limit", with `limit`. "recursive", "markdown" and "code" fill chunks up to
+            `limit` and keep together what belongs together.
         chunk_size
             The most characters of a chunk, for the list form.
         overlap
@@ -89,11 +99,22 @@ class DocumentSplitter:
             The most characters or tokens of a chunk, for the names.
         metadata
             Names of what chunks shall tell; all are always there.
+        ocr
+            Whether text is recognised on pages of a PDF that are pictures (it needs
+            `barbule[ocr]`). By default a document of such pages alone is an error; with False
+            it has no chunks.
+        skip_tags
+            Names of elements of HTML to leave out, beside scripts, styles and navigation.
+        tiktoken_encoding, tiktoken_target_model
+            What counts as a token: "cl100k_base" (the default), "o200k_base", "p50k_base",
+            "r50k_base", or the encoding of a model of OpenAI. Nothing is fetched for it.
 
         Raises
         ------
         ConfigurationError
             When an option is wrong; before anything is read.
+        UnsupportedError
+            When text is to be recognised and the packages for it are missing.
 
         Examples
         --------
@@ -112,13 +133,19 @@ class DocumentSplitter:
         from barbule.media.chunking import split_document
         from barbule.media.documents import DocumentText
 
+        if ocr:
+            from barbule.media.documents.ocr import check_ocr
+
+            check_ocr()
         names = metadata.split(",") if isinstance(metadata, str) else metadata
         options: dict[str, Any] = {
-            "separators": separators,
+            "separators": separators if isinstance(separators, str | None) else list(separators),
             "chunk_size": chunk_size,
             "overlap": overlap,
             "limit": limit,
             "metadata": [name.strip() for name in names],
+            "tiktoken_encoding": tiktoken_encoding,
+            "tiktoken_target_model": tiktoken_target_model,
         }
         split_document(DocumentText(None, ()), **options)  # wrong options fail here and now
-        return split(document, **options)
+        return split(document, **options, ocr=ocr, skip_tags=list(skip_tags or ()))

@@ -1,0 +1,176 @@
+"""What a document holds: its text, its pages, its tables, what it says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import UnsupportedError
+from barbule.functions.document.reading import File, readable
+from barbule.functions.streams import stream_function
+from barbule.types import Image, Json
+
+__all__ = [
+    "headings",
+    "metadata",
+    "page_count",
+    "page_image",
+    "pages",
+    "tables",
+    "text",
+    "title",
+]
+
+_BETWEEN_BLOCKS = "\n\n"
+
+
+@stream_function("document", str)
+def text(document: File, ocr: bool | None = None) -> Any:
+    r"""Return the text of a document, with empty lines between its paragraphs.
+
+    Parameters
+    ----------
+    document
+        A column of documents.
+    ocr
+        Whether text is recognised on pages of a PDF that are pictures; by default a document
+        of such pages alone is an error, with False its text is empty.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import barbule as bb
+    >>> docs = bb.create_table("docs", {"doc": bb.Document})
+    >>> _ = pathlib.Path("note.html").write_text("<h1>Feathers</h1><p>A barbule hooks.</p>")
+    >>> _ = docs.insert(doc="note.html")
+    >>> docs.select(text=docs.doc.text()).collect()["text"]
+    ['Feathers\n\nA barbule hooks.']
+    """
+    return _BETWEEN_BLOCKS.join(block.text for block in readable(document, ocr=ocr).blocks)
+
+
+@stream_function("document", str)
+def title(document: File) -> Any:
+    """Return what a document calls itself; missing where it does not."""
+    return readable(document, ocr=False).title
+
+
+@stream_function("document", Json)
+def metadata(document: File) -> Any:
+    """Return what a file says of itself.
+
+    Always there are "format", "title", "pages" (missing where the format has none) and
+    "scanned_pages", the numbers of those that are pictures without text; further "author",
+    "created", "language" and the like where the file says them.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import barbule as bb
+    >>> docs = bb.create_table("docs", {"doc": bb.Document})
+    >>> _ = pathlib.Path("note.md").write_text("# Feathers")
+    >>> _ = docs.insert(doc="note.md")
+    >>> docs.select(m=docs.doc.metadata()).collect()[0, "m"]["format"]
+    'markdown'
+    """
+    from barbule.media.documents import validate_document
+
+    name = validate_document(Path(document))
+    found = readable(document, ocr=False)
+    return {
+        "format": name,
+        "title": found.title,
+        "pages": found.pages,
+        "scanned_pages": list(found.scanned),
+        **found.metadata,
+    }
+
+
+@stream_function("document", dt.int64)
+def page_count(document: File) -> Any:
+    """Return how many pages, slides or sheets a document has; missing where it has none."""
+    return readable(document, ocr=False).pages
+
+
+@stream_function("document", dt.Array(dt.string))
+def pages(document: File, ocr: bool | None = None) -> Any:
+    """Return the text of each page, slide or sheet; a format without pages gives one.
+
+    Parameters
+    ----------
+    document
+        A column of documents.
+    ocr
+        As `text` has it.
+    """
+    found = readable(document, ocr=ocr)
+    texts: list[list[str]] = [[] for _ in range(found.pages or 1)]
+    for block in found.blocks:
+        texts[(block.page or 1) - 1].append(block.text)
+    return [_BETWEEN_BLOCKS.join(each) for each in texts]
+
+
+@stream_function("document", dt.Array(dt.string))
+def headings(document: File) -> Any:
+    """Return the headings in their order, each behind those above it: "Birds > Feathers"."""
+    found = (block.heading for block in readable(document, ocr=False).blocks)
+    return list(dict.fromkeys(heading for heading in found if heading))
+
+
+@stream_function("document", Json)
+def tables(document: File) -> Any:
+    r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
+
+    A CSV file is one table, as is each sheet of a spreadsheet. Tables are known in HTML, EPUB,
+    DOCX and PPTX too; a PDF keeps none.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import barbule as bb
+    >>> docs = bb.create_table("docs", {"doc": bb.Document})
+    >>> _ = pathlib.Path("birds.csv").write_text("bird,hooks\njay,many")
+    >>> _ = docs.insert(doc="birds.csv")
+    >>> docs.select(t=docs.doc.tables()).collect()[0, "t"][0]["rows"]
+    [['bird', 'hooks'], ['jay', 'many']]
+    """
+    from barbule.media.documents import validate_document
+
+    whole = validate_document(Path(document)) in {"csv", "xlsx"}
+    found: list[dict[str, Any]] = []
+    for block in readable(document, ocr=False).blocks:
+        if block.rows is None:
+            continue
+        rows = [list(row) for row in block.rows]
+        if whole and found and found[-1]["page"] == block.page:
+            found[-1]["rows"].extend(rows)
+        else:
+            found.append({"page": block.page, "heading": block.heading, "rows": rows})
+    return found
+
+
+@stream_function("document", Image)
+def page_image(document: File, page: int = 1, dpi: float = 150.0) -> Any:
+    """Draw a page of a PDF.
+
+    Parameters
+    ----------
+    document
+        A column of documents.
+    page
+        The number of the page, from 1; the result is missing where there is no such page.
+    dpi
+        Dots per inch.
+    """
+    from barbule.media.documents import validate_document
+    from barbule.media.documents.pdf import page_image as drawn
+
+    name = validate_document(Path(document))
+    if name != "pdf":
+        raise UnsupportedError(
+            f"{document} is a {name.upper()} file, and only pages of PDFs can be drawn.",
+            hint="Save it as PDF.",
+        )
+    return drawn(Path(document), page, dpi)

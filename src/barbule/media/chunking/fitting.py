@@ -1,0 +1,136 @@
+"""Text that is longer than a chunk may be, cut at the best places within.
+
+Owns the limits in characters and in tokens. Text with spaces is semantic-text-splitter's, from
+paragraphs down to words; where a script has none, `dense` finds the places.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from barbule.media.chunking.dense import boundary, is_dense
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.media.chunking.source import Span
+
+__all__ = ["Fitting", "by_characters", "by_tokens", "markdown", "trimmed"]
+
+# In scripts without spaces no token holds more characters.
+_TOKEN_REACH = 8
+
+
+def trimmed(text: str, start: int, end: int) -> Span | None:
+    """Return a span without its blank edges; None of one that is blank."""
+    piece = text[start:end]
+    body = piece.strip()
+    if not body:
+        return None
+    start = end - len(piece.lstrip())
+    return start, start + len(body)
+
+
+class Fitting(NamedTuple):
+    """A limit, and how what exceeds it is cut.
+
+    Parameters
+    ----------
+    limit, overlap
+        In characters, or in tokens of `model`.
+    model
+        The name of a model whose tokens are counted; None for characters.
+    kind
+        The class of semantic-text-splitter that cuts text with spaces.
+    """
+
+    limit: int
+    overlap: int = 0
+    model: str | None = None
+    kind: str = "TextSplitter"
+
+    def fits(self, text: str) -> bool:
+        """Whether text is within the limit."""
+        if self.model is None:
+            return len(text) <= self.limit
+        # A token has at least one byte, so text this short needs no counting.
+        return len(text.encode()) <= self.limit or len(self._splitter().chunks(text)) == 1
+
+    def cut(self, text: str, span: Span) -> Iterator[Span]:
+        """Cut a span into spans within the limit, without blank edges."""
+        start, end = span
+        if self.kind == "TextSplitter" and is_dense(text[start:end]):
+            yield from self._cut_dense(text, span)
+            return
+        reached = start
+        for offset, part in self._splitter().chunk_indices(text[start:end]):
+            found = trimmed(text, start + offset, start + offset + len(part))
+            # A chunk may hold nothing but overlap once its white space is off.
+            if found and found[1] > reached:
+                reached = found[1]
+                yield found
+
+    def limited(self, text: str, spans: Iterator[Span]) -> Iterator[Span]:
+        """Cut those of the spans that exceed the limit."""
+        for start, end in spans:
+            if len(text[start:end].encode()) <= self.limit:
+                yield start, end
+            else:
+                yield from self.cut(text, (start, end))
+
+    def _splitter(self) -> Any:
+        return _made(self.kind, self.limit, self.overlap, self.model)
+
+    def _cut_dense(self, text: str, span: Span) -> Iterator[Span]:
+        start, end = span
+        reached = start
+        while start < end:
+            most = self._reach(text, start, end)
+            if most <= reached < end:
+                start = reached  # what it repeats would leave no room for more
+                continue
+            # A place in the first half would leave chunks half empty.
+            lowest = max(start + (most - start) // 2, reached)
+            stop = end if most >= end else boundary(text, lowest, most)
+            found = trimmed(text, start, stop)
+            if found and found[1] > reached:
+                yield found
+            reached = stop
+            repeated = stop - self.overlap
+            repeats = self.overlap and start < repeated and stop < end
+            start = boundary(text, repeated, stop, earliest=True) if repeats else stop
+
+    def _reach(self, text: str, start: int, end: int) -> int:
+        """Return the furthest place up to which text from `start` is within the limit."""
+        if self.model is None:
+            return start + self.limit
+        window = text[start : min(end, start + self.limit * _TOKEN_REACH)]
+        parts = _made(self.kind, self.limit, 0, self.model).chunks(window)
+        return start + len(parts[0]) if parts else end
+
+
+def by_characters(limit: int, overlap: int = 0) -> Fitting:
+    """Return the limit of so many characters."""
+    return Fitting(limit, overlap)
+
+
+def by_tokens(limit: int, overlap: int, model: str) -> Fitting:
+    """Return the limit of so many tokens, as a model counts them."""
+    return Fitting(limit, overlap, model)
+
+
+def markdown(fitting: Fitting) -> Fitting:
+    """Return the same limit, for text whose lists, tables and fences should stay whole."""
+    return fitting._replace(kind="MarkdownSplitter")
+
+
+@lru_cache(maxsize=64)
+def _made(kind: str, limit: int, overlap: int, model: str | None) -> Any:
+    import semantic_text_splitter
+
+    splitter = getattr(semantic_text_splitter, kind)
+    if model is None:
+        return splitter(limit, overlap, trim=False)
+    # The tokenizers are inside the package: nothing is fetched.
+    return splitter.from_tiktoken_model(model, limit, overlap, trim=False)

@@ -1,0 +1,64 @@
+"""Where sentences end.
+
+Owns the signs that end a sentence in the scripts of the world, and what ends none: a stop
+behind an abbreviation, an initial or a number.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from barbule.media.chunking.fitting import trimmed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barbule.media.chunking.source import Span
+
+__all__ = ["sentences"]
+
+_CLOSING = r"[\"'”’»›)\]」』）】》〉]*"
+# Signs that need a space behind them, and signs that need none.
+_END = re.compile(rf"[.!?…‥؟۔։।॥]+{_CLOSING}\s+|[。！？｡．။។]+[!?！？。]*{_CLOSING}\s*")
+_DOUBTFUL = ".…‥"
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Gen|Col|Sgt|Capt|Lt|St|Sr|Jr|Mt|No|Nos|Nr|Vol|Eds?"
+    r"|Figs?|Eqs?|Sec|Ch|Art|Tab|Bd|Hrsg|vs|cf|ca|e\.g|i\.e|z\.B|d\.h|u\.a|viz|approx|resp|bzw"
+    r"|vgl|pp?)|(?:^|[\s(.])[A-Z]|^\W*(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4}))\.$"
+)
+_LONGEST_ABBREVIATION = 12
+
+
+def sentences(text: str, span: Span) -> Iterator[Span]:
+    """Yield the sentences of a paragraph; a line break within it ends none.
+
+    Examples
+    --------
+    >>> text = "Dr. Who came at 3.5 p.m. today. 'Why?' He left."
+    >>> [text[start:end] for start, end in sentences(text, (0, len(text)))]
+    ['Dr. Who came at 3.5 p.m. today.', "'Why?'", 'He left.']
+    """
+    start, last = span
+    for match in _END.finditer(text, start, last):
+        end = match.end()
+        stop = match.start()
+        if text[stop] in _DOUBTFUL and end < last and not _ends(text, start, stop, end):
+            continue
+        found = trimmed(text, start, end)
+        if found:
+            yield found
+        start = end
+    found = trimmed(text, start, last)
+    if found:
+        yield found
+
+
+def _ends(text: str, start: int, stop: int, following: int) -> bool:
+    """Tell whether a stop ends a sentence: another may begin behind it."""
+    if text[following].islower():
+        return False
+    before = text[max(start, stop - _LONGEST_ABBREVIATION) : stop + 1]
+    if stop - start > _LONGEST_ABBREVIATION:
+        before = "…" + before  # no beginning of a sentence
+    return _ABBREVIATION.search(before) is None
