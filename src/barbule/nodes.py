@@ -32,6 +32,7 @@ __all__ = [
     "ASKING",
     "INNER_CALL",
     "FunctionCall",
+    "HeldRows",
     "KeywordScore",
     "ManagedTable",
     "NearestRows",
@@ -89,6 +90,18 @@ class SystemTable(ops.DatabaseTable):
     def to_expr(self) -> ir.Table:
         """Return the table that shows this leaf, as the engine builds it."""
         return self.source.table_of(self)
+
+
+class HeldRows(SystemTable):
+    """The rows of a query that was computed once, kept in memory.
+
+    Parameters
+    ----------
+    held
+        What has them as `rows`, a relation in memory; one object is one set of rows.
+    """
+
+    held: Any
 
 
 def managed_table(

@@ -212,7 +212,7 @@ EXPRESSIONS = {
     "view of a query": lambda f, g: (q := f.filter(_.id < 4)).join(v := q.view(), q.id < v.id)
     .select(q.id, other=v.id),
     "filter all columns": lambda f, g: f.filter(s.if_any(s.numeric(), _ < 0)),
-    "cache": lambda f, g: f.filter(f.id < 4).select("id", "name"),
+    "cache": lambda f, g: f.filter(f.id < 4).select("id", "name").cache(),
 }  # fmt: skip
 
 # Ibis calls what DuckDB has deprecated where it asks for the schema of a piece of SQL.
@@ -349,6 +349,7 @@ VERBS = {
     "pipe": lambda f, g: f.pipe(lambda t: t.filter(t.id > 1)),
     "value_counts": lambda f, g: f.name.value_counts(),
     "column as table": lambda f, g: f.id.as_table(),
+    "cache": lambda f, g: f.cache(),
     "scalar as table": lambda f, g: f.id.max().as_table(),
     "topk": lambda f, g: f.name.topk(2),
     "sql": lambda f, g: f.sql("SELECT id FROM films"),

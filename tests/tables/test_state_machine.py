@@ -71,7 +71,8 @@ class Tables(RuleBasedStateMachine):
             "large", table.where(table.number > 1), computed_columns={"echo": shout(table.loud)}
         )
         large = self.session.get_table("large")
-        self.session.create_view("named", large.where(large.name.notnull()))
+        named = self.session.create_view("named", large.where(large.name.notnull()))
+        self.session.create_view("tops", named.group_by("name").agg(rows=named.count()))
         self.session.create_view("counts", table.group_by("name").agg(rows=table.count()))
         self.rows: list[dict] = []
         self.past: dict[int, list[dict]] = {}
@@ -301,6 +302,11 @@ class Tables(RuleBasedStateMachine):
             counts[row["name"]] += 1
         expected = [{"name": name, "rows": rows} for name, rows in counts.items()]
         assert _bag(self.session.get_table("counts").collect()) == _bag(expected)
+        tops = dict.fromkeys((row["name"] for row in named), 0)
+        for row in named:
+            tops[row["name"]] += 1
+        expected = [{"name": name, "rows": rows} for name, rows in tops.items()]
+        assert _bag(self.session.get_table("tops").collect()) == _bag(expected)
         for label, version in self.labels.items():
             assert _bag(self.table.at(label).collect()) == _bag(self.past[version])
         for name, rows in self.snapshots.items():

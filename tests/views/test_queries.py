@@ -166,3 +166,19 @@ def test_an_iterator_needs_the_rows_of_one_table(films):
 
     with pytest.raises(UnsupportedError, match="goes over the rows of one table"):
         bb.create_view("v", _totals(films), iterator=letters(_.genre))
+
+
+def test_an_insert_reaches_an_aggregate_over_a_view_on_a_view(session):
+    table = bb.create_table("numbers", {"n": bb.Int, "m": bb.Int, "k": bb.String})
+    table.insert([{"n": n, "m": n, "k": "ab"[n % 2]} for n in range(4)])
+    table.insert(n=9, m=9, k="a")
+    table.update({"n": 8}, where=table.n == 9)
+    first = bb.create_view("first", table.where(table.n > 1))
+    second = bb.create_view("second", first.where(first.n > 2))
+    counts = bb.create_view("counts", second.group_by("k").agg(rows=second.count()))
+    table.insert(n=20, m=1, k="a")
+    table.insert([{"n": 21, "m": 1, "k": "b"}, {"n": 0, "m": 1, "k": "b"}])
+    assert {row["k"]: row["rows"] for row in counts.collect()} == {"a": 2, "b": 2}
+    table.update({"k": "c"}, where=table.n == 20)
+    table.delete(where=table.n == 21)
+    assert {row["k"]: row["rows"] for row in counts.collect()} == {"a": 1, "b": 1, "c": 1}

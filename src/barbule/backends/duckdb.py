@@ -10,7 +10,7 @@ import datetime
 import functools
 import sys
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,19 +171,18 @@ class DuckDBBackend:
         """Make the leaf of a stored or staged table."""
         return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
 
-    @contextmanager
-    def staging(self, staged: Staged) -> Iterator[Any]:
+    def staging(self, staged: Staged) -> AbstractContextManager[Any]:
         """Make staged tables readable on the calling thread's Ibis backend, and give it."""
-        with self.use():
+        return self._staging(staged, united=True)
+
+    @contextmanager
+    def _staging(self, staged: Staged, *, united: bool = False) -> Iterator[Any]:
+        with self.use(), ExitStack() as held:
             cursor = self.cursor
             for name, rows in staged.items():
-                _register(cursor, name, rows)
-            try:
-                with _explained():
-                    yield self.ibis
-            finally:
-                for name, rows in staged.items():
-                    _unregister(cursor, name, rows)
+                held.enter_context(_registered(cursor, name, rows, united=united))
+            held.enter_context(_explained())
+            yield self.ibis
 
     def compile(self, query: ir.Expr) -> str:
         """Return the SQL of a query of plain Ibis operations."""
@@ -193,8 +192,9 @@ class DuckDBBackend:
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
         memory = _in_memory(query)
-        with self.staging({**staged, **memory}) as backend:
-            sql = backend.compile(query) if memory else self._compiled(query.op())
+        with _explained():
+            sql = self.ibis.compile(query) if memory else self._compiled(query.op())
+        with self._staging({**staged, **memory}, united=_unites(sql)) as backend:
             rows = backend.con.execute(sql).to_arrow_table()
         return _fitted(rows, query.schema().to_pyarrow())
 
@@ -213,11 +213,11 @@ class DuckDBBackend:
         # A cursor of its own: the caller may run other queries between two batches.
         self._database.hold()
         try:
-            cursor = self._database.cursor()
+            sql, cursor = self.compile(query), self._database.cursor()
             for name, table in {**staged, **_in_memory(query)}.items():
-                _register(cursor, name, table)
+                _register(cursor, name, table, _computed(table, united=_unites(sql)))
             with _explained():
-                for batch in cursor.execute(self.compile(query)).to_arrow_reader(rows):
+                for batch in cursor.execute(sql).to_arrow_reader(rows):
                     yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
             self._database.end(cursor)
         finally:
@@ -325,7 +325,7 @@ class DuckDBBackend:
             self._execute(_ending(name, commit, ", ".join(str(int(value)) for value in values)))
             return
         staged = pa.table({RID: pa.array(rids, pa.int64())})
-        with self.staging({_STAGED_ROWS: staged}):
+        with self._staging({_STAGED_ROWS: staged}):
             self._execute(_ending(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
 
     def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
@@ -370,7 +370,7 @@ class DuckDBBackend:
                 )
             ),
         )
-        with self.staging({_STAGED_ROWS: rows}):
+        with self._staging({_STAGED_ROWS: rows}):
             self._run(update)
 
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
@@ -386,7 +386,7 @@ class DuckDBBackend:
         """Delete the rows in which a column of texts has one of these values."""
         import pyarrow as pa
 
-        with self.staging({_STAGED_ROWS: pa.table({column: pa.array(values, pa.string())})}):
+        with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values, pa.string())})}):
             among = f"{_quoted(column)} IN (SELECT {_quoted(column)} FROM {_STAGED_ROWS})"
             self._execute(f"DELETE FROM {_quoted(name)} WHERE {among}")
 
@@ -464,6 +464,11 @@ def _explained() -> Iterator[None]:
         raise UnsupportedError(
             f"DuckDB cannot run this expression: {error}.",
             hint="Rewrite that part, or compute it in a @bb.udf.",
+        ) from error
+    except duckdb.ProgrammingError as error:
+        raise UnsupportedError(
+            f"DuckDB cannot run this expression: {str(error).splitlines()[0]}.",
+            hint="Correct the names and types that it is about.",
         ) from error
     except duckdb.DataError as error:
         raise DataError(
@@ -591,13 +596,43 @@ def _column(name: str, table: str | None = None) -> sge.Column:
     return sge.Column(this=_name(name), table=_name(table) if table else None)
 
 
-def _register(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    """Make Arrow rows readable under a name.
+def _unites(sql: str) -> bool:
+    return " UNION " in sql
 
-    DuckDB lets Arrow filter what it scans, and for Arrow NaN is not larger than other numbers, as
-    it is for DuckDB. A value that is computed is filtered by DuckDB itself.
+
+def _computed(rows: pa.Table, *, united: bool) -> list[str]:
+    """Return the columns that are shown as computed values, which DuckDB filters itself.
+
+    Else it lets Arrow filter what it scans. For Arrow NaN is not larger than other numbers, as it
+    is for DuckDB; and where rows are united with stored ones and then joined, DuckDB hands Arrow a
+    filter that Arrow does not know (https://github.com/duckdb/duckdb-python/issues/463).
     """
-    computed = _with_nan(rows)
+    import pyarrow as pa
+
+    if not united:
+        return [name for name in rows.column_names if _has_nan(rows.column(name))]
+    return [field.name for field in rows.schema if not pa.types.is_null(field.type)]
+
+
+@contextmanager
+def _registered(
+    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, *, united: bool
+) -> Iterator[None]:
+    """Make Arrow rows readable under a name meanwhile."""
+    computed = _computed(rows, united=united)
+    _register(cursor, name, rows, computed)
+    try:
+        yield
+    finally:
+        if computed:
+            cursor.execute(f"DROP VIEW IF EXISTS {_quoted(name)}")
+        cursor.unregister(f"{name}{_BEHIND}" if computed else name)
+
+
+def _register(
+    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, computed: list[str]
+) -> None:
+    """Make Arrow rows readable under a name."""
     if not computed:
         cursor.register(name, rows)
         return
@@ -618,17 +653,6 @@ def _register(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
         properties=sge.Properties(expressions=[sge.TemporaryProperty()]),
     )
     cursor.execute(view.sql("duckdb"))
-
-
-def _unregister(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    if _with_nan(rows):
-        cursor.execute(f"DROP VIEW IF EXISTS {_name(name).sql('duckdb')}")
-        name = f"{name}{_BEHIND}"
-    cursor.unregister(name)
-
-
-def _with_nan(rows: pa.Table) -> list[str]:
-    return [name for name in rows.column_names if _has_nan(rows.column(name))]
 
 
 def _has_nan(cells: pa.ChunkedArray) -> bool:

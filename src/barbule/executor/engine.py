@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -23,6 +24,7 @@ from barbule.catalog.store import Catalog
 from barbule.errors import UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
+from barbule.executor.exports import Held, limited, polars_of, with_values, write_excel
 from barbule.executor.forecast import forecast
 from barbule.executor.indexed import embedded_by, index_over
 from barbule.executor.indexing import Indexing
@@ -40,7 +42,7 @@ from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
 from barbule.io.writing import write
-from barbule.nodes import ManagedTable, SystemTable, managed_table
+from barbule.nodes import HeldRows, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
 from barbule.planner.plan import CandidateStage, NearestStage
 from barbule.planner.planner import make_plan
@@ -75,9 +77,7 @@ _EXPORTERS = {
     "to_pandas_batches",
     "to_parquet",
     "to_parquet_dir",
-    "to_polars",
     "to_torch",
-    "to_xlsx",
 }
 
 
@@ -299,9 +299,9 @@ class Engine:
 
         return self._settled(run)
 
-    def collect(self, expr: ir.Expr) -> ResultSet:
+    def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> ResultSet:
         """Compute an expression and return its rows as a `ResultSet`."""
-        plan, rows = self._run(expr)
+        plan, rows = self._run(with_values(expr, params))
         return ResultSet(rows, plan.schema, self.library)
 
     def show(self, expr: ir.Table, count: int) -> None:
@@ -393,14 +393,39 @@ class Engine:
         return rows.column(0) if isinstance(expr, ir.Column) else rows.column(0)[0]
 
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
+        expr = with_values(expr, kwargs.pop("params", None))
         with self._lowered(expr) as (backend, lowered):
             return getattr(backend, name)(lowered, *args, **kwargs)
 
+    def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
+        """Compute an expression and return it as a polars frame, series or value."""
+        return polars_of(expr, self.to_pyarrow(expr.as_table(), **options))
+
+    def to_xlsx(self, expr: ir.Table, /, path: Any, **options: Any) -> None:
+        """Compute an expression and write its rows as an Excel file."""
+        wanted = {name: options.pop(name, None) for name in ("params", "limit")}
+        write_excel(self.to_pyarrow_batches(expr, **wanted), path, **options)
+
+    def hold(self, expr: ir.Table) -> HeldRows:
+        """Compute an expression and keep its rows in memory; return the leaf that shows them."""
+        kinds = expr.schema()
+        held = Held(ibis.memtable(self.arrow(expr), schema=storage_schema(kinds)).op())
+        return HeldRows(name=held.rows.name, schema=kinds, source=self, held=held)
+
     def to_pyarrow_batches(
-        self, expr: ir.Expr, /, *, chunk_size: int = 1_000_000, **_options: Any
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        chunk_size: int = 1_000_000,
+        params: Mapping[Any, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
     ) -> pa.RecordBatchReader:
         """Compute an expression and return its rows as a stream of record batches."""
         import pyarrow as pa
+
+        expr = limited(with_values(expr, params), limit)
 
         def batches() -> Iterator[pa.RecordBatch]:
             with self.backend.use():

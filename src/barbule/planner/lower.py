@@ -20,6 +20,7 @@ from barbule.nodes import (
     ERROR,
     CellError,
     FunctionCall,
+    HeldRows,
     ManagedTable,
     Similarity,
     StoredVector,
@@ -116,6 +117,8 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, ManagedTable):
             return leaves[node]
+        if isinstance(node, HeldRows):
+            return node.held.rows
         if isinstance(node, SystemTable):
             return source.stored(node.name, node.schema)
         if isinstance(node, FunctionCall | Similarity | StoredVector | CellError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -19,7 +19,10 @@ from barbule.relations.exports import Exports, engine_of
 from barbule.relations.refusals import REFUSALS, explained, no_name
 from barbule.relations.sources import sources
 
-__all__ = ["GroupedQuery", "JoinQuery", "Query", "wrap"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CachedQuery", "GroupedQuery", "JoinQuery", "Query", "wrap"]
 
 
 def wrap(result: Any) -> Any:
@@ -120,7 +123,21 @@ class _Verbs:
         """
         op = self.op()
         named = self.alias(op.name) if isinstance(op, nodes.ManagedTable) else self
-        return wrap(ir.Table.sql(named, query, dialect=dialect))
+        return _told(named, ir.Table.sql, query, dialect=dialect)
+
+    def cache(self) -> CachedQuery:
+        """Compute the rows now, once, and return a query over them; they are kept in memory.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", [{"name": "Up"}])
+        >>> with films.cache() as held:
+        ...     _ = films.delete()
+        ...     held.collect()["name"]
+        ['Up']
+        """
+        return CachedQuery(engine_of(self).hold(self))
 
     def _find_backends(self) -> tuple[list[Any], bool]:
         found, unbound = sources(self.op())
@@ -132,9 +149,15 @@ class _Verbs:
             )
         return found, unbound
 
-    def collect(self) -> Any:
-        """Run the query and return its rows as a `ResultSet`."""
-        return engine_of(self).collect(self)
+    def collect(self, *, params: Mapping[Any, Any] | None = None) -> Any:
+        """Run the query and return its rows as a `ResultSet`.
+
+        Parameters
+        ----------
+        params
+            The values of parameters (`ibis.param`) in the query.
+        """
+        return engine_of(self).collect(self, params)
 
     def show(self, n: int = 10) -> None:
         """Print the first `n` rows as a table that fits the terminal, with why cells are empty.
@@ -193,6 +216,21 @@ class Query(_Verbs, Exports, ir.Table):
     """A query over managed tables: an Ibis table with barbule's verbs."""
 
     __slots__ = ()
+
+
+class CachedQuery(Query):
+    """A query over rows that are kept in memory for as long as it is."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """Do nothing: the rows go when nothing refers to them any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 @_lift(ir.Join)

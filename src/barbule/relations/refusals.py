@@ -13,15 +13,17 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
+from sqlglot.errors import SqlglotError
 
 from barbule import nodes
 from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError, UnsupportedError
 
 __all__ = ["REFUSALS", "explained", "no_column", "no_name"]
 
-REFUSALS = (IbisError, SignatureValidationError)
+REFUSALS = (IbisError, SignatureValidationError, SqlglotError)
 
 _SHOWN = 20  # names of columns, or verbs
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _LENGTH = 300  # characters of a message of Ibis
 _MISSING = (
     re.compile(r"Column '(.+?)' is not found in table"),
@@ -45,6 +47,12 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
             "it reads a column of another table.",
             table=_name(query),
             hint="Join the two first: t.join(other, ...).",
+        )
+    if isinstance(error, SqlglotError):
+        return _with(ExpressionError, type(error))(
+            f"this SQL cannot be read: {_COLORS.sub('', text)}.",
+            table=_name(query),
+            hint="Write one SELECT statement, in the dialect of the database or of dialect=.",
         )
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError

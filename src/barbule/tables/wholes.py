@@ -19,9 +19,12 @@ from barbule.tables.views import propagate
 from barbule.types import storage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
+    from barbule.executor.engine import Engine
     from barbule.tables.change import Change
 
 __all__ = ["refresh"]
@@ -62,16 +65,27 @@ def _query_rows(change: Change, record: TableRecord) -> pa.Table:
     query = engine.expression(record.view.query, None)
     relations: dict[int, ops.Relation] = {}
     staged: dict[str, pa.Table] = {}
-    for base in record.view.bases:
-        overlay = _overlay(change, engine.catalog.record(base), staged)
+    for base in _read_of(engine, record.view.bases):
+        overlay = _overlay(change, base, staged)
         if overlay is not None:
-            relations[base] = overlay
+            relations[base.id] = overlay
     rows = engine.arrow(query.to_expr(), relations, staged)
     data = [column for column in record.columns if column.kind == "data"]
     for place, column in enumerate(data):
         wanted = storage(column.dtype).to_pyarrow()
         rows = rows.set_column(place, column.physical, rows.column(place).cast(wanted))
     return rows
+
+
+def _read_of(engine: Engine, ids: Iterable[int]) -> list[TableRecord]:
+    """Return tables with what is below them: a view shows columns that its base keeps."""
+    found = []
+    for table_id in ids:
+        record = engine.catalog.record(table_id)
+        found.append(record)
+        if record.view is not None and not record.view.bases:
+            found += _read_of(engine, [record.view.base])
+    return found
 
 
 def _overlay(

@@ -97,6 +97,26 @@ class QueryTests(BackendFixtures):
             }
         ]
 
+    def test_staged_rows_are_united_with_stored_ones_and_joined(self, backend: Backend) -> None:
+        pairs = sch.Schema({"a": "int64", "b": "int64"})
+        for name, rows in (("first", [(0, 0), (1, 1)]), ("second", [(0, 2), (1, 3), (2, 4)])):
+            backend.create(name, pairs)
+            backend.append(name, pa.table([*zip(*rows, strict=True)], names=["a", "b"]))
+        kinds = sch.Schema({"a": "int64", "n": "int64", "k": "string"})
+        backend.create("base", kinds)
+        backend.append("base", pa.table({"a": range(5), "n": range(5), "k": ["x"] * 5}))
+        first, second = (backend.table(name, pairs).to_expr() for name in ("first", "second"))
+        base = backend.table("base", kinds).to_expr().filter(lambda t: t.n > 1)
+        added = backend.table("bb_given", pairs).to_expr()
+        given: Any = second.join(base, second.b == base.a).select(c=second.a, k=base.k, n=base.n)
+        given = given.filter(given.n > 2)
+        every: Any = ibis.union(first, added)
+        found = every.join(given, every.b == given.c).group_by("k").agg(rows=lambda t: t.count())
+        staged = {"bb_given": pa.table({"a": [2], "b": [2]})}
+        assert backend.arrow(found, staged).to_pylist() == [{"k": "x", "rows": 2}]
+        assert sum(map(len, backend.batches(found, staged, 10))) == 1
+        assert backend.tables() == {"first", "second", "base"}
+
     @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
     def test_similarities_are_those_of_numpy(self, backend: Backend, metric: str) -> None:
         schema = sch.Schema({"v": "array<float32, 16>", "q": "array<float32, 16>"})

@@ -35,6 +35,9 @@ __all__ = ["Connection", "Connections", "explained"]
 _SIMPLE = {"adbc.postgresql.use_copy": "false"}  # half the way of COPY, for few rows
 _BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)}
 _STATE = re.compile(r"SQLSTATE: (\w{5})")
+# What an expression asks that Postgres has not got: functions, casts, columns, tables and so on.
+_WRONG = {"0A000", "42601", "42703", "42803", "42804", "42846", "42883", "42P01", "42P18", "42P20"}
+_WRONG |= {"42P21"}
 _ENDED = {"57P01", "57P02", "57P03"}
 _CLOSED = "server closed the connection"
 _REASON = re.compile(r"ERROR:\s+(.*)")
@@ -325,7 +328,19 @@ def _known(state: str, reason: str) -> BarbuleError | None:
             f"the database cannot compute this: {reason}.",
             hint="Filter out such values first.",
         )
-    if state in {"0A000", "42804", "42846", "42883", "42P18", "42P20", "42P21", "42803", "42601"}:
+    if state in {
+        "0A000",
+        "42804",
+        "42846",
+        "42883",
+        "42P18",
+        "42P20",
+        "42P21",
+        "42803",
+        "42601",
+        "42703",
+        "42P01",
+    }:
         return _unsupported(reason)
     if state[:2] == "54":
         return UnsupportedError(

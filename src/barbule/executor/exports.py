@@ -1,0 +1,106 @@
+"""Forms that results take on their way out, and what is set in a query before it runs.
+
+Owns values for parameters, limits, polars and Excel; what Ibis writes itself is not here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.errors import ConfigurationError, ExpressionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+__all__ = ["Held", "limited", "polars_of", "with_values", "write_excel"]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows in memory, as a relation; what shows them is known by which object this is."""
+
+    rows: ops.InMemoryTable
+
+
+def with_values(expr: Any, params: Mapping[Any, Any] | None) -> Any:
+    """Put values in the place of the parameters of an expression.
+
+    Raises
+    ------
+    ExpressionError
+        When a parameter has no value.
+    """
+    if params is not None:
+        values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
+        expr = expr.op().replace(values).to_expr()
+        if left := expr.op().find(ops.ScalarParameter):
+            raise ExpressionError(
+                f"a parameter of type {left[0].dtype} has no value.",
+                hint="Give it: params={parameter: value}.",
+            )
+    return expr
+
+
+def limited(expr: Any, limit: int | str | None) -> ir.Table:
+    """Keep the first rows of an expression."""
+    table = expr.as_table()
+    if limit == "default":
+        limit = ibis.options.sql.default_limit
+    return table if limit is None else table.limit(int(limit))
+
+
+def polars_of(expr: ir.Expr, rows: pa.Table) -> Any:
+    """Give rows the form that polars has for a table, a column or a value."""
+    import polars
+
+    frame = polars.from_arrow(rows)
+    if isinstance(expr, ir.Column):
+        return frame.to_series(0)
+    return frame.item() if isinstance(expr, ir.Scalar) else frame
+
+
+def write_excel(
+    batches: pa.RecordBatchReader, path: Any, *, sheet: str = "Sheet1", header: bool = True
+) -> None:
+    """Write rows as a sheet of an Excel file, a batch at a time.
+
+    Raises
+    ------
+    ConfigurationError
+        When openpyxl is not installed.
+    """
+    try:
+        from openpyxl import Workbook
+    except ImportError as error:
+        raise ConfigurationError(
+            "writing Excel files needs openpyxl.", hint="pip install 'barbule[excel]'."
+        ) from error
+    book = Workbook(write_only=True)
+    page = book.create_sheet(sheet)
+    if header:
+        page.append(batches.schema.names)
+    for batch in batches:
+        for row in batch.to_pylist():
+            page.append([_cell(value) for value in row.values()])
+    book.save(path)
+
+
+def _cell(value: Any) -> Any:
+    """Return what a cell of Excel can hold: it knows no zones, no bytes, and nothing nested."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, bytes):
+        return value.hex()
+    if getattr(value, "tzinfo", None) is not None:
+        return value.isoformat()
+    if isinstance(value, float) and value - value != 0:  # NaN and the infinite
+        return str(value)
+    return value
