@@ -88,6 +88,24 @@ def growth(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *rest])
 
 
+def models(record: dict[str, Any]) -> str:
+    """Write what was measured of functions and models, and what it should stay under."""
+    others = {"LiteLLM alone": record["litellm_alone_ms"]}
+    if peer := record.get("pixeltable"):
+        others[peer["library"]] = peer["ms"]
+    lines = [
+        _row(["", "barbule", *others, "reach", "reached"]),
+        _row(["---", *["---:"] * (len(others) + 2), "---"]),
+    ]
+    for label, value in record["figures_ms"].items():
+        reach = record["reach_ms"].get(label)
+        name = label if label.endswith(")") else f"{label} (ms)"
+        cells = [_ms(each.get(label)) for each in others.values()]
+        held = ["–", ""] if reach is None else [_ms(reach), "yes" if value <= reach else "no"]
+        lines.append(_row([name, f"{value:,.2f}" if value < 10 else _ms(value), *cells, *held]))
+    return "\n".join([*lines, "", f"Python {record['python']}, {record['cores']} cores."])
+
+
 def plot(record: dict[str, Any], path: Path) -> None:
     """Draw the time of each operation over the number of rows."""
     mpl.rcParams["svg.hashsalt"] = "barbule"
@@ -121,6 +139,7 @@ def main() -> None:
     text = page.read_text()
     text = _placed(text, "tables", tables(_read("tables")))
     text = _placed(text, "growth", growth(_read("growth")))
+    text = _placed(text, "models", models(_read("models")))
     page.write_text(text)
     plot(_read("growth"), DOCS / "images" / "growth.svg")
 

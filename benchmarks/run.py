@@ -1,6 +1,7 @@
 """Run the benchmarks and write their results to benchmarks/results/.
 
     python benchmarks/run.py [name ...] [--rounds 3] [--largest 1000000] [--gigabytes 1]
+        [--share 0.1]
 
 Each benchmark is a module beside this one with a function `measure() -> dict[str, float]`
 (milliseconds, medians; a label that ends in another unit in parentheses is in that unit) and
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("names", nargs="*", default=BENCHMARKS)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--largest", type=int, help="the most rows of the growing table")
+    parser.add_argument("--share", type=float, help="of the rows for which calls are counted")
     parser.add_argument("--gigabytes", type=float, help="of the file that is inserted")
     options = vars(parser.parse_args(argv))
     sys.path.insert(0, str(HERE))

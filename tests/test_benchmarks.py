@@ -101,7 +101,18 @@ def test_growth(benchmark, tmp_path, monkeypatch):
     assert not list(homes.iterdir())  # the large file is gone
 
 
-@pytest.mark.parametrize("name", ["startup", "tables", "growth", "rag"])
+def test_models(benchmark, tmp_path, capsys):
+    record = _record(benchmark("run"), "models", tmp_path, scale=0.02, rounds=1)
+    figures = record["figures_ms"]
+    exact = ("(calls)", "(rows)")
+    counts = {label: each for label, each in figures.items() if label.endswith(exact)}
+    assert len(counts) == 7
+    assert all(value <= record["reach_ms"][label] for label, value in counts.items())
+    assert record["faults"]["faulty"] > 0
+    assert "pixeltable is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["startup", "tables", "growth", "models", "rag"])
 def test_the_results_that_are_kept_hold_the_fields(name):
     record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
     assert record.keys() >= FIELDS

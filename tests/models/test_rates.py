@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from datetime import UTC, datetime
 
 import pytest
 
 from barbule.errors import ModelError
 from barbule.models.base import Endpoint, Reply, Usage
+from barbule.models.limits import pause
 from barbule.models.rates import Gate, backoff, call_with_retries
 
 
@@ -175,6 +177,76 @@ def test_tpm_pauses_while_too_many_tokens_were_used(clock):
     asyncio.run(main())
     # 100 tokens may be used at once, ten are regained each second.
     assert starts == pytest.approx([0, 5, 20])
+
+
+def test_tpm_counts_what_is_in_flight_by_what_the_latest_used(clock):
+    gate = gate_on(clock, 100, tpm=60_000)  # 10,000 tokens at once, 1,000 a second
+    for _ in range(100):
+        gate.succeeded(tokens=1000)
+    clock.now += 120  # all of it is there again
+    most = 0
+
+    async def work():
+        nonlocal most
+        async with gate:
+            most = max(most, gate.in_flight)
+            await clock.sleep(1)
+        gate.succeeded(tokens=1000)
+
+    async def main():
+        await clock.run(*(work() for _ in range(40)))
+
+    asyncio.run(main())
+    assert 5 <= most <= 11
+    assert clock.now - 1120 == pytest.approx(31, abs=4)  # 40,000 tokens, of which 10,000 at once
+
+
+def test_a_reply_that_nothing_is_left_of_makes_the_next_wait(clock):
+    gate = gate_on(clock, 8)
+    spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m10s"}
+
+    async def main():
+        await clock.run(call_with_retries(lambda: reply(spent), gate, retries=0))
+        began = clock.now
+        await clock.run(call_with_retries(lambda: reply({}), gate, retries=0))
+        return clock.now - began
+
+    async def reply(headers):
+        return Reply("x", Usage(), headers)
+
+    assert asyncio.run(main()) == pytest.approx(6.0)
+    assert gate.limit == 8  # it was not refused, so it stays as wide
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"x-ratelimit-remaining-requests": "0"}, 0),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "9s"}, 0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "200ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "30"}, 3),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h0m0s"}, 6),
+        ({"x-ratelimit-remaining-tokens": "no", "x-ratelimit-reset-tokens": "30"}, 0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, 0),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:20Z",
+            },
+            2,
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2025-01-01T00:00:20",
+            },
+            0,
+        ),
+    ],
+)
+def test_headers_tell_how_long_to_wait(headers, seconds):
+    assert pause(headers, datetime(2026, 1, 1, tzinfo=UTC)) == pytest.approx(seconds)
 
 
 def test_a_cancelled_wait_leaves_the_gate_usable(clock):

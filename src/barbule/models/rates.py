@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from barbule.errors import ModelError
+from barbule.models.limits import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
     from barbule.models.base import Endpoint, Reply
@@ -32,6 +33,12 @@ _BURST_SECONDS = 10.0
 """How much of a minute's allowance may be used at once: exceeds it by a sixth at most."""
 
 _LONGEST_WAIT = 300.0
+
+_USUAL_TOKENS = 500.0
+"""What a question is taken to use, before the first answer tells."""
+
+_GLANCE = 0.1
+"""Seconds after which to look again whether questions in flight have used fewer tokens."""
 
 
 @dataclass
@@ -60,6 +67,11 @@ class _Bucket:
         self._refill()
         return max(0.0, (needed - self._level) * 60 / self.per_minute)
 
+    def holds(self, amount: float) -> bool:
+        """Whether so much may be taken now."""
+        self._refill()
+        return self._level >= amount
+
     def _refill(self) -> None:
         now = self.clock()
         gained = (now - self._at) * self.per_minute / 60
@@ -82,7 +94,8 @@ class Gate:
     rpm
         Requests that may start in a minute; None for no limit.
     tpm
-        Tokens that may be used in a minute, counted when a reply tells them; None for no limit.
+        Tokens that may be used in a minute, counted when a reply tells them; those in flight are
+        taken to use what the latest ones did. None for no limit.
     clock
         Seconds on a monotonic clock.
     sleep
@@ -114,6 +127,7 @@ class Gate:
         self._tokens = _Bucket(tpm, clock) if tpm else None
         self._clock = clock
         self._sleep = sleep
+        self._usual = _USUAL_TOKENS
         self._not_before = clock()
         self._halved_at: float | None = None
         # Whoever holds the turn waits for room; the others queue behind, first come first served.
@@ -159,7 +173,13 @@ class Gate:
         self._width = min(float(self.max_concurrency), self._width + step)
         if self._tokens is not None:
             self._tokens.take(tokens)
+            self._usual += (tokens - self._usual) / 8  # as TCP averages round trips
         self._room.set()
+
+    def told(self, headers: Mapping[str, str]) -> None:
+        """Start nothing for a while where a reply says that nothing is left."""
+        if (wait := pause(headers)) > 0:
+            self._not_before = max(self._not_before, self._clock() + wait)
 
     def throttled(self, retry_after: float | None) -> None:
         """Halve the width, and start nothing for `retry_after` seconds."""
@@ -174,8 +194,16 @@ class Gate:
         return max(
             self._not_before - self._clock(),
             self._requests.delay(1) if self._requests is not None else 0.0,
-            self._tokens.delay(0) if self._tokens is not None else 0.0,
+            self._tokens_delay(),
         )
+
+    def _tokens_delay(self) -> float:
+        if self._tokens is None:
+            return 0.0
+        overdrawn = self._tokens.delay(0)
+        if overdrawn or not self.in_flight:
+            return overdrawn
+        return 0.0 if self._tokens.holds(self._usual * (self.in_flight + 1)) else _GLANCE
 
 
 def backoff(
@@ -281,6 +309,7 @@ async def call_with_retries(
                 raise
         else:
             gate.succeeded(tokens=(reply.usage.tokens_in or 0) + (reply.usage.tokens_out or 0))
+            gate.told(reply.headers)
             return reply, attempt
         await sleep(wait)
 

@@ -1,0 +1,80 @@
+"""What replies say of a provider's rate limits.
+
+Owns the reading of the headers by which providers tell how much is left. What is done about it
+is the business of `rates`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["pause"]
+
+_FORMS = (
+    "x-ratelimit-{what}-{kind}",  # OpenAI and those who follow it
+    "anthropic-ratelimit-{kind}-{what}",
+)
+_KINDS = ("requests", "tokens")
+_PART = 10  # of a limit that is spent, how much is waited for: it comes back bit by bit
+_LONGEST = 60.0  # limits are those of a minute; longer ones come with a refusal that says so
+
+
+def pause(headers: Mapping[str, str], now: datetime | None = None) -> float:
+    """Return the seconds to wait before the next question; 0 where something is left.
+
+    Parameters
+    ----------
+    headers
+        Those of a reply, names in lower case.
+    now
+        The moment of the reply, for headers that name one.
+
+    Examples
+    --------
+    >>> pause({"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "20s"})
+    0.0
+    >>> pause({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"})
+    2.0
+    """
+    waits = [0.0]
+    for form in _FORMS:
+        for kind in _KINDS:
+            left = headers.get(form.format(what="remaining", kind=kind))
+            reset = headers.get(form.format(what="reset", kind=kind))
+            if left is not None and reset is not None and _is_nothing(left):
+                seconds = _seconds(reset, now or datetime.now(UTC))
+                waits.append(min(seconds, _LONGEST) / _PART)
+    return max(waits)
+
+
+def _is_nothing(left: str) -> bool:
+    try:
+        return float(left) <= 0
+    except ValueError:
+        return False
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+def _seconds(reset: str, now: datetime) -> float:
+    """Read "6m0s", "20ms", "1.5" or a moment; what cannot be read is no time at all."""
+    parts = _DURATION.findall(reset)
+    if parts and "".join(f"{number}{unit}" for number, unit in parts) == reset:
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return max(0.0, float(reset))
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(reset)
+    except ValueError:
+        return 0.0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

@@ -1,0 +1,191 @@
+"""How far long work is: on a terminal and in a notebook, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+import barbule as bb
+from barbule.executor import progress
+from barbule.executor.progress import Meter, Progress
+
+PROGRAM = """
+import time
+import barbule as bb
+
+@bb.udf(cache=True)
+def slow(n: int) -> int:
+    time.sleep(0.02)
+    return n
+
+table = bb.create_table("numbers", {"n": bb.Int})
+table.insert([{"n": n % 60} for n in range(80)])
+few = table.filter(table.n < 5)
+few.select(x=slow(few.n)).collect()
+print(table.add_computed_column(x=slow(table.n)).rows)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path / "program.py"
+
+
+def test_a_pipe_and_a_log_get_nothing(program):
+    run = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert (run.stdout, run.stderr) == ("80\n", "")
+
+
+def test_a_terminal_shows_rows_calls_hits_and_the_time_left(program):
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
+    parent, child = pty.openpty()
+    command = [sys.executable, str(program)]
+    terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "140"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, env=terminal)
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:  # how Linux says that the other side has closed it
+            break
+        if not part:
+            break
+        shown += part
+    os.close(parent)
+    assert process.communicate()[0] == b"80\n"
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "slow" in text
+    rows, calls = map(int, re.findall(r"(\d+)/80 rows · (\d+) calls · 5 from the ledger", text)[-1])
+    assert rows == calls + 25  # five answers and twenty duplicates cost no call
+    assert re.search(r"0:0\d left", text)
+    assert shown.decode().rstrip("\r\n").endswith("\x1b[2K")  # and takes it away
+
+
+class Kernel(types.ModuleType):
+    """Stands for IPython within a kernel; what is displayed is kept."""
+
+    def __init__(self):
+        super().__init__("IPython")
+        self.outputs: list[list[str]] = []
+        self.display = types.ModuleType("IPython.display")
+        self.display.HTML = str
+        self.display.display = self._displayed
+
+    def get_ipython(self):
+        return types.SimpleNamespace(kernel=self)
+
+    def _displayed(self, drawn, *, display_id):
+        assert display_id is True
+        self.outputs.append([drawn])
+        return types.SimpleNamespace(update=self.outputs[-1].append)
+
+
+def test_a_notebook_shows_it_in_one_output_and_takes_it_away(session, monkeypatch):
+    kernel = Kernel()
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    monkeypatch.setitem(sys.modules, "IPython.display", kernel.display)
+    table = bb.create_table("numbers", {"n": bb.Int})
+    table.insert([{"n": n % 60} for n in range(80)])
+
+    @bb.udf(cache=True)
+    def slow(n: int) -> int:
+        time.sleep(0.02)
+        return n
+
+    few = table.filter(table.n < 5)
+    few.select(x=slow(few.n)).collect()
+    table.add_computed_column(x=slow(table.n))
+    (output,) = kernel.outputs
+    assert len(output) > 2
+    found = r'slow <progress value="\d+" max="80"></progress> \d+/80 rows · \d+ calls · 5 from the'
+    assert re.search(found, output[-2])
+    assert output[-1] == ""
+
+
+class Seen:
+    """Stands for a screen; what is shown on it is kept."""
+
+    def __init__(self):
+        self.pictures: list[list[str]] = []
+        self.cleared = 0
+
+    def show(self, meters):
+        self.pictures.append([f"{meter.label}: {meter.told()}" for meter in meters])
+
+    def clear(self):
+        self.cleared += 1
+
+
+def test_work_that_ends_at_once_is_not_shown():
+    screen = Seen()
+    with Progress(screen).shown() as shown:
+        shown.meter("fast").done()
+    assert (screen.pictures, screen.cleared) == ([], 0)
+
+
+def test_what_is_shown_is_taken_away_when_the_work_fails(monkeypatch):
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "_PAUSE", 0.01)
+    screen = Seen()
+
+    def fail():
+        with Progress(screen).shown() as shown:
+            shown.meter("slow").done()
+            while ["slow: 1 rows · 1 calls"] not in screen.pictures:
+                time.sleep(0.001)
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert screen.cleared == 1
+
+
+def test_the_time_left_is_that_of_the_rows_that_are_done():
+    meter = Meter("x", total=100, rows=25, began=time.monotonic() - 10)
+    assert meter.left == pytest.approx(30, abs=1)
+    assert Meter("x").left is None
+
+
+def test_the_cost_of_models_is_shown(models, session, monkeypatch):
+    from barbule.functions import openai
+
+    screen = Seen()
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "_PAUSE", 0.01)
+    monkeypatch.setattr("barbule.executor.batch.screen", lambda: screen)
+    models.latency = 0.2
+    table = bb.create_table("qa", [{"q": f"question {n % 30}"} for n in range(40)])
+    messages = [{"role": "user", "content": table.q}]
+    said = openai.chat_completions(model="gpt-4o-mini", messages=messages, max_tokens=9)
+    table.add_computed_column(a=said.choices[0].message.content)
+    last = screen.pictures[-1]
+    assert re.fullmatch(r"chat_completions: 40/40 rows · 30 calls · \$\d\S*", last[0]), last
+    assert screen.cleared == 1
+
+
+def test_rows_of_many_batches_are_counted_first(session, monkeypatch):
+    import pyarrow as pa
+
+    screen = Seen()
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "_PAUSE", 0.01)
+    monkeypatch.setattr("barbule.executor.batch.screen", lambda: screen)
+
+    @bb.udf
+    def plus(n: int) -> int:
+        return n + 1
+
+    table = bb.create_table("many", {"n": bb.Int})
+    table.insert(pa.table({"n": range(50_000)}))
+    assert table.select(x=plus(table.n)).to_pyarrow().num_rows == 50_000
+    assert any("/50,000 rows" in line for picture in screen.pictures for line in picture)

@@ -1,0 +1,48 @@
+"""Ctrl-C ends an operation: what is answered is in the ledger, and the session goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fakes.models_server import FakeModels
+
+PROGRAM = Path(__file__).with_name("interrupted.py")
+ROWS = 300
+
+
+@pytest.mark.parametrize("kind", ["model", "threads"])
+def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
+    with FakeModels(latency=0.05) as server:
+        path = f"duckdb://{tmp_path / 'app.duckdb'}"
+        process = subprocess.Popen(
+            [sys.executable, PROGRAM, server.url, path, kind, str(ROWS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OPENAI_API_KEY": "sk-test-0123456789"},
+        )
+        assert process.stdout.readline() == "begins\n"
+        while server.count < ROWS // 3:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        word, *columns, known = process.stdout.readline().split()
+        asked = server.count
+        assert (word, columns) == ("interrupted", ["('q',)"])
+        in_flight = 64 if kind == "model" else 4
+        assert asked - in_flight <= int(known) <= asked < ROWS
+        server.latency = 0.0
+        out, err = process.communicate("go on\n", timeout=300)
+        assert process.returncode == 0, err
+        done, calls, hits, right = out.split()
+        assert (done, int(right), int(hits)) == ("done", ROWS, int(known))
+        assert int(calls) == ROWS - int(known)
+        assert server.count <= ROWS + in_flight
