@@ -19,6 +19,7 @@ import barbule as bb
 from barbule.errors import BarbuleError, MediaError
 from barbule.media.image_headers import image_metadata, read_header
 from barbule.media.images import open_image, validate_image
+from mutations import mutated
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 # Read here: the tests themselves run without the variables of barbule.
@@ -63,31 +64,6 @@ def files(name: str) -> list[bytes]:
     if name == "JPEG":
         whole += [path.read_bytes() for path in sorted((DATA / "images").glob("*.JPEG"))[:4]]
     return whole
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    broken = bytearray(data)
-    # Half of the damage is done where the structure is: in the first bytes.
-    reach = len(broken) if chance.random() < 0.5 else min(len(broken), 256)
-    kind = chance.choice(("cut", "flip", "flip", "flip many", "fill", "drop", "repeat", "number"))
-    at = chance.randrange(reach)
-    if kind == "cut":
-        del broken[at:]
-    elif kind == "flip":
-        broken[at] ^= 1 << chance.randrange(8)
-    elif kind == "flip many":
-        for _ in range(chance.randint(2, 40)):
-            broken[chance.randrange(reach)] = chance.randrange(256)
-    elif kind == "fill":
-        end = min(len(broken), at + chance.randint(1, 64))
-        broken[at:end] = bytes([chance.choice((0, 255))]) * (end - at)
-    elif kind == "drop":
-        del broken[at : at + chance.randint(1, 64)]
-    elif kind == "repeat":
-        broken[at:at] = broken[at : at + chance.randint(1, 64)]
-    else:
-        broken[at : at + 4] = chance.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0"))
-    return bytes(broken)
 
 
 def open_files() -> int:

@@ -7,6 +7,7 @@ Owns the use of PDFium. How lines become paragraphs is `flowing`'s, how pictures
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -28,7 +29,6 @@ _T = TypeVar("_T")
 
 # PDFium may not be called from two threads at once, not even for different files.
 _PDFIUM = threading.Lock()
-_PASSWORD_ERROR = 4
 _DAMAGED_HINT = "Fetch or export the file again and check that it opens in a viewer."
 _RECOGNISED_DPI = 200
 _POINTS = 72
@@ -228,19 +228,33 @@ def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
 
     with _PDFIUM:
         try:
-            with pypdfium2.PdfDocument(path) as document:
-                if not len(document):
-                    raise MediaError(f"{path} is a PDF without pages.", hint=_DAMAGED_HINT)
+            with _opened(path) as document:
                 return use(document)
         except pypdfium2.PdfiumError as error:
-            if getattr(error, "err_code", None) == _PASSWORD_ERROR:
-                raise MediaError(
-                    f"{path} is a password-protected PDF.",
-                    hint="Save a copy without the password and use that.",
-                ) from error
+            raise _damaged(path) from error
+
+
+def _opened(path: Path) -> PdfDocument:
+    # Not by pypdfium2, which leaves a file open that has no page.
+    import pypdfium2
+    from pypdfium2 import raw
+
+    handle = raw.FPDF_LoadDocument(os.fsencode(path) + b"\0", None)
+    if not handle:
+        if raw.FPDF_GetLastError() == raw.FPDF_ERR_PASSWORD:
             raise MediaError(
-                f"{path} is a damaged or truncated PDF.", hint=_DAMAGED_HINT
-            ) from error
+                f"{path} is a password-protected PDF.",
+                hint="Save a copy without the password and use that.",
+            )
+        raise _damaged(path)
+    if raw.FPDF_GetPageCount(handle) < 1:
+        raw.FPDF_CloseDocument(handle)
+        raise _damaged(path)
+    return pypdfium2.PdfDocument(handle)
+
+
+def _damaged(path: Path) -> MediaError:
+    return MediaError(f"{path} is a damaged or truncated PDF.", hint=_DAMAGED_HINT)
 
 
 _Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page]]

@@ -110,18 +110,21 @@ def read_xlsx(path: Path) -> DocumentText:
     DocumentText
         Hidden sheets are read too. The title is that of its properties.
     """
-    from python_calamine import load_workbook
+    from python_calamine import CalamineError, load_workbook
 
     blocks: list[Block] = []
     number = 0
-    with load_workbook(str(path)) as workbook:
-        for number, name in enumerate(workbook.sheet_names, start=1):
-            cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
-            rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
-            blocks.extend(
-                Block(text, number, name, None, (row,))
-                for text, row in zip(_texts(rows), rows, strict=True)
-            )
+    try:
+        with load_workbook(str(path)) as workbook:
+            for number, name in enumerate(workbook.sheet_names, start=1):
+                cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
+                rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
+                blocks.extend(
+                    Block(text, number, name, None, (row,))
+                    for text, row in zip(_texts(rows), rows, strict=True)
+                )
+    except CalamineError as error:
+        raise ValueError(str(error)) from error
     return DocumentText(None, tuple(blocks), pages=number)
 
 
