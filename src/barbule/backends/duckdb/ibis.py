@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from barbule.backends.duckdb import DuckDBBackend
+    from barbule.backends.duckdb.adapter import DuckDBBackend
 
 __all__ = ["SharedIbis"]
 

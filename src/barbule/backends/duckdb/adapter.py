@@ -1,16 +1,15 @@
 """The DuckDB adapter.
 
-Owns the connections to one DuckDB database and the statements that write to it. Statements are
-built with sqlglot; names and values never reach SQL in any other way.
+Owns the connections to one DuckDB database and what is asked of them. Names and values reach
+SQL by way of `statements` alone.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
 import sys
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +22,33 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb_file import DuckDBFile
+from barbule.backends.duckdb.file import DuckDBFile
+from barbule.backends.duckdb.memory import little_cached
+from barbule.backends.duckdb.staging import (
+    AppendedRows,
+    fitted,
+    in_memory,
+    register,
+    registered,
+    shown_as_values,
+    unites,
+)
+from barbule.backends.duckdb.statements import (
+    FROM_ARGUMENT,
+    column_of,
+    copying,
+    ending_of,
+    ending_where,
+    insert_into,
+    literal,
+    literals,
+    name_of,
+    quoted,
+)
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -35,8 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBBackend", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
-_APPENDED_ROWS = "bb_appended_rows"
-_BEHIND = "_arrow"  # of what a view over staged rows reads
 _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND NOT temporary"
@@ -45,9 +64,7 @@ _COLUMNS = (
     "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND table_name = "
 )
-_LITTLE = "512 MiB"  # for what a transaction writes that may not fit in memory
 _FEW_ROWS = 16
-_LONG_TEXT = 1000  # what is not written into a statement
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 
@@ -82,33 +99,6 @@ def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body
 def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
 
 
-class _Source:
-    """What a cursor reads Arrow rows from, registered once.
-
-    A transaction keeps all that is registered in it until its end, so that the rows of a large
-    insert would stay in memory.
-    """
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        import pyarrow as pa
-
-        self.cursor = cursor
-        self._rows = pa.table({RID: pa.array([], pa.int64())})
-        cursor.register(_APPENDED_ROWS, self)
-
-    @contextmanager
-    def of(self, rows: pa.Table) -> Iterator[str]:
-        """Hand out these rows meanwhile; give the name that statements read them by."""
-        before, self._rows = self._rows, rows
-        try:
-            yield _APPENDED_ROWS
-        finally:
-            self._rows = before
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self._rows.__arrow_c_stream__(requested_schema)
-
-
 class DuckDBBackend:
     """A DuckDB database; each thread works on a cursor of its own."""
 
@@ -127,7 +117,7 @@ class DuckDBBackend:
     def ibis(self) -> Any:
         """The Ibis backend, the same one for all threads."""
         if self._ibis is None:
-            from barbule.backends.duckdb_ibis import SharedIbis
+            from barbule.backends.duckdb.ibis import SharedIbis
 
             self._ibis = SharedIbis(self)
         return self._ibis
@@ -180,7 +170,7 @@ class DuckDBBackend:
         with self.use(), ExitStack() as held:
             cursor = self.cursor
             for name, rows in staged.items():
-                held.enter_context(_registered(cursor, name, rows, united=united))
+                held.enter_context(registered(cursor, name, rows, united=united))
             held.enter_context(_explained())
             yield self.ibis
 
@@ -191,12 +181,12 @@ class DuckDBBackend:
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
-        memory = _in_memory(query)
+        memory = in_memory(query)
         with _explained():
             sql = self.ibis.compile(query) if memory else self._compiled(query.op())
-        with self._staging({**staged, **memory}, united=_unites(sql)) as backend:
+        with self._staging({**staged, **memory}, united=unites(sql)) as backend:
             rows = backend.con.execute(sql).to_arrow_table()
-        return _fitted(rows, query.schema().to_pyarrow())
+        return fitted(rows, query.schema().to_pyarrow())
 
     def _compile_op(self, op: ops.Node) -> str:
         return str(self.ibis.compile(op.to_expr()))
@@ -214,11 +204,11 @@ class DuckDBBackend:
         self._database.hold()
         try:
             sql, cursor = self.compile(query), self._database.cursor()
-            for name, table in {**staged, **_in_memory(query)}.items():
-                _register(cursor, name, table, _computed(table, united=_unites(sql)))
+            for name, table in {**staged, **in_memory(query)}.items():
+                register(cursor, name, table, shown_as_values(table, united=unites(sql)))
             with _explained():
                 for batch in cursor.execute(sql).to_arrow_reader(rows):
-                    yield from _fitted(pa.Table.from_batches([batch]), wanted).to_batches()
+                    yield from fitted(pa.Table.from_batches([batch]), wanted).to_batches()
             self._database.end(cursor)
         finally:
             self._database.let_go()
@@ -250,10 +240,10 @@ class DuckDBBackend:
         """Create a table; one of the same name that a crash left is replaced."""
         self.drop(name)
         columns = [
-            sge.ColumnDef(this=_name(column), kind=self._type(kind))
+            sge.ColumnDef(this=name_of(column), kind=self._type(kind))
             for column, kind in schema.items()
         ]
-        target = sge.Schema(this=sge.Table(this=_name(name)), expressions=columns)
+        target = sge.Schema(this=sge.Table(this=name_of(name)), expressions=columns)
         self._run(sge.Create(this=target, kind="TABLE"))
 
     def _type(self, kind: Any) -> sge.Expression:
@@ -261,39 +251,39 @@ class DuckDBBackend:
 
     def drop(self, name: str) -> None:
         """Drop a table, if it is there."""
-        self._run(sge.Drop(this=sge.Table(this=_name(name)), kind="TABLE", exists=True))
+        self._run(sge.Drop(this=sge.Table(this=name_of(name)), kind="TABLE", exists=True))
 
     def add_column(self, name: str, column: str, dtype: Any) -> None:
         """Add an empty column; one of the same name that a crash left is replaced."""
-        table = sge.Table(this=_name(name))
+        table = sge.Table(this=name_of(name))
         for action in (
-            sge.Drop(this=sge.Column(this=_name(column)), kind="COLUMN", exists=True),
-            sge.ColumnDef(this=_name(column), kind=self._type(dtype)),
+            sge.Drop(this=sge.Column(this=name_of(column)), kind="COLUMN", exists=True),
+            sge.ColumnDef(this=name_of(column), kind=self._type(dtype)),
         ):
             self._run(sge.Alter(this=table.copy(), kind="TABLE", actions=[action]))
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
         columns = tuple(rows.column_names)
-        few = _literals(rows) if rows.num_rows <= _FEW_ROWS else None
+        few = literals(rows) if rows.num_rows <= _FEW_ROWS else None
         if few is not None:  # staging a table takes longer than writing a few rows
-            self._execute(f"{_insert_into(name, columns)} VALUES {few}")
+            self._execute(f"{insert_into(name, columns)} VALUES {few}")
             return
         with self.use(), self._source().of(rows) as source, _explained():
-            self._execute(_copying(name, columns, source))
+            self._execute(copying(name, columns, source))
 
-    def _source(self) -> _Source:
+    def _source(self) -> AppendedRows:
         """Return what hands Arrow rows to the statements of the calling thread."""
         cursor = self.cursor
         known = getattr(self._local, "source", None)
         if known is None or known.cursor is not cursor:
-            known = self._local.source = _Source(cursor)
+            known = self._local.source = AppendedRows(cursor)
         return known
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
         """Append the rows of a query, matched by column name; return how many."""
-        with self.staging({**staged, **_in_memory(query)}) as backend:
-            selected = f"{_insert_into(name, tuple(query.columns))} {backend.compile(query)}"
+        with self.staging({**staged, **in_memory(query)}) as backend:
+            selected = f"{insert_into(name, tuple(query.columns))} {backend.compile(query)}"
             return self._execute(selected)
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -304,14 +294,14 @@ class DuckDBBackend:
         longer than opening a database.
         """
         columns = tuple(rows[0])
-        target = _insert_into(name, columns)
+        target = insert_into(name, columns)
         if "pandas" in sys.modules:
             places = ", ".join("?" * len(columns))
             with self.use():
                 for row in rows:
                     self.cursor.execute(f"{target} VALUES ({places})", list(row.values()))
             return
-        written = (", ".join(_literal(value) for value in row.values()) for row in rows)
+        written = (", ".join(literal(value) for value in row.values()) for row in rows)
         self._execute(f"{target} VALUES {', '.join(f'({each})' for each in written)}")
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
@@ -322,50 +312,50 @@ class DuckDBBackend:
             return
         if len(rids) <= _FEW_ROWS:  # as literals: staging a table takes a millisecond
             values = rids.to_pylist() if hasattr(rids, "to_pylist") else rids
-            self._execute(_ending(name, commit, ", ".join(str(int(value)) for value in values)))
+            self._execute(ending_of(name, commit, ", ".join(str(int(value)) for value in values)))
             return
         staged = pa.table({RID: pa.array(rids, pa.int64())})
         with self._staging({_STAGED_ROWS: staged}):
-            self._execute(_ending(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
+            self._execute(ending_of(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
 
     def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query gives; return how many."""
-        with self.staging({**staged, **_in_memory(query)}) as backend:
+        with self.staging({**staged, **in_memory(query)}) as backend:
             select = backend.compiler.to_sqlglot(query)
-            ending = _ending_where(name, commit, select)
-            return self._execute(ending or _ending(name, commit, select.sql("duckdb")))
+            ending = ending_where(name, commit, select)
+            return self._execute(ending or ending_of(name, commit, select.sql("duckdb")))
 
     def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
         """Append the new states of live rows that a query gives, and end their old ones."""
-        with self.staging(_in_memory(query)) as backend:
+        with self.staging(in_memory(query)) as backend:
             select = backend.compiler.to_sqlglot(query)
-            into = _insert_into(name, tuple(query.columns))
+            into = insert_into(name, tuple(query.columns))
             count = self._execute(f"{into} {select.sql('duckdb')}")
             # What is random chooses other rows when it is asked again.
             pure = not query.op().find(ops.Impure)
-            ending = _ending_where(name, commit, select) if pure else None
+            ending = ending_where(name, commit, select) if pure else None
             if ending is None:
-                newer = f"SELECT {RID} FROM {_quoted(name)} WHERE {FROM} = {commit}"
-                ending = _ending(name, commit, newer)
+                newer = f"SELECT {RID} FROM {quoted(name)} WHERE {FROM} = {commit}"
+                ending = ending_of(name, commit, newer)
             self._execute(f"{ending} AND {FROM} < {commit}")
         return count
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
         update = sge.Update(
-            this=sge.Table(this=_name(name)),
+            this=sge.Table(this=name_of(name)),
             expressions=[
-                sge.EQ(this=_name(column), expression=_column(column, table=_STAGED_ROWS))
+                sge.EQ(this=name_of(column), expression=column_of(column, table=_STAGED_ROWS))
             ],
-            **{_FROM_ARGUMENT: sge.From(this=sge.Table(this=_name(_STAGED_ROWS)))},
+            **{FROM_ARGUMENT: sge.From(this=sge.Table(this=name_of(_STAGED_ROWS)))},
             where=sge.Where(
                 this=sge.And(
                     this=sge.EQ(
-                        this=_column(TO, table=name), expression=sge.Literal.number(FOREVER)
+                        this=column_of(TO, table=name), expression=sge.Literal.number(FOREVER)
                     ),
                     expression=sge.EQ(
-                        this=_column(RID, table=name),
-                        expression=_column(RID, table=_STAGED_ROWS),
+                        this=column_of(RID, table=name),
+                        expression=column_of(RID, table=_STAGED_ROWS),
                     ),
                 )
             ),
@@ -376,44 +366,44 @@ class DuckDBBackend:
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
         conditions: list[sge.Expression] = [
-            sge.EQ(this=_column(column), expression=sge.convert(value))
+            sge.EQ(this=column_of(column), expression=sge.convert(value))
             for column, value in predicate.items()
         ]
         where = sge.Where(this=sge.and_(*conditions))
-        self._run(sge.Delete(this=sge.Table(this=_name(name)), where=where))
+        self._run(sge.Delete(this=sge.Table(this=name_of(name)), where=where))
 
     def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
         """Delete the rows in which a column of texts has one of these values."""
         import pyarrow as pa
 
         with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values, pa.string())})}):
-            among = f"{_quoted(column)} IN (SELECT {_quoted(column)} FROM {_STAGED_ROWS})"
-            self._execute(f"DELETE FROM {_quoted(name)} WHERE {among}")
+            among = f"{quoted(column)} IN (SELECT {quoted(column)} FROM {_STAGED_ROWS})"
+            self._execute(f"DELETE FROM {quoted(name)} WHERE {among}")
 
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it is there."""
-        action = sge.Drop(this=sge.Column(this=_name(column)), kind="COLUMN", exists=True)
-        self._run(sge.Alter(this=sge.Table(this=_name(name)), kind="TABLE", actions=[action]))
+        action = sge.Drop(this=sge.Column(this=name_of(column)), kind="COLUMN", exists=True)
+        self._run(sge.Alter(this=sge.Table(this=name_of(name)), kind="TABLE", actions=[action]))
 
     def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
         """Delete the rows that ended by a commit, but those that lived at one to keep."""
-        ended = sge.LTE(this=_column(TO), expression=sge.Literal.number(before))
+        ended = sge.LTE(this=column_of(TO), expression=sge.Literal.number(before))
         lived = [
             sge.and_(
-                sge.LTE(this=_column(FROM), expression=sge.Literal.number(commit)),
-                sge.GT(this=_column(TO), expression=sge.Literal.number(commit)),
+                sge.LTE(this=column_of(FROM), expression=sge.Literal.number(commit)),
+                sge.GT(this=column_of(TO), expression=sge.Literal.number(commit)),
             )
             for commit in keep
         ]
         where = sge.and_(ended, sge.not_(sge.or_(*lived))) if lived else ended
-        statement = sge.Delete(this=sge.Table(this=_name(name)), where=sge.Where(this=where))
+        statement = sge.Delete(this=sge.Table(this=name_of(name)), where=sge.Where(this=where))
         with self.use():
             return int(self.cursor.execute(statement.sql("duckdb")).fetchall()[0][0])
 
     @contextmanager
     def transaction(self, *, large: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
-        with self.use(), _little_cached(self.cursor) if large else nullcontext():
+        with self.use(), little_cached(self.cursor) if large else nullcontext():
             cursor = self.cursor
             if "pyarrow" in sys.modules:
                 self._source()  # what is registered in a transaction is gone with it
@@ -444,7 +434,7 @@ class DuckDBBackend:
     def columns(self, name: str) -> set[str]:
         """Return the names of the columns of a stored table; none where there is no such table."""
         with self.use():
-            found = self.cursor.execute(_COLUMNS + _literal(name)).fetchall()
+            found = self.cursor.execute(_COLUMNS + literal(name)).fetchall()
         return {column for (column,) in found}
 
     def disconnect(self) -> None:
@@ -475,218 +465,3 @@ def _explained() -> Iterator[None]:
             f"the database cannot compute this: {str(error).splitlines()[0]}.",
             hint="Filter out such values first, or use try_cast() where cast() fails.",
         ) from error
-
-
-@contextmanager
-def _little_cached(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Keep what is written from filling the memory: DuckDB caches it as long as there is any."""
-    (before,) = cursor.execute("SELECT current_setting('memory_limit')").fetchall()[0]
-    if _bytes(before) > _bytes(_LITTLE):
-        with suppress(duckdb.Error):  # others use more at this moment
-            cursor.execute(f"SET memory_limit = '{_LITTLE}'")
-    try:
-        yield
-    finally:
-        number, unit = before.split()
-        # It is shown cut off after one decimal: half of one more brings back what was shown.
-        cursor.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
-
-
-def _bytes(size: str) -> float:
-    """Read a size as DuckDB writes it, say `18.7 GiB`."""
-    number, unit = size.split()
-    prefix = unit.removesuffix("bytes").removesuffix("iB")
-    return float(number) * 1024 ** (" KMGT".index(prefix) if prefix else 0)
-
-
-# sqlglot 28 renamed the argument.
-_FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
-
-
-@functools.cache
-def _insert_into(name: str, columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {_quoted(name)} ({', '.join(map(_quoted, columns))})"
-
-
-@functools.cache
-def _copying(name: str, columns: tuple[str, ...], source: str) -> str:
-    shown = ", ".join(map(_quoted, columns))
-    return f"{_insert_into(name, columns)} SELECT {shown} FROM {source}"
-
-
-def _ending(name: str, commit: int, rids: str) -> str:
-    """Write the statement that ends the life of rows, given their identities or a query."""
-    return (
-        f"UPDATE {_quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
-    )
-
-
-def _ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
-    """Write the same by the condition of a query that filters the table itself, else None.
-
-    It saves joining the rows with themselves.
-    """
-    source = select.args.get(_FROM_ARGUMENT)
-    parts = {part for part, value in select.args.items() if value}
-    if not parts <= {"expressions", _FROM_ARGUMENT, "where"} or source is None:
-        return None
-    table, where = source.this, select.args.get("where")
-    if not isinstance(table, sge.Table) or table.name != name:
-        return None
-    if where is not None and where.find(sge.Query):
-        return None
-    alive = sge.EQ(this=_column(TO), expression=sge.Literal.number(FOREVER))
-    update = sge.Update(
-        this=table,
-        expressions=[sge.EQ(this=_name(TO), expression=sge.Literal.number(commit))],
-        where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
-    )
-    return update.sql("duckdb")
-
-
-@functools.cache
-def _quoted(name: str) -> str:
-    return _name(name).sql("duckdb")
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, datetime.datetime):
-        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz").sql("duckdb")
-    return sge.convert(value).sql("duckdb")
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
-
-
-# How a value of an Arrow type is written, exactly: DuckDB reads a bare 0.7 as a decimal.
-_LITERALS: dict[str, Callable[[Any], str]] = {
-    "bool": str,
-    "double": lambda value: f"'{value!r}'::DOUBLE",
-    "float": lambda value: f"'{value!r}'::FLOAT",
-    "large_string": _text,
-    "null": str,
-    "string": _text,
-    **{f"{sign}int{bits}": str for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}
-
-
-def _literals(rows: pa.Table) -> str | None:
-    """Write rows of plain values as the tuples of a VALUES clause; None where that is not exact."""
-    kinds = [str(field.type) for field in rows.schema]
-    if not all(kind in _LITERALS for kind in kinds):
-        return None
-    columns = [column.to_pylist() for column in rows.columns]
-    texts = [value for column in columns for value in column if isinstance(value, str)]
-    if any(len(text) > _LONG_TEXT or "\0" in text for text in texts):
-        return None
-    written = [
-        ["NULL" if value is None else write(value) for value in column]
-        for write, column in zip((_LITERALS[kind] for kind in kinds), columns, strict=True)
-    ]
-    return ", ".join(f"({', '.join(row)})" for row in zip(*written, strict=True))
-
-
-def _name(name: str) -> sge.Identifier:
-    return sge.to_identifier(name, quoted=True)
-
-
-def _column(name: str, table: str | None = None) -> sge.Column:
-    return sge.Column(this=_name(name), table=_name(table) if table else None)
-
-
-def _unites(sql: str) -> bool:
-    return " UNION " in sql
-
-
-def _computed(rows: pa.Table, *, united: bool) -> list[str]:
-    """Return the columns that are shown as computed values, which DuckDB filters itself.
-
-    Else it lets Arrow filter what it scans. For Arrow NaN is not larger than other numbers, as it
-    is for DuckDB; and where rows are united with stored ones and then joined, DuckDB hands Arrow a
-    filter that Arrow does not know (https://github.com/duckdb/duckdb-python/issues/463).
-    """
-    import pyarrow as pa
-
-    if not united:
-        return [name for name in rows.column_names if _has_nan(rows.column(name))]
-    return [field.name for field in rows.schema if not pa.types.is_null(field.type)]
-
-
-@contextmanager
-def _registered(
-    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, *, united: bool
-) -> Iterator[None]:
-    """Make Arrow rows readable under a name meanwhile."""
-    computed = _computed(rows, united=united)
-    _register(cursor, name, rows, computed)
-    try:
-        yield
-    finally:
-        if computed:
-            cursor.execute(f"DROP VIEW IF EXISTS {_quoted(name)}")
-        cursor.unregister(f"{name}{_BEHIND}" if computed else name)
-
-
-def _register(
-    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, computed: list[str]
-) -> None:
-    """Make Arrow rows readable under a name."""
-    if not computed:
-        cursor.register(name, rows)
-        return
-    behind = f"{name}{_BEHIND}"
-    cursor.register(behind, rows)
-    values = [
-        sge.alias_(sge.Coalesce(this=_name(each), expressions=[_name(each)]), each, quoted=True)
-        if each in computed
-        else _name(each)
-        for each in rows.column_names
-    ]
-    query = sge.Select(expressions=values).from_(sge.Table(this=_name(behind)))
-    view = sge.Create(
-        this=sge.Table(this=_name(name)),
-        kind="VIEW",
-        expression=query,
-        replace=True,
-        properties=sge.Properties(expressions=[sge.TemporaryProperty()]),
-    )
-    cursor.execute(view.sql("duckdb"))
-
-
-def _has_nan(cells: pa.ChunkedArray) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_struct(cells.type):
-        return any(_has_nan(part) for part in cells.flatten())
-    if not pa.types.is_floating(cells.type):
-        return False
-    import numpy as np
-
-    return any(bool(np.isnan(part.to_numpy(zero_copy_only=False)).any()) for part in cells.chunks)
-
-
-def _in_memory(query: ir.Table) -> dict[str, pa.Table]:
-    """Return the in-memory tables of a query, which are staged like finished stages."""
-    return {
-        leaf.name: leaf.data.to_pyarrow(leaf.schema) for leaf in query.op().find(ops.InMemoryTable)
-    }
-
-
-def _fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """Give rows the columns and types that their query has for Ibis.
-
-    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
-    """
-    import pyarrow as pa
-
-    rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
-    # Whether a value may be missing is checked where it matters, with a message of its own.
-    wanted = pa.schema([field.with_nullable(True) for field in wanted])
-    for place, field in enumerate(wanted):
-        column = rows.column(place)
-        if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
-            # A literal 0.7 is a decimal for DuckDB; Arrow makes 0.7000000000000001 of that.
-            rows = rows.set_column(place, field.name, column.cast(pa.string()).cast(field.type))
-    return rows if rows.schema.equals(wanted) else rows.cast(wanted)

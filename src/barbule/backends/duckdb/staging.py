@@ -1,0 +1,156 @@
+"""How Arrow rows get into DuckDB's statements, and out of its answers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import sqlglot.expressions as sge
+
+from barbule.backends.base import RID
+from barbule.backends.duckdb.statements import name_of, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+__all__ = [
+    "AppendedRows",
+    "fitted",
+    "in_memory",
+    "register",
+    "registered",
+    "shown_as_values",
+    "unites",
+]
+
+_APPENDED_ROWS = "bb_appended_rows"
+_BEHIND = "_arrow"  # of what a view over staged rows reads
+
+
+class AppendedRows:
+    """What a cursor reads Arrow rows from, registered once.
+
+    A transaction keeps all that is registered in it until its end, so that the rows of a large
+    insert would stay in memory.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        import pyarrow as pa
+
+        self.cursor = cursor
+        self._rows = pa.table({RID: pa.array([], pa.int64())})
+        cursor.register(_APPENDED_ROWS, self)
+
+    @contextmanager
+    def of(self, rows: pa.Table) -> Iterator[str]:
+        """Hand out these rows meanwhile; give the name that statements read them by."""
+        before, self._rows = self._rows, rows
+        try:
+            yield _APPENDED_ROWS
+        finally:
+            self._rows = before
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._rows.__arrow_c_stream__(requested_schema)
+
+
+def unites(sql: str) -> bool:
+    """Whether a query puts rows of several relations together."""
+    return " UNION " in sql
+
+
+def shown_as_values(rows: pa.Table, *, united: bool) -> list[str]:
+    """Return the columns that are shown as computed values, which DuckDB filters itself.
+
+    Else it lets Arrow filter what it scans. For Arrow NaN is not larger than other numbers, as it
+    is for DuckDB; and where rows are united with stored ones and then joined, DuckDB hands Arrow a
+    filter that Arrow does not know (https://github.com/duckdb/duckdb-python/issues/463).
+    """
+    import pyarrow as pa
+
+    if not united:
+        return [name for name in rows.column_names if _has_nan(rows.column(name))]
+    return [field.name for field in rows.schema if not pa.types.is_null(field.type)]
+
+
+@contextmanager
+def registered(
+    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, *, united: bool
+) -> Iterator[None]:
+    """Make Arrow rows readable under a name meanwhile."""
+    computed = shown_as_values(rows, united=united)
+    register(cursor, name, rows, computed)
+    try:
+        yield
+    finally:
+        if computed:
+            cursor.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
+        cursor.unregister(f"{name}{_BEHIND}" if computed else name)
+
+
+def register(
+    cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, computed: list[str]
+) -> None:
+    """Make Arrow rows readable under a name."""
+    if not computed:
+        cursor.register(name, rows)
+        return
+    behind = f"{name}{_BEHIND}"
+    cursor.register(behind, rows)
+    values = [
+        sge.alias_(sge.Coalesce(this=name_of(each), expressions=[name_of(each)]), each, quoted=True)
+        if each in computed
+        else name_of(each)
+        for each in rows.column_names
+    ]
+    query = sge.Select(expressions=values).from_(sge.Table(this=name_of(behind)))
+    view = sge.Create(
+        this=sge.Table(this=name_of(name)),
+        kind="VIEW",
+        expression=query,
+        replace=True,
+        properties=sge.Properties(expressions=[sge.TemporaryProperty()]),
+    )
+    cursor.execute(view.sql("duckdb"))
+
+
+def _has_nan(cells: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(cells.type):
+        return any(_has_nan(part) for part in cells.flatten())
+    if not pa.types.is_floating(cells.type):
+        return False
+    import numpy as np
+
+    return any(bool(np.isnan(part.to_numpy(zero_copy_only=False)).any()) for part in cells.chunks)
+
+
+def in_memory(query: ir.Table) -> dict[str, pa.Table]:
+    """Return the in-memory tables of a query, which are staged like finished stages."""
+    return {
+        leaf.name: leaf.data.to_pyarrow(leaf.schema) for leaf in query.op().find(ops.InMemoryTable)
+    }
+
+
+def fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Give rows the columns and types that their query has for Ibis.
+
+    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
+    """
+    import pyarrow as pa
+
+    rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
+    # Whether a value may be missing is checked where it matters, with a message of its own.
+    wanted = pa.schema([field.with_nullable(True) for field in wanted])
+    for place, field in enumerate(wanted):
+        column = rows.column(place)
+        if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
+            # A literal 0.7 is a decimal for DuckDB; Arrow makes 0.7000000000000001 of that.
+            rows = rows.set_column(place, field.name, column.cast(pa.string()).cast(field.type))
+    return rows if rows.schema.equals(wanted) else rows.cast(wanted)

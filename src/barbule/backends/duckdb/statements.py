@@ -1,0 +1,134 @@
+"""The SQL that writes to DuckDB.
+
+Built with sqlglot, or of parts that it has quoted; rows of plain values travel as literals.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import TYPE_CHECKING, Any
+
+import sqlglot.expressions as sge
+
+from barbule.backends.base import FOREVER, RID, TO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+__all__ = [
+    "FROM_ARGUMENT",
+    "column_of",
+    "copying",
+    "ending_of",
+    "ending_where",
+    "insert_into",
+    "literal",
+    "literals",
+    "name_of",
+    "quoted",
+]
+
+_LONG_TEXT = 1000  # what is not written into a statement
+
+# sqlglot 28 renamed the argument.
+FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
+
+
+@functools.cache
+def insert_into(name: str, columns: tuple[str, ...]) -> str:
+    """Write the beginning of an insert, to which VALUES or a query belongs."""
+    return f"INSERT INTO {quoted(name)} ({', '.join(map(quoted, columns))})"
+
+
+@functools.cache
+def copying(name: str, columns: tuple[str, ...], source: str) -> str:
+    """Write the insert of the rows of another relation."""
+    shown = ", ".join(map(quoted, columns))
+    return f"{insert_into(name, columns)} SELECT {shown} FROM {source}"
+
+
+def ending_of(name: str, commit: int, rids: str) -> str:
+    """Write the statement that ends the life of rows, given their identities or a query."""
+    return f"UPDATE {quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
+
+
+def ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
+    """Write the same by the condition of a query that filters the table itself, else None.
+
+    It saves joining the rows with themselves.
+    """
+    source = select.args.get(FROM_ARGUMENT)
+    parts = {part for part, value in select.args.items() if value}
+    if not parts <= {"expressions", FROM_ARGUMENT, "where"} or source is None:
+        return None
+    table, where = source.this, select.args.get("where")
+    if not isinstance(table, sge.Table) or table.name != name:
+        return None
+    if where is not None and where.find(sge.Query):
+        return None
+    alive = sge.EQ(this=column_of(TO), expression=sge.Literal.number(FOREVER))
+    update = sge.Update(
+        this=table,
+        expressions=[sge.EQ(this=name_of(TO), expression=sge.Literal.number(commit))],
+        where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
+    )
+    return update.sql("duckdb")
+
+
+@functools.cache
+def quoted(name: str) -> str:
+    """Write a name."""
+    return name_of(name).sql("duckdb")
+
+
+def literal(value: Any) -> str:
+    """Write a plain value."""
+    if isinstance(value, datetime.datetime):
+        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz").sql("duckdb")
+    return sge.convert(value).sql("duckdb")
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
+
+
+# How a value of an Arrow type is written, exactly: DuckDB reads a bare 0.7 as a decimal.
+_LITERALS: dict[str, Callable[[Any], str]] = {
+    "bool": str,
+    "double": lambda value: f"'{value!r}'::DOUBLE",
+    "float": lambda value: f"'{value!r}'::FLOAT",
+    "large_string": _text,
+    "null": str,
+    "string": _text,
+    **{f"{sign}int{bits}": str for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def literals(rows: pa.Table) -> str | None:
+    """Write rows of plain values as the tuples of a VALUES clause; None where that is not exact."""
+    kinds = [str(field.type) for field in rows.schema]
+    if not all(kind in _LITERALS for kind in kinds):
+        return None
+    columns = [column.to_pylist() for column in rows.columns]
+    texts = [value for column in columns for value in column if isinstance(value, str)]
+    if any(len(text) > _LONG_TEXT or "\0" in text for text in texts):
+        return None
+    written = [
+        ["NULL" if value is None else write(value) for value in column]
+        for write, column in zip((_LITERALS[kind] for kind in kinds), columns, strict=True)
+    ]
+    return ", ".join(f"({', '.join(row)})" for row in zip(*written, strict=True))
+
+
+def name_of(name: str) -> sge.Identifier:
+    """Make an identifier, quoted as it is."""
+    return sge.to_identifier(name, quoted=True)
+
+
+def column_of(name: str, table: str | None = None) -> sge.Column:
+    """Make the reference to a column."""
+    return sge.Column(this=name_of(name), table=name_of(table) if table else None)
