@@ -1,112 +1,103 @@
-"""Images: insert, thumbnails and header properties, beside a bare loop over PIL in the same run.
+"""Images: insert, thumbnails and header properties, beside a loop over PIL and Pixeltable.
 
-Figures are milliseconds; the limits of the first two are shares of what the bare loop takes.
+All in one run, one after the other in turns. Figures are milliseconds; the first two are held
+against shares of what the bare loop takes. The peak of memory is taken in processes of their own.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
+import sys
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import PIL.Image
+sys.path.append(str(Path(__file__).parent / "peers"))
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from pictures import write_pictures
+from sides import Side, interpreter
 
 IMAGES, HEADERS = 1000, 10_000
 ROUNDS = 3
-INSERT = "insert 1,000 PNGs of 512² with validation"
-THUMBNAILS = "thumbnail column of them"
-PROPERTIES = "width, height, format of 10k JPEGs"
-INSERT_SHARE, THUMBNAIL_SHARE = 0.6, 0.65
-LIMITS = {PROPERTIES: 2000.0}
+SIDES = ("barbule", "bare", "pixeltable")
+INSERT = "insert {:,} PNGs of 512², each checked"
+THUMBNAILS = "thumbnail column of {:,} PNGs"
+PROPERTIES = "width, height, format of {:,} JPEGs"
+GROWS = "memory that four times as many pictures take more (MB)"
+SHARES = {"insert": 0.6, "thumbnails": 0.65}
+HEADER = 0.2  # milliseconds to read one
+LIMITS = {GROWS: 32.0}
+DETAILS: dict[str, Any] = {}
 
 
-def _pictures(folder: Path, count: int, suffix: str, side: int) -> list[Path]:
-    """Write files like photographs; a few differ, the rest are copies of them."""
-    folder.mkdir()
-    kinds = []
-    for number in range(20):
-        layers = [
-            PIL.Image.effect_noise((side // 32, side // 32), 40 + number).resize((side, side))
-            for _ in range(3)
-        ]
-        kinds.append(folder / f"kind{number}.{suffix}")
-        PIL.Image.merge("RGB", layers).save(kinds[-1])
-    paths = []
-    for number in range(count):
-        paths.append(folder / f"{number}.{suffix}")
-        shutil.copy(kinds[number % len(kinds)], paths[-1])
-    return paths
+def present(sides: tuple[str, ...] = SIDES) -> list[str]:
+    """Return the sides that are installed; say which are not."""
+    for name in sides:
+        if interpreter(name) is None:
+            print(f"{name} is not installed: run `nox -s peers`")
+    return [name for name in sides if interpreter(name) is not None]
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
+def in_turns(
+    sides: list[Side], operations: tuple[str, ...], rounds: int
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, Any]]]:
+    """Let the sides do each operation in turns; return median milliseconds, and the answers."""
+    for side in sides:
+        side.ask("warm")
+    times, answers = {}, {}
+    for operation in operations:
+        taken: dict[str, list[float]] = {side.name: [] for side in sides}
+        answers[operation] = {}
+        for _ in range(rounds):
+            for side in sides:
+                reply = side.ask(operation)
+                taken[side.name].append(reply["ms"])
+                answers[operation][side.name] = reply["answer"]
+        times[operation] = {name: statistics.median(each) for name, each in taken.items()}
+    return times, answers
 
 
-def _decode_all(paths: list[Path]) -> None:
-    for path in paths:
-        with PIL.Image.open(path) as image:
-            image.load()
+def peak(folder: Path) -> float:
+    """Return the most memory that a process of its own takes for the pictures of a folder."""
+    with Side("barbule", "media", "--folder", str(folder)) as side:
+        side.ask("warm")
+        return side.ask("memory")["answer"]
 
 
-def _thumbnails(paths: list[Path], folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for path in paths:
-        with PIL.Image.open(path) as image:
-            image.thumbnail((128, 128))
-            image.save(folder / path.name)
-
-
-def _ours(pngs: list[Path], jpegs: list[Path]) -> dict[str, float]:
-    """Measure in a database of its own, so that nothing is known of the files."""
-    import barbule as bb
-
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["BARBULE_HOME"] = folder
-        session = bb.connect(f"duckdb:///{folder}/images.duckdb", vectors="exact:")
-        photos = session.create_table("photos", {"img": bb.Image})
-        photos.insert([{"img": pngs[0]}])  # what is loaded on first use is no part of it
-        photos.select(x=photos.img.rotate(90).width()).collect()
-        photos.delete()
-        headers = session.create_table("headers", {"img": bb.Image})
-        headers.insert([{"img": path} for path in jpegs])
-        img = headers.img
-        properties = headers.select(w=img.width(), h=img.height(), f=img.format())
-        figures = {
-            INSERT: _milliseconds(lambda: photos.insert([{"img": path} for path in pngs])),
-            THUMBNAILS: _milliseconds(
-                lambda: photos.add_computed_column(thumb=photos.img.thumbnail((128, 128)))
-            ),
-            PROPERTIES: _milliseconds(properties.collect),
-        }
-        session.close()
-        return figures
-
-
-def measure() -> dict[str, float]:
-    """Return the medians in milliseconds."""
-    rounds = []
-    with tempfile.TemporaryDirectory() as name:
+def measure(
+    *, images: int = IMAGES, headers: int = HEADERS, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Return barbule's medians in milliseconds; `DETAILS` holds those of every side."""
+    labels = {
+        "insert": INSERT.format(images),
+        "thumbnails": THUMBNAILS.format(images),
+        "headers": PROPERTIES.format(headers),
+    }
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         work = Path(name)
-        pngs = _pictures(work / "png", IMAGES, "png", 512)
-        jpegs = _pictures(work / "jpg", HEADERS, "jpg", 256)
-        for _ in range(ROUNDS):
-            bare = {
-                "bare PIL loop: open and decode": _milliseconds(lambda: _decode_all(pngs)),
-                "bare PIL loop: thumbnails, saved": _milliseconds(
-                    lambda: _thumbnails(pngs, work / "thumbnails")
-                ),
-            }
-            rounds.append({**bare, **_ours(pngs, jpegs)})
-    figures = {label: statistics.median(each[label] for each in rounds) for label in rounds[0]}
-    LIMITS[INSERT] = INSERT_SHARE * figures["bare PIL loop: open and decode"]
-    LIMITS[THUMBNAILS] = THUMBNAIL_SHARE * figures["bare PIL loop: thumbnails, saved"]
-    return figures
+        few, many = work / "few", work / "many"
+        few.mkdir()
+        many.mkdir()
+        write_pictures(few / "png", images // 4, "png", 512)
+        write_pictures(many / "png", images, "png", 512)
+        write_pictures(many / "jpg", headers, "jpg", 256)
+        peaks = {len(list(each.glob("png/*"))): peak(each) for each in (few, many)}
+        options = ("media", "--folder", str(many))
+        sides = [stack.enter_context(Side(each, *options)) for each in present()]
+        libraries = {side.name: side.ask("library")["library"] for side in sides}
+        times, answers = in_turns(sides, tuple(labels), rounds)
+    for operation, each in answers.items():
+        if any(answer != each["barbule"] for answer in each.values()):
+            raise SystemExit(f"the sides differ at {operation}: {each}")
+    for operation, share in SHARES.items():
+        LIMITS[labels[operation]] = share * times[operation]["bare"]
+    LIMITS[labels["headers"]] = HEADER * headers
+    DETAILS.update(
+        rounds=rounds,
+        libraries=libraries,
+        sides_ms={labels[name]: each for name, each in times.items()},
+        peak_mb=peaks,
+    )
+    grown = max(peaks.values()) - min(peaks.values())
+    return {**{labels[name]: each["barbule"] for name, each in times.items()}, GROWS: grown}

@@ -106,6 +106,33 @@ def models(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Python {record['python']}, {record['cores']} cores."])
 
 
+def media(images: dict[str, Any], video: dict[str, Any]) -> str:
+    """Write the figures of images and videos, of all sides, and what memory they take."""
+    names = {"barbule": "barbule", "bare": "bare PIL, PyAV", "pixeltable": "Pixeltable"}
+    sides = [name for name in names if name in images["libraries"]]
+    share = next(value for label, value in video["reach_ms"].items() if label.endswith("(%)"))
+    reach = images["reach_ms"] | {
+        label: each["bare"] * share / 100 for label, each in video["sides_ms"].items()
+    }
+    lines = [
+        _row(["ms", *map(names.get, sides), "reach", "reached"]),
+        _row(["---", *["---:"] * len(sides), "---:", "---"]),
+    ]
+    for label, each in (images["sides_ms"] | video["sides_ms"]).items():
+        shown = [_ms(each.get(name)) for name in sides]
+        reached = "yes" if each["barbule"] <= reach[label] else "no"
+        lines.append(_row([label, *shown, _ms(reach[label]), reached]))
+    memory = [
+        f"- {label}: {value:,.0f} (to stay under {record['reach_ms'][label]:,.0f})"
+        for record in (images, video)
+        for label, value in record["figures_ms"].items()
+        if label.endswith("(MB)")
+    ]
+    versions = ", ".join(images["libraries"].values())
+    where = f"Python {images['python']}, {images['cores']} cores"
+    return "\n".join([*lines, "", *memory, "", f"Measured with {versions}; {where}."])
+
+
 def plot(record: dict[str, Any], path: Path) -> None:
     """Draw the time of each operation over the number of rows."""
     mpl.rcParams["svg.hashsalt"] = "barbule"
@@ -140,6 +167,7 @@ def main() -> None:
     text = _placed(text, "tables", tables(_read("tables")))
     text = _placed(text, "growth", growth(_read("growth")))
     text = _placed(text, "models", models(_read("models")))
+    text = _placed(text, "media", media(_read("images"), _read("video")))
     page.write_text(text)
     plot(_read("growth"), DOCS / "images" / "growth.svg")
 

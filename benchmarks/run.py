@@ -53,6 +53,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--largest", type=int, help="the most rows of the growing table")
     parser.add_argument("--share", type=float, help="of the rows for which calls are counted")
+    parser.add_argument("--images", type=int, help="how many are inserted and made small")
+    parser.add_argument("--headers", type=int, help="how many are only looked at")
     parser.add_argument("--gigabytes", type=float, help="of the file that is inserted")
     options = vars(parser.parse_args(argv))
     sys.path.insert(0, str(HERE))

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 HERE = Path(__file__).parent
 PEERS = ("pixeltable", "lancedb", "daft")
-OURS = ("barbule", "duckdb")
+OURS = ("barbule", "duckdb", "bare")
 
 # Nothing reports home, nothing looks for a configuration of the person who runs this.
 QUIET = {

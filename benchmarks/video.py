@@ -1,99 +1,51 @@
-"""Frames of a 60 s 720p video at one a second: a view of them and a cheap function over each.
+"""Frames of videos: a view of them and a cheap function of each, beside PyAV and Pixeltable.
 
-Beside it, in the same run, a bare PyAV loop on all cores that decodes the video once and calls
-the same function on the same frames.
+A minute of 720p at one frame a second, where a bare PyAV loop on all cores decodes the video once
+and calls the same function with the same frames; and the memory that two hours take.
 """
 
 from __future__ import annotations
 
-import statistics
+import sys
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import av
-import numpy as np
+sys.path.append(str(Path(__file__).parent / "peers"))
 
-import barbule as bb
+from images import in_turns, present
+from pictures import LONG, RATE, SECONDS, SIZE, write_long_video, write_pictures, write_video
+from sides import Side
 
 ROUNDS = 5
-SECONDS, RATE, SIZE = 60, 30, (1280, 720)
-LIMITS = {"frames at 1 fps, percent of bare PyAV": 120.0}
+FRAMES = "frames of a minute of 720p at 1 fps, view and function"
+SHARE = "frames at 1 fps, percent of bare PyAV (%)"
+PEAK = "peak while going through two hours (MB)"
+LIMITS = {SHARE: 120.0, PEAK: 500.0}
+DETAILS: dict[str, Any] = {}
 
 
-def _video(path: Path) -> None:
-    """Write a moving picture with some noise in it, as a camera would."""
-    noise = np.random.default_rng(0)
-    scene = noise.integers(0, 255, (45, 160, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
-    grain = noise.integers(0, 12, (8, SIZE[1], SIZE[0], 3), dtype=np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
-        stream.width, stream.height = SIZE
-        stream.pix_fmt = "yuv420p"
-        for count in range(SECONDS * RATE):
-            left = count % (scene.shape[1] - SIZE[0])
-            pixels = scene[:, left : left + SIZE[0]] // 2 + grain[count % 8]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def _brightness(image) -> float:
-    return image.resize((16, 9)).convert("L").getpixel((8, 4)) / 255
-
-
-def _bare(path: Path) -> list[float]:
-    found, due = [], 0.0
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            if frame.time + 1e-6 >= due:
-                found.append(_brightness(frame.to_image()))
-                due += 1
-    return found
-
-
-def _view(path: Path) -> list[float]:
-    @bb.udf
-    def brightness(image: bb.Image) -> float:
-        return _brightness(image)
-
-    table = bb.create_table("videos", {"video": bb.Video}, if_exists="replace_force")
-    table.insert(video=str(path))
-    started = time.perf_counter()
-    frames = bb.create_view(
-        "frames",
-        table,
-        iterator=bb.functions.FrameIterator.create(video=table.video, fps=1),
-        if_exists="replace",
-    )
-    frames.add_computed_column(brightness=brightness(frames.frame))
-    found = frames.order_by("pos").collect()["brightness"]
-    _view.seconds = time.perf_counter() - started
-    return found
-
-
-def measure() -> dict[str, float]:
-    """Return milliseconds, and their ratio in percent."""
-    with tempfile.TemporaryDirectory() as folder:
-        bb.connect(home=folder, vectors="exact:")
-        path = Path(folder) / "video.mp4"
-        _video(path)
-        ours, bare = [], []
-        for turn in range(ROUNDS + 1):
-            started = time.perf_counter()
-            plain = _bare(path)
-            seconds = time.perf_counter() - started
-            same = _view(path)
-            if same != plain or len(same) != SECONDS:
-                raise SystemExit("the frames are not those of the bare loop")
-            if turn:  # the first fills caches and loads libraries
-                bare.append(seconds * 1000)
-                ours.append(_view.seconds * 1000)
-        bb.session.current().close()
-    return {
-        "frames at 1 fps, view and function": statistics.median(ours),
-        "frames at 1 fps, bare PyAV": statistics.median(bare),
-        "frames at 1 fps, percent of bare PyAV": 100
-        * statistics.median(a / b for a, b in zip(ours, bare, strict=True)),
-    }
+def measure(*, seconds: int = SECONDS, long: int = LONG, rounds: int = ROUNDS) -> dict[str, float]:
+    """Return milliseconds, their ratio in percent, and the peak of memory."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        write_pictures(folder / "png", 1, "png", 64)
+        write_video(folder / "minute.mp4", seconds, SIZE, RATE)
+        write_long_video(folder / "hours.mp4", long)
+        options = ("media", "--folder", str(folder))
+        with Side("barbule", *options) as side:
+            side.ask("warm")
+            count, peak = side.ask("hours")["answer"]
+        sides = [stack.enter_context(Side(each, *options)) for each in present()]
+        libraries = {side.name: side.ask("library")["library"] for side in sides}
+        times, answers = in_turns(sides, ("frames",), rounds)
+    found = answers["frames"]
+    if found["barbule"] != found["bare"] or {*map(len, found.values())} != {seconds}:
+        raise SystemExit(f"the frames are not those of the bare loop: {found}")
+    if count != long:
+        raise SystemExit(f"{count} frames of {long}")
+    taken = times["frames"]
+    DETAILS.update(rounds=rounds, libraries=libraries, sides_ms={FRAMES: taken})
+    share = 100 * taken["barbule"] / taken["bare"]
+    return {FRAMES: taken["barbule"], SHARE: share, PEAK: peak}

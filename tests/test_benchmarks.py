@@ -62,6 +62,24 @@ def test_search(benchmark, tmp_path):
     assert [each["recall"] for each in ours.values()] == [1.0] * len(ours)
 
 
+def test_images(benchmark, tmp_path):
+    images = benchmark("images")
+    record = _record(benchmark("run"), "images", tmp_path, images=24, headers=30, rounds=1)
+    assert len(record["sides_ms"]) == 3
+    assert all(each.keys() == {"barbule", "bare"} for each in record["sides_ms"].values())
+    assert all(peak > 50 for peak in record["peak_mb"].values())
+    insert = images.INSERT.format(24)
+    assert record["reach_ms"][insert] == 0.6 * record["sides_ms"][insert]["bare"]
+    assert record["reach_ms"][images.PROPERTIES.format(30)] == 6.0
+
+
+def test_video(benchmark, tmp_path):
+    record = _record(benchmark("run"), "video", tmp_path, seconds=2, long=120, rounds=1)
+    (sides,) = record["sides_ms"].values()
+    assert sides.keys() == {"barbule", "bare"}
+    assert len(record["reach_ms"]) == 2
+
+
 def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
     tables = benchmark("tables")
     medians = {name: {"duckdb": 2.0} for name in tables.OPERATIONS}

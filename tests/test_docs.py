@@ -33,7 +33,7 @@ def test_the_readme_runs(session, capsys):
     blocks = _blocks(ROOT / "README.md")
     assert len(blocks) >= 3
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
+        exec(compile(block, "README.md", "exec", dont_inherit=True), namespace)
     assert "Toy Story" in capsys.readouterr().out
 
 
@@ -45,7 +45,7 @@ def test_a_page_runs(page, session, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in _blocks(page):
-        exec(compile(block, page.name, "exec"), namespace)
+        exec(compile(block, page.name, "exec", dont_inherit=True), namespace)
 
 
 def test_the_readme_says_both_lines():

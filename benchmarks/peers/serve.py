@@ -1,9 +1,9 @@
 """What a side speaks: the name of an operation a line on stdin, its time as a JSON line on stdout.
 
 Whole numbers may follow the name. A side is a class over `(home, films)`, or over its home and the
-address of a model server, with a method for each operation that it has. A method prepares and
-returns two functions: the work, which is timed, and what takes the result of the work to the
-answer, by which the parent sees that all sides did the same.
+address of a model server, or the pictures of a folder, with a method for each operation that it
+has. A method prepares and returns two functions: the work, which is timed, and what takes the
+result of the work to the answer, by which the parent sees that all sides did the same.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from films import Films
+from pictures import Pictures
 
 Work = tuple[Callable[[], Any], Callable[[Any], Any]]
 
@@ -65,12 +66,14 @@ def serve(side: type, argv: list[str] | None = None) -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--server", help="the address of a model server")
+    parser.add_argument("--folder", type=Path, help="of pictures and videos")
     options = parser.parse_args(argv)
     # What a library prints is no part of the protocol.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     stay_here()
-    instance = side(options.home, options.server or Films(options.rows))
+    pictures = Pictures(options.folder) if options.folder else None
+    instance = side(options.home, pictures or options.server or Films(options.rows))
     try:
         for line in sys.stdin:
             print(json.dumps(reply(instance, line.strip())), file=replies, flush=True)

@@ -7,6 +7,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
+from barbule.errors import FunctionError
 
 # Ibis sets an option of pandas that pandas 4 is going to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
@@ -287,3 +288,21 @@ def test_the_row_of_an_error_is_counted_over_batches(session):
     many.insert(pa.table({"n": list(range(40_000))}))
     with pytest.raises(bb.BarbuleError, match=r"row 30000: \S+picky failed: ValueError: not this"):
         many.select(x=picky(many.n)).collect()
+
+
+def test_an_error_that_is_kept_does_not_keep_the_database(session):
+    """Its traceback holds what was being read; other processes, and the end of this, would wait."""
+
+    @bb.udf
+    def inverse(n: int) -> float:
+        return 1 / n
+
+    table = bb.create_table("numbers", [{"n": 0}])
+    with pytest.raises(FunctionError, match="division by zero") as kept:
+        table.add_computed_column(x=inverse(table.n))
+    with pytest.raises(FunctionError, match="division by zero") as also_kept:
+        table.select(x=inverse(table.n)).collect()
+    assert kept.value.__traceback__ is not None
+    assert also_kept.value.__traceback__ is not None
+    database = getattr(session._engine.backend, "_database", None)  # Postgres has many writers
+    assert database is None or database._users == 0

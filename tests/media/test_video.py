@@ -263,6 +263,14 @@ def test_a_last_part_that_is_too_short_is_left_out(path):
     assert [row["segment_start"] for row in rows] == [0.0, 2.0]
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.wmv", "wmv2"), ("a.flv", "flv")])
+def test_what_cannot_be_copied_is_encoded_anew(name, codec):
+    path = film(name, frames=30, codec=codec, gop=10)
+    made = video.clip(path, 1.0, 2.0, mode="fast")
+    assert video.duration(made) == pytest.approx(1.0, abs=0.15)
+    assert len(video.segment(path, duration=1.0, mode="fast")) == 3
+
+
 def test_images_make_a_video():
     greys = (10, 100, None, 200)
     images = [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
-import random
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -14,102 +12,9 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.functions import audio, video
-from barbule.media.library import MediaLibrary
-from barbule.media.streams.opening import validate_audio, validate_video
 from fakes.films import film, shade, shown, tone, turn
 
-FORMATS = [
-    ("a.mp4", "libx264", "aac"),
-    ("b.mkv", "libx264", "libmp3lame"),
-    ("c.webm", "libvpx", "libopus"),
-    ("d.avi", "mpeg4", None),
-    ("e.ts", "libx264", "aac"),
-    ("f.h264", "libx264", None),
-    ("g.mov", "mpeg4", None),
-]
-SOUNDS = [
-    ("a.wav", "pcm_s16le"),
-    ("b.mp3", "libmp3lame"),
-    ("c.flac", "flac"),
-    ("d.m4a", "aac"),
-    ("e.ogg", "flac"),
-]
-MUTATIONS = 20  # of each of the twelve files
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
-
-
-def mutated(data: bytes, kind: str, chance: random.Random) -> bytes:
-    changed = bytearray(data)
-    if kind == "cut":
-        return bytes(changed[: chance.randrange(len(data))])
-    if kind == "flip":
-        for _ in range(chance.randint(1, 40)):
-            changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    elif kind == "head":
-        for _ in range(chance.randint(1, 20)):
-            changed[chance.randrange(min(600, len(data)))] = chance.randrange(256)
-    elif kind == "hole":
-        start = chance.randrange(len(data))
-        changed[start : start + chance.randint(1, 600)] = b""
-    else:
-        start = chance.randrange(len(data))
-        size = min(chance.randint(1, 400), len(data) - start)
-        changed[start : start + size] = chance.randbytes(size)
-    return bytes(changed)
-
-
-@pytest.fixture
-def library(tmp_path):
-    return MediaLibrary(str(tmp_path / "store"), tmp_path / "cache")
-
-
-def use_video(path: Path, library: MediaLibrary) -> None:
-    validate_video(path)
-    video.get_metadata(path)
-    video.duration(path)
-    for row in video.frames(str(path), str(path), num_frames=3):
-        library.image(row["frame"])
-    video.extract_audio(path)
-    video.clip(path, 0.2, 0.5)
-    video.clip(path, 0.2, 0.5, mode="fast")
-
-
-def use_sound(path: Path, library: MediaLibrary) -> None:
-    validate_audio(path)
-    audio.get_metadata(path)
-    audio.duration(path)
-    audio.split(path, 0.2)
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
-
-
-@pytest.mark.parametrize("place", range(len(FORMATS) + len(SOUNDS)))
-def test_damage_gives_an_error_of_ours_or_a_result(library, tmp_path, place):
-    chance = random.Random(place)
-    if place < len(FORMATS):
-        name, codec, sound = FORMATS[place]
-        whole = film(tmp_path / name, codec=codec, sound=sound, **SMALL)
-        use = use_video
-    else:
-        name, codec = SOUNDS[place - len(FORMATS)]
-        whole = tone(tmp_path / name, 0.5, codec=codec)
-        use = use_sound
-    data = whole.read_bytes()
-    damaged = tmp_path / f"damaged{whole.suffix}"
-    kinds = itertools.cycle(["cut", "flip", "head", "hole", "noise"])
-    refused, before = 0, open_files()
-    for kind in itertools.islice(kinds, MUTATIONS):
-        damaged.write_bytes(mutated(data, kind, chance))
-        try:
-            use(damaged, library)
-        except MediaError as error:
-            refused += "damaged" in str(error)
-    library.frames.close()
-    gc.collect()
-    assert refused
-    assert open_files() <= before + 4
 
 
 @pytest.mark.parametrize("kind", ["Video", "Audio"])
@@ -135,6 +40,28 @@ def test_a_sound_is_no_video_and_a_silent_video_no_sound(session):
         table.insert(video="tone.mp3")
     with pytest.raises(MediaError, match="has no sound"):
         table.insert(sound="silent.mp4")
+
+
+def test_a_file_of_another_kind_and_content_without_a_name_are_told(session):
+    import PIL.Image
+
+    PIL.Image.new("RGB", (32, 32)).save("picture.mp4", format="JPEG")
+    table = bb.create_table("films", {"file": bb.Video})
+    with pytest.raises(MediaError, match=r"row 0: .*picture\.mp4 cannot be read: it is no audio"):
+        table.insert(file="picture.mp4")
+    half = film("good.mp4", **SMALL).read_bytes()[:700]
+    with pytest.raises(
+        MediaError, match=r"'file', row 0: what was given as content, and is kept as media:.*, c"
+    ):
+        table.insert(file=half)
+
+
+def test_a_video_that_was_fetched_is_known_by_its_address(session):
+    data = film("good.mp4", **SMALL).read_bytes()[:700]
+    address = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
+    table = bb.create_table("films", {"file": bb.Video})
+    with pytest.raises(MediaError, match=r"'file', row 0: .*data:.* cannot be read"):
+        table.insert(file=address)
 
 
 def test_the_extension_does_not_matter(session):

@@ -6,6 +6,7 @@ indexes'; what is read and written is Arrow.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -221,18 +222,19 @@ class Runner:
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
         batches = []
-        for batch in source:
-            columns = {name: batch.column(name) for name in stage.keep}
-            for call, meter in zip(stage.calls, meters, strict=True):
-                try:
-                    asker = functools.partial(origins.asker, stage, call, batch)
-                    columns |= self._columns(call, batch, asker, meter)
-                except BarbuleError as error:
-                    if error.row is not None:
-                        error.row += offset
-                    raise
-            offset += batch.num_rows
-            batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
+        with _ended(source):
+            for batch in source:
+                columns = {name: batch.column(name) for name in stage.keep}
+                for call, meter in zip(stage.calls, meters, strict=True):
+                    try:
+                        asker = functools.partial(origins.asker, stage, call, batch)
+                        columns |= self._columns(call, batch, asker, meter)
+                    except BarbuleError as error:
+                        if error.row is not None:
+                            error.row += offset
+                        raise
+                offset += batch.num_rows
+                batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
         return pa.Table.from_batches(batches, wanted)
 
     def _columns(
@@ -335,3 +337,16 @@ def _reasons(failed: list[Failure | None]) -> pa.Array:
         return pa.nulls(len(failed), kind)
     cells = [each and {"type": each.type, "message": each.message} for each in failed]
     return pa.array(cells, kind)
+
+
+@contextlib.contextmanager
+def _ended(source: Iterable[pa.RecordBatch]) -> Iterator[None]:
+    """End a stream of rows, also where an error left it, which may keep it for long.
+
+    Until then it holds the database.
+    """
+    try:
+        yield
+    finally:
+        if callable(close := getattr(source, "close", None)):
+            close()

@@ -251,22 +251,15 @@ class MediaLibrary:
             When it is missing, unreadable or of another format.
         """
         path = self.path(reference)
-        if isinstance(kind, Image):
-            from barbule.media.images import validate_image
-
-            validate_image(path, _source(reference))
-        elif isinstance(kind, Document):
-            from barbule.media.documents import validate_document
-
-            validate_document(path)
-        elif isinstance(kind, Video):
-            from barbule.media.streams.opening import validate_video
-
-            validate_video(path)
-        elif isinstance(kind, Audio):
-            from barbule.media.streams.opening import validate_audio
-
-            validate_audio(path)
+        try:
+            _check(path, kind)
+        except MediaError as error:
+            named = _source(reference)
+            if named is None or str(path) not in error.message:
+                raise
+            # What users know it by is where it came from, not its copy here.
+            message = error.message.replace(str(path), named)
+            raise MediaError(message, hint=error.hint) from error.__cause__
 
     def check_all(self, references: Sequence[str | None], kind: dt.DataType) -> None:
         """Make sure, in a few threads, that each reference can be read and is what it should be.
@@ -335,8 +328,29 @@ def _content_of(value: Mapping[str, Any], kind: dt.DataType) -> Any:
     )
 
 
+def _check(path: Path, kind: dt.DataType) -> None:
+    if isinstance(kind, Image):
+        from barbule.media.images import validate_image
+
+        validate_image(path)
+    elif isinstance(kind, Document):
+        from barbule.media.documents import validate_document
+
+        validate_document(path)
+    elif isinstance(kind, Video):
+        from barbule.media.streams.opening import validate_video
+
+        validate_video(path)
+    elif isinstance(kind, Audio):
+        from barbule.media.streams.opening import validate_audio
+
+        validate_audio(path)
+
+
 def _source(reference: str) -> str | None:
     """Return what messages call a file that is known by another name than its path."""
+    if reference.startswith(_STORED):
+        return f"what was given as content, and is kept as {reference},"
     return without_secrets(reference) if ":" in reference[:12] else None
 
 

@@ -75,19 +75,23 @@ def check_mode(mode: str) -> None:
 def copied(path: PathLike, line: Timeline, first: int, end: int | None) -> MadeFile:
     """Copy the packets of a video from a key frame up to a time, without encoding anew.
 
-    Frames after that time come along where others before it are decoded from them.
+    Frames after that time come along where others before it are decoded from them. What no
+    container of ours holds (Windows Media, Flash) is encoded anew.
     """
     import av
 
     with open_at(path, line, first) as container, reading(path):
         video, audio = first_video(container), first_audio(container)
         streams: list[Any] = [each for each in (video, audio) if each is not None]
-        fits = all(each.codec_context.codec.canonical_name in _IN_MP4 for each in streams)
-        kind, suffix = ("mp4", "mp4") if fits else ("matroska", "mkv")
+        codecs = {each.codec_context.codec.canonical_name for each in streams}
+        kind, suffix = ("mp4", "mp4") if codecs <= _IN_MP4 else ("matroska", "mkv")
         made = MadeFile(suffix)
         start = first * line.time_base
         stop = None if end is None else end * line.time_base
         with av.open(str(made), "w", format=kind) as out:
+            if not codecs <= out.supported_codecs:
+                span = Span(line.seconds(first), None if end is None else line.seconds(end))
+                return rewrite(path, line, span)
             outs = {each.index: out.add_stream_from_template(each, opaque=True) for each in streams}
             _copy(container, streams, outs, out, (start, stop))
     return made

@@ -102,11 +102,16 @@ def open_container(path: PathLike) -> InputContainer:
     with reading(name):
         if not os.path.getsize(name):  # noqa: PTH202
             raise MediaError(f"{name} is empty.", hint=_AGAIN)
-        return av.open(
-            name,
-            metadata_errors="replace",
-            container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
-        )
+        try:
+            return av.open(
+                name,
+                metadata_errors="replace",
+                container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+            )
+        except av.error.ArgumentError as error:  # FFmpeg knows it, but it is not on the list
+            raise MediaError(
+                f"{name} cannot be read: it is no audio or video file.", hint=_AGAIN
+            ) from error
 
 
 def first_video(container: InputContainer) -> VideoStream | None:
