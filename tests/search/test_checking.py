@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -135,6 +136,48 @@ def test_a_directory_that_cannot_be_written(embed, tmp_path):
     assert "cannot be asked" in repr(found)
     assert "not all is well" in repr(found)
     assert stat.S_ISREG(folder.stat().st_mode)
+
+
+READ_ONLY = """
+import sys
+import barbule as bb
+
+url, vectors = sys.argv[1:]
+session = bb.connect(url, vectors=vectors)
+table = session.get_table("points")
+first = table.order_by(table.v.similarity([0, 2.0]), asc=False).limit(1).collect()["n"]
+table.insert(n=2, v=[-1, 0])
+later = table.order_by(table.v.similarity([-2.0, 0]), asc=False).limit(1).collect()["n"]
+print(first, later, session.check())
+"""
+
+
+def _held_to_modes() -> list[str]:
+    """Return what to start a process with so that the modes of files hold for root too."""
+    if os.geteuid() != 0:
+        return []
+    program = shutil.which("setpriv")
+    if program is None:
+        pytest.skip("root is held off by no mode, and setpriv is not installed")
+    without = "-dac_override,-dac_read_search"
+    return [program, "--bounding-set", without, "--inh-caps", without]
+
+
+def test_a_directory_that_is_read_only(tmp_path, by_index):
+    folder = tmp_path / "chroma"
+    address, url = f"chroma://{folder}", f"duckdb:///{tmp_path}/app.duckdb"
+    with bb.connect(url, vectors=address) as session:
+        table = session.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
+        table.insert([{"n": 0, "v": [1, 0]}, {"n": 1, "v": [0, 1]}])
+        table.add_embedding_index("v")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    command = [*_held_to_modes(), sys.executable, "-c", READ_ONLY, url, address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    assert done.stdout.startswith("[1] [2]"), done.stderr
+    assert "cannot be written" in done.stdout
 
 
 def test_a_server_that_ends_in_the_middle(embed, tmp_path, by_index):

@@ -385,3 +385,31 @@ def test_duplicates_are_all_found(way):
 
 def test_the_vector_of_a_text_stays_out_of_sight(session, embed):
     assert filled(embed, 3).columns == ("n", "text")
+
+
+def test_vectors_on_the_disk_are_as_quick_to_scan_as_they_were_written(tmp_path):
+    session = bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:")
+    rows = np.random.default_rng(0).normal(size=(3000, 64)).astype("float32")
+    table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(64)})
+    table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
+    session._engine.backend.ibis.raw_sql("CHECKPOINT")
+    name = session._engine.catalog.find("points").physical
+    kinds = session._engine.backend.ibis.raw_sql(
+        f"SELECT DISTINCT compression FROM pragma_storage_info('{name}') "
+        "WHERE segment_type = 'FLOAT'"
+    ).fetchall()
+    assert kinds == [("Uncompressed",)]
+
+
+def test_a_plan_of_an_old_version_serves_the_next_query(session):
+    rows = vectors_of(40)
+    table, _share = made(rows)
+    table.checkpoint("old")
+    table.delete(where=table.n < 20)
+    old = table.at("old")
+    for seed in (1, 2, 3):
+        query = vectors_of(1, seed=seed)[0]
+        order = np.argsort(-scores(rows, query, "cosine"))[:5]
+        assert top(old, query, 5)["n"] == order.tolist()
+        kept = [n for n in np.argsort(-scores(rows, query, "cosine")) if n >= 20][:5]
+        assert top(table, query, 5)["n"] == kept

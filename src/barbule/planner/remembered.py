@@ -7,12 +7,13 @@ search and compiling it takes several times as long as finding the rows.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.nodes import Similarity, VectorLiteral
+from barbule.nodes import ManagedTable, Similarity, VectorLiteral
 from barbule.planner.plan import CallStage, CandidateStage, Plan
 
 if TYPE_CHECKING:
@@ -21,27 +22,26 @@ if TYPE_CHECKING:
 __all__ = ["RememberedPlans"]
 
 _MOST = 128
-_BLANK = "\0bb_query"
 
 
 class RememberedPlans:
     """The plans of searches at one commit; a later commit makes all of them anew."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[ops.Relation, tuple[int, ops.Value, Plan]] = OrderedDict()
+        self._plans: OrderedDict[Any, tuple[int, ops.Value, Plan]] = OrderedDict()
 
     def plan(self, root: ops.Relation, head: int, make: Callable[[], Plan]) -> Plan:
         """Return the plan of a relation, made only where none of its like is known."""
         asked = _constant(root)
         if asked is None:
             return make()
-        like = _blanked(root, asked)
+        like = _likeness(root)
         known = self._plans.get(like)
         if known is not None and known[0] == head:
             self._plans.move_to_end(like)
             return _with_constant(known[2], known[1], asked)
         plan = make()
-        if _is_general(plan, asked):
+        if _lasts(root, plan) and _is_general(plan, asked):
             self._plans[like] = (head, asked, plan)
             if len(self._plans) > _MOST:
                 self._plans.popitem(last=False)
@@ -59,24 +59,49 @@ def _constant(root: ops.Relation) -> ops.Value | None:
     return query if isinstance(query, ops.Literal) and isinstance(query.value, str) else None
 
 
-def _blanked(root: ops.Relation, asked: Any) -> ops.Relation:
-    if isinstance(asked, VectorLiteral):
-        blank: ops.Value = asked.copy(data=_BLANK)
-    else:
-        blank = ops.Literal(_BLANK, asked.dtype)
+def _likeness(root: ops.Relation) -> Any:
+    """Return what is equal for two relations that differ in what is searched for alone.
 
-    def change(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+    Nodes without a search below them stand for themselves: to rebuild the tree around another
+    constant takes as long as to find the rows.
+    """
+    known: dict[Any, Any] = {}
+
+    def of(value: Any) -> Any:
+        if isinstance(value, ops.Node):
+            if value not in known:
+                known[value] = of_node(value)
+            return known[value]
+        if isinstance(value, tuple):
+            found = tuple(of(item) for item in value)
+            return value if all(a is b for a, b in zip(found, value, strict=True)) else found
+        if isinstance(value, Mapping):
+            found = tuple((name, of(item)) for name, item in value.items())
+            same = all(item is value[name] for name, item in found)
+            return value if same else ("map", *found)
+        return value
+
+    def of_node(node: ops.Node) -> Any:
         if isinstance(node, Similarity):
-            return node.copy(**{**(kwargs or {}), "query": blank})
-        return node.__recreate__(kwargs) if kwargs else node
+            query = node.query
+            asked = query.length if isinstance(query, VectorLiteral) else query.dtype
+            return (Similarity, of(node.arg), asked, node.index)
+        found = tuple(of(argument) for argument in node.__args__)
+        if all(a is b for a, b in zip(found, node.__args__, strict=True)):
+            return node
+        return (type(node), *found)
 
-    return root.replace(change)
+    return of(root)
+
+
+def _lasts(root: ops.Relation, plan: Plan) -> bool:
+    """Whether nothing but a commit changes the plan: rows are scanned till an index is filled."""
+    searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
+    return searched or all(leaf.commit is not None for leaf in root.find(ManagedTable))
 
 
 def _is_general(plan: Plan, asked: ops.Value) -> bool:
     """Whether the constant stands nowhere but in the stages that give it."""
-    if not any(isinstance(stage, CandidateStage) for stage in plan.stages):
-        return False
     relations, given = [plan.final], False
     for stage in plan.stages:
         if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):

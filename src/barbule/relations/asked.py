@@ -51,6 +51,8 @@ def query_value(query: Any, column: ir.Value) -> ops.Value:
     if isinstance(query, str):
         file = isinstance(kind, types.Media) and _names_a_file(query, type(kind))
         return ops.Literal(query, type(kind)() if file else dt.string)
+    if _is_flat(query):
+        return _vector_literal(query)
     numbers = query.tolist() if hasattr(query, "tolist") else query
     if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
         return _vector_literal(numbers)
@@ -59,6 +61,11 @@ def query_value(query: Any, column: ir.Value) -> ops.Value:
         value=query,
         hint="Search with a text, an image (PIL, path or URL), a vector or a column.",
     )
+
+
+def _is_flat(query: Any) -> bool:
+    """Whether it is a NumPy array of one dimension, of numbers."""
+    return type(query).__module__ == "numpy" and query.ndim == 1 and query.dtype.kind in "fiu"
 
 
 def _picture(query: Any, kind: dt.DataType) -> Any:
@@ -92,7 +99,7 @@ def _names_a_file(text: str, kind: type[types.Media]) -> bool:
     return named and (len(text.split()) == 1 or Path(text).exists())
 
 
-def _vector_literal(numbers: Sequence[float]) -> VectorLiteral:
+def _vector_literal(numbers: Any) -> VectorLiteral:
     import numpy as np
 
     with np.errstate(over="ignore"):
