@@ -133,6 +133,49 @@ def media(images: dict[str, Any], video: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *memory, "", f"Measured with {versions}; {where}."])
 
 
+def search(record: dict[str, Any]) -> str:
+    """Write time and recall by filter, side by side, and what barbule is held to."""
+    parts = []
+    for key, sides in record.items():
+        size, _, kind = key.partition(" ")
+        if kind in {"clustered", "uniform"}:
+            parts.append(_by_filter(int(size), kind, sides))
+    lines = [
+        _row(["barbule", "measured", "reach", "reached"]),
+        _row(["---", "---:", "---:", "---"]),
+    ]
+    for label, value in record["figures_ms"].items():
+        reach = record["reach_ms"].get(label)
+        if reach is not None:
+            word = "yes" if value <= reach else "no"
+            lines.append(_row([label, f"{value:,.1f}", f"{reach:,.0f}", word]))
+    used = dict.fromkeys(
+        side["library"]
+        for sides in record.values()
+        if isinstance(sides, dict)
+        for side in sides.values()
+        if isinstance(side, dict) and "library" in side
+    )
+    where = f"Python {record['python']}, {record['cores']} cores"
+    return "\n\n".join([*parts, "\n".join(lines), f"Measured with {', '.join(used)}; {where}."])
+
+
+def _by_filter(size: int, kind: str, sides: dict[str, Any]) -> str:
+    names = [name for name in SIDES if name in sides]
+    lines = [
+        _row([f"{size:,} {kind} vectors, ms (recall@10)", *map(SIDES.get, names)]),
+        _row(["---", *["---:"] * len(names)]),
+    ]
+    steps = {"insert": "insert", "build": "index until it can be searched"}
+    for step, label in steps.items():
+        lines.append(_row([label, *(_ms(sides[name].get(step)) for name in names)]))
+    for share in sides["barbule"]["filters"]:
+        found = [sides[name]["filters"][share] for name in names]
+        cells = [f"{_ms(each['p50_ms'])} ({each['recall']:.2f})" for each in found]
+        lines.append(_row([f"top 10 of the {share} that qualify", *cells]))
+    return "\n".join(lines)
+
+
 def plot(record: dict[str, Any], path: Path) -> None:
     """Draw the time of each operation over the number of rows."""
     mpl.rcParams["svg.hashsalt"] = "barbule"
@@ -161,13 +204,22 @@ def _placed(page: str, name: str, text: str) -> str:
     return re.sub(pattern, lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page, flags=re.DOTALL)
 
 
+WRITERS: dict[str, tuple[Any, ...]] = {
+    "tables": (tables, "tables"),
+    "growth": (growth, "growth"),
+    "models": (models, "models"),
+    "media": (media, "images", "video"),
+    "search": (search, "search"),
+}
+
+
 def main() -> None:
     page = DOCS / "benchmarks.md"
     text = page.read_text()
-    text = _placed(text, "tables", tables(_read("tables")))
-    text = _placed(text, "growth", growth(_read("growth")))
-    text = _placed(text, "models", models(_read("models")))
-    text = _placed(text, "media", media(_read("images"), _read("video")))
+    for name, (write, *records) in WRITERS.items():
+        # What was not measured stays as it is.
+        if all((HERE / "results" / f"{each}.json").exists() for each in records):
+            text = _placed(text, name, write(*map(_read, records)))
     page.write_text(text)
     plot(_read("growth"), DOCS / "images" / "growth.svg")
 
