@@ -307,6 +307,37 @@ def test_zero_vectors_and_missing_ones_come_last(way):
     assert found.limit(5).collect()["n"][:2] == [0, 3]
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_vectors_with_nan_are_like_nothing(way, metric):
+    table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
+    rows = [[float("nan"), 1.0], [1.0, 0.0], [0.0, 1.0]]
+    table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
+    table.add_embedding_index("v", metric=metric)
+    settled()
+
+    found = table.order_by(table.v.similarity([1.0, 0.1]), asc=False)
+
+    assert found.limit(2).collect()["n"] == [1, 2]
+    assert found.limit(3).collect()["n"] == [1, 2, 0]
+
+
+def test_an_embedding_of_the_query_that_is_nan_is_told(way):
+    @bb.udf(batch_size=4)
+    def odd(texts: list[str]) -> list[bb.Vector(2)]:
+        return [[float("nan") if text == "bad" else 1.0, len(text)] for text in texts]
+
+    table = bb.create_table("t", {"text": bb.String})
+    table.insert([{"text": "good"}, {"text": "bad"}])
+    table.add_embedding_index("text", string_embed=odd)
+    settled()
+
+    sim = table.text.similarity("good")
+    assert table.order_by(sim, asc=False).limit(2).collect()["text"] == ["good", "bad"]
+    if way != "database":
+        with pytest.raises(ExpressionError, match=r"searched for holds NaN.*'text_odd'"):
+            table.order_by(table.text.similarity("bad"), asc=False).limit(1).collect()
+
+
 @pytest.mark.parametrize("query", [[float("nan"), 1.0], [float("inf"), 1.0], [1e300, 1.0]])
 def test_a_query_that_is_no_vector_is_refused(session, query):
     table = bb.create_table("points", {"v": bb.Vector(2)})

@@ -16,7 +16,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
-from barbule.errors import VectorIndexError
+from barbule.errors import ExpressionError, VectorIndexError
 from barbule.executor.indexing import Indexing, as_matrix, ended_since, physical_rows
 from barbule.planner.plan import SCORE
 
@@ -192,6 +192,12 @@ class Nearest:
         found = None
         if vector is not None and stage.count > 0:
             query = np.asarray(vector, np.float32)
+            if not np.isfinite(query).all():
+                raise ExpressionError(
+                    "the embedding of what is searched for holds NaN or an infinite number.",
+                    table=record.name,
+                    hint=f"Check what the function of the index {index.name!r} returns for it.",
+                )
             found = self._found(record, index, query, stage.count, rids)
         if found is None or len(found[0]) < stage.count:
             # Rows that are like nothing come last, where the nearest are not enough.

@@ -225,7 +225,8 @@ class DuckDBBackend:
         a, b = left.to_expr(), right.to_expr()
         if metric == "cosine":
             return _cosine(a, b).op()
-        return (_inner(a, b) if metric == "ip" else -_distance(a, b)).op()
+        alike = _inner(a, b) if metric == "ip" else -_distance(a, b)
+        return alike.nullif(float("nan")).op()  # which would be larger than all numbers
 
     # Writing
 

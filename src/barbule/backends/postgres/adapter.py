@@ -265,7 +265,9 @@ class PostgresBackend:
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the value that says how similar two vectors are; larger is nearer."""
-        return VectorSimilarity(left, right, metric)
+        alike: Any = VectorSimilarity(left, right, metric).to_expr()
+        value: ops.Value = alike.nullif(float("nan")).op()  # which would be larger than all numbers
+        return value
 
     # Writing
 
