@@ -106,7 +106,8 @@ class Barbule(VectorSide):
                 changed = self.table.n.between(turn * 10, turn * 10 + 9)
                 self.table.update({"v": [float(turn + 1)] * DIMENSION}, where=changed)
 
-        return work, lambda _: None
+        # What follows is not to run beside the thread that brings Chroma up.
+        return work, lambda _: self.session._engine.indexing.settle()
 
     def _bare(self) -> Any:
         import duckdb
