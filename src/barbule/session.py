@@ -92,6 +92,7 @@ class Session:
         if_exists: IfExists = "error",
         mode: str = "versioned",
         defaults: Mapping[str, Any] | None = None,
+        media_validation: str | Mapping[str, str] | None = None,
     ) -> Table:
         """Make a table.
 
@@ -111,6 +112,10 @@ class Session:
             Every table is versioned; the argument is accepted for readers who expect to say so.
         defaults
             Values, by column, of cells that an insert leaves out.
+        media_validation
+            When media are looked at: "on_write", so that no bad file gets into the table, or
+            "on_read", so that nothing is fetched or opened before; for all columns, or by
+            column. What the configuration says by default.
 
         Raises
         ------
@@ -129,7 +134,11 @@ class Session:
         >>> bb.create_table("years", [{"name": "Up", "year": 2009}]).count().to_pyarrow().as_py()
         1
         """
-        table = Table(structure.create_table(self._engine, name, schema, if_exists, defaults))
+        table = Table(
+            structure.create_table(
+                self._engine, name, schema, if_exists, defaults, media_validation
+            )
+        )
         _warn_of_verbs(table)
         return table
 

@@ -51,8 +51,10 @@ class Column:
     default
         The stored form of the value of cells that an insert leaves out.
     fallible
-        Whether it calls functions that may fail for single cells: why they did is kept beside
-        the values.
+        Whether single cells may be empty by an error, of a function or of a media file: why they
+        are is kept beside the values.
+    validated
+        Whether media are looked at when they are written; else they are when they are read.
     """
 
     id: int
@@ -63,6 +65,7 @@ class Column:
     hidden: bool = False
     default: str | None = None
     fallible: bool = False
+    validated: bool = True
 
     @property
     def physical(self) -> str:

@@ -45,6 +45,7 @@ into the table::
     cache_bytes = 10737418240          # of local copies; those unused for longest go first
     timeout = 30                       # seconds to wait for each part of an answer
     time_limit = 300                   # seconds that the whole of a file may take
+    validation = "on_write"            # when media are looked at; "on_read": not before
 """
 
 from barbule.config.load import load_settings

@@ -67,6 +67,7 @@ _MEDIA_RULES: Final = {
     "cache_bytes": _COUNT,
     "timeout": _SECONDS,
     "time_limit": _SECONDS,
+    "validation": _Rule('"on_write" or "on_read"', lambda v: v in ("on_write", "on_read")),
 }
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),

@@ -126,6 +126,8 @@ class MediaSettings:
         Seconds to wait for a connection, and for each part of an answer.
     time_limit
         Seconds that the whole of a file may take.
+    validation
+        When media are looked at, unless a table says otherwise: "on_write" or "on_read".
     """
 
     allow_private: bool = False
@@ -134,6 +136,7 @@ class MediaSettings:
     cache_bytes: int = 10_737_418_240
     timeout: float = 30.0
     time_limit: float = 300.0
+    validation: str = "on_write"
 
 
 @dataclass(frozen=True, slots=True)

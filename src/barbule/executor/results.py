@@ -6,10 +6,10 @@ are touched and not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from barbule.errors import ColumnNotFoundError
+from barbule.errors import BarbuleError, ColumnNotFoundError
 from barbule.executor.notebook import rows_html
 from barbule.executor.shown import SHOWN_ROWS, Shown
 from barbule.executor.terminal import rows_table, rows_text
@@ -83,33 +83,45 @@ class ResultSet(Sequence[dict[str, Any]]):
             return self._values(self._table, key)
         if isinstance(key, tuple):
             row, name = key
-            return self._values(self._table.slice(range(len(self))[row], 1), name)[0]
-        one = self._table.slice(range(len(self))[key], 1)
-        return {name: self._values(one, name)[0] for name in self.columns}
+            place = range(len(self))[row]
+            return self._values(self._table.slice(place, 1), name, place)[0]
+        place = range(len(self))[key]
+        one = self._table.slice(place, 1)
+        return {name: self._values(one, name, place)[0] for name in self.columns}
 
-    def _values(self, table: pa.Table, name: str) -> list[Any]:
+    def _values(self, table: pa.Table, name: str, first: int = 0) -> list[Any]:
         if name not in self.schema:
             raise ColumnNotFoundError(
                 f"the result has no column {name!r}.", hint=f"It has {', '.join(self.columns)}."
             )
         values = table.column(name).to_pylist()
         read = reader(self.schema[name], self._library)
-        return values if read is None else [None if v is None else read(v) for v in values]
+        return values if read is None else list(self._read(read, values, name, first))
 
-    def _lazy(self, table: pa.Table, name: str) -> Iterable[Any]:
+    @staticmethod
+    def _read(
+        read: Callable[[Any], Any], values: list[Any], name: str, first: int
+    ) -> Iterator[Any]:
+        """Read cells; an error names the one that could not be read."""
+        for row, value in enumerate(values, first):
+            try:
+                yield None if value is None else read(value)
+            except BarbuleError as error:
+                raise error.at(column=name, row=row) from error.__cause__
+
+    def _lazy(self, table: pa.Table, name: str, first: int) -> Iterable[Any]:
         kind = self.schema[name]
-        if not holds_media(kind):
-            return self._values(table, name)
         read = reader(kind, self._library)
-        values = table.column(name).to_pylist()
-        return (None if value is None or read is None else read(value) for value in values)
+        if not holds_media(kind) or read is None:
+            return self._values(table, name, first)
+        return self._read(read, table.column(name).to_pylist(), name, first)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # In parts: a column at a time is many times faster than a row, and media are opened
         # no earlier than the rows are reached.
         for start in range(0, len(self), _PART_ROWS):
             part = self._table.slice(start, _PART_ROWS)
-            columns = [self._lazy(part, name) for name in self.columns]
+            columns = [self._lazy(part, name, start) for name in self.columns]
             for row in zip(*columns, strict=True):
                 yield dict(zip(self.columns, row, strict=True))
 

@@ -74,6 +74,7 @@ class MediaLibrary:
         self._options = options
         self._folder = cache
         self.max_bytes = options.max_bytes
+        self.validation = options.validation
         self.user = user
         self.undo = Undo()
         self._image_format = options.image_format
@@ -261,8 +262,18 @@ class MediaLibrary:
             message = error.message.replace(str(path), named)
             raise MediaError(message, hint=error.hint) from error.__cause__
 
-    def check_all(self, references: Sequence[str | None], kind: dt.DataType) -> None:
+    def check_all(
+        self,
+        references: Sequence[str | None],
+        kind: dt.DataType,
+        failures: dict[int, BarbuleError] | None = None,
+    ) -> None:
         """Make sure, in a few threads, that each reference can be read and is what it should be.
+
+        Parameters
+        ----------
+        failures
+            Takes what is wrong, by row, instead of raising it.
 
         Raises
         ------
@@ -276,33 +287,40 @@ class MediaLibrary:
 
         def check(row: int) -> None:
             reference = references[row]
-            if reference is None:
+            if reference is None or (failures and row in failures):
                 return
             try:
                 self.check(reference, kind)
             except BarbuleError as error:
-                raise error.at(row=row) from error.__cause__
+                if failures is None:
+                    raise error.at(row=row) from error.__cause__
+                failures[row] = error
 
-        self._fetch_all(references)
+        self._fetch_all(references, failures)
         in_threads(check, len(references), _CHECKERS if isinstance(kind, Image) else 1)
 
-    def _fetch_all(self, references: Sequence[str | None]) -> None:
+    def _fetch_all(
+        self, references: Sequence[str | None], failures: dict[int, BarbuleError] | None
+    ) -> None:
         """Fetch what is on other machines, several at a time."""
-        away: dict[str, int] = {}
+        away: dict[str, list[int]] = {}
         for row, reference in enumerate(references):
             if reference is None or reference.startswith((_STORED, _FRAME)):
                 continue
             if not self._fetcher.is_fetched(reference):
-                away.setdefault(reference, row)
-        rows = list(away.values())
+                away.setdefault(reference, []).append(row)
+        wanted = list(away.items())
 
         def fetch(place: int) -> None:
+            reference, rows = wanted[place]
             try:
-                self._fetcher.local_path(str(references[rows[place]]))
+                self._fetcher.local_path(reference)
             except BarbuleError as error:
-                raise error.at(row=rows[place]) from error.__cause__
+                if failures is None:
+                    raise error.at(row=rows[0]) from error.__cause__
+                failures.update(dict.fromkeys(rows, error))
 
-        in_threads(fetch, len(rows), _FETCHERS)
+        in_threads(fetch, len(wanted), _FETCHERS)
 
 
 def _temporary(value: Any) -> Path | None:

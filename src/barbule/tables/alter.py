@@ -19,7 +19,13 @@ from barbule import types
 from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
-from barbule.errors import BarbuleError, ExpressionError, SchemaError, TableExistsError
+from barbule.errors import (
+    BarbuleError,
+    ConfigurationError,
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+)
 from barbule.planner.lineage import calls_in
 from barbule.tables.change import Change, UpdateResult, mutate
 from barbule.tables.columns import (
@@ -60,6 +66,7 @@ __all__ = [
     "add_columns",
     "add_computed_columns",
     "change_type",
+    "check_validation",
     "drop_column",
     "put_computed",
     "rename_column",
@@ -85,6 +92,31 @@ def stored_defaults(
         read_rows({name: value}, single, table, engine.library)
         stored[name] = codec.dump_value(value.value if isinstance(value, enum.Enum) else value)
     return stored
+
+
+def check_validation(
+    engine: Engine, schema: sch.Schema, given: str | Mapping[str, str] | None, table: str
+) -> frozenset[str]:
+    """Return the columns whose media are looked at when they are written; all that are none."""
+    usual = given if isinstance(given, str) else engine.library.validation
+    chosen = {} if given is None or isinstance(given, str) else given
+    for name, value in {"": usual, **chosen}.items():
+        if value not in {"on_write", "on_read"}:
+            raise ConfigurationError(
+                "media_validation is one of 'on_write', 'on_read'.", table=table, value=value
+            )
+        if name and (name not in schema or not isinstance(schema[name], types.Media)):
+            raise SchemaError(
+                "media_validation is of columns with media.",
+                table=table,
+                column=name,
+                hint="Give one for all, or names of such columns.",
+            )
+    return frozenset(
+        name
+        for name, kind in schema.items()
+        if not isinstance(kind, types.Media) or chosen.get(name, usual) == "on_write"
+    )
 
 
 def add_columns(
@@ -118,6 +150,7 @@ def add_columns(
         )
     stored = stored_defaults(engine, schema, defaults, record.name)
     wanted = {name: kind for name, kind in schema.items() if name not in taken}
+    validated = check_validation(engine, schema, None, record.name)
 
     def work(change: Change) -> int:
         record = current(leaf)
@@ -130,7 +163,14 @@ def add_columns(
                     column=name,
                     hint="Give defaults=, or make it nullable.",
                 )
-            column = Column(record.next_column, name, kind, default=stored.get(name))
+            column = Column(
+                record.next_column,
+                name,
+                kind,
+                default=stored.get(name),
+                fallible=isinstance(kind, types.Media),
+                validated=name in validated,
+            )
             record = record.with_columns(column)
             change.add_column(record, column)
             if column.default is not None and rids.num_rows:

@@ -23,7 +23,9 @@ from barbule.tables.mutations import (
     check_required,
     data_schema,
     defaults,
+    media_rules,
     physical_name,
+    without_reasons,
     writable,
     write_changed,
     write_new,
@@ -123,7 +125,7 @@ def _read(engine: Engine, record: TableRecord, source: Any, keys: list[str]) -> 
         known = {name: schema[name] for name in schema.names if name in given}
         unknown = [name for name in given if name not in schema]
         schema = sch.Schema(known) if not unknown else schema  # the reader says which are unknown
-    return read_rows(source, schema, record.name, engine.library)
+    return read_rows(source, schema, record.name, engine.library, rules=media_rules(record))
 
 
 def _given(source: Any) -> list[str] | None:
@@ -215,6 +217,7 @@ def _update(
     for name in changed:
         at = old.column_names.index(physical_name(record, name))
         old = old.set_column(at, old.column_names[at], rows.column(name).take(places))
+        old = without_reasons(record, name, old)
     check_required(record, old, set(changed))
     write_changed(change, record, old, set(changed))
 
@@ -230,7 +233,13 @@ def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:
             full[name] = rows.column(name)
             continue
         single = sch.Schema({name: kind.copy(nullable=True)})
-        cell = read_rows({name: values.get(name)}, single, record.name, change.engine.library)
+        cell = read_rows(
+            {name: values.get(name)},
+            single,
+            record.name,
+            change.engine.library,
+            rules=media_rules(record),
+        )
         full[name] = cell.column(name).combine_chunks().take(pa.repeat(0, rows.num_rows))
     physical = pa.table({physical_name(record, name): cells for name, cells in full.items()})
     check_required(record, physical, set(schema.names))

@@ -6,7 +6,7 @@ Owns what each does to the rows of a table; views follow in the same change.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -17,6 +17,7 @@ import ibis.expr.types as ir
 from barbule.backends.base import FOREVER, FROM, RID, TO
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
+from barbule.nodes import ERROR
 from barbule.tables.change import (
     Change,
     DeleteResult,
@@ -29,8 +30,8 @@ from barbule.tables.change import (
 )
 from barbule.tables.columns import compute, dependents, kept_fields
 from barbule.tables.media import undone_where_it_fails
-from barbule.tables.naming import current
-from barbule.tables.sources import read_batches, read_rows
+from barbule.tables.naming import check_policy, current
+from barbule.tables.sources import FAILED, MediaRules, read_batches, read_rows
 from barbule.tables.views import propagate
 from barbule.types import storage
 
@@ -75,10 +76,19 @@ def defaults(record: TableRecord) -> dict[str, Any]:
     }
 
 
-def insert(leaf: ManagedTable, source: Any) -> InsertResult:
+def media_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> MediaRules:
+    """Return what becomes of media that are written to a table."""
+    unchecked = frozenset(column.name for column in record.columns if not column.validated)
+    return MediaRules(unchecked, on_error)
+
+
+def insert(
+    leaf: ManagedTable, source: Any, on_error: Literal["abort", "null"] = "abort"
+) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
     engine: Engine = leaf.source
     record = writable(leaf)
+    check_policy(on_error, ("abort", "null"), "on_error")
     with undone_where_it_fails(engine):
         parts = read_batches(
             source,
@@ -87,6 +97,7 @@ def insert(leaf: ManagedTable, source: Any) -> InsertResult:
             engine.library,
             defaults=defaults(record),
             size=PART_ROWS,
+            rules=media_rules(record, on_error),
         )
         first = next(parts, None)
         if first is None:
@@ -143,14 +154,52 @@ def insert_parts(
 
 
 def _insert_part(change: Change, record: TableRecord, rows: pa.Table) -> int:
-    physical = rows.rename_columns([physical_name(record, name) for name in rows.column_names])
+    physical = rows.rename_columns([_place(record, name) for name in rows.column_names])
     physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
     write_new(change, record, physical)
     return rows.num_rows
 
 
+def _place(record: TableRecord, name: str) -> str:
+    """Return where a column of an insert goes: values, or why they are missing."""
+    if not name.startswith(FAILED):
+        return physical_name(record, name)
+    column = record.column(name.removeprefix(FAILED))
+    return column.errors if column else name
+
+
+def _with_reasons(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+    """Let rows have all columns that say why data is missing, and count what they say."""
+    import pyarrow as pa
+
+    for column in record.columns:
+        if column.kind != "data" or not column.fallible:
+            if column.errors in rows.column_names and not column.fallible:
+                rows = rows.drop_columns([column.errors])  # made before there was a place for it
+            continue
+        if column.errors in rows.column_names:
+            reasons = rows.column(column.errors)
+            change.tally.errors += rows.num_rows - reasons.null_count
+        else:
+            nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+            rows = rows.append_column(column.errors, nothing)
+    return rows
+
+
+def without_reasons(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:
+    """Forget why cells of a column were missing, as they have new values."""
+    import pyarrow as pa
+
+    column = record.column(name)
+    if column is None or not column.fallible:
+        return rows
+    nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+    return rows.set_column(rows.column_names.index(column.errors), column.errors, nothing)
+
+
 def write_new(change: Change, record: TableRecord, rows: pa.Table) -> None:
     """Compute the stored columns of new rows and write them; views follow."""
+    rows = _with_reasons(change, record, rows)
     stored = [column for column in record.columns if column.kind == "stored"]
     rows = compute(change, record, rows, stored)
     change.append(record, rows)
@@ -323,7 +372,8 @@ def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, v
         return value
     # Not by way of a literal: SQL reads 0.7 as a decimal, and not all types have literals.
     single = sch.Schema({name: column.dtype})
-    row = read_rows({name: value}, single, record.name, engine.library)
+    rules = media_rules(record)
+    row = read_rows({name: value}, single, record.name, engine.library, rules=rules)
     return row.column(name).combine_chunks()
 
 
@@ -350,6 +400,8 @@ def _new_state(
             if storage(value.dtype) != storage(column.dtype):
                 value = ops.Cast(value, column.dtype)
             shown[column.physical] = value
+        if column.name in assigned and column.fallible:
+            shown[column.errors] = ops.Literal(None, ERROR)
     rows = engine.arrow(ops.Project(parent, shown).to_expr())
     for name in assigned.keys() - expressions.keys():
         place = list(shown).index(physical_name(record, name))
@@ -381,6 +433,8 @@ def _new_states_query(
     for column in changed:
         value = _moved(bound[column.name], leaf, parent)
         shown[column.physical] = ops.Cast(value, storage(column.dtype))
+        if column.fallible:
+            shown[column.errors] = ops.Literal(None, ERROR)
     for name, moment in ((FROM, engine.catalog.head + 1), (TO, FOREVER)):
         shown[name] = ops.Literal(moment, dt.int64)
     return _without_stages(engine, ops.Project(parent, shown).to_expr())

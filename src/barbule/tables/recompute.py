@@ -58,6 +58,8 @@ def recompute(
 
 def _of_iterator(record: TableRecord) -> str | None:
     """Name the column beside which stands why the iterator of a view failed."""
+    if record.view is None:
+        return None
     return next((c.name for c in record.columns if c.fallible and c.kind == "data"), None)
 
 

@@ -14,7 +14,7 @@ from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord, View
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, UnsupportedError
 from barbule.nodes import ManagedTable
-from barbule.tables.alter import stored_defaults
+from barbule.tables.alter import check_validation, stored_defaults
 from barbule.tables.bases import read_query
 from barbule.tables.change import Change, mutate
 from barbule.tables.columns import bind_column, new_column
@@ -29,7 +29,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
-from barbule.tables.sources import as_rows, read_batches
+from barbule.tables.sources import MediaRules, as_rows, read_batches
 from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
 
@@ -51,6 +51,7 @@ def create_table(
     columns: Any,
     if_exists: IfExists = "error",
     defaults: Mapping[str, Any] | None = None,
+    media_validation: str | Mapping[str, str] | None = None,
 ) -> ManagedTable:
     """Make a table, with the rows of `columns` where that is data; return its leaf."""
     engine.catalog.refresh()
@@ -67,8 +68,16 @@ def create_table(
         raise SchemaError("a table has at least one column.", table=name)
     of_class = {} if given else types.defaults_of(columns)
     stored = stored_defaults(engine, schema, {**of_class, **(defaults or {})}, name)
+    validated = check_validation(engine, schema, media_validation, name)
     made = tuple(
-        Column(id=place, name=column, dtype=kind, default=stored.get(column))
+        Column(
+            id=place,
+            name=column,
+            dtype=kind,
+            default=stored.get(column),
+            fallible=isinstance(kind, types.Media),
+            validated=column in validated,
+        )
         for place, (column, kind) in enumerate(schema.items())
     )
 
@@ -81,7 +90,8 @@ def create_table(
 
     if given:
         with undone_where_it_fails(engine):
-            parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS)
+            rules = MediaRules(frozenset(schema.names) - validated)
+            parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS, rules=rules)
             _, record, _ = insert_parts(engine, "create table", parts, work)
     else:
         _, record = mutate(engine, "create table", work)

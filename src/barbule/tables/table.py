@@ -5,7 +5,7 @@ Owns the names and the documentation of the verbs; each hands over to the module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import DataError
 from barbule.relations import Query
@@ -35,7 +35,14 @@ class Table(Query):
 
     __slots__ = ()
 
-    def insert(self, source: Any = None, /, **values: Any) -> InsertResult:
+    def insert(
+        self,
+        source: Any = None,
+        /,
+        *,
+        on_error: Literal["abort", "null"] | None = None,
+        **values: Any,
+    ) -> InsertResult:
         """Insert rows; computed columns, views and indexes follow at once.
 
         Parameters
@@ -43,6 +50,9 @@ class Table(Query):
         source
             A mapping or a list of mappings, pydantic objects or dataclasses; a pandas or polars
             data frame, an Arrow table, or an Ibis expression.
+        on_error
+            What a media file that is missing or unreadable does: "abort", the default, ends the
+            insert; "null" leaves its cell empty, and `table.column.error` and `errors()` say why.
         values
             The values of a single row, instead of `source`.
 
@@ -65,13 +75,16 @@ class Table(Query):
         >>> films.insert([{"name": "Up", "revenue": 735.1}]).rows
         1
         """
+        if on_error is not None and "on_error" in self.columns and source is None:
+            values["on_error"], on_error = on_error, None  # a column of that name
         if (source is None) == (not values):
             raise DataError(
                 "insert takes rows, or the values of one row by name.",
                 table=self.get_name(),
                 hint='insert([{"name": "Up"}]) or insert(name="Up").',
             )
-        return mutations.insert(self.op(), values if source is None else source)
+        rows = values if source is None else source
+        return mutations.insert(self.op(), rows, on_error or "abort")
 
     def update(self, values: Mapping[str, Any], where: Any = None) -> UpdateResult:
         """Give columns new values, in the rows for which `where` holds.

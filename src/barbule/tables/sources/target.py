@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, to_array
+from barbule.nodes import ERROR
 from barbule.tables.sources.columns import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
 from barbule.types import Media
@@ -21,12 +22,38 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["Chunk", "Target"]
+__all__ = ["FAILED", "Chunk", "MediaRules", "Target"]
+
+FAILED = "bb_failed_"  # before the name of a column: why its cells are empty
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaRules:
+    """What becomes of media that are inserted.
+
+    Parameters
+    ----------
+    unchecked
+        The columns whose media are not looked at before they are read.
+    on_error
+        "abort" ends the insert at a bad file, "null" leaves its cell empty and says why.
+    """
+
+    unchecked: frozenset[str] = frozenset()
+    on_error: Literal["abort", "null"] = "abort"
+
+    def leaves_empty(self, kind: dt.DataType) -> bool:
+        """Whether a cell of a column may be left empty by an error."""
+        return self.on_error == "null" and isinstance(kind, Media) and kind.nullable
+
+
+_Failures = dict[str, dict[int, BarbuleError]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +87,7 @@ class Target:
     table: str
     library: MediaLibrary
     defaults: Mapping[str, Any]
+    rules: MediaRules = MediaRules()
 
     @functools.cached_property
     def arrow_schema(self) -> pa.Schema:
@@ -70,13 +98,16 @@ class Target:
 
     def convert(self, chunk: Chunk) -> pa.Table:
         """Turn a chunk into a table with all columns; rows in errors count within the chunk."""
+        failures: _Failures = {
+            name: {} for name, kind in self.schema.items() if self.rules.leaves_empty(kind)
+        }
         if chunk.form == "records":
-            rows = self._from_records(chunk.rows, chunk.keys)
+            rows = self._from_records(chunk.rows, chunk.keys, failures)
         else:
-            rows = self._from_columns(chunk.rows, texts=chunk.form == "texts")
+            rows = self._from_columns(chunk.rows, failures, texts=chunk.form == "texts")
         self._require(rows)
-        self._check_media(rows)
-        return rows
+        self._check_media(rows, failures)
+        return _with_failures(rows, failures)
 
     def check_names(self, names: Sequence[str]) -> None:
         """Refuse columns that are unknown or there twice."""
@@ -105,7 +136,9 @@ class Target:
             hint=f"It takes {', '.join(self.schema.names)}.",
         )
 
-    def _from_records(self, rows: Sequence[Any], keys: AbstractSet[str] | None) -> pa.Table:
+    def _from_records(
+        self, rows: Sequence[Any], keys: AbstractSet[str] | None, failures: _Failures
+    ) -> pa.Table:
         import pyarrow as pa
 
         exact = keys is not None
@@ -125,14 +158,33 @@ class Target:
                 values = None
             if values is None:
                 values = [row.get(name, default) for row in rows]
-            columns.append(self._array(name, values))
+            columns.append(self._array(name, values, failures.get(name)))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
-    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+    def _array(
+        self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError] | None = None
+    ) -> pa.Array:
         try:
             return to_array(values, self.schema[name], self.library)
         except BarbuleError as error:
-            raise error.at(column=name) from error.__cause__
+            if failures is None:
+                raise error.at(column=name) from error.__cause__
+        return self._one_by_one(name, values, failures)
+
+    def _one_by_one(
+        self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError]
+    ) -> pa.Array:
+        """Convert values of which some fail; these stay empty."""
+        import pyarrow as pa
+
+        cells = []
+        for row, value in enumerate(values):
+            try:
+                cells += to_array([value], self.schema[name], self.library).to_pylist()
+            except BarbuleError as error:
+                failures[row] = error
+                cells.append(None)
+        return pa.array(cells, arrow_type(self.schema[name]))
 
     def _absent(self, name: str, count: int) -> pa.Array:
         """Make a column that the source does not have."""
@@ -142,7 +194,9 @@ class Target:
             return pa.nulls(count, arrow_type(self.schema[name]))
         return pa.repeat(self._array(name, [default])[0], count)
 
-    def _from_columns(self, rows: pa.Table | dict[str, Any], *, texts: bool) -> pa.Table:
+    def _from_columns(
+        self, rows: pa.Table | dict[str, Any], failures: _Failures, *, texts: bool
+    ) -> pa.Table:
         import pyarrow as pa
 
         if isinstance(rows, dict):
@@ -161,7 +215,10 @@ class Target:
             try:
                 columns.append(convert(given[name], kind, self.library))
             except BarbuleError as error:
-                raise error.at(column=name) from error.__cause__
+                if name not in failures:
+                    raise error.at(column=name) from error.__cause__
+                cells = given[name] if isinstance(given[name], list) else given[name].to_pylist()
+                columns.append(self._one_by_one(name, cells, failures[name]))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
     def _require(self, rows: pa.Table) -> None:
@@ -175,11 +232,34 @@ class Target:
                     hint="Give a value, or make the column nullable.",
                 )
 
-    def _check_media(self, rows: pa.Table) -> None:
+    def _check_media(self, rows: pa.Table, failures: _Failures) -> None:
         for name, kind in self.schema.items():
-            if not isinstance(kind, Media):
+            if not isinstance(kind, Media) or name in self.rules.unchecked:
                 continue
             try:
-                self.library.check_all(rows.column(name).to_pylist(), kind)
+                self.library.check_all(rows.column(name).to_pylist(), kind, failures.get(name))
             except BarbuleError as error:
                 raise error.at(column=name) from error.__cause__
+
+
+def _with_failures(rows: pa.Table, failures: _Failures) -> pa.Table:
+    """Empty the cells that failed, and put beside them why."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, failed in failures.items():
+        column = rows.column(name)
+        if failed:
+            gone = pa.array([row in failed for row in range(rows.num_rows)])
+            column = pc.if_else(gone, pa.scalar(None, column.type), column)
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        reasons: list[dict[str, str] | None] = [None] * rows.num_rows
+        for row, error in failed.items():
+            reasons[row] = {"type": type(error).__name__, "message": _told(error)}
+        rows = rows.append_column(f"{FAILED}{name}", pa.array(reasons, ERROR.to_pyarrow()))
+    return rows
+
+
+def _told(error: BarbuleError) -> str:
+    """Return the message of an error without its place, which the cell has."""
+    return f"{error.message} {error.hint}" if error.hint else error.message
