@@ -138,7 +138,15 @@ class LockedError(BarbuleError, TimeoutError):
 
 
 class MediaError(BarbuleError, ValueError):
-    """A media file is missing, unreadable, refused or of another format."""
+    """A media file is missing, unreadable, refused or of another format.
+
+    Attributes
+    ----------
+    gone
+        Whether there is no such file, as far as whoever has it says.
+    """
+
+    gone: bool = False
 
 
 class FunctionError(BarbuleError, RuntimeError):

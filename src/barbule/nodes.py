@@ -30,12 +30,14 @@ from barbule.errors import ExpressionError
 
 __all__ = [
     "ASKING",
+    "CONTENT",
     "INNER_CALL",
     "FunctionCall",
     "HeldRows",
     "KeywordScore",
     "ManagedTable",
     "NearestRows",
+    "Recorded",
     "Similarity",
     "StoredVector",
     "SystemTable",
@@ -318,6 +320,24 @@ class CellError(ops.Value):
     arg: ops.Value
 
     dtype = ERROR
+    shape = rlz.shape_like("arg")
+
+
+CONTENT = dt.Struct({"sha256": dt.string, "size": dt.int64})
+
+
+class Recorded(ops.Value):
+    """What was written down of the content of a medium when its cell was written.
+
+    Parameters
+    ----------
+    arg
+        A column of media, or what is derived from it without change.
+    """
+
+    arg: ops.Value
+
+    dtype = CONTENT
     shape = rlz.shape_like("arg")
 
 

@@ -65,5 +65,5 @@ def test_what_is_wrong(session, tmp_path):
     assert bb.list_tables() == []
     empty = pa.array([{"bytes": None, "path": None}], content)
     pq.write_table(pa.table({"img": empty}), tmp_path / "empty.parquet")
-    with pytest.raises(MediaError, match="has its content as 'bytes', or a 'path'"):
+    with pytest.raises(MediaError, match="mapping with its content as 'bytes'"):
         bb.create_table("t", bb.read_parquet(tmp_path / "empty.parquet"))

@@ -26,7 +26,14 @@ from ibis.common.collections import FrozenDict, FrozenOrderedDict
 
 from barbule import types
 from barbule.errors import ExpressionError
-from barbule.nodes import CellError, FunctionCall, ManagedTable, Similarity, VectorLiteral
+from barbule.nodes import (
+    CellError,
+    FunctionCall,
+    ManagedTable,
+    Recorded,
+    Similarity,
+    VectorLiteral,
+)
 
 __all__ = ["dump", "dump_type", "load", "load_type"]
 
@@ -45,7 +52,8 @@ _REFUSED = (
 
 
 def _allowed() -> dict[str, type[ops.Node]]:
-    own = {cls.__name__: cls for cls in (CellError, FunctionCall, Similarity, VectorLiteral)}
+    kinds = (CellError, FunctionCall, Recorded, Similarity, VectorLiteral)
+    own = {cls.__name__: cls for cls in kinds}
     ibis_ops = {
         name: cls
         for name, cls in vars(ops).items()

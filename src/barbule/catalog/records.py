@@ -82,6 +82,11 @@ class Column:
         """The name by which the rows of a hidden leaf show these reasons."""
         return f"bb_error_{self.id}"
 
+    @property
+    def content_name(self) -> str:
+        """The name of the hidden column that records the content of media, where there is one."""
+        return f"bb_content_{self.id}"
+
 
 @dataclass(frozen=True)
 class Index:

@@ -249,6 +249,12 @@ class Engine:
         known = self.record(leaf).column(column)
         return known.error_name if known and known.fallible else None
 
+    def content_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with what was recorded of media, if it has any."""
+        record = self.record(leaf)
+        known = record.column(column)
+        return known.content_name if known and record.column(known.content_name) else None
+
     # Running
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:

@@ -73,6 +73,8 @@ class Work:
 
     def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
         kind, library = self.call.kinds[place], self.caller.library
+        if isinstance(kind, Media) and function.images == "current":
+            return library.current
         if isinstance(kind, Image):
             if function.images == "header":
                 return library.image_header

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from barbule.functions.registry import register
 from barbule.functions.udf import udf
+from barbule.nodes import CONTENT
 
-__all__ = ["sha256"]
+__all__ = ["changed", "content", "sha256"]
 
 
 @udf(version="1", name="barbule.functions.media.sha256")
 def sha256(media: Any) -> str:
     """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     source = media if isinstance(media, str | Path) else media.filename
-    with Path(source).open("rb") as file:
+    return _digest(Path(source))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@udf(version="1", name="barbule.functions.media.content", return_type=CONTENT)
+def content(media: str) -> Any:
+    """Return what is recorded of a file: the SHA-256 and the size of its content."""
+    path = Path(media)
+    return {"sha256": _digest(path), "size": path.stat().st_size}
+
+
+@udf(version="1", name="barbule.functions.media.changed", concurrency=16)
+def changed(media: str, recorded: dict[str, Any]) -> bool:
+    """Tell whether a file is another now than what was recorded of it, or is gone."""
+    if not media:
+        return True
+    path = Path(media)
+    return path.stat().st_size != recorded["size"] or content.body(media) != recorded
+
+
+changed = register(replace(changed, images="current"))

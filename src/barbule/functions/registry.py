@@ -82,7 +82,8 @@ class Function:
         For these: the module and the qualified name by which others find the function.
     images
         How images arrive: "pixels", opened and read; "header", what the header alone tells; or
-        "streamed": those in a list are opened one by one, as it is gone through.
+        "streamed": those in a list are opened one by one, as it is gone through. "current":
+        media of all kinds come as local files with the content that they have now.
     version
         Changes when the function does; by default a hash of its source.
     model_of
@@ -108,7 +109,7 @@ class Function:
     concurrency: int | None = None
     processes: int | None = None
     home: tuple[str, str] | None = None
-    images: Literal["pixels", "header", "streamed"] = "pixels"
+    images: Literal["pixels", "header", "streamed", "current"] = "pixels"
     version: str = "1"
     model_of: Callable[[Mapping[str, Any]], str] | None = None
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None

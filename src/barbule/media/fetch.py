@@ -48,6 +48,7 @@ _RETRIES = 2
 _FIRST_PAUSE = 0.2
 _MOST_KEYS = 100_000
 _TOO_MANY_REQUESTS, _SERVER_ERROR, _CLIENT_ERROR = 429, 500, 400
+_GONE = frozenset((404, 410))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -311,7 +312,9 @@ class Fetcher:
             return str(url.join(response.headers["Location"]))
         if status >= _CLIENT_ERROR:
             later = status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
-            raise _failed(f"{shown}: the server answered {status}.", retryable=later)
+            error = _failed(f"{shown}: the server answered {status}.", retryable=later)
+            error.gone = status in _GONE
+            raise error
         declared = response.headers.get("Content-Length", "")
         if declared.isdecimal() and int(declared) > self._max_bytes:
             raise self._too_large(shown)
@@ -351,7 +354,9 @@ def _bucket_errors(shown: str) -> Iterator[None]:
             hint="Install s3fs for s3://, gcsfs for gs://, adlfs for az://.",
         ) from error
     except FileNotFoundError:
-        raise MediaError(f"{shown} does not exist.", hint="Check the name.") from None
+        missing = MediaError(f"{shown} does not exist.", hint="Check the name.")
+        missing.gone = True
+        raise missing from None
     # Each cloud's client has errors of its own, some with signed URLs in their text.
     except Exception as error:  # noqa: BLE001 - others' code may raise anything
         raise MediaError(

@@ -114,6 +114,23 @@ class MediaLibrary:
             return self.store.local_path(reference)
         return self._fetcher.local_path(reference)
 
+    def current(self, reference: str) -> str:
+        """Return a local file with the content that a reference has now; "" where it is gone.
+
+        What was fetched before is asked for again.
+        """
+        if reference.startswith((_STORED, _FRAME)):
+            return str(self.path(reference))
+        try:
+            path = self._fetcher.local_path(reference, again=True)
+        except MediaError as error:
+            if error.gone:
+                return ""
+            raise
+        with self._headers_lock:
+            self._headers.pop((reference, 0, 0), None)
+        return str(path)
+
     def is_lasting(self, reference: str) -> bool:
         """Whether the local file of a reference is no copy, which may go to make room."""
         if reference.startswith(_STORED):
@@ -334,15 +351,15 @@ def _temporary(value: Any) -> Path | None:
 
 def _content_of(value: Mapping[str, Any], kind: dt.DataType) -> Any:
     """Return the content, or the path, that the struct of a medium holds in data sets."""
-    if value.keys() <= {"bytes", "path"}:
+    if value.keys() == {"bytes", "path"}:
         content = value.get("bytes")
         found = value.get("path") if content is None else content
         if found is not None:
             return found
     raise MediaError(
-        f"this mapping is no {kind}.",
+        f"a {type(value).__name__} is no {kind}.",
         value=list(value),
-        hint="The mapping of a medium has its content as 'bytes', or a 'path'.",
+        hint="Give a path, a URL or bytes; or a mapping with its content as 'bytes' and a 'path'.",
     )
 
 

@@ -61,9 +61,12 @@ def file_from_uri(uri: str) -> Path:
         if path.is_file():
             return path
         what = "is a directory" if path.is_dir() else "does not exist"
+        gone = what == "does not exist"
     except (OSError, ValueError, RuntimeError):  # NUL bytes, over-long names, unknown ~user
-        what = "is not a path"
-    raise MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
+        what, gone = "is not a path", False
+    error = MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
+    error.gone = gone
+    raise error
 
 
 def without_secrets(uri: str) -> str:

@@ -10,7 +10,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.media.json_values import JsonValue
-from barbule.nodes import build_call
+from barbule.nodes import Recorded, build_call
 
 __all__ = ["ImageValue", "JsonValue", "MediaValue"]
 
@@ -25,6 +25,30 @@ class MediaValue(ir.StringValue):
     def sha256(self) -> ir.StringValue:
         """Return the SHA-256 of the content, as 64 hexadecimal digits."""
         return build_call("barbule.functions.media.sha256", dt.string, {"media": self})
+
+    def changed(self) -> ir.BooleanValue:
+        """Tell whether the file is another now than when its cell was written, or is gone.
+
+        Files and URLs are only referred to; of each, its hash and size are recorded when it is
+        written. URLs are asked for again. It is missing where nothing was recorded: with
+        `media_validation="on_read"`, for what is computed, and in views: ask their base.
+
+        To take the new content, and have all that depends on it computed again, write the
+        references once more: `t.update({"img": t.img}, where=t.img.changed())`.
+
+        Examples
+        --------
+        >>> import barbule as bb, pathlib
+        >>> note = pathlib.Path("note.txt")
+        >>> _ = note.write_text("A barbule hooks.")
+        >>> notes = bb.create_table("notes", {"file": bb.Document})
+        >>> _ = notes.insert(file="note.txt")
+        >>> _ = note.write_text("A barbule holds.")
+        >>> notes.filter(notes.file.changed()).count().to_pyarrow().as_py()
+        1
+        """
+        arguments = {"media": self, "recorded": Recorded(self).to_expr()}
+        return build_call("barbule.functions.media.changed", dt.boolean, arguments)
 
 
 class ImageValue(MediaValue):

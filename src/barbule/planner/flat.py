@@ -19,6 +19,7 @@ from barbule.nodes import (
     FunctionCall,
     KeywordScore,
     ManagedTable,
+    Recorded,
     Similarity,
     TableScore,
 )
@@ -38,6 +39,7 @@ _BLOCKING = (
     CellError,
     FunctionCall,
     KeywordScore,
+    Recorded,
     Similarity,
     TableScore,
 )

@@ -42,7 +42,9 @@ def each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relat
     return root.replace(replace)
 
 
-def calls_in(value: ops.Node, kind: type[ops.Value] = FunctionCall) -> list[Any]:
+def calls_in(
+    value: ops.Node, kind: type[ops.Value] | tuple[type[ops.Value], ...] = FunctionCall
+) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
     return value.find(kind, filter=ops.Value)
 

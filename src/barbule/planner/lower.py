@@ -22,6 +22,7 @@ from barbule.nodes import (
     FunctionCall,
     HeldRows,
     ManagedTable,
+    Recorded,
     Similarity,
     StoredVector,
     SystemTable,
@@ -121,7 +122,7 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
             return node.held.rows
         if isinstance(node, SystemTable):
             return source.stored(node.name, node.schema)
-        if isinstance(node, FunctionCall | Similarity | StoredVector | CellError):
+        if isinstance(node, FunctionCall | Similarity | StoredVector | CellError | Recorded):
             raise UnsupportedError(
                 f"{node.name} is called where it cannot be computed.",
                 hint="Compute the call with mutate() first and use its column.",

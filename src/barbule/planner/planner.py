@@ -46,6 +46,9 @@ class Facts(lowering.Source, Protocol):
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with the errors of a column, if it has any."""
 
+    def content_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with what was recorded of media, if it has any."""
+
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
 
@@ -69,6 +72,9 @@ class _Planning:
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         return self._facts.errors_of(leaf, column)
+
+    def content_of(self, leaf: ManagedTable, column: str) -> str | None:
+        return self._facts.content_of(leaf, column)
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         return self._facts.similarity(left, right, metric)

@@ -15,12 +15,12 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.errors import UnsupportedError
 from barbule.nodes import (
-    ERROR,
     CellError,
     FunctionCall,
     KeywordScore,
     ManagedTable,
     NearestRows,
+    Recorded,
     Similarity,
     StoredVector,
     TableScore,
@@ -75,6 +75,9 @@ class Scope(Protocol):
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with the errors of a column, if it has any."""
+
+    def content_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with what was recorded of media, if it has any."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
@@ -415,31 +418,36 @@ def is_whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
     return relation == leaf
 
 
+# What is kept in hidden columns beside the values of a column.
+_BESIDE = (CellError, Recorded)
+
+
 def errors_of_cells(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Read why cells of stored columns are empty from beside their values."""
+    """Read why cells are empty, and what was recorded of media, from beside their values."""
 
     def change(node: ops.Relation) -> ops.Relation:
-        found = [each for value in own_values(node) for each in calls_in(value, CellError)]
+        found = [each for value in own_values(node) for each in calls_in(value, _BESIDE)]
         asked = [each for each in dict.fromkeys(found) if not isinstance(each.arg, FunctionCall)]
         return _with_errors(node, asked, scope) if asked else node
 
     return each_relation(root, change)
 
 
-def _with_errors(node: Any, found: list[CellError], scope: Scope) -> ops.Relation:
+def _with_errors(node: Any, found: list[CellError | Recorded], scope: Scope) -> ops.Relation:
     parent = getattr(node, "parent", None)
     replaced: dict[ops.Node, ops.Node] = {}
     names = {}
     for error in found:
         place = origin(error.arg)
-        kept = scope.errors_of(*place) if place else None
+        beside = scope.errors_of if isinstance(error, CellError) else scope.content_of
+        kept = beside(*place) if place else None
         if kept is None:
-            replaced[error] = ops.Literal(None, ERROR)  # what is not stored has no errors kept
+            replaced[error] = ops.Literal(None, error.dtype)  # nothing is kept beside it
             continue
         above = parent and expose(parent, place[0], kept, error.arg) if place else None
         if not above:
             raise UnsupportedError(
-                f"the errors of a column cannot be read inside {type(node).__name__}.",
+                f"what is kept beside a column cannot be read inside {type(node).__name__}.",
                 hint="Read them with mutate() or select() first.",
             )
         parent, names[error] = above
@@ -468,7 +476,7 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
 
 def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((*_CALLS, CellError, NearestRows)):
+    if not root.find((*_CALLS, *_BESIDE, NearestRows)):
         return root
     for rule in RULES:
         root = rule(root, scope)

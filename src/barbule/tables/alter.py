@@ -37,6 +37,7 @@ from barbule.tables.columns import (
     new_column,
     physical_rows,
     reads,
+    with_contents,
 )
 from barbule.tables.naming import (
     IF_EXISTS,
@@ -175,6 +176,10 @@ def add_columns(
             change.add_column(record, column)
             if column.default is not None and rids.num_rows:
                 _fill_with_default(change, record, column, rids)
+        change.put(record)
+        record = with_contents(engine, known := record, wanted)
+        for column in record.columns[len(known.columns) :]:
+            change.add_column(record, column)
         change.put(record)
         _check_views_for(engine, record, wanted)
         return rids.num_rows if stored else 0
@@ -368,7 +373,9 @@ def _write_columns(
         return
     for column in columns:
         change.fill(record, column.physical, rows)
-        if column.fallible and rows.column(column.errors).null_count < rows.num_rows:
+        if column.errors not in rows.column_names:  # data, which was not missing by an error
+            continue
+        if rows.column(column.errors).null_count < rows.num_rows:
             change.fill(record, column.errors, rows)
 
 
@@ -420,6 +427,7 @@ def _without(change: Change, record: TableRecord, names: set[str]) -> TableRecor
     for index in gone:
         change.afterwards(partial(engine.indexing.drop, record, index))
     hidden = {record.column_by_id(index.embedding).name for index in gone}
+    hidden |= {each.content_name for each in record.columns if each.name in names}
     doomed = [
         each
         for view in readers_of(engine, record, names)
@@ -446,6 +454,7 @@ def _dropped_with(
     """
     indexes = [index for index in record.indexes if index.column == column.id]
     own = {record.column_by_id(index.embedding).name for index in indexes}
+    own.add(column.content_name)
     columns = [c for c in dependents(engine, record, {column.name}) if c.name not in own]
     names = {column.name, *(each.name for each in columns)}
     views = readers_of(engine, record, names)
@@ -560,7 +569,7 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
             new.physical: ops.Cast(ops.Field(source, name), types.storage(wanted)),
         }
         rows = engine.arrow(ops.Project(source, values).to_expr())
-        record = record.in_place_of(old, new)
+        record = record.in_place_of(old, new).with_columns(without=(old.content_name,))
         change.put(record)
         change.add_column(record, new)
         _put_values(change, record, new, rows)

@@ -17,10 +17,17 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.budget import Budget
 from barbule.executor.purpose import Purpose
-from barbule.nodes import CellError, ManagedTable, Similarity, StoredVector
+from barbule.nodes import (
+    CONTENT,
+    CellError,
+    ManagedTable,
+    Similarity,
+    StoredVector,
+    build_call,
+)
 from barbule.planner.lineage import LOOKS_AROUND, calls_in
 from barbule.planner.lower import physical_schema
-from barbule.types import storage
+from barbule.types import Document, Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +49,7 @@ __all__ = [
     "physical_rows",
     "reads",
     "rows_relation",
+    "with_contents",
 ]
 
 
@@ -102,6 +110,23 @@ def new_column(
         hidden=hidden,
         fallible=calls and not hidden,
     )
+
+
+def with_contents(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
+    """Add the hidden columns that record the content of media which are validated.
+
+    The record is known to the catalog.
+    """
+    for name in names:
+        column = record.column(name)
+        if column is None or not isinstance(column.dtype, Media) or not column.validated:
+            continue
+        # As a document: functions of these get the path of the file, and open nothing.
+        file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
+        value = build_call("barbule.functions.media.content", CONTENT, {"media": file}).op()
+        made = new_column(record, column.content_name, value, stored=True, hidden=True)
+        record = record.with_columns(made)
+    return record
 
 
 def reads(engine: Engine, record: TableRecord, column: Column) -> set[str]:

@@ -17,7 +17,7 @@ from barbule.nodes import ManagedTable
 from barbule.tables.alter import check_validation, stored_defaults
 from barbule.tables.bases import read_query
 from barbule.tables.change import Change, mutate
-from barbule.tables.columns import bind_column, new_column
+from barbule.tables.columns import bind_column, new_column, with_contents
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import PART_ROWS, insert_parts
 from barbule.tables.naming import (
@@ -84,6 +84,8 @@ def create_table(
     def work(change: Change) -> TableRecord:
         make_room(change, name, if_exists)
         record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
+        change.put(record)
+        record = with_contents(engine, record, schema.names)
         change.put(record)
         change.create(record)
         return record
