@@ -72,7 +72,7 @@ def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
         found = [
             each
             for value in own_values(node)
-            for each in calls_in(value, (Similarity, StoredVector))  # type: ignore[arg-type]
+            for each in calls_in(value, (Similarity, StoredVector))
         ]
         return _with_vectors(node, list(dict.fromkeys(found)), scope) if found else node
 
