@@ -75,7 +75,20 @@ def shown_as_values(rows: pa.Table, *, united: bool) -> list[str]:
 
     if not united:
         return [name for name in rows.column_names if _has_nan(rows.column(name))]
-    return [field.name for field in rows.schema if not pa.types.is_null(field.type)]
+    return [
+        field.name
+        for field in rows.schema
+        # A vector is not filtered by, and DuckDB has no CASE of it, which COALESCE becomes.
+        if not pa.types.is_null(field.type) and not _holds_vectors(field.type)
+    ]
+
+
+def _holds_vectors(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(kind):
+        return True
+    return any(_holds_vectors(kind.field(place).type) for place in range(kind.num_fields))
 
 
 @contextmanager
