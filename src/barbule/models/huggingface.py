@@ -1,167 +1,31 @@
-"""Models whose weights run in this process: where they are found, loaded once, and on what.
+"""Models whose weights run in this process: loaded once, on a device.
 
-Owns the way from a model's name or folder to a loaded model on a device, what its configuration
-tells before anything is loaded, and what is said when it cannot be had. What is asked of a model
-is the business of `barbule.functions.huggingface`. Nothing here imports torch or transformers
-before weights are needed.
+Owns the way from weights to a loaded model. Where weights are is known to `hub`; what is asked of
+a model is the business of `barbule.functions.huggingface`. Nothing here imports torch or
+transformers before weights are needed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
-import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError, ConfigurationError, ModelError, UnsupportedError
+from barbule.errors import BarbuleError, ConfigurationError
+from barbule.models.hub import Place, configuration, not_loaded, package, place_of, quiet
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "DEVICE",
-    "Loaded",
-    "Place",
-    "configuration",
-    "device",
-    "loaded",
-    "parts",
-    "place_of",
-    "prefixed",
-    "unload",
-]
+__all__ = ["DEVICE", "Loaded", "device", "loaded", "unload"]
 
 DEVICE = "BARBULE_DEVICE"
 """The environment variable that chooses the device. It is no argument of functions, as it is a
 property of the machine: what is stored must run on another one, and an answer is the same."""
-
-
-class Place(NamedTuple):
-    """Where a model is.
-
-    Attributes
-    ----------
-    name
-        An absolute folder, or a name at the hub.
-    revision
-        A branch, tag or commit at the hub; None for the usual one.
-    """
-
-    name: str
-    revision: str | None = None
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is on this machine."""
-        return Path(self.name).is_absolute()
-
-    @property
-    def options(self) -> dict[str, str]:
-        """What loaders take besides the name."""
-        return {"revision": self.revision} if self.revision else {}
-
-
-def prefixed(model_id: str) -> str:
-    """Return the name under which the call ledger lists a model.
-
-    Examples
-    --------
-    >>> prefixed("openai/whisper-tiny")
-    'huggingface/openai/whisper-tiny'
-    """
-    return f"huggingface/{model_id}"
-
-
-def place_of(model_id: str) -> Place:
-    """Tell a folder from a name at the hub.
-
-    Parameters
-    ----------
-    model_id
-        The path of a folder, absolute or from the working directory; or a name at the hub, with
-        "@" and a revision where not the usual one is meant.
-
-    Raises
-    ------
-    ModelError
-        When it is a path of no folder.
-
-    Examples
-    --------
-    >>> place_of("facebook/detr-resnet-50@no_timm")
-    Place(name='facebook/detr-resnet-50', revision='no_timm')
-    """
-    folder = Path(model_id).expanduser()
-    if folder.is_dir():
-        return Place(str(folder.absolute()))
-    if folder.is_absolute() or model_id.startswith((".", "~")) or "\\" in model_id:
-        raise ModelError(
-            f"there is no folder {str(folder)!r} with a model.",
-            hint="Check the path; model.save_pretrained(path) and processor.save_pretrained(path) "
-            "make such a folder.",
-        )
-    name, _, revision = model_id.partition("@")
-    return Place(name, revision or None)
-
-
-def parts(model_id: str) -> list[dict[str, Any]] | None:
-    """Return what `modules.json` says: how sentence-transformers puts a model together."""
-    return configuration(model_id, "modules.json", needed=False)
-
-
-@functools.lru_cache(maxsize=256)
-def _hub_json(name: str, revision: str | None, file: str) -> Any:
-    hub = _package("huggingface_hub", f"the model {name!r}")
-    try:
-        with quiet():
-            path = hub.hf_hub_download(name, file, revision=revision)
-    except Exception as error:
-        raise _not_loaded(f"{name}@{revision}" if revision else name, error) from error
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def configuration(model_id: str, file: str = "config.json", *, needed: bool = True) -> Any:
-    """Return a JSON file of a model; of the hub's models no more than this file is fetched.
-
-    Parameters
-    ----------
-    file
-        Its name inside of the folder.
-    needed
-        Whether it is an error when the model has no such file; otherwise that is None.
-
-    Raises
-    ------
-    ModelError
-        When the model cannot be had.
-    """
-    place = place_of(model_id)
-    if not place.is_folder:
-        try:
-            return _hub_json(place.name, place.revision, file)
-        except ModelError as error:
-            if not needed and "EntryNotFound" in _kinds(error):
-                return None
-            raise
-    path = Path(place.name, file)
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
-    if not needed:
-        return None
-    raise ModelError(
-        f"the folder {place.name!r} holds no model: it has no {file}.",
-        hint="Give the folder that save_pretrained() wrote.",
-    )
-
-
-# --- loading ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -253,7 +117,7 @@ def unload(model_id: str | None = None) -> int:
 
 def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> Loaded:
     for name in ("torch", "transformers"):
-        _package(name, f"huggingface.{task}")
+        package(name, f"huggingface.{task}")
     configuration(model_id)  # which tells best why a model cannot be had
     place = place_of(model_id)
     try:
@@ -264,7 +128,7 @@ def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> Loaded:
     except BarbuleError:
         raise
     except Exception as error:
-        raise _not_loaded(model_id, error) from error
+        raise not_loaded(model_id, error) from error
     return Loaded(model, reader)
 
 
@@ -305,114 +169,3 @@ def _precision(where: torch.device, *, precise: bool) -> torch.dtype:
         return torch.float32
     # Float16 is the finer one, but what models that write compute may be too large for it.
     return torch.bfloat16 if precise and torch.cuda.is_bf16_supported() else torch.float16
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Show no progress bars where nobody watches, and nothing that users cannot act on."""
-    bars = sys.stderr.isatty()
-    hub = importlib.import_module("huggingface_hub.utils")
-    shown = not hub.are_progress_bars_disabled()
-    if shown and not bars:
-        hub.disable_progress_bars()
-    logging = _transformers_logging()
-    level = logging.get_verbosity() if logging else None
-    own_bars = bool(logging) and logging.is_progress_bar_enabled()
-    if logging:
-        logging.set_verbosity_error()
-        if own_bars and not bars:
-            logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if logging:
-            logging.set_verbosity(level)
-            if own_bars:
-                logging.enable_progress_bar()
-        if shown and not bars:
-            hub.enable_progress_bars()
-
-
-def _transformers_logging() -> Any:
-    if "transformers" not in sys.modules:
-        return None
-    return importlib.import_module("transformers.utils.logging")
-
-
-# --- what is said when a model cannot be had ---------------------------------------------------
-
-
-def _package(name: str, what: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise UnsupportedError(
-            f"{what} needs the package {name}, which is not installed.",
-            hint="pip install 'barbule[huggingface]'.",
-        ) from None
-
-
-def _kinds(error: BaseException | None) -> str:
-    """List the names of the classes of an error and of what caused it."""
-    names: list[str] = []
-    while error is not None:
-        names += [cls.__name__ for cls in type(error).__mro__]
-        error = error.__cause__ or error.__context__
-    return " ".join(names)
-
-
-_CONNECT = (
-    "Run once where there is a network, or give the path of a folder with the model "
-    "(hf download NAME --local-dir FOLDER makes one)."
-)
-_REASONS = (
-    (
-        "GatedRepoError",
-        "its owner asks for consent first",
-        "Accept the terms on its page, and set HF_TOKEN to a token of your account.",
-    ),
-    (
-        "RevisionNotFoundError",
-        "it has no such revision",
-        "Check what stands after the @.",
-    ),
-    (
-        "RepositoryNotFoundError",
-        "the hub has no model of this name, or it is private",
-        "Check the name; for a private model set HF_TOKEN. A folder is given by its path.",
-    ),
-    (
-        "HFValidationError",
-        "this is neither a name at the hub nor a folder",
-        "Give a name such as 'openai/clip-vit-base-patch32', or the path of a folder.",
-    ),
-    (
-        "LocalEntryNotFoundError OfflineModeIsEnabled ConnectError ConnectTimeout ConnectionError",
-        "it is not on this machine, and the hub cannot be reached",
-        _CONNECT,
-    ),
-)
-
-
-def _not_loaded(model_id: str, error: Exception) -> BarbuleError:
-    """Say in one sentence why a model cannot be had, and what helps."""
-    what = f"the model {model_id!r} cannot be loaded"
-    kinds = set(_kinds(error).split())
-    for names, reason, hint in _REASONS:
-        if kinds & set(names.split()):
-            return ModelError(f"{what}: {reason}.", hint=hint)
-    if isinstance(error, ImportError):
-        return UnsupportedError(
-            f"{what}: {_first_line(error)}.", hint="Install the package that it names."
-        )
-    return ModelError(
-        f"{what}: {type(error).__name__}: {_first_line(error)}.",
-        hint="Check that its files are complete, and that it is a model for this function.",
-    )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].strip().rstrip(".")

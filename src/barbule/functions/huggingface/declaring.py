@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function, Parameter, register
-from barbule.models.huggingface import place_of, prefixed
+from barbule.models.hub import Place, place_of, prefixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +150,7 @@ def classes_of(scores: Any, names: Mapping[int, str], top_k: int | None) -> list
     return found
 
 
-def network(kind: str, place: Any, *, optional: tuple[str, ...] = ()) -> Any:
+def network(kind: str, place: Place, *, optional: tuple[str, ...] = ()) -> Any:
     """Load the weights of a network of one of transformers' classes.
 
     Parameters

@@ -11,7 +11,9 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
-from barbule.models.huggingface import Loaded, Place, loaded
+from barbule.functions.huggingface.vectors import load_clip
+from barbule.models.hub import Place
+from barbule.models.huggingface import Loaded, loaded
 
 __all__ = [
     "detect_objects",
@@ -201,9 +203,7 @@ def zero_shot_image_classification(
     Struct
         `.label` and `.score` of the best; all `.labels` and `.scores`, best first.
     """
-    from barbule.functions.huggingface.vectors import _load_clip
-
-    both = loaded("clip", model_id, _load_clip)
+    both = loaded("clip", model_id, load_clip)
     with both.running():
         sigmoid = both.model.config.model_type.startswith("siglip")
         made = both.reader(

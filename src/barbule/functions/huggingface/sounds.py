@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import local_model, network
 from barbule.functions.replies import TRANSCRIPT
-from barbule.models.huggingface import Place, loaded
+from barbule.models.hub import Place
+from barbule.models.huggingface import loaded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,8 @@ import ibis.expr.datatypes as dt
 from barbule.errors import ConfigurationError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
 from barbule.functions.replies import SENTIMENT
-from barbule.models.huggingface import Loaded, Place, loaded
+from barbule.models.hub import Place
+from barbule.models.huggingface import Loaded, loaded
 
 __all__ = [
     "analyze_sentiment",

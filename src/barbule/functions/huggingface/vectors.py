@@ -13,13 +13,14 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError, UnsupportedError
 from barbule.functions.huggingface.declaring import local_model, network
-from barbule.models.huggingface import Place, configuration, loaded, parts
+from barbule.models.hub import Place, configuration, parts
+from barbule.models.huggingface import loaded
 from barbule.types import Vector
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["clip", "cross_encoder", "sentence_transformer"]
+__all__ = ["clip", "cross_encoder", "load_clip", "sentence_transformer"]
 
 # --- sentence transformers ---------------------------------------------------------------------
 
@@ -294,7 +295,7 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
     >>> images.add_embedding_index("img", embedding=embedding)  # doctest: +SKIP
     >>> found = images.order_by(images.img.similarity("a cat"), asc=False)  # doctest: +SKIP
     """
-    both = loaded("clip", model_id, _load_clip)
+    both = loaded("clip", model_id, load_clip)
     import torch
 
     vectors: list[Any] = [None] * len(item)
@@ -313,7 +314,8 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
     return vectors
 
 
-def _load_clip(place: Place) -> tuple[Any, Any]:
+def load_clip(place: Place) -> tuple[Any, Any]:
+    """Load a model that has texts and images in one space."""
     import transformers
 
     model = network("AutoModel", place)

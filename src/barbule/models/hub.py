@@ -1,0 +1,261 @@
+"""Where the weights of local models are: a folder, or the Hugging Face hub and its cache.
+
+Owns what a model's name means, the reading of its configuration before anything is loaded, and
+what is said when a model cannot be had. How weights are loaded is the business of `huggingface`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from barbule.errors import BarbuleError, ModelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Place",
+    "configuration",
+    "not_loaded",
+    "package",
+    "parts",
+    "place_of",
+    "prefixed",
+    "quiet",
+]
+
+
+class Place(NamedTuple):
+    """Where a model is.
+
+    Attributes
+    ----------
+    name
+        An absolute folder, or a name at the hub.
+    revision
+        A branch, tag or commit at the hub; None for the usual one.
+    """
+
+    name: str
+    revision: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is on this machine."""
+        return Path(self.name).is_absolute()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What loaders take besides the name."""
+        return {"revision": self.revision} if self.revision else {}
+
+
+def prefixed(model_id: str) -> str:
+    """Return the name under which the call ledger lists a model.
+
+    Examples
+    --------
+    >>> prefixed("openai/whisper-tiny")
+    'huggingface/openai/whisper-tiny'
+    """
+    return f"huggingface/{model_id}"
+
+
+def place_of(model_id: str) -> Place:
+    """Tell a folder from a name at the hub.
+
+    Parameters
+    ----------
+    model_id
+        The path of a folder, absolute or from the working directory; or a name at the hub, with
+        "@" and a revision where not the usual one is meant.
+
+    Raises
+    ------
+    ModelError
+        When it is a path of no folder.
+
+    Examples
+    --------
+    >>> place_of("facebook/detr-resnet-50@no_timm")
+    Place(name='facebook/detr-resnet-50', revision='no_timm')
+    """
+    folder = Path(model_id).expanduser()
+    if folder.is_dir():
+        return Place(str(folder.absolute()))
+    if folder.is_absolute() or model_id.startswith((".", "~")) or "\\" in model_id:
+        raise ModelError(
+            f"there is no folder {str(folder)!r} with a model.",
+            hint="Check the path; model.save_pretrained(path) and processor.save_pretrained(path) "
+            "make such a folder.",
+        )
+    name, _, revision = model_id.partition("@")
+    return Place(name, revision or None)
+
+
+def parts(model_id: str) -> list[dict[str, Any]] | None:
+    """Return what `modules.json` says: how sentence-transformers puts a model together."""
+    return configuration(model_id, "modules.json", needed=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _hub_json(name: str, revision: str | None, file: str) -> Any:
+    hub = package("huggingface_hub", f"the model {name!r}")
+    try:
+        with quiet():
+            path = hub.hf_hub_download(name, file, revision=revision)
+    except Exception as error:
+        raise not_loaded(f"{name}@{revision}" if revision else name, error) from error
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def configuration(model_id: str, file: str = "config.json", *, needed: bool = True) -> Any:
+    """Return a JSON file of a model; of the hub's models no more than this file is fetched.
+
+    Parameters
+    ----------
+    file
+        Its name inside of the folder.
+    needed
+        Whether it is an error when the model has no such file; otherwise that is None.
+
+    Raises
+    ------
+    ModelError
+        When the model cannot be had.
+    """
+    place = place_of(model_id)
+    if not place.is_folder:
+        try:
+            return _hub_json(place.name, place.revision, file)
+        except ModelError as error:
+            if not needed and "EntryNotFound" in _kinds(error):
+                return None
+            raise
+    path = Path(place.name, file)
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    if not needed:
+        return None
+    raise ModelError(
+        f"the folder {place.name!r} holds no model: it has no {file}.",
+        hint="Give the folder that save_pretrained() wrote.",
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Show no progress bars where nobody watches, and nothing that users cannot act on."""
+    bars = sys.stderr.isatty()
+    hub = importlib.import_module("huggingface_hub.utils")
+    shown = not hub.are_progress_bars_disabled()
+    if shown and not bars:
+        hub.disable_progress_bars()
+    logging = _transformers_logging()
+    level = logging.get_verbosity() if logging else None
+    own_bars = bool(logging) and logging.is_progress_bar_enabled()
+    if logging:
+        logging.set_verbosity_error()
+        if own_bars and not bars:
+            logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if logging:
+            logging.set_verbosity(level)
+            if own_bars:
+                logging.enable_progress_bar()
+        if shown and not bars:
+            hub.enable_progress_bars()
+
+
+def _transformers_logging() -> Any:
+    if "transformers" not in sys.modules:
+        return None
+    return importlib.import_module("transformers.utils.logging")
+
+
+# --- what is said when a model cannot be had ---------------------------------------------------
+
+
+def package(name: str, what: str) -> Any:
+    """Import a package of the extra, or say how it is installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise UnsupportedError(
+            f"{what} needs the package {name}, which is not installed.",
+            hint="pip install 'barbule[huggingface]'.",
+        ) from None
+
+
+def _kinds(error: BaseException | None) -> str:
+    """List the names of the classes of an error and of what caused it."""
+    names: list[str] = []
+    while error is not None:
+        names += [cls.__name__ for cls in type(error).__mro__]
+        error = error.__cause__ or error.__context__
+    return " ".join(names)
+
+
+_CONNECT = (
+    "Run once where there is a network, or give the path of a folder with the model "
+    "(hf download NAME --local-dir FOLDER makes one)."
+)
+_REASONS = (
+    (
+        "GatedRepoError",
+        "its owner asks for consent first",
+        "Accept the terms on its page, and set HF_TOKEN to a token of your account.",
+    ),
+    (
+        "RevisionNotFoundError",
+        "it has no such revision",
+        "Check what stands after the @.",
+    ),
+    (
+        "RepositoryNotFoundError",
+        "the hub has no model of this name, or it is private",
+        "Check the name; for a private model set HF_TOKEN. A folder is given by its path.",
+    ),
+    (
+        "HFValidationError",
+        "this is neither a name at the hub nor a folder",
+        "Give a name such as 'openai/clip-vit-base-patch32', or the path of a folder.",
+    ),
+    (
+        "LocalEntryNotFoundError OfflineModeIsEnabled ConnectError ConnectTimeout ConnectionError",
+        "it is not on this machine, and the hub cannot be reached",
+        _CONNECT,
+    ),
+)
+
+
+def not_loaded(model_id: str, error: Exception) -> BarbuleError:
+    """Say in one sentence why a model cannot be had, and what helps."""
+    what = f"the model {model_id!r} cannot be loaded"
+    kinds = set(_kinds(error).split())
+    for names, reason, hint in _REASONS:
+        if kinds & set(names.split()):
+            return ModelError(f"{what}: {reason}.", hint=hint)
+    if isinstance(error, ImportError):
+        return UnsupportedError(
+            f"{what}: {_first_line(error)}.", hint="Install the package that it names."
+        )
+    return ModelError(
+        f"{what}: {type(error).__name__}: {_first_line(error)}.",
+        hint="Check that its files are complete, and that it is a model for this function.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].strip().rstrip(".")
