@@ -112,16 +112,19 @@ class Backend(Protocol):
     def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query gives; return how many."""
 
-    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
-        """Append the new states of live rows that a query gives, and end their old ones.
+    def replace_query(
+        self, name: str, query: ir.Table, commit: int, kept: Sequence[str] = ()
+    ) -> int:
+        """Append new states of live rows, and end their old ones.
 
         Parameters
         ----------
         query
-            Reads the live rows of the table, and gives their identities, a beginning at the
-            commit and an end that is open.
+            Reads live rows of the table, and gives their identities and new values of columns.
         commit
-            The commit that is being made.
+            The commit that is being made, at which the new states begin.
+        kept
+            The columns that keep their values; others are empty.
 
         Returns
         -------

@@ -25,7 +25,7 @@ from barbule.tables.wholes import refresh
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import ibis.expr.types as ir
     import pyarrow as pa
@@ -212,25 +212,23 @@ class Change:
             self._writes.append(lambda commit, _first: self._hide(record, rids, commit))
         self.touch(record.id, closed=True)
 
-    def replace_by(self, record: TableRecord, query: ir.Table, commit: int) -> None:
-        """Write the new states of rows that a query gives, within the backend.
+    def replace_by(self, record: TableRecord, query: ir.Table, kept: Sequence[str]) -> None:
+        """Write new states of rows, with the values that a query gives, within the backend.
 
-        Only where nothing follows the rows of the table; `commit` is what is being made.
+        Only where nothing follows the rows of the table.
         """
         backend, physical = self.engine.backend, record.physical
-
-        def write(_commit: int) -> None:
-            self._count(record, backend.replace_query(physical, query, commit))
-
         self.touch(record.id, closed=True)
-        self.do(write)
+        self.do(
+            lambda commit: self._count(record, backend.replace_query(physical, query, commit, kept))
+        )
 
-    def close_by(self, record: TableRecord, query: ir.Table, commit: int) -> None:
+    def close_by(self, record: TableRecord, query: ir.Table) -> None:
         """End the life of the rows whose identities a query gives, within the backend."""
         backend, physical = self.engine.backend, record.physical
         self.touch(record.id, closed=True)
         self.do(
-            lambda _commit: self._count(record, backend.close_query(physical, query, commit, {}))
+            lambda commit: self._count(record, backend.close_query(physical, query, commit, {}))
         )
 
     def _count(self, record: TableRecord, rows: int) -> None:

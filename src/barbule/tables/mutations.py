@@ -9,12 +9,11 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
-from barbule.backends.base import FOREVER, FROM, RID, TO
+from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
 from barbule.nodes import ERROR
@@ -225,9 +224,28 @@ def physical_name(record: TableRecord, name: str) -> str:
 
 def chosen_rows(table: ir.Table, where: Any) -> ir.Table:
     """Return the hidden rows of a table for which a condition of the table holds."""
+    leaf = table.op()
+    hidden = leaf.copy(hidden=True)
+    if isinstance(where, ir.BooleanColumn) and _is_of_each_row(where.op(), leaf):
+        return ops.Filter(hidden, [_moved(where.op(), leaf, hidden)]).to_expr()
     filtered = (table if where is None else table.filter(where)).op()
-    hidden = table.op().copy(hidden=True)
-    return filtered.replace({table.op(): hidden}).to_expr()
+    return filtered.replace({leaf: hidden}).to_expr()
+
+
+def _bound(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.Value]:
+    """Bind the expressions of new values to their table."""
+    leaf = table.op()
+    if all(
+        isinstance(each, ir.Value) and _is_of_each_row(each.op(), leaf) for each in values.values()
+    ):
+        return {name: each.op() for name, each in values.items()}
+    return table.select(**values).op().values
+
+
+def _is_of_each_row(value: ops.Value, leaf: ManagedTable) -> bool:
+    """Whether a value asks nothing but the row itself, so that it needs no binding."""
+    around = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
+    return value.relations <= {leaf} and not value.find(around, filter=ops.Value)
 
 
 def delete(table: ir.Table, where: Any) -> DeleteResult:
@@ -240,7 +258,7 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
         if _stands_alone(engine, record):
             chosen = _without_stages(engine, chosen_rows(table, where).select(RID))
             if chosen is not None:
-                change.close_by(record, chosen, engine.catalog.head + 1)
+                change.close_by(record, chosen)
                 return None
         rids = engine.arrow(chosen_rows(table, where).select(RID)).column(RID)
         end_rows(change, record, rids)
@@ -271,9 +289,10 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         record = writable(leaf)
         chosen = chosen_rows(table, where)
         if _stands_alone(engine, record):
-            query = _new_states_query(engine, table, record, chosen, assigned)
+            query = _new_values_query(engine, table, record, chosen, assigned)
             if query is not None:
-                change.replace_by(record, query, engine.catalog.head + 1)
+                kept = kept_fields(record, chosen.op()).keys() - set(query.columns)
+                change.replace_by(record, query, sorted(kept))
                 return None
         rows = _new_state(engine, table, record, chosen, assigned)
         check_required(record, rows, set(values))
@@ -410,14 +429,14 @@ def _new_state(
     return rows
 
 
-def _new_states_query(
+def _new_values_query(
     engine: Engine,
     table: ir.Table,
     record: TableRecord,
     old: ir.Table,
     assigned: Mapping[str, Any],
 ) -> ir.Table | None:
-    """Make the query of the new states of rows; None where they are not known to the backend."""
+    """Make the query of new values by rows; None where the backend alone cannot compute them."""
     changed = [column for column in record.columns if column.name in assigned]
     affected = dependents(engine, record, set(assigned))
     if any(column.kind == "stored" for column in affected):
@@ -427,16 +446,15 @@ def _new_states_query(
     values = {name: _literal(value) for name, value in assigned.items()}
     if any(value is None for value in values.values()):
         return None
-    bound = table.select(**values).op().values
     leaf, parent = table.op(), old.op()
-    shown = kept_fields(record, parent)
+    bound = _bound(table, values)
+    shown: dict[str, ops.Value] = {RID: ops.Field(parent, RID)}
     for column in changed:
         value = _moved(bound[column.name], leaf, parent)
-        shown[column.physical] = ops.Cast(value, storage(column.dtype))
+        kind = storage(column.dtype)
+        shown[column.physical] = value if value.dtype == kind else ops.Cast(value, kind)
         if column.fallible:
             shown[column.errors] = ops.Literal(None, ERROR)
-    for name, moment in ((FROM, engine.catalog.head + 1), (TO, FOREVER)):
-        shown[name] = ops.Literal(moment, dt.int64)
     return _without_stages(engine, ops.Project(parent, shown).to_expr())
 
 

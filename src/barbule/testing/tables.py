@@ -107,15 +107,30 @@ class TableTests(BackendFixtures):
     def test_newer_states_take_the_place_of_the_rows_they_come_from(self, backend: Backend) -> None:
         schema = living(backend)
         leaf = backend.table("t", sch.Schema(schema)).to_expr()
-        newer = leaf.filter(leaf[RID] >= 1).mutate(x=leaf[RID] * 10, **{FROM: ibis.literal(7)})
+        newer = leaf.filter((leaf[RID] >= 1) & (leaf[TO] == FOREVER))
+        newer = newer.select(RID, x=newer[RID] * 10)
         with backend.transaction():
             assert backend.replace_query("t", newer, 7) == 2
-            assert backend.replace_query("t", newer.filter(newer.x > 99), 7) == 0
+            assert backend.replace_query("t", newer.filter(newer.x > 99), 8) == 0
         rows = sorted(tuple(row[name] for name in schema) for row in read(backend, "t", schema))
         assert [row[:3] for row in rows] == [
             (0, 1, FOREVER), (1, 1, 7), (1, 7, FOREVER), (2, 1, 7), (2, 7, FOREVER),
         ]  # fmt: skip
         assert [row[3] for row in rows] == [None, None, 10, None, 20]
+
+    @pytest.mark.parametrize("around", [False, True])
+    def test_newer_states_keep_what_is_not_given(self, backend: Backend, around: bool) -> None:
+        schema = {**LIFE, "a": "int64", "b": "string"}
+        backend.create("t", sch.Schema(schema))
+        rows = {RID: [0, 1], FROM: [1, 1], TO: [FOREVER] * 2, "a": [3, 4], "b": ["x", None]}
+        backend.append("t", pa.table(rows))
+        leaf = backend.table("t", sch.Schema(schema)).to_expr()
+        mean = leaf.agg(mean=leaf.a.mean()).as_scalar() if around else ibis.literal(3.5)
+        newer = leaf.filter(leaf.a > mean).select(RID, a=leaf.a + 1)
+        with backend.transaction():
+            assert backend.replace_query("t", newer, 2, ["b"]) == 1
+        found = {(row[RID], row[FROM], row["a"], row["b"]) for row in read(backend, "t", schema)}
+        assert found == {(0, 1, 3, "x"), (1, 1, 4, None), (1, 2, 5, None)}
 
     def test_rows_that_are_chosen_at_random_have_one_live_state(self, backend: Backend) -> None:
         schema = {**LIFE}
@@ -123,7 +138,7 @@ class TableTests(BackendFixtures):
         count = 1000
         backend.append("t", pa.table({RID: range(count), FROM: [1] * count, TO: [FOREVER] * count}))
         leaf = backend.table("t", sch.Schema(schema)).to_expr()
-        chosen = leaf.filter(ibis.random() < 0.5).mutate(**{FROM: ibis.literal(2)})
+        chosen = leaf.filter(ibis.random() < 0.5).select(RID)
         with backend.transaction():
             replaced = backend.replace_query("t", chosen, 2)
         assert 0 < replaced < count

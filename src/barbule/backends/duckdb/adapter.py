@@ -43,6 +43,7 @@ from barbule.backends.duckdb.statements import (
     literal,
     literals,
     name_of,
+    new_states,
     quoted,
 )
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
@@ -328,12 +329,14 @@ class DuckDBBackend:
             ending = ending_where(name, commit, select)
             return self._execute(ending or ending_of(name, commit, select.sql("duckdb")))
 
-    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
-        """Append the new states of live rows that a query gives, and end their old ones."""
+    def replace_query(
+        self, name: str, query: ir.Table, commit: int, kept: Sequence[str] = ()
+    ) -> int:
+        """Append new states of live rows, and end their old ones."""
         with self.staging(in_memory(query)) as backend:
             select = backend.compiler.to_sqlglot(query)
-            into = insert_into(name, tuple(query.columns))
-            count = self._execute(f"{into} {select.sql('duckdb')}")
+            into = insert_into(name, (*query.columns, *kept, FROM, TO))
+            count = self._execute(f"{into} {new_states(name, select, commit, kept)}")
             # What is random chooses other rows when it is asked again.
             pure = not query.op().find(ops.Impure)
             ending = ending_where(name, commit, select) if pure else None

@@ -14,7 +14,7 @@ import sqlglot.expressions as sge
 from barbule.backends.base import FOREVER, RID, TO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -28,6 +28,7 @@ __all__ = [
     "literal",
     "literals",
     "name_of",
+    "new_states",
     "quoted",
 ]
 
@@ -60,14 +61,8 @@ def ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
 
     It saves joining the rows with themselves.
     """
-    source = select.args.get(FROM_ARGUMENT)
-    parts = {part for part, value in select.args.items() if value}
-    if not parts <= {"expressions", FROM_ARGUMENT, "where"} or source is None:
-        return None
-    table, where = source.this, select.args.get("where")
-    if not isinstance(table, sge.Table) or table.name != name:
-        return None
-    if where is not None and where.find(sge.Query):
+    table, where = _filtered(name, select), select.args.get("where")
+    if table is None:
         return None
     alive = sge.EQ(this=column_of(TO), expression=sge.Literal.number(FOREVER))
     update = sge.Update(
@@ -76,6 +71,39 @@ def ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
         where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
     )
     return update.sql("duckdb")
+
+
+def _filtered(name: str, select: sge.Expression) -> sge.Table | None:
+    """Return the table that a query does no more than filter, by its name there; else None."""
+    source, where = select.args.get(FROM_ARGUMENT), select.args.get("where")
+    parts = {part for part, value in select.args.items() if value}
+    if not parts <= {"expressions", FROM_ARGUMENT, "where"} or source is None:
+        return None
+    table = source.this
+    if not isinstance(table, sge.Table) or table.name != name:
+        return None
+    return None if where is not None and where.find(sge.Query) else table
+
+
+def new_states(name: str, select: sge.Expression, commit: int, kept: Sequence[str]) -> str:
+    """Write the query of new states of rows: what a query gives, what is kept, from a commit on."""
+    life = [sge.Literal.number(commit), sge.Literal.number(FOREVER)]
+    table = _filtered(name, select)
+    if table is not None and not select.find(sge.Star):
+        rest = [column_of(each, table.alias_or_name) for each in kept]
+        return select.select(*rest, *life, copy=False).sql("duckdb")
+    given, stored = "bb_given", "bb_stored"
+    same = sge.EQ(this=column_of(RID, given), expression=column_of(RID, stored))
+    alive = sge.EQ(this=column_of(TO, stored), expression=sge.Literal.number(FOREVER))
+    rest = [column_of(each, stored) for each in kept]
+    whole = sge.Column(this=sge.Star(), table=name_of(given))
+    return (
+        sge.Select(expressions=[whole, *rest, *life])
+        .from_(select.subquery(name_of(given)))
+        .join(sge.Table(this=name_of(name), alias=name_of(stored)), on=same)
+        .where(alive)
+        .sql("duckdb")
+    )
 
 
 @functools.cache

@@ -327,11 +327,22 @@ class PostgresBackend:
         rids = self.arrow(query, staged).column(0).to_pylist()
         return self._connection.run(sql.text(sql.close(name, rids, commit))) if rids else 0
 
-    def replace_query(self, name: str, query: ir.Table, commit: int) -> int:
-        """Append the new states of live rows that a query gives, and end their old ones."""
-        count = self.append_query(name, query, {})
-        self._connection.run(sql.text(sql.close_replaced(name, commit)))
-        return count
+    def replace_query(
+        self, name: str, query: ir.Table, commit: int, kept: Sequence[str] = ()
+    ) -> int:
+        """Append new states of live rows, and end their old ones."""
+        rows = self.arrow(query, {})
+        if not rows.num_rows:
+            return 0
+        with self._together() as connection:
+            source = fresh_name("rows")
+            connection.run(sql.text(sql.create_like(source, name, rows.column_names)))
+            copy_rows(connection, source, rows, kinds_of(connection, name), temporary=True)
+            states = sql.new_states(name, source, rows.column_names, commit, kept)
+            connection.run(sql.text(states))
+            connection.run(sql.text(sql.drop(source)))
+            connection.run(sql.text(sql.close_replaced(name, commit)))
+        return int(rows.num_rows)
 
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""

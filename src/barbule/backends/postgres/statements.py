@@ -171,6 +171,22 @@ def close(name: str, rids: Sequence[int], commit: int) -> sge.Expression:
     )
 
 
+def new_states(
+    name: str, source: str, given: Sequence[str], commit: int, kept: Sequence[str]
+) -> sge.Expression:
+    """Insert new states of live rows: columns that a table gives, and those that are kept."""
+    same = sge.EQ(this=_column(RID, source), expression=_column(RID, name))
+    values = [_column(each, source) for each in given] + [_column(each, name) for each in kept]
+    states = (
+        sge.Select(expressions=[*values, _number(commit), _number(FOREVER)])
+        .from_(_table(source))
+        .join(_table(name), on=same)
+        .where(_live(name))
+    )
+    columns = [name_of(each) for each in (*given, *kept, FROM, TO)]
+    return sge.Insert(this=sge.Schema(this=_table(name), expressions=columns), expression=states)
+
+
 def close_replaced(name: str, commit: int) -> sge.Expression:
     """End live rows of which a commit has written a newer state."""
     newer = (
