@@ -70,7 +70,6 @@ def test_images(benchmark, tmp_path):
     assert all(peak > 50 for peak in record["peak_mb"].values())
     insert = images.INSERT.format(24)
     assert record["reach_ms"][insert] == 0.6 * record["sides_ms"][insert]["bare"]
-    assert record["reach_ms"][images.PROPERTIES.format(30)] == 6.0
 
 
 def test_video(benchmark, tmp_path):

@@ -142,6 +142,25 @@ def test_show_tells_why_cells_are_empty_and_what_the_rows_are_of(session, capsys
     assert "0.66666667" in capsys.readouterr().out
 
 
+def test_a_result_tells_why_its_cells_are_empty_while_its_rows_are_the_same(session):
+    @bb.udf(on_error="null")
+    def inverse(n: int) -> float:
+        return 1 / n
+
+    table = bb.create_table("numbers", [{"n": n} for n in range(3)])
+    table.add_computed_column(inverse=inverse(table.n))
+    rows = table.order_by("n").collect()
+    assert "⚠ ZeroDivisionError: division by zero" in repr(rows)
+    assert "<b>ZeroDivisionError</b> division by zero" in rows._repr_html_()
+    assert "Error" not in repr(table.where(table.n > 0).collect())
+    assert rows.to_pyarrow().column_names == ["n", "inverse"]
+    table.delete(where=table.n == 1)
+    assert "NULL" in repr(rows)
+    assert "Error" not in repr(rows)
+    session.close()
+    assert "NULL" in repr(rows)
+
+
 def test_rich_prints_it_in_colours(session):
     import io
 

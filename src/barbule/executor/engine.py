@@ -8,6 +8,7 @@ source of facts. How rows change is the business of `barbule.tables`.
 from __future__ import annotations
 
 import contextlib
+import functools
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
-from barbule.executor.shown import first_rows
+from barbule.executor.shown import first_rows, reasons_of
 from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
@@ -307,8 +308,10 @@ class Engine:
 
     def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> ResultSet:
         """Compute an expression and return its rows as a `ResultSet`."""
-        plan, rows = self._run(with_values(expr, params))
-        return ResultSet(rows, plan.schema, self.library)
+        asked = with_values(expr, params)
+        plan, rows = self._run(asked)
+        reasons = functools.partial(reasons_of, self, asked.as_table())
+        return ResultSet(rows, plan.schema, self.library, reasons)
 
     def show(self, expr: ir.Table, count: int) -> None:
         """Print the first rows of an expression."""

@@ -6,12 +6,12 @@ are touched and not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import BarbuleError, ColumnNotFoundError
 from barbule.executor.notebook import rows_html
-from barbule.executor.shown import SHOWN_ROWS, Shown
+from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
 from barbule.executor.terminal import rows_table, rows_text
 from barbule.media.cells import holds_media, reader
 
@@ -40,6 +40,8 @@ class ResultSet(Sequence[dict[str, Any]]):
         The columns as users see them.
     library
         Opens media cells.
+    reasons
+        Says, when rows are to be shown, why cells of them are empty.
 
     Examples
     --------
@@ -51,9 +53,16 @@ class ResultSet(Sequence[dict[str, Any]]):
     ({'name': 'a', 'n': 1}, ['a', 'b'], 2)
     """
 
-    def __init__(self, table: pa.Table, schema: sch.Schema, library: MediaLibrary) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        schema: sch.Schema,
+        library: MediaLibrary,
+        reasons: Callable[[pa.Table], Mapping[str, list[Reason | None]]] | None = None,
+    ) -> None:
         self._table = table
         self._library = library
+        self._reasons = reasons
         self.schema = schema
 
     @property
@@ -151,7 +160,10 @@ class ResultSet(Sequence[dict[str, Any]]):
 
     def _shown(self) -> Shown:
         note = f"{SHOWN_ROWS} of {len(self):,} rows" if len(self) > SHOWN_ROWS else ""
-        return Shown(self._table.slice(0, SHOWN_ROWS), self.schema, note=note)
+        rows = self._table.slice(0, SHOWN_ROWS)
+        gaps = any(column.null_count for column in rows.columns)
+        reasons = self._reasons(rows) if gaps and self._reasons is not None else {}
+        return Shown(rows, self.schema, reasons, note=note)
 
     def __repr__(self) -> str:
         return rows_text(self._shown())

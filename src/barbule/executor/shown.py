@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from barbule.errors import UnsupportedError
-from barbule.nodes import CellError, ManagedTable
+from barbule.errors import BarbuleError, UnsupportedError
+from barbule.nodes import ASKING, CellError, ManagedTable
 from barbule.planner.lineage import origin
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
 
-__all__ = ["SHOWN_ROWS", "Reason", "Shown", "cell_text", "first_rows"]
+__all__ = ["SHOWN_ROWS", "Reason", "Shown", "cell_text", "first_rows", "reasons_of"]
 
 SHOWN_ROWS = 20
 _REASON = "bb_error_"
@@ -84,6 +84,25 @@ def first_rows(engine: Engine, query: ir.Table, count: int = SHOWN_ROWS) -> Show
     rows = rows.slice(0, count)
     reasons = {name: rows.column(f"{_REASON}{name}").to_pylist() for name in failing}
     return Shown(rows, query.schema(), reasons, title, note)
+
+
+def reasons_of(engine: Engine, query: ir.Table, rows: pa.Table) -> dict[str, list[Reason | None]]:
+    """Find out why cells of the first rows that a query gave are empty.
+
+    The query is asked again; where it does not give the same rows, or would call functions,
+    nothing is known.
+    """
+    relation = query.op()
+    failing = [] if relation.find(ASKING) else _failing(engine, relation)
+    if not failing:
+        return {}
+    try:
+        again = engine.arrow(_with_reasons(relation, failing, rows.num_rows))
+    except BarbuleError:  # the errors lie beneath a join, or the session is closed
+        return {}
+    if not again.select(rows.column_names).equals(rows):
+        return {}
+    return {name: again.column(f"{_REASON}{name}").to_pylist() for name in failing}
 
 
 def _described(engine: Engine, table: ir.Table) -> tuple[str, int]:

@@ -238,7 +238,8 @@ class Table(Query):
             A condition that chooses rows; or "deferred", for cells that are empty because a
             budget was spent.
         errors_only
-            Whether only cells that are empty because of an error are computed.
+            Whether only cells that are empty because of an error are computed; of a view also
+            the rows for which its iterator failed.
         """
         return recompute.recompute(self, columns, where, errors_only=errors_only)
 
