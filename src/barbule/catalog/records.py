@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from barbule.catalog.codec import dump_type, load_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import ibis.expr.datatypes as dt
 
 __all__ = [
@@ -55,6 +57,9 @@ class Column:
         are is kept beside the values.
     validated
         Whether media are looked at when they are written; else they are when they are read.
+    computed
+        Functions, with their versions, that computed some of its values after they had changed:
+        other versions than those for which the expression was written.
     """
 
     id: int
@@ -66,6 +71,7 @@ class Column:
     default: str | None = None
     fallible: bool = False
     validated: bool = True
+    computed: tuple[tuple[str, str], ...] = ()
 
     @property
     def physical(self) -> str:
@@ -131,12 +137,15 @@ class View:
     bases
         The tables that a query reads which keeps no single rows: a join, an aggregate. All
         that it gives is kept then, and it is computed as a whole; `base` is `MANY`.
+    computed
+        As of a column: other versions of the iterator that gave rows.
     """
 
     base: int
     query: str
     items: str | None = None
     bases: tuple[int, ...] = ()
+    computed: tuple[tuple[str, str], ...] = ()
 
 
 MANY = -1
@@ -242,10 +251,20 @@ class TableRecord:
         """Read a record back."""
         plain: dict[str, Any] = json.loads(text)
         columns = tuple(
-            Column(**{**column, "dtype": load_type(column["dtype"])}) for column in plain["columns"]
+            Column(
+                **{
+                    **column,
+                    "dtype": load_type(column["dtype"]),
+                    "computed": _pairs(column.get("computed", ())),
+                }
+            )
+            for column in plain["columns"]
         )
         given = plain["view"]
-        view = View(**{**given, "bases": tuple(given["bases"])}) if given else None
+        view = None
+        if given:
+            computed = _pairs(given.get("computed", ()))
+            view = View(**{**given, "bases": tuple(given["bases"]), "computed": computed})
         read = {
             "columns": columns,
             "view": view,
@@ -262,6 +281,10 @@ class TableRecord:
     def holds(self, commit: int) -> bool:
         """Whether the rows of a commit are still there."""
         return commit >= self.compacted or commit in self.kept
+
+
+def _pairs(lists: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, version) for name, version in lists)
 
 
 @dataclass(frozen=True)

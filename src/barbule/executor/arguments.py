@@ -17,7 +17,7 @@ from barbule.nodes import INNER_CALL, fill_template
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from barbule.functions.registry import Function
+    from barbule.functions.registry import Function, Parameter
 
 __all__ = ["Arguments", "required_places", "spreading"]
 
@@ -48,7 +48,10 @@ class Arguments:
     ) -> None:
         self._readers = readers
         self._picture = picture
-        self._makers = [(name, self._maker(function, item)) for name, item in template.items()]
+        self._makers = [
+            (name, _promised(function, name, self._maker(function, item)))
+            for name, item in template.items()
+        ]
         nullable = {each.name for each in function.parameters if each.nullable}
         self._needed = [
             name for name, item in template.items() if _is_inner(item) and name not in nullable
@@ -98,7 +101,7 @@ class Arguments:
         return lambda row: None if row[place] is None else read(row[place])
 
     def _inner(self, described: Mapping[str, Any]) -> Callable[[Sequence[Any]], Any]:
-        function = lookup(described["function"])
+        function = lookup(described["function"], described["version"])
         template = described["arguments"]
         arguments = Arguments(function, template, self._readers, self._picture)
         required = required_places(function, template, 0)
@@ -133,6 +136,31 @@ class _Constant:
         return self._value
 
 
+def _promised(
+    function: Function, name: str, cell: Callable[[Sequence[Any]], Any]
+) -> Callable[[Sequence[Any]], Any]:
+    """Make the object that the annotation of a parameter promises of what there is."""
+    parameter = _parameter(function, name)
+    make = parameter.make if parameter else None
+    if make is None:
+        return cell
+    promise: Callable[[Any], Any] = make
+    if name.startswith("*"):
+        return lambda row: [None if each is None else promise(each) for each in cell(row)]
+    return lambda row: None if (found := cell(row)) is None else promise(found)
+
+
+def _parameter(function: Function, name: str) -> Parameter | None:
+    """Return the parameter of an argument; of a keyword that it does not name, that of all such."""
+    known = {each.name: each for each in function.parameters}
+    found = known.get(name.removeprefix("*"))
+    if found is None and known:
+        for each in function.signature.parameters.values():
+            if each.kind is inspect.Parameter.VAR_KEYWORD:
+                return known.get(each.name)
+    return found
+
+
 _CELLS = (operator.itemgetter, _Constant)
 
 
@@ -144,10 +172,10 @@ def required_places(function: Function, template: Mapping[str, Any], places: int
     """List the places that must not be None for the function to be called."""
     if function.kind == "model":  # a prompt with a missing part is not worth its price
         return set(range(places))
-    nullable = {each.name for each in function.parameters if each.nullable}
     required: set[int] = set()
     for name, value in template.items():
-        if name not in nullable:
+        parameter = _parameter(function, name)
+        if parameter is None or not parameter.nullable:
             # The arguments of a variadic parameter stand in a list of their own.
             items = value if name.startswith("*") else [value]
             required |= {

@@ -126,7 +126,7 @@ class Caller:
             return False
         purpose = self.purpose
         lenient = purpose is not None and purpose.lenient
-        return lenient or lookup(call.function).kind == "model"
+        return lenient or lookup(call.function, call.version).kind == "model"
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Progress]:
@@ -176,7 +176,7 @@ class Caller:
         FunctionError
             When the function failed and its errors end the operation.
         """
-        function = lookup(call.function)
+        function = lookup(call.function, call.version)
         work = Work(self, function, call)
         rows = list(zip(*columns, strict=True)) if columns else [()] * count
         wanted = work.wanted(rows, columns)
@@ -274,7 +274,7 @@ class Caller:
             answer = Answer(
                 keys[place],
                 function.name,
-                function.version,
+                work.version,
                 value,
                 table=asker.table,
                 column=asker.column,

@@ -125,7 +125,7 @@ class _Counted:
         self.missing: dict[Any, tuple[Any, ...]] = {}
         self._caller = runner.caller
         self._known: set[str] = set()
-        self._work = Work(runner.caller, lookup(call.function), call)
+        self._work = Work(runner.caller, lookup(call.function, call.version), call)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the rows of a batch."""

@@ -58,6 +58,7 @@ class Work:
         self.function = function
         self.call = call
         template = json.loads(call.template)
+        self.version = function.version_of(template)
         self.arguments = Arguments(function, template, self._reader, caller.library.picture)
         named = function.model_of if function.kind == "batch" else None
         self.local_model = named(template) if named else None  # the same for all rows
@@ -99,7 +100,7 @@ class Work:
 
     def keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
         """Return the ledger's key for each row."""
-        key = question_keys(self.call.function, self.function.version, self.call.template)
+        key = question_keys(self.call.function, self.version, self.call.template)
         if not any(isinstance(kind, Media) for kind in self.call.kinds):
             return list(map(key, rows))
         return [key(self._content(row)) for row in rows]

@@ -129,7 +129,6 @@ def _declared(provider: Provider, name: str, call: Call) -> Function:
             parameters=(Parameter("input", batched=True),) if batched else (),
             batch_size=call.batch_size,
             cached=True,
-            version="1",
             model_of=lambda arguments: provider.qualified(str(arguments["model"]), call.kind),
             prepare=lambda arguments: _prepared(provider, name, call, arguments),
             beside=call.beside and f"{_PACKAGE}.{provider.name}.{call.beside}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError, UnknownFunctionError
+from barbule.functions.fitting import fitted
+from barbule.functions.source import Source
 from barbule.nodes import build_call
 
 __all__ = ["Function", "Parameter", "lookup", "register"]
@@ -39,12 +41,18 @@ class Parameter:
         Whether the function takes None; otherwise a row with None is not called and gives None.
     batched
         Whether a batch function takes a list here, one item for each row.
+    make
+        Makes the object that the annotation promises of a cell; None where the cell is it.
+    hint
+        The annotation, of one item where it is batched; None where there is none.
     """
 
     name: str
     kind: dt.DataType | None = None
     nullable: bool = False
     batched: bool = False
+    make: Callable[[Any], Any] | None = None
+    hint: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +92,12 @@ class Function:
         How images arrive: "pixels", opened and read; "header", what the header alone tells; or
         "streamed": those in a list are opened one by one, as it is gone through. "current":
         media of all kinds come as local files with the content that they have now.
-    version
-        Changes when the function does; by default a hash of its source.
+    stated
+        Its version, where that is said.
+    source
+        Its code, whose hash is the version otherwise.
+    version_for
+        Tells the version where it depends on the arguments.
     model_of
         For a model function: tells the name of the model, prefix included, from the arguments.
     prepare
@@ -94,6 +106,10 @@ class Function:
         Arguments that `using` has set.
     beside
         The name of the function that does for single items what this one does for a list.
+    declare
+        Makes another function with the same options of another body, for `overload`.
+    overloads
+        The functions that are called instead where the arguments fit them better.
     """
 
     name: str
@@ -110,11 +126,24 @@ class Function:
     processes: int | None = None
     home: tuple[str, str] | None = None
     images: Literal["pixels", "header", "streamed", "current"] = "pixels"
-    version: str = "1"
+    stated: str = "1"
+    source: Source | None = None
+    version_for: Callable[[Mapping[str, Any]], str] | None = None
     model_of: Callable[[Mapping[str, Any]], str] | None = None
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     beside: str | None = None
+    declare: Callable[[Callable[..., Any], Any], Function] | None = None
+    overloads: list[Function] = field(default_factory=list)
+
+    @property
+    def version(self) -> str:
+        """What changes when the function does, or a helper or constant that it reads."""
+        return self.stated if self.source is None else self.source.digest()
+
+    def version_of(self, arguments: Mapping[str, Any]) -> str:
+        """Return the version of a call with such arguments, bound or as a template."""
+        return self.version if self.version_for is None else self.version_for(arguments)
 
     @property
     def is_async(self) -> bool:
@@ -150,31 +179,104 @@ class Function:
         fixed = {name: each for name, each in self.fixed.items() if name in body}
         return single.using(**fixed)
 
+    def overload(self, body: Callable[..., Any] | None = None, *, return_type: Any = None) -> Any:
+        """Add a body for arguments of other types, and return the function.
+
+        Parameters
+        ----------
+        body
+            A function whose parameters are annotated; it has the options of this one.
+        return_type
+            The type of its result, where the annotation does not say it.
+
+        Raises
+        ------
+        ExpressionError
+            When it takes the same types as the function itself.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> @bb.udf
+        ... def size(text: str) -> int:
+        ...     return len(text)
+        >>> @size.overload
+        ... def size_of_image(image: bb.Image) -> int:
+        ...     return image.width * image.height
+        >>> import PIL.Image
+        >>> size("barb"), size(PIL.Image.new("RGB", (4, 2)))
+        (4, 8)
+        """
+        if body is None:
+            return lambda given: self.overload(given, return_type=return_type)
+        if self.declare is None:
+            raise ExpressionError(
+                f"{self.name} takes no overloads.", hint="Functions that @bb.udf made take them."
+            )
+        added = self.declare(body, return_type)
+        if [each.kind for each in added.parameters] == [each.kind for each in self.parameters]:
+            raise ExpressionError(
+                f"{self.name}: the overload takes the same types as the function itself.",
+                hint="Annotate its parameters with other types.",
+            )
+        # One of the same types takes the place of the other, as when a cell is run again.
+        self.overloads[:] = [each for each in self.overloads if each.name != added.name]
+        self.overloads.append(added)
+        return self
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call with columns for an expression; with plain values for a plain result.
 
         Model functions always give an expression: what they cost is decided by the query
         around them.
         """
-        arguments = self._bind(args, kwargs)
-        if _holds(arguments, Deferred):
-            return _deferred_call(self, arguments)
-        if self.kind != "model" and not _holds(arguments, ir.Expr):
-            return self.body(*args, **{**self.fixed, **kwargs})
-        return self.call(arguments)
+        if _holds((args, kwargs, self.fixed), Deferred):
+            if not self.overloads:
+                self._bind(args, kwargs)  # what is wrong is said at once
+            return _deferred_call(self, args, kwargs)
+        chosen, arguments = self._chosen(args, kwargs)
+        if chosen.kind != "model" and not _holds(arguments, ir.Expr):
+            return chosen.body(*args, **{**chosen.fixed, **kwargs})
+        return chosen.call(arguments)
+
+    def _chosen(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Function, dict[str, Any]]:
+        """Choose the overload that fits best; return it with its bound arguments."""
+        if not self.overloads:
+            return self, self._bind(args, kwargs)
+        found: list[tuple[int, Function, dict[str, Any]]] = []
+        for each in (self, *(replace(each, fixed=self.fixed) for each in self.overloads)):
+            try:
+                arguments = each._bind(args, kwargs)
+                found.append((fitted(each, arguments)[1], each, arguments))
+            except ExpressionError:
+                continue
+        if not found:
+            given = ", ".join(map(_kind_of, [*args, *kwargs.values()]))
+            known = "; ".join(f"{each.signature}" for each in (self, *self.overloads))
+            raise ExpressionError(
+                f"{self.name}: no overload takes ({given}).", hint=f"There are: {known}."
+            )
+        _, chosen, arguments = min(found, key=lambda each: each[0])
+        return chosen, arguments
 
     def call(self, arguments: Mapping[str, Any], *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call with bound arguments."""
         if self.prepare is not None:
             arguments = self.prepare(dict(arguments))
+        if self.kind != "model":
+            arguments, _ = fitted(self, arguments)
         known = isinstance(self.returns, dt.DataType)  # which Ibis makes callable
         returns = self.returns if known else self.returns(arguments)
         keep = self.cached if cached is None else cached
-        return build_call(self.name, returns, arguments, version=self.version, cached=keep)
+        version = self.version_of(arguments)
+        return build_call(self.name, returns, arguments, version=version, cached=keep)
 
     def of(self, column: ir.Value, *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call on one column, the other arguments being fixed."""
-        return self.call(self._bind((column,), {}), cached=cached)
+        chosen, arguments = self._chosen((column,), {})
+        return chosen.call(arguments, cached=cached)
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Assign arguments to parameters; what `using` fixed is skipped by position."""
@@ -224,47 +326,92 @@ def _holds(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _deferred_call(function: Function, arguments: Mapping[str, Any]) -> Any:
+def _kind_of(value: Any) -> str:
+    return str(value.type()) if isinstance(value, ir.Value) else type(value).__name__
+
+
+def _deferred_call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Delay the call until `ibis._` is known."""
     from ibis.common.deferred import deferrable
 
     @deferrable
-    def call(arguments: Mapping[str, Any]) -> ir.Value:
-        return function.call(dict(arguments))
+    def call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> ir.Value:
+        return function(*args, **kwargs)
 
-    return call(dict(arguments))
+    return call(list(args), dict(kwargs))
 
 
 _REGISTRY: dict[str, Function] = {}
+# Functions that are made by running the same lines again, with other values around them: they
+# have one name, and are told apart by their versions.
+_SIBLINGS: dict[str, dict[str, Function]] = {}
+_MOST_SIBLINGS = 256
 
 
 def register(function: Function) -> Function:
-    """Make a function known by its name; a later one of the same name takes its place."""
+    """Make a function known by its name; a later one of the same name takes its place.
+
+    Those that differ only in what they close over are all known: a call finds its own.
+    """
+    before = _REGISTRY.get(function.name)
     _REGISTRY[function.name] = function
+    siblings = _SIBLINGS.pop(function.name, {})
+    if function.source is not None and "<locals>" in function.name:
+        if before is None or before.source is None or before.source.text != function.source.text:
+            siblings = {}
+        siblings.pop(function.version, None)
+        siblings[function.version] = function
+        _SIBLINGS[function.name] = dict(list(siblings.items())[-_MOST_SIBLINGS:])
     return function
 
 
-def lookup(name: str) -> Function:
+def lookup(name: str, version: str | None = None) -> Function:
     """Find a function by the name that a stored expression gives.
 
     barbule's own functions are imported when they are needed; a user's must have been defined
     or imported before.
 
+    Parameters
+    ----------
+    version
+        For which the call was written. It tells functions of one name apart; where there is one
+        only, that is meant, though it may have changed.
+
     Raises
     ------
     UnknownFunctionError
-        When this process does not define it.
+        When this process does not define it, or defines several of which none is meant.
     """
+    siblings = _SIBLINGS.get(name, {})
+    if version is not None and len(siblings) > 1:
+        if version not in siblings:
+            raise UnknownFunctionError(
+                f"several functions are called {name!r}, and none is that of this call.",
+                hint="Give each a name of its own: @bb.udf(name=...).",
+            )
+        return siblings[version]
     if name not in _REGISTRY and name.startswith(_BUILT_IN):
         module, short = name.rsplit(".", 1)
         if importlib.util.find_spec(module) is not None:
             # The functions of a provider are made when they are first looked at.
             getattr(importlib.import_module(module), short, None)
     if name not in _REGISTRY:
-        module, _, short = name.rpartition(".")
         raise UnknownFunctionError(
-            f"the function {name!r} is not defined in this process.",
-            hint=f"Import the module {module!r} that defines {short!r} (with @bb.udf or "
-            "@bb.query) first; what it computed before can be read all the same.",
+            f"the function {name!r} is not defined in this process.", hint=_where_to_find(name)
         )
     return _REGISTRY[name]
+
+
+def _where_to_find(name: str) -> str:
+    module, _, short = name.rpartition(".")
+    kept = "what it computed before can be read all the same."
+    if short.startswith("<lambda"):
+        return f"A lambda is found by its text: define the same one in {module!r} first; {kept}"
+    alike = sorted(each for each in _REGISTRY if each.rpartition(".")[2] == short)
+    if alike:
+        same = f"There is {alike[0]!r}: where that is the same"
+        return f"{same}, give both @bb.udf(name={name!r}); {kept}"
+    return (
+        f"Import the module {module!r} that defines {short!r} (with @bb.udf or @bb.query) first; "
+        f"{kept}"
+    )

@@ -18,7 +18,7 @@ from ibis.common.deferred import Deferred, deferrable
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
 from barbule.functions.registry import Function, Parameter, register
-from barbule.functions.udf import source_hash
+from barbule.functions.source import Source, name_of
 from barbule.nodes import build_call
 
 __all__ = ["Aggregation", "uda"]
@@ -36,6 +36,7 @@ class Aggregation:
         self._class = kind
         self._runner = runner
         self.name = runner.name
+        self.source = runner.source
         update = list(inspect.signature(kind.update).parameters.values())[1:]  # type: ignore[attr-defined]
         start = list(inspect.signature(kind).parameters.values())
         self.signature = inspect.Signature(
@@ -163,9 +164,10 @@ def uda(
             f"the aggregate {kind.__qualname__} does not say what it gives.",
             hint="Annotate the result of value(), or give return_type=.",
         )
+    source = Source(kind)
     runner = register(
         Function(
-            name=name or f"{kind.__module__}.{kind.__qualname__}",
+            name=name or name_of(kind, source),
             body=_runner(kind),
             kind="row",
             returns=types.dtype(wanted),
@@ -173,7 +175,8 @@ def uda(
             on_error=on_error,
             # A group may be all frames of a film.
             images="streamed",
-            version=version or source_hash(kind),
+            stated=version or "",
+            source=None if version else source,
         )
     )
     return Aggregation(kind, runner)

@@ -5,9 +5,7 @@ Owns how annotations become parameter and result types. Runs nothing itself.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import textwrap
 import types as pytypes
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +17,9 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.objects import is_array, maker
 from barbule.functions.registry import Function, OnError, Parameter, register
+from barbule.functions.source import Source, name_of
 from barbule.functions.stateful import Stateful, body_of, start_parameters
 from barbule.threads import cores
 
@@ -133,13 +133,30 @@ def udf(  # noqa: PLR0913 - each is an option of users
     hints = _hints(called)
     batched = batch_size is not None
     parameters = _parameters(called, hints, batched=batched)
+
+    def declare(body: Callable[..., Any], returns: Any) -> Function:
+        kinds = _parameters(body, _hints(body), batched=batched)
+        shown = ", ".join(str(each.kind or "any") for each in kinds)
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "on_error": policy,
+            "retries": retries,
+            "timeout": timeout,
+            "cache": cache,
+            "concurrency": concurrency,
+            "processes": processes,
+            "version": version,
+        }
+        return udf(body, return_type=returns, name=f"{made.name}({shown})", **options)
+
     if kind:
         # Without self; what the class is made with is constant, and may be None.
         started = [Parameter(each.name, None, True) for each in start_parameters(kind)]
         parameters = (*parameters[1:], *started)
+    source = Source(function)
     made = register(
         Function(
-            name=name or f"{function.__module__}.{function.__qualname__}",
+            name=name or name_of(function, source),
             body=body_of(kind) if kind else function,
             kind="batch" if batched else "row",
             returns=_return_type(hints.get("return"), return_type, batched=batched),
@@ -152,7 +169,9 @@ def udf(  # noqa: PLR0913 - each is an option of users
             concurrency=concurrency,
             processes=home and _processes(processes),
             home=home,
-            version=version or source_hash(function),
+            stated=version or "",
+            source=None if version else source,
+            declare=None if kind else declare,
         )
     )
     return Stateful(kind, made) if kind else made
@@ -219,8 +238,9 @@ def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Paramete
         inner = typing.get_args(hint)
         hint = inner[0] if inner else None
     nullable = default is None or _is_optional(hint)
-    kind = None if hint is None or hint is inspect.Parameter.empty else _kind(name, hint)
-    return Parameter(name, kind, nullable, takes_rows)
+    known = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
+    kind = _kind(name, hint) if known else None
+    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint)
 
 
 def _kind(name: str, hint: Any) -> dt.DataType | None:
@@ -254,17 +274,6 @@ def _return_type(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
             hint="Annotate it as list[...], or give return_type=bb.Array(...).",
         )
     return kind.value_type
-
-
-def source_hash(function: Callable[..., Any]) -> str:
-    """Return a short hash that changes when the function does."""
-    try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # typed at a prompt, or made by exec
-        parts = vars(function).values() if inspect.isclass(function) else (function,)
-        codes = [part.__code__ for part in parts if inspect.isfunction(part)]
-        text = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def iterator(
@@ -327,6 +336,7 @@ def iterator(
     is_class = inspect.isclass(function)
     hints = _hints(vars(function).get("__init__", object) if is_class else function)
     kind = dt.Struct(dict(types.schema(return_type or _row_type(function, hints)).items()))
+    source = Source(function)
 
     def body(*args: Any, **kwargs: Any) -> list[Any]:
         made = function(*args, **kwargs)
@@ -336,13 +346,14 @@ def iterator(
     body.__doc__ = inspect.getdoc(function)
     return register(
         Function(
-            name=f"{function.__module__}.{function.__qualname__}",
+            name=name_of(function, source),
             body=body,
             kind="row",
             returns=dt.Array(kind),
             parameters=_parameters(function, hints, batched=False),
             on_error=_policy(on_error),
-            version=version or source_hash(function),
+            stated=version or "",
+            source=None if version else source,
         )
     )
 
@@ -408,14 +419,15 @@ def query(function: Callable[..., Any]) -> Function:
     {'name': 'Up'}
     """
     hints = _hints(function)
+    source = Source(function)
     return register(
         Function(
-            name=f"{function.__module__}.{function.__qualname__}",
+            name=name_of(function, source),
             body=function,
             kind="query",
             returns=lambda arguments: _query_type(function, arguments),
             parameters=_parameters(function, hints, batched=False),
-            version=source_hash(function),
+            source=source,
         )
     )
 

@@ -76,7 +76,7 @@ def _direct_places(template: str) -> set[int]:
 
 def _takes_inner(call: FunctionCall) -> bool:
     try:
-        function = lookup(call.function)
+        function = lookup(call.function, call.version)
     except UnknownFunctionError:  # the executor says so, where the call is made
         return False
     return not call.cached and function.kind in {"row", "batch"} and not function.is_async
@@ -86,7 +86,7 @@ def _is_inner(value: ops.Value) -> bool:
     if not isinstance(value, FunctionCall) or not isinstance(value.dtype, Image) or value.cached:
         return False
     try:
-        function = lookup(value.function)
+        function = lookup(value.function, value.version)
     except UnknownFunctionError:
         return False
     steady = function.retries == 0 and function.timeout is None
@@ -101,7 +101,8 @@ def _fused(call: FunctionCall, values: Sequence[Any], taken: set[int]) -> Functi
         if place in taken:
             own = {number: {"$": len(flat) + number} for number in range(len(value.values))}
             described = _placed(json.loads(value.template), own)
-            places[place] = {INNER_CALL: {"function": value.function, "arguments": described}}
+            inner = {"function": value.function, "version": value.version, "arguments": described}
+            places[place] = {INNER_CALL: inner}
             flat += value.values
         else:
             places[place] = {"$": len(flat)}

@@ -50,6 +50,7 @@ from barbule.tables.naming import (
     removed_with,
 )
 from barbule.tables.sources import read_rows
+from barbule.tables.staleness import mended
 from barbule.tables.views import propagate, read_by_view, readers_of
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def _moved_on(
         value = change.engine.expression(str(column.expression), None)
         new = replace(column, dtype=value.dtype)
         if column.kind == "stored":
-            new = replace(new, id=record.next_column)
+            new = replace(mended(change.engine, new), id=record.next_column)
             moved.append(new)
             for index in record.indexes:
                 if index.embedding == column.id:

@@ -27,6 +27,7 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in
 from barbule.planner.lower import physical_schema
+from barbule.tables.staleness import note_versions
 from barbule.types import Document, Media, storage
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def compute(
     pyarrow.Table
         The rows, ordered by `_rid`, with the columns added or replaced.
     """
-    remaining = [column for column in columns if column.kind == "stored"]
+    columns = [column for column in columns if column.kind == "stored"]
+    remaining = columns
     while remaining:
         waiting = {column.name for column in remaining}
         level = [
@@ -196,6 +198,8 @@ def compute(
         rows = _compute_level(change, record, rows, level)
         remaining = [column for column in remaining if column not in level]
     change.fresh[record.id] = rows
+    if rows.num_rows:
+        note_versions(change, record, columns)
     return rows
 
 

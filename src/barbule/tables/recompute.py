@@ -18,12 +18,16 @@ from barbule.tables.change import Change, UpdateResult
 from barbule.tables.columns import compute, dependents, physical_rows
 from barbule.tables.mutations import chosen_rows, unless_empty
 from barbule.tables.naming import current, own_column
-from barbule.tables.views import failed_again, propagate
+from barbule.tables.staleness import mended, mended_rows, rows_are_stale, stale_columns
+from barbule.tables.views import failed_again, propagate, write_rows
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
+    from collections.abc import Iterable
 
-    from barbule.catalog.records import TableRecord
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
 
@@ -41,6 +45,8 @@ def recompute(
     engine: Engine = leaf.source
     engine.catalog.refresh()
     record = current(leaf)
+    if isinstance(where, str) and where == "stale":
+        return _recompute_stale(leaf, names, table.columns)
     given = _of_iterator(record)
     if not errors_only or where is not None or given is None or (names and given not in names):
         return _stored_again(table, names, where, errors_only=errors_only)
@@ -74,33 +80,99 @@ def _stored_again(
     engine: Engine = leaf.source
     record = current(leaf)
     names = names or _stored(record)
+    _check_stored(record, names, table.columns)
+    condition = _condition(table, names, where, errors_only=errors_only)
+
+    def work(change: Change) -> int:
+        record = current(leaf)
+        rows = physical_rows(engine, record, chosen_rows(table, condition))
+        columns = [own_column(record, name) for name in names]
+        return _compute_again(change, record, rows, columns, whole=condition is None)
+
+    return unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+
+
+def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str]) -> None:
     for name in names:
-        if own_column(record, name, table.columns).kind != "stored":
+        if own_column(record, name, shown).kind != "stored":
             raise ExpressionError(
                 "the values of this column are not computed and kept.",
                 table=record.name,
                 column=name,
                 hint="Data is changed by update(); what is inlined is always up to date.",
             )
-    condition = _condition(table, names, where, errors_only=errors_only)
+
+
+def _compute_again(
+    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column], *, whole: bool
+) -> int:
+    """Compute columns again, and what depends on them, for physical rows.
+
+    Parameters
+    ----------
+    whole
+        Whether these are all rows, so that nothing older is left in the columns.
+    """
+    engine = change.engine
+    if not rows.num_rows:
+        return 0
+    changed = {column.name for column in columns}
+    below = [c for c in dependents(engine, record, changed) if c not in columns]
+    rows = compute(change, record, rows, [*columns, *below])
+    change.close(record, rows.column(RID))
+    change.append(record, rows)
+    change.touch(record.id, rows=rows.num_rows)
+    if whole:
+        _put_mended(change, record, {c.id for c in (*columns, *below) if c.kind == "stored"})
+    changed |= {column.name for column in below}
+    propagate(change, record, rows, rows.column(RID), changed)
+    return rows.num_rows
+
+
+def _put_mended(change: Change, record: TableRecord, ids: set[int]) -> None:
+    """Remember that columns were computed wholly by the functions as they are now."""
+    engine = change.engine
+    latest = engine.catalog.record(record.id)
+    columns = tuple(mended(engine, c) if c.id in ids else c for c in latest.columns)
+    if columns != latest.columns:
+        change.put(replace(latest, columns=columns))
+
+
+def _recompute_stale(
+    leaf: ManagedTable, names: tuple[str, ...], shown: Iterable[str]
+) -> UpdateResult:
+    """Compute again what an older version of a function computed."""
+    engine: Engine = leaf.source
+    _check_stored(current(leaf), names, shown)
 
     def work(change: Change) -> int:
         record = current(leaf)
-        rows = physical_rows(engine, record, chosen_rows(table, condition))
-        if not rows.num_rows:
+        if not names and rows_are_stale(engine, record):
+            return _make_rows_again(change, record)
+        found = [each.column for each in stale_columns(engine, record) if each.column]
+        columns = list(dict.fromkeys(c for c in found if not names or c.name in names))
+        if not columns:
             return 0
-        changed = set(names)
-        columns = [own_column(record, name) for name in names]
-        below = [c for c in dependents(engine, record, changed) if c not in columns]
-        rows = compute(change, record, rows, [*columns, *below])
-        change.close(record, rows.column(RID))
-        change.append(record, rows)
-        change.touch(record.id, rows=rows.num_rows)
-        changed |= {column.name for column in below}
-        propagate(change, record, rows, rows.column(RID), changed)
-        return rows.num_rows
+        rows = physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
+        if not rows.num_rows:  # nothing old is left
+            _put_mended(change, record, {column.id for column in columns})
+        return _compute_again(change, record, rows, columns, whole=True)
 
     return unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+
+
+def _make_rows_again(change: Change, record: TableRecord) -> int:
+    """Let the iterator of a view give all its rows anew."""
+    engine = change.engine
+    assert record.view is not None
+    gone = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)
+    change.close(record, gone)
+    rows = write_rows(change, record, engine.catalog.record(record.view.base), None)
+    latest = engine.catalog.record(record.id)
+    change.put(mended_rows(engine, latest))
+    _put_mended(change, record, {c.id for c in latest.columns if c.kind == "stored"})
+    propagate(change, record, rows, gone)
+    return rows.num_rows
 
 
 def _condition(table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool) -> Any:

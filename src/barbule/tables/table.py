@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import DataError
 from barbule.relations import Query
-from barbule.tables import alter, budgets, history, keyed, mutations, recompute, search, states
+from barbule.tables import (
+    alter,
+    budgets,
+    history,
+    keyed,
+    mutations,
+    recompute,
+    search,
+    staleness,
+    states,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -235,13 +245,44 @@ class Table(Query):
         columns
             Their names; all stored columns where none is given.
         where
-            A condition that chooses rows; or "deferred", for cells that are empty because a
-            budget was spent.
+            A condition that chooses rows; "deferred", for cells that are empty because a
+            budget was spent; or "stale", for columns that an older version of a function
+            computed.
         errors_only
             Whether only cells that are empty because of an error are computed; of a view also
             the rows for which its iterator failed.
         """
         return recompute.recompute(self, columns, where, errors_only=errors_only)
+
+    def stale(self) -> ResultSet:
+        """List the columns that an older version of a function computed, wholly or in part.
+
+        A function changes with its source, and with the helpers and constants that it reads;
+        comments, docstrings and formatting do not count. `version=` of `@bb.udf` says it
+        instead. New rows are computed by the function as it is;
+        `recompute(where="stale")` brings the others up to it.
+
+        Returns
+        -------
+        ResultSet
+            `column` (of an embedding index the one that is searched; None for the rows of a
+            view, which its iterator gave), `function`, the versions that `computed` its values
+            and are not the `current` one. Functions that this process does not define are not
+            listed.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> words = bb.create_table("words", [{"word": "barb"}])
+        >>> shout = bb.udf(lambda text: text.upper(), name="shout", return_type=bb.String)
+        >>> _ = words.add_computed_column(loud=shout(words.word))
+        >>> shout = bb.udf(lambda text: text.upper() + "!", name="shout", return_type=bb.String)
+        >>> words.stale()["column"]
+        ['loud']
+        >>> words.recompute(where="stale").rows, words.collect()["loud"], len(words.stale())
+        (1, ['BARB!'], 0)
+        """
+        return staleness.stale(self.op())
 
     def explain_column(self, **columns: Any) -> Plan:
         """Say what it would take to add computed columns; no function or model is called.

@@ -24,6 +24,7 @@ from barbule.media.cells import arrow_type
 from barbule.nodes import ERROR, CellError, ManagedTable
 from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
+from barbule.tables.staleness import note_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,7 @@ def write_rows(
     if rows.num_rows:
         change.append(record, rows)
         change.touch(record.id, rows=rows.num_rows)
+        note_items(change, record)
     return rows
 
 
