@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from barbule import errors, functions
     from barbule.executor.budget import budget
     from barbule.executor.tape import record, replay
+    from barbule.functions.invoking import invoke_tools
+    from barbule.functions.tools import tool, tools
     from barbule.functions.uda import uda
     from barbule.functions.udf import iterator, query, udf
     from barbule.session import Session, connect
@@ -73,10 +75,13 @@ _PLACES = {
     "Table": "barbule.tables.table",
     "budget": "barbule.executor.budget",
     "connect": "barbule.session",
+    "invoke_tools": "barbule.functions.invoking",
     "iterator": "barbule.functions.udf",
     "query": "barbule.functions.udf",
     "record": "barbule.executor.tape",
     "replay": "barbule.executor.tape",
+    "tool": "barbule.functions.tools",
+    "tools": "barbule.functions.tools",
     "uda": "barbule.functions.uda",
     "udf": "barbule.functions.udf",
 }

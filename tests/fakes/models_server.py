@@ -34,6 +34,8 @@ misfit          structured answers do not fit their schema, always; `misfit-1`: 
 fenced          structured answers stand in a Markdown fence, with words around them
 no-schema       400 to a question with a `json_schema`; otherwise JSON if that is asked for
 refuses         chat answers are refusals
+caller          asks for the tools that the user's text says, as JSON: [[name, arguments], …];
+                arguments that are a text are sent as they are
 cut             chat answers end in the middle, at `max_tokens`
 
 Faults by script
@@ -397,11 +399,8 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": None}
     if body.get("model") == "reasoning":
         message["reasoning_content"] = f"thinking about: {_text(last)}"
-    if body.get("tools"):
-        name = body["tools"][0]["function"]["name"]
-        arguments = json.dumps({"text": _text(last)})
-        call = {"id": "call_1", "type": "function"}
-        message["tool_calls"] = [call | {"function": {"name": name, "arguments": arguments}}]
+    if body.get("model") == "caller" or body.get("tools"):
+        message["tool_calls"] = _tool_calls(body, _text(last))
         return message
     if body.get("model") == "refuses":
         message["refusal"] = "I cannot help with that."
@@ -426,6 +425,24 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("model") == "cut":
         message["content"] = content[: len(content) // 2]
     return message
+
+
+def _tool_calls(body: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    """Ask for what the text says, or for the first tool."""
+    asked = [[body["tools"][0]["function"]["name"], {"text": text}]] if body.get("tools") else []
+    if body.get("model") == "caller":
+        asked = json.loads(text)
+    return [
+        {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": given if isinstance(given, str) else json.dumps(given),
+            },
+        }
+        for number, (name, given) in enumerate(asked, 1)
+    ]
 
 
 def _messages(body: dict[str, Any]) -> dict[str, Any]:

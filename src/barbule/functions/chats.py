@@ -14,6 +14,7 @@ from barbule.errors import ExpressionError
 from barbule.functions import content, structured
 from barbule.functions.calls import Arguments, Call, given
 from barbule.functions.replies import MESSAGES, chat_type
+from barbule.functions.tools import Tools
 from barbule.models.base import Reply
 from barbule.models.providers import Provider
 
@@ -53,7 +54,8 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     temperature, top_p, max_tokens, stop, seed, n, tool_choice, reasoning_effort
         As in OpenAI's API.
     tools
-        The functions that the model may call, as JSON schemas.
+        The functions that the model may call: `bb.tools(f, g)`, or JSON schemas. What it wants
+        called is done by `bb.invoke_tools`.
     response_format
         A pydantic model or dataclass: the answer has to fit it (one that does not is sent back
         once, with what is wrong) and stands in `.choices[0].message.parsed`, typed. Or what the
@@ -90,7 +92,23 @@ def _prepare_chat(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare_messages(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {**arguments, "messages": content.mark_messages(arguments["messages"])}
+    marked = {**arguments, "messages": content.mark_messages(arguments["messages"])}
+    if isinstance(tools := arguments.get("tools"), Tools):
+        marked["tools"] = [_anthropic_tool(each.schema["function"]) for each in tools.members]
+    choice = arguments.get("tool_choice")
+    if choice in ("auto", "required"):  # as OpenAI says it
+        marked["tool_choice"] = {"type": "auto" if choice == "auto" else "any"}
+    elif isinstance(choice, Mapping) and isinstance(choice.get("function"), Mapping):
+        marked["tool_choice"] = {"type": "tool", "name": choice["function"]["name"]}
+    return marked
+
+
+def _anthropic_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": schema["name"],
+        "description": schema["description"],
+        "input_schema": schema["parameters"],
+    }
 
 
 def _chat_type(_: Provider, arguments: Arguments) -> dt.DataType:
@@ -129,8 +147,10 @@ async def messages(  # noqa: PLR0913 - each is a parameter of Anthropic's API
         The name of the model at the provider.
     max_tokens
         The longest answer.
-    system, temperature, top_p, stop_sequences, tools, tool_choice, thinking
+    system, temperature, top_p, stop_sequences, tool_choice, thinking
         As in Anthropic's API.
+    tools
+        `bb.tools(f, g)`, or the schemas of Anthropic's API.
 
     Returns
     -------

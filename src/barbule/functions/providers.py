@@ -77,7 +77,11 @@ class Namespace(ModuleType):
         self.__spec__ = ModuleSpec(name, None, origin="barbule's table of providers")
         self.__package__ = _PACKAGE
 
-    def __getattr__(self, name: str) -> Function:
+    def __getattr__(self, name: str) -> Any:
+        if name == "invoke_tools":  # the same for all providers
+            from barbule.functions.invoking import invoke_tools
+
+            return invoke_tools
         if name.startswith("_") or name not in (calls := _calls()):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         function = _declared(self._provider, name, calls[name])
