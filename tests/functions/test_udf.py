@@ -81,7 +81,7 @@ def test_wrong_arguments_name_the_signature(words):
 
 def test_variadic_and_positional_only_parameters(words):
     @bb.udf
-    def spread(first: str, /, *rest: str, sep: str = "", **named: int) -> str:
+    def spread(first: str, /, *rest, sep: str = "", **named: int) -> str:
         return sep.join([first, *map(str, rest), *map(str, named.values())])
 
     found = results(words.limit(1), spread(words.w, "x", words.n, sep="-", last=words.n))

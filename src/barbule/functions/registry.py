@@ -408,10 +408,8 @@ def _where_to_find(name: str) -> str:
     if short.startswith("<lambda"):
         return f"A lambda is found by its text: define the same one in {module!r} first; {kept}"
     alike = sorted(each for each in _REGISTRY if each.rpartition(".")[2] == short)
-    if alike:
-        same = f"There is {alike[0]!r}: where that is the same"
-        return f"{same}, give both @bb.udf(name={name!r}); {kept}"
+    same = f" (or, if {alike[0]!r} is the same, give both that name by name=)" if alike else ""
     return (
-        f"Import the module {module!r} that defines {short!r} (with @bb.udf or @bb.query) first; "
-        f"{kept}"
+        f"Import the module {module!r} that defines {short!r} (with @bb.udf or @bb.query) "
+        f"first{same}; {kept}"
     )
