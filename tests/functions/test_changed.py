@@ -51,6 +51,9 @@ BASE = """
     LIMIT = 3
     NAMES = ["a", "b"]
     CACHE = {}
+    KNOWN = set()
+    def learn(x):
+        KNOWN.add(x)
     def helper(x):
         return x + LIMIT
     class Shape:
@@ -60,7 +63,7 @@ BASE = """
     def f(x):
         '''Say something.'''
         CACHE[x] = 1
-        return helper(x) + len(NAMES) + Shape().area() + math.pi  # a comment
+        return helper(x) + len(NAMES) + (x in KNOWN) + Shape().area() + math.pi  # a comment
 """
 
 
@@ -87,6 +90,7 @@ def test_what_a_function_reads_counts(old, new):
         ("Say something", "Say anything"),
         ("import math", "import math, json\n    UNREAD = 1"),
         ("CACHE = {}", "CACHE = {1: 2}"),
+        ("KNOWN = set()", "KNOWN = {1}"),
         ("def f(x):", "\n\n    def f( x ):"),
     ],
 )

@@ -13,6 +13,7 @@ import enum
 import functools
 import hashlib
 import inspect
+import linecache
 import re
 import sys
 import sysconfig
@@ -196,6 +197,22 @@ def _changed(tree: ast.AST) -> Iterator[str]:
             yield target.id
 
 
+def _changed_in(code: types.CodeType) -> frozenset[str]:
+    """Return the names that functions of the same file change."""
+    return _changed_in_text("".join(linecache.getlines(code.co_filename)))
+
+
+@functools.lru_cache(maxsize=64)
+def _changed_in_text(text: str) -> frozenset[str]:
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # IPython's magic
+        return frozenset()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    inside = (node for node in ast.walk(tree) if isinstance(node, functions))
+    return frozenset(name for node in inside for name in _changed(node))
+
+
 def _bytecode(code: types.CodeType) -> str:
     constants = [
         _bytecode(each) if isinstance(each, types.CodeType) else repr(each)
@@ -256,7 +273,11 @@ def _describe_code(value: Any, found: dict[int, str]) -> str:
     for part in _methods(value) if inspect.isclass(value) else [value]:
         changed = _reading(part).changed
         for read, item in _read(part):
-            if read.partition(".")[0] in changed and not inspect.isroutine(item):
+            name_read = read.partition(".")[0]
+            if name_read in changed and not inspect.isroutine(item):
+                continue
+            # What any function of the module fills or empties is its state, too.
+            if isinstance(item, list | set | dict) and name_read in _changed_in(part.__code__):
                 continue
             told = _describe(item, found)
             if told is not None:
