@@ -138,8 +138,8 @@ class Backend(Protocol):
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 
-    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
-        """Delete the rows in which a column of texts has one of these values."""
+    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+        """Delete the rows in which a column of texts or whole numbers has one of these values."""
 
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it is there."""

@@ -18,6 +18,7 @@ from barbule.executor.failures import Deferred, Failure
 from barbule.executor.inflight import InFlight
 from barbule.executor.keeping import Keeping
 from barbule.executor.ledger import Answer, Ledger
+from barbule.executor.noting import Noting
 from barbule.executor.processes import Processes
 from barbule.executor.progress import Meter, Progress, screen
 from barbule.executor.purpose import Asker, Purpose
@@ -148,6 +149,20 @@ class Caller:
         progress = getattr(self._local, "progress", None)
         return progress is not None and progress.visible
 
+    @contextlib.contextmanager
+    def only_noting(
+        self, keys: set[str], functions: set[str] | None
+    ) -> Iterator[Callable[[Any], bool]]:
+        """Call nothing meanwhile, but note the keys of what would be asked.
+
+        It gives what tells whether a query asks anything that matters; see `Noting`.
+        """
+        noting = self._local.noting = Noting(self.ledger, self.library, keys, functions)
+        try:
+            yield noting.wants
+        finally:
+            self._local.noting = None
+
     def _budgets(self) -> tuple[Budget, ...]:
         own = self.purpose.budget if self.purpose else None
         return (*active(), *(each for each in (self.budget, own) if each is not None))
@@ -176,6 +191,9 @@ class Caller:
         FunctionError
             When the function failed and its errors end the operation.
         """
+        noting: Noting | None = getattr(self._local, "noting", None)
+        if noting is not None:
+            return noting.answers(call, columns, count)
         function = lookup(call.function, call.version)
         work = Work(self, function, call)
         rows = list(zip(*columns, strict=True)) if columns else [()] * count

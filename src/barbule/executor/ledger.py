@@ -24,7 +24,7 @@ import ibis.expr.schema as sch
 from barbule.nodes import bind_arguments, fill_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -53,6 +53,7 @@ SCHEMA = sch.Schema(
 )
 NAME = "bb_calls"
 _ASKED = "bb_asked"
+_ROWS = "bb_asking_rows"
 _AT_ONCE = 65536  # answers that are weighed at a time
 # How JSON writes what it says as it is; the encoder itself takes four times as long.
 _WRITERS: Mapping[type, Callable[[Any], str]] = {
@@ -226,6 +227,61 @@ class Ledger:
         with self._lock:
             rows = self._backend.arrow(found, {}).to_pylist()
         return {row["model"]: row for row in rows}
+
+    def noted(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that are written down, with an answer or with a failure."""
+        return set(self._among(keys, "key"))
+
+    def functions(self, keys: Sequence[str]) -> set[str]:
+        """Return the functions that were asked these questions."""
+        return set(self._among(keys, "function"))
+
+    def _among(self, keys: Sequence[str], column: str) -> list[Any]:
+        import pyarrow as pa
+
+        if not keys:
+            return []
+        asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
+        query = self._calls().semi_join(asked, "key").select(column).distinct()
+        with self._lock:
+            found = self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
+        return found[column].to_pylist()
+
+    def versions(self, function: str) -> list[str]:
+        """Return the versions of a function that were asked anything."""
+        calls = self._calls()
+        query = calls.filter(calls.function == function).select("version").distinct()
+        with self._lock:
+            return list(self._backend.arrow(query, {})["version"].to_pylist())
+
+    def asked_for(
+        self, tables: Iterable[str], rows: Sequence[int], since: datetime.datetime
+    ) -> set[str]:
+        """Return the keys of what was asked first for rows of a table, since a moment.
+
+        Parameters
+        ----------
+        tables
+            The names that it has had.
+        """
+        import pyarrow as pa
+
+        calls = self._calls()
+        chosen = self._backend.table(_ROWS, sch.Schema({"row": "int64"})).to_expr()
+        mine = calls.filter(calls.table.isin(list(tables)), calls["at"] >= ibis.literal(since))
+        query = mine.semi_join(chosen, "row").select("key").distinct()
+        with self._lock:
+            staged = {_ROWS: pa.table({"row": pa.array(rows, pa.int64())})}
+            return set(self._backend.arrow(query, staged)["key"].to_pylist())
+
+    def forget(self, keys: Sequence[str]) -> int:
+        """Remove what is known of questions; return how many answers there were."""
+        if not keys:
+            return 0
+        with self._lock:
+            count = len(self.known(keys))
+            self._backend.delete_among(NAME, "key", keys)
+        return count
 
     def spent(self, table: str, since: datetime.datetime) -> Mapping[str, Any]:
         """Return what a table has spent since a moment: calls, tokens and dollars."""

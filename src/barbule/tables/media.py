@@ -29,10 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from barbule.executor.engine import Engine
 
-__all__ = ["GRACE", "CollectedMedia", "collect", "held", "release", "undone_where_it_fails"]
+__all__ = [
+    "GRACE",
+    "CollectedMedia",
+    "collect",
+    "held",
+    "references",
+    "release",
+    "undone_where_it_fails",
+]
 
 _LOG = logging.getLogger("barbule")
 GRACE = datetime.timedelta(days=1)
@@ -135,6 +144,17 @@ def _references_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _references_in(item)
+
+
+def references(rows: pa.Table) -> set[str]:
+    """Return the references to stored objects in rows."""
+    return {
+        found
+        for column in rows.columns
+        for cell in column.to_pylist()
+        if cell is not None
+        for found in _references_in(cell)
+    }
 
 
 def _in_answers(engine: Engine) -> Iterator[str]:

@@ -15,6 +15,7 @@ from barbule.tables import (
     history,
     keyed,
     mutations,
+    purging,
     recompute,
     search,
     staleness,
@@ -118,9 +119,41 @@ class Table(Query):
         """
         return mutations.update(self, values, where)
 
-    def delete(self, where: Any = None) -> DeleteResult:
-        """Delete the rows for which `where` holds (None: all); old versions keep them."""
-        return mutations.delete(self, where)
+    def delete(self, where: Any = None, *, purge: bool = False) -> DeleteResult:
+        """Delete the rows for which `where` holds (None: all); old versions keep them.
+
+        Parameters
+        ----------
+        where
+            A condition; None for all rows.
+        purge
+            Removes them for good, from all versions, labels and snapshots: every state of every
+            row of which `where` holds for one state, deleted before or not; what views made of
+            them; the answers in the call ledger that no other row asks for; the files in the
+            media store to which nothing else refers. Files and URLs that were given by
+            reference are not touched. Views that are computed as a whole (joins, aggregates)
+            lose their history. Answers to questions that depend on functions outside of the
+            ledger are found by the row for which they were asked first, and not kept for others.
+
+        Returns
+        -------
+        DeleteResult
+            After a purge it is a `PurgeResult`: how much was removed of what, and what stayed
+            because others hold it.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> people = bb.create_table("people", [{"name": "Ada"}, {"name": "Alan"}])
+        >>> people.delete(where=people.name == "Ada").rows
+        1
+        >>> people.at(1).count().to_pyarrow().as_py()
+        2
+        >>> done = people.delete(where=people.name == "Ada", purge=True)
+        >>> done.rows, done.states, people.at(1).count().to_pyarrow().as_py()
+        (1, 1, 1)
+        """
+        return purging.purge(self, where) if purge else mutations.delete(self, where)
 
     def upsert(self, rows: Any, on: str | list[str]) -> UpsertResult:
         """Update the rows whose keys are there, and insert the others.

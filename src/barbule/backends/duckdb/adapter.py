@@ -378,11 +378,11 @@ class DuckDBBackend:
         where = sge.Where(this=sge.and_(*conditions))
         self._run(sge.Delete(this=sge.Table(this=name_of(name)), where=where))
 
-    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
-        """Delete the rows in which a column of texts has one of these values."""
+    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+        """Delete the rows in which a column of texts or whole numbers has one of these values."""
         import pyarrow as pa
 
-        with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values, pa.string())})}):
+        with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values)})}):
             among = f"{quoted(column)} IN (SELECT {quoted(column)} FROM {_STAGED_ROWS})"
             self._execute(f"DELETE FROM {quoted(name)} WHERE {among}")
 

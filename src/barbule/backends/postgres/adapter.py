@@ -359,8 +359,8 @@ class PostgresBackend:
         """Delete the rows whose columns have these values."""
         self._connection.run(sql.text(sql.delete(name, predicate)))
 
-    def delete_among(self, name: str, column: str, values: Sequence[str]) -> None:
-        """Delete the rows in which a column of texts has one of these values."""
+    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+        """Delete the rows in which a column of texts or whole numbers has one of these values."""
         with self._together() as connection:
             for start in range(0, len(values), _AT_ONCE):
                 part = values[start : start + _AT_ONCE]

@@ -1,0 +1,211 @@
+"""Rows are removed for good, with what was computed of them; what others hold stays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+import barbule as bb
+from barbule.errors import UnsupportedError, VersionError
+
+
+@bb.udf(cache=True)
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@bb.udf(cache=True)
+def darker(image: bb.Image) -> bb.Image:
+    return image.point(lambda value: value // 2)
+
+
+@bb.udf(batch_size=8)
+def embed(texts: list[str]) -> list[bb.Vector(2)]:
+    return [[float(len(text)), 1.0] for text in texts]
+
+
+@bb.iterator(return_type={"word": str})
+def split(text: str):
+    for word in text.split():
+        yield {"word": word}
+
+
+def picture(color: int) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("L", (4, 4), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def everything(session) -> str:
+    """Return all that the database and the folders beside it hold, as text."""
+    engine = session._engine
+    with engine.backend.use():
+        names = [n for n in engine.backend.tables() if n.startswith(("bb_rows_", "bb_calls"))]
+        return str([engine.backend.ibis.table(name).to_pyarrow().to_pylist() for name in names])
+
+
+def stored(session) -> set[str]:
+    return {each.name for each in session._engine.library.store.objects()}
+
+
+@pytest.fixture
+def people(session):
+    table = bb.create_table("people", {"name": bb.String, "note": bb.String})
+    table.insert([{"name": "ada", "note": "secret one"}, {"name": "alan", "note": "secret two"}])
+    table.add_computed_column(loud=shout(table.note), stored_name=shout(table.name))
+    return table
+
+
+def test_all_versions_answers_and_views_of_a_row_go(session, people):
+    words = bb.create_view("words", people, iterator=split(people.note))
+    words.add_computed_column(big=shout(words.word))
+    people.update({"note": "hidden three"}, where=people.name == "ada")
+    people.checkpoint("labelled")
+    assert bb.calls().count().to_pyarrow().as_py() == 9  # of notes 3, names 2, words 4
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert (done.rows, done.rows_kept, done.branches) == (1, 0, ())
+    assert done.states == 2 + 4
+    # "SECRET" is a word of the other's note too.
+    assert (done.answers, done.answers_kept) == (6, 1)
+    left = everything(session).lower()
+    assert "ada" not in left
+    assert "one" not in left
+    assert "hidden" not in left
+    assert "secret" in left
+    assert people.collect()["name"] == ["alan"]
+    assert people.at("labelled").collect()["name"] == ["alan"]
+    assert people.at(1).collect()["name"] == ["alan"]
+    assert words.collect()["big"] == ["SECRET", "TWO"]
+    operations = people.history()["operation"]
+    assert operations[:2] == ["purge", "delete"]
+
+
+def test_a_row_that_was_deleted_before_is_found_by_any_of_its_states(session, people):
+    people.update({"name": "countess"}, where=people.name == "ada")
+    people.delete(where=people.name == "countess")
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert (done.rows, done.states) == (1, 2)
+    assert "countess" not in everything(session)
+    again = people.delete(where=people.name == "ada", purge=True)
+    assert (again.rows, again.states) == (0, 0)
+    assert people.count().to_pyarrow().as_py() == 1
+
+
+def test_answers_that_other_tables_ask_for_stay(session, people):
+    other = bb.create_table("other", [{"word": "secret one"}])
+    other.add_computed_column(loud=shout(other.word))
+    assert bb.calls().count().to_pyarrow().as_py() == 4
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert (done.answers, done.answers_kept) == (1, 1)
+    calls = bb.calls().count().to_pyarrow().as_py()
+    other.recompute("loud")
+    assert bb.calls().count().to_pyarrow().as_py() == calls == 3
+    # Once the other one goes, nothing holds it.
+    assert other.delete(purge=True).answers == 1
+
+
+def test_answers_of_an_older_version_of_a_function_go_too(session):
+    def define(end):
+        scope: dict = {}
+        exec(f"def mark(text):\n    return text + {end!r}", scope)
+        return bb.udf(scope["mark"], name="mine.mark", return_type=str, cache=True)
+
+    table = bb.create_table("t", [{"w": "a"}, {"w": "b"}])
+    table.add_computed_column(x=define("!")(table.w))
+    define("?")
+    table.recompute(where="stale")
+    assert bb.calls().count().to_pyarrow().as_py() == 4
+    assert table.delete(where=table.w == "a", purge=True).answers == 2
+
+
+def test_media_that_nothing_else_holds_go(session):
+    table = bb.create_table("images", {"n": bb.Int, "img": bb.Image})
+    Path("given.png").write_bytes(picture(9))
+    table.insert(
+        [
+            {"n": 1, "img": picture(100)},
+            {"n": 2, "img": picture(100)},
+            {"n": 3, "img": picture(200)},
+            {"n": 4, "img": "given.png"},
+        ]
+    )
+    table.add_computed_column(dark=darker(table.img))
+    assert len(stored(session)) == 2 + 3
+    done = table.delete(where=table.n == 1, purge=True)
+    assert (done.media, done.media_kept, done.answers, done.answers_kept) == (0, 2, 0, 1)
+    done = table.delete(where=table.n == 3, purge=True)
+    assert (done.media, done.media_kept, done.answers) == (2, 0, 1)
+    assert len(stored(session)) == 3
+    assert table.order_by("n").collect()[0, "dark"].getpixel((0, 0)) == 50
+    done = table.delete(where=table.n == 4, purge=True)
+    assert done.media == 1
+    assert Path("given.png").exists()
+
+
+def test_vectors_go_from_the_index(chroma_session):
+    table = bb.create_table("t", [{"w": "a"}, {"w": "bbb"}, {"w": "cccccc"}])
+    table.add_embedding_index("w", embedding=embed, metric="l2")
+    engine = chroma_session._engine
+    engine.indexing.settle({table.op().table_id})
+    table.delete(where=table.w == "a", purge=True)
+    record = engine.catalog.record(table.op().table_id)
+    assert engine.indexing.usable(record, record.indexes[0]).count() == 2
+    found = table.order_by(table.w.similarity("a"), asc=False).limit(2).collect()["w"]
+    assert found == ["bbb", "cccccc"]
+
+
+def test_views_of_the_whole_lose_their_history(session, people):
+    sizes = people.group_by("name").agg(n=people.note.length().sum())
+    view = bb.create_view("sizes", sizes)
+    people.insert(name="eve", note="x")
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert sorted(view.collect()["name"]) == ["alan", "eve"]
+    assert "ada" not in everything(session)
+    with pytest.raises(VersionError, match=r"dropped|compact|history"):
+        view.at(1).collect()
+    assert done.rows == 1
+
+
+def test_what_a_branch_reads_stays_until_it_is_purged_there(session, people):
+    branch = people.branch("other")
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert (done.rows, done.states, done.rows_kept, done.branches) == (0, 0, 1, ("other",))
+    assert people.collect()["name"] == ["alan"]
+    assert sorted(branch.collect()["name"]) == ["ada", "alan"]
+    assert branch.delete(where=branch.name == "ada", purge=True).rows == 1
+    assert branch.collect()["name"] == ["alan"]
+    assert branch.at(0).collect()["name"] == ["alan"]
+    done = people.delete(where=people.name == "ada", purge=True)
+    assert (done.rows, done.rows_kept) == (1, 0)
+    assert "ada" not in everything(session).lower()
+
+
+def test_all_rows_and_rows_without_calls(session):
+    table = bb.create_table("t", [{"a": 1}, {"a": 2}])
+    done = table.delete(purge=True)
+    assert (done.rows, done.states, done.answers, done.media) == (2, 2, 0, 0)
+    table.insert(a=3)
+    assert table.collect() == [{"a": 3}]
+
+
+def test_failures_of_its_cells_go(session):
+    @bb.udf(cache=True, on_error="null")
+    def picky(text: str) -> str:
+        raise ValueError(f"no {text}")
+
+    table = bb.create_table("t", [{"w": "private"}, {"w": "b"}])
+    table.add_computed_column(x=picky(table.w))
+    assert "private" in everything(session)
+    table.delete(where=table.w == "private", purge=True)
+    assert "private" not in everything(session)
+
+
+def test_views_and_old_versions_are_not_purged(session, people):
+    view = bb.create_view("all_of_them", people)
+    with pytest.raises(UnsupportedError, match="the rows of a view follow those of its base"):
+        view.delete(purge=True)
+    with pytest.raises(UnsupportedError, match="look at an old version"):
+        people.at(1).delete(purge=True)
