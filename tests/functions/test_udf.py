@@ -13,7 +13,13 @@ import pydantic
 import pytest
 
 import barbule as bb
-from barbule.errors import DataError, ExpressionError, FunctionError, SchemaError
+from barbule.errors import (
+    DataError,
+    ExpressionError,
+    FunctionError,
+    MediaError,
+    SchemaError,
+)
 
 WORDS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
@@ -156,7 +162,8 @@ def test_an_error_ends_the_operation_and_names_function_and_row(words):
             raise KeyError("no ccc")
         return text
 
-    with pytest.raises(FunctionError, match=r"row 2: \S*picky failed: KeyError: 'no ccc'") as info:
+    message = r"row 2: \S*picky failed: KeyError: 'no ccc'\. \(value: 'ccc'\) Mend the function"
+    with pytest.raises(FunctionError, match=message) as info:
         words.select(x=picky(words.w)).collect()
     assert isinstance(info.value.__cause__, KeyError)
     with pytest.raises(FunctionError, match=r"table 'words', column 'x', row 2"):
@@ -325,9 +332,59 @@ def test_a_result_of_another_type_names_row_and_value(words, annotation, value):
 
     give.__annotations__ = {"text": str, "n": int, "return": annotation}
     function = bb.udf(give)
-    with pytest.raises(DataError, match=r"row 1: this is no .*\(value: ") as info:
+    with pytest.raises(
+        DataError, match=r"row 1: \S+give returned a wrong value: this is no .*\(value: "
+    ) as info:
         words.select(x=function(words.w, words.n)).collect()
     assert info.value.value == value
+
+
+def test_a_wrong_result_may_leave_its_cell_empty(words):
+    @bb.udf(on_error="null")
+    def mixed(n: int) -> int:
+        return "three" if n == 3 else n
+
+    assert words.add_computed_column(x=mixed(words.n)).errors == 1
+    assert words.order_by("n").collect()["x"] == [1, 2, None, 4, 5]
+    why = words.errors().collect()
+    assert why["message"][0].startswith(f"{mixed.name} returned a wrong value: this is no int64")
+    assert results(words, mixed(words.n)) == [1, 2, None, 4, 5]
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_wrong_image_names_the_function(words, batch_size):
+    def paint(texts):
+        return [5] * len(texts) if batch_size else 5
+
+    returned = list[bb.Image] if batch_size else bb.Image
+    paint.__annotations__ = {"texts": list[str] if batch_size else str, "return": returned}
+    message = r"table 'words', column 'x', row 0: \S+paint returned a wrong value: .*\(value: 5\)"
+    with pytest.raises(MediaError, match=message):
+        words.add_computed_column(x=bb.udf(paint, batch_size=batch_size)(words.w))
+
+
+def test_several_arguments_are_named_in_the_error(words):
+    @bb.udf
+    async def divide(n: int, by: int = 1, text: str = "") -> float:
+        return n / (by - 1)
+
+    message = r"row 0: \S+divide failed: ZeroDivisionError.*value: \{'n': 1, 'text': 'a'\}\)"
+    with pytest.raises(FunctionError, match=message):
+        words.limit(1).select(x=divide(words.n, text=words.w)).collect()
+
+
+def test_what_is_cancelled_inside_of_a_function_fails_its_cell(words):
+    @bb.udf(on_error="null")
+    async def wait(n: int) -> int:
+        if n == 2:
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+        return n
+
+    words.add_computed_column(x=wait(words.n))
+    assert words.order_by("n").collect()["x"] == [1, None, 3, 4, 5]
+    assert words.errors().collect()["message"] == ["something that it waited for was cancelled"]
 
 
 def test_a_wrong_result_is_not_kept_in_the_ledger(words):

@@ -65,13 +65,22 @@ class Asynchronous:
         async def work(place: int, row: tuple[Any, ...]) -> Any:
             async with limit:
                 started, tried = time.perf_counter(), _Tried()
+                failure: Exception
                 try:
                     return await one(place, row, tried)
                 except Exception as error:  # noqa: BLE001 - others' code may raise anything
-                    seconds = time.perf_counter() - started
-                    return self._work.failed(place, error, seconds, tried.attempts, tried.model)
+                    failure = error
+                except asyncio.CancelledError as error:
+                    current = asyncio.current_task()
+                    if current is None or current.cancelling():
+                        raise
+                    # Not we, but something in the function gave up.
+                    failure = RuntimeError("something that it waited for was cancelled")
+                    failure.__cause__ = error
                 finally:
                     self._work.meter.done()
+                seconds = time.perf_counter() - started
+                return self._work.failed(place, failure, seconds, tried.attempts, tried.model)
 
         tasks = [asyncio.create_task(work(place, row)) for place, row in enumerate(self._rows)]
         try:

@@ -17,6 +17,7 @@ from barbule.errors import BarbuleError
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.purpose import Purpose
+from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
 from barbule.planner.outputs import columns_of
@@ -257,7 +258,10 @@ class Runner:
             try:
                 return to_array(values, call.dtype, self.caller.library)
             except BarbuleError as error:
-                if error.row is None or not self.caller.forgives(call):
+                error.message = f"{call.function} returned a wrong value: {error.message}"
+                function = lookup(call.function, call.version)
+                forgiven = function.on_error == "null" or self.caller.forgives(call)
+                if error.row is None or not forgiven:
                     raise
                 reason = Failure(type(error).__name__, error.message)
                 values[error.row], failed[error.row] = None, reason

@@ -52,7 +52,7 @@ class Synchronous:
         if self._function.concurrency is not None:
             return self._function.concurrency
         pixels = self._takes_images and self._function.images == "pixels"
-        images = pixels or self._work.keep is not None
+        images = pixels or self._work.keeps
         return cores() if images and self._function.kind == "row" else 1
 
     @property
@@ -111,7 +111,7 @@ class Synchronous:
             body = functools.partial(self._body, *args, **kwargs)
             value = self._work.paid(lambda: self._timed(body))
         # Encoded here, by the thread that computed it, a batch of images never is in memory.
-        return value if self._work.keep is None or value is None else self._work.keep(value)
+        return self._work.kept(value)
 
     @functools.cached_property
     def _body(self) -> Callable[..., Any]:
@@ -204,9 +204,7 @@ class Synchronous:
                 f"{self._function.name} returned {len(values)} results for {count} rows.",
                 hint="A batch function returns one result for each row.",
             )
-        if self._work.keep is None:
-            return values
-        return [None if value is None else self._work.keep(value) for value in values]
+        return list(map(self._work.kept, values)) if self._work.keeps else values
 
     def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
         """Make the arguments of a batch, images opened in threads.

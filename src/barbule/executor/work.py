@@ -29,6 +29,7 @@ from barbule.executor.progress import Meter
 from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
 from barbule.media.cells import media_keeper, reader
+from barbule.nodes import fill_template
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class Work:
         self.meter = Meter()
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)
-        self.keep = media_keeper(call.dtype, caller.library)
+        self.template = template
+        self.rows: Sequence[tuple[Any, ...]] = ()
+        self._keep = media_keeper(call.dtype, caller.library)
         self.lenient = caller.forgives(call)
 
     def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:
@@ -117,6 +120,7 @@ class Work:
         """Call the function for all rows and return its results, in their order."""
         if not rows:
             return []
+        self.rows = rows
         kind = self.function.kind
         if kind == "query":
             return self._run_query(rows)
@@ -165,8 +169,35 @@ class Work:
         raise FunctionError(
             f"{self.function.name} failed: {type(error).__name__}: {error}.",
             row=self.places[place],
+            value=self._given(place),
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         ) from error
+
+    def _given(self, place: int) -> Any:
+        """Return what the function was called with, constants left aside."""
+        if self.function.kind == "batch":  # which of its rows it was, the function does not say
+            return None
+        open_ones = {
+            name: each for name, each in self.template.items() if '"$"' in json.dumps(each)
+        }
+        given = {name: fill_template(each, self.rows[place]) for name, each in open_ones.items()}
+        return next(iter(given.values())) if len(given) == 1 else given or None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there are media in the results, which go into the store."""
+        return self._keep is not None
+
+    def kept(self, value: Any) -> Any:
+        """Put the media in a result into the store, leaving references."""
+        if self._keep is None or value is None:
+            return value
+        try:
+            return self._keep(value)
+        except BarbuleError as error:
+            error.message = f"{self.function.name} returned a wrong value: {error.message}"
+            error.value = value if error.value is None else error.value
+            raise
 
     def note_failure(
         self, place: int, error: Exception, seconds: float, attempts: int, model: str = ""
