@@ -99,7 +99,7 @@ class Asynchronous:
             try:
                 async with spending_async(self._work.budgets if record else ()):
                     async with asyncio.timeout(function.timeout):
-                        value = await function.body(*args, **kwargs)
+                        value = await self._called(*args, **kwargs)
                 break
             except BudgetError:
                 raise
@@ -111,6 +111,13 @@ class Asynchronous:
         if record:
             record(place, value, seconds=time.perf_counter() - started, attempts=attempt)
         return value
+
+    async def _called(self, *args: Any, **kwargs: Any) -> Any:
+        function = self._function
+        if not function.gpus:
+            return await function.body(*args, **kwargs)
+        async with self._work.caller.gpus.hold_async(function.gpus, function.name):
+            return await function.body(*args, **kwargs)
 
     async def _ask(self, place: int, row: tuple[Any, ...], tried: _Tried) -> Any:
         arguments = self._work.all_arguments(row)

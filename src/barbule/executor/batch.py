@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError
 from barbule.executor.budget import Budget, active
+from barbule.executor.devices import Gpus
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.inflight import InFlight
 from barbule.executor.keeping import Keeping
@@ -88,6 +89,7 @@ class Caller:
     loop: LoopThread
     run_query: Callable[[Sequence[Any]], list[Any]]
     budget: Budget | None = None
+    gpus: Gpus = field(default_factory=Gpus)
     _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
     processes: Processes = field(default_factory=Processes)

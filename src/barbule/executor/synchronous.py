@@ -117,9 +117,18 @@ class Synchronous:
     def _body(self) -> Callable[..., Any]:
         """What is called: the function, or the way to it in another process."""
         function = self._function
-        if function.processes is None or function.home is None:
-            return function.body
-        return functools.partial(self._work.caller.processes.call, function.home, function.timeout)
+        body = function.body
+        if function.processes is not None and function.home is not None:
+            processes = self._work.caller.processes
+            body = functools.partial(processes.call, function.home, function.timeout)
+        if not function.gpus:
+            return body
+
+        def holding(*args: Any, **kwargs: Any) -> Any:
+            with self._work.caller.gpus.hold(function.gpus, function.name):
+                return body(*args, **kwargs)
+
+        return holding
 
     def _timed(self, work: Callable[[], Any]) -> Any:
         if self._function.timeout is None or self._function.processes is not None:

@@ -88,6 +88,8 @@ class Function:
         How many processes run the calls of a synchronous function; None runs them in this one.
     home
         For these: the module and the qualified name by which others find the function.
+    gpus
+        How many graphics processors a call needs, or what part of one.
     images
         How images arrive: "pixels", opened and read; "header", what the header alone tells; or
         "streamed": those in a list are opened one by one, as it is gone through. "current":
@@ -125,6 +127,7 @@ class Function:
     concurrency: int | None = None
     processes: int | None = None
     home: tuple[str, str] | None = None
+    gpus: float = 0
     images: Literal["pixels", "header", "streamed", "current"] = "pixels"
     stated: str = "1"
     source: Source | None = None

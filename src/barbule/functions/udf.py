@@ -38,6 +38,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
     cache: bool = False,
     concurrency: int | None = None,
     processes: bool | int = False,
+    resources: Mapping[str, float] | None = None,
     version: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -76,6 +77,10 @@ def udf(  # noqa: PLR0913 - each is an option of users
         there by its name, so it has to be in a module that can be imported; arguments and
         results are sent by pickle. A time limit ends the process. One that crashes is the error
         of its row.
+    resources
+        What a call needs: `{"gpu": 1}`, or a part of one, `{"gpu": 0.5}`. No more calls run at
+        once, of all functions of a session, than there are; where there are not enough, a call
+        fails.
     version
         Say it when results changed though the source did not, or the reverse; by default a
         hash of the source.
@@ -113,6 +118,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             cache=cache,
             concurrency=concurrency,
             processes=processes,
+            resources=resources,
             version=version,
             name=name,
         )
@@ -145,6 +151,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             "cache": cache,
             "concurrency": concurrency,
             "processes": processes,
+            "resources": resources,
             "version": version,
         }
         return udf(body, return_type=returns, name=f"{made.name}({shown})", **options)
@@ -169,6 +176,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             concurrency=concurrency,
             processes=home and _processes(processes),
             home=home,
+            gpus=_gpus(resources),
             stated=version or "",
             source=None if version else source,
             declare=None if kind else declare,
@@ -183,6 +191,19 @@ def _policy(on_error: OnError) -> OnError:
             "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
         )
     return on_error
+
+
+def _gpus(resources: Mapping[str, float] | None) -> float:
+    given = dict(resources or {})
+    share = given.pop("gpu", 0)
+    number = isinstance(share, int | float) and not isinstance(share, bool) and share >= 0
+    if given or not number:
+        raise ExpressionError(
+            "resources says how many GPUs a call needs.",
+            value=resources,
+            hint='resources={"gpu": 1}, or {"gpu": 0.5} where two calls fit on one.',
+        )
+    return float(share)
 
 
 def _home(function: Callable[..., Any], processes: bool | int) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def local_model(
                 parameters=parameters,
                 batch_size=batch_size,
                 cached=True,
-                version="1",
+                stated="1",
                 model_of=lambda arguments: prefixed(arguments["model_id"]),
                 prepare=lambda arguments: _prepared(body, names[rows:], arguments),
             )

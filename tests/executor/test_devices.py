@@ -1,0 +1,119 @@
+"""Calls that need a graphics processor: no more at once than fit, and none where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ExpressionError, FunctionError, UnsupportedError
+from barbule.executor.devices import count_gpus
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    bb.connect(vectors="exact:")
+    return bb.create_table("numbers", [{"n": n} for n in range(12)])
+
+
+class Most:
+    """Counts how many run at once."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.running -= 1
+
+
+@pytest.mark.parametrize(("share", "most"), [(1, 2), (2, 1), (0.5, 4)])
+def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
+    running = Most()
+
+    @bb.udf(resources={"gpu": share}, concurrency=6)
+    def compute(n: int) -> int:
+        with running:
+            time.sleep(0.02)
+        return n + 1
+
+    found = numbers.order_by("n").select(x=compute(numbers.n)).collect()["x"]
+    assert found == list(range(1, 13))
+    assert running.most == most
+
+
+def test_coroutines_and_batches_wait_too(numbers):
+    running = Most()
+
+    @bb.udf(resources={"gpu": 1})
+    async def later(n: int) -> int:
+        with running:
+            await asyncio.sleep(0.01)
+        return n
+
+    @bb.udf(resources={"gpu": 2}, batch_size=3, concurrency=4)
+    def batched(numbers: list[int]) -> list[int]:
+        with running:
+            time.sleep(0.01)
+        return numbers
+
+    assert sorted(numbers.select(x=later(numbers.n)).collect()["x"]) == list(range(12))
+    assert running.most == 2
+    running.most = 0
+    assert sorted(numbers.select(x=batched(numbers.n)).collect()["x"]) == list(range(12))
+    assert running.most == 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
+    def compute(n: int) -> int:
+        return n
+
+    async def later(n: int) -> int:
+        return n
+
+    function = bb.udf(compute if kind == "plain" else later, resources={"gpu": 3})
+    with pytest.raises(UnsupportedError, match=r"needs 3 GPU, and this machine has 2\. Call it"):
+        numbers.select(x=function(numbers.n)).collect()
+    assert function(1) is not None if kind == "plain" else True
+
+
+def test_a_failure_gives_back_what_it_held(numbers):
+    @bb.udf(resources={"gpu": 2}, on_error="null")
+    def odd(n: int) -> int:
+        if n % 2 == 0:
+            raise ValueError(n)
+        return n
+
+    @bb.udf(resources={"gpu": 2})
+    def broken(n: int) -> int:
+        raise ValueError(n)
+
+    assert numbers.order_by("n").select(x=odd(numbers.n)).collect()["x"][:3] == [None, 1, None]
+    for _ in range(2):
+        with pytest.raises(FunctionError, match="ValueError"):
+            numbers.select(x=broken(numbers.n)).collect()
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"), [("", 0), ("0", 1), ("1,3", 2), ("0,-1,1", 1), ("GPU-8f2e,GPU-0a1b", 2)]
+)
+def test_what_is_visible_is_counted(monkeypatch, visible, count):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
+
+
+@pytest.mark.parametrize("resources", [{"gpu": -1}, {"tpu": 1}, {"gpu": "one"}, {"gpu": True}])
+def test_wrong_resources_are_refused(resources):
+    with pytest.raises(ExpressionError, match="resources says how many GPUs a call needs"):
+        bb.udf(lambda n: n, resources=resources)
