@@ -199,7 +199,8 @@ class Nearest:
                     hint=f"Check what the function of the index {index.name!r} returns for it.",
                 )
             found = self._found(record, index, query, stage.count, rids)
-        if found is None or len(found[0]) < stage.count:
+        there = self._rows(record) if rids is None else len(rids)
+        if found is None or len(found[0]) < min(stage.count, there):
             # Rows that are like nothing come last, where the nearest are not enough.
             return self._scanned(record, index, vector, stage.count, among)
         return pa.table({RID: pa.array(found[0]), SCORE: pa.array(found[1])})
