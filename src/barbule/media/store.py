@@ -7,7 +7,6 @@ nor who refers to them.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import os
 import re
@@ -15,62 +14,26 @@ import shutil
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ConfigurationError, MediaError
 from barbule.media.cache import FileCache
 from barbule.media.places import file_from_uri, without_secrets, written_atomically
+from barbule.media.references import Stored, ending_of, is_name, modified, name_of
 from barbule.media.undo import Undo
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Iterator
 
-__all__ = ["MediaStore", "Stored", "stored_references"]
+__all__ = ["MediaStore"]
 
-_FORM = r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})"
-_REFERENCE = re.compile(_FORM)
-_WITHIN = re.compile(rf"{_FORM}(?![a-z0-9])")
-_SUFFIX = re.compile(r"[a-z0-9]{1,16}")
 _PUTS_ARE_ATOMIC = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
 _MOST_NAMES = 100_000
 _PIECE = 1 << 20
 _USERS = ".databases"
 _FRESH = 300.0  # seconds in which what this process has put is known to be there
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One object of a store.
-
-    Attributes
-    ----------
-    name
-        What follows `media:` in its reference; of an unfinished file its own name.
-    modified
-        When it was put last.
-    finished
-        Whether it is an object; False for what a crash left of one.
-    """
-
-    name: str
-    size: int
-    modified: datetime.datetime
-    finished: bool = True
-
-
-def stored_references(text: str) -> Iterator[str]:
-    """Find the references to stored objects within a text, say a cell or a JSON text.
-
-    Examples
-    --------
-    >>> frame = "frame:1.5:media:" + "0" * 64 + ".mp4"
-    >>> [reference[:10] for reference in stored_references(frame)]
-    ['media:0000']
-    """
-    for found in _WITHIN.finditer(text):
-        yield found[0]
 
 
 class MediaStore:
@@ -162,7 +125,7 @@ class MediaStore:
         MediaError
             If the suffix is not one to 16 letters and digits.
         """
-        name = f"{hashlib.sha256(data).hexdigest()}.{_ending(suffix)}"
+        name = f"{hashlib.sha256(data).hexdigest()}.{ending_of(suffix)}"
         if self._is_missing(name, len(data)):
             self._write(self._path(name), data)
             if not self._local:  # whoever validates it need not get it back
@@ -191,7 +154,7 @@ class MediaStore:
         """
         with file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
-        name = f"{digest}.{_ending(suffix)}"
+        name = f"{digest}.{ending_of(suffix)}"
         if self._is_missing(name, file.stat().st_size):
             self._copy(file, self._path(name))
         return f"media:{name}"
@@ -214,7 +177,7 @@ class MediaStore:
         MediaError
             If the reference is malformed or the store does not have it.
         """
-        path = self._path(_name(ref))
+        path = self._path(name_of(ref))
         try:
             content: bytes = self._fs.cat_file(path)
         except FileNotFoundError:
@@ -241,7 +204,7 @@ class MediaStore:
         """
         if not ref_or_uri.startswith("media:"):
             return file_from_uri(ref_or_uri)
-        name = _name(ref_or_uri)
+        name = name_of(ref_or_uri)
         if self._local:
             found = Path(self._path(name))
             if not found.is_file():
@@ -270,7 +233,7 @@ class MediaStore:
             If it is malformed or the file is missing.
         """
         if ref_or_uri.startswith("media:"):
-            return _name(ref_or_uri).partition(".")[0]
+            return name_of(ref_or_uri).partition(".")[0]
         path = file_from_uri(ref_or_uri)
         try:
             with path.open("rb") as file:
@@ -308,7 +271,7 @@ class MediaStore:
         MediaError
             If the reference is malformed.
         """
-        return bool(self._fs.isfile(self._path(_name(ref))))
+        return bool(self._fs.isfile(self._path(name_of(ref))))
 
     # What is there, and its end
 
@@ -318,9 +281,9 @@ class MediaStore:
             folder, _, name = path.rpartition("/")
             if not re.fullmatch(r"[0-9a-f]{2}", folder.rpartition("/")[2]):
                 continue
-            finished = _REFERENCE.fullmatch(f"media:{name}") is not None
+            finished = is_name(name)
             if finished or name.startswith("."):
-                yield Stored(name, info["size"], _modified(info), finished)
+                yield Stored(name, info["size"], modified(info), finished)
 
     def delete(self, name: str, *, put_before: datetime.datetime | None = None) -> bool:
         """Delete an object, and its local copy.
@@ -344,8 +307,8 @@ class MediaStore:
         if name.startswith("."):
             path = f"{path.rpartition('/')[0]}/{name}"
         try:
-            modified = _modified(self._fs.info(path))
-            if put_before is not None and modified > put_before:
+            written = modified(self._fs.info(path))
+            if put_before is not None and written > put_before:
                 return False
             with self._lock:
                 self._names.pop(name, None)
@@ -451,28 +414,6 @@ class MediaStore:
         )
 
 
-def _modified(info: dict[str, Any]) -> datetime.datetime:
-    """Return when an object was written, as the file system tells it."""
-    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        value = info.get(key)
-        if isinstance(value, datetime.datetime):
-            return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
-        if isinstance(value, int | float):
-            return datetime.datetime.fromtimestamp(value, datetime.UTC)
-        if isinstance(value, str):
-            return datetime.datetime.fromisoformat(value)
-    return datetime.datetime.now(datetime.UTC)  # unknown: as young as can be, so it stays
-
-
-def _ending(suffix: str) -> str:
-    ending = suffix.removeprefix(".").lower()
-    if not _SUFFIX.fullmatch(ending):
-        raise MediaError(
-            f"{suffix!r} is not a file suffix.", hint="Give letters and digits, like 'png'."
-        )
-    return ending
-
-
 def _protocols(fs: Any) -> frozenset[str]:
     names = fs.protocol
     return frozenset([names] if isinstance(names, str) else names)
@@ -481,14 +422,3 @@ def _protocols(fs: Any) -> frozenset[str]:
 def _default_cache(root: str) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "barbule" / "media" / hashlib.sha256(root.encode()).hexdigest()[:16]
-
-
-def _name(ref: str) -> str:
-    found = _REFERENCE.fullmatch(ref)
-    if not found:
-        raise MediaError(
-            "the media reference is malformed.",
-            value=ref,
-            hint="A reference is media:<64 hex digits>.<suffix>, as the store gave it.",
-        )
-    return ref.removeprefix("media:")

@@ -23,14 +23,12 @@ from barbule.tables.mutations import (
     check_required,
     data_schema,
     defaults,
-    media_rules,
-    physical_name,
-    without_reasons,
     writable,
     write_changed,
     write_new,
 )
-from barbule.tables.naming import check_policy, own_column
+from barbule.tables.naming import check_policy, own_column, physical_name
+from barbule.tables.reasons import media_rules, without_reasons
 from barbule.tables.sources import read_rows
 from barbule.types import storage
 

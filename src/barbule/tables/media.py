@@ -21,7 +21,7 @@ from barbule.errors import MediaError, UnknownFunctionError, UnsupportedError
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
-from barbule.media.store import stored_references
+from barbule.media.references import stored_references
 from barbule.planner.lower import physical_schema
 from barbule.types import Media
 

@@ -29,8 +29,9 @@ from barbule.tables.change import (
 )
 from barbule.tables.columns import compute, dependents, kept_fields
 from barbule.tables.media import undone_where_it_fails
-from barbule.tables.naming import check_policy, current
-from barbule.tables.sources import FAILED, MediaRules, read_batches, read_rows
+from barbule.tables.naming import check_policy, current, physical_name
+from barbule.tables.reasons import media_rules, place_of, with_reasons
+from barbule.tables.sources import read_batches, read_rows
 from barbule.tables.views import propagate
 from barbule.types import storage
 
@@ -73,12 +74,6 @@ def defaults(record: TableRecord) -> dict[str, Any]:
         for column in record.columns
         if column.default is not None
     }
-
-
-def media_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> MediaRules:
-    """Return what becomes of media that are written to a table."""
-    unchecked = frozenset(column.name for column in record.columns if not column.validated)
-    return MediaRules(unchecked, on_error)
 
 
 def insert(
@@ -153,52 +148,15 @@ def insert_parts(
 
 
 def _insert_part(change: Change, record: TableRecord, rows: pa.Table) -> int:
-    physical = rows.rename_columns([_place(record, name) for name in rows.column_names])
+    physical = rows.rename_columns([place_of(record, name) for name in rows.column_names])
     physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
     write_new(change, record, physical)
     return rows.num_rows
 
 
-def _place(record: TableRecord, name: str) -> str:
-    """Return where a column of an insert goes: values, or why they are missing."""
-    if not name.startswith(FAILED):
-        return physical_name(record, name)
-    column = record.column(name.removeprefix(FAILED))
-    return column.errors if column else name
-
-
-def _with_reasons(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
-    """Let rows have all columns that say why data is missing, and count what they say."""
-    import pyarrow as pa
-
-    for column in record.columns:
-        if column.kind != "data" or not column.fallible:
-            if column.errors in rows.column_names and not column.fallible:
-                rows = rows.drop_columns([column.errors])  # made before there was a place for it
-            continue
-        if column.errors in rows.column_names:
-            reasons = rows.column(column.errors)
-            change.tally.errors += rows.num_rows - reasons.null_count
-        else:
-            nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
-            rows = rows.append_column(column.errors, nothing)
-    return rows
-
-
-def without_reasons(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:
-    """Forget why cells of a column were missing, as they have new values."""
-    import pyarrow as pa
-
-    column = record.column(name)
-    if column is None or not column.fallible:
-        return rows
-    nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
-    return rows.set_column(rows.column_names.index(column.errors), column.errors, nothing)
-
-
 def write_new(change: Change, record: TableRecord, rows: pa.Table) -> None:
     """Compute the stored columns of new rows and write them; views follow."""
-    rows = _with_reasons(change, record, rows)
+    rows = with_reasons(change, record, rows)
     stored = [column for column in record.columns if column.kind == "stored"]
     rows = compute(change, record, rows, stored)
     change.append(record, rows)
@@ -212,14 +170,6 @@ def calls_functions(engine: Engine, record: TableRecord) -> bool:
         return True
     views = [*engine.catalog.views_of(record.id), *engine.catalog.queries_over(record.id)]
     return any(view.view and (view.view.items or calls_functions(engine, view)) for view in views)
-
-
-def physical_name(record: TableRecord, name: str) -> str:
-    """Return the backend's name of a column."""
-    column = record.column(name)
-    if column is None:
-        raise ColumnNotFoundError("there is no such column.", table=record.name, column=name)
-    return column.physical
 
 
 def chosen_rows(table: ir.Table, where: Any) -> ir.Table:

@@ -34,6 +34,7 @@ __all__ = [
     "current",
     "make_room",
     "own_column",
+    "physical_name",
     "present",
     "remove",
     "removed_with",
@@ -119,6 +120,14 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
         column=name,
         hint=f"It has {', '.join(names) or 'none of its own'}.",
     )
+
+
+def physical_name(record: TableRecord, name: str) -> str:
+    """Return the backend's name of a column."""
+    column = record.column(name)
+    if column is None:
+        raise ColumnNotFoundError("there is no such column.", table=record.name, column=name)
+    return column.physical
 
 
 def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
