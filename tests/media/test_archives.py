@@ -27,6 +27,13 @@ def test_a_bomb_is_refused_from_its_directory_alone(tmp_path):
         check_zip(bomb)
 
 
+def test_a_workbook_that_is_a_bomb_is_not_read(session, tmp_path):
+    packed(tmp_path / "rows.xlsx", {"xl/worksheets/sheet1.xml": 80 << 20})
+    table = bb.create_table("t", {"n": bb.Int})
+    with pytest.raises(MediaError, match=r"rows\.xlsx' would unpack|rows\.xlsx would unpack"):
+        table.insert(str(tmp_path / "rows.xlsx"))
+
+
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "\\x", "a\\..\\x", "C:/x", "a\0b"])
 def test_names_that_lead_out_are_refused(name):
     with pytest.raises(MediaError, match="leads out of it"):

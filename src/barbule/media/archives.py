@@ -8,7 +8,7 @@ no good, all the same.
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from barbule.errors import MediaError
 
@@ -44,10 +44,17 @@ def check_member(name: str, archive: str) -> None:
         )
 
 
-def check_zip(path: Path) -> None:
+def check_zip(path: Path | IO[bytes], shown: str | None = None) -> None:
     """Refuse a zip file (DOCX, PPTX, XLSX, EPUB …) that unpacks to far more than it is.
 
     Only its directory is read.
+
+    Parameters
+    ----------
+    path
+        The file, or a stream of it.
+    shown
+        What messages call it; the path by default.
 
     Raises
     ------
@@ -65,19 +72,19 @@ def check_zip(path: Path) -> None:
     >>> check_zip(path)
     """
     with zipfile.ZipFile(path) as archive:
-        _check(archive.infolist(), path)
+        _check(archive.infolist(), shown or str(path))
 
 
-def _check(members: Iterable[zipfile.ZipInfo], path: Path) -> None:
+def _check(members: Iterable[zipfile.ZipInfo], shown: str) -> None:
     count = packed = unpacked = 0
     for member in members:
-        check_member(member.filename, str(path))
+        check_member(member.filename, shown)
         count += 1
         packed += member.compress_size
         unpacked += member.file_size
     swollen = unpacked > _PLAIN_BYTES and unpacked > _RATIO * max(packed, 1)
     if unpacked > _MOST_BYTES or swollen or count > _MOST_MEMBERS:
         raise MediaError(
-            f"{path} would unpack to {unpacked} bytes in {count} files, from {packed}.",
+            f"{shown} would unpack to {unpacked} bytes in {count} files, from {packed}.",
             hint="It is refused as an archive bomb; save it again if you trust it.",
         )

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, UnsupportedError
+from barbule.media.archives import check_zip
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
     import pyarrow as pa
 
     with file.open_python() as stream:
+        check_zip(stream, file.shown)
+        stream.seek(0)
         book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
         rows = iter(book.worksheets[0].iter_rows(values_only=True))
         names = _header(next(rows, ()))
