@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
-from barbule.io.exported import Names, media_column, plain_rows
+from barbule.io.exported import Names, media_column, new_folder, plain_rows
 from barbule.io.rows import Rows
 from barbule.media.archives import check_member
 from barbule.media.places import written_atomically
@@ -154,13 +154,8 @@ def write_coco(
 
     chosen = media_column(rows, column)
     _check_boxes(rows, boxes)
-    target = Path(folder).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(
-            f"{str(target)!r} is there already, and is not an empty folder.",
-            hint="Give a new folder: nothing is overwritten.",
-        )
-    (target / "images").mkdir(parents=True)
+    target = new_folder(folder)
+    (target / "images").mkdir()
     names = Names(str(target))
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ from barbule.media.cells import reader
 from barbule.types import Media
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
 
     import ibis.expr.schema as sch
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["Exported", "Names", "ending", "media_column", "media_columns", "plain_rows"]
+__all__ = [
+    "Exported",
+    "Names",
+    "ending",
+    "media_column",
+    "media_columns",
+    "new_folder",
+    "plain_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,24 @@ def ending(reference: str, path: Path) -> str:
     return path.suffix[1:].lower() or Path(reference.partition("?")[0]).suffix[1:].lower() or "bin"
 
 
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder into which something is written.
+
+    Raises
+    ------
+    DataError
+        When it is there already, and not empty.
+    """
+    target = Path(path).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(
+            f"{str(target)!r} is there already, and is not an empty folder.",
+            hint="Give a new folder: nothing is overwritten.",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
 class Names:
     """Names of files that are written beside each other: each is given once.
 
@@ -126,8 +153,9 @@ class Names:
             name = f"{number:08d}.{suffix}"
         else:
             name = Path(reference).name
-        if name.lower() in self._given:
-            stem, dot, last = name.rpartition(".")
-            name = f"{stem or last}-{number}{dot if stem else ''}{last if stem else ''}"
+        stem, dot, last = name.rpartition(".") if "." in name else (name, "", "")
+        while name.lower() in self._given:
+            stem = f"{stem}-{number}"
+            name = f"{stem}{dot}{last}"
         self._given.add(name.lower())
         return name

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
-from barbule.io.exported import Names, media_column, plain_rows
+from barbule.io.exported import Names, media_column, new_folder, plain_rows
 from barbule.io.kinds import kind_of, media_type, noun
 from barbule.io.places import remote_files
 from barbule.io.rows import Rows
@@ -145,13 +145,7 @@ def write_folder(
         How many files were written.
     """
     chosen = media_column(rows, column)
-    target = Path(folder).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(
-            f"{str(target)!r} is there already, and is not an empty folder.",
-            hint="Give a new folder: nothing is overwritten.",
-        )
-    target.mkdir(parents=True, exist_ok=True)
+    target = new_folder(folder)
     names, count = Names(str(target)), 0
     with (target / _METADATA).open("w", encoding="utf-8") as metadata:
         for number, row in enumerate(plain_rows(rows)):
