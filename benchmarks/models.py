@@ -24,7 +24,7 @@ RATIO = "chat of 100 ms, {:,} rows (times LiteLLM alone)"
 ASYNC = "asynchronous function of 50 ms, {:,} rows"
 OVERHEAD = "processor time of a call beyond LiteLLM's own"
 KNOWN = "{:,} answers from the call ledger"
-KNOWN_CPU = "{:,} answers from the call ledger, processor time"
+BUSY = "{}, processor time"  # which others on the machine do not change
 EXTRA = "beyond the distinct questions of {:,} rows, {} % duplicates (calls)"
 KILLED = "killed at half of {:,} and resumed, beyond distinct and in flight (calls)"
 FIRST = "first 5 of {:,} rows where 74 % qualify (calls)"
@@ -90,11 +90,15 @@ def _times(side: Side, server: Server, scale: float, rounds: int) -> dict[str, f
         ours = side.ask(f"chat {rows} {seed}")
         _expect(ours, {"rows": rows, "right": rows})
         alone = side.ask(f"bare_chat {rows} {seed}")
+        waited = side.ask(f"asynchronous {waiting}")
         one = {
             chat: ours["ms"],
+            BUSY.format(chat): ours["cpu_ms"],
+            "alone_busy": alone["cpu_ms"],
             ratio: ours["ms"] / alone["ms"],
-            _named(OVERHEAD): (ours["cpu_ms"] - alone["cpu_ms"]) / rows,
-            later: side.ask(f"asynchronous {waiting}")["ms"],
+            _named(OVERHEAD): side.ask(f"own_cost {waiting}")["cpu_ms"] / waiting,
+            later: waited["ms"],
+            BUSY.format(later): waited["cpu_ms"],
             "alone": alone["ms"],
         }
         if seed:
@@ -102,9 +106,12 @@ def _times(side: Side, server: Server, scale: float, rounds: int) -> dict[str, f
                 found.setdefault(label, []).append(value)
     read = [side.ask(f"known {known}") for _ in range(min(rounds, 2))][-1]
     medians = {label: statistics.median(each) for label, each in found.items()}
-    DETAILS["litellm_alone_ms"] = {chat: medians.pop("alone")}
+    DETAILS["litellm_alone_ms"] = {
+        chat: medians.pop("alone"),
+        BUSY.format(chat): medians.pop("alone_busy"),
+    }
     medians[_named(KNOWN, known)] = read["ms"]
-    medians[_named(KNOWN_CPU, known)] = read["cpu_ms"]
+    medians[BUSY.format(_named(KNOWN, known))] = read["cpu_ms"]
     return medians
 
 

@@ -111,6 +111,35 @@ class Barbule:
 
         return lambda: asyncio.run(every()), lambda found: {"rows": len(found)}
 
+    def own_cost(self, rows: int) -> Work:
+        """Ask about each row where LiteLLM answers at once, so that all else is what it costs."""
+        import litellm
+
+        ask = litellm.acompletion
+        kept = asyncio.run(
+            ask(
+                model=f"openai/{MODEL}",
+                messages=[{"role": "user", "content": "once"}],
+                api_base=self.url,
+                api_key="none",
+            )
+        )
+
+        async def at_once(**_: Any) -> Any:
+            await asyncio.sleep(0)
+            return kept
+
+        table = self._table([f"own {self.made} {n}" for n in range(rows)])
+
+        def work() -> None:
+            litellm.acompletion = at_once
+            try:
+                table.add_computed_column(answer=self._answer(table))
+            finally:
+                litellm.acompletion = ask
+
+        return work, lambda _: {"rows": table.count().to_pyarrow().as_py()}
+
     def duplicates(self, rows: int, distinct: int, seed: int) -> Work:
         """Ask about rows of which many are equal."""
         return self._asked([f"text {seed} {n % distinct}" for n in range(rows)])

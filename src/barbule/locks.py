@@ -1,22 +1,26 @@
 """Locks between processes, on files.
 
 Owns the locking of a file by the kernel, which releases it when the process dies, however it
-dies, and the `Lease`: the turn-taking of processes at something that only one can use at a time.
+dies; the `Lease`: the turn-taking of processes at something that only one can use at a time; and
+`Claims`: who of several processes does which of many things.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from barbule.errors import LockedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Lease", "drop", "holder", "is_at", "take"]
+__all__ = ["Claims", "Lease", "drop", "holder", "is_at", "take"]
 
 
 def take(file: Path) -> int | None:
@@ -207,3 +211,70 @@ def _is_alive(ticket: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+class Claims:
+    """Things that one process does at a time, out of very many: each is a byte of a file.
+
+    The threads of a process are one to the kernel: what they share is theirs to tell apart.
+
+    Parameters
+    ----------
+    file
+        Is made when it is needed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     claims = Claims(pathlib.Path(folder) / "claims")
+    ...     before = claims.stamp()
+    ...     with claims.held([3, 2**60]) as mine:
+    ...         found = sorted(mine)
+    ...     changed = before != claims.stamp()
+    ...     claims.close()
+    >>> found == [3, 2**60], changed
+    (True, True)
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def _opened(self) -> int:
+        with self._lock:
+            if self._descriptor is None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+            return self._descriptor
+
+    def stamp(self) -> int:
+        """Return what changes whenever somebody has done something."""
+        return os.fstat(self._opened()).st_mtime_ns
+
+    @contextlib.contextmanager
+    def held(self, places: Iterable[int]) -> Iterator[set[int]]:
+        """Claim places meanwhile; give those that no other process holds."""
+        import fcntl
+
+        file = self._opened()
+        mine: set[int] = set()
+        try:
+            for place in places:
+                with contextlib.suppress(BlockingIOError, PermissionError):
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                    mine.add(place)
+            yield mine
+        finally:
+            if mine:
+                os.utime(file)
+            for place in mine:
+                fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

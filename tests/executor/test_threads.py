@@ -250,3 +250,19 @@ def test_a_function_that_gives_what_is_no_image_names_the_row(session):
     with pytest.raises(MediaError, match="a int is no image") as caught:
         table.order_by("n").select(x=wrong(table.n)).collect()
     assert caught.value.row == 4
+
+
+def test_batches_are_filled_across_those_that_are_read(session):
+    import pyarrow as pa
+
+    sizes = []
+
+    @bb.udf(batch_size=1000)
+    def sized(numbers: list[int]) -> list[int]:
+        sizes.append(len(numbers))
+        return numbers
+
+    table = bb.create_table("many", {"n": bb.Int})
+    table.insert(pa.table({"n": range(40_500)}))
+    assert table.select(x=sized(table.n)).to_pyarrow()["x"].to_pylist() == list(range(40_500))
+    assert sizes == [1000] * 40 + [500]

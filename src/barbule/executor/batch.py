@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,13 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
     from barbule.executor.loop import LoopThread
+    from barbule.locks import Claims
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Call
+
+_GLANCE = 0.02  # seconds between two looks whether other processes have answers
+_DIGITS = 15  # of a key, which are its place among the claims
 
 __all__ = ["Caller", "Failure", "Tally", "Work"]
 
@@ -81,6 +86,8 @@ class Caller:
         at once, so that what they search for is embedded together.
     budget
         What the session may spend.
+    claims
+        The questions that processes ask which share the ledger; None where there is one process.
     """
 
     ledger: Ledger
@@ -89,6 +96,7 @@ class Caller:
     loop: LoopThread
     run_query: Callable[[Sequence[Any]], list[Any]]
     budget: Budget | None = None
+    claims: Claims | None = None
     gpus: Gpus = field(default_factory=Gpus)
     _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
@@ -238,7 +246,7 @@ class Caller:
                 answers = work.run([distinct[key] for key in wanted], record)
             return dict(zip(wanted, answers, strict=True))
 
-        ended = self._in_flight.ended
+        since = self._moment(work)
         known = self._known(work, distinct, tape)
         missing = [key for key in dict.fromkeys(keys) if key not in known]
         self.tally.hits += len(known)
@@ -247,15 +255,37 @@ class Caller:
         if not work.call.cached:
             known |= ask(missing)
         while missing := [key for key in missing if key not in known]:
-            with self._in_flight.claimed(missing) as (mine, others):
-                if ended != self._in_flight.ended:
+            with self._claimed(work, missing) as (mine, others):
+                if since != self._moment(work):
                     known |= self._found_since(work, mine, tape)
                 known |= ask([key for key in mine if key not in known])
             for claim in others:
                 claim.wait()
+            if not mine and not others:
+                time.sleep(_GLANCE)  # other processes ask all that is left
+            since = self._moment(work)
             rest = [key for key in missing if key not in known]
             known |= self._found_since(work, rest, tape)
         return [known[key] for key in keys]
+
+    def _moment(self, work: Work) -> tuple[int, int]:
+        """Return what has changed once others may have found something out."""
+        elsewhere = self.claims if work.function.kind == "model" else None
+        return self._in_flight.ended, elsewhere.stamp() if elsewhere else 0
+
+    @contextlib.contextmanager
+    def _claimed(
+        self, work: Work, keys: list[str]
+    ) -> Iterator[tuple[list[str], set[threading.Event]]]:
+        """Claim questions; give those that nobody asks, in whatever thread and process."""
+        with contextlib.ExitStack() as held:
+            mine, others = held.enter_context(self._in_flight.claimed(keys))
+            # Other functions may ask within, and processes would wait for each other.
+            if self.claims is not None and work.function.kind == "model":
+                places = {key: int(key[:_DIGITS], 16) for key in mine}
+                free = held.enter_context(self.claims.held(places.values()))
+                mine = [key for key in mine if places[key] in free]
+            yield mine, others
 
     def _found_since(self, work: Work, keys: list[str], tape: Tape | None) -> dict[str, Any]:
         """Return what other threads have found out since the ledger was asked."""
@@ -317,6 +347,12 @@ class Caller:
             yield record
         finally:
             keeping.finish()
+
+    def close(self) -> None:
+        """End the processes, and let go of what is claimed."""
+        self.processes.close()
+        if self.claims is not None:
+            self.claims.close()
 
     def expect(self, functions: Iterable[str]) -> None:
         """Get ready for calls that are going to come."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import ibis
 import ibis.expr.operations as ops
@@ -43,6 +46,7 @@ from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
 from barbule.io.writing import write
+from barbule.locks import Claims
 from barbule.nodes import HeldRows, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, view_columns
 from barbule.planner.plan import CandidateStage, NearestStage
@@ -119,6 +123,7 @@ class Engine:
             self._loop,
             self._run_queries,
             Budget.of_session(settings.budget),
+            _claims(settings),
         )
         self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
         self.runner = Runner(
@@ -489,8 +494,18 @@ class Engine:
     def close(self) -> None:
         """Close indexes, loop and connections."""
         self._loop.stop()
-        self.caller.processes.close()
+        self.caller.close()
         self.indexing.close()
         self.nearest.forget()
         self.ledger.close()
         self.backend.disconnect()
+
+
+def _claims(settings: Settings) -> Claims | None:
+    """Return where processes that share a database say what they ask of models."""
+    url = urlsplit(settings.backend)
+    if url.scheme == "duckdb":
+        file = Path(url.path)
+        return Claims(file.with_name(f"{file.name}.asking")) if file.name else None
+    name = hashlib.sha256(settings.backend.encode()).hexdigest()[:16]
+    return Claims(settings.home / "asking" / name)

@@ -70,6 +70,16 @@ class Slices:
             count -= piece.num_rows
             yield piece
 
+    def pieces(self, count: int) -> Iterator[pa.RecordBatch]:
+        """Yield all rows, so many in a batch, whatever the sizes of those of the stream."""
+        import pyarrow as pa
+
+        while parts := list(self.take(count)):
+            if len(parts) == 1:
+                yield parts[0]
+            else:
+                yield from pa.Table.from_batches(parts).combine_chunks().to_batches()
+
     def close(self) -> None:
         """End the stream; the rest of it is not read."""
         close = getattr(self._batches, "close", None)

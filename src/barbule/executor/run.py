@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -224,7 +225,7 @@ class Runner:
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
         batches = []
         with _ended(source):
-            for batch in source:
+            for batch in _read_ahead(_filled(stage, source)):
                 columns = {name: batch.column(name) for name in stage.keep}
                 for call, meter in zip(stage.calls, meters, strict=True):
                     try:
@@ -290,6 +291,29 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read each batch before the one before it is worked on.
+
+    So a stream that has ended lets go of the database, which other processes may wait for.
+    """
+    stream = iter(source)
+    batch = next(stream, None)
+    while batch is not None:
+        following = next(stream, None)
+        yield batch
+        batch = following
+
+
+def _filled(stage: CallStage, source: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """Cut rows so that functions which take several at a time get as many as they take."""
+    sizes = {lookup(call.function).batch_size for call in stage.calls} - {1}
+    if not sizes:
+        return source
+    size = math.lcm(*sizes)
+    size = size if size <= _BATCH_ROWS else max(sizes)
+    return Slices(source).pieces(size * max(1, _BATCH_ROWS // size))
 
 
 def _below(stage: CallStage) -> str:

@@ -1,0 +1,23 @@
+"""Asks a model about rows of which other processes ask about some at the same time."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import barbule as bb
+from barbule.functions import openai
+
+url, path, name, start = *sys.argv[1:4], float(sys.argv[4])
+provider = {"openai": {"api_base": url}}
+session = bb.connect(path, vectors="exact:", models=provider, lock_timeout=300)
+table = session.get_table("qa")
+openai.embeddings  # noqa: B018 - makes the namespace ready
+session._engine.caller.client.prepare()
+time.sleep(max(0.0, start - time.time()))
+messages = [{"role": "user", "content": table.q}]
+said = openai.chat_completions(model="echo", messages=messages).choices[0].message.content
+found = table.select(q=table.q, a=said).collect()
+wrong = [row for row in found if row["a"] != f"echo: {row['q']}"]
+sys.stdout.write(f"{len(found)} {len(wrong)}\n")
+session.close()
