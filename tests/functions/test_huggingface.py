@@ -302,6 +302,23 @@ def test_texts_are_gone_on_with_and_conversations_answered(texts, folder):
     assert answers == write(whole, model_id=chat, max_new_tokens=6)
 
 
+def test_texts_that_are_empty_or_too_long_are_gone_on_with(folder):
+    model = folder("gpt2")
+    long = huggingface.text_generation("cat " * 500 + "the dog", model_id=model, max_new_tokens=3)
+    near = huggingface.text_generation(  # 64 tokens are read and written in all
+        "cat " * 59 + "the dog", model_id=model, max_new_tokens=3
+    )
+    assert long == near
+    assert isinstance(huggingface.text_generation("", model_id=model, max_new_tokens=3), str)
+
+
+def test_an_index_over_texts_is_not_searched_by_images(texts, folder):
+    embed = huggingface.sentence_transformer.using(model_id=folder("bert"))
+    texts.add_embedding_index("text", embedding=embed)
+    with pytest.raises(BarbuleError, match="takes texts"):
+        column(texts, texts.text.similarity(picture(3)))
+
+
 def test_chance_begins_where_the_seed_says(folder):
     model = folder("gpt2")
 

@@ -78,6 +78,40 @@ def test_a_model_id_is_a_name_or_a_folder(texts, model_id):
         huggingface.clip(texts.text, model_id=model_id)
 
 
+@pytest.mark.parametrize("labels", [[], ["cat", "cat"], "cat", [1]])
+def test_labels_are_different_texts(texts, labels):
+    with pytest.raises(ExpressionError, match="labels are a list of different texts"):
+        huggingface.zero_shot_classification(texts.text, labels, model_id="owner/name")
+
+
+@pytest.mark.parametrize(
+    ("function", "takes"),
+    [
+        ("sentence_transformer", "texts"),
+        ("text_generation", "texts"),
+        ("detect_objects", "images"),
+        ("transcriptions", "sounds"),
+        ("clip", "images or texts"),
+    ],
+)
+def test_a_column_of_another_type_is_refused_when_it_is_declared(session, function, takes):
+    table = bb.create_table(
+        "mixed", {"n": bb.Int, "text": bb.String, "img": bb.Image, "sound": bb.Audio}
+    )
+    call = getattr(huggingface, function).using(model_id="owner/name")
+    fitting = {"texts": ["text"], "images": ["img"], "sounds": ["sound"]}.get(
+        takes, ["text", "img"]
+    )
+    for name in set(table.columns) - set(fitting):
+        with pytest.raises(ExpressionError, match=rf"huggingface\.{function} takes {takes}\."):
+            call(table[name])
+
+
+def test_a_value_of_another_type_is_refused_before_a_model_is_loaded():
+    with pytest.raises(ExpressionError, match=r"takes images\. \(value: 'str'\)"):
+        huggingface.detect_objects("a cat", model_id="owner/name")
+
+
 def test_a_model_that_has_to_be_named(texts):
     with pytest.raises(ExpressionError, match="model_id"):
         huggingface.text_generation(texts.text)
@@ -93,11 +127,13 @@ def test_without_the_packages_the_command_that_installs_them_is_said():
     code = """
 import sys
 sys.modules["torch"] = None
+from PIL import Image
 from barbule.functions import huggingface as hf
 
 for name in ("clip", "sentence_transformer", "text_generation", "detect_objects", "speech"):
     try:
-        getattr(hf, name)("x", model_id=".")
+        picture = Image.new("RGB", (8, 8)) if name == "detect_objects" else "x"
+        getattr(hf, name)(picture, model_id=".")
     except Exception as error:
         print(type(error).__name__, error)
 """

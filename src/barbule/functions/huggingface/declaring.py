@@ -16,6 +16,7 @@ import ibis.expr.types as ir
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function, Parameter, register
 from barbule.models.hub import Place, place_of, prefixed
+from barbule.types import Audio, Image, Media, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ CLASSES = dt.Struct(
 def local_model(
     returns: dt.DataType | Callable[[Mapping[str, Any]], dt.DataType],
     *,
+    takes: str,
     batch_size: int,
     rows: int = 1,
 ) -> Callable[[Callable[..., Any]], Function]:
@@ -47,6 +49,8 @@ def local_model(
     ----------
     returns
         The type of its result, or what tells it from the arguments of a call.
+    takes
+        What it takes of rows: "text", "image", "audio", or two of them, as in "image text".
     batch_size
         Rows that the model is given at once.
     rows
@@ -62,7 +66,7 @@ def local_model(
         return register(
             Function(
                 name=f"{_PREFIX}.{body.__name__}",
-                body=_one_or_many(body, names[:rows]),
+                body=_one_or_many(body, names[:rows], takes),
                 kind="batch",
                 returns=returns,
                 parameters=parameters,
@@ -70,25 +74,66 @@ def local_model(
                 cached=True,
                 stated="1",
                 model_of=lambda arguments: prefixed(arguments["model_id"]),
-                prepare=lambda arguments: _prepared(body, names[rows:], arguments),
+                prepare=lambda arguments: _prepared(body, names[:rows], takes, arguments),
             )
         )
 
     return declare
 
 
-def _one_or_many(body: Callable[..., Any], batched: list[str]) -> Callable[..., Any]:
+def _one_or_many(body: Callable[..., Any], batched: list[str], takes: str) -> Callable[..., Any]:
     """Let it be called with one value as well, when it is tried out without a table."""
+    fits = _FITTING[takes]
     signature = inspect.signature(body)
 
     @functools.wraps(body)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        if any(_is_batch(given[name]) for name in batched):
+        many = any(_is_batch(given[name]) for name in batched)
+        for name in batched:
+            for item in given[name] if many else [given[name]]:
+                if not fits(item):
+                    raise _misfit(body, takes, type(item).__name__)
+        if many:
             return body(**given)
         return body(**{**given, **{name: [given[name]] for name in batched}})[0]
 
     return call
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | list)  # a conversation is a list of messages
+
+
+def _is_image(value: Any) -> bool:
+    return hasattr(value, "convert")
+
+
+_FITTING: dict[str, Callable[[Any], bool]] = {
+    "text": _is_text,
+    "image": _is_image,
+    "image text": lambda value: _is_image(value) or isinstance(value, str),
+    "audio": lambda value: isinstance(value, str | Path),
+}
+
+
+def _fits_column(kind: dt.DataType, takes: str) -> bool:
+    """Whether a column of a type holds what a function takes; similar words have other types."""
+    if isinstance(kind, Image):
+        return "image" in takes
+    if isinstance(kind, Media):
+        return takes == "audio" and isinstance(kind, Audio | Video)
+    return kind.is_string() and "text" in takes
+
+
+def _misfit(body: Callable[..., Any], takes: str, given: object) -> ExpressionError:
+    wanted = " or ".join({"text": "texts", "image": "images", "audio": "sounds"}[each]
+                         for each in takes.split())  # fmt: skip
+    return ExpressionError(
+        f"huggingface.{body.__name__} takes {wanted}.",
+        value=str(given),
+        hint="Give it a column of these.",
+    )
 
 
 def _is_batch(value: Any) -> bool:
@@ -99,12 +144,15 @@ def _is_batch(value: Any) -> bool:
 
 
 def _prepared(
-    body: Callable[..., Any], options: list[str], arguments: Mapping[str, Any]
+    body: Callable[..., Any], batched: list[str], takes: str, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Check a call, name a folder by its whole path, and leave out what was not given."""
     short = body.__name__
     for name, value in arguments.items():
-        if (name in options or name not in inspect.signature(body).parameters) and _varies(value):
+        if name in batched:
+            if isinstance(value, ir.Expr) and not _fits_column(value.type(), takes):
+                raise _misfit(body, takes, value.type())
+        elif _varies(value):
             raise ExpressionError(
                 f"huggingface.{short}: {name} is the same for all rows.",
                 hint="Give a plain value, and make a column for each value where it differs.",
@@ -117,8 +165,20 @@ def _prepared(
             value=model_id,
             hint="Give model_id='owner/name' or model_id='path/to/folder'.",
         )
+    if "labels" in given:
+        _check_labels(short, given["labels"])
     place = place_of(str(model_id))
     return {**given, "model_id": place.name if place.is_folder else str(model_id)}
+
+
+def _check_labels(short: str, labels: Any) -> None:
+    fine = isinstance(labels, list | tuple) and all(isinstance(each, str) for each in labels)
+    if not fine or not labels or len(set(labels)) != len(labels):
+        raise ExpressionError(
+            f"huggingface.{short}: labels are a list of different texts.",
+            value=labels,
+            hint="['cat', 'dog'].",
+        )
 
 
 def _varies(value: Any) -> bool:

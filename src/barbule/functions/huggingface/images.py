@@ -37,7 +37,7 @@ DETECTIONS = dt.Struct(
 )
 
 
-@local_model(DETECTIONS, batch_size=8)
+@local_model(DETECTIONS, takes="image", batch_size=8)
 def detect_objects(
     image: list[Any], *, model_id: str = _DETR, threshold: float = 0.5
 ) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def detect_objects(
     return _detected(image, model_id, threshold)
 
 
-@local_model(DETECTIONS, batch_size=8)
+@local_model(DETECTIONS, takes="image", batch_size=8)
 def detr_for_object_detection(
     image: list[Any], *, model_id: str, threshold: float = 0.5
 ) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ def _load_detector(place: Place) -> tuple[Any, Any]:
     return network("AutoModelForObjectDetection", place), reader
 
 
-@local_model(CLASSES, batch_size=16)
+@local_model(CLASSES, takes="image", batch_size=16)
 def vit_for_image_classification(
     image: list[Any], *, model_id: str, top_k: int = 5
 ) -> list[dict[str, Any]]:
@@ -177,7 +177,7 @@ def _load_classifier(place: Place) -> tuple[Any, Any]:
     return model, transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
 
 
-@local_model(CLASSES, batch_size=16)
+@local_model(CLASSES, takes="image", batch_size=16)
 def zero_shot_image_classification(
     image: list[Any],
     labels: list[str],
@@ -218,7 +218,7 @@ def zero_shot_image_classification(
     return classes_of(scores, dict(enumerate(labels)), None)
 
 
-@local_model(dt.string, batch_size=4)
+@local_model(dt.string, takes="image", batch_size=4)
 def image_captioning(
     image: list[Any],
     *,

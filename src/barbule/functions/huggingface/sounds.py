@@ -21,7 +21,7 @@ __all__ = ["speech", "transcriptions"]
 _WHISPER = "openai/whisper-tiny"
 
 
-@local_model(TRANSCRIPT, batch_size=4)
+@local_model(TRANSCRIPT, takes="audio", batch_size=4)
 def transcriptions(
     audio: list[str],
     *,

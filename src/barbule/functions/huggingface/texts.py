@@ -34,7 +34,7 @@ _SUMMARIES = "sshleifer/distilbart-cnn-12-6"
 # --- writing ------------------------------------------------------------------------------------
 
 
-@local_model(dt.string, batch_size=8)
+@local_model(dt.string, takes="text", batch_size=8)
 def text_generation(
     text: list[Any],
     *,
@@ -50,7 +50,7 @@ def text_generation(
     ----------
     text
         A column of texts; or messages, `[{"role": "user", "content": t.question}]`, for a model
-        with a chat template.
+        with a chat template. Of what is longer than the model reads, the end counts.
     model_id
         A causal language model such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a folder.
     max_new_tokens
@@ -76,7 +76,7 @@ def text_generation(
     with writer.running():
         if seed is not None:
             torch.manual_seed(seed)
-        made = _read(writer, text)
+        made = _read(writer, text, max_new_tokens)
         inputs = writer.inputs(made)
         tokens = writer.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
         new = tokens[:, inputs["input_ids"].shape[1] :]
@@ -88,12 +88,22 @@ def _until(text: str, stop: Iterable[str]) -> str:
     return text[: min((text.find(each) for each in stop if each in text), default=len(text))]
 
 
-def _read(writer: Loaded, items: list[Any]) -> Any:
+def _read(writer: Loaded, items: list[Any], room: int) -> Any:
+    """Make tokens of texts and conversations, leaving room for what is written."""
     reader = writer.reader
     texts = [each if isinstance(each, str) else _conversation(reader, each) for each in items]
+    begin = reader.bos_token or reader.eos_token or ""  # nothing cannot be gone on with
+    most = getattr(writer.model.config, "max_position_embeddings", None)
+    cut = {"truncation": True, "max_length": max(1, most - room)} if most else {}
     # A template brings the tokens that begin a text itself.
     special = any(isinstance(each, str) for each in items)
-    return reader(texts, padding=True, return_tensors="pt", add_special_tokens=special)
+    return reader(
+        [each or begin for each in texts],
+        padding=True,
+        return_tensors="pt",
+        add_special_tokens=special,
+        **cut,
+    )
 
 
 def _conversation(reader: Any, messages: Any) -> str:
@@ -106,7 +116,8 @@ def _conversation(reader: Any, messages: Any) -> str:
 
 
 def _load_writer(place: Place) -> tuple[Any, Any]:
-    reader = _tokenizer(place, padding_side="left")  # what is written follows the text
+    # What is written follows the end of the text.
+    reader = _tokenizer(place, padding_side="left", truncation_side="left")
     return _without_defaults(network("AutoModelForCausalLM", place), reader), reader
 
 
@@ -131,7 +142,7 @@ def _without_defaults(model: Any, reader: Any) -> Any:
 # --- from one text to another ------------------------------------------------------------------
 
 
-@local_model(dt.string, batch_size=8)
+@local_model(dt.string, takes="text", batch_size=8)
 def summarization(
     text: list[str],
     *,
@@ -161,7 +172,7 @@ def summarization(
     return _rewritten(rewriter, texts, **limits)
 
 
-@local_model(dt.string, batch_size=8)
+@local_model(dt.string, takes="text", batch_size=8)
 def translation(
     text: list[str],
     *,
@@ -247,7 +258,7 @@ def _load_rewriter(place: Place) -> tuple[Any, Any]:
 # --- classes ------------------------------------------------------------------------------------
 
 
-@local_model(CLASSES, batch_size=32)
+@local_model(CLASSES, takes="text", batch_size=32)
 def text_classification(
     text: list[str], *, model_id: str, top_k: int | None = None
 ) -> list[dict[str, Any]]:
@@ -271,7 +282,7 @@ def text_classification(
     return classes_of(scores, classifier.model.config.id2label, top_k)
 
 
-@local_model(SENTIMENT, batch_size=32)
+@local_model(SENTIMENT, takes="text", batch_size=32)
 def analyze_sentiment(text: list[str], *, model_id: str = _SENTIMENT) -> list[dict[str, Any]]:
     """Tell the sentiment of texts.
 
@@ -315,7 +326,7 @@ def _load_classifier(place: Place) -> tuple[Any, Any]:
     return model, reader
 
 
-@local_model(CLASSES, batch_size=8)
+@local_model(CLASSES, takes="text", batch_size=8)
 def zero_shot_classification(
     text: list[str],
     labels: list[str],

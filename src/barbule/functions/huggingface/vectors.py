@@ -64,7 +64,7 @@ def _modes(said: Mapping[str, Any]) -> list[str]:
     return [mode for flag, mode in _POOLING.items() if said.get(flag)]
 
 
-@local_model(_sentence_type, batch_size=32)
+@local_model(_sentence_type, takes="text", batch_size=32)
 def sentence_transformer(
     text: list[str],
     *,
@@ -269,7 +269,7 @@ def _clip_type(arguments: Mapping[str, Any]) -> dt.DataType:
     return Vector(int(length))
 
 
-@local_model(_clip_type, batch_size=32)
+@local_model(_clip_type, takes="image text", batch_size=32)
 def clip(item: list[Any], *, model_id: str) -> list[Any]:
     """Turn images, or texts, into vectors of one space: a text is near the images it describes.
 
@@ -343,7 +343,7 @@ def _image_features(both: Any, images: list[Any]) -> Any:
 # --- pairs of texts -----------------------------------------------------------------------------
 
 
-@local_model(dt.float64, batch_size=32, rows=2)
+@local_model(dt.float64, takes="text", batch_size=32, rows=2)
 def cross_encoder(query: list[str], text: list[str], *, model_id: str) -> list[float]:
     """Say how well each text answers a query, by a model that reads both together.
 
