@@ -149,4 +149,8 @@ def test_the_page_shows_the_results_that_are_kept():
     if "search" in KEPT:
         record = json.loads((BENCHMARKS / "results" / "search.json").read_text())
         assert all(f"| {label} |" in page for label in record["reach_ms"])
+    shown = page.split("<!-- media -->")[1].split("<!-- end of media -->")[0]
+    for name in ("images", "video"):
+        record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+        assert all(f"| {label} |" in shown for label in record["sides_ms"])
     assert (ROOT / "docs" / "images" / "growth.svg").read_text().lstrip().startswith("<?xml")

@@ -113,7 +113,8 @@ def whole(name: str, folder: Path) -> Path:
         file, options = FILMS[name]
         return film(folder / file, **SMALL, **options)
     file, codec = TONES[name]
-    return tone(folder / file, 0.5, codec=codec, rate=44100 if name == "wma" else 16000)
+    options = {"bit_rate": 32000} if name == "wma" else {}
+    return tone(folder / file, 0.5, codec=codec, **options)
 
 
 @pytest.mark.parametrize("name", [*FILMS, *TONES])
