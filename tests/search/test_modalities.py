@@ -327,3 +327,21 @@ def test_functions_that_do_not_fit_the_column_or_one_another(pictures, embed):
     with pytest.raises(ExpressionError, match=r"string needs an embedding.*image_embed= is for"):
         pictures.add_embedding_index("name", image_embed=colour)
     assert pictures.history()[0, "operation"] == "insert"
+
+
+def test_a_class_is_made_before_it_embeds(session):
+    @bb.udf
+    class Embedder:
+        def __init__(self, scale: float) -> None:
+            self.scale = scale
+
+        def __call__(self, text: str) -> bb.Vector(2):
+            return [self.scale, float(len(text))]
+
+    table = bb.create_table("t", {"text": bb.String})
+    table.insert([{"text": "a"}, {"text": "long text"}])
+    with pytest.raises(ExpressionError, match=r"Make it first: give MyEmbedding"):
+        table.add_embedding_index("text", string_embed=Embedder)
+    table.add_embedding_index("text", string_embed=Embedder(2.0), metric="l2")
+
+    assert best(table, "b", "text", "text") == "a"

@@ -16,6 +16,7 @@ from barbule import types
 from barbule.catalog import codec
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function
+from barbule.functions.stateful import Stateful
 from barbule.nodes import FunctionCall
 
 if TYPE_CHECKING:
@@ -130,11 +131,10 @@ def _hint(kind: dt.DataType) -> str:
 def _call(function: Any, value: ir.Value) -> Any:
     """Make the call that embeds a value; its answers are kept in the ledger."""
     if not isinstance(function, Function):
-        made = type(function).__name__
         hint = (
             "Decorate it with @bb.udf(batch_size=32) and annotate its result as list[bb.Vector(n)]."
         )
-        if made == "Stateful":
+        if isinstance(function, Stateful):
             hint = "Make it first: give MyEmbedding(...) with the arguments of its __init__."
         raise ExpressionError("an embedding is a function of barbule.", value=function, hint=hint)
     free = [each for each in function.parameters if each.name not in function.fixed]
