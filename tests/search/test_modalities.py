@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from typing import Any
 
 import ibis
 import numpy as np
@@ -109,11 +110,18 @@ def test_a_text_finds_vectors_that_are_there_already(session, embed):
     assert best(table, vector_of("text number 7"), "v", "n") == 7
 
 
-def test_a_function_that_leaves_open_what_it_takes_gets_both(pictures):
-    @bb.udf
-    def either(value) -> bb.Vector(3):
-        return COLOURS[value] if isinstance(value, str) else np.asarray(value).mean(axis=(0, 1))
+@bb.udf
+def untold(value) -> bb.Vector(3):
+    return COLOURS[value] if isinstance(value, str) else np.asarray(value).mean(axis=(0, 1))
 
+
+@bb.udf
+def anything(value: Any) -> bb.Vector(3):
+    return COLOURS[value] if isinstance(value, str) else np.asarray(value).mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("either", [untold, anything])
+def test_a_function_that_leaves_open_what_it_takes_gets_both(pictures, either):
     pictures.add_embedding_index("img", embedding=either)
 
     assert best(pictures, "green") == "green"

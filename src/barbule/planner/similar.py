@@ -180,7 +180,8 @@ def _takes_anything(call: FunctionCall) -> bool:
     """Whether a function of a user's leaves open what it takes, as one of texts and images does."""
     function = lookup(call.function)
     free = [each for each in function.parameters if each.name not in function.fixed]
-    return function.kind != "model" and bool(free) and free[0].kind is None
+    takes = free[0].kind if free else dt.string
+    return function.kind != "model" and (takes is None or takes.is_json())
 
 
 def _not_taken(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
