@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -118,6 +119,9 @@ def test_growth(benchmark, tmp_path, monkeypatch):
     assert not list(homes.iterdir())  # the large file is gone
 
 
+@pytest.mark.skipif(
+    not os.environ.get("BARBULE_TEST_FULL"), reason="takes minutes; set BARBULE_TEST_FULL"
+)
 def test_models(benchmark, tmp_path, capsys):
     record = _record(benchmark("run"), "models", tmp_path, scale=0.02, rounds=1)
     figures = record["figures_ms"]
