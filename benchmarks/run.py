@@ -21,7 +21,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ["startup", "tables", "growth", "images", "video", "search", "models", "rag"]
+BENCHMARKS = [
+    "startup",
+    "tables",
+    "growth",
+    "images",
+    "documents",
+    "video",
+    "search",
+    "models",
+    "rag",
+]
 
 
 def run(name: str, results: Path, **options: float) -> None:

@@ -67,13 +67,15 @@ def serve(side: type, argv: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--server", help="the address of a model server")
     parser.add_argument("--folder", type=Path, help="of pictures and videos")
+    parser.add_argument("--files", help="the folder of documents")
     options = parser.parse_args(argv)
     # What a library prints is no part of the protocol.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     stay_here()
     pictures = Pictures(options.folder) if options.folder else None
-    instance = side(options.home, pictures or options.server or Films(options.rows))
+    given = pictures or options.server or options.files
+    instance = side(options.home, given or Films(options.rows))
     try:
         for line in sys.stdin:
             print(json.dumps(reply(instance, line.strip())), file=replies, flush=True)
