@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMATS = ("txt", "md", "html", "docx", "pdf")
-_SYLLABLES = ["ba", "re", "no", "ti", "ka", "lu", "me", "so", "fi", "da", "ro", "en", "ul", "ist", "ar", "gent", "mor", "pel", "qu", "ith", "and", "the", "of"]
+_SYLLABLES = (
+    "ba", "re", "no", "ti", "ka", "lu", "me", "so", "fi", "da", "ro", "en", "ul", "ist", "ar",
+    "gent", "mor", "pel", "qu", "ith", "and", "the", "of",
+)  # fmt: skip
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _LINES, _WIDTH = 50, 95
 

@@ -176,6 +176,29 @@ def _by_filter(size: int, kind: str, sides: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def documents(record: dict[str, Any]) -> str:
+    """Write what splitting takes beside the bare libraries, and the views of all sides."""
+    lines = [_row(["", "barbule", "reach", "reached"]), _row(["---", "---:", "---:", "---"])]
+    for label, value in record["figures_ms"].items():
+        if label.startswith("view"):
+            continue
+        reach = record["reach_ms"].get(label)
+        held = ["–", ""] if reach is None else [_ms(reach), "yes" if value <= reach else "no"]
+        lines.append(_row([label, _ms(value), *held]))
+    sides = list(record["libraries"])
+    lines += [
+        "",
+        _row([f"a view of {record['view_characters']:,} characters, ms", *map(SIDES.get, sides)]),
+        _row(["---", *["---:"] * len(sides)]),
+    ]
+    for label, each in record["views"].items():
+        times = (each[side]["ms"] if side in each else None for side in sides)
+        lines.append(_row([label, *map(_ms, times)]))
+    versions = ", ".join(record["libraries"].values())
+    where = f"Python {record['python']}, {record['cores']} cores"
+    return "\n".join([*lines, "", f"Measured with {versions}; {where}."])
+
+
 def plot(record: dict[str, Any], path: Path) -> None:
     """Draw the time of each operation over the number of rows."""
     mpl.rcParams["svg.hashsalt"] = "barbule"
@@ -220,6 +243,8 @@ def main() -> None:
         # What was not measured stays as it is.
         if all((HERE / "results" / f"{each}.json").exists() for each in records):
             text = _placed(text, name, write(*map(_read, records)))
+    if (HERE / "results" / "documents.json").exists():
+        text = _placed(text, "documents", documents(_read("documents")))
     page.write_text(text)
     plot(_read("growth"), DOCS / "images" / "growth.svg")
 

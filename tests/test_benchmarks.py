@@ -80,6 +80,15 @@ def test_video(benchmark, tmp_path):
     assert len(record["reach_ms"]) == 2
 
 
+def test_documents(benchmark, tmp_path, capsys):
+    options = {"size": 20_000, "view_size": 5000, "rounds": 1, "view_rounds": 1}
+    record = _record(benchmark("run"), "documents", tmp_path, **options)
+    assert all(value > 0 for value in record["figures_ms"].values())
+    assert record["views"]["DOCX"].keys() == {"barbule"}
+    assert record["here_s"]["PDF"]["chunks"] > 50
+    assert "pixeltable is not installed" in capsys.readouterr().out
+
+
 def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
     tables = benchmark("tables")
     medians = {name: {"duckdb": 2.0} for name in tables.OPERATIONS}
@@ -137,6 +146,7 @@ KEPT = sorted(path.stem for path in (BENCHMARKS / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", ["startup", "tables", "growth", "documents", "models", "rag"])
 def test_the_results_that_are_kept_hold_the_fields(name):
     record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
     assert record.keys() >= FIELDS

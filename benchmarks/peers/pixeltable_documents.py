@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pixeltable as pxt
 from pixeltable.functions.document import document_splitter
 from pixeltable_tables import Pixeltable as Home
 from serve import Work, serve
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _NEEDS = {"md": ("mistune",), "docx": ("mistune", "markitdown")}
 
@@ -36,8 +33,10 @@ class Pixeltable(Home):
         docs = pxt.create_table("docs", {"doc": pxt.Document}, if_exists="replace_force")
         docs.insert(doc=str(self.folder / f"whole.{kind}"))
         iterator = document_splitter(docs.doc, separators="char_limit", limit=300, overlap=50)
-        make: Callable[[], Any] = lambda: pxt.create_view("chunks", docs, iterator=iterator)
-        return make, lambda chunks: chunks.count()
+        return (
+            lambda: pxt.create_view("chunks", docs, iterator=iterator),
+            lambda chunks: chunks.count(),
+        )
 
     def txt(self) -> Work:
         return self._view("txt")

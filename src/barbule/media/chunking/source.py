@@ -5,6 +5,7 @@ Owns what a chunk tells of where it comes from. Must not decide where chunks beg
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.media.documents.records import Box
@@ -58,6 +59,13 @@ class Source:
         for block in doc.blocks:
             self.starts.append(position)
             position += len(block.text) + len(BETWEEN_BLOCKS)
+        # Of each line that has a place: where it begins, its page and its box.
+        self._lines = [
+            (start + place, block.page, box)
+            for start, block in zip(self.starts, self.blocks, strict=True)
+            for place, box in block.boxes
+        ]
+        self._line_starts = [start for start, _, _ in self._lines]
 
     def runs(self, key: Callable[[Block], object]) -> Iterator[Span]:
         """Yield the spans of neighbouring blocks that share a key."""
@@ -86,27 +94,22 @@ class Source:
                     lines += text.count("\n", seen, start)
                     seen = start
                 line += lines
-            box = self._box(index, start, end) if block.boxes else None
+            box = self._box(start, end) if block.boxes else None
             found.append(Chunk(text[start:end], pos, block.page, block.heading, title, line, box))
         return found
 
-    def _box(self, index: int, start: int, end: int) -> Box | None:
+    def _box(self, start: int, end: int) -> Box | None:
         """Return what the lines of a span cover of the page on which it begins."""
-        page = self.blocks[index].page
-        covered: list[Box] = []
-        while index < len(self.blocks) and self.starts[index] < end:
-            block, offset = self.blocks[index], self.starts[index]
-            if block.page != page:
-                break
-            ends = [place for place, _ in block.boxes[1:]]
-            ends.append(len(block.text))
-            covered.extend(
-                box
-                for (place, box), stop in zip(block.boxes, ends, strict=False)
-                if offset + place < end and start < offset + stop
-            )
-            index += 1
-        if not covered:
+        first = bisect_right(self._line_starts, start) - 1
+        last = bisect_left(self._line_starts, end, max(first, 0))
+        lines = self._lines[max(first, 0) : last]
+        if not lines:
             return None
-        left, low, right, high = zip(*covered, strict=True)
-        return Box(min(left), min(low), max(right), max(high))
+        page = lines[0][1]
+        left, low, right, high = lines[0][2]
+        for _, other, box in lines[1:]:
+            if other != page:
+                break
+            left, low = min(left, box[0]), min(low, box[1])
+            right, high = max(right, box[2]), max(high, box[3])
+        return Box(left, low, right, high)

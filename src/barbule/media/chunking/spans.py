@@ -7,7 +7,7 @@ before.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from barbule.media.chunking.fitting import by_characters
@@ -47,30 +47,25 @@ def small_enough(text: str, spans: Iterable[Span], chunk_size: int, overlap: int
     """Cut what is longer than a chunk at the best places within."""
     # Parts of a long piece leave room for what is repeated before them.
     fitting = by_characters(chunk_size - overlap)
-    for start, end in spans:
-        if end - start <= chunk_size:
-            yield start, end
+    for span in spans:
+        if span[1] - span[0] <= chunk_size:
+            yield span
         else:
-            yield from fitting.cut(text, (start, end))
+            yield from fitting.cut(text, span)
 
 
 def merged(text: str, spans: Iterable[Span], chunk_size: int, overlap: int) -> Iterator[Span]:
     """Fill chunks up with pieces that follow each other."""
     given = list(spans)
     starts = [start for start, _ in given]
+    ends = [end for _, end in given]
     index, count = 0, len(given)
     while index < count:
-        start, end = given[index]
+        start = starts[index]
         if overlap and index:
-            start = _overlapped(
-                text, starts, given[index - 1][1], given[index], (chunk_size, overlap)
-            )
-        index += 1
-        most = start + chunk_size
-        while index < count and given[index][1] <= most:
-            end = given[index][1]
-            index += 1
-        yield start, end
+            start = _overlapped(text, starts, ends[index - 1], given[index], (chunk_size, overlap))
+        index = bisect_right(ends, start + chunk_size, index + 1)
+        yield start, ends[index - 1]
 
 
 def _overlapped(
@@ -78,7 +73,9 @@ def _overlapped(
 ) -> int:
     """Find where a chunk that begins with `piece` starts, given where the one before ended."""
     chunk_size, overlap = sizes
-    lowest = max(before - overlap, piece[1] - chunk_size, 0)
+    lowest = before - overlap
+    lowest = max(lowest, piece[1] - chunk_size)
+    lowest = max(lowest, 0)
     if lowest >= before:
         return piece[0]
     boundary = starts[bisect_left(starts, lowest)]

@@ -19,6 +19,7 @@ __all__ = ["LINE_HYPHEN", "Line", "Paragraph", "paragraphs", "words_of"]
 
 # The sign for a hyphen at the end of a line, whose line break PDFium drops.
 LINE_HYPHEN = "\ufffe"
+_SOFT_HYPHEN = "\u00ad"
 _HYPHENATED = re.compile(rf"([\w-]+)(?:{LINE_HYPHEN}|\u00ad)([\w-]+)(\S*) ?")
 _WORD = re.compile(r"[\w-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\ufffe\uffff]")
@@ -54,8 +55,14 @@ class Paragraph(NamedTuple):
 
 
 def words_of(texts: Iterable[str]) -> frozenset[str]:
-    """Return the words of a document, by which a hyphen at the end of a line is judged."""
-    return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
+    """Return the words of a document, by which a hyphen at the end of a line is judged.
+
+    There are none where no line ends so.
+    """
+    whole = "\n".join(texts)
+    if LINE_HYPHEN not in whole and _SOFT_HYPHEN not in whole:
+        return frozenset()
+    return frozenset(_WORD.findall(whole.lower()))
 
 
 def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragraph]:
@@ -65,12 +72,7 @@ def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragra
     one. Words that were hyphenated at the end of a line are joined, unless the document
     elsewhere writes them with a hyphen.
     """
-    clean = [
-        Line(text, line.box, line.alone)
-        for line in lines
-        for raw in _broken(line.text, words)
-        if (text := " ".join(_CONTROL.sub("", raw).split()))
-    ]
+    clean = list(_cleaned(lines, words))
     if not clean:
         return
     widths = [_width(line.text) for line in clean]
@@ -83,8 +85,20 @@ def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragra
             first = index
 
 
+def _cleaned(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]:
+    for line in lines:
+        raw, box, alone = line
+        if raw.isprintable():  # which hyphens at ends of lines are not
+            if text := " ".join(raw.split()):
+                yield line if text == raw else Line(text, box, alone)
+            continue
+        for part in _broken(raw, words):
+            if text := " ".join(_CONTROL.sub("", part).split()):
+                yield Line(text, box, alone)
+
+
 def _broken(text: str, words: frozenset[str]) -> Sequence[str]:
-    if LINE_HYPHEN not in text and "\u00ad" not in text:
+    if LINE_HYPHEN not in text and _SOFT_HYPHEN not in text:
         return (text,)
     return _HYPHENATED.sub(lambda match: _rejoined(match, words), text).split("\n")
 
@@ -107,14 +121,14 @@ def _joined(lines: Sequence[Line]) -> Paragraph:
     parts: list[str] = []
     boxes: list[tuple[int, Box]] = []
     place = 0
-    for line in lines:
-        if parts and not (_wide(parts[-1][-1]) and _wide(line.text[0])):
+    for text, box, _ in lines:
+        if parts and (text[0].isascii() or not (_wide(parts[-1][-1]) and _wide(text[0]))):
             parts.append(" ")
             place += 1
-        if line.box:
-            boxes.append((place, line.box))
-        parts.append(line.text)
-        place += len(line.text)
+        if box:
+            boxes.append((place, box))
+        parts.append(text)
+        place += len(text)
     return Paragraph("".join(parts), tuple(boxes))
 
 

@@ -161,7 +161,7 @@ class _Reader:
     def _paragraph(self, raw: str) -> None:
         text = " ".join(raw.split())
         if text:
-            line = self._lines.of(text.split(" ", 1)[0])
+            line = self._lines.of(text.partition(" ")[0])
             self.blocks.append(Block(text, None, self._trail.path, line))
 
     def _add(self, text: str, rows: Rows | None = None, first: str | None = None) -> None:

@@ -313,12 +313,13 @@ def _lines(textpage: PdfTextPage) -> list[Line]:
     start = 0
     for raw_line in text.split("\r\n"):
         box = None
-        if placed and raw_line:
-            for rectangle in range(count(handle, start, len(raw_line))):
+        length = len(raw_line)
+        if placed and length:
+            for rectangle in range(count(handle, start, length)):
                 ask(handle, rectangle, *ends)
                 sides = (left.value, bottom.value, right.value, top.value)
-                box = Box(*sides) if box is None else _around(box, sides)
-        start += len(raw_line) + 2
+                box = Box._make(sides) if box is None else _around(box, sides)
+        start += length + 2
         lines.append(Line(raw_line, box))
     return lines
 
