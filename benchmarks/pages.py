@@ -178,7 +178,10 @@ def _by_filter(size: int, kind: str, sides: dict[str, Any]) -> str:
 
 def documents(record: dict[str, Any]) -> str:
     """Write what splitting takes beside the bare libraries, and the views of all sides."""
-    lines = [_row(["", "barbule", "reach", "reached"]), _row(["---", "---:", "---:", "---"])]
+    lines = [
+        _row([f"{record['characters']:,} characters", "barbule", "reach", "reached"]),
+        _row(["---", "---:", "---:", "---"]),
+    ]
     for label, value in record["figures_ms"].items():
         if label.startswith("view"):
             continue
