@@ -12,9 +12,15 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.functions import audio, video
+from barbule.media.library import MediaLibrary
 from fakes.films import film, shade, shown, tone, turn
 
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
+
+
+@pytest.fixture
+def library(tmp_path):
+    return MediaLibrary(str(tmp_path / "store"), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("kind", ["Video", "Audio"])
