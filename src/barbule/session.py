@@ -10,7 +10,7 @@ import atexit
 import threading
 import warnings
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from barbule.backends.base import open_backend
 from barbule.config import ProviderSettings, Settings, load_settings, redact
@@ -134,6 +134,7 @@ class Session:
         >>> bb.create_table("years", [{"name": "Up", "year": 2009}]).count().to_pyarrow().as_py()
         1
         """
+        check_policy(mode, ("versioned",), "mode")
         table = Table(
             structure.create_table(
                 self._engine, name, schema, if_exists, defaults, media_validation
@@ -200,16 +201,30 @@ class Session:
         )
         return Table(leaf)
 
-    def get_table(self, name: str) -> Table:
+    @overload
+    def get_table(self, name: str) -> Table: ...
+
+    @overload
+    def get_table(self, name: str, *, if_not_exists: IfNotExists) -> Table | None: ...
+
+    def get_table(self, name: str, *, if_not_exists: IfNotExists = "error") -> Table | None:
         """Return a table or view by name.
+
+        Parameters
+        ----------
+        if_not_exists
+            "error", or "ignore" to get None where there is none.
 
         Raises
         ------
         TableNotFoundError
             When there is none.
         """
+        check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
         self._engine.catalog.refresh()
         record = self._engine.catalog.find(name)
+        if record is None and if_not_exists == "ignore":
+            return None
         if record is None:
             known = ", ".join(map(repr, self.list_tables())) or "none"
             raise TableNotFoundError(

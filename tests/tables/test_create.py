@@ -346,3 +346,18 @@ def test_there_is_no_table_of_data_that_does_not_fit(session):
 def test_what_is_neither_schema_nor_data_is_refused(session, given):
     with pytest.raises(SchemaError, match="table 'films': a schema is a mapping"):
         session.create_table("films", given)
+
+
+def test_a_missing_table_may_be_none(session):
+    assert session.get_table("nope", if_not_exists="ignore") is None
+    made = session.create_table("made", {"a": bb.Int})
+    assert session.get_table("made", if_not_exists="ignore").equals(made)
+    with pytest.raises(ConfigurationError, match="if_not_exists is one of"):
+        session.get_table("made", if_not_exists="replace")
+
+
+def test_every_table_is_versioned_and_another_mode_is_refused(session):
+    session.create_table("made", {"a": bb.Int}, mode="versioned")
+    with pytest.raises(ConfigurationError, match="mode is one of 'versioned'"):
+        session.create_table("other", {"a": bb.Int}, mode="flat")
+    assert session.list_tables() == ["made"]

@@ -195,3 +195,29 @@ def test_an_update_of_nothing_is_refused(table):
     with pytest.raises(ExpressionError, match="table 't': update takes at least one column"):
         table.update({})
     assert len(table.history()) == 2
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda t: t.delete(where=t.count != 3),
+        lambda t: t.update({"n": 0}, where=t.count == 3),
+        lambda t: t.recompute("far", where=t.count != 3),
+        lambda t: t.recompute("far", where=t.count != 3, errors_only=True),
+        lambda t: t.where(t.count != 3).collect(),
+    ],
+    ids=["delete", "update", "recompute", "errors", "where"],
+)
+@pytest.mark.filterwarnings("ignore:table 'counted'")
+def test_a_condition_that_compares_a_verb_is_refused(session, run):
+    @bb.udf(on_error="null")
+    def far(n: int) -> int:
+        return n * 2
+
+    counted = session.create_table("counted", {"n": bb.Int, "count": bb.Int})
+    counted.insert([{"n": 1, "count": 3}, {"n": 2, "count": 4}])
+    counted.add_computed_column(far=far(counted.n))
+    with pytest.raises(ExpressionError, match=r'this one is (True|False).*t\["count"\]'):
+        run(counted)
+    assert sorted(counted.collect()["n"]) == [1, 2]
+    assert counted.delete(where=counted["count"] != 3).rows == 1

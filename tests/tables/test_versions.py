@@ -265,3 +265,20 @@ def test_an_old_look_of_a_dropped_table_says_so(session, runs):
         runs.collect()
     with pytest.raises(BarbuleError, match="dropped"):
         old.collect()
+
+
+def test_a_label_is_taken_away_and_its_version_stays_until_it_is_compacted(runs):
+    version = runs.checkpoint("kept")
+    runs.insert(config="later", result=1.0)
+    runs.compact()
+    assert len(runs.at("kept").collect()) < len(runs.collect())
+    with pytest.raises(VersionError, match=r"there is no such label.*'kept'"):
+        runs.drop_checkpoint("nope")
+    runs.drop_checkpoint("nope", if_not_exists="ignore")
+    runs.drop_checkpoint("kept")
+    with pytest.raises(VersionError, match="no version 'kept'"):
+        runs.at("kept")
+    assert len(runs.at(version).collect()) < len(runs.collect())
+    runs.compact()
+    with pytest.raises(VersionError, match="dropped"):
+        runs.at(version)

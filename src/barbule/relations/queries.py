@@ -16,7 +16,7 @@ from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
 from barbule.relations.exports import Exports, engine_of
-from barbule.relations.refusals import REFUSALS, explained, no_name
+from barbule.relations.refusals import REFUSALS, explained, no_name, refuse_plain
 from barbule.relations.sources import sources
 
 if TYPE_CHECKING:
@@ -94,7 +94,15 @@ class _Verbs:
             raise no_name(self, name) from error
 
     def where(self, *predicates: Any) -> Any:
-        """Keep the rows for which all predicates hold; another name of `filter`."""
+        """Keep the rows for which all predicates hold; another name of `filter`.
+
+        Raises
+        ------
+        ExpressionError
+            When a predicate is a plain True or False: something was compared that is no column.
+        """
+        for predicate in predicates:
+            refuse_plain(predicate, self)
         return self.filter(*predicates)
 
     def order_by(self, *by: Any, asc: bool = True) -> Any:

@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 from barbule import nodes
 from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError, UnsupportedError
 
-__all__ = ["REFUSALS", "explained", "no_column", "no_name"]
+__all__ = ["REFUSALS", "explained", "no_column", "no_name", "refuse_plain"]
 
 REFUSALS = (IbisError, SignatureValidationError, SqlglotError)
 
@@ -57,6 +57,21 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
     return _with(kind, type(error))(f"{text.rstrip('.')}.", table=_name(query))
+
+
+def refuse_plain(predicate: Any, query: Any) -> None:
+    """Refuse a condition that is True or False already.
+
+    A name may be that of a verb: then its method is compared, not a column, and the answer is the
+    same for all rows.
+    """
+    if isinstance(predicate, bool):
+        raise ExpressionError(
+            f"a condition is asked of each row, and this one is {predicate} before.",
+            table=_name(query),
+            hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
+            "condition.",
+        )
 
 
 _BOTH: dict[tuple[type, type], Any] = {}

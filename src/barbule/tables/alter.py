@@ -51,7 +51,7 @@ from barbule.tables.naming import (
 )
 from barbule.tables.sources import read_rows
 from barbule.tables.staleness import mended
-from barbule.tables.views import propagate, read_by_view, readers_of
+from barbule.tables.views import propagate, readers_of, refresh_readers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -318,9 +318,8 @@ def _pass_to_views(change: Change, record: TableRecord, changed: set[str]) -> No
     if rows is None:  # nothing is stored of them
         rows = physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
         change.fresh[record.id] = rows
-    for view in engine.catalog.queries_over(record.id):
-        if read_by_view(engine, view) & changed:
-            change.refresh_later(view.id, record.id, rows)
+    change.show(record.id, rows)
+    refresh_readers(change, record, changed)
     propagate(change, record, rows, rows.column(RID), changed)
 
 

@@ -109,6 +109,7 @@ class Change:
         self.fresh: dict[int, pa.Table] = {}
         self.added: dict[int, list[pa.Table]] = {}
         self.ended: dict[int, list[pa.Array]] = {}
+        self.shown: dict[int, pa.Table] = {}
         self._waiting: set[int] = set()
         self._pending = pending
         self._structure: list[Callable[[], None]] = []
@@ -252,11 +253,13 @@ class Change:
         """Remember the views whose query reads a table, which are computed at the end."""
         self._waiting |= {each.id for each in self.engine.catalog.queries_over(record.id)}
 
-    def refresh_later(self, view_id: int, table_id: int, rows: pa.Table) -> None:
-        """Compute a view's query at the end, over these rows in place of all of a table."""
-        self.ended[table_id] = [rows.column(RID)]
-        self.added[table_id] = [rows]
+    def refresh_later(self, view_id: int) -> None:
+        """Compute a view's query at the end."""
         self._waiting.add(view_id)
+
+    def show(self, table_id: int, rows: pa.Table) -> None:
+        """Let queries that are computed at the end see these rows in place of all of a table."""
+        self.shown[table_id] = rows
 
     def settle(self) -> None:
         """Bring the views up to date whose query is computed as a whole."""
@@ -313,6 +316,7 @@ class Change:
         self.fresh.clear()
         self.added.clear()
         self.ended.clear()
+        self.shown.clear()
 
     def publish(self, started: float) -> None:
         """Write and commit; the calling thread has the right to write."""

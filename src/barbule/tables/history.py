@@ -13,17 +13,19 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.catalog.records import Label
-from barbule.errors import SchemaError, UnsupportedError
+from barbule.errors import SchemaError, UnsupportedError, VersionError
 from barbule.executor.indexed import searched_column
 from barbule.executor.results import ResultSet
+from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.types import storage
 from barbule.versions import Checkpoint, Diff, diff, drifted
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
+    from barbule.tables.naming import IfNotExists
 
-__all__ = ["VersionLike", "at", "checkpoint", "difference", "history"]
+__all__ = ["VersionLike", "at", "checkpoint", "difference", "drop_checkpoint", "history"]
 
 VersionLike = int | str | datetime.datetime
 
@@ -65,6 +67,24 @@ def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
         version = engine.catalog.latest(leaf.table_id).version
         engine.catalog.add_label(Label(leaf.table_id, label, version))
     return Checkpoint(version, label)
+
+
+def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) -> None:
+    """Take a label away from the version that has it."""
+    engine: Engine = leaf.source
+    check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+    with engine.backend.writing():
+        engine.catalog.refresh()
+        labels = engine.catalog.labels(leaf.table_id)
+        if label in labels:
+            engine.catalog.remove_label(leaf.table_id, label)
+        elif if_not_exists == "error":
+            raise VersionError(
+                "there is no such label.",
+                table=leaf.name,
+                value=label,
+                hint=f"There are: {', '.join(map(repr, labels)) or 'none'}.",
+            )
 
 
 def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:

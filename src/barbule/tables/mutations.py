@@ -17,6 +17,7 @@ from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
 from barbule.nodes import ERROR
+from barbule.relations.refusals import refuse_plain
 from barbule.tables.change import (
     Change,
     DeleteResult,
@@ -174,6 +175,7 @@ def calls_functions(engine: Engine, record: TableRecord) -> bool:
 
 def chosen_rows(table: ir.Table, where: Any) -> ir.Table:
     """Return the hidden rows of a table for which a condition of the table holds."""
+    refuse_plain(where, table)
     leaf = table.op()
     hidden = leaf.copy(hidden=True)
     if isinstance(where, ir.BooleanColumn) and _is_of_each_row(where.op(), leaf):

@@ -14,6 +14,7 @@ from barbule.backends.base import RID
 from barbule.errors import ExpressionError
 from barbule.nodes import CellError
 from barbule.relations import Query
+from barbule.relations.refusals import refuse_plain
 from barbule.tables.change import Change, UpdateResult
 from barbule.tables.columns import compute, dependents, physical_rows
 from barbule.tables.mutations import chosen_rows, unless_empty
@@ -179,6 +180,7 @@ def _condition(table: ir.Table, names: tuple[str, ...], where: Any, *, errors_on
     if isinstance(where, str) and where == "deferred":
         reasons = [CellError(table[name]).to_expr() for name in names]
         return ibis.or_(*(reason["type"] == "deferred" for reason in reasons))
+    refuse_plain(where, table)
     if not errors_only:
         return where
     failed = ibis.or_(*(CellError(table[name]).to_expr().notnull() for name in names))

@@ -124,8 +124,9 @@ def _go_back(
     if back.num_rows:
         change.append(old, back)
     changed = _computed_otherwise(engine, record, old, shown)
-    if changed:
-        change.mark(old)
+    if changed or ended.num_rows or again.num_rows:
+        for each in _family(engine, old):  # views show columns of rows that are not their own
+            change.mark(each)
     for view in engine.catalog.views_of(record.id):
         if _is_as_it_was(engine, view, commit):
             _go_back(change, view, commit, frozenset(shown_of(engine, view, changed)))

@@ -373,6 +373,9 @@ class Table(Query):
     def errors(self) -> Query:
         """Return the cells that are empty because a function failed.
 
+        For a single column `t.column.error` is the same beside each row: a struct, whose parts
+        are `t.column.error["type"]` and `t.column.error["message"]`.
+
         Returns
         -------
         Query
@@ -485,6 +488,20 @@ class Table(Query):
     def checkpoint(self, label: str) -> Checkpoint:
         """Give the current version a label; it can be used wherever a version is."""
         return history.checkpoint(self.op(), label)
+
+    def drop_checkpoint(self, label: str, *, if_not_exists: IfNotExists = "error") -> None:
+        """Take a label away; the version stays, and `compact` may drop it then.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> runs = bb.create_table("runs", {"config": bb.String})
+        >>> _ = runs.checkpoint("baseline")
+        >>> runs.drop_checkpoint("baseline")
+        >>> runs.history()[0, "labels"]
+        []
+        """
+        history.drop_checkpoint(self.op(), label, if_not_exists)
 
     def diff(self, old: VersionLike, new: VersionLike) -> Diff:
         """Compare two versions, row by row and column by column.

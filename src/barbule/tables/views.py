@@ -44,6 +44,7 @@ __all__ = [
     "propagate_to",
     "read_by_view",
     "readers_of",
+    "refresh_readers",
     "shown_of",
     "write_rows",
 ]
@@ -293,6 +294,13 @@ def _made_of(change: Change, rows: ir.Table, bases: pa.Array) -> pa.Array:
     return made.column(RID)
 
 
+def refresh_readers(change: Change, record: TableRecord, changed: set[str]) -> None:
+    """Let the queries over a table that read changed columns be computed at the end."""
+    for view in change.engine.catalog.queries_over(record.id):
+        if read_by_view(change.engine, view) & changed:
+            change.refresh_later(view.id)
+
+
 def _pass_on(
     change: Change, view: TableRecord, updated: pa.Array | None, changed: set[str]
 ) -> None:
@@ -300,10 +308,11 @@ def _pass_on(
     import pyarrow as pa
 
     engine = change.engine
-    if updated is None or not engine.catalog.views_of(view.id):
-        return
     names = shown_of(engine, view, changed)
     names |= {column.name for column in dependents(engine, view, names)}
+    refresh_readers(change, view, names)
+    if updated is None or not engine.catalog.views_of(view.id):
+        return
     rows = engine.leaf(view.id, hidden=True).to_expr()
     kept = _made_of(change, rows, updated)
     staged = {"bb_kept": pa.table({RID: kept})}
@@ -341,7 +350,8 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     query = engine.expression(view.view.query, None)
     if view.view.bases:
         fields = query.find(ops.Field)
-        return {field.name for field in fields if isinstance(field.rel, ManagedTable)}
+        # A join reads its tables by way of references to them.
+        return {f.name for f in fields if isinstance(f.rel, ManagedTable | ops.Reference)}
     for relation in query.find(ops.Relation):
         for value in own_values(relation):
             found |= _read_of_base(value)

@@ -96,11 +96,17 @@ def _overlay(
 
     engine = change.engine
     ended, added = change.ended.get(record.id, []), change.added.get(record.id, [])
+    schema = physical_schema(record)
+    names = [name for name in schema.names if name not in {"_from", "_to"}]
+    if (whole := change.shown.get(record.id)) is not None:  # its columns may not be stored yet
+        name = f"bb_shown_{record.id}"
+        names = [each for each in names if each in whole.column_names]
+        staged[name] = whole.select(names)
+        shown = engine.stored(name, sch.Schema({each: schema[each] for each in names}))
+        return ops.Project(shown, {each: ops.Field(shown, each) for each in names})
     if not ended and not added:
         return None
-    schema = physical_schema(record)
     relation = visible(engine.leaf(record.id), record, engine)
-    names = [name for name in schema.names if name not in {"_from", "_to"}]
     if ended:
         name = f"bb_ended_{record.id}"
         chunks = [chunk for each in ended for chunk in _chunks(each)]

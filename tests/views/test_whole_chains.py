@@ -1,0 +1,69 @@
+"""Views that are computed as a whole, over views on views, hold what their query gives."""
+
+from __future__ import annotations
+
+import pytest
+from ibis import _
+
+import barbule as bb
+
+
+@bb.udf(name="whole_chains.scaled")
+def scaled(n: int) -> int:
+    return n * 2
+
+
+@pytest.fixture
+def numbers(session):
+    table = session.create_table("numbers", {"n": bb.Int, "k": bb.String})
+    table.insert([{"n": n, "k": "ab"[n % 2]} for n in range(6)])
+    table.add_computed_column(double=table.n * 2, far=scaled(table.n))
+    return table
+
+
+@pytest.fixture
+def asked(session, numbers):
+    """Make queries over a table, a view and a view on it, and the view that keeps each."""
+    first = session.create_view("first", numbers.where(numbers.n > 1))
+    second = session.create_view(
+        "second", first.where(first.n > 2), computed_columns={"own": scaled(first.n)}
+    )
+    queries = {
+        "of_first": first.group_by("k").agg(rows=_.count(), far=_.far.sum()),
+        "of_second": second.group_by("k").agg(double=_.double.sum(), own=_.own.sum()),
+        "joined": second.join(numbers.view(), "k").select("n", "own", "far"),
+        "distinct": second.select("k", "double").distinct(),
+    }
+    for name, query in queries.items():
+        session.create_view(name, query)
+    above = session.get_table("of_second")
+    queries["above"] = above.where(above.own > 5).agg(groups=_.count())
+    session.create_view("above", queries["above"])
+    return queries
+
+
+CHANGES = {
+    "insert": lambda t: t.insert([{"n": 9, "k": "c"}, {"n": 0, "k": "a"}]),
+    "what is handed on": lambda t: t.update({"k": "z"}, where=t.n == 4),
+    "what is filtered by": lambda t: t.update({"n": t.n + 2}),
+    "upsert": lambda t: t.upsert([{"n": 5, "k": "y"}, {"n": 50, "k": "y"}], on="n"),
+    "delete": lambda t: t.delete(where=t.n == 5),
+    "delete all": lambda t: t.delete(),
+    "inlined": lambda t: t.add_computed_column(double=t.n * 3, if_exists="replace"),
+    "stored": lambda t: t.add_computed_column(far=scaled(t.n + 1), if_exists="replace"),
+}
+
+
+def _bag(rows):
+    return sorted(map(str, rows.to_pyarrow().to_pylist()))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_kept_is_what_the_query_gives(session, numbers, asked, change):
+    before = {name: _bag(session.get_table(name)) for name in asked}
+    CHANGES[change](numbers)
+    after = {name: _bag(session.get_table(name)) for name in asked}
+    assert after == {name: _bag(query) for name, query in asked.items()}
+    assert after != before
+    numbers.revert()
+    assert before == {name: _bag(session.get_table(name)) for name in asked}
