@@ -198,8 +198,9 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     except _BROKEN as error:
         raise _damaged(path, name, error) from error
     except BaseException as error:
-        # A panic of a reader that is written in Rust is no Exception.
-        if type(error).__name__ != "PanicException":
+        # Each library has errors of its own, and a panic of one in Rust is no Exception.
+        theirs = type(error).__module__.partition(".")[0] in {"docx", "pptx", "lxml"}
+        if not theirs and type(error).__name__ != "PanicException":
             raise
         raise _damaged(path, name, error) from error
 
