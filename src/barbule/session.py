@@ -12,7 +12,7 @@ import warnings
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from barbule.backends.base import open_backend
+from barbule.backends.base import is_kept, open_backend
 from barbule.config import ProviderSettings, Settings, load_settings, redact
 from barbule.errors import ConfigurationError, TableNotFoundError
 from barbule.executor.engine import Engine
@@ -53,7 +53,7 @@ class Session:
             settings.media,
             settings.home / "cache",
             settings.media_options,
-            user=_media_user(settings.backend),
+            user=redact(settings.backend) if is_kept(settings.backend) else None,
         )
         endpoints = {
             name: Endpoint(
@@ -538,11 +538,6 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _media_user(backend: str) -> str | None:
-    """Name a database for the media store; one in memory ends with its session, unnamed."""
-    return None if backend in {"duckdb://", "duckdb://:memory:"} else redact(backend)
 
 
 def _warn_of_verbs(table: Table) -> None:

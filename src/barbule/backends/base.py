@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["BASE", "FOREVER", "FROM", "RID", "TO", "Backend", "Staged", "open_backend"]
+__all__ = ["BASE", "FOREVER", "FROM", "RID", "TO", "Backend", "Staged", "is_kept", "open_backend"]
 
 # The columns of all tables of rows: identity, and the commits between which a row lives; in a
 # view also the identity of the row that it comes from.
@@ -195,10 +195,25 @@ def open_backend(url: str, lock_timeout: float = 60.0) -> Backend:
     ConfigurationError
         When no adapter is known for the scheme, or the database cannot be opened.
     """
+    return _adapter(url).open_backend(url, lock_timeout)
+
+
+def is_kept(url: str) -> bool:
+    """Whether the database that a URL names outlives its session.
+
+    Raises
+    ------
+    ConfigurationError
+        When no adapter is known for the scheme.
+    """
+    return _adapter(url).is_kept(url)
+
+
+def _adapter(url: str) -> Any:
     scheme = url.split(":", 1)[0]
     if scheme not in _ADAPTERS:
         raise ConfigurationError(
             f"there is no backend for {scheme!r}.",
             hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
         )
-    return importlib.import_module(_ADAPTERS[scheme]).open_backend(url, lock_timeout)
+    return importlib.import_module(_ADAPTERS[scheme])

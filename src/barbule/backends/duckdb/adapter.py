@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["DuckDBBackend", "open_backend"]
+__all__ = ["DuckDBBackend", "is_kept", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
 _TABLES = (
@@ -71,11 +71,9 @@ _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 
 def open_backend(url: str, lock_timeout: float) -> DuckDBBackend:
     """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory."""
-    path = url.split("://", 1)[1] if "://" in url else url.split(":", 1)[1]
-    path = path.split("?", 1)[0]
-    if path in {"", ":memory:", "/:memory:"}:
+    file = _file_of(url)
+    if file is None:
         return DuckDBBackend(DuckDBFile.shared(None, lock_timeout))
-    file = Path(path)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         return DuckDBBackend(DuckDBFile.shared(file.resolve(), lock_timeout))
@@ -86,6 +84,17 @@ def open_backend(url: str, lock_timeout: float) -> DuckDBBackend:
             f"the database {str(file)!r} cannot be opened: {str(error).splitlines()[0]}",
             hint="Check the path and its permissions.",
         ) from error
+
+
+def is_kept(url: str) -> bool:
+    """Whether the database outlives its session: one in memory does not."""
+    return _file_of(url) is not None
+
+
+def _file_of(url: str) -> Path | None:
+    path = url.split("://", 1)[1] if "://" in url else url.split(":", 1)[1]
+    path = path.split("?", 1)[0]
+    return None if path in {"", ":memory:", "/:memory:"} else Path(path)
 
 
 @ibis.udf.scalar.builtin(name="array_cosine_similarity")

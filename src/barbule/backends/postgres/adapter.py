@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Staged
 
-__all__ = ["PostgresBackend", "open_backend"]
+__all__ = ["PostgresBackend", "is_kept", "open_backend"]
 
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _COLUMNS = (
@@ -50,6 +50,11 @@ _AT_ONCE = 1000  # values in one statement
 def open_backend(url: str, lock_timeout: float) -> PostgresBackend:
     """Open `postgres://user:password@host:port/database?schema=…&lock_timeout=…`."""
     return PostgresBackend(Connections(read_address(url, lock_timeout)))
+
+
+def is_kept(url: str) -> bool:  # noqa: ARG001 - other databases need it to tell
+    """Whether the database outlives its session: a server's always does."""
+    return True
 
 
 class PostgresBackend:
