@@ -110,6 +110,20 @@ def test_what_is_nested_without_end_is_read(tmp_path, name, content, words):
     assert words in text
 
 
+@pytest.mark.parametrize("element", ["div", "b", "ul><li", "table><tr><td", "section"])
+def test_what_is_nested_beyond_reason_is_refused_at_once(tmp_path, element):
+    names = [part.strip("<") for part in element.split(">")]
+    ends = "".join(f"</{name}>" for name in reversed(names))
+    path = written(tmp_path / "deep.html", f"<{element}>" * 100_000 + "words" + ends * 100_000)
+    with pytest.raises(MediaError, match="nested more than 10,000 elements deep"):
+        read_document(path)
+
+
+def test_a_long_page_whose_elements_need_no_end_is_read(tmp_path):
+    path = written(tmp_path / "long.html", "<p>one<br>more<img src=x>" * 50_000 + "<p>words")
+    assert read_document(path).blocks[-1].text == "words"
+
+
 def test_a_huge_table_is_read(tmp_path):
     rows = 20_000
     page = written(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from barbule.media.documents.html_depth import refuse_depth
 from barbule.media.documents.plain import decode
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
 
@@ -62,6 +63,11 @@ def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
     DocumentText
         The title is that of the page's head, or its first heading of level 1.
 
+    Raises
+    ------
+    DamagedTreeError
+        When elements are nested more than 10,000 deep.
+
     Examples
     --------
     >>> read_html(b"<h1>Feathers</h1><p>A <b>barbule</b> hooks.</p>").blocks[1].text
@@ -70,6 +76,7 @@ def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
     from selectolax.lexbor import LexborHTMLParser
 
     source = decode(data)
+    refuse_depth(source)
     broken = source.replace("<br", _BREAK + "<br").replace("<BR", _BREAK + "<br")
     tree = LexborHTMLParser(broken)
     head = tree.css_first("head > title")
