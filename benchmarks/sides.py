@@ -16,7 +16,8 @@ from typing import Any, Self
 
 HERE = Path(__file__).parent
 PEERS = ("pixeltable", "lancedb", "daft")
-OURS = ("barbule", "duckdb", "bare")
+OURS = ("barbule", "duckdb")
+BARE = "bare"  # the libraries below, in a loop
 
 # Nothing reports home, nothing looks for a configuration of the person who runs this.
 QUIET = {
@@ -35,7 +36,7 @@ def interpreter(name: str) -> Path | None:
 
     `BARBULE_PEERS` names the folder of the environments, `.nox` when it is not set.
     """
-    if name in OURS:
+    if name in {*OURS, BARE}:
         return Path(sys.executable)
     folder = Path(os.environ.get("BARBULE_PEERS", HERE.parent / ".nox"))
     python = folder / f"peers-{name}" / "bin" / "python"

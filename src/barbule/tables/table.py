@@ -147,10 +147,10 @@ class Table(Query):
         >>> people = bb.create_table("people", [{"name": "Ada"}, {"name": "Alan"}])
         >>> people.delete(where=people.name == "Ada").rows
         1
-        >>> people.at(1).count().to_pyarrow().as_py()
+        >>> people.at(0).count().to_pyarrow().as_py()
         2
         >>> done = people.delete(where=people.name == "Ada", purge=True)
-        >>> done.rows, done.states, people.at(1).count().to_pyarrow().as_py()
+        >>> done.rows, done.states, people.at(0).count().to_pyarrow().as_py()
         (1, 1, 1)
         """
         return purging.purge(self, where) if purge else mutations.delete(self, where)
