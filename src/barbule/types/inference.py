@@ -57,11 +57,11 @@ def infer(source: Any) -> sch.Schema:
     """
     if isinstance(source, ir.Table):
         return schema(source.schema())
+    library = type(source).__module__.split(".")[0]
+    if library in _FRAMES:  # a lazy frame would work out its schema only to be asked for it
+        return _FRAMES[library](source)
     if _tells_its_schema(source):
         return schema(source.schema)
-    library = type(source).__module__.split(".")[0]
-    if library in _FRAMES:
-        return _FRAMES[library](source)
     if (record := _as_mapping(source)) is not None:
         return _of_records([source], [record])
     if not isinstance(source, Sequence) or isinstance(source, str | bytes):
@@ -87,13 +87,15 @@ def holds_rows(source: Any) -> bool:
     >>> holds_rows([{"name": "Up"}]), holds_rows({"name": str})
     (True, False)
     """
-    if isinstance(source, ir.Table) or _tells_its_schema(source):
+    if isinstance(source, ir.Table):
         return True
     if isinstance(source, type | sch.Schema | str | bytes):
         return False
     library = type(source).__module__.split(".")[0]
     if library in _FRAMES:
         return type(source).__name__ != "Schema"
+    if _tells_its_schema(source):
+        return True
     return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
 
 
