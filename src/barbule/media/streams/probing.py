@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
+# Seconds between two frames. Beyond, a damaged number is cut into thousands of empty parts.
+_LONGEST_LEAP = 3600
 
 
 def duration(path: PathLike) -> float | None:
@@ -176,8 +178,6 @@ def timeline(path: PathLike) -> Timeline:
     MediaError
         When it is no video, or has no frame.
     """
-    import numpy as np
-
     with opened(path) as container:
         stream = video_stream(container)
         rate = stream.average_rate or Fraction(25)
@@ -190,32 +190,45 @@ def timeline(path: PathLike) -> Timeline:
         base = stream.time_base or 1 / rate
     if any(stamp is None for stamp, _ in found):
         return _counted_timeline(path)
-    if not found:
-        raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
-    known = dict(sorted(found))
-    stamps = np.fromiter(known, dtype=np.int64, count=len(known))
-    keys = np.fromiter(known.values(), dtype=bool, count=len(known))
-    return Timeline(stamps, keys, base, int(stamps[-1]) + (length or max(1, int(step))))
+    return _made(path, found, base, length or max(1, int(step)))
 
 
 def _counted_timeline(path: PathLike) -> Timeline:
-    import numpy as np
-
     with opened(path) as container:
         stream = video_stream(container)
         rate = stream.average_rate or Fraction(25)
         frames = [(frame.pts, bool(frame.key_frame)) for frame in decoded(container, stream)]
         base = stream.time_base or 1 / rate
-    if not frames:
-        raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
     if any(stamp is None for stamp, _ in frames):
         frames = [(place, key) for place, (_, key) in enumerate(frames)]
         base = 1 / rate
+    return _made(path, frames, base, max(1, int(1 / (rate * base))), timed=False)
+
+
+def _made(
+    path: PathLike,
+    frames: list[tuple[Any, bool]],
+    base: Fraction,
+    step: int,
+    *,
+    timed: bool = True,
+) -> Timeline:
+    """Make a timeline of stamps and whether they are of key frames; the last lasts a step."""
+    import numpy as np
+
+    if not frames:
+        raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
     known = dict(sorted(frames))
     stamps = np.fromiter(known, dtype=np.int64, count=len(known))
     keys = np.fromiter(known.values(), dtype=bool, count=len(known))
-    step = max(1, int(1 / (rate * base)))
-    return Timeline(stamps, keys, base, int(stamps[-1]) + step, timed=False)
+    leap = float(np.diff(stamps).max(initial=0) * base)
+    if leap > _LONGEST_LEAP:
+        raise MediaError(
+            f"{os.fspath(path)} has two frames with {leap:,.0f} seconds in between: "
+            "its times are damaged.",
+            hint="Write the video anew, so that its frames follow each other.",
+        )
+    return Timeline(stamps, keys, base, int(stamps[-1]) + step, timed=timed)
 
 
 def stamp_at(line: Timeline, seconds: float) -> int:
