@@ -93,7 +93,7 @@ def fuzz(session: nox.Session) -> None:
     install(session, "test")
     count = session.posargs[0] if session.posargs else "500"
     tests = sorted(map(str, Path("tests").glob("**/test_*fuzz*.py")))
-    session.run("pytest", "-n", "auto", *tests, env={"BARBULE_FUZZ_MUTATIONS": count})
+    session.run("pytest", "-n", "auto", *tests, env={"BARBULE_TEST_MUTATIONS": count})
 
 
 @nox.session

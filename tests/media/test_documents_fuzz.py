@@ -22,7 +22,7 @@ from mutations import mutated, mutated_archive
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 # Read here: the tests themselves run without the variables of barbule.
-MUTATIONS = int(os.environ.get("BARBULE_FUZZ_MUTATIONS", "30"))
+MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "30"))
 SLOWEST = 60.0  # seconds for one file, on a busy machine
 MOST_KILOBYTES = 100_000  # more than at the start, after all files of a format
 LARGEST = 400_000

@@ -23,7 +23,7 @@ from mutations import mutated
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 # Read here: the tests themselves run without the variables of barbule.
-MUTATIONS = int(os.environ.get("BARBULE_FUZZ_MUTATIONS", "100"))
+MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "100"))
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"]
 SLOWEST = 30.0  # seconds for one file; large frames take their time on a busy machine
 

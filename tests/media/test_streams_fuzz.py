@@ -19,7 +19,7 @@ from barbule.media.streams.opening import validate_audio, validate_video
 from fakes.films import film, tone
 
 # Read here: the tests themselves run without the variables of barbule.
-MUTATIONS = int(os.environ.get("BARBULE_FUZZ_MUTATIONS", "15"))  # of each file
+MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "15"))  # of each file
 SLOWEST = 60.0  # seconds for one file, on a busy machine
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
 FILMS = {
