@@ -146,10 +146,21 @@ def _tree(function: Any) -> ast.AST | None:
         if code is not None and code.co_name == "<lambda>":
             return _lambda(code)
         text = textwrap.dedent(inspect.getsource(function if code is None else code))
-        body = ast.parse(text).body
+        body = _parsed(text).body
     except (OSError, TypeError, SyntaxError, IndentationError):
         return None
     return body[0] if len(body) == 1 else None
+
+
+def _parsed(text: str) -> ast.Module:
+    """Parse; once more where Python lost count, as what it collected meanwhile has parsed too.
+
+    It is a fault of Python 3.11 (https://github.com/python/cpython/issues/106905).
+    """
+    try:
+        return ast.parse(text)
+    except SystemError:
+        return ast.parse(text)
 
 
 def _lambda(code: types.CodeType) -> ast.AST | None:
@@ -157,7 +168,7 @@ def _lambda(code: types.CodeType) -> ast.AST | None:
     lines, _ = inspect.findsource(code)
     starts = [(line, at) for line, _, at, _ in code.co_positions() if line and at is not None]
     inside = [place for place in starts if place != (code.co_firstlineno, 0)] or starts
-    for node in ast.walk(ast.parse("".join(lines))):
+    for node in ast.walk(_parsed("".join(lines))):
         if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno and inside:
             body = node.body
             first = (body.lineno, body.col_offset)
