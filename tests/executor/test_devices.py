@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -75,7 +76,7 @@ def test_coroutines_and_batches_wait_too(numbers):
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
+def test_a_call_that_needs_more_than_there_is_fails(numbers, kind, caplog):
     def compute(n: int) -> int:
         return n
 
@@ -86,6 +87,8 @@ def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
     with pytest.raises(UnsupportedError, match=r"needs 3 GPU, and this machine has 2\. Call it"):
         numbers.select(x=function(numbers.n)).collect()
     assert function(1) is not None if kind == "plain" else True
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_failure_gives_back_what_it_held(numbers):

@@ -18,6 +18,7 @@ from barbule.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["Gpus", "count_gpus"]
 
@@ -86,9 +87,15 @@ class Gpus:
         try:
             await asyncio.shield(entering)
         except asyncio.CancelledError:
-            entering.add_done_callback(lambda _: held.__exit__(None, None, None))
+            entering.add_done_callback(functools.partial(_leave, held))
             raise
         try:
             yield
         finally:
             held.__exit__(None, None, None)
+
+
+def _leave(held: AbstractContextManager[None], entering: asyncio.Future[None]) -> None:
+    """Give back what was waited for in vain; why it could not be had is of no interest by then."""
+    if not entering.cancelled() and entering.exception() is None:
+        held.__exit__(None, None, None)
