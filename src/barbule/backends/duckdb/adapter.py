@@ -420,15 +420,13 @@ class DuckDBBackend:
         """Make the calling thread's writes visible together, or not at all."""
         with self.use(), little_cached(self.cursor) if large else nullcontext():
             cursor = self.cursor
-            if "pyarrow" in sys.modules:
-                self._source()  # what is registered in a transaction is gone with it
             cursor.begin()
             self._local.writing = True
             try:
                 yield
             except BaseException:
                 cursor.rollback()
-                self._local.source = None
+                self._local.source = None  # what was registered meanwhile is gone
                 raise
             else:
                 cursor.commit()
