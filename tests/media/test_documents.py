@@ -11,42 +11,16 @@ import pytest
 from barbule.errors import MediaError
 from barbule.media.documents import Block, read_document, validate_document
 from barbule.media.documents.plain import decode
+from media_files import make_pdf
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
-
-
-def write_pdf(path: Path, *pages: list[str], title: str | None = None) -> Path:
-    """Write a PDF with the given lines of text, without a library that shares a reader's view."""
-    kids = " ".join(f"{10 + 2 * index} 0 R" for index in range(len(pages)))
-    objects = {
-        1: "<< /Type /Catalog /Pages 2 0 R >>",
-        2: f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
-        3: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        4: f"<< /Title ({title or ''}) >>",
-    }
-    for index, lines in enumerate(pages):
-        moves = " ".join(f"({line}) Tj 0 -14 Td" for line in lines)
-        stream = f"BT /F1 10 Tf 40 750 Td {moves} ET"
-        objects[10 + 2 * index] = (
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
-            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {11 + 2 * index} 0 R >>"
-        )
-        objects[11 + 2 * index] = f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream"
-    body = "%PDF-1.4\n"
-    table = "xref\n0 1\n0000000000 65535 f \n"
-    for number, content in objects.items():
-        table += f"{number} 1\n{len(body):010d} 00000 n \n"
-        body += f"{number} 0 obj\n{content}\nendobj\n"
-    end = f"trailer\n<< /Size 99 /Root 1 0 R /Info 4 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
-    path.write_bytes((body + table + end).encode("latin-1"))
-    return path
 
 
 # -- PDF -------------------------------------------------------------------------------------
 
 
 def test_pdf_pages_title_and_flowing_paragraphs(tmp_path):
-    path = write_pdf(
+    path = make_pdf(
         tmp_path / "feathers.pdf",
         [
             "Feathers",
@@ -69,7 +43,7 @@ def test_pdf_pages_title_and_flowing_paragraphs(tmp_path):
 
 
 def test_pdf_hyphens_that_belong_to_the_word_stay(tmp_path):
-    path = write_pdf(
+    path = make_pdf(
         tmp_path / "hyphens.pdf",
         [
             "A well-known fact is that the hooks hold, and so it is with each feather of a well-",
@@ -88,7 +62,7 @@ def test_pdf_of_a_picture_has_no_text(tmp_path):
 
 
 def test_damaged_pdf(tmp_path):
-    whole = write_pdf(tmp_path / "whole.pdf", ["Some text."]).read_bytes()
+    whole = make_pdf(tmp_path / "whole.pdf", ["Some text."]).read_bytes()
     cut = tmp_path / "cut.pdf"
     cut.write_bytes(whole[:60])
     for use in (validate_document, read_document):
@@ -97,7 +71,7 @@ def test_damaged_pdf(tmp_path):
 
 
 def test_protected_pdf(tmp_path):
-    path = write_pdf(tmp_path / "locked.pdf", ["Secret."])
+    path = make_pdf(tmp_path / "locked.pdf", ["Secret."])
     # Standard security handler, revision 2, with keys that no empty password fits.
     lock = f"<< /Filter /Standard /V 1 /R 2 /P -4 /O <{'41' * 32}> /U <{'42' * 32}> >>"
     text = path.read_text("latin-1")
@@ -110,7 +84,7 @@ def test_protected_pdf(tmp_path):
 
 
 def test_pdfs_are_read_from_many_threads(tmp_path):
-    paths = [write_pdf(tmp_path / f"{n}.pdf", [f"Page of document {n}."]) for n in range(8)]
+    paths = [make_pdf(tmp_path / f"{n}.pdf", [f"Page of document {n}."]) for n in range(8)]
     with ThreadPoolExecutor(8) as pool:
         documents = list(pool.map(read_document, paths * 5))
     assert [d.blocks[0].text for d in documents[:8]] == [f"Page of document {n}." for n in range(8)]
