@@ -91,3 +91,48 @@ def test_what_cannot_be_written_is_tried_again_and_then_told(writer):
     keeping.add(1)
     with pytest.raises(OSError, match="full"):
         keeping.finish()
+
+
+def test_who_waits_is_told_once_what_was_added_is_written(writer):
+    written: list[int] = []
+    told: list[tuple[int, bool]] = []
+    all_told = threading.Event()
+
+    def tell(number):
+        told.append((number, number in written))
+        if len(told) == 50:
+            all_told.set()
+
+    keeping: Keeping[int] = Keeping(written.extend, writer)
+    for number in range(50):
+        keeping.add(number, lambda number=number: tell(number))
+    assert all_told.wait(10)
+    keeping.finish()
+    keeping.add(50, lambda: told.append((50, False)))  # nothing will be written any more
+    assert told == [(number, number < 50) for number in range(51)]
+
+
+def test_who_waits_is_told_once_though_nothing_can_be_written(writer):
+    told: list[int] = []
+    failed, go_on, end = threading.Event(), threading.Event(), threading.Event()
+
+    def tell(number):
+        told.append(number)
+        if len(told) == 2:
+            end.set()
+
+    def refuse(_some):
+        failed.set()
+        go_on.wait(10)
+        raise OSError("full")
+
+    keeping: Keeping[int] = Keeping(refuse, writer)
+    keeping.add(1, lambda: tell(1))
+    assert failed.wait(10)
+    keeping.add(2, lambda: tell(2))
+    go_on.set()
+    assert end.wait(10)
+    with pytest.raises(OSError, match="full"):
+        keeping.finish()
+    keeping.add(3, lambda: told.append(3))
+    assert told == [1, 2, 3]

@@ -278,6 +278,30 @@ def test_a_failure_inside_frees_the_slot(clock):
     asyncio.run(main())
 
 
+def test_answers_that_are_not_written_yet_take_room_as_if_they_were_in_flight(clock):
+    gate = gate_on(clock, 2)
+    begun = []
+    waiting = []
+
+    async def work(number):
+        async with gate:
+            begun.append(number)
+        waiting.append(gate.answered())
+
+    async def main():
+        tasks = [asyncio.create_task(work(number)) for number in range(4)]
+        await asyncio.sleep(0.05)
+        assert begun == [0, 1]
+        await asyncio.to_thread(waiting[0])
+        await asyncio.sleep(0.05)
+        assert begun == [0, 1, 2]
+        waiting[1]()
+        await asyncio.gather(*tasks)
+        assert begun == [0, 1, 2, 3]
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
 def test_a_gate_takes_its_limits_from_an_endpoint():
     gate = Gate.of(Endpoint("openai", max_concurrency=3))
     assert gate.limit == gate.max_concurrency == 3

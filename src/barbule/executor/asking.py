@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from barbule.executor.work import Record, Work
     from barbule.models.base import Reply
+    from barbule.models.rates import Gate
 
 __all__ = ["in_batches"]
 
@@ -81,6 +82,7 @@ class _Asking:
             self.work.meter.done(len(places))
             return
         seconds = (time.perf_counter() - started) / len(places)
+        written = self._gate(places).answered() if self.record else None
         for place, value, usage in zip(
             places, reply.value, _shares(reply.usage, len(places)), strict=True
         ):
@@ -95,12 +97,17 @@ class _Asking:
                     tokens_in=usage.tokens_in,
                     tokens_out=usage.tokens_out,
                     usd=usage.usd,
+                    # Answers are written in their order, so the last one tells of all.
+                    written=written if place == places[-1] else None,
                 )
         self.work.meter.done(len(places))
 
     def _model(self, places: list[int]) -> str:
         named = self.work.function.model_of
         return named(self.arguments[places[0]]) if named else ""
+
+    def _gate(self, places: list[int]) -> Gate:
+        return self.work.caller.gate(self._model(places))
 
     async def _reply(self, places: list[int]) -> tuple[Reply, int]:
         work, model = self.work, self._model(places)
@@ -115,7 +122,7 @@ class _Asking:
         async def ask() -> Reply:
             return await work.function.body(work.client, **merged)
 
-        gate = work.caller.gate(model)
+        gate = self._gate(places)
         reply, attempts = await call_with_retries(ask, gate, retries=self.retries)
         if len(reply.value) != len(places):
             raise ModelError(

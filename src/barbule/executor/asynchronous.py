@@ -152,6 +152,7 @@ class Asynchronous:
                 tokens_in=reply.usage.tokens_in,
                 tokens_out=reply.usage.tokens_out,
                 usd=reply.usage.usd,
+                written=gate.answered(),
             )
         return reply.value
 

@@ -319,7 +319,13 @@ class Caller:
         """Give what takes each answer; answers are written as they come, also when it fails."""
         asker = work.asker()
 
-        def record(place: int, value: Any, **details: Any) -> None:
+        def record(
+            place: int,
+            value: Any,
+            *,
+            written: Callable[[], None] | None = None,
+            **details: Any,
+        ) -> None:
             function = work.function
             answer = Answer(
                 keys[place],
@@ -331,7 +337,7 @@ class Caller:
                 row=asker.row(work.places[place]),
                 **details,
             )
-            keeping.add(answer)
+            keeping.add(answer, written)
             work.meter.usd += answer.usd or 0.0
 
         def write(answers: list[Answer]) -> None:

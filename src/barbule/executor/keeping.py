@@ -7,10 +7,11 @@ loses is what arrived in the last hundredth of a second.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from concurrent.futures import Executor, Future
 
 __all__ = ["Keeping"]
@@ -18,6 +19,7 @@ __all__ = ["Keeping"]
 _PAUSE = 0.01  # seconds in which answers gather that are written together
 
 T = TypeVar("T")
+_Arrived = tuple[T, Callable[[], None] | None]
 
 
 class Keeping(Generic[T]):
@@ -36,16 +38,28 @@ class Keeping(Generic[T]):
         self._writer = writer
         self._lock = threading.Lock()
         self._finished = threading.Event()
-        self._waiting: list[T] = []
+        self._waiting: list[_Arrived[T]] = []
         self._scheduled = False
+        self._failed = False
         self._last: Future[None] | None = None
 
-    def add(self, each: T) -> None:
-        """Take what has arrived; any thread may call it."""
+    def add(self, each: T, written: Callable[[], None] | None = None) -> None:
+        """Take what has arrived; any thread may call it.
+
+        Parameters
+        ----------
+        each
+            What to write.
+        written
+            Called, by any thread, when it is written, or when it cannot be for now.
+        """
         with self._lock:
-            self._waiting.append(each)
-            if not self._scheduled and not self._finished.is_set():
+            later = not self._failed and not self._finished.is_set()
+            self._waiting.append((each, written if later else None))
+            if later and not self._scheduled:
                 self._schedule()
+        if written is not None and not later:
+            written()
 
     def _schedule(self) -> None:
         self._scheduled = True
@@ -55,12 +69,14 @@ class Keeping(Generic[T]):
         self._finished.wait(_PAUSE)
         ready = self._taken()
         try:
-            if ready:
-                self._write(ready)
+            self._write_and_tell(ready)
         except Exception:  # noqa: BLE001 - `finish` tries again, and says what is wrong
-            with self._lock:
-                self._waiting = ready + self._waiting
-                return  # still scheduled: until then nothing is written
+            with self._lock:  # still scheduled: until then nothing is written
+                self._failed = True
+                late = self._waiting
+                self._waiting = [(each, None) for each, _ in ready + late]
+            _tell(late)
+            return
         with self._lock:
             # Another turn in the queue: other operations have answers too.
             if self._waiting and not self._finished.is_set():
@@ -68,17 +84,29 @@ class Keeping(Generic[T]):
             else:
                 self._scheduled = False
 
-    def _taken(self) -> list[T]:
+    def _taken(self) -> list[_Arrived[T]]:
         with self._lock:
             ready, self._waiting = self._waiting, []
         return ready
 
+    def _write_and_tell(self, ready: list[_Arrived[T]]) -> None:
+        if not ready:
+            return
+        try:
+            self._write([each for each, _ in ready])
+        finally:
+            _tell(ready)
+
     def finish(self) -> None:
         """Wait until all that has arrived is written."""
         self._finished.set()
-        if ready := self._taken():
-            self._write(ready)
+        self._write_and_tell(self._taken())
         if self._last is not None and not self._last.cancel():
             self._last.result()
-        if ready := self._taken():  # what could not be written before
-            self._write(ready)
+        self._write_and_tell(self._taken())  # what could not be written before
+
+
+def _tell(arrived: Iterable[_Arrived[Any]]) -> None:
+    for _, written in arrived:
+        if written is not None:
+            written()

@@ -7,6 +7,7 @@ and errors only. Everything here belongs to one event loop, the executor's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -122,6 +123,7 @@ class Gate:
             raise ValueError(f"max_concurrency is {max_concurrency}, and must be 1 or more")
         self.max_concurrency = max_concurrency
         self.in_flight = 0
+        self._unwritten = 0
         self._width = float(max_concurrency)
         self._requests = _Bucket(rpm, clock) if rpm else None
         self._tokens = _Bucket(tpm, clock) if tpm else None
@@ -149,7 +151,7 @@ class Gate:
             while True:
                 if (delay := self._delay()) > 0:
                     await self._sleep(delay)
-                elif self.in_flight < self.limit:
+                elif self.in_flight + self._unwritten < self.limit:
                     break
                 else:
                     self._room.clear()
@@ -165,6 +167,27 @@ class Gate:
         traceback: TracebackType | None,
     ) -> None:
         self.in_flight -= 1
+        self._room.set()
+
+    def answered(self) -> Callable[[], None]:
+        """Count an answer as if it were in flight, since a crash loses both.
+
+        Returns
+        -------
+        callable
+            Ends that, when the answer is written; any thread may call it.
+        """
+        self._unwritten += 1
+        loop = asyncio.get_running_loop()
+
+        def written() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits any more
+                loop.call_soon_threadsafe(self._written)
+
+        return written
+
+    def _written(self) -> None:
+        self._unwritten -= 1
         self._room.set()
 
     def succeeded(self, *, tokens: int = 0) -> None:
