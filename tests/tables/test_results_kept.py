@@ -79,6 +79,23 @@ def test_a_parameter_without_a_value_is_an_error(table):
     query = table.where(table.id > least, table.id < most)
     with pytest.raises(ExpressionError, match="a parameter of type int64 has no value"):
         query.collect(params={least: 3})
+    for run in (query.collect, query.to_pandas, query.show, query.explain):
+        with pytest.raises(ExpressionError, match="a parameter of type int64 has no value"):
+            run()
+    with pytest.raises(ExpressionError, match="a parameter of type int64 has no value"):
+        table.delete(where=table.id > least)
+    assert table.count().execute() == 6
+
+
+def test_a_parameter_is_not_kept_in_a_column_or_view(table):
+    least = ibis.param("int64")
+    for keep in (
+        lambda: table.add_computed_column(more=table.id + least),
+        lambda: bb.create_view("some", table.where(table.id > least)),
+    ):
+        with pytest.raises(ExpressionError, match="a parameter of type int64 cannot be kept"):
+            keep()
+    assert "more" not in table.columns
 
 
 def test_limits_hold_for_each_form(table):

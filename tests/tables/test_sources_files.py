@@ -411,3 +411,16 @@ assert rows == 2_000_000
 assert grown < 90, grown
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_list_of_paths_is_read_in_its_order(tmp_path):
+    for name in ("b.csv", "a.csv"):
+        (tmp_path / name).write_bytes(CSV)
+    films = bb.create_table("listed", SCHEMA)
+    assert films.insert([tmp_path / "b.csv", str(tmp_path / "a.csv")]).rows == 20
+    assert films.insert([f"{tmp_path}/?.csv"]).rows == 20
+    with pytest.raises(DataError, match="there is no file '.*none.csv'"):
+        films.insert([tmp_path / "a.csv", tmp_path / "none.csv"])
+    with pytest.raises(DataError, match="a row is a mapping of column names to values"):
+        films.insert(["Up", "Coco"])
+    assert films.count().execute() == 40

@@ -128,6 +128,11 @@ class _Writer:
             }
         else:
             name = type(node).__name__
+            if isinstance(node, ops.ScalarParameter):
+                raise ExpressionError(
+                    f"a parameter of type {node.dtype} cannot be kept in a stored expression.",
+                    hint="Write its value there: columns and views are computed without params=.",
+                )
             if _OPERATIONS.get(name) is not type(node):
                 raise ExpressionError(
                     f"the operation {name} cannot be kept in a stored expression.",

@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.errors import ConfigurationError, ExpressionError
+from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,22 +31,11 @@ class Held:
 
 
 def with_values(expr: Any, params: Mapping[Any, Any] | None) -> Any:
-    """Put values in the place of the parameters of an expression.
-
-    Raises
-    ------
-    ExpressionError
-        When a parameter has no value.
-    """
-    if params is not None:
-        values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
-        expr = expr.op().replace(values).to_expr()
-        if left := expr.op().find(ops.ScalarParameter):
-            raise ExpressionError(
-                f"a parameter of type {left[0].dtype} has no value.",
-                hint="Give it: params={parameter: value}.",
-            )
-    return expr
+    """Put values in the place of the parameters of an expression; the planner misses the rest."""
+    if params is None:
+        return expr
+    values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
+    return expr.op().replace(values).to_expr()
 
 
 def limited(expr: Any, limit: int | str | None) -> ir.Table:

@@ -13,6 +13,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import RID
+from barbule.errors import ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
 from barbule.planner.fuse import fuse_images
@@ -130,7 +131,17 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
         Any tree of Ibis' and barbule's operations.
     rows
         Physical rows to read instead of the stored ones, by table id.
+
+    Raises
+    ------
+    ExpressionError
+        When a parameter has no value.
     """
+    for parameter in root.find(ops.ScalarParameter):
+        raise ExpressionError(
+            f"a parameter of type {parameter.dtype} has no value.",
+            hint="Give it to what runs the query, params={parameter: value}, or write the value.",
+        )
     planning = _Planning(facts)
     logical = apply_rules(root, planning)
     if logical.find(FunctionCall):

@@ -49,7 +49,8 @@ def schema(columns: Any) -> sch.Schema:
         raise SchemaError(
             "a schema is a mapping of column names to types, a pydantic model or a dataclass.",
             value=columns,
-            hint='For example {"name": bb.String, "revenue": bb.Float}.',
+            hint='For example {"name": bb.String, "revenue": bb.Float}; of a file give its rows, '
+            "as pandas.read_csv(path), or insert the file into a table that has a schema.",
         )
     required = _required(columns, fields) if is_class else set()
     checked: dict[str, dt.DataType] = {}

@@ -49,7 +49,8 @@ def read_batches(
         A mapping; a list, generator or other iterable of mappings, pydantic objects,
         dataclasses or named tuples; a pandas or polars data frame, a structured NumPy array;
         an Arrow table, batch, reader or dataset, or anything with `__arrow_c_stream__`; the
-        path, glob or URL of Parquet, CSV, JSON, Excel or Arrow files; an Ibis expression.
+        path, glob or URL of Parquet, CSV, JSON, Excel or Arrow files, or a list of such; an
+        Ibis expression.
     schema
         The columns that take data.
     table

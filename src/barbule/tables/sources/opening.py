@@ -19,7 +19,7 @@ import ibis.expr.types as ir
 from barbule.errors import BarbuleError, DataError
 from barbule.io.rows import Rows
 from barbule.tables.sources.expressions import staged
-from barbule.tables.sources.files import read_files
+from barbule.tables.sources.files import names_files, read_files
 from barbule.tables.sources.frames import read_array, read_pandas, read_polars
 from barbule.tables.sources.records import is_record
 from barbule.tables.sources.streams import READ_ROWS, sized
@@ -54,6 +54,8 @@ def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
     [[{'n': 1}], [{'n': 2}]]
     """
     if isinstance(source, str | os.PathLike):
+        return read_files([source], target, size)
+    if isinstance(source, list | tuple) and source and all(map(names_files, source)):
         return read_files(source, target, size)
     if isinstance(source, Mapping) or is_record(source):
         return _from_list([source], target, size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, DataError
 from barbule.io.places import COMPRESSIONS, File, find_files
@@ -18,14 +18,14 @@ from barbule.tables.sources.files.json import read_json, read_lines
 from barbule.tables.sources.records import as_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from barbule.tables.sources.target import Chunk, Target
 
     # Each gives first, before any row, an empty chunk that shows the columns if they are known.
     Reader = Callable[[File, int], Generator[Chunk]]
 
-__all__ = ["read_files"]
+__all__ = ["names_files", "read_files"]
 
 _READERS: dict[str, Reader] = {
     "parquet": read_parquet,
@@ -45,8 +45,18 @@ _LOOKED_AT = 100  # rows of each of many files, for their columns
 _COMPRESSED = {"csv", "tsv", "json", "jsonl", "ndjson"}
 
 
-def read_files(source: str | os.PathLike[str], target: Target, size: int) -> Iterator[Chunk]:
-    r"""Read the files that a path, glob or URL means, in order of their names.
+def names_files(value: Any) -> bool:
+    """Tell whether one of several values to insert can only be meant as the name of files."""
+    if isinstance(value, os.PathLike):
+        return True
+    endings = value.lower().split(".")[1:] if isinstance(value, str) else []
+    return not _READERS.keys().isdisjoint(endings[-2:])
+
+
+def read_files(
+    sources: Sequence[str | os.PathLike[str]], target: Target, size: int
+) -> Iterator[Chunk]:
+    r"""Read the files that paths, globs or URLs mean; those of a glob in order of their names.
 
     Raises
     ------
@@ -61,10 +71,10 @@ def read_files(source: str | os.PathLike[str], target: Target, size: int) -> Ite
     >>> from barbule.tables.sources.target import Target
     >>> _ = Path("films.csv").write_text("name,year\nUp,2009\n")
     >>> target = Target(ibis.schema({"name": "string", "year": "int64"}), "films", None, {})
-    >>> [chunk.rows["name"].to_pylist() for chunk in read_files("films.csv", target, 10)]
+    >>> [chunk.rows["name"].to_pylist() for chunk in read_files(["films.csv"], target, 10)]
     [[], ['Up']]
     """
-    files = find_files(os.fspath(source), target.library)
+    files = [file for each in sources for file in find_files(os.fspath(each), target.library)]
     readers = [(file, _reader(file)) for file in files]
     if len(readers) > 1:  # the columns of all, before the rows of any
         for file, reader in readers:
