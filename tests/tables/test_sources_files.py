@@ -419,7 +419,7 @@ def test_a_list_of_paths_is_read_in_its_order(tmp_path):
     films = bb.create_table("listed", SCHEMA)
     assert films.insert([tmp_path / "b.csv", str(tmp_path / "a.csv")]).rows == 20
     assert films.insert([f"{tmp_path}/?.csv"]).rows == 20
-    with pytest.raises(DataError, match="there is no file '.*none.csv'"):
+    with pytest.raises(DataError, match=r"there is no file '.*none.csv'"):
         films.insert([tmp_path / "a.csv", tmp_path / "none.csv"])
     with pytest.raises(DataError, match="a row is a mapping of column names to values"):
         films.insert(["Up", "Coco"])
