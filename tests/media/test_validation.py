@@ -199,3 +199,22 @@ def test_what_cannot_be_chosen(session):
     Path("barbule.toml").write_text('[media]\nvalidation = "x"\n')
     with pytest.raises(BarbuleError, match=r'media\.validation must be "on_write" or "on_read"'):
         bb.connect()
+
+
+# -- within lists and structs ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_media_in_lists_and_structs_are_looked_at_too(session, files, bad):
+    pages = bb.Array(bb.Image)
+    item = bb.Struct({"title": bb.String, "cover": bb.Image, "pages": pages})
+    table = bb.create_table("t", {"n": bb.Int, "item": item})
+    good, wrong = str(files / "good.png"), str(files / bad)
+    table.insert([{"n": 0, "item": None}, {"n": 1, "item": {"title": "a", "pages": [good, None]}}])
+    for item in ({"cover": wrong}, {"cover": good, "pages": [good, wrong]}):
+        with pytest.raises(MediaError, match=rf"'t', column 'item', row 1: .*{bad}"):
+            table.insert([{"n": 2, "item": {"cover": good}}, {"n": 3, "item": item}])
+    assert table.count().execute() == 2
+    later = bb.create_table("u", {"pages": pages}, media_validation={"pages": "on_read"})
+    later.insert([{"pages": [wrong]}])
+    assert later.count().execute() == 1

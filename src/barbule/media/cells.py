@@ -26,13 +26,13 @@ from barbule.media.scalars import is_missing, to_json, value_writer
 from barbule.types import Image, Json, Media, storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["arrow_type", "holds_media", "media_keeper", "reader", "to_array"]
+__all__ = ["arrow_type", "holds_media", "media_keeper", "media_within", "reader", "to_array"]
 
 
 def arrow_type(kind: dt.DataType) -> pa.DataType:
@@ -278,6 +278,20 @@ def holds_media(kind: dt.DataType) -> bool:
     if isinstance(kind, dt.Struct):
         return any(map(holds_media, kind.fields.values()))
     return isinstance(kind, Media)
+
+
+def media_within(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
+    """Find the references to media in an Arrow cell (as Python), each with its type."""
+    if value is None:
+        return
+    if isinstance(kind, Media):
+        yield kind, value
+    elif isinstance(kind, dt.Array):
+        for item in value:
+            yield from media_within(item, kind.value_type)
+    elif isinstance(kind, dt.Struct):
+        for name, inner in kind.fields.items():
+            yield from media_within(value[name], inner)
 
 
 def reader(kind: dt.DataType, library: MediaLibrary | None = None) -> Callable[[Any], Any] | None:

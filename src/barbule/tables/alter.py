@@ -26,6 +26,7 @@ from barbule.errors import (
     SchemaError,
     TableExistsError,
 )
+from barbule.media.cells import holds_media
 from barbule.planner.lineage import calls_in
 from barbule.tables.change import Change, UpdateResult, mutate
 from barbule.tables.columns import (
@@ -107,7 +108,7 @@ def check_validation(
             raise ConfigurationError(
                 "media_validation is one of 'on_write', 'on_read'.", table=table, value=value
             )
-        if name and (name not in schema or not isinstance(schema[name], types.Media)):
+        if name and (name not in schema or not holds_media(schema[name])):
             raise SchemaError(
                 "media_validation is of columns with media.",
                 table=table,
@@ -117,7 +118,7 @@ def check_validation(
     return frozenset(
         name
         for name, kind in schema.items()
-        if not isinstance(kind, types.Media) or chosen.get(name, usual) == "on_write"
+        if not holds_media(kind) or chosen.get(name, usual) == "on_write"
     )
 
 

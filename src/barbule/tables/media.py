@@ -21,9 +21,9 @@ from barbule.errors import MediaError, UnknownFunctionError, UnsupportedError
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
+from barbule.media.cells import holds_media
 from barbule.media.references import stored_references
 from barbule.planner.lower import physical_schema
-from barbule.types import Media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -175,15 +175,7 @@ def _gives_media(function: str) -> bool:
         returns = lookup(function).returns
     except (UnknownFunctionError, ImportError):
         return True
-    return not isinstance(returns, dt.DataType) or _holds_media(returns)
-
-
-def _holds_media(kind: dt.DataType) -> bool:
-    if isinstance(kind, dt.Array):
-        return _holds_media(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return any(map(_holds_media, kind.fields.values()))
-    return isinstance(kind, Media)
+    return not isinstance(returns, dt.DataType) or holds_media(returns)
 
 
 def release(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -> int:

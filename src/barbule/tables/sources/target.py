@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import BarbuleError, DataError
-from barbule.media.cells import arrow_type, to_array
+from barbule.media.cells import arrow_type, holds_media, media_within, to_array
 from barbule.nodes import ERROR
 from barbule.tables.sources.columns import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
@@ -234,12 +234,31 @@ class Target:
 
     def _check_media(self, rows: pa.Table, failures: _Failures) -> None:
         for name, kind in self.schema.items():
-            if not isinstance(kind, Media) or name in self.rules.unchecked:
+            if not holds_media(kind) or name in self.rules.unchecked:
                 continue
+            cells = rows.column(name).to_pylist()
             try:
-                self.library.check_all(rows.column(name).to_pylist(), kind, failures.get(name))
+                if isinstance(kind, Media):
+                    self.library.check_all(cells, kind, failures.get(name))
+                else:
+                    self._check_within(cells, kind)
             except BarbuleError as error:
                 raise error.at(column=name) from error.__cause__
+
+    def _check_within(self, cells: Sequence[Any], kind: dt.DataType) -> None:
+        """Check the media in lists and structs, those of one type together."""
+        found: dict[Media, tuple[list[int], list[str]]] = {}
+        for row, cell in enumerate(cells):
+            for inner, reference in media_within(cell, kind):
+                rows, references = found.setdefault(inner, ([], []))
+                rows.append(row)
+                references.append(reference)
+        for inner, (rows, references) in found.items():
+            try:
+                self.library.check_all(references, inner)
+            except BarbuleError as error:
+                error.row = None if error.row is None else rows[error.row]
+                raise
 
 
 def _with_failures(rows: pa.Table, failures: _Failures) -> pa.Table:
