@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 import barbule as bb
-from barbule.errors import ExpressionError, ModelError, UnsupportedError
+from barbule.errors import BarbuleError, ExpressionError, ModelError, UnsupportedError
 from fakes.models_server import _speech
 
 SOUND = _speech({"input": "hello"})
@@ -148,6 +148,14 @@ def test_a_pdf_is_sent_whole_to_models_that_read_it(openai, models):
     assert part["file"]["filename"] == "scan.pdf"
     data = base64.b64decode(part["file"]["file_data"].removeprefix("data:application/pdf;base64,"))
     assert data == Path("scan.pdf").read_bytes()
+
+
+def test_a_scan_is_not_sent_as_an_empty_text(openai, models):
+    Image.new("RGB", (20, 20)).save("scan.pdf")
+    table = table_of(doc="scan.pdf")
+    with pytest.raises(BarbuleError, match=r"row 0: .*scan\.pdf is a scan: .*of-mine takes no PDF"):
+        answer(openai, table, ["Read", table.doc], model="of-mine")
+    assert models.count == 0
 
 
 def test_equal_images_are_asked_about_once(openai, models):

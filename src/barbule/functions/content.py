@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from barbule.errors import ExpressionError, UnsupportedError
+from barbule.errors import ExpressionError, MediaError, UnsupportedError
 from barbule.types import Audio, Document, Image, Media, Video
 
 if TYPE_CHECKING:
@@ -242,8 +242,14 @@ def _document_part(client: ModelClient, model: str, path: Path, form: str) -> di
     if not (is_pdf and client.takes(model, "pdf")):
         from barbule.media.documents import read_document
 
-        blocks = read_document(path).blocks
-        return {"type": "text", "text": "\n\n".join(block.text for block in blocks)}
+        found = read_document(path)
+        if found.scanned and not found.blocks:
+            raise MediaError(
+                f"{path} is a scan: its pages are pictures without text, and {model} takes no PDF.",
+                hint="Ask a model that takes PDFs, or about the recognised text: "
+                "bb.functions.document.text(t.doc, ocr=True), which needs 'barbule[ocr]'.",
+            )
+        return {"type": "text", "text": "\n\n".join(block.text for block in found.blocks)}
     encoded = base64.b64encode(path.read_bytes()).decode()
     if form == "anthropic":
         source = {"type": "base64", "media_type": "application/pdf", "data": encoded}
