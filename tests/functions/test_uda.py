@@ -127,3 +127,23 @@ def test_a_class_without_the_methods_or_a_type_is_refused():
 def test_a_wrong_argument_is_told(films, joined):
     with pytest.raises(ExpressionError, match="Joined"):
         films.agg(x=joined(films.name, glue=","))
+
+
+def test_a_column_of_another_type_is_told_before_anything_runs(films):
+    @bb.uda
+    class Total:
+        def __init__(self):
+            self.seen = []
+
+        def update(self, x: float, unit: str = "m") -> None:
+            self.seen.append((type(x).__name__, unit))
+
+        def value(self) -> bb.Json:
+            return self.seen
+
+    with pytest.raises(ExpressionError, match=r"Total: the parameter 'x' takes float64.*'name'"):
+        films.agg(x=Total(films.name))
+    with pytest.raises(ExpressionError, match="the parameter 'unit' takes string"):
+        films.agg(x=Total(films.year, unit=3))
+    found = films.agg(x=Total(films.year)).collect()[0, "x"]
+    assert set(map(tuple, found)) == {("float", "m")}

@@ -17,7 +17,9 @@ from ibis.common.deferred import Deferred, deferrable
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.fitting import fitted
 from barbule.functions.registry import Function, Parameter, register
+from barbule.functions.signatures import hints_of, parameters_of
 from barbule.functions.source import Source, name_of
 from barbule.nodes import build_call
 
@@ -37,12 +39,16 @@ class Aggregation:
         self._runner = runner
         self.name = runner.name
         self.source = runner.source
-        update = list(inspect.signature(kind.update).parameters.values())[1:]  # type: ignore[attr-defined]
+        step: Callable[..., Any] = kind.update  # type: ignore[attr-defined]
+        update = list(inspect.signature(step).parameters.values())[1:]
         start = list(inspect.signature(kind).parameters.values())
         self.signature = inspect.Signature(
             [*update, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in start)]
         )
         self._rows = [each.name for each in update]
+        parameters = parameters_of(step, hints_of(step), batched=False)[1:]
+        # What takes the values of one row, which is never called as a function by itself.
+        self._step = Function(runner.name, step, "row", runner.returns, parameters)
         self.__doc__ = inspect.getdoc(kind)
 
     def __repr__(self) -> str:
@@ -79,9 +85,10 @@ class Aggregation:
     def _expression(
         self, rows: Mapping[str, Any], options: Mapping[str, Any], order_by: Any
     ) -> ir.Value:
+        taken, _ = fitted(self._step, rows)
         columns = {
             name: value if isinstance(value, ir.Expr) else ibis.literal(value)
-            for name, value in rows.items()
+            for name, value in taken.items()
         }
         keys = order_by if isinstance(order_by, list | tuple) else [order_by]
         collected = ops.ArrayCollect(

@@ -1,12 +1,11 @@
 """The decorators that make Python functions part of expressions: `udf` and `query`.
 
-Owns how annotations become parameter and result types. Runs nothing itself.
+Owns what may be said of a function. Runs nothing itself.
 """
 
 from __future__ import annotations
 
 import inspect
-import types as pytypes
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,8 +16,8 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
-from barbule.functions.objects import is_array, maker
 from barbule.functions.registry import Function, OnError, Parameter, register
+from barbule.functions.signatures import hints_of, parameters_of, return_type_of
 from barbule.functions.source import Source, name_of
 from barbule.functions.stateful import Stateful, body_of, start_parameters
 from barbule.threads import cores
@@ -136,12 +135,12 @@ def udf(  # noqa: PLR0913 - each is an option of users
     home = _home(function, processes) if processes is not False else None
     kind = function if inspect.isclass(function) else None
     called: Any = vars(kind)["__call__"] if kind else function
-    hints = _hints(called)
+    hints = hints_of(called)
     batched = batch_size is not None
-    parameters = _parameters(called, hints, batched=batched)
+    parameters = parameters_of(called, hints, batched=batched)
 
     def declare(body: Callable[..., Any], returns: Any) -> Function:
-        kinds = _parameters(body, _hints(body), batched=batched)
+        kinds = parameters_of(body, hints_of(body), batched=batched)
         shown = ", ".join(str(each.kind or "any") for each in kinds)
         options: dict[str, Any] = {
             "batch_size": batch_size,
@@ -166,7 +165,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             name=name or name_of(function, source),
             body=body_of(kind) if kind else function,
             kind="batch" if batched else "row",
-            returns=_return_type(hints.get("return"), return_type, batched=batched),
+            returns=return_type_of(hints.get("return"), return_type, batched=batched),
             parameters=parameters,
             batch_size=batch_size or 1,
             on_error=policy,
@@ -233,70 +232,6 @@ def _processes(processes: bool | int) -> int:
     return cores() if processes is True else int(processes)
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations, resolved where they are text."""
-    try:
-        return inspect.get_annotations(function, eval_str=True)
-    except NameError as error:
-        raise SchemaError(
-            f"an annotation of {function.__qualname__} names something unknown: {error}.",
-            hint="Import what the annotation names before the function is defined.",
-        ) from error
-
-
-def _parameters(
-    function: Callable[..., Any], hints: Mapping[str, Any], *, batched: bool
-) -> tuple[Parameter, ...]:
-    return tuple(
-        _parameter(name, hints.get(name), parameter.default, batched=batched)
-        for name, parameter in inspect.signature(function).parameters.items()
-    )
-
-
-def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Parameter:
-    takes_rows = batched and (hint is None or hint is list or typing.get_origin(hint) is list)
-    if takes_rows:
-        inner = typing.get_args(hint)
-        hint = inner[0] if inner else None
-    nullable = default is None or _is_optional(hint)
-    known = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
-    kind = _kind(name, hint) if known else None
-    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint)
-
-
-def _kind(name: str, hint: Any) -> dt.DataType | None:
-    try:
-        return types.dtype(hint)
-    except SchemaError as error:
-        raise error.at(column=name) from error.__cause__
-
-
-def _is_optional(hint: Any) -> bool:
-    if isinstance(hint, dt.DataType) or hint is None:
-        return False
-    if typing.get_origin(hint) in {typing.Union, pytypes.UnionType}:
-        return type(None) in typing.get_args(hint)
-    return hint is Any
-
-
-def _return_type(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
-    wanted = declared if declared is not None else hint
-    if wanted is None:
-        return types.Json()
-    if batched and wanted is list:
-        return types.Json()
-    kind = types.dtype(wanted)
-    if not batched:
-        return kind
-    if not isinstance(kind, dt.Array):
-        raise SchemaError(
-            "a batch function returns a list, one result for each row.",
-            value=wanted,
-            hint="Annotate it as list[...], or give return_type=bb.Array(...).",
-        )
-    return kind.value_type
-
-
 def iterator(
     function: Callable[..., Any] | None = None,
     *,
@@ -355,7 +290,7 @@ def iterator(
             hint="What has to wait is the business of an async @bb.udf, in a computed column.",
         )
     is_class = inspect.isclass(function)
-    hints = _hints(vars(function).get("__init__", object) if is_class else function)
+    hints = hints_of(vars(function).get("__init__", object) if is_class else function)
     kind = dt.Struct(dict(types.schema(return_type or _row_type(function, hints)).items()))
     source = Source(function)
 
@@ -371,7 +306,7 @@ def iterator(
             body=body,
             kind="row",
             returns=dt.Array(kind),
-            parameters=_parameters(function, hints, batched=False),
+            parameters=parameters_of(function, hints, batched=False),
             on_error=_policy(on_error),
             stated=version or "",
             source=None if version else source,
@@ -387,7 +322,7 @@ def _row_type(function: Any, hints: Mapping[str, Any]) -> Any:
                 "the class of an iterator has __iter__ or __next__.", value=function
             )
         for name, wrapped in (("__next__", False), ("__iter__", True)):
-            said = _hints(getattr(function, name, object)).get("return")
+            said = hints_of(getattr(function, name, object)).get("return")
             inner = typing.get_args(said) if wrapped else (said,)
             if inner and inner[0] not in {None, Any}:
                 return inner[0]
@@ -439,7 +374,7 @@ def query(function: Callable[..., Any]) -> Function:
     >>> at_least(700.0).collect()[0]
     {'name': 'Up'}
     """
-    hints = _hints(function)
+    hints = hints_of(function)
     source = Source(function)
     return register(
         Function(
@@ -447,7 +382,7 @@ def query(function: Callable[..., Any]) -> Function:
             body=function,
             kind="query",
             returns=lambda arguments: _query_type(function, arguments),
-            parameters=_parameters(function, hints, batched=False),
+            parameters=parameters_of(function, hints, batched=False),
             source=source,
         )
     )
