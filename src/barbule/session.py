@@ -263,7 +263,9 @@ class Session:
         """Read the files of a folder as rows, for `create_table` and `insert`.
 
         Their content is not read; the media column refers to it. Beside it there are `path`,
-        `name`, `size` in bytes, `modified` and `media_type`.
+        `name`, `size` in bytes, `modified` and `media_type`; and, of a folder, what
+        `metadata.jsonl` says of its files, as `to_folder` writes it and Hugging Face's
+        ImageFolder has it.
 
         Parameters
         ----------
@@ -279,7 +281,7 @@ class Session:
         Raises
         ------
         DataError
-            When there is no such file, or files are of several types.
+            When there is no such file, files are of several types, or `metadata.jsonl` is wrong.
 
         Examples
         --------

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import barbule as bb
-from barbule.errors import DataError, MediaError, SchemaError
+from barbule.errors import BarbuleError, DataError, MediaError, SchemaError
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 DATA = DATA / "images"
@@ -113,7 +113,41 @@ def test_media_are_written_as_files(album, tmp_path):
         {"n": 3, "title": "", "score": -1.0},
     ]
     again = bb.create_table("again", bb.read_folder(target))
-    assert sorted(again.collect()["name"]) == ["00000001.png", "a.jpg"]
+    found = again.order_by("n").select("n", "title", "score", "name").collect()
+    assert [tuple(row.values()) for row in found] == [
+        (1, "red, ☃", 0.5, "a.jpg"),
+        (2, None, None, "00000001.png"),
+        (3, "", -1.0, None),
+    ]
+    assert [each is None for each in again.order_by("n").collect()["image"]] == [False, False, True]
+
+
+def test_metadata_stand_beside_the_files_that_they_name(session, photos):
+    (photos / "more" / "metadata.jsonl").write_text('{"file_name": "c.jpg", "label": 3}\n\n')
+    (photos / ".deep").mkdir()
+    (photos / ".deep" / "metadata.jsonl").write_text("no json")
+    rows = bb.read_folder(photos)
+    assert {Path(row["path"]).name: row.get("label") for row in rows}["c.jpg"] == 3
+    table = bb.create_table("t", rows)
+    assert table.label.max().to_pyarrow().as_py() == 3
+    assert "label" not in bb.read_folder(f"{photos}/**/*.jpg").columns
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"{", "line 2 of '.*metadata.jsonl' is no JSON"),
+        (b"[1]", "line 2 of .* is no JSON object"),
+        (b'{"file_name": "none.jpg"}', "line 2 of .* is about 'none.jpg', and there is no such"),
+        (b'{"x": "\xff"}', "line 2 of .* is not UTF-8"),
+        (b'{"x": 1, "image": 2}', "column 'image': metadata.jsonl has a column of this name"),
+    ],
+    ids=["json", "object", "file", "text", "column"],
+)
+def test_wrong_metadata_are_told(session, photos, line, message):
+    (photos / "metadata.jsonl").write_bytes(b'{"x": 1}\n' + line)
+    with pytest.raises(BarbuleError, match=message):
+        bb.read_folder(photos)
 
 
 def test_hugging_face_reads_the_folder(album, tmp_path):

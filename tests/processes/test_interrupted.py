@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ ROWS = 300
 
 @pytest.mark.parametrize("kind", ["model", "threads"])
 def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
-    with FakeModels(latency=0.05) as server:
+    with FakeModels(latency=0.05) as server, contextlib.ExitStack() as stack:
         path = f"duckdb://{tmp_path / 'app.duckdb'}"
         process = subprocess.Popen(
             [sys.executable, PROGRAM, server.url, path, kind, str(ROWS)],
@@ -29,6 +30,7 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
             text=True,
             env={**os.environ, "OPENAI_API_KEY": "sk-test-0123456789"},
         )
+        stack.callback(process.kill)  # where something below fails
         assert process.stdout.readline() == "begins\n"
         while server.count < ROWS // 3:
             assert process.poll() is None, process.stderr.read()

@@ -19,6 +19,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.exported import Names, media_column, new_folder, plain_rows
+from barbule.io.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.kinds import kind_of, media_type, noun
 from barbule.io.places import remote_files
 from barbule.io.rows import Rows
@@ -33,7 +34,6 @@ __all__ = ["read_folder", "write_folder"]
 
 _MAGIC = re.compile(r"[*?\[]")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
-_METADATA = "metadata.jsonl"  # as Hugging Face's ImageFolder has it
 
 
 def read_folder(
@@ -51,21 +51,30 @@ def read_folder(
             "this column tells of the file.", column=name, hint="Give column= another name."
         )
 
+    folder = None if _URL.match(source) else Path(source).expanduser()
+    said = FolderMetadata(folder if folder is not None and folder.is_dir() else None)
+    more = said.columns()
+    if name in more:
+        raise SchemaError(
+            f"{METADATA} has a column of this name.",
+            column=name,
+            hint="Give column= another name for the files.",
+        )
+
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for path, size, modified in listed(source):
-            yield (
-                None,
-                {
-                    name: path,
-                    "path": path,
-                    "name": re.split(r"[/\\]", path)[-1],
-                    "size": size,
-                    "modified": modified,
-                    "media_type": media_type(path),
-                },
-            )
+            told = {
+                "path": path,
+                "name": re.split(r"[/\\]", path)[-1],
+                "size": size,
+                "modified": modified,
+                "media_type": media_type(path),
+            }
+            yield None, {name: path, **told, **said.of.get(path, {})}
+        for record in said.rest:
+            yield None, record
 
-    return Rows({name: chosen, **facts}, read, f"the files {source!r}")
+    return Rows({name: chosen, **facts, **more}, read, f"the files {source!r}")
 
 
 def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
@@ -121,7 +130,7 @@ def _walk(folder: Path) -> Iterator[str]:
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and name != _METADATA:
+            if not name.startswith(".") and name != METADATA:
                 yield os.path.join(where, name)  # noqa: PTH118 - for many files
 
 
@@ -147,7 +156,7 @@ def write_folder(
     chosen = media_column(rows, column)
     target = new_folder(folder)
     names, count = Names(str(target)), 0
-    with (target / _METADATA).open("w", encoding="utf-8") as metadata:
+    with (target / METADATA).open("w", encoding="utf-8") as metadata:
         for number, row in enumerate(plain_rows(rows)):
             reference = row.pop(chosen)
             named = row
@@ -157,7 +166,7 @@ def write_folder(
                 wanted = names.of(given, reference, source, number)
                 (target / wanted).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target / wanted)
-                named = {"file_name": wanted, **row}
+                named = {FILE_NAME: wanted, **row}
                 count += 1
             metadata.write(json.dumps(named, ensure_ascii=False, default=str) + "\n")
     return count

@@ -1,0 +1,100 @@
+"""What folders say of their files: `metadata.jsonl`, as Hugging Face's ImageFolder has it.
+
+Owns where such a file is looked for and which file each of its lines is about.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError
+from barbule.types import infer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["FILE_NAME", "METADATA", "FolderMetadata"]
+
+METADATA = "metadata.jsonl"
+FILE_NAME = "file_name"
+
+
+class FolderMetadata:
+    r"""What the metadata files in a folder, and in those below it, say.
+
+    Parameters
+    ----------
+    folder
+        The folder; None for none, of which nothing is said.
+
+    Raises
+    ------
+    DataError
+        When a line is no JSON object, or names a file that is not there.
+
+    Attributes
+    ----------
+    of
+        What is said of each file, by its absolute path.
+    rest
+        What is said of no file.
+
+    Examples
+    --------
+    >>> Path("down.png").touch()
+    >>> _ = Path("metadata.jsonl").write_text('{"file_name": "down.png", "hooks": 0}\\n')
+    >>> FolderMetadata(Path()).columns()
+    {'hooks': Int64(nullable=True)}
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.of: dict[str, dict[str, Any]] = {}
+        self.rest: list[dict[str, Any]] = []
+        if folder is not None:
+            for file in sorted(folder.rglob(METADATA)):
+                if not any(part.startswith(".") for part in file.relative_to(folder).parts):
+                    self._read(file)
+
+    def columns(self) -> Mapping[str, dt.DataType]:
+        """Return the types of what is said; what is never said is text."""
+        records = [*self.of.values(), *self.rest]
+        names = dict.fromkeys(name for record in records for name in record)
+        said = {name for record in records for name, value in record.items() if value is not None}
+        known = [{name: record.get(name) for name in names if name in said} for record in records]
+        kinds = dict(infer(known)) if said else {}
+        return {name: kinds.get(name, dt.string) for name in names}
+
+    def _read(self, file: Path) -> None:
+        for number, data in enumerate(file.read_bytes().split(b"\n"), 1):
+            try:
+                line = data.decode()
+            except UnicodeDecodeError as error:
+                raise _wrong(file, number, "is not UTF-8") from error
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise _wrong(file, number, f"is no JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise _wrong(file, number, "is no JSON object")
+            name = record.pop(FILE_NAME, None)
+            if name is None:
+                self.rest.append(record)
+                continue
+            path = file.parent.absolute() / str(name)
+            if not path.is_file():
+                raise _wrong(file, number, f"is about {name!r}, and there is no such file")
+            self.of[os.path.normpath(path)] = record
+
+
+def _wrong(file: Path, line: int, what: str) -> DataError:
+    return DataError(
+        f"line {line} of {str(file)!r} {what}.",
+        hint=f'Each line is like {{"{FILE_NAME}": "a.png", "label": 1}}.',
+    )
