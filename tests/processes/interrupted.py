@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import barbule as bb
@@ -13,6 +14,8 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
+# Where tests run in the background of a script, the shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 url, path, kind, rows = *sys.argv[1:4], int(sys.argv[4])
 session = bb.connect(path, vectors="exact:", models={"openai": {"api_base": url}})
 table = bb.create_table("qa", {"q": bb.String})
