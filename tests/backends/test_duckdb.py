@@ -12,6 +12,7 @@ import pytest
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend
+from barbule.backends.duckdb.statements import copying
 from barbule.errors import ConfigurationError, UnsupportedError
 
 ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
@@ -43,6 +44,41 @@ def test_rows_are_matched_by_name_and_others_are_empty(backend):
     backend.create("t", sch.Schema(schema))
     backend.append("t", pa.table({"b": ["x"], "a": pa.array([1], pa.int8())}))
     assert _rows(backend, "t", schema) == [{"a": 1, "b": "x", "c": None}]
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_threads_share_an_insert_only_where_rows_fill_batches(backend, in_turn):
+    rows = pa.table({"a": range(100), "b": [[n] for n in range(100)]})
+    backend.create("t", sch.Schema({"a": "int64", "b": "array<int64>", "c": "string"}))
+    cursor = backend.cursor
+    cursor.execute("SET threads = 2")
+    cursor.register("given", rows)
+    statement = copying("t", ("a", "b"), "given", in_turn=in_turn)
+    ((_, plan),) = cursor.execute(f"EXPLAIN {statement}").fetchall()
+    assert ("BATCH_INSERT" in plan) is not in_turn
+    cursor.execute(statement)
+    assert cursor.execute("SELECT a, b, c FROM t").fetchall() == [
+        (n, [n], None) for n in range(100)
+    ]
+
+
+def test_appended_rows_keep_their_order(backend):
+    backend.create("t", sch.Schema({"a": "int64"}))
+    for start in (0, 1000):
+        backend.append("t", pa.table({"a": range(start, start + 1000)}))
+    assert [row["a"] for row in _rows(backend, "t", {"a": "int64"})] == list(range(2000))
+
+
+def test_the_log_of_a_file_is_not_carried_over_at_every_insert(tmp_path):
+    opened = open_backend(f"duckdb:///{tmp_path}/x.duckdb")
+    opened.create("t", sch.Schema({"a": "string"}))
+    rows = pa.table({"a": ["x" * 100] * 100_000})
+    for _ in range(3):
+        opened.append("t", rows)
+    log = (tmp_path / "x.duckdb.wal").stat().st_size
+    opened.disconnect()
+    assert log > rows.nbytes * 2.5
+    assert not (tmp_path / "x.duckdb.wal").exists()
 
 
 @pytest.mark.parametrize("name", ODD)

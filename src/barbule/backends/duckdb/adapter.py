@@ -67,6 +67,7 @@ _COLUMNS = (
 )
 _FEW_ROWS = 16
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
+_GROUP_ROWS = 122_880  # what DuckDB compresses and writes together
 
 
 def open_backend(url: str, lock_timeout: float) -> DuckDBBackend:
@@ -283,7 +284,7 @@ class DuckDBBackend:
             self._execute(f"{insert_into(name, columns)} VALUES {few}")
             return
         with self.use(), self._source().of(rows) as source, _explained():
-            self._execute(copying(name, columns, source))
+            self._execute(copying(name, columns, source, in_turn=rows.num_rows < _GROUP_ROWS))
 
     def _source(self) -> AppendedRows:
         """Return what hands Arrow rows to the statements of the calling thread."""

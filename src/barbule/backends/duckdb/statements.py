@@ -45,10 +45,22 @@ def insert_into(name: str, columns: tuple[str, ...]) -> str:
 
 
 @functools.cache
-def copying(name: str, columns: tuple[str, ...], source: str) -> str:
-    """Write the insert of the rows of another relation."""
+def copying(name: str, columns: tuple[str, ...], source: str, *, in_turn: bool) -> str:
+    """Write the insert of the rows of another relation.
+
+    Parameters
+    ----------
+    in_turn
+        Whether rows go into the table one after the other. Else threads share them, in batches
+        that are put together afterwards: rows that fill none are written twice.
+    """
     shown = ", ".join(map(quoted, columns))
-    return f"{insert_into(name, columns)} SELECT {shown} FROM {source}"
+    copied = f"{insert_into(name, columns)} SELECT {shown} FROM {source}"
+    if not in_turn:
+        return copied
+    # DuckDB shares no rows of which some come from a function, be they none.
+    nothing = ", ".join(["NULL"] * len(columns))
+    return f"{copied} UNION ALL SELECT {nothing} FROM range(0)"
 
 
 def ending_of(name: str, commit: int, rids: str) -> str:
