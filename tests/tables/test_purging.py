@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from pathlib import Path
 
@@ -81,6 +82,31 @@ def test_all_versions_answers_and_views_of_a_row_go(session, people):
     assert sorted(words.collect()["big"]) == ["PEAR", "SECRET"]
     operations = people.history()["operation"]
     assert operations[:2] == ["purge", "delete"]
+
+
+@pytest.mark.parametrize("step", ["_end", "forget", "_remove", "release"])
+def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
+    """Fail at a step, as a crash does, and purge again."""
+    from barbule.tables import purging
+
+    table = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
+    table.insert([{"n": n, "img": picture(40 * n)} for n in (1, 2)])
+    table.add_computed_column(dark=darker(table.img))
+
+    def fail(*_args):
+        raise RuntimeError("no power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session._engine.ledger if step == "forget" else purging, step, fail)
+        with pytest.raises(RuntimeError, match="no power"):
+            table.delete(where=table.n == 1, purge=True)
+    table.delete(where=table.n == 1, purge=True)
+    bb.collect_media(grace=datetime.timedelta(0))
+    assert bb.calls().count().to_pyarrow().as_py() == 1
+    assert len(stored(session)) == 2  # of the other row
+    assert table.n.to_pyarrow().to_pylist() == [2]
+    table.delete(purge=True)
+    assert not stored(session)
 
 
 def test_a_row_that_was_deleted_before_is_found_by_any_of_its_states(session, people):

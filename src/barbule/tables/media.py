@@ -236,8 +236,10 @@ def collect(
     UnsupportedError
         When other databases keep media in the same store and `shared` is False.
     """
-    if grace < datetime.timedelta(0):
-        raise MediaError("a grace period is not negative.", value=grace, hint="Give hours, or 0.")
+    if not isinstance(grace, datetime.timedelta) or grace < datetime.timedelta(0):
+        raise MediaError(
+            "a grace period is a length of time.", value=grace, hint="Give a datetime.timedelta."
+        )
     store = engine.library.store
     others = [user for user in store.users() if user != engine.library.user]
     if others and not shared:

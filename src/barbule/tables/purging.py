@@ -95,8 +95,9 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     _end(engine, record, chosen)
     # What an index has of rows is removed by following the states that have just ended.
     engine.indexing.settle({each.record.id for each in family if each.record.indexes})
-    _, states = mutate(engine, "purge", lambda change: _remove(change, family))
+    # Before the states by which they are found: what is cut short here can be asked for again.
     answers = engine.ledger.forget(sorted(keys - held))
+    _, states = mutate(engine, "purge", lambda change: _remove(change, family))
     files = release(engine, named)
     return PurgeResult(
         rows=len(chosen) - len(kept),
