@@ -93,7 +93,8 @@ class Keywords:
         """Bring the postings of a column up to the latest commit; they know all versions."""
         key = (record.id, column.id)
         corpus = self._corpus(key)
-        latest = self._catalog.record(record.id).compacted
+        # Of a table that has been dropped too: a snapshot may still show it.
+        latest = self._catalog.history(record.id)[-1][1].compacted
         head = self._catalog.latest(record.id).commit
         # An older copy of the database took its place, or rows have been removed for good.
         if corpus.watermark > head or corpus.compacted != latest:

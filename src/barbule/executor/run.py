@@ -17,6 +17,7 @@ import ibis.expr.operations as ops
 from barbule.errors import BarbuleError
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.growing import Slices, chain_of, next_size
+from barbule.executor.indexing import as_matrix
 from barbule.executor.purpose import Purpose
 from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type, to_array
@@ -112,7 +113,8 @@ class Runner:
 
     def _run(self, stage: Stage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
         if isinstance(stage, CandidateStage):
-            vector = ready[stage.vector].column(0)[0].as_py()
+            cell = ready[stage.vector].column(0)
+            vector = None if cell.null_count else as_matrix(cell)[0]
             return self.search(stage, vector, self.qualifying(stage, ready))
         if isinstance(stage, NearestStage):
             return self._pairs(stage, ready)

@@ -181,9 +181,9 @@ class Matrix:
         """
         slots = self._among(among)
         if slots is not None and len(slots) < _FEW * self._count:
-            scores, places = self._scores(self._rows[slots], self._squares[slots], query), slots
+            scores, places = self._compared(self._rows[slots], self._squares[slots], query), slots
         else:
-            scores = self._scores(self._rows[: self._count], self._squares[: self._count], query)
+            scores = self._compared(self._rows[: self._count], self._squares[: self._count], query)
             places = slots if slots is not None else np.arange(self._count)
             scores = scores if slots is None else scores[slots]
         best = _best(scores, k, self._margin(query))
@@ -208,13 +208,22 @@ class Matrix:
         slots, _ = self._slots(ids)
         return slots[self._alive[slots]]
 
-    def _scores(self, rows: Rows, squares: Rows, query: Rows) -> Any:
-        """Compare with one query, or with several as the columns of a matrix."""
-        found = rows @ query
+    def _compared(self, rows: Rows, squares: Rows, query: Rows) -> Any:
+        """Compare with one query."""
+        # Not by BLAS: its threads wait for each other and spin on when they are done, which is
+        # worth a millisecond on an idle machine, and costs ten where anything else runs.
+        return self._nearer(np.einsum("ij,j->i", rows, query), squares)
+
+    def _scores(self, rows: Rows, squares: Rows, queries: Rows) -> Any:
+        """Compare with several queries, the columns of a matrix."""
+        return self._nearer(rows @ queries, squares[:, None])
+
+    def _nearer(self, products: Any, squares: Rows) -> Any:
+        """Turn inner products into what orders rows as their similarity does."""
         if self.metric == "l2":
-            found *= 2
-            found -= squares if found.ndim == 1 else squares[:, None]
-        return found
+            products *= 2
+            products -= squares
+        return products
 
     def _margin(self, query: Rows) -> float:
         if self.metric == "cosine":

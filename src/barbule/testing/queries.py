@@ -73,6 +73,29 @@ class QueryTests(BackendFixtures):
         with pytest.raises(Exception, match="bb_given"):
             backend.arrow(leaf.to_expr(), {})
 
+    @pytest.mark.parametrize("count", [0, 1, 5, 64, 65, 300])
+    @pytest.mark.parametrize("twice", [False, True])
+    def test_staged_numbers_are_read_exactly(
+        self, backend: Backend, count: int, twice: bool
+    ) -> None:
+        odd: list[Any] = [2**63 - 1, -(2**63), None, 0, -7]
+        places = [odd[n] if n < len(odd) else n for n in range(count)]
+        values = [[0.1, -0.0, None, float("inf"), 1e-300][n % 5] for n in range(count)]
+        given = backend.table("bb_given", sch.Schema({"n": "int64", 'a"b': "float64"})).to_expr()
+        query: Any = given
+        if twice:  # it becomes a common table expression of its own
+            some = given.filter(given.n.notnull()).select("n", x=given.n)
+            query = some.join(some.view(), "n")
+        staged = pa.table(
+            {"n": pa.array(places, pa.int64()), 'a"b': pa.array(values, pa.float64())}
+        )
+        found = backend.arrow(query, {"bb_given": staged})
+        if twice:
+            known = sorted(n for n in places if n is not None)
+            assert sorted(found["x"].to_pylist()) == known
+        else:
+            assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, staged.to_pylist()))
+
     def test_fields_and_values_within_are_computed(self, backend: Backend) -> None:
         schema = sch.Schema(
             {"s": STRUCT, "l": "array<struct<x: int64, s: string>>", "d": "array<array<int64>>"}

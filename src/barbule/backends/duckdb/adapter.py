@@ -32,6 +32,7 @@ from barbule.backends.duckdb.staging import (
     registered,
     shown_as_values,
     unites,
+    written_in,
 )
 from barbule.backends.duckdb.statements import (
     FROM_ARGUMENT,
@@ -108,6 +109,10 @@ def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body
 
 @ibis.udf.scalar.builtin(name="array_distance")
 def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
+
+
+class _HeldError(Exception):
+    """Says that a query holds rows, and is not to be remembered with them."""
 
 
 class DuckDBBackend:
@@ -192,17 +197,24 @@ class DuckDBBackend:
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
-        memory = in_memory(query)
         with _explained():
-            sql = self.ibis.compile(query) if memory else self._compiled(query.op())
-        # To hand a table over takes as long as a small query.
-        read = {name: rows for name, rows in {**staged, **memory}.items() if name in sql}
+            try:
+                sql, wanted = self._compiled(query.op())
+            except _HeldError:
+                staged = {**staged, **in_memory(query)}
+                sql, wanted = self.ibis.compile(query), query.schema().to_pyarrow()
+        read = {name: rows for name, rows in staged.items() if name in sql}
+        sql, read = written_in(sql, read)
         with self._staging(read, united=unites(sql)) as backend:
             rows = backend.con.execute(sql).to_arrow_table()
-        return fitted(rows, query.schema().to_pyarrow())
+        return fitted(rows, wanted)
 
-    def _compile_op(self, op: ops.Node) -> str:
-        return str(self.ibis.compile(op.to_expr()))
+    def _compile_op(self, op: ops.Node) -> tuple[str, pa.Schema]:
+        """Return the SQL of a query and what its rows are made of."""
+        query = op.to_expr()
+        if in_memory(query):
+            raise _HeldError
+        return str(self.ibis.compile(query)), query.schema().to_pyarrow()
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""

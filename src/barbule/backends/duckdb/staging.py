@@ -9,10 +9,10 @@ import ibis.expr.operations as ops
 import sqlglot.expressions as sge
 
 from barbule.backends.base import RID
-from barbule.backends.duckdb.statements import name_of, quoted
+from barbule.backends.duckdb.statements import literals, name_of, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import duckdb
     import ibis.expr.types as ir
@@ -26,9 +26,13 @@ __all__ = [
     "registered",
     "shown_as_values",
     "unites",
+    "written_in",
 ]
 
 _APPENDED_ROWS = "bb_appended_rows"
+_FEW_ROWS = 64
+# What few rows may be made of to be written down; a bare whole number would be of any size.
+_WRITTEN = {"int64": "BIGINT", "double": "DOUBLE"}
 _BEHIND = "_arrow"  # of what a view over staged rows reads
 
 
@@ -130,6 +134,40 @@ def register(
         properties=sge.Properties(expressions=[sge.TemporaryProperty()]),
     )
     cursor.execute(view.sql("duckdb"))
+
+
+def written_in(sql: str, staged: Mapping[str, pa.Table]) -> tuple[str, dict[str, pa.Table]]:
+    """Write few rows of numbers into the query that reads them; return which rows are left.
+
+    To hand a table over takes longer than a small query.
+    """
+    parts, left = [], {}
+    plain = not sql.startswith("WITH RECURSIVE")
+    for name, rows in staged.items():
+        shown = _as_query(rows) if plain and rows.num_rows <= _FEW_ROWS else None
+        if shown is None:
+            left[name] = rows
+        else:
+            parts.append(f"{quoted(name)} AS NOT MATERIALIZED ({shown})")
+    if not parts:
+        return sql, left
+    given = ", ".join(parts)
+    if sql.startswith("WITH "):
+        return f"WITH {given}, {sql.removeprefix('WITH ')}", left
+    return f"WITH {given} {sql}", left
+
+
+def _as_query(rows: pa.Table) -> str | None:
+    """Write rows as a query; None where there are none, or where they are more than numbers."""
+    kinds = [_WRITTEN.get(str(field.type)) for field in rows.schema]
+    if not rows.num_rows or not all(kinds):
+        return None
+    names = [f"c{place}" for place in range(len(kinds))]
+    shown = ", ".join(
+        f"{name}::{kind} AS {quoted(column)}"
+        for name, kind, column in zip(names, kinds, rows.column_names, strict=True)
+    )
+    return f"SELECT {shown} FROM (VALUES {literals(rows)}) AS v({', '.join(names)})"
 
 
 def _has_nan(cells: pa.ChunkedArray) -> bool:
