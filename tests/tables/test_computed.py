@@ -7,7 +7,13 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import ConfigurationError, ExpressionError, FunctionError, SchemaError
+from barbule.errors import (
+    ConfigurationError,
+    DataError,
+    ExpressionError,
+    FunctionError,
+    SchemaError,
+)
 
 
 @bb.udf
@@ -53,6 +59,41 @@ def test_a_virtual_column_takes_no_room_and_a_stored_one_does(table):
     assert _kinds(table)["kept"] == "stored"
     assert len(_physical(table)) == len(before) + 1
     assert table.collect()["kept"] == [2, 3]
+
+
+_KEPT = {
+    "sum": lambda t: t.a + t.b,
+    "ratio": lambda t: t.a / t.b,
+    "taxed": lambda t: t.b * 0.7,
+    "text": lambda t: t.a.cast("string") + "!",
+    "parity": lambda t: t.a % 2 == 0,
+    "day": lambda t: ibis.ifelse(t.a > 2, ibis.date("2020-01-01"), None),
+    "list": lambda t: ibis.array([t.a, t.b]),
+}
+
+
+@pytest.mark.parametrize("name", _KEPT)
+def test_what_is_stored_is_what_would_be_inlined(table, name):
+    table.delete(where=table.a == 1)
+    table.insert([{"a": 3, "b": None}, {"a": 2**53 + 1, "b": 3}])
+    done = table.add_computed_column(kept=_KEPT[name], stored=True)
+    table.add_computed_column(inlined=_KEPT[name])
+    table.insert(a=5, b=7)
+    table.update({"b": 11}, where=table.a == 3)
+    rows = table.collect()
+    assert done.rows == 3
+    assert rows["kept"] == rows["inlined"]
+    assert len(rows) == 4
+    assert "kept" not in table.at(2).columns
+
+
+def test_what_cannot_be_computed_names_the_column_and_leaves_none(table):
+    with pytest.raises(DataError, match=r"table 't', column 'n'.*compute.*try_cast"):
+        table.add_computed_column(n=(table.a.cast("string") + "x").cast("int64"), stored=True)
+    assert table.columns == ("a", "b")
+    assert "c2" not in _physical(table)
+    assert table.add_computed_column(n=table.a + 1, stored=True).rows == 2
+    assert table.collect()["n"] == [2, 3]
 
 
 def test_what_differs_at_each_look_is_stored(table):

@@ -135,6 +135,16 @@ class Backend(Protocol):
     def fill(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
 
+    def fill_query(self, name: str, query: ir.Table) -> int:
+        """Set columns of live rows to what a query of them gives; return of how many.
+
+        Parameters
+        ----------
+        query
+            Reads live rows of the table, and gives their identities and, by their names, values
+            of columns. Each value is made of its own row.
+        """
+
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 

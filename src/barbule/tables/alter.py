@@ -37,6 +37,7 @@ from barbule.tables.columns import (
     dependents,
     new_column,
     physical_rows,
+    query_of_all,
     reads,
     with_contents,
 )
@@ -252,13 +253,13 @@ def add_computed_columns(
     calls = [call for value in wanted.values() for call in calls_in(value)]
     engine.caller.expect(call.function for call in calls)
 
-    def work(change: Change) -> int:
-        record, count = put_computed(change, current(leaf), wanted, stored=stored)
+    def work(change: Change) -> None:
+        record = put_computed(change, current(leaf), wanted, stored=stored)
         _check_views_for(engine, record, wanted)
-        return count
 
-    change, count = mutate(engine, "add computed column", work, slow=bool(calls))
-    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+    change, _ = mutate(engine, "add computed column", work, slow=bool(calls))
+    rows = change.rows_of(record.id)
+    return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
 
 
 def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
@@ -286,13 +287,13 @@ def put_computed(
     *,
     stored: bool | None,
     hidden: bool = False,
-) -> tuple[TableRecord, int]:
+) -> TableRecord:
     """Add computed columns, or put them in the place of those of their names, and fill them.
 
     Returns
     -------
-    tuple
-        The table with the columns, and for how many rows they were computed.
+    TableRecord
+        The table with the columns. The change counts the rows for which they were computed.
     """
     replaced = {name for name in values if record.column(name)}
     downstream = dependents(change.engine, record, replaced) if replaced else []
@@ -306,10 +307,10 @@ def put_computed(
     change.put(record)
     again = [column for column in downstream if column.name not in values]
     record, moved = _moved_on(change, record, again)
-    count = _compute_anew(change, record, fresh + moved)
+    _compute_anew(change, record, fresh + moved)
     if replaced and _views(change.engine, record):
         _pass_to_views(change, record, replaced | {column.name for column in downstream})
-    return record, count
+    return record
 
 
 def _pass_to_views(change: Change, record: TableRecord, changed: set[str]) -> None:
@@ -343,17 +344,21 @@ def _moved_on(
     return record, moved
 
 
-def _compute_anew(change: Change, record: TableRecord, columns: list[Column]) -> int:
+def _compute_anew(change: Change, record: TableRecord, columns: list[Column]) -> None:
     """Make room for the stored ones of new columns, and compute them for all rows."""
     engine = change.engine
     made = [column for column in columns if column.kind == "stored"]
     for column in made:
         change.add_column(record, column)
     if not made:
-        return 0
+        return
     names = {column.name for column in made}
     apart = not any(reads(engine, record, column) & names for column in made)
     if apart and record.origin is None and not record.view and not _views(engine, record):
+        query = None if engine.backend.many_writers else query_of_all(engine, record, made)
+        if query is not None:
+            change.fill_by(record, query, made[0].name if len(made) == 1 else None)
+            return
         rows = compute_all(engine, record, made)
     else:
         known = replace(record, columns=tuple(c for c in record.columns if c not in made))
@@ -361,7 +366,6 @@ def _compute_anew(change: Change, record: TableRecord, columns: list[Column]) ->
         rows = compute(change, record, rows, made)
     _write_columns(change, record, rows, made)
     change.touch(record.id, rows=rows.num_rows)
-    return rows.num_rows
 
 
 def _write_columns(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
+from barbule.errors import BarbuleError
 from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
@@ -236,6 +237,27 @@ class Change:
         if not rows:
             raise NothingToDo
         self.touch(record.id, rows=rows)
+
+    def fill_by(self, record: TableRecord, query: ir.Table, column: str | None) -> None:
+        """Set columns of live rows to what a query of them gives, within the backend.
+
+        Only where nothing follows the rows of the table.
+
+        Parameters
+        ----------
+        column
+            What the columns are called, where it is one, for errors.
+        """
+        backend, physical = self.engine.backend, record.physical
+
+        def fill(_commit: int) -> None:
+            try:
+                rows = backend.fill_query(physical, query)
+            except BarbuleError as error:
+                raise error.at(table=record.name, column=column) from error.__cause__
+            self.touch(record.id, rows=rows)
+
+        self.do(fill)
 
     def rows_of(self, table_id: int) -> int:
         """Return how many rows of a table were written or removed."""

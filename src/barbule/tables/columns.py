@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -48,9 +49,11 @@ __all__ = [
     "kept_fields",
     "new_column",
     "physical_rows",
+    "query_of_all",
     "reads",
     "rows_relation",
     "with_contents",
+    "within_backend",
 ]
 
 
@@ -230,13 +233,41 @@ def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> p
     return computed
 
 
-def _computed(
-    engine: Engine,
-    record: TableRecord,
-    columns: list[Column],
-    relations: Mapping[int, ops.Relation],
-    staged: Mapping[str, pa.Table],
-) -> pa.Table:
+_PLAIN = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
+
+
+def query_of_all(engine: Engine, record: TableRecord, columns: list[Column]) -> ir.Table | None:
+    """Make the query by which the backend alone computes columns for all rows of a table.
+
+    Returns
+    -------
+    ibis.expr.types.Table or None
+        What `compute_all` would return; None where it takes more than the backend.
+    """
+    query = _query_of(engine, record, columns)
+    exact = all(map(_is_assigned_exactly, query.values.values()))
+    return within_backend(engine, query.to_expr()) if exact else None
+
+
+def _is_assigned_exactly(value: ops.Value) -> bool:
+    """Whether SQL assigns a value to a column exactly as it travels by Arrow.
+
+    It reads 0.7 as a decimal, of which Arrow rows make the nearest float.
+    """
+    if not isinstance(value.dtype, _PLAIN) or isinstance(value.dtype, Media):
+        return False
+    literals = value.find(ops.Literal, filter=ops.Value)
+    return not any(isinstance(each.dtype, dt.Floating | dt.Decimal) for each in literals)
+
+
+def within_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
+    """Lower a query for the backend; None where it needs more than the backend."""
+    plan = engine.plan(query)
+    return None if plan.stages else plan.final.to_expr()
+
+
+def _query_of(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:
+    """Make the query of the values of columns, and why there are none, by row identity."""
     leaf = engine.leaf(record.id, hidden=True)
     visible = engine.leaf(record.id)
     values = {RID: ops.Field(leaf, RID)}
@@ -246,9 +277,20 @@ def _computed(
         if column.fallible:
             reasons = tuple(CellError(call) for call in calls_in(value))
             values[column.errors] = ops.Coalesce(reasons) if len(reasons) > 1 else reasons[0]
+    return ops.Project(leaf, values)
+
+
+def _computed(
+    engine: Engine,
+    record: TableRecord,
+    columns: list[Column],
+    relations: Mapping[int, ops.Relation],
+    staged: Mapping[str, pa.Table],
+) -> pa.Table:
+    query = _query_of(engine, record, columns).to_expr()
     try:
         with engine.caller.computing(_purpose(engine, record, columns)):
-            return engine.arrow(ops.Project(leaf, values).to_expr(), relations, staged)
+            return engine.arrow(query, relations, staged)
     except BarbuleError as error:
         shown = _name_shown(engine, record, columns[0]) if len(columns) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__

@@ -28,7 +28,7 @@ from barbule.tables.change import (
     mutate,
     mutate_in_parts,
 )
-from barbule.tables.columns import compute, dependents, kept_fields
+from barbule.tables.columns import compute, dependents, kept_fields, within_backend
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.reasons import media_rules, place_of, with_reasons
@@ -208,7 +208,7 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
     def work(change: Change) -> int | None:
         record = writable(leaf)
         if _stands_alone(engine, record):
-            chosen = _without_stages(engine, chosen_rows(table, where).select(RID))
+            chosen = within_backend(engine, chosen_rows(table, where).select(RID))
             if chosen is not None:
                 change.close_by(record, chosen)
                 return None
@@ -313,12 +313,6 @@ def _stands_alone(engine: Engine, record: TableRecord) -> bool:
     return not (catalog.views_of(record.id) or catalog.queries_over(record.id))
 
 
-def _without_stages(engine: Engine, query: ir.Table) -> ir.Table | None:
-    """Lower a query for the backend; None where it needs more than the backend."""
-    plan = engine.plan(query)
-    return None if plan.stages else plan.final.to_expr()
-
-
 def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, value: Any) -> Any:
     """Return the expression of a new value; of a plain one, once it is checked, the cell."""
     column = record.column(name)
@@ -407,7 +401,7 @@ def _new_values_query(
         shown[column.physical] = value if value.dtype == kind else ops.Cast(value, kind)
         if column.fallible:
             shown[column.errors] = ops.Literal(None, ERROR)
-    return _without_stages(engine, ops.Project(parent, shown).to_expr())
+    return within_backend(engine, ops.Project(parent, shown).to_expr())
 
 
 def _literal(value: Any) -> Any:

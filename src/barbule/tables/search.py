@@ -76,27 +76,27 @@ def add_embedding_index(
                 hint='Give it another name=, or if_exists="replace".',
             )
 
-    def work(change: Change) -> int:
+    def work(change: Change) -> None:
         record = current(leaf)
         if any(index.name == title for index in record.indexes):
             record = _without_index(change, record, title)
-        searched, count = record.column(column), 0
+        searched = record.column(column)
         place = INHERITED if searched is None else searched.id
         vectors = record.next_column
         if plan.value is not None:
             hidden = {f"bb_embedding_{vectors}": plan.value}
-            record, count = put_computed(change, record, hidden, stored=True, hidden=True)
+            record = put_computed(change, record, hidden, stored=True, hidden=True)
         elif searched is not None and searched.kind != "virtual":
             vectors = place
         else:  # of a base, or computed when read: they are kept here too
             hidden = {f"bb_embedding_{vectors}": table[column].op()}
-            record, count = put_computed(change, record, hidden, stored=True, hidden=True)
+            record = put_computed(change, record, hidden, stored=True, hidden=True)
         index = Index(title, place, vectors, metric, plan.queries)
         change.put(replace(record, indexes=(*record.indexes, index)))
-        return count
 
-    change, count = mutate(engine, "add embedding index", work, slow=True)
-    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+    change, _ = mutate(engine, "add embedding index", work, slow=True)
+    rows = change.rows_of(record.id)
+    return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
 
 
 def drop_embedding_index(

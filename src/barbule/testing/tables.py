@@ -162,6 +162,27 @@ class TableTests(BackendFixtures):
         found = {(row[RID], row[TO]): row["x"] for row in read(backend, "t", schema)}
         assert found == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
 
+    @pytest.mark.parametrize("around", [False, True])
+    def test_columns_of_live_rows_are_filled_by_a_query(
+        self, backend: Backend, around: bool
+    ) -> None:
+        schema = living(backend, {"x": "int64", "y": "float64", "z": "string"})
+        backend.close("t", [0], 4)
+        newer = {RID: [0, 3], FROM: [4, 4], TO: [FOREVER] * 2, "x": [1, None]}
+        backend.append("t", pa.table(newer))
+        leaf = backend.table("t", sch.Schema(schema)).to_expr()
+        most = leaf.agg(most=leaf[RID].max()).as_scalar() if around else ibis.literal(3)
+        live = leaf.filter(leaf[TO] == FOREVER)
+        chosen = live.filter((live[RID] < 1) | (live[RID] >= most))
+        query = chosen.select(RID, y=chosen.x / 2, z=chosen[RID].cast("string"))
+        with backend.transaction():
+            assert backend.fill_query("t", query) == 2
+        rows = read(backend, "t", schema)
+        assert {(row[RID], row[FROM]): (row["y"], row["z"]) for row in rows} == {
+            (0, 1): (None, None), (0, 4): (0.5, "0"), (1, 1): (None, None), (2, 1): (None, None),
+            (3, 4): (None, "3"),
+        }  # fmt: skip
+
     @pytest.mark.parametrize("kind", [STRUCT, "array<array<int64>>", "json", "uuid"])
     def test_fill_takes_every_type(self, backend: Backend, kind: str) -> None:
         living(backend, {"x": kind})

@@ -40,6 +40,7 @@ from barbule.backends.duckdb.statements import (
     copying,
     ending_of,
     ending_where,
+    filling_by,
     insert_into,
     literal,
     literals,
@@ -390,6 +391,12 @@ class DuckDBBackend:
         )
         with self._staging({_STAGED_ROWS: rows}):
             self._run(update)
+
+    def fill_query(self, name: str, query: ir.Table) -> int:
+        """Set columns of live rows to what a query of them gives; return of how many."""
+        with self.staging(in_memory(query)) as backend, _explained():
+            select = backend.compiler.to_sqlglot(query)
+            return self._execute(filling_by(name, tuple(query.columns), select))
 
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""

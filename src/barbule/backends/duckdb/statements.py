@@ -24,6 +24,7 @@ __all__ = [
     "copying",
     "ending_of",
     "ending_where",
+    "filling_by",
     "insert_into",
     "literal",
     "literals",
@@ -116,6 +117,31 @@ def new_states(name: str, select: sge.Expression, commit: int, kept: Sequence[st
         .where(alive)
         .sql("duckdb")
     )
+
+
+def filling_by(name: str, columns: Sequence[str], select: sge.Expression) -> str:
+    """Write the statement that sets columns of live rows to what a query of them gives."""
+    table, given = _filtered(name, select), "bb_given"
+    conditions, rest = [], {}
+    if table is None or select.find(sge.Star):  # by identity
+        table, of = sge.Table(this=name_of(name)), name
+        values = {each: column_of(each, given) for each in columns}
+        conditions.append(sge.EQ(this=column_of(RID, given), expression=column_of(RID, name)))
+        rest[FROM_ARGUMENT] = sge.From(this=select.subquery(name_of(given)))
+    else:
+        of = table.alias_or_name
+        values = {each.alias_or_name: each.unalias() for each in select.expressions}
+        conditions += [where.this] if (where := select.args.get("where")) else []
+    conditions.append(sge.EQ(this=column_of(TO, of), expression=sge.Literal.number(FOREVER)))
+    update = sge.Update(
+        this=table,
+        expressions=[
+            sge.EQ(this=name_of(each), expression=values[each]) for each in columns if each != RID
+        ],
+        where=sge.Where(this=sge.and_(*conditions)),
+        **rest,
+    )
+    return update.sql("duckdb")
 
 
 @functools.cache

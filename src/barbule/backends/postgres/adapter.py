@@ -360,6 +360,15 @@ class PostgresBackend:
             connection.run(sql.text(sql.fill(name, column, source)))
             connection.run(sql.text(sql.drop(source)))
 
+    def fill_query(self, name: str, query: ir.Table) -> int:
+        """Set columns of live rows to what a query of them gives; return of how many."""
+        rows = self.arrow(query, {})
+        with self._together():
+            for column in rows.column_names:
+                if column != RID:
+                    self.fill(name, column, rows.select([RID, column]))
+        return int(rows.num_rows)
+
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
         self._connection.run(sql.text(sql.delete(name, predicate)))
