@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -230,6 +231,19 @@ def test_without_overlap_nothing_is_lost_or_doubled(doc, size, separators):
     assert all(text and text == text.strip() for text in cut)
     if size:
         assert all(len(text) <= size for text in cut)
+
+
+@settings(deadline=None)
+@given(
+    text=st.text(alphabet=st.sampled_from("ab-.!\n "), max_size=60),
+    separators=st.lists(st.text(st.sampled_from("-.!\n "), min_size=1, max_size=3), max_size=4),
+)
+def test_text_ends_behind_each_run_of_separators(text, separators):
+    # The longest first; an empty one would end nothing.
+    ordered = sorted(map(re.escape, separators), key=len, reverse=True) or ["$^"]
+    marked = re.sub(f"(?:{'|'.join(ordered)})+", lambda match: match[0] + "\0", text)
+    expected = [piece.strip() for piece in marked.split("\0") if piece.strip()]
+    assert texts(of(text), separators=separators) == expected
 
 
 MARKS = [chr(0x2460 + index) for index in range(20)]

@@ -247,10 +247,10 @@ def test_the_outline_of_a_pdf_gives_headings_and_lines_have_boxes(tmp_path):
         ("1.1 Down", 2, "Feathers > Down"),
         ("Down has no ", 2, "Feathers > Down"),
     ]
-    ((place, box),) = document.blocks[0].boxes
+    ((place, (left, low, _, high)),) = document.blocks[0].boxes
     assert place == 0
-    assert box.x1 == pytest.approx(40, abs=2)
-    assert 745 < box.y1 < box.y2 < 765
+    assert left == pytest.approx(40, abs=2)
+    assert 745 < low < high < 765
 
 
 def test_lines_of_a_page_know_where_they_stand(tmp_path):
@@ -261,6 +261,22 @@ def test_lines_of_a_page_know_where_they_stand(tmp_path):
         ("A & b", 3),
         ("hooks", 3),
         ("x", 5),
+    ]
+
+
+def test_breaks_part_words_where_html_has_them(tmp_path):
+    html = (
+        "<p>barb<br>ule and</br>hook</p><p>feath<brand>er</brand></p><pre>if x:<BR>  y</pre>"
+        "<textarea>1<BR>2</textarea><table><tr><td>up<br>down<td>x</table>"
+    )
+    path = tmp_path / "a.html"
+    path.write_text(html)
+    assert [block.text for block in read_document(path).blocks] == [
+        "barb ule and hook",
+        "feather",
+        "if x:\n  y",
+        "1<BR>2",
+        "up down | x",
     ]
 
 

@@ -5,7 +5,7 @@ Owns what a chunk tells of where it comes from. Must not decide where chunks beg
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.media.documents.records import Box
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from barbule.media.documents import Block, DocumentText
+    from barbule.media.documents.records import Sides
 
 __all__ = ["BETWEEN_BLOCKS", "Chunk", "Source", "Span"]
 
@@ -53,19 +54,19 @@ class Source:
     def __init__(self, doc: DocumentText) -> None:
         self.title = doc.title
         self.blocks = doc.blocks
-        self.text = BETWEEN_BLOCKS.join([block.text for block in doc.blocks])
-        self.starts: list[int] = []
-        position = 0
-        for block in doc.blocks:
-            self.starts.append(position)
-            position += len(block.text) + len(BETWEEN_BLOCKS)
+        texts = [block.text for block in doc.blocks]
+        self.text = BETWEEN_BLOCKS.join(texts)
+        gap = len(BETWEEN_BLOCKS)
+        self.starts = list(accumulate([len(text) + gap for text in texts[:-1]], initial=0))
         # Of each line that has a place: where it begins, its page and its box.
-        self._lines = [
-            (start + place, block.page, box)
-            for start, block in zip(self.starts, self.blocks, strict=True)
-            for place, box in block.boxes
-        ]
-        self._line_starts = [start for start, _, _ in self._lines]
+        self._line_starts: list[int] = []
+        self._line_pages: list[int | None] = []
+        self._line_boxes: list[Sides] = []
+        for start, block in zip(self.starts, self.blocks, strict=False):
+            for place, box in block.boxes:
+                self._line_starts.append(start + place)
+                self._line_pages.append(block.page)
+                self._line_boxes.append(box)
 
     def runs(self, key: Callable[[Block], object]) -> Iterator[Span]:
         """Yield the spans of neighbouring blocks that share a key."""
@@ -78,38 +79,47 @@ class Source:
 
     def chunks(self, spans: Iterable[Span]) -> list[Chunk]:
         """Make the chunks of spans that come in order."""
-        text, starts, blocks, title = self.text, self.starts, self.blocks, self.title
+        text, title, starts, blocks = self.text, self.title, self.starts, self.blocks
+        following = [*starts[1:], len(text) + 1]
+        self._first = self._last = 0
         found: list[Chunk] = []
-        last = len(blocks) - 1
-        index = seen = lines = 0
+        new = tuple.__new__
+        index, entered = -1, 0
         for pos, (start, end) in enumerate(spans):
-            while index < last and starts[index + 1] <= start:
+            if start >= entered:
                 index += 1
-                seen, lines = starts[index], 0
-            block = blocks[index]
-            line = block.sourceline
-            if line is not None:
-                if start > seen:
-                    # Counted on from the chunk before, so a long block is read once.
-                    lines += text.count("\n", seen, start)
-                    seen = start
-                line += lines
-            box = self._box(start, end) if block.boxes else None
-            found.append(Chunk(text[start:end], pos, block.page, block.heading, title, line, box))
+                while following[index] <= start:
+                    index += 1
+                entered = following[index]
+                _, page, heading, line, _, boxes = blocks[index]
+                # The next line break: up to there nothing is to be counted.
+                broken = text.find("\n", starts[index]) if line is not None else -1
+            if -1 < broken < start:
+                line = (line or 0) + text.count("\n", broken, start)
+                broken = text.find("\n", start)
+            box = self._box(start, end) if boxes else None
+            # `Chunk(...)` is a function of Python around this.
+            found.append(new(Chunk, (text[start:end], pos, page, heading, title, line, box)))
         return found
 
     def _box(self, start: int, end: int) -> Box | None:
-        """Return what the lines of a span cover of the page on which it begins."""
-        first = bisect_right(self._line_starts, start) - 1
-        last = bisect_left(self._line_starts, end, max(first, 0))
-        lines = self._lines[max(first, 0) : last]
-        if not lines:
+        """Return what the lines of a span cover of the page on which it begins.
+
+        Spans are asked for in their order, and the lines are gone along with them.
+        """
+        starts, pages = self._line_starts, self._line_pages
+        first, last, count = self._first, self._last, len(starts)
+        while first + 1 < count and starts[first + 1] <= start:
+            first += 1
+        last = max(first, last)
+        while last < count and starts[last] < end:
+            last += 1
+        self._first, self._last = first, last
+        if first == last:
             return None
-        page = lines[0][1]
-        left, low, right, high = lines[0][2]
-        for _, other, box in lines[1:]:
-            if other != page:
-                break
-            left, low = min(left, box[0]), min(low, box[1])
-            right, high = max(right, box[2]), max(high, box[3])
-        return Box(left, low, right, high)
+        while pages[last - 1] != pages[first]:
+            last -= 1
+        if first + 1 == last:
+            return Box(*self._line_boxes[first])
+        left, low, right, high = zip(*self._line_boxes[first:last], strict=True)
+        return Box(min(left), min(low), max(right), max(high))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from barbule.media.documents.records import Box
+    from barbule.media.documents.records import Sides
 
 __all__ = ["LINE_HYPHEN", "Line", "Paragraph", "paragraphs", "words_of"]
 
@@ -37,13 +37,13 @@ class Line(NamedTuple):
     text
         Its text; a hyphen that PDFium found at the end of a line is `LINE_HYPHEN`.
     box
-        Where it stands.
+        Where it stands: the sides of its box.
     alone
         Whether it is a paragraph of its own, as headings and rows of tables are.
     """
 
     text: str
-    box: Box | None = None
+    box: Sides | None = None
     alone: bool = False
 
 
@@ -51,7 +51,7 @@ class Paragraph(NamedTuple):
     """Lines that run on: their text, and where each of them begins in it."""
 
     text: str
-    boxes: tuple[tuple[int, Box], ...] = ()
+    boxes: tuple[tuple[int, Sides], ...] = ()
 
 
 def words_of(texts: Iterable[str]) -> frozenset[str]:
@@ -76,21 +76,24 @@ def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragra
     if not clean:
         return
     widths = [_width(line.text) for line in clean]
-    typical = max(sorted(widths)[int(len(widths) * 0.9)], _NARROWEST)
+    full = _FULL * max(sorted(widths)[int(len(widths) * 0.9)], _NARROWEST)
     first = 0
-    for index in range(1, len(clean) + 1):
-        full = widths[index - 1] >= _FULL * typical
-        if index == len(clean) or not _runs_on(clean[index - 1], clean[index], full=full):
+    for index in range(1, len(clean)):
+        if not _runs_on(clean[index - 1], clean[index], full=widths[index - 1] >= full):
             yield _joined(clean[first:index])
             first = index
+    yield _joined(clean[first:])
 
 
 def _cleaned(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]:
     for line in lines:
         raw, box, alone = line
         if raw.isprintable():  # which hyphens at ends of lines are not
-            if text := " ".join(raw.split()):
-                yield line if text == raw else Line(text, box, alone)
+            # Looking whether there is anything to do takes less time than doing it.
+            if raw and "  " not in raw and raw.strip(" ") == raw:
+                yield line
+            elif text := " ".join(raw.split()):
+                yield Line(text, box, alone)
             continue
         for part in _broken(raw, words):
             if text := " ".join(_CONTROL.sub("", part).split()):
@@ -119,7 +122,7 @@ def _joined(lines: Sequence[Line]) -> Paragraph:
         line = lines[0]
         return Paragraph(line.text, ((0, line.box),) if line.box else ())
     parts: list[str] = []
-    boxes: list[tuple[int, Box]] = []
+    boxes: list[tuple[int, Sides]] = []
     place = 0
     for text, box, _ in lines:
         if parts and (text[0].isascii() or not (_wide(parts[-1][-1]) and _wide(text[0]))):
@@ -133,9 +136,12 @@ def _joined(lines: Sequence[Line]) -> Paragraph:
 
 
 def _runs_on(line: Line, following: Line, *, full: bool) -> bool:
-    if line.alone or following.alone or _BULLET.match(following.text):
+    if line.alone or following.alone:
         return False
-    return full or (following.text[0].islower() and line.text[-1] not in _ENDINGS)
+    begins = following.text[0]
+    if not begins.isalpha() and _BULLET.match(following.text):
+        return False
+    return full or (begins.islower() and line.text[-1] not in _ENDINGS)
 
 
 def _width(line: str) -> int:

@@ -15,7 +15,7 @@ from barbule.media.documents.records import Block, DocumentText, HeadingTrail, g
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from selectolax.lexbor import LexborNode
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
     from barbule.media.documents.records import Rows
 
@@ -31,7 +31,7 @@ _INLINE = {
     "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_LAYOUT = "table, h1, h2, h3, h4, h5, h6"  # a table that holds these arranges a page
+_LAYOUT = {"table", *_HEADINGS}  # a table that holds these arranges a page
 _METADATA = {
     "author": "author",
     "description": "description",
@@ -41,7 +41,7 @@ _METADATA = {
     "article:published_time": "created",
 }
 _TEXT = "-text"
-# Stands before each <br>, so that the text of an element has a blank there; HTML itself
+# Is put before each <br>, so that the text of an element has a blank there; HTML itself
 # knows no vertical tab, so it can be told from the breaks of the source.
 _BREAK = "\v"
 _LINE_REACH = 100_000
@@ -77,20 +77,29 @@ def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
 
     source = decode(data)
     refuse_depth(source)
-    broken = source.replace("<br", _BREAK + "<br").replace("<BR", _BREAK + "<br")
-    tree = LexborHTMLParser(broken)
-    head = tree.css_first("head > title")
-    title = " ".join(head.text().split()) if head is not None else None
-    metadata = dict(_head_metadata(tree.css("head > meta")))
-    language = tree.root.attributes.get("lang") if tree.root is not None else None
-    if language:
-        metadata["language"] = language
+    tree = LexborHTMLParser(source)
+    title, metadata = _about(tree)
     for node in tree.css(", ".join((*_DROPPED, *skip))):
         node.decompose()
+    for node in tree.css("br"):
+        node.insert_before(_BREAK)
     reader = _Reader(source)
     if tree.body is not None:
         reader.walk(tree.body)
     return DocumentText(title or reader.first_heading, tuple(reader.blocks), metadata)
+
+
+def _about(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
+    """Return the title and what else the head says of the page."""
+    title, metadata = None, {}
+    if tree.head is not None:
+        found = tree.head.css_first("head > title")
+        title = _flat(found.text()) if found is not None else None
+        metadata = dict(_head_metadata(tree.head.css("head > meta")))
+    language = tree.root.attributes.get("lang") if tree.root is not None else None
+    if language:
+        metadata["language"] = language
+    return title, metadata
 
 
 def _head_metadata(nodes: Iterable[LexborNode]) -> Iterable[tuple[str, str]]:
@@ -110,28 +119,30 @@ class _Reader:
         self._lines = _Lines(source)
 
     def walk(self, body: LexborNode) -> None:
-        # A stack, not recursion: pages nest deeper than Python's call stack allows.
-        stack: list[LexborNode | None] = [body]
+        # A stack, not recursion: pages nest deeper than Python's call stack allows. It holds
+        # the children that are still to come, and whether a block ends with them.
+        stack = [(iter((body,)), True)]
         while stack:
-            node = stack.pop()
-            if node is None:
-                self._flush()
-                continue
-            tag = node.tag or ""
-            if tag == "p":
-                # The parser ends a paragraph where a block begins, so it holds none.
-                self._flush()
-                self._paragraph(node.text())
-            elif tag == _TEXT:
-                text = node.text_content or ""
-                if self._parts or not text.isspace():
-                    self._parts.append(text)
-            elif not self._took(node, tag):
-                if tag not in _INLINE:
+            children, is_block = stack[-1]
+            for node in children:
+                tag = node.tag or ""
+                if tag == "p":
+                    # The parser ends a paragraph where a block begins, so it holds none.
                     self._flush()
-                    stack.append(None)
-                stack.extend(reversed(list(node.iter(include_text=True))))
-        self._flush()
+                    self._paragraph(node.text())
+                elif tag == _TEXT:
+                    text = node.text_content or ""
+                    if self._parts or not text.isspace():
+                        self._parts.append(text)
+                elif not self._took(node, tag):
+                    if tag not in _INLINE:
+                        self._flush()
+                    stack.append((node.iter(include_text=True), tag not in _INLINE))
+                    break
+            else:
+                stack.pop()
+                if is_block:
+                    self._flush()
 
     def _took(self, node: LexborNode, tag: str) -> bool:
         """Add an element that is one block; False of one whose children are looked at."""
@@ -140,10 +151,10 @@ class _Reader:
         elif tag == "pre":
             self._flush()
             self._add(node.text().replace(_BREAK, "\n").strip("\n").rstrip())
-        elif tag == "table" and not _is_layout(node):
+        elif tag == "table" and (parts := _parts_of(node)) is not None:
             self._flush()
-            self._table(node)
-        elif tag in _INLINE or any(_is_more(child) for child in node.iter()):
+            self._table(*parts)
+        elif tag in _INLINE or any(map(_is_more, node.iter())):
             return False
         elif not tag.startswith(("-", "_", "!")):
             self._flush()
@@ -166,8 +177,7 @@ class _Reader:
             self._paragraph(text)
 
     def _paragraph(self, raw: str) -> None:
-        text = " ".join(raw.split())
-        if text:
+        if text := _flat(raw):
             line = self._lines.of(text.partition(" ")[0])
             self.blocks.append(Block(text, None, self._trail.path, line))
 
@@ -176,14 +186,9 @@ class _Reader:
             line = self._lines.of(words[0])
             self.blocks.append(Block(text, None, self._trail.path, line, rows))
 
-    def _table(self, table: LexborNode) -> None:
-        caption = table.css_first("caption")
+    def _table(self, caption: LexborNode | None, found: list[LexborNode]) -> None:
         heading = _flat(caption.text()) if caption is not None else ""
-        found = (
-            tuple(_flat(cell.text(separator=" ")) for cell in row.iter() if cell.tag in _CELLS)
-            for row in table.css("tr")
-        )
-        rows = tuple(row for row in found if any(row))
+        rows = tuple(row for row in map(_cells, found) if any(row))
         text = "\n".join(line for line in (heading, grid(rows)) if line)
         self._add(text, rows, heading or next((cell for row in rows for cell in row if cell), None))
 
@@ -191,11 +196,34 @@ class _Reader:
 _CELLS = {"td", "th"}
 
 
-def _is_layout(table: LexborNode) -> bool:
-    return any(inner.mem_id != table.mem_id for inner in table.css(_LAYOUT))
+def _parts_of(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
+    """Return the caption and the rows of a table; None of one that arranges a page."""
+    caption, rows = None, []
+    within = table.traverse()
+    next(within)  # the table itself
+    for node in within:
+        tag = node.tag
+        if tag == "tr":
+            rows.append(node)
+        elif tag in _LAYOUT:
+            return None
+        elif tag == "caption" and caption is None:
+            caption = node
+    return caption, rows
+
+
+def _cells(row: LexborNode) -> tuple[str, ...]:
+    # Most hold a word or two: those are quicker put right than looked at.
+    return tuple(
+        [" ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELLS]
+    )
 
 
 def _flat(text: str) -> str:
+    """Return a text with single blanks between its words and none around them."""
+    # Looking whether there is anything to do takes less than half of the time of doing it.
+    if text.isprintable() and "  " not in text and text.strip(" ") == text:
+        return text
     return " ".join(text.split())
 
 
@@ -216,21 +244,24 @@ class _Lines:
     def of(self, word: str) -> int:
         """Return the line of the next place at which `word` stands, or the last known one."""
         source, place = self._source, self._place
-        for _ in range(_LINE_ATTEMPTS):
-            found = source.find(word, place, place + _LINE_REACH)
-            if found < 0:
-                break
-            # Between tags the nearest bracket to the left closes one.
-            if source[found - 1] == ">" or _between_tags(source, place, found):
-                self._line += source.count("\n", self._place, found)
-                self._place = found + len(word)
-                break
-            closed = source.find(">", found)
-            if closed < 0:
-                break
-            place = closed
+        found = source.find(word, place, place + _LINE_REACH)
+        if found > 0 and source[found - 1] != ">":
+            found = self._outside_tags(word, found)
+        if found >= 0:
+            self._line += source.count("\n", place, found)
+            self._place = found + len(word)
         return self._line
 
-
-def _between_tags(source: str, start: int, place: int) -> bool:
-    return source.rfind("<", start, place) <= source.rfind(">", start, place)
+    def _outside_tags(self, word: str, found: int) -> int:
+        """Return the first place from `found` on that is in no tag; -1 where none is in reach."""
+        source, place = self._source, self._place
+        for _ in range(_LINE_ATTEMPTS):
+            # Between tags the nearest bracket to the left closes one.
+            nearest = source.rfind(">", place, found)
+            if source[found - 1] == ">" or source.rfind("<", place, found) <= nearest:
+                return found
+            place = source.find(">", found)
+            found = source.find(word, place, place + _LINE_REACH) if place >= 0 else -1
+            if found < 0:
+                break
+        return -1

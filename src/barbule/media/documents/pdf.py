@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import struct
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from barbule.errors import MediaError
 from barbule.media.documents.flowing import Line, paragraphs, words_of
-from barbule.media.documents.records import Block, Box, DocumentText, HeadingTrail
+from barbule.media.documents.records import Block, DocumentText, HeadingTrail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
+
+    from barbule.media.documents.records import Sides
 
 __all__ = ["check_pdf", "first_page", "page_image", "read_pdf"]
 
@@ -42,11 +46,15 @@ _METADATA = {
     "Producer": "producer",
     "CreationDate": "created",
 }
+_SIDES = struct.Struct("4d")
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 
 
 class _Page(NamedTuple):
-    lines: list[Line]
+    """The lines of a page, their texts and their boxes."""
+
+    texts: list[str]
+    boxes: list[Sides | None]
     scanned: bool = False
 
 
@@ -102,7 +110,7 @@ def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
         for number in scanned:
             pages[number - 1] = _recognised(path, number)
         scanned = ()
-    words = words_of(line.text for page in pages for line in page.lines)
+    words = words_of(text for page in pages for text in page.texts)
     trail = HeadingTrail()
     blocks: list[Block] = []
     for number, page in enumerate(pages, start=1):
@@ -114,7 +122,9 @@ def _blocks(
     page: _Page, number: int, entries: list[_Entry], trail: HeadingTrail, words: frozenset[str]
 ) -> Iterator[Block]:
     """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
-    lines = _with_headings(page.lines, entries) if entries else page.lines
+    lines = list(map(Line, page.texts, page.boxes))
+    if entries:
+        lines = _with_headings(lines, entries)
     left = list(entries)
     for text, boxes in paragraphs(lines, words):
         if left and (found := _entry_of(text, left)) is not None:
@@ -216,11 +226,12 @@ def _recognised(path: Path, number: int) -> _Page:
 
     image, height = _with_document(path, draw)
     scale = height / image.height
-    lines = [
-        Line(text, Box(x1 * scale, height - y2 * scale, x2 * scale, height - y1 * scale))
-        for text, (x1, y1, x2, y2) in recognise(image)
+    found = recognise(image)
+    boxes: list[Sides | None] = [
+        (x1 * scale, height - y2 * scale, x2 * scale, height - y1 * scale)
+        for _, (x1, y1, x2, y2) in found
     ]
-    return _Page(lines)
+    return _Page([text for text, _ in found], boxes)
 
 
 def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
@@ -292,41 +303,56 @@ def _pages(document: PdfDocument) -> Iterator[_Page]:
     for index in range(len(document)):
         page = document[index]
         textpage = page.get_textpage()
-        lines = _lines(textpage)
+        texts, boxes = _lines(textpage)
         textpage.close()
-        yield _Page(lines, not lines and _has_picture(page))
+        yield _Page(texts, boxes, not texts and _has_picture(page))
         page.close()
 
 
-def _lines(textpage: PdfTextPage) -> list[Line]:
-    from pypdfium2 import raw
-
+def _lines(textpage: PdfTextPage) -> tuple[list[str], list[Sides | None]]:
     text: str = textpage.get_text_range()
     if not text.strip():
-        return []
+        return [], []
     # Places in the text are those of PDFium where it leaves no character out.
     placed = textpage.count_chars() == len(text)
-    count, ask, handle = raw.FPDFText_CountRects, raw.FPDFText_GetRect, textpage.raw
-    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
-    ends = [ctypes.byref(each) for each in (left, top, right, bottom)]
-    lines: list[Line] = []
+    count, ask = _rectangles()
+    handle = textpage.raw
+    sides = (ctypes.c_double * 4)()
+    left, bottom, right, top = (ctypes.byref(sides, 8 * index) for index in range(4))
+    read = _SIDES.unpack_from
+    texts = text.split("\r\n")
+    boxes: list[Sides | None] = []
     start = 0
-    for raw_line in text.split("\r\n"):
-        box = None
-        length = len(raw_line)
-        if placed and length:
-            for rectangle in range(count(handle, start, length)):
-                ask(handle, rectangle, *ends)
-                sides = (left.value, bottom.value, right.value, top.value)
-                box = Box._make(sides) if box is None else _around(box, sides)
-        start += length + 2
-        lines.append(Line(raw_line, box))
-    return lines
+    for line in texts:
+        box: Sides | None = None
+        if placed and line:
+            for rectangle in range(count(handle, start, len(line))):
+                ask(handle, rectangle, left, top, right, bottom)
+                found: Sides = read(sides)
+                box = found if box is None else _around(box, found)
+        start += len(line) + 2
+        boxes.append(box)
+    return texts, boxes
 
 
-def _around(box: Box, sides: tuple[float, float, float, float]) -> Box:
-    left, bottom, right, top = sides
-    return Box(min(box.x1, left), min(box.y1, bottom), max(box.x2, right), max(box.y2, top))
+@lru_cache(maxsize=1)
+def _rectangles() -> tuple[Callable[..., int], Callable[..., int]]:
+    """Return what counts the rectangles of a line, and what asks for one of them.
+
+    They are called for each line, and what ctypes does to check and convert the arguments of
+    the declared functions takes longer than PDFium.
+    """
+    from pypdfium2 import raw
+
+    plain = ctypes.CFUNCTYPE(ctypes.c_int)
+    given = (raw.FPDFText_CountRects, raw.FPDFText_GetRect)
+    count, ask = (plain(ctypes.cast(each, ctypes.c_void_p).value or 0) for each in given)
+    return count, ask
+
+
+def _around(box: Sides, other: Sides) -> Sides:
+    left, low, right, high = other
+    return min(box[0], left), min(box[1], low), max(box[2], right), max(box[3], high)
 
 
 def _has_picture(page: PdfPage) -> bool:

@@ -46,7 +46,8 @@ def decode(data: bytes) -> str:
     >>> decode("naïve\r\n".encode("cp1252"))
     'naïve\n'
     """
-    return _decoded(data).replace("\r\n", "\n").replace("\r", "\n")
+    text = _decoded(data)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _decoded(data: bytes) -> str:

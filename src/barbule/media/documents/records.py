@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Block", "Box", "DamagedTreeError", "DocumentText", "HeadingTrail", "Rows", "grid"]
+__all__ = [
+    "Block", "Box", "DamagedTreeError", "DocumentText", "HeadingTrail", "Rows", "Sides", "grid",
+]  # fmt: skip
 
 Rows = tuple[tuple[str, ...], ...]
+# Those of a `Box`. A book has a hundred thousand lines: unlike objects of a class, plain tuples
+# of numbers cost the collector of garbage no time.
+Sides = tuple[float, float, float, float]
 
 
 class Box(NamedTuple):
@@ -50,7 +55,8 @@ class Block(NamedTuple):
     rows
         The cells of a table, row by row; None for what is no table.
     boxes
-        Where its lines stand on the page: the place in `text` at which each begins, and its box.
+        Where its lines stand on the page: the place in `text` at which each begins, and the
+        sides of its box.
     """
 
     text: str
@@ -58,7 +64,7 @@ class Block(NamedTuple):
     heading: str | None = None
     sourceline: int | None = None
     rows: Rows | None = None
-    boxes: tuple[tuple[int, Box], ...] = ()
+    boxes: tuple[tuple[int, Sides], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
