@@ -208,8 +208,8 @@ class Caller:
         work = Work(self, function, call)
         rows = list(zip(*columns, strict=True)) if columns else [()] * count
         wanted = work.wanted(rows, columns)
-        results: list[Any] = [None] * len(rows)
-        chosen = [rows[place] for place in wanted]
+        all_wanted = len(wanted) == len(rows)
+        chosen = rows if all_wanted else [rows[place] for place in wanted]
         work.places = wanted
         work.asker = asker
         work.meter = meter or Meter()
@@ -220,14 +220,22 @@ class Caller:
             answers = self._through_ledger(work, chosen, tape)
         else:
             answers = work.run(chosen)
+        if {Failure, Deferred} & set(map(type, answers)):
+            self._count(answers, function.kind)
+        if all_wanted:
+            return answers
+        results: list[Any] = [None] * len(rows)
         for place, answer in zip(wanted, answers, strict=True):
             results[place] = answer
+        return results
+
+    def _count(self, answers: list[Any], kind: str) -> None:
+        """Count the answers that are none."""
         kinds = list(map(type, answers))
-        if Failure in kinds and function.kind == "model":
+        if Failure in kinds and kind == "model":
             self.tally.failed = self.tally.failed or answers[kinds.index(Failure)].message
         self.tally.errors += kinds.count(Failure)
         self.tally.deferred += kinds.count(Deferred)
-        return results
 
     def _through_ledger(
         self, work: Work, rows: list[tuple[Any, ...]], tape: Tape | None

@@ -81,7 +81,8 @@ class Runner:
             Arrow tables that the plan reads by name.
         """
         ready = self.stages(plan, staged)
-        return self.backend.arrow(plan.final.to_expr(), ready)
+        shown = _shown_as_they_are(plan.final, ready)
+        return self.backend.arrow(plan.final.to_expr(), ready) if shown is None else shown
 
     def stages(
         self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
@@ -293,6 +294,25 @@ class Runner:
             )
             for column, value in zip(columns, values, strict=True):
                 column.append(value.value)
+
+
+def _shown_as_they_are(final: ops.Relation, ready: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return rows that are ready where a query does no more than name their columns, else None.
+
+    The database would read each of them, and write it again.
+    """
+    import pyarrow as pa
+
+    if not isinstance(final, ops.Project) or not isinstance(final.parent, ops.DatabaseTable):
+        return None
+    rows, values = ready.get(final.parent.name), final.values
+    if rows is None or not all(isinstance(value, ops.Field) for value in values.values()):
+        return None
+    columns = [rows.column(value.name) for value in values.values()]
+    wanted = final.schema.to_pyarrow().types
+    if [column.type for column in columns] != wanted:
+        return None
+    return pa.Table.from_arrays(columns, list(values))
 
 
 def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

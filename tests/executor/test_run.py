@@ -1,0 +1,65 @@
+"""What becomes of the rows of finished stages: shown as they are, or by a query over them."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.operations as ops
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.planner.plan import Plan
+
+
+@bb.udf
+def louder(text: str) -> str:
+    return text.upper()
+
+
+@pytest.fixture
+def engine(session):
+    return session.create_table("t", {"a": bb.Int}).op().source
+
+
+ROWS = pa.table({"n": pa.array([1, 2, None]), "s": pa.array(["x", None, "z"])})
+
+
+def _run(engine, make, rows: pa.Table = ROWS) -> pa.Table:
+    leaf = engine.stored("bb_stage_0", ibis.schema({"n": "int64", "s": "string"}))
+    final = make(leaf)
+    return engine.runner.arrow(Plan((), final, final.schema, final), {"bb_stage_0": rows})
+
+
+def test_columns_that_are_only_named_are_not_written_anew(engine):
+    found = _run(engine, lambda leaf: ops.Project(leaf, {"b": ops.Field(leaf, "s")}))
+    assert found.to_pydict() == {"b": ["x", None, "z"]}
+    assert found.column("b").chunk(0).buffers()[2].address == (
+        ROWS.column("s").chunk(0).buffers()[2].address
+    )
+
+
+def test_a_column_may_be_shown_twice(engine):
+    twice = _run(
+        engine, lambda leaf: ops.Project(leaf, {name: ops.Field(leaf, "n") for name in "ab"})
+    )
+    assert twice.to_pydict() == {"a": [1, 2, None], "b": [1, 2, None]}
+
+
+def test_what_is_computed_or_of_another_type_is_asked_of_the_database(engine):
+    plus = _run(
+        engine,
+        lambda leaf: ops.Project(leaf, {"b": (ops.Field(leaf, "n").to_expr() + 1).op()}),
+    )
+    assert plus.to_pydict() == {"b": [2, 3, None]}
+    small = ROWS.set_column(0, "n", ROWS.column("n").cast("int8"))
+    same = _run(engine, lambda leaf: ops.Project(leaf, {"b": ops.Field(leaf, "n")}), small)
+    assert same.schema.types == [pa.int64()]
+    assert same.to_pydict() == {"b": [1, 2, None]}
+
+
+def test_calls_keep_the_order_of_their_rows(session):
+    table = session.create_table("rows", {"n": bb.Int, "s": bb.String})
+    table.insert([{"n": n, "s": None if n % 7 == 0 else f"s{n}"} for n in range(40_000)])
+    found = table.select(table.n, loud=louder(table.s)).to_pyarrow()
+    assert found.column("n").to_pylist() == list(range(40_000))
+    assert found.column("loud").to_pylist()[5:9] == ["S5", "S6", None, "S8"]
