@@ -231,8 +231,8 @@ def test_nothing_that_is_stored_is_a_pickle(opened, tables, monkeypatch):
     table.insert(s="a", i=1)
     table.add_computed_column(loud=shout(table.s), more=table.i + 1)
     table.update({"i": 2})
-    records = opened.ibis.con.execute("SELECT record FROM bb_records").fetchall()
-    for (text,) in records:
+    changes = opened.ibis.con.execute("SELECT changes FROM bb_commits").fetchall()
+    for (text,) in changes:
         json.loads(text)
         assert base64.b64encode(b"\x80\x04").decode()[:3] not in text
 

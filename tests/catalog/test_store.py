@@ -62,6 +62,21 @@ def test_a_record_comes_back_equal():
     assert isinstance(TableRecord.from_json(RECORD.to_json()).columns[1].dtype, bb.Image)
 
 
+def test_a_commit_is_one_row_from_which_all_of_it_is_learnt_again(catalog, backend):
+    _put(catalog, backend, RECORD)
+    _put(catalog, backend, dataclasses.replace(RECORD, name="renamed"), "rename")
+    catalog.add_label(Label(1, "good", 0))
+    assert backend.tables() == {"bb_meta", "bb_commits", "bb_labels"}
+    found = backend.ibis.con.execute("SELECT id, operation FROM bb_commits ORDER BY id").fetchall()
+    assert found == [(1, "create table"), (2, "rename"), (3, "label")]
+    again = Catalog(backend)
+    assert again.history(1) == catalog.history(1)
+    assert again.versions(1) == catalog.versions(1)
+    assert [each.operation for each in again.versions(1)] == ["create table", "rename"]
+    assert [again.commit(n) for n in (1, 2, 3)] == [catalog.commit(n) for n in (1, 2, 3)]
+    assert (again.head, again.labels(1)) == (3, {"good": 0})
+
+
 def test_records_do_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError, match="name"):
         RECORD.name = "other"
@@ -139,5 +154,5 @@ def test_a_table_that_came_later_did_not_exist_before(catalog, backend):
 
 def test_a_catalog_of_another_format_is_refused(catalog, backend):
     backend.ibis.con.execute("UPDATE bb_meta SET value = '99' WHERE key = 'format'")
-    with pytest.raises(ConfigurationError, match="catalog format '99', known is '2'"):
+    with pytest.raises(ConfigurationError, match="catalog format '99', known is '3'"):
         Catalog(backend)

@@ -249,7 +249,11 @@ class TableRecord:
     @classmethod
     def from_json(cls, text: str) -> TableRecord:
         """Read a record back."""
-        plain: dict[str, Any] = json.loads(text)
+        return cls.from_plain(json.loads(text))
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> TableRecord:
+        """Read a record back whose JSON has been read."""
         columns = tuple(
             Column(
                 **{

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import json
 import os
 import socket
 import threading
@@ -22,11 +23,13 @@ from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from barbule.backends.base import Backend
 
 __all__ = ["Catalog", "Pending"]
 
-FORMAT = "2"
+FORMAT = "3"
 
 _SCHEMAS = {
     "bb_meta": sch.Schema({"key": "string", "value": "string"}),
@@ -37,22 +40,13 @@ _SCHEMAS = {
             "operation": "string",
             "by": "string",
             "seconds": "float64",
-        }
-    ),
-    "bb_records": sch.Schema({"table_id": "int64", "commit": "int64", "record": "string"}),
-    "bb_versions": sch.Schema(
-        {
-            "table_id": "int64",
-            "version": "int64",
-            "commit": "int64",
-            "operation": "string",
-            "rows": "int64",
-            "next_rid": "int64",
-            "closed": "boolean",
+            "changes": "string",
         }
     ),
     "bb_labels": sch.Schema({"table_id": "int64", "label": "string", "version": "int64"}),
 }
+
+_OF_COMMITS = {"commit", "operation"}  # what a version has of the commit that made it
 
 
 @dataclass
@@ -168,12 +162,15 @@ class Catalog:
         )
 
     def _learn(self, commits: list[dict[str, Any]]) -> None:
-        since = {"commit": self.head}
-        for row in sorted(self._rows("bb_records", since), key=lambda row: row["commit"]):
-            self._add_record(row["commit"], TableRecord.from_json(row["record"]))
-        for row in sorted(self._rows("bb_versions", since), key=lambda row: row["version"]):
-            self._versions.setdefault(row["table_id"], []).append(Version(**row))
-        self._commits |= {row["id"]: Commit(**row) for row in commits}
+        for row in sorted(commits, key=lambda row: row["id"]):
+            records, versions = _read_changes(row.pop("changes"))
+            commit = Commit(**row)
+            for record in records:
+                self._add_record(commit.id, record)
+            for plain in versions:
+                version = Version(**plain, commit=commit.id, operation=commit.operation)
+                self._versions.setdefault(version.table_id, []).append(version)
+            self._commits[commit.id] = commit
         self.head = max(self._commits)
 
     def _add_record(self, commit: int, record: TableRecord) -> None:
@@ -421,18 +418,10 @@ class Catalog:
 
     def write(self, pending: Pending, seconds: float) -> Commit:
         """Write what a commit makes visible, within the transaction that writes its rows."""
-        commit = self.head + 1
-        if pending.records:
-            rows = [
-                {"table_id": each.id, "commit": commit, "record": each.to_json()}
-                for each in pending.records.values()
-            ]
-            self._backend.insert("bb_records", rows)
-        if pending.versions:
-            self._backend.insert("bb_versions", [vars(each) for each in pending.versions.values()])
         for label in pending.labels:
             self._write_label(label)
-        return self._note(pending.operation, seconds)
+        changes = _changes(pending.records.values(), pending.versions.values())
+        return self._note(pending.operation, seconds, changes)
 
     def publish(self, pending: Pending, commit: Commit) -> None:
         """Make a commit that has succeeded known to this process."""
@@ -462,11 +451,11 @@ class Catalog:
             self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._stamp = self._backend.stamp()
 
-    def _note(self, operation: str, seconds: float = 0.0) -> Commit:
+    def _note(self, operation: str, seconds: float = 0.0, changes: str | None = None) -> Commit:
         """Write the next commit: by it other processes learn that something is new."""
         now = datetime.datetime.now(datetime.UTC)
         commit = Commit(self.head + 1, now, operation, _whoami(), seconds)
-        self._backend.insert("bb_commits", [vars(commit)])
+        self._backend.insert("bb_commits", [{**vars(commit), "changes": changes}])
         return commit
 
     def remove_label(self, table_id: int, label: str) -> None:
@@ -497,6 +486,23 @@ class Catalog:
             next_rid=done.next_rid + (last.next_rid if last else 0),
             closed=done.closed or bool(last and last.closed),
         )
+
+
+def _changes(records: Iterable[TableRecord], versions: Iterable[Version]) -> str:
+    """Write what a commit makes visible, of which it is a part: as one row is written fastest."""
+    plain = [
+        {key: value for key, value in vars(version).items() if key not in _OF_COMMITS}
+        for version in versions
+    ]
+    structures = ",".join(record.to_json() for record in records)
+    return f'{{"versions":{json.dumps(plain, separators=(",", ":"))},"records":[{structures}]}}'
+
+
+def _read_changes(text: str | None) -> tuple[list[TableRecord], list[dict[str, Any]]]:
+    if text is None:
+        return [], []
+    changes = json.loads(text)
+    return [TableRecord.from_plain(each) for each in changes["records"]], changes["versions"]
 
 
 def _compacted(record: TableRecord) -> VersionError:
