@@ -16,6 +16,13 @@ import barbule as bb
 LENGTH = 64
 
 
+def drawn(numbers: np.random.Generator, count: int) -> np.ndarray:
+    """Draw vectors that lie in clusters, as embeddings do."""
+    centres = np.random.default_rng(0).normal(size=(100, LENGTH))
+    near = centres[numbers.integers(len(centres), size=count)]
+    return (near + 0.5 * numbers.normal(size=near.shape)).astype("float32")
+
+
 def main(url: str, vectors: str, path: str, seed: int, turns: int) -> None:
     chance, numbers = random.Random(seed), np.random.default_rng(seed)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -27,10 +34,10 @@ def main(url: str, vectors: str, path: str, seed: int, turns: int) -> None:
         kind = chance.choice(["insert", "insert", "insert", "update", "delete"])
         key = chance.randrange(200)
         if kind == "insert":
-            rows = numbers.normal(size=(chance.choice([1, 5, 60]), LENGTH)).astype("float32")
+            rows = drawn(numbers, chance.choice([1, 5, 60]))
             table.insert([{"key": key, "by": seed, "v": row.tolist()} for row in rows])
         elif kind == "update":
-            row = numbers.normal(size=LENGTH).astype("float32").tolist()
+            row = drawn(numbers, 1)[0].tolist()
             table.update({"v": row}, where=(table.key == key) & (table.by == seed))
         else:
             table.delete(where=(table.key == key) & (table.by == seed))
