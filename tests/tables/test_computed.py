@@ -295,3 +295,58 @@ def test_results_of_all_types_are_stored(table):
     table.insert(a=9, b=9)
     assert table.filter(table.record.x == 1).count().to_pyarrow().as_py() == 3
     assert table.filter(table.data.k[0].int == 1).count().to_pyarrow().as_py() == 3
+
+
+# -- Many rows -------------------------------------------------------------------------------------
+
+
+@bb.udf
+def careful(value: int) -> int:
+    if value == 8:
+        raise ValueError("eight")
+    return value + 1
+
+
+@bb.udf(on_error="null")
+def lenient(value: int) -> int:
+    return careful(value)
+
+
+@bb.udf(batch_size=4)
+def placed(values: list[int]) -> list[bb.Vector(400)]:
+    return [[float(value)] * 400 for value in values]
+
+
+def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
+    """Results of a bounded size at a time, which are one column, and one error, in the end."""
+    from barbule.tables import columns
+
+    monkeypatch.setattr(columns, "_PART", 100)
+    monkeypatch.setattr(columns, "_FEWEST", 4)
+    table = session.create_table("t", {"a": bb.Int})
+    table.insert([{"a": n} for n in range(30)])
+    table.delete(where=table.a.between(3, 6))
+    table.update({"a": 100}, where=table.a == 7)
+    with pytest.raises(FunctionError, match=r"column 'c', row 3: .*eight"):
+        table.add_computed_column(c=careful(table.a))
+    table.add_computed_column(d=lenient(table.a), v=placed(table.a))
+    assert "c" not in table.columns
+    found = table.order_by("a").collect()
+    assert found["d"] == [None if a == 8 else a + 1 for a in found["a"]]
+    assert [vector[399] for vector in found["v"]] == found["a"]
+    assert table.errors().collect()["column"] == ["d"]
+
+
+def test_a_column_of_many_vectors_stands_beside_its_rows_at_every_version(session):
+    table = session.create_table("t", {"a": bb.Int})
+    table.insert([{"a": n} for n in range(6000)])
+    table.delete(where=table.a.between(1000, 1999))
+    table.update({"a": table.a + 10_000}, where=table.a >= 5500)
+    before = table.checkpoint("before")
+    table.add_computed_column(v=placed(table.a))
+    table.update({"a": -1}, where=table.a == 0)
+    found = table.order_by("a").collect()
+    assert len(found) == 5000
+    assert [vector[0] for vector in found["v"]] == found["a"]
+    assert table.at(before).count().execute() == 5000
+    assert table.at(1).count().execute() == 6000

@@ -97,6 +97,11 @@ class Backend(Protocol):
     def add_column(self, name: str, column: str, dtype: Any) -> None:
         """Add an empty column; one of the same name that a crash left is replaced."""
 
+    def add_columns(
+        self, name: str, kinds: Mapping[str, Any], filled: Mapping[str, pa.Table]
+    ) -> None:
+        """Add columns as `add_column` does, and set some of them as `fill` does."""
+
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
 

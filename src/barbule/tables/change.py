@@ -28,6 +28,7 @@ from barbule.types import storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     import pyarrow as pa
 
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("barbule")
+_LARGE = 256 << 20  # bytes of new columns, of which the backend is not to cache more
 # How often a long change is prepared without keeping others from writing.
 _FREE_TRIES = 3
 
@@ -114,6 +116,8 @@ class Change:
         self._waiting: set[int] = set()
         self._pending = pending
         self._structure: list[Callable[[], None]] = []
+        self._columns: dict[str, dict[str, dt.DataType]] = {}
+        self._filled: dict[str, dict[str, pa.Table]] = {}
         self._writes: list[Callable[[int, dict[int, int]], None]] = []
         self._only_appends = True
         self._after: list[Callable[[], None]] = []
@@ -166,16 +170,10 @@ class Change:
 
     def add_column(self, record: TableRecord, column: Column) -> None:
         """Make room for the values of a column."""
-        backend, name = self.engine.backend, record.physical
-        kinds = {column.physical: storage(column.dtype)}
+        added = self._columns.setdefault(record.physical, {})
+        added[column.physical] = storage(column.dtype)
         if column.fallible:
-            kinds[column.errors] = ERROR
-
-        def add() -> None:
-            for physical, kind in kinds.items():
-                backend.add_column(name, physical, kind)
-
-        self._structure.append(add)
+            added[column.errors] = ERROR
 
     def drop_physical(self, record: TableRecord, name: str) -> None:
         """Drop a column of the backend that no version shows any more."""
@@ -294,6 +292,9 @@ class Change:
         """Set a column, by its physical name, of live rows."""
         self._only_appends = False
         filled = rows.select([RID, column])
+        if column in self._columns.get(record.physical, ()):
+            self._filled.setdefault(record.physical, {})[column] = filled
+            return
         self._writes.append(
             lambda _commit, _first: self.engine.backend.fill(record.physical, column, filled)
         )
@@ -331,9 +332,13 @@ class Change:
         }
         for make in self._structure:
             make()
+        for name, kinds in self._columns.items():
+            self.engine.backend.add_columns(name, kinds, self._filled.get(name, {}))
         for write in self._writes:
             write(commit, first)
         self._structure.clear()
+        self._columns.clear()
+        self._filled.clear()
         self._writes.clear()
         self.fresh.clear()
         self.added.clear()
@@ -342,7 +347,8 @@ class Change:
 
     def publish(self, started: float) -> None:
         """Write and commit; the calling thread has the right to write."""
-        with self.engine.backend.transaction():
+        size = sum(rows.nbytes for each in self._filled.values() for rows in each.values())
+        with self.engine.backend.transaction(large=size > _LARGE):
             commit = self.write(started)
         self.engine.catalog.publish(self._pending, commit)
 

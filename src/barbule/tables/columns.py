@@ -18,6 +18,7 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.budget import Budget
 from barbule.executor.purpose import Purpose
+from barbule.executor.spilling import Spilling
 from barbule.nodes import (
     CONTENT,
     CellError,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
     from barbule.tables.change import Change
+
+_PART = 64 << 20  # bytes of results that are computed at a time
+_FEWEST = 16384  # rows, so that functions which take many at a time get them
+_UNKNOWN = 256  # bytes of a value of no fixed width
 
 __all__ = [
     "bind_column",
@@ -225,12 +230,49 @@ def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> p
     pyarrow.Table
         The row identities and the columns, by their physical names.
     """
-    computed = _computed(engine, record, columns, {}, {})
-    for column in columns:
-        wanted = storage(column.dtype).to_pyarrow()
-        cells = computed.column(column.physical).cast(wanted)
-        computed = _with_column(computed, column.physical, cells)
-    return computed
+    parts: Spilling | None = None
+    done = 0
+    with engine.caller.watching():
+        for rids in _parts(engine, record, columns):
+            try:
+                computed = _computed(engine, record, columns, {}, {}, rids)
+            except BarbuleError as error:
+                error.row = None if error.row is None else error.row + done
+                raise
+            for column in columns:
+                wanted = storage(column.dtype).to_pyarrow()
+                cells = computed.column(column.physical).cast(wanted)
+                computed = _with_column(computed, column.physical, cells)
+            parts = parts or Spilling(computed.schema)
+            parts.add(computed)
+            done += computed.num_rows
+    assert parts is not None
+    return parts.table()
+
+
+def _parts(
+    engine: Engine, record: TableRecord, columns: list[Column]
+) -> Iterable[tuple[int, int] | None]:
+    """Yield ranges of row identities whose results take a bounded memory; None for all rows."""
+    rows = engine.catalog.latest(record.id).next_rid
+    size = max(_FEWEST, _PART // sum(_width(storage(column.dtype)) for column in columns))
+    if rows <= size:
+        yield None
+        return
+    for start in range(0, rows, size):
+        yield start, start + size
+
+
+def _width(kind: dt.DataType) -> int:
+    """Return how many bytes a value takes in Arrow, or what a text may take."""
+    if isinstance(kind, dt.Array) and kind.length is not None:
+        return kind.length * _width(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return sum(map(_width, kind.fields.values()))
+    try:
+        return max(1, kind.to_pyarrow().bit_width // 8)
+    except ValueError:
+        return _UNKNOWN
 
 
 _PLAIN = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
@@ -286,8 +328,11 @@ def _computed(
     columns: list[Column],
     relations: Mapping[int, ops.Relation],
     staged: Mapping[str, pa.Table],
+    rids: tuple[int, int] | None = None,
 ) -> pa.Table:
     query = _query_of(engine, record, columns).to_expr()
+    if rids is not None:
+        query = query.filter(query[RID] >= rids[0], query[RID] < rids[1])
     try:
         with engine.caller.computing(_purpose(engine, record, columns)):
             return engine.arrow(query, relations, staged)

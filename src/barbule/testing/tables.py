@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.schema as sch
@@ -83,6 +84,32 @@ class TableTests(BackendFixtures):
             schema[name] = kind
         del schema["x"]
         assert read(backend, "t", schema)[0].keys() == schema.keys()
+
+    @pytest.mark.parametrize("length", [2, 1000], ids=["small", "large"])
+    def test_columns_are_added_with_their_values(self, backend: Backend, length: int) -> None:
+        """The live rows have the values, the ended ones none; the others keep what they had."""
+        schema = living(backend)
+        backend.append("t", pa.table({RID: [9], FROM: [2], TO: [3], "x": [90]}))
+        backend.close("t", [1], 4)
+        more = [1, *range(20, 3020)]
+        state = {FROM: [4] * len(more), TO: [FOREVER] * len(more), "x": more}
+        backend.append("t", pa.table({RID: more, **state}))
+        before = _by_life(read(backend, "t", schema))
+        rids = sorted((row[RID] for row in before if row[TO] == FOREVER), reverse=True)
+        kind = f"array<float32, {length}>"
+        flat = pa.array([float(rid) for rid in rids for _ in range(length)], pa.float32())
+        vectors = pa.FixedSizeListArray.from_arrays(flat, length)
+        rows = pa.table({RID: rids, "v": vectors, "n": [10 * rid for rid in rids]})
+        kinds = {"n": ibis.dtype("int64"), "v": ibis.dtype(kind), "e": ibis.dtype("string")}
+        with backend.transaction():
+            backend.add_columns("t", kinds, {"v": rows, "n": rows.select([RID, "n"])})
+        found = _by_life(read(backend, "t", {**schema, "n": "int64", "v": kind, "e": "string"}))
+        assert [{name: row[name] for name in schema} for row in found] == before
+        for row in found:
+            live = row[TO] == FOREVER
+            assert row["n"] == (10 * row[RID] if live else None)
+            assert (row["v"] or [None])[-1] == (row[RID] if live else None)
+            assert row["e"] is None
 
     # Lives of rows
 
@@ -212,3 +239,7 @@ class TableTests(BackendFixtures):
         backend.delete_among("t", "key", ["it's 0", "it's 2", "none"])
         found = read(backend, "t", {"key": "string", "n": "int64"})
         assert sorted(row["n"] for row in found) == [1, 4, 6]
+
+
+def _by_life(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=itemgetter(RID, FROM))

@@ -24,6 +24,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
+from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
 from barbule.backends.duckdb.staging import (
     AppendedRows,
     fitted,
@@ -288,6 +289,32 @@ class DuckDBBackend:
             sge.ColumnDef(this=name_of(column), kind=self._type(dtype)),
         ):
             self._run(sge.Alter(this=table.copy(), kind="TABLE", actions=[action]))
+
+    def add_columns(
+        self, name: str, kinds: Mapping[str, Any], filled: Mapping[str, pa.Table]
+    ) -> None:
+        """Add columns, and set some; those of vectors are laid beside the rows of a new table."""
+        done = {
+            column
+            for column, rows in filled.items()
+            if is_large(rows.column(column)) and self._laid_beside(name, column, rows)
+        }
+        # DuckDB alters no table that the same transaction has updated.
+        for column in kinds.keys() - done:
+            self.add_column(name, column, kinds[column])
+        for column in filled.keys() - done:
+            self.fill(name, column, filled[column])
+
+    def _laid_beside(self, name: str, column: str, rows: pa.Table) -> bool:
+        with self.use():
+            stored = self.cursor.execute(placing(name)).to_arrow_table()
+        beside = in_order_of(stored, rows, column)
+        if beside is None:
+            return False
+        with self._staging({_STAGED_ROWS: beside}):
+            for statement in laying_beside(name, column, _STAGED_ROWS):
+                self._execute(statement)
+        return True
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""

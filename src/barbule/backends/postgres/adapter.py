@@ -299,6 +299,15 @@ class PostgresBackend:
             connection.run(sql.text(sql.add_column(name, column, dtype)))
             _note(connection, name, column, dtype)
 
+    def add_columns(
+        self, name: str, kinds: Mapping[str, Any], filled: Mapping[str, pa.Table]
+    ) -> None:
+        """Add columns, and set some of them."""
+        for column, kind in kinds.items():
+            self.add_column(name, column, kind)
+        for column, rows in filled.items():
+            self.fill(name, column, rows)
+
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it is there."""
         self._connection.run(sql.text(sql.drop_column(name, column)))
