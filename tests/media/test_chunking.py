@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import unicodedata
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from semantic_text_splitter import TextSplitter
 
 from barbule.errors import BarbuleError, ConfigurationError
 from barbule.media.chunking import split_document
-from barbule.media.chunking.fitting import by_tokens
+from barbule.media.chunking.fitting import by_characters, by_tokens
 from barbule.media.documents import Block, Box, DocumentText, read_document
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -170,6 +172,36 @@ def test_sentences_of_several_scripts():
         "Is 3.5 enough?",
         "It is.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "overlap"),
+    [(300, 50), (250, 0), (100, 99), (7, 3)],  # the last begins chunks within words
+)
+def test_long_text_is_cut_window_by_window_as_in_one_go(limit, overlap):
+    chance = random.Random(5)
+    parts = ["feather", "a", "barb,", "hook.", "Who?", "羽", "\n", "\n\n", "\n\n\n", "   "]
+    source = " ".join(chance.choices(parts, [9, 9, 5, 3, 1, 1, 1, 1, 1, 1], k=30_000))
+    fitting = by_characters(limit, overlap)
+    whole = TextSplitter(limit, overlap, trim=False).chunk_indices(source)
+    expected = [(start, start + len(text)) for start, text in whole]
+    assert len(source) > 120_000
+    assert list(fitting._windows(source, 0, len(source))) == expected
+    longest = max(end - start for start, end in _asked(fitting, source))
+    assert longest < 60_000  # for each chunk the splitter goes through all that it got
+
+
+def _asked(fitting, source):
+    """Return the spans that the splitter gets."""
+    asked = []
+
+    class Watched(type(fitting)):
+        def _spans(self, text, start, end):
+            asked.append((start, end))
+            return super()._spans(text, start, end)
+
+    assert list(Watched(*fitting)._windows(source, 0, len(source)))
+    return asked
 
 
 def test_limits_by_name():

@@ -6,6 +6,7 @@ paragraphs down to words; where a script has none, `dense` finds the places.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitting", "by_characters", "by_tokens", "markdown", "trimmed"]
 
+# The least characters of a window, and the least of its limits; the chunks behind which a chunk
+# does not depend on where the window ends.
+_WINDOW = 50_000
+_WINDOW_LIMITS = 64
+_TAIL = 8
 # In scripts without spaces no token holds more characters.
 _TOKEN_REACH = 8
 
@@ -64,8 +70,8 @@ class Fitting(NamedTuple):
             yield from self._cut_dense(text, span)
             return
         reached = start
-        for offset, part in self._splitter().chunk_indices(text[start:end]):
-            found = trimmed(text, start + offset, start + offset + len(part))
+        for first, last in self._windows(text, start, end):
+            found = trimmed(text, first, last)
             # A chunk may hold nothing but overlap once its white space is off.
             if found and found[1] > reached:
                 reached = found[1]
@@ -78,6 +84,41 @@ class Fitting(NamedTuple):
                 yield start, end
             else:
                 yield from self.cut(text, (start, end))
+
+    def _windows(self, text: str, start: int, end: int) -> Iterator[Span]:
+        """Yield the splitter's chunks of a text, which it gets window by window.
+
+        For each chunk it goes through all breaks behind it, so that its time grows with the
+        square of the text. What it decides depends on what is near, but for the structure of
+        Markdown.
+        """
+        size = max(_WINDOW, _WINDOW_LIMITS * self.limit)
+        while start + size < end and self.kind == "TextSplitter":
+            found = self._spans(text, start, start + size)
+            resumed = self._resumption(text, found, start + size)
+            if resumed:
+                yield from found[:resumed]
+                start = found[resumed][0]
+            else:
+                size *= 2
+        yield from self._spans(text, start, end)
+
+    def _resumption(self, text: str, found: list[Span], stop: int) -> int:
+        """Return the last chunk well before `stop` from which the splitter would go on alike.
+
+        It is 0 where there is none: with an overlap that begins within a word, for example.
+        """
+        reach = (stop - found[0][0]) // 4
+        last = bisect_left(found, (stop - reach, 0), hi=max(len(found) - _TAIL, 0)) - 1
+        for index in range(last, max(last - _TAIL, 0), -1):
+            again = self._spans(text, found[index][0], stop)
+            if again[:2] == found[index : index + 2]:
+                return index
+        return 0
+
+    def _spans(self, text: str, start: int, end: int) -> list[Span]:
+        found = self._splitter().chunk_indices(text[start:end])
+        return [(start + offset, start + offset + len(part)) for offset, part in found]
 
     def _splitter(self) -> Any:
         return _made(self.kind, self.limit, self.overlap, self.model)
