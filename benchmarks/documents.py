@@ -32,6 +32,7 @@ SEPARATORS = ["。", "!", "?", "\n\n"]
 NAMES = {"txt": "plain text", "md": "Markdown", "html": "HTML", "docx": "DOCX", "pdf": "PDF"}
 CHUNK = "{}: a chunk, read and cut (µs)"
 SHARE = "{}: read and cut to the bare library (%)"
+SHARE_BOXES = "{}: read and cut to the bare library asked for boxes too (%)"
 VIEW = "view of chunks of {}"
 FASTEST = 1e6 / 60_000  # microseconds of a chunk
 LIMITS: dict[str, float] = {
@@ -96,7 +97,29 @@ def bare_pdf(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+def bare_pdf_boxes(path: Path) -> list[tuple[str, str, list[tuple[float, ...]]]]:
+    """Take of a PDF, as barbule does, where each line stands beside its text."""
+    import pypdfium2
+
+    found = []
+    with pypdfium2.PdfDocument(path) as document:
+        for number in range(len(document)):
+            page = document[number]
+            textpage = page.get_textpage()
+            start = 0
+            for line in textpage.get_text_range().split("\r\n"):
+                count = textpage.count_rects(start, len(line)) if line else 0
+                found.append(
+                    (line, str(number), [textpage.get_rect(each) for each in range(count)])
+                )
+                start += len(line) + 2
+            textpage.close()
+            page.close()
+    return found
+
+
 BARE = {"html": bare_html, "docx": bare_docx, "pdf": bare_pdf}
+BARE_BOXES = {"pdf": bare_pdf_boxes}
 
 
 def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -112,19 +135,23 @@ def _cut(path: Path) -> int:
 
 def _here(name: str, path: Path, rounds: int) -> dict[str, float]:
     """Measure a format in this process, in turns with the bare library."""
-    ours, read, bare, count = [], [], [], 0
+    ours, read, bare, boxes, count = [], [], [], [], 0
     for turn in range(rounds + 1):
         whole, count = _seconds(lambda: _cut(path))
         reading, _ = _seconds(lambda: read_document(path))
         slow = name == "docx" and turn != 1  # tens of seconds: once is enough
         alone = _seconds(lambda: BARE[name](path))[0] if name in BARE and not slow else None
+        placed = _seconds(lambda: BARE_BOXES[name](path))[0] if name in BARE_BOXES else None
         if turn:  # the first loads libraries
             ours.append(whole)
             read.append(reading)
             bare += [] if alone is None else [alone]
+            boxes += [] if placed is None else [placed]
     found = {"chunks": count, "seconds": statistics.median(ours), "read": statistics.median(read)}
     if bare:
         found["bare"] = statistics.median(bare)
+    if boxes:
+        found["bare_boxes"] = statistics.median(boxes)
     return found
 
 
@@ -178,6 +205,8 @@ def measure(
             figures[f"{label}: read alone to the bare library (%)"] = (
                 100 * each["read"] / each["bare"]
             )
+        if "bare_boxes" in each:
+            figures[SHARE_BOXES.format(label)] = 100 * each["seconds"] / each["bare_boxes"]
     for label, sides in views.items():
         figures[VIEW.format(label)] = sides["barbule"]["ms"]
     DETAILS.update(
