@@ -315,10 +315,33 @@ def test_vectors_with_nan_are_like_nothing(way, metric):
     table.add_embedding_index("v", metric=metric)
     settled()
 
-    found = table.order_by(table.v.similarity([1.0, 0.1]), asc=False)
+    table.checkpoint("then")
+    for searched in (table, table.at("then"), table.branch("other")):
+        sim = searched.v.similarity([1.0, 0.1])
+        found = searched.order_by(sim, asc=False)
+        assert found.limit(2).collect()["n"] == [1, 2]
+        assert found.limit(3).collect()["n"] == [1, 2, 0]
+        assert searched.filter(searched.n == 0).select(s=sim).collect()["s"] == [None]
+        assert searched.filter(sim.isnull()).collect()["n"] == [0]
 
-    assert found.limit(2).collect()["n"] == [1, 2]
-    assert found.limit(3).collect()["n"] == [1, 2, 0]
+
+def test_what_has_no_cosine_has_no_score_in_a_scan(way):
+    table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
+    nothing = [[float("nan"), 1.0], [0.0, 0.0], [float("inf"), 1.0], [1e30, 1e30], None]
+    rows = [*nothing, [-1.0, 0.0], [0.0, 1.0]]
+    table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
+    table.add_embedding_index("v")
+    settled()
+    table.checkpoint("then")
+    for searched in (table, table.at("then")):
+        sim = searched.v.similarity([1.0, 0.0])
+        scanned = searched.order_by("n").select(s=sim).collect()["s"]
+        assert scanned == [None] * 5 + [-1.0, 0.0]
+        with_itself = searched.order_by("n").select(s=searched.v.similarity(searched.v))
+        assert with_itself.collect()["s"] == [None] * 5 + [1.0, 1.0]
+        best = searched.order_by(sim, asc=False).limit(7).select("n", s=sim).collect()
+        assert best["n"][:2] == [6, 5]
+        assert best["s"] == [0.0, -1.0] + [None] * 5
 
 
 def test_an_embedding_of_the_query_that_is_nan_is_told(way):
@@ -333,9 +356,39 @@ def test_an_embedding_of_the_query_that_is_nan_is_told(way):
 
     sim = table.text.similarity("good")
     assert table.order_by(sim, asc=False).limit(2).collect()["text"] == ["good", "bad"]
-    if way != "database":
-        with pytest.raises(ExpressionError, match=r"searched for holds NaN.*'text_odd'"):
-            table.order_by(table.text.similarity("bad"), asc=False).limit(1).collect()
+    bad = table.text.similarity("bad")
+    for asked in (table.order_by(bad, asc=False).limit(1), table.mutate(s=bad)):
+        with pytest.raises(ExpressionError, match=r"table 't'.*holds NaN.*'text_odd'"):
+            asked.collect()
+
+
+@pytest.mark.parametrize("when", ["now", "then"])
+@pytest.mark.parametrize(
+    ("numbers", "metric", "message"),
+    [
+        ([float("nan"), 1.0], "ip", "holds NaN or an infinite number"),
+        ([1.0, float("-inf")], "l2", "holds NaN or an infinite number"),
+        ([0.0, 0.0], "cosine", "is zero and has no cosine"),
+        ([1e30, 1.0], "cosine", "holds far too large numbers"),
+    ],
+)
+def test_a_query_that_cannot_be_compared_is_told_each_way(way, when, numbers, metric, message):
+    @bb.udf(batch_size=4)
+    def odd(texts: list[str]) -> list[bb.Vector(2)]:
+        return [numbers if text == "bad" else [1.0, len(text)] for text in texts]
+
+    table = bb.create_table("t", {"text": bb.String, "v": bb.Vector(2)})
+    table.insert([{"text": "good", "v": [1.0, 2.0]}])
+    table.add_embedding_index("text", string_embed=odd, metric=metric)
+    table.add_embedding_index("v", metric=metric)
+    settled()
+    searched = table if when == "now" else table.at(table.checkpoint("then"))
+    given = ibis.literal(numbers, "array<float64>").cast(ibis.dtype("array<float32>"))
+
+    for query in (searched.text.similarity("bad"), searched.v.similarity(given)):
+        for asked in (searched.order_by(query, asc=False).limit(1), searched.select(s=query)):
+            with pytest.raises(ExpressionError, match=f"searched for {message}"):
+                asked.collect()
 
 
 @pytest.mark.parametrize("query", [[float("nan"), 1.0], [float("inf"), 1.0], [1e300, 1.0]])

@@ -232,6 +232,7 @@ class Engine:
             scanned = "the vectors are too many to be kept in memory, and no index can be asked"
         return IndexedColumn(
             table_id=record.id,
+            table=record.name,
             name=index.name,
             vector=vector.name,
             kind=vector.dtype,

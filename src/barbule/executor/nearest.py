@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from barbule.catalog.store import Catalog
     from barbule.indexes.base import VectorIndex
     from barbule.indexes.matrix import Matrix
-    from barbule.planner.plan import CandidateStage, NearestStage
+    from barbule.planner.plan import CandidateStage, NearestStage, Searched
 
     Ids = npt.NDArray[np.int64]
 
-__all__ = ["Nearest", "Way"]
+__all__ = ["Nearest", "Way", "check_query"]
 
 _AMONG = "bb_among"
 _QUERY = "bb_query"
@@ -192,12 +192,6 @@ class Nearest:
         found = None
         if vector is not None and stage.count > 0:
             query = np.asarray(vector, np.float32)
-            if not np.isfinite(query).all():
-                raise ExpressionError(
-                    "the embedding of what is searched for holds NaN or an infinite number.",
-                    table=record.name,
-                    hint=f"Check what the function of the index {index.name!r} returns for it.",
-                )
             found = self._found(record, index, query, stage.count, rids)
         there = self._rows(record) if rids is None else len(rids)
         if found is None or len(found[0]) < min(stage.count, there):
@@ -368,6 +362,34 @@ class Nearest:
         """Free the memory."""
         with self._lock:
             self._kept.clear()
+
+
+def check_query(vector: npt.NDArray[np.float32], searched: Searched) -> None:
+    """Refuse a query that cannot be compared with the vectors of an index.
+
+    Raises
+    ------
+    ExpressionError
+        When it holds what is no number, or has no direction where that is compared.
+    """
+    import numpy as np
+
+    from barbule.indexes.matrix import comparable
+
+    if comparable(vector[None], searched.metric)[0]:  # type: ignore[arg-type]
+        return
+    if comparable(vector[None], "ip")[0]:
+        what = "is zero and has no cosine"
+    elif np.isfinite(vector).all():
+        what = "holds far too large numbers"
+    else:
+        what = "holds NaN or an infinite number"
+    raise ExpressionError(
+        f"the vector of what is searched for {what}.",
+        table=searched.table,
+        hint=f"Check what is given, or what the function of the index {searched.index!r} "
+        "returns for it.",
+    )
 
 
 def _similar(distances: Any, metric: str) -> Any:

@@ -18,6 +18,7 @@ from barbule.errors import BarbuleError
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.indexing import as_matrix
+from barbule.executor.nearest import check_query
 from barbule.executor.purpose import Purpose
 from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type, to_array
@@ -114,14 +115,17 @@ class Runner:
 
     def _run(self, stage: Stage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
         if isinstance(stage, CandidateStage):
-            cell = ready[stage.vector].column(0)
-            vector = None if cell.null_count else as_matrix(cell)[0]
+            vector = _vector(ready[stage.vector])
             return self.search(stage, vector, self.qualifying(stage, ready))
         if isinstance(stage, NearestStage):
             return self._pairs(stage, ready)
         if isinstance(stage, KeywordStage):
             return self.score(stage)
-        return self._call(stage, ready, origins)
+        made = self._call(stage, ready, origins)
+        if stage.searched and (vector := _vector(made)) is not None:
+            for each in stage.searched:
+                check_query(vector, each)
+        return made
 
     def batches(
         self, stage: CallStage, ready: Mapping[str, pa.Table], size: int
@@ -313,6 +317,12 @@ def _shown_as_they_are(final: ops.Relation, ready: Mapping[str, pa.Table]) -> pa
     if [column.type for column in columns] != wanted:
         return None
     return pa.Table.from_arrays(columns, list(values))
+
+
+def _vector(made: pa.Table) -> Any:
+    """Return the vector that a stage gives; None where it gives none."""
+    cell = made.column(0)
+    return None if cell.null_count else as_matrix(cell)[0]
 
 
 def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

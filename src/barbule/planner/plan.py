@@ -30,6 +30,7 @@ __all__ = [
     "KeywordStage",
     "NearestStage",
     "Plan",
+    "Searched",
     "Stage",
 ]
 
@@ -143,6 +144,15 @@ class Enough:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """The index whose vectors are compared with a constant."""
+
+    table: str
+    index: str
+    metric: str
+
+
+@dataclass(frozen=True)
 class CallStage:
     """Calls functions for each row of a source.
 
@@ -161,6 +171,8 @@ class CallStage:
         What each of the calls is going to take, where that was counted.
     enough
         When no further row is needed; None where all are.
+    searched
+        The indexes whose vectors are compared with the one value that the stage gives.
     """
 
     name: str
@@ -171,6 +183,7 @@ class CallStage:
     logical: ops.Relation | None = None
     forecasts: tuple[Forecast, ...] = ()
     enough: Enough | None = None
+    searched: tuple[Searched, ...] = ()
 
     def __str__(self) -> str:
         source: Any = self.source if self.logical is None else self.logical

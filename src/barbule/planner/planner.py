@@ -84,14 +84,13 @@ class _Planning:
         self, index: IndexedColumn, vector: ops.Value, count: int, rows: ops.Relation | None
     ) -> ops.Relation:
         name = f"bb_candidates_{len(self.candidate_stages)}"
-        stage = CandidateStage(
-            name, index.table_id, index.name, self.staging.constant(vector), count, rows
-        )
+        asked = self.staging.constant(vector, index.searched)
+        stage = CandidateStage(name, index.table_id, index.name, asked, count, rows)
         self.candidate_stages.append(stage)
         return self._facts.stored(name, sch.Schema({RID: "int64", SCORE: "float64"}))
 
-    def constant(self, value: ops.Value) -> ops.Value:
-        return self.staging.scalar(value)
+    def constant(self, value: ops.Value, index: IndexedColumn) -> ops.Value:
+        return self.staging.scalar(value, index.searched)
 
     def materialised(self, relation: ops.Relation) -> ops.Relation:
         whole = self.staging.stage_all(fuse_images(prune(relation)))

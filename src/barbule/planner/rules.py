@@ -87,8 +87,8 @@ class Scope(Protocol):
     ) -> ops.Relation:
         """Make the relation of the identities of the nearest rows, in the column `_rid`."""
 
-    def constant(self, value: ops.Value) -> ops.Value:
-        """Have a constant computed once; give the value that reads it."""
+    def constant(self, value: ops.Value, index: IndexedColumn) -> ops.Value:
+        """Have a constant that is searched for computed once; give the value that reads it."""
 
     def materialised(self, relation: ops.Relation) -> ops.Relation:
         """Have the rows of a relation computed once; give the relation that reads them."""

@@ -135,7 +135,9 @@ def _plain(text: Any) -> str:
 def value_text(value: ops.Value) -> str:
     """Write a value in one line, columns by their bare names."""
 
-    def write(node: ops.Node, _results: Any, **arguments: Any) -> str:
+    def write(node: ops.Node, results: Any, **arguments: Any) -> str:
+        if (once := _computed_once(node)) is not None:
+            return _plain(results[once])
         if isinstance(node, ops.Field):
             side = f"{_side(node.rel)}." if isinstance(node.rel, ops.JoinReference) else ""
             return _plain(f"{side}{node.name}")
@@ -155,6 +157,15 @@ def value_text(value: ops.Value) -> str:
         return _plain(fmt(node, **arguments))
 
     return str(value.map(write)[value])
+
+
+def _computed_once(node: ops.Node) -> ops.Node | None:
+    """Return what a backend has put into a list so as not to compute it twice; else None."""
+    mapped = node.arg if isinstance(node, ops.ArrayIndex) else None
+    listed = mapped.arg if isinstance(mapped, ops.ArrayMap) else None
+    if isinstance(listed, ops.ScalarUDF) and listed.__func_name__ == "list_pack":
+        return listed.args[0]
+    return None
 
 
 def _searched_text(node: ops.Node, arguments: Mapping[str, Any]) -> str | None:

@@ -25,7 +25,7 @@ from barbule.planner.lineage import (
     rebuild,
     repoint,
 )
-from barbule.planner.plan import SCORE
+from barbule.planner.plan import SCORE, Searched
 from barbule.types import Media
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class IndexedColumn:
     """
 
     table_id: int
+    table: str
     name: str
     vector: str
     kind: dt.DataType
@@ -63,6 +64,11 @@ class IndexedColumn:
     ready: bool
     in_memory: bool = False
     scanned: str = ""
+
+    @property
+    def searched(self) -> Searched:
+        """What is told of it when a query cannot be compared with its vectors."""
+        return Searched(self.table, self.name, self.metric)
 
 
 def similarity_to_vectors(root: ops.Relation, scope: Scope) -> ops.Relation:
@@ -108,11 +114,17 @@ def _with_vectors(node: Any, found: list[Any], scope: Scope) -> ops.Relation:
         replaced[asked] = left
         if isinstance(asked, Similarity):
             right = vector_of(index, repoint(asked.query, node.parent, parent))
-            right = scope.constant(right) if isinstance(right, VectorLiteral) else right
+            if not right.relations and not _calls_within(right):
+                right = scope.constant(right, index)
             replaced[asked] = scope.similarity(left, right, index.metric)
             scope.note(_why_scanned(node, asked, index))
     rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
     return hide(rebuilt, node.schema.names)
+
+
+def _calls_within(value: ops.Value) -> bool:
+    """Whether a value is made of what a function returns, beside being that itself."""
+    return any(call != value for call in calls_in(value))
 
 
 def _place(asked: Any) -> tuple[ManagedTable, str]:

@@ -22,7 +22,7 @@ from barbule.planner.lineage import (
     own_values,
     rebuild,
 )
-from barbule.planner.plan import Call, CallStage, Enough
+from barbule.planner.plan import Call, CallStage, Enough, Searched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,21 +98,26 @@ class Staging:
             outer = needed_columns(root)[consumer]
         return tuple(name for name in consumer.parent.schema.names if name in used | outer)
 
-    def scalar(self, value: ops.Value) -> ops.Value:
+    def scalar(self, value: ops.Value, searched: Searched | None = None) -> ops.Value:
         """Read a constant, or a call without a relation, as a scalar."""
-        name = self.constant(value)
+        name = self.constant(value, searched)
         stage = next(each for each in self.stages if each.name == name)
         finished = self._leaf(name, stage.schema)
         (output,) = stage.schema.names
         return ops.ScalarSubquery(ops.Project(finished, {output: ops.Field(finished, output)}))
 
-    def constant(self, value: ops.Value) -> str:
+    def constant(self, value: ops.Value, searched: Searched | None = None) -> str:
         """Stage a constant, once; return the name of the stage, which has one column."""
         if value not in self._constants:
             stage = self._constant_stage(value)
             self.stages.append(stage)
             self._constants[value] = stage.name
-        return self._constants[value]
+        name = self._constants[value]
+        place = next(n for n, each in enumerate(self.stages) if each.name == name)
+        stage = self.stages[place]
+        if searched is not None and searched not in stage.searched:
+            self.stages[place] = replace(stage, searched=(*stage.searched, searched))
+        return name
 
     def kept(self, relation: ops.Relation, kinds: sch.Schema) -> ops.Relation:
         """Stage the rows of a relation without calls, so that they are computed once."""
