@@ -1,6 +1,6 @@
 """Pixeltable: a view of chunks over one document, cut by its character limit.
 
-Markdown wants the package mistune beside it, DOCX markitdown.
+It reads Markdown with mistune and DOCX with markitdown, which it does not install itself.
 """
 
 from __future__ import annotations
