@@ -208,15 +208,20 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
     def work(change: Change) -> int | None:
         record = writable(leaf)
         if _stands_alone(engine, record):
-            chosen = within_backend(engine, chosen_rows(table, where).select(RID))
+            chosen = within_backend(engine, _identities(chosen_rows(table, where)))
             if chosen is not None:
                 change.close_by(record, chosen)
                 return None
-        rids = engine.arrow(chosen_rows(table, where).select(RID)).column(RID)
+        rids = engine.arrow(_identities(chosen_rows(table, where))).column(RID)
         end_rows(change, record, rids)
         return len(rids)
 
     return unless_empty(leaf, DeleteResult, "delete", work)
+
+
+def _identities(rows: ir.Table) -> ir.Table:
+    relation = rows.op()
+    return ops.Project(relation, {RID: ops.Field(relation, RID)}).to_expr()
 
 
 def end_rows(change: Change, record: TableRecord, rids: pa.Array) -> None:

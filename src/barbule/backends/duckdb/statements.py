@@ -83,7 +83,7 @@ def ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
         expressions=[sge.EQ(this=name_of(TO), expression=sge.Literal.number(commit))],
         where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
     )
-    return update.sql("duckdb")
+    return update.sql("duckdb", copy=False)
 
 
 def _filtered(name: str, select: sge.Expression) -> sge.Table | None:
