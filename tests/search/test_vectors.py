@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 from ibis import _
 
@@ -483,6 +484,47 @@ def test_vectors_on_the_disk_are_as_quick_to_scan_as_they_were_written(tmp_path)
         "WHERE segment_type = 'FLOAT'"
     ).fetchall()
     assert kinds == [("Uncompressed",)]
+
+
+def test_a_filter_that_is_asked_again_sees_what_changed_meanwhile(way):
+    rows = vectors_of(60)
+    table, share = made(rows)
+    settled()
+    query = vectors_of(1, seed=1)[0]
+    order = [int(n) for n in np.argsort(-scores(rows, query, "cosine"))]
+    kept = [n for n in order if share[n] < 0.5]
+
+    def found():
+        return top(table.where(table.share < 0.5), query, 5)["n"]
+
+    assert found() == kept[:5]
+    assert found() == kept[:5]
+    table.update({"share": 0.9}, where=table.n == kept[0])
+    assert found() == kept[1:6]
+    table.delete(where=table.n == kept[1])
+    assert found() == kept[2:7]
+    table.update({"share": 0.1}, where=table.n == kept[0])
+    assert found() == [kept[0], *kept[2:6]]
+    table.insert([{"n": 99, "share": 0.2, "v": query.tolist()}])
+    assert found() == [99, kept[0], *kept[2:5]]
+    table.revert()
+    assert found() == [kept[0], *kept[2:6]]
+
+
+def test_a_filter_by_what_is_no_table_of_ours_is_asked_each_time(session):
+    rows = vectors_of(300)
+    table, _share = made(rows)
+    query = vectors_of(1, seed=1)[0]
+    order = [int(n) for n in np.argsort(-scores(rows, query, "cosine"))]
+    raw = session.ibis.create_table("raw", pa.table({"k": order[5:9]}))
+    among = table.where(table.n.isin(raw.k))
+    assert top(among, query, 2)["n"] == order[5:7]
+    session.ibis.insert("raw", pa.table({"k": order[:1]}))
+    assert top(among, query, 2)["n"] == [order[0], order[5]]
+
+    some = table.where(ibis.random() < 0.5)
+    found = [tuple(top(some, query, 5)["n"]) for _turn in range(12)]
+    assert len(set(found)) > 1
 
 
 def test_a_plan_of_an_old_version_serves_the_next_query(session):

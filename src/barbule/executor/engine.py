@@ -39,6 +39,7 @@ from barbule.executor.ledger import Ledger
 from barbule.executor.loop import LoopThread
 from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
+from barbule.executor.qualifying import Qualifying
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner
 from barbule.executor.shown import first_rows, reasons_of
@@ -126,8 +127,14 @@ class Engine:
             _claims(settings),
         )
         self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
+        self._qualifying = Qualifying(self.catalog, self._first, alone=not backend.many_writers)
         self.runner = Runner(
-            backend, self.caller, self.nearest.search, self.nearest.pairs, self.keywords.scores
+            backend,
+            self.caller,
+            self.nearest.search,
+            self.nearest.pairs,
+            self.keywords.scores,
+            self._qualifying,
         )
         self._schemas: dict[tuple[int, int | None, bool], tuple[int, sch.Schema]] = {}
         self._plans = RememberedPlans()
@@ -177,6 +184,10 @@ class Engine:
         """Read a column with the identities of its rows."""
         rows = self.leaf(table_id, commit, hidden=True).to_expr()
         return rows.select(RID, column)
+
+    def _first(self, rows: ops.Relation) -> pa.Array:
+        """Read the first column of stored rows."""
+        return self.backend.arrow(rows.to_expr(), {}).column(0).combine_chunks()
 
     # What the planner asks
 
@@ -498,6 +509,7 @@ class Engine:
         self.caller.close()
         self.indexing.close()
         self.nearest.forget()
+        self._qualifying.forget()
         self.ledger.close()
         self.backend.disconnect()
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from barbule.executor.batch import Caller
     from barbule.executor.progress import Meter
     from barbule.executor.purpose import Asker
+    from barbule.executor.qualifying import Qualifying
     from barbule.planner.plan import Enough, Stage
 
 __all__ = ["Runner"]
@@ -65,6 +66,8 @@ class Runner:
         Gives for many vectors the places of vectors, their nearest rows, and how similar.
     score
         Gives the rows and scores of a `KeywordStage`.
+    remembered
+        Gives the rows that qualify, where nothing but a commit changes them.
     """
 
     backend: Backend
@@ -72,6 +75,7 @@ class Runner:
     search: Callable[[CandidateStage, Any, pa.Array | None], pa.Table]
     pairs: Callable[[NearestStage, pa.ChunkedArray, pa.Array | None], tuple[Any, Any, Any]]
     score: Callable[[KeywordStage], pa.Table]
+    remembered: Qualifying
 
     def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run a plan and return its rows.
@@ -140,6 +144,8 @@ class Runner:
         """Return the identities of the rows that a search may find; None for all."""
         if stage.rows is None:
             return None
+        if stage.lasting:
+            return self.remembered.rows(stage.rows)
         return self.backend.arrow(stage.rows.to_expr(), ready).column(0).combine_chunks()
 
     def _pairs(self, stage: NearestStage, ready: Mapping[str, pa.Table]) -> pa.Table:

@@ -217,6 +217,8 @@ class CandidateStage:
         Plain Ibis: the identities of the rows that qualify; None for all live rows.
     logical
         The same before it was lowered; for printing.
+    lasting
+        Whether nothing but a commit changes which rows qualify.
     way
         How they are found and why, where it is known; for printing.
     """
@@ -228,6 +230,7 @@ class CandidateStage:
     count: int
     rows: ops.Relation | None = None
     logical: ops.Relation | None = None
+    lasting: bool = False
     way: str = ""
 
     def __str__(self) -> str:
@@ -244,7 +247,7 @@ class NearestStage:
     queries
         The name of the earlier stage that holds the vectors, in its column `vector`; where each
         stands is in the column `bb_place`.
-    count, rows, logical
+    count, rows, logical, lasting
         As those of a `CandidateStage`.
     """
 
@@ -256,6 +259,7 @@ class NearestStage:
     count: int
     rows: ops.Relation | None = None
     logical: ops.Relation | None = None
+    lasting: bool = False
     way: str = ""
 
     def __str__(self) -> str:

@@ -180,7 +180,26 @@ def _narrowed(stage: Any, facts: Facts, rows: Any) -> CandidateStage | NearestSt
     if stage.rows is None:
         return stage
     lowered = lowering.lower(stage.rows, facts, rows)
-    return replace(stage, rows=lowered, logical=prune(stage.rows))
+    lasting = rows is None and _is_lasting(stage.rows)
+    return replace(stage, rows=lowered, logical=prune(stage.rows), lasting=lasting)
+
+
+# What is another the next time, though no table changed, or reads what barbule knows nothing of.
+_PASSING_VALUES = (
+    ops.Constant,
+    ops.Impure,
+    ops.Sample,
+    ops.ScalarUDF,
+    ops.AggUDF,
+    ops.SQLQueryResult,
+    ops.SQLStringView,
+)
+
+
+def _is_lasting(rows: ops.Relation) -> bool:
+    """Whether nothing but a commit changes which rows a relation gives."""
+    leaves = rows.find(ops.PhysicalTable)
+    return all(isinstance(leaf, ManagedTable) for leaf in leaves) and not rows.find(_PASSING_VALUES)
 
 
 def _ordered(
