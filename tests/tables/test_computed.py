@@ -337,6 +337,30 @@ def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
     assert table.errors().collect()["column"] == ["d"]
 
 
+def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
+    from barbule.tables import columns
+
+    monkeypatch.setattr(columns, "_PART", 100)
+    monkeypatch.setattr(columns, "_FEWEST", 4)
+    table = session.create_table("t", {"a": bb.Int})
+    table.add_computed_column(c=careful(table.a))
+    table.add_computed_column(d=table.c + lenient(table.a), v=placed(table.c))
+    big = session.create_view("big", table.where(table.a > 10))
+    big.add_computed_column(w=placed(big.c))
+    with pytest.raises(FunctionError, match=r"table 't', column 'c', row 8: .*eight"):
+        table.insert([{"a": n} for n in range(30)])
+    table.insert([{"a": n} for n in range(30) if n != 8])
+    table.update({"a": table.a + 100}, where=table.a >= 20)
+    table.recompute("c", "v")
+    found = table.order_by("a").collect()
+    assert found["c"] == [a + 1 for a in found["a"]]
+    assert found["d"] == [2 * a + 2 for a in found["a"]]
+    assert [vector[399] for vector in found["v"]] == found["c"]
+    seen = big.order_by("a").collect()
+    assert seen["a"] == found["a"][10:]
+    assert [vector[0] for vector in seen["w"]] == seen["c"]
+
+
 def test_a_column_of_many_vectors_stands_beside_its_rows_at_every_version(session):
     table = session.create_table("t", {"a": bb.Int})
     table.insert([{"a": n} for n in range(6000)])

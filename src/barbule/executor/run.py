@@ -20,6 +20,7 @@ from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.indexing import as_matrix
 from barbule.executor.nearest import check_query
 from barbule.executor.purpose import Purpose
+from barbule.executor.spilling import Spilling
 from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
@@ -236,7 +237,7 @@ class Runner:
 
         names = stage.schema.names
         wanted = pa.schema([(name, arrow_type(kind)) for name, kind in stage.schema.items()])
-        batches = []
+        parts = Spilling(wanted)
         with _ended(source):
             for batch in _read_ahead(_filled(stage, source)):
                 columns = {name: batch.column(name) for name in stage.keep}
@@ -249,8 +250,8 @@ class Runner:
                             error.row += offset
                         raise
                 offset += batch.num_rows
-                batches.append(pa.record_batch([columns[name] for name in names], schema=wanted))
-        return pa.Table.from_batches(batches, wanted)
+                parts.add(pa.table([columns[name] for name in names], schema=wanted))
+        return parts.table()
 
     def _columns(
         self, call: Call, batch: pa.RecordBatch, asker: Callable[[], Asker], meter: Meter

@@ -25,7 +25,7 @@ class Spilling:
     schema
         The columns of all parts.
     in_memory
-        The bytes that stay in memory.
+        The bytes that stay in memory; 64 MB by default.
 
     Examples
     --------
@@ -38,9 +38,9 @@ class Spilling:
     [1, 2, 1, 2]
     """
 
-    def __init__(self, schema: pa.Schema, in_memory: int = _IN_MEMORY) -> None:
+    def __init__(self, schema: pa.Schema, in_memory: int | None = None) -> None:
         self._schema = schema
-        self._limit = in_memory
+        self._limit = _IN_MEMORY if in_memory is None else in_memory
         self._parts: list[pa.Table] = []
         self._size = 0
         self._file: Any = None

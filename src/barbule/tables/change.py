@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("barbule")
-_LARGE = 256 << 20  # bytes of new columns, of which the backend is not to cache more
+_LARGE = 256 << 20  # bytes of rows and columns, of which the backend is not to cache more
 # How often a long change is prepared without keeping others from writing.
 _FREE_TRIES = 3
 
@@ -118,6 +118,7 @@ class Change:
         self._structure: list[Callable[[], None]] = []
         self._columns: dict[str, dict[str, dt.DataType]] = {}
         self._filled: dict[str, dict[str, pa.Table]] = {}
+        self._size = 0
         self._writes: list[Callable[[int, dict[int, int]], None]] = []
         self._only_appends = True
         self._after: list[Callable[[], None]] = []
@@ -184,6 +185,7 @@ class Change:
         """Write new rows, or new states of rows, of a table."""
         base = record.view.base if record.view and not record.view.bases else None
         self.added.setdefault(record.id, []).append(rows)
+        self._size += rows.nbytes
         self.mark(record)
 
         def write(commit: int, first: dict[int, int]) -> None:
@@ -294,6 +296,7 @@ class Change:
         filled = rows.select([RID, column])
         if column in self._columns.get(record.physical, ()):
             self._filled.setdefault(record.physical, {})[column] = filled
+            self._size += filled.nbytes
             return
         self._writes.append(
             lambda _commit, _first: self.engine.backend.fill(record.physical, column, filled)
@@ -347,8 +350,7 @@ class Change:
 
     def publish(self, started: float) -> None:
         """Write and commit; the calling thread has the right to write."""
-        size = sum(rows.nbytes for each in self._filled.values() for rows in each.values())
-        with self.engine.backend.transaction(large=size > _LARGE):
+        with self.engine.backend.transaction(large=self._size > _LARGE):
             commit = self.write(started)
         self.engine.catalog.publish(self._pending, commit)
 

@@ -6,6 +6,7 @@ they new, changed or all. Virtual columns are inlined by the planner and never c
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -33,7 +34,7 @@ from barbule.tables.staleness import note_versions
 from barbule.types import Document, Media, storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -195,6 +196,28 @@ def compute(
         The rows, ordered by `_rid`, with the columns added or replaced.
     """
     columns = [column for column in columns if column.kind == "stored"]
+    size = _at_a_time(columns)
+    if rows.num_rows > size:  # each row is computed from its own values alone
+        parts: Spilling | None = None
+        for start in range(0, rows.num_rows, size):
+            with _counting_from(start):
+                part = _compute_rows(change, record, rows.slice(start, size), columns)
+            parts = parts or Spilling(part.schema)
+            parts.add(part)
+        assert parts is not None
+        rows = parts.table()
+    else:
+        rows = _compute_rows(change, record, rows, columns)
+    change.fresh[record.id] = rows
+    if rows.num_rows:
+        note_versions(change, record, columns)
+    return rows
+
+
+def _compute_rows(
+    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column]
+) -> pa.Table:
+    """Compute columns level by level, those first that the others read."""
     remaining = columns
     while remaining:
         waiting = {column.name for column in remaining}
@@ -205,9 +228,6 @@ def compute(
         ]
         rows = _compute_level(change, record, rows, level)
         remaining = [column for column in remaining if column not in level]
-    change.fresh[record.id] = rows
-    if rows.num_rows:
-        note_versions(change, record, columns)
     return rows
 
 
@@ -234,11 +254,8 @@ def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> p
     done = 0
     with engine.caller.watching():
         for rids in _parts(engine, record, columns):
-            try:
+            with _counting_from(done):
                 computed = _computed(engine, record, columns, {}, {}, rids)
-            except BarbuleError as error:
-                error.row = None if error.row is None else error.row + done
-                raise
             for column in columns:
                 wanted = storage(column.dtype).to_pyarrow()
                 cells = computed.column(column.physical).cast(wanted)
@@ -254,13 +271,27 @@ def _parts(
     engine: Engine, record: TableRecord, columns: list[Column]
 ) -> Iterable[tuple[int, int] | None]:
     """Yield ranges of row identities whose results take a bounded memory; None for all rows."""
-    rows = engine.catalog.latest(record.id).next_rid
-    size = max(_FEWEST, _PART // sum(_width(storage(column.dtype)) for column in columns))
+    rows, size = engine.catalog.latest(record.id).next_rid, _at_a_time(columns)
     if rows <= size:
         yield None
         return
     for start in range(0, rows, size):
         yield start, start + size
+
+
+def _at_a_time(columns: Iterable[Column]) -> int:
+    """Return for how many rows columns are computed together, so that a bounded memory is taken."""
+    return max(_FEWEST, _PART // max(1, sum(_width(storage(each.dtype)) for each in columns)))
+
+
+@contextlib.contextmanager
+def _counting_from(first: int) -> Iterator[None]:
+    """Let errors count rows from the first of all parts."""
+    try:
+        yield
+    except BarbuleError as error:
+        error.row = None if error.row is None else error.row + first
+        raise
 
 
 def _width(kind: dt.DataType) -> int:

@@ -1,0 +1,72 @@
+"""Tables that grow beyond memory are the same tables."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.executor import run, spilling
+from barbule.executor.spilling import Spilling
+
+SCHEMA = pa.schema([("n", pa.int64()), ("v", pa.list_(pa.float32(), 2)), ("s", pa.string())])
+
+
+def part(start: int, count: int) -> pa.Table:
+    rows = range(start, start + count)
+    vectors = [[float(n), -float(n)] if n % 3 else None for n in rows]
+    return pa.table({"n": list(rows), "v": vectors, "s": [f"é{n}" for n in rows]}, schema=SCHEMA)
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 1 << 20], ids=["at-once", "later", "never"])
+@pytest.mark.parametrize("sizes", [(), (0,), (3,), (3, 0, 100, 1)], ids=str)
+def test_it_holds_what_was_added_in_its_order(tmp_path, monkeypatch, sizes, limit):
+    folder = tmp_path / "spilled"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    parts, start = Spilling(SCHEMA, limit), 0
+    for size in sizes:
+        parts.add(part(start, size))
+        start += size
+    made = parts.table()
+    assert made.schema == SCHEMA
+    assert made.to_pylist() == part(0, start).to_pylist()
+    assert not list(folder.iterdir())  # the file has no name
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
+def test_nothing_stays_open():
+    def opened():
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = opened()
+    for _ in range(5):
+        parts = Spilling(SCHEMA, 0)
+        parts.add(part(0, 5))
+        assert parts.table().num_rows == 5
+    del parts
+    assert opened() <= before
+
+
+@bb.udf(batch_size=7)
+def halves(values: list[int]) -> list[bb.Vector(2)]:
+    return [np.array([value / 2, 1.0], "float32") for value in values]
+
+
+def test_queries_are_the_same_when_results_of_functions_lie_in_a_file(session, monkeypatch):
+    monkeypatch.setattr(spilling, "_IN_MEMORY", 0)
+    monkeypatch.setattr(run, "_BATCH_ROWS", 10)
+    table = bb.create_table("t", {"n": bb.Int})
+    table.insert([{"n": n} for n in range(95)])
+    query = table.select("n", h=halves(table.n))
+    for rows in (query.to_pyarrow(), query.to_pyarrow_batches(chunk_size=20).read_all()):
+        assert [row["h"] for row in rows.sort_by("n").to_pylist()] == [
+            [n / 2, 1.0] for n in range(95)
+        ]
+    assert table.filter(halves(table.n)[0] > 40).count().execute() == 14
