@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 
 import ibis
 import openpyxl
@@ -138,3 +139,14 @@ def test_sql_that_cannot_be_says_what_is_wrong(table, text, message):
     with pytest.raises(BarbuleError, match=message):
         table.sql(text)
     assert table.count().to_pyarrow().as_py() == 6
+
+
+def test_columns_come_in_the_order_that_is_asked_for(session):
+    table = bb.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.Int})
+    table.insert(a=1, b=2, c=3)
+    for names in itertools.permutations("abc"):
+        found = table.select(*names).to_pyarrow()
+        assert found.schema.names == list(names)
+        assert found.to_pylist() == [{"a": 1, "b": 2, "c": 3}]
+        assert list(table.select(*names).to_pandas().columns) == list(names)
+        assert table.select(*names).collect().columns == tuple(names)

@@ -46,8 +46,9 @@ class FolderMetadata:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> Path("down.png").touch()
-    >>> _ = Path("metadata.jsonl").write_text('{"file_name": "down.png", "hooks": 0}\\n')
+    >>> _ = Path("metadata.jsonl").write_text('{"file_name": "down.png", "hooks": 0}\n')
     >>> FolderMetadata(Path()).columns()
     {'hooks': Int64(nullable=True)}
     """

@@ -218,7 +218,9 @@ class DuckDBBackend:
         """Run a query and return its rows."""
         with _explained():
             try:
-                sql, wanted = self._compiled(query.op())
+                op = query.op()
+                # To Ibis two selections of the same columns in another order are equal.
+                sql, wanted = self._compiled(op, op.schema.names)
             except _HeldError:
                 staged = {**staged, **in_memory(query)}
                 sql, wanted = self.ibis.compile(query), query.schema().to_pyarrow()
@@ -228,7 +230,7 @@ class DuckDBBackend:
             rows = backend.con.execute(sql).to_arrow_table()
         return fitted(rows, wanted)
 
-    def _compile_op(self, op: ops.Node) -> tuple[str, pa.Schema]:
+    def _compile_op(self, op: ops.Node, _names: tuple[str, ...]) -> tuple[str, pa.Schema]:
         """Return the SQL of a query and what its rows are made of."""
         query = op.to_expr()
         if in_memory(query):
