@@ -180,3 +180,15 @@ def test_real_recordings(session):
     assert len(audio.segment(flac, 20.0)) == 3
     with pytest.raises(MediaError, match="cannot be read"):
         audio.duration(REAL.with_name("bad_audio.mp3"))
+
+
+def test_sound_that_says_it_lasts_for_weeks_is_cut_where_it_is(tmp_path):
+    path = tone(tmp_path / "a.flac", 0.5, codec="flac")
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # the number of samples in STREAMINFO, 36 bits
+    data[22:26] = b"\xff" * 4
+    path.write_bytes(data)
+    assert audio.duration(path) > 1_000_000
+    pieces = audio.split(path, 0.2)
+    assert [each["segment_start"] for each in pieces] == pytest.approx([0.0, 0.2, 0.4])
+    assert audio.duration(pieces[2]["audio_segment"]) == pytest.approx(0.1, abs=0.05)

@@ -82,7 +82,7 @@ def clip(
     span = check_times(start, end, duration)
     if span.start >= sound_length(audio):
         return None
-    return cut_sound(audio, [span], format=format)[0]
+    return cut_sound(audio, span, format=format)
 
 
 @stream_function("audio", dt.Array(Audio()))
@@ -140,8 +140,8 @@ def resample(
         raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
     if channels not in {None, 1, 2}:
         raise ConfigurationError("channels is 1 or 2.", value=channels)
-    whole = [Span(0.0, None)]
-    return cut_sound(audio, whole, format=format, rate=rate, channels=channels)[0]
+    whole = Span(0.0, None)
+    return cut_sound(audio, whole, format=format, rate=rate, channels=channels)
 
 
 @stream_function("audio", Audio)
@@ -149,7 +149,7 @@ def convert(audio: Track, format: str) -> Any:  # noqa: A002 - users' name
     """Write in another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
     from barbule.media.streams.tracks import Span, cut_sound
 
-    return cut_sound(audio, [Span(0.0, None)], format=format)[0]
+    return cut_sound(audio, Span(0.0, None), format=format)
 
 
 @stream_function("audio", Audio, method=False)
@@ -184,15 +184,13 @@ def _pieces(
     min_duration: float,
     format: str,  # noqa: A002 - users' name
 ) -> list[dict[str, Any]]:
-    from barbule.media.streams.tracks import check_spans, cut_sound, sound_length, spans
+    from barbule.media.streams.tracks import check_spans, sound_length, spans, split_sound
 
     check_spans(duration, overlap, min_duration)
     wanted = spans(sound_length(audio), duration, overlap, min_duration)
-    if not wanted:
-        return []
     return [
         {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
-        for span, made in zip(wanted, cut_sound(audio, wanted, format=format), strict=True)
+        for span, made in split_sound(audio, wanted, format=format)
     ]
 
 

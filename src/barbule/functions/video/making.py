@@ -64,7 +64,7 @@ def extract_audio(video: Clip, stream_idx: int = 0, format: str = "wav") -> Any:
     sound_format(format)
     if not has_sound(video, stream_idx):
         return None
-    return cut_sound(video, [Span(0.0, None)], format=format, track=stream_idx)[0]
+    return cut_sound(video, Span(0.0, None), format=format, track=stream_idx)
 
 
 @stream_function("video", Image)

@@ -82,7 +82,7 @@ def parts(
     line = timeline(path)
     length = float(line.length)
     if duration is not None:
-        wanted = spans(length, duration, overlap, min_duration)
+        wanted = list(spans(length, duration, overlap, min_duration))
     else:
         times = [0.0, *(time for time in segment_times or () if time < length), length]
         wanted = [

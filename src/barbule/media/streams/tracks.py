@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
 
-__all__ = ["Span", "check_spans", "cut_sound", "has_sound", "join_sound", "sound_length", "spans"]
+__all__ = [
+    "Span",
+    "check_spans",
+    "cut_sound",
+    "has_sound",
+    "join_sound",
+    "sound_length",
+    "spans",
+    "split_sound",
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Span:
 
 def spans(
     length: float, duration: float, overlap: float = 0.0, min_duration: float = 0.0
-) -> list[Span]:
+) -> Iterator[Span]:
     """Cut a length into stretches of a duration that overlap.
 
     Examples
@@ -53,15 +62,14 @@ def spans(
     >>> [(each.start, each.end) for each in spans(5.0, 2.0)]
     [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)]
     """
-    found: list[Span] = []
     place = 0
     while True:
         start = place * (duration - overlap)
         if start >= length or (place and start + overlap >= length):
-            return found
+            return
         end = min(start + duration, length)
         if end - start >= min_duration:
-            found.append(Span(start, end))
+            yield Span(start, end)
         place += 1
 
 
@@ -87,21 +95,21 @@ def check_spans(duration: float, overlap: float, min_duration: float) -> None:
 
 def cut_sound(
     path: PathLike,
-    wanted: Sequence[Span],
+    wanted: Span,
     *,
     format: str,  # noqa: A002 - the name that users know
     rate: int | None = None,
     channels: int | None = None,
     track: int = 0,
-) -> list[MadeFile]:
-    """Write stretches of a sound track as files, reading it once.
+) -> MadeFile:
+    """Write a stretch of a sound track as a file; one beyond the end has no sound.
 
     Parameters
     ----------
     path
         An audio or video file.
     wanted
-        Stretches by their start, rising; cut to the sample.
+        What is written, cut to the sample.
     format
         A key of `FORMATS`.
     rate, channels
@@ -114,22 +122,56 @@ def cut_sound(
     MediaError
         When the file is damaged or has no such track.
     """
-    kind = sound_format(format)
-    made = [MadeFile(kind.suffix) for _ in wanted]
+    cutter = _cut(path, iter((wanted,)), format, track, rate, channels)
+    return cutter.made[0][1] if cutter.made else cutter.silent()
+
+
+def split_sound(
+    path: PathLike,
+    wanted: Iterator[Span],
+    *,
+    format: str,  # noqa: A002 - the name that users know
+) -> list[tuple[Span, MadeFile]]:
+    """Write stretches of a sound track as files, reading it once.
+
+    Parameters
+    ----------
+    wanted
+        Stretches by their start, rising. Those that begin beyond the last sound are not written,
+        how long the track may be said to be.
+
+    Raises
+    ------
+    MediaError
+        When the file is damaged or has no sound.
+    """
+    return _cut(path, wanted, format).made
+
+
+def _cut(
+    path: PathLike,
+    wanted: Iterator[Span],
+    format: str,  # noqa: A002 - the name that users know
+    track: int = 0,
+    rate: int | None = None,
+    channels: int | None = None,
+) -> _Cutter:
     with opened(path) as container:
         stream = audio_stream(container, track)
         form = SoundForm(
-            kind, rate or stream.codec_context.sample_rate, layout_of(stream, channels)
+            sound_format(format),
+            rate or stream.codec_context.sample_rate,
+            layout_of(stream, channels),
         )
-        _seek_before(container, stream, wanted[0].start if wanted else 0.0)
-        with _Cutter(form, list(zip(wanted, made, strict=True))) as cutter:
+        with _Cutter(form, wanted) as cutter:
+            _seek_before(container, stream, cutter.first)
             cutter.cut(_placed(container, stream))
         if cutter.seen == 0:
             raise MediaError(
                 f"{os.fspath(path)} has no sound that can be decoded.",
                 hint="Fetch or export the file again and check that it plays.",
             )
-    return made
+    return cutter
 
 
 def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> None:
@@ -158,10 +200,13 @@ def _placed(
 class _Cutter:
     """Writes stretches of one track."""
 
-    def __init__(self, form: SoundForm, wanted: list[tuple[Span, MadeFile]]) -> None:
+    def __init__(self, form: SoundForm, wanted: Iterator[Span]) -> None:
         self._form = form
-        self._wanted = wanted  # those that have not begun
+        self._wanted = wanted
+        self._next = next(wanted, None)  # the first that has not begun
         self._running: list[tuple[SoundWriter, int, int | None, OutputContainer]] = []
+        self.first = self._next.start if self._next else 0.0
+        self.made: list[tuple[Span, MadeFile]] = []
         self.seen = 0
 
     def __enter__(self) -> Self:
@@ -179,18 +224,24 @@ class _Cutter:
                 here = round((at or 0) * self._form.rate)
             for samples in self._form.samples(frame):
                 here = self._send(samples, here)
-            if not self._wanted and not self._running:
+            if self._next is None and not self._running:
                 return
         for samples in self._form.samples(None) if here is not None else ():
             here = self._send(samples, here or 0)
-        while self._wanted:  # beyond the end: files without sound
-            self._begin(*self._wanted.pop(0))
         for entry in list(self._running):
             self._finish(entry)
 
-    def _begin(self, span: Span, made: MadeFile) -> None:
+    def silent(self) -> MadeFile:
+        """Write a file without sound, for a stretch beyond the end."""
+        self._begin(Span(0.0, 0.0))
+        self._finish(self._running[0])
+        return self.made[-1][1]
+
+    def _begin(self, span: Span) -> None:
         import av
 
+        made = MadeFile(self._form.kind.suffix)
+        self.made.append((span, made))
         container = av.open(str(made), "w", format=self._form.kind.container)
         writer = SoundWriter(container, self._form)
         end = None if span.end is None else round(span.end * self._form.rate)
@@ -204,8 +255,9 @@ class _Cutter:
     def _send(self, samples: np.ndarray, here: int) -> int:
         count = self._form.count(samples)
         self.seen += count
-        while self._wanted and self._wanted[0][0].start * self._form.rate < here + count:
-            self._begin(*self._wanted.pop(0))
+        while self._next and self._next.start * self._form.rate < here + count:
+            self._begin(self._next)
+            self._next = next(self._wanted, None)
         for entry in list(self._running):
             writer, start, end, _ = entry
             low = max(0, start - here)
