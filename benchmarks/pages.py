@@ -202,6 +202,42 @@ def documents(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Measured with {versions}; {where}."])
 
 
+_SHOWN = (  # what the README shows: the record, where it is in it, and its name there
+    ("tables", "insert from a DataFrame", "insert 100,000 rows from a data frame"),
+    ("tables", "where and collect half of the rows", "filter them, and give 50,000 as Python"),
+    ("tables", "group by, 1,000 groups", "group them into 1,000"),
+    ("tables", "update a tenth of the rows", "update 10,000 of them"),
+    ("tables", "Python function of a batch, stored", "a column by a Python function of batches"),
+    ("images", "insert 1,000 PNGs of 512², each checked", "insert 1,000 pictures, each checked"),
+    ("images", "thumbnail column of 1,000 PNGs", "a column of their thumbnails"),
+)
+_SEARCHED = "50000 clustered"
+
+
+def readme(images: dict[str, Any], tables: dict[str, Any], search: dict[str, Any]) -> str:
+    """Write a few figures of all sides, for who looks at nothing else."""
+    names = ["barbule", "pixeltable", "lancedb", "daft"]
+    records = {"images": images, "tables": tables}
+    lines = [
+        _row(["milliseconds", *map(SIDES.get, names)]),
+        _row(["---", *["---:"] * len(names)]),
+    ]
+    for record, label, shown in _SHOWN:
+        each = records[record]["sides_ms"][label]
+        lines.append(_row([shown, *(_ms(each.get(name)) for name in names)]))
+    found = search[_SEARCHED]
+    built = (_ms(found[name]["build"]) if name in found else "–" for name in names)
+    lines.append(_row(["50,000 vectors, until they can be searched", *built]))
+    cells = []
+    for name in names:
+        filters = list(found[name]["filters"].values()) if name in found else []
+        slowest = max((each["p50_ms"] for each in filters), default=None)
+        recall = min((each["recall"] for each in filters), default=1.0)
+        cells.append("–" if slowest is None else f"{_ms(slowest)} ({recall:.2f})")
+    lines.append(_row(["the ten nearest, at the slowest filter (least recall)", *cells]))
+    return "\n".join(lines)
+
+
 def plot(record: dict[str, Any], path: Path) -> None:
     """Draw the time of each operation over the number of rows."""
     mpl.rcParams["svg.hashsalt"] = "barbule"
@@ -249,6 +285,9 @@ def main() -> None:
     if (HERE / "results" / "documents.json").exists():
         text = _placed(text, "documents", documents(_read("documents")))
     page.write_text(text)
+    short = HERE.parent / "README.md"
+    records = [_read(name) for name in ("images", "tables", "search")]
+    short.write_text(_placed(short.read_text(), "measured", readme(*records)))
     plot(_read("growth"), DOCS / "images" / "growth.svg")
 
 
