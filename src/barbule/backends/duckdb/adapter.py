@@ -324,9 +324,9 @@ class DuckDBBackend:
             if is_large(rows.column(column)) and self._laid_beside(name, column, rows)
         }
         # DuckDB alters no table that the same transaction has updated.
-        for column in kinds.keys() - done:
+        for column in (each for each in kinds if each not in done):
             self.add_column(name, column, kinds[column])
-        for column in filled.keys() - done:
+        for column in (each for each in filled if each not in done):
             self.fill(name, column, filled[column])
 
     def _laid_beside(self, name: str, column: str, rows: pa.Table) -> bool:
@@ -444,7 +444,7 @@ class DuckDBBackend:
             self._run(update)
 
     def fill_query(self, name: str, query: ir.Table) -> int:
-        """Set columns of live rows to what a query of them gives; return of how many."""
+        """Set columns of live rows to what a query of them gives; return how many there were."""
         with self.staging(in_memory(query)) as backend, _explained():
             select = backend.compiler.to_sqlglot(query)
             return self._execute(filling_by(name, tuple(query.columns), select))
