@@ -7,7 +7,6 @@ SQL by way of `statements` alone.
 from __future__ import annotations
 
 import functools
-import operator
 import sys
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -26,6 +25,7 @@ from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
+from barbule.backends.duckdb.similarity import similarity
 from barbule.backends.duckdb.staging import (
     AppendedRows,
     fitted,
@@ -53,7 +53,7 @@ from barbule.backends.duckdb.statements import (
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -70,8 +70,6 @@ _COLUMNS = (
     "AND schema_name = current_schema() AND table_name = "
 )
 _FEW_ROWS = 16
-# Squared lengths of vectors that can be compared by their direction, as float32 has them.
-_TINY, _HUGE = 1.1754943508222875e-38, 3.4028234663852886e38
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 _GROUP_ROWS = 122_880  # what DuckDB compresses and writes together
 
@@ -102,32 +100,6 @@ def _file_of(url: str) -> Path | None:
     path = url.split("://", 1)[1] if "://" in url else url.split(":", 1)[1]
     path = path.split("?", 1)[0]
     return None if path in {"", ":memory:", "/:memory:"} else Path(path)
-
-
-@ibis.udf.scalar.builtin(name="array_cosine_similarity")
-def _cosine(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
-
-
-@ibis.udf.scalar.builtin(name="array_inner_product")
-def _inner(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
-
-
-@ibis.udf.scalar.builtin(name="array_distance")
-def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-body]  # noqa: ANN001 - Ibis takes any value
-
-
-@ibis.udf.scalar.builtin(name="list_pack")
-def _list(value: float) -> list[float]: ...  # type: ignore[empty-body]
-
-
-def _fit(vector: Any) -> Any:
-    """Whether a vector has a direction: it is finite, and not as good as zero."""
-    return _inner(vector, vector).between(_TINY, _HUGE)
-
-
-def _once(value: Any, change: Callable[[Any], Any]) -> ops.Value:
-    """Change a value that is written down once; DuckDB computes it as often as it is."""
-    return _list(value).map(change)[0].op()
 
 
 class _HeldError(Exception):
@@ -266,16 +238,7 @@ class DuckDBBackend:
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the value that says how similar two vectors are; larger is nearer."""
-        a, b = left.to_expr(), right.to_expr()
-        if metric == "cosine":
-            # DuckDB says -1 where there is no cosine, or 0; what else is -1 or 0 is rare. What all
-            # rows are compared with has been looked at, and a lambda may not ask for it.
-            compared = [_fit(each) for each in (a, b) if each.op().shape.is_columnar()]
-            fit = functools.reduce(operator.and_, compared, ibis.literal(True))
-            return _once(_cosine(a, b), lambda s: (s.isin([-1, 0]) & ~fit).ifelse(None, s))
-        alike = _inner(a, b) if metric == "ip" else -_distance(a, b)
-        # Either would be larger than all numbers.
-        return _once(alike, lambda score: (score.isnan() | score.isinf()).ifelse(None, score))
+        return similarity(left, right, metric)
 
     # Writing
 
