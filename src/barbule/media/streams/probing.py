@@ -39,7 +39,7 @@ __all__ = [
 
 _MICROSECONDS = 1_000_000
 # Seconds between two frames. Beyond, a damaged number is cut into thousands of empty parts.
-_LONGEST_LEAP = 3600
+_LONGEST_LEAP = 600
 
 
 def duration(path: PathLike) -> float | None:
