@@ -214,6 +214,34 @@ def test_a_duration_that_the_container_does_not_tell_is_counted(session):
 
 def test_times_that_leap_are_refused_before_thousands_of_parts_are_cut(tmp_path):
     path = film(tmp_path / "leaps.mkv", 3, fps=1, codec="mpeg4", stamps=[0, 1, 100_000])
-    with pytest.raises(MediaError, match=r"leaps\.mkv has two frames with 99,999 seconds"):
+    with pytest.raises(MediaError, match=r"leaps\.mkv has a frame that is shown for 99,999 s"):
         video.split(path, 0.5)
     assert video.duration(path) > 99_999
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_a_last_frame_that_lasts_for_days_is_refused_before_silence_is_written(tmp_path, sound):
+    path = film(tmp_path / "last.mp4", 1, codec="mpeg4", sound=sound)
+    data = bytearray(path.read_bytes())
+    times = data.find(b"stts")  # how long frames last: flags, entries, frames, units
+    data[times + 16 : times + 20] = b"\x7f" + b"\xff" * 3
+    path.write_bytes(data)
+    for use in (
+        lambda: video.clip(path, 0.02),
+        lambda: video.clip(path, 0.02, mode="fast"),
+        lambda: video.split(path, 0.5),
+    ):
+        with pytest.raises(MediaError, match=r"last\.mp4 has a frame that is shown for 209,715 s"):
+            use()
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+def test_a_rate_of_a_frame_in_many_minutes_is_not_cut_into_thousands_of_parts(tmp_path, mode):
+    path = film(tmp_path / "slow.avi", 8, size=(32, 32), codec="mpeg4", gop=4)
+    data = bytearray(path.read_bytes())
+    header = data.find(b"strh") + 8
+    data[header + 20 : header + 28] = (500).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"slow\.avi is not cut into more than 1,800 parts"):
+        video.split(path, 0.5, mode=mode)
+    assert len(video.split(path, 500.0)) == 8

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from barbule.errors import ConfigurationError
+from barbule.errors import ConfigurationError, MediaError
 from barbule.media.streams.cutting import check_mode, copied
 from barbule.media.streams.probing import Timeline, key_at, stamp_at, timeline
 from barbule.media.streams.tracks import Span, check_spans, spans
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from barbule.media.streams.opening import PathLike
 
 __all__ = ["Part", "check_parts", "parts", "resampled"]
+
+# What is cut into more parts has damaged times: nearly all of them would show the same still.
+_MOST_PARTS = 1000
+_MOST_PARTS_OF_A_FRAME = 100
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,20 @@ def parts(
     min_duration: float = 0.0,
     mode: str = "accurate",
 ) -> list[Part]:
-    """Write the parts of a video."""
+    """Write the parts of a video.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot be cut so.
+    MediaError
+        When it is damaged, or has far fewer frames than parts.
+    """
     check_parts(duration, segment_times, overlap, min_duration, mode)
     line = timeline(path)
     length = float(line.length)
     if duration is not None:
-        wanted = list(spans(length, duration, overlap, min_duration))
+        wanted = _limited(path, line, spans(length, duration, overlap, min_duration))
     else:
         times = [0.0, *(time for time in segment_times or () if time < length), length]
         wanted = [
@@ -93,6 +106,19 @@ def parts(
     copies = mode == "fast" and line.timed  # a raw stream cannot be copied
     found = _copies(path, line, wanted) if copies else _anew(path, line, wanted)
     return list(found)
+
+
+def _limited(path: PathLike, line: Timeline, wanted: Iterator[Span]) -> list[Span]:
+    frames = len(line.stamps)
+    most = _MOST_PARTS + _MOST_PARTS_OF_A_FRAME * frames
+    found = list(itertools.islice(wanted, most + 1))
+    if len(found) > most:
+        raise MediaError(
+            f"{os.fspath(path)} is not cut into more than {most:,} parts: it has {frames:,} "
+            f"frames in {float(line.length):,.0f} seconds.",
+            hint="Check that the file plays, or cut it into longer parts.",
+        )
+    return found
 
 
 def _anew(path: PathLike, line: Timeline, wanted: list[Span]) -> Iterator[Part]:

@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
-# Seconds between two frames. Beyond, a damaged number is cut into thousands of empty parts.
-_LONGEST_LEAP = 600
+# Seconds that a frame is shown. Beyond, a damaged number is cut into thousands of empty parts.
+_LONGEST_STILL = 600
 
 
 def duration(path: PathLike) -> float | None:
@@ -221,10 +221,10 @@ def _made(
     known = dict(sorted(frames))
     stamps = np.fromiter(known, dtype=np.int64, count=len(known))
     keys = np.fromiter(known.values(), dtype=bool, count=len(known))
-    leap = float(np.diff(stamps).max(initial=0) * base)
-    if leap > _LONGEST_LEAP:
+    still = float(max(int(np.diff(stamps).max(initial=0)), step) * base)
+    if still > _LONGEST_STILL:
         raise MediaError(
-            f"{os.fspath(path)} has two frames with {leap:,.0f} seconds in between: "
+            f"{os.fspath(path)} has a frame that is shown for {still:,.0f} seconds: "
             "its times are damaged.",
             hint="Write the video anew, so that its frames follow each other.",
         )
