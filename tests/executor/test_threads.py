@@ -48,7 +48,7 @@ def test_threads_end_with_the_work():
     in_threads(str, 50, 8)
     with pytest.raises(ZeroDivisionError, match="division"):
         in_threads(lambda place: 1 // (place - place), 50, 8)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may end meanwhile
 
 
 def test_an_interrupt_ends_the_helpers():
@@ -62,7 +62,7 @@ def test_an_interrupt_ends_the_helpers():
 
     with pytest.raises(KeyboardInterrupt):
         in_threads(work, 10_000, 4)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may end meanwhile
 
 
 def test_a_time_limit_uses_one_thread_again_and_again():

@@ -96,7 +96,7 @@ def test_a_damaged_file_is_read_or_refused(name, tmp_path):
     assert refused > MUTATIONS / 10
     assert read > MUTATIONS / 10
     gc.collect()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     if sys.platform == "linux":
         assert open_files() <= handles
 
