@@ -10,9 +10,11 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
-__all__ = ["Spilling"]
+__all__ = ["Spilling", "put_together"]
 
 _IN_MEMORY = 64 << 20  # bytes
 
@@ -77,3 +79,21 @@ class Spilling:
         with self._file:  # the map, which the table keeps, outlives the open file
             mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
+
+
+def put_together(parts: Iterable[pa.Table]) -> pa.Table:
+    """Put tables of one schema, of which there is one at least, below each other as they come.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> put_together(pa.table({"n": [n]}) for n in range(3))["n"].to_pylist()
+    [0, 1, 2]
+    """
+    coming = iter(parts)
+    first = next(coming)
+    whole = Spilling(first.schema)
+    whole.add(first)
+    for part in coming:
+        whole.add(part)
+    return whole.table()

@@ -19,7 +19,7 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.budget import Budget
 from barbule.executor.purpose import Purpose
-from barbule.executor.spilling import Spilling
+from barbule.executor.spilling import put_together
 from barbule.nodes import (
     CONTENT,
     CellError,
@@ -196,22 +196,21 @@ def compute(
         The rows, ordered by `_rid`, with the columns added or replaced.
     """
     columns = [column for column in columns if column.kind == "stored"]
-    size = _at_a_time(columns)
-    if rows.num_rows > size:  # each row is computed from its own values alone
-        parts: Spilling | None = None
-        for start in range(0, rows.num_rows, size):
-            with _counting_from(start):
-                part = _compute_rows(change, record, rows.slice(start, size), columns)
-            parts = parts or Spilling(part.schema)
-            parts.add(part)
-        assert parts is not None
-        rows = parts.table()
-    else:
-        rows = _compute_rows(change, record, rows, columns)
+    rows = put_together(_computed_parts(change, record, rows, columns))
     change.fresh[record.id] = rows
     if rows.num_rows:
         note_versions(change, record, columns)
     return rows
+
+
+def _computed_parts(
+    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column]
+) -> Iterator[pa.Table]:
+    """Compute a bounded number of rows at a time: each from its own values alone."""
+    size = _at_a_time(columns)
+    for start in range(0, max(rows.num_rows, 1), size):
+        with _counting_from(start):
+            yield _compute_rows(change, record, rows.slice(start, size), columns)
 
 
 def _compute_rows(
@@ -250,26 +249,28 @@ def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> p
     pyarrow.Table
         The row identities and the columns, by their physical names.
     """
-    parts: Spilling | None = None
-    done = 0
     with engine.caller.watching():
-        for rids in _parts(engine, record, columns):
-            with _counting_from(done):
-                computed = _computed(engine, record, columns, {}, {}, rids)
-            for column in columns:
-                wanted = storage(column.dtype).to_pyarrow()
-                cells = computed.column(column.physical).cast(wanted)
-                computed = _with_column(computed, column.physical, cells)
-            parts = parts or Spilling(computed.schema)
-            parts.add(computed)
-            done += computed.num_rows
-    assert parts is not None
-    return parts.table()
+        return put_together(_computed_ranges(engine, record, columns))
 
 
-def _parts(
+def _computed_ranges(
     engine: Engine, record: TableRecord, columns: list[Column]
-) -> Iterable[tuple[int, int] | None]:
+) -> Iterator[pa.Table]:
+    done = 0
+    for rids in _ranges(engine, record, columns):
+        with _counting_from(done):
+            computed = _computed(engine, record, columns, {}, {}, rids)
+        for column in columns:
+            wanted = storage(column.dtype).to_pyarrow()
+            cells = computed.column(column.physical).cast(wanted)
+            computed = _with_column(computed, column.physical, cells)
+        done += computed.num_rows
+        yield computed
+
+
+def _ranges(
+    engine: Engine, record: TableRecord, columns: list[Column]
+) -> Iterator[tuple[int, int] | None]:
     """Yield ranges of row identities whose results take a bounded memory; None for all rows."""
     rows, size = engine.catalog.latest(record.id).next_rid, _at_a_time(columns)
     if rows <= size:

@@ -280,7 +280,7 @@ class DuckDBBackend:
     def add_columns(
         self, name: str, kinds: Mapping[str, Any], filled: Mapping[str, pa.Table]
     ) -> None:
-        """Add columns, and set some; those of vectors are laid beside the rows of a new table."""
+        """Add columns, and set some; large ones are laid beside the rows of a new table."""
         done = {
             column
             for column, rows in filled.items()
