@@ -20,6 +20,7 @@ __all__ = ["in_order_of", "is_large", "laying_beside", "placing"]
 
 _LARGE_VECTORS = 8 << 20  # bytes
 _LARGE = 64 << 20
+_MOST = 2**31 - 1  # bytes to which 32-bit offsets reach
 _ANEW = "bb_written_anew"
 
 
@@ -44,7 +45,8 @@ def in_order_of(stored: pa.Table, rows: pa.Table, column: str) -> pa.Table | Non
     Returns
     -------
     pyarrow.Table or None
-        The column alone, as long as the table; None where a live row has no value in `rows`.
+        The column alone, as long as the table; None where a live row has no value in `rows`, or
+        where lists are too large for Arrow to arrange.
 
     Examples
     --------
@@ -65,7 +67,12 @@ def in_order_of(stored: pa.Table, rows: pa.Table, column: str) -> pa.Table | Non
     places = order[places] if len(given) else places
     if not len(given) or (given[places] != wanted)[live].any():
         return None
-    return rows.select([column]).take(pa.array(places, mask=~live))
+    values = rows.column(column)
+    if values.type in (pa.string(), pa.binary()):  # whose offsets end at 2 GiB
+        values = values.cast(pa.large_string() if values.type == pa.string() else pa.large_binary())
+    elif values.nbytes > _MOST and not pa.types.is_fixed_size_list(values.type):
+        return None
+    return pa.table({column: values.take(pa.array(places, mask=~live))})
 
 
 def placing(name: str) -> str:
