@@ -23,9 +23,10 @@ from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from barbule.backends.base import Backend
+    from barbule.catalog.derivations import Derived
 
 __all__ = ["Catalog", "Pending"]
 
@@ -57,8 +58,12 @@ class Pending:
     ----------
     seen
         The latest commit when the preparation began.
+    records
+        The structures that it gives to tables: read here, written by `put`.
     versions
         The versions of the tables, numbered when they are written.
+    derived
+        What was derived from the structure as the preparing thread sees it.
     """
 
     operation: str
@@ -66,6 +71,14 @@ class Pending:
     records: dict[int, TableRecord] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
+    derived: dict[Hashable, Derived] = field(default_factory=dict)
+
+    def put(self, record: TableRecord) -> None:
+        """Give a table this structure; what was derived from another one is forgotten."""
+        self.records[record.id] = record
+        self.derived = {
+            key: each for key, each in self.derived.items() if record.id not in each.tables
+        }
 
 
 class Catalog:
@@ -82,6 +95,9 @@ class Catalog:
         self._guard = threading.RLock()
         self._local = threading.local()
         self._stamp: object = None
+        # Which database this is, as another may take its place, and its latest commit that gave
+        # a table another structure.
+        self.structure = (0, 0)
         self._forget()
         self._open()
 
@@ -91,6 +107,7 @@ class Catalog:
         self._commits: dict[int, Commit] = {}
         self._labels: dict[int, dict[str, int]] = {}
         self.head = 0
+        self.structure = (self.structure[0] + 1, 0)
 
     def _open(self) -> None:
         with self._backend.use():
@@ -175,6 +192,7 @@ class Catalog:
 
     def _add_record(self, commit: int, record: TableRecord) -> None:
         self._records.setdefault(record.id, []).append((commit, record))
+        self.structure = (self.structure[0], commit)
 
     # Reading
 
@@ -228,9 +246,27 @@ class Catalog:
         """Return the structures that a table has had, and the commits that gave it them."""
         return self._records.get(table_id, [])
 
-    def changed_since(self, commit: int) -> bool:
-        """Whether the structure of any table has changed after a commit."""
-        return any(history[-1][0] > commit for history in self._records.values())
+    def changed_since(self, commit: int, tables: Iterable[int] | None = None) -> bool:
+        """Whether the structure of any table, or of any of these, has changed after a commit."""
+        if tables is None:
+            return self.structure[1] > commit
+        return any(self._records[each][-1][0] > commit for each in tables if each in self._records)
+
+    def with_bases(self, tables: Iterable[int]) -> frozenset[int]:
+        """Return tables and those that they, row by row, are views of."""
+        pending = self.pending.records if self.pending else {}
+        found: set[int] = set()
+        waiting = list(tables)
+        while waiting:
+            table_id = waiting.pop()
+            if table_id in found:
+                continue
+            found.add(table_id)
+            history = self._records.get(table_id)
+            record = pending.get(table_id) or (history[-1][1] if history else None)
+            if record is not None and record.view and not record.view.bases:
+                waiting.append(record.view.base)
+        return frozenset(found)
 
     def views_of(self, table_id: int) -> list[TableRecord]:
         """Return the views each of whose rows comes from one of a table."""

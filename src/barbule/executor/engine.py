@@ -24,6 +24,7 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.backends.routing import identity
 from barbule.catalog import codec
+from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
 from barbule.errors import UnsupportedError
 from barbule.executor.batch import Caller, Tally
@@ -136,9 +137,8 @@ class Engine:
             self.keywords.scores,
             self._qualifying,
         )
-        self._schemas: dict[tuple[int, int | None, bool], tuple[int, sch.Schema]] = {}
+        self._derivations = Derivations(self.catalog)
         self._plans = RememberedPlans()
-        self._decoded: dict[tuple[str, int | None], tuple[int, Any]] = {}
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
@@ -159,21 +159,19 @@ class Engine:
 
     def schema_of(self, leaf: ManagedTable) -> sch.Schema:
         """Return the columns of a managed table as a leaf sees it."""
-        if self._changes_structure():
-            return self._schema_of(leaf)
         key = (leaf.table_id, leaf.commit, leaf.hidden)
-        known = self._schemas.get(key)
-        if known is None or known[0] != self.catalog.head:
-            known = self._schemas[key] = (self.catalog.head, self._schema_of(leaf))
-        return known[1]
+        derive = self._hidden_schema_of if leaf.hidden else self._schema_of
+        return self._derivations.get(key, lambda: derive(leaf), lambda _schema: (leaf.table_id,))
 
     def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
         record = self.record(leaf)
         shown = dict(view_columns(record, leaf.commit, self).items())
         shown |= {column.name: column.dtype for column in record.columns if not column.hidden}
-        if leaf.hidden:
-            shown |= hidden_names(record)
         return sch.Schema(shown)
+
+    def _hidden_schema_of(self, leaf: ManagedTable) -> sch.Schema:
+        shown = self.schema_of(leaf.copy(hidden=False))
+        return sch.Schema({**shown, **hidden_names(self.record(leaf))})
 
     def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
         """Make the leaf of a table."""
@@ -197,17 +195,11 @@ class Engine:
 
     def expression(self, text: str, commit: int | None) -> Any:
         """Read a stored expression, its leaves seen at a commit."""
-        if self._changes_structure():
-            return self._load(text, commit)
-        key = (text, commit)
-        if key not in self._decoded or self._decoded[key][0] != self.catalog.head:
-            self._decoded[key] = (self.catalog.head, self._load(text, commit))
-        return self._decoded[key][1]
-
-    def _changes_structure(self) -> bool:
-        """Whether the calling thread prepares another structure, which is seen by it alone."""
-        pending = self.catalog.pending
-        return pending is not None and bool(pending.records)
+        return self._derivations.get(
+            (text, commit),
+            lambda: self._load(text, commit),
+            lambda loaded: (leaf.table_id for leaf in loaded.find(ManagedTable)),
+        )
 
     def _load(self, text: str, commit: int | None) -> Any:
         return codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))

@@ -56,7 +56,7 @@ from barbule.tables.staleness import mended
 from barbule.tables.views import propagate, readers_of, refresh_readers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
@@ -215,18 +215,22 @@ def _put_values(change: Change, record: TableRecord, column: Column, values: pa.
     _write_columns(change, record, rows, [column])
 
 
-def _check_views_for(engine: Engine, record: TableRecord, names: Mapping[str, Any]) -> None:
-    """Check that a name which views would show of their base is free in them."""
+def _check_views_for(engine: Engine, record: TableRecord, names: Iterable[str]) -> None:
+    """Check that names which views would show of their base are free in them."""
     for view in engine.catalog.views_of(record.id):
-        shown = engine.schema_of(engine.leaf(view.id)).names
-        for name in names:
-            if view.column(name) and name in shown:
-                raise SchemaError(
-                    f"the view {view.name!r} has a column of this name.",
-                    table=record.name,
-                    column=name,
-                    hint="Choose another name.",
-                )
+        if view.view is None:
+            continue
+        shown = engine.expression(view.view.query, None).schema
+        seen = [name for name in names if name in shown]
+        if taken := [name for name in seen if view.column(name)]:
+            raise SchemaError(
+                f"the view {view.name!r} has a column of this name.",
+                table=record.name,
+                column=taken[0],
+                hint="Choose another name.",
+            )
+        if seen:
+            _check_views_for(engine, view, seen)
 
 
 def add_computed_columns(

@@ -127,7 +127,7 @@ class Change:
 
     def put(self, record: TableRecord) -> None:
         """Give a table this structure."""
-        self._pending.records[record.id] = record
+        self._pending.put(record)
         self.touch(record.id)
 
     def touch(self, table_id: int, *, rows: int = 0, rids: int = 0, closed: bool = False) -> None:

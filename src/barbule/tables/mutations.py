@@ -167,10 +167,17 @@ def write_new(change: Change, record: TableRecord, rows: pa.Table) -> None:
 
 def calls_functions(engine: Engine, record: TableRecord) -> bool:
     """Whether new rows of a table make functions be called, for itself or for its views."""
-    if any(column.kind == "stored" for column in record.columns):
-        return True
-    views = [*engine.catalog.views_of(record.id), *engine.catalog.queries_over(record.id)]
-    return any(view.view and (view.view.items or calls_functions(engine, view)) for view in views)
+    seen, waiting = set(), [record]
+    while waiting:
+        each = waiting.pop()
+        if each.id in seen:
+            continue
+        seen.add(each.id)
+        if (each.view and each.view.items) or any(c.kind == "stored" for c in each.columns):
+            return True
+        waiting += engine.catalog.views_of(each.id)
+        waiting += engine.catalog.queries_over(each.id)
+    return False
 
 
 def chosen_rows(table: ir.Table, where: Any) -> ir.Table:

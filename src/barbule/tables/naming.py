@@ -204,9 +204,19 @@ def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[
             table=record.name,
             hint="Drop them first, or say cascade=True (if_exists='replace_force').",
         )
-    below = (removed_with(engine, each, cascade=True) for each in (*views, *branches))
-    found = {each.id: each for group in below for each in group}
-    return [*found.values(), record]
+    found: dict[int, TableRecord] = {}
+    _find_dependent(engine, record, found)
+    return list(found.values())
+
+
+def _find_dependent(engine: Engine, record: TableRecord, found: dict[int, TableRecord]) -> None:
+    """Add what depends on a table, then itself; what several others reach is gone into once."""
+    catalog = engine.catalog
+    above = (catalog.views_of, catalog.queries_over, catalog.branches_of)
+    for each in (each for over in above for each in over(record.id)):
+        if each.id not in found:
+            _find_dependent(engine, each, found)
+    found[record.id] = record
 
 
 def remove(change: Change, doomed: Iterable[TableRecord]) -> None:

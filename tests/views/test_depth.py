@@ -1,0 +1,147 @@
+"""Views over views over views: what a structure takes grows with its levels, not by powers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+import barbule as bb
+from barbule.executor import engine as engines
+
+LEVELS = 20
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the schemas that are derived, and the plans that are made."""
+    counts: Counter[str] = Counter()
+    derive, plan = engines.Engine._schema_of, engines.make_plan
+
+    def derive_counted(self, leaf):
+        counts["schemas"] += 1
+        return derive(self, leaf)
+
+    def plan_counted(*arguments, **options):
+        counts["plans"] += 1
+        return plan(*arguments, **options)
+
+    monkeypatch.setattr(engines.Engine, "_schema_of", derive_counted)
+    monkeypatch.setattr(engines, "make_plan", plan_counted)
+    return counts
+
+
+@pytest.fixture
+def base(session):
+    return session.create_table("t", [{"a": n, "b": -n} for n in range(10)])
+
+
+def tower(session, below, make=lambda query, _level: query):
+    for level in range(LEVELS):
+        below = session.create_view(f"v{level}", make(below, level))
+    return below
+
+
+def filtered(query, level):
+    return query.filter(query.a >= level // 4)
+
+
+def selected(query, level):
+    return query.select("a", b=query.b + 1)
+
+
+def renamed(query, level):
+    return query.rename({f"n{level}": f"n{level - 1}" if level else "b"})
+
+
+@pytest.mark.parametrize("make", [filtered, selected, renamed])
+def test_each_level_of_views_derives_one_schema(session, base, derived, make):
+    for level in range(LEVELS):
+        derived.clear()
+        below = session.get_table(f"v{level - 1}") if level else base
+        session.create_view(f"v{level}", make(below, level))
+        assert derived["schemas"] <= 2, level
+
+
+def test_a_deep_view_is_opened_with_one_schema_for_each_level(session, base, derived):
+    url = session.settings.backend
+    tower(session, base, filtered)
+    session.close()
+    opened = bb.connect(url, vectors="exact:")
+    derived.clear()
+    top = opened.get_table(f"v{LEVELS - 1}")
+    assert top.order_by("a").collect()["a"] == [4, 5, 6, 7, 8, 9]
+    assert derived["schemas"] == LEVELS + 1
+
+
+def test_rows_go_up_through_twenty_levels_in_a_few_plans_each(session, base, derived):
+    top = tower(session, base, filtered)
+    derived.clear()
+    base.insert([{"a": 10, "b": -10}, {"a": 0, "b": 0}])
+    base.update({"a": 11}, where=base.a == 10)
+    base.update({"b": 100}, where=base.a == 11)
+    base.delete(where=base.a == 5)
+    assert derived["schemas"] <= 1  # that of the last view had not been read
+    assert derived["plans"] <= 10 * LEVELS
+    assert top.order_by("a").collect()["a"] == [4, 6, 7, 8, 9, 11]
+    assert top.filter(top.a == 11).collect()["b"] == [100]
+
+
+def test_a_column_of_the_base_shows_on_top_of_all_levels(session, base, derived):
+    top = tower(session, base, filtered)
+    derived.clear()
+    base.add_columns({"c": bb.Int}, defaults={"c": 7})
+    base.add_computed_column(d=base.c + 1)
+    base.rename_column("b", "e")
+    top.collect()
+    # Once after each change, and once more for what the change itself has to look at.
+    assert derived["schemas"] <= 2 * 3 * (LEVELS + 1)
+    assert top.columns == ("a", "e", "c", "d")
+    assert top.collect()[0, "d"] == 8
+
+
+def test_functions_over_twenty_levels_are_called_for_changed_rows_alone(session, base):
+    asked = []
+
+    @bb.udf
+    def noted(value: int) -> int:
+        asked.append(value)
+        return value
+
+    top = tower(session, base)
+    top.add_computed_column(seen=noted(top.b))
+    asked.clear()
+    base.update({"b": 50}, where=base.a == 5)
+    base.update({"a": 60}, where=base.a == 6)
+    base.insert(a=70, b=70)
+    assert asked == [50, 70]
+
+
+def test_a_change_in_the_making_sees_its_own_structure_and_others_do_not(session, base):
+    top = tower(session, base)
+    before = {name: session.get_table(name).columns for name in session.list_tables()}
+    top.add_computed_column(c=top.a + 1)
+    with pytest.raises(bb.BarbuleError, match="has a column of this name"):
+        base.add_columns({"c": bb.Int})
+    after = {name: session.get_table(name).columns for name in session.list_tables()}
+    assert after == {**before, f"v{LEVELS - 1}": ("a", "b", "c")}
+
+
+def test_a_name_is_taken_only_where_views_would_show_it(session, base):
+    chosen = session.create_view("chosen", base.select("a"))
+    above = session.create_view("above", chosen)
+    above.add_computed_column(c=above.a + 1)
+    base.add_columns({"c": bb.Int}, defaults={"c": 100})
+    assert above.order_by("a").collect()["c"] == list(range(1, 11))
+
+
+def test_views_that_share_what_they_read_are_dropped_each_once(session, base):
+    left = right = base
+    for level in range(LEVELS):  # two views over the two below them: a path for each subset
+        both = left.join(right.view(), "a").select("a", b=left.b)
+        made = [session.create_view(f"{side}{level}", both) for side in "lr"]
+        left, right = made
+    base.insert(a=10, b=-10)
+    assert left.count().to_pyarrow().as_py() == 11
+    session.drop_table("t", cascade=True)
+    assert session.list_tables() == []
