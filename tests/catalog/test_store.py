@@ -9,6 +9,7 @@ import pytest
 
 import barbule as bb
 from barbule.backends.base import FOREVER, open_backend
+from barbule.catalog import migrations
 from barbule.catalog.records import Column, Index, Label, TableRecord, View
 from barbule.catalog.store import Catalog
 from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
@@ -152,7 +153,32 @@ def test_a_table_that_came_later_did_not_exist_before(catalog, backend):
         catalog.record(2, commit=1)
 
 
-def test_a_catalog_of_another_format_is_refused(catalog, backend):
-    backend.ibis.con.execute("UPDATE bb_meta SET value = '99' WHERE key = 'format'")
-    with pytest.raises(ConfigurationError, match="catalog format '99', known is '3'"):
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("99", "has the format 99, and this version of barbule knows formats up to 4"),
+        ("2", "has the format '2', which this version of barbule cannot read"),
+        ("draft", "has the format 'draft', which this version of barbule cannot read"),
+    ],
+)
+def test_a_database_of_an_unknown_format_is_refused(catalog, backend, number, message):
+    backend.ibis.con.execute("UPDATE bb_meta SET value = ? WHERE key = 'format'", [number])
+    with pytest.raises(ConfigurationError, match=message):
         Catalog(backend)
+
+
+def test_a_database_of_an_older_format_is_brought_to_this_one(catalog, backend):
+    backend.ibis.con.execute("DELETE FROM bb_meta WHERE key <> 'format'")
+    backend.ibis.con.execute("UPDATE bb_meta SET value = '3' WHERE key = 'format'")
+    migrated = Catalog(backend)
+    meta = dict(backend.ibis.con.execute("SELECT key, value FROM bb_meta").fetchall())
+    assert meta["format"] == str(migrations.FORMAT)
+    assert migrated.identity == migrations.Identity(meta["database"], former_keys=True)
+    assert Catalog(backend).identity == migrated.identity
+
+
+def test_databases_are_told_apart(catalog, backend):
+    other = open_backend("duckdb://")
+    assert Catalog(other).identity != catalog.identity == Catalog(backend).identity
+    assert not catalog.identity.former_keys
+    other.disconnect()

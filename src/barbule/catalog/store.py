@@ -19,8 +19,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
+from barbule.catalog import migrations
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
-from barbule.errors import ConfigurationError, TableNotFoundError, VersionError
+from barbule.errors import TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from barbule.catalog.derivations import Derived
 
 __all__ = ["Catalog", "Pending"]
-
-FORMAT = "3"
 
 _SCHEMAS = {
     "bb_meta": sch.Schema({"key": "string", "value": "string"}),
@@ -87,8 +86,16 @@ class Catalog:
     Parameters
     ----------
     backend
-        Where the metadata tables live; they are made when they are missing.
+        Where the metadata tables live; they are made when they are missing, and brought to the
+        format of this version when an older one has made them.
+
+    Attributes
+    ----------
+    identity
+        What the database says of itself.
     """
+
+    identity: migrations.Identity
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -126,7 +133,10 @@ class Catalog:
                 for name in missing:
                     self._backend.create(name, _SCHEMAS[name])
                 if "bb_meta" in missing:
-                    self._backend.insert("bb_meta", [{"key": "format", "value": FORMAT}])
+                    meta = migrations.initial()
+                    rows = [{"key": key, "value": value} for key, value in meta.items()]
+                    self._backend.insert("bb_meta", rows)
+                    self.identity = migrations.Identity.of(meta)
             if new := missing == _SCHEMAS.keys():
                 self._stamp = self._backend.stamp()
             return new
@@ -145,13 +155,15 @@ class Catalog:
         return self._backend.arrow(query.to_expr(), {}).to_pylist()
 
     def _check_format(self) -> None:
-        meta = {row["key"]: row["value"] for row in self._rows("bb_meta")}
-        if meta.get("format") != FORMAT:
-            raise ConfigurationError(
-                f"the database has the catalog format {meta.get('format')!r}, known is {FORMAT!r}.",
-                hint="It was written by another version of barbule: use that one, or start a new "
-                "database.",
-            )
+        meta = self._meta()
+        if migrations.check(meta) < migrations.FORMAT:
+            with self._backend.writing(), self._backend.transaction():
+                # Another process may just have done it.
+                meta = migrations.migrate(self._backend, self._meta())
+        self.identity = migrations.Identity.of(meta)
+
+    def _meta(self) -> dict[str, str]:
+        return {row["key"]: row["value"] for row in self._rows("bb_meta")}
 
     def refresh(self) -> None:
         """Learn what other processes have committed."""

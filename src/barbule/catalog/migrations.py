@@ -1,0 +1,97 @@
+"""The format of a database: its number, and the steps from older ones to this one.
+
+Owns what a database says of itself in `bb_meta`. A step changes the stored form in place, within
+the transaction that writes the new number, so that a crash leaves the older format whole.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from barbule.backends.base import Backend
+
+__all__ = ["FORMAT", "Identity", "check", "initial", "migrate"]
+
+FORMAT = 4
+"""The format that this version writes. Version 0.1.0 wrote 3."""
+
+_META = "bb_meta"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a database says of itself.
+
+    Attributes
+    ----------
+    database
+        Tells it from other databases; a copy of its file has the same.
+    former_keys
+        Whether its call ledger holds answers under the keys of version 0.1.0.
+    """
+
+    database: str
+    former_keys: bool = False
+
+    @classmethod
+    def of(cls, meta: Mapping[str, str]) -> Identity:
+        """Read it from the rows of `bb_meta`."""
+        return cls(meta["database"], "former_keys" in meta)
+
+
+def initial() -> dict[str, str]:
+    """Return the rows of `bb_meta` of a new database."""
+    return {"format": str(FORMAT), "database": uuid.uuid4().hex}
+
+
+def check(meta: Mapping[str, str]) -> int:
+    """Return the format of a database, which is this one or one that steps lead on from.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is newer, or older than any that can be read.
+    """
+    found = meta.get("format", "")
+    number = int(found) if found.isdecimal() else 0
+    if number > FORMAT:
+        raise ConfigurationError(
+            f"the database has the format {number}, and this version of barbule knows formats up "
+            f"to {FORMAT}.",
+            hint="A newer version of barbule has written it: upgrade this one.",
+        )
+    if number != FORMAT and number not in _STEPS:
+        raise ConfigurationError(
+            f"the database has the format {found!r}, which this version of barbule cannot read.",
+            hint="It was written before version 0.1.0: export its tables by the version that wrote "
+            "it, and start a new database.",
+        )
+    return number
+
+
+def migrate(backend: Backend, meta: Mapping[str, str]) -> dict[str, str]:
+    """Bring a database to this format, within a transaction; return what it says of itself."""
+    changed = dict(meta)
+    for number in range(check(meta), FORMAT):
+        changed |= _STEPS[number](backend)
+        changed["format"] = str(number + 1)
+    for key, value in changed.items():
+        if meta.get(key) != value:
+            backend.delete(_META, {"key": key})
+            backend.insert(_META, [{"key": key, "value": value}])
+    return changed
+
+
+def _from_3(_backend: Backend) -> dict[str, str]:
+    """Name the database, and remember that keys of answers held less than they do now."""
+    return {"database": uuid.uuid4().hex, "former_keys": "3"}
+
+
+_STEPS: dict[int, Callable[[Backend], dict[str, str]]] = {3: _from_3}
