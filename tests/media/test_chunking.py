@@ -6,7 +6,9 @@ import re
 import unicodedata
 from pathlib import Path
 
+import litellm
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from semantic_text_splitter import TextSplitter
@@ -40,6 +42,10 @@ def texts(doc, **options):
 
 def bare(text: str) -> str:
     return "".join(text.split())
+
+
+def tokens_of(text: str) -> int:
+    return len(litellm.encoding.encode(text, disallowed_special=()))
 
 
 def source_of(doc: DocumentText) -> str:
@@ -318,6 +324,140 @@ def test_named_parts_lose_nothing(doc, parts, limit):
     assert all(text and text == text.strip() for text in cut)
     if limit:
         assert all(len(text) <= limit for text in cut)
+
+
+@pytest.mark.parametrize("parts", ["sentence", "paragraph"])
+@pytest.mark.parametrize("way", ["char_limit", "token_limit"])
+def test_named_parts_repeat_what_fits_of_those_before(parts, way):
+    count = len if way == "char_limit" else tokens_of
+    short = ["One is here.", "Two is there.", "Three is far.", "Four is near."]
+    limit, overlap = 2 * count(short[2]) + 2, count(short[2]) + 1
+    doc = of(*short) if parts == "paragraph" else of(" ".join(short))
+    cut = texts(doc, separators=f"{parts},{way}", limit=limit, overlap=overlap)
+    gap = "\n\n" if parts == "paragraph" else " "
+    assert cut == [short[0], *(gap.join(short[i : i + 2]) for i in range(3))]
+
+
+def test_a_part_repeats_words_of_a_long_one_before_it_and_gives_way_at_the_limit():
+    doc = of("A long sentence about many barbs. Two.")
+    options = {"separators": "sentence,char_limit", "overlap": 12}
+    assert texts(doc, **options, limit=40)[1] == "many barbs. Two."
+    assert texts(doc, **options, limit=33)[1] == "many barbs. Two."
+    full = of("One is here. " + "X" * 30 + ".")
+    assert texts(full, **options, limit=31) == ["One is here.", "X" * 30 + "."]
+
+
+def test_parts_repeat_nothing_across_sections_and_pages():
+    doc = DocumentText(
+        None, (Block("One.", 1, "A"), Block("Two.", 1, "B"), Block("Three.", 2, "B"))
+    )
+    cut = texts(doc, separators="heading,sentence,char_limit", limit=30, overlap=10)
+    assert cut == ["One.", "Two.", "Three."]
+
+
+@settings(deadline=None)
+@given(
+    doc=DOCS,
+    parts=st.sampled_from(["paragraph", "sentence", "heading,sentence"]),
+    limit=st.integers(2, 30),
+    way=st.sampled_from(["char_limit", "token_limit"]),
+    part=st.data(),
+)
+def test_parts_with_overlap_stay_within_the_limit(doc, parts, limit, way, part):
+    overlap = part.draw(st.integers(1, limit - 1))
+    cut = texts(doc, separators=f"{parts},{way}", limit=limit, overlap=overlap)
+    if way == "char_limit":
+        assert all(len(text) <= limit for text in cut)
+    source = source_of(doc)
+    assert all(text in source for text in cut)
+    assert set(bare("".join(cut))) == set(bare(source))
+
+
+@pytest.mark.parametrize("limit", [16, 32])
+def test_no_chunk_has_more_tokens_than_the_limit(limit):
+    # Without the blanks before them these count a token more.
+    lines = [
+        "return value  # type: ignore[return-value]",
+        '"error" or "ignore".',
+        "tuple[str, ...]]:",
+    ]
+    code = "\n\n".join(
+        " " * (4 * (n % 5)) + " ".join(lines[(n + k) % 3] for k in range(6)) for n in range(120)
+    )
+    for separators in ("token_limit", "paragraph,token_limit", "recursive,token_limit"):
+        cut = texts(of(code), separators=separators, limit=limit)
+        assert bare("".join(cut)) == bare(code)
+        assert max(map(tokens_of, cut)) <= limit
+
+
+CHARACTERS = {
+    "thai": "ภาษาไทยที่ไม่มีวรรคตอนระหว่างคำนี้ยาวมาก" * 5,
+    "family": "👨‍👩‍👧‍👦" * 30,
+    "skin": "👍🏽" * 60,
+    "flags": "🇩🇪🇫🇷" * 40,
+    "hindi": "क्षत्रियराष्ट्रविद्यार्थी" * 10,
+    "jamo": unicodedata.normalize("NFD", "한국어" * 30),
+    "accents": unicodedata.normalize("NFD", "é" * 150),
+    "keycaps": "1\ufe0f\u20e3" * 50,
+}
+
+
+@pytest.mark.parametrize("name", CHARACTERS)
+@pytest.mark.parametrize("options", [
+    {"separators": ["\n"], "chunk_size": 50},
+    {"separators": "char_limit", "limit": 50},
+    {"separators": "sentence,char_limit", "limit": 50},
+])  # fmt: skip
+def test_chunks_begin_and_end_with_whole_characters(name, options):
+    text = CHARACTERS[name]
+    cut = texts(of(text), **options, overlap=20)
+    assert len(cut) > 2
+    whole = set(regex.findall(r"\X", text))
+    assert all(set(regex.findall(r"\X", chunk)) <= whole for chunk in cut)
+
+
+def test_sections_with_one_heading_stay_apart(tmp_path):
+    (tmp_path / "api.md").write_text("# API\n\n## Example\n\none\n\n## Example\n\ntwo\n")
+    (tmp_path / "api.html").write_text(
+        "<h1>API</h1><h2>Example</h2><p>one</p><h2>Example</h2><p>two</p>"
+    )
+    for name in ("api.md", "api.html"):
+        chunks = split_document(read_document(tmp_path / name), separators="heading")
+        assert [(chunk.heading, chunk.text) for chunk in chunks] == [
+            ("API", "API"),
+            ("API > Example", "Example\n\none"),
+            ("API > Example", "Example\n\ntwo"),
+        ]
+
+
+def test_an_empty_heading_ends_a_section(tmp_path):
+    (tmp_path / "a.md").write_text("# A\n\none\n\n#\n\ntwo\n")
+    (tmp_path / "a.html").write_text("<h1>A</h1><p>one</p><h1></h1><p>two</p>")
+    for name in ("a.md", "a.html"):
+        chunks = split_document(read_document(tmp_path / name), separators="heading")
+        assert [(chunk.heading, chunk.text) for chunk in chunks] == [
+            ("A", "A\n\none"),
+            (None, "two"),
+        ]
+
+
+def test_code_keeps_the_indentation_of_its_first_line(tmp_path):
+    source = "Run:\n\n    if ready:\n        go()\n    stop()\n\nThen wait.\n"
+    (tmp_path / "code.md").write_text(source)
+    doc = read_document(tmp_path / "code.md")
+    assert [block.text for block in doc.blocks] == [
+        "Run:",
+        "    if ready:\n        go()\n    stop()",
+        "Then wait.",
+    ]
+    code = "    if ready:\n        go()\n    stop()"
+    assert texts(doc, separators="paragraph")[1] == code
+    assert texts(doc, separators=["\n\n"])[1] == code
+    lines = texts(doc, separators=["\n"])
+    assert lines[1:4] == ["    if ready:", "        go()", "    stop()"]
+    # The limit holds: where it leaves no room, the indentation gives way.
+    assert all(len(text) <= 8 for text in texts(doc, separators="char_limit", limit=8))
+    assert split_document(doc, separators="paragraph")[1].sourceline == 3
 
 
 def test_options_fail_alike_whatever_the_document():

@@ -66,6 +66,16 @@ def test_headings_are_those_of_commonmark(source):
     assert headings(source) == judged(source)
 
 
+def test_what_stands_in_columns_keeps_its_indentation():
+    source = "1. step\n\n   ```yaml\n   a:\n     b: 1\n   ```\n\n\tx = 1\n\n  A paragraph.\n"
+    assert [block.text for block in read_markdown(source.encode()).blocks] == [
+        "1. step",
+        "   ```yaml\n   a:\n     b: 1\n   ```",
+        "\tx = 1",
+        "A paragraph.",
+    ]
+
+
 LINES = st.sampled_from(
     ["# a", "## b", "text", "more text", "", "", "```", "~~~", "> q", "***", "| a | b |", "  # c"]
 )

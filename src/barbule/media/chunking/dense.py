@@ -7,9 +7,10 @@ are BudouX's, which is asked only where no sign and no space is in reach.
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from barbule.media.chunking.clusters import character_start, is_within_character
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ _ENDS = (
 _PHRASE_REACH = 40
 _PHRASE_AFTER = 10
 _LONGEST_CLUSTER = 16
-_JOINER = "\u200d"
 
 
 def is_dense(text: str) -> bool:
@@ -71,13 +71,12 @@ def boundary(text: str, lowest: int, most: int, *, earliest: bool = False) -> in
         if places:
             return places[0] if earliest else places[-1]
     if earliest:
-        whole = (at for at in range(lowest, most) if not _is_part(text, at))
-        return next(whole, most)
+        return character_start(text, lowest, most)
     phrase = _phrase(text, max(lowest, most - _PHRASE_REACH), most)
     if phrase is not None:
         return phrase
     whole = (at for at in range(most, max(lowest, most - _LONGEST_CLUSTER), -1))
-    return next((at for at in whole if not _is_part(text, at)), most)
+    return next((at for at in whole if not is_within_character(text, at)), most)
 
 
 def _phrase(text: str, lowest: int, most: int) -> int | None:
@@ -108,11 +107,3 @@ def _load(language: str) -> Any:
     import budoux
 
     return getattr(budoux, f"load_default_{language}_parser")().parse
-
-
-def _is_part(text: str, place: int) -> bool:
-    if not 0 < place < len(text):
-        return False
-    char = text[place]
-    joined = _JOINER in {char, text[place - 1]}
-    return joined or unicodedata.category(char).startswith("M")

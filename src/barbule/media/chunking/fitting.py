@@ -26,6 +26,8 @@ _WINDOW_LIMITS = 64
 _TAIL = 8
 # In scripts without spaces no token holds more characters.
 _TOKEN_REACH = 8
+# Tokens with more characters than that are runs of blanks.
+_LONGEST_TOKEN = 32
 
 
 def trimmed(text: str, start: int, end: int) -> Span | None:
@@ -63,8 +65,29 @@ class Fitting(NamedTuple):
         # A token has at least one byte, so text this short needs no counting.
         return len(text.encode()) <= self.limit or len(self._splitter().chunks(text)) == 1
 
+    def reach_back(self, text: str, before: int, end: int) -> int:
+        """Return the first place from which a chunk up to `end` may repeat what is `before`."""
+        if self.model is None:
+            return max(before - self.overlap, end - self.limit)
+        repeated = self._replace(limit=self.overlap, overlap=0)
+
+        def is_within(place: int) -> bool:
+            return repeated.fits(text[place:before]) and self.fits(text[place:end])
+
+        places = range(max(before - self.overlap * _LONGEST_TOKEN, 0), before)
+        return places.start + bisect_left(places, True, key=is_within)
+
     def cut(self, text: str, span: Span) -> Iterator[Span]:
         """Cut a span into spans within the limit, without blank edges."""
+        for found in self._cut(text, span):
+            # Text without its blank edges may count a token more than with them.
+            exceeds = self.model is not None and not self.fits(text[found[0] : found[1]])
+            if exceeds and self.limit > 1:
+                yield from self._replace(limit=self.limit - 1, overlap=0).cut(text, found)
+            else:
+                yield found
+
+    def _cut(self, text: str, span: Span) -> Iterator[Span]:
         start, end = span
         if self.kind == "TextSplitter" and is_dense(text[start:end]):
             yield from self._cut_dense(text, span)

@@ -5,6 +5,7 @@ Owns what a chunk tells of where it comes from. Must not decide where chunks beg
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,6 +78,15 @@ class Source:
                 yield self.starts[first], len(self.text) if ends else self.starts[index]
                 first = index
 
+    def line_start(self, place: int) -> int:
+        """Return where the line of a verbatim block begins, if nothing stands before `place`."""
+        index = bisect_right(self.starts, place) - 1
+        if not self.blocks[index].verbatim:
+            return place
+        start = self.starts[index]
+        start = max(self.text.rfind("\n", start, place) + 1, start)
+        return place if self.text[start:place].strip(" \t") else start
+
     def chunks(self, spans: Iterable[Span]) -> list[Chunk]:
         """Make the chunks of spans that come in order."""
         text, title, starts, blocks = self.text, self.title, self.starts, self.blocks
@@ -91,7 +101,7 @@ class Source:
                 while following[index] <= start:
                     index += 1
                 entered = following[index]
-                _, page, heading, line, _, boxes = blocks[index]
+                _, page, heading, line, _, boxes, _, _ = blocks[index]
                 # The next line break: up to there nothing is to be counted.
                 broken = text.find("\n", starts[index]) if line is not None else -1
             if -1 < broken < start:

@@ -1,7 +1,6 @@
-"""The list form of separators: strings at which text is cut.
+"""Pieces between separators, their merging up to a size, and what chunks repeat.
 
-Owns the pieces between them, their merging up to a size, and what is repeated of the chunk
-before.
+Owns the list form of separators, and what is repeated of the chunk before in both forms.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from barbule.media.chunking.clusters import character_start
 from barbule.media.chunking.fitting import by_characters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from barbule.media.chunking.fitting import Fitting
     from barbule.media.chunking.source import Span
 
-__all__ = ["merged", "pieces", "small_enough"]
+__all__ = ["merged", "pieces", "repeating", "small_enough"]
 
 _SPACE = re.compile(r"\s+")
 
@@ -94,15 +95,48 @@ def merged(text: str, spans: Iterable[Span], chunk_size: int, overlap: int) -> I
         if overlap and index:
             before = ends[index - 1]
             lowest = max(before - overlap, ends[index] - chunk_size)
-            if starts[index - 1] >= lowest:
-                # Pieces have at least one character, so it is one of these that is repeated.
-                start = starts[bisect_left(starts, lowest, max(index - overlap, 0), index)]
-            elif lowest < before:
-                space = _SPACE.search(text, lowest - 1, before)
-                # One long word, or a script without spaces, is cut where it must be.
-                start = space.end() if space else lowest
+            # Pieces have at least one character, so it is one of these that is repeated.
+            first = max(index - overlap, 0)
+            start = _repeated(text, starts, range(first, index), lowest, before)
         most = start + chunk_size
         index += 1
         if index < count and ends[index] <= most:
             index = bisect_right(ends, most, index + 1, min(index + chunk_size, count))
         yield start, ends[index - 1]
+
+
+def repeating(text: str, spans: Iterable[Span], fitting: Fitting) -> Iterator[Span]:
+    """Let each part begin with as much of those before it as the overlap and the limit allow.
+
+    The pieces of a part that is longer than a chunk repeat each other already.
+    """
+    starts: list[int] = []
+    before = 0
+    for start, end in spans:
+        starts.append(start)
+        begin, index = start, len(starts) - 1
+        if index and start >= before:
+            lowest = fitting.reach_back(text, before, end)
+            begin = _repeated(text, starts, range(index), lowest, before)
+            # Fewer characters may be more tokens.
+            begin = begin if fitting.fits(text[begin:end]) else start
+        before = end
+        yield begin, end
+
+
+def _repeated(text: str, starts: Sequence[int], earlier: range, lowest: int, before: int) -> int:
+    """Return where a chunk begins that repeats what stands between `lowest` and `before`.
+
+    That is with a whole one of the pieces `earlier` than its own, else with a word.
+    """
+    index = earlier.stop
+    if starts[index - 1] >= lowest:
+        return starts[bisect_left(starts, lowest, earlier.start, index)]
+    if lowest >= before:
+        return starts[index]
+    space = _SPACE.search(text, max(lowest - 1, 0), before)
+    if space:
+        return space.end()
+    # One long word, or a script without spaces, is cut where it must be.
+    found = character_start(text, lowest, before)
+    return found if found < before else starts[index]

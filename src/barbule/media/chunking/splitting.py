@@ -9,20 +9,21 @@ import re
 from typing import TYPE_CHECKING
 
 from barbule.media.chunking.code import code_spans
-from barbule.media.chunking.fitting import markdown, trimmed
+from barbule.media.chunking.fitting import by_characters, markdown, trimmed
 from barbule.media.chunking.options import Cutting, check_metadata, cutting
 from barbule.media.chunking.sentences import sentences
 from barbule.media.chunking.source import BETWEEN_BLOCKS, Chunk, Source
-from barbule.media.chunking.spans import merged, pieces, small_enough
+from barbule.media.chunking.spans import merged, pieces, repeating, small_enough
 from barbule.media.documents.records import Block, DocumentText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from barbule.media.chunking.source import Span
 
 __all__ = ["split_document", "split_text"]
 
+_SHORT_PARTS = {"paragraph", "sentence"}
 _PARAGRAPH_END = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
@@ -100,9 +101,11 @@ def split_document(  # noqa: PLR0913 - each is an option of users
         tiktoken_target_model=tiktoken_target_model,
     )
     source = Source(doc)
-    if options.separators is None:
-        return source.chunks(_named_spans(source, options))
-    return source.chunks(_listed_spans(source.text, options))
+    named = options.separators is None
+    spans = _named_spans(source, options) if named else _listed_spans(source.text, options)
+    if any(block.verbatim for block in doc.blocks):
+        spans = _indented(source, spans, options)
+    return source.chunks(spans)
 
 
 def split_text(text: str, options: Cutting) -> list[str]:
@@ -143,19 +146,31 @@ def _named_spans(source: Source, options: Cutting) -> Iterator[Span]:
             yield from code_spans(text, run, fitting)
             continue
         spans: Iterator[Span] = _whole(text, run)
-        if "paragraph" in names or "sentence" in names:
+        if not names.isdisjoint(_SHORT_PARTS):
             spans = _paragraphs(text, run)
         if "sentence" in names:
             spans = (found for span in spans for found in sentences(text, span))
         if fitting is not None:
             limit = markdown(fitting) if "markdown" in names else fitting
             spans = limit.limited(text, spans)
+            if fitting.overlap and not names.isdisjoint(_SHORT_PARTS):
+                spans = repeating(text, spans, fitting)
         yield from spans
+
+
+def _indented(source: Source, spans: Iterable[Span], options: Cutting) -> Iterator[Span]:
+    """Let chunks of verbatim blocks begin with the indentation of their first line, if it fits."""
+    text, size = source.text, options.chunk_size
+    fitting = options.fitting or (by_characters(size) if size else None)
+    for start, end in spans:
+        first = source.line_start(start)
+        fits = first < start and (fitting is None or fitting.fits(text[first:end]))
+        yield (first if fits else start), end
 
 
 def _run_key(names: frozenset[str]) -> Callable[[Block], object]:
     if "heading" in names or "markdown" in names:
-        return lambda block: (block.page, block.heading)
+        return lambda block: (block.page, block.heading, block.section)
     return lambda block: block.page
 
 

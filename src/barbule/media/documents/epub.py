@@ -71,7 +71,8 @@ def read_epub(path: Path, again: str) -> DocumentText:
             place, kind = book.items.get(identifier, ("", ""))
             name = posixpath.normpath(posixpath.join(folder, unquote(place)))
             if kind in _PAGES and name in names:
-                blocks.extend(_chapter(archive.read(name)))
+                first = blocks[-1].section + 1 if blocks else 0
+                blocks.extend(_chapter(archive.read(name), first))
     title = " ".join(book.values.pop("title", "").split()) or None
     metadata = {
         _METADATA[key]: " ".join(value.split())
@@ -81,10 +82,13 @@ def read_epub(path: Path, again: str) -> DocumentText:
     return DocumentText(title, tuple(blocks), metadata)
 
 
-def _chapter(page: bytes) -> list[Block]:
+def _chapter(page: bytes, first: int) -> list[Block]:
+    """Read a page of a book whose sections are numbered from `first`."""
     found = read_html(page)
     return [
-        block._replace(heading=block.heading or found.title, sourceline=None)
+        block._replace(
+            heading=block.heading or found.title, sourceline=None, section=first + block.section
+        )
         for block in found.blocks
     ]
 

@@ -150,7 +150,8 @@ class _Reader:
             self._heading(_HEADINGS[tag], _flat(node.text()))
         elif tag == "pre":
             self._flush()
-            self._add(node.text().replace(_BREAK, "\n").strip("\n").rstrip())
+            code = node.text().replace(_BREAK, "\n").strip("\n").rstrip()
+            self._add(code, verbatim=True)
         elif tag == "table" and (parts := _parts_of(node)) is not None:
             self._flush()
             self._table(*parts)
@@ -163,9 +164,9 @@ class _Reader:
 
     def _heading(self, level: int, text: str) -> None:
         self._flush()
+        self._trail.enter(level, text)
         if not text:
             return
-        self._trail.enter(level, text)
         if level == 1 and self.first_heading is None:
             self.first_heading = text
         self._add(text)
@@ -179,12 +180,21 @@ class _Reader:
     def _paragraph(self, raw: str) -> None:
         if text := _flat(raw):
             line = self._lines.of(text.partition(" ")[0])
-            self.blocks.append(Block(text, None, self._trail.path, line))
+            trail = self._trail
+            self.blocks.append(Block(text, None, trail.path, line, section=trail.section))
 
-    def _add(self, text: str, rows: Rows | None = None, first: str | None = None) -> None:
+    def _add(
+        self,
+        text: str,
+        rows: Rows | None = None,
+        first: str | None = None,
+        *,
+        verbatim: bool = False,
+    ) -> None:
         if words := (first or text).split(None, 1):
             line = self._lines.of(words[0])
-            self.blocks.append(Block(text, None, self._trail.path, line, rows))
+            path, section = self._trail.path, self._trail.section
+            self.blocks.append(Block(text, None, path, line, rows, (), section, verbatim))
 
     def _table(self, caption: LexborNode | None, found: list[LexborNode]) -> None:
         heading = _flat(caption.text()) if caption is not None else ""

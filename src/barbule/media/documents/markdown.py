@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.media.documents.plain import BLANK_LINES, decode
+from barbule.media.documents.plain import BLANK_LINES, decode, indentation
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _INNER = re.compile(
     r"\n[ ]{0,3}(?:#{1,6}(?:[ \t]|$|\n)|```|~~~|<|=+[ \t]*(?:\n|$)|-+[ \t]*(?:\n|$))"
 )
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+_CODE = re.compile(r"\n*( {4}[ \t]*| {0,3}\t[ \t]*)(?=\S)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CONTAINER = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:\s|$)| {0,3}>|    |\t")
@@ -93,11 +94,13 @@ def read_markdown(data: bytes) -> DocumentText:
         words = piece.text
         if piece.level:
             words = _inline(words)
+            trail.enter(piece.level, words)
             if not words:
                 continue
-            trail.enter(piece.level, words)
             title = title or (words if piece.level == 1 else None)
-        blocks.append(Block(words, None, trail.path, line))
+        blocks.append(
+            Block(words, None, trail.path, line, section=trail.section, verbatim=piece.verbatim)
+        )
     return DocumentText(title or None, tuple(blocks), metadata)
 
 
@@ -109,6 +112,7 @@ class _Piece(NamedTuple):
     start: int
     text: str
     level: int = 0  # of a heading; 0 for all else
+    verbatim: bool = False
 
 
 def _pieces(text: str, start: int) -> Iterator[_Piece]:
@@ -124,8 +128,17 @@ def _pieces(text: str, start: int) -> Iterator[_Piece]:
         elif body[0] in _OPENERS or ("\n" in piece and _INNER.search(piece)):
             start = yield from _inspected(text, start, end)
         else:
-            yield _Piece(start + piece.index(body[0]), body)
+            yield _placed(piece, body, start)
             start = gap.end() if gap else length
+
+
+def _placed(piece: str, body: str, start: int) -> _Piece:
+    """Give a body its place; the indentation of code and of what is in a list stays."""
+    if piece[0] == body[0]:
+        return _Piece(start, body)
+    code = _CODE.match(piece)
+    indent = code[1] if code else indentation(piece)
+    return _Piece(start + piece.index(body[0]) - len(indent), indent + body, 0, bool(indent))
 
 
 def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
@@ -177,7 +190,7 @@ def _end_of_raw(text: str, line: str, place: int) -> int | None:
 def _plain(text: str, start: int, end: int) -> Iterator[_Piece]:
     piece = text[start:end]
     if body := piece.strip():
-        yield _Piece(start + piece.index(body[0]), body)
+        yield _placed(piece, body, start)
 
 
 def _inline(source: str) -> str:

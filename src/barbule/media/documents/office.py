@@ -66,10 +66,13 @@ def read_docx(path: Path) -> DocumentText:
                 if level:
                     trail.enter(level, text)
         if text:
-            blocks.append(Block(text, None, trail.path, None, rows))
+            blocks.append(Block(text, None, trail.path, None, rows, (), trail.section))
         for boxed in element.iter(_BOXED):
             if not _within(boxed, _FALLBACK, element):
-                blocks.extend(Block(box, None, trail.path) for box in _boxed_texts(boxed))
+                blocks.extend(
+                    Block(box, None, trail.path, section=trail.section)
+                    for box in _boxed_texts(boxed)
+                )
     title = (document.core_properties.title or "").strip() or None
     return DocumentText(title or first_title, tuple(blocks), _properties(document))
 

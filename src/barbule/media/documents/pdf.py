@@ -131,7 +131,7 @@ def _blocks(
             for entry in left[: found + 1]:
                 trail.enter(entry.level, entry.title)
             del left[: found + 1]
-        yield Block(text, number, trail.path, None, None, boxes)
+        yield Block(text, number, trail.path, None, None, boxes, trail.section)
     for entry in left:  # not found as lines of text: they hold from the next page on
         trail.enter(entry.level, entry.title)
 

@@ -10,7 +10,7 @@ import re
 
 from barbule.media.documents.records import Block, DocumentText
 
-__all__ = ["BLANK_LINES", "decode", "read_lines", "read_text"]
+__all__ = ["BLANK_LINES", "decode", "indentation", "read_lines", "read_text"]
 
 # UTF-32's mark begins with that of UTF-16, so it is asked first.
 _BOMS = (
@@ -90,13 +90,38 @@ def read_text(data: bytes) -> DocumentText:
         piece = text[start:first]
         if body := piece.strip():
             skipped = 0 if piece[0] == body[0] else piece[: piece.index(body[0])].count("\n")
-            blocks.append(Block(body, None, None, line + skipped))
+            blocks.append(_paragraph(piece, body, line + skipped))
         line += text.count("\n", start, last)
         start = last
     if body := text[start:].strip():
         line += text.count("\n", start, text.index(body[0], start))
-        blocks.append(Block(body, None, None, line))
+        blocks.append(_paragraph(text[start:], body, line))
     return DocumentText(None, tuple(blocks))
+
+
+def _paragraph(piece: str, body: str, line: int) -> Block:
+    indent = "" if piece[0] == body[0] else indentation(piece)
+    return Block(indent + body, None, None, line, verbatim=bool(indent))
+
+
+def indentation(piece: str) -> str:
+    r"""Return what the first line of a piece of text is indented by, where that counts.
+
+    It does where the next line is indented at least as far, as in code and in lists: without
+    it the lines would no longer stand below each other.
+
+    Examples
+    --------
+    >>> indentation("\n    if x:\n        y\n"), indentation("  A paragraph\nand its lines")
+    ('    ', '')
+    """
+    first = len(piece) - len(piece.lstrip())
+    start = piece.rfind("\n", 0, first) + 1
+    indent = piece[start:first]
+    if indent.strip(" \t"):
+        return ""  # other blanks, such as those before a paragraph of Chinese
+    end = piece.find("\n", first) + 1
+    return indent if end and piece.startswith(indent, end) else ""
 
 
 def read_lines(data: bytes) -> DocumentText:
@@ -118,5 +143,6 @@ def read_lines(data: bytes) -> DocumentText:
         return DocumentText(None, ())
     start = text.rfind("\n", 0, text.index(body[0])) + 1
     return DocumentText(
-        None, (Block(text[start:].rstrip(), None, None, text.count("\n", 0, start) + 1),)
+        None,
+        (Block(text[start:].rstrip(), None, None, text.count("\n", 0, start) + 1, verbatim=True),),
     )

@@ -45,7 +45,7 @@ class Block(NamedTuple):
     Parameters
     ----------
     text
-        The text, without blank edges.
+        The text, without blank edges but for the indentation of a first line that is verbatim.
     page
         The page, slide or sheet it stands on, from 1; None where the format has none.
     heading
@@ -57,6 +57,11 @@ class Block(NamedTuple):
     boxes
         Where its lines stand on the page: the place in `text` at which each begins, and the
         sides of its box.
+    section
+        The number of the heading that it stands below: two neighbouring sections may share a
+        heading. 0 where the format has none.
+    verbatim
+        Whether the indentation of its lines counts, as in code.
     """
 
     text: str
@@ -65,6 +70,8 @@ class Block(NamedTuple):
     sourceline: int | None = None
     rows: Rows | None = None
     boxes: tuple[tuple[int, Sides], ...] = ()
+    section: int = 0
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,18 @@ class HeadingTrail:
     """The headings above the place that a reader has reached."""
 
     path: str | None = None
+    section: int = 0
     _open: list[tuple[int, str]] = field(default_factory=list)
 
     def enter(self, level: int, text: str) -> None:
-        """Take a heading of `level` (1 is the highest); it ends those of its level and below."""
+        """Take a heading of `level` (1 is the highest); it ends those of its level and below.
+
+        One without text ends them too.
+        """
+        self.section += 1
         self._open = [entry for entry in self._open if entry[0] < level]
-        self._open.append((level, text))
+        if text:
+            self._open.append((level, text))
         # Asked for each block, so it is joined here and not there.
         self.path = " > ".join(text for _, text in self._open) or None
 
