@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
+import barbule as bb
 from barbule.errors import MediaError
+from barbule.media.image_writing import encode_image
 from barbule.media.images import (
-    encode_image,
     from_array,
     image_bytes_suffix,
     open_image,
@@ -72,6 +75,95 @@ def test_truncated_images(tmp_path, photo):
     jpeg.write_bytes(encode_image(photo, "JPEG")[:900])
     with pytest.raises(MediaError, match=r"half\.jpg is a damaged or truncated"):
         open_image(jpeg)
+
+
+def png_of(
+    rows: int,
+    *,
+    height: int = 64,
+    width: int = 64,
+    interlace: bool = False,
+    pixels: bytes | None = None,
+) -> bytes:
+    """Write a white PNG whose pixels end after so many rows, with all checksums right."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlace)
+    if pixels is None:
+        pixels = (b"\0" + b"\xff" * 3 * width) * rows
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 32, 63])
+def test_a_png_without_some_of_its_rows(tmp_path, rows):
+    path = tmp_path / "half.png"
+    path.write_bytes(png_of(rows))
+    for use in (validate_image, open_image):
+        with pytest.raises(MediaError, match=r"half\.png is a damaged or truncated"):
+            use(path)
+    path.write_bytes(png_of(64))
+    assert validate_image(path) == "PNG"
+
+
+def test_a_large_png_without_some_of_its_rows_is_refused_when_opened(tmp_path):
+    path = tmp_path / "half.png"
+    path.write_bytes(png_of(700, height=1400, width=900))
+    with pytest.raises(MediaError, match=r"half\.png is a damaged or truncated"):
+        open_image(path)
+    path.write_bytes(png_of(1400, height=1400, width=900))
+    assert open_image(path).getpixel((899, 1399)) == (255, 255, 255)
+
+
+def test_an_interlaced_png_without_some_of_its_pixels(tmp_path):
+    path = tmp_path / "half.png"
+    path.write_bytes(png_of(20, interlace=True))
+    for use in (validate_image, open_image):
+        with pytest.raises(MediaError, match=r"half\.png is a damaged or truncated"):
+            use(path)
+
+
+def test_an_interlaced_png_is_whole(tmp_path):
+    # Columns and rows of the seven passes of 64 x 64 pixels.
+    passes = [(8, 8), (8, 8), (16, 8), (16, 16), (32, 16), (32, 32), (64, 32)]
+    pixels = b"\0" * sum(rows * (1 + 3 * columns) for columns, rows in passes)
+    path = tmp_path / "interlaced.png"
+    path.write_bytes(png_of(64, interlace=True, pixels=pixels))
+    assert validate_image(path) == "PNG"
+    assert open_image(path).getextrema() == ((0, 0),) * 3
+    path.write_bytes(png_of(64, interlace=True, pixels=pixels[:-1]))
+    with pytest.raises(MediaError, match=r"interlaced\.png is a damaged or truncated"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (64, 64), (1200, 900)])
+def test_black_and_clear_images_are_whole(tmp_path, mode, size):
+    path = tmp_path / "black.png"
+    PIL.Image.new(mode, size).save(path)
+    assert validate_image(path) == "PNG"
+    assert open_image(path).size == size
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000", "DDS"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_damaged_bytes_are_the_error_of_their_cell(session, photo, name, share):
+    buffer = io.BytesIO()
+    photo.save(buffer, format=name)
+    whole = buffer.getvalue()
+    cut = whole[: int(len(whole) * share)]
+    t = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
+    rows = [{"n": 1, "img": whole}, {"n": 2, "img": cut}, {"n": 3, "img": whole}]
+    done = t.insert(rows, on_error="null")
+    assert (done.rows, done.errors) == (3, 1)
+    cells = t.order_by("n").collect()["img"]
+    assert [cell is None for cell in cells] == [False, True, False]
+    with pytest.raises(MediaError, match=r"column 'img', row 1"):
+        t.insert(rows)
+    assert t.count().execute() == 3
 
 
 @pytest.mark.parametrize("factor", [1.5, 3])

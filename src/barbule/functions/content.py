@@ -213,14 +213,16 @@ def _fitting(data: bytes) -> tuple[bytes, str]:
     import PIL.Image
     import PIL.ImageOps
 
-    from barbule.media.images import encode_image, image_bytes_suffix
+    from barbule.media.image_conversion import shrink
+    from barbule.media.image_writing import encode_image
+    from barbule.media.images import image_bytes_suffix
 
     mime = _SENT_AS_IS.get(image_bytes_suffix(data))
     with PIL.Image.open(io.BytesIO(data)) as image:
         if mime and len(data) <= _MOST_BYTES and max(image.size) <= _LONGEST_SIDE:
             return data, mime
         upright = PIL.ImageOps.exif_transpose(image)
-        upright.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+        upright = shrink(upright, (_LONGEST_SIDE, _LONGEST_SIDE))
         if mime != "image/jpeg" and len(encoded := encode_image(upright, "PNG")) <= _MOST_BYTES:
             return encoded, "image/png"
         return encode_image(upright, "JPEG"), "image/jpeg"

@@ -69,7 +69,9 @@ class _Content:
         import numpy as np
         import torch
 
-        pixels = np.array(image.convert("RGB"))
+        from barbule.media.image_conversion import rgb
+
+        pixels = np.array(rgb(image))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

@@ -1,6 +1,6 @@
-"""Images: checked, opened, encoded and made from arrays.
+"""Images: checked, opened, and made from arrays.
 
-Owns the use of Pillow for files and bytes. Must not turn, scale or otherwise change an
+Owns the reading of files and bytes with Pillow. Must not turn, scale or otherwise change an
 image: that is for functions over images.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import MediaError
+from barbule.media.png_rows import is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "decoding",
-    "encode_image",
     "from_array",
     "image_bytes_suffix",
     "image_of",
-    "lossless_format",
+    "loaded",
     "open_image",
     "opened",
-    "stored_image",
     "validate_image",
 ]
 
@@ -36,21 +35,17 @@ _AGAIN = "Fetch or export the file again and check that it opens in a viewer."
 _FORMATS = "PNG, JPEG, WEBP, GIF, TIFF, BMP, AVIF or HEIC"
 _SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
-# What a format can hold when it cannot hold the image's own mode.
-_OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
-_EXIF_FORMATS = frozenset({"PNG", "JPEG", "WEBP", "AVIF", "TIFF"})
-_TIFF_MODES = frozenset({"I", "F", "CMYK", "YCbCr", "LAB", "I;16B", "PA", "RGBX"})
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
-_ORIENTATION = 0x0112
-_WEBP_SIDE = 16383
+_MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: as many are expanded in half a millisecond
 
 
 def validate_image(path: Path, source: str | None = None) -> str:
     """Check that a file is an image, whole and undamaged.
 
     A PNG is checked by the checksums that it carries, which is much faster than reading its
-    pixels and notices more; of other formats the pixels of the first frame are read.
+    pixels and notices more; of a small one also that no rows are missing, of a large one that
+    is noticed when it is opened. Of other formats the pixels of the first frame are read.
 
     Parameters
     ----------
@@ -74,6 +69,8 @@ def validate_image(path: Path, source: str | None = None) -> str:
         with image:
             if image.format == "PNG":
                 image.verify()
+                if not is_complete(path, _MAX_COUNTED_BYTES):
+                    raise _rows_missing()
             else:
                 # A JPEG is read whole but put together at an eighth of its size.
                 image.draft("L", (1, 1))
@@ -82,7 +79,7 @@ def validate_image(path: Path, source: str | None = None) -> str:
 
 
 def open_image(path: Path, source: str | None = None) -> Image:
-    """Open an image and read its pixels; the file is closed again.
+    """Open an image and read the pixels of its first frame; the file is closed again.
 
     Parameters
     ----------
@@ -94,7 +91,8 @@ def open_image(path: Path, source: str | None = None) -> Image:
     Returns
     -------
     PIL.Image.Image
-        The image; of an animation the first frame.
+        The image. Of an animation, or a file of several pages, the others are read from memory
+        when they are sought.
 
     Raises
     ------
@@ -104,8 +102,30 @@ def open_image(path: Path, source: str | None = None) -> Image:
     with decoding(path, source):
         image = opened(path)
         with image:
-            image.load()
-            return image
+            if not getattr(image, "is_animated", False):
+                return loaded(image, path)
+        frames: Any = opened(io.BytesIO(path.read_bytes()))
+        frames.filename = str(path)
+        return loaded(frames, path)
+
+
+def loaded(image: Image, path: Path) -> Image:
+    """Read the pixels of an image that was opened, and make sure that there are all of them.
+
+    Errors are Pillow's own; `decoding` explains them.
+    """
+    image.load()
+    if image.format == "PNG":
+        # What was not read is 0.
+        last = image.crop((0, image.height - 1, image.width, image.height))
+        unread = last.getbbox() is None or image.info.get("interlace")
+        if unread and not is_complete(path):
+            raise _rows_missing()
+    return image
+
+
+def _rows_missing() -> OSError:
+    return OSError("rows of the image are missing")
 
 
 def opened(file: Path | io.BytesIO) -> Image:
@@ -159,7 +179,7 @@ def image_of(value: Any) -> Image:
     """
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
-        image_bytes_suffix(data)  # tells what is no image at all
+        image_bytes_suffix(data)  # tells what cannot be opened
         value = opened(io.BytesIO(data))
     elif hasattr(value, "__array_interface__") and not hasattr(value, "save"):
         value = from_array(value)
@@ -207,139 +227,6 @@ def decoding(path: Path, source: str | None = None) -> Iterator[None]:
         raise MediaError(f"{name} is a damaged or truncated image.", hint=_AGAIN) from error
 
 
-def stored_image(img: Image, kind: str = "png", *, computed: bool = True) -> tuple[bytes, str]:
-    """Encode an image for the media store.
-
-    Parameters
-    ----------
-    img
-        The image. Transparency is kept.
-    kind
-        "png" keeps it as it is (in TIFF what PNG cannot hold: CMYK, floats and the like), written
-        for speed; "webp" makes it small, not exact, as RGB or RGBA.
-    computed
-        Whether a function made it: of the EXIF data that it may have from its source, only the
-        orientation stays.
-
-    Returns
-    -------
-    tuple of bytes and str
-        The content and the suffix of its format.
-    """
-    options: dict[str, Any] = {"exif": _orientation(img)} if computed else {}
-    if kind == "webp" and max(img.size) <= _WEBP_SIDE:
-        return encode_image(img, "WEBP", **options), "webp"
-    name = lossless_format(img)
-    if name == "TIFF":
-        return encode_image(img, name, compression="tiff_adobe_deflate", **options), "tif"
-    # Measured on photographs: a fifth of the time of level 6, an eighth larger.
-    return encode_image(img, name, compress_level=1, **options), "png"
-
-
-def _orientation(img: Image) -> bytes:
-    """Return EXIF data that tell how an image is turned, and nothing else."""
-    from PIL import Image
-
-    if not img.info.get("exif"):
-        return b""
-    try:
-        turned = Image.Image.getexif(img).get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - damaged EXIF data of a good image raise nearly anything
-        return b""
-    if turned == 1:
-        return b""
-    exif = Image.Exif()
-    exif[_ORIENTATION] = turned
-    return exif.tobytes()
-
-
-def lossless_format(img: Image) -> str:
-    """Return the format that keeps an image as it is: PNG, or TIFF for what PNG cannot hold.
-
-    Examples
-    --------
-    >>> import PIL.Image
-    >>> lossless_format(PIL.Image.new("CMYK", (2, 2)))
-    'TIFF'
-    """
-    return "TIFF" if img.mode in _TIFF_MODES else "PNG"
-
-
-def encode_image(
-    img: Image,
-    format: str = "PNG",  # noqa: A002 - PIL's name
-    **options: Any,
-) -> bytes:
-    """Encode an image; its EXIF data stay with it where the format has a place for them.
-
-    Parameters
-    ----------
-    img
-        The image. A mode that the format cannot hold is converted; where the format knows no
-        transparency, the image is laid on white.
-    format
-        Pillow's name of the format: "PNG", "JPEG", "WEBP" …
-    options
-        What Pillow's writer of the format takes: `quality=80`, `lossless=True` …
-
-    Returns
-    -------
-    bytes
-        The content of a file.
-
-    Raises
-    ------
-    MediaError
-        If Pillow cannot write the format, or not this image.
-
-    Examples
-    --------
-    >>> import PIL.Image
-    >>> encode_image(PIL.Image.new("RGB", (2, 2)))[1:4]
-    b'PNG'
-    """
-    from PIL import Image
-
-    name = "JPEG" if format.upper() == "JPG" else format.upper()
-    Image.init()
-    if name not in Image.SAVE:
-        raise MediaError(
-            f"images cannot be written as {format!r}.", hint="Use PNG, JPEG, WEBP, GIF or TIFF."
-        )
-    options = {"exif": img.info.get("exif"), **options}
-    if not options["exif"] or name not in _EXIF_FORMATS:
-        del options["exif"]
-    try:
-        return _saved(img, name, options)
-    except (OSError, ValueError, KeyError):
-        try:
-            return _saved(_plainer(img, opaque=name in _OPAQUE_FORMATS), name, options)
-        except (OSError, ValueError, KeyError) as error:
-            raise MediaError(
-                f"the {img.width} x {img.height} image of mode {img.mode} cannot be written "
-                f"as {name}: {error}.",
-                hint="Convert or scale it first, or use PNG.",
-            ) from error
-
-
-def _saved(img: Image, name: str, options: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    img.save(buffer, format=name, **options)
-    return buffer.getvalue()
-
-
-def _plainer(img: Image, *, opaque: bool) -> Image:
-    from PIL import Image
-
-    if not img.has_transparency_data:
-        return img.convert("RGB")
-    clear = img.convert("RGBA")
-    if not opaque:
-        return clear
-    white = Image.new("RGBA", img.size, "white")
-    return Image.alpha_composite(white, clear).convert("RGB")
-
-
 def image_bytes_suffix(data: bytes) -> str:
     """Tell the format of an image's bytes.
 
@@ -360,20 +247,15 @@ def image_bytes_suffix(data: bytes) -> str:
 
     Examples
     --------
-    >>> import PIL.Image
-    >>> image_bytes_suffix(encode_image(PIL.Image.new("L", (2, 2)), "JPEG"))
-    'jpg'
+    >>> image_bytes_suffix(b"P5 1 1 255 0")
+    'ppm'
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with opened(io.BytesIO(data)) as image:
             name = str(image.format)
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except MediaError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on damaged data
         raise MediaError(
             f"the {len(data)} bytes are not an image that can be read.",
             hint=f"Give the content of a {_FORMATS} file.",

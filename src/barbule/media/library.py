@@ -255,7 +255,8 @@ class MediaLibrary:
         return self._cache.keep(name, [buffer.getvalue()])
 
     def _keep_image(self, value: Any, *, computed: bool) -> str:
-        from barbule.media.images import image_of, stored_image
+        from barbule.media.image_writing import stored_image
+        from barbule.media.images import image_of
 
         data, suffix = stored_image(image_of(value), self._image_format, computed=computed)
         return self.store.put(data, suffix)

@@ -105,7 +105,7 @@ def error_html(message: str, kind: str = "") -> str:
 
 
 def _image(reference: str, library: MediaLibrary) -> str:
-    from barbule.media.images import decoding, opened
+    from barbule.media.images import decoding, loaded, opened
 
     if reference.startswith("frame:"):
         image = library.image(reference)
@@ -115,8 +115,7 @@ def _image(reference: str, library: MediaLibrary) -> str:
         size = image.size
         # A JPEG is read at the smallest size that is enough.
         image.draft("RGB", (_DENSE * _SIDE, _DENSE * _SIDE))
-        image.load()
-        return _thumbnail(image, size, reference)
+        return _thumbnail(loaded(image, path), size, reference)
 
 
 def _thumbnail(
@@ -124,14 +123,15 @@ def _thumbnail(
 ) -> str:
     from PIL import ImageOps
 
-    from barbule.media.images import encode_image
+    from barbule.media.image_conversion import shrink, srgb
+    from barbule.media.image_writing import encode_image
 
     if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
         size = size[::-1]
     image = ImageOps.exif_transpose(image)
-    if image.mode not in {"RGB", "RGBA", "L"}:
+    if image.mode in {"P", "PA", "1"}:  # of which pixels cannot be mixed
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((_DENSE * _SIDE, _DENSE * _SIDE))
+    image = srgb(shrink(image, (_DENSE * _SIDE, _DENSE * _SIDE)))
     image.info.clear()  # what it says of the whole image does not hold for this one
     clear = image.mode == "RGBA"
     data = encode_image(image, "PNG") if clear else encode_image(image, "JPEG", quality=80)

@@ -12,6 +12,7 @@ import ibis.expr.datatypes as dt
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
 from barbule.functions.huggingface.vectors import load_clip
+from barbule.media.image_conversion import rgb
 from barbule.models.hub import Place
 from barbule.models.huggingface import Loaded, loaded
 
@@ -86,7 +87,7 @@ def detr_for_object_detection(
 
 def _detected(images: list[Any], model_id: str, threshold: float) -> list[dict[str, Any]]:
     detector = loaded("detect_objects", model_id, _load_detector)
-    pictures = [each.convert("RGB") for each in images]
+    pictures = [rgb(each) for each in images]
     with detector.running():
         made = detector.reader(images=pictures, return_tensors="pt")
         sizes = [(each.height, each.width) for each in pictures]
@@ -164,7 +165,7 @@ def vit_for_image_classification(
     """
     classifier = loaded("vit_for_image_classification", model_id, _load_classifier)
     with classifier.running():
-        pictures = [each.convert("RGB") for each in image]
+        pictures = [rgb(each) for each in image]
         made = classifier.reader(images=pictures, return_tensors="pt")
         scores = classifier.model(**_pixels(classifier, made)).logits.float().softmax(-1)
     return classes_of(scores, classifier.model.config.id2label, top_k)
@@ -208,7 +209,7 @@ def zero_shot_image_classification(
         sigmoid = both.model.config.model_type.startswith("siglip")
         made = both.reader(
             text=[template.replace("{}", label) for label in labels],
-            images=[each.convert("RGB") for each in image],
+            images=[rgb(each) for each in image],
             padding="max_length" if sigmoid else True,
             truncation=True,
             return_tensors="pt",
@@ -246,7 +247,7 @@ def image_captioning(
     captioner = loaded("image_captioning", model_id, _load_captioner, precise=True)
     reader = captioner.reader
     with captioner.running():
-        pictures = [each.convert("RGB") for each in image]
+        pictures = [rgb(each) for each in image]
         made = dict(reader.images(images=pictures, return_tensors="pt"))
         inputs = _pixels(captioner, made)
         if prompt:

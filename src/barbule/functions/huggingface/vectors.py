@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError, UnsupportedError
 from barbule.functions.huggingface.declaring import local_model, network
+from barbule.media.image_conversion import rgb
 from barbule.models.hub import Place, configuration, parts
 from barbule.models.huggingface import loaded
 from barbule.types import Vector
@@ -336,7 +337,7 @@ def _text_features(both: Any, texts: list[str]) -> Any:
 
 
 def _image_features(both: Any, images: list[Any]) -> Any:
-    made = both.reader(images=[each.convert("RGB") for each in images], return_tensors="pt")
+    made = both.reader(images=[rgb(each) for each in images], return_tensors="pt")
     return both.model.get_image_features(**both.inputs(made))
 
 

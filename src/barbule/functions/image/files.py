@@ -16,7 +16,9 @@ def encode(image: Picture, format: str = "PNG", **options: Any) -> Any:  # noqa:
     """Say in which format a computed image is kept, in place of the configured one.
 
     Without it computed images are PNG (or WebP: `image_format = "webp"` in `[media]` of the
-    configuration). Transparency is kept where the format has it, else laid on white.
+    configuration). Transparency is kept where the format has it, else laid on white. Greys of
+    16 bits and floats are scaled where the format has only 8; the ICC profile stays where it
+    describes the pixels that are written, and is applied where CMYK becomes RGB.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def encode(image: Picture, format: str = "PNG", **options: Any) -> Any:  # noqa:
     >>> t.select(f=t.small.format(), m=t.small.mode()).collect()[0]
     {'f': 'WEBP', 'm': 'RGBA'}
     """
-    from barbule.media.images import encode_image
+    from barbule.media.image_writing import encode_image
 
     return encode_image(image, format, **options)
 
@@ -50,6 +52,6 @@ def b64_encode(image: Picture, image_format: str = "png") -> Any:
     >>> image.b64_encode(PIL.Image.new("RGB", (2, 2)))[:11]
     'iVBORw0KGgo'
     """
-    from barbule.media.images import encode_image
+    from barbule.media.image_writing import encode_image
 
     return base64.b64encode(encode_image(image, image_format)).decode()

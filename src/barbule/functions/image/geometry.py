@@ -86,16 +86,18 @@ def thumbnail(
     """
     from PIL.Image import Resampling
 
+    from barbule.media.image_conversion import shrink
     from barbule.media.image_headers import ImageHeader
-    from barbule.media.images import decoding, opened
+    from barbule.media.images import decoding, loaded, opened
 
-    options: Any = (tuple(size), member(Resampling, resample), reducing_gap)
+    options: Any = (member(Resampling, resample), reducing_gap)
+    width, height = size
     if not isinstance(image, ImageHeader):
-        small = image.copy()
-        small.thumbnail(*options)
-        return small
-    with decoding(image.path, image.source), opened(image.path) as small:
-        small.thumbnail(*options)
+        return shrink(image.copy(), (width, height), *options)
+    with decoding(image.path, image.source), opened(image.path) as file:
+        if file.format != "JPEG":  # which alone can be read at a smaller size
+            loaded(file, image.path)
+        small = shrink(file, (width, height), *options)
         small.load()
         return small
 

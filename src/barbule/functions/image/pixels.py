@@ -34,6 +34,9 @@ def convert(
 ) -> Any:
     """Convert to another mode: "L" for grey, "RGB", "RGBA", "CMYK", "P" and others of PIL.
 
+    Other than in PIL, greys of 16 bits are scaled to 8 where the new mode has no more, CMYK is
+    brought to sRGB by its ICC profile, and a profile that does not describe the new pixels goes.
+
     Parameters
     ----------
     matrix
@@ -55,7 +58,10 @@ def convert(
     """
     from PIL.Image import Dither, Palette
 
-    return image.convert(
+    from barbule.media.image_conversion import converted
+
+    return converted(
+        image,
         mode,
         None if matrix is None else tuple(matrix),
         None if dither is None else member(Dither, dither),

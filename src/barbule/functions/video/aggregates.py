@@ -57,12 +57,13 @@ class _MakeVideo:
             return
         from av import VideoFrame
 
+        from barbule.media.image_conversion import rgb
         from barbule.media.streams.writing import VideoWriter
 
         if self._writer is None:
             self._writer = VideoWriter(frame.size, self._rate)
         picture: VideoFrame = VideoFrame.from_image(  # type: ignore[no-untyped-call]
-            frame.convert("RGB")
+            rgb(frame)
         )
         self._writer.show(picture, self._count / self._rate)
         self._count += 1

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import UnsupportedError
+from barbule.media.image_conversion import rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +59,7 @@ def recognise(image: Image) -> list[tuple[str, tuple[float, float, float, float]
 
     with _ONE:
         # It takes the colours in the order of OpenCV.
-        found, _ = _recogniser()(np.asarray(image.convert("RGB"))[:, :, ::-1])
+        found, _ = _recogniser()(np.asarray(rgb(image))[:, :, ::-1])
     boxes = []
     for corners, text, score in found or ():
         if float(score) >= _SURE and text.strip():

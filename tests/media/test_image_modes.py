@@ -1,0 +1,327 @@
+"""Images of every mode in every form that they are shown or sent in: brightness, colours, turns."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import barbule as bb
+from barbule.media.image_conversion import eight_bit, profile_of, rgb, shrink, srgb
+from barbule.media.image_writing import encode_image, stored_image
+from barbule.media.images import open_image
+
+RAMP = np.tile(np.linspace(0, 65535, 256), (32, 1))
+STEPS = [0, 51, 102, 153, 204, 255]
+DEEP = {
+    "I;16": Image.fromarray(RAMP.astype("uint16")),
+    "I;16B": Image.frombytes("I;16B", (256, 32), RAMP.astype(">u2").tobytes()),
+    "I;16L": Image.frombytes("I;16L", (256, 32), RAMP.astype("<u2").tobytes()),
+    "I": Image.fromarray(RAMP.astype("int32")),
+    "I of bytes": Image.fromarray((RAMP // 257).astype("int32")),
+    "I of 32 bits": Image.fromarray((RAMP * 30_000 - 9e8).astype("int32")),
+    "F": Image.fromarray((RAMP / 65535).astype("float32")),
+    "F of bytes": Image.fromarray((RAMP / 257).astype("float32")),
+    "F of words": Image.fromarray(RAMP.astype("float32")),
+    "F of high range": Image.fromarray((RAMP / 20_000).astype("float32")),
+    "F below zero": Image.fromarray((RAMP / 65535 - 0.5).astype("float32")),
+}
+MODES = [
+    "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV",
+    "I", "F", "I;16", "I;16B", "I;16L", "I;16N",
+]  # fmt: skip
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def profile(space: bytes) -> bytes:
+    """A profile that says to describe another space than it does."""
+    return SRGB[:16] + space + SRGB[20:]
+
+
+def swapped() -> bytes:
+    """A profile of a space whose red is the green of sRGB, and the other way round."""
+    red, green = SRGB.index(b"rXYZ"), SRGB.index(b"gXYZ")
+    tags = bytearray(SRGB)
+    tags[red : red + 4], tags[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(tags)
+
+
+def steps(image: Image.Image) -> list[int]:
+    return np.asarray(image.convert("L"))[0, ::51].tolist()
+
+
+def again(image: Image.Image, name: str, **options: object) -> Image.Image:
+    return Image.open(io.BytesIO(encode_image(image, name, **options)))
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("name", ["JPEG", "WEBP", "GIF", "BMP", "AVIF", "PNG", "TIFF", "JPEG2000"])
+def test_deep_greys_keep_their_brightness_in_every_format(kind, name):
+    shown = eight_bit(again(DEEP[kind], name))
+    assert steps(shown) == pytest.approx(STEPS, abs=3)
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_greys_are_stored_without_loss(kind):
+    data, _ = stored_image(DEEP[kind])
+    kept = np.asarray(Image.open(io.BytesIO(data))).astype("float64")
+    assert np.array_equal(kept, np.asarray(DEEP[kind]).astype("float64"))
+
+
+def test_values_that_are_no_numbers_are_black_and_white():
+    odd = np.array([[np.nan, -np.inf, 0.5, np.inf]], dtype="float32")
+    assert np.asarray(eight_bit(Image.fromarray(odd))).tolist()[0][::3] == [0, 255]
+    nothing = Image.fromarray(np.full((2, 2), np.nan, dtype="float32"))
+    assert eight_bit(nothing).getextrema() == (0, 0)
+
+
+def test_a_dark_picture_of_bytes_stays_dark():
+    dark = Image.new("L", (8, 8), 40)
+    assert eight_bit(dark.convert("F")).getextrema() == (40, 40)
+    assert eight_bit(dark.convert("I")).getextrema() == (40, 40)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000"])
+def test_every_mode_is_written_in_every_format(mode, name):
+    assert again(Image.new(mode, (6, 4)), name).size == (6, 4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_becomes_rgb(mode):
+    image = Image.new(mode, (6, 4))
+    assert rgb(image).mode == "RGB"
+    assert srgb(image).mode in {"RGB", "RGBA"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_scaled_down(mode):
+    small = shrink(Image.new(mode, (60, 40)), (30, 30))
+    assert (small.mode, small.size) == (mode, (30, 20))
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_greys_in_a_table(session, kind):
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=DEEP[kind])
+    shown = t.select(
+        jpeg=t.img.encode("JPEG"),
+        small=t.img.thumbnail((128, 128)),
+        data=t.img.b64_encode("webp"),
+    ).collect()[0]
+    assert steps(shown["jpeg"]) == pytest.approx(STEPS, abs=3)
+    decoded = Image.open(io.BytesIO(base64.b64decode(shown["data"])))
+    assert steps(decoded) == pytest.approx(STEPS, abs=3)
+    small = np.asarray(eight_bit(shown["small"]))[0]
+    assert np.all(np.diff(small.astype(int)) >= 0)
+    assert small[0] < 10
+    assert small[-1] > 245
+
+
+@pytest.mark.parametrize("kind", ["I;16", "I", "F", "F of words"])
+def test_deep_greys_in_a_notebook(session, kind):
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=DEEP[kind])
+    page = t.collect()._repr_html_()
+    data = page.split("base64,", 1)[1].split('"', 1)[0]
+    drawn = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert steps(drawn) == pytest.approx(STEPS, abs=3)
+
+
+def test_sixteen_bits_are_scaled_by_convert(session):
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=DEEP["I;16"])
+    shown = t.select(
+        grey=t.img.convert("L"), colour=t.img.convert("RGB"), deep=t.img.convert("F")
+    ).collect()[0]
+    assert steps(shown["grey"]) == steps(shown["colour"]) == STEPS
+    assert shown["deep"].getextrema() == (0.0, 65535.0)
+
+
+# -- transparency ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["WEBP", "TIFF", "AVIF", "PNG"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_one_transparent_colour_stays_transparent(tmp_path, mode, name):
+    clear = Image.new(mode, (4, 4), 0)
+    path = tmp_path / "clear.png"
+    clear.save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    kept = again(open_image(path), name).convert("RGBA")
+    assert kept.getpixel((0, 0))[3] == 0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_one_transparent_colour_is_white_in_a_jpeg(tmp_path, mode):
+    path = tmp_path / "clear.png"
+    Image.new(mode, (4, 4), 0).save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    assert again(open_image(path), "JPEG").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+# -- profiles --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_a_profile_goes_with_its_pixels(name):
+    image = Image.new("RGB", (8, 8), (200, 40, 30))
+    image.info["icc_profile"] = SRGB
+    assert again(image, name).info["icc_profile"] == SRGB
+    grey = image.convert("L")
+    assert profile_of(grey) is None
+    assert not again(grey, name).info.get("icc_profile")
+
+
+def test_a_profile_of_greys_stays_with_greys():
+    grey = Image.new("L", (8, 8), 90)
+    grey.info["icc_profile"] = profile(b"GRAY")
+    assert again(grey, "JPEG").info["icc_profile"] == profile(b"GRAY")
+    assert not again(grey, "WEBP").info.get("icc_profile")
+
+
+@pytest.mark.parametrize("name", ["WEBP", "PNG", "AVIF", "BMP", "GIF"])
+def test_cmyk_without_a_usable_profile_is_converted_plainly(name):
+    inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    inks.info["icc_profile"] = profile(b"CMYK")
+    shown = again(inks, name)
+    assert not shown.info.get("icc_profile")
+    assert shown.convert("RGB").getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=3)
+    kept = again(inks, "JPEG")
+    assert (kept.mode, kept.info["icc_profile"]) == ("CMYK", profile(b"CMYK"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_another_space_is_brought_to_srgb(mode):
+    other = Image.new("RGB", (4, 4), (200, 100, 50)).convert(mode)
+    other.info["icc_profile"] = swapped()
+    shown = srgb(other)
+    assert shown.convert("RGB").getpixel((0, 0)) == pytest.approx((100, 200, 50), abs=4)
+    assert "icc_profile" not in shown.info
+
+
+def test_a_notebook_shows_the_colours_of_a_profile(session):
+    other = Image.new("RGB", (40, 40), (200, 100, 50))
+    other.info["icc_profile"] = swapped()
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=other)
+    data = t.collect()._repr_html_().split("base64,", 1)[1].split('"', 1)[0]
+    drawn = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert drawn.getpixel((20, 20)) == pytest.approx((100, 200, 50), abs=8)
+    assert t.collect()[0, "img"].info["icc_profile"] == swapped()
+
+
+def test_profiles_of_computed_images(session, tmp_path):
+    photo, inks = tmp_path / "p3.jpg", tmp_path / "cmyk.jpg"
+    Image.new("RGB", (64, 48), (200, 40, 30)).save(photo, icc_profile=SRGB)
+    Image.new("CMYK", (40, 30), (0, 200, 180, 20)).save(inks, icc_profile=profile(b"CMYK"))
+    t = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
+    t.insert([{"n": 1, "img": photo}, {"n": 2, "img": inks}])
+
+    def spaces(expression) -> list[tuple[str, bytes | None]]:
+        images = t.order_by("n").select(x=expression).collect()["x"]
+        return [
+            (each.mode, (each.info.get("icc_profile") or b"")[16:20] or None) for each in images
+        ]
+
+    small = t.img.thumbnail((16, 16))
+    assert spaces(small) == [("RGB", b"RGB "), ("CMYK", b"CMYK")]
+    assert spaces(small.encode("JPEG")) == [("RGB", b"RGB "), ("CMYK", b"CMYK")]
+    assert spaces(small.encode("WEBP")) == [("RGB", b"RGB "), ("RGB", None)]
+    assert spaces(t.img.convert("RGB")) == [("RGB", b"RGB "), ("RGB", None)]
+    assert spaces(t.img.convert("L")) == [("L", None), ("L", None)]
+    assert spaces(t.img.getchannel(0)) == [("L", None), ("L", None)]
+
+
+# -- turns -----------------------------------------------------------------------------------------
+
+_XMP = (
+    b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf="
+    b"'http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description rdf:about='' "
+    b"xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation=\"6\"/></rdf:RDF></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "WEBP", "AVIF"])
+def test_an_orientation_in_xmp_only_stays_with_the_image(session, tmp_path, name):
+    path = tmp_path / "turned"
+    Image.new("RGB", (60, 40)).save(path, format=name, xmp=_XMP)
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=path)
+    small = t.img.thumbnail((30, 30))
+    shown = t.select(
+        small=small.exif_transpose(),
+        jpeg=small.encode("JPEG").exif_transpose(),
+        webp=t.img.encode("WEBP").exif_transpose(),
+        meta=t.img.get_metadata(),
+    ).collect()[0]
+    assert [shown[each].size for each in ("small", "jpeg", "webp")] == [
+        (20, 30),
+        (20, 30),
+        (40, 60),
+    ]
+    assert shown["meta"]["exif"]["Orientation"] == 6
+    t.add_computed_column(small=small)
+    t.add_computed_column(upright=t.small.exif_transpose())
+    assert t.collect()[0, "upright"].size == (20, 30)
+    t.insert(img=open_image(path))
+    assert [each.size for each in t.collect()["upright"]] == [(20, 30), (20, 30)]
+
+
+def test_an_orientation_of_exif_goes_before_that_of_xmp(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (60, 40)).save(path, exif=exif, xmp=_XMP)
+    assert again(open_image(path), "PNG").getexif()[0x0112] == 3
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "JPEG"])
+def test_a_png_with_exif_behind_its_pixels_keeps_its_turn(tmp_path, name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.new("RGB", (60, 40)).save(path, exif=exif)
+    assert again(open_image(path), name).getexif()[0x0112] == 6
+
+
+# -- frames ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_frames_of_a_result_can_be_read(session, tmp_path, name):
+    path = tmp_path / "frames"
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(path, format=name, save_all=True, append_images=frames[1:])
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=path)
+    shown = t.collect()[0, "img"]
+    path.unlink()
+    assert shown.n_frames == 3
+    colours = []
+    for place in (0, 1, 2, 0):
+        shown.seek(place)
+        colours.append(shown.convert("RGB").getpixel((4, 4)))
+    assert [max(range(3), key=colour.__getitem__) for colour in colours] == [0, 1, 2, 0]
+
+
+def test_functions_read_frames_and_images_stay_the_first(session, tmp_path):
+    path = tmp_path / "frames.gif"
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+    @bb.udf
+    def frames_of(image: bb.Image) -> int:
+        return image.n_frames
+
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=path)
+    shown = t.select(
+        n=frames_of(t.img), avif=t.img.encode("AVIF"), small=t.img.resize((4, 4))
+    ).collect()[0]
+    assert shown["n"] == 2
+    for name in ("avif", "small"):
+        red, green, _ = shown[name].convert("RGB").getpixel((1, 1))
+        assert red > 200
+        assert green < 50
