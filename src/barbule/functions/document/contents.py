@@ -27,7 +27,7 @@ _BETWEEN_BLOCKS = "\n\n"
 
 
 @stream_function("document", str)
-def text(document: File, ocr: bool | None = None) -> Any:
+def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
     r"""Return the text of a document, with empty lines between its paragraphs.
 
     Parameters
@@ -37,6 +37,10 @@ def text(document: File, ocr: bool | None = None) -> Any:
     ocr
         Whether text is recognised on pages of a PDF that are pictures; by default a document
         of such pages alone is an error, with False its text is empty.
+    encoding
+        The encoding of files of text, such as "cp1252" or "shift_jis". By default a byte order
+        mark tells it, then the head of HTML and XML, or it is found out; a byte that means
+        nothing in it becomes U+FFFD.
 
     Examples
     --------
@@ -48,17 +52,19 @@ def text(document: File, ocr: bool | None = None) -> Any:
     >>> docs.select(text=docs.doc.text()).collect()["text"]
     ['Feathers\n\nA barbule hooks.']
     """
-    return _BETWEEN_BLOCKS.join(block.text for block in readable(document, ocr=ocr).blocks)
+    return _BETWEEN_BLOCKS.join(
+        block.text for block in readable(document, ocr=ocr, encoding=encoding).blocks
+    )
 
 
 @stream_function("document", str)
-def title(document: File) -> Any:
+def title(document: File, encoding: str | None = None) -> Any:
     """Return what a document calls itself; missing where it does not."""
-    return readable(document, ocr=False).title
+    return readable(document, ocr=False, encoding=encoding).title
 
 
 @stream_function("document", Json)
-def metadata(document: File) -> Any:
+def metadata(document: File, encoding: str | None = None) -> Any:
     """Return what a file says of itself.
 
     Always there are "format", "title", "pages" (missing where the format has none) and
@@ -78,7 +84,7 @@ def metadata(document: File) -> Any:
     from barbule.media.documents import validate_document
 
     name = validate_document(Path(document))
-    found = readable(document, ocr=False)
+    found = readable(document, ocr=False, encoding=encoding)
     return {
         "format": name,
         "title": found.title,
@@ -95,17 +101,17 @@ def page_count(document: File) -> Any:
 
 
 @stream_function("document", dt.Array(dt.string))
-def pages(document: File, ocr: bool | None = None) -> Any:
+def pages(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
     """Return the text of each page, slide or sheet; a format without pages gives one.
 
     Parameters
     ----------
     document
         A column of documents.
-    ocr
-        As `text` has it.
+    ocr, encoding
+        As `text` has them.
     """
-    found = readable(document, ocr=ocr)
+    found = readable(document, ocr=ocr, encoding=encoding)
     texts: list[list[str]] = [[] for _ in range(found.pages or 1)]
     for block in found.blocks:
         texts[(block.page or 1) - 1].append(block.text)
@@ -113,14 +119,14 @@ def pages(document: File, ocr: bool | None = None) -> Any:
 
 
 @stream_function("document", dt.Array(dt.string))
-def headings(document: File) -> Any:
+def headings(document: File, encoding: str | None = None) -> Any:
     """Return the headings in their order, each behind those above it: "Birds > Feathers"."""
-    found = (block.heading for block in readable(document, ocr=False).blocks)
+    found = (block.heading for block in readable(document, ocr=False, encoding=encoding).blocks)
     return list(dict.fromkeys(heading for heading in found if heading))
 
 
 @stream_function("document", Json)
-def tables(document: File) -> Any:
+def tables(document: File, encoding: str | None = None) -> Any:
     r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
 
     A CSV file is one table, as is each sheet of a spreadsheet. Tables are known in HTML, EPUB,
@@ -140,7 +146,7 @@ def tables(document: File) -> Any:
 
     whole = validate_document(Path(document)) in {"csv", "xlsx"}
     found: list[dict[str, Any]] = []
-    for block in readable(document, ocr=False).blocks:
+    for block in readable(document, ocr=False, encoding=encoding).blocks:
         if block.rows is None:
             continue
         rows = [list(row) for row in block.rows]

@@ -5,18 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from barbule.errors import MediaError
+from barbule.errors import ConfigurationError, MediaError
 from barbule.types import Document
 
 if TYPE_CHECKING:
     from barbule.media.documents import DocumentText
 
-__all__ = ["File", "readable"]
+__all__ = ["File", "check_encoding", "readable"]
 
 File = Annotated[str, Document]  # a local path
 
 
-def readable(path: str, *, ocr: bool | None, skip_tags: tuple[str, ...] = ()) -> DocumentText:
+def check_encoding(encoding: object) -> None:
+    """Check the name of an encoding.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not known.
+    """
+    from barbule.media.documents import codec_of
+
+    if encoding is not None and (not isinstance(encoding, str) or codec_of(encoding) is None):
+        raise ConfigurationError(
+            f"encoding {encoding!r} is not known.",
+            hint='Give the name of an encoding, such as "utf-8", "cp1252" or "shift_jis".',
+        )
+
+
+def readable(
+    path: str,
+    *,
+    ocr: bool | None,
+    skip_tags: tuple[str, ...] = (),
+    encoding: str | None = None,
+) -> DocumentText:
     """Read a document.
 
     Parameters
@@ -28,15 +51,20 @@ def readable(path: str, *, ocr: bool | None, skip_tags: tuple[str, ...] = ()) ->
         None refuses a document that has no other pages.
     skip_tags
         Names of elements of HTML to leave out.
+    encoding
+        The encoding of a file of text; None finds out.
 
     Raises
     ------
     MediaError
         If it cannot be read, or is a scan and nothing was said of that.
+    ConfigurationError
+        If the encoding is not known.
     """
     from barbule.media.documents import Reading, read_document
 
-    found = read_document(Path(path), Reading(ocr=bool(ocr), skip_tags=skip_tags))
+    check_encoding(encoding)
+    found = read_document(Path(path), Reading(bool(ocr), skip_tags, encoding))
     if ocr is None and not found.blocks and found.scanned:
         raise MediaError(
             f"{path} is a scan: its pages are pictures without text.",

@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.document.reading import File, readable
+from barbule.functions.document.reading import File, check_encoding, readable
 from barbule.functions.udf import udf
 
 __all__ = ["DocumentSplitter", "split"]
@@ -42,12 +42,13 @@ def split(  # noqa: PLR0913 - each is an option of users
     skip_tags: Any = None,
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
+    encoding: str | None = None,
 ) -> Any:
     """Cut a document into chunks; see `DocumentSplitter.create`."""
     from barbule.media.chunking import split_document
 
     chunks = split_document(
-        readable(document, ocr=ocr, skip_tags=tuple(skip_tags or ())),
+        readable(document, ocr=ocr, skip_tags=tuple(skip_tags or ()), encoding=encoding),
         separators=separators,
         chunk_size=chunk_size,
         overlap=overlap,
@@ -75,6 +76,7 @@ class DocumentSplitter:
         skip_tags: Sequence[str] | None = None,
         tiktoken_encoding: str | None = None,
         tiktoken_target_model: str | None = None,
+        encoding: str | None = None,
     ) -> Any:
         r"""Cut each document of a column into chunks.
 
@@ -108,6 +110,9 @@ class DocumentSplitter:
         tiktoken_encoding, tiktoken_target_model
             What counts as a token: "cl100k_base" (the default), "o200k_base", "p50k_base",
             "r50k_base", or the encoding of a model of OpenAI. Nothing is fetched for it.
+        encoding
+            The encoding of files of text, such as "cp1252" or "shift_jis". By default a byte
+            order mark tells it, then the head of HTML and XML, or it is found out.
 
         Raises
         ------
@@ -137,6 +142,7 @@ class DocumentSplitter:
             from barbule.media.documents.ocr import check_ocr
 
             check_ocr()
+        check_encoding(encoding)
         names = metadata.split(",") if isinstance(metadata, str) else metadata
         options: dict[str, Any] = {
             "separators": separators if isinstance(separators, str | None) else list(separators),
@@ -148,4 +154,5 @@ class DocumentSplitter:
             "tiktoken_target_model": tiktoken_target_model,
         }
         split_document(DocumentText(None, ()), **options)  # wrong options fail here and now
-        return split(document, **options, ocr=ocr, skip_tags=list(skip_tags or ()))
+        skipped = list(skip_tags or ())
+        return split(document, **options, ocr=ocr, skip_tags=skipped, encoding=encoding)

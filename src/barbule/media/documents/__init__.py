@@ -5,7 +5,16 @@ Owns what the rest of the package may use of the readers. Must not hold code.
 
 from __future__ import annotations
 
+from barbule.media.documents.encoding_labels import codec_of
 from barbule.media.documents.reading import Reading, read_document, validate_document
 from barbule.media.documents.records import Block, Box, DocumentText
 
-__all__ = ["Block", "Box", "DocumentText", "Reading", "read_document", "validate_document"]
+__all__ = [
+    "Block",
+    "Box",
+    "DocumentText",
+    "Reading",
+    "codec_of",
+    "read_document",
+    "validate_document",
+]

@@ -48,13 +48,17 @@ _LINE_REACH = 100_000
 _LINE_ATTEMPTS = 50
 
 
-def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
+def read_html(
+    data: bytes, encoding: str | None = None, *, skip: Iterable[str] = ()
+) -> DocumentText:
     """Read a page: headings, paragraphs, list items, tables; no scripts, styles or navigation.
 
     Parameters
     ----------
     data
         The bytes of an HTML file.
+    encoding
+        Its encoding; None finds out.
     skip
         Names of further elements to leave out.
 
@@ -75,7 +79,7 @@ def read_html(data: bytes, *, skip: Iterable[str] = ()) -> DocumentText:
     """
     from selectolax.lexbor import LexborHTMLParser
 
-    source = decode(data)
+    source = decode(data, encoding)
     refuse_depth(source)
     tree = LexborHTMLParser(source)
     title, metadata = _about(tree)

@@ -34,17 +34,19 @@ def check_json(data: bytes) -> None:
     DamagedTreeError
         Where it is not.
     """
-    for _ in _values(decode(data)):
+    for _ in _values(decode(data, None, None)):
         pass
 
 
-def read_json(data: bytes) -> DocumentText:
+def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
     r"""Read JSON, or JSON by lines; records are blocks, the keys above them their headings.
 
     Parameters
     ----------
     data
         The bytes of the file.
+    encoding
+        Its encoding; None finds out.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def read_json(data: bytes) -> DocumentText:
     >>> [(block.text, block.sourceline) for block in found.blocks]
     [('{"bird": "jay"}', 1), ('{"bird": "owl"}', 2)]
     """
-    text = decode(data)
+    text = decode(data, encoding, None)
     blocks: list[Block] = []
     title: str | None = None
     counted, line = 0, 1

@@ -55,13 +55,15 @@ _ANY_TAG = re.compile(r" {0,3}</?[a-z][^<>]*>\s*$", re.IGNORECASE)  # begins no 
 _MARKUP = re.compile(r"[*_`\[\]\\!<&]")
 
 
-def read_markdown(data: bytes) -> DocumentText:
+def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
     r"""Read Markdown: headings become the trail, other blocks keep their source.
 
     Parameters
     ----------
     data
         The bytes of a Markdown file; front matter between `---` lines is a block of its own.
+    encoding
+        Its encoding; None finds out.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def read_markdown(data: bytes) -> DocumentText:
     >>> found.title, found.blocks[1].heading, found.blocks[1].sourceline
     ('On feathers', 'On feathers', 3)
     """
-    text = decode(data)
+    text = decode(data, encoding, None)
     front = _FRONT_MATTER.match(text)
     metadata: dict[str, str] = {}
     title = None

@@ -5,36 +5,35 @@ Owns how bytes become text and how text falls into blocks. Must not interpret an
 
 from __future__ import annotations
 
-import codecs
 import re
 
+from barbule.media.documents.encodings import decoded
 from barbule.media.documents.records import Block, DocumentText
 
 __all__ = ["BLANK_LINES", "decode", "indentation", "read_lines", "read_text"]
 
-# UTF-32's mark begins with that of UTF-16, so it is asked first.
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+# How HTML and XML say how they are encoded; and how Python (PEP 263) and style sheets do.
+_MARKUP = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
+_CODE = re.compile(
+    rb"""\A(?:(?:[^\n]{0,200}\n)?[ \t\f]*#[^\n]{0,80}?coding[=:][ \t]*|@charset ")([-\w.]+)"""
 )
-_DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
 _DECLARATION_REACH = 2048
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
-def decode(data: bytes) -> str:
+def decode(
+    data: bytes, encoding: str | None = None, declaration: re.Pattern[bytes] | None = _MARKUP
+) -> str:
     r"""Decode text of unknown encoding, with newlines made `\n`.
-
-    A byte order mark decides; then UTF-8 if the bytes are valid; then the encoding that an
-    XML or HTML head declares; then cp1252, and latin-1 for what that cannot hold.
 
     Parameters
     ----------
     data
         The bytes of a file.
+    encoding
+        Its encoding; None finds out.
+    declaration
+        How its head may name the encoding, which is the first group; None asks no head.
 
     Returns
     -------
@@ -46,31 +45,20 @@ def decode(data: bytes) -> str:
     >>> decode("naïve\r\n".encode("cp1252"))
     'naïve\n'
     """
-    text = _decoded(data)
+    declared = declaration.search(data[:_DECLARATION_REACH]) if declaration else None
+    text = decoded(data, encoding, declared[1] if declared else None)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _decoded(data: bytes) -> str:
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    declared = _DECLARED.search(data[:_DECLARATION_REACH])
-    candidates = ["utf-8", *([declared[1].decode("ascii")] if declared else []), "cp1252"]
-    for encoding in candidates:
-        try:
-            return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    return data.decode("latin-1")
-
-
-def read_text(data: bytes) -> DocumentText:
+def read_text(data: bytes, encoding: str | None = None) -> DocumentText:
     r"""Read text as it stands; blank lines part its blocks.
 
     Parameters
     ----------
     data
         The bytes of a text file.
+    encoding
+        Its encoding; None finds out.
 
     Returns
     -------
@@ -82,7 +70,7 @@ def read_text(data: bytes) -> DocumentText:
     >>> [(block.sourceline, block.text) for block in read_text(b"one\n\ntwo").blocks]
     [(1, 'one'), (3, 'two')]
     """
-    text = decode(data)
+    text = decode(data, encoding, None)
     blocks: list[Block] = []
     line, start = 1, 0
     for gap in BLANK_LINES.finditer(text):
@@ -124,20 +112,22 @@ def indentation(piece: str) -> str:
     return indent if end and piece.startswith(indent, end) else ""
 
 
-def read_lines(data: bytes) -> DocumentText:
+def read_lines(data: bytes, encoding: str | None = None) -> DocumentText:
     r"""Read text whose indentation counts, such as code: all of it is one block.
 
     Parameters
     ----------
     data
         The bytes of a text file.
+    encoding
+        Its encoding; None finds out.
 
     Examples
     --------
     >>> read_lines(b"\n    if x:\n\n        y\n").blocks[0][0]
     '    if x:\n\n        y'
     """
-    text = decode(data)
+    text = decode(data, encoding, _CODE)
     body = text.strip()
     if not body:
         return DocumentText(None, ())

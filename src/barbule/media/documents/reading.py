@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.errors import MediaError
 from barbule.media.documents.archives import ARCHIVE_ERRORS, check_parts, open_archive
+from barbule.media.documents.encodings import is_text, markup_of
 from barbule.media.documents.epub import read_epub
 from barbule.media.documents.html import read_html
 from barbule.media.documents.json_text import check_json, read_json
 from barbule.media.documents.markdown import read_markdown
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
-from barbule.media.documents.plain import decode, read_lines, read_text
+from barbule.media.documents.plain import read_lines, read_text
 from barbule.media.documents.records import DamagedTreeError
 from barbule.media.documents.tabular import read_csv, read_xlsx
 from barbule.media.documents.xml_text import check_xml, read_xml
@@ -42,13 +43,16 @@ class Reading(NamedTuple):
         Whether text is recognised in pages of a PDF that are pictures.
     skip_tags
         Names of elements of HTML to leave out, beside those that are no text.
+    encoding
+        The encoding of a file of text; None finds out.
     """
 
     ocr: bool = False
     skip_tags: tuple[str, ...] = ()
+    encoding: str | None = None
 
 
-_FROM_BYTES: dict[str, Callable[[bytes], DocumentText]] = {
+_FROM_BYTES: dict[str, Callable[[bytes, str | None], DocumentText]] = {
     "markdown": read_markdown,
     "text": read_text,
     "csv": read_csv,
@@ -79,6 +83,7 @@ _CODE = {
     ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".swift", ".rb", ".php", ".pl", ".lua", ".r",
     ".jl", ".sh", ".sql", ".css", ".toml", ".yaml", ".yml", ".ini",
 }  # fmt: skip
+_PLAIN = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
 _OFFICE_PARTS = {
     "docx": (b"wordprocessingml.document.main+xml", b"ms-word.document.macroEnabled.main+xml"),
@@ -95,8 +100,12 @@ _HTML_HEAD = re.compile(
     r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+# A page that has lost its extension, or got another one, and not a text that speaks of tags.
+_WHOLE_PAGE = re.compile(
+    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[^<>]*>\s*<(?:!--|head|body|meta|title))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_OBJECT = re.compile(rb"[\r\n]\s*\d+ \d+ obj\b")
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _LOCKED_OFFICE = "EncryptedPackage".encode("utf-16-le")
 _KNOWN = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
@@ -209,14 +218,14 @@ def _read(name: str, path: Path, options: Reading) -> DocumentText:
     if name == "pdf":
         return read_pdf(path, ocr=options.ocr)
     if name == "html":
-        return read_html(path.read_bytes(), skip=options.skip_tags)
+        return read_html(path.read_bytes(), options.encoding, skip=options.skip_tags)
     if name == "epub":
         return read_epub(path, _AGAIN)
     if name in _FROM_FILE:
         return _FROM_FILE[name](path)
     if path.suffix.lower() in _CODE:
-        return read_lines(path.read_bytes())
-    return _FROM_BYTES[name](path.read_bytes())
+        return read_lines(path.read_bytes(), options.encoding)
+    return _FROM_BYTES[name](path.read_bytes(), options.encoding)
 
 
 def _damaged(path: Path, name: str, error: BaseException) -> MediaError:
@@ -245,7 +254,7 @@ def _head_of(path: Path) -> bytes:
 
 def _format_of(path: Path, head: bytes, *, whole: bool = False) -> str:
     """Tell the format; of an archive also, if asked for, whether all of it is there."""
-    if b"%PDF-" in head[:_PDF_REACH]:
+    if _is_pdf(path, head):
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _archive_format(path, whole=whole)
@@ -256,9 +265,30 @@ def _format_of(path: Path, head: bytes, *, whole: bool = False) -> str:
         raise MediaError(
             f"{path} is damaged: its content is not {extension[1:].upper()}.", hint=_AGAIN
         )
-    if head.startswith(b"{\\rtf") or (_BINARY.search(head) and not head.startswith(_WIDE_BOMS)):
+    if head.startswith(b"{\\rtf") or not is_text(head):
         raise MediaError(f"{path} is of no known document format.", hint=f"Give {_KNOWN}.")
-    return _text_format(extension, decode(head))
+    name = _text_format(extension, markup_of(head))
+    return "text" if name == "xml" and extension in _PLAIN and not _is_xml(path) else name
+
+
+def _is_xml(path: Path) -> bool:
+    try:
+        check_xml(path.read_bytes())
+    except DamagedTreeError:
+        return False
+    return True
+
+
+def _is_pdf(path: Path, head: bytes) -> bool:
+    """Tell a PDF, which may have something before its header, from text that mentions one."""
+    found = head.find(b"%PDF-", 0, _PDF_REACH)
+    if found < 0:
+        return False
+    extension = path.suffix.lower()
+    known = extension in _BY_EXTENSION or extension in _CODE or extension in _PLAIN
+    if not known or not is_text(head):
+        return extension == ".pdf" or not head[:found].strip() or bool(_OBJECT.search(head, found))
+    return not head[:found].strip() and bool(_OBJECT.search(head, found))
 
 
 def _old_office(path: Path) -> MediaError:
@@ -276,7 +306,10 @@ def _old_office(path: Path) -> MediaError:
 def _text_format(extension: str, head: str) -> str:
     if extension in {".md", ".markdown"}:
         return "markdown"  # Markdown often begins with HTML.
-    if _HTML_HEAD.match(head):
+    if extension in _CODE:
+        return "text"
+    said = _BY_EXTENSION.get(extension, "text" if extension in _PLAIN else "html")
+    if (_HTML_HEAD if said == "html" else _WHOLE_PAGE).match(head):
         return "html"
     if head.lstrip().startswith("<?xml"):
         return "html" if _XHTML.search(head) else "xml"

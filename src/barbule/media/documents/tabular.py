@@ -26,13 +26,15 @@ _DELIMITERS = ",;\t|"
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
 
 
-def read_csv(data: bytes) -> DocumentText:
+def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
     r"""Read a table of separated values; each row is a block.
 
     Parameters
     ----------
     data
         The bytes of the file; commas, semicolons, tabs or bars between its values.
+    encoding
+        Its encoding; None finds out.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def read_csv(data: bytes) -> DocumentText:
     >>> [block.text for block in read_csv(b"name,revenue\nUp,735.1\n").blocks]
     ['name | revenue', 'name: Up | revenue: 735.1']
     """
-    text = decode(data)
+    text = decode(data, encoding, None)
     reader = csv.reader(io.StringIO(text), _dialect(text[:_SAMPLE]))
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
@@ -56,7 +58,7 @@ def read_csv(data: bytes) -> DocumentText:
                 lines.append(before + 1)
             before = reader.line_num
     except csv.Error:
-        return read_text(data)
+        return read_text(data, encoding)
     blocks = [
         Block(text, None, None, line, (row,))
         for text, line, row in zip(_texts(rows), lines, rows, strict=True)

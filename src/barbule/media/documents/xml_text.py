@@ -35,13 +35,15 @@ def check_xml(data: bytes) -> None:
     parse_xml(decode(data).encode(), _Tree())
 
 
-def read_xml(data: bytes) -> DocumentText:
+def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
     """Read XML; elements are blocks, the names of those around them their headings.
 
     Parameters
     ----------
     data
         The bytes of the file.
+    encoding
+        Its encoding; None finds out.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def read_xml(data: bytes) -> DocumentText:
     >>> found.title, found.blocks[0].text
     ('Birds', '<page><title>Birds</title>They have feathers.</page>')
     """
-    source = decode(data).encode()
+    source = decode(data, encoding).encode()
     tree = _Tree()
     parse_xml(source, tree)
     blocks = []
