@@ -14,6 +14,7 @@ __all__ = [
     "BudgetError",
     "ColumnNotFoundError",
     "ConfigurationError",
+    "ConflictError",
     "DataError",
     "ExpressionError",
     "FunctionError",
@@ -133,6 +134,12 @@ class DataError(BarbuleError, ValueError):
 
 class LockedError(BarbuleError, TimeoutError):
     """Another process keeps the database for longer than this one waits."""
+
+    retryable = True
+
+
+class ConflictError(BarbuleError, RuntimeError):
+    """Others have changed meanwhile what an operation went by, and it cannot be begun anew."""
 
     retryable = True
 

@@ -210,6 +210,12 @@ class TableRecord:
         """The name of its rows in the backend."""
         return f"bb_rows_{self.id}"
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The tables that a view or branch is made of."""
+        origin = () if self.origin is None else (self.origin.table,)
+        return origin if self.view is None else (self.view.base, *self.view.bases, *origin)
+
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
         return next((each for each in self.columns if each.name == name), None)

@@ -24,7 +24,7 @@ from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     from barbule.backends.base import Backend
     from barbule.catalog.derivations import Derived
@@ -46,6 +46,7 @@ _SCHEMAS = {
     "bb_labels": sch.Schema({"table_id": "int64", "label": "string", "version": "int64"}),
 }
 
+_LABEL, _REMOVE_LABEL = _LABELLING = ("label", "remove label")
 _OF_COMMITS = {"commit", "operation"}  # what a version has of the commit that made it
 
 
@@ -63,10 +64,16 @@ class Pending:
         The versions of the tables, numbered when they are written.
     derived
         What was derived from the structure as the preparing thread sees it.
+    structures_read, rows_read, labels_read
+        The tables whose structure, and those whose live rows, the preparation has read; and
+        whether it has read which versions are held by labels and snapshots.
     """
 
     operation: str
     seen: int
+    structures_read: set[int] = field(default_factory=set)
+    rows_read: set[int] = field(default_factory=set)
+    labels_read: bool = False
     records: dict[int, TableRecord] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
@@ -165,12 +172,13 @@ class Catalog:
     def _meta(self) -> dict[str, str]:
         return {row["key"]: row["value"] for row in self._rows("bb_meta")}
 
-    def refresh(self) -> None:
-        """Learn what other processes have committed."""
+    def refresh(self) -> int:
+        """Learn what other processes have committed; return the latest commit."""
         with self._backend.use():  # once it is open: others may have had the database meanwhile
             stamp = self._backend.stamp()
             if stamp != self._stamp:
                 self._catch_up(stamp)
+            return self.head
 
     def _catch_up(self, stamp: object) -> None:
         with self._guard:
@@ -217,8 +225,10 @@ class Catalog:
             When it has been dropped, or did not exist yet.
         """
         pending = self.pending
-        if commit is None and pending and table_id in pending.records:
-            return pending.records[table_id]
+        if commit is None and pending:
+            pending.structures_read.add(table_id)
+            if table_id in pending.records:
+                return pending.records[table_id]
         history = self._records.get(table_id, [])
         seen = [record for at, record in history if commit is None or at <= commit]
         latest = history[-1][1] if history else None
@@ -280,8 +290,41 @@ class Catalog:
                 waiting.append(record.view.base)
         return frozenset(found)
 
+    def is_new(self, table_id: int) -> bool:
+        """Whether a table is not committed yet."""
+        return table_id not in self._records
+
+    def relabelled(self, since: int) -> bool:
+        """Whether a label or snapshot has been given or taken away after a commit."""
+        return any(self._commits[each].operation in _LABELLING for each in self._after(since))
+
+    def _after(self, commit: int) -> Iterator[int]:
+        return (each for each in range(commit + 1, self.head + 1) if each in self._commits)
+
+    def note_rows_read(self, table_id: int) -> None:
+        """Note that the commit which the calling thread prepares goes by live rows of a table."""
+        if self.pending:
+            self.pending.rows_read.add(table_id)
+
+    def _note_structure_read(self, table_id: int) -> None:
+        if self.pending:
+            self.pending.structures_read.add(table_id)
+
+    def restructured(self, since: int) -> set[int]:
+        """Return the tables whose structure has changed after a commit.
+
+        A view or branch that has been made, changed or dropped counts as a change of the tables
+        that it reads, too: what a change of their rows has to do depends on it.
+        """
+        found: set[int] = set()
+        for table_id, history in list(self._records.items()):
+            for record in (record for commit, record in history if commit > since):
+                found |= {table_id, *record.reads}
+        return found
+
     def views_of(self, table_id: int) -> list[TableRecord]:
         """Return the views each of whose rows comes from one of a table."""
+        self._note_structure_read(table_id)
         return [each for each in self.tables() if each.view and each.view.base == table_id]
 
     def versions(self, table_id: int) -> list[Version]:
@@ -311,6 +354,7 @@ class Catalog:
 
     def queries_over(self, table_id: int) -> list[TableRecord]:
         """Return the views whose query, computed as a whole, reads a table."""
+        self._note_structure_read(table_id)
         return [each for each in self.tables() if each.view and table_id in each.view.bases]
 
     def dropped(self) -> list[TableRecord]:
@@ -332,6 +376,7 @@ class Catalog:
 
     def branches_of(self, table_id: int) -> list[TableRecord]:
         """Return the tables that branched off a table."""
+        self._note_structure_read(table_id)
         return [each for each in self.tables() if each.origin and each.origin.table == table_id]
 
     def snapshots_of(self, table_id: int) -> set[int]:
@@ -353,6 +398,8 @@ class Catalog:
         A branch that has been dropped reads its origin as long as a snapshot shows the branch.
         """
         pending = self.pending.records if self.pending else {}
+        if self.pending:
+            self.pending.labels_read = True
         latest = {**{key: each[-1][1] for key, each in list(self._records.items())}, **pending}
         return self.snapshots_of(table_id) | {
             each.origin.commit
@@ -494,7 +541,7 @@ class Catalog:
             self.refresh()
             with self._backend.transaction():
                 self._write_label(label)
-                commit = self._note("label")
+                commit = self._note(_LABEL)
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._stamp = self._backend.stamp()
@@ -511,7 +558,7 @@ class Catalog:
         with self._backend.writing(), self._guard:
             with self._backend.transaction():
                 self._backend.delete("bb_labels", {"table_id": table_id, "label": label})
-                commit = self._note("remove label")
+                commit = self._note(_REMOVE_LABEL)
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.get(table_id, {}).pop(label, None)
             self._stamp = self._backend.stamp()

@@ -216,6 +216,10 @@ class Engine:
         """Return the latest commit."""
         return self.catalog.head
 
+    def note_rows_read(self, table_id: int) -> None:
+        """Note that the change which is being prepared goes by the live rows of a table."""
+        self.catalog.note_rows_read(table_id)
+
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
         return self.backend.similarity(left, right, metric)

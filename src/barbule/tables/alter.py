@@ -28,7 +28,7 @@ from barbule.errors import (
 )
 from barbule.media.cells import holds_media
 from barbule.planner.lineage import calls_in
-from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.change import Change, UpdateResult, isolated, mutate
 from barbule.tables.columns import (
     bind_column,
     by_rid,
@@ -123,6 +123,7 @@ def check_validation(
     )
 
 
+@isolated
 def add_columns(
     table: ir.Table,
     columns: Any,
@@ -134,7 +135,7 @@ def add_columns(
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:2], "if_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if record.view:
         raise SchemaError(
@@ -189,7 +190,7 @@ def add_columns(
 
     if not wanted:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
-    change, count = mutate(engine, "add column", work)
+    change, count = mutate(engine, "add column", work, since=since)
     return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
 
 
@@ -233,6 +234,7 @@ def _check_views_for(engine: Engine, record: TableRecord, names: Iterable[str]) 
             _check_views_for(engine, view, seen)
 
 
+@isolated
 def add_computed_columns(
     table: ir.Table,
     columns: Mapping[str, Any],
@@ -244,7 +246,7 @@ def add_computed_columns(
     leaf = table.op()
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     check_names(columns, record.name, table.columns)
     wanted = {
@@ -261,7 +263,7 @@ def add_computed_columns(
         record = put_computed(change, current(leaf), wanted, stored=stored)
         _check_views_for(engine, record, wanted)
 
-    change, _ = mutate(engine, "add computed column", work, slow=bool(calls))
+    change, _ = mutate(engine, "add computed column", work, since=since, slow=bool(calls))
     rows = change.rows_of(record.id)
     return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
 
@@ -402,6 +404,7 @@ def _refuse_cycle(
         )
 
 
+@isolated
 def drop_column(
     table: ir.Table, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
 ) -> UpdateResult:
@@ -409,7 +412,7 @@ def drop_column(
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if if_not_exists == "ignore" and name not in table.columns:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
@@ -425,7 +428,7 @@ def drop_column(
             )
         change.put(_without(change, record, doomed))
 
-    change, _ = mutate(engine, "drop column", work)
+    change, _ = mutate(engine, "drop column", work, since=since)
     return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
 
 
@@ -484,11 +487,12 @@ def _views(engine: Engine, record: TableRecord) -> list[TableRecord]:
     return [*engine.catalog.views_of(record.id), *engine.catalog.queries_over(record.id)]
 
 
+@isolated
 def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
     """Give a column another name, wherever it is used; old versions keep the old one."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     own_column(record, old, table.columns)
     check_names([new], record.name, [name for name in table.columns if name != old])
@@ -503,7 +507,7 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
     def work(change: Change) -> None:
         rename_everywhere(change, current(leaf), {old: new}, {})
 
-    change, _ = mutate(engine, "rename column", work)
+    change, _ = mutate(engine, "rename column", work, since=since)
     return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
 
 
@@ -547,11 +551,12 @@ def rename_everywhere(
         rename_everywhere(change, moved, shown, known)
 
 
+@isolated
 def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
     """Widen the type of a column; what is computed from it is computed anew."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     column = own_column(record, name, table.columns)
     try:
@@ -590,7 +595,7 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
         change.touch(record.id, rows=rows.num_rows)
         return rows.num_rows
 
-    change, count = mutate(engine, "change type", work, slow=True)
+    change, count = mutate(engine, "change type", work, since=since, slow=True)
     return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
 
 

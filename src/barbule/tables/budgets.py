@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from barbule.catalog.records import Caps
 from barbule.executor.budget import Budget
-from barbule.tables.change import UpdateResult, mutate
+from barbule.tables.change import UpdateResult, isolated, mutate
 from barbule.tables.naming import current
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["set_budget"]
 
 
+@isolated
 def set_budget(
     leaf: ManagedTable,
     *,
@@ -31,7 +32,7 @@ def set_budget(
 ) -> UpdateResult:
     """Limit what calls for the computed columns of a table may take from now on."""
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     given = Budget(usd=usd, calls=calls, tokens=tokens).caps  # which checks them
     now = datetime.datetime.now(datetime.UTC).isoformat()
@@ -41,5 +42,5 @@ def set_budget(
     def work(change: Change) -> None:
         change.put(replace(current(leaf), budget=caps))
 
-    change, _ = mutate(engine, "set budget", work)
+    change, _ = mutate(engine, "set budget", work, since=since)
     return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]

@@ -2,22 +2,25 @@
 
 A change is prepared first, which may take long where functions are called: rows are read and
 computed, and what is to be written is collected. Then it is published: under the right to write
-and in one transaction, all is written and the commit made. Owns this frame. Where another
-process or thread has changed meanwhile what the preparation went by, it is prepared again;
-answers of functions are in the ledger by then.
+and in one transaction, all is written and the commit made. Owns this frame, and by it isolation:
+changes are serializable. What the preparation has read (the structure of tables, and their live
+rows) is compared at publication with what others have committed meanwhile. Where rows have
+changed, the change is prepared again; where a structure has, the operation begins anew. Answers
+of functions are in the ledger by then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
-from barbule.errors import BarbuleError
+from barbule.errors import BarbuleError, ConflictError
 from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
@@ -26,7 +29,7 @@ from barbule.tables.wholes import refresh
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -42,10 +45,16 @@ __all__ = [
     "DeleteResult",
     "InsertResult",
     "NothingToDo",
+    "StructureChanged",
     "UpdateResult",
+    "isolated",
     "mutate",
     "mutate_in_parts",
+    "reading_once",
 ]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _LOG = logging.getLogger("barbule")
 _LARGE = 256 << 20  # bytes of rows and columns, of which the backend is not to cache more
@@ -95,6 +104,14 @@ class NothingToDo(Exception):  # noqa: N818 - no error
     """Ends a change that has nothing to change."""
 
 
+class StructureChanged(Exception):  # noqa: N818 - `isolated` begins the operation anew
+    """Ends an operation that went by the structure of tables which others have changed since."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(", ".join(tables))
+        self.tables = tables
+
+
 class Change:
     """One commit in the making: what it reads is as it was, what it writes is collected.
 
@@ -120,7 +137,6 @@ class Change:
         self._filled: dict[str, dict[str, pa.Table]] = {}
         self._size = 0
         self._writes: list[Callable[[int, dict[int, int]], None]] = []
-        self._only_appends = True
         self._after: list[Callable[[], None]] = []
 
     # What is collected
@@ -208,7 +224,6 @@ class Change:
         self.ended.setdefault(record.id, []).append(rids)
         self.mark(record)
         backend = self.engine.backend
-        self._only_appends = False
         self._writes.append(lambda commit, _first: backend.close(record.physical, rids, commit))
         if record.origin is not None:
             self._writes.append(lambda commit, _first: self._hide(record, rids, commit))
@@ -292,7 +307,6 @@ class Change:
 
     def fill(self, record: TableRecord, column: str, rows: pa.Table) -> None:
         """Set a column, by its physical name, of live rows."""
-        self._only_appends = False
         filled = rows.select([RID, column])
         if column in self._columns.get(record.physical, ()):
             self._filled.setdefault(record.physical, {})[column] = filled
@@ -304,7 +318,6 @@ class Change:
 
     def do(self, write: Callable[[int], None]) -> None:
         """Write something else to the backend, given the commit."""
-        self._only_appends = False
         self._writes.append(lambda commit, _first: write(commit))
 
     def afterwards(self, work: Callable[[], None]) -> None:
@@ -313,18 +326,38 @@ class Change:
 
     # Publishing
 
-    def holds(self) -> bool:
-        """Whether what was prepared still fits what others have committed meanwhile."""
-        catalog, seen = self.engine.catalog, self._pending.seen
-        if catalog.head == seen:
+    def check_structures(self, since: int) -> None:
+        """Check that the structures which the operation went by are as they were.
+
+        Parameters
+        ----------
+        since
+            The latest commit when the operation began.
+
+        Raises
+        ------
+        StructureChanged
+            When others have changed one, or have made tables while this change makes one: names
+            and identities of tables must not be taken twice.
+        """
+        catalog, pending = self.engine.catalog, self._pending
+        if catalog.head == since:
+            return
+        changed = catalog.restructured(since)
+        if not any(map(catalog.is_new, pending.records)) and not changed <= pending.records.keys():
+            changed &= pending.structures_read | pending.records.keys()
+        if changed:
+            raise StructureChanged([catalog.history(each)[-1][1].name for each in sorted(changed)])
+
+    def rows_are_as_read(self) -> bool:
+        """Whether the rows that were read are those that live now, and the same ones are held."""
+        catalog, pending = self.engine.catalog, self._pending
+        if catalog.head == pending.seen:
             return True
-        if catalog.changed_since(seen):
+        if pending.labels_read and catalog.relabelled(pending.seen):
             return False
-        return self._only_appends or all(
-            catalog.latest(table_id).commit <= seen
-            for table_id in self._pending.versions
-            if catalog.versions(table_id)
-        )
+        latest = (catalog.versions(each)[-1:] for each in pending.rows_read)
+        return all(version.commit <= pending.seen for versions in latest for version in versions)
 
     def flush(self) -> None:
         """Write what has been collected so far, within the transaction of the change."""
@@ -420,8 +453,60 @@ def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), name, final)
 
 
+def isolated(operation: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let an operation begin anew where others have changed the structures that it went by.
+
+    After some tries it keeps others from writing from its beginning to its end. The first
+    argument of the operation is an engine, or has one.
+    """
+
+    @functools.wraps(operation)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for _ in range(_FREE_TRIES):
+            with contextlib.suppress(StructureChanged):
+                return operation(*args, **kwargs)
+        with _engine_of(args[0]).backend.writing():
+            return operation(*args, **kwargs)
+
+    return run
+
+
+def _engine_of(given: Any) -> Engine:
+    """Return the engine of an engine, a leaf or a table."""
+    if hasattr(given, "backend"):
+        return given
+    return given.source if hasattr(given, "source") else given.op().source
+
+
+@contextlib.contextmanager
+def reading_once(source: Any, table: str) -> Iterator[None]:
+    """Let an operation fail where it would begin anew, but can read its source only once.
+
+    Raises
+    ------
+    ConflictError
+        When the structure of a table that the operation went by has changed meanwhile.
+    """
+    try:
+        yield
+    except StructureChanged as changed:
+        if not hasattr(source, "__next__") and not hasattr(source, "read_next_batch"):
+            raise
+        raise ConflictError(
+            f"the structure of {', '.join(map(repr, changed.tables))} was changed while rows were "
+            "read from a source that can be read only once. Nothing was written.",
+            table=table,
+            hint="Make the source again and repeat the operation.",
+        ) from None
+
+
 def mutate(
-    engine: Engine, operation: str, work: Callable[[Change], Any], *, slow: bool = False
+    engine: Engine,
+    operation: str,
+    work: Callable[[Change], Any],
+    *,
+    since: int,
+    slow: bool = False,
 ) -> tuple[Change, Any]:
     """Make a change: all of it is visible afterwards, or nothing.
 
@@ -430,7 +515,10 @@ def mutate(
     operation
         What it is called in the history.
     work
-        Prepares the change; it may be asked again, after others have changed what it went by.
+        Prepares the change; it is asked again where others have changed the rows that it read.
+    since
+        The latest commit when the operation began: whatever it has concluded before from the
+        structure of tables is checked, too.
     slow
         Whether it may call functions, so that others should not wait for it.
 
@@ -438,62 +526,78 @@ def mutate(
     -------
     tuple
         The change that was made, and what `work` returned.
+
+    Raises
+    ------
+    StructureChanged
+        When others have changed the structure of a table since; see `isolated`.
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
         for attempt in range(_FREE_TRIES + 1):
-            last = attempt == _FREE_TRIES
-            change, outcome = _attempt(engine, operation, work, tally, started, slow and not last)
-            if change is not None:
-                change.finish()
-                return change, outcome
+            free = slow and attempt < _FREE_TRIES
+            alone = contextlib.nullcontext() if free else engine.backend.writing()
+            with alone, _preparing(engine, operation, tally) as change:
+                outcome = _prepared(change, work, since, free=free)
+                if outcome is _CONFLICT or not _published(change, since, started):
+                    continue
+            change.finish()
+            return change, outcome
     raise AssertionError("a change that keeps others from writing cannot fail to fit")
 
 
-def _attempt(
-    engine: Engine,
-    operation: str,
-    work: Callable[[Change], Any],
-    tally: Tally,
-    started: float,
-    free: bool,
-) -> tuple[Change | None, Any]:
-    writing = engine.backend.writing
-    with contextlib.nullcontext() if free else writing():
-        engine.catalog.refresh()
-        change = Change(engine, engine.catalog.begin(operation), tally)
-        try:
-            outcome = work(change)
-            change.settle()
-            with writing():
-                engine.catalog.refresh()
-                if not change.holds():
-                    return None, None
-                change.publish(started)
-        finally:
-            engine.catalog.end()
-    return change, outcome
+_CONFLICT = object()
+
+
+@contextlib.contextmanager
+def _preparing(engine: Engine, operation: str, tally: Tally) -> Iterator[Change]:
+    engine.catalog.refresh()
+    try:
+        yield Change(engine, engine.catalog.begin(operation), tally)
+    finally:
+        engine.catalog.end()
+
+
+def _prepared(change: Change, work: Callable[[Change], Any], since: int, *, free: bool) -> Any:
+    """Prepare a change; what fails since others have changed what it read is a conflict."""
+    try:
+        outcome = work(change)
+        change.settle()
+    except Exception:
+        with change.engine.backend.writing():
+            change.engine.catalog.refresh()
+            change.check_structures(since)
+            if not free or change.rows_are_as_read():
+                raise
+        return _CONFLICT
+    return outcome
+
+
+def _published(change: Change, since: int, started: float) -> bool:
+    """Publish a change, if what it has read is still as it was."""
+    with change.engine.backend.writing():
+        change.engine.catalog.refresh()
+        change.check_structures(since)
+        if not change.rows_are_as_read():
+            return False
+        change.publish(started)
+    return True
 
 
 def mutate_in_parts(
-    engine: Engine, operation: str, work: Callable[[Change], Any]
+    engine: Engine, operation: str, work: Callable[[Change], Any], *, since: int
 ) -> tuple[Change, Any]:
     """Make a change that is too large to be collected first.
 
-    Others cannot write meanwhile; `work` calls `flush` between its parts.
+    Others cannot write meanwhile; `work` calls `flush` between its parts. See `mutate`.
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
-        with engine.backend.writing():
-            engine.catalog.refresh()
-            change = Change(engine, engine.catalog.begin(operation), tally)
-            try:
-                with engine.backend.transaction(large=True):
-                    outcome = work(change)
-                    change.settle()
-                    commit = change.write(started)
-                engine.catalog.publish(change._pending, commit)
-            finally:
-                engine.catalog.end()
+        with engine.backend.writing(), _preparing(engine, operation, tally) as change:
+            with engine.backend.transaction(large=True):
+                outcome = _prepared(change, work, since, free=False)
+                change.check_structures(since)
+                commit = change.write(started)
+            engine.catalog.publish(change._pending, commit)
         change.finish()
     return change, outcome

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import DataError
-from barbule.tables.change import Change, MutationResult, mutate
+from barbule.tables.change import Change, MutationResult, isolated, mutate, reading_once
 from barbule.tables.columns import physical_rows
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import (
@@ -60,25 +60,32 @@ class UpsertResult(MutationResult):
     updated: int = 0
 
 
+@isolated
 def write_by_key(
     leaf: ManagedTable, source: Any, on: str | list[str], operation: str, if_missing: IfMissing
 ) -> UpsertResult:
     """Update the rows whose keys are given; insert the others, or say what becomes of them."""
     engine: Engine = leaf.source
     check_policy(if_missing, ("error", "ignore", "insert"), "if_not_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = writable(leaf)
     keys = [on] if isinstance(on, str) else list(on)
     if not keys:
         raise DataError("no key is given.", table=record.name, hint='on="name".')
     for name in keys:
         own_column(record, name)
-    with undone_where_it_fails(engine):
-        return _write(leaf, source, keys, operation, if_missing)
+    with undone_where_it_fails(engine), reading_once(source, record.name):
+        return _write(leaf, source, keys, operation, if_missing, since=since)
 
 
 def _write(
-    leaf: ManagedTable, source: Any, keys: list[str], operation: str, if_missing: IfMissing
+    leaf: ManagedTable,
+    source: Any,
+    keys: list[str],
+    operation: str,
+    if_missing: IfMissing,
+    *,
+    since: int,
 ) -> UpsertResult:
     engine: Engine = leaf.source
     record = writable(leaf)
@@ -94,7 +101,7 @@ def _write(
         return sum(new for new, _ in done), sum(old for _, old in done)
 
     slow = calls_functions(engine, record)
-    change, (new, old) = mutate(engine, operation, work, slow=slow)
+    change, (new, old) = mutate(engine, operation, work, since=since, slow=slow)
     return change.result(UpsertResult, record.id, new + old, inserted=new, updated=old)  # type: ignore[return-value]
 
 

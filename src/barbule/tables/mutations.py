@@ -25,8 +25,10 @@ from barbule.tables.change import (
     MutationResult,
     NothingToDo,
     UpdateResult,
+    isolated,
     mutate,
     mutate_in_parts,
+    reading_once,
 )
 from barbule.tables.columns import compute, dependents, kept_fields, within_backend
 from barbule.tables.media import undone_where_it_fails
@@ -77,14 +79,16 @@ def defaults(record: TableRecord) -> dict[str, Any]:
     }
 
 
+@isolated
 def insert(
     leaf: ManagedTable, source: Any, on_error: Literal["abort", "null"] = "abort"
 ) -> InsertResult:
     """Insert rows; computed columns, views and indexes follow."""
     engine: Engine = leaf.source
+    since = engine.catalog.refresh()
     record = writable(leaf)
     check_policy(on_error, ("abort", "null"), "on_error")
-    with undone_where_it_fails(engine):
+    with undone_where_it_fails(engine), reading_once(source, record.name):
         parts = read_batches(
             source,
             data_schema(record),
@@ -102,6 +106,7 @@ def insert(
             "insert",
             itertools.chain((first,), parts),
             lambda _change: writable(leaf),
+            since=since,
             slow=calls_functions(engine, record),
         )
     return change.result(InsertResult, record.id, count)  # type: ignore[return-value]
@@ -113,6 +118,7 @@ def insert_parts(
     parts: Iterator[pa.Table],
     target: Callable[[Change], TableRecord],
     *,
+    since: int,
     slow: bool = False,
 ) -> tuple[Change, TableRecord, int]:
     """Insert rows in one change, each part written before the next is read.
@@ -142,9 +148,9 @@ def insert_parts(
         return record, count
 
     if second is None:
-        change, (record, count) = mutate(engine, operation, whole, slow=slow)
+        change, (record, count) = mutate(engine, operation, whole, since=since, slow=slow)
     else:
-        change, (record, count) = mutate_in_parts(engine, operation, by_parts)
+        change, (record, count) = mutate_in_parts(engine, operation, by_parts, since=since)
     return change, record, count
 
 
@@ -207,10 +213,12 @@ def _is_of_each_row(value: ops.Value, leaf: ManagedTable) -> bool:
     return value.relations <= {leaf} and not value.find(around, filter=ops.Value)
 
 
+@isolated
 def delete(table: ir.Table, where: Any) -> DeleteResult:
     """End the life of rows, and of what views made of them."""
     leaf = table.op()
     engine: Engine = leaf.source
+    since = engine.catalog.refresh()
 
     def work(change: Change) -> int | None:
         record = writable(leaf)
@@ -223,7 +231,7 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
         end_rows(change, record, rids)
         return len(rids)
 
-    return unless_empty(leaf, DeleteResult, "delete", work)
+    return unless_empty(leaf, DeleteResult, "delete", work, since=since)
 
 
 def _identities(rows: ir.Table) -> ir.Table:
@@ -239,10 +247,12 @@ def end_rows(change: Change, record: TableRecord, rids: pa.Array) -> None:
         propagate(change, record, None, rids)
 
 
+@isolated
 def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResult:
     """Give columns of rows new values; only what is downstream of them is computed again."""
     leaf = table.op()
     engine: Engine = leaf.source
+    since = engine.catalog.refresh()
     record = writable(leaf)
     if not values:
         raise ExpressionError(
@@ -265,7 +275,7 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
 
     with undone_where_it_fails(engine):
         assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
-        return unless_empty(leaf, UpdateResult, "update", work)
+        return unless_empty(leaf, UpdateResult, "update", work, since=since)
 
 
 def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: set[str]) -> None:
@@ -288,6 +298,7 @@ def unless_empty(
     operation: str,
     work: Callable[[Change], int | None],
     *,
+    since: int,
     slow: bool | None = None,
 ) -> Result:
     """Make a change of rows; where it is found that there are none, there is no new version.
@@ -310,7 +321,7 @@ def unless_empty(
     try:
         if slow is None:
             slow = calls_functions(engine, record)
-        change, count = mutate(engine, operation, checked, slow=slow)
+        change, count = mutate(engine, operation, checked, since=since, slow=slow)
     except NothingToDo:
         return kind(0, 0, engine.catalog.latest(record.id).version)
     rows = change.rows_of(record.id) if count is None else count

@@ -81,7 +81,14 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     """Remove rows for good, of which any state, at any version, fits a condition."""
     leaf = table.op()
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    with engine.backend.writing():  # its steps are commits of their own
+        engine.catalog.refresh()
+        return _purge(table, where)
+
+
+def _purge(table: ir.Table, where: Any) -> PurgeResult:
+    leaf = table.op()
+    engine: Engine = leaf.source
     record = writable(leaf)
     chosen = _of_any_state(engine, table, record, where)
     if not len(chosen):
@@ -97,7 +104,9 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     engine.indexing.settle({each.record.id for each in family if each.record.indexes})
     # Before the states by which they are found: what is cut short here can be asked for again.
     answers = engine.ledger.forget(sorted(keys - held))
-    _, states = mutate(engine, "purge", lambda change: _remove(change, family))
+    _, states = mutate(
+        engine, "purge", lambda change: _remove(change, family), since=engine.catalog.head
+    )
     files = release(engine, named)
     return PurgeResult(
         rows=len(chosen) - len(kept),
@@ -263,7 +272,7 @@ def _end(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
         end_rows(change, writable(engine.leaf(record.id)), found.column(RID))
 
     with contextlib.suppress(NothingToDo):
-        mutate(engine, "delete", work, slow=True)
+        mutate(engine, "delete", work, since=engine.catalog.head)
 
 
 def _branches(engine: Engine, record: TableRecord, rids: pa.Array) -> dict[str, set[int]]:

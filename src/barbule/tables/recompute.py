@@ -15,7 +15,7 @@ from barbule.errors import ExpressionError
 from barbule.nodes import CellError
 from barbule.relations import Query
 from barbule.relations.refusals import refuse_plain
-from barbule.tables.change import Change, UpdateResult
+from barbule.tables.change import Change, UpdateResult, isolated
 from barbule.tables.columns import compute, dependents, physical_rows
 from barbule.tables.mutations import chosen_rows, unless_empty
 from barbule.tables.naming import current, own_column
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["errors", "recompute"]
 
 
+@isolated
 def recompute(
     table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
 ) -> UpdateResult:
@@ -44,22 +45,23 @@ def recompute(
     """
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if isinstance(where, str) and where == "stale":
-        return _recompute_stale(leaf, names, table.columns)
+        return _recompute_stale(leaf, names, table.columns, since=since)
     given = _of_iterator(record)
     if not errors_only or where is not None or given is None or (names and given not in names):
-        return _stored_again(table, names, where, errors_only=errors_only)
+        return _stored_again(table, names, where, since=since, errors_only=errors_only)
 
     def work(change: Change) -> int:
         return failed_again(change, current(leaf))
 
-    done = unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+    done = unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
     others = tuple(name for name in names if name != given) or _stored(record)
     if (names and names == (given,)) or not others:
         return done
-    more = _stored_again(table, others, None, errors_only=True)
+    since = engine.catalog.refresh()
+    more = _stored_again(table, others, None, since=since, errors_only=True)
     return replace(more, rows=done.rows + more.rows, errors=done.errors + more.errors)
 
 
@@ -75,7 +77,7 @@ def _stored(record: TableRecord) -> tuple[str, ...]:
 
 
 def _stored_again(
-    table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
+    table: ir.Table, names: tuple[str, ...], where: Any, *, since: int, errors_only: bool
 ) -> UpdateResult:
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
@@ -90,7 +92,7 @@ def _stored_again(
         columns = [own_column(record, name) for name in names]
         return _compute_again(change, record, rows, columns, whole=condition is None)
 
-    return unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+    return unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
 
 
 def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str]) -> None:
@@ -140,7 +142,7 @@ def _put_mended(change: Change, record: TableRecord, ids: set[int]) -> None:
 
 
 def _recompute_stale(
-    leaf: ManagedTable, names: tuple[str, ...], shown: Iterable[str]
+    leaf: ManagedTable, names: tuple[str, ...], shown: Iterable[str], *, since: int
 ) -> UpdateResult:
     """Compute again what an older version of a function computed."""
     engine: Engine = leaf.source
@@ -159,7 +161,7 @@ def _recompute_stale(
             _put_mended(change, record, {column.id for column in columns})
         return _compute_again(change, record, rows, columns, whole=True)
 
-    return unless_empty(leaf, UpdateResult, "recompute", work, slow=True)
+    return unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
 
 
 def _make_rows_again(change: Change, record: TableRecord) -> int:

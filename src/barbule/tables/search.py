@@ -13,7 +13,7 @@ from barbule.catalog.records import INHERITED, Index, TableRecord
 from barbule.errors import ColumnNotFoundError, TableExistsError
 from barbule.executor.indexed import indexes_over
 from barbule.tables.alter import put_computed
-from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.change import Change, UpdateResult, isolated, mutate
 from barbule.tables.embedding import embedded
 from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy, current
 
@@ -31,6 +31,7 @@ __all__ = ["add_embedding_index", "drop_embedding_index"]
 _METRICS = ("cosine", "ip", "l2")
 
 
+@isolated
 def add_embedding_index(
     table: ir.Table,
     column: str,
@@ -54,7 +55,7 @@ def add_embedding_index(
     engine: Engine = leaf.source
     check_policy(metric, _METRICS, "metric")
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if column not in table.columns:
         raise ColumnNotFoundError(
@@ -94,11 +95,12 @@ def add_embedding_index(
         index = Index(title, place, vectors, metric, plan.queries)
         change.put(replace(record, indexes=(*record.indexes, index)))
 
-    change, _ = mutate(engine, "add embedding index", work, slow=True)
+    change, _ = mutate(engine, "add embedding index", work, since=since, slow=True)
     rows = change.rows_of(record.id)
     return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
 
 
+@isolated
 def drop_embedding_index(
     table: ir.Table,
     column: str | None,
@@ -110,7 +112,7 @@ def drop_embedding_index(
     leaf = table.op()
     engine: Engine = leaf.source
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
 
     def work(change: Change) -> None:
         record = current(leaf)
@@ -129,7 +131,7 @@ def drop_embedding_index(
         change.put(_without_index(change, record, found[0].name))
 
     try:
-        change, _ = mutate(engine, "drop embedding index", work)
+        change, _ = mutate(engine, "drop embedding index", work, since=since)
     except ColumnNotFoundError:
         if if_not_exists == "error":
             raise

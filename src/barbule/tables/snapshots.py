@@ -132,4 +132,4 @@ def _let_go(engine: Engine) -> None:
                     change.drop_rows(record)
 
     if any(set(each.kept) - catalog.held_by_others(each.id) for each in catalog.dropped()):
-        mutate(engine, "drop snapshot", work)
+        mutate(engine, "drop snapshot", work, since=catalog.head)

@@ -18,7 +18,7 @@ from barbule.catalog.records import Origin, TableRecord
 from barbule.errors import TableExistsError, UnsupportedError, VersionError
 from barbule.planner.lower import physical_schema, visible
 from barbule.tables.alter import rename_everywhere
-from barbule.tables.change import Change, UpdateResult, mutate
+from barbule.tables.change import Change, UpdateResult, isolated, mutate
 from barbule.tables.columns import dependents
 from barbule.tables.naming import current, make_room, present
 from barbule.tables.views import propagate_to, read_by_view, readers_of, shown_of
@@ -34,38 +34,41 @@ if TYPE_CHECKING:
 __all__ = ["branch", "compact", "revert"]
 
 
+@isolated
 def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
     """Make a new version of a table that is like an old one; its views follow."""
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if record.view:
         raise UnsupportedError(
             "a view follows its base.", table=record.name, hint="Revert the base table."
         )
-    if to is None:
-        latest = engine.catalog.latest(record.id).version
-        if latest == 0:
-            raise VersionError("there is no version before this one.", table=record.name)
-        to = latest - 1
-    target = engine.catalog.resolve(record.id, to)
-    held = engine.catalog.moment(record.id, to)
 
     def work(change: Change) -> int:
+        version = _before(engine, record) if to is None else to
+        target = engine.catalog.resolve(record.id, version)
+        held = engine.catalog.moment(record.id, version)
         # The last moment of that version: views may have been made while it was the latest.
         later = (v.commit for v in engine.catalog.versions(leaf.table_id))
         last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
-        record = current(leaf)
         commit = last if record.holds(last) else held
-        record = _named_as_then(change, record, commit)
+        named = _named_as_then(change, current(leaf), commit)
         then = {column.name for column in engine.catalog.record(record.id, commit).columns}
-        _refuse_to_lose(
-            engine, record, {c.name for c in record.columns if not c.hidden} - then, commit
-        )
-        return _go_back(change, record, commit)
+        shown = {column.name for column in named.columns if not column.hidden}
+        _refuse_to_lose(engine, named, shown - then, commit)
+        return _go_back(change, named, commit)
 
-    change, count = mutate(engine, "revert", work, slow=True)
+    change, count = mutate(engine, "revert", work, since=since, slow=True)
     return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+
+
+def _before(engine: Engine, record: TableRecord) -> int:
+    """Return the number of the version before the latest."""
+    latest = engine.catalog.latest(record.id).version
+    if latest == 0:
+        raise VersionError("there is no version before this one.", table=record.name)
+    return latest - 1
 
 
 def _named_as_then(change: Change, record: TableRecord, commit: int) -> TableRecord:
@@ -202,10 +205,11 @@ def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
     return rows.filter(pa.array(~np.isin(keys(rows), keys(others))))
 
 
+@isolated
 def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
     """Make a table that starts as another is now, and shares its rows; return its id."""
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return found.id
     if engine.catalog.record(leaf.table_id).view:
@@ -248,16 +252,17 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
         change.touch(table_id, rids=first, closed=True)
         return table_id
 
-    return mutate(engine, "branch", work)[1]
+    return mutate(engine, "branch", work, since=since)[1]
 
 
+@isolated
 def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
     """Drop the history of a table and its views before a version; return how many row states.
 
     What labels, snapshots and branches hold stays.
     """
     engine: Engine = leaf.source
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     record = current(leaf)
     if record.view and not record.view.bases:
         raise UnsupportedError(
@@ -273,7 +278,7 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
         for each in family:
             _compact_one(change, each, target.commit, held, removed)
 
-    mutate(engine, "compact", work)
+    mutate(engine, "compact", work, since=since)
     return sum(removed)
 
 

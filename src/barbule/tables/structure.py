@@ -16,7 +16,7 @@ from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, Un
 from barbule.nodes import ManagedTable
 from barbule.tables.alter import check_validation, stored_defaults
 from barbule.tables.bases import read_query
-from barbule.tables.change import Change, mutate
+from barbule.tables.change import Change, isolated, mutate, reading_once
 from barbule.tables.columns import bind_column, new_column, with_contents
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import PART_ROWS, insert_parts
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["create_table", "create_view", "drop", "drop_folder", "folders"]
 
 
+@isolated
 def create_table(
     engine: Engine,
     name: str,
@@ -54,7 +55,7 @@ def create_table(
     media_validation: str | Mapping[str, str] | None = None,
 ) -> ManagedTable:
     """Make a table, with the rows of `columns` where that is data; return its leaf."""
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
     columns = as_rows(columns)
@@ -91,15 +92,16 @@ def create_table(
         return record
 
     if given:
-        with undone_where_it_fails(engine):
+        with undone_where_it_fails(engine), reading_once(columns, name):
             rules = MediaRules(frozenset(schema.names) - validated)
             parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS, rules=rules)
-            _, record, _ = insert_parts(engine, "create table", parts, work)
+            _, record, _ = insert_parts(engine, "create table", parts, work, since=since)
     else:
-        _, record = mutate(engine, "create table", work)
+        _, record = mutate(engine, "create table", work, since=since)
     return engine.leaf(record.id)
 
 
+@isolated
 def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
     """Drop a table or view with its rows and indexes.
 
@@ -110,6 +112,7 @@ def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
     TableExistsError
         When views depend on it and `cascade` is False.
     """
+    since = engine.catalog.refresh()
 
     def work(change: Change) -> None:
         record = engine.catalog.find(name)
@@ -121,7 +124,7 @@ def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
             )
         remove(change, removed_with(engine, record, cascade=cascade))
 
-    mutate(engine, "drop table", work)
+    mutate(engine, "drop table", work, since=since)
 
 
 def folders(engine: Engine, parent: str | None = None) -> list[str]:
@@ -134,9 +137,11 @@ def folders(engine: Engine, parent: str | None = None) -> list[str]:
     return sorted(name for name in found if parent is None or name.startswith(f"{parent}."))
 
 
+@isolated
 def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNotExists) -> None:
     """Drop a folder with all tables in it."""
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+    since = engine.catalog.refresh()
     if name not in folders(engine):
         if if_not_exists == "ignore":
             return
@@ -165,9 +170,10 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
             )
         remove(change, doomed.values())
 
-    mutate(engine, "drop folder", work)
+    mutate(engine, "drop folder", work, since=since)
 
 
+@isolated
 def create_view(
     engine: Engine,
     name: str,
@@ -179,7 +185,7 @@ def create_view(
     on_error: OnError | None = None,
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
-    engine.catalog.refresh()
+    since = engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
         return engine.leaf(found.id)
     read = read_query(query, name)
@@ -226,7 +232,7 @@ def create_view(
             write_rows(change, record, engine.catalog.record(base_id), None)
         return record.id
 
-    _, table_id = mutate(engine, "create view", work, slow=True)
+    _, table_id = mutate(engine, "create view", work, since=since, slow=True)
     return engine.leaf(table_id)
 
 
