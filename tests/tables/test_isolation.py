@@ -1,0 +1,307 @@
+"""Changes that run at once leave what one after the other would have left."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import BarbuleError, ColumnNotFoundError, ConflictError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from barbule.session import Session
+
+_PATIENCE = 120  # seconds until a thread counts as stuck
+
+
+class Gate:
+    """Stops the first call of a function until another operation has ended."""
+
+    def __init__(self) -> None:
+        self._armed = False
+        self._reached = threading.Event()
+        self._opened = threading.Event()
+
+    def __call__(self) -> None:
+        if self._armed:
+            self._reached.set()
+            assert self._opened.wait(_PATIENCE)
+
+    def during(self, slow: Callable[[], Any], quick: Callable[[], Any]) -> Any:
+        """Run the one up to its first call, then the other, then the rest; return its result."""
+        results: list[Any] = []
+
+        def run() -> None:
+            try:
+                results.append(slow())
+            except BarbuleError as error:
+                results.append(error)
+
+        self._armed = True
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert self._reached.wait(_PATIENCE), results
+        self._armed = False
+        quick()
+        self._opened.set()
+        thread.join(_PATIENCE)
+        assert not thread.is_alive()
+        return results[0]
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def loud(gate: Gate) -> Any:
+    @bb.udf(name="loud", version="1")
+    def loud(text: str) -> str:
+        gate()
+        return f"{text}!"
+
+    return loud
+
+
+def test_view_in_the_making_has_rows_committed_meanwhile(session: Session, gate: Gate):
+    @bb.iterator(return_type={"word": str}, version="1")
+    def words(text: str):
+        gate()
+        for word in text.split():
+            yield {"word": word}
+
+    texts = session.create_table("texts", [{"text": "a b"}])
+    gate.during(
+        lambda: session.create_view("words", texts, iterator=words(texts.text)),
+        lambda: texts.insert(text="c d"),
+    )
+    texts.insert(text="e")
+    assert sorted(session.get_table("words").collect()["word"]) == ["a", "b", "c", "d", "e"]
+
+
+def test_key_that_two_upserts_bring_is_inserted_once(session: Session, gate: Gate, loud: Any):
+    table = session.create_table("t", {"key": bb.String, "text": bb.String})
+    table.add_computed_column(loud=loud(table.text))
+    done = gate.during(
+        lambda: table.upsert([{"key": "same", "text": "first"}], on="key"),
+        lambda: table.upsert([{"key": "same", "text": "second"}], on="key"),
+    )
+    assert (done.inserted, done.updated) == (0, 1)
+    assert [dict(row) for row in table.collect()] == [
+        {"key": "same", "text": "first", "loud": "first!"}
+    ]
+
+
+@pytest.mark.parametrize("kind", ["aggregate", "distinct"])
+def test_view_computed_as_a_whole_counts_both_inserts(
+    session: Session, gate: Gate, loud: Any, kind: str
+):
+    table = session.create_table("t", {"group": bb.String})
+    query = (
+        table.group_by("group").agg(count=table.count())
+        if kind == "aggregate"
+        else table.select("group").distinct()
+    )
+    view = session.create_view("v", query, computed_columns={"loud": loud(_.group)})
+    gate.during(lambda: table.insert(group="new"), lambda: table.insert(group="new"))
+    assert view.collect()["loud"] == ["new!"]
+    if kind == "aggregate":
+        assert view.collect()["count"] == [2]
+
+
+@pytest.mark.parametrize("change", ["update", "delete"])
+def test_join_follows_both_sides(session: Session, gate: Gate, loud: Any, change: str):
+    customers = session.create_table("customers", [{"id": 1, "name": "old"}])
+    orders = session.create_table("orders", {"customer": bb.Int})
+    query = orders.join(customers, orders.customer == customers.id).select("customer", "name")
+    view = session.create_view("named", query, computed_columns={"loud": loud(_.name)})
+    gate.during(
+        lambda: orders.insert(customer=1),
+        lambda: customers.update({"name": "new"}) if change == "update" else customers.delete(),
+    )
+    assert view.collect()["loud"] == (["new!"] if change == "update" else [])
+
+
+def test_column_added_to_a_view_is_computed_of_its_base_as_it_is(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", [{"key": 1, "text": "old"}])
+    view = session.create_view("v", table.where(table.key > 0))
+    gate.during(
+        lambda: view.add_computed_column(loud=loud(view.text)),
+        lambda: table.update({"text": "new"}),
+    )
+    assert session.get_table("v").collect()["loud"] == ["new!"]
+
+
+def test_index_added_to_a_view_has_vectors_of_its_base_as_it_is(session: Session, gate: Gate):
+    @bb.udf(version="1")
+    def embed(text: str) -> bb.Vector(2):
+        gate()
+        return [1.0, float(len(text))]
+
+    table = session.create_table("t", [{"key": 1, "text": "old"}])
+    view = session.create_view("v", table.where(table.key > 0))
+    gate.during(
+        lambda: view.add_embedding_index("text", string_embed=embed),
+        lambda: table.update({"text": "much longer"}),
+    )
+    view = session.get_table("v")
+    assert list(view.select(vector=view.text.embedding()).collect()[0, "vector"]) == [1.0, 11.0]
+
+
+def test_view_made_with_a_column_is_computed_of_its_base_as_it_is(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", [{"text": "a"}, {"text": "b"}])
+
+    def change() -> None:
+        table.delete(where=table.text == "a")
+        table.update({"text": "c"})
+
+    gate.during(
+        lambda: session.create_view("v", table, computed_columns={"loud": loud(_.text)}), change
+    )
+    view = session.get_table("v")
+    assert [dict(row) for row in view.collect()] == [{"text": "c", "loud": "c!"}]
+
+
+MUTATIONS = {
+    "insert": lambda table: table.insert(key=2, text="b"),
+    "update": lambda table: table.update({"text": "b", "key": 5}),
+    "update by an expression": lambda table: table.update({"text": table.text + "b", "key": 5}),
+    "upsert": lambda table: table.upsert([{"key": 9, "text": "b"}], on="key"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("change", ["rename", "drop", "replace"])
+def test_change_of_rows_beside_a_change_of_the_column_is_done_or_refused(
+    session: Session, gate: Gate, mutation: str, change: str
+):
+    @bb.udf(version="1")
+    def shown(key: int) -> str:
+        gate()
+        return f"{key}!"
+
+    table = session.create_table("t", [{"key": 1, "text": "a", "other": "o"}])
+    table.add_computed_column(shown=shown(table.key))
+
+    def restructure() -> None:
+        now = session.get_table("t")
+        if change == "rename":
+            now.rename_column("text", "renamed")
+        elif change == "drop":
+            now.drop_column("text")
+        else:
+            now.drop_column("text")
+            session.get_table("t").add_columns({"text": bb.String})
+
+    before = [dict(row) for row in table.collect()]
+    done = gate.during(lambda: MUTATIONS[mutation](table), restructure)
+    rows = session.get_table("t").order_by("key").collect()
+    if change == "replace":
+        written = None if mutation == "update by an expression" else "b"
+        assert done.rows == 1
+        assert rows[len(rows) - 1, "text"] == written
+    else:
+        assert isinstance(done, DataError | ColumnNotFoundError)
+        name = "renamed" if change == "rename" else None
+        assert rows["key"] == [1]
+        assert name is None or rows[name] == [before[0]["text"]]
+
+
+def test_rows_of_a_generator_are_refused_where_the_table_changes_meanwhile(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", {"text": bb.String})
+    table.add_computed_column(loud=loud(table.text))
+    done = gate.during(
+        lambda: table.insert(row for row in [{"text": "a"}]),
+        lambda: table.add_columns({"other": bb.Int}, defaults={"other": 1}),
+    )
+    assert isinstance(done, ConflictError)
+    assert "Nothing was written" in str(done)
+    assert done.retryable
+    assert session.get_table("t").collect() == []
+
+
+def test_insert_gets_the_default_of_a_column_added_meanwhile(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", {"text": bb.String})
+    table.add_computed_column(loud=loud(table.text))
+    gate.during(
+        lambda: table.insert([{"text": "a"}]),
+        lambda: table.add_columns({"other": bb.Int}, defaults={"other": 7}),
+    )
+    assert session.get_table("t").collect()["other"] == [7]
+
+
+def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate):
+    calls = []
+
+    @bb.udf(cache=False, version="1")
+    def once(text: str) -> str:
+        calls.append(text)
+        gate()
+        return text
+
+    table = session.create_table("t", {"text": bb.String})
+    table.add_computed_column(same=once(table.text))
+    gate.during(
+        lambda: table.insert(text="a"), lambda: session.create_table("other", {"n": bb.Int})
+    )
+    assert calls == ["a"]
+
+
+def test_inserts_of_one_table_do_not_disturb_each_other(session: Session, gate: Gate):
+    calls = []
+
+    @bb.udf(cache=False, version="1")
+    def once(text: str) -> str:
+        calls.append(text)
+        gate()
+        return text
+
+    table = session.create_table("t", {"text": bb.String})
+    table.add_computed_column(same=once(table.text))
+    session.create_view("v", table.where(table.text != ""))
+    gate.during(lambda: table.insert(text="a"), lambda: table.insert(text="b"))
+    assert sorted(calls) == ["a", "b"]
+    assert sorted(session.get_table("v").collect()["same"]) == ["a", "b"]
+
+
+def test_snapshot_of_a_table_that_is_being_replaced_keeps_its_rows(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", [{"text": "a"}])
+    session.create_view("v", table.where(table.text != ""))
+    gate.during(
+        lambda: session.create_view(
+            "v", table, computed_columns={"loud": loud(_.text)}, if_exists="replace"
+        ),
+        lambda: session.snapshot("before"),
+    )
+    assert session.at("before").get_table("v").collect()["text"] == ["a"]
+    assert session.get_table("v").collect()["loud"] == ["a!"]
+
+
+def test_revert_goes_back_from_the_version_that_it_finds(session: Session, gate: Gate):
+    @bb.udf(cache=False, version="1")
+    def loud(text: str) -> str:
+        gate()
+        return f"{text}!"
+
+    table = session.create_table("t", [{"text": "a"}])
+    view = session.create_view("v", table, computed_columns={"loud": loud(_.text)})
+    table.update({"text": "b"})
+    gate.during(lambda: table.revert(), lambda: table.insert(text="y"))
+    assert table.collect()["text"] == ["b"]
+    assert view.collect()["loud"] == ["b!"]
