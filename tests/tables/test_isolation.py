@@ -291,17 +291,3 @@ def test_snapshot_of_a_table_that_is_being_replaced_keeps_its_rows(
     )
     assert session.at("before").get_table("v").collect()["text"] == ["a"]
     assert session.get_table("v").collect()["loud"] == ["a!"]
-
-
-def test_revert_goes_back_from_the_version_that_it_finds(session: Session, gate: Gate):
-    @bb.udf(cache=False, version="1")
-    def loud(text: str) -> str:
-        gate()
-        return f"{text}!"
-
-    table = session.create_table("t", [{"text": "a"}])
-    view = session.create_view("v", table, computed_columns={"loud": loud(_.text)})
-    table.update({"text": "b"})
-    gate.during(lambda: table.revert(), lambda: table.insert(text="y"))
-    assert table.collect()["text"] == ["b"]
-    assert view.collect()["loud"] == ["b!"]

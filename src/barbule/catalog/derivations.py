@@ -62,6 +62,8 @@ class Derivations:
             known = self._known(self._committed, key)
             if known is None:
                 known = self._committed[key] = self._derived(derive, tables)
+            if pending is not None:
+                pending.structures_read |= known.tables
             return known.value
         known = self._known(pending.derived, key)
         if known is None:
@@ -71,6 +73,7 @@ class Derivations:
             pending.derived[key] = known
             if not known.tables & pending.records.keys():
                 self._committed[key] = known
+        pending.structures_read |= known.tables
         return known.value
 
     def _known(self, derived: dict[Hashable, Derived], key: Hashable) -> Derived | None:
