@@ -409,7 +409,7 @@ _TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 
 def _encode(value: Any, values: list[ops.Value]) -> Any:
     if isinstance(value, ir.Expr | ops.Value):
-        values.append(value.op() if isinstance(value, ir.Expr) else value)
+        values.append(_unnamed(value.op() if isinstance(value, ir.Expr) else value))
         return {"$": len(values) - 1}
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -433,6 +433,11 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
         value=value,
         hint="Pass columns, texts, numbers, images, or lists and dicts of these.",
     )
+
+
+def _unnamed(value: ops.Value) -> ops.Value:
+    """Return a value without the name that it was given, which is no part of an argument."""
+    return _unnamed(value.arg) if isinstance(value, ops.Alias) else value
 
 
 def _looks_tagged(fields: Mapping[str, Any]) -> bool:

@@ -139,6 +139,10 @@ class View:
         that it gives is kept then, and it is computed as a whole; `base` is `MANY`.
     computed
         As of a column: other versions of the iterator that gave rows.
+    rows
+        The stored form of the query that gives the rows for each row of the base, where `query`
+        does not: it unnests arrays, or is another each time that it is read (random values,
+        samples). Columns that only it has are kept with the rows; None where `query` gives all.
     """
 
     base: int
@@ -146,6 +150,7 @@ class View:
     items: str | None = None
     bases: tuple[int, ...] = ()
     computed: tuple[tuple[str, str], ...] = ()
+    rows: str | None = None
 
 
 MANY = -1

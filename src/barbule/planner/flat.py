@@ -23,6 +23,7 @@ from barbule.nodes import (
     Similarity,
     TableScore,
 )
+from barbule.planner.lineage import changes_row_count
 from barbule.types import storage, storage_schema
 
 __all__ = ["Move", "flatten"]
@@ -112,6 +113,8 @@ def _wanted(root: ops.Relation, chain: list[Any]) -> list[tuple[str, ...]]:
         if isinstance(node, ops.Project):
             names: dict[str, None] = {}
             values: list[Any] = [node.values[name] for name in wanted[-1]]
+            if len(values) < len(node.values) and any(map(changes_row_count, node.values.values())):
+                raise _NotFlatError
         elif isinstance(node, ops.Aggregate):
             names = {}
             values = [*node.groups.values(), *node.metrics.values()]

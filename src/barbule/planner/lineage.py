@@ -17,8 +17,10 @@ from barbule.relations.origins import PASSING, origin, trace
 __all__ = [
     "LOOKS_AROUND",
     "calls_in",
+    "changes_row_count",
     "each_relation",
     "expose",
+    "is_unsteady",
     "needed_columns",
     "origin",
     "own_values",
@@ -47,6 +49,17 @@ def calls_in(
 ) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
     return value.find(kind, filter=ops.Value)
+
+
+def changes_row_count(value: ops.Node) -> bool:
+    """Whether a relation has more or fewer rows for holding a value among its columns."""
+    return not isinstance(value, ops.Field) and bool(value.find(ops.Unnest, filter=ops.Value))
+
+
+def is_unsteady(node: ops.Node) -> bool:
+    """Whether a value, or what a relation shows, may be another each time that it is read."""
+    within = ops.Value if isinstance(node, ops.Value) else None
+    return bool(node.find((ops.Impure, ops.Sample), filter=within))
 
 
 def own_values(relation: ops.Relation) -> list[ops.Value]:
@@ -191,10 +204,14 @@ def fresh_name(name: str, taken: Any) -> str:
 
 
 def with_rid(relation: ops.Relation) -> ops.Relation | None:
-    """Add the row identity of its base to a query that keeps rows, else return None."""
+    """Add the row identity of its base to a query over single rows of it, else return None.
+
+    A row of the base may be shown by several rows, or none, where the query unnests, filters or
+    samples.
+    """
     if isinstance(relation, ManagedTable):
         return relation.copy(hidden=True)
-    if isinstance(relation, ops.Filter):
+    if isinstance(relation, ops.Filter | ops.Sample):
         below = with_rid(relation.parent)
         return below and rebuild(relation, below)
     if isinstance(relation, ops.Project):
@@ -217,7 +234,8 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
     Returns
     -------
     dict
-        For each relation below and including `root`; all columns of `root` are needed.
+        For each relation below and including `root`; all columns of `root` are needed, and
+        those that decide how many rows there are, as `unnest()` does.
     """
     relations = _from_the_top(root)
     needed: dict[ops.Relation, set[str]] = {relation: set() for relation in relations}
@@ -226,9 +244,8 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
         needed[subquery.rel] |= set(subquery.rel.schema.names)
     for relation in relations:
         wanted = needed[relation]
-        if not wanted and isinstance(relation, ops.Project | ops.JoinChain):
-            # A relation has a column, even if only its rows are counted.
-            wanted.add(min(relation.values, key=lambda name: len(calls_in(relation.values[name]))))
+        if isinstance(relation, ops.Project | ops.JoinChain):
+            wanted |= _lasting_columns(relation.values, wanted)
         for value in _read_values(relation, wanted):
             for field in value.find(ops.Field, filter=ops.Value):
                 needed[field.rel].add(field.name)
@@ -240,6 +257,17 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
             elif not isinstance(relation, ops.Project | ops.Aggregate | ops.JoinChain):
                 needed[child] |= set(child.schema.names)
     return needed
+
+
+def _lasting_columns(values: Mapping[str, ops.Value], wanted: set[str]) -> set[str]:
+    """Return the columns of a relation that stay though nothing may read them.
+
+    These are what unnests, and one where there would be none: rows may still be counted.
+    """
+    lasting = {name for name, value in values.items() if changes_row_count(value)}
+    if lasting or wanted or not values:
+        return lasting
+    return {min(values, key=lambda name: len(calls_in(values[name])))}
 
 
 def _read_values(relation: ops.Relation, wanted: set[str]) -> list[ops.Value]:

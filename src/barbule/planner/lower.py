@@ -29,7 +29,16 @@ from barbule.nodes import (
     managed_table,
 )
 from barbule.planner.flat import Move, Shown, flatten
-from barbule.planner.lineage import calls_in, each_relation, needed_columns, prune, with_rid
+from barbule.planner.lineage import (
+    calls_in,
+    changes_row_count,
+    each_relation,
+    is_unsteady,
+    needed_columns,
+    prune,
+    trace,
+    with_rid,
+)
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -175,6 +184,8 @@ def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -
     fields = {f.name for value in own.values() for f in value.find(ops.Field)}
     below = _stored_columns(leaf, record, fields, source, rows)
     inherited |= fields & set(view_columns(record, leaf.commit, source).names)
+    if not inherited and not leaf.hidden:
+        inherited = _multiplying(leaf, record, source)
     if not inherited:  # in one projection: each one more costs Ibis a millisecond to compile
         stored = {ops.Field(leaf.copy(hidden=True), name): v for name, v in below.values.items()}
         columns = {name: value.replace(stored, filter=ops.Value) for name, value in own.items()}
@@ -186,6 +197,19 @@ def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -
         shown[name] = value.replace({leaf.copy(hidden=True): below})
     ordered = {name: shown[name] for name in _live_names(leaf) if name in shown}
     return ops.Project(below, ordered or {RID: ops.Field(below, RID)})
+
+
+def _multiplying(leaf: ManagedTable, record: TableRecord, source: Source) -> set[str]:
+    """Return columns without which a view would show too few rows.
+
+    Those that unnest are kept with the rows nowadays. Views of databases of version 0.1.0 have
+    one row for all items of an array, which are unnested whenever they are read.
+    """
+    if record.view is None or record.view.bases or record.view.rows:
+        return set()
+    query = source.expression(record.view.query, leaf.commit)
+    names = view_columns(record, leaf.commit, source).names
+    return {name for name in names if changes_row_count(trace(ops.Field(query, name)))}
 
 
 def _live_names(leaf: ManagedTable) -> tuple[str, ...]:
@@ -326,7 +350,7 @@ def _with_inherited(
     """Join the rows of a view with the columns that it shows of its base."""
     if record.view is None:
         return below
-    query = with_rid(_without_calls(source.expression(record.view.query, leaf.commit)))
+    query = with_rid(_without_passed(source.expression(record.view.query, leaf.commit)))
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
     base = lower(ops.Project(query, wanted), source, rows).to_expr()
     own = below.to_expr()
@@ -337,13 +361,18 @@ def _with_inherited(
     ).op()
 
 
-def _without_calls(query: ops.Relation) -> ops.Relation:
-    """Leave out filters that call functions: the rows of a view have passed them."""
+def _without_passed(query: ops.Relation) -> ops.Relation:
+    """Leave out filters that are not to be asked again: the rows of a view have passed them.
+
+    They call functions, or are passed by other rows each time.
+    """
 
     def change(relation: ops.Relation) -> ops.Relation:
-        if not isinstance(relation, ops.Filter) or not any(map(calls_in, relation.predicates)):
+        if not isinstance(relation, ops.Filter):
             return relation
-        plain = [each for each in relation.predicates if not calls_in(each)]
+        plain = [p for p in relation.predicates if not calls_in(p) and not is_unsteady(p)]
+        if len(plain) == len(relation.predicates):
+            return relation
         parent = relation.parent
         return ops.Filter(parent, plain) if plain else parent
 

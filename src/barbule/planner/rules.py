@@ -30,10 +30,12 @@ from barbule.planner.keyword import keyword_scores, table_scores
 from barbule.planner.limits import sort_before_calls
 from barbule.planner.lineage import (
     calls_in,
+    changes_row_count,
     each_relation,
     expose,
     fresh_name,
     hide,
+    is_unsteady,
     origin,
     own_values,
     prune,
@@ -392,12 +394,14 @@ def _with_identities(
     sort: ops.Sort, leaf: ManagedTable, similarity: Similarity
 ) -> tuple[ops.Relation, str] | None:
     """Show the identities of the rows that are sorted, under a name; None where that is unknown."""
+    if is_unsteady(sort.parent):  # rows that qualify now may not do so when they are read
+        return None
     linear = with_rid(sort.parent)
     if linear is not None:
         return linear, RID
     if sort.keys[0].arg != similarity:  # it was computed further below
         return None
-    if sort.parent.find((ops.Limit, ops.Sample, ops.WindowFunction)):
+    if sort.parent.find((ops.Limit, ops.WindowFunction)):
         return None
     if any(link.how != "inner" for each in sort.parent.find(ops.JoinChain) for link in each.rest):
         return None
@@ -414,6 +418,8 @@ def identities(relation: ops.Relation, rid: str) -> ops.Relation:
 def is_whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
     """Whether a relation shows all rows of a leaf, one for one."""
     while isinstance(relation, ops.Project | ops.DropColumns | ops.Sort):
+        if any(map(changes_row_count, own_values(relation))):
+            return False
         relation = relation.parent
     return relation == leaf
 

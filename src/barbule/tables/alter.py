@@ -537,6 +537,7 @@ def rename_everywhere(
             continue
         query, shown = codec.rename(view.view.query, known)
         items = view.view.items and codec.rename(view.view.items, known)[0]
+        rows = view.view.rows and codec.rename(view.view.rows, known)[0]
         taken = [name for name in shown.values() if view.column(name)]
         if taken:
             raise SchemaError(
@@ -547,7 +548,7 @@ def rename_everywhere(
             )
         hidden = {column.name for column in view.columns}
         shown = {old: new for old, new in shown.items() if old not in hidden}
-        moved = replace(view, view=replace(view.view, query=query, items=items))
+        moved = replace(view, view=replace(view.view, query=query, items=items, rows=rows))
         rename_everywhere(change, moved, shown, known)
 
 
@@ -563,6 +564,13 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
         wanted = types.dtype(kind)
     except BarbuleError as error:
         raise error.at(table=record.name, column=name) from error.__cause__
+    if record.view is not None:
+        raise SchemaError(
+            "a view has the types that it is computed with.",
+            table=record.name,
+            column=name,
+            hint="Cast in the query or the function that the view is made of.",
+        )
     if column.kind != "data" or not is_wider(column.dtype, wanted):
         raise SchemaError(
             f"{column.dtype} cannot become {wanted}: only wider types take all values as they are."

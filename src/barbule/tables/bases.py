@@ -1,24 +1,35 @@
 """What the query of a view is made over: single rows of one table, or whole tables.
 
-Owns that decision, and how calls in a query that keeps rows become computed columns of the view,
-so that they are made for new and changed rows alone.
+Owns that decision, how calls in a query over single rows become computed columns of the view, so
+that they are made for new and changed rows alone, and which of its columns are kept with the
+rows: items of arrays and what is random.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
 from barbule.catalog.records import MANY
 from barbule.errors import UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.planner.lineage import LOOKS_AROUND, calls_in, own_values, repoint, with_rid
+from barbule.planner.lineage import (
+    LOOKS_AROUND,
+    calls_in,
+    changes_row_count,
+    is_unsteady,
+    own_values,
+    prune,
+    repoint,
+    with_rid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
 __all__ = ["ViewQuery", "read_query"]
@@ -31,16 +42,19 @@ class ViewQuery:
     Attributes
     ----------
     relation
-        What the view shows, without the columns of `calls`.
+        What the view shows, without the columns of `calls` and `rows`.
     base
-        The table whose rows the query keeps; `MANY` where each of its rows is not one of a
-        table.
+        The table each of whose rows the query shows by itself; `MANY` where it puts rows
+        together.
     bases
         All tables that are read, where `base` is `MANY`.
     calls
         Columns that call functions, as values over the base, in order.
     shown
-        The columns of `relation` as values over the base, where there are calls.
+        The columns of `relation` and `rows` as values over the base, where there are calls.
+    rows
+        The query that gives the rows and the columns that are kept with them, where reading
+        `relation` again would give others.
     """
 
     relation: ops.Relation
@@ -48,6 +62,15 @@ class ViewQuery:
     bases: tuple[int, ...] = ()
     calls: Mapping[str, ops.Value] = field(default_factory=dict)
     shown: Mapping[str, ops.Value] = field(default_factory=dict)
+    rows: ops.Relation | None = None
+
+    @property
+    def kept(self) -> dict[str, dt.DataType]:
+        """The columns that are kept with the rows, and their types."""
+        if self.rows is None:
+            return {}
+        own = set(self.rows.schema.names) - set(self.relation.schema.names)
+        return {name: kind for name, kind in self.rows.schema.items() if name in own}
 
     def over(self, name: str, leaf: ManagedTable, view: str) -> ops.Value:
         """Express a column that calls functions over the view's own leaf.
@@ -64,6 +87,13 @@ class ViewQuery:
             known[each] = value
         own = {value: ops.Field(leaf, each) for each, value in known.items()}
         value = self.calls[name].replace(own, filter=ops.Value)
+        if changes_row_count(value):
+            raise UnsupportedError(
+                "the call unnests an array, whose items the view does not show.",
+                table=view,
+                column=name,
+                hint="Select the items as a column too, and call the function with that.",
+            )
         for read in value.find(ops.Field, filter=ops.Value):
             if read.rel != leaf:
                 raise UnsupportedError(
@@ -105,7 +135,9 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
         )
     called = bool(relation.find(FunctionCall))
     if len(leaves) == 1 and with_rid(relation) is not None and not _looks_around(relation):
-        return _by_rows(relation, name) if called else ViewQuery(relation, leaves[0].table_id)
+        if called or is_unsteady(relation) or _unnests(relation):
+            return _by_rows(relation, name)
+        return ViewQuery(relation, leaves[0].table_id)
     if called:
         raise UnsupportedError(
             "its query calls functions and puts rows together.",
@@ -113,44 +145,93 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
             hint="Make a view, or a computed column, with the call, and this view over that: "
             "then it is called for new rows alone.",
         )
-    return ViewQuery(relation, MANY, tuple(sorted({leaf.table_id for leaf in leaves})))
+    bases = tuple(sorted({leaf.table_id for leaf in leaves}))
+    # Of the columns that the tables have now: they may get others, or other names.
+    relation = prune(relation.replace({leaf: ops.Project(leaf, leaf.fields) for leaf in leaves}))
+    drawn = _drawn(relation)
+    if not drawn:
+        return ViewQuery(relation, MANY, bases)
+    shown = {name: value for name, value in relation.values.items() if name not in drawn}
+    return ViewQuery(relation.copy(values=shown), MANY, bases, drawn, shown)
+
+
+def _drawn(relation: Any) -> dict[str, ops.Value]:
+    """Return the random columns of a query that can be computed beside its other columns.
+
+    They are drawn for new rows alone then, and not for all whenever a table changes.
+    """
+    if not isinstance(relation, ops.Project | ops.JoinChain):
+        return {}
+    drawn = {
+        name: value
+        for name, value in relation.values.items()
+        if is_unsteady(value) and not value.find((*LOOKS_AROUND, ops.Unnest), filter=ops.Value)
+    }
+    shown = {value for name, value in relation.values.items() if name not in drawn}
+    read = {field for value in drawn.values() for field in value.find(ops.Field, filter=ops.Value)}
+    return drawn if shown and read <= shown else {}
 
 
 def _looks_around(relation: ops.Relation) -> bool:
     """Whether a value of the query depends on other rows than its own."""
-    return any(
+    seeded = any(sample.seed is not None for sample in relation.find(ops.Sample))
+    return seeded or any(
         value.find(LOOKS_AROUND, filter=ops.Value)
         for each in relation.find(ops.Relation)
         for value in own_values(each)
     )
 
 
+def _unnests(relation: ops.Relation) -> bool:
+    return any(
+        changes_row_count(value)
+        for each in relation.find(ops.Project)
+        for value in each.values.values()
+    )
+
+
 def _by_rows(relation: ops.Relation, name: str) -> ViewQuery:
-    """Take the columns that call functions out of a query; its filters may go on calling."""
+    """Take the columns that call functions out of a query, and those kept with its rows.
+
+    Its filters may go on calling.
+    """
     (leaf,) = relation.find(ManagedTable)
     values, predicates = _unfolded(relation)
     calls = {column: value for column, value in values.items() if calls_in(value)}
-    shown = {column: value for column, value in values.items() if column not in calls}
-    if not shown:
+    known = {column: value for column, value in values.items() if column not in calls}
+    if not known:
         raise UnsupportedError(
             "it shows nothing but calls.",
             table=name,
             hint="Select the columns too that the calls read: they are made again when those "
             "change.",
         )
-    kept = ops.Filter(leaf, predicates) if predicates else leaf
-    left = ops.Project(kept, {column: repoint(shown[column], leaf, kept) for column in shown})
-    return ViewQuery(left, leaf.table_id, (), calls, shown)
+    shown = {column: value for column, value in known.items() if not _is_kept(value)}
+    steady = [each for each in predicates if not _is_kept(each)]
+    filtered = ops.Filter(leaf, steady) if steady else leaf
+    left = ops.Project(filtered, {c: repoint(shown[c], leaf, filtered) for c in shown})
+    rows = None
+    if is_unsteady(relation) or _unnests(relation):
+        kept = [column for column in known if column not in shown] or [next(iter(known))]
+        rows = prune(ops.Project(relation, {c: ops.Field(relation, c) for c in kept}))
+    return ViewQuery(left, leaf.table_id, (), calls, known, rows)
+
+
+def _is_kept(value: ops.Value) -> bool:
+    """Whether a value is kept with the rows of a view: it cannot be made again of their base."""
+    return changes_row_count(value) or is_unsteady(value)
 
 
 def _unfolded(relation: ops.Relation) -> tuple[dict[str, ops.Value], list[ops.Value]]:
-    """Express the columns and predicates of a query that keeps rows over its table."""
+    """Express the columns and predicates of a query over single rows of its table."""
     if isinstance(relation, ManagedTable):
         return {name: ops.Field(relation, name) for name in relation.schema.names}, []
     below, predicates = _unfolded(relation.parent)
     if isinstance(relation, ops.DropColumns):
         return {n: v for n, v in below.items() if n not in relation.columns_to_drop}, predicates
     known = {ops.Field(relation.parent, name): value for name, value in below.items()}
+    if isinstance(relation, ops.Sample):
+        return below, predicates
     if isinstance(relation, ops.Filter):
         found = [each.replace(known, filter=ops.Value) for each in relation.predicates]
         return below, [*predicates, *found]

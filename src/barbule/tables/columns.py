@@ -28,7 +28,7 @@ from barbule.nodes import (
     StoredVector,
     build_call,
 )
-from barbule.planner.lineage import LOOKS_AROUND, calls_in
+from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.planner.lower import physical_schema
 from barbule.tables.staleness import note_versions
 from barbule.types import Document, Media, storage
@@ -87,6 +87,13 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
             column=name,
             hint="Use a query, or a view over one, for what looks at other rows; "
             "@bb.query for what searches.",
+        )
+    if changes_row_count(value):
+        raise ExpressionError(
+            "a computed column has one value for each row, and unnest() makes rows.",
+            table=table.get_name(),
+            column=name,
+            hint=f"Make a view of the items: create_view(name, table.select({name}=...)).",
         )
     return value
 

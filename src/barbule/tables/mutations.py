@@ -17,6 +17,7 @@ from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
 from barbule.nodes import ERROR
+from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
 from barbule.relations.refusals import refuse_plain
 from barbule.tables.change import (
     Change,
@@ -204,13 +205,22 @@ def _bound(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.Value
         isinstance(each, ir.Value) and _is_of_each_row(each.op(), leaf) for each in values.values()
     ):
         return {name: each.op() for name, each in values.items()}
-    return table.select(**values).op().values
+    bound: Mapping[str, ops.Value] = table.select(**values).op().values
+    for name, value in bound.items():
+        if changes_row_count(value):
+            raise ExpressionError(
+                "a new value is one for each row, and unnest() makes rows.",
+                table=table.get_name(),
+                column=name,
+                hint="Choose one item: t.items[0].",
+            )
+    return bound
 
 
 def _is_of_each_row(value: ops.Value, leaf: ManagedTable) -> bool:
     """Whether a value asks nothing but the row itself, so that it needs no binding."""
-    around = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
-    return value.relations <= {leaf} and not value.find(around, filter=ops.Value)
+    other = (*LOOKS_AROUND, ops.Alias, ops.Unnest)
+    return value.relations <= {leaf} and not value.find(other, filter=ops.Value)
 
 
 @isolated
@@ -379,7 +389,7 @@ def _new_state(
     expressions = {
         name: value for name, value in assigned.items() if not isinstance(value, pa.Array)
     }
-    bound = table.select(**expressions).op().values if expressions else {}
+    bound = _bound(table, expressions) if expressions else {}
     parent = old.op()
     shown = kept_fields(record, parent)
     for column in record.columns:

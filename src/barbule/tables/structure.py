@@ -196,14 +196,28 @@ def create_view(
             table=name,
             hint="Make a view over the join or aggregate, and one with the iterator over that.",
         )
+    if read.rows is not None and iterator is not None:
+        raise UnsupportedError(
+            "an iterator goes over rows that stay, and the query unnests or is random.",
+            table=name,
+            hint="Make a view of the query, and one with the iterator over that.",
+        )
     items = None if iterator is None else items_query(query, iterator, name, on_error)
-    own = [] if items is None else iterator_columns(items)
+    own = data_columns(0, list(read.kept.items())) if items is None else iterator_columns(items)
     if bases:
-        own = data_columns(0, list(query.schema().items()))
+        own = data_columns(0, list(read.relation.schema.items()))
         check_names(query.columns, name)
+    elif items is None:
+        check_names(query.columns if own else (), name)
     else:
         _check_view_names([column.name for column in own], query, name)
-    view = View(base_id, codec.dump(read.relation), codec.dump(items) if items else None, bases)
+    view = View(
+        base_id,
+        codec.dump(read.relation),
+        codec.dump(items) if items else None,
+        bases,
+        rows=codec.dump(read.rows) if read.rows else None,
+    )
 
     def work(change: Change) -> int:
         doomed = {each.id for each in make_room(change, name, if_exists)}

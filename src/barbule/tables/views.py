@@ -25,6 +25,7 @@ from barbule.nodes import ERROR, CellError, ManagedTable
 from barbule.planner.lineage import calls_in, own_values, trace, with_rid
 from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
 from barbule.tables.staleness import note_items
+from barbule.types import storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +146,7 @@ def write_rows(
 def _own_rows(
     change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
-    """Compute the iterator's rows, or those that the query keeps, with their base's identity."""
+    """Compute the iterator's rows, or those of the query, with their base's identity."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -153,10 +154,12 @@ def _own_rows(
     view = record.view
     if view is None:
         raise ValueError(f"{record.name} is no view")
-    query = with_rid(engine.expression(view.items or view.query, None))
+    query = with_rid(engine.expression(view.items or view.rows or view.query, None))
     if query is None:
         raise ValueError(f"the query of {record.name} keeps no rows")
+    kept = _kept_with_rows(engine, record)
     shown = [name for name in (RID, ITEMS, REASON) if name in query.schema] if view.items else [RID]
+    shown += kept
     query = ops.Project(query, {name: ops.Field(query, name) for name in shown})
     relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
     purpose = Purpose(base.name, lenient=REASON in shown)
@@ -166,9 +169,24 @@ def _own_rows(
     except BarbuleError as error:
         raise error.at(table=record.name) from error.__cause__
     found = found.take(pc.sort_indices(found.column(RID)))
-    if not view.items:
-        return pa.table({BASE: found.column(RID)})
-    return _flattened(found, record)
+    if view.items:
+        return _flattened(found, record)
+    if not view.rows:  # one row, though a query of 0.1.0 may unnest: see `lower`
+        return pa.table({BASE: pc.unique(found.column(RID))})
+    own = {
+        column.physical: found.column(name).cast(storage(column.dtype).to_pyarrow())
+        for name, column in kept.items()
+    }
+    return pa.table({BASE: found.column(RID), **own})
+
+
+def _kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
+    """Return the columns that the query of the rows gives, by the names they have there."""
+    if record.view is None or record.view.rows is None:
+        return {}
+    # They were the first columns of the view, in this order; they may have been renamed since.
+    names = engine.expression(record.view.rows, None).schema.names
+    return {names[column.id]: column for column in record.columns if column.kind == "data"}
 
 
 def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
@@ -330,6 +348,8 @@ def _dependencies(change: Change, view: TableRecord) -> set[str]:
         return found
     query = engine.expression(view.view.query, None)
     values = [each for kept in query.find(ops.Filter) for each in kept.predicates]
+    if view.view.rows:
+        values += _values_of_rows(engine, view.view.rows)
     if view.view.items:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:
@@ -342,6 +362,13 @@ def _dependencies(change: Change, view: TableRecord) -> set[str]:
     return found
 
 
+def _values_of_rows(engine: Engine, stored: str) -> list[ops.Value]:
+    """List the values that decide which rows a view has, and what is kept with them."""
+    rows = engine.expression(stored, None)
+    predicates = [each for kept in rows.find(ops.Filter) for each in kept.predicates]
+    return [*predicates, *(ops.Field(rows, name) for name in rows.schema.names)]
+
+
 def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     """Return the columns of its base that a view would miss: those it only hands on left out."""
     found: set[str] = set()
@@ -352,11 +379,13 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
         fields = query.find(ops.Field)
         # A join reads its tables by way of references to them.
         return {f.name for f in fields if isinstance(f.rel, ManagedTable | ops.Reference)}
-    for relation in query.find(ops.Relation):
-        for value in own_values(relation):
-            found |= _read_of_base(value)
+    values = [value for each in query.find(ops.Relation) for value in own_values(each)]
+    if view.view.rows:
+        values += _values_of_rows(engine, view.view.rows)
     if view.view.items:
-        found |= _read_of_base(engine.expression(view.view.items, None).values[ITEMS])
+        values.append(engine.expression(view.view.items, None).values[ITEMS])
+    for value in values:
+        found |= _read_of_base(value)
     handed_on = {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
     for column in view.columns:
         if column.kind != "data":

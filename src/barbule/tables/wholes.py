@@ -59,6 +59,8 @@ def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
 
 def _query_rows(change: Change, record: TableRecord) -> pa.Table:
     """Compute the query over the state that its tables have with the change."""
+    import pyarrow as pa
+
     if record.view is None:
         raise ValueError(f"{record.name} is no view")
     engine = change.engine
@@ -71,10 +73,11 @@ def _query_rows(change: Change, record: TableRecord) -> pa.Table:
             relations[base.id] = overlay
     rows = engine.arrow(query.to_expr(), relations, staged)
     data = [column for column in record.columns if column.kind == "data"]
-    for place, column in enumerate(data):
-        wanted = storage(column.dtype).to_pyarrow()
-        rows = rows.set_column(place, column.physical, rows.column(place).cast(wanted))
-    return rows
+    cells = [
+        rows.column(place).cast(storage(column.dtype).to_pyarrow())
+        for place, column in enumerate(data)
+    ]
+    return pa.table(cells, [column.physical for column in data])
 
 
 def _read_of(engine: Engine, ids: Iterable[int]) -> list[TableRecord]:

@@ -1,0 +1,248 @@
+"""Items of arrays as rows: queries and views that unnest show as many rows as Ibis does."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.catalog import codec
+from barbule.catalog.records import TableRecord, View
+from barbule.errors import ExpressionError, UnsupportedError
+from barbule.tables.change import mutate
+from barbule.tables.views import write_rows
+
+COLUMNS = {"k": "string", "n": "int64", "items": "array<string>"}
+ROWS = [
+    {"k": "x", "n": 1, "items": ["a", "b", "c"]},
+    {"k": "y", "n": 2, "items": ["d"]},
+    {"k": "z", "n": 3, "items": []},
+    {"k": None, "n": 4, "items": None},
+    {"k": "x", "n": 5, "items": ["b", None]},
+]
+
+QUERIES = {
+    "count": lambda q: q.count(),
+    "the other columns": lambda q: q.select("k"),
+    "the column dropped": lambda q: q.drop("item"),
+    "the column replaced": lambda q: q.mutate(item=ibis.literal(1)),
+    "the column renamed": lambda q: q.rename(other="item").select("k").count(),
+    "groups": lambda q: q.group_by("k").agg(rows=_.count()),
+    "groups filtered": lambda q: q.group_by("k").agg(rows=_.count()).filter(_.rows > 1),
+    "an aggregate": lambda q: q.agg(rows=_.count(), kinds=_.k.nunique()),
+    "value counts": lambda q: q.k.value_counts(),
+    "a filter": lambda q: q.filter(_.k == "x").select("k"),
+    "a filter counted": lambda q: q.filter(_.k == "x").count(),
+    "a filter of the items": lambda q: q.filter(_.item != "b").select("k"),
+    "an order": lambda q: q.order_by("k").select("k"),
+    "an order and a limit": lambda q: q.order_by("k", "item").limit(3).select("k"),
+    "a limit counted": lambda q: q.limit(5).count(),
+    "distinct": lambda q: q.select("k").distinct(),
+    "distinct on": lambda q: q.distinct(on="k", keep="first").count(),
+    "a join": lambda q: q.join(q.view(), "k").select("k").count(),
+    "a semi join": lambda q: q.semi_join(q.filter(_.item == "b").view(), "k").select("k"),
+    "a subquery": lambda q: q.filter(_.k.isin(q.filter(_.item == "b").k)).select("k"),
+    "a scalar subquery": lambda q: q.mutate(rows=q.count()).select("rows"),
+    "a union": lambda q: q.select("k").union(q.select("k")),
+    "a window": lambda q: q.mutate(rows=_.count().over(group_by="k")).select("k", "rows"),
+    "a filter of a window": lambda q: (
+        q.mutate(r=ibis.row_number().over(group_by="k", order_by="item"))
+        .filter(_.r == 0)
+        .select("k")
+    ),
+    "a second unnest": lambda q: q.mutate(two=ibis.array([1, 2]).unnest()).select("k"),
+    "missing items filled": lambda q: q.fill_null({"item": "-"}).select("k"),
+    "missing items dropped": lambda q: q.drop_null("item").select("k"),
+    "a sample of all": lambda q: q.sample(1.0).select("k").count(),
+}
+
+
+def _items(table):
+    return table.select("k", "n", item=table["items"].unnest())
+
+
+def _answer(expr):
+    if not isinstance(expr, ir.Table):
+        return expr.to_pyarrow().as_py()
+    return sorted(map(repr, expr.to_pyarrow().to_pylist()))
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table("t", COLUMNS)
+    made.insert(ROWS)
+    return made
+
+
+@pytest.fixture
+def sources(session, table):
+    """Make all that shows the items of the first rows, the table having changed since."""
+    view = session.create_view("items", _items(table))
+    above = session.create_view("above", view.filter(view.n < 10))
+    version, view_version = table.checkpoint("v"), view.checkpoint("v")
+    found = {
+        "query": _items(table.filter(_.n < 10)),
+        "view": view.filter(_.n < 10),
+        "view on it": above,
+        "old version": _items(table.at(version)),
+        "old version of the view": view.at(view_version),
+    }
+    table.insert(k="x", n=10, items=["a", "q"])
+    return found
+
+
+def test_rows_are_those_of_ibis(sources):
+    plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
+    for name, ask in QUERIES.items():
+        wanted = _answer(ask(plain))
+        assert {source: _answer(ask(q)) for source, q in sources.items()} == dict.fromkeys(
+            sources, wanted
+        ), name
+
+
+def test_items_of_json_arrays(session):
+    table = session.create_table("j", {"id": "int64", "data": bb.Json})
+    table.insert([{"id": 1, "data": {"a": [1, 2, 3]}}, {"id": 2, "data": {"a": []}}])
+    table.insert([{"id": 3, "data": {"b": 1}}, {"id": 4, "data": None}])
+    query = table.select("id", item=table.data.a.array.unnest())
+    view = session.create_view("v", query)
+    for each in (query, view):
+        assert each.count().execute() == 3
+        assert each.select("id").collect()["id"] == [1, 1, 1]
+        assert each.group_by("id").agg(rows=_.count()).collect() == [{"id": 1, "rows": 3}]
+
+
+def test_items_of_joined_rows(session, table):
+    other = session.create_table("other", [{"k": "x"}, {"k": "y"}])
+    joined = table.join(other, "k").select("k", item=_["items"].unnest())
+    assert joined.count().execute() == 6
+    view = session.create_view("v", joined)
+    assert view.select("k").count().execute() == 6
+    table.insert(k="y", n=6, items=["e", "f"])
+    assert view.filter(_.k == "y").count().execute() == 3
+
+
+def test_a_view_follows_row_by_row(session, table):
+    calls = []
+
+    @bb.udf
+    def loud(text: str) -> str:
+        calls.append(text)
+        return str(text).upper()
+
+    view = session.create_view("v", _items(table), computed_columns={"loud": loud(_.item)})
+    assert sorted(filter(None, calls)) == ["a", "b", "b", "c", "d"]
+    calls.clear()
+    table.insert(k="z", n=6, items=["e", "f"])
+    assert calls == ["e", "f"]
+    calls.clear()
+    table.update({"k": "w"}, where=table.n == 1)
+    assert calls == []
+    table.update({"items": ["q"]}, where=table.n == 2)
+    assert calls == ["q"]
+    table.delete(where=table.n == 5)
+    assert _answer(view.select("k", "item", "loud")) == _answer(
+        ibis.memtable(
+            [("w", "a"), ("w", "b"), ("w", "c"), ("y", "q"), ("z", "e"), ("z", "f")],
+            columns=["k", "item"],
+        ).mutate(loud=_.item.upper())
+    )
+    assert view.count().execute() == 6
+
+
+def test_calls_with_items_and_beside_them(session, table):
+    @bb.udf
+    def loud(text: str) -> str:
+        return text.upper()
+
+    some = table.filter(_.n < 3)
+    view = session.create_view(
+        "v", _items(some).mutate(loud=lambda q: loud(q.item), key=lambda q: loud(q.k))
+    )
+    assert view.collect()["loud"] == ["A", "B", "C", "D"]
+    assert view.collect()["key"] == ["X", "X", "X", "Y"]
+    kept = session.create_view("kept", _items(some).filter(lambda q: loud(q.item) != "B"))
+    assert (kept.count().execute(), kept.collect()["item"]) == (3, ["a", "c", "d"])
+    view.add_computed_column(again=loud(view.item))
+    assert view.collect()["again"] == ["A", "B", "C", "D"]
+    direct = some.select("k", loud=loud(some["items"].unnest()))
+    assert sorted(direct.collect()["loud"]) == ["A", "B", "C", "D"]
+    beside = some.select(loud=loud(some.k), item=some["items"].unnest())
+    assert sorted(beside.select("loud").collect()["loud"]) == ["X", "X", "X", "Y"]
+    with pytest.raises(UnsupportedError, match="Select the items as a column too"):
+        session.create_view("w", direct)
+
+
+def test_a_view_of_items_alone(session, table):
+    view = session.create_view("v", table.select(item=table["items"].unnest()))
+    assert view.columns == ("item",)
+    assert view.collect()["item"] == ["a", "b", "c", "d", "b", None]
+    assert view.count().execute() == 6
+    above = session.create_view("above", view.filter(view.item != "a"))
+    table.insert(k="x", n=6, items=["a", "e"])
+    assert above.collect()["item"] == ["b", "c", "d", "b", "e"]
+
+
+def test_columns_are_renamed_below_and_within(session, table):
+    view = session.create_view("v", _items(table))
+    above = session.create_view("above", view.select("item", "k"))
+    table.rename_column("items", "things")
+    view.rename_column("item", "thing")
+    table.insert(k="new", n=7, things=["e", "f"])
+    assert view.filter(_.k == "new").collect()["thing"] == ["e", "f"]
+    assert above.filter(_.k == "new").count().execute() == 2
+
+
+def test_unnested_tables(session, table):
+    query = table.unnest("items", offset="place", keep_empty=True)
+    view = session.create_view("v", query)
+    table.add_columns({"later": "int64"})
+    table.rename_column("items", "things")
+    table.insert(k="y", n=6, things=["e", "f"], later=1)
+    assert view.columns == ("k", "n", "items", "place")
+    assert view.count().execute() == 10
+    assert sorted(view.filter(_.n == 6).collect()["items"]) == ["e", "f"]
+
+
+def test_unnest_makes_no_values_of_columns(session, table):
+    with pytest.raises(ExpressionError, match=r"column 'item': a computed column has one value"):
+        table.add_computed_column(item=table["items"].unnest())
+    for value in (table["items"].unnest(), _["items"].unnest().upper()):
+        with pytest.raises(ExpressionError, match=r"column 'k': a new value is one for each row"):
+            table.update({"k": value})
+    assert table.count().execute() == len(ROWS)
+
+
+def test_an_iterator_goes_over_a_view_of_items(session, table):
+    @bb.iterator(return_type={"letter": str})
+    def twice(text: str):
+        yield {"letter": text}
+        yield {"letter": text}
+
+    with pytest.raises(UnsupportedError, match="Make a view of the query, and one with"):
+        session.create_view("v", _items(table), iterator=twice(_.item))
+    items = session.create_view("items", _items(table.filter(_.n < 3)))
+    view = session.create_view("v", items, iterator=twice(items.item))
+    assert view.collect()["letter"] == ["a", "a", "b", "b", "c", "c", "d", "d"]
+
+
+def test_views_of_version_0_1_0_show_all_rows(session, table):
+    """They keep one row for each row of the base, and unnest whenever they are read."""
+
+    def work(change):
+        catalog = change.engine.catalog
+        view = View(catalog.find("t").id, codec.dump(_items(table).op()))
+        record = TableRecord(catalog.next_table_id(), "v", (), view=view)
+        change.put(record)
+        change.create(record)
+        write_rows(change, record, catalog.find("t"), None)
+
+    mutate(table.op().source, "create view", work)
+    view = session.get_table("v")
+    plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
+    for name, ask in QUERIES.items():
+        assert _answer(ask(view)) == _answer(ask(plain)), name
+    table.insert(k="y", n=6, items=["e", "f"])
+    assert view.filter(_.k == "y").count().execute() == 3
