@@ -66,12 +66,18 @@ def shown(image) -> int:
     return image.convert("L").getpixel((image.width - 8, image.height // 2))
 
 
-def turn(path: Path) -> Path:
-    """Mark an MP4 file as filmed sideways: it is shown turned by 90 degrees clockwise."""
+SIDEWAYS = (0, 1, -1, 0)
+
+
+def turn(path: Path, matrix: tuple[int, int, int, int] = SIDEWAYS) -> Path:
+    """Mark an MP4 file as filmed otherwise: shown turned by 90 degrees clockwise, or as told.
+
+    A place (x, y) of its pictures is shown at (a x + c y, b x + d y), moved into the positive.
+    """
+    a, b, c, d = (number << 16 for number in matrix)
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 4 + 40  # behind version, times, layer and volume
-    matrix = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    data[place : place + 36] = struct.pack(">9i", *matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path
 

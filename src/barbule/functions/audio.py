@@ -50,7 +50,7 @@ def get_metadata(audio: Track) -> Any:
 
 @stream_function("audio", float)
 def duration(audio: Track) -> Any:
-    """Return how long it plays, in seconds."""
+    """Return how long it plays, in seconds; measured where its header does not tell or guesses."""
     from barbule.media.streams.probing import duration as measured
 
     return measured(audio)
@@ -190,7 +190,9 @@ def _pieces(
     wanted = spans(sound_length(audio), duration, overlap, min_duration)
     return [
         {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
-        for span, made in split_sound(audio, wanted, format=format)
+        for span, made in split_sound(
+            audio, wanted, format=format, overlap=overlap, min_duration=min_duration
+        )
     ]
 
 

@@ -164,6 +164,8 @@ def _audio(path: Path, reference: str, most: int) -> str:
     from barbule.media.streams.tracks import Span, cut_sound
 
     excerpt = cut_sound(path, Span(0.0, _EXCERPT), format="mp3")
+    if excerpt is None:
+        return _caption(media_name(reference))
     player = _player("audio", excerpt.path.read_bytes(), "audio/mpeg", reference)
     told = f"{media_name(reference)}, {_clock(duration(path))}: its first {_EXCERPT:.0f} seconds"
     return player + _caption(told)

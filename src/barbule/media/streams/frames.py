@@ -22,7 +22,8 @@ from barbule.media.streams.opening import (
     reading,
     video_stream,
 )
-from barbule.media.streams.probing import length_of
+from barbule.media.streams.probing import is_estimated, length_of
+from barbule.media.streams.turning import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from av.video.frame import VideoFrame
 
-__all__ = ["FrameReader", "frame_at", "picture"]
+__all__ = ["FrameReader", "frame_at"]
 
 _OPEN = 2  # decoders; each keeps some frames of its video
 _KEPT_BYTES = 64 << 20  # of frames that were passed, in each of them
@@ -40,19 +41,6 @@ _FAR = 10  # seconds ahead from which a key frame is looked for blindly
 _SKIPPED = 4096
 _SKIPPING = frozenset({"h264", "hevc", "mpeg4"})  # decoders that leave single frames out
 _NO_TIMES = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw streams
-
-
-def picture(frame: VideoFrame) -> PIL.Image.Image:
-    """Return a frame as an image, upright as its video says."""
-    import PIL.Image
-    from av.video.reformatter import VideoReformatter
-
-    # One of its own: that of a frame is not made for several threads.
-    reformatted: Any = VideoReformatter().reformat(frame, format="rgb24")
-    image = reformatted.to_image()
-    turns = {90: "ROTATE_90", 180: "ROTATE_180", -180: "ROTATE_180", -90: "ROTATE_270"}
-    turn = turns.get(frame.rotation)
-    return image if turn is None else image.transpose(PIL.Image.Transpose[turn])
 
 
 class FrameReader:
@@ -287,8 +275,9 @@ def frame_at(path: PathLike, seconds: float) -> PIL.Image.Image | None:
     with opened(path) as container:
         stream = video_stream(container)
         base, rate, start = stream.time_base, stream.average_rate, stream.start_time
-        length = stream.duration * base if stream.duration and base else length_of(container)
         timed = not int(container.format.flags) & _NO_TIMES
+        told = stream.duration if base and not is_estimated(container) else None
+        length = told * base if told and base else length_of(container)
     if length is not None and seconds >= length:
         return None
     if not timed or base is None:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 __all__ = [
+    "UNINDEXED",
     "Timeline",
     "duration",
+    "is_estimated",
     "key_at",
     "length_of",
     "metadata",
@@ -40,6 +42,14 @@ __all__ = [
 _MICROSECONDS = 1_000_000
 # Seconds that a frame is shown. Beyond, a damaged number is cut into thousands of empty parts.
 _LONGEST_STILL = 600
+# FFmpeg's names of streams without a header that counts, and without times.
+UNINDEXED = frozenset(
+    ("aac", "ac3", "amr", "dts", "eac3", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu")
+)
+_ID3_HEAD = 10
+_FIRST_FRAME = 4096  # bytes, in which it begins and its tag lies
+_COUNTED = 3  # flags of the numbers of frames and of bytes
+_TAGS = 1 << 12
 
 
 def duration(path: PathLike) -> float | None:
@@ -50,7 +60,9 @@ def duration(path: PathLike) -> float | None:
 
 
 def length_of(container: InputContainer) -> Fraction | None:
-    """Return how long a container plays; reads its packets where the header is silent."""
+    """Return how long a container plays; reads its packets where the header does not tell."""
+    if is_estimated(container):
+        return _counted(container)
     if container.duration is not None and container.duration > 0:
         return Fraction(container.duration, _MICROSECONDS)
     lengths = [
@@ -59,6 +71,43 @@ def length_of(container: InputContainer) -> Fraction | None:
         if stream.duration and stream.duration > 0 and stream.time_base
     ]
     return max(lengths) if lengths else _counted(container)
+
+
+def is_estimated(container: InputContainer) -> bool:
+    """Whether the length of a container is a guess, by its size and the bit rate at its beginning.
+
+    FFmpeg guesses for streams without an index. Where the bit rate varies, it may be out by far.
+    """
+    if container.format.name == "mp3":
+        return not _has_mp3_index(container.name)
+    return container.format.name in UNINDEXED
+
+
+def _has_mp3_index(path: str) -> bool:
+    """Whether the first frame of an MP3 file says how many there are, and of a file of this size.
+
+    The tags of Xing, LAME and Fraunhofer, read as in libavformat/mp3dec.c.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123
+        head = file.read(_ID3_HEAD)
+        start = 0
+        if head[:3] == b"ID3":
+            start = _ID3_HEAD + sum((byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(head[6:]))
+        file.seek(start)
+        frame = file.read(_FIRST_FRAME)
+        size = file.seek(0, os.SEEK_END) - start
+    for tag in (b"Xing", b"Info"):
+        place = frame.find(tag)
+        if place >= 0:
+            flags, _, told = (int.from_bytes(frame[place + n : place + n + 4]) for n in (4, 8, 12))
+            return flags & _COUNTED == _COUNTED and _is_near(told, size)
+    place = frame.find(b"VBRI")
+    return place >= 0 and _is_near(int.from_bytes(frame[place + 10 : place + 14]), size)
+
+
+def _is_near(told: int, size: int) -> bool:
+    """Whether a file is as large as it says, tags at its end aside: not cut, and no two in one."""
+    return abs(told - size) <= max(size >> 4, _TAGS)
 
 
 def _counted(container: InputContainer) -> Fraction | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from barbule.errors import ConfigurationError, MediaError
 from barbule.media.streams.made import MadeFile
 from barbule.media.streams.opening import PathLike, audio_stream, decoded, first_audio, opened
-from barbule.media.streams.probing import length_of
+from barbule.media.streams.probing import UNINDEXED, is_estimated, length_of
 from barbule.media.streams.sound import (
     SoundForm,
     SoundWriter,
@@ -42,6 +42,9 @@ __all__ = [
     "spans",
     "split_sound",
 ]
+
+
+_PADDING = 0.1  # seconds that codecs add to a sound, or take away
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ def cut_sound(
     rate: int | None = None,
     channels: int | None = None,
     track: int = 0,
-) -> MadeFile:
-    """Write a stretch of a sound track as a file; one beyond the end has no sound.
+) -> MadeFile | None:
+    """Write a stretch of a sound track as a file; None where it lies beyond the end.
 
     Parameters
     ----------
@@ -123,7 +126,7 @@ def cut_sound(
         When the file is damaged or has no such track.
     """
     cutter = _cut(path, iter((wanted,)), format, track, rate, channels)
-    return cutter.made[0][1] if cutter.made else cutter.silent()
+    return cutter.made[0][1] if cutter.made else None
 
 
 def split_sound(
@@ -131,21 +134,36 @@ def split_sound(
     wanted: Iterator[Span],
     *,
     format: str,  # noqa: A002 - the name that users know
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
 ) -> list[tuple[Span, MadeFile]]:
     """Write stretches of a sound track as files, reading it once.
 
     Parameters
     ----------
     wanted
-        Stretches by their start, rising. Those that begin beyond the last sound are not written,
-        how long the track may be said to be.
+        Stretches by their start, rising. How long the track may be said to be, those that begin
+        beyond the last sound are not written, and none ends beyond it.
+    overlap, min_duration
+        Those with which the stretches were made: they hold for the true end too.
 
     Raises
     ------
     MediaError
         When the file is damaged or has no sound.
     """
-    return _cut(path, wanted, format).made
+    cutter = _cut(path, wanted, format)
+    if cutter.end is None:
+        return cutter.made
+    found = []
+    for span, made in cutter.made:
+        end = span.end
+        if end is None or end - cutter.end > _PADDING:
+            end = cutter.end
+        again = span.start > 0 and span.start + overlap >= end
+        if not again and end - span.start >= min_duration:
+            found.append((Span(span.start, end), made))
+    return found
 
 
 def _cut(
@@ -164,9 +182,9 @@ def _cut(
             layout_of(stream, channels),
         )
         with _Cutter(form, wanted) as cutter:
-            _seek_before(container, stream, cutter.first)
+            sought = _seek_before(container, stream, cutter.first)
             cutter.cut(_placed(container, stream))
-        if cutter.seen == 0:
+        if cutter.seen == 0 and not sought:
             raise MediaError(
                 f"{os.fspath(path)} has no sound that can be decoded.",
                 hint="Fetch or export the file again and check that it plays.",
@@ -174,16 +192,19 @@ def _cut(
     return cutter
 
 
-def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> None:
+def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> bool:
     from av.error import FFmpegError
 
     early = start - 1.0  # codecs need what is before to begin
-    if early <= 0 or stream.time_base is None or container.format.name in {"mp3", "aac"}:
-        return  # of which times are only exact from the beginning
+    exact = container.format.name not in UNINDEXED | {"mp3"}  # not only from the beginning
+    if early <= 0 or stream.time_base is None or not exact:
+        return False
     with contextlib.suppress(FFmpegError):  # else it is read from the beginning
         container.seek(
             int(early / stream.time_base) + (stream.start_time or 0), stream=stream, backward=True
         )
+        return True
+    return False
 
 
 def _placed(
@@ -208,6 +229,7 @@ class _Cutter:
         self.first = self._next.start if self._next else 0.0
         self.made: list[tuple[Span, MadeFile]] = []
         self.seen = 0
+        self.end: float | None = None  # of the sound in seconds, once it was read to there
 
     def __enter__(self) -> Self:
         return self
@@ -230,12 +252,8 @@ class _Cutter:
             here = self._send(samples, here or 0)
         for entry in list(self._running):
             self._finish(entry)
-
-    def silent(self) -> MadeFile:
-        """Write a file without sound, for a stretch beyond the end."""
-        self._begin(Span(0.0, 0.0))
-        self._finish(self._running[0])
-        return self.made[-1][1]
+        if here is not None:
+            self.end = here / self._form.rate
 
     def _begin(self, span: Span) -> None:
         import av
@@ -303,8 +321,9 @@ def sound_length(path: PathLike, track: int = 0) -> float:
     """Return how long a sound track is, in seconds; decodes it when headers are silent."""
     with opened(path) as container:
         stream = audio_stream(container, track)
-        if stream.duration and stream.duration > 0 and stream.time_base:
-            return float(stream.duration * stream.time_base)
+        told = stream.duration if not is_estimated(container) else None
+        if told and told > 0 and stream.time_base:
+            return float(told * stream.time_base)
         length = length_of(container)
     if length is not None and length > 0:
         return float(length)

@@ -24,6 +24,7 @@ from barbule.media.streams.opening import (
 from barbule.media.streams.probing import Timeline, key_at, open_at, timeline
 from barbule.media.streams.sound import FORMATS, SoundForm, SoundWriter, layout_of
 from barbule.media.streams.tracks import Span
+from barbule.media.streams.turning import shown_size, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -296,24 +297,6 @@ class _Source:
         if sound is not None:
             sound.form.restart()
             sound.write_silence(offset + self.length)
-
-
-def shown_size(frame: VideoFrame) -> tuple[int, int]:
-    """Return width and height of a frame as it is shown."""
-    sideways = abs(frame.rotation) == 90  # noqa: PLR2004 - degrees
-    return (frame.height, frame.width) if sideways else (frame.width, frame.height)
-
-
-def turned(frame: VideoFrame) -> VideoFrame:
-    """Return a frame upright."""
-    import numpy as np
-    from av import VideoFrame as Frame
-
-    if frame.rotation not in {90, -90, 180, -180}:
-        return frame
-    turns = frame.rotation // 90
-    pixels: Any = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-    return Frame.from_ndarray(pixels, format="rgb24")
 
 
 def join(paths: Sequence[PathLike]) -> MadeFile:

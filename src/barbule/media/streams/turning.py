@@ -1,0 +1,74 @@
+"""Pictures of videos upright, as the display matrix of their video says.
+
+Owns the eight ways in which a matrix turns and mirrors by quarters. PyAV's `rotation` tells turns
+alone: of a mirrored video it is another one.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import PIL.Image
+    from av.video.frame import VideoFrame
+
+__all__ = ["picture", "shown_size", "turned"]
+
+# Pillow's names, by whether rows become columns, and whether the columns and the rows of what is
+# shown run backwards.
+_METHODS = {
+    (False, True, False): "FLIP_LEFT_RIGHT",
+    (False, False, True): "FLIP_TOP_BOTTOM",
+    (False, True, True): "ROTATE_180",
+    (True, False, False): "TRANSPOSE",
+    (True, True, False): "ROTATE_270",
+    (True, False, True): "ROTATE_90",
+    (True, True, True): "TRANSVERSE",
+}
+_SIDEWAYS = frozenset({"TRANSPOSE", "ROTATE_270", "ROTATE_90", "TRANSVERSE"})
+_MATRIX = struct.Struct("=9i")
+
+
+def picture(frame: VideoFrame) -> PIL.Image.Image:
+    """Return a frame as an image, upright."""
+    import PIL.Image
+    from av.video.reformatter import VideoReformatter
+
+    # One of its own: that of a frame is not made for several threads.
+    reformatted: Any = VideoReformatter().reformat(frame, format="rgb24")
+    image: PIL.Image.Image = reformatted.to_image()
+    method = _method(frame)
+    return image if method is None else image.transpose(PIL.Image.Transpose[method])
+
+
+def turned(frame: VideoFrame) -> VideoFrame:
+    """Return a frame upright."""
+    from av import VideoFrame as Frame
+
+    if _method(frame) is None:
+        return frame
+    upright: VideoFrame = Frame.from_image(picture(frame))  # type: ignore[no-untyped-call]
+    return upright
+
+
+def shown_size(frame: VideoFrame) -> tuple[int, int]:
+    """Return width and height of a frame as it is shown."""
+    sideways = _method(frame) in _SIDEWAYS
+    return (frame.height, frame.width) if sideways else (frame.width, frame.height)
+
+
+def _method(frame: VideoFrame) -> str | None:
+    """Return how a frame has to be transposed; None where it is upright, or turned by no quarter.
+
+    The matrix maps a place (x, y) to (a x + c y, b x + d y), as in the header of an MP4 file.
+    """
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(data))
+    if a and d and not (b or c):
+        return _METHODS.get((False, a < 0, d < 0))
+    if b and c and not (a or d):
+        return _METHODS.get((True, c < 0, b < 0))
+    return None

@@ -1,0 +1,85 @@
+"""Videos that are shown turned or mirrored: all that is made of them is upright."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+import barbule as bb
+from barbule.functions import FrameIterator, video
+from fakes.films import turn
+
+WIDTH, HEIGHT = 96, 64
+CORNERS = {(0, 0): "red", (1, 0): "green", (0, 1): "blue", (1, 1): "black"}
+COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250), "black": (0, 0, 0)}
+MATRICES = {
+    "upright": (1, 0, 0, 1),
+    "mirrored": (-1, 0, 0, 1),
+    "upside down": (1, 0, 0, -1),
+    "turned by 180": (-1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+    "turned by 90": (0, 1, -1, 0),
+    "turned by 270": (0, -1, 1, 0),
+    "transversed": (0, -1, -1, 0),
+}
+
+
+@pytest.fixture(params=MATRICES)
+def turned(request, tmp_path):
+    """A video and the colours of its corners as they are shown, row by row."""
+    path = tmp_path / "turned.mp4"
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for (x, y), colour in CORNERS.items():
+        pixels[y * 32 : y * 32 + 32, x * 48 : x * 48 + 48] = COLOURS[colour]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    a, b, c, d = matrix = MATRICES[request.param]
+    shown = {}
+    for (x, y), colour in CORNERS.items():
+        across, down = a * x + c * y, b * x + d * y
+        shown[across + (a + c < 0), down + (b + d < 0)] = colour
+    corners = [shown[place] for place in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    return turn(path, matrix), corners, (HEIGHT, WIDTH) if b else (WIDTH, HEIGHT)
+
+
+def corners_of(image) -> list[str]:
+    width, height = image.size
+    places = [(8, 8), (width - 9, 8), (8, height - 9), (width - 9, height - 9)]
+    return [
+        min(COLOURS, key=lambda name: np.abs(np.subtract(COLOURS[name], pixel)).sum())
+        for pixel in map(image.getpixel, places)
+    ]
+
+
+def check(image, turned) -> None:
+    _, corners, size = turned
+    assert (corners_of(image), image.size) == (corners, size)
+
+
+def test_frames_are_upright(session, turned):
+    path = turned[0]
+    check(video.extract_frame(path, 0.5), turned)
+    t = bb.create_table("films", {"video": bb.Video})
+    t.insert(video=path)
+    frames = bb.create_view("frames", t, iterator=FrameIterator.create(video=t.video, fps=5))
+    for image in frames.collect()["frame"]:
+        check(image, turned)
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+def test_clips_and_parts_are_upright(session, turned, mode):
+    path = turned[0]
+    check(video.extract_frame(video.clip(path, 0, 1, mode=mode), 0.0), turned)
+    for part in video.segment(path, 1.0, mode=mode):
+        check(video.extract_frame(part, 0.0), turned)
+
+
+def test_what_is_encoded_anew_is_upright(session, turned):
+    path = turned[0]
+    check(video.extract_frame(video.resample(path, fps=5), 0.0), turned)
+    check(video.extract_frame(video.concat(path, path), 0.0), turned)
