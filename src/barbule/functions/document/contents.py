@@ -69,7 +69,8 @@ def metadata(document: File, encoding: str | None = None) -> Any:
 
     Always there are "format", "title", "pages" (missing where the format has none) and
     "scanned_pages", the numbers of those that are pictures without text; further "author",
-    "created", "language" and the like where the file says them.
+    "created", "language" and the like where the file says them, and "left_out" where the reader
+    leaves out on purpose what has text: "navigation", "comments", "hidden text" …
 
     Examples
     --------
@@ -90,6 +91,7 @@ def metadata(document: File, encoding: str | None = None) -> Any:
         "title": found.title,
         "pages": found.pages,
         "scanned_pages": list(found.scanned),
+        **({"left_out": list(found.left_out)} if found.left_out else {}),
         **found.metadata,
     }
 

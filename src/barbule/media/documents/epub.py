@@ -24,7 +24,13 @@ __all__ = ["read_epub"]
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_PAGES = {"application/xhtml+xml", "text/html"}
+_PAGES = {
+    "application/xhtml+xml",
+    "application/x-dtbook+xml",
+    "text/html",
+    "text/x-oeb1-document",
+}
+_PAGE_NAMES = (".xhtml", ".html", ".htm")
 _FONTS = (".otf", ".ttf", ".woff", ".woff2")
 _METADATA = {
     "creator": "author",
@@ -67,29 +73,39 @@ def read_epub(path: Path, again: str) -> DocumentText:
         parse_xml(archive.read(package), book)
         folder = posixpath.dirname(package)
         blocks: list[Block] = []
+        left_out: dict[str, None] = dict.fromkeys(["pages outside of the order"] * book.outside)
         for identifier in book.spine:
             place, kind = book.items.get(identifier, ("", ""))
             name = posixpath.normpath(posixpath.join(folder, unquote(place)))
-            if kind in _PAGES and name in names:
-                first = blocks[-1].section + 1 if blocks else 0
-                blocks.extend(_chapter(archive.read(name), first))
+            if name not in names:
+                left_out["pages that are missing"] = None
+            elif kind in _PAGES or name.lower().endswith(_PAGE_NAMES):
+                page = read_html(archive.read(name), xml=kind == "application/xhtml+xml")
+                blocks.extend(_chapter(page, blocks[-1].section + 1 if blocks else 0))
+                left_out.update(dict.fromkeys(page.left_out))
+            else:
+                left_out["pages that are pictures"] = None
     title = " ".join(book.values.pop("title", "").split()) or None
     metadata = {
         _METADATA[key]: " ".join(value.split())
         for key, value in book.values.items()
         if value.strip()
     }
-    return DocumentText(title, tuple(blocks), metadata)
+    return DocumentText(title, tuple(blocks), metadata, left_out=tuple(left_out))
 
 
-def _chapter(page: bytes, first: int) -> list[Block]:
-    """Read a page of a book whose sections are numbered from `first`."""
-    found = read_html(page)
+def _chapter(page: DocumentText, first: int) -> list[Block]:
+    """Return the blocks of a page, its sections numbered from `first`.
+
+    What has no heading stands under the title of the page.
+    """
     return [
         block._replace(
-            heading=block.heading or found.title, sourceline=None, section=first + block.section
+            heading=block.heading or page.title,
+            sourceline=None,
+            section=first + block.section if block.heading else 0,
         )
-        for block in found.blocks
+        for block in page.blocks
     ]
 
 
@@ -143,6 +159,7 @@ class _Package:
         self.values: dict[str, str] = {}
         self.items: dict[str, tuple[str, str]] = {}
         self.spine: list[str] = []
+        self.outside = 0  # pages that are in the spine, and not in the order
         self._field: str | None = None
         self._filled: set[str] = set()
 
@@ -159,7 +176,9 @@ class _Package:
         if name == "item":
             place = given.get("href", ""), given.get("media-type", "")
             self.items[given.get("id", "")] = place
-        elif name == "itemref" and given.get("linear") != "no":
+        elif name == "itemref" and given.get("linear") == "no":
+            self.outside += 1
+        elif name == "itemref":
             self.spine.append(given.get("idref", ""))
 
     def _characters(self, text: str) -> None:

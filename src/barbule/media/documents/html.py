@@ -6,11 +6,13 @@ load anything that a page refers to.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from barbule.media.documents.html_depth import refuse_depth
 from barbule.media.documents.plain import decode
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
+from barbule.media.documents.xhtml import as_html, is_xhtml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,17 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = ["read_html"]
 
-_DROPPED = (
-    "script", "style", "noscript", "template", "nav", "svg", "iframe", "canvas", "object",
-    "select", "button",
-)  # fmt: skip
+_UNREAD = ("script", "style")
+# What a reader of the page would miss of the others.
+_DROPPED = {
+    "noscript": "text for browsers without scripts",
+    "template": "templates",
+    "nav": "navigation",
+    "svg": "drawings",
+    "iframe": "frames",
+    "canvas": "drawings",
+    "object": "objects",
+    "select": "choices of forms",
+    "button": "buttons",
+}
+_HIDDEN = (
+    '[hidden]:not([hidden="until-found"]), [aria-hidden="true"], '
+    '[style*="display" i], [style*="visibility" i]'
+)
+_NOT_SHOWN = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
+# Formulas are hidden beside their pictures, whole pages behind a dialogue.
+_SHOWN_ELSEWHERE = "math, main, article, h1"
 _INLINE = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn",
     "em", "font", "i", "img", "ins", "kbd", "label", "mark", "math", "q", "rp", "rt", "ruby", "s",
     "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_LAYOUT = {"table", *_HEADINGS}  # a table that holds these arranges a page
 _METADATA = {
     "author": "author",
     "description": "description",
@@ -44,12 +61,17 @@ _TEXT = "-text"
 # Is put before each <br>, so that the text of an element has a blank there; HTML itself
 # knows no vertical tab, so it can be told from the breaks of the source.
 _BREAK = "\v"
+_SOFT_HYPHEN = "\u00ad"
 _LINE_REACH = 100_000
 _LINE_ATTEMPTS = 50
 
 
 def read_html(
-    data: bytes, encoding: str | None = None, *, skip: Iterable[str] = ()
+    data: bytes,
+    encoding: str | None = None,
+    *,
+    skip: Iterable[str] = (),
+    xml: bool = False,
 ) -> DocumentText:
     """Read a page: headings, paragraphs, list items, tables; no scripts, styles or navigation.
 
@@ -61,6 +83,8 @@ def read_html(
         Its encoding; None finds out.
     skip
         Names of further elements to leave out.
+    xml
+        Whether it is known to be XML; pages that say so are read as XML anyhow.
 
     Returns
     -------
@@ -80,17 +104,55 @@ def read_html(
     from selectolax.lexbor import LexborHTMLParser
 
     source = decode(data, encoding)
-    refuse_depth(source)
-    tree = LexborHTMLParser(source)
+    page = as_html(source) if xml or is_xhtml(source) else source
+    refuse_depth(page)
+    tree = LexborHTMLParser(page)
     title, metadata = _about(tree)
-    for node in tree.css(", ".join((*_DROPPED, *skip))):
-        node.decompose()
+    left_out = _leave_out(tree, tuple(skip))
     for node in tree.css("br"):
         node.insert_before(_BREAK)
+    for node in tree.css("rt"):
+        if node.parent is not None and node.parent.css_first("rp") is None:
+            node.insert_before("(")
+            node.insert_after(")")
     reader = _Reader(source)
     if tree.body is not None:
         reader.walk(tree.body)
-    return DocumentText(title or reader.first_heading, tuple(reader.blocks), metadata)
+    title = title or reader.first_heading
+    return DocumentText(title, tuple(reader.blocks), metadata, left_out=left_out)
+
+
+def _leave_out(tree: LexborHTMLParser, skip: tuple[str, ...]) -> tuple[str, ...]:
+    """Remove what is no text of a page, and say what of it had text."""
+    words = {**_DROPPED, **{name: name for name in skip}}
+    _remove(tree.css(", ".join(_UNREAD)))
+    hidden = _remove(node for node in tree.css(_HIDDEN) if _is_hidden(node))
+    dropped = _remove(tree.css(", ".join(words)))
+    names = ["hidden text"] * bool(hidden) + [words.get(tag, tag) for tag in dropped]
+    return tuple(dict.fromkeys(names))
+
+
+def _remove(nodes: Iterable[LexborNode]) -> list[str]:
+    """Remove nodes, and return the tags of those that had text."""
+    tags = []
+    freed: set[int] = set()
+    for node in list(nodes):
+        # They come in the order of the page: those within others are freed with them.
+        if node.mem_id in freed:
+            continue
+        if node.text(strip=True):
+            tags.append(node.tag or "")
+        freed.update(child.mem_id for child in node.css("*"))
+        node.decompose()
+    return tags
+
+
+def _is_hidden(node: LexborNode) -> bool:
+    given = node.attributes
+    said = "hidden" in given or given.get("aria-hidden") == "true"
+    if not said and not _NOT_SHOWN.search(given.get("style") or ""):
+        return False
+    return node.tag not in {"html", "body"} and node.css_first(_SHOWN_ELSEWHERE) is None
 
 
 def _about(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
@@ -154,7 +216,8 @@ class _Reader:
             self._heading(_HEADINGS[tag], _flat(node.text()))
         elif tag == "pre":
             self._flush()
-            code = node.text().replace(_BREAK, "\n").strip("\n").rstrip()
+            code = node.text().replace(_BREAK, "\n").replace(_SOFT_HYPHEN, "")
+            code = code.strip("\n").rstrip()
             self._add(code, verbatim=True)
         elif tag == "table" and (parts := _parts_of(node)) is not None:
             self._flush()
@@ -219,18 +282,33 @@ def _parts_of(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] |
         tag = node.tag
         if tag == "tr":
             rows.append(node)
-        elif tag in _LAYOUT:
+        elif tag == "table":
+            return _outer_parts(table)
+        elif tag in _HEADINGS:
             return None
         elif tag == "caption" and caption is None:
             caption = node
     return caption, rows
 
 
+def _outer_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
+    """Return those of a table with tables in it; one with headings of columns arranges no page."""
+    parts = [child for part in table.iter() for child in (part, *part.iter())]
+    rows = [node for node in parts if node.tag == "tr"]
+    named = any(cell.tag == "th" for row in rows for cell in row.iter())
+    if not named or table.css_first(", ".join(_HEADINGS)) is not None:
+        return None
+    return next((node for node in parts if node.tag == "caption"), None), rows
+
+
 def _cells(row: LexborNode) -> tuple[str, ...]:
     # Most hold a word or two: those are quicker put right than looked at.
-    return tuple(
-        [" ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELLS]
-    )
+    cells = [
+        " ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELLS
+    ]
+    if any(_SOFT_HYPHEN in cell for cell in cells):
+        cells = [cell.replace(_SOFT_HYPHEN, "") for cell in cells]
+    return tuple(cells)
 
 
 def _flat(text: str) -> str:
@@ -238,7 +316,7 @@ def _flat(text: str) -> str:
     # Looking whether there is anything to do takes less than half of the time of doing it.
     if text.isprintable() and "  " not in text and text.strip(" ") == text:
         return text
-    return " ".join(text.split())
+    return " ".join(text.replace(_SOFT_HYPHEN, "").split())
 
 
 def _is_more(child: LexborNode) -> bool:

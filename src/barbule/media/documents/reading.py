@@ -218,7 +218,8 @@ def _read(name: str, path: Path, options: Reading) -> DocumentText:
     if name == "pdf":
         return read_pdf(path, ocr=options.ocr)
     if name == "html":
-        return read_html(path.read_bytes(), options.encoding, skip=options.skip_tags)
+        xml = path.suffix.lower() == ".xhtml"
+        return read_html(path.read_bytes(), options.encoding, skip=options.skip_tags, xml=xml)
     if name == "epub":
         return read_epub(path, _AGAIN)
     if name in _FROM_FILE:

@@ -90,6 +90,8 @@ class DocumentText:
         How many pages, slides or sheets it has; None where the format has none.
     scanned
         The pages, from 1, that are pictures without text.
+    left_out
+        What has text and was left out on purpose, in words: "navigation", "comments" and so on.
     """
 
     title: str | None
@@ -97,6 +99,7 @@ class DocumentText:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     pages: int | None = None
     scanned: tuple[int, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
