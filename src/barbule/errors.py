@@ -176,6 +176,9 @@ class ModelError(BarbuleError, RuntimeError):
     lasting
         Whether every question to the model would fail so: a wrong key, a spent quota, no such
         model.
+    charged
+        Whether the provider may have done its work all the same, and charge it: the answer came
+        too late, or could not be read.
     """
 
     def __init__(
@@ -185,12 +188,14 @@ class ModelError(BarbuleError, RuntimeError):
         retryable: bool = False,
         retry_after: float | None = None,
         lasting: bool = False,
+        charged: bool = False,
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
         self.retryable = retryable
         self.retry_after = retry_after
         self.lasting = lasting
+        self.charged = charged
 
 
 class BudgetError(BarbuleError, RuntimeError):

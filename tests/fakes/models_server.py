@@ -42,6 +42,9 @@ Faults by script
 ----------------
 `server.script("429", "500", "malformed", "ok")` gives the next requests these fates, in this
 order, whatever their model; see `FATES` for all of them.
+
+What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
+`server.usage` is False, answers do not say it.
 """
 
 from __future__ import annotations
@@ -62,7 +65,10 @@ from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODELS = ("echo", "gpt-4o-mini", "text-embedding-3-small")
 PIXEL = (
@@ -81,7 +87,9 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
     "quota": (429, "You exceeded your current quota.", "insufficient_quota"),
     "missing": (404, "The model 'missing' does not exist.", "model_not_found"),
 }
+_ANSWERS = ("misfit", "cut", "refuses")
 FATES = ("ok", "429", "500", "timeout", "malformed", "disconnect", "policy", "ctx", "auth")
+FATES += _ANSWERS
 _TEMPORARY = {
     "rate-limited": (429, "Rate limit reached for requests.", "rate_limit_exceeded"),
     "err500": (500, "boom", "server_error"),
@@ -149,6 +157,9 @@ class FakeModels:
         self, *, latency: float = 0.0, retry_after: float = 0.05, rate_headers: bool = True
     ) -> None:
         self.rate_headers = rate_headers
+        self.usage = True
+        self.tokenizer: Callable[[str], int] | None = None
+        self.content: Callable[[dict[str, Any]], str] | None = None
         self.latency = latency
         self.retry_after = retry_after
         self.max_in_flight = 0
@@ -259,13 +270,23 @@ class FakeModels:
                 await asyncio.sleep(_SLOW)
             if "disconnect" in {request.model, fate}:
                 return None
-            return self._fault(request, fate) or self._answered(request)
+            return self._fault(request, fate) or self._answered(request, fate)
         finally:
             with self._lock:
                 self._in_flight -= 1
 
-    def _answered(self, request: Request) -> Response:
-        response = _answer(request, self.url)
+    def _answered(self, request: Request, fate: str) -> Response:
+        if fate in _ANSWERS:
+            answer = _chat({**request.body, "model": fate}, misfit=fate == "misfit")
+            response = Response(answer | {"model": request.model})
+        else:
+            response = _answer(request, self.url)
+        if self.content is not None and "choices" in response.body:
+            response.body["choices"][0]["message"]["content"] = self.content(request.body)
+        if self.tokenizer is not None and "usage" in response.body:
+            response.body["usage"] = _counted(request.body, response.body, self.tokenizer)
+        if not self.usage and isinstance(response.body, dict):
+            response.body.pop("usage", None)
         if not self.rate_headers:
             kept = response.headers.items()
             response.headers = {k: v for k, v in kept if not k.startswith("x-ratelimit-")}
@@ -366,6 +387,45 @@ def _answer(request: Request, url: str) -> Response:
     if route not in answers:
         return _error(404, f"no route {request.path}", "not_found")
     return Response(answers[route](request.body), headers=headers)
+
+
+def _counted(
+    asked: dict[str, Any], answer: dict[str, Any], count: Callable[[str], int]
+) -> dict[str, int]:
+    """Count tokens as a provider does: all that stands in the prompt, and marks around it."""
+    texts = [asked["input"]] if isinstance(asked.get("input"), str) else asked.get("input") or []
+    prompt = sum(map(count, texts))
+    for message in asked.get("messages", []):
+        content = message.get("content") or ""
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        prompt += 4 + sum(_of_part(part, count) for part in parts)
+    prompt += count(json.dumps(asked["response_format"])) if "response_format" in asked else 0
+    prompt += count(_typescript(asked["tools"])) if asked.get("tools") else 0
+    said = [choice["message"] for choice in answer.get("choices", [])]
+    written = [m.get("content") or json.dumps(m.get("tool_calls")) for m in said]
+    completion = sum(map(count, written))
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def _typescript(tools: list[dict[str, Any]]) -> str:
+    """Write tools as OpenAI's models read them."""
+    lines = ["namespace functions {", ""]
+    for tool in tools:
+        function = tool["function"]
+        lines += [f"// {function['description']}", f"type {function['name']} = (_: {{"]
+        for name, each in function["parameters"]["properties"].items():
+            lines += [f"// {each['description']}"] if "description" in each else []
+            lines += [f"{name}: {each.get('type')},"]
+        lines += ["}) => any;", ""]
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def _of_part(part: dict[str, Any], count: Callable[[str], int]) -> int:
+    return count(part["text"]) if part["type"] == "text" else 255  # an image of one tile
 
 
 def _chat(body: dict[str, Any], *, misfit: bool = False) -> dict[str, Any]:

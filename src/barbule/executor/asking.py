@@ -6,13 +6,13 @@ among good ones. How a single question is asked is `batch`'s and `models.rates`'
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, ModelError
-from barbule.models.base import Usage
+from barbule.executor.metering import Account
+from barbule.executor.tasks import Tasks
 from barbule.models.rates import call_with_retries
 
 if TYPE_CHECKING:
@@ -31,13 +31,7 @@ async def in_batches(
     """Ask a model function of several rows a question; return the rows' answers in their order."""
     await work.caller.client.ready()
     asking = _Asking(work, rows, record, retries)
-    tasks = [asyncio.create_task(asking.ask(places)) for places in asking.shared()]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await asking.tasks.run(asking.ask(places) for places in asking.shared())
     return asking.results
 
 
@@ -51,6 +45,8 @@ class _Asking:
         self.arguments = [work.all_arguments(row) for row in rows]
         self.batched = {each.name for each in work.function.parameters if each.batched}
         self.results: list[Any] = [None] * len(rows)
+        self.spent: dict[int, Account] = {}
+        self.tasks = Tasks(keeps=record is not None)
 
     def shared(self) -> Iterator[list[int]]:
         """Yield the places of rows that may share a question: all but the batched is equal."""
@@ -64,43 +60,63 @@ class _Asking:
 
     async def ask(self, places: list[int]) -> None:
         """Ask about some rows; what is refused is asked again in halves, until it is one row."""
-        started = time.perf_counter()
+        started, account = time.perf_counter(), Account()
         try:
-            reply, attempts = await self._reply(places)
+            reply, attempts = await self._reply(places, account)
         except Exception as error:  # noqa: BLE001 - providers' code may raise anything
             split = isinstance(error, BarbuleError) and not error.retryable and len(places) > 1
             if split and not getattr(error, "lasting", False):
+                # What was spent on this one stands beside the answer of the first row.
+                self.spent[places[0]] = account
                 middle = len(places) // 2
                 await self.ask(places[:middle])
                 await self.ask(places[middle:])
                 return
             seconds = (time.perf_counter() - started) / len(places)
-            for place in places:
+            for place, share in zip(places, self._shares(places, account), strict=True):
                 self.results[place] = self.work.failed(
-                    place, error, seconds, model=self._model(places)
+                    place, error, seconds, model=self._model(places), account=share
                 )
             self.work.meter.done(len(places))
             return
         seconds = (time.perf_counter() - started) / len(places)
-        written = self._gate(places).answered() if self.record else None
-        for place, value, usage in zip(
-            places, reply.value, _shares(reply.usage, len(places)), strict=True
-        ):
+        shares = dict(zip(places, self._shares(places, account), strict=True))
+        given = dict(zip(places, reply.value, strict=True))
+        bad = [place for place, value in given.items() if isinstance(value, Exception)]
+        self._keep(
+            {place: given[place] for place in places if place not in bad},
+            shares,
+            seconds=seconds,
+            attempts=attempts,
+            model=self._model(places),
+        )
+        for place in bad:
+            self.results[place] = self.work.failed(
+                place, given[place], seconds, attempts, self._model(places), shares[place]
+            )
+        self.work.meter.done(len(places))
+
+    def _keep(self, given: dict[int, Any], shares: dict[int, Account], **details: Any) -> None:
+        """Take answers, and write them into the ledger."""
+        written = self._gate(list(shares)).answered() if self.record and given else None
+        for number, (place, value) in enumerate(given.items(), 1):
             self.results[place] = value
             if self.record:
                 self.record(
                     place,
                     value,
-                    seconds=seconds,
-                    attempts=attempts,
-                    model=self._model(places),
-                    tokens_in=usage.tokens_in,
-                    tokens_out=usage.tokens_out,
-                    usd=usage.usd,
                     # Answers are written in their order, so the last one tells of all.
-                    written=written if place == places[-1] else None,
+                    written=written if number == len(given) else None,
+                    **details,
+                    **shares[place].columns,
                 )
-        self.work.meter.done(len(places))
+
+    def _shares(self, places: list[int], account: Account) -> list[Account]:
+        """Share what a question took among its rows, and what those before it took in vain."""
+        shares = account.shares(len(places))
+        if (before := self.spent.pop(places[0], None)) is not None:
+            shares[0].join(before)
+        return shares
 
     def _model(self, places: list[int]) -> str:
         named = self.work.function.model_of
@@ -109,7 +125,7 @@ class _Asking:
     def _gate(self, places: list[int]) -> Gate:
         return self.work.caller.gate(self._model(places))
 
-    async def _reply(self, places: list[int]) -> tuple[Reply, int]:
+    async def _reply(self, places: list[int], account: Account) -> tuple[Reply, int]:
         work, model = self.work, self._model(places)
         first = self.arguments[places[0]]
         merged = {
@@ -119,8 +135,10 @@ class _Asking:
             for name, each in first.items()
         }
 
+        client = work.client(account, self.tasks.sending)
+
         async def ask() -> Reply:
-            return await work.function.body(work.client, **merged)
+            return await work.function.body(client, **merged)
 
         gate = self._gate(places)
         reply, attempts = await call_with_retries(ask, gate, retries=self.retries)
@@ -130,21 +148,3 @@ class _Asking:
                 hint="Check that the model does what the function asks of it.",
             )
         return reply, attempts
-
-
-def _shares(usage: Usage, count: int) -> list[Usage]:
-    """Share what a question used among its rows, so that the sum is what it was."""
-
-    def whole(tokens: int | None) -> list[int | None]:
-        if tokens is None:
-            return [None] * count
-        each, rest = divmod(tokens, count)
-        return [each + (place < rest) for place in range(count)]
-
-    usd = None if usage.usd is None else usage.usd / count
-    return [
-        Usage(tokens_in, tokens_out, usd)
-        for tokens_in, tokens_out in zip(
-            whole(usage.tokens_in), whole(usage.tokens_out), strict=True
-        )
-    ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BudgetError, ConfigurationError, ModelError
 from barbule.executor.asking import in_batches
 from barbule.executor.budget import spending_async
+from barbule.executor.metering import Account
+from barbule.executor.tasks import Tasks
 from barbule.models.rates import call_with_retries
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class _Tried:
 
     attempts: int = 1
     model: str = ""
+    account: Account = field(default_factory=Account)
 
 
 class Asynchronous:
@@ -54,6 +57,7 @@ class Asynchronous:
         self._record = record
         self._answered: set[str] = set()
         self._refused: dict[str, Exception] = {}
+        self._tasks = Tasks(keeps=record is not None)
 
     async def run(self) -> list[Any]:
         """Call it for all rows and return the results, in their order."""
@@ -80,15 +84,11 @@ class Asynchronous:
                 finally:
                     self._work.meter.done()
                 seconds = time.perf_counter() - started
-                return self._work.failed(place, failure, seconds, tried.attempts, tried.model)
+                return self._work.failed(
+                    place, failure, seconds, tried.attempts, tried.model, tried.account
+                )
 
-        tasks = [asyncio.create_task(work(place, row)) for place, row in enumerate(self._rows)]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await self._tasks.run(work(place, row) for place, row in enumerate(self._rows))
 
     async def _await(self, place: int, row: tuple[Any, ...], tried: _Tried) -> Any:
         function, record = self._function, self._record
@@ -98,8 +98,9 @@ class Asynchronous:
             tried.attempts = attempt
             try:
                 async with spending_async(self._work.budgets if record else ()):
-                    async with asyncio.timeout(function.timeout):
-                        value = await self._called(*args, **kwargs)
+                    with self._tasks.sending():
+                        async with asyncio.timeout(function.timeout):
+                            value = await self._called(*args, **kwargs)
                 break
             except BudgetError:
                 raise
@@ -128,12 +129,13 @@ class Asynchronous:
         started = time.perf_counter()
 
         tried.attempts = 0
+        client = self._work.client(tried.account, self._tasks.sending)
 
         async def ask() -> Reply:
             if (refusal := self._refused.get(model)) is not None:
                 raise refusal
             tried.attempts += 1
-            return await self._function.body(self._work.client, **arguments)
+            return await self._function.body(client, **arguments)
 
         try:
             reply, attempts = await call_with_retries(ask, gate, retries=MODEL_RETRIES)
@@ -149,10 +151,8 @@ class Asynchronous:
                 seconds=time.perf_counter() - started,
                 attempts=attempts,
                 model=model,
-                tokens_in=reply.usage.tokens_in,
-                tokens_out=reply.usage.tokens_out,
-                usd=reply.usage.usd,
                 written=gate.answered(),
+                **tried.account.columns,
             )
         return reply.value
 

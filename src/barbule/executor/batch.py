@@ -19,7 +19,8 @@ from barbule.executor.devices import Gpus
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.inflight import InFlight
 from barbule.executor.keeping import Keeping
-from barbule.executor.ledger import Answer, Ledger
+from barbule.executor.ledger import Answer, Ledger, question_of
+from barbule.executor.metering import AnswerLengths
 from barbule.executor.noting import Noting
 from barbule.executor.processes import Processes
 from barbule.executor.progress import Meter, Progress, screen
@@ -100,6 +101,7 @@ class Caller:
     gpus: Gpus = field(default_factory=Gpus)
     _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
+    _lengths: dict[tuple[str, str], AnswerLengths] = field(default_factory=dict)
     processes: Processes = field(default_factory=Processes)
     _in_flight: InFlight = field(default_factory=InFlight)
 
@@ -249,9 +251,10 @@ class Caller:
             if not wanted:
                 return {}
             work.places = [first[key] for key in wanted]
-            self.tally.calls += len(wanted)
             with self._recording(work, wanted, tape) as record:
                 answers = work.run([distinct[key] for key in wanted], record)
+            if work.function.kind != "model":  # these count what they ask
+                self.tally.calls += len(wanted) - list(map(type, answers)).count(Deferred)
             return dict(zip(wanted, answers, strict=True))
 
         since = self._moment(work)
@@ -326,6 +329,7 @@ class Caller:
     def _recording(self, work: Work, keys: list[str], tape: Tape | None) -> Any:
         """Give what takes each answer; answers are written as they come, also when it fails."""
         asker = work.asker()
+        question = question_of(work.call.function, work.version, work.call.template)
 
         def record(
             place: int,
@@ -340,6 +344,7 @@ class Caller:
                 function.name,
                 work.version,
                 value,
+                question=question,
                 table=asker.table,
                 column=asker.column,
                 row=asker.row(work.places[place]),
@@ -391,6 +396,10 @@ class Caller:
             else replace(answer, value=value if read is None or value is None else read(value))
             for answer, value in zip(answers, column.to_pylist(), strict=True)
         ]
+
+    def answer_lengths(self, call: Call) -> AnswerLengths:
+        """Return how long the answers of a call are, as far as this session has seen."""
+        return self._lengths.setdefault((call.function, call.template), AnswerLengths())
 
     def gate(self, model: str) -> Gate:
         """Return the traffic control of the endpoint that serves a model."""

@@ -15,23 +15,19 @@ import threading
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from barbule.errors import BudgetError, ConfigurationError
-from barbule.models.base import ModelClient, Reply
-from barbule.models.estimates import estimate, price
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from contextvars import Token
-    from pathlib import Path
 
     from barbule.catalog.records import TableRecord
     from barbule.config import BudgetSettings
     from barbule.executor.ledger import Ledger
-    from barbule.models.base import Endpoint
 
-__all__ = ["Budget", "Need", "active", "budget", "metered", "spending", "spending_async"]
+__all__ = ["Budget", "Need", "Room", "active", "budget", "spending", "spending_async"]
 
 _GIVEN: ContextVar[tuple[Budget, ...]] = ContextVar("barbule_budgets", default=())
 _PAUSE = 0.002  # seconds between two looks whether a call in flight has given room back
@@ -46,8 +42,17 @@ class Need:
     tokens: int = 0
     usd: float = 0.0
 
+    def without(self, used: Need) -> Need:
+        """Return what is left of it."""
+        return Need(
+            max(0, self.calls - used.calls),
+            max(0, self.tokens - used.tokens),
+            max(0.0, self.usd - used.usd),
+        )
+
 
 _ONE = Need()
+_NONE = Need(0)
 
 
 class Budget:
@@ -184,6 +189,24 @@ class Budget:
             if used is not None:
                 self._add(self._spent, used, 1)
 
+    def charge(self, reserved: Need, left: Need, used: Need) -> None:
+        """Account for a call, of whose room a part is left for what follows it."""
+        with self._lock:
+            self._add(self._reserved, reserved, -1)
+            self._add(self._reserved, left, 1)
+            self._add(self._spent, used, 1)
+
+    def holds(self, left: Need, expected: Need) -> bool:
+        """Whether what follows a call fits: what is left of its room, or what is expected."""
+        with self._lock:
+            if self._fits(_NONE):
+                return True
+            self._add(self._reserved, left, -1)
+            try:
+                return self._fits(expected)
+            finally:
+                self._add(self._reserved, left, 1)
+
     def _fits(self, need: Need) -> bool:
         return all(
             value is None or self._spent[cap] + self._reserved[cap] + getattr(need, cap) <= value
@@ -219,9 +242,11 @@ def budget(
         The most that calls may cost, in US dollars. What a model costs whose price LiteLLM does
         not know is not counted.
     calls
-        The most requests to models, and calls of functions that are in the call ledger.
+        The most requests to models, repairs among them, and calls of functions that are in the
+        call ledger.
     tokens
-        The most tokens, read and written.
+        The most tokens, read and written. This cap and that of dollars hold exactly where
+        answers are bounded, as by `max_tokens` or labels.
 
     Returns
     -------
@@ -251,45 +276,71 @@ def active() -> tuple[Budget, ...]:
     return _GIVEN.get()
 
 
-class _Room:
-    """Room in several budgets at once."""
+class Room:
+    """Room in several budgets at once, for a call and what may follow it.
+
+    Parameters
+    ----------
+    expected
+        What is expected of the call.
+    most
+        What it takes at most, and what may follow it.
+    """
 
     def __init__(self, budgets: Sequence[Budget], expected: Need, most: Need) -> None:
         self._budgets = budgets
         self._expected = expected
-        self._most = most
+        self._left = most
 
     def taken(self) -> bool:
         """Reserve it in all of them; False where that has to wait."""
         kept: list[Budget] = []
         for each in self._budgets:
-            outcome = each.reserve(self._expected, self._most)
+            outcome = each.reserve(self._expected, self._left)
             if outcome:
                 kept.append(each)
                 continue
             for other in kept:
-                other.settle(self._most, None)
+                other.settle(self._left, None)
             if outcome is None:
                 return False
             raise each.refusal()
         return True
 
     async def enter(self) -> None:
+        """Wait until it is reserved."""
         while not self.taken():  # noqa: ASYNC110 - budgets are shared by threads and event loops
             await asyncio.sleep(_PAUSE)
 
-    def settle(self, used: Need | None) -> None:
+    def go_on(self, expected: Need) -> None:
+        """Begin what follows the call, if there is room for it.
+
+        There is none where the call was made for what was expected of it.
+        """
         for each in self._budgets:
-            each.settle(self._most, used)
+            if not each.holds(self._left, expected):
+                raise each.refusal()
+
+    def spend(self, used: Need) -> None:
+        """Account for a call, and keep the rest of the room."""
+        left = self._left.without(used)
+        for each in self._budgets:
+            each.charge(self._left, left, used)
+        self._left = left
+
+    def leave(self) -> None:
+        """Give back what is left of it."""
+        for each in self._budgets:
+            each.settle(self._left, None)
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
-        used: Need | None = None
+        """Account for a call that is made within."""
         try:
             yield
-            used = _ONE
+            self.spend(_ONE)
         finally:
-            self.settle(used)
+            self.leave()
 
 
 @contextlib.contextmanager
@@ -304,7 +355,7 @@ def spending(budgets: Sequence[Budget]) -> Iterator[None]:
     if not budgets:
         yield
         return
-    room = _Room(budgets, _ONE, _ONE)
+    room = Room(budgets, _ONE, _ONE)
     while not room.taken():
         time.sleep(_PAUSE)
     with room.settling():
@@ -317,99 +368,7 @@ async def spending_async(budgets: Sequence[Budget]) -> AsyncIterator[None]:
     if not budgets:
         yield
         return
-    room = _Room(budgets, _ONE, _ONE)
+    room = Room(budgets, _ONE, _ONE)
     await room.enter()
     with room.settling():
         yield
-
-
-def metered(client: ModelClient, budgets: Sequence[Budget]) -> ModelClient:
-    """Return a client that asks within budgets."""
-    return _Metered(client, budgets) if budgets else client
-
-
-class _Metered(ModelClient):
-    """Asks another client, as long as there is room."""
-
-    def __init__(self, client: ModelClient, budgets: Sequence[Budget]) -> None:
-        self._client = client
-        self._budgets = budgets
-        self._weighs = any(each.weighs for each in budgets)
-        self._turn = asyncio.Lock()
-        self._answers: dict[str, tuple[int, int]] = {}
-
-    async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        return await self._ask("chat", model, messages, params)
-
-    async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        return await self._ask("messages", model, messages, params)
-
-    async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
-        return await self._ask("embed", model, inputs, params)
-
-    async def image(self, model: str, prompt: str, **params: Any) -> Reply:
-        return await self._ask("image", model, prompt, params)
-
-    async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
-        return await self._ask("transcribe", model, file, params)
-
-    async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        return await self._ask("speak", model, text, params)
-
-    async def moderate(self, model: str, text: str, **params: Any) -> Reply:
-        return await self._ask("moderate", model, text, params)
-
-    async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
-        asked = [query, *documents]
-        expected, most = self._needs("rerank", model, asked, params)
-        return await self._within(
-            expected, most, lambda: self._client.rerank(model, query, documents, **params)
-        )
-
-    def takes(self, model: str, what: str) -> bool:
-        return self._client.takes(model, what)
-
-    def endpoint(self, model: str) -> Endpoint:
-        return self._client.endpoint(model)
-
-    def prepare(self) -> None:
-        self._client.prepare()
-
-    async def ready(self) -> None:
-        await self._client.ready()
-
-    async def _ask(self, verb: str, model: str, asked: Any, params: Mapping[str, Any]) -> Reply:
-        expected, most = self._needs(verb, model, asked, params)
-        question = getattr(self._client, verb)
-        reply: Reply = await self._within(expected, most, lambda: question(model, asked, **params))
-        if reply.usage.tokens_out:
-            count, tokens = self._answers.get(model, (0, 0))
-            self._answers[model] = count + 1, tokens + reply.usage.tokens_out
-        return reply
-
-    def _needs(
-        self, verb: str, model: str, asked: Any, params: Mapping[str, Any]
-    ) -> tuple[Need, Need]:
-        if not self._weighs:
-            return _ONE, _ONE
-        count, tokens = self._answers.get(model, (0, 0))
-        found = estimate(model, verb, asked, params, usual=tokens / count if count else None)
-        return tuple(  # type: ignore[return-value]
-            Need(1, found.tokens_in + out, price(model, found.tokens_in, out) or 0.0)
-            for out in (found.tokens_out, found.most_out)
-        )
-
-    async def _within(self, expected: Need, most: Need, ask: Any) -> Any:
-        room = _Room(self._budgets, expected, most)
-        async with self._turn:  # first come, first served
-            await room.enter()
-        used: Need | None = None
-        try:
-            reply: Reply = await ask()
-            usage = reply.usage
-            told = usage.tokens_in is not None or usage.tokens_out is not None
-            tokens = (usage.tokens_in or 0) + (usage.tokens_out or 0)
-            used = Need(1, tokens if told else expected.tokens, usage.usd or 0.0)
-        finally:
-            room.settle(used)
-        return reply

@@ -7,20 +7,23 @@ counted and not asked.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError
+from barbule.executor.ledger import question_of
 from barbule.executor.work import Work
 from barbule.functions.registry import lookup
 from barbule.models.base import ModelClient
-from barbule.models.estimates import ANSWER, Estimate, estimate, price
+from barbule.models.estimates import NOTHING, Estimate, Expected, estimate, price
 from barbule.planner.plan import CallStage, CandidateStage, Forecast, NearestStage, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
@@ -33,6 +36,7 @@ __all__ = ["forecast"]
 
 _BATCH_ROWS = 16384
 _COUNTED = 1000  # questions whose tokens are counted; of more, as many as these
+_COMPARED = 100  # answered questions whose tokens are compared with what their provider counted
 
 
 def forecast(plan: Plan, runner: Runner) -> Plan:
@@ -125,6 +129,7 @@ class _Counted:
         self.missing: dict[Any, tuple[Any, ...]] = {}
         self._caller = runner.caller
         self._known: set[str] = set()
+        self._answered: dict[str, tuple[Any, ...]] = {}
         self._work = Work(runner.caller, lookup(call.function, call.version), call)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -145,6 +150,8 @@ class _Counted:
         }
         known = self._caller.ledger.known(list(new))
         self._known |= known
+        for key in list(known)[: _COMPARED - len(self._answered)]:
+            self._answered[key] = new[key]
         self.hits += len(known)
         self.distinct += len(new)
         self.missing |= {key: row for key, row in new.items() if key not in known}
@@ -159,7 +166,11 @@ class _Counted:
         rows = list(self.missing.values())
         sample = rows[:: max(1, calls // _COUNTED)]
         asked = [each for each in self._caller.loop.run(self._questions(sample)) if each]
-        return self._priced(counts, asked, calls / max(1, len(asked))) if asked else counts
+        if not asked:
+            return counts
+        found = self._priced(counts, asked, calls / len(asked))
+        size = self._work.function.batch_size
+        return replace(found, calls=-(-calls // size))
 
     async def _questions(self, rows: list[tuple[Any, ...]]) -> list[_Question | None]:
         await self._caller.client.ready()
@@ -181,21 +192,41 @@ class _Counted:
             return None  # the call itself is going to say what is wrong
         return None
 
+    def _measured(self) -> tuple[float, float | None]:
+        """Return how many tokens providers count for each of ours, in questions and answers.
+
+        They know what they put around a question, what an image is to them, how long answers are
+        and how many have to be repaired. Nothing is known of answers before there are some.
+        """
+        told = self._caller.ledger.tokens(list(self._answered))
+        rows = [self._answered[key] for key in told]
+        asked = self._caller.loop.run(self._questions(rows)) if rows else []
+        pairs = [
+            (question.estimate(), tokens)
+            for question, tokens in zip(asked, told.values(), strict=True)
+            if question is not None
+        ]
+        asking = _ratio((ours.tokens_in, theirs) for ours, (theirs, _) in pairs)
+        return asking or 1.0, _ratio((ours.tokens_out, theirs) for ours, (_, theirs) in pairs)
+
     def _priced(self, counts: Forecast, asked: list[_Question], times: float) -> Forecast:
+        call, (asking, answering) = self.call, self._measured()
+        question = question_of(call.function, self._work.version, call.template)
         models = sorted({each.model for each in asked})
-        used = self._caller.ledger.used(self.call.function, models)
+        used = self._caller.ledger.used(call.function, question, models)
         low = expected = high = tokens = 0.0
         prices: list[tuple[float | None, ...]] = []
         for each in asked:
             usual = used.get(each.model, {})
-            found: Estimate = estimate(
-                each.model, each.verb, each.asked, each.params, usual=usual.get("expected", ANSWER)
-            )
-            least = min(usual.get("low", 1), found.most_out)
-            outs = (least, found.tokens_out, found.most_out)
-            tokens += found.tokens_in
+            similar = usual.get("same") or each.expected == NOTHING
+            found = each.estimate(usual.get("expected") if similar and not answering else None)
+            least = min(usual.get("low", 1) if similar else 1, found.most_out)
+            middle = min(found.most_out, found.tokens_out * (answering or 1.0))
+            outs = (least, middle, found.most_out)
+            tokens_in = found.tokens_in * asking
+            tokens += tokens_in
             low, expected, high = low + outs[0], expected + outs[1], high + outs[2]
-            prices.append(tuple(price(each.model, found.tokens_in, out) for out in outs))
+            prices.append(tuple(price(each.model, tokens_in, out) for out in outs))
         known = all(each[0] is not None for each in prices)
         return replace(
             counts,
@@ -204,8 +235,13 @@ class _Counted:
             usd=tuple(sum(map(float, column)) * times for column in zip(*prices, strict=True))  # type: ignore[arg-type]
             if known
             else None,
-            counted=len(asked) == counts.calls,
+            counted=len(asked) == counts.calls and asking == 1.0,
         )
+
+
+def _ratio(pairs: Iterable[tuple[int, int]]) -> float | None:
+    ours, theirs = map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0, 0)
+    return theirs / ours if ours and theirs else None
 
 
 @dataclass
@@ -216,37 +252,64 @@ class _Question(Exception):  # noqa: N818 - no error
     model: str
     asked: Any
     params: Mapping[str, Any]
+    expected: Expected = NOTHING
+
+    def estimate(self, usual: float | None = None) -> Estimate:
+        """Say what it takes."""
+        return estimate(
+            self.model,
+            self.verb,
+            self.asked,
+            self.params,
+            usual=usual,
+            expected=self.expected,
+        )
 
 
 class _Probe(ModelClient):
     """Answers no question, but tells which one it is."""
 
-    def __init__(self, client: ModelClient) -> None:
+    def __init__(self, client: ModelClient, expected: Expected = NOTHING) -> None:
         self._client = client
+        self._expected = expected
+
+    def expecting(
+        self,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        words: float | None = None,
+        repairs: int = 0,
+    ) -> AbstractContextManager[ModelClient]:
+        expected = Expected(schema, words, repairs)
+        return contextlib.nullcontext(_Probe(self._client, expected))
+
+    @property
+    def origin(self) -> ModelClient:
+        return self._client.origin
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> NoReturn:
-        raise _Question("chat", model, messages, params)
+        raise _Question("chat", model, messages, params, self._expected)
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> NoReturn:
-        raise _Question("messages", model, messages, params)
+        raise _Question("messages", model, messages, params, self._expected)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> NoReturn:
-        raise _Question("embed", model, inputs, params)
+        raise _Question("embed", model, inputs, params, self._expected)
 
     async def image(self, model: str, prompt: str, **params: Any) -> NoReturn:
-        raise _Question("image", model, prompt, params)
+        raise _Question("image", model, prompt, params, self._expected)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> NoReturn:
-        raise _Question("transcribe", model, file, params)
+        raise _Question("transcribe", model, file, params, self._expected)
 
     async def speak(self, model: str, text: str, **params: Any) -> NoReturn:
-        raise _Question("speak", model, text, params)
+        raise _Question("speak", model, text, params, self._expected)
 
     async def moderate(self, model: str, text: str, **params: Any) -> NoReturn:
-        raise _Question("moderate", model, text, params)
+        raise _Question("moderate", model, text, params, self._expected)
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> NoReturn:
-        raise _Question("rerank", model, [query, *documents], params)
+        raise _Question("rerank", model, [query, *documents], params, self._expected)
 
     def takes(self, model: str, what: str) -> bool:
         return self._client.takes(model, what)

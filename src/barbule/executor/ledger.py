@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Backend
 
-__all__ = ["NAME", "SCHEMA", "Answer", "Ledger", "decoded", "encoded", "question_keys"]
+__all__ = [
+    "NAME",
+    "SCHEMA",
+    "Answer",
+    "Ledger",
+    "decoded",
+    "encoded",
+    "question_keys",
+    "question_of",
+]
 
 SCHEMA = sch.Schema(
     {
@@ -49,6 +58,9 @@ SCHEMA = sch.Schema(
         "table": "string",
         "column": "string",
         "row": "int64",
+        "requests": "int64",
+        "estimated": "boolean",
+        "question": "string",
     }
 )
 NAME = "bb_calls"
@@ -82,6 +94,13 @@ class Answer:
         Why there is none, where the call failed.
     table, column, row
         For which cell it was asked, the first of those that needed it.
+    requests
+        How many questions were sent that count in a budget: two where an answer was repaired,
+        none for the further rows of one that was about several.
+    estimated
+        Whether the provider did not say what it took.
+    question
+        What all rows are asked alike, as a hash: the call without what fills its places.
     """
 
     key: str
@@ -98,6 +117,9 @@ class Answer:
     table: str | None = None
     column: str | None = None
     row: int | None = None
+    requests: int = 1
+    estimated: bool = False
+    question: str | None = None
 
     def written(self, kind: dt.DataType) -> dict[str, Any]:
         """Return the row of the ledger, its moment left out."""
@@ -125,6 +147,11 @@ def question_keys(function: str, version: str, template: str) -> Callable[[Seque
         return hashlib.sha256(f"{start}, {encode_basestring_ascii(text)}]".encode()).hexdigest()
 
     return key
+
+
+def question_of(function: str, version: str, template: str) -> str:
+    """Return what all rows of a call are asked alike, as a hash."""
+    return hashlib.sha256(json.dumps([function, version, template]).encode()).hexdigest()[:16]
 
 
 class Ledger:
@@ -212,21 +239,36 @@ class Ledger:
             self._until_eviction = _BETWEEN
             self.evict(*self._limits)
 
-    def used(self, function: str, models: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Return what answers of a function took, by model: the number, and tokens out."""
+    def used(
+        self, function: str, question: str, models: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return what answers of a function took, by model: the number, and tokens out.
+
+        Those to the same question about other rows tell more than those to other questions; these
+        count for a model that has not been asked it.
+        """
         calls = self._calls()
-        mine = calls.filter(
-            calls.function == function, calls.model.isin(list(models)), calls.tokens_out.notnull()
-        )
-        found = mine.group_by("model").agg(
-            n=mine.count(),
-            low=mine.tokens_out.min(),
-            expected=mine.tokens_out.mean(),
-            high=mine.tokens_out.max(),
+        answered = calls.answer.notnull() & calls.tokens_out.notnull()
+        mine = calls.filter(calls.function == function, calls.model.isin(list(models)), answered)
+        same = mine.mutate(same=(mine.question == question).fill_null(False))
+        found = same.group_by("model", "same").agg(
+            n=same.count(),
+            low=same.tokens_out.min(),
+            expected=same.tokens_out.mean(),
+            high=same.tokens_out.max(),
         )
         with self._lock:
             rows = self._backend.arrow(found, {}).to_pylist()
-        return {row["model"]: row for row in rows}
+        return {row["model"]: row for row in sorted(rows, key=lambda row: bool(row["same"]))}
+
+    def tokens(self, keys: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        """Return what the questions among `keys` took, in and out, whose provider said so."""
+        found = self.answers(keys, ["key", "tokens_in", "tokens_out", "estimated"]).to_pylist()
+        return {
+            row["key"]: (row["tokens_in"], row["tokens_out"] or 0)
+            for row in found
+            if row["tokens_in"] is not None and not row["estimated"]
+        }
 
     def noted(self, keys: Sequence[str]) -> set[str]:
         """Return those of `keys` that are written down, with an answer or with a failure."""
@@ -288,7 +330,7 @@ class Ledger:
         calls = self._calls()
         mine = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since))
         query = mine.agg(
-            calls=mine.count(),
+            calls=mine.requests.fill_null(1).sum(),  # older rows do not say
             tokens=(mine.tokens_in.fill_null(0) + mine.tokens_out.fill_null(0)).sum(),
             usd=mine.usd.sum(),
         )

@@ -174,8 +174,14 @@ class Synchronous:
                     for place, value in enumerate(values, start):
                         if isinstance(value, Failure):
                             continue
-                        model = self._work.local_model
-                        record(place, value, seconds=seconds, attempts=attempts, model=model)
+                        record(
+                            place,
+                            value,
+                            seconds=seconds,
+                            attempts=attempts,
+                            model=self._work.local_model,
+                            requests=int(place == start),  # a budget counts the batch as one
+                        )
             self._work.meter.done(len(part))
 
         self._in_threads(one, -(-len(rows) // size))

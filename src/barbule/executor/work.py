@@ -22,9 +22,10 @@ from barbule.errors import (
 )
 from barbule.executor.arguments import Arguments, required_places, spreading
 from barbule.executor.asynchronous import Asynchronous
-from barbule.executor.budget import Budget, metered, spending
+from barbule.executor.budget import Budget, spending
 from barbule.executor.failures import Deferred, Failure, InnerFailure
 from barbule.executor.ledger import question_keys
+from barbule.executor.metering import Account, Metering
 from barbule.executor.progress import Meter
 from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
@@ -34,6 +35,7 @@ from barbule.types import Image, Media
 
 if TYPE_CHECKING:
     from barbule.executor.batch import Caller
+    from barbule.executor.metering import Sending
     from barbule.executor.tape import Tape
     from barbule.functions.registry import Function
     from barbule.models.base import ModelClient
@@ -131,9 +133,16 @@ class Work:
         return Synchronous(self, rows, record).rows()
 
     @functools.cached_property
-    def client(self) -> ModelClient:
-        """What asks models, within the budget where there is one."""
-        return metered(self.caller.client, self.budgets)
+    def _metering(self) -> Metering:
+        lengths = self.caller.answer_lengths(self.call)
+        return Metering(self.caller.client, self.budgets, lengths)
+
+    def client(self, account: Account, sending: Sending) -> ModelClient:
+        """Return what asks models for one answer, within the budget where there is one."""
+        return self._metering.asking(account, sending, self._count)
+
+    def _count(self) -> None:
+        self.tally.calls += 1
 
     def paid(self, apply: Callable[[], Any]) -> Any:
         """Call a function that is no model's, within the budget if it is in the ledger."""
@@ -149,14 +158,28 @@ class Work:
         )
 
     def failed(
-        self, place: int, error: Exception, seconds: float = 0.0, attempts: int = 1, model: str = ""
+        self,
+        place: int,
+        error: Exception,
+        seconds: float = 0.0,
+        attempts: int = 1,
+        model: str = "",
+        account: Account | None = None,
     ) -> Any:
-        """Return what stands for the answer of a call that failed, or end the operation."""
+        """Return what stands for the answer of a call that failed, or end the operation.
+
+        Parameters
+        ----------
+        account
+            What the questions took that were sent for it all the same.
+        """
         if isinstance(error, BudgetError):
+            if account is not None and account.requests:
+                self.note_failure(place, error, seconds, attempts, model, account)
             if self.call.errors is not None:
                 return Deferred.of(error)
             raise error
-        self.note_failure(place, error, seconds, attempts, model)
+        self.note_failure(place, error, seconds, attempts, model, account)
         if isinstance(error, InnerFailure):
             if not error.ends or self.lenient:
                 return Failure.of(error.raised)
@@ -200,7 +223,13 @@ class Work:
             raise
 
     def note_failure(
-        self, place: int, error: Exception, seconds: float, attempts: int, model: str = ""
+        self,
+        place: int,
+        error: Exception,
+        seconds: float,
+        attempts: int,
+        model: str = "",
+        account: Account | None = None,
     ) -> None:
         """Write into the ledger that a call failed."""
         if self.record is not None and attempts:
@@ -212,6 +241,7 @@ class Work:
                 seconds=seconds,
                 attempts=attempts,
                 model=model or self.local_model,
+                **(account or Account()).columns,
             )
 
     def all_arguments(self, row: tuple[Any, ...]) -> dict[str, Any]:

@@ -22,9 +22,14 @@ from barbule.models.base import Reply
 from barbule.models.providers import Provider
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from barbule.models.base import ModelClient
 
 __all__ = ["LANGUAGE"]
+
+_SUMMARY = 100  # words that a summary has at most, where nobody says how long it may be
+_OF_MOST = 0.85  # how much of what it may have a summary usually has
 
 
 async def extract(
@@ -202,7 +207,9 @@ async def summarize(
     """
     length = f"in at most {max_words} words" if max_words else "briefly"
     told = f"Summarize what the user sends {length}, in its own language. Answer the summary only."
-    return await _answered(client, model, told, text, instructions, params)
+    words = min(_OF_MOST * (max_words or _SUMMARY), _words_in(text) or _SUMMARY)
+    asking = client.expecting(words=words)
+    return await _answered(asking, model, told, text, instructions, params)
 
 
 async def translate(
@@ -238,7 +245,8 @@ async def translate(
     """
     origin = f" from {source}" if source else ""
     told = f"Translate what the user sends{origin} to {to}. Answer the translation only."
-    return await _answered(client, model, told, text, instructions, params)
+    asking = client.expecting(words=_words_in(text))
+    return await _answered(asking, model, told, text, instructions, params)
 
 
 async def filter(  # noqa: A001 - the name that users know
@@ -347,8 +355,13 @@ async def _asked(
     return [{"role": "system", "content": system}, {"role": "user", "content": said}]
 
 
+def _words_in(value: Any) -> int | None:
+    """Count the words of a text; None where what is said is no text."""
+    return None if content.is_marked(value) else len(content.text_of(value).split())
+
+
 async def _answered(
-    client: ModelClient,
+    asking: AbstractContextManager[ModelClient],
     model: Any,
     told: str,
     value: Any,
@@ -356,8 +369,9 @@ async def _answered(
     params: Mapping[str, Any],
 ) -> Reply:
     """Ask a question whose answer is any text."""
-    asked = await _asked(client, model, told, value, instructions)
-    reply = await client.chat(str(model), asked, **params)
+    with asking as client:
+        asked = await _asked(client, model, told, value, instructions)
+        reply = await client.chat(str(model), asked, **params)
     return Reply(structured.said(reply, str(model)).strip(), reply.usage, reply.headers)
 
 

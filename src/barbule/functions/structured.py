@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule import types
-from barbule.errors import ExpressionError, ModelError, UnknownFunctionError
+from barbule.errors import BudgetError, ExpressionError, ModelError, UnknownFunctionError
 from barbule.models.base import Reply, Usage
 
 if TYPE_CHECKING:
@@ -282,27 +282,36 @@ async def ask(
     ModelError
         When the provider fails, refuses or cuts off its answer, or twice misses the form.
     """
-    reply = await _asked(client, model, messages, form, params)
-    text = said(reply, model)
-    try:
-        return form.read(_json_in(text)), reply
-    except ValueError as error:  # pydantic's errors are ValueErrors
-        wrong = _explained(error)
-    repair = [
-        *messages,
-        {"role": "assistant", "content": text},
-        {"role": "user", "content": _AGAIN.format(wrong=wrong)},
-    ]
-    second = await _asked(client, model, repair, form, params)
-    reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
-    try:
-        return form.read(_json_in(said(reply, model))), reply
-    except ValueError as error:
-        failure = ModelError(
-            f"model {model!r}: after one repair its answer still is no {form.name}: "
-            f"{_explained(error)}.",
-            hint="Say in the schema or the prompt what is expected, or take a stronger model.",
-        )
+    with client.expecting(schema=form.schema, repairs=1) as asking:
+        reply = await _asked(asking, model, messages, form, params)
+        text = said(reply, model)
+        try:
+            return form.read(_json_in(text)), reply
+        except ValueError as error:  # pydantic's errors are ValueErrors
+            wrong = _explained(error)
+        repair = [
+            *messages,
+            {"role": "assistant", "content": text},
+            {"role": "user", "content": _AGAIN.format(wrong=wrong)},
+        ]
+        try:
+            second = await _asked(asking, model, repair, form, params)
+        except BudgetError as error:
+            # It is paid for, and would be again if the cell were only put off.
+            raise ModelError(
+                f"model {model!r}: its answer is no {form.name}: {wrong}; and the budget has no "
+                "room for a second question.",
+                hint="Raise the budget, and then: recompute(column, errors_only=True).",
+            ) from error
+        reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
+        try:
+            return form.read(_json_in(said(reply, model))), reply
+        except ValueError as error:
+            failure = ModelError(
+                f"model {model!r}: after one repair its answer still is no {form.name}: "
+                f"{_explained(error)}.",
+                hint="Say in the schema or the prompt what is expected, or take a stronger model.",
+            )
     raise failure
 
 
@@ -315,7 +324,7 @@ _AGAIN = (
 async def _asked(
     client: ModelClient, model: str, messages: list[Any], form: Form, params: Mapping[str, Any]
 ) -> Reply:
-    without = _WITHOUT.setdefault(client, set())
+    without = _WITHOUT.setdefault(client.origin, set())
     if model not in without and client.takes(model, "response_format"):
         schema = {"name": form.name, "schema": form.schema, "strict": _is_strict(form.schema)}
         wanted = {"type": "json_schema", "json_schema": schema}
@@ -390,6 +399,7 @@ def _sum(first: Usage, second: Usage) -> Usage:
         _plus(first.tokens_in, second.tokens_in),
         _plus(first.tokens_out, second.tokens_out),
         _plus(first.usd, second.usd),
+        first.estimated or second.estimated,
     )
 
 

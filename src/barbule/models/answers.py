@@ -23,7 +23,7 @@ __all__ += ["speech", "transcript"]
 
 def broken(model: str, what: str, hint: str) -> ModelError:
     """Make the error of an answer that is not what was asked for."""
-    return ModelError(f"model {model!r}: {what}.", hint=hint)
+    return ModelError(f"model {model!r}: {what}.", hint=hint, charged=True)
 
 
 def chat(response: Any) -> Reply:
@@ -44,7 +44,10 @@ def chat(response: Any) -> Reply:
         ],
         "usage": {count: getattr(usage, count, None) for count in counts},
     }
-    return _reply(response, value)
+    reply = _reply(response, value)
+    if reply.usage.tokens_in is None:
+        value["usage"] = dict.fromkeys(counts)
+    return reply
 
 
 def _message(message: Any) -> dict[str, Any]:
@@ -77,13 +80,13 @@ _PART = ("type", "text", "thinking", "id", "name", "input")
 def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
     """Read the answer to a conversation in Anthropic's form, which carries no cost."""
     used = response.get("usage") or {}
-    tokens_in, tokens_out = used.get("input_tokens"), used.get("output_tokens")
+    tokens_in, tokens_out = used.get("input_tokens") or None, used.get("output_tokens")
     cached = {
         name: used.get(name) or 0
         for name in ("cache_creation_input_tokens", "cache_read_input_tokens")
     }
-    if tokens_in is not None:
-        tokens_in += sum(cached.values())
+    if tokens_in is not None or any(cached.values()):
+        tokens_in = (tokens_in or 0) + sum(cached.values())
     value = {
         "id": response.get("id"),
         "type": response.get("type"),
@@ -96,6 +99,9 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
         "stop_sequence": response.get("stop_sequence"),
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
+    if not tokens_in and not tokens_out:
+        value["usage"] = {"input_tokens": None, "output_tokens": None}
+        return Reply(value)
     cost: float | None = None
     with contextlib.suppress(Exception):  # it raises when it does not know the model
         cost = sum(
@@ -200,20 +206,26 @@ def ranking(response: Any, model: str, count: int) -> Reply:
 
 def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
     hidden = getattr(response, "_hidden_params", None) or {}
-    usage = getattr(response, "usage", None)
-    cost = hidden.get("response_cost")
     return Reply(
         value,
-        Usage(
-            tokens_in if tokens_in is not None else _count(usage, "prompt_tokens", "input_tokens"),
-            _count(usage, "completion_tokens", "output_tokens"),
-            None if cost is None else float(cost),
-        ),
+        _usage(response, hidden.get("response_cost"), tokens_in),
         {
             name.lower().removeprefix("llm_provider-"): str(text)
             for name, text in (hidden.get("additional_headers") or {}).items()
         },
     )
+
+
+def _usage(response: Any, cost: float | None, tokens_in: int | None) -> Usage:
+    usage = getattr(response, "usage", None)
+    if tokens_in is None:
+        tokens_in = _count(usage, "prompt_tokens", "input_tokens")
+    tokens_out = _count(usage, "completion_tokens", "output_tokens")
+    if usage is not None and not tokens_in and not tokens_out:
+        # No question has no tokens: LiteLLM writes 0 where the provider does not say, and 0 as
+        # their price.
+        return Usage(None, None, cost or None)
+    return Usage(tokens_in, tokens_out, None if cost is None else float(cost))
 
 
 def _count(usage: Any, *names: str) -> int | None:

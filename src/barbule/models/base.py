@@ -6,6 +6,7 @@ import a client library, or hold a secret: keys are named by environment variabl
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from barbule.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 __all__ = ["Endpoint", "ModelClient", "Reply", "Usage"]
@@ -32,16 +34,19 @@ class Usage:
     usd
         Cost in US dollars. None when the model's price is not known: never 0, which
         is the price of a model that is free.
+    estimated
+        Whether the provider did not say, and we have counted.
 
     Examples
     --------
     >>> Usage(12, 3, None)
-    Usage(tokens_in=12, tokens_out=3, usd=None)
+    Usage(tokens_in=12, tokens_out=3, usd=None, estimated=False)
     """
 
     tokens_in: int | None = None
     tokens_out: int | None = None
     usd: float | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,32 @@ class ModelClient(Protocol):
     def takes(self, model: str, what: str) -> bool:
         """Whether a model takes "pdf" content or a parameter such as "response_format"."""
         return False
+
+    def expecting(
+        self,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        words: float | None = None,
+        repairs: int = 0,
+    ) -> AbstractContextManager[ModelClient]:
+        """Give a client for one question, of whose answer something is known beforehand.
+
+        Parameters
+        ----------
+        schema
+            The JSON schema that the answer has to fit.
+        words
+            About how many words it is going to have.
+        repairs
+            How often it may be asked again where the answer is not what was asked for. A budget
+            has room for these too, or the question is not asked.
+        """
+        return contextlib.nullcontext(self)
+
+    @property
+    def origin(self) -> ModelClient:
+        """The client that asks in the end, where this one stands before another."""
+        return self
 
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked."""

@@ -55,10 +55,12 @@ _KINDS = {
     "timeout": _Kind(True, "Raise timeout in [models.{provider}], or ask for a shorter answer."),
     "connection": _Kind(True, "{reach}"),
     "malformed": _Kind(True, "Check that {where} speaks the provider's protocol."),
+    "misfit": _Kind(False, "Say in the prompt what is expected, or take a stronger model."),
     "server": _Kind(True, "The fault is on the provider's side: try again later."),
 }
 
 _LASTING = {"auth", "quota", "missing", "provider", "package"}
+_CHARGED = {"timeout", "malformed", "misfit"}
 
 _BY_CLASS = {
     "AuthenticationError": "auth",
@@ -73,6 +75,7 @@ _BY_CLASS = {
     "UnprocessableEntityError": "request",
     "ImportError": "package",
     "JSONDecodeError": "malformed",
+    "JSONSchemaValidationError": "misfit",
     "RateLimitError": "rate",
     "Timeout": "timeout",
     "TimeoutError": "timeout",
@@ -154,6 +157,7 @@ def model_error(
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
         lasting=name in _LASTING,
+        charged=name in _CHARGED,
     )
 
 

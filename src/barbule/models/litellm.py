@@ -220,10 +220,6 @@ class LiteLLMClient(ModelClient):
         if reply.value is None:
             hint = "Check that the model makes images, and that the prompt asks for one."
             raise answers.broken(model, "no image came back", hint)
-        # LiteLLM counts tokens as 0 where the provider does not say, and then their price is 0.
-        used = reply.usage
-        if not (used.tokens_in or used.tokens_out):
-            reply = Reply(reply.value, Usage(None, None, used.usd or None), reply.headers)
         return _priced(reply, model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:

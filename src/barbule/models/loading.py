@@ -25,6 +25,7 @@ __all__ = [
     "expect_large_body",
     "litellm_module",
     "loaded",
+    "loaded_already",
     "openai_client",
     "unlogged",
 ]
@@ -44,6 +45,11 @@ def begin() -> None:
 def loaded() -> Any:
     """Return LiteLLM, which is imported when it is not yet."""
     return _imported() if _imported.cache_info().currsize else _import()
+
+
+def loaded_already() -> bool:
+    """Whether LiteLLM is imported."""
+    return bool(_imported.cache_info().currsize)
 
 
 async def litellm_module() -> Any:

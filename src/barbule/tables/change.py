@@ -75,7 +75,8 @@ class MutationResult:
     version
         The version of the table that shows the change.
     calls, hits
-        Questions that were asked of functions in the call ledger, and those it answered.
+        Questions that were sent to models and calls of functions in the call ledger, as a budget
+        counts them; and questions that the ledger answered.
     deferred
         The cells that stayed empty because a budget was spent.
     """

@@ -1,0 +1,241 @@
+"""What answers of models take: all that was sent is counted, and budgets hold."""
+
+from __future__ import annotations
+
+import json
+
+import pydantic
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import BudgetError, ModelError
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+class Person(pydantic.BaseModel):
+    name: str
+
+
+@pytest.fixture
+def openai(models, session):
+    from barbule.functions import openai
+
+    return openai
+
+
+def table_of(name, count=12):
+    return bb.create_table(name, [{"w": f"w{n}"} for n in range(count)])
+
+
+def chat(openai, column, **params):
+    messages = [{"role": "user", "content": column}]
+    asked = openai.chat_completions(model="gpt-4o-mini", messages=messages, **params)
+    return asked.choices[0].message.content
+
+
+def extract(openai, column):
+    return openai.extract(column, schema=Person, model="gpt-4o-mini")
+
+
+def repaired(body):
+    """Miss the form at first, and fit it once that is said."""
+    return '{"name": "x"}' if len(body["messages"]) > 2 else "Sure, here it is."
+
+
+def spent(table):
+    calls = bb.calls().filter(_.table == table)
+    tokens = (calls.tokens_in.fill_null(0) + calls.tokens_out.fill_null(0)).sum()
+    (row,) = calls.agg(requests=calls.requests.sum(), tokens=tokens, usd=calls.usd.sum()).collect()
+    return row
+
+
+@pytest.mark.parametrize("fate", ["cut", "misfit", "refuses"])
+@pytest.mark.parametrize("cap", [{"calls": 6}, {"tokens": 600}, {"usd": 0.0002}], ids=str)
+def test_a_table_budget_counts_answers_that_are_of_no_use(openai, models, fate, cap):
+    models.tokenizer = len
+    models.script(*[fate] * 500)
+    table = table_of("t")
+    table.set_budget(**cap)
+    table.add_computed_column(x=extract(openai, table.w))
+    made = models.count
+    assert made > 0
+    took = spent("t")
+    assert took["requests"] == made
+    assert took["tokens"] > 0
+    assert took["usd"] > 0
+    for _again in range(3):
+        table.recompute("x", errors_only=True)
+    assert spent("t")["requests"] == models.count
+    if "calls" in cap:
+        assert models.count == 6
+
+
+def test_a_repair_is_reserved_with_its_question(openai, models):
+    models.content = repaired
+    table = table_of("t")
+    with bb.budget(calls=6) as budget:
+        found = table.add_computed_column(x=extract(openai, table.w))
+    assert (found.calls, found.errors, found.deferred) == (6, 0, 9)
+    assert budget.calls == models.count == 6
+    assert table.filter(table.x.notnull()).count().to_pyarrow().as_py() == 3
+    for left in (6, 3, 0):
+        with bb.budget(calls=6):
+            assert table.recompute("x", where="deferred").deferred == left
+    assert models.count == 24
+    assert spent("t")["requests"] == 24
+
+
+def test_a_repair_for_which_no_room_is_left_is_an_error_and_not_put_off(openai, models):
+    models.content = repaired
+    table = table_of("t", 1)
+    with bb.budget(calls=1) as budget:
+        found = table.add_computed_column(x=extract(openai, table.w))
+    assert budget.calls == models.count == 1
+    assert (found.errors, found.deferred) == (1, 0)
+    (error,) = table.errors().collect()
+    assert error["type"] == "ModelError"
+    assert "the budget has no room for a second question" in error["message"]
+    assert table.recompute("x", where="deferred").rows == 0
+    assert models.count == 1
+    assert spent("t")["requests"] == 1
+
+
+def test_room_that_no_repair_needed_is_given_back(openai, models):
+    table = table_of("t", 6)
+    with bb.budget(calls=6) as budget:
+        found = table.add_computed_column(x=extract(openai, table.w))
+    assert (found.calls, found.deferred, budget.calls) == (6, 0, 6)
+
+
+@pytest.mark.parametrize("cap", [{"tokens": 3000}, {"usd": 0.001}], ids=str)
+def test_what_a_provider_does_not_say_is_estimated(openai, models, cap):
+    models.usage = False
+    models.content = lambda _body: "word " * 400
+    table = bb.create_table("t", [{"w": f"{n} " + "x " * 300} for n in range(20)])
+    with bb.budget(**cap) as budget:
+        found = table.add_computed_column(x=chat(openai, table.w))
+    assert found.deferred == 20 - models.count > 0
+    took = spent("t")
+    assert took["tokens"] == budget.tokens > 700 * models.count
+    assert took["usd"] == pytest.approx(budget.usd)
+    assert budget.usd <= cap.get("usd", 1)
+    assert budget.tokens <= cap.get("tokens", 100_000)
+    assert set(bb.calls().collect()["estimated"]) == {True}
+
+
+def test_what_a_provider_says_is_not_estimated(openai, models):
+    table = table_of("t", 2)
+    table.add_computed_column(x=chat(openai, table.w))
+    assert bb.calls().collect()["estimated"] == [False, False]
+
+
+def test_usage_that_is_not_said_is_null_in_an_answer(openai, models):
+    models.usage = False
+    table = table_of("t", 1)
+    asked = openai.chat_completions(model="gpt-4o-mini", messages=table.w)
+    assert table.select(n=asked.usage.total_tokens).collect() == [{"n": None}]
+
+
+def test_answers_that_labels_bound_are_asked_for_side_by_side(openai, models):
+    models.latency = 0.3
+    table = table_of("t", 60)
+    asked = openai.classify(table.w, ["good", "bad"], model="gpt-4o-mini")
+    with bb.budget(usd=0.01) as budget:
+        assert table.add_computed_column(x=asked).deferred == 0
+    assert models.max_in_flight > 30
+    assert 0 < budget.usd < 0.01
+
+
+def test_free_answers_are_asked_for_side_by_side_once_some_tell_how_long_they_are(openai, models):
+    models.latency = 0.3
+    table = table_of("t", 60)
+    with bb.budget(usd=0.01) as budget:
+        assert table.add_computed_column(x=chat(openai, table.w)).deferred == 0
+    assert models.max_in_flight > 30
+    assert 0 < budget.usd < 0.01
+
+
+def test_a_refusal_by_the_budget_cancels_no_answer_that_is_paid(openai, models):
+    models.latency = 0.1
+    table = table_of("t", 10)
+    with bb.budget(calls=4) as budget, pytest.raises(BudgetError, match="4 of 4 calls"):
+        table.select(x=chat(openai, table.w)).collect()
+    assert budget.calls == models.count == 4
+    assert len(table.select(x=chat(openai, table.w)).collect()) == 10
+    assert models.count == 10
+
+
+def test_a_refused_row_of_a_query_cancels_no_answer_that_is_paid(openai, models):
+    models.latency = 0.1
+    models.script("ok", "ok", "policy")
+    table = table_of("t", 10)
+    with pytest.raises(ModelError, match="safety system"):
+        table.select(x=chat(openai, table.w)).collect()
+    made = models.count
+    assert len(table.select(x=chat(openai, table.w)).collect()) == 10
+    assert models.count == made + (10 - made) + 1
+
+
+def test_what_has_not_been_asked_is_not_asked_once_a_query_has_failed(openai, models, session):
+    session.close()
+    endpoint = {"api_base": models.url, "max_concurrency": 2}
+    bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
+    models.latency = 0.05
+    models.script("policy")
+    table = table_of("t", 40)
+    with pytest.raises(ModelError, match="safety system"):
+        table.select(x=chat(openai, table.w)).collect()
+    assert models.count <= 4
+
+
+def test_rows_that_share_a_question_are_one_call(openai, models):
+    table = table_of("t", 10)
+    table.set_budget(calls=2)
+    embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
+    plan = table.explain_column(v=embed(table.w))
+    found = table.add_computed_column(v=embed(table.w))
+    assert plan.calls == found.calls == models.count == 1
+    assert spent("t")["requests"] == 1
+    assert table.insert(w="other").deferred == 0
+    assert table.insert(w="another").deferred == 1
+
+
+def test_an_answer_that_came_too_late_is_counted(openai, models, session):
+    session.close()
+    endpoint = {"api_base": models.url, "timeout": 0.5}
+    bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
+    models.script("timeout")
+    table = table_of("t", 1)
+    with bb.budget(calls=5) as budget:
+        table.add_computed_column(x=chat(openai, table.w))
+    assert budget.calls == models.count == 2
+    assert spent("t")["requests"] == 2
+    assert bb.calls().collect()["estimated"] == [True]
+
+
+def test_a_model_that_takes_no_schema_is_asked_with_one_once(openai, models):
+    table = table_of("t", 6)
+    asked = openai.extract(table.w, schema=Person, model="no-schema")
+    table.filter(table.w == "w0").select(x=asked).collect()
+    assert models.count == 2
+    table.add_computed_column(x=asked)
+    assert models.count == 2 + 5
+    tried = [body for body in models.requests if "json_schema" in json.dumps(body)]
+    assert len(tried) == 1
+
+
+def test_the_ledger_of_an_older_version_is_completed_and_answers(openai, models, session):
+    table = table_of("t", 3)
+    table.set_budget(calls=4)
+    table.add_computed_column(x=chat(openai, table.w))
+    for column in ("requests", "estimated", "question"):
+        cursor = session.ibis.raw_sql(f'ALTER TABLE bb_calls DROP COLUMN "{column}"')
+        if session.ibis.name == "postgres":
+            cursor.close()
+    session.close()
+    table = bb.connect(session.settings.backend, vectors="exact:").get_table("t")
+    assert table.recompute("x").calls == 0
+    assert table.insert([{"w": "one"}, {"w": "two"}]).deferred == 1
+    assert sorted(map(str, bb.calls().collect()["requests"])) == ["1", "None", "None", "None"]
