@@ -108,7 +108,7 @@ def estimate(
     >>> asked = [{"role": "user", "content": "Is it so?"}]
     >>> found = estimate("openai/gpt-4o-mini", "chat", asked, {}, expected=Expected(truth))
     >>> found.tokens_out, found.most_out
-    (5, 14)
+    (5, 10)
     """
     if verb in _UNCOUNTED:
         return Estimate()
