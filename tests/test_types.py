@@ -128,7 +128,7 @@ def _named(value: object) -> str:
         (float, dt.float64),
         (bytearray, dt.binary),
         (uuid.UUID, dt.uuid),
-        (decimal.Decimal, dt.Decimal()),
+        (decimal.Decimal, dt.Decimal(38, 9)),
         (datetime.date, dt.date),
         (datetime.time, dt.time),
         (pathlib.Path, dt.string),
@@ -358,7 +358,8 @@ INFERRED = {
     "models and dicts": ([Inner(label="a"), {}], bb.Json()),
     "images": ([PICTURE, None], bb.Image()),
     "pixels": ([np.zeros((2, 2, 3), "uint8")], bb.Image()),
-    "vectors": ([np.zeros(3), np.ones(3, "float32")], dt.Array(dt.float32, length=3)),
+    "vectors": ([np.zeros(3), np.ones(3, "float32")], dt.Array(dt.float64, length=3)),
+    "short vectors": ([np.zeros(3, "float32"), np.ones(3, "f2")], dt.Array(dt.float32, length=3)),
     "vectors of two lengths": ([np.zeros(3), np.ones(2)], dt.Array(dt.float64)),
     "arrays of ints": ([np.arange(3)], dt.Array(dt.int64)),
 }

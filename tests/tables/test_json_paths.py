@@ -69,7 +69,7 @@ VALUES = {
     "times itself": (lambda m: m.score * m.score, [100.0, 90.25, None, 1.0, *[None] * 4, 1e6]),
     "divided": (lambda m: m.score / 2, [5.0, 4.75, None, -0.5, None, None, None, None, 500.0]),
     "floor divided": (lambda m: m.score // 4, [2, 2, None, -1, None, None, None, None, 250]),
-    "modulo": (lambda m: m.score % 4, [2.0, 1.5, None, -1.0, None, None, None, None, 0.0]),
+    "modulo": (lambda m: m.score % 4, [2.0, 1.5, None, 3.0, None, None, None, None, 0.0]),
     "power": (lambda m: m.score**2, [100.0, 90.25, None, 1.0, None, None, None, None, 1e6]),
     "negative": (lambda m: -m.score, [-10.0, -9.5, None, 1.0, None, None, None, None, -1e3]),
     "absolute": (lambda m: m.score.abs(), [10.0, 9.5, None, 1.0, None, None, None, None, 1e3]),

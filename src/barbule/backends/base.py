@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from barbule.errors import ConfigurationError
+from barbule.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["BASE", "FOREVER", "FROM", "RID", "TO", "Backend", "Staged", "is_kept", "open_backend"]
+__all__ = [
+    "BASE",
+    "FOREVER",
+    "FROM",
+    "RID",
+    "TO",
+    "Backend",
+    "Staged",
+    "is_kept",
+    "misfit",
+    "open_backend",
+]
 
 # The columns of all tables of rows: identity, and the commits between which a row lives; in a
 # view also the identity of the row that it comes from.
@@ -232,3 +243,13 @@ def _adapter(url: str) -> Any:
             hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
         )
     return importlib.import_module(_ADAPTERS[scheme])
+
+
+def misfit(column: str, kind: Any, reason: Exception) -> DataError:
+    """Say that results do not fit the type that their column has."""
+    return DataError(
+        f"a result does not fit {kind}: {str(reason).splitlines()[0]}.",
+        column=column,
+        hint="Cast what is computed with to a larger type: decimal(38, 0) for whole numbers, or "
+        "float64.",
+    )

@@ -26,7 +26,7 @@ from barbule.backends.routing import identity
 from barbule.catalog import codec
 from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
-from barbule.errors import UnsupportedError
+from barbule.errors import BarbuleError, DataError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.exports import Held, limited, polars_of, with_values, write_excel
@@ -56,6 +56,7 @@ from barbule.planner.planner import make_plan
 from barbule.planner.remembered import RememberedPlans
 from barbule.planner.similar import IndexedColumn
 from barbule.relations import Query
+from barbule.relations.promotion import promoted
 from barbule.types import storage_schema
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Engine:
         )
 
     def _load(self, text: str, commit: int | None) -> Any:
-        return codec.load(text, lambda table, _commit, hidden: self.leaf(table, commit, hidden))
+        return promoted(codec.load(text, lambda table, _, hidden: self.leaf(table, commit, hidden)))
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""
@@ -319,10 +320,37 @@ class Engine:
 
         return self._settled(run)
 
+    @contextmanager
+    def _naming(self, expr: ir.Expr) -> Iterator[None]:
+        """Name the column that the database could not compute."""
+        try:
+            yield
+        except DataError as error:
+            if error.column is None:
+                error.column = self._failing(expr)
+            raise
+
+    def _failing(self, expr: ir.Expr) -> str | None:
+        """Find the column that cannot be computed, by asking for each alone; no model is asked."""
+        if self.plan(expr).stages:
+            return None
+        table = expr.as_table()
+        failing = [name for name in table.columns if self._fails(table[[name]])]
+        alone = len(failing) < len(table.columns) or len(failing) == 1
+        return failing[0] if failing and alone else None
+
+    def _fails(self, expr: ir.Table) -> bool:
+        try:
+            self.arrow(expr)
+        except BarbuleError:
+            return True
+        return False
+
     def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> ResultSet:
         """Compute an expression and return its rows as a `ResultSet`."""
         asked = with_values(expr, params)
-        plan, rows = self._run(asked)
+        with self._naming(asked):
+            plan, rows = self._run(asked)
         reasons = functools.partial(reasons_of, self, asked.as_table())
         return ResultSet(rows, plan.schema, self.library, reasons)
 
@@ -409,14 +437,15 @@ class Engine:
         """Compute an expression and return it as an Arrow table, array or scalar."""
         if any(value is not None for value in options.values()):
             return self._export("to_pyarrow", expr, (), options)
-        rows = self.arrow(expr)
+        with self._naming(expr):
+            rows = self.arrow(expr)
         if isinstance(expr, ir.Table):
             return rows
         return rows.column(0) if isinstance(expr, ir.Column) else rows.column(0)[0]
 
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
         expr = with_values(expr, kwargs.pop("params", None))
-        with self._lowered(expr) as (backend, lowered):
+        with self._naming(expr), self._lowered(expr) as (backend, lowered):
             return getattr(backend, name)(lowered, *args, **kwargs)
 
     def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
@@ -464,10 +493,14 @@ class Engine:
                 yield first
             yield from stream
 
+        def named() -> Iterator[pa.RecordBatch]:
+            with self._naming(expr):
+                yield from batches()
+
         # Whether a value may be missing is no part of the batches, so not of their stream either.
         columns = self.plan(expr).final.schema.to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in columns])
-        return pa.RecordBatchReader.from_batches(schema, batches())
+        return pa.RecordBatchReader.from_batches(schema, named())
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
         """Write the rows of an expression as a data set of that form."""

@@ -39,6 +39,7 @@ from barbule.planner.lineage import (
     trace,
     with_rid,
 )
+from barbule.relations.promotion import as_declared
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _value(name: str, record: TableRecord, leaf: ManagedTable, source: Source) -
         )
     if column is None or column.kind != "virtual":
         return ops.Field(hidden, name)
-    value = source.expression(str(column.expression), leaf.commit)
+    value = as_declared(source.expression(str(column.expression), leaf.commit), column.dtype)
 
     def inline(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, ops.Field) and _same_table(node.rel, leaf):

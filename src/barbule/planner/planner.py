@@ -31,6 +31,7 @@ from barbule.planner.plan import (
 )
 from barbule.planner.rules import apply_rules
 from barbule.planner.staging import Staging
+from barbule.relations.promotion import promoted
 
 if TYPE_CHECKING:
     from barbule.planner.similar import IndexedColumn
@@ -141,6 +142,7 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
             f"a parameter of type {parameter.dtype} has no value.",
             hint="Give it to what runs the query, params={parameter: value}, or write the value.",
         )
+    root = promoted(root)
     planning = _Planning(facts)
     logical = apply_rules(root, planning)
     if logical.find(FunctionCall):

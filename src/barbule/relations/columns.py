@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import functools
 from typing import Any
 
@@ -15,6 +16,7 @@ from barbule.errors import ExpressionError
 from barbule.relations import nearest, searching
 from barbule.relations.asked import query_value
 from barbule.relations.origins import origin
+from barbule.relations.promotion import alike
 from barbule.relations.sources import sources
 
 __all__ = ["ColumnExtras", "extended"]
@@ -273,6 +275,83 @@ _EXAMPLES = {
 }
 
 
+class NumberExtras(ColumnExtras):
+    """Columns of numbers, beside numbers for which Ibis has no common type."""
+
+    __slots__ = ()
+
+    def between(self, lower: Any, upper: Any) -> Any:
+        """Say whether it is between two numbers, both included."""
+        value, *bounds = _numbers(self, lower, upper)
+        return ir.NumericValue.between(value, *bounds)
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several numbers."""
+        if isinstance(values, ir.Expr):
+            return super().isin(values)  # type: ignore[misc]
+        value, *others = _numbers(self, *values)
+        return ir.NumericValue.isin(value, others)
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several numbers."""
+        if isinstance(values, ir.Expr):
+            return super().notin(values)  # type: ignore[misc]
+        value, *others = _numbers(self, *values)
+        return ir.NumericValue.notin(value, others)
+
+    def fill_null(self, fill_value: Any, /) -> Any:
+        """Put a number where none is."""
+        value, other = _numbers(self, fill_value)
+        return ir.NumericValue.fill_null(value, other)
+
+
+def _arithmetic(name: str) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        value, other = _numbers(self, other)
+        if name == "__mod__":
+            other = _divisor(other)
+        elif name == "__rmod__":
+            value = _divisor(value)
+        return getattr(ir.NumericValue, name)(value, other)
+
+    method.__name__ = name
+    return method
+
+
+_OPERATORS = ("add", "sub", "mul", "mod", "floordiv", "truediv", "pow")
+_REFLECTED = tuple(f"r{each}" for each in _OPERATORS)
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", *_OPERATORS, *_REFLECTED):
+    setattr(NumberExtras, f"__{_name}__", _arithmetic(f"__{_name}__"))
+NumberExtras.__hash__ = ir.Value.__hash__  # type: ignore[method-assign]
+
+
+def _numbers(column: Any, *others: Any) -> list[Any]:
+    """Give a column and what it is compared with, or computed with, a type that Ibis knows."""
+    given = [_large(other) for other in others]
+    places = [n for n, each in enumerate(given) if isinstance(each, ir.NumericValue)]
+    value, *typed = alike(column.op(), *(given[n].op() for n in places))
+    for place, node in zip(places, typed, strict=True):
+        given[place] = node.to_expr()
+    return [value.to_expr(), *given]
+
+
+def _large(value: Any) -> Any:
+    """Make a literal of a whole number that is no int64."""
+    if isinstance(value, bool) or not isinstance(value, int) or -(2**63) <= value < 2**63:
+        return value
+    fits = 0 <= value < 2**64
+    kind = dt.uint64 if fits else dt.Decimal(len(str(abs(value))), 0)
+    return ibis.literal(value if fits else decimal.Decimal(value), kind)
+
+
+def _divisor(value: Any) -> Any:
+    """Make a column of numbers without sign one with, as Ibis tries its rules with zero."""
+    if not isinstance(value, ir.Column) or not isinstance(value.type(), dt.UnsignedInteger):
+        return value
+    wide = isinstance(value.type(), dt.UInt64)
+    return value.cast(dt.Decimal(20, 0) if wide else dt.int64)
+
+
 @functools.cache
 def _column_class(base: Any, extras: type) -> type[ir.Column]:
     return type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
@@ -283,5 +362,10 @@ def extended(column: Any) -> Any:
     if not isinstance(column, ir.Column) or isinstance(column, ColumnExtras):
         return column
     kind: Any = type(column)
-    moments = isinstance(column.type(), tuple(_EXAMPLES))
-    return _column_class(kind, MomentExtras if moments else ColumnExtras)(column.op())
+    return _column_class(kind, _extras(column.type()))(column.op())
+
+
+def _extras(kind: dt.DataType) -> type:
+    if isinstance(kind, tuple(_EXAMPLES)):
+        return MomentExtras
+    return NumberExtras if isinstance(kind, dt.Integer | dt.Decimal) else ColumnExtras

@@ -16,6 +16,7 @@ from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
 from barbule.relations.exports import Exports, engine_of
+from barbule.relations.promotion import promoted
 from barbule.relations.refusals import REFUSALS, explained, no_name, refuse_plain
 from barbule.relations.sources import sources
 
@@ -92,6 +93,10 @@ class _Verbs:
             if name.startswith("_"):
                 raise
             raise no_name(self, name) from error
+
+    def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
+        """Bind values to the table, computed in types that hold their results."""
+        return tuple(map(_promoted, super().bind(*args, **kwargs)))  # type: ignore[misc]
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`.
@@ -194,6 +199,15 @@ class _Verbs:
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
         return engine_of(self).explain(self)
+
+
+def _promoted(value: ir.Value) -> ir.Value:
+    """Promote the numbers of a value; a column that is made of it keeps its name."""
+    given = value.op()
+    changed = promoted(given)
+    if changed is given:
+        return value
+    return changed.to_expr() if changed.name == given.name else changed.to_expr().name(given.name)
 
 
 def _flat(key: Any) -> tuple[Any, ...]:

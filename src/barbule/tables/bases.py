@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from barbule.catalog.records import MANY
-from barbule.errors import UnsupportedError
+from barbule.errors import ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import (
     LOOKS_AROUND,
@@ -25,6 +25,7 @@ from barbule.planner.lineage import (
     repoint,
     with_rid,
 )
+from barbule.types import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +121,10 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
         rows are put together.
     """
     relation = query.op()
+    for column, kind in query.schema().items():
+        if refused := refusal(kind):
+            reason, hint = refused
+            raise ExpressionError(reason, table=name, column=column, hint=hint)
     leaves = relation.find(ManagedTable)
     if not leaves:
         raise UnsupportedError(

@@ -30,8 +30,9 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.planner.lower import physical_schema
+from barbule.relations.promotion import as_declared
 from barbule.tables.staleness import note_versions
-from barbule.types import Document, Media, storage
+from barbule.types import Document, Media, refusal, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,6 +73,9 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
         When it looks at other rows than its own.
     """
     value = table.select(**{name: expr}).op().values[name]
+    if refused := refusal(value.dtype):
+        reason, hint = refused
+        raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
     found = value.find(LOOKS_AROUND, filter=ops.Value)
     if value.find(StoredVector, filter=ops.Value):
         raise ExpressionError(
@@ -331,14 +335,8 @@ def query_of_all(engine: Engine, record: TableRecord, columns: list[Column]) -> 
 
 
 def _is_assigned_exactly(value: ops.Value) -> bool:
-    """Whether SQL assigns a value to a column exactly as it travels by Arrow.
-
-    It reads 0.7 as a decimal, of which Arrow rows make the nearest float.
-    """
-    if not isinstance(value.dtype, _PLAIN) or isinstance(value.dtype, Media):
-        return False
-    literals = value.find(ops.Literal, filter=ops.Value)
-    return not any(isinstance(each.dtype, dt.Floating | dt.Decimal) for each in literals)
+    """Whether SQL assigns a value to a column exactly as it travels by Arrow."""
+    return isinstance(value.dtype, _PLAIN) and not isinstance(value.dtype, Media)
 
 
 def within_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
@@ -354,7 +352,7 @@ def _query_of(engine: Engine, record: TableRecord, columns: list[Column]) -> ops
     values = {RID: ops.Field(leaf, RID)}
     for column in columns:
         value = engine.expression(str(column.expression), None).replace({visible: leaf})
-        values[column.physical] = value
+        values[column.physical] = as_declared(value, column.dtype)
         if column.fallible:
             reasons = tuple(CellError(call) for call in calls_in(value))
             values[column.errors] = ops.Coalesce(reasons) if len(reasons) > 1 else reasons[0]

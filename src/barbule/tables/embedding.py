@@ -60,7 +60,8 @@ def embedded(table: ir.Table, column: str, functions: Mapping[str, Function]) ->
     """
     kind = table[column].type()
     place: dict[str, Any] = {"table": table.get_name(), "column": column}
-    if not (kind.is_string() or _is_vectors(kind)):
+    vectors = _is_vectors(kind) or _is_wide(kind)
+    if not (kind.is_string() or vectors):
         raise ExpressionError(
             f"a column of {kind} cannot be indexed.",
             **place,
@@ -75,7 +76,7 @@ def embedded(table: ir.Table, column: str, functions: Mapping[str, Function]) ->
             **place,
             hint="Give one of them, or add two indexes.",
         )
-    if not own and not _is_vectors(kind):
+    if not own and not vectors:
         raise ExpressionError(
             f"a column of {kind} needs an embedding of its values.", **place, hint=_hint(kind)
         )
@@ -85,6 +86,8 @@ def embedded(table: ir.Table, column: str, functions: Mapping[str, Function]) ->
     for role, call in calls.items():
         _check(call, functions[role], **place)
     value = calls[own[0]] if own else None
+    if value is None and _is_wide(kind):
+        value = table[column].cast(kind.copy(value_type=dt.float32)).op()  # as indexes have them
     length = _length(value.dtype if value is not None else kind)
     for role, call in calls.items():
         if _length(call.dtype) != length:
@@ -109,6 +112,11 @@ def _is_of(kind: dt.DataType, other: dt.DataType) -> bool:
 
 def _is_vectors(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Array) and kind.value_type.is_float32() and bool(_length(kind))
+
+
+def _is_wide(kind: dt.DataType) -> bool:
+    """Whether values are vectors of float64, as NumPy makes them."""
+    return isinstance(kind, dt.Array) and kind.value_type.is_float64() and bool(_length(kind))
 
 
 def _length(kind: dt.DataType) -> int | None:

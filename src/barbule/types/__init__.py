@@ -28,7 +28,7 @@ from barbule.types.kinds import (
     storage,
     storage_schema,
 )
-from barbule.types.schemas import defaults_of, schema
+from barbule.types.schemas import defaults_of, refusal, schema
 
 __all__ = [
     "UUID",
@@ -55,6 +55,7 @@ __all__ = [
     "fields_of",
     "holds_rows",
     "infer",
+    "refusal",
     "schema",
     "storage",
     "storage_schema",

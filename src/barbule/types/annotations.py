@@ -163,7 +163,7 @@ def dtype(kind: Any) -> dt.DataType:
     >>> str(dtype("vector(3)")), str(dtype(list[int]))
     ('array<float32, 3>', 'array<int64>')
     """
-    return _read(kind, ())
+    return canonical(_read(kind, ()))
 
 
 _dtype = dtype  # `dtype` is a parameter name of `Array`, as its users write it

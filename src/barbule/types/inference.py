@@ -33,8 +33,9 @@ __all__ = ["holds_rows", "infer"]
 def infer(source: Any) -> sch.Schema:
     """Find the schema that fits rows.
 
-    Numbers of which some are real become Float, images Image, NumPy's vectors of one length
-    `Vector(n)`, mappings Json. Objects of one class have the schema of the class.
+    Numbers of which some are real become Float, images Image, mappings Json. NumPy's vectors of
+    one length become `Vector(n)`, those of float64 `Array(Float, n)`. Objects of one class have
+    the schema of the class.
 
     Parameters
     ----------
@@ -315,14 +316,17 @@ def _listed(values: list[Any]) -> dt.DataType | None:
     return Json() if isinstance(inner, _Mixture | Json) else dt.Array(inner)
 
 
+_FLOAT32_BYTES = 4
+
+
 def _arrays(values: list[Any]) -> dt.DataType | _Mixture:
     """Find the type of NumPy's arrays: vectors, lists of numbers, or the pixels of an image."""
     shapes, kinds = {each.shape for each in values}, {each.dtype.kind for each in values}
     ranks = {len(shape) for shape in shapes}
     if ranks == {1} and kinds == {"f"}:
-        if len(shapes) == 1 and (length := values[0].shape[0]):
-            return dt.Array(dt.float32, length=length)
-        return dt.Array(dt.float64 if any(v.dtype.itemsize > 4 for v in values) else dt.float32)  # noqa: PLR2004 - bytes of a float32
+        wide = any(v.dtype.itemsize > _FLOAT32_BYTES for v in values)
+        length = values[0].shape[0] if len(shapes) == 1 else 0
+        return dt.Array(dt.float64 if wide else dt.float32, length=length or None)
     if ranks == {1}:
         return _listed([each.tolist() for each in values]) or dt.Array(dt.float64)
     if ranks <= {2, 3} and all(each.dtype == "uint8" for each in values):

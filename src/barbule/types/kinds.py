@@ -6,6 +6,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 __all__ = [
+    "MAX_DIGITS",
     "UUID",
     "Audio",
     "Binary",
@@ -35,6 +36,10 @@ Date = dt.Date
 Time = dt.Time
 UUID = dt.UUID
 Binary = dt.Binary
+
+
+MAX_DIGITS = 38  # of a decimal, as Arrow and the databases have them in 128 bits
+_SCALE = 9  # of a decimal of which no size is said, as Arrow has it for Ibis
 
 
 class Media(dt.String):
@@ -98,19 +103,36 @@ def _rebuilt(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType
         key, value = _rebuilt(kind.key_type, change), _rebuilt(kind.value_type, change)
         return dt.Map(key, value, nullable=empty)
     if change is not None:
-        return change(nullable=empty) if type(kind) is dt.JSON else kind
+        return _canonical(kind, change)
     if isinstance(kind, Media):
         return dt.String(nullable=empty)
     return dt.JSON(nullable=empty) if isinstance(kind, Json) else kind
 
 
+def _canonical(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:
+    if isinstance(kind, dt.Float16):
+        return dt.Float32(nullable=kind.nullable)
+    if isinstance(kind, dt.Decimal) and None in {kind.precision, kind.scale}:
+        scale = 0 if kind.precision is not None else _SCALE
+        return kind.copy(
+            precision=kind.precision or MAX_DIGITS,
+            scale=scale if kind.scale is None else kind.scale,
+        )
+    return change(nullable=kind.nullable) if type(kind) is dt.JSON else kind
+
+
 def canonical(kind: dt.DataType) -> dt.DataType:
-    """Return a type with Ibis' JSON, which has no paths, replaced by `Json`.
+    """Return the type in which a column holds values of `kind`.
+
+    Ibis' JSON, which has no paths, becomes `Json`; a float16, which databases do not have, a
+    float32, and a decimal of unknown size one with all digits that there are.
 
     Examples
     --------
     >>> type(canonical(dt.Array(dt.json)).value_type).__name__
     'Json'
+    >>> str(canonical(dt.float16)), str(canonical(dt.Decimal()))
+    ('float32', 'decimal(38, 9)')
     """
     return _rebuilt(kind, Json)
 

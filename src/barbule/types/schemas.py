@@ -14,9 +14,9 @@ import ibis.expr.schema as sch
 
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype, fields_of, is_typed_dict
-from barbule.types.kinds import canonical
+from barbule.types.kinds import MAX_DIGITS, canonical
 
-__all__ = ["defaults_of", "schema"]
+__all__ = ["defaults_of", "refusal", "schema"]
 
 
 def schema(columns: Any) -> sch.Schema:
@@ -76,15 +76,34 @@ def _kept(columns: sch.Schema) -> sch.Schema:
                 hint="Databases take them for the same; give one another name.",
             )
     for name, kind in columns.items():
-        if isinstance(kind, dt.Interval | dt.Null | dt.Unknown):
-            raise SchemaError(
-                f"a column holds no {type(kind).__name__.lower()}.",
-                column=name,
-                hint="Keep a span of time as its seconds, bb.Float."
-                if isinstance(kind, dt.Interval)
-                else "Say its type: bb.String, for example.",
-            )
+        if refused := refusal(kind):
+            reason, hint = refused
+            raise SchemaError(reason, column=name, hint=hint)
     return columns
+
+
+def refusal(kind: dt.DataType) -> tuple[str, str] | None:
+    """Say why no cell can have a type, and what to do; None where one can."""
+    if isinstance(kind, dt.Array):
+        return refusal(kind.value_type)
+    if isinstance(kind, dt.Map):
+        return refusal(kind.key_type) or refusal(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return next(filter(None, map(refusal, kind.fields.values())), None)
+    if isinstance(kind, dt.Decimal) and (kind.precision or 0) > MAX_DIGITS:
+        return (
+            f"a decimal has up to {MAX_DIGITS} digits, and {kind} has {kind.precision}.",
+            f"Use decimal({MAX_DIGITS}, {min(kind.scale or 0, MAX_DIGITS)}), or bb.String.",
+        )
+    if isinstance(kind, dt.Interval):
+        return "a column holds no interval.", "Keep a span of time as its seconds, bb.Float."
+    if isinstance(kind, dt.Null | dt.Unknown):
+        name = type(kind).__name__.lower()
+        return (
+            f"a column holds no {name}.",
+            'Say its type: bb.String in a schema, ibis.null("string") in an expression.',
+        )
+    return None
 
 
 def _from_arrow(columns: Any) -> sch.Schema:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibis.backends.duckdb import Backend
 
+from barbule.backends.duckdb.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ _VERBS = (
 
 class SharedIbis(Backend):
     """Ibis' DuckDB backend; each thread uses the adapter's cursor."""
+
+    compiler = COMPILER
 
     def __init__(self, adapter: DuckDBBackend) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 import sqlglot.expressions as sge
 
-from barbule.backends.base import RID
+from barbule.backends.base import RID, misfit
 from barbule.backends.duckdb.statements import literals, name_of, quoted
 
 if TYPE_CHECKING:
@@ -199,9 +199,23 @@ def fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
     rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
     # Whether a value may be missing is checked where it matters, with a message of its own.
     wanted = pa.schema([field.with_nullable(True) for field in wanted])
-    for place, field in enumerate(wanted):
-        column = rows.column(place)
-        if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
-            # A literal 0.7 is a decimal for DuckDB; Arrow makes 0.7000000000000001 of that.
-            rows = rows.set_column(place, field.name, column.cast(pa.string()).cast(field.type))
-    return rows if rows.schema.equals(wanted) else rows.cast(wanted)
+    if rows.schema.equals(wanted):
+        return rows
+    columns = [_cast(rows.column(place), field) for place, field in enumerate(wanted)]
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+def _cast(cells: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if cells.type.equals(field.type):
+        return cells
+    if pa.types.is_null(field.type):  # which databases count as int32 or text
+        return pa.chunked_array([pa.nulls(len(cells))])
+    try:
+        if pa.types.is_decimal(cells.type) and pa.types.is_floating(field.type):
+            # Of the decimal 0.7 Arrow makes 0.7000000000000001.
+            return cells.cast(pa.string()).cast(field.type)
+        return cells.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise misfit(field.name, field.type, error) from error

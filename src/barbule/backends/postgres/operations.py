@@ -18,6 +18,8 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL
 
+from barbule.backends.arithmetic import PythonArithmetic
+
 __all__ = ["PlainOperations", "filled"]
 
 _INT = sge.DataType(this=sge.DataType.Type.INT)
@@ -62,7 +64,7 @@ def _pattern(node: ops.Value) -> sge.Expression:
     return sge.convert(made)
 
 
-class PlainOperations(sc.postgres.PostgresCompiler):
+class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     """Ibis' compiler, with results that do not depend on the database where that can be."""
 
     __slots__ = ()
@@ -77,6 +79,19 @@ class PlainOperations(sc.postgres.PostgresCompiler):
         if isinstance(kind, dt.Boolean) and isinstance(to, dt.Numeric):
             return self.cast(sge.Cast(this=arg, to=_INT.copy()), to)
         return super().visit_Cast(op, arg=arg, to=to)
+
+    # Numbers
+
+    def _remainder(self, op: Any, left: Any, right: Any) -> Any:
+        """Return the remainder; that of floats by way of all their digits, as there is no other."""
+        if any(isinstance(arg.dtype, dt.Floating) for arg in op.args):
+            exact = "CAST(CAST(:n AS TEXT) AS NUMERIC)"
+            parts = (filled(exact, n=sge.paren(each)) for each in (left, right))
+            return self.cast(sge.paren(super()._remainder(op, *parts)), dt.float64)
+        return super()._remainder(op, left, right)
+
+    def _quotient(self, op: Any, left: Any, right: Any) -> Any:
+        return self.cast(filled("DIV(:a, :b)", a=left, b=right), op.dtype)
 
     # Texts
 

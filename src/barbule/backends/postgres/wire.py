@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.formats.pyarrow import PyArrowType
 
+from barbule.backends.base import misfit
 from barbule.backends.postgres.values import from_json, json_places, jsonable, with_json
 from barbule.errors import DataError
 
@@ -65,13 +66,21 @@ def received(rows: pa.Table, schema: sch.Schema, called: Callable[[str], str]) -
     sought = [called(name) for name in wanted.names]
     places = range(len(names)) if names == sought else map(names.index, sought)
     columns = [
-        pa.chunked_array(
-            [_read(chunk, kind, field.type) for chunk in rows.column(place).chunks], field.type
-        )
+        _column(rows.column(place), kind, field)
         for place, kind, field in zip(places, schema.types, wanted, strict=True)
     ]
     # Whether a value may be missing is checked where it matters, with a message of its own.
     return pa.table(columns, pa.schema([field.with_nullable(True) for field in wanted]))
+
+
+def _column(cells: pa.ChunkedArray, kind: dt.DataType, field: pa.Field) -> pa.ChunkedArray:
+    try:
+        parts = [_read(chunk, kind, field.type) for chunk in cells.chunks]
+    except DataError as error:
+        raise error.at(column=field.name) from error.__cause__
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise misfit(field.name, field.type, error) from error
+    return pa.chunked_array(parts, field.type)
 
 
 def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
@@ -80,6 +89,8 @@ def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
     kind = array.type
     if kind.equals(wanted):
         return array
+    if pa.types.is_null(wanted):
+        return pa.nulls(len(array))
     if pa.types.is_fixed_size_binary(kind) and pa.types.is_string(wanted):
         return _uuid_texts(array)
     if pa.types.is_string(kind) and pa.types.is_nested(wanted):

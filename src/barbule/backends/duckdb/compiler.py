@@ -1,0 +1,38 @@
+# ruff: noqa: N802 - Ibis finds these methods by the names of its operations
+"""Ibis expressions as SQL of DuckDB, with numbers that mean what they mean in Python."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import ibis.backends.sql.compilers as sc
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import sqlglot.expressions as sge
+
+from barbule.backends.arithmetic import PythonArithmetic
+
+__all__ = ["COMPILER"]
+
+
+class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
+    """Ibis' compiler, with exact literals and with Python's division."""
+
+    __slots__ = ()
+    SIMPLE_OPS: ClassVar[dict[Any, str]] = {}  # those of the base class are inherited as methods
+    UNSUPPORTED_OPS = ()
+
+    def visit_ApproxQuantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
+        """Estimate quantiles, which DuckDB takes as float32."""
+        several = isinstance(op, ops.ApproxMultiQuantile)
+        kind = dt.Array(dt.float32) if several else dt.float32
+        given = self.cast(quantile, kind)
+        return super().visit_ApproxQuantile(op, arg=arg, quantile=given, where=where)
+
+    visit_ApproxMultiQuantile = visit_ApproxQuantile  # noqa: N815 - Ibis finds it by its name
+
+    def _quotient(self, op: Any, left: Any, right: Any) -> Any:
+        return sge.IntDiv(this=sge.paren(left), expression=sge.paren(right))
+
+
+COMPILER = DuckDBCompiler()
