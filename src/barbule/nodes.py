@@ -38,6 +38,7 @@ __all__ = [
     "ManagedTable",
     "NearestRows",
     "Recorded",
+    "ScoreRank",
     "Similarity",
     "StoredVector",
     "SystemTable",
@@ -286,6 +287,24 @@ class KeywordScore(ops.Value):
     query: str
 
     dtype = dt.float64
+    shape = rlz.shape_like("arg")
+
+
+class ScoreRank(ops.Value):
+    """The place of a row, from 0, in the order of a score; rows without one share the last.
+
+    It stands inside of a `TableScore`. That it is a window is the planner's secret: Ibis' `over`
+    and `group_by` put their own frame into all windows that they find.
+
+    Parameters
+    ----------
+    arg
+        The score; larger is better.
+    """
+
+    arg: ops.Value
+
+    dtype = dt.int64
     shape = rlz.shape_like("arg")
 
 

@@ -182,6 +182,25 @@ def test_a_search_is_reranked_by_a_model(everyone, models, name):
     assert usage()["n"] == 3
 
 
+@pytest.mark.parametrize("name", ["rerank", "relevance"])
+def test_a_hybrid_search_is_reranked_by_a_model(everyone, models, name):
+    table = texts_of("hook hook hook", "hook", "a hook that zips", "zips", "nothing")
+
+    @bb.udf(batch_size=8)
+    def embed(texts: list[str]) -> list[bb.Vector(2)]:
+        return [[text.count("hook"), 1 + text.count("zips")] for text in texts]
+
+    table.add_embedding_index("text", string_embed=embed)
+    judge = getattr(everyone.vllm, name).using(model="reranker")
+    score = table.text.search("hook zips", mode="hybrid", rerank=judge, depth=3)
+
+    found = table.order_by(score, asc=False).limit(3).select(table.text, s=score).collect()
+
+    assert found[0] == {"text": "a hook that zips", "s": 1.0}
+    (request,) = models.requests
+    assert (request["query"], len(request["documents"])) == ("hook zips", 3)
+
+
 def test_rerank_what_a_query_found(everyone):
     words = bb.create_table("words", {"word": bb.String})
     words.insert([{"word": "stone"}, {"word": "bird"}])

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import ExpressionError, UnsupportedError
-from barbule.nodes import KeywordScore, ManagedTable, TableScore
+from barbule.nodes import KeywordScore, ManagedTable, ScoreRank, TableScore
 from barbule.planner.lineage import (
     calls_in,
     each_relation,
@@ -58,16 +58,31 @@ def table_scores(root: ops.Relation, scope: Scope) -> ops.Relation:  # noqa: ARG
     def computed(score: TableScore, leaf: ManagedTable, column: str) -> ops.Relation:
         whole = leaf.copy(hidden=True)
         field = {score.arg: ops.Field(whole, column)}
-        value = score.value.replace(field, filter=ops.Value)
-        return ops.Project(whole, {HIT: ops.Field(whole, RID), SCORE: value})
+        value = score.value.replace(field, filter=ops.Value).replace(_ranked, filter=ops.Value)
+        scores = ops.Project(whole, {HIT: ops.Field(whole, RID), SCORE: value})
+        return change(scores)  # one such score may be made of another
 
     return each_relation(root, change)
+
+
+def _ranked(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+    """Compute the place of a row by a window; missing scores come last, also where large."""
+    rebuilt: Any = node.__recreate__(kwargs) if kwargs else node
+    if not isinstance(rebuilt, ScoreRank):
+        return rebuilt
+    keys = (
+        ops.SortKey(ops.IsNull(rebuilt.arg), ascending=True),
+        ops.SortKey(rebuilt.arg, ascending=False),
+    )
+    return ops.WindowFunction(ops.MinRank(), order_by=keys)
 
 
 def _with_scores(
     node: Any, kind: type[Any], scores_of: Callable[[Any, ManagedTable, str], ops.Relation]
 ) -> ops.Relation:
-    found = dict.fromkeys(each for value in own_values(node) for each in calls_in(value, kind))
+    asked = dict.fromkeys(each for value in own_values(node) for each in calls_in(value, kind))
+    inner = {each for score in asked for part in _inside(score) for each in calls_in(part, kind)}
+    found = [score for score in asked if score not in inner]
     if not found:
         return node
     parent = getattr(node, "parent", None)
@@ -99,6 +114,10 @@ def _with_scores(
     }
     rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
     return hide(rebuilt, node.schema.names)
+
+
+def _inside(score: ops.Value) -> tuple[ops.Value, ...]:
+    return tuple(each for each in score.__children__ if isinstance(each, ops.Value))
 
 
 def _is_sorted(relation: ops.Relation) -> bool:

@@ -39,11 +39,10 @@ def search(
         score = _keyword(column, query)
         if mode == "hybrid":
             score = _fused(column, score, column.similarity(query, index=index))
-    if rerank is not None:
-        score = _reranked(column, query, score, rerank, depth)
-    if rerank is None and mode != "hybrid":
+            score = nodes.TableScore(column, score).to_expr()
+    if rerank is None:
         return score
-    return nodes.TableScore(column, score).to_expr()
+    return nodes.TableScore(column, _reranked(column, query, score, rerank, depth)).to_expr()
 
 
 def _keyword(column: Any, query: Any) -> Any:
@@ -76,9 +75,7 @@ def _inverse_place(score: Any) -> Any:
 
 
 def _place(score: Any) -> Any:
-    """Give the place of a row, from 0; missing scores come last, also where they are largest."""
-    missing = score.isnull()
-    return ibis.rank().over(ibis.window(order_by=[missing, ibis.desc(score)]))
+    return nodes.ScoreRank(score).to_expr()
 
 
 def _reranked(column: Any, query: Any, score: Any, rerank: Any, depth: int) -> Any:

@@ -1,0 +1,123 @@
+"""Both orders fused and scored anew: whatever the clause, the relation and the version."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+
+import barbule as bb
+
+from .conftest import filled
+
+QUERY = "number 7"
+DEPTH = 6
+
+
+@pytest.fixture
+def table(session, embed):
+    return filled(embed, 30)
+
+
+@pytest.fixture
+def judge():
+    """Score a text by its own number, the other way round; `judge.asked` lists the texts."""
+    asked: list[str] = []
+
+    @bb.udf
+    def judge(query: str, text: str) -> float:
+        asked.append(text)
+        return -float(text.rpartition(" ")[2])
+
+    judge.__dict__["asked"] = asked
+    return judge
+
+
+def fused(table) -> dict[int, float]:
+    """The scores of the mode "hybrid", by the number of the row."""
+    rows = table.select(table.n, s=table.text.search(QUERY, mode="hybrid")).collect()
+    return dict(zip(rows["n"], rows["s"], strict=True))
+
+
+def best(scores: dict[int, float], count: int = DEPTH) -> list[int]:
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:count]
+
+
+def test_the_best_of_both_orders_are_scored_anew(table, judge):
+    wanted = best(fused(table))
+    score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
+    rows = table.order_by(score, asc=False).limit(DEPTH).select(table.n, s=score).collect()
+    assert rows["n"] == sorted(wanted)
+    assert rows["s"] == [-float(n) for n in sorted(wanted)]
+    assert sorted(judge.asked) == sorted(f"text number {n}" for n in wanted)
+
+
+@pytest.mark.parametrize("mode", ["keyword", "vector", "hybrid"])
+def test_a_score_made_anew_is_a_value_in_every_clause(table, judge, mode):
+    score = table.text.search("text 7", mode=mode, rerank=judge, depth=DEPTH)
+    whole = table.select(table.n, s=score).collect()
+    known = {row["n"]: row["s"] for row in whole if row["s"] is not None}
+    assert len(whole) == 30
+    assert len(known) >= DEPTH
+    kept = table.filter(score < 0).select(table.n).collect()["n"]
+    assert sorted(kept) == sorted(n for n in known if n)
+    added = table.mutate(s=score).order_by(ibis.desc("s"), "n").limit(3).collect()
+    assert added["n"] == sorted(known)[:3]
+    assert table.aggregate(top=score.max()).collect()[0, "top"] == max(known.values())
+
+
+def test_no_filter_changes_what_is_scored_anew(table, judge):
+    wanted = best(fused(table))
+    kept = table.where(table.n >= 10)
+    score = kept.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
+    rows = kept.select(kept.n, s=score).collect()
+    assert {row["n"] for row in rows if row["s"] is not None} == {n for n in wanted if n >= 10}
+
+
+def test_a_column_of_the_base_of_a_view(table, judge, embed):
+    view = bb.create_view("late", table.where(table.n >= 10))
+    view.add_embedding_index("text", string_embed=embed)
+    wanted = best(fused(view))
+    score = view.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
+    rows = view.order_by(score, asc=False).limit(3).select(view.n).collect()
+    assert rows["n"] == sorted(wanted)[:3]
+
+
+def test_an_old_version(table, judge):
+    wanted = best(fused(table))
+    before = table.checkpoint("before")
+    table.delete(where=table.n < 20)
+    old = table.at(before)
+    score = old.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
+    rows = old.order_by(score, asc=False).limit(DEPTH).select(old.n).collect()
+    assert rows["n"] == sorted(wanted)
+
+
+def test_missing_texts_have_no_score(table, judge):
+    table.insert([{"n": 100, "text": None}])
+    score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
+    rows = table.where(table.n == 100).select(s=score).collect()
+    assert rows["s"] == [None]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_windows_and_groups_over_a_score(table, judge, anew):
+    """Ibis puts the frame of a window into those inside it: a score of all rows has none."""
+    options = {"rerank": judge, "depth": DEPTH} if anew else {}
+    score = table.text.search(QUERY, mode="hybrid", **options)
+    flat = {row["n"]: row["s"] for row in table.select(table.n, s=score).collect()}
+    place = ibis.row_number().over(order_by=[score.isnull(), ibis.desc(score), table.n])
+    rows = table.select(table.n, place=place).collect()
+    order = sorted(flat, key=lambda n: (flat[n] is None, -(flat[n] or 0.0), n))
+    assert {row["n"]: row["place"] for row in rows} == {n: at for at, n in enumerate(order)}
+    halves = table.mutate(half=table.n % 2)
+    score = halves.text.search(QUERY, mode="hybrid", **options)
+    grouped = halves.group_by("half").mutate(s=score).collect()
+    assert {row["n"]: row["s"] for row in grouped} == pytest.approx(flat, nan_ok=True)
+
+
+def test_two_searches_in_one_query(table, judge):
+    one = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=2)
+    other = table.text.search("number 21", mode="hybrid", rerank=judge, depth=3)
+    rows = table.select(table.n, a=one, b=other).collect()
+    assert sum(value is not None for value in rows["a"]) == 2
+    assert sum(value is not None for value in rows["b"]) == 3
