@@ -1,0 +1,137 @@
+"""The text of charts and diagrams in files of Office.
+
+Owns the rows of a chart and the order of a diagram's points. What a slide or a page holds beside
+them is its reader's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.office.package import RELATED, related_tree
+from barbule.media.documents.records import grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from barbule.media.documents.records import Rows
+
+__all__ = ["drawn_texts"]
+
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_CX = "{http://schemas.microsoft.com/office/drawing/2014/chartex}"
+_DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+_CHART, _CHART_EX, _DIAGRAM = f"{_C}chart", f"{_CX}chart", f"{_DGM}relIds"
+_PARENT_OF = {None, "parOf"}
+
+
+def drawn_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
+    """Yield the texts of the charts and diagrams in an element, and the rows of the charts.
+
+    Parameters
+    ----------
+    element
+        What refers to them.
+    part
+        The part that holds it.
+    """
+    for drawn in element.iter(_CHART, _CHART_EX, _DIAGRAM):
+        if drawn.tag == _DIAGRAM:
+            tree = related_tree(part, drawn.get(f"{RELATED}dm"))
+            text = "\n".join(_points(tree)) if tree is not None else ""
+            rows: Rows | None = None
+        else:
+            tree = related_tree(part, drawn.get(f"{RELATED}id"))
+            if tree is None:
+                continue
+            rows = tuple(_chart_rows(tree) if drawn.tag == _CHART else _chart_ex_rows(tree))
+            text = "\n".join(line for line in (*_titles(tree), grid(rows)) if line)
+        if text:
+            yield text, rows
+
+
+def _paragraphs(element: Any) -> Iterator[str]:
+    for paragraph in element.iter(f"{_A}p"):
+        if text := " ".join("".join(run.text or "" for run in paragraph.iter(f"{_A}t")).split()):
+            yield text
+
+
+def _titles(chart: Any) -> Iterator[str]:
+    """Yield the titles of a chart and of its axes."""
+    for title in chart.iter(f"{_C}title", f"{_CX}title"):
+        yield from _paragraphs(title)
+
+
+def _chart_rows(chart: Any) -> Iterator[tuple[str, ...]]:
+    """Yield the names of the series, then the values of each category."""
+    series = list(chart.iter(f"{_C}ser"))
+    names = [" ".join(_values(one.find(f"{_C}tx")).values()) for one in series]
+    columns = [_values(one.find(f"{_C}val"), one.find(f"{_C}yVal")) for one in series]
+    categories: dict[int, str] = {}
+    for one in series:
+        for place, name in _values(one.find(f"{_C}cat"), one.find(f"{_C}xVal")).items():
+            categories.setdefault(place, name)
+    yield from _table(names, categories, columns)
+
+
+def _chart_ex_rows(chart: Any) -> Iterator[tuple[str, ...]]:
+    series = list(chart.iter(f"{_CX}series"))
+    names = [" ".join(v.text or "" for v in one.iter(f"{_CX}v")) for one in series]
+    columns = [_values(one) for one in chart.iter(f"{_CX}numDim")]
+    words = next(chart.iter(f"{_CX}strDim"), None)
+    yield from _table([*names, *[""] * (len(columns) - len(names))], _values(words), columns)
+
+
+def _table(
+    names: list[str], categories: dict[int, str], columns: list[dict[int, str]]
+) -> Iterator[tuple[str, ...]]:
+    if any(names):
+        yield ("", *names)
+    places = sorted({*categories, *(place for column in columns for place in column)})
+    for place in places:
+        yield (categories.get(place, ""), *(column.get(place, "") for column in columns))
+
+
+def _values(*elements: Any) -> dict[int, str]:
+    """Return the points of the first element that is there, by their places."""
+    element = next((each for each in elements if each is not None), None)
+    if element is None:
+        return {}
+    # Of names in several levels the first is that of the points.
+    level = next(element.iter(f"{_C}lvl", f"{_CX}lvl"), element)
+    found: dict[int, str] = {}
+    for count, point in enumerate(level.iter(f"{_C}pt", f"{_CX}pt")):
+        place, value = point.get("idx", ""), point.find(f"{_C}v")
+        text = (point if value is None else value).text or ""
+        found[int(place) if place.isdecimal() else count] = " ".join(text.split())
+    return found
+
+
+def _points(diagram: Any) -> Iterator[str]:
+    """Yield the texts of a diagram, each point before those below it."""
+    points = {point.get("modelId"): point for point in diagram.iter(f"{_DGM}pt")}
+    below: dict[str | None, list[tuple[int, str | None]]] = {}
+    for link in diagram.iter(f"{_DGM}cxn"):
+        if link.get("type") in _PARENT_OF:
+            order = link.get("srcOrd") or "0"
+            place = int(order) if order.isdecimal() else 0
+            below.setdefault(link.get("srcId"), []).append((place, link.get("destId")))
+    roots = [name for name, point in points.items() if point.get("type") == "doc"]
+    for name in _walked([*roots, *points], below):
+        if name in points:
+            yield from (text for one in points[name].iter(f"{_DGM}t") for text in _paragraphs(one))
+
+
+def _walked(
+    roots: Iterable[str | None], below: dict[str | None, list[tuple[int, str | None]]]
+) -> Iterator[str | None]:
+    seen: set[str | None] = set()
+    stack = list(roots)[::-1]
+    while stack:
+        name = stack.pop()
+        if name not in seen:
+            seen.add(name)
+            yield name
+            children = sorted(below.get(name, []), key=lambda child: child[0])
+            stack.extend(child for _, child in reversed(children))

@@ -1,0 +1,48 @@
+"""What files of Office have in common: their properties, and the parts that others refer to.
+
+Must not know what a part holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["RELATED", "parts_of_kind", "properties", "related_tree"]
+
+_PROPERTIES = ("author", "subject", "keywords", "category", "comments", "language", "created")
+RELATED = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+
+
+def properties(document: Any) -> dict[str, Any]:
+    """Return what an Office file says of itself, leaving out what it does not say."""
+    found = {}
+    for name in _PROPERTIES:
+        value = getattr(document.core_properties, name, None)
+        if value:
+            found[name] = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return found
+
+
+def related_tree(part: Any, identifier: str | None) -> Any:
+    """Return the root element of the part that a relationship names; None where there is none."""
+    relationship = part.rels.get(identifier) if identifier else None
+    if relationship is None or relationship.is_external:
+        return None
+    return _tree(relationship.target_part)
+
+
+def parts_of_kind(part: Any, kind: str) -> list[Any]:
+    """Return the root elements of the parts of a kind, such as "footnotes"."""
+    return [
+        _tree(relationship.target_part)
+        for relationship in part.rels.values()
+        if not relationship.is_external and relationship.reltype.rsplit("/", 1)[-1] == kind
+    ]
+
+
+def _tree(part: Any) -> Any:
+    from docx.oxml import parse_xml
+
+    # Those that the libraries know are parsed already. The parser expands no entities.
+    element = getattr(part, "element", getattr(part, "_element", None))
+    return parse_xml(part.blob) if element is None else element

@@ -1,0 +1,136 @@
+"""The reader for PowerPoint presentations.
+
+Owns the order in which the parts of a slide are read: from top to bottom and left to right, as
+they are seen, and not in the order in which they were drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.office.drawings import drawn_texts
+from barbule.media.documents.office.formulas import FORMULA, formula_text
+from barbule.media.documents.office.package import parts_of_kind, properties
+from barbule.media.documents.records import Block, DocumentText, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from barbule.media.documents.records import Rows
+
+__all__ = ["read_pptx"]
+
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_ALTERNATIVES, _CHOICE, _FALLBACK = f"{_MC}AlternateContent", f"{_MC}Choice", f"{_MC}Fallback"
+_P, _T, _BR = f"{_A}p", f"{_A}t", f"{_A}br"
+
+
+def read_pptx(path: Path) -> DocumentText:
+    """Read a presentation: the text, tables, charts and diagrams of each slide, and its notes.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    DocumentText
+        Slides are pages, their titles are headings; hidden slides are read too. The title is
+        that of the properties, or of the first slide that has one.
+    """
+    import pptx
+
+    presentation = pptx.Presentation(str(path))
+    blocks: list[Block] = []
+    first_title: str | None = None
+    left_out: tuple[str, ...] = ()
+    number = 0
+    for number, slide in enumerate(presentation.slides, start=1):
+        _choose(slide.element)
+        title_shape = slide.shapes.title
+        heading = " ".join(title_shape.text_frame.text.split()) if title_shape is not None else ""
+        first_title = first_title or heading or None
+        texts = list(_shape_texts(slide.shapes))
+        if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+            texts.append((_frame_text(slide.notes_slide.notes_text_frame), None))
+        blocks.extend(
+            Block(text, number, heading or None, None, rows) for text, rows in texts if text
+        )
+        if parts_of_kind(slide.part, "comments"):
+            left_out = ("comments",)
+    title = (presentation.core_properties.title or "").strip() or None
+    return DocumentText(
+        title or first_title,
+        tuple(blocks),
+        properties(presentation),
+        pages=number,
+        left_out=left_out,
+    )
+
+
+def _choose(slide: Any) -> None:
+    """Put the first of several forms of a part in its place: the library reads none of them."""
+    for alternatives in list(slide.iter(_ALTERNATIVES)):
+        parent = alternatives.getparent()
+        chosen = alternatives.find(_CHOICE)
+        chosen = alternatives.find(_FALLBACK) if chosen is None else chosen
+        if parent is not None:
+            for child in () if chosen is None else list(chosen):
+                alternatives.addprevious(child)
+            parent.remove(alternatives)
+
+
+def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
+    for shape in _as_seen(shapes):
+        if getattr(shape, "shapes", None) is not None:
+            yield from _shape_texts(shape.shapes)
+        elif shape.has_text_frame:
+            yield _frame_text(shape.text_frame), None
+        elif getattr(shape, "has_table", False):
+            cells = (
+                tuple(" ".join(_frame_text(cell.text_frame).split()) for cell in row.cells)
+                for row in shape.table.rows
+            )
+            rows = tuple(row for row in cells if any(row))
+            yield grid(rows), rows
+        else:
+            yield from drawn_texts(shape.element, shape.part)
+
+
+def _as_seen(shapes: Iterable[Any]) -> list[Any]:
+    """Order shapes by rows, and those of a row from left to right."""
+    placed = [(shape.top or 0, shape.left or 0, shape.height or 0, shape) for shape in shapes]
+    placed.sort(key=lambda each: each[:2])
+    rows: list[list[tuple[int, int, int, Any]]] = []
+    for each in placed:
+        if rows and _beside(rows[-1][0], each):
+            rows[-1].append(each)
+        else:
+            rows.append([each])
+    return [shape for row in rows for *_, shape in sorted(row, key=lambda each: each[1])]
+
+
+def _beside(one: tuple[int, int, int, Any], other: tuple[int, int, int, Any]) -> bool:
+    """Tell whether the middle of each of two shapes is within the height of the other."""
+    top, _, height, _ = one
+    other_top, _, other_height, _ = other
+    middle, other_middle = top + height / 2, other_top + other_height / 2
+    return other_top <= middle <= other_top + other_height and top <= other_middle <= top + height
+
+
+def _frame_text(frame: Any) -> str:
+    paragraphs = ("".join(_runs(paragraph)) for paragraph in frame._element.iter(_P))
+    return "\n".join(paragraphs).replace("\u00ad", "").replace("\v", "\n").strip()
+
+
+def _runs(paragraph: Any) -> Iterator[str]:
+    for element in paragraph.iter(_T, _BR, FORMULA):
+        if element.tag == FORMULA:
+            yield formula_text(element)
+        elif element.tag == _BR:
+            yield "\n"
+        else:
+            yield element.text or ""

@@ -1,0 +1,306 @@
+"""The reader for Word documents.
+
+Owns how the paragraphs of a document, its tables, notes, headers and footers become blocks, and
+which of its text a reader of the document sees: neither what was deleted or moved away, nor what
+is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.office.drawings import drawn_texts
+from barbule.media.documents.office.formulas import FORMULA, formula_text
+from barbule.media.documents.office.package import (
+    RELATED,
+    parts_of_kind,
+    properties,
+    related_tree,
+)
+from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from barbule.media.documents.records import Rows
+
+__all__ = ["read_docx"]
+
+_HEADING_STYLE = re.compile(r"heading (\d+)", re.IGNORECASE)
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_P, _TABLE, _ROW, _CELL, _T = f"{_W}p", f"{_W}tbl", f"{_W}tr", f"{_W}tc", f"{_W}t"
+_ID, _TYPE, _VALUE = f"{_W}id", f"{_W}type", f"{_W}val"
+_BOXED = f"{_W}txbxContent"
+_FALLBACK = f"{_MC}Fallback"
+_SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+_MOVED, _DELETED, _RUN, _RUBY = f"{_W}moveFrom", f"{_W}del", f"{_W}r", f"{_W}ruby"
+_READING, _BASE = f"{_W}rt", f"{_W}rubyBase"
+_VANISH = f"{_W}vanish"
+_OFF = {"0", "false", "off"}
+# What stands in a paragraph beside plain runs of text.
+_SPECIAL = (_BOXED, _MOVED, _DELETED, _RUBY, _FALLBACK, FORMULA, _VANISH)
+_UNREAD = {_BOXED, _MOVED, _DELETED, _FALLBACK, f"{_W}pPr", f"{_W}rPr"}
+# What may stand around paragraphs: content controls, custom XML, insertions that are tracked.
+_WRAPPERS = {
+    f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag")
+}
+_NOTES = {f"{_W}footnoteReference": "footnotes", f"{_W}endnoteReference": "endnotes"}
+_NO_NOTES = {"separator", "continuationSeparator", "continuationNotice"}
+_INNER = (_BOXED, f"{_W}drawing", *_NOTES)
+_HEADERS = {f"{_W}headerReference": "header", f"{_W}footerReference": "footer"}
+
+
+def read_docx(path: Path) -> DocumentText:
+    """Read a Word document: paragraphs, tables, text boxes, notes, formulas, headers, footers.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    DocumentText
+        Notes stand behind the paragraph that refers to them, headers before all else, footers
+        behind. The title is that of the properties, or the first paragraph styled Title or
+        Heading 1.
+    """
+    import docx
+
+    document = docx.Document(str(path))
+    part, body = document.part, document.element.body
+    reader = _Reader(part, _Levels(document.styles))
+    headers = _headers(document)
+    for tree in headers["header"]:
+        reader.read(tree)
+    reader.begin()
+    # The elements of python-docx are walked, not its objects: those ask for the style, the
+    # parent and the parts of each paragraph anew, and take a hundred times as long.
+    reader.read(body, headings=True)
+    reader.end()
+    for tree in headers["footer"]:
+        reader.read(tree)
+    title = (document.core_properties.title or "").strip() or None
+    return DocumentText(
+        title or reader.first_title,
+        tuple(reader.blocks),
+        properties(document),
+        left_out=tuple(_left_out(part, body)),
+    )
+
+
+def _headers(document: Any) -> dict[str, list[Any]]:
+    """Return the headers and the footers that are shown, each once."""
+    part = document.part
+    apart = document.settings.element.find(f"{_W}evenAndOddHeaders") is not None
+    found: dict[str, list[Any]] = {"header": [], "footer": []}
+    seen: set[str] = set()
+    for section in document.element.body.iter(f"{_W}sectPr"):
+        shown = {"default", "even" if apart else "", "first" * _has(section, "titlePg")}
+        for reference in section.iter(*_HEADERS):
+            identifier = reference.get(f"{RELATED}id")
+            tree = related_tree(part, identifier)
+            if tree is None or reference.get(_TYPE, "default") not in shown:
+                continue
+            text = "\n".join(map(_text, tree.iter(_P)))
+            # A number of a page alone says nothing.
+            if text not in seen and any(map(str.isalpha, text)):
+                seen.add(text)
+                found[_HEADERS[reference.tag]].append(tree)
+    return found
+
+
+def _has(section: Any, name: str) -> bool:
+    found = section.find(f"{_W}{name}")
+    return found is not None and found.get(_VALUE) not in _OFF
+
+
+def _left_out(part: Any, body: Any) -> Iterator[str]:
+    comments = parts_of_kind(part, "comments")
+    if any(element.text for tree in comments for element in tree.iter(_T)):
+        yield "comments"
+    if any(element.text for element in body.iter(f"{_W}delText")):
+        yield "deleted text"
+    vanished = (element.getparent().getparent() for element in body.iter(_VANISH))
+    if any(_text(run, hidden=True) for run in vanished if run is not None and _is_hidden(run)):
+        yield "hidden text"
+
+
+class _Reader:
+    """The blocks of a document, one part after the other."""
+
+    def __init__(self, part: Any, levels: _Levels) -> None:
+        self.blocks: list[Block] = []
+        self.first_title: str | None = None
+        self._part, self._levels = part, levels
+        self._trail = HeadingTrail()
+        self._notes = {
+            kind: {note.get(_ID): note for tree in parts_of_kind(part, kind) for note in tree}
+            for kind in _NOTES.values()
+        }
+
+    def begin(self) -> None:
+        """Begin the text behind the headers."""
+        self._trail.section += 1
+
+    def end(self) -> None:
+        """End all headings: footers stand below none."""
+        self._trail.enter(0, "")
+
+    def read(self, root: Any, *, headings: bool = False) -> None:
+        """Add the blocks of a part."""
+        for element in _body_parts(root):
+            if element.tag == _TABLE:
+                rows = tuple(_docx_rows(element))
+                self._add(grid(rows), rows)
+            else:
+                self._add(self._heading(element) if headings else _text(element).strip())
+            self._add_inner(element)
+
+    def _heading(self, paragraph: Any) -> str:
+        """Return the text of a paragraph, and note a heading."""
+        text = _text(paragraph).strip()
+        level = self._levels.of(paragraph)
+        if text and level is not None:
+            text = " ".join(text.split())
+            self.first_title = self.first_title or (text if level <= 1 else None)
+            if level:
+                self._trail.enter(level, text)
+        return text
+
+    def _add(self, text: str, rows: Rows | None = None) -> None:
+        if text:
+            trail = self._trail
+            self.blocks.append(Block(text, None, trail.path, None, rows, (), trail.section))
+
+    def _add_inner(self, element: Any) -> None:
+        """Add what stands in an element beside its text: boxes, drawings, notes."""
+        if (
+            next(element.iter(_BOXED, f"{_W}drawing", f"{_MC}AlternateContent", *_NOTES), None)
+            is None
+        ):
+            return
+        for boxed in element.iter(_BOXED):
+            if not _within(boxed, _FALLBACK, element):
+                for paragraph in boxed.iter(_P):
+                    self._add(_text(paragraph).strip())
+        for text, rows in drawn_texts(element, self._part):
+            self._add(text, rows)
+        for reference in element.iter(*_NOTES):
+            note = self._notes[_NOTES[reference.tag]].get(reference.get(_ID))
+            if note is not None and note.get(_TYPE) not in _NO_NOTES:
+                self._add("\n".join(filter(None, (_text(p).strip() for p in note.iter(_P)))))
+
+
+def _body_parts(body: Any) -> Iterator[Any]:
+    stack = list(body)[::-1]
+    while stack:
+        element = stack.pop()
+        if element.tag in {_P, _TABLE}:
+            yield element
+        elif element.tag in _WRAPPERS:
+            stack.extend(list(element)[::-1])
+
+
+def _text(paragraph: Any, *, hidden: bool = False) -> str:
+    """Return the text of a paragraph as it is shown, without that of boxes anchored in it."""
+    if hidden or next(paragraph.iter(*_SPECIAL), None) is not None:
+        text = "".join(_shown(paragraph, hidden=hidden))
+    else:
+        text = "".join(
+            element.text or "" if element.tag == _T else _sign(element)
+            for element in paragraph.iter(_T, *_SIGNS)
+        )
+    return text.replace("\u00ad", "")
+
+
+def _shown(element: Any, *, hidden: bool = False) -> Iterator[str]:
+    for child in element:
+        tag = child.tag
+        if tag == _T:
+            yield child.text or ""
+        elif tag in _SIGNS:
+            yield _sign(child)
+        elif tag == FORMULA:
+            yield formula_text(child)
+        elif tag == _RUBY:
+            yield from _with_reading(child)
+        elif tag not in _UNREAD and (hidden or not _is_hidden(child)):
+            yield from _shown(child, hidden=hidden)
+
+
+def _with_reading(ruby: Any) -> Iterator[str]:
+    """Yield characters, and behind them in brackets how they are read."""
+    base, reading = ruby.find(_BASE), ruby.find(_READING)
+    if base is not None:
+        yield from _shown(base)
+    above = "".join(_shown(reading)) if reading is not None else ""
+    if above:
+        yield f"({above})"
+
+
+def _is_hidden(run: Any) -> bool:
+    if run.tag != _RUN:
+        return False
+    found = run.find(f"{_W}rPr/{_VANISH}")
+    return found is not None and found.get(_VALUE) not in _OFF
+
+
+def _sign(element: Any) -> str:
+    # The stops of the ruler are tabs too, but stand in no run.
+    in_run = element.getparent().tag == _RUN
+    return _SIGNS[element.tag] if in_run else ""
+
+
+def _within(element: Any, tag: str, outer: Any) -> bool:
+    parent = element.getparent()
+    while parent is not None and parent is not outer:
+        if parent.tag == tag:
+            return True
+        parent = parent.getparent()
+    return False
+
+
+class _Levels:
+    """The heading levels of styles: 0 is a title, None no heading."""
+
+    def __init__(self, styles: Any) -> None:
+        self._styles: dict[str | None, Any] = {style.style_id: style for style in styles}
+        self._known: dict[str | None, int | None] = {}
+
+    def of(self, paragraph: Any) -> int | None:
+        properties = paragraph.find(f"{_W}pPr")
+        style = properties.find(f"{_W}pStyle") if properties is not None else None
+        name = style.get(f"{_W}val") if style is not None else None
+        if name not in self._known:
+            self._known[name] = self._level(self._styles.get(name))
+        return self._known[name]
+
+    def _level(self, style: Any) -> int | None:
+        seen: set[str] = set()
+        while style is not None and style.style_id not in seen:
+            seen.add(style.style_id)
+            name = style.name or ""
+            if name.lower() == "title":
+                return 0
+            if found := _HEADING_STYLE.fullmatch(name):
+                return int(found[1])
+            style = style.base_style
+        return None
+
+
+def _docx_rows(table: Any) -> Iterator[tuple[str, ...]]:
+    for row in table.iter(_ROW):
+        if _within(row, _TABLE, table):
+            continue  # of a table in a cell, whose text is that cell's
+        if row.find(f"{_W}trPr/{_DELETED}") is not None:
+            continue
+        cells = [cell for cell in row.iter(_CELL) if not _within(cell, _CELL, row)]
+        texts = tuple(
+            " ".join(" ".join(_text(each) for each in cell.iter(_P)).split()) for cell in cells
+        )
+        if any(texts):
+            yield texts
