@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import hashlib
 import json
 import math
 import uuid
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 _EMPTY = sch.Schema({})
+_LONGEST_NAME = 80
 
 # In a template of the planner's: a call whose result is the argument, as it is.
 INNER_CALL = "$call"
@@ -180,6 +182,30 @@ class Similarity(ops.Value):
         """Columnar when the column or the query is."""
         return rlz.highest_precedence_shape((self.arg, self.query))
 
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name, without the content of an image."""
+        index = "" if self.index is None else f", {self.index!r}"
+        return f"Similarity({self.arg.name}, {_query_name(self.query)}{index})"
+
+
+def _query_name(query: ops.Value) -> str:
+    if not isinstance(query, ops.Literal) or not isinstance(query.value, str):
+        return str(query.name)
+    if query.value.startswith("data:") and ";base64," in query.value:
+        kind = query.value.removeprefix("data:").partition(";")[0]
+        return f"{kind} {_digest(query.value)}"
+    return _shortened(repr(query.value))
+
+
+def _shortened(name: str) -> str:
+    """Cut a name that is long; what it was cut from still tells it from others."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}… {_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
 
 class StoredVector(ops.Value):
     """The vector that an embedding index keeps of a value.
@@ -265,6 +291,11 @@ class VectorLiteral(ops.Value):
         """A vector of so many numbers."""
         return dt.Array(dt.float32, length=self.length)
 
+    @attribute
+    def name(self) -> str:
+        """Return what tells it from other vectors."""
+        return f"vector {_digest(self.data)}"
+
     def numbers(self) -> Any:
         """Return the numbers as a NumPy array."""
         import numpy as np
@@ -288,6 +319,11 @@ class KeywordScore(ops.Value):
 
     dtype = dt.float64
     shape = rlz.shape_like("arg")
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name."""
+        return f"KeywordScore({self.arg.name}, {_shortened(repr(self.query))})"
 
 
 class ScoreRank(ops.Value):
@@ -324,6 +360,11 @@ class TableScore(ops.Value):
 
     dtype = dt.float64
     shape = rlz.shape_like("arg")
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name; what the score is made of can be much."""
+        return _shortened(f"TableScore({self.arg.name}, {self.value.name})")
 
 
 class CellError(ops.Value):
