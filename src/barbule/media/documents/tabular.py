@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.media.documents.plain import decode, read_text
 from barbule.media.documents.records import Block, DocumentText
+from barbule.media.documents.sheet_formulas import uncounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from barbule.media.documents.sheet_formulas import Formulas
+
 __all__ = ["read_csv", "read_xlsx"]
 
 _SAMPLE = 16_384
 _DELIMITERS = ",;\t|"
+# How Excel is told.
+_SEPARATOR = re.compile(r'"?sep=([^\n"])"?[ \t]*(?:\n|\Z)', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
 
 
@@ -47,16 +52,20 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
     ['name | revenue', 'name: Up | revenue: 735.1']
     """
     text = decode(data, encoding, None)
-    reader = csv.reader(io.StringIO(text), _dialect(text[:_SAMPLE]))
+    said = _SEPARATOR.match(text)
+    before = 1 if said else 0
+    body = text[said.end() :] if said else text
+    sample = body[:_SAMPLE]
+    reader = csv.reader(io.StringIO(body), _told(said[1]) if said else _dialect(sample))
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
-    before = 0
+    skipped = before
     try:
         for row in reader:
             if cells := _filled(" ".join(cell.split()) for cell in row):
                 rows.append(cells)
                 lines.append(before + 1)
-            before = reader.line_num
+            before = skipped + reader.line_num
     except csv.Error:
         return read_text(data, encoding)
     blocks = [
@@ -64,6 +73,15 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
         for text, line, row in zip(_texts(rows), lines, rows, strict=True)
     ]
     return DocumentText(None, tuple(blocks))
+
+
+def _told(separator: str) -> type[csv.Dialect]:
+    """Return the dialect of a file that says by which sign its values are parted."""
+
+    class Dialect(csv.excel):
+        delimiter = separator
+
+    return Dialect
 
 
 def _dialect(sample: str) -> Any:
@@ -105,7 +123,8 @@ def read_xlsx(path: Path) -> DocumentText:
     Parameters
     ----------
     path
-        The file. Of formulas the values are read that were kept with them.
+        The file. Of formulas the values are read that were kept with them; those without one
+        stand for themselves.
 
     Returns
     -------
@@ -116,10 +135,14 @@ def read_xlsx(path: Path) -> DocumentText:
 
     blocks: list[Block] = []
     number = 0
+    formulas, left_out = uncounted(path)
     try:
         with load_workbook(str(path)) as workbook:
             for number, name in enumerate(workbook.sheet_names, start=1):
-                cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
+                sheet = workbook.get_sheet_by_name(name)
+                cells = sheet.to_python(skip_empty_area=True)
+                if name in formulas:
+                    cells = _with_formulas(cells, sheet.start or (0, 0), formulas[name])
                 rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
                 blocks.extend(
                     Block(text, number, name, None, (row,))
@@ -127,7 +150,23 @@ def read_xlsx(path: Path) -> DocumentText:
                 )
     except CalamineError as error:
         raise ValueError(str(error)) from error
-    return DocumentText(None, tuple(blocks), pages=number)
+    return DocumentText(None, tuple(blocks), pages=number, left_out=left_out)
+
+
+def _with_formulas(
+    cells: list[list[Any]], start: tuple[int, int], formulas: Formulas
+) -> list[list[Any]]:
+    """Put formulas into the cells of a sheet, of which the first stands at `start`."""
+    rows = {start[0] + index: row for index, row in enumerate(cells)}
+    # Cells to the left of all others: each row gets so many in front.
+    left = min([start[1], *(column for _, column in formulas)])
+    if left < start[1]:
+        rows = {number: [""] * (start[1] - left) + row for number, row in rows.items()}
+    for (number, column), formula in formulas.items():
+        row = rows.setdefault(number, [])
+        row.extend([""] * (column - left + 1 - len(row)))
+        row[column - left] = formula
+    return [rows[number] for number in sorted(rows)]
 
 
 def _written(value: Any) -> str:
