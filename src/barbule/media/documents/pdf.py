@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from barbule.errors import MediaError
 from barbule.media.documents.flowing import Line, paragraphs, words_of
+from barbule.media.documents.pdf_forms import Filled, begin_form, filled_in, parted, placed
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 
 
 class _Page(NamedTuple):
-    """The lines of a page, their texts and their boxes."""
+    """The lines of a page, their texts and their boxes, and what is filled in."""
 
     texts: list[str]
     boxes: list[Sides | None]
     scanned: bool = False
+    filled: tuple[Filled, ...] = ()
 
 
 class _Entry(NamedTuple):
@@ -83,7 +85,7 @@ def check_pdf(path: Path) -> None:
 
 
 def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
-    """Read the text layer of a PDF.
+    """Read the text layer of a PDF, and what is filled into its form.
 
     Parameters
     ----------
@@ -104,18 +106,19 @@ def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    title, metadata, outline, pages = _with_document(path, _contents)
+    title, metadata, outline, pages, left_out = _with_document(path, _contents)
     scanned = tuple(number for number, page in enumerate(pages, start=1) if page.scanned)
     if ocr:
         for number in scanned:
-            pages[number - 1] = _recognised(path, number)
+            filled = pages[number - 1].filled
+            pages[number - 1] = _recognised(path, number)._replace(filled=filled)
         scanned = ()
     words = words_of(text for page in pages for text in page.texts)
     trail = HeadingTrail()
     blocks: list[Block] = []
     for number, page in enumerate(pages, start=1):
         blocks.extend(_blocks(page, number, outline.get(number, []), trail, words))
-    return DocumentText(title, tuple(blocks), metadata, len(pages), scanned)
+    return DocumentText(title, tuple(blocks), metadata, len(pages), scanned, left_out)
 
 
 def _blocks(
@@ -123,6 +126,8 @@ def _blocks(
 ) -> Iterator[Block]:
     """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
     lines = list(map(Line, page.texts, page.boxes))
+    if page.filled:
+        lines = [Line(*each) for each in placed(page.texts, page.boxes, page.filled)]
     if entries:
         lines = _with_headings(lines, entries)
     left = list(entries)
@@ -201,8 +206,15 @@ def page_image(path: Path, number: int, dpi: float) -> Image | None:
 
 
 def _drawn(
-    document: PdfDocument, index: int, *, side: float | None = None, dpi: float = _POINTS
+    document: PdfDocument,
+    index: int,
+    *,
+    side: float | None = None,
+    dpi: float = _POINTS,
+    forms: bool = True,
 ) -> Image:
+    if forms:
+        begin_form(document)
     page = document[index]
     try:
         width, height = (max(each, 1.0) for each in page.get_size())
@@ -222,7 +234,7 @@ def _recognised(path: Path, number: int) -> _Page:
         page = document[number - 1]
         height = page.get_height()
         page.close()
-        return _drawn(document, number - 1, dpi=_RECOGNISED_DPI), height
+        return _drawn(document, number - 1, dpi=_RECOGNISED_DPI, forms=False), height
 
     image, height = _with_document(path, draw)
     scale = height / image.height
@@ -268,7 +280,7 @@ def _damaged(path: Path) -> MediaError:
     return MediaError(f"{path} is a damaged or truncated PDF.", hint=_DAMAGED_HINT)
 
 
-_Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page]]
+_Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page], tuple[str, ...]]
 
 
 def _contents(document: PdfDocument) -> _Contents:
@@ -277,7 +289,9 @@ def _contents(document: PdfDocument) -> _Contents:
     metadata = {
         name: _plain(value.strip()) for key, name in _METADATA.items() if (value := given.get(key))
     }
-    return title, metadata, _outline(document), list(_pages(document))
+    left_out = dict.fromkeys(begin_form(document))
+    pages = list(_pages(document, left_out))
+    return title, metadata, _outline(document), pages, tuple(left_out)
 
 
 def _plain(value: str) -> str:
@@ -299,13 +313,16 @@ def _outline(document: PdfDocument) -> dict[int, list[_Entry]]:
     return found
 
 
-def _pages(document: PdfDocument) -> Iterator[_Page]:
+def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
     for index in range(len(document)):
         page = document[index]
         textpage = page.get_textpage()
         texts, boxes = _lines(textpage)
+        filled = filled_in(document, page, left_out)
+        if filled:
+            texts, boxes = parted(textpage, texts, boxes, filled)
         textpage.close()
-        yield _Page(texts, boxes, not texts and _has_picture(page))
+        yield _Page(texts, boxes, not texts and _has_picture(page), tuple(filled))
         page.close()
 
 
