@@ -117,12 +117,8 @@ __all__ = sorted({*_PLACES, *_VERBS, *_MODULES})
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        import barbule.functions.audio
-        import barbule.functions.document
-        import barbule.functions.image
-        import barbule.functions.video
-        import barbule.media.values
-
+        # A type named before anything else is one of columns that have methods.
+        importlib.import_module("barbule.functions")
         value = getattr(importlib.import_module(_PLACES[name]), name)
         globals()[name] = value
         return value

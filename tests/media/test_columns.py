@@ -162,6 +162,18 @@ def test_uri_hash_and_base64_tell_the_content(images, tmp_path):
     assert Image.open(io.BytesIO(base64.b64decode(rows[1, "b"]))).size == (6, 4)
 
 
+def test_the_hash_of_a_missing_or_computed_picture(images):
+    images.insert([{"name": "a", "img": png()}, {"name": "none", "img": None}])
+
+    small = images.img.resize((2, 2))
+    rows = images.order_by("name").select(h=images.img.sha256(), s=small.sha256(), u=small.uri())
+    rows = rows.collect()
+
+    assert rows[1] == {"h": None, "s": None, "u": None}
+    assert rows[0, "h"] == hashlib.sha256(png()).hexdigest()
+    assert rows[0, "u"].startswith(f"media:{rows[0, 's']}")
+
+
 def test_a_missing_picture_stays_missing_in_what_is_computed_of_it(images):
     images.add_computed_column(w=images.img.width(), thumb=images.img.resize((2, 2)))
     images.insert(name="none", img=None)

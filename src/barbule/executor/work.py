@@ -81,6 +81,8 @@ class Work:
         kind, library = self.call.kinds[place], self.caller.library
         if isinstance(kind, Media) and function.images == "current":
             return library.current
+        if isinstance(kind, Media) and function.images == "file":
+            return library.path
         if isinstance(kind, Image):
             if function.images == "header":
                 return library.image_header

@@ -2,6 +2,10 @@
 
 A namespace is a module: `from barbule.functions import openai`. Those of providers are made from
 a table, see `providers`.
+
+Whatever is imported of this package gives media and Json columns their methods, for the modules
+that declare them are imported here: no process can have a session, a function or a type of
+barbule without them.
 """
 
 from __future__ import annotations
@@ -9,15 +13,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# Each puts its methods on the columns of its type.
+from barbule.functions import audio, document, image, media, string, video
+from barbule.functions.audio import AudioSplitter
+from barbule.functions.document import DocumentSplitter
 from barbule.functions.providers import NAMESPACES, install
+from barbule.functions.string import StringSplitter
+from barbule.functions.video import FrameIterator, VideoSplitter
 
 if TYPE_CHECKING:
-    from barbule.functions import audio, document, huggingface, image, media, string, video
-    from barbule.functions.audio import AudioSplitter
-    from barbule.functions.document import DocumentSplitter
+    from barbule.functions import huggingface
     from barbule.functions.providers import Namespace
-    from barbule.functions.string import StringSplitter
-    from barbule.functions.video import FrameIterator, VideoSplitter
 
     anthropic: Namespace
     azure: Namespace
@@ -33,15 +39,6 @@ if TYPE_CHECKING:
     vertex_ai: Namespace
     vllm: Namespace
     voyage: Namespace
-
-_MODULES = {"audio", "document", "huggingface", "image", "media", "string", "video"}
-_NAMES = {
-    "AudioSplitter": "barbule.functions.audio",
-    "DocumentSplitter": "barbule.functions.document",
-    "FrameIterator": "barbule.functions.video",
-    "StringSplitter": "barbule.functions.string",
-    "VideoSplitter": "barbule.functions.video",
-}
 
 __all__ = [
     "AudioSplitter",
@@ -62,16 +59,8 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    import barbule.functions.audio
-    import barbule.functions.document
-    import barbule.functions.image
-    import barbule.functions.video
-    import barbule.media.values
-
-    if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"barbule.functions.{name}")
+    if name == "huggingface":
+        return importlib.import_module("barbule.functions.huggingface")
     if name in NAMESPACES:
         return NAMESPACES[name]
     raise AttributeError(f"module 'barbule.functions' has no attribute {name!r}")

@@ -15,10 +15,9 @@ __all__ = ["changed", "content", "sha256"]
 
 
 @udf(version="1", name="barbule.functions.media.sha256")
-def sha256(media: Any) -> str:
+def sha256(media: str) -> str:
     """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
-    source = media if isinstance(media, str | Path) else media.filename
-    return _digest(Path(source))
+    return _digest(Path(media))
 
 
 def _digest(path: Path) -> str:
@@ -42,4 +41,5 @@ def changed(media: str, recorded: dict[str, Any]) -> bool:
     return path.stat().st_size != recorded["size"] or content.body(media) != recorded
 
 
+sha256 = register(replace(sha256, images="file"))
 changed = register(replace(changed, images="current"))

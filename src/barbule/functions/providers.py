@@ -106,7 +106,6 @@ def install() -> None:
 
 @functools.cache
 def _calls() -> Mapping[str, Call]:
-    import barbule.media.values  # noqa: F401 - makes the methods of media and Json known
     from barbule.functions.calls import CALLS
     from barbule.functions.chats import CHATS
     from barbule.functions.language import LANGUAGE

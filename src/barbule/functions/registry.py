@@ -92,8 +92,8 @@ class Function:
         How many graphics processors a call needs, or what part of one.
     images
         How images arrive: "pixels", opened and read; "header", what the header alone tells; or
-        "streamed": those in a list are opened one by one, as it is gone through. "current":
-        media of all kinds come as local files with the content that they have now.
+        "streamed": those in a list are opened one by one, as it is gone through. "file": as local
+        files, as other media do; "current": the same with the content that they have now.
     stated
         Its version, where that is said.
     source
@@ -128,7 +128,7 @@ class Function:
     processes: int | None = None
     home: tuple[str, str] | None = None
     gpus: float = 0
-    images: Literal["pixels", "header", "streamed", "current"] = "pixels"
+    images: Literal["pixels", "header", "streamed", "file", "current"] = "pixels"
     stated: str = "1"
     source: Source | None = None
     version_for: Callable[[Mapping[str, Any]], str] | None = None

@@ -159,10 +159,11 @@ def udf(  # noqa: PLR0913 - each is an option of users
         # Without self; what the class is made with is constant, and may be None.
         started = [Parameter(each.name, None, True) for each in start_parameters(kind)]
         parameters = (*parameters[1:], *started)
-    source = Source(function)
+    # Reading a source takes longer than all else here, and there are a hundred built-in functions.
+    source = None if name and version else Source(function)
     made = register(
         Function(
-            name=name or name_of(function, source),
+            name=name or name_of(function, source or Source(function)),
             body=body_of(kind) if kind else function,
             kind="batch" if batched else "row",
             returns=return_type_of(hints.get("return"), return_type, batched=batched),

@@ -79,7 +79,9 @@ def _takes_inner(call: FunctionCall) -> bool:
         function = lookup(call.function, call.version)
     except UnknownFunctionError:  # the executor says so, where the call is made
         return False
-    return not call.cached and function.kind in {"row", "batch"} and not function.is_async
+    in_memory = function.images not in {"file", "current"}
+    rows = function.kind in {"row", "batch"} and not function.is_async
+    return in_memory and rows and not call.cached
 
 
 def _is_inner(value: ops.Value) -> bool:

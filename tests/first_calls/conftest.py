@@ -1,0 +1,124 @@
+"""A database that another process made, and programs that open it in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import PIL.Image
+import pytest
+
+from fakes.films import film, tone
+from media_files import make_pdf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).parent
+
+
+class FreshProcesses:
+    """Runs programs in processes that have not used barbule yet."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(HERE / "fresh.py")]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._answer() == "ready"
+
+    def run(self, program: Path, cwd: Path, **env: str) -> None:
+        output = program.with_suffix(".output")
+        todo: dict[str, Any] = {
+            "path": str(program),
+            "cwd": str(cwd),
+            "env": {**os.environ, **env},
+            "output": str(output),
+        }
+        print(json.dumps(todo), file=self._pipe(self._server.stdin), flush=True)
+        code = self._answer()
+        assert code == "0", output.read_text()
+
+    def close(self) -> None:
+        self._pipe(self._server.stdin).close()
+        self._server.wait()
+        self._pipe(self._server.stdout).close()
+
+    def _answer(self) -> str:
+        return self._pipe(self._server.stdout).readline().strip()
+
+    @staticmethod
+    def _pipe(pipe: IO[str] | None) -> IO[str]:
+        assert pipe is not None
+        return pipe
+
+
+@pytest.fixture(scope="session")
+def fresh_processes() -> Iterator[FreshProcesses]:
+    processes = FreshProcesses()
+    yield processes
+    processes.close()
+
+
+def _write_files(folder: Path) -> None:
+    tone(folder / "tone.wav", 1.0, codec="pcm_s16le")
+    film(folder / "film.mp4", 20, sound="aac")
+    PIL.Image.new("RGB", (8, 6), (250, 0, 0)).save(folder / "picture.png")
+    make_pdf(folder / "page.pdf", ["A barbule hooks."], title="Barbules")
+    (folder / "note.md").write_text("# Feathers\n\nBarbules hook.\n\n# Down\n\nDown has none.\n")
+    shutil.copy(HERE / "user_functions.py", folder)
+
+
+@pytest.fixture(scope="session")
+def made(
+    fresh_processes: FreshProcesses, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Let another process make a DuckDB database; the folders of its files and of its home."""
+    folder = tmp_path_factory.mktemp("made")
+    files, home = folder / "files", folder / "home"
+    files.mkdir()
+    _write_files(files)
+    program = Path(shutil.copy(HERE / "making.py", files))
+    fresh_processes.run(program, files, BARBULE_HOME=str(home), BARBULE_VECTORS="exact:")
+    return files, home
+
+
+@pytest.fixture
+def fresh(
+    fresh_processes: FreshProcesses, backend_url: str | None, tmp_path: Path
+) -> Callable[[str], None]:
+    """Return what runs a program as the first thing of a process, in the same place each time."""
+    work = tmp_path / "first"
+    work.mkdir()
+    settings = {"BARBULE_HOME": str(tmp_path / "copy"), "BARBULE_VECTORS": "exact:"}
+    if backend_url is not None:
+        settings["BARBULE_BACKEND"] = backend_url
+
+    def run(text: str) -> None:
+        program = work / "program.py"
+        program.write_text(text)
+        fresh_processes.run(program, work, **settings)
+
+    return run
+
+
+@pytest.fixture
+def opened(
+    made: tuple[Path, Path],
+    fresh: Callable[[str], None],
+    backend_url: str | None,
+    tmp_path: Path,
+) -> Callable[[str], None]:
+    """Return the same beside a database that another process made, a copy of its own."""
+    files, home = made
+    shutil.copytree(files, tmp_path / "first", dirs_exist_ok=True)
+    if backend_url is None:
+        shutil.copytree(home, tmp_path / "copy")
+    else:
+        fresh((HERE / "making.py").read_text())
+    return fresh

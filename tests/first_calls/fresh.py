@@ -1,0 +1,84 @@
+"""Run programs in processes that have not used barbule yet, one after the other.
+
+A server: it imports the libraries that opening a session imports, but nothing of barbule, and
+forks for each program. A child begins as `python program.py` does, without importing Ibis and
+Arrow again.
+
+It reads a line of JSON for each program: its `path`, the folder `cwd`, the variables `env`, and
+the file `output` for what it prints. It answers with the exit code in a line.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+IMPORTED = """
+import sys
+import barbule
+barbule.list_tables()
+print(*(name for name in sys.modules if not name.startswith(("barbule", "__m"))))
+"""
+
+
+def main() -> None:
+    """Serve until there are no more programs."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTED],
+            env={**os.environ, "BARBULE_HOME": home},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    for name in done.stdout.split():
+        importlib.import_module(name)
+    _answer("ready")
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            _run(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        _answer(os.waitstatus_to_exitcode(status))
+
+
+def _answer(value: object) -> None:
+    sys.stdout.write(f"{value}\n")
+    sys.stdout.flush()
+
+
+def _run(program: dict[str, Any]) -> None:
+    """Do in this process what `python program.py` does, and end it."""
+    used = [name for name in sys.modules if name.partition(".")[0] == "barbule"]
+    assert not used, used
+    output = os.open(program["output"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for old, new in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(old, new)
+    os.chdir(program["cwd"])
+    os.environ.clear()
+    os.environ.update(program["env"])
+    sys.argv = [program["path"]]
+    sys.path.insert(0, os.path.dirname(program["path"]))  # noqa: PTH120 - as Python does
+    code = 0
+    try:
+        runpy.run_path(program["path"], run_name="__main__")
+    except BaseException:  # noqa: BLE001 - whatever ends a program
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

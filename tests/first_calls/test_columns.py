@@ -1,0 +1,193 @@
+"""Columns of each type may be the first thing that a process asks for, with their methods."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+
+BEGIN = """
+import barbule as bb
+t = bb.get_table("things")
+"""
+
+ANYTHING = {"uri": "", "sha256": "", "changed": ""}
+IMAGE = {
+    **ANYTHING,
+    "alpha_composite": "t.img.convert('RGBA')",
+    "b64_encode": "",
+    "blend": "t.img, 0.5",
+    "composite": "t.img, t.img.convert('L')",
+    "convert": "'L'",
+    "crop": "[0, 0, 2, 2]",
+    "effect_spread": "1",
+    "encode": "'webp'",
+    "enhance": "'Color', 0.5",
+    "entropy": "",
+    "exif_transpose": "",
+    "filter": "'BLUR'",
+    "format": "",
+    "get_metadata": "",
+    "getbands": "",
+    "getbbox": "",
+    "getchannel": "0",
+    "getcolors": "",
+    "getextrema": "",
+    "getpalette": "",
+    "getpixel": "[0, 0]",
+    "getprojection": "",
+    "height": "",
+    "histogram": "",
+    "mode": "",
+    "point": "[0] * 768",
+    "quantize": "4",
+    "reduce": "2",
+    "remap_palette": "[0]",
+    "resize": "(2, 2)",
+    "rotate": "90",
+    "thumbnail": "(2, 2)",
+    "tile_iterator": "[4, 4]",
+    "transpose": "'FLIP_TOP_BOTTOM'",
+    "width": "",
+}
+AUDIO = {
+    **ANYTHING,
+    "clip": "0.1, 0.5",
+    "concat": "t.audio",
+    "convert": "'flac'",
+    "duration": "",
+    "get_metadata": "",
+    "resample": "8000",
+    "segment": "0.5",
+}
+VIDEO = {
+    **ANYTHING,
+    "clip": "0.1, 0.5",
+    "concat": "t.video",
+    "duration": "",
+    "extract_audio": "",
+    "extract_frame": "0.5",
+    "get_metadata": "",
+    "overlay_text": "'barb'",
+    "resample": "5",
+    "scene_detect_adaptive": "",
+    "scene_detect_content": "",
+    "scene_detect_hash": "",
+    "scene_detect_histogram": "",
+    "scene_detect_threshold": "",
+    "segment": "1.0",
+}
+DOCUMENT = {
+    **ANYTHING,
+    "headings": "",
+    "metadata": "",
+    "page_count": "",
+    "page_image": "1",
+    "pages": "",
+    "tables": "",
+    "text": "",
+    "title": "",
+}
+JSON = {
+    "between": "1, 2",
+    "cast": "'string'",
+    "fill_null": "'x'",
+    "isin": "[1]",
+    "isnull": "",
+    "notin": "[2]",
+    "notnull": "",
+    "try_cast": "'int64'",
+}
+JSON_REFUSES = {"max", "min"}
+MOMENT = {
+    "between": "'2026-01-01', '2026-12-31'",
+    "fill_null": "'2026-01-01'",
+    "isin": "['2026-01-31']",
+    "notin": "['2026-01-31']",
+}
+METHODS = {"img": IMAGE, "audio": AUDIO, "video": VIDEO, "doc": DOCUMENT, "meta": JSON}
+METHODS |= {"moment": MOMENT}
+# What has to be asked of a part of the value, or of what is made of it.
+ASKED_OF = {
+    ("img", "alpha_composite"): "img.convert('RGBA')",
+    ("img", "getpalette"): "img.convert('P')",
+    ("img", "remap_palette"): "img.convert('P')",
+    **{("meta", method): "meta.a.b[0]" for method in JSON},
+}
+# Of columns of any type: where each is tried, and how.
+COLUMN = {
+    "similarity": "t.select(x=t.name.similarity('two'))",
+    "embedding": "t.select(x=t.place.embedding())",
+    "nearest": "t.place.nearest(bb.get_table('things').view().place, k=1, name='near')",
+    "search": "t.select(x=t.name.search('two'))",
+    "error": "t.select(x=t.wide.error)",
+}
+# What a column of each type can be asked for, as the first thing that is done with it.
+TYPES = {
+    "n": "n + 1",
+    "name": "name.upper()",
+    "score": "score.round(1)",
+    "flag": "~t.flag",
+    "moment": "moment.hour()",
+    "day": "day.year()",
+    "clock": "clock.hour()",
+    "key": "key.cast('string')",
+    "raw": "raw.notnull()",
+    "price": "price.round(1)",
+    "meta": "meta.a.b[0]",
+    "words": "words.length()",
+    "place": "place[0]",
+    "inner": "inner['img'].width()",
+    "boxes": "boxes[0].label",
+    "img": "img.width()",
+    "audio": "audio.uri()",
+    "video": "video.uri()",
+    "doc": "doc.text()",
+    "small": "small.cast('int64')",
+}
+
+
+def _own(kind: type) -> set[str]:
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("barbule")]
+    return {name for base in bases for name in vars(base) if not name.startswith("_")}
+
+
+def test_every_method_is_tried(session):
+    kinds = {"img": bb.Image, "audio": bb.Audio, "video": bb.Video, "doc": bb.Document}
+    kinds |= {"meta": bb.Json, "moment": bb.Timestamp, "name": bb.String}
+    t = bb.create_table("t", kinds)
+    everywhere = _own(type(t.name))
+    assert everywhere == set(COLUMN)
+    for column, methods in METHODS.items():
+        more = JSON_REFUSES if column == "meta" else set()
+        assert _own(type(t[column])) == {*methods, *more, *COLUMN}, column
+
+
+def test_every_type_is_tried():
+    made = (bb.Int, bb.String, bb.Float, bb.Bool, bb.Timestamp, bb.Date, bb.Time, bb.UUID)
+    made += (bb.Binary, bb.Json, bb.Image, bb.Audio, bb.Video, bb.Document)
+    assert len(TYPES) > len(made)
+
+
+@pytest.mark.parametrize("column", METHODS)
+def test_the_methods_of_a_type_are_the_first_calls(column, opened):
+    lines = []
+    for method, arguments in METHODS[column].items():
+        value = ASKED_OF.get((column, method), column)
+        lines.append(f"got = t.select(x=t.{value}.{method}({arguments})).collect()['x']")
+        lines.append(f"assert any(each is not None for each in got), ({method!r}, got)")
+    opened("\n".join([BEGIN, *lines]))
+
+
+@pytest.mark.parametrize("method", COLUMN)
+def test_a_method_of_all_columns_is_the_first_call(method, opened):
+    opened(f"{BEGIN}import user_functions\nassert len({COLUMN[method]}.collect()) >= 1\n")
+
+
+@pytest.mark.parametrize("column", TYPES)
+def test_a_column_is_the_first_thing(column, opened):
+    expression = TYPES[column] if TYPES[column].startswith("~") else f"t.{TYPES[column]}"
+    opened(
+        f"{BEGIN}got = t.select(x={expression}).collect()\n"
+        "assert any(each is not None for each in got['x']), got\n"
+    )

@@ -1,0 +1,113 @@
+"""The code of README and docs, and how it continues in another process."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+NOT_RUN = "<!-- not run"
+MAKES_TABLES = {"branch", "create_table", "create_view", "get_table"}
+
+
+def blocks(page: Path, *, run: bool = True) -> list[str]:
+    """Return the blocks of Python of a page: those that run, or those that are said not to."""
+    text = page.read_text()
+    found = []
+    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        before = text[: match.start()].rstrip().rsplit("\n", 1)[-1]
+        if before.startswith(NOT_RUN) != run:
+            found.append(match[1])
+    return found
+
+
+PAGES = [README, *sorted(page for page in (ROOT / "docs").glob("*.md") if blocks(page))]
+
+
+@dataclass
+class Known:
+    """What later blocks can have without the values of earlier ones: code, and names of tables."""
+
+    imports: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, block: str) -> None:
+        """Read what a block imports and defines, and which tables it gives a name."""
+        for node in ast.parse(block).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for alias in node.names:
+                    name = alias.asname or alias.name.partition(".")[0]
+                    self.imports[name] = ast.unparse(node)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.definitions[node.name] = ast.unparse(node)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name, table = node.targets[0].id, _table_of(node.value)
+                self.tables.pop(name, None)
+                if table is not None:
+                    self.tables[name] = table
+
+    def knows(self, block: str) -> bool:
+        """Whether a process can begin with a block, after `beginning`."""
+        return free_names(block) <= {"bb", *self.imports, *self.definitions, *self.tables}
+
+    def beginning(self) -> str:
+        """Return what stands where a process begins: what it imports, opens and defines again."""
+        opened = (f"{name} = bb.get_table({table!r})" for name, table in self.tables.items())
+        imports = dict.fromkeys(self.imports.values())
+        return "\n".join(
+            ["import barbule as bb", *imports, *opened, *self.definitions.values(), ""]
+        )
+
+
+def _table_of(value: ast.expr) -> str | None:
+    """Return the name of the table that an expression makes or opens."""
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
+        return None
+    first = value.args[0] if value.args else None
+    named = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    return first.value if named and value.func.attr in MAKES_TABLES else None
+
+
+def names_of(block: str) -> set[str]:
+    """Name what a block defines."""
+    symbols = symtable.symtable(block, "block", "exec").get_symbols()
+    return {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
+
+
+def free_names(block: str) -> set[str]:
+    """Name what a block uses and does not define itself."""
+    top = symtable.symtable(block, "block", "exec")
+    used: set[str] = set()
+    scopes = [top]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        used |= {
+            each.get_name()
+            for each in scope.get_symbols()
+            if each.is_referenced() and (scope is top or each.is_global())
+        }
+    return {name for name in used - names_of(block) if not hasattr(builtins, name)}
+
+
+def processes(page: Path) -> list[str]:
+    """Return programs that run a page one after the other, beginning anew wherever they can."""
+    known = Known()
+    programs: list[str] = []
+    made_by: dict[str, int] = {}  # which program a value is made by that is no table
+    for block in blocks(page):
+        if not programs or known.knows(block):
+            programs.append(known.beginning() + block)
+        else:
+            first = min(made_by[name] for name in free_names(block) & set(made_by))
+            first = min(first, len(programs) - 1)
+            programs[first:] = ["\n".join([*programs[first:], block])]
+        known.learn(block)
+        made_by |= dict.fromkeys(names_of(block), len(programs) - 1)
+    return programs
