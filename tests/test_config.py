@@ -369,13 +369,15 @@ def test_settings_are_frozen(load):
         ("models = 1", "models", "must be a table. Write it as [models]"),
         ("[models]\nopenai = 'x'", "models.openai", "[models.openai]"),
         ("budget = 5", "budget", "must be a table"),
+        ("timezone = 'Berlin'", "timezone", 'the name of a time zone, like "Europe/Berlin"'),
+        ("timezone = 1", "timezone", "(value: 1)"),
         ("backnd = 'duckdb://'", "backnd", "Did you mean 'backend'?"),
         (
             "[database]",
             "database",
             (
                 "Allowed keys: home, backend, vectors, media, models, budget, search, ledger, "
-                "lock_timeout."
+                "lock_timeout, timezone."
             ),
         ),
         ("[models.openai]\nrmp = 1", "models.openai.rmp", "Did you mean 'rpm'?"),
@@ -387,6 +389,15 @@ def test_wrong_keys_and_values_name_file_key_and_what_is_allowed(load, project, 
     text = refusal(load, toml)
     assert text.startswith(f"{project / 'barbule.toml'}: {key} ")
     assert rest in text
+
+
+def test_the_default_zone_comes_from_the_environment_before_the_file(load):
+    assert load("").timezone == "UTC"
+    assert load("timezone = 'Europe/Berlin'").timezone == "Europe/Berlin"
+    given = load("timezone = 'Europe/Berlin'", env={"BARBULE_TIMEZONE": "Asia/Tokyo"})
+    assert given.timezone == "Asia/Tokyo"
+    with pytest.raises(ConfigurationError, match="variable BARBULE_TIMEZONE must be the name of"):
+        load("", env={"BARBULE_TIMEZONE": "../etc"})
 
 
 def test_huge_numbers_are_numbers(load):

@@ -13,7 +13,13 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from barbule.backends.base import is_kept, open_backend
-from barbule.config import ProviderSettings, Settings, load_settings, redact
+from barbule.config import (
+    ProviderSettings,
+    Settings,
+    checked_timezone,
+    load_settings,
+    redact,
+)
 from barbule.errors import ConfigurationError, TableNotFoundError
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
@@ -54,6 +60,7 @@ class Session:
             settings.home / "cache",
             settings.media_options,
             user=redact(settings.backend) if is_kept(settings.backend) else None,
+            zone=settings.timezone,
         )
         endpoints = {
             name: Endpoint(
@@ -565,6 +572,7 @@ def connect(
     home: str | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
     lock_timeout: float | None = None,
+    timezone: str | None = None,
 ) -> Session:
     """Open a session and make it the default one.
 
@@ -587,6 +595,9 @@ def connect(
     lock_timeout
         How long to wait for another process that uses a DuckDB file, or writes to Postgres, in
         seconds; 60 by default.
+    timezone
+        The zone of moments that have none where they meet moments with one, "Europe/Berlin" say;
+        "UTC" by default. The parts of a moment with a zone are those of the clock there.
 
     Raises
     ------
@@ -599,6 +610,8 @@ def connect(
     settings = load_settings(
         backend=backend, vectors=vectors, media=media, home=home, lock_timeout=lock_timeout
     )
+    if zone := checked_timezone(timezone, "the argument timezone="):
+        settings = replace(settings, timezone=zone)
     if models:
         settings = replace(settings, models={**settings.models, **_providers(models)})
     with _lock:

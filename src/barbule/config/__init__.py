@@ -10,6 +10,7 @@ A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pypr
     backend = "postgres://app@db/app"
     vectors = "chroma+http://vectors:8000"
     media   = "s3://bucket/media"
+    timezone = "Europe/Berlin"         # of moments that have no zone; "UTC" without
 
     [models.openai]                    # a provider prefix
     api_base = "http://localhost:8080/v1"
@@ -48,8 +49,9 @@ into the table::
     validation = "on_write"            # when media are looked at; "on_read": not before
 """
 
-from barbule.config.load import load_settings
+from barbule.config.load import checked_timezone, load_settings
 from barbule.config.settings import (
+    TIMEZONE,
     BudgetSettings,
     LedgerSettings,
     MediaSettings,
@@ -60,12 +62,14 @@ from barbule.config.settings import (
 )
 
 __all__ = [
+    "TIMEZONE",
     "BudgetSettings",
     "LedgerSettings",
     "MediaSettings",
     "ProviderSettings",
     "SearchSettings",
     "Settings",
+    "checked_timezone",
     "load_settings",
     "redact",
 ]

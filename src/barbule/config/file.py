@@ -13,7 +13,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from barbule.config.places import PLACES, allowed
-from barbule.config.settings import SECRET_WORDS, redact
+from barbule.config.settings import SECRET_WORDS, ZONE_NAMES, is_timezone, redact
 from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Options(NamedTuple):
     search: dict[str, Any]
     ledger: dict[str, Any]
     lock_timeout: float | None = None
+    timezone: str | None = None
 
 
 class _Rule(NamedTuple):
@@ -84,7 +85,10 @@ _SEARCH_RULES: Final = {
     "ef_construction": _COUNT,
     "ef_search": _COUNT,
 }
-_NUMBER_RULES: Final = {"lock_timeout": _SECONDS}
+_PLAIN_RULES: Final = {
+    "lock_timeout": _SECONDS,
+    "timezone": _Rule(ZONE_NAMES, is_timezone),
+}
 _PROVIDER_RULES: Final = {
     "api_base": _Rule(
         "an address that begins with http:// or https://",
@@ -158,7 +162,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     """
     prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
     _refuse_unknown(
-        table, (*PLACES, "models", "budget", "search", "ledger", *_NUMBER_RULES), path, prefix
+        table, (*PLACES, "models", "budget", "search", "ledger", *_PLAIN_RULES), path, prefix
     )
     given = {name: table[name] for name in PLACES if name in table}
     media: dict[str, Any] = {}
@@ -178,8 +182,8 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
         search=_checked(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
         ledger=_checked(table.get("ledger", {}), _LEDGER_RULES, path, f"{prefix}ledger"),
         **_checked(
-            {name: table[name] for name in _NUMBER_RULES if name in table},
-            _NUMBER_RULES,
+            {name: table[name] for name in _PLAIN_RULES if name in table},
+            _PLAIN_RULES,
             path,
             prefix.rstrip("."),
         ),

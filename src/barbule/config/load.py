@@ -15,21 +15,25 @@ from barbule.config.file import Options, find_file, read_options
 from barbule.config.places import PLACES, Given, allowed, resolve
 from barbule.config.settings import (
     LOCK_TIMEOUT,
+    TIMEZONE,
+    ZONE_NAMES,
     BudgetSettings,
     LedgerSettings,
     MediaSettings,
     ProviderSettings,
     SearchSettings,
     Settings,
+    is_timezone,
 )
 from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["load_settings"]
+__all__ = ["checked_timezone", "load_settings"]
 
 _VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in PLACES}
+_ZONE: Final = "BARBULE_TIMEZONE"
 _TESTS: Final = "BARBULE_TEST_"
 _ELSEWHERE: Final = frozenset({"BARBULE_DEVICE"})  # read where local models are loaded
 
@@ -118,7 +122,23 @@ def load_settings(
         lock_timeout=_seconds(lock_timeout, options.lock_timeout),
         search=SearchSettings(**options.search),
         ledger=LedgerSettings(**options.ledger),
+        timezone=checked_timezone(environ.get(_ZONE) or None, f"the environment variable {_ZONE}")
+        or options.timezone
+        or TIMEZONE,
     )
+
+
+def checked_timezone(name: str | None, place: str) -> str | None:
+    """Return the name of a time zone, or None where none is given.
+
+    Parameters
+    ----------
+    place
+        What gives it, for errors.
+    """
+    if name is not None and not is_timezone(name):
+        raise ConfigurationError(f"{place} must be {ZONE_NAMES}.", value=name)
+    return name
 
 
 def _seconds(argument: float | None, in_file: float | None) -> float:
@@ -148,7 +168,7 @@ def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> d
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Given]:
-    known = (*_VARIABLES.values(), *_ELSEWHERE)
+    known = (*_VARIABLES.values(), _ZONE, *_ELSEWHERE)
     for name in sorted(environ):
         if name.startswith("BARBULE_") and name not in known and not name.startswith(_TESTS):
             raise ConfigurationError(

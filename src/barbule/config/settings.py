@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 __all__ = [
     "LOCK_TIMEOUT",
     "SECRET_WORDS",
+    "TIMEZONE",
+    "ZONE_NAMES",
     "BudgetSettings",
     "LedgerSettings",
     "MediaSettings",
     "ProviderSettings",
     "SearchSettings",
     "Settings",
+    "is_timezone",
     "redact",
 ]
 
 LOCK_TIMEOUT: Final = 60.0
+TIMEZONE: Final = "UTC"
+ZONE_NAMES: Final = 'the name of a time zone, like "Europe/Berlin" or "UTC"'
 SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105 - no password
 
 # Greedy up to the last "@": an unescaped password may hold any character.
@@ -36,6 +41,24 @@ _HTTP_USER: Final = re.compile(r"(https?://)[^:@/?#\s]+@")
 _PARAMETER: Final = re.compile(
     rf"((?:^|[?&;\s])[^=&;?\s/]*{SECRET_WORDS}[^=&;?\s/]*=)[^&;#\s]*", re.IGNORECASE
 )
+
+
+def is_timezone(name: object) -> bool:
+    """Whether this is the name of a time zone.
+
+    Examples
+    --------
+    >>> is_timezone("Europe/Berlin"), is_timezone("Europe/Berlln")
+    (True, False)
+    """
+    from zoneinfo import ZoneInfo
+
+    if not isinstance(name, str):
+        return False
+    try:
+        return ZoneInfo(name).key == name
+    except (KeyError, ValueError, OSError):  # there is none, or it is no name of a file
+        return False
 
 
 def redact(text: str) -> str:
@@ -229,6 +252,8 @@ class Settings(_Redacted):
         How vectors are kept for search.
     ledger
         How long answers of calls are kept.
+    timezone
+        The zone of moments that have none, by its name in the IANA database.
     """
 
     home: Path
@@ -242,6 +267,7 @@ class Settings(_Redacted):
     lock_timeout: float = LOCK_TIMEOUT
     search: SearchSettings = field(default_factory=SearchSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    timezone: str = TIMEZONE
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider prefix; the defaults where nothing is configured."""

@@ -96,6 +96,11 @@ class Engine:
     ----------
     table_class
         Makes the table that users see from a leaf.
+
+    Attributes
+    ----------
+    zone
+        The zone of moments that have none.
     """
 
     name = "barbule"
@@ -110,6 +115,7 @@ class Engine:
         settings: Settings,
     ) -> None:
         self.backend = backend
+        self.zone = settings.timezone
         self.catalog = Catalog(backend)
         self.ledger = Ledger(backend.separate(), settings.ledger.max_age, settings.ledger.max_bytes)
         self.library = library

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
+from barbule.config import TIMEZONE
 from barbule.errors import BarbuleError, DataError
 from barbule.media.arrays import arrow_array
 from barbule.media.scalars import is_missing, to_json, value_writer
@@ -44,8 +45,8 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     """Turn Python values into an Arrow array of the storage form of `kind`.
 
     NaN is a value in a column of floats, and missing in all others, as are `pandas.NA` and
-    `pandas.NaT`. A moment without a zone is UTC in a column with a zone; one with a zone is
-    turned into UTC for a column without.
+    `pandas.NaT`. A moment without a zone is one of the default zone in a column with a zone; one
+    with a zone is shown on the clock of the default zone in a column without.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     if isinstance(kind, dt.Array):
         return _list_array(values, types, kind, library)
     # What fails here goes value by value, for what Arrow does not do and to find the wrong row.
-    if types <= _as_they_are(kind):
+    if types <= _as_they_are(kind, library.zone):
         with contextlib.suppress(*_REFUSALS):
             return arrow_array(values, arrow_type(kind), types=given)
     if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
@@ -89,9 +90,12 @@ _PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
 }
 
 
-def _as_they_are(kind: dt.DataType) -> set[type]:
-    """Return the Python types that Arrow takes for `kind` exactly as we mean it."""
-    if isinstance(kind, Media):
+def _as_they_are(kind: dt.DataType, zone: str) -> set[type]:
+    """Return the Python types that Arrow takes for `kind` exactly as we mean it.
+
+    For Arrow a moment without a zone is UTC.
+    """
+    if isinstance(kind, Media) or (isinstance(kind, dt.Timestamp) and zone != TIMEZONE):
         return set()
     return next((t for each, t in _PLAIN_TYPES.items() if isinstance(kind, each)), set())
 

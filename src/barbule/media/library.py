@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from barbule.config import MediaSettings
+from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
@@ -60,6 +60,8 @@ class MediaLibrary:
         What may be fetched, and how media are kept.
     user
         The database whose media they are, as it may be shown.
+    zone
+        The zone of moments that have none, for the cells beside media.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class MediaLibrary:
         options: MediaSettings | None = None,
         *,
         user: str | None = None,
+        zone: str = TIMEZONE,
     ) -> None:
         options = options or MediaSettings()
         self._options = options
@@ -76,6 +79,7 @@ class MediaLibrary:
         self.max_bytes = options.max_bytes
         self.validation = options.validation
         self.user = user
+        self.zone = zone
         self.undo = Undo()
         self._image_format = options.image_format
         self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()

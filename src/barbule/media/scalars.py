@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.types import Media
+from barbule.types.zones import zone_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,8 @@ def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], An
         return to_json
     if isinstance(kind, dt.Integer):
         return _whole(kind)
+    if isinstance(kind, dt.Timestamp):
+        return lambda value: _moment(value, kind.timezone, library.zone)
     for each, convert in _WRITERS.items():
         if isinstance(kind, each):
             return convert
@@ -123,14 +126,20 @@ def _decimal(value: Any) -> decimal.Decimal:
         raise ValueError(f"{value!r} is no number") from None
 
 
-def _moment(value: Any) -> datetime.datetime:
+def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:
+    """Read a moment of a zone, or of a column without one; a day begins at midnight there."""
     plain = _without_numpy(value)
     if isinstance(plain, str):
-        return datetime.datetime.fromisoformat(plain)
+        plain = datetime.datetime.fromisoformat(plain)
     if isinstance(plain, datetime.datetime):
+        if zone is not None and plain.tzinfo is None:
+            return plain.replace(tzinfo=zone_info(default))
+        if zone is None and plain.tzinfo is not None:
+            return plain.astimezone(zone_info(default)).replace(tzinfo=None)
         return plain
     if isinstance(plain, datetime.date):
-        return datetime.datetime(plain.year, plain.month, plain.day)  # noqa: DTZ001 - midnight
+        place = None if zone is None else zone_info(zone)
+        return datetime.datetime(plain.year, plain.month, plain.day, tzinfo=place)
     raise TypeError(_no_kind(value, "datetime"))
 
 
@@ -168,7 +177,6 @@ def _key(value: Any) -> str:
 
 
 _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
-    dt.Timestamp: _moment,
     dt.Date: _day,
     dt.Time: _clock,
     dt.String: _text,

@@ -24,6 +24,7 @@ from barbule.nodes import (
     TableScore,
 )
 from barbule.planner.lineage import changes_row_count
+from barbule.planner.zones import by_the_clock
 from barbule.types import storage, storage_schema
 
 __all__ = ["Move", "flatten"]
@@ -62,11 +63,14 @@ class Shown(NamedTuple):
         What holds for the rows that are seen.
     columns
         Gives a column, by its name, as a value over the stored rows.
+    zone
+        The zone of moments that have none.
     """
 
     stored: ops.Relation
     alive: list[ops.Value]
     columns: Columns
+    zone: str
 
 
 def flatten(
@@ -158,20 +162,21 @@ class _Select:
         The columns so far, as values over the base.
     """
 
-    def __init__(self, base: ops.Relation, columns: Columns) -> None:
+    def __init__(self, base: ops.Relation, columns: Columns, zone: str) -> None:
         self.base = base
         self.columns = columns
+        self.zone = zone
         self.predicates: list[ops.Value] = []
         self.keys: list[ops.SortKey] = []
         self.plain = False  # whether it is the base and nothing else
 
     def moved(self, value: Any) -> Any:
         """Make a value read the base."""
-        return Move(self.columns, self.base)(value)
+        return Move(self.columns, self.base, self.zone)(value)
 
     def projected(self, values: Mapping[str, ops.Value]) -> None:
         """Put other columns in place of those so far."""
-        move = Move(self.columns, self.base)
+        move = Move(self.columns, self.base, self.zone)
         self.columns = _Lazy(lambda name: move(values[name]))
         self.plain = False
 
@@ -185,7 +190,8 @@ class _Select:
 
     def stand_on(self, base: ops.Relation) -> None:
         """Go on over a relation that is done."""
-        self.__init__(base, _Lazy(lambda name: ops.Field(base, name)))  # type: ignore[misc]
+        columns = _Lazy(lambda name: ops.Field(base, name))
+        self.__init__(base, columns, self.zone)  # type: ignore[misc]
         self.plain = True
 
     def finished(self, names: tuple[str, ...]) -> ops.Relation:
@@ -203,7 +209,7 @@ class _Select:
 
 
 def _flat(chain: list[Any], wanted: list[tuple[str, ...]], table: Shown) -> ops.Relation:
-    made = _Select(table.stored, _Lazy(table.columns))
+    made = _Select(table.stored, _Lazy(table.columns), table.zone)
     made.predicates = list(table.alive)
     for node, below in zip(reversed(chain), reversed(wanted[1:]), strict=True):
         if isinstance(node, ops.Filter):
@@ -250,11 +256,15 @@ class _Lazy(dict[str, ops.Value]):
 
 
 class Move:
-    """Rewrites values: fields become columns over the base, our types those of storage."""
+    """Rewrites values: fields become columns over the base, our types those of storage.
 
-    def __init__(self, columns: Columns, base: ops.Relation) -> None:
+    What asks for parts of moments goes by the clock of their zone.
+    """
+
+    def __init__(self, columns: Columns, base: ops.Relation, zone: str) -> None:
         self._columns = columns
         self._base = base
+        self._zone = zone
         self._nodes = 0
 
     def __call__(self, value: Any) -> Any:
@@ -280,6 +290,6 @@ class Move:
         if self._nodes > _MOST_NODES:
             raise _NotFlatError
         arguments = [self(argument) for argument in value.args]
-        if all(new is old for new, old in zip(arguments, value.args, strict=True)):
-            return value
-        return value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))
+        if any(new is not old for new, old in zip(arguments, value.args, strict=True)):
+            value = value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))
+        return by_the_clock(value, self._zone)

@@ -39,6 +39,7 @@ from barbule.planner.lineage import (
     trace,
     with_rid,
 )
+from barbule.planner.zones import by_the_clock
 from barbule.relations.promotion import as_declared
 from barbule.types import storage, storage_schema
 
@@ -49,7 +50,15 @@ __all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns",
 
 
 class Source(Protocol):
-    """What lowering asks of the catalog and the backend."""
+    """What lowering asks of the catalog and the backend.
+
+    Attributes
+    ----------
+    zone
+        The zone of moments that have none.
+    """
+
+    zone: str
 
     def record(self, leaf: ManagedTable) -> TableRecord:
         """Return the structure of a table as a leaf sees it."""
@@ -140,7 +149,7 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
                 f"{node.name} is called where it cannot be computed.",
                 hint="Compute the call with mutate() first and use its column.",
             )
-        return _plain(node, kwargs)
+        return _plain(node, kwargs, source.zone)
 
     return root.replace(replace)
 
@@ -156,12 +165,12 @@ def _in_one(leaf: ManagedTable, source: Source, rows: Rows) -> Shown | None:
         alive = _alive(base, leaf, source)
     names = {column.name: column.physical for column in record.columns}
     names |= {column.error_name: column.errors for column in record.columns if column.fallible}
-    move = Move(lambda name: ops.Field(base, names.get(name, name)), base)
-    return Shown(base, alive, lambda name: move(_value(name, record, leaf, source)))
+    move = Move(lambda name: ops.Field(base, names.get(name, name)), base, source.zone)
+    return Shown(base, alive, lambda name: move(_value(name, record, leaf, source)), source.zone)
 
 
-def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-    """Rebuild a node with storage types in place of ours."""
+def _plain(node: ops.Node, kwargs: dict[str, Any] | None, zone: str) -> ops.Node:
+    """Rebuild a node with storage types in place of ours; moments go by their clocks."""
     changed = dict(kwargs) if kwargs else {}
     for name, value in zip(node.argnames, node.args, strict=True):
         if isinstance(value, dt.DataType) and storage(value) != value:
@@ -170,10 +179,19 @@ def _plain(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
             plain = storage_schema(value)
             if plain != value:
                 changed[name] = plain
-    if not changed:
-        return node
-    arguments = dict(zip(node.argnames, node.args, strict=True))
-    return node.__recreate__({**arguments, **changed})
+    if changed:
+        arguments = dict(zip(node.argnames, node.args, strict=True))
+        node = node.__recreate__({**arguments, **changed})
+    return by_the_clock(node, zone)
+
+
+def _over(value: ops.Value, fields: Mapping[ops.Node, ops.Node], zone: str) -> ops.Value:
+    """Express a value over other columns, in plain Ibis."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        return fields[node] if node in fields else _plain(node, kwargs, zone)
+
+    return value.replace(replace)
 
 
 def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -> ops.Relation:
@@ -189,13 +207,13 @@ def _relation(leaf: ManagedTable, names: set[str], source: Source, rows: Rows) -
         inherited = _multiplying(leaf, record, source)
     if not inherited:  # in one projection: each one more costs Ibis a millisecond to compile
         stored = {ops.Field(leaf.copy(hidden=True), name): v for name, v in below.values.items()}
-        columns = {name: value.replace(stored, filter=ops.Value) for name, value in own.items()}
+        columns = {name: _over(value, stored, source.zone) for name, value in own.items()}
         named = {name: columns[name] for name in _live_names(leaf) if name in columns}
         return ops.Project(below.parent, named or {RID: below.values[RID]})
     below = _with_inherited(below, inherited, leaf, record, source, rows)
     shown = {name: ops.Field(below, name) for name in inherited & names}
     for name, value in own.items():
-        shown[name] = value.replace({leaf.copy(hidden=True): below})
+        shown[name] = _over(value, {leaf.copy(hidden=True): below}, source.zone)
     ordered = {name: shown[name] for name in _live_names(leaf) if name in shown}
     return ops.Project(below, ordered or {RID: ops.Field(below, RID)})
 

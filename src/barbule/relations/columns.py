@@ -18,6 +18,7 @@ from barbule.relations.asked import query_value
 from barbule.relations.origins import origin
 from barbule.relations.promotion import alike
 from barbule.relations.sources import sources
+from barbule.types.zones import zone_info
 
 __all__ = ["ColumnExtras", "extended"]
 
@@ -195,8 +196,9 @@ class ColumnExtras:
 class MomentExtras(ColumnExtras):
     """Columns of moments, days and times of day, compared with ISO texts.
 
-    What has no zone is UTC beside a column with a zone; what has one is turned into UTC beside a
-    column without, as it is when it is inserted.
+    What has no zone is one of the default zone beside a column with a zone, and what has one is
+    shown on the clock of the default zone beside a column without, as when it is inserted. A day
+    begins at midnight of the column's zone.
     """
 
     __slots__ = ()
@@ -241,21 +243,35 @@ def _moment(value: Any, column: Any) -> Any:
         return value
     kind = column.type()
     read = _parsed(value, kind, column) if isinstance(value, str) else value
+    if isinstance(kind, dt.Timestamp) and kind.timezone is not None:
+        aware = _aware(read, kind.timezone, column)
+        return ibis.literal(aware.astimezone(datetime.UTC), dt.Timestamp("UTC"))
     if not isinstance(read, datetime.datetime):
         return ibis.literal(read)
-    if isinstance(kind, dt.Timestamp) and kind.timezone is not None:
-        aware = read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
-        return ibis.literal(aware.astimezone(datetime.UTC), dt.Timestamp("UTC"))
     if read.tzinfo is not None:
-        read = read.astimezone(datetime.UTC).replace(tzinfo=None)
+        read = read.astimezone(_default_zone(column)).replace(tzinfo=None)
     return ibis.literal(read, dt.timestamp)
+
+
+def _aware(read: Any, zone: str, column: Any) -> datetime.datetime:
+    """Give a moment a zone; a day begins at midnight of the column's."""
+    if not isinstance(read, datetime.datetime):
+        return datetime.datetime(read.year, read.month, read.day, tzinfo=zone_info(zone))
+    return read if read.tzinfo else read.replace(tzinfo=_default_zone(column))
+
+
+def _default_zone(column: Any) -> datetime.tzinfo:
+    """Return the zone of moments that have none, for the tables of a column."""
+    leaves = column.op().find(nodes.ManagedTable)
+    return zone_info(leaves[0].source.zone) if leaves else datetime.UTC
 
 
 def _parsed(text: str, kind: dt.DataType, column: Any) -> Any:
     try:
         if isinstance(kind, dt.Time):
             return datetime.time.fromisoformat(text)
-        if isinstance(kind, dt.Date) and len(text) <= len("2026-01-01"):
+        days = isinstance(kind, dt.Date) or getattr(kind, "timezone", None) is not None
+        if days and len(text) <= len("2026-01-01"):
             return datetime.date.fromisoformat(text)
         return datetime.datetime.fromisoformat(text)
     except ValueError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
+from barbule.types.zones import canonical_zone
+
 __all__ = [
     "MAX_DIGITS",
     "UUID",
@@ -118,6 +120,10 @@ def _canonical(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:
             precision=kind.precision or MAX_DIGITS,
             scale=scale if kind.scale is None else kind.scale,
         )
+    if isinstance(kind, dt.Timestamp) and kind.timezone is not None:
+        # Databases count them in microseconds.
+        zone = canonical_zone(kind.timezone) or kind.timezone
+        return kind.copy(timezone=zone, scale=min(kind.scale, 6) if kind.scale else kind.scale)
     return change(nullable=kind.nullable) if type(kind) is dt.JSON else kind
 
 

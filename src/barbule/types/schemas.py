@@ -15,6 +15,7 @@ import ibis.expr.schema as sch
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype, fields_of, is_typed_dict
 from barbule.types.kinds import MAX_DIGITS, canonical
+from barbule.types.zones import canonical_zone
 
 __all__ = ["defaults_of", "refusal", "schema"]
 
@@ -94,6 +95,11 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
         return (
             f"a decimal has up to {MAX_DIGITS} digits, and {kind} has {kind.precision}.",
             f"Use decimal({MAX_DIGITS}, {min(kind.scale or 0, MAX_DIGITS)}), or bb.String.",
+        )
+    if isinstance(kind, dt.Timestamp) and kind.timezone and not canonical_zone(kind.timezone):
+        return (
+            f"there is no time zone {kind.timezone!r}.",
+            'Write it as the IANA database does, "Europe/Berlin", or as "UTC" or "+02:00".',
         )
     if isinstance(kind, dt.Interval):
         return "a column holds no interval.", "Keep a span of time as its seconds, bb.Float."

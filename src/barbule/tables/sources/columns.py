@@ -54,7 +54,7 @@ def cast_column(
         return column
     if _casts(column.type, kind):
         try:
-            return _cast(column, wanted)
+            return _cast(column, wanted, library.zone)
         except pa.ArrowException:
             pass  # value by value, which finds the row that does not fit
     return to_array(_values(column), kind, library)
@@ -131,9 +131,11 @@ def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
 _UNITS = ["s", "ms", "us", "ns"]
 
 
-def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType, zone: str) -> pa.ChunkedArray:
     import pyarrow as pa
 
+    if pa.types.is_timestamp(wanted):
+        column = _in_zone(column, wanted.tz, zone)
     given = column.type
     finer = (
         pa.types.is_timestamp(given)
@@ -141,6 +143,23 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
         and _UNITS.index(given.unit) > _UNITS.index(wanted.unit)
     )  # what is finer than the column is cut off, as databases do
     return column.cast(wanted, safe=not finer)
+
+
+def _in_zone(column: pa.ChunkedArray, wanted: str | None, default: str) -> pa.ChunkedArray:
+    """Give moments a zone, or take it off, as the default zone says; days begin at midnight."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given = column.type
+    if not pa.types.is_timestamp(given):
+        if wanted is None:
+            return column
+        column, default = column.cast(pa.timestamp("s")), wanted
+    elif (given.tz is None) == (wanted is None):
+        return column
+    elif given.tz is not None:
+        return pc.local_timestamp(column.cast(pa.timestamp(given.unit, default)))
+    return pc.assume_timezone(column, default, ambiguous="earliest", nonexistent="latest")
 
 
 def _all_keys(column: pa.ChunkedArray) -> bool:
