@@ -67,6 +67,38 @@ def test_scores_are_those_of_bm25(notes, query):
 
 
 @pytest.mark.parametrize(
+    ("text", "queries"),
+    [
+        ("Donau\u00addampf\u00adschiff", ["Donaudampfschiff", "DONAUDAMPF\u00adSCHIFF"]),
+        ("zero\u200bwidth", ["zerowidth"]),
+        ("word\u2060joiner\ufeff", ["wordjoiner"]),
+        ("می\u200cخواهم", ["میخواهم", "می\u200cخواهم"]),
+        ("\u202bשלום\u202c", ["שלום"]),
+        ("كتـــاب", ["كتاب"]),
+        ("葛\U000e0100飾", ["葛飾"]),
+        ("Łódź, Wrocław", ["lodz", "wroclaw", "ŁÓDŹ"]),
+        ("Smørrebrød på Ærø", ["smorrebrod", "aero", "SMØRREBRØD"]),
+        ("cœur, œuvre", ["coeur", "ŒUVRE"]),
+        ("ISTANBUL ıstanbul İstanbul", ["istanbul", "ıSTANBUL"]),
+        ("Þingvellir, Đorđe, Ħamrun", ["thingvellir", "dorde", "hamrun"]),
+        ("Straße, STRASSE", ["strasse", "straße"]),
+        ("ƒlorin ɓ", ["ƒlorin"]),
+    ],
+)
+def test_words_are_found_as_they_are_typed(session, text, queries):
+    table = bb.create_table("words", {"text": bb.String})
+    table.insert([{"text": text}, {"text": "something else"}])
+    for query in queries:
+        found = table.where(table.text.search(query) > 0).collect()["text"]
+        assert found == [text], query
+
+
+def test_folded_letters_count_as_one_word():
+    assert query_terms("cœur coeur CŒUR") == ["coeur"] * 3
+    assert query_terms("Łódź \u00ad\u200b lodz") == ["lodz", "lodz"]
+
+
+@pytest.mark.parametrize(
     ("query", "found"),
     [
         ("creme BRULEE", [5]),

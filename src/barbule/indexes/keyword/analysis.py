@@ -1,6 +1,7 @@
 """From text to terms.
 
-Owns what counts as the same word: case, accents, width and ligatures do not matter, endings do.
+Owns what counts as the same word: case, accents, strokes, width and ligatures do not matter,
+nor do signs that are not seen, such as soft hyphens; endings do.
 Words are runs of letters, digits and marks. Scripts that are written without spaces (Chinese,
 Japanese, Thai …) and Hangul, whose particles cling to the words, are cut into overlapping pairs
 of characters.
@@ -9,7 +10,9 @@ of characters.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,17 +23,30 @@ __all__ = ["Occurrences", "occurrences", "query_terms"]
 
 # Accents and vowel points. Vowel signs of Indic scripts are marks too, but part of the word.
 _ACCENTS = (
-    r"[\x{0300}-\x{036F}\x{0591}-\x{05C7}\x{0610}-\x{061A}\x{064B}-\x{065F}\x{0670}"
-    r"\x{1AB0}-\x{1AFF}\x{1DC0}-\x{1DFF}\x{20D0}-\x{20FF}]+"
+    r"\x{0300}-\x{036F}\x{0591}-\x{05C7}\x{0610}-\x{061A}\x{064B}-\x{065F}\x{0670}"
+    r"\x{1AB0}-\x{1AFF}\x{1DC0}-\x{1DFF}\x{20D0}-\x{20FF}"
 )
+# Soft hyphens, spaces without width, joiners, marks of direction, selectors of variants; and the
+# stroke that only lengthens words of Arabic.
+_UNSEEN = (
+    r"\x{00AD}\x{061C}\x{0640}\x{180B}-\x{180F}\x{200B}-\x{200F}\x{202A}-\x{202E}"
+    r"\x{2060}-\x{206F}\x{FE00}-\x{FE0F}\x{FEFF}\x{E0100}-\x{E01EF}"
+)
+_IGNORED = f"[{_ACCENTS}{_UNSEEN}]+"
 _BETWEEN_WORDS = r"[^\pL\pN\pM]+"
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fff\u3005-\u3007\u3021-\u3029"
     "\u3031-\u3035\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\U00016fe0-\U00018fff\U0001aff0-\U0001b16f\U00020000-\U0003ffff]+"
 )
-# Case folding beyond lower case, as far as whole words go.
-_FOLDED = (("ß", "ss"), ("ς", "σ"))
+# Letters that have no decomposition and stand for others; those with a stroke and the like are
+# told by their names.
+_FOLDED = {
+    "ß": "ss", "ς": "σ", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ŋ": "n", "ı": "i", "ȷ": "j",
+    "ĸ": "k",
+}  # fmt: skip
+_BARRED = re.compile("LATIN SMALL LETTER ([A-Z]) WITH .+")
+_LATIN = (range(0x80, 0x250), range(0x1E00, 0x1F00), range(0x2C60, 0x2C80), range(0xA720, 0xA800))
 
 
 @dataclass(frozen=True)
@@ -103,17 +119,22 @@ def _words(texts: pa.Array) -> tuple[np.ndarray[Any, Any], pa.Array]:
 
 
 def _fold(texts: pa.Array) -> pa.Array:
-    """Make alike what differs in case, accents and width only."""
+    """Make alike what differs in case, accents, width and unseen signs only."""
     import pyarrow.compute as pc
 
     plain = pc.string_is_ascii(texts)
     if pc.all(plain).as_py():
         return pc.ascii_lower(texts)
     folded = pc.utf8_lower(pc.utf8_normalize(texts, "NFKD"))
-    folded = pc.utf8_normalize(pc.replace_substring_regex(folded, _ACCENTS, ""), "NFKC")
-    for letter, other in _FOLDED:
-        folded = pc.replace_substring(folded, letter, other)
-    return folded
+    return pc.utf8_normalize(pc.replace_substring_regex(folded, _IGNORED, ""), "NFKC")
+
+
+@lru_cache(maxsize=1)
+def _letters() -> dict[int, str]:
+    """Return what is written for letters that have a stroke, a hook or no dot."""
+    named = ((code, unicodedata.name(chr(code), "")) for block in _LATIN for code in block)
+    barred = {code: match[1].lower() for code, name in named if (match := _BARRED.match(name))}
+    return barred | str.maketrans(_FOLDED)
 
 
 def _terms(word: str, *, asked: bool) -> list[str]:
@@ -122,6 +143,8 @@ def _terms(word: str, *, asked: bool) -> list[str]:
     Single characters are found too: a text has them beside its pairs, a query when it has no
     pair.
     """
+    if not word.isascii():
+        word = word.translate(_letters())
     if word.isascii() or not _UNSPACED.search(word):
         return [word]
     terms: list[str] = []
