@@ -135,6 +135,8 @@ class FunctionCall(ops.Value):
         The version of the function for which the call was written.
     cached
         Whether answers are kept in the call ledger.
+    on_error
+        What becomes of a row for which it fails, "abort" or "null"; None leaves it to the function.
     """
 
     function: str
@@ -143,6 +145,7 @@ class FunctionCall(ops.Value):
     dtype: dt.DataType
     version: str
     cached: bool = False
+    on_error: Optional[str] = None
 
     @attribute
     def shape(self) -> ds.DataShape:
@@ -536,6 +539,7 @@ def build_call(
     *,
     version: str = "1",
     cached: bool = False,
+    on_error: str | None = None,
 ) -> ir.Value:
     """Make the expression of a call from the bound arguments of a function."""
     template, values = bind_arguments(arguments)
@@ -546,4 +550,5 @@ def build_call(
         dtype=dtype,
         version=version,
         cached=cached,
+        on_error=on_error,
     ).to_expr()

@@ -81,6 +81,8 @@ _ENUMS = {
         temporal.TimestampUnit,
     )
 }
+# Arguments that operations have had since the first version of the format, None by default.
+_ADDED = {"FunctionCall": ("on_error",)}
 _MOMENTS: dict[str, Any] = {
     "datetime": datetime.datetime,
     "date": datetime.date,
@@ -144,8 +146,14 @@ class _Writer:
         return written
 
     def _arguments(self, value: Any) -> dict[str, Any]:
+        name = type(value).__name__
         pairs = zip(value.__argnames__, value.__args__, strict=True)
-        return {"c": type(value).__name__, "a": {name: self.write(arg) for name, arg in pairs}}
+        written = {each: self.write(arg) for each, arg in pairs}
+        # What has come later is left out where it says nothing: the text stays what it was.
+        for each in _ADDED.get(name, ()):
+            if written[each] is None:
+                del written[each]
+        return {"c": name, "a": written}
 
 
 def _write_scalar(value: Any) -> Any:

@@ -102,7 +102,7 @@ class Arguments:
 
     def _inner(self, described: Mapping[str, Any]) -> Callable[[Sequence[Any]], Any]:
         function = lookup(described["function"], described["version"])
-        template = described["arguments"]
+        template, on_error = described["arguments"], described.get("on_error")
         arguments = Arguments(function, template, self._readers, self._picture)
         required = required_places(function, template, 0)
         spread = spreading(function)
@@ -121,7 +121,7 @@ class Arguments:
             except InnerFailure:
                 raise
             except Exception as error:
-                raise InnerFailure(function, error) from error
+                raise InnerFailure(function, error, on_error) from error
 
         return call
 

@@ -133,8 +133,11 @@ class Caller:
     def forgives(self, call: Call) -> bool:
         """Whether a call may fail for single rows, whatever its function says.
 
-        Those of models may, wherever something keeps the reason.
+        What the call says itself comes first. Those of models may, wherever something keeps the
+        reason.
         """
+        if call.on_error is not None:
+            return call.on_error == "null"
         if call.errors is None:
             return False
         purpose = self.purpose

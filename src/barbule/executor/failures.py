@@ -41,16 +41,21 @@ class Deferred(Failure):
 class InnerFailure(Exception):  # noqa: N818 - it carries an error
     """A call inside of another one failed.
 
+    Parameters
+    ----------
+    on_error
+        What the call itself says of its errors, if it does.
+
     Attributes
     ----------
     ends
         Whether the errors of that function end the operation, or leave the cell empty.
     """
 
-    def __init__(self, function: Function, raised: Exception) -> None:
+    def __init__(self, function: Function, raised: Exception, on_error: str | None = None) -> None:
         super().__init__(str(raised))
         self.raised = raised
-        self.ends = function.on_error == "abort"
+        self.ends = (on_error or function.on_error) == "abort"
         self._name = function.name
 
     def explained(self) -> BarbuleError:

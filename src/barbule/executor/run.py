@@ -275,7 +275,8 @@ class Runner:
             except BarbuleError as error:
                 error.message = f"{call.function} returned a wrong value: {error.message}"
                 function = lookup(call.function, call.version)
-                forgiven = function.on_error == "null" or self.caller.forgives(call)
+                own = call.on_error is None and function.on_error == "null"
+                forgiven = own or self.caller.forgives(call)
                 if error.row is None or not forgiven:
                     raise
                 reason = Failure(type(error).__name__, error.message)

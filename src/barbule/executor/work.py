@@ -187,7 +187,8 @@ class Work:
                 return Failure.of(error.raised)
             raise error.explained().at(row=self.places[place]) from error.raised
         unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
-        if self.function.on_error == "null" or (self.lenient and not unknown):
+        own = self.call.on_error is None and self.function.on_error == "null"
+        if own or (self.lenient and not unknown):
             return Failure.of(error)
         if isinstance(error, BarbuleError):
             raise error.at(row=self.places[place])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from barbule.functions.fitting import fitted
 from barbule.functions.source import Source
 from barbule.nodes import build_call
 
-__all__ = ["Function", "Parameter", "lookup", "register"]
+__all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
 
 Kind = Literal["row", "batch", "model", "query"]
 OnError = Literal["abort", "null"]
@@ -112,6 +113,8 @@ class Function:
         Makes another function with the same options of another body, for `overload`.
     overloads
         The functions that are called instead where the arguments fit them better.
+    asked
+        What its calls say of errors, by `on_error=`; None leaves it to `on_error`.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Function:
     beside: str | None = None
     declare: Callable[[Callable[..., Any], Any], Function] | None = None
     overloads: list[Function] = field(default_factory=list)
+    asked: OnError | None = None
 
     @property
     def version(self) -> str:
@@ -162,8 +166,15 @@ class Function:
         return f"<function {self.name}>"
 
     def using(self, **fixed: Any) -> Function:
-        """Fix some arguments and return a function of the rest."""
+        """Fix some arguments and return a function of the rest.
+
+        With `on_error="null"` its calls leave the cells empty for which they fail, with "abort"
+        they end the operation, whatever the function says of itself.
+        """
         parameters = self.signature.parameters
+        if "on_error" in fixed and "on_error" not in parameters:
+            asked = check_on_error(fixed.pop("on_error"))
+            return replace(self, asked=asked).using(**fixed)
         if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
             for name in fixed:
                 if name not in parameters:
@@ -180,7 +191,7 @@ class Function:
         single = lookup(self.beside)
         body = inspect.signature(single.body).parameters
         fixed = {name: each for name, each in self.fixed.items() if name in body}
-        return single.using(**fixed)
+        return replace(single.using(**fixed), asked=self.asked)
 
     def overload(self, body: Callable[..., Any] | None = None, *, return_type: Any = None) -> Any:
         """Add a body for arguments of other types, and return the function.
@@ -231,15 +242,24 @@ class Function:
         """Call with columns for an expression; with plain values for a plain result.
 
         Model functions always give an expression: what they cost is decided by the query
-        around them.
+        around them. Beside its own arguments each function takes `on_error="null"`, for cells
+        that stay empty where it fails, or "abort".
         """
+        if "on_error" in kwargs and "on_error" not in self.signature.parameters:
+            rest = {name: value for name, value in kwargs.items() if name != "on_error"}
+            return self.using(on_error=kwargs["on_error"])(*args, **rest)
         if _holds((args, kwargs, self.fixed), Deferred):
             if not self.overloads:
                 self._bind(args, kwargs)  # what is wrong is said at once
             return _deferred_call(self, args, kwargs)
         chosen, arguments = self._chosen(args, kwargs)
         if chosen.kind != "model" and not _holds(arguments, ir.Expr):
-            return chosen.body(*args, **{**chosen.fixed, **kwargs})
+            try:
+                return chosen.body(*args, **{**chosen.fixed, **kwargs})
+            except Exception:
+                if self.asked != "null":
+                    raise
+                return None
         return chosen.call(arguments)
 
     def _chosen(
@@ -249,7 +269,10 @@ class Function:
         if not self.overloads:
             return self, self._bind(args, kwargs)
         found: list[tuple[int, Function, dict[str, Any]]] = []
-        for each in (self, *(replace(each, fixed=self.fixed) for each in self.overloads)):
+        for each in (
+            self,
+            *(replace(each, fixed=self.fixed, asked=self.asked) for each in self.overloads),
+        ):
             try:
                 arguments = each._bind(args, kwargs)
                 found.append((fitted(each, arguments)[1], each, arguments))
@@ -274,7 +297,9 @@ class Function:
         returns = self.returns if known else self.returns(arguments)
         keep = self.cached if cached is None else cached
         version = self.version_of(arguments)
-        return build_call(self.name, returns, arguments, version=version, cached=keep)
+        return build_call(
+            self.name, returns, arguments, version=version, cached=keep, on_error=self.asked
+        )
 
     def of(self, column: ir.Value, *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call on one column, the other arguments being fixed."""
@@ -306,6 +331,22 @@ class Function:
         if self.kind == "model":
             signature = signature.replace(parameters=list(signature.parameters.values())[1:])
         return signature
+
+
+def check_on_error(on_error: Any) -> OnError:
+    """Make sure that there is such a way to treat errors.
+
+    Raises
+    ------
+    ExpressionError
+        When there is none.
+    """
+    if on_error not in typing.get_args(OnError):
+        raise ExpressionError(
+            "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
+        )
+    known: OnError = on_error
+    return known
 
 
 def _flatten_variadic(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,13 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
-from barbule.functions.registry import Function, OnError, Parameter, register
+from barbule.functions.registry import (
+    Function,
+    OnError,
+    Parameter,
+    check_on_error,
+    register,
+)
 from barbule.functions.signatures import hints_of, parameters_of, return_type_of
 from barbule.functions.source import Source, name_of
 from barbule.functions.stateful import Stateful, body_of, start_parameters
@@ -131,7 +137,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
         raise ExpressionError("batch_size is a whole number from 1.", value=batch_size)
     if concurrency is not None and concurrency < 1:
         raise ExpressionError("concurrency is a whole number from 1.", value=concurrency)
-    policy = _policy(on_error or error_handling or "abort")
+    policy = check_on_error(on_error or error_handling or "abort")
     home = _home(function, processes) if processes is not False else None
     kind = function if inspect.isclass(function) else None
     called: Any = vars(kind)["__call__"] if kind else function
@@ -183,14 +189,6 @@ def udf(  # noqa: PLR0913 - each is an option of users
         )
     )
     return Stateful(kind, made) if kind else made
-
-
-def _policy(on_error: OnError) -> OnError:
-    if on_error not in typing.get_args(OnError):
-        raise ExpressionError(
-            "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
-        )
-    return on_error
 
 
 def _gpus(resources: Mapping[str, float] | None) -> float:
@@ -308,7 +306,7 @@ def iterator(
             kind="row",
             returns=dt.Array(kind),
             parameters=parameters_of(function, hints, batched=False),
-            on_error=_policy(on_error),
+            on_error=check_on_error(on_error),
             stated=version or "",
             source=None if version else source,
         )

@@ -104,6 +104,8 @@ def _fused(call: FunctionCall, values: Sequence[Any], taken: set[int]) -> Functi
             own = {number: {"$": len(flat) + number} for number in range(len(value.values))}
             described = _placed(json.loads(value.template), own)
             inner = {"function": value.function, "version": value.version, "arguments": described}
+            if value.on_error is not None:
+                inner["on_error"] = value.on_error
             places[place] = {INNER_CALL: inner}
             flat += value.values
         else:

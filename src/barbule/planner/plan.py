@@ -55,6 +55,8 @@ class Call:
         The data types of those values.
     errors
         The column of the stage that tells why results are missing, where something reads it.
+    on_error
+        What becomes of a row for which it fails; None leaves it to the function.
     """
 
     output: str
@@ -66,6 +68,7 @@ class Call:
     version: str
     cached: bool
     errors: str | None = None
+    on_error: str | None = None
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,7 @@ def _describe(
         version=call.version,
         cached=call.cached,
         errors=errors,
+        on_error=call.on_error,
     )
 
 

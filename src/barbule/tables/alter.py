@@ -40,6 +40,7 @@ from barbule.tables.columns import (
     query_of_all,
     reads,
     with_contents,
+    with_policy,
 )
 from barbule.tables.naming import (
     IF_EXISTS,
@@ -241,16 +242,25 @@ def add_computed_columns(
     *,
     stored: bool | None = None,
     if_exists: IfExists = "error",
+    on_error: str | None = None,
 ) -> UpdateResult:
-    """Add computed columns and compute them for all rows."""
+    """Add computed columns and compute them for all rows.
+
+    Parameters
+    ----------
+    on_error
+        What becomes of a row for which a function fails, where the call itself does not say so.
+    """
     leaf = table.op()
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
+    if on_error is not None:
+        check_policy(on_error, ("abort", "null"), "on_error")
     since = engine.catalog.refresh()
     record = current(leaf)
     check_names(columns, record.name, table.columns)
     wanted = {
-        name: bind_column(table, expr, name)
+        name: with_policy(bind_column(table, expr, name), on_error)
         for name, expr in columns.items()
         if _is_wanted(table, record, name, if_exists)
     }

@@ -23,6 +23,7 @@ from barbule.executor.spilling import put_together
 from barbule.nodes import (
     CONTENT,
     CellError,
+    FunctionCall,
     ManagedTable,
     Similarity,
     StoredVector,
@@ -60,6 +61,7 @@ __all__ = [
     "reads",
     "rows_relation",
     "with_contents",
+    "with_policy",
     "within_backend",
 ]
 
@@ -100,6 +102,21 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
             hint=f"Make a view of the items: create_view(name, table.select({name}=...)).",
         )
     return value
+
+
+def with_policy(value: ops.Value, on_error: str | None) -> ops.Value:
+    """Say what becomes of errors in the calls of a value that leave it open."""
+    if on_error is None:
+        return value
+
+    def change(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        if isinstance(rebuilt, FunctionCall) and rebuilt.on_error is None:
+            return rebuilt.copy(on_error=on_error)
+        return rebuilt
+
+    changed: ops.Value = value.replace(change, filter=ops.Value)
+    return changed
 
 
 def new_column(

@@ -384,7 +384,12 @@ class Table(Query):
         return recompute.errors(self)
 
     def add_computed_column(
-        self, *, stored: bool | None = None, if_exists: IfExists = "error", **columns: Any
+        self,
+        *,
+        stored: bool | None = None,
+        if_exists: IfExists = "error",
+        on_error: Literal["abort", "null"] | None = None,
+        **columns: Any,
     ) -> UpdateResult:
         """Add columns that are computed from others, and kept computed.
 
@@ -395,6 +400,10 @@ class Table(Query):
             is inlined when it is read.
         if_exists
             "error", "ignore", or "replace" for a computed column of that name.
+        on_error
+            What becomes of a row for which a function fails, now and whenever it is computed:
+            "null" leaves its cell empty and keeps the reason, `t.column.error`; "abort" ends the
+            operation. None leaves it to the functions.
         columns
             The expression of each column, by its name; a callable gets the table.
 
@@ -407,7 +416,12 @@ class Table(Query):
         >>> t.select(t.profit).collect()[0]
         {'profit': 600.5}
         """
-        return alter.add_computed_columns(self, columns, stored=stored, if_exists=if_exists)
+        policy: Any = on_error
+        if policy is not None and not isinstance(policy, str):  # a column of that name
+            columns["on_error"], policy = policy, None
+        return alter.add_computed_columns(
+            self, columns, stored=stored, if_exists=if_exists, on_error=policy
+        )
 
     def add_embedding_index(
         self,
