@@ -116,7 +116,7 @@ class Tables(RuleBasedStateMachine):
 
     @rule(key=keys, name=names)
     def update(self, key, name):
-        hit = [row for row in self.rows if row["key"] == key]
+        hit = [row for row in self.rows if row["key"] == key and row["name"] != name]
         done = self.table.update({"name": name}, where=self.table.key == key)
         assert done.rows == len(hit)
         for row in hit:

@@ -239,7 +239,8 @@ def test_views_of_version_0_1_0_show_all_rows(session, table):
         change.create(record)
         write_rows(change, record, catalog.find("t"), None)
 
-    mutate(table.op().source, "create view", work)
+    engine = table.op().source
+    mutate(engine, "create view", work, since=engine.catalog.refresh())
     view = session.get_table("v")
     plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
     for name, ask in QUERIES.items():

@@ -28,6 +28,7 @@ __all__ = [
     "repoint",
     "trace",
     "with_rid",
+    "without_filters",
 ]
 
 # Values that depend on other rows than their own.
@@ -226,6 +227,22 @@ def with_rid(relation: ops.Relation) -> ops.Relation | None:
         below = with_rid(relation.parent)
         return below and ops.DropColumns(below, relation.columns_to_drop)
     return None
+
+
+def without_filters(
+    root: ops.Relation, dropped: Callable[[ops.Value], bool] = lambda _predicate: True
+) -> ops.Relation:
+    """Leave out predicates of filters, those that are `dropped`."""
+
+    def change(relation: ops.Relation) -> ops.Relation:
+        if not isinstance(relation, ops.Filter):
+            return relation
+        left = [each for each in relation.predicates if not dropped(each)]
+        if len(left) == len(relation.predicates):
+            return relation
+        return ops.Filter(relation.parent, left) if left else relation.parent
+
+    return each_relation(root, change)
 
 
 def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:

@@ -32,12 +32,12 @@ from barbule.planner.flat import Move, Shown, flatten
 from barbule.planner.lineage import (
     calls_in,
     changes_row_count,
-    each_relation,
     is_unsteady,
     needed_columns,
     prune,
     trace,
     with_rid,
+    without_filters,
 )
 from barbule.planner.zones import by_the_clock
 from barbule.relations.promotion import as_declared
@@ -369,7 +369,10 @@ def _with_inherited(
     """Join the rows of a view with the columns that it shows of its base."""
     if record.view is None:
         return below
-    query = with_rid(_without_passed(source.expression(record.view.query, leaf.commit)))
+    # The rows of a view have passed its filters: those are not asked again that call functions,
+    # or are passed by other rows each time.
+    query = source.expression(record.view.query, leaf.commit)
+    query = with_rid(without_filters(query, lambda each: bool(calls_in(each)) or is_unsteady(each)))
     wanted = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
     base = lower(ops.Project(query, wanted), source, rows).to_expr()
     own = below.to_expr()
@@ -378,21 +381,3 @@ def _with_inherited(
     return joined.select(
         *(own[name] for name in below.schema.names), *(renamed[n] for n in names)
     ).op()
-
-
-def _without_passed(query: ops.Relation) -> ops.Relation:
-    """Leave out filters that are not to be asked again: the rows of a view have passed them.
-
-    They call functions, or are passed by other rows each time.
-    """
-
-    def change(relation: ops.Relation) -> ops.Relation:
-        if not isinstance(relation, ops.Filter):
-            return relation
-        plain = [p for p in relation.predicates if not calls_in(p) and not is_unsteady(p)]
-        if len(plain) == len(relation.predicates):
-            return relation
-        parent = relation.parent
-        return ops.Filter(parent, plain) if plain else parent
-
-    return each_relation(query, change)

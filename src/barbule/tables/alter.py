@@ -52,9 +52,10 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
+from barbule.tables.propagation import propagate_update, refresh_readers
+from barbule.tables.reading import readers_of
 from barbule.tables.sources import read_rows
 from barbule.tables.staleness import mended
-from barbule.tables.views import propagate, readers_of, refresh_readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -338,7 +339,7 @@ def _pass_to_views(change: Change, record: TableRecord, changed: set[str]) -> No
         change.fresh[record.id] = rows
     change.show(record.id, rows)
     refresh_readers(change, record, changed)
-    propagate(change, record, rows, rows.column(RID), changed)
+    propagate_update(change, record, rows, changed)
 
 
 def _moved_on(

@@ -122,6 +122,8 @@ class Change:
         The rows, by table id, that are new or have a new state: for what is computed from them.
     added, ended
         All rows that are written, and the identities of those that end, by table id.
+    changed
+        The columns that have new values in rows that stay, by table id.
     """
 
     def __init__(self, engine: Engine, pending: Pending, tally: Tally) -> None:
@@ -130,6 +132,7 @@ class Change:
         self.fresh: dict[int, pa.Table] = {}
         self.added: dict[int, list[pa.Table]] = {}
         self.ended: dict[int, list[pa.Array]] = {}
+        self.changed: dict[int, set[str]] = {}
         self.shown: dict[int, pa.Table] = {}
         self._waiting: set[int] = set()
         self._pending = pending
@@ -380,6 +383,7 @@ class Change:
         self.fresh.clear()
         self.added.clear()
         self.ended.clear()
+        self.changed.clear()
         self.shown.clear()
 
     def publish(self, started: float) -> None:

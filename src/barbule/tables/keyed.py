@@ -15,7 +15,15 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import DataError
-from barbule.tables.change import Change, MutationResult, isolated, mutate, reading_once
+from barbule.tables.change import (
+    Change,
+    MutationResult,
+    NothingToDo,
+    isolated,
+    mutate,
+    reading_once,
+)
+from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import physical_rows
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import (
@@ -24,7 +32,6 @@ from barbule.tables.mutations import (
     data_schema,
     defaults,
     writable,
-    write_changed,
     write_new,
 )
 from barbule.tables.naming import check_policy, own_column, physical_name
@@ -98,10 +105,16 @@ def _write(
     def work(change: Change) -> tuple[int, int]:
         record = writable(leaf)
         done = [_write_group(change, record, rows, keys, if_missing) for rows in groups]
-        return sum(new for new, _ in done), sum(old for _, old in done)
+        new, old = sum(new for new, _ in done), sum(old for _, old in done)
+        if not new and not old:
+            raise NothingToDo
+        return new, old
 
-    slow = calls_functions(engine, record)
-    change, (new, old) = mutate(engine, operation, work, since=since, slow=slow)
+    try:
+        slow = calls_functions(engine, record)
+        change, (new, old) = mutate(engine, operation, work, since=since, slow=slow)
+    except NothingToDo:
+        return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
     return change.result(UpsertResult, record.id, new + old, inserted=new, updated=old)  # type: ignore[return-value]
 
 
@@ -184,12 +197,11 @@ def _write_group(
             value=key if len(key) > 1 else key[0],
             hint='Give if_not_exists="insert" or "ignore", or use upsert().',
         )
-    if pairs.num_rows:
-        _update(change, record, rows, pairs, keys)
+    updated = _update(change, record, rows, pairs, keys) if pairs.num_rows else 0
     if len(new) and if_missing == "insert":
         _insert(change, record, rows.take(new))
-        return len(new), pairs.num_rows
-    return 0, pairs.num_rows
+        return len(new), updated
+    return 0, updated
 
 
 def _pairs(engine: Engine, record: TableRecord, rows: pa.Table, keys: list[str]) -> pa.Table:
@@ -208,7 +220,7 @@ def _pairs(engine: Engine, record: TableRecord, rows: pa.Table, keys: list[str])
 
 def _update(
     change: Change, record: TableRecord, rows: pa.Table, pairs: pa.Table, keys: list[str]
-) -> None:
+) -> int:
     import pyarrow.compute as pc
 
     engine = change.engine
@@ -219,12 +231,13 @@ def _update(
     order = pc.index_in(old.column(RID), value_set=pairs.column(RID).combine_chunks())
     places = pairs.column(_PLACE).take(order)
     changed = [name for name in rows.column_names if name not in keys]
+    states = old
     for name in changed:
         at = old.column_names.index(physical_name(record, name))
-        old = old.set_column(at, old.column_names[at], rows.column(name).take(places))
-        old = without_reasons(record, name, old)
-    check_required(record, old, set(changed))
-    write_changed(change, record, old, set(changed))
+        states = states.set_column(at, old.column_names[at], rows.column(name).take(places))
+        states = without_reasons(record, name, states)
+    check_required(record, states, set(changed))
+    return write_differing(change, record, states, old, changed)
 
 
 def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:

@@ -5,6 +5,7 @@ Owns what each does to the rows of a table; views follow in the same change.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,6 +17,7 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError, DataError, ExpressionError, UnsupportedError
+from barbule.media.cells import holds_media
 from barbule.nodes import ERROR
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
 from barbule.relations.refusals import refuse_plain
@@ -31,26 +33,28 @@ from barbule.tables.change import (
     mutate_in_parts,
     reading_once,
 )
+from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import compute, dependents, kept_fields, within_backend
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
+from barbule.tables.propagation import propagate
 from barbule.tables.reasons import media_rules, place_of, with_reasons
 from barbule.tables.sources import read_batches, read_rows
-from barbule.tables.views import propagate
-from barbule.types import storage
+from barbule.types import Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
-    from barbule.catalog.records import TableRecord
+    from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
 
 __all__ = ["delete", "insert", "update"]
 
 PART_ROWS = 1 << 20
+_OLD = "bb_old_"
 Result = TypeVar("Result", bound=MutationResult)
 
 
@@ -278,28 +282,13 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
                 kept = kept_fields(record, chosen.op()).keys() - set(query.columns)
                 change.replace_by(record, query, sorted(kept))
                 return None
-        rows = _new_state(engine, table, record, chosen, assigned)
+        rows, old = _new_state(engine, table, record, chosen, assigned)
         check_required(record, rows, set(values))
-        write_changed(change, record, rows, set(values))
-        return rows.num_rows
+        return write_differing(change, record, rows, old, values)
 
     with undone_where_it_fails(engine):
         assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
         return unless_empty(leaf, UpdateResult, "update", work, since=since)
-
-
-def write_changed(change: Change, record: TableRecord, rows: pa.Table, changed: set[str]) -> None:
-    """Write new states of rows; what is downstream of the changed columns is computed again."""
-    if not rows.num_rows:
-        return
-    affected = dependents(change.engine, record, changed)
-    rows = compute(change, record, rows, affected)
-    change.close(record, rows.column(RID))
-    change.append(record, rows)
-    change.touch(record.id, rows=rows.num_rows)
-    propagate(
-        change, record, rows, rows.column(RID), changed | {column.name for column in affected}
-    )
 
 
 def unless_empty(
@@ -381,8 +370,8 @@ def _new_state(
     record: TableRecord,
     old: ir.Table,
     assigned: Mapping[str, Any],
-) -> pa.Table:
-    """Read the chosen rows with the assigned columns in their new state."""
+) -> tuple[pa.Table, pa.Table]:
+    """Read the chosen rows with the assigned columns in their new state, and these as they are."""
     import pyarrow as pa
 
     leaf = table.op()
@@ -400,12 +389,22 @@ def _new_state(
             shown[column.physical] = value
         if column.name in assigned and column.fallible:
             shown[column.errors] = ops.Literal(None, ERROR)
-    rows = engine.arrow(ops.Project(parent, shown).to_expr())
+    kept = kept_fields(record, parent)
+    places = [place for name in assigned for place in _places(record, name)]
+    before = {f"{_OLD}{place}": kept[place] for place in places}
+    read = engine.arrow(ops.Project(parent, {**shown, **before}).to_expr())
+    rows, old = read.select(list(shown)), read.select(list(before)).rename_columns(places)
     for name in assigned.keys() - expressions.keys():
         place = list(shown).index(physical_name(record, name))
         cells = assigned[name].take(pa.repeat(0, rows.num_rows))
         rows = rows.set_column(place, rows.column_names[place], cells)
-    return rows
+    return rows, old
+
+
+def _places(record: TableRecord, name: str) -> list[str]:
+    """Return where the values of a column are, and why they are missing."""
+    column = record.column(name)
+    return [] if column is None else [column.physical, column.errors][: 1 + column.fallible]
 
 
 def _new_values_query(
@@ -427,14 +426,41 @@ def _new_values_query(
         return None
     leaf, parent = table.op(), old.op()
     bound = _bound(table, values)
+    new: dict[str, ops.Value] = {}
+    for column in changed:
+        value, kind = bound[column.name], storage(column.dtype)
+        new[column.name] = value if value.dtype == kind else ops.Cast(value, kind)
+    if not any(value.find(ops.Impure, filter=ops.Value) for value in new.values()):
+        # What is random would be another here than where it is written.
+        differing = [
+            each
+            for column in changed
+            for each in _differing(column, _moved(new[column.name], leaf, parent), parent)
+        ]
+        parent = ops.Filter(parent, [functools.reduce(ops.Or, differing)])
     shown: dict[str, ops.Value] = {RID: ops.Field(parent, RID)}
     for column in changed:
-        value = _moved(bound[column.name], leaf, parent)
-        kind = storage(column.dtype)
-        shown[column.physical] = value if value.dtype == kind else ops.Cast(value, kind)
+        shown[column.physical] = _moved(new[column.name], leaf, parent)
         if column.fallible:
             shown[column.errors] = ops.Literal(None, ERROR)
     return within_backend(engine, ops.Project(parent, shown).to_expr())
+
+
+def _differing(column: Column, new: ops.Value, parent: ops.Relation) -> list[ops.Value]:
+    """Say, by any of several conditions, that a cell is another than before or may be.
+
+    It is told for rows in Python by `changed_rows`.
+    """
+    old, kind = ops.Field(parent, column.name), storage(column.dtype)
+    plain = old if old.dtype == kind else ops.Cast(old, kind)
+    found: list[ops.Value] = [ops.Not(ops.IdenticalTo(plain, new))]
+    if column.fallible:
+        found.append(ops.NotNull(ops.Field(parent, column.error_name)))
+    if isinstance(column.dtype, Media):
+        found.append(ops.Not(ops.StartsWith(plain, "media:")))
+    elif holds_media(column.dtype):
+        found.append(ops.NotNull(old))
+    return found
 
 
 def _literal(value: Any) -> Any:

@@ -19,8 +19,9 @@ from barbule.tables.change import Change, UpdateResult, isolated
 from barbule.tables.columns import compute, dependents, physical_rows
 from barbule.tables.mutations import chosen_rows, unless_empty
 from barbule.tables.naming import current, own_column
+from barbule.tables.propagation import failed_again, propagate, propagate_update
 from barbule.tables.staleness import mended, mended_rows, rows_are_stale, stale_columns
-from barbule.tables.views import failed_again, propagate, write_rows
+from barbule.tables.views import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +129,7 @@ def _compute_again(
     if whole:
         _put_mended(change, record, {c.id for c in (*columns, *below) if c.kind == "stored"})
     changed |= {column.name for column in below}
-    propagate(change, record, rows, rows.column(RID), changed)
+    propagate_update(change, record, rows, changed)
     return rows.num_rows
 
 

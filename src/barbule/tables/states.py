@@ -20,8 +20,10 @@ from barbule.planner.lower import physical_schema, visible
 from barbule.tables.alter import rename_everywhere
 from barbule.tables.change import Change, UpdateResult, isolated, mutate
 from barbule.tables.columns import dependents
+from barbule.tables.differences import differing, rows_by_changes
 from barbule.tables.naming import current, make_room, present
-from barbule.tables.views import propagate_to, read_by_view, readers_of, shown_of
+from barbule.tables.propagation import follow_update, propagate_to
+from barbule.tables.reading import readers_of, shown_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,19 +129,75 @@ def _go_back(
     if back.num_rows:
         change.append(old, back)
     changed = _computed_otherwise(engine, record, old, shown)
+    differing_rows = (now, before) if changed else (ended, again)
+    groups = _groups(change, old, differing_rows, changed)
     if changed or ended.num_rows or again.num_rows:
         for each in _family(engine, old):  # views show columns of rows that are not their own
             change.mark(each)
     for view in engine.catalog.views_of(record.id):
         if _is_as_it_was(engine, view, commit):
             _go_back(change, view, commit, frozenset(shown_of(engine, view, changed)))
-        elif changed and _concerns(engine, view, changed):
-            change.fresh[record.id] = before.drop_columns([FROM])
-            propagate_to(change, old, view, change.fresh[record.id], now.column(RID))
         else:
-            change.fresh[record.id] = back
-            propagate_to(change, old, view, back, ended.column(RID))
+            _follow_back(change, old, view, differing_rows, groups)
     return ended.num_rows + again.num_rows
+
+
+def _groups(
+    change: Change, record: TableRecord, states: tuple[pa.Table, pa.Table], changed: set[str]
+) -> list[tuple[set[str], pa.Table]]:
+    """Group rows that there were and are by the columns that differ; return their states now.
+
+    Parameters
+    ----------
+    states
+        The physical rows of the table as they were till now, and as they are again.
+    changed
+        The columns that are computed otherwise in all rows.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    was, again = states
+    again = again.filter(pc.is_in(again.column(RID), value_set=_identities(was)))
+    was = was.take(pc.index_in(again.column(RID), value_set=_identities(was)))
+    cells = {
+        column.name: differing(was.column(column.physical), again.column(column.physical))
+        for column in record.columns
+        if column.kind != "virtual" and column.physical in was.column_names
+    }
+    cells |= {name: np.ones(again.num_rows, bool) for name in changed}
+    groups = []
+    for names, places in rows_by_changes(cells):
+        below = {column.name for column in dependents(change.engine, record, names)}
+        change.changed.setdefault(record.id, set()).update(names | below)
+        groups.append((names | below, again.take(places).drop_columns([FROM])))
+    return groups
+
+
+def _identities(rows: pa.Table) -> pa.Array:
+    return rows.column(RID).combine_chunks()
+
+
+def _follow_back(
+    change: Change,
+    record: TableRecord,
+    view: TableRecord,
+    states: tuple[pa.Table, pa.Table],
+    groups: list[tuple[set[str], pa.Table]],
+) -> None:
+    """Let a view that has been made since follow its base back; see `_groups`."""
+    import pyarrow.compute as pc
+
+    was, again = states
+    lost = was.filter(pc.invert(pc.is_in(was.column(RID), value_set=_identities(again))))
+    found = again.filter(pc.invert(pc.is_in(again.column(RID), value_set=_identities(was))))
+    propagate_to(change, record, view, None, lost.column(RID))
+    if found.num_rows:
+        change.fresh[record.id] = found.drop_columns([FROM])
+        propagate_to(change, record, view, change.fresh[record.id], None)
+    for names, rows in groups:
+        change.fresh[record.id] = rows
+        follow_update(change, record, view, rows, names)
 
 
 def _computed_otherwise(
@@ -152,13 +210,6 @@ def _computed_otherwise(
         if now is None or (now.id, now.expression) != (column.id, column.expression):
             names.add(column.name)
     return names | {column.name for column in dependents(engine, old, names)} if names else names
-
-
-def _concerns(engine: Engine, view: TableRecord, changed: set[str]) -> bool:
-    """Whether a view, or one that is made over it, may read changed columns."""
-    catalog = engine.catalog
-    above = catalog.views_of(view.id) or catalog.queries_over(view.id)
-    return bool(above or read_by_view(engine, view) & changed)
 
 
 def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:

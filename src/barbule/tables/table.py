@@ -100,12 +100,15 @@ class Table(Query):
     def update(self, values: Mapping[str, Any], where: Any = None) -> UpdateResult:
         """Give columns new values, in the rows for which `where` holds.
 
-        Only computed columns downstream of what changed are computed again, for those rows.
+        Only computed columns downstream of what changed are computed again, for those rows, in
+        views too. Rows that have these values already are left as they are: they are not counted,
+        and where there are no others there is no new version.
 
         Parameters
         ----------
         values
-            New values by column: plain values, or expressions over the table.
+            New values by column: plain values, or expressions over the table. Media that are
+            given by path or URL count as new where their content is not what was recorded.
         where
             A condition; None for all rows.
 
@@ -161,7 +164,8 @@ class Table(Query):
         Parameters
         ----------
         rows
-            What `insert` takes; of a row that is there, only the given columns change.
+            What `insert` takes; of a row that is there, only the given columns change. One that
+            has these values already is left as it is, and nothing is computed for it.
         on
             The column, or columns, whose values are the key. A missing key is like no other.
 

@@ -1,7 +1,7 @@
-"""Views: rows that are computed from the rows of a base, and follow them.
+"""Views: rows that are computed from the rows of a base.
 
-Owns which rows a view has for given rows of its base, and how a change of the base reaches its
-views. Columns that a view shows of its base are not kept; they are joined when they are read.
+Owns which rows a view has for given rows of its base. Columns that a view shows of its base are
+not kept; they are joined when they are read. How views follow is `propagation`'s business.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
-import ibis.expr.types as ir
 
 from barbule.backends.base import BASE, RID
 from barbule.catalog.records import Column, TableRecord
@@ -21,15 +20,16 @@ from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.purpose import Purpose
 from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type
-from barbule.nodes import ERROR, CellError, ManagedTable
-from barbule.planner.lineage import calls_in, own_values, trace, with_rid
-from barbule.tables.columns import compute, dependents, fresh_rows, physical_rows, reads
+from barbule.nodes import ERROR, CellError, FunctionCall
+from barbule.planner.lineage import calls_in, with_rid, without_filters
+from barbule.tables.columns import compute, fresh_rows
 from barbule.tables.staleness import note_items
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
@@ -38,15 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ITEMS",
-    "failed_again",
+    "data_columns",
     "items_query",
     "iterator_columns",
-    "propagate",
-    "propagate_to",
-    "read_by_view",
-    "readers_of",
-    "refresh_readers",
-    "shown_of",
+    "passed",
+    "passing",
     "write_rows",
 ]
 
@@ -117,7 +113,10 @@ def iterator_columns(items: ops.Relation) -> list[Column]:
 
 
 def write_rows(
-    change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
+    change: Change,
+    record: TableRecord,
+    base: TableRecord,
+    base_rows: pa.Table | None,
 ) -> pa.Table:
     """Compute and write the rows of a view for physical rows of its base.
 
@@ -143,6 +142,52 @@ def write_rows(
     return rows
 
 
+def passing(
+    change: Change,
+    base: TableRecord,
+    view: TableRecord,
+    unasked: Callable[[ops.Value], bool],
+) -> pa.ChunkedArray:
+    """Return the identities of the rows of its base, in `change.fresh`, that a view keeps.
+
+    Parameters
+    ----------
+    unasked
+        Tells predicates of which it is known that they hold.
+    """
+    query = _over_base(change.engine, view, str(view.view and view.view.query), [RID])
+    query = without_filters(query, unasked)
+    relations, staged = fresh_rows(change, base)
+    try:
+        return change.engine.arrow(query.to_expr(), relations, staged).column(RID)
+    except BarbuleError as error:
+        raise error.at(table=view.name) from error.__cause__
+
+
+def passed(change: Change, view: TableRecord, rids: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return which of some rows of its base a view kept before the change.
+
+    None where its filters call functions: asking them again for what was may cost.
+    """
+    import pyarrow as pa
+
+    query = _over_base(change.engine, view, str(view.view and view.view.query), [RID])
+    if query.find(FunctionCall):
+        return None
+    name = "bb_changed"
+    staged = {name: pa.table({RID: rids})}
+    chosen = change.engine.stored(name, sch.Schema({RID: "int64"})).to_expr()
+    return change.engine.arrow(query.to_expr().semi_join(chosen, RID), staged=staged).column(RID)
+
+
+def _over_base(engine: Engine, view: TableRecord, text: str, names: Iterable[str]) -> ops.Project:
+    """Read a stored query over the rows of a view's base, with their identities."""
+    query = with_rid(engine.expression(text, None))
+    if query is None:
+        raise ValueError(f"the query of {view.name} keeps no rows")
+    return ops.Project(query, {n: ops.Field(query, n) for n in names if n in query.schema})
+
+
 def _own_rows(
     change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
@@ -154,15 +199,11 @@ def _own_rows(
     view = record.view
     if view is None:
         raise ValueError(f"{record.name} is no view")
-    query = with_rid(engine.expression(view.items or view.rows or view.query, None))
-    if query is None:
-        raise ValueError(f"the query of {record.name} keeps no rows")
     kept = _kept_with_rows(engine, record)
-    shown = [name for name in (RID, ITEMS, REASON) if name in query.schema] if view.items else [RID]
-    shown += kept
-    query = ops.Project(query, {name: ops.Field(query, name) for name in shown})
+    names = (RID, ITEMS, REASON) if view.items else (RID, *kept)
+    query = _over_base(engine, record, view.items or view.rows or view.query, names)
     relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
-    purpose = Purpose(base.name, lenient=REASON in shown)
+    purpose = Purpose(base.name, lenient=REASON in query.schema)
     try:
         with engine.caller.computing(purpose) if purpose.lenient else nullcontext():
             found = engine.arrow(query.to_expr(), relations, staged)
@@ -229,220 +270,6 @@ def _with_failed(rows: pa.Table, failed: pa.Table, record: TableRecord) -> pa.Ta
     }
     both = pa.concat_tables([rows, pa.table(empty).cast(rows.schema)])
     return both.take(pc.sort_indices(both.column(BASE)))
-
-
-def failed_again(change: Change, view: TableRecord) -> int:
-    """Call the iterator of a view again for the rows of its base for which it failed.
-
-    Returns
-    -------
-    int
-        How many rows of the base these are.
-    """
-    engine = change.engine
-    column = next((c for c in view.columns if c.fallible and c.kind == "data"), None)
-    if column is None or view.view is None:
-        return 0
-    base = engine.catalog.record(view.view.base)
-    own = engine.leaf(view.id, hidden=True).to_expr()
-    failed = own.filter(own[column.error_name].notnull())
-    rows = engine.leaf(base.id, hidden=True).to_expr()
-    fresh = physical_rows(engine, base, rows.semi_join(failed, rows[RID] == failed[BASE]))
-    if fresh.num_rows:
-        change.fresh[base.id] = fresh
-        propagate_to(change, base, view, fresh, fresh.column(RID))
-    return fresh.num_rows
-
-
-def propagate(
-    change: Change,
-    record: TableRecord,
-    fresh: pa.Table | None,
-    ended: pa.Array | None,
-    changed: set[str] | None = None,
-) -> None:
-    """Bring the views of a table up to date with its new, changed and ended rows.
-
-    Parameters
-    ----------
-    fresh
-        Physical rows that are new, or the new state of changed ones.
-    ended
-        Identities of rows that ended, or whose old state did.
-    changed
-        For an update the columns that changed; views that read none of them stay as they are.
-    """
-    for view in change.engine.catalog.views_of(record.id):
-        if changed is not None and not changed & _dependencies(change, view):
-            _pass_on(change, view, ended, changed)
-        else:
-            propagate_to(change, record, view, fresh, ended)
-
-
-def propagate_to(
-    change: Change,
-    record: TableRecord,
-    view: TableRecord,
-    fresh: pa.Table | None,
-    ended: pa.Array | None,
-) -> None:
-    """Bring one view of a table up to date, and the views on it; see `propagate`."""
-    gone = None
-    if ended is not None and len(ended):
-        gone = _made_of(change, change.engine.leaf(view.id, hidden=True).to_expr(), ended)
-        change.close(view, gone)
-        change.touch(view.id, rows=0 if fresh is not None else len(gone))
-    rows = None if fresh is None else write_rows(change, view, record, fresh)
-    if rows is not None or gone is not None:
-        propagate(change, view, rows, gone)
-
-
-_RID_SCHEMA = sch.Schema({RID: "int64"})
-
-
-def _made_of(change: Change, rows: ir.Table, bases: pa.Array) -> pa.Array:
-    """Return the identities of the rows of a view that were made of rows of its base."""
-    import pyarrow as pa
-
-    engine = change.engine
-    staged = {"bb_ended": pa.table({RID: bases})}
-    chosen = engine.stored("bb_ended", _RID_SCHEMA).to_expr()
-    keys = rows.select(RID, BASE)
-    made = engine.arrow(keys.semi_join(chosen, keys[BASE] == chosen[RID]), staged=staged)
-    return made.column(RID)
-
-
-def refresh_readers(change: Change, record: TableRecord, changed: set[str]) -> None:
-    """Let the queries over a table that read changed columns be computed at the end."""
-    for view in change.engine.catalog.queries_over(record.id):
-        if read_by_view(change.engine, view) & changed:
-            change.refresh_later(view.id)
-
-
-def _pass_on(
-    change: Change, view: TableRecord, updated: pa.Array | None, changed: set[str]
-) -> None:
-    """Tell the views of a view that values it shows of its base changed, its rows being kept."""
-    import pyarrow as pa
-
-    engine = change.engine
-    names = shown_of(engine, view, changed)
-    names |= {column.name for column in dependents(engine, view, names)}
-    refresh_readers(change, view, names)
-    if updated is None or not engine.catalog.views_of(view.id):
-        return
-    rows = engine.leaf(view.id, hidden=True).to_expr()
-    kept = _made_of(change, rows, updated)
-    staged = {"bb_kept": pa.table({RID: kept})}
-    chosen = engine.stored("bb_kept", _RID_SCHEMA).to_expr()
-    physical = physical_rows(engine, view, rows.semi_join(chosen, RID), staged)
-    change.fresh[view.id] = physical
-    propagate(change, view, physical, kept, names)
-
-
-def _dependencies(change: Change, view: TableRecord) -> set[str]:
-    """Return the columns of its base on which the kept rows of a view depend."""
-    engine = change.engine
-    found: set[str] = set()
-    if view.view is None:
-        return found
-    query = engine.expression(view.view.query, None)
-    values = [each for kept in query.find(ops.Filter) for each in kept.predicates]
-    if view.view.rows:
-        values += _values_of_rows(engine, view.view.rows)
-    if view.view.items:
-        values.append(engine.expression(view.view.items, None).values[ITEMS])
-    for value in values:
-        found |= _read_of_base(value)
-    shown = _shown(engine, view)
-    for column in view.columns:
-        if column.kind == "stored":
-            for name in reads(engine, view, column):
-                found |= shown.get(name, set())
-    return found
-
-
-def _values_of_rows(engine: Engine, stored: str) -> list[ops.Value]:
-    """List the values that decide which rows a view has, and what is kept with them."""
-    rows = engine.expression(stored, None)
-    predicates = [each for kept in rows.find(ops.Filter) for each in kept.predicates]
-    return [*predicates, *(ops.Field(rows, name) for name in rows.schema.names)]
-
-
-def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
-    """Return the columns of its base that a view would miss: those it only hands on left out."""
-    found: set[str] = set()
-    if view.view is None:
-        return found
-    query = engine.expression(view.view.query, None)
-    if view.view.bases:
-        fields = query.find(ops.Field)
-        # A join reads its tables by way of references to them.
-        return {f.name for f in fields if isinstance(f.rel, ManagedTable | ops.Reference)}
-    values = [value for each in query.find(ops.Relation) for value in own_values(each)]
-    if view.view.rows:
-        values += _values_of_rows(engine, view.view.rows)
-    if view.view.items:
-        values.append(engine.expression(view.view.items, None).values[ITEMS])
-    for value in values:
-        found |= _read_of_base(value)
-    handed_on = {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
-    for column in view.columns:
-        if column.kind != "data":
-            for name in reads(engine, view, column):
-                found |= handed_on.get(name, set())
-    return found
-
-
-def readers_of(
-    engine: Engine,
-    record: TableRecord,
-    names: set[str],
-    skip: Callable[[TableRecord], bool] = lambda _view: False,
-) -> list[TableRecord]:
-    """Return the views that would miss columns of a table, directly or by way of other views.
-
-    Parameters
-    ----------
-    skip
-        Tells the views that are to be passed over themselves; those over them are not.
-    """
-    if not names:
-        return []
-    views = engine.catalog.views_of(record.id)
-    all_views = (*views, *engine.catalog.queries_over(record.id))
-    found = [v for v in all_views if not skip(v) and read_by_view(engine, v) & names]
-    for view in views:
-        if view not in found:
-            found += readers_of(engine, view, shown_of(engine, view, names), skip)
-    return list({each.id: each for each in found}.values())
-
-
-def shown_of(engine: Engine, view: TableRecord, names: set[str]) -> set[str]:
-    """Return the columns that a view shows of its base and that are made of some of its columns."""
-    return {name for name, read in _shown(engine, view).items() if read & names}
-
-
-def _shown(engine: Engine, view: TableRecord) -> dict[str, set[str]]:
-    """Return for each column that a view shows of its base the columns that it is made of."""
-    if view.view is None:
-        return {}
-    query = engine.expression(view.view.query, None)
-    return {name: _read_of_base(ops.Field(query, name)) for name in query.schema.names}
-
-
-def _read_of_base(value: ops.Value) -> set[str]:
-    """Return the columns of the base that a value over its query is made of."""
-    found: set[str] = set()
-    for field in value.find(ops.Field, filter=ops.Value):
-        below = trace(field)
-        if not isinstance(below, ops.Field):
-            found |= _read_of_base(below)
-        elif isinstance(below.rel, ManagedTable):
-            found.add(below.name)
-        else:
-            found |= _read_of_base(ops.Field(below.rel.parent, below.name))
-    return found
 
 
 def data_columns(first_id: int, columns: list[tuple[str, dt.DataType]]) -> list[Column]:

@@ -14,8 +14,10 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, RID
 from barbule.planner.lower import physical_schema, visible
-from barbule.tables.columns import compute
-from barbule.tables.views import propagate
+from barbule.tables.columns import compute, physical_rows
+from barbule.tables.differences import differing, rows_by_changes
+from barbule.tables.propagation import propagate, write_changed
+from barbule.tables.reading import steady_columns
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["refresh"]
 
 _RIDS = sch.Schema({RID: "int64"})
+_PAIRED = "bb_paired"
 
 
 def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
@@ -45,8 +48,17 @@ def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
     none = fresh.slice(0, 0)
     old = none.append_column(RID, _no_rids()) if created else _own_rows(change, record)
     gone, new = _difference(old.drop_columns([RID]), fresh)
-    ended = old.column(RID).take(gone)
-    rows = _new_rows(change, record, fresh.take(new))
+    before, after = old.take(gone), fresh.take(new)
+    left, right = _paired(before, after, _identifying(change, record))
+    if len(left):
+        _write_paired(change, record, before.take(left), after.take(right))
+    _replace(change, record, _except(before, left), _except(after, right))
+
+
+def _replace(change: Change, record: TableRecord, before: pa.Table, after: pa.Table) -> None:
+    """End rows and write others that have nothing to do with them."""
+    ended = before.column(RID)
+    rows = _new_rows(change, record, after)
     if len(ended):
         change.close(record, ended)
         change.touch(record.id, rows=len(ended))
@@ -55,6 +67,60 @@ def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
         change.touch(record.id, rows=rows.num_rows)
     if len(ended) or rows.num_rows:
         propagate(change, record, rows, ended)
+
+
+def _identifying(change: Change, record: TableRecord) -> list[str]:
+    """Name the columns by which a row is told to be the same with new values, where there are."""
+    names = set(steady_columns(change.engine, record, change.changed))
+    return [c.physical for c in record.columns if c.kind == "data" and c.name in names]
+
+
+def _paired(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[pa.Array, pa.Array]:
+    """Return the places of rows of two tables that have the same values in columns.
+
+    Where no columns are given, one row is the other if there are no more: that of an aggregate
+    without keys.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if not names or not old.num_rows or not new.num_rows:
+        places = [0] if not names and old.num_rows == new.num_rows == 1 else []
+        return pa.array(places, pa.int64()), pa.array(places, pa.int64())
+    before, after = _numbered(old.select(names), new.select(names))
+    _, left, right = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+    return pa.array(left, pa.int64()), pa.array(right, pa.int64())
+
+
+def _except(rows: pa.Table, places: pa.Array) -> pa.Table:
+    """Leave out the rows at places."""
+    import numpy as np
+    import pyarrow as pa
+
+    kept = np.ones(rows.num_rows, bool)
+    kept[places.to_numpy()] = False
+    return rows.filter(pa.array(kept))
+
+
+def _write_paired(change: Change, record: TableRecord, before: pa.Table, after: pa.Table) -> None:
+    """Give rows new values; of computed columns those that are downstream of them."""
+    import pyarrow.compute as pc
+
+    engine = change.engine
+    staged = {_PAIRED: before.select([RID])}
+    chosen = engine.stored(_PAIRED, _RIDS).to_expr()
+    leaf = engine.leaf(record.id, hidden=True).to_expr()
+    old = physical_rows(engine, record, leaf.semi_join(chosen, RID), staged)
+    order = pc.index_in(old.column(RID), value_set=before.column(RID).combine_chunks())
+    data = [column for column in record.columns if column.kind == "data"]
+    rows = old
+    for column in data:
+        place = old.column_names.index(column.physical)
+        cells = after.column(column.physical).take(order)
+        rows = rows.set_column(place, column.physical, cells)
+    changed = {c.name: differing(old.column(c.physical), rows.column(c.physical)) for c in data}
+    for names, places in rows_by_changes(changed):
+        write_changed(change, record, rows.take(places), names)
 
 
 def _query_rows(change: Change, record: TableRecord) -> pa.Table:
@@ -156,6 +222,17 @@ def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
     import numpy as np
     import pyarrow as pa
 
+    before, after = _numbered(old, new)
+    gone = np.flatnonzero(~np.isin(before, after))
+    come = np.flatnonzero(~np.isin(after, before))
+    return pa.array(gone, pa.int64()), pa.array(come, pa.int64())
+
+
+def _numbered(old: pa.Table, new: pa.Table) -> tuple[Any, Any]:
+    """Give the rows of two tables numbers, the n-th of equal ones the same in both."""
+    import numpy as np
+    import pyarrow as pa
+
     keys = _keys(pa.concat_tables([old, new]))
     before, after = keys[: old.num_rows], keys[old.num_rows :]
 
@@ -170,11 +247,7 @@ def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
         return numbers
 
     kinds = int(keys.max()) + 1 if len(keys) else 1
-    before = occurrences(before) * kinds + before
-    after = occurrences(after) * kinds + after
-    gone = np.flatnonzero(~np.isin(before, after))
-    come = np.flatnonzero(~np.isin(after, before))
-    return pa.array(gone, pa.int64()), pa.array(come, pa.int64())
+    return occurrences(before) * kinds + before, occurrences(after) * kinds + after
 
 
 def _keys(rows: pa.Table) -> Any:

@@ -1,0 +1,202 @@
+"""What is given the value that it has is left as it is: no version, no call."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import DataError
+
+UTC = datetime.UTC
+VALUES = [
+    (bb.Int, 2**60, 2**60 + 1),
+    (bb.Float, 0.1, 0.2),
+    (bb.Float, math.nan, 1.0),
+    (bb.String, "naïve\n", ""),
+    (bb.Bool, False, True),
+    (bb.Binary, b"\x00", b"\x01"),
+    (
+        "timestamp('UTC')",
+        datetime.datetime(2024, 5, 1, 12, tzinfo=UTC),
+        datetime.datetime(2024, 5, 1, 13, tzinfo=UTC),
+    ),
+    (bb.Date, datetime.date(2024, 5, 1), datetime.date(2024, 5, 2)),
+    ("decimal(10, 2)", decimal.Decimal("1.20"), decimal.Decimal("1.21")),
+    (bb.Json, {"a": [1, None]}, {"a": [1, 2]}),
+    (bb.Vector(2), [1.0, 2.0], [1.0, 3.0]),
+    (bb.Array(bb.String), ["a", None], ["a"]),
+    (bb.Array(bb.String), [], None),
+    (bb.Struct({"a": bb.Int, "b": bb.String}), {"a": 1, "b": None}, {"a": 1, "b": ""}),
+    (bb.Int, None, 0),
+    (bb.String, "", None),
+]
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def seen(asked):
+    @bb.udf(name="unchanged.seen")
+    def seen(key: int) -> int:
+        asked.append(key)
+        return key
+
+    return seen
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize(("kind", "value", "other"), VALUES)
+def test_a_value_that_is_there_makes_no_version(session, kind, value, other, followed):
+    table = session.create_table("t", {"key": bb.Int, "x": kind})
+    table.insert([{"key": 1, "x": value}, {"key": 2, "x": other}])
+    if followed:
+        session.create_view("v", table)
+    for done in (
+        table.update({"x": value}, where=_.key == 1),
+        table.update({"x": _.x}),
+        table.upsert([{"key": 1, "x": value}, {"key": 2, "x": other}], on="key"),
+        table.batch_update([{"key": 2, "x": other}], on="key"),
+    ):
+        assert (done.rows, done.version) == (0, 1)
+    assert table.update({"x": other}).rows == 1
+    assert table.upsert([{"key": 1, "x": value}, {"key": 2, "x": other}], on="key").updated == 1
+    assert len(table.history()) == 4
+
+
+def test_functions_are_asked_where_what_they_read_changed(session, seen, asked):
+    table = session.create_table("t", [{"key": n, "x": n % 2, "y": n} for n in range(6)])
+    table.add_computed_column(z=seen(table.x + 10 * table.y))
+    asked.clear()
+    assert table.update({"x": 1}).rows == 3
+    assert sorted(asked) == [1, 21, 41]
+    asked.clear()
+    done = table.update({"x": _.x, "y": ibis.ifelse(_.key == 3, 30, _.y)})
+    assert (done.rows, asked) == (1, [301])
+    assert table.filter(_.key == 3).collect()["z"] == [301]
+
+
+def test_frames_and_arrow_tables_of_what_is_there_change_nothing(session, seen, asked):
+    table = session.create_table("t", [{"key": n, "x": 0.5 * n} for n in range(5)])
+    table.add_computed_column(z=seen(table.key))
+    asked.clear()
+    for rows in (table.select("key", "x").to_pandas(), table.select("key", "x").to_pyarrow()):
+        assert table.upsert(rows, on="key").rows == 0
+    assert asked == []
+    assert len(table.history()) == 2
+
+
+def test_an_unchanged_value_is_still_checked(session):
+    table = session.create_table("t", {"key": bb.Int, "x": bb.Int(nullable=False)})
+    table.insert(key=1, x=1)
+    with pytest.raises(DataError, match="column 'x'"):
+        table.update({"x": None})
+    with pytest.raises(DataError, match="which is no number"):
+        table.upsert([{"key": 1, "x": "one"}], on="key")
+
+
+def test_random_values_are_new_ones(session):
+    table = session.create_table("t", {"key": bb.Int, "x": bb.Float})
+    table.insert([{"key": n, "x": 2.0} for n in range(20)])
+    assert table.update({"x": ibis.random()}).rows == 20
+    assert all(0 <= x < 1 for x in table.collect()["x"])
+    assert table.count().to_pyarrow().as_py() == 20
+
+
+def test_many_ways_of_changing_rows_at_once(session, seen, asked):
+    columns = [f"c{n}" for n in range(7)]
+    table = session.create_table("t", [{"key": n, **dict.fromkeys(columns, 0)} for n in range(128)])
+    table.add_computed_column(z=seen(table.key + 1000 * table.c0))
+    asked.clear()
+    given = [
+        {"key": n, **{name: n >> place & 1 for place, name in enumerate(columns)}}
+        for n in range(128)
+    ]
+    assert table.upsert(given, on="key").updated == 127
+    # Rows of the rarest kinds of changes are written together.
+    assert {key - 1000 for key in asked if key > 1000} == set(range(1, 128, 2))
+    assert len(asked) <= 128
+    shown = table.order_by("key").select("key", *columns).collect()
+    assert list(shown) == given
+    assert table.count().to_pyarrow().as_py() == 128
+
+
+class TestMedia:
+    """The file behind a reference may be another, though the reference is the same."""
+
+    @pytest.fixture
+    def notes(self, session, asked, tmp_path):
+        @bb.udf(name="unchanged.length")
+        def length(note: bb.Document) -> int:
+            asked.append(1)
+            return len(Path(note).read_text())
+
+        (tmp_path / "a.txt").write_text("one")
+        table = session.create_table("notes", {"key": bb.Int, "note": bb.Document})
+        table.insert(key=1, note=str(tmp_path / "a.txt"))
+        table.add_computed_column(size=length(table.note))
+        asked.clear()
+        return table
+
+    def test_the_same_content_is_no_change(self, notes, asked, tmp_path):
+        path = str(tmp_path / "a.txt")
+        assert notes.update({"note": path}).rows == 0
+        assert notes.upsert([{"key": 1, "note": path}], on="key").rows == 0
+        assert notes.update({"note": notes.note}).rows == 0
+        assert asked == []
+
+    def test_another_content_is_one(self, notes, asked, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_text("three")
+        assert notes.update({"note": notes.note}, where=notes.note.changed()).rows == 1
+        assert (notes.collect()["size"], asked) == ([5], [1])
+        path.write_text("seven")  # of the same length
+        assert notes.upsert([{"key": 1, "note": str(path)}], on="key").rows == 1
+        assert len(asked) == 2
+        assert notes.filter(notes.note.changed()).count().to_pyarrow().as_py() == 0
+
+    def test_what_is_kept_in_the_store_is_told_by_its_content(self, session, asked):
+        table = session.create_table("p", {"key": bb.Int, "img": bb.Image})
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        table.insert(key=1, img=pixels)
+        assert table.upsert([{"key": 1, "img": pixels}], on="key").rows == 0
+        assert table.upsert([{"key": 1, "img": pixels + 1}], on="key").rows == 1
+
+    def test_what_is_not_looked_at_when_it_is_written_counts_as_new(self, session, tmp_path):
+        path = tmp_path / "b.txt"
+        path.write_text("one")
+        table = session.create_table(
+            "n", {"key": bb.Int, "note": bb.Document}, media_validation="on_read"
+        )
+        table.insert([{"key": 1, "note": str(path)}, {"key": 2, "note": None}])
+        assert table.update({"note": table.note}).rows == 1
+
+    def test_an_error_goes_where_a_cell_is_emptied(self, session):
+        table = session.create_table("n", {"key": bb.Int, "note": bb.Document})
+        table.insert([{"key": 1, "note": "no such file.txt"}], on_error="null")
+        assert table.errors().count().to_pyarrow().as_py() == 1
+        assert table.update({"note": None}).rows == 1
+        assert table.errors().count().to_pyarrow().as_py() == 0
+        assert table.update({"note": None}).rows == 0
+
+
+def test_keys_that_no_row_has(session):
+    table = session.create_table("t", [{"k": 1, "s": "a"}, {"k": 2, "s": "b"}])
+    version = table.history()[0, "version"]
+    for rows in ([{"k": 9, "s": "n"}], [{"k": 9, "s": "n"}, {"k": 8}], []):
+        done = table.batch_update(rows, on="k", if_not_exists="ignore")
+        assert (done.rows, done.updated, done.inserted, done.version) == (0, 0, 0, version)
+    assert table.batch_update([{"k": 1}], on="k").rows == 0
+    done = table.batch_update([{"k": 1, "s": "x"}, {"k": 9}], on="k", if_not_exists="ignore")
+    assert (done.rows, done.updated, done.version) == (1, 1, version + 1)
+    assert len(table.history()) == version + 2
