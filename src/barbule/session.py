@@ -83,6 +83,10 @@ class Session:
             settings,
         )
 
+    def __barbule_identity__(self) -> str:
+        """Tell the database from others, for functions that close over it."""
+        return self._engine.__barbule_identity__()
+
     def __repr__(self) -> str:
         return f"<barbule session on {redact(self.settings.backend)}>"
 

@@ -80,3 +80,49 @@ def test_it_is_brought_to_the_format_of_this_version(former, former_url):
     assert again._engine.catalog.identity == identity
     meta = {row["key"]: row["value"] for row in again._engine.catalog._rows("bb_meta")}
     assert meta["format"] == str(migrations.FORMAT)
+
+
+def test_answers_that_it_paid_for_are_found(former, former_url):
+    films = bb.get_table("films")
+    own.adding(1), own.adding(10), own.marking(own.Marker("*"))
+    asked = bb.calls()
+    asked = asked.filter(~asked.function.endswith(".embed"))
+    kept = asked.count().to_pyarrow().as_py()
+    films.insert([{"name": "Coco", "year": 1979}, {"name": "Up", "year": 2017}])
+    assert own.CALLED == []
+    rows = films.filter(films.year.isin([1979, 2017])).order_by("name", "year").collect()
+    assert rows["loud"] == ["ALIEN!", "COCO!", "COCO!", "UP!"]
+    assert rows["plus_ten"] == [1989, 1989, 2027, 2027]
+    assert rows["size"] == ["3958 m", "3958 m", "4034 m", "4034 m"]
+    films.insert(name="Brave", year=2012)
+    assert sorted(map(str, own.CALLED)) == [
+        "('add', 2012)", "('add', 2012)", "('measured', 2012)", "('shout', 'Brave')",
+    ]  # fmt: skip
+    assert asked.count().to_pyarrow().as_py() == kept + 4
+    assert films.stale() == []
+
+
+def test_answers_of_models_are_found_without_asking(former_url, tmp_path, monkeypatch):
+    # No server is there: an answer that is not found is an error.
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    endpoint = {"openai": {"api_base": "http://127.0.0.1:9/v1"}}
+    bb.connect(former_url, vectors="exact:", models=endpoint)
+    asks = bb.get_table("asks")
+    own.since(bb.get_table("films"))
+    asks.insert(year=1980)
+    assert asks.order_by("year").collect()["said"] == ["echo: Hello."] * 2
+    assert asks.order_by("year").collect()["newer"][0] == [{"name": "Up"}, {"name": "Coco"}]
+
+
+def test_an_answer_is_not_given_to_a_function_that_it_may_not_be_of(former):
+    def marked(marker):
+        @bb.udf(cache=True)
+        def mark(text: str) -> str:
+            return marker.put(text)
+
+        return mark
+
+    mark = marked(own.Marker("*"))
+    assert not mark.former_is_certain
+    assert own.adding(1).former_is_certain
+    assert own.measured.former_is_certain

@@ -43,7 +43,7 @@ class Most:
 def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
     running = Most()
 
-    @bb.udf(resources={"gpu": share}, concurrency=6)
+    @bb.udf(version="1", resources={"gpu": share}, concurrency=6)
     def compute(n: int) -> int:
         with running:
             time.sleep(0.02)
@@ -57,13 +57,13 @@ def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
 def test_coroutines_and_batches_wait_too(numbers):
     running = Most()
 
-    @bb.udf(resources={"gpu": 1})
+    @bb.udf(version="1", resources={"gpu": 1})
     async def later(n: int) -> int:
         with running:
             await asyncio.sleep(0.01)
         return n
 
-    @bb.udf(resources={"gpu": 2}, batch_size=3, concurrency=4)
+    @bb.udf(version="1", resources={"gpu": 2}, batch_size=3, concurrency=4)
     def batched(numbers: list[int]) -> list[int]:
         with running:
             time.sleep(0.01)
@@ -91,13 +91,13 @@ def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
 
 
 def test_a_failure_gives_back_what_it_held(numbers):
-    @bb.udf(resources={"gpu": 2}, on_error="null")
+    @bb.udf(version="1", resources={"gpu": 2}, on_error="null")
     def odd(n: int) -> int:
         if n % 2 == 0:
             raise ValueError(n)
         return n
 
-    @bb.udf(resources={"gpu": 2})
+    @bb.udf(version="1", resources={"gpu": 2})
     def broken(n: int) -> int:
         raise ValueError(n)
 

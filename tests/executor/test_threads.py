@@ -101,7 +101,7 @@ def together(function, table) -> int:
 def counting(**options):
     under_way, lock = [0], threading.Lock()
 
-    @bb.udf(**options)
+    @bb.udf(version="1", **options)
     def count(n: int) -> int:
         with lock:
             under_way[0] += 1
@@ -231,7 +231,7 @@ def test_images_are_not_kept_in_memory_until_the_batch_ends(session):
     table = bb.create_table("t", {"n": bb.Int})
     table.insert([{"n": n} for n in range(200)])
 
-    @bb.udf
+    @bb.udf(version="1")
     def paint(n: int) -> bb.Image:
         return made(n)
 

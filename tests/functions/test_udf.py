@@ -227,7 +227,7 @@ def test_retries_end(words):
 def test_a_call_over_time_fails(words):
     done = threading.Event()
 
-    @bb.udf(timeout=0.05)
+    @bb.udf(timeout=0.05, version="1")
     def slow(text: str) -> str:
         done.wait(5)
         return text

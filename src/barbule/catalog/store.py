@@ -347,6 +347,12 @@ class Catalog:
         """Return the labels of a table and the versions they stand for."""
         return self._labels.get(table_id, {})
 
+    def lasting_name(self, table_id: int) -> str:
+        """Name a table for what is stored elsewhere: one that replaces it is meant as well."""
+        pending = self.pending.records if self.pending else {}
+        record = pending.get(table_id) or self._records[table_id][-1][1]
+        return f"{record.name}#{table_id}" if record.dropped else record.name
+
     def next_table_id(self) -> int:
         """Return the identity for a new table."""
         pending = self.pending.records if self.pending else {}

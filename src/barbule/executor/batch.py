@@ -32,7 +32,7 @@ from barbule.media.cells import reader, to_array
 from barbule.models.rates import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import ibis.expr.datatypes as dt
 
@@ -89,6 +89,8 @@ class Caller:
         What the session may spend.
     claims
         The questions that processes ask which share the ledger; None where there is one process.
+    former_keys
+        Whether the ledger may have answers that version 0.1.0 kept.
     """
 
     ledger: Ledger
@@ -98,6 +100,7 @@ class Caller:
     run_query: Callable[[Sequence[Any]], list[Any]]
     budget: Budget | None = None
     claims: Claims | None = None
+    former_keys: bool = False
     gpus: Gpus = field(default_factory=Gpus)
     _local: threading.local = field(default_factory=threading.local)
     _gates: dict[str, Gate] = field(default_factory=dict)
@@ -254,7 +257,7 @@ class Caller:
             if not wanted:
                 return {}
             work.places = [first[key] for key in wanted]
-            with self._recording(work, wanted, tape) as record:
+            with self._recording(work, wanted, distinct, tape) as record:
                 answers = work.run([distinct[key] for key in wanted], record)
             if work.function.kind != "model":  # these count what they ask
                 self.tally.calls += len(wanted) - list(map(type, answers)).count(Deferred)
@@ -318,18 +321,52 @@ class Caller:
         kind = work.call.dtype
         if tape is not None and tape.replays:
             known = tape.look_up(distinct, kind)
+            known |= self._formerly(work, distinct, known, tape.look_up)
             for key, row in distinct.items():
                 if key not in known:
                     raise work.unrecorded(row, tape)
             return known
         if not work.call.cached:
             return {}
+        known = self.ledger.look_up(list(distinct), kind)
+        if self.former_keys:
+            known |= self._formerly(work, distinct, known, self.ledger.look_up)
         if tape is not None:
             tape.add(self.ledger, list(distinct))
-        return self.ledger.look_up(list(distinct), kind)
+        return known
+
+    def _formerly(
+        self,
+        work: Work,
+        distinct: dict[str, tuple[Any, ...]],
+        known: Mapping[str, Any],
+        look_up: Callable[[Sequence[str], dt.DataType], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Return the answers that version 0.1.0 kept, under other keys."""
+        missing = {key: row for key, row in distinct.items() if key not in known}
+        if not missing:
+            return {}
+        former = work.former_keys(list(missing.values()))
+        found = look_up(former, work.call.dtype) if former else {}
+        return {
+            key: found[each] for key, each in zip(missing, former, strict=False) if each in found
+        }
+
+    def answered(self, work: Work, distinct: dict[str, tuple[Any, ...]]) -> set[str]:
+        """Return the keys of those questions to which the ledger has an answer."""
+        known = self.ledger.known(list(distinct))
+        if not self.former_keys:
+            return known
+
+        def found(keys: Sequence[str], _kind: dt.DataType) -> dict[str, Any]:
+            return dict.fromkeys(self.ledger.known(keys))
+
+        return known | self._formerly(work, distinct, dict.fromkeys(known), found).keys()
 
     @contextlib.contextmanager
-    def _recording(self, work: Work, keys: list[str], tape: Tape | None) -> Any:
+    def _recording(
+        self, work: Work, keys: list[str], rows: dict[str, tuple[Any, ...]], tape: Tape | None
+    ) -> Any:
         """Give what takes each answer; answers are written as they come, also when it fails."""
         asker = work.asker()
         question = question_of(work.call.function, work.version, work.call.template)
@@ -345,7 +382,7 @@ class Caller:
             answer = Answer(
                 keys[place],
                 function.name,
-                work.version,
+                work.answer_version(rows[keys[place]]),
                 value,
                 question=question,
                 table=asker.table,

@@ -133,6 +133,7 @@ class Engine:
             self._run_queries,
             Budget.of_session(settings.budget),
             _claims(settings),
+            self.catalog.identity.former_keys,
         )
         self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
         self._qualifying = Qualifying(self.catalog, self._first, alone=not backend.many_writers)
@@ -199,6 +200,10 @@ class Engine:
     def record(self, leaf: ManagedTable) -> TableRecord:
         """Return the structure of a table as a leaf sees it."""
         return self.catalog.record(leaf.table_id, leaf.commit)
+
+    def __barbule_identity__(self) -> str:
+        """Tell the database from others, for functions that close over it."""
+        return self.catalog.identity.database
 
     def expression(self, text: str, commit: int | None) -> Any:
         """Read a stored expression, its leaves seen at a commit."""

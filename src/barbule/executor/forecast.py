@@ -148,7 +148,7 @@ class _Counted:
             for key, row in zip(reversed(keys), reversed(chosen), strict=True)
             if key not in self.missing and key not in self._known
         }
-        known = self._caller.ledger.known(list(new))
+        known = self._caller.answered(self._work, new)
         self._known |= known
         for key in list(known)[: _COMPARED - len(self._answered)]:
             self._answered[key] = new[key]

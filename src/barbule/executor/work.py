@@ -7,6 +7,7 @@ Owns what all kinds of functions have in common. How each kind is run is the bus
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from barbule.executor.metering import Account, Metering
 from barbule.executor.progress import Meter
 from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
+from barbule.functions.generations import joined
 from barbule.media.cells import media_keeper, reader
 from barbule.nodes import fill_template
 from barbule.types import Image, Media
@@ -73,6 +75,7 @@ class Work:
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)
         self.template = template
+        self._has_media = any(isinstance(kind, Media) for kind in call.kinds)
         self.rows: Sequence[tuple[Any, ...]] = ()
         self._keep = media_keeper(call.dtype, caller.library)
         self.lenient = caller.forgives(call)
@@ -107,12 +110,68 @@ class Work:
 
     def keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
         """Return the ledger's key for each row."""
-        key = question_keys(self.call.function, self.version, self.call.template)
-        if not any(isinstance(kind, Media) for kind in self.call.kinds):
-            return list(map(key, rows))
+        asked: dict[str, Callable[[Sequence[Any]], str]] = {}
+        keys = []
+        for row in rows:
+            version = self.answer_version(row)
+            if version not in asked:
+                asked[version] = question_keys(self.call.function, version, self.call.template)
+            keys.append(asked[version](self._content(row)))
+        return keys
+
+    def answer_version(self, row: tuple[Any, ...]) -> str:
+        """Return under which version an answer is kept: that of the function, and who is asked.
+
+        Of a model function this is the address of its model, as servers may call others alike.
+        """
+        if self._address is None:
+            return self.version
+        if self._model is not None:
+            return self._address(self._model)
+        arguments = fill_template(self.template, row)
+        assert self.function.model_of is not None
+        return self._address(self.function.model_of(arguments))
+
+    @functools.cached_property
+    def _address(self) -> Callable[[str], str] | None:
+        if self.function.kind != "model" or self.function.model_of is None:
+            return None
+        client, version = self.caller.client, self.version
+
+        @functools.cache
+        def at(model: str) -> str:
+            address = hashlib.sha256(client.address(model).encode()).hexdigest()[:16]
+            return joined(version, address)
+
+        return at
+
+    @functools.cached_property
+    def _model(self) -> str | None:
+        """The model that is asked, where it is the same for all rows."""
+        named = self.function.model_of
+        if named is None or not isinstance(self.template.get("model"), str):
+            return None
+        return named(self.template)
+
+    def former_keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
+        """Return the keys under which version 0.1.0 kept the answers; none where it kept none.
+
+        Functions that closed over different objects had the same keys then: which of them an
+        answer is of, cannot be told.
+        """
+        function = self.function
+        if function.version_for is not None:
+            return []
+        if self._address is None and (
+            not function.former_is_certain or function.former == self.version
+        ):
+            return []
+        key = question_keys(self.call.function, function.former, self.call.template)
         return [key(self._content(row)) for row in rows]
 
-    def _content(self, row: tuple[Any, ...]) -> list[Any]:
+    def _content(self, row: tuple[Any, ...]) -> Sequence[Any]:
+        if not self._has_media:
+            return row
         return [
             f"sha256:{self.caller.library.sha256(value)}"
             if isinstance(kind, Media) and value is not None

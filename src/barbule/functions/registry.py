@@ -19,6 +19,7 @@ from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError, UnknownFunctionError
 from barbule.functions.fitting import fitted
+from barbule.functions.generations import Generation, joined
 from barbule.functions.source import Source
 from barbule.nodes import build_call
 
@@ -96,9 +97,9 @@ class Function:
         "streamed": those in a list are opened one by one, as it is gone through. "file": as local
         files, as other media do; "current": the same with the content that they have now.
     stated
-        Its version, where that is said.
+        Its version, where that is said; empty where it is the hash of the source.
     source
-        Its code, whose hash is the version otherwise.
+        Its code; None for functions of barbule.
     version_for
         Tells the version where it depends on the arguments.
     model_of
@@ -144,9 +145,38 @@ class Function:
     asked: OnError | None = None
 
     @property
+    def bound(self) -> str:
+        """What tells it from others that the same lines make: a hash of what it closes over.
+
+        Empty where it closes over nothing, or a version is said, which tells all.
+        """
+        return "" if self.stated or self.source is None else self.source.closure.digest()
+
+    @property
     def version(self) -> str:
-        """What changes when the function does, or a helper or constant that it reads."""
-        return self.stated if self.source is None else self.source.digest()
+        """What changes when the function does, or a helper, constant or object that it reads.
+
+        Behind it stands what the function closes over, where it closes over anything.
+        """
+        if self.stated or self.source is None:
+            return self.stated
+        return joined(self.source.digest(), self.bound)
+
+    @property
+    def former(self) -> str:
+        """The version that version 0.1.0 of barbule gave it, of which stored calls may be."""
+        if self.stated or self.source is None:
+            return self.stated
+        return self.source.former_digest()
+
+    @property
+    def former_is_certain(self) -> bool:
+        """Whether no other function that the same lines make had the same former version."""
+        return not self.bound or self.source is None or self.source.closure.plain()
+
+    def is_of(self, version: str) -> bool:
+        """Whether a version is that of the function as it is, in whatever form."""
+        return version in {self.version, self.former}
 
     def version_of(self, arguments: Mapping[str, Any]) -> str:
         """Return the version of a call with such arguments, bound or as a template."""
@@ -296,10 +326,33 @@ class Function:
         known = isinstance(self.returns, dt.DataType)  # which Ibis makes callable
         returns = self.returns if known else self.returns(arguments)
         keep = self.cached if cached is None else cached
-        version = self.version_of(arguments)
+        version = self.version_to_call(arguments)
         return build_call(
             self.name, returns, arguments, version=version, cached=keep, on_error=self.asked
         )
+
+    def version_to_call(self, arguments: Mapping[str, Any]) -> str:
+        """Return the version for which a call is written, by which it finds this function again.
+
+        Raises
+        ------
+        ExpressionError
+            When another function of the same name would answer.
+        """
+        version, known = self.version_of(arguments), _REGISTRY.get(self.name)
+        if self.source is None or known is None:
+            return version
+        if not known.holds(self):
+            if known.takes(self):  # it was dropped, as there were many
+                known.add(self)
+            elif (found := known.find(version)) is None or found.version != version:
+                raise ExpressionError(
+                    f"another function has taken the name {self.name!r} since this one was "
+                    "defined.",
+                    hint="Give each a name of its own, @bb.udf(name=...), or call the later one.",
+                )
+        known.note(self, version)
+        return version
 
     def of(self, column: ir.Value, *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call on one column, the other arguments being fixed."""
@@ -385,27 +438,25 @@ def _deferred_call(function: Function, args: tuple[Any, ...], kwargs: Mapping[st
     return call(list(args), dict(kwargs))
 
 
-_REGISTRY: dict[str, Function] = {}
-# Functions that are made by running the same lines again, with other values around them: they
-# have one name, and are told apart by their versions.
-_SIBLINGS: dict[str, dict[str, Function]] = {}
-_MOST_SIBLINGS = 256
+_REGISTRY: dict[str, Generation] = {}
 
 
 def register(function: Function) -> Function:
     """Make a function known by its name; a later one of the same name takes its place.
 
-    Those that differ only in what they close over are all known: a call finds its own.
+    Those that the same lines make, with other values around them, are all known: a call finds
+    its own.
+
+    Raises
+    ------
+    ExpressionError
+        When it closes over what cannot be identified, and no version is said.
     """
-    before = _REGISTRY.get(function.name)
-    _REGISTRY[function.name] = function
-    siblings = _SIBLINGS.pop(function.name, {})
-    if function.source is not None and "<locals>" in function.name:
-        if before is None or before.source is None or before.source.text != function.source.text:
-            siblings = {}
-        siblings.pop(function.version, None)
-        siblings[function.version] = function
-        _SIBLINGS[function.name] = dict(list(siblings.items())[-_MOST_SIBLINGS:])
+    known = _REGISTRY.get(function.name)
+    if known is not None and known.takes(function):
+        known.add(function)
+    else:
+        _REGISTRY[function.name] = Generation(function)
     return function
 
 
@@ -418,32 +469,38 @@ def lookup(name: str, version: str | None = None) -> Function:
     Parameters
     ----------
     version
-        For which the call was written. It tells functions of one name apart; where there is one
-        only, that is meant, though it may have changed.
+        For which the call was written. It tells functions of one name apart; where a function
+        has changed since, it is meant all the same.
 
     Raises
     ------
     UnknownFunctionError
-        When this process does not define it, or defines several of which none is meant.
+        When this process does not define it, or defines others of its name only.
     """
-    siblings = _SIBLINGS.get(name, {})
-    if version is not None and len(siblings) > 1:
-        if version not in siblings:
-            raise UnknownFunctionError(
-                f"several functions are called {name!r}, and none is that of this call.",
-                hint="Give each a name of its own: @bb.udf(name=...).",
-            )
-        return siblings[version]
     if name not in _REGISTRY and name.startswith(_BUILT_IN):
         module, short = name.rsplit(".", 1)
         if importlib.util.find_spec(module) is not None:
             # The functions of a provider are made when they are first looked at.
             getattr(importlib.import_module(module), short, None)
-    if name not in _REGISTRY:
+    known = _REGISTRY.get(name)
+    if known is None:
         raise UnknownFunctionError(
             f"the function {name!r} is not defined in this process.", hint=_where_to_find(name)
         )
-    return _REGISTRY[name]
+    if version is None or known.latest.source is None:
+        return known.latest
+    found = known.find(version)
+    if found is None:
+        several = len(known) > 1
+        raise UnknownFunctionError(
+            f"{'several functions are' if several else 'a function is'} called {name!r}, and "
+            f"{'none' if several else 'it'} is {'' if several else 'not '}that of this call: it "
+            "closed over something else.",
+            hint="Run the code that made it, with the same values; or compute the column by what "
+            "there is, by replace_column(), and give functions that differ names of their own: "
+            "@bb.udf(name=...).",
+        )
+    return found
 
 
 def _where_to_find(name: str) -> str:

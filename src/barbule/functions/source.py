@@ -1,13 +1,12 @@
 """What the results of a function depend on in code: a hash that changes when it does.
 
-Owns how the source of a function is read, and what else of its program counts: helper functions
-and classes of users, constants, what it closes over. Comments, docstrings, decorators and the
-places of lines do not count; nor do libraries, objects, and what the function itself changes.
+Owns what of a program counts beside the source of a function: helper functions and classes of
+users, constants, what it closes over, and objects that it reads. Libraries do not count, nor what
+the function itself changes.
 """
 
 from __future__ import annotations
 
-import ast
 import dis
 import enum
 import functools
@@ -15,27 +14,30 @@ import hashlib
 import inspect
 import linecache
 import re
-import sys
-import sysconfig
-import textwrap
 import types
-import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from barbule.functions.closures import Closure, Describer
+from barbule.functions.code import (
+    changed_in,
+    has_text,
+    is_users,
+    methods,
+    parts,
+    qualified_name,
+    reading,
+    text_now,
+    text_of,
+    underlying,
+)
 
 __all__ = ["Source", "name_of"]
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
-_MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
-_DECLARED = (ast.Global, ast.Nonlocal)
-_CHANGING = {
-    *("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove"),
-    *("reverse", "setdefault", "sort", "update", "appendleft", "popleft"),
-}
 
 
 class Source:
@@ -47,7 +49,12 @@ class Source:
     Parameters
     ----------
     function
-        A function or a class.
+        A function, a class, or anything else that can be called.
+
+    Attributes
+    ----------
+    closure
+        What it closes over.
 
     Examples
     --------
@@ -65,265 +72,207 @@ class Source:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self.text = "\n".join(_reading(part).text for part in _parts(function))
+        self.function = function
+        self.text = text_of(function)
+        self.closure = Closure(function)
 
     def digest(self) -> str:
         """Return a short hash of the function and of what it reads."""
-        found: dict[int, str] = {}
-        _describe(self._function, found)
-        text = "\n".join(found.values())
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        reads = _Reads(self.function)
+        former = list(reads.told.values())
+        return _hash(former + reads.more())
+
+    def former_digest(self) -> str:
+        """Return the hash that version 0.1.0 gave it, which did not look into objects."""
+        return _hash(list(_Reads(self.function).told.values()))
+
+    @functools.cached_property
+    def of_module(self) -> bool:
+        """Whether it is the function that a module has under its name.
+
+        Others are made of objects, or by functions that may make several.
+        """
+        made = inspect.isfunction(self.function) or inspect.isclass(self.function)
+        return made and "<locals>" not in self.function.__qualname__
+
+    @functools.cached_property
+    def scope(self) -> int | None:
+        """Tell by which lines in which module it is made, as far as these are not run again.
+
+        A module that is imported again, and a cell that is run again, are others.
+        """
+        made = underlying(self.function)
+        inner = next(iter(methods(made)), None) if inspect.isclass(made) else made
+        return id(inner.__globals__) if inspect.isfunction(inner) else None
+
+    def stands_beside(self, other: Source) -> bool:
+        """Whether both are made by one run of the same module, so that neither replaces the other.
+
+        Either by the same lines, with other values around them, or by other lines of a function,
+        both of which its file still holds.
+        """
+        if self.scope != other.scope:
+            return False
+        if self.text == other.text:
+            return True
+        if self.of_module or other.of_module:
+            return False
+        return self._in_file() == self.text and other._in_file() == other.text
+
+    def _in_file(self) -> str | None:
+        """Read once more what the file has at its lines."""
+        made = underlying(self.function)
+        run = getattr(made, "__code__", None)
+        if run is None or not Path(run.co_filename).is_file():
+            return None
+        linecache.checkcache(run.co_filename)
+        return text_now(made)
 
 
 def name_of(function: Any, source: Source) -> str:
     """Return the name by which other processes find a function, where it has none of its own.
 
-    What a script defines is called as where the script is imported; a lambda, by its text.
+    What a script defines is called as where the script is imported. What no module holds, a
+    lambda or what `exec` has made, is found by its text.
     """
-    name = function.__qualname__
-    if name.endswith("<lambda>"):
-        text = hashlib.sha256(source.text.encode()).hexdigest()[:8]
-        name = f"{name.removesuffix('<lambda>')}<lambda {text}>"
-    return f"{_module_of(function)}.{name}"
+    name = qualified_name(function)
+    made = underlying(function)
+    text = hashlib.sha256(source.text.encode()).hexdigest()[:8]
+    if made.__qualname__.endswith("<lambda>"):
+        return f"{name.removesuffix('<lambda>')}<lambda {text}>"
+    if inspect.isfunction(made) and "__name__" not in made.__globals__:
+        return f"{made.__qualname__}<{text}>"
+    return name
 
 
-def _module_of(function: Any) -> str:
-    module = str(function.__module__)
-    if module not in _MAIN:
-        return module
-    # Not where other code says that it is the main module, as tests of documents do.
-    main = sys.modules.get(module)
-    code = _methods(function)[0] if inspect.isclass(function) else function
-    if main is None or code.__globals__ is not vars(main):
-        return module
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None:
-        return str(spec.name)
-    return Path(file).stem if file else "__main__"
+class _Reads:
+    """The functions and classes that a function uses, with their text and what they read.
 
-
-@dataclass(frozen=True)
-class _Reading:
-    """The text of a function without what does not count, and the names that it changes."""
-
-    text: str
-    changed: frozenset[str]
-
-
-_READINGS: weakref.WeakKeyDictionary[Any, _Reading] = weakref.WeakKeyDictionary()
-
-
-def _reading(function: Any) -> _Reading:
-    if function not in _READINGS:
-        tree = _tree(function)
-        if tree is None:
-            code = getattr(function, "__code__", None)
-            read = _Reading(function.__qualname__ if code is None else _bytecode(code), frozenset())
-        else:
-            read = _Reading(ast.unparse(_bare(tree)), frozenset(_changed(tree)))
-        _READINGS[function] = read
-    return _READINGS[function]
-
-
-def _parts(function: Any) -> list[Any]:
-    """List a function, or a class and its methods."""
-    if not inspect.isclass(function):
-        return [function]
-    # A class whose text is not to be had is what its methods are.
-    return [function, *_methods(function)] if _tree(function) is None else [function]
-
-
-def _methods(kind: type) -> list[Any]:
-    plain = (getattr(each, "__func__", each) for each in vars(kind).values())
-    return [each for each in plain if inspect.isfunction(each)]
-
-
-def _tree(function: Any) -> ast.AST | None:
-    """Parse the text of a function; None where it is not to be had: at a prompt, from exec."""
-    code = getattr(function, "__code__", None)
-    try:
-        if code is not None and code.co_name == "<lambda>":
-            return _lambda(code)
-        text = textwrap.dedent(inspect.getsource(function if code is None else code))
-        body = _parsed(text).body
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        return None
-    return body[0] if len(body) == 1 else None
-
-
-def _parsed(text: str) -> ast.Module:
-    """Parse; once more where Python lost count, as what it collected meanwhile has parsed too.
-
-    It is a fault of Python 3.11 (https://github.com/python/cpython/issues/106905).
-    """
-    try:
-        return ast.parse(text)
-    except SystemError:
-        return ast.parse(text)
-
-
-def _lambda(code: types.CodeType) -> ast.AST | None:
-    """Find a lambda by its place: its line may hold several."""
-    lines, _ = inspect.findsource(code)
-    starts = [(line, at) for line, _, at, _ in code.co_positions() if line and at is not None]
-    inside = [place for place in starts if place != (code.co_firstlineno, 0)] or starts
-    for node in ast.walk(_parsed("".join(lines))):
-        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno and inside:
-            body = node.body
-            first = (body.lineno, body.col_offset)
-            last = (body.end_lineno or body.lineno, body.end_col_offset or 0)
-            if all(first <= place < last for place in inside):
-                return node
-    return None
-
-
-def _bare(tree: ast.AST) -> ast.AST:
-    """Drop decorators and docstrings."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        if node is tree:
-            node.decorator_list = []
-        if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _changed(tree: ast.AST) -> Iterator[str]:
-    """Yield the names of what a function changes, which are its state and no constants."""
-    for node in ast.walk(tree):
-        if isinstance(node, _DECLARED):
-            yield from node.names
-        target: Any = None
-        if isinstance(node, ast.AugAssign):
-            target = node.target
-        elif isinstance(node, ast.Subscript | ast.Attribute) and (
-            not isinstance(node.ctx, ast.Load) or getattr(node, "attr", "") in _CHANGING
-        ):
-            target = node.value
-        while isinstance(target, ast.Subscript | ast.Attribute):
-            target = target.value
-        if isinstance(target, ast.Name):
-            yield target.id
-
-
-def _changed_in(code: types.CodeType) -> frozenset[str]:
-    """Return the names that functions of the same file change."""
-    return _changed_in_text("".join(linecache.getlines(code.co_filename)))
-
-
-@functools.lru_cache(maxsize=64)
-def _changed_in_text(text: str) -> frozenset[str]:
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:  # IPython's magic
-        return frozenset()
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    inside = (node for node in ast.walk(tree) if isinstance(node, functions))
-    return frozenset(name for node in inside for name in _changed(node))
-
-
-def _bytecode(code: types.CodeType) -> str:
-    constants = [
-        _bytecode(each) if isinstance(each, types.CodeType) else repr(each)
-        for each in code.co_consts
-    ]
-    return repr((code.co_code.hex(), constants, code.co_names))
-
-
-def _describe(value: Any, found: dict[int, str]) -> str | None:
-    """Say what a value is as far as results depend on it; None where that cannot be said.
-
-    Parameters
+    Attributes
     ----------
-    found
-        The functions and classes that were met, by identity, with their text and what they read.
+    told
+        By identity, what was said of each.
     """
-    if isinstance(value, _PLAIN):
-        return repr(value)
-    if isinstance(value, enum.Enum):
-        return str(value)
-    if isinstance(value, re.Pattern):
-        return repr((value.pattern, value.flags))
-    if isinstance(value, functools.partial):
-        return _describe([value.func, value.args, value.keywords], found)
-    if isinstance(value, list | tuple | set | frozenset | dict):
-        return _describe_items(value, found)
-    if type(value).__module__.startswith("barbule.functions"):  # a function of ours, or a udf
-        source = getattr(value, "source", None)
-        if source is not None:
-            return _describe(source._function, found)
-        return str(getattr(value, "version", None))
-    if inspect.isfunction(value) or inspect.isclass(value):
-        return _describe_code(value, found)
-    return None
 
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self.told: dict[int, str] = {}
+        self._objects: list[tuple[str, Any]] = []
+        made = underlying(function)
+        if has_text(function):
+            self._describe(made)
+        else:
+            self.told[id(made)] = qualified_name(made)
 
-def _describe_items(value: Any, found: dict[int, str]) -> str | None:
-    items = value.items() if isinstance(value, dict) else value
-    told = [_describe(each, found) for each in items]
-    if any(each is None for each in told):
+    def more(self) -> list[str]:
+        """Say what the objects are which are read, and what code is theirs."""
+        lines = []
+        describer = Describer({}, lenient=True)
+        for name, value in self._objects:
+            text = describer.value(value)
+            if not text.startswith("<"):  # of whose content nothing is known
+                lines.append(f"{name} = {text}")
+        describer.bindings(self._function)
+        before = len(self.told)
+        for each in describer.users_code():
+            if id(each) not in self.told:
+                self._describe_code(each)
+        lines += list(self.told.values())[before:]
+        return lines
+
+    def _describe(self, value: Any) -> str | None:
+        """Say what a value is as far as results depend on it; None where it is an object."""
+        if isinstance(value, _PLAIN):
+            return repr(value)
+        if isinstance(value, enum.Enum):
+            return str(value)
+        if isinstance(value, re.Pattern):
+            return repr((value.pattern, value.flags))
+        if isinstance(value, functools.partial):
+            return self._describe([value.func, value.args, value.keywords])
+        if isinstance(value, list | tuple | set | frozenset | dict):
+            return self._describe_items(value)
+        if type(value).__module__.startswith("barbule.functions"):  # a function of ours, or a udf
+            source = getattr(value, "source", None)
+            stated = getattr(value, "stated", None)
+            if source is not None and not stated:
+                return self._describe(underlying(source.function))
+            return str(stated)
+        if inspect.isfunction(value) or inspect.isclass(value):
+            return self._describe_code(value)
         return None
-    texts = [str(each) for each in told]
-    if isinstance(value, set | frozenset):
-        texts.sort()
-    return f"{type(value).__name__}({', '.join(texts)})"
 
+    def _describe_items(self, value: Any) -> str | None:
+        items = value.items() if isinstance(value, dict) else value
+        told = [self._describe(each) for each in items]
+        if any(each is None for each in told):
+            return None
+        texts = [str(each) for each in told]
+        if isinstance(value, set | frozenset):
+            texts.sort()
+        return f"{type(value).__name__}({', '.join(texts)})"
 
-def _describe_code(value: Any, found: dict[int, str]) -> str:
-    name = str(value.__qualname__)
-    if found and not _is_users(value.__module__):
-        return f"{value.__module__}.{name}"
-    if id(value) in found:
+    def _describe_code(self, value: Any) -> str:
+        name = str(value.__qualname__)
+        if self.told and not is_users(value.__module__):
+            return f"{value.__module__}.{name}"
+        if id(value) in self.told:
+            return name
+        self.told[id(value)] = name  # so that what calls itself comes to an end
+        lines = [each.text for each in map(reading, parts(value))]
+        if inspect.isclass(value):
+            lines += [str(self._describe(base)) for base in value.__bases__ if base is not object]
+        for part in methods(value) if inspect.isclass(value) else [value]:
+            lines += self._lines(part, value)
+        self.told[id(value)] = "\n".join(lines)
         return name
-    found[id(value)] = name  # so that what calls itself comes to an end
-    lines = [each.text for each in map(_reading, _parts(value))]
-    if inspect.isclass(value):
-        lines += [str(_describe(base, found)) for base in value.__bases__ if base is not object]
-    for part in _methods(value) if inspect.isclass(value) else [value]:
-        changed = _reading(part).changed
+
+    def _lines(self, part: Any, owner: Any) -> list[str]:
+        """Say what a function, or a method of a class, reads."""
+        lines = []
+        changed = reading(part).changed
         for read, item in _read(part):
             name_read = read.partition(".")[0]
             if name_read in changed and not inspect.isroutine(item):
                 continue
             # What any function of the module fills or empties is its state, too.
-            if isinstance(item, list | set | dict) and name_read in _changed_in(part.__code__):
+            if isinstance(item, list | set | dict) and name_read in changed_in(part.__code__):
                 continue
-            told = _describe(item, found)
+            told = self._describe(item)
             if told is not None:
                 lines.append(f"{read} = {told}")
-    found[id(value)] = "\n".join(lines)
-    return name
+            elif owner is not underlying(self._function) or (read not in part.__code__.co_freevars):
+                self._objects.append((read, item))
+        return lines
 
 
 def _read(function: Any) -> list[tuple[str, Any]]:
     """List what a function reads of its module and of the functions around it, by name."""
     names: dict[str, Any] = {}
-    code = function.__code__
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+    run = function.__code__
+    for name, cell in zip(run.co_freevars, function.__closure__ or (), strict=True):
         try:
             names[name] = cell.cell_contents
         except ValueError:  # not yet assigned
             continue
     known = function.__globals__
-    for name, attribute in sorted(_globals_of(code)):
+    for name, attribute in sorted(_globals_of(run)):
         if name not in known:
             continue
         value = known[name]
         if not isinstance(value, types.ModuleType):
             names.setdefault(name, value)
-        elif attribute and _is_users(value.__name__) and hasattr(value, attribute):
+        elif attribute and is_users(value.__name__) and hasattr(value, attribute):
             names[f"{name}.{attribute}"] = getattr(value, attribute)
     return sorted(names.items(), key=lambda pair: pair[0])
 
 
 @functools.lru_cache(maxsize=4096)
-def _globals_of(code: types.CodeType) -> frozenset[tuple[str, str]]:
+def _globals_of(run: types.CodeType) -> frozenset[tuple[str, str]]:
     """List the global names that code reads, each with the attribute that it takes of it."""
     found: set[tuple[str, str]] = set()
     last = ""
-    for step in dis.get_instructions(code):
+    for step in dis.get_instructions(run):
         if step.opname in _LOADS:
             last = str(step.argval)
             found.add((last, ""))
@@ -332,21 +281,11 @@ def _globals_of(code: types.CodeType) -> frozenset[tuple[str, str]]:
             last = ""
         else:
             last = ""
-    for inner in code.co_consts:
+    for inner in run.co_consts:
         if isinstance(inner, types.CodeType):
             found |= _globals_of(inner)
     return frozenset(found)
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_users(module: str) -> bool:
-    """Whether a module is the user's own, and neither a library nor Python's."""
-    top = module.partition(".")[0]
-    if top == "barbule" or top in sys.stdlib_module_names:
-        return False
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
-        return top not in sys.builtin_module_names
-    if {"site-packages", "dist-packages"} & set(Path(file).parts):
-        return False
-    return not Path(file).is_relative_to(sysconfig.get_paths()["stdlib"])
+def _hash(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

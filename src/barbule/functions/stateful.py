@@ -31,7 +31,7 @@ class Stateful:
         self._signature = inspect.signature(kind)
         self._function = function
         self.name = function.name
-        self.source = function.source
+        self.source = None if function.stated else function.source
         self.__doc__ = inspect.getdoc(kind)
 
     def __repr__(self) -> str:

@@ -38,7 +38,7 @@ class Aggregation:
         self._class = kind
         self._runner = runner
         self.name = runner.name
-        self.source = runner.source
+        self.source = None if runner.stated else runner.source
         step: Callable[..., Any] = kind.update  # type: ignore[attr-defined]
         update = list(inspect.signature(step).parameters.values())[1:]
         start = list(inspect.signature(kind).parameters.values())
@@ -97,9 +97,8 @@ class Aggregation:
             include_null=True,
         )
         arguments = {"rows": collected.to_expr(), "options": dict(options)}
-        return build_call(
-            self.name, self._runner.returns, arguments, version=self._runner.version, cached=False
-        )
+        version = self._runner.version_to_call(arguments)
+        return build_call(self.name, self._runner.returns, arguments, version=version, cached=False)
 
 
 def uda(
@@ -183,7 +182,7 @@ def uda(
             # A group may be all frames of a film.
             images="streamed",
             stated=version or "",
-            source=None if version else source,
+            source=source,
         )
     )
     return Aggregation(kind, runner)

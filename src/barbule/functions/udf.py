@@ -87,8 +87,9 @@ def udf(  # noqa: PLR0913 - each is an option of users
         once, of all functions of a session, than there are; where there are not enough, a call
         fails.
     version
-        Say it when results changed though the source did not, or the reverse; by default a
-        hash of the source.
+        Say it when results changed though the source did not, or the reverse, and where the
+        function closes over what cannot be identified: a client, a lock, a network of torch, a
+        large array. By default a hash of the source.
     name
         The name for stored expressions; by default module and qualified name.
 
@@ -184,7 +185,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             home=home,
             gpus=_gpus(resources),
             stated=version or "",
-            source=None if version else source,
+            source=source,
             declare=None if kind else declare,
         )
     )
@@ -237,6 +238,7 @@ def iterator(
     return_type: Any = None,
     on_error: OnError = "abort",
     version: str | None = None,
+    name: str | None = None,
 ) -> Any:
     """Make a function that gives many rows for one, for `create_view(iterator=...)`.
 
@@ -254,7 +256,10 @@ def iterator(
         the row that failed, without values but with the reason. See `create_view`, which may
         say it too.
     version
-        Say it when rows changed though the source did not; by default a hash of the source.
+        Say it when rows changed though the source did not, and where the function closes over
+        what cannot be identified; by default a hash of the source.
+    name
+        The name for stored expressions; by default module and qualified name.
 
     Examples
     --------
@@ -280,7 +285,7 @@ def iterator(
     {'first': 'a', 'second': 'feather'}
     """
     if function is None:
-        options: dict[str, Any] = {"on_error": on_error, "version": version}
+        options: dict[str, Any] = {"on_error": on_error, "version": version, "name": name}
         return lambda body: iterator(body, return_type=return_type, **options)
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ExpressionError(
@@ -301,14 +306,14 @@ def iterator(
     body.__doc__ = inspect.getdoc(function)
     return register(
         Function(
-            name=name_of(function, source),
+            name=name or name_of(function, source),
             body=body,
             kind="row",
             returns=dt.Array(kind),
             parameters=parameters_of(function, hints, batched=False),
             on_error=check_on_error(on_error),
             stated=version or "",
-            source=None if version else source,
+            source=source,
         )
     )
 
@@ -351,7 +356,12 @@ def _stepped(made: Any) -> Iterator[Any]:
         yield item
 
 
-def query(function: Callable[..., Any]) -> Function:
+def query(
+    function: Callable[..., Any] | None = None,
+    *,
+    version: str | None = None,
+    name: str | None = None,
+) -> Any:
     """Make a query with parameters: called with values or with columns.
 
     Called with plain values it returns the query. Called with columns it is an expression: for
@@ -361,6 +371,11 @@ def query(function: Callable[..., Any]) -> Function:
     ----------
     function
         Takes values and returns an expression over managed tables.
+    version
+        Say it when results changed though the source did not, or the reverse, and where the
+        function closes over what cannot be identified; by default a hash of the source.
+    name
+        The name for stored expressions; by default module and qualified name.
 
     Examples
     --------
@@ -373,15 +388,18 @@ def query(function: Callable[..., Any]) -> Function:
     >>> at_least(700.0).collect()[0]
     {'name': 'Up'}
     """
+    if function is None:
+        return lambda body: query(body, version=version, name=name)
     hints = hints_of(function)
     source = Source(function)
     return register(
         Function(
-            name=name_of(function, source),
+            name=name or name_of(function, source),
             body=function,
             kind="query",
             returns=lambda arguments: _query_type(function, arguments),
             parameters=parameters_of(function, hints, batched=False),
+            stated=version or "",
             source=source,
         )
     )

@@ -218,6 +218,11 @@ class ModelClient(Protocol):
         """Return the settings under which a model is asked."""
         return Endpoint(model.partition("/")[0])
 
+    def address(self, model: str) -> str:
+        """Return where a model is asked: answers of another address are others."""
+        endpoint = self.endpoint(model)
+        return f"{endpoint.provider} {(endpoint.api_base or '').rstrip('/')}"
+
     def prepare(self) -> None:
         """Begin to load, in the background, what the first question will need."""
 

@@ -117,6 +117,14 @@ class LiteLLMClient(ModelClient):
         found = next((self._endpoints[each] for each in names if each in self._endpoints), None)
         return found or Endpoint(row.name if row else prefix)
 
+    def address(self, model: str) -> str:
+        """Return where a model is asked, be it that a variable which LiteLLM reads says so."""
+        endpoint = self.endpoint(model)
+        names = [f"{endpoint.provider.upper()}_{kind}" for kind in ("BASE_URL", "API_BASE")]
+        read = (os.environ[name] for name in names if os.environ.get(name))
+        base = endpoint.api_base or next(read, "")
+        return f"{endpoint.provider} {base.rstrip('/')}"
+
     def takes(self, model: str, what: str) -> bool:
         """Whether a model takes "pdf" content, or a parameter by its name in OpenAI's API.
 

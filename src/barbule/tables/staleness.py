@@ -132,6 +132,7 @@ def _changed(
     for call in _calls(engine, expression):
         current = _current(call)
         older = {call.version, *(v for name, v in computed if name == call.function)} - {current}
+        older = {each for each in older if not _same(call, each)}
         if current is not None and older:
             found[call.function, current] = tuple(sorted(older))
     return [(name, older, current) for (name, current), older in found.items()]
@@ -142,11 +143,25 @@ def _calls(engine: Engine, expression: str) -> list[FunctionCall]:
 
 
 def _current(call: FunctionCall) -> str | None:
-    """Return the version by which a call would be computed now; None where it cannot be."""
+    """Return the version by which a call would be computed now; None where it cannot be.
+
+    It is that of the call where this says the same, in the form that version 0.1.0 wrote.
+    """
     try:
-        return lookup(call.function, call.version).version_of(json.loads(call.template))
+        function = lookup(call.function, call.version)
     except UnknownFunctionError:
         return None
+    if function.version_for is None and function.is_of(call.version):
+        return call.version
+    return function.version_of(json.loads(call.template))
+
+
+def _same(call: FunctionCall, version: str) -> bool:
+    """Whether a version is that of the function as it is now, in whatever form."""
+    try:
+        return lookup(call.function, call.version).is_of(version)
+    except UnknownFunctionError:
+        return False
 
 
 def note_versions(change: Change, record: TableRecord, columns: Iterable[Column]) -> None:
