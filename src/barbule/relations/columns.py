@@ -368,6 +368,51 @@ def _divisor(value: Any) -> Any:
     return value.cast(dt.Decimal(20, 0) if wide else dt.int64)
 
 
+class VectorExtras(ColumnExtras):
+    """Columns of arrays of one length, which Ibis gives to parts and to longer ones as well."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return an item, or a slice; the type of a slice between numbers tells its length."""
+        loose = _loose(self)
+        if not isinstance(index, slice):
+            return loose[index]
+        bounds = (index.start, index.stop, index.step)
+        part = loose[index]
+        if not all(bound is None or isinstance(bound, int) for bound in bounds):
+            return part
+        length = len(range(self.type().length)[index])  # type: ignore[attr-defined]
+        return part.cast(part.type().copy(length=length)) if length else part
+
+
+def _loose(value: Any) -> Any:
+    """Return arrays without the length that all of them have; others as they are."""
+    if not isinstance(value, ir.ArrayValue):
+        return value
+    kind = value.type()
+    inner = kind.value_type
+    if isinstance(inner, dt.Array):
+        inner = inner.copy(length=None)
+    return value.cast(kind.copy(value_type=inner, length=None))
+
+
+def _of_any_length(name: str) -> Any:
+    base = getattr(ir.ArrayColumn, name)
+
+    @functools.wraps(base)
+    def method(self: Any, *args: Any) -> Any:
+        return getattr(_loose(self), name)(*map(_loose, args))
+
+    return method
+
+
+for _name in (
+    "filter", "flatten", "intersect", "remove", "repeat", "union", "unique", "__mul__", "__rmul__"
+):  # fmt: skip
+    setattr(VectorExtras, _name, _of_any_length(_name))
+
+
 @functools.cache
 def _column_class(base: Any, extras: type) -> type[ir.Column]:
     return type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
@@ -382,6 +427,8 @@ def extended(column: Any) -> Any:
 
 
 def _extras(kind: dt.DataType) -> type:
+    if isinstance(kind, dt.Array) and kind.length is not None:
+        return VectorExtras
     if isinstance(kind, tuple(_EXAMPLES)):
         return MomentExtras
     return NumberExtras if isinstance(kind, dt.Integer | dt.Decimal) else ColumnExtras
