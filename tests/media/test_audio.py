@@ -116,6 +116,17 @@ def test_a_view_of_pieces(songs):
     assert len(pieces.collect()) == 4
 
 
+def test_a_view_of_pieces_between_times(songs):
+    pieces = bb.create_view(
+        "pieces", songs, iterator=AudioSplitter.create(songs.sound, segment_times=[0.5, 2.0])
+    )
+    rows = pieces.order_by("pos").collect()
+    assert rows["segment_start"] == [0.0, 0.5, 2.0]
+    assert rows["segment_end"] == [0.5, 2.0, 2.5]
+    seconds = pieces.order_by("pos").select(s=pieces.audio_segment.duration()).collect()["s"]
+    assert seconds == pytest.approx([0.5, 1.5, 0.5])
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -124,6 +135,10 @@ def test_a_view_of_pieces(songs):
         ({"duration": 2.5}, 1),
         ({"duration": 9.0}, 1),
         ({"duration": 1.0, "overlap": 0.5}, 4),
+        ({"segment_times": [1.0, 2.0]}, 3),
+        ({"segment_times": [1.0, 2.0], "min_duration": 1.0}, 2),
+        ({"segment_times": [9.0]}, 1),
+        ({"segment_times": []}, 1),
     ],
 )
 def test_how_many_pieces(ramp, options, count):
@@ -138,6 +153,10 @@ def test_how_many_pieces(ramp, options, count):
         ({"duration": 1, "overlap": -0.1}, "overlap"),
         ({"duration": 1, "min_duration": 2}, "min_duration"),
         ({"duration": 1, "format": "wma"}, "wma"),
+        ({}, "a sound is cut by duration or by segment_times"),
+        ({"duration": 1, "segment_times": [1]}, "a sound is cut by duration or by segment_times"),
+        ({"segment_times": [2, 1]}, "seconds above 0 that rise"),
+        ({"segment_times": [1], "overlap": 0.5}, "overlap goes with duration"),
     ],
 )
 def test_a_wrong_option_fails_before_anything_is_read(songs, options, message):

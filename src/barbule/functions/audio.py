@@ -6,6 +6,7 @@ Each is a method of audio columns too: `t.sound.resample(16000)` is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -94,9 +95,8 @@ def segment(
     format: str = "flac",  # noqa: A002 - users' name
 ) -> Any:
     """Cut into stretches of so many seconds; see `AudioSplitter` for a row for each."""
-    return [
-        each["audio_segment"] for each in _pieces(audio, duration, overlap, min_duration, format)
-    ]
+    found = _pieces(audio, format, duration, overlap=overlap, min_duration=min_duration)
+    return [each["audio_segment"] for each in found]
 
 
 @stream_function("audio", Audio)
@@ -179,18 +179,24 @@ def encode(samples: Any, rate: int, format: str = "flac") -> Any:  # noqa: A002 
 
 def _pieces(
     audio: str,
-    duration: float,
+    format: str,  # noqa: A002 - users' name
+    duration: float | None,
+    segment_times: Sequence[float] | None = None,
+    *,
     overlap: float,
     min_duration: float,
-    format: str,  # noqa: A002 - users' name
 ) -> list[dict[str, Any]]:
-    from barbule.media.streams.tracks import check_spans, sound_length, spans, split_sound
+    from barbule.media.streams import tracks
 
-    check_spans(duration, overlap, min_duration)
-    wanted = spans(sound_length(audio), duration, overlap, min_duration)
+    tracks.check_cuts("a sound", duration, segment_times, overlap, min_duration)
+    length = tracks.sound_length(audio)
+    if duration is not None:
+        wanted = tracks.spans(length, duration, overlap, min_duration)
+    else:
+        wanted = iter(tracks.spans_between(length, segment_times or (), min_duration))
     return [
         {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
-        for span, made in split_sound(
+        for span, made in tracks.split_sound(
             audio, wanted, format=format, overlap=overlap, min_duration=min_duration
         )
     ]
@@ -199,13 +205,16 @@ def _pieces(
 @stream_function("audio", dt.Array(_PIECE), method=False)
 def split(
     audio: Track,
-    duration: float,
+    duration: float | None = None,
     overlap: float = 0.0,
     min_duration: float = 0.0,
     format: str = "flac",  # noqa: A002 - users' name
+    segment_times: list[float] | None = None,
 ) -> Any:
     """Cut into pieces with their times; see `AudioSplitter.create`."""
-    return _pieces(audio, duration, overlap, min_duration, format)
+    return _pieces(
+        audio, format, duration, segment_times, overlap=overlap, min_duration=min_duration
+    )
 
 
 class AudioSplitter:
@@ -213,9 +222,10 @@ class AudioSplitter:
 
     @staticmethod
     def create(
-        *,
         audio: Any,
-        duration: float,
+        duration: float | None = None,
+        *,
+        segment_times: Sequence[float] | None = None,
         overlap: float = 0.0,
         min_duration: float = 0.0,
         format: str = "flac",  # noqa: A002 - users' name
@@ -231,8 +241,10 @@ class AudioSplitter:
             A column of audio files.
         duration
             Seconds of each piece; the last may be shorter.
+        segment_times
+            Times at which to cut, in the place of `duration`.
         overlap
-            Seconds of the piece before it with which each begins.
+            Seconds of the piece before it with which each begins; with `duration`.
         min_duration
             A last piece below it is left out.
         format
@@ -257,8 +269,9 @@ class AudioSplitter:
         [1.0, 2.0, 2.5]
         """
         from barbule.media.streams.sound import sound_format
-        from barbule.media.streams.tracks import check_spans
+        from barbule.media.streams.tracks import check_cuts
 
-        check_spans(duration, overlap, min_duration)
+        check_cuts("a sound", duration, segment_times, overlap, min_duration)
         sound_format(format)
-        return split(audio, duration, overlap, min_duration, format)
+        times = None if segment_times is None else list(segment_times)
+        return split(audio, duration, overlap, min_duration, format, times)

@@ -70,9 +70,9 @@ class FrameIterator:
 
     @staticmethod
     def create(
-        *,
         video: Any,
         fps: float | None = None,
+        *,
         num_frames: int | None = None,
         keyframes_only: bool = False,
         every: float | None = None,

@@ -57,9 +57,9 @@ class VideoSplitter:
 
     @staticmethod
     def create(
-        *,
         video: Any,
         duration: float | None = None,
+        *,
         segment_times: Sequence[float] | None = None,
         overlap: float = 0.0,
         min_duration: float = 0.0,

@@ -6,7 +6,6 @@ Owns where parts begin and end. How they are written is the business of `writing
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from barbule.errors import ConfigurationError, MediaError
 from barbule.media.streams.cutting import check_mode, copied
 from barbule.media.streams.probing import Timeline, key_at, stamp_at, timeline
-from barbule.media.streams.tracks import Span, check_spans, spans
+from barbule.media.streams.tracks import Span, check_cuts, spans, spans_between
 from barbule.media.streams.writing import rewrite
 
 if TYPE_CHECKING:
@@ -59,18 +58,7 @@ def check_parts(
         When it cannot.
     """
     check_mode(mode)
-    if (duration is None) == (segment_times is None):
-        raise ConfigurationError(
-            "a video is cut by duration or by segment_times.", hint="Give one of them."
-        )
-    if duration is not None:
-        check_spans(duration, overlap, min_duration)
-        return
-    times = list(segment_times or ())
-    if overlap:
-        raise ConfigurationError("overlap goes with duration, not with segment_times.")
-    if any(not math.isfinite(time) or time <= 0 for time in times) or times != sorted(set(times)):
-        raise ConfigurationError("segment_times are seconds above 0 that rise.", value=times)
+    check_cuts("a video", duration, segment_times, overlap, min_duration)
 
 
 def parts(
@@ -97,12 +85,7 @@ def parts(
     if duration is not None:
         wanted = _limited(path, line, spans(length, duration, overlap, min_duration))
     else:
-        times = [0.0, *(time for time in segment_times or () if time < length), length]
-        wanted = [
-            Span(start, end)
-            for start, end in itertools.pairwise(times)
-            if end - start >= min_duration
-        ]
+        wanted = spans_between(length, segment_times or (), min_duration)
     copies = mode == "fast" and line.timed  # a raw stream cannot be copied
     found = _copies(path, line, wanted) if copies else _anew(path, line, wanted)
     return list(found)

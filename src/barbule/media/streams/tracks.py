@@ -7,6 +7,8 @@ the business of `sound`.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -94,6 +96,46 @@ def check_spans(duration: float, overlap: float, min_duration: float) -> None:
         raise ConfigurationError(
             f"min_duration is from 0 to the duration of {duration} s.", value=min_duration
         )
+
+
+def spans_between(length: float, times: Sequence[float], min_duration: float) -> list[Span]:
+    """Cut a length at times that rise.
+
+    Examples
+    --------
+    >>> [(each.start, each.end) for each in spans_between(5.0, [2.0, 9.0], 0.0)]
+    [(0.0, 2.0), (2.0, 5.0)]
+    """
+    edges = [0.0, *(time for time in times if time < length), length]
+    return [Span(*span) for span in itertools.pairwise(edges) if span[1] - span[0] >= min_duration]
+
+
+def check_cuts(
+    what: str,
+    duration: float | None,
+    segment_times: Sequence[float] | None,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+) -> None:
+    """Make sure that something can be cut so: by a duration or at times.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot.
+    """
+    if (duration is None) == (segment_times is None):
+        raise ConfigurationError(
+            f"{what} is cut by duration or by segment_times.", hint="Give one of them."
+        )
+    if duration is not None:
+        check_spans(duration, overlap, min_duration)
+        return
+    times = list(segment_times or ())
+    if overlap:
+        raise ConfigurationError("overlap goes with duration, not with segment_times.")
+    if any(not math.isfinite(time) or time <= 0 for time in times) or times != sorted(set(times)):
+        raise ConfigurationError("segment_times are seconds above 0 that rise.", value=times)
 
 
 def cut_sound(

@@ -1,0 +1,53 @@
+"""Splitters and iterators of all kinds take their arguments alike."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import barbule as bb
+from barbule import functions
+
+COLUMNS = {
+    "DocumentSplitter": "document",
+    "StringSplitter": "text",
+    "AudioSplitter": "audio",
+    "VideoSplitter": "video",
+    "FrameIterator": "video",
+}
+# Those that mean the same have one name and one order.
+ORDERED = [
+    "separators", "duration", "fps", "segment_times", "chunk_size", "overlap", "min_duration",
+    "limit", "metadata", "ocr", "skip_tags", "tiktoken_encoding", "tiktoken_target_model", "mode",
+    "format", "num_frames", "keyframes_only", "every", "encoding",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_column_is_first_then_how_it_is_cut_and_the_rest_by_name(name):
+    parameters = list(inspect.signature(getattr(functions, name).create).parameters.values())
+    column, way, *others = parameters
+    assert column.name == COLUMNS[name]
+    assert column.kind is way.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert way.default is None
+    assert all(other.kind is inspect.Parameter.KEYWORD_ONLY for other in others)
+    places = [ORDERED.index(parameter.name) for parameter in parameters[1:]]
+    assert places == sorted(places)
+
+
+def test_columns_are_given_by_place_and_by_name(session):
+    table = bb.create_table(
+        "t", {"doc": bb.Document, "text": bb.String, "sound": bb.Audio, "film": bb.Video}
+    )
+    for name, column, way in (
+        ("DocumentSplitter", table.doc, "sentence"),
+        ("StringSplitter", table.text, "sentence"),
+        ("AudioSplitter", table.sound, 2.0),
+        ("VideoSplitter", table.film, 2.0),
+        ("FrameIterator", table.film, 1.0),
+    ):
+        create = getattr(functions, name).create
+        second = list(inspect.signature(create).parameters)[1]
+        named = create(**{COLUMNS[name]: column, second: way})
+        assert create(column, way).equals(named)
