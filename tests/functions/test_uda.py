@@ -147,3 +147,32 @@ def test_a_column_of_another_type_is_told_before_anything_runs(films):
         films.agg(x=Total(films.year, unit=3))
     found = films.agg(x=Total(films.year.fill_null(0))).collect()[0, "x"]
     assert set(map(tuple, found)) == {("float", "m")}
+
+
+def test_rows_without_a_value_are_passed_over(session):
+    @bb.uda
+    class Total:
+        def __init__(self, start: int = 0):
+            self.sum = start
+
+        def update(self, x: int, weight: int | None = None) -> None:
+            self.sum += x * (weight or 1)
+
+        def value(self) -> int:
+            return self.sum
+
+    rows = [
+        {"g": "a", "x": 1, "w": 2},
+        {"g": "a", "x": None, "w": 1},
+        {"g": "a", "x": 3, "w": None},
+        {"g": "b", "x": None, "w": 1},
+    ]
+    t = bb.create_table("t", rows)
+    assert t.agg(s=Total(t.x)).collect()[0, "s"] == 4
+    grouped = t.group_by("g").agg(s=Total(t.x, t.w), more=Total(t.x, start=10)).order_by("g")
+    assert grouped.collect() == [
+        {"g": "a", "s": 5, "more": 14},
+        {"g": "b", "s": None, "more": None},
+    ]
+    assert Total([1, None, 3]) == 4
+    assert Total([1, 2], [None, 5], start=1) == 12

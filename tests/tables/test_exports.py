@@ -365,3 +365,31 @@ def test_batches_of_required_columns_are_read_as_a_whole(session):
     table.insert([{"n": 1, "s": None}, {"n": 2, "s": "x"}])
     whole = table.order_by("n").to_pyarrow_batches().read_all()
     assert whole.to_pylist() == [{"n": 1, "s": None}, {"n": 2, "s": "x"}]
+
+
+@pytest.mark.parametrize("embed_media", [False, True])
+def test_a_parquet_file_holds_missing_vectors(session, tmp_path, embed_media):
+    kinds = {
+        "id": bb.Int,
+        "v": bb.Vector(2),
+        "s": bb.Struct({"w": bb.Vector(2)}),
+        "n": bb.Array(bb.Vector(2)),
+        "k": bb.Array(bb.Int, length=3),
+    }
+    t = bb.create_table("vectors", kinds)
+    t.insert(
+        [
+            {"id": 1, "k": [1, 2, 3]},
+            {"id": 2, "v": [1.0, 2.0], "s": {"w": None}},
+            {"id": 3, "s": {"w": [1.0, None]}, "n": [None, [3.0, 4.0], None]},
+            {"id": 4, "v": [3.0, None]},
+        ]
+    )
+    path = tmp_path / "vectors.parquet"
+    for rows in (t.order_by("id"), t.where(t.id == 3).order_by("id"), t.where(t.id < 0)):
+        rows.to_parquet(path, embed_media=embed_media)
+        assert pq.read_table(path).to_pylist() == rows.to_pyarrow().to_pylist()
+    t.order_by("id").to_parquet(path, embed_media=embed_media)
+    again = bb.create_table("again", kinds)
+    again.insert(path)
+    assert again.order_by("id").collect()["v"] == t.order_by("id").collect()["v"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import math
+import operator
 import random
 
 import ibis
@@ -474,3 +476,57 @@ def test_decimals_of_more_than_38_digits_are_refused(session, columns):
     with pytest.raises(SchemaError, match="column 'x': a decimal has up to 38 digits"):
         bb.create_table("t", columns)
     assert bb.list_tables() == []
+
+
+# Long expressions
+
+
+def _total(table, names):
+    return sum((table[name] for name in names), ibis.literal(0))
+
+
+def test_a_sum_of_600_columns(session):
+    names = [f"c{n}" for n in range(600)]
+    t = bb.create_table("t", dict.fromkeys(names, bb.Int))
+    t.insert(dict(zip(names, range(600), strict=True)))
+    assert t.select(x=_total(t, names)).collect()["x"] == [sum(range(600))]
+    assert t.where(_total(t, names) > 0).select("c1").collect()["c1"] == [1]
+
+
+def test_a_sum_of_300_columns_is_kept(session):
+    names, wanted = [f"c{n}" for n in range(300)], sum(range(300))
+    t = bb.create_table("t", dict.fromkeys(names, bb.Int))
+    t.insert(dict(zip(names, range(300), strict=True)))
+    t.add_computed_column(x=_total(t, names))
+    t.add_computed_column(y=_total(t, names), stored=True)
+    t.rename_column("c5", "five")
+    names[5] = "five"
+    t.insert(dict.fromkeys(names, 1))
+    assert sorted(t.collect()["x"]) == sorted(t.collect()["y"]) == [300, wanted]
+    view = bb.create_view("v", t.where(t.x > 300).select(s=_total(t, names)))
+    assert view.collect()["s"] == [wanted]
+    assert t.update({"c0": t.x}, where=t.c1 == 1).rows == 2
+    assert sorted(t.collect()["y"]) == [300 + 299, wanted + wanted]
+
+
+def test_a_condition_of_600_terms(session):
+    t = bb.create_table("t", [{"n": n} for n in (1, 599, 600)])
+    either = functools.reduce(operator.or_, [t.n == n for n in range(600)])
+    assert t.where(either).count().to_pyarrow().as_py() == 2
+    t.add_computed_column(small=either)
+    assert sorted(t.collect()["small"]) == [False, True, True]
+    assert t.delete(where=either).rows == 2
+
+
+def test_operators_keep_the_order_of_their_operands(session):
+    t = bb.create_table("t", {"a": bb.Int, "b": bb.Int, "d": "decimal(5, 2)", "e": "decimal(9, 4)"})
+    t.insert(a=7, b=2, d=D("1.50"), e=D("0.2500"))
+    q = t.select(
+        m=ibis.literal(10) - t.a,
+        d=ibis.literal(7) // t.b,
+        r=ibis.literal(7) % t.b,
+        p=ibis.literal(2) ** t.b,
+        x=(t.d * 1) - t.e,
+        y=ibis.literal(10) - t.a - t.b,
+    )
+    assert q.collect()[0] == {"m": 3, "d": 3, "r": 1, "p": 4.0, "x": D("1.25"), "y": 1}

@@ -38,6 +38,7 @@ from barbule.nodes import (
 __all__ = ["dump", "dump_type", "load", "load_type"]
 
 FORMAT = 1
+_MOST_LEVELS = 50  # of operations within operations, in one piece of JSON
 
 # Leaves that live in one process, or whose content would have to be stored.
 _REFUSED = (
@@ -250,8 +251,29 @@ def dump(node: ops.Node) -> str:
     ExpressionError
         When it holds an operation or a value that is not on the list.
     """
-    document = {"format": FORMAT, "expression": _Writer().write(node)}
+    writer = _Writer()
+    parts = [writer.write(part) for part in _landings(node)]
+    document = {"format": FORMAT, "expression": writer.write(node)}
+    if parts:
+        document["parts"] = parts
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _landings(node: ops.Node) -> list[ops.Node]:
+    """List the nodes at which a deep tree is cut, those first that others are made of.
+
+    Each is written by itself, before the tree: JSON within JSON has a limit.
+    """
+    found: list[ops.Node] = []
+
+    def level(each: ops.Node, levels: dict[ops.Node, int], **_: Any) -> int:
+        height = 1 + max((levels[child] for child in each.__children__), default=0)
+        if height % _MOST_LEVELS == 0 and each is not node:
+            found.append(each)
+        return height
+
+    node.map(level)
+    return found
 
 
 def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.Node:
@@ -270,7 +292,10 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
             f"the stored expression has the format {document.get('format')!r}, known is {FORMAT}.",
             hint="It was written by another version of barbule; upgrade this one.",
         )
-    return _Reader(table).read(document["expression"])
+    reader = _Reader(table)
+    for part in document.get("parts", ()):
+        reader.read(part)
+    return reader.read(document["expression"])
 
 
 def rename(text: str, names: dict[int, dict[str, str]]) -> tuple[str, dict[str, str]]:
@@ -289,6 +314,8 @@ def rename(text: str, names: dict[int, dict[str, str]]) -> tuple[str, dict[str, 
     """
     document = json.loads(text)
     known: dict[int, dict[str, str]] = {}
+    for part in document.get("parts", ()):
+        _renamed(part, names, known)
     shown = _renamed(document["expression"], names, known)
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False), shown
 
@@ -307,7 +334,7 @@ def retarget(text: str, old: int, new: int) -> str:
                 visit(item)
 
     document = json.loads(text)
-    visit(document["expression"])
+    visit([*document.get("parts", ()), document["expression"]])
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 

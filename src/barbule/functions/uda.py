@@ -6,7 +6,9 @@ stands wherever an aggregate of Ibis does: in `agg`, after `group_by`, over wind
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -49,6 +51,7 @@ class Aggregation:
         parameters = parameters_of(step, hints_of(step), batched=False)[1:]
         # What takes the values of one row, which is never called as a function by itself.
         self._step = Function(runner.name, step, "row", runner.returns, parameters)
+        self._required = {each.name for each in parameters if not each.nullable}
         self.__doc__ = inspect.getdoc(kind)
 
     def __repr__(self) -> str:
@@ -70,29 +73,42 @@ class Aggregation:
             raise ExpressionError(
                 f"{self.name}{self.signature}: {error}.", hint="Check the arguments of the call."
             ) from error
+        stated = set(bound.arguments)
         bound.apply_defaults()
         given = dict(bound.arguments)
         rows = {name: given.pop(name) for name in self._rows}
         if any(isinstance(value, Deferred) for value in (*rows.values(), order_by)):
             return deferrable(self._expression)(rows, given, order_by)
         if not any(isinstance(value, ir.Expr) for value in rows.values()):
-            places = zip(*rows.values(), strict=True)
-            return self._runner.body(
-                [dict(zip(rows, place, strict=True)) for place in places], given
-            )
+            lists = {name: values for name, values in rows.items() if name in stated}
+            defaults = {name: value for name, value in rows.items() if name not in stated}
+            places = zip(*lists.values(), strict=True)
+            given_rows = [defaults | dict(zip(lists, place, strict=True)) for place in places]
+            return self._runner.body([row for row in given_rows if self._counts(row)], given)
         return self._expression(rows, given, order_by)
+
+    def _constant(self, name: str, value: Any) -> ir.Value:
+        """Make a literal; nothing at all has the type of its parameter."""
+        kind = next(each.kind for each in self._step.parameters if each.name == name)
+        return ibis.literal(value) if value is not None or kind is None else ibis.null(kind)
+
+    def _counts(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has the values that `update` asks for."""
+        return all(row[name] is not None for name in self._required)
 
     def _expression(
         self, rows: Mapping[str, Any], options: Mapping[str, Any], order_by: Any
     ) -> ir.Value:
         taken, _ = fitted(self._step, rows)
         columns = {
-            name: value if isinstance(value, ir.Expr) else ibis.literal(value)
+            name: value if isinstance(value, ir.Expr) else self._constant(name, value)
             for name, value in taken.items()
         }
+        asked = [columns[name].notnull() for name in columns if name in self._required]
         keys = order_by if isinstance(order_by, list | tuple) else [order_by]
         collected = ops.ArrayCollect(
             ibis.struct(columns),
+            where=functools.reduce(operator.and_, asked) if asked else None,
             order_by=tuple(key for key in keys if key is not None),
             include_null=True,
         )
@@ -115,7 +131,8 @@ def uda(
     ----------
     kind
         A class whose `__init__` starts a group, `update` takes the values of one row, and
-        `value` returns the result.
+        `value` returns the result. A row without a value that `update` asks for is passed over,
+        unless the parameter allows None.
         Images arrive as PIL images, opened one by one; other media as local paths.
     return_type
         The type of the result, where `value` has no annotation.
@@ -129,7 +146,8 @@ def uda(
     Returns
     -------
     Aggregation
-        Of an empty group the result is missing, as it is for SQL's aggregates.
+        Of a group without rows, or without values, the result is missing, as it is for SQL's
+        aggregates.
 
     Raises
     ------

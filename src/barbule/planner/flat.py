@@ -48,6 +48,8 @@ _BLOCKING = (
 # Values are written out where they are used: chains of projections may not multiply them.
 _MOST_RELATIONS = 8
 _MOST_NODES = 500
+# The walks here are recursive; the long way's are not.
+_MOST_LEVELS = 60
 
 Columns = Callable[[str], ops.Value]
 
@@ -135,20 +137,20 @@ def _wanted(root: ops.Relation, chain: list[Any]) -> list[tuple[str, ...]]:
     return wanted
 
 
-def _collect_fields(value: Any, names: dict[str, None]) -> None:
+def _collect_fields(value: Any, names: dict[str, None], level: int = 0) -> None:
     if isinstance(value, ops.Field):
         names[value.name] = None
-    elif isinstance(value, _BLOCKING):
+    elif isinstance(value, _BLOCKING) or level > _MOST_LEVELS:
         raise _NotFlatError
     elif isinstance(value, ops.Value):
         for argument in value.args:
-            _collect_fields(argument, names)
+            _collect_fields(argument, names, level + 1)
     elif isinstance(value, tuple):
         for item in value:
-            _collect_fields(item, names)
+            _collect_fields(item, names, level)
     elif isinstance(value, Mapping):
         for item in value.values():
-            _collect_fields(item, names)
+            _collect_fields(item, names, level)
 
 
 class _Select:
@@ -266,6 +268,7 @@ class Move:
         self._base = base
         self._zone = zone
         self._nodes = 0
+        self._level = 0
 
     def __call__(self, value: Any) -> Any:
         """Rewrite a value, or what an operation holds beside values."""
@@ -287,9 +290,11 @@ class Move:
 
     def _rebuilt(self, value: ops.Value) -> ops.Value:
         self._nodes += 1
-        if self._nodes > _MOST_NODES:
+        self._level += 1
+        if self._nodes > _MOST_NODES or self._level > _MOST_LEVELS:
             raise _NotFlatError
         arguments = [self(argument) for argument in value.args]
+        self._level -= 1
         if any(new is not old for new, old in zip(arguments, value.args, strict=True)):
             value = value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))
         return by_the_clock(value, self._zone)

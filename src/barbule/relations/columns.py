@@ -328,6 +328,8 @@ def _arithmetic(name: str) -> Any:
             other = _divisor(other)
         elif name == "__rmod__":
             value = _divisor(value)
+        if name in _FORWARD and isinstance(other, ir.NumericValue):
+            return getattr(ir.NumericValue, _FORWARD[name])(other, value)
         return getattr(ir.NumericValue, name)(value, other)
 
     method.__name__ = name
@@ -336,6 +338,7 @@ def _arithmetic(name: str) -> Any:
 
 _OPERATORS = ("add", "sub", "mul", "mod", "floordiv", "truediv", "pow")
 _REFLECTED = tuple(f"r{each}" for each in _OPERATORS)
+_FORWARD = {f"__r{each}__": f"__{each}__" for each in _OPERATORS}
 for _name in ("eq", "ne", "lt", "le", "gt", "ge", *_OPERATORS, *_REFLECTED):
     setattr(NumberExtras, f"__{_name}__", _arithmetic(f"__{_name}__"))
 NumberExtras.__hash__ = ir.Value.__hash__  # type: ignore[method-assign]

@@ -39,6 +39,7 @@ from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
 from barbule.tables.reasons import media_rules, place_of, with_reasons
+from barbule.tables.required import asks_for_values, first_missing
 from barbule.tables.sources import read_batches, read_rows
 from barbule.types import Media, storage
 
@@ -419,7 +420,7 @@ def _new_values_query(
     affected = dependents(engine, record, set(assigned))
     if any(column.kind == "stored" for column in affected):
         return None
-    if not all(column.dtype.nullable for column in changed):
+    if any(asks_for_values(column.dtype) for column in changed):
         return None
     values = {name: _literal(value) for name, value in assigned.items()}
     if any(value is None for value in values.values()):
@@ -470,9 +471,12 @@ def _literal(value: Any) -> Any:
     if not isinstance(value, pa.Array):
         return value
     cell = value[0].as_py()
-    if isinstance(cell, float) and pa.types.is_float64(value.type):
-        return ibis.literal(repr(cell)).cast("float64")  # SQL reads a bare 0.7 as a decimal
-    exact = (pa.types.is_signed_integer, pa.types.is_string, pa.types.is_boolean)
+    exact = (
+        pa.types.is_signed_integer,
+        pa.types.is_float64,
+        pa.types.is_string,
+        pa.types.is_boolean,
+    )
     if cell is None or not any(test(value.type) for test in exact):
         return None
     return ibis.literal(cell)
@@ -491,9 +495,12 @@ def check_required(record: TableRecord, rows: pa.Table, names: set[str]) -> None
     """Check that required columns, of these names, have a value in each row."""
     for name in names:
         column = record.column(name)
-        if column and not column.dtype.nullable and rows.column(column.physical).null_count:
+        missing = column and first_missing(rows.column(column.physical), column.dtype)
+        if missing:
+            path = ".".join(missing[1])
+            what = f"its field {path!r}" if path else "the column"
             raise DataError(
-                "the column is required, and the new value is missing.",
+                f"{what} is required, and the new value is missing.",
                 table=record.name,
                 column=name,
                 hint="Give a value, or choose other rows.",

@@ -96,19 +96,25 @@ def _rebuilt(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType
     """Rebuild a type from the inside out; `change` is what JSON becomes, None its storage form."""
     empty = kind.nullable
     if isinstance(kind, dt.Array):
-        inner = _rebuilt(kind.value_type, change)
+        inner = _within(kind.value_type, change)
         return kind if inner == kind.value_type else kind.copy(value_type=inner)
     if isinstance(kind, dt.Struct):
-        fields = {name: _rebuilt(each, change) for name, each in kind.fields.items()}
+        fields = {name: _within(each, change) for name, each in kind.fields.items()}
         return kind if fields == dict(kind.fields) else kind.copy(fields=fields)
     if isinstance(kind, dt.Map):
-        key, value = _rebuilt(kind.key_type, change), _rebuilt(kind.value_type, change)
+        key, value = _rebuilt(kind.key_type, change), _within(kind.value_type, change)
         return dt.Map(key, value, nullable=empty)
     if change is not None:
         return _canonical(kind, change)
     if isinstance(kind, Media):
         return dt.String(nullable=empty)
     return dt.JSON(nullable=empty) if isinstance(kind, Json) else kind
+
+
+def _within(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
+    """Rebuild the type of a part; stored, it is empty where the whole is missing."""
+    rebuilt = _rebuilt(kind, change)
+    return rebuilt if change is not None or rebuilt.nullable else rebuilt.copy(nullable=True)
 
 
 def _canonical(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:

@@ -192,7 +192,7 @@ class DuckDBBackend:
             try:
                 op = query.op()
                 # To Ibis two selections of the same columns in another order are equal.
-                sql, wanted = self._compiled(op, op.schema.names)
+                sql, wanted = self._remembered_sql(op)
             except _HeldError:
                 staged = {**staged, **in_memory(query)}
                 sql, wanted = self.ibis.compile(query), query.schema().to_pyarrow()
@@ -201,6 +201,12 @@ class DuckDBBackend:
         with self._staging(read, united=unites(sql)) as backend:
             rows = backend.con.execute(sql).to_arrow_table()
         return fitted(rows, wanted)
+
+    def _remembered_sql(self, op: ops.Node) -> tuple[str, pa.Schema]:
+        try:
+            return self._compiled(op, op.schema.names)
+        except RecursionError:  # nodes are compared by recursion, and compiled with less of it
+            return self._compile_op(op, op.schema.names)
 
     def _compile_op(self, op: ops.Node, _names: tuple[str, ...]) -> tuple[str, pa.Schema]:
         """Return the SQL of a query and what its rows are made of."""

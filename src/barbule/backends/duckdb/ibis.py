@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
 from ibis.backends.duckdb import Backend
 
 from barbule.backends.duckdb.compiler import COMPILER
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import duckdb
+    import ibis.expr.types as ir
 
     from barbule.backends.duckdb.adapter import DuckDBBackend
 
@@ -70,6 +72,31 @@ class SharedIbis(Backend):
         """The connection of the calling thread."""
         return self._adapter.cursor
 
+    def to_parquet(self, expr: ir.Expr, /, path: Any, **options: Any) -> None:
+        """Write a Parquet file.
+
+        Vectors are written as lists: DuckDB writes an ARRAY that is missing in a way that no
+        reader of Parquet understands.
+        """
+        table = expr.as_table()
+        lists = {
+            name: without_length
+            for name, kind in table.schema().items()
+            if (without_length := _as_lists(kind)) != kind
+        }
+        super().to_parquet(table.cast(lists) if lists else table, path, **options)
+
+
+def _as_lists(kind: dt.DataType) -> dt.DataType:
+    """Return a type whose arrays have any length."""
+    if isinstance(kind, dt.Array):
+        return kind.copy(value_type=_as_lists(kind.value_type), length=None)
+    if isinstance(kind, dt.Struct):
+        return kind.copy(fields={name: _as_lists(each) for name, each in kind.fields.items()})
+    if isinstance(kind, dt.Map):
+        return kind.copy(value_type=_as_lists(kind.value_type))
+    return kind
+
 
 def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
@@ -81,6 +108,6 @@ def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in _VERBS:
-    setattr(SharedIbis, _name, _using(getattr(Backend, _name)))
+    setattr(SharedIbis, _name, _using(getattr(SharedIbis, _name)))
 
 route_to_engine(SharedIbis)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, holds_media, media_within, to_array
 from barbule.nodes import ERROR
+from barbule.tables.required import first_missing
 from barbule.tables.sources.columns import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
 from barbule.types import Media
@@ -223,14 +224,23 @@ class Target:
 
     def _require(self, rows: pa.Table) -> None:
         for name, kind in self.schema.items():
-            column = rows.column(name)
-            if not kind.nullable and column.null_count:
-                raise DataError(
-                    "the column is required, and this row has no value for it.",
-                    column=name,
-                    row=column.is_null().to_pylist().index(True),
-                    hint="Give a value, or make the column nullable.",
-                )
+            if (missing := first_missing(rows.column(name), kind)) is None:
+                continue
+            row, path = missing
+            if path:
+                what = f"its field {'.'.join(path)!r} is required, and this row"
+            elif kind.nullable:
+                what = "its items are required, and this row"
+            else:
+                what = "the column is required, and this row"
+            raise DataError(
+                f"{what} has no value for it.",
+                column=name,
+                row=row,
+                hint="Give a value, or make the column nullable."
+                if not kind.nullable
+                else "Give a value, or leave out the whole.",
+            )
 
     def _check_media(self, rows: pa.Table, failures: _Failures) -> None:
         for name, kind in self.schema.items():
