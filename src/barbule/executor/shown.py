@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
 
-__all__ = ["SHOWN_ROWS", "Reason", "Shown", "cell_text", "first_rows", "reasons_of"]
+__all__ = ["SHOWN_ROWS", "Reason", "Shown", "cell_text", "first_rows", "reasons_of", "title_of"]
 
 SHOWN_ROWS = 20
 _REASON = "bb_error_"
@@ -77,7 +77,7 @@ def first_rows(engine: Engine, query: ir.Table, count: int = SHOWN_ROWS) -> Show
     except UnsupportedError:  # the errors lie beneath a join or the like
         failing = []
         rows = engine.arrow(_with_reasons(relation, failing, count + 1))
-    title, total = _described(engine, query) if isinstance(relation, ManagedTable) else ("", None)
+    title, total = title_of(engine, query) if isinstance(relation, ManagedTable) else ("", None)
     note = "" if rows.num_rows <= count else f"The first {count:,} rows"
     if note:
         note += "." if total is None else f" of {total:,}."
@@ -105,7 +105,7 @@ def reasons_of(engine: Engine, query: ir.Table, rows: pa.Table) -> dict[str, lis
     return {name: again.column(f"{_REASON}{name}").to_pylist() for name in failing}
 
 
-def _described(engine: Engine, table: ir.Table) -> tuple[str, int]:
+def title_of(engine: Engine, table: ir.Table) -> tuple[str, int]:
     """Say what a table is and how many rows it has."""
     leaf = table.op()
     total = engine.arrow(table.count()).column(0)[0].as_py()

@@ -19,9 +19,10 @@ from barbule.relations.exports import Exports, engine_of
 from barbule.relations.promotion import promoted
 from barbule.relations.refusals import REFUSALS, explained, no_name, refuse_plain
 from barbule.relations.sources import sources
+from barbule.relations.summary import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["CachedQuery", "GroupedQuery", "JoinQuery", "Query", "wrap"]
 
@@ -195,6 +196,24 @@ class _Verbs:
         except Exception:  # noqa: BLE001 - a notebook shows the text then
             return shown
         return shown
+
+    def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Any:
+        """Compute statistics of each column, as `ibis.Table.describe`; of media and nested too.
+
+        Parameters
+        ----------
+        quantile
+            The quantiles of numbers.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String, "poster": bb.Image})
+        >>> _ = films.insert(name="Up")
+        >>> films.select("name", "poster").describe().order_by("pos").collect()["nulls"]
+        [0, 1]
+        """
+        return wrap(summary(self, quantile))
 
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""

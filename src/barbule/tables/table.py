@@ -21,14 +21,18 @@ from barbule.tables import (
     staleness,
     states,
 )
+from barbule.tables.definitions import columns_info, definition
+from barbule.tables.described import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from barbule.executor.results import ResultSet
     from barbule.functions.registry import Function
     from barbule.planner.plan import Plan
     from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
+    from barbule.tables.definitions import ColumnDefinition
+    from barbule.tables.described import Description
     from barbule.tables.history import VersionLike
     from barbule.tables.keyed import IfMissing, UpsertResult
     from barbule.tables.naming import IfExists, IfNotExists
@@ -535,6 +539,72 @@ class Table(Query):
         Diff of 'runs', version 1 to 2: 0 added, 0 removed, 1 changed
         """
         return history.difference(self.op(), old, new)
+
+    def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Description:
+        """Say how the table is made: printed, its definition; as a query, its statistics.
+
+        It shows each column with its type and, where it is computed, its expression as it was
+        written with the versions of its functions; what a view is made of; the indexes with
+        their parameters; and what is made of the table. In a notebook it is a table.
+
+        Parameters
+        ----------
+        quantile
+            The quantiles of numbers among the statistics, which are those of
+            `ibis.Table.describe`.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"revenue": bb.Float, "budget": bb.Float})
+        >>> _ = films.add_computed_column(profit=films.revenue - films.budget)
+        >>> films.describe()
+        films: table of 0 rows
+          revenue  float64
+          budget   float64
+          profit   float64  = films.revenue - films.budget
+        >>> films.describe().order_by("pos").collect()["count"]
+        [0, 0, 0]
+        """
+        return describe(self, quantile)
+
+    def definition(self, column: str) -> ColumnDefinition:
+        """Say how a column is made, in the words in which it was written.
+
+        Returns
+        -------
+        ColumnDefinition
+            A text, the expression, that also knows the `kind` of the column, the versions of its
+            `functions`, what it `uses`, and what it is `needed_by`.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"revenue": bb.Float, "budget": bb.Float})
+        >>> _ = films.add_computed_column(profit=films.revenue - films.budget)
+        >>> print(films.definition("profit"))
+        films.revenue - films.budget
+        >>> films.definition("budget").needed_by
+        ('films.profit',)
+        """
+        return definition(self.op(), column)
+
+    @property
+    def columns_info(self) -> ResultSet:
+        """How all columns are made, a row for each.
+
+        Its columns are `name`, `type`, `kind`, `definition`, `functions` (with their versions),
+        `uses`, `needed_by`, `indexes` and `default`; see `definition`.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"revenue": bb.Float, "budget": bb.Float})
+        >>> _ = films.add_computed_column(profit=films.revenue - films.budget)
+        >>> films.columns_info["definition"]
+        [None, None, 'films.revenue - films.budget']
+        """
+        return columns_info(self.op())
 
     def history(self) -> ResultSet:
         """Return the versions of the table, newest first.

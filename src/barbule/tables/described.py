@@ -1,0 +1,93 @@
+"""What `describe()` of a table returns: its statistics, shown as its definition.
+
+Owns the text and the page. What is said of columns is found by `definitions`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from barbule.executor.notebook import rows_html
+from barbule.executor.shown import Shown, title_of
+from barbule.planner.written import written
+from barbule.relations import Query
+from barbule.relations.summary import summary
+from barbule.tables.definitions import Definitions, info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import ibis.expr.types as ir
+
+    from barbule.tables.definitions import ColumnDefinition
+
+__all__ = ["Description", "describe"]
+
+_INDENT = "  "
+
+
+class Description(Query):
+    """Statistics of the columns of a table, as a query; printed, it says how they are made."""
+
+    __slots__ = ("_html", "_text")
+
+    _text: str
+    _html: str
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+        return {"text/plain": self._text, "text/html": self._html}
+
+
+def describe(table: ir.Table, quantile: Sequence[float]) -> Description:
+    """Describe a table."""
+    leaf: Any = table.op()
+    leaf.source.catalog.refresh()
+    found = Definitions(leaf)
+    columns = found.columns()
+    title, _ = title_of(leaf.source, table)
+    notes = list(_notes(found))
+    lines = [title, *_column_lines(columns), *notes]
+    rows = info(columns, leaf.source)
+    shown = Shown(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
+    described = Description(summary(table, quantile).op())
+    # Queries cannot be changed once they are made.
+    object.__setattr__(described, "_text", "\n".join(lines))
+    object.__setattr__(described, "_html", rows_html(shown, leaf.source.library))
+    return described
+
+
+def _column_lines(columns: Sequence[ColumnDefinition]) -> Iterator[str]:
+    """Write a line for each column, names and types below one another."""
+    names = max(len(each.column) for each in columns)
+    types = max(min(len(each.type), 24) for each in columns)
+    for each in columns:
+        line = f"{_INDENT}{each.column:{names}}  {each.type:{types}}"
+        if each.kind == "iterator":
+            line += "  from the iterator"
+        elif each.kind != "data":
+            line += f"  = {each}"
+        if each.default is not None:
+            line += f"  default {each.default!r}"
+        yield line.rstrip()
+        if each.kind == "stored":
+            yield from (f"{_INDENT * 3}{version}" for version in each.versions())
+
+
+def _notes(found: Definitions) -> Iterator[str]:
+    """Say what a view is made of, what is indexed, and what is made of the table."""
+    record, commit = found.record, found.leaf.commit
+    if found.query is not None:
+        yield f"view of: {written(found.query, commit)}"
+    if found.iterator is not None:
+        yield f"rows by: {written(found.iterator, commit)}"
+    if record.origin is not None:
+        yield f"branch of: {found.engine.catalog.record(record.origin.table).name}"
+    for index in found.indexes():
+        yield f"index {index}"
+    needed = [f"view {view.name}" for view in found.views()]
+    needed += [f"branch {branch.name}" for branch in found.branches()]
+    if needed:
+        yield f"needed by: {', '.join(needed)}"
