@@ -29,6 +29,7 @@ slow            answers after a minute
 malformed       200 with a body that is not JSON
 disconnect      closes the connection without an answer
 shuffled        embeddings in reverse order (each with its right index)
+gaps            null instead of the vector of a text that holds "no vector"
 reasoning       chat answers carry `reasoning_content`
 misfit          structured answers do not fit their schema, always; `misfit-1`: the first time
 fenced          structured answers stand in a Markdown fence, with words around them
@@ -609,6 +610,8 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     for i, text in enumerate(inputs):
         vector = embedding_of(str(text), body.get("dimensions") or 8)
         shown = base64.b64encode(_packed(vector)).decode() if as_text else vector
+        if body.get("model") == "gaps" and "no vector" in str(text):
+            shown = None
         data.append({"object": "embedding", "index": i, "embedding": shown})
     if body.get("model") == "shuffled":
         data.reverse()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, ModelError
 from barbule.functions import content
 from barbule.functions.replies import MODERATION, RANKING, TRANSCRIPT
 from barbule.models.base import Reply
@@ -100,7 +100,17 @@ async def embeddings(
     """
     more = given(locals(), embeddings) | params
     more.pop("length", None)
-    return await client.embed(model, [content.text_of(each) for each in input], **more)
+    reply = await client.embed(model, [content.text_of(each) for each in input], **more)
+    # One text of which there is no vector leaves the others theirs.
+    vectors = [each or _no_vector(model) for each in reply.value]
+    return Reply(vectors, reply.usage, reply.headers)
+
+
+def _no_vector(model: str) -> ModelError:
+    return ModelError(
+        f"model {model!r}: it gave no vector for this text.",
+        hint="Look whether the text is empty, or longer than the model takes.",
+    )
 
 
 def _vector_type(provider: Provider, arguments: Arguments) -> dt.DataType:

@@ -136,8 +136,10 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, dict) and len(value) == 1:
         return text_of(*value.values())
+    if value is None:  # within a list or a record
+        return ""
     if isinstance(value, list | tuple):
-        return "\n\n".join(text_of(item) for item in value)
+        return "\n\n".join(text_of(item) for item in value if item is not None)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

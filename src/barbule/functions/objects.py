@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import inspect
 import pathlib
 import types as pytypes
@@ -104,7 +105,7 @@ def _of_class(kind: Any) -> Make | None:
     if issubclass(kind, pathlib.PurePath):
         return kind
     if hasattr(kind, "model_validate"):
-        return kind.model_validate
+        return _of_model(kind)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         return _of_fields(kind, {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.init})
@@ -113,6 +114,13 @@ def _of_class(kind: Any) -> Make | None:
     if issubclass(kind, dict) and hasattr(kind, "__optional_keys__"):
         return _of_fields(dict, typing.get_type_hints(kind, include_extras=True))
     return None
+
+
+def _of_model(kind: Any) -> Make:
+    """Make a pydantic model, whose fields stand in cells by their names, not by their aliases."""
+    if "by_name" not in inspect.signature(kind.model_validate).parameters:  # before pydantic 2.11
+        return typing.cast("Make", kind.model_validate)
+    return functools.partial(kind.model_validate, by_alias=True, by_name=True)
 
 
 def _of_fields(kind: Any, hints: Mapping[str, Any]) -> Make:

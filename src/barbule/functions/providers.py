@@ -7,12 +7,15 @@ both are put together here when a function is first looked at.
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from barbule.models.parameters import RESERVED, unknown_parameter
 from barbule.models.providers import ANY, PROVIDERS, Provider, provider_of
 
 if TYPE_CHECKING:
@@ -179,4 +182,34 @@ def _prepared(
         raise ExpressionError(
             f"{provider.name}.{name}: which model is not said.", hint=f"Add model={example!r}."
         )
-    return {"model": model, **call.prepare(given)}
+    prepared = {"model": model, **call.prepare(given)}
+    _check_parameters(provider, asked, name, call, prepared)
+    return prepared
+
+
+def _check_parameters(
+    provider: Provider, asked: Provider, name: str, call: Call, prepared: Mapping[str, Any]
+) -> None:
+    """Refuse parameters of which it is known, before anything is asked, that they do not go."""
+    from barbule.errors import ExpressionError
+
+    named = list(inspect.signature(call.body).parameters)[1:]  # the client is no argument
+    given = [each for each in prepared if each not in named and each != "values"]
+    for each in given:
+        if each in RESERVED:
+            raise ExpressionError(
+                f"{provider.name}.{name}: the parameter {each!r} cannot be passed with a call.",
+                hint=RESERVED[each].format(provider=asked.name),
+            )
+    model = prepared["model"]
+    qualified = provider.qualified(model, call.kind) if isinstance(model, str) else None
+    verb = "messages" if name == "messages" else call.kind
+    if (found := unknown_parameter(verb, qualified, given)) is not None:
+        wrong, meant = found
+        near = difflib.get_close_matches(wrong, named, n=1)
+        meant = near[0] if near else meant
+        raise ExpressionError(
+            f"{provider.name}.{name}: {qualified or 'the model'} takes no parameter {wrong!r}.",
+            hint=(f"Did you mean {meant!r}? " if meant else "")
+            + "What a server takes that LiteLLM does not know goes into extra_body={...}.",
+        )

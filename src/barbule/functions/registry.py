@@ -22,6 +22,7 @@ from barbule.functions.fitting import fitted
 from barbule.functions.generations import Generation, joined
 from barbule.functions.source import Source
 from barbule.nodes import build_call
+from barbule.relations.refusals import refuse_written
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
 
@@ -319,6 +320,7 @@ class Function:
 
     def call(self, arguments: Mapping[str, Any], *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call with bound arguments."""
+        refuse_written(arguments)
         if self.prepare is not None:
             arguments = self.prepare(dict(arguments))
         if self.kind != "model":

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.content import text_of
+from barbule.functions.registry import register
+from barbule.functions.templates import check, fill
 from barbule.functions.udf import udf
 
 __all__ = ["StringSplitter", "format", "split_text"]
 
 
-@udf(return_type=str, version="1", name="barbule.functions.string.format")
-def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001 - the name that users know
+def format(template: str, *args: Any, **kwargs: Any) -> str | None:  # noqa: A001 - the name that users know
     r"""Fill the places of a template, as `str.format` does.
 
     Lists are joined by empty lines, and a row of one column shows its value: the rows that a
@@ -26,6 +27,14 @@ def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001 - the
         Text with places: `{0}`, `{name}`.
     args, kwargs
         What fills them, columns among it. A row with a missing value gives a missing result.
+        Numbers and moments may be formatted, `{0:.1f}`, and fields of records are read by
+        `{0[name]}`.
+
+    Raises
+    ------
+    ExpressionError
+        When the call is written: a place that nothing fills, braces that are no places (JSON in
+        a prompt is written with `{{` and `}}`), a format that the type of a column does not take.
 
     Examples
     --------
@@ -33,7 +42,24 @@ def format(template: str, *args: Any, **kwargs: Any) -> str:  # noqa: A001 - the
     >>> string.format("Context:\n{0}\n\nQuestion: {q}", [{"text": "A."}, {"text": "B."}], q="Why?")
     'Context:\nA.\n\nB.\n\nQuestion: Why?'
     """
-    return template.format(*map(text_of, args), **{name: text_of(v) for name, v in kwargs.items()})
+    return fill(template, args, kwargs)
+
+
+def _prepare_format(arguments: dict[str, Any]) -> dict[str, Any]:
+    values = dict(arguments)
+    template, args = values.pop("template"), values.pop("*args", [])
+    if isinstance(template, str):
+        check(template, args, values)
+    return arguments
+
+
+# Columns that it has computed stay as they are: its version has not changed.
+format = register(  # noqa: A001
+    replace(
+        udf(format, return_type=str, version="1", name="barbule.functions.string.format"),
+        prepare=_prepare_format,
+    )
+)
 
 
 @udf(

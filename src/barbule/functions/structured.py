@@ -19,12 +19,14 @@ import typing
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule import types
 from barbule.errors import BudgetError, ExpressionError, ModelError, UnknownFunctionError
+from barbule.functions.answers import candidates
 from barbule.models.base import Reply, Usage
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ __all__ = [
     "dtype_of",
     "form_of",
     "is_form",
+    "is_stored",
     "said",
     "stored_form",
 ]
@@ -75,6 +78,22 @@ class Form:
     schema: Mapping[str, Any]
     read: Callable[[str], Any]
 
+    def found_in(self, text: str) -> Any:
+        """Return the answer in what a model said, which may be more.
+
+        Raises
+        ------
+        ValueError
+            When nothing in it fits: what is wrong with what comes first.
+        """
+        first: ValueError | None = None
+        for candidate in candidates(text):
+            try:
+                return self.read(candidate)
+            except ValueError as error:  # pydantic's errors are ValueErrors
+                first = first or error
+        raise first or ValueError("there is no JSON in it")
+
 
 # -- Naming a form in a stored call ---------------------------------------------------------------
 
@@ -108,20 +127,59 @@ def stored_form(schema: Any) -> dict[str, Any]:
         # pydantic does not take those of the standard library before Python 3.12.
         schema = types.fields_of(schema)
     if isinstance(schema, Mapping):
-        if schema and set(schema) <= {"class", "record", "is"}:
+        if is_stored(schema):
             return dict(schema)
-        return {"record": str(dt.Struct(dict(types.schema(schema).items())))}
+        kind = dt.Struct(dict(types.schema(schema).items()))
+        _model(kind, "Record")  # says what no model can answer
+        return {"record": str(kind)}
     if not is_form(schema):
         raise ExpressionError(
             "a schema is a pydantic model, a dataclass, or a mapping of names to types.",
             value=schema,
             hint='For example {"name": str, "total": float}.',
         )
-    types.dtype(schema)  # says what a column cannot hold
+    _check(schema)
     name = f"{schema.__module__}.{schema.__qualname__}"
     mark = _mark(schema)
     _KNOWN[name, mark] = schema
     return {"class": name, "is": mark}
+
+
+def is_stored(schema: Any) -> bool:
+    """Whether this is what a stored call says of a form, and no mapping of names to types.
+
+    Examples
+    --------
+    >>> is_stored({"class": "films.Film", "is": "0123456789abcdef"}), is_stored({"class": str})
+    (True, False)
+    """
+    if not isinstance(schema, Mapping) or not all(isinstance(x, str) for x in schema.values()):
+        return False
+    if set(schema) == {"record"}:
+        return schema["record"].lstrip("!").startswith("struct<")
+    return set(schema) == {"class", "is"} and re.fullmatch(_MARK, schema["is"]) is not None
+
+
+def _check(cls: type) -> None:
+    """Refuse a class of which there is no JSON schema."""
+    import pydantic
+
+    from barbule.media.cells import holds_media
+
+    if holds_media(types.dtype(cls)):  # which says what a column cannot hold
+        raise _unanswerable(cls, "it holds files")
+    try:
+        _adapter(cls).json_schema()
+    except pydantic.errors.PydanticUserError as error:
+        raise _unanswerable(cls, str(error).splitlines()[0].rstrip(".")) from error
+
+
+def _unanswerable(cls: type, reason: str) -> ExpressionError:
+    return ExpressionError(
+        f"a model cannot be asked for a {cls.__name__}: {reason}.",
+        value=cls,
+        hint="Use texts, numbers, bools, dates, lists, and classes of these.",
+    )
 
 
 def dtype_of(stored: Mapping[str, Any]) -> dt.DataType:
@@ -176,6 +234,9 @@ def _defined(name: str) -> type | None:
     return None
 
 
+_MARK = "[0-9a-f]{16}"
+
+
 def _mark(cls: type) -> str:
     text = json.dumps(_adapter(cls).json_schema(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -197,9 +258,27 @@ def class_form(cls: Any) -> Form:
     adapter = _adapter(cls)
 
     def read(text: str) -> Any:
-        return adapter.dump_python(adapter.validate_json(text), mode="json")
+        return _plain(adapter.validate_json(text))
 
     return Form(cls.__name__, _strict(adapter.json_schema()), read)
+
+
+def _plain(value: Any) -> Any:
+    """Turn what pydantic has checked into plain Python: the fields, and nothing besides."""
+    import pydantic_core
+
+    if isinstance(value, str | bytes | int | float | None) and not isinstance(value, Enum):
+        return value
+    if getattr(type(value), "__pydantic_root_model__", False):
+        return _plain(value.root)
+    if (fields := types.fields_of(value)) is not None and not isinstance(value, dict):
+        values = types.values_of(value) or {}
+        return {name: _plain(values.get(name)) for name in fields}
+    if isinstance(value, Mapping):
+        return {str(_plain(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return pydantic_core.to_jsonable_python(value)
 
 
 @functools.lru_cache(maxsize=256)
@@ -218,7 +297,7 @@ def _model(kind: dt.DataType, name: str) -> Any:
         inner: Any = _model(kind.value_type, name)
         return list[inner]
     for each, python in _PYTHON:
-        if isinstance(kind, each):
+        if isinstance(kind, each) and not isinstance(kind, types.Media):
             return python
     raise ExpressionError(
         f"a model cannot answer a {kind}.", hint="Use texts, numbers, bools, dates and lists."
@@ -286,7 +365,7 @@ async def ask(
         reply = await _asked(asking, model, messages, form, params)
         text = said(reply, model)
         try:
-            return form.read(_json_in(text)), reply
+            return form.found_in(text), reply
         except ValueError as error:  # pydantic's errors are ValueErrors
             wrong = _explained(error)
         repair = [
@@ -305,7 +384,7 @@ async def ask(
             ) from error
         reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
         try:
-            return form.read(_json_in(said(reply, model))), reply
+            return form.found_in(said(reply, model)), reply
         except ValueError as error:
             failure = ModelError(
                 f"model {model!r}: after one repair its answer still is no {form.name}: "
@@ -369,20 +448,6 @@ def said(reply: Reply, model: str) -> str:
             hint="Raise max_tokens, or ask for less.",
         )
     return text
-
-
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
-
-
-def _json_in(text: str) -> str:
-    """Return the JSON in an answer that may say more around it."""
-    bare = text.strip()
-    if bare.startswith(("{", "[")):
-        return bare
-    if match := _FENCED.search(bare):
-        return match[1]
-    start, end = bare.find("{"), bare.rfind("}")
-    return bare[start : end + 1] if 0 <= start < end else bare
 
 
 def _explained(error: ValueError) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import dataclasses
 import datetime
 import decimal
 import itertools
@@ -24,7 +23,7 @@ from barbule.config import TIMEZONE
 from barbule.errors import BarbuleError, DataError
 from barbule.media.arrays import arrow_array
 from barbule.media.scalars import is_missing, to_json, value_writer
-from barbule.types import Image, Json, Media, storage
+from barbule.types import Image, Json, Media, storage, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +58,8 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) ->
     types = given - {type(None)}
     if not types:
         return pa.nulls(len(values), arrow_type(kind))
+    if wholes := {each for each in types if getattr(each, "__pydantic_root_model__", False)}:
+        return to_array([v.root if type(v) in wholes else v for v in values], kind, library)
     if isinstance(kind, dt.Struct):
         return _struct_array(values, kind, library)
     if isinstance(kind, dt.Array):
@@ -177,10 +178,8 @@ def _record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if not isinstance(value, type) and (values := values_of(value)) is not None:
+        return values
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
     raise TypeError(f"a {type(value).__name__} is no record")

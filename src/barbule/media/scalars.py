@@ -60,7 +60,9 @@ def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], An
 
 
 def _without_numpy(value: Any) -> Any:
-    """Turn NumPy's scalars into Python's."""
+    """Turn NumPy's scalars into Python's, and members of an Enum into their values."""
+    if isinstance(value, enum.Enum):
+        return value.value
     if _is_numpy_moment(value):
         return value.astype(f"{value.dtype.kind}8[us]").item()
     return value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
@@ -111,6 +113,7 @@ def _float(value: Any) -> float:
 
 
 def _bytes(value: Any) -> bytes:
+    value = value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, str):
         raise TypeError("a text is no bytes")
     if not isinstance(value, bytes | bytearray | memoryview):
@@ -202,6 +205,8 @@ def plain(value: Any) -> Any:
         return list(value)
     if isinstance(value, uuid.UUID):
         return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 

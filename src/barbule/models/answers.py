@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
@@ -24,6 +25,30 @@ __all__ += ["speech", "transcript"]
 def broken(model: str, what: str, hint: str) -> ModelError:
     """Make the error of an answer that is not what was asked for."""
     return ModelError(f"model {model!r}: {what}.", hint=hint, charged=True)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def without_halves(text: str) -> str:
+    r"""Put U+FFFD in the place of halves of characters, which no database and no file takes.
+
+    Servers send them where they cut an answer within an emoji.
+
+    Examples
+    --------
+    >>> without_halves("a\ud83d") == "a\ufffd"
+    True
+    """
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_halves(value)
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def chat(response: Any) -> Reply:
@@ -44,9 +69,9 @@ def chat(response: Any) -> Reply:
         ],
         "usage": {count: getattr(usage, count, None) for count in counts},
     }
-    reply = _reply(response, value)
+    reply = _reply(response, _whole(value))
     if reply.usage.tokens_in is None:
-        value["usage"] = dict.fromkeys(counts)
+        reply.value["usage"] = dict.fromkeys(counts)
     return reply
 
 
@@ -87,7 +112,7 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
     }
     if tokens_in is not None or any(cached.values()):
         tokens_in = (tokens_in or 0) + sum(cached.values())
-    value = {
+    value: dict[str, Any] = {
         "id": response.get("id"),
         "type": response.get("type"),
         "role": response.get("role"),
@@ -99,6 +124,7 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
         "stop_sequence": response.get("stop_sequence"),
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
+    value = _whole(value)
     if not tokens_in and not tokens_out:
         value["usage"] = {"input_tokens": None, "output_tokens": None}
         return Reply(value)
@@ -125,7 +151,8 @@ def embedding(response: Any, model: str, count: int) -> Reply:
             f"{count} texts were sent, and the vectors that came back are numbered {numbers[:10]}",
             "Send fewer texts at once, or check that the model makes embeddings.",
         )
-    return _reply(response, [list(map(float, item["embedding"])) for item in items])
+    vectors = [each and list(map(float, each)) for each in (it["embedding"] for it in items)]
+    return _reply(response, vectors)
 
 
 def image(response: Any) -> tuple[Reply, str | None]:
@@ -149,7 +176,7 @@ def transcript(response: Any) -> Reply:
         "segments": segments and [_timed(each, "text") for each in segments],
         "words": words and [_timed(each, "word") for each in words],
     }
-    return _reply(response, value)
+    return _reply(response, _whole(value))
 
 
 def _timed(item: Any, name: str) -> dict[str, Any]:

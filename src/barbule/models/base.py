@@ -89,7 +89,8 @@ class Reply:
          "stop_reason": str | None, "stop_sequence": str | None,
          "usage": {"input_tokens": int | None, "output_tokens": int | None}}
 
-    embed: a list of lists of float, one for each input, in input order. image: the bytes of a
+    embed: a list of lists of float, one for each input, in input order; None for an input of which
+    the server makes no vector. image: the bytes of a
     file. speak: the bytes of a file.
 
     transcribe::

@@ -28,6 +28,7 @@ from barbule.models.loading import (
     openai_client,
     unlogged,
 )
+from barbule.models.parameters import RESERVED
 from barbule.models.providers import provider_of
 
 if TYPE_CHECKING:
@@ -51,17 +52,6 @@ _RETRYING = {"aimage_generation", "amoderation"}
 """What LiteLLM asks several times, whatever `max_retries` says."""
 
 _LARGEST_FILE = 64 * 2**20
-
-_RESERVED = {
-    "api_key": "Keys are read from the environment: name the variable as api_key_env of "
-    "[models.{provider}].",
-    "api_base": "Set api_base of [models.{provider}].",
-    "base_url": "Set api_base of [models.{provider}].",
-    "client": "Set api_base and api_key_env of [models.{provider}].",
-    "stream": "Answers are stored whole: leave it out.",
-    "max_retries": "Set the number of retries where the function is called.",
-    "num_retries": "Set the number of retries where the function is called.",
-}
 
 
 class LiteLLMClient(ModelClient):
@@ -280,10 +270,10 @@ class LiteLLMClient(ModelClient):
         self, verb: str, model: str, asked: dict[str, Any], params: dict[str, Any]
     ) -> Any:
         endpoint = self.endpoint(model)
-        for name in _RESERVED.keys() & params.keys():
+        for name in RESERVED.keys() & params.keys():
             raise ConfigurationError(
                 f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
-                hint=_RESERVED[name].format(provider=endpoint.provider),
+                hint=RESERVED[name].format(provider=endpoint.provider),
             )
         key = _key(endpoint)
         litellm = await litellm_module()

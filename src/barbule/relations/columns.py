@@ -17,6 +17,7 @@ from barbule.relations import nearest, searching
 from barbule.relations.asked import query_value
 from barbule.relations.origins import origin
 from barbule.relations.promotion import alike
+from barbule.relations.refusals import refuse_written
 from barbule.relations.sources import sources
 from barbule.types.zones import zone_info
 
@@ -47,6 +48,8 @@ class ColumnExtras:
             Larger is nearer; the cosine for the metric "cosine", the inner product for "ip",
             the negative distance for "l2".
         """
+        if isinstance(query, str):
+            refuse_written([query, self])
         return nodes.Similarity(self, query_value(query, self), index or idx).to_expr()
 
     def embedding(self, *, index: str | None = None, idx: str | None = None) -> Any:

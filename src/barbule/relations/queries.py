@@ -17,7 +17,13 @@ from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
 from barbule.relations.exports import Exports, engine_of
 from barbule.relations.promotion import promoted
-from barbule.relations.refusals import REFUSALS, explained, no_name, refuse_plain
+from barbule.relations.refusals import (
+    REFUSALS,
+    explained,
+    no_name,
+    refuse_methods,
+    refuse_plain,
+)
 from barbule.relations.sources import sources
 from barbule.relations.summary import summary
 
@@ -40,6 +46,7 @@ def wrap(result: Any) -> Any:
 
 def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a verb of Ibis, and say in our words what it refuses."""
+    refuse_methods((*args, *kwargs.values()), query)
     try:
         return wrap(verb(query, *args, **kwargs))
     except REFUSALS as error:

@@ -6,25 +6,33 @@ Owns the way from the errors of Ibis to those of barbule, which are still of Ibi
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
+from ibis.expr.types.groupby import GroupedTable
 from sqlglot.errors import SqlglotError
 
 from barbule import nodes
 from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError, UnsupportedError
 
-__all__ = ["REFUSALS", "explained", "no_column", "no_name", "refuse_plain"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["REFUSALS", "explained", "no_column", "no_name", "refuse_methods", "refuse_plain"]
+__all__ += ["refuse_written"]
 
 REFUSALS = (IbisError, SignatureValidationError, SqlglotError)
 
 _SHOWN = 20  # names of columns, or verbs
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _LENGTH = 300  # characters of a message of Ibis
+_BEFORE = 20  # characters that are shown of a text before a column
 _MISSING = (
     re.compile(r"Column '(.+?)' is not found in table"),
     re.compile(r"Columns \['(.+?)'[],].* are not present in"),
@@ -72,6 +80,76 @@ def refuse_plain(predicate: Any, query: Any) -> None:
             hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
             "condition.",
         )
+
+
+def refuse_methods(arguments: tuple[Any, ...], query: Any) -> None:
+    """Refuse a method of a column in the place of a value: a field of its name was meant.
+
+    Ibis would call it with the table.
+    """
+    for given in arguments:
+        for each in given if isinstance(given, list | tuple) else (given,):
+            owner = getattr(each, "__self__", None)
+            if not isinstance(owner, ir.Value) or not inspect.ismethod(each):
+                continue
+            name = each.__name__
+            if isinstance(owner, ir.StructValue) and name in owner.names:
+                hint = f'The field of that name is written column["{name}"].'
+            else:
+                hint = f"Call it: column.{name}(...)."
+            table = query.table.to_expr() if isinstance(query, GroupedTable) else query
+            raise ExpressionError(
+                f".{name} of this {owner.type()} is a method, no value.",
+                table=_name(table),
+                hint=hint,
+            )
+
+
+_WRITTEN = re.compile(r"(?<!\w)(?:r\d+ := |(?:Managed|Database|InMemory|Unbound)Table: )")
+_DEFERRED = re.compile(r"(?<![\w.])_(?:\.|\[['\"])(\w+)")
+
+
+def refuse_written(arguments: Any) -> None:
+    """Refuse texts into which a column was written, as an f-string, `%` or `.format` do.
+
+    Its definition would stand there, the same for all rows. What looks like `_.name` is refused
+    where no column stands beside the texts, or one of the same table has that name.
+
+    Parameters
+    ----------
+    arguments
+        Of a call: texts, columns, and lists and dicts of these.
+    """
+    leaves = list(_leaves(arguments))
+    columns = [each for each in leaves if isinstance(each, ir.Value)]
+    for text in leaves:
+        if not isinstance(text, str):
+            continue
+        found = _WRITTEN.search(text)
+        if found is None and (found := _DEFERRED.search(text)) is not None:
+            found = found if not columns or found[1] in _names_beside(columns) else None
+        if found is not None:
+            raise ExpressionError(
+                "a column was written into a text, which holds its definition now and not its "
+                "values.",
+                value=text[max(0, found.start() - _BEFORE) :],
+                hint='Fill it row by row: bb.functions.string.format("Answer: {0}", t.question). '
+                "A text that only looks so is passed as ibis.literal(text).",
+            )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    items = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        for item in items:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _names_beside(columns: list[ir.Value]) -> set[str]:
+    relations = {relation for each in columns for relation in each.op().relations}
+    return {name for relation in relations for name in relation.schema.names}
 
 
 _BOTH: dict[tuple[type, type], Any] = {}

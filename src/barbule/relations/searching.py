@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
+from barbule.relations.refusals import refuse_written
 from barbule.types.kinds import Media
 
 __all__ = ["Mode", "search"]
@@ -33,6 +34,7 @@ def search(
             value=mode,
             hint=f"Modes are {', '.join(get_args(Mode))}.",
         )
+    refuse_written([query, column])
     if mode == "vector":
         score = column.similarity(query, index=index)
     else:

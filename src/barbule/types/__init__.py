@@ -7,7 +7,15 @@ and no expressions.
 
 from __future__ import annotations
 
-from barbule.types.annotations import Array, ArrayType, Struct, Vector, dtype, fields_of
+from barbule.types.annotations import (
+    Array,
+    ArrayType,
+    Struct,
+    Vector,
+    dtype,
+    fields_of,
+    values_of,
+)
 from barbule.types.inference import holds_rows, infer
 from barbule.types.kinds import (
     UUID,
@@ -59,4 +67,5 @@ __all__ = [
     "schema",
     "storage",
     "storage_schema",
+    "values_of",
 ]

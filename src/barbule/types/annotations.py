@@ -9,13 +9,14 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import functools
 import inspect
 import pathlib
 import re
 import types as pytypes
 import typing
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -420,6 +421,35 @@ def fields_of(kind: Any) -> dict[str, Any] | None:
         hints = _hints(cls)
         return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
     return _hints(cls) if is_typed_dict(cls) else None
+
+
+def values_of(record: Any) -> dict[str, Any] | None:
+    """Return the values of the fields of an object of such a class, else None.
+
+    What a pydantic model computes is no field; what it leaves out when it is written is one.
+    """
+    cls = type(record)
+    if (ways := _values_of_model(typing.cast("Any", cls))) is not None:
+        return ways(record)
+    if dataclasses.is_dataclass(cls):
+        return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
+    return None
+
+
+@functools.lru_cache(maxsize=512)
+def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
+    if not hasattr(cls, "model_fields"):
+        return None
+    if getattr(cls, "__pydantic_root_model__", False):
+        return lambda record: values_of(record.root) or record.root
+    names = list(cls.model_fields)
+    written = getattr(cls, "__pydantic_decorators__", None)
+    if written is not None and (written.field_serializers or written.model_serializers):
+        return lambda record: record.model_dump(round_trip=True)
+    return lambda record: {
+        **{name: getattr(record, name) for name in names},
+        **(record.model_extra or {}),
+    }
 
 
 def _with_metadata(field: Any) -> Any:

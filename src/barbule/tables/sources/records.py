@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError
+from barbule.types import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,10 +65,8 @@ def _fields_of(kind: type) -> Callable[[Any], Mapping[str, Any]] | None:
     """Return what reads the fields of records of a type; None for what is no record."""
     if issubclass(kind, Mapping):
         return lambda record: record
-    if hasattr(kind, "model_dump"):
-        return lambda record: record.model_dump()
-    if dataclasses.is_dataclass(kind):
-        return _reads([field.name for field in dataclasses.fields(kind)])
+    if hasattr(kind, "model_dump") or dataclasses.is_dataclass(kind):
+        return lambda record: values_of(record) or {}
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return lambda record: record._asdict()
     if hasattr(kind, "__attrs_attrs__"):

@@ -1,0 +1,109 @@
+"""`string.format`: what fills a template, and what is said of it when it is written."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ExpressionError
+
+fill = bb.functions.string.format
+
+
+@pytest.fixture
+def table(session):
+    table = bb.create_table(
+        "t",
+        {
+            "s": bb.String,
+            "x": bb.Float,
+            "n": bb.Int,
+            "day": bb.Timestamp,
+            "r": bb.Struct({"name": bb.String, "n": bb.Int}),
+            "l": bb.Array(bb.String),
+        },
+    )
+    moment = datetime.datetime(2026, 1, 31, 12)  # noqa: DTZ001
+    table.insert(
+        [
+            {
+                "s": "a",
+                "x": 1.46,
+                "n": 7,
+                "day": moment,
+                "r": {"name": "r", "n": 1},
+                "l": ["a", "b"],
+            },
+            {"s": None, "x": None, "n": None, "day": None, "r": None, "l": None},
+        ]
+    )
+    return table
+
+
+@pytest.mark.parametrize(
+    ("template", "columns", "text"),
+    [
+        ("Q: {0}", ["s"], "Q: a"),
+        ("Q: {}, {}", ["s", "n"], "Q: a, 7"),
+        ("{0:.1f}", ["x"], "1.5"),
+        ("{0:>4}|{0!r}", ["s"], "   a|'a'"),
+        ("{0:%Y-%m}", ["day"], "2026-01"),
+        ("{0:{1}d}", ["n", "n"], "      7"),
+        ("{0[name]}: {0[n]}", ["r"], "r: 1"),
+        ("{0}", ["l"], "a\n\nb"),
+        ('{{"name": "{0}"}}', ["s"], '{"name": "a"}'),
+    ],
+)
+def test_a_template_is_filled_and_a_missing_value_gives_a_missing_result(
+    table, template, columns, text
+):
+    asked = fill(template, *(table[name] for name in columns))
+    assert sorted(table.select(p=asked).collect()["p"], key=bool) == [None, text]
+    table.add_computed_column(p=asked)
+    assert sorted(table.collect()["p"], key=bool) == [None, text]
+
+
+def test_named_places(table):
+    assert sorted(table.select(p=fill("{q}!", q=table.s)).collect()["p"], key=bool) == [None, "a!"]
+
+
+def test_a_missing_field_of_a_record_gives_a_missing_result(table):
+    table.insert([{"r": {"name": None, "n": 2}}])
+    asked = fill("{0[name]}", table.r)
+    assert table.filter(table.r["n"] == 2).select(p=asked).collect()["p"] == [None]
+    assert fill("{0}", [{"text": "A."}, None, {"text": None}]) == "A.\n\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ('As {"name": "..."}: {0}', "braces that are no places twice"),
+        ("{0} and {1}", r"nothing fills the place \{1\}; values are given for 0"),
+        ("{x} of {0}", "nothing fills the place {x}"),
+        ("open { brace", "the template is none"),
+        ("{0.name}", r"A field of a record is written {0\[name\]}"),
+        ("{0:.1f}", "is filled with string: Unknown format code 'f'"),
+        ("{0:{w}}", "nothing fills the place {w}"),
+    ],
+)
+def test_what_a_template_cannot_be_is_said_when_it_is_written(table, template, message):
+    with pytest.raises(ExpressionError, match=message):
+        fill(template, table.s)
+    if "string" not in message:
+        with pytest.raises(ExpressionError, match=message):
+            fill(template, "plain")
+
+
+def test_lists_and_records_take_no_format(table):
+    for column in (table.r, table.l):
+        with pytest.raises(ExpressionError, match="unsupported format string"):
+            fill("{0:5}", column)
+
+
+def test_a_template_that_is_a_column_is_checked_row_by_row(session):
+    table = bb.create_table("t", [{"n": 0, "p": "{0}!", "s": "a"}, {"n": 1, "p": "{1}", "s": "a"}])
+    assert table.filter(table.n == 0).select(x=fill(table.p, table.s)).collect()["x"] == ["a!"]
+    with pytest.raises(ExpressionError, match=r"nothing fills the place \{1\}"):
+        table.select(x=fill(table.p, table.s)).collect()
