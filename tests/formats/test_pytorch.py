@@ -8,10 +8,12 @@ import pytest
 
 import barbule as bb
 from barbule.errors import UnsupportedError
+from barbule.io import pytorch
 from fakes.loading import by_size, read_share
 
 
 def test_without_torch_it_is_said_how_to_get_it(album, monkeypatch):
+    pytorch._dataset_class.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UnsupportedError, match=r"PyTorch is not installed.*pytorch\.org"):
         album.to_pytorch_dataset()
@@ -71,3 +73,69 @@ def test_loaders_with_workers(session, workers):
         multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     assert sorted(n for batch in loader for n in batch["n"].tolist()) == list(range(1000))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_vectors_are_stacked(session, workers):
+    torch = pytest.importorskip("torch")
+    table = bb.create_table(
+        "t",
+        {
+            "n": bb.Int,
+            "v": bb.Vector(4),
+            "ids": bb.Array(bb.Int),
+            "grid": bb.Array(bb.Array(bb.Float, length=2), length=2),
+            "flags": bb.Array(bb.Bool, length=2),
+            "share": bb.Float,
+            "name": bb.String,
+        },
+    )
+    table.insert(
+        [
+            {
+                "n": n,
+                "v": None if n == 1 else [n, 1, 2, 3],
+                "ids": [2**60 + n, n],
+                "grid": [[n, 1.5], [None, 2]],
+                "flags": [True, False],
+                "share": None if n == 2 else n / 2,
+                "name": str(n),
+            }
+            for n in range(8)
+        ]
+    )
+    loader = torch.utils.data.DataLoader(
+        table.order_by("n").to_pytorch_dataset(),
+        batch_size=4,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    batch = next(iter(loader))
+    shapes = {name: tuple(batch[name].shape) for name in ("v", "ids", "grid", "flags", "share")}
+    assert shapes == {"v": (4, 4), "ids": (4, 2), "grid": (4, 2, 2), "flags": (4, 2), "share": (4,)}
+    kinds = [batch[name].dtype for name in ("v", "ids", "grid", "flags", "share")]
+    wanted = [torch.float32, torch.int64, torch.float64, torch.bool, torch.float64]
+    assert kinds == wanted
+    assert batch["v"][3].tolist() == [3, 1, 2, 3]
+    assert batch["v"][1].isnan().all()
+    assert batch["ids"][3, 0].item() == 2**60 + 3
+    assert batch["grid"][0, 1, 0].isnan()
+    assert batch["share"].isnan().tolist() == [False, False, True, False]
+    assert batch["name"] == ["0", "1", "2", "3"]
+
+
+def test_lists_that_are_no_tensors_stay_lists(session):
+    pytest.importorskip("torch")
+    table = bb.create_table("t", {"words": bb.Array(bb.String), "ids": bb.Array(bb.Int)})
+    table.insert([{"words": ["a"], "ids": [1, None]}, {"words": None, "ids": None}])
+    first, second = sorted(table.to_pytorch_dataset(), key=lambda row: row["ids"] is None)
+    assert first == {"words": ["a"], "ids": [1, None]}
+    assert second == {"words": None, "ids": None}
+
+
+def test_a_transform_gets_lists(session):
+    pytest.importorskip("torch")
+    table = bb.create_table("t", {"v": bb.Vector(2), "x": bb.Float})
+    table.insert(v=[1, 2])
+    (row,) = table.to_pytorch_dataset(transform=dict)
+    assert row == {"v": [1.0, 2.0], "x": None}

@@ -8,6 +8,7 @@ share and opens the media itself.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import tempfile
 import weakref
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
+
 from barbule.errors import UnsupportedError
 from barbule.media.cells import arrow_type, reader
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import ibis.expr.datatypes as dt
 
     from barbule.io.exported import Exported
     from barbule.media.library import MediaLibrary
@@ -50,16 +51,23 @@ class _Content:
             for place in range(worker, file.num_record_batches, workers):
                 for row in file.get_batch(place).to_pylist():
                     for name, read in readers.items():
-                        if row[name] is not None:
-                            row[name] = read(row[name])
+                        row[name] = read(row[name])
                     yield row if self.transform is None else self.transform(row)
 
     def _reader(self, kind: dt.DataType) -> Callable[[Any], Any] | None:
+        read: Callable[[Any], Any] | None
+        if self.transform is None and (read := _tensor_reader(kind)) is not None:
+            return read
         if isinstance(kind, Image):
-            return self._pixels
-        if isinstance(kind, Media):
-            return lambda reference: str(self.library.path(reference))
-        return reader(kind)
+            read = self._pixels
+        elif isinstance(kind, Media):
+            read = self._path
+        else:
+            read = reader(kind)
+        return None if read is None else _of_present(read)
+
+    def _path(self, reference: str) -> str:
+        return str(self.library.path(reference))
 
     def _pixels(self, reference: str) -> Any:
         """Return an image as torch takes it: channels, height, width."""
@@ -73,6 +81,50 @@ class _Content:
 
         pixels = np.array(rgb(image))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _of_present(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
+    """Return what makes of a cell what a loader puts into batches; None where it is that already.
+
+    Lists of numbers become tensors, of which a loader stacks those of one length. Where a float
+    is missing there is NaN, as in pandas.
+    """
+    if isinstance(kind, dt.Floating):
+        return lambda value: math.nan if value is None else value
+    if not isinstance(kind, dt.Array):
+        return None
+    item: dt.DataType = kind.value_type
+    while isinstance(item, dt.Array):
+        item = item.value_type
+    if not isinstance(item, dt.Integer | dt.Floating | dt.Boolean):
+        return None
+    name = "bool" if isinstance(item, dt.Boolean) else type(item).__name__.lower()
+    is_vector = kind.length is not None and isinstance(kind.value_type, dt.Floating)
+    missing = [math.nan] * (kind.length or 0) if is_vector else None
+
+    def tensor(value: Any) -> Any:
+        import torch
+
+        numbers = missing if value is None else _filled(value, item)
+        if numbers is None:
+            return None
+        try:
+            return torch.tensor(numbers, dtype=getattr(torch, name))
+        except (TypeError, ValueError):  # an integer is missing, or rows differ in their length
+            return value
+
+    return tensor
+
+
+def _filled(value: Any, item: dt.DataType) -> Any:
+    """Put NaN where floats are missing in a list, however deep."""
+    if isinstance(value, list):
+        return [_filled(each, item) for each in value]
+    return math.nan if value is None and isinstance(item, dt.Floating) else value
 
 
 @functools.cache

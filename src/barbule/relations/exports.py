@@ -189,7 +189,8 @@ class Exports:
         ----------
         transform
             Makes the item of a row (a dict; images are PIL images). Without it items are the
-            rows, with images as `uint8` tensors of channels, height and width.
+            rows, with images as `uint8` tensors of channels, height and width, vectors and lists
+            of numbers as tensors, and NaN where a float is missing.
 
         Raises
         ------
