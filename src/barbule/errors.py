@@ -20,6 +20,7 @@ __all__ = [
     "FunctionError",
     "LockedError",
     "MediaError",
+    "MixedVersionsWarning",
     "ModelError",
     "ReplayError",
     "SchemaError",
@@ -220,3 +221,11 @@ class VersionError(BarbuleError, LookupError):
 
 class VectorIndexError(BarbuleError, RuntimeError):
     """A vector index cannot be used."""
+
+
+class MixedVersionsWarning(UserWarning):
+    """A function of this process computes new values of a column whose others another computed.
+
+    It is given before anything is computed: `warnings.simplefilter("error",
+    barbule.errors.MixedVersionsWarning)` makes it an error that ends the operation.
+    """

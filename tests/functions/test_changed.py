@@ -6,12 +6,13 @@ import importlib
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
 
 import barbule as bb
-from barbule.errors import UnknownFunctionError
+from barbule.errors import MixedVersionsWarning, UnknownFunctionError
 from barbule.functions.source import Source
 
 
@@ -204,7 +205,10 @@ def test_a_changed_function_is_listed_and_mended(words):
     assert found == [
         {"column": "loud", "function": "mine_words.shout", "computed": [old], "current": new}
     ]
-    words.insert(w="c")  # by the function as it is
+    mixing = r"'loud': the function 'mine_words.shout' that this process defines .*name="
+    with pytest.warns(MixedVersionsWarning, match=mixing) as warned:
+        words.insert(w="c")  # by the function as it is
+    assert warned[0].filename == __file__
     assert sorted(words.collect()["loud"]) == ["A!", "BB!", "C!!"]
     assert words.stale() == found
     done = words.recompute(where="stale")
@@ -219,7 +223,8 @@ def test_a_changed_function_is_listed_and_mended(words):
 
 def test_rows_by_a_version_in_between_are_noticed(words):
     shouting("?")
-    words.insert(w="c")
+    with pytest.warns(MixedVersionsWarning):
+        words.insert(w="c")
     shouting("!")
     assert words.stale()["column"] == ["loud"]
     words.recompute(where="stale")
@@ -251,6 +256,28 @@ def test_a_stated_version_overrides_the_source(session):
     assert table.stale() == [
         {"column": "x", "function": "mine.f", "computed": ["1"], "current": "2"}
     ]
+
+
+def test_an_insert_that_would_mix_versions_can_be_made_an_error(words):
+    shouting("?")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MixedVersionsWarning)
+        with pytest.raises(MixedVersionsWarning, match="another notebook"):
+            words.insert(w="c")
+    assert words.count().execute() == 2
+    assert words.stale()["column"] == ["loud"]
+
+
+def test_nothing_is_mixed_in_an_empty_table_or_by_computing_again(session):
+    mine = shouting("!")
+    words = bb.create_table("words", {"w": bb.String})
+    words.add_computed_column(loud=mine.shout(words.w))
+    shouting("?")
+    words.insert(w="a")
+    words.recompute()
+    assert words.collect()["loud"] == ["A?"]
+    shouting("!")
+    words.recompute(where=words.w == "a")
 
 
 def test_a_function_that_is_not_defined_is_not_listed(words):
@@ -304,6 +331,9 @@ def test_rows_of_a_changed_iterator_are_made_anew(session):
     parts.add_computed_column(n=mine.size(parts.part))
     define(",")
     assert parts.stale()["column"] == [None]
+    with pytest.warns(MixedVersionsWarning, match="table 'parts', rows of its iterator"):
+        table.insert(w="d")
+    table.delete(table.w == "d")
     assert parts.recompute(where="stale").rows == 2
     assert parts.order_by("pos").select("part", "n").collect() == [
         {"part": "a b", "n": 3},
@@ -333,15 +363,16 @@ if __name__ == "__main__":
 def test_a_script_that_changed_is_noticed_by_the_next_process():
     Path("mine_script.py").write_text(SCRIPT)
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, mixed: bool = False) -> str:
         command = [sys.executable, *arguments]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert ("MixedVersionsWarning" in done.stderr) == mixed
         return done.stdout.strip()
 
     assert run("mine_script.py", "!", "a") == "[] ['A!']"
     assert run("mine_script.py", "!", "b") == "[] ['A!', 'B!']"
-    assert run("mine_script.py", "?", "c") == "['loud'] ['A!', 'B!', 'C?']"
-    assert run("-m", "mine_script", "?", "d") == "['loud'] ['A!', 'B!', 'C?', 'D?']"
+    assert run("mine_script.py", "?", "c", mixed=True) == "['loud'] ['A!', 'B!', 'C?']"
+    assert run("-m", "mine_script", "?", "d", mixed=True) == "['loud'] ['A!', 'B!', 'C?', 'D?']"
     # Who imports the script finds the same function.
     mend = "import mine_script as m; t = m.bb.get_table('words'); t.recompute(where='stale'); "
     mend += "print(t.stale()['column'], sorted(t.collect()['loud']))"

@@ -32,7 +32,7 @@ from barbule.nodes import (
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.planner.lower import physical_schema
 from barbule.relations.promotion import as_declared
-from barbule.tables.staleness import note_versions
+from barbule.tables.staleness import note_versions, warn_of_mixing
 from barbule.types import Document, Media, refusal, storage
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ def compute(
         The rows, ordered by `_rid`, with the columns added or replaced.
     """
     columns = [column for column in columns if column.kind == "stored"]
+    if rows.num_rows:
+        warn_of_mixing(change, record, columns)
     rows = put_together(_computed_parts(change, record, rows, columns))
     change.fresh[record.id] = rows
     if rows.num_rows:

@@ -8,6 +8,8 @@ computed new rows since, the column remembers that too. The computation is `colu
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.catalog import codec
-from barbule.errors import UnknownFunctionError
+from barbule.errors import MixedVersionsWarning, UnknownFunctionError
 from barbule.executor.results import ResultSet
 from barbule.functions.registry import lookup
 from barbule.nodes import FunctionCall
@@ -38,6 +40,7 @@ __all__ = [
     "rows_are_stale",
     "stale",
     "stale_columns",
+    "warn_of_mixing",
 ]
 
 Pairs = tuple[tuple[str, str], ...]  # functions and their versions
@@ -162,6 +165,56 @@ def _same(call: FunctionCall, version: str) -> bool:
         return lookup(call.function, call.version).is_of(version)
     except UnknownFunctionError:
         return False
+
+
+def warn_of_mixing(change: Change, record: TableRecord, columns: Iterable[Column | None]) -> None:
+    """Warn where functions compute values beside those that other versions of them computed.
+
+    Parameters
+    ----------
+    columns
+        What is going to be computed; None stands for the rows of a view, which an iterator gives.
+    """
+    catalog, pending = change.engine.catalog, change.engine.catalog.pending
+    if not any(version.next_rid for version in catalog.versions(record.id)):
+        return  # there are no others
+    if pending is not None and pending.operation == "recompute":
+        return  # which was asked for
+    latest = catalog.record(record.id)
+    for column in columns:
+        expression = column.expression if column else latest.view and latest.view.items
+        if column is not None and all(each.id != column.id for each in latest.columns):
+            continue
+        for call in _calls(change.engine, str(expression)):
+            current = _current(call)
+            if current is not None and current != call.version:
+                _warn(record, column, call, current)
+
+
+def _warn(record: TableRecord, column: Column | None, call: FunctionCall, current: str) -> None:
+    what = f"column {_shown_name(record, column)!r}" if column else "rows of its iterator"
+    warnings.warn(
+        f"table {record.name!r}, {what}: the function {call.function!r} that this process defines "
+        f"(version {current}) is not the one by which the others were computed (version "
+        f"{call.version}); new ones are computed by it. If it is the same function, changed: "
+        'recompute(where="stale") computes the others again, and version= says that results are '
+        "the same. If it is another function, as of another notebook, give each a name of its "
+        'own: @bb.udf(name="...").',
+        MixedVersionsWarning,
+        stacklevel=_outside(),
+    )
+
+
+def _outside() -> int:
+    """Count the calls up to the code that uses barbule."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    return level - 1
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] in {"barbule", "contextlib", "functools", "threading"}
 
 
 def note_versions(change: Change, record: TableRecord, columns: Iterable[Column]) -> None:

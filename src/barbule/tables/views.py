@@ -23,7 +23,7 @@ from barbule.media.cells import arrow_type
 from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.lineage import calls_in, with_rid, without_filters
 from barbule.tables.columns import compute, fresh_rows
-from barbule.tables.staleness import note_items
+from barbule.tables.staleness import note_items, warn_of_mixing
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def write_rows(
     pyarrow.Table
         The rows that were written, by their physical names.
     """
+    if record.view is not None and record.view.items is not None:
+        warn_of_mixing(change, record, [None])
     rows = _own_rows(change, record, base, base_rows)
     rows = rows.append_column(RID, change.new_rids(record.id, rows.num_rows))
     stored = [column for column in record.columns if column.kind == "stored"]
