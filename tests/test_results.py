@@ -263,3 +263,69 @@ def test_vectors_and_moments_come_as_python_values(session):
     table.insert(v=np.array([0.5, 1.5]), seen=moment)
 
     assert table.collect() == [{"v": [0.5, 1.5], "seen": moment}]
+
+
+BIG = 2**53 + 1  # no float
+
+
+@pytest.fixture
+def wholes(session):
+    kinds = {
+        "id": "int64",
+        "small": "uint8",
+        "record": "struct<id: int64, name: string>",
+        "items": "array<int64>",
+        "records": "array<struct<id: int64, items: array<int64>>>",
+        "full": "array<int64>",
+    }
+    table = bb.create_table("wholes", kinds)
+    table.insert(
+        [
+            {
+                "id": BIG,
+                "small": 255,
+                "record": {"id": BIG, "name": "a"},
+                "items": [BIG, None],
+                "records": [{"id": BIG, "items": [BIG]}, {"id": None, "items": [None]}, None],
+                "full": [BIG],
+            },
+            {"id": None, "small": None, "record": {"id": None}, "items": [], "records": None},
+        ]
+    )
+    return table
+
+
+def test_whole_numbers_stay_whole_in_pandas(wholes):
+    ordered = wholes.order_by("small")
+    for frame in (ordered.collect().to_pandas(), ordered.to_pandas()):
+        assert [str(frame[name].dtype) for name in ("id", "small")] == ["Int64", "UInt8"]
+        assert frame["id"][0] == BIG
+        assert frame["id"].isna().tolist() == [False, True]
+        assert frame["record"][0] == {"id": BIG, "name": "a"}
+        assert list(frame["items"][0]) == [BIG, None]
+        assert frame["full"][0][0] == BIG
+        first, second, third = frame["records"][0]
+        assert (first["id"], list(first["items"])) == (BIG, [BIG])
+        assert (second["id"], list(second["items"]), third) == (None, [None], None)
+        copy = bb.create_table("copy", wholes.schema(), if_exists="replace")
+        copy.insert(frame)
+        assert copy.order_by("small").collect() == ordered.collect()
+    assert str(wholes.id.to_pandas().dtype) == "Int64"
+    assert str(wholes.limit(1).full.to_pandas().dtype) == "object"
+    batches = list(ordered.to_pandas_batches())
+    assert [frame["id"].tolist() for frame in batches] == [[BIG, pd.NA]]
+
+
+def test_whole_numbers_without_gaps_are_plain_in_pandas(wholes):
+    full = wholes.filter(wholes.id > 0).select("id", "small", "full")
+    for frame in (full.collect().to_pandas(), full.to_pandas(), full.execute()):
+        assert [str(frame[name].dtype) for name in ("id", "small")] == ["int64", "uint8"]
+    assert full.collect().to_pandas()["full"][0].dtype == "int64"
+
+
+def test_execute_makes_floats_as_ibis_does_unless_numbers_would_change(wholes):
+    frame = wholes.order_by("small").execute()
+    assert str(frame["small"].dtype) == "float64"
+    assert str(frame["id"].dtype) == "Int64"
+    assert frame["id"][0] == BIG
+    assert wholes.id.max().execute() == BIG

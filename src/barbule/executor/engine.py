@@ -31,6 +31,7 @@ from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.exports import Held, limited, polars_of, with_values, write_excel
 from barbule.executor.forecast import forecast
+from barbule.executor.frames import pandas_of
 from barbule.executor.indexed import embedded_by, index_over
 from barbule.executor.indexing import Indexing
 from barbule.executor.keywords import Keywords
@@ -77,12 +78,9 @@ _SQL_ROWS = "bb_sql_rows"
 
 # What Ibis asks of a backend for an expression; each is handed on with the lowered expression.
 _EXPORTERS = {
-    "execute",
     "to_csv",
     "to_delta",
     "to_json",
-    "to_pandas",
-    "to_pandas_batches",
     "to_parquet",
     "to_parquet_dir",
     "to_torch",
@@ -458,6 +456,44 @@ class Engine:
         expr = with_values(expr, kwargs.pop("params", None))
         with self._naming(expr), self._lowered(expr) as (backend, lowered):
             return getattr(backend, name)(lowered, *args, **kwargs)
+
+    def execute(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[Any, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
+    ) -> Any:
+        """Compute an expression and return it as Ibis does: a pandas frame, series or value."""
+        rows = self.to_pyarrow(limited(with_values(expr, params), limit))
+        return pandas_of(expr, rows, storage_schema(expr.as_table().schema()))
+
+    def to_pandas(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[Any, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
+    ) -> Any:
+        """Compute an expression and return it as a pandas frame, series or value.
+
+        Whole numbers of which some are missing are pandas' `Int64`.
+        """
+        rows = self.to_pyarrow(limited(with_values(expr, params), limit))
+        return pandas_of(expr, rows, storage_schema(expr.as_table().schema()), nullable=True)
+
+    def to_pandas_batches(self, expr: ir.Expr, /, **options: Any) -> Iterator[Any]:
+        """Compute an expression and return its rows as pandas frames or series, in batches."""
+        import pyarrow as pa
+
+        kinds = storage_schema(expr.as_table().schema())
+        reader = self.to_pyarrow_batches(expr.as_table(), **options)
+        tables = (pa.Table.from_batches([batch]) for batch in reader)
+        return (pandas_of(expr, table, kinds, nullable=True) for table in tables)
 
     def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
         """Compute an expression and return it as a polars frame, series or value."""

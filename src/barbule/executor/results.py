@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from barbule.errors import BarbuleError, ColumnNotFoundError
+from barbule.executor.frames import exact_frame
 from barbule.executor.notebook import rows_html
 from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
 from barbule.executor.terminal import rows_table, rows_text
@@ -149,8 +150,11 @@ class ResultSet(Sequence[dict[str, Any]]):
         return self._table
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a pandas data frame; media are references, Json is text."""
-        return self._table.to_pandas()
+        """Return the rows as a pandas data frame; media are references, Json is text.
+
+        Whole numbers of which some are missing are pandas' `Int64`.
+        """
+        return exact_frame(self._table)
 
     def to_polars(self) -> pl.DataFrame:
         """Return the rows as a polars data frame; media are references, Json is text."""

@@ -129,8 +129,17 @@ def _decimal(value: Any) -> decimal.Decimal:
         raise ValueError(f"{value!r} is no number") from None
 
 
+def _has_nanoseconds(value: Any) -> bool:
+    """Whether a moment of NumPy or pandas is finer than those of Python."""
+    if type(value).__name__ == "datetime64":
+        return bool(value.astype("M8[us]") != value)
+    return bool(getattr(value, "nanosecond", 0))
+
+
 def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:
     """Read a moment of a zone, or of a column without one; a day begins at midnight there."""
+    if zone is not None and _has_nanoseconds(value):
+        raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
     plain = _without_numpy(value)
     if isinstance(plain, str):
         plain = datetime.datetime.fromisoformat(plain)

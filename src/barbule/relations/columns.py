@@ -29,6 +29,15 @@ class ColumnExtras:
 
     __slots__ = ()
 
+    def to_pandas(self, *, params: Any = None, limit: Any = None, **options: Any) -> Any:
+        """Compute the values and return them as a pandas series.
+
+        Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
+        them, as Ibis does.
+        """
+        backend = self._find_backend(use_default=True)  # type: ignore[attr-defined]
+        return backend.to_pandas(self, params=params, limit=limit, **options)
+
     def similarity(
         self, query: Any, *, index: str | None = None, idx: str | None = None
     ) -> ir.FloatingValue:

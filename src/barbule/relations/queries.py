@@ -30,6 +30,8 @@ from barbule.relations.summary import summary
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
+
 __all__ = ["CachedQuery", "GroupedQuery", "JoinQuery", "Query", "wrap"]
 
 
@@ -105,6 +107,21 @@ class _Verbs:
     def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
         """Bind values to the table, computed in types that hold their results."""
         return tuple(map(_promoted, super().bind(*args, **kwargs)))  # type: ignore[misc]
+
+    def to_pandas(
+        self,
+        *,
+        params: Mapping[ir.Scalar, Any] | None = None,
+        limit: int | str | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Compute the rows and return them as a pandas data frame.
+
+        Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
+        them, as Ibis does.
+        """
+        run = self._find_backend(use_default=True).to_pandas
+        return _told(self, lambda each: run(each, params=params, limit=limit, **options))
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`.

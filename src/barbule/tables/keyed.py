@@ -38,6 +38,7 @@ from barbule.tables.naming import check_policy, own_column, physical_name
 from barbule.tables.reasons import media_rules, without_reasons
 from barbule.tables.sources import read_rows
 from barbule.types import storage
+from barbule.types.inference import with_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,8 +121,7 @@ def _write(
 
 def _alike(source: Any) -> list[Any]:
     """Split records by the columns that they give: what one leaves out stays as it is."""
-    if isinstance(source, Mapping):
-        source = [source]
+    source = [source] if isinstance(source, Mapping) else with_index(source)
     if not isinstance(source, list | tuple) or not all(isinstance(r, Mapping) for r in source):
         return [source]
     groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}

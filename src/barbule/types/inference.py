@@ -137,9 +137,29 @@ def _of_records(given: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> s
     return schema({name: _column(name, [each.get(name) for each in records]) for name in names})
 
 
+def with_index(frame: Any) -> Any:
+    """Make columns of the named levels of the index of a pandas data frame.
+
+    A level that has the name of a column is left out, as are those without a name; what is no
+    data frame of pandas stays as it is.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"shop": ["a", "a"], "sold": [1, 2]}).groupby("shop").sum()
+    >>> list(with_index(frame).columns)
+    ['shop', 'sold']
+    """
+    if type(frame).__module__.split(".")[0] != "pandas" or not hasattr(frame, "index"):
+        return frame
+    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=levels) if levels else frame
+
+
 def _of_pandas(frame: Any) -> sch.Schema:
     if not hasattr(frame, "columns"):
         raise _no_rows(frame)
+    frame = with_index(frame)
     kinds: dict[str, dt.DataType] = {}
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
@@ -177,7 +197,7 @@ def _of_arrow(rows: Any) -> sch.Schema:
         raise SchemaError("two columns have the same name.", value=found.names)
     return schema(
         {
-            field.name: _known(field.name, _unwrapped(field.type)).copy(nullable=field.nullable)
+            field.name: _known(field.name, field.type).copy(nullable=field.nullable)
             for field in found
         }
     )
@@ -188,16 +208,6 @@ _FRAMES: dict[str, Callable[[Any], sch.Schema]] = {
     "polars": _of_polars,
     "pyarrow": _of_arrow,
 }
-
-
-def _unwrapped(kind: Any) -> Any:
-    """Say what extension types of Arrow are: JSON, and tensors of one dimension."""
-    name = getattr(kind, "extension_name", None)
-    if name == "arrow.json":
-        return Json
-    if name == "arrow.fixed_shape_tensor" and len(kind.shape) == 1:
-        return dt.Array(dtype(kind.value_type), length=kind.shape[0])
-    return kind.storage_type if name is not None and hasattr(kind, "storage_type") else kind
 
 
 def _known(name: Any, kind: Any) -> dt.DataType:

@@ -46,6 +46,8 @@ def cast_column(
     column = _unwrapped(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), wanted)
+    if column.type == pa.time64("ns"):
+        _refuse_nanoseconds(column)
     if isinstance(kind, dt.JSON) and _is_text(column.type):
         return _checked_json(column.cast(wanted))
     if isinstance(kind, dt.UUID) and _is_text(column.type) and _all_keys(column):
@@ -61,14 +63,33 @@ def cast_column(
 
 
 def _unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Take off dictionaries, and extension types that mean no more than their storage."""
+    """Take off other encodings of the same values, and extension types that mean their storage."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
         return _decoded(column)
+    if pa.types.is_run_end_encoded(column.type) and _has_plain_runs(column.type):
+        return _unwrapped(
+            pa.chunked_array(
+                [pc.run_end_decode(each) for each in column.chunks], column.type.value_type
+            )
+        )
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_binary_view(column.type):
+        return column.cast(pa.binary())
     if getattr(column.type, "extension_name", None) in _TRANSPARENT:
         return column.cast(column.type.storage_type)
     return column
+
+
+def _has_plain_runs(kind: pa.RunEndEncodedType) -> bool:
+    """Whether Arrow has a function that decodes runs of these values."""
+    import pyarrow as pa
+
+    inside = kind.value_type
+    return not (pa.types.is_nested(inside) or str(inside).endswith("_view"))
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -140,6 +161,7 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType, zone: str) -> pa.Chunked
     finer = (
         pa.types.is_timestamp(given)
         and pa.types.is_timestamp(wanted)
+        and wanted.tz is None
         and _UNITS.index(given.unit) > _UNITS.index(wanted.unit)
     )  # what is finer than the column is cut off, as databases do
     return column.cast(wanted, safe=not finer)
@@ -167,6 +189,23 @@ def _all_keys(column: pa.ChunkedArray) -> bool:
 
     matched = pc.match_substring_regex(column, _KEY)
     return pc.all(matched, min_count=0).as_py() is not False
+
+
+def _refuse_nanoseconds(column: pa.ChunkedArray) -> None:
+    """Refuse times of day that Python, which counts them in microseconds, would cut."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    counted = column.cast(pa.int64())
+    whole = pc.multiply(pc.divide(counted, 1000), 1000)
+    finer = pc.fill_null(pc.not_equal(counted, whole), False).to_pylist()
+    if True in finer:
+        raise DataError(
+            "it has nanoseconds, and times of day are kept in microseconds.",
+            row=(row := finer.index(True)),
+            value=str(column[row]),
+            hint="Round it before.",
+        )
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

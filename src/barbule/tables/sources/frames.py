@@ -11,6 +11,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
 from barbule.tables.sources.target import Chunk
+from barbule.types.inference import with_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ __all__ = ["read_array", "read_pandas", "read_polars"]
 
 
 def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
-    """Read a pandas data frame; its index is left out, its NaN means missing.
+    """Read a pandas data frame with the named levels of its index; its NaN means missing.
 
     Examples
     --------
@@ -34,9 +35,23 @@ def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
     >>> [chunk.rows["n"].to_pylist() for chunk in read_pandas(frame, target, 10)]
     [[1.0, None]]
     """
+    levels = [str(name) for name in frame.index.names if name is not None]
+    frame = with_index(frame)
+    _check_index([name for name in levels if name not in target.schema], target)
     target.check_names([str(name) for name in frame.columns])
     for start in range(0, len(frame), size):
         yield _pandas_chunk(frame.iloc[start : start + size], target)
+
+
+def _check_index(levels: list[str], target: Target) -> None:
+    """Refuse an index whose names are no columns: its values would be lost."""
+    if levels:
+        raise DataError(
+            "the index of the data frame has the name of no column.",
+            table=target.table,
+            column=levels[0],
+            hint="Rename it, or leave it out: frame.reset_index(drop=True).",
+        )
 
 
 def _pandas_chunk(frame: Any, target: Target) -> Chunk:

@@ -1,0 +1,75 @@
+"""Types of Arrow as types of columns.
+
+Owns what Arrow's other encodings of the same values mean (views, runs, dictionaries), and what its
+extension types are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.types.kinds import Json
+
+__all__ = ["of_arrow"]
+
+
+def of_arrow(kind: Any) -> dt.DataType:
+    """Return the type of the values of an Arrow type.
+
+    Raises
+    ------
+    Exception
+        What Ibis raises for a type that it does not know.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> str(of_arrow(pa.list_view(pa.string_view()))), str(of_arrow(pa.uuid()))
+    ('array<string>', 'uuid')
+    """
+    import pyarrow.types as pat
+
+    if hasattr(kind, "extension_name"):
+        return _extension(kind)
+    if pat.is_string_view(kind):
+        return dt.string
+    if pat.is_binary_view(kind) or pat.is_fixed_size_binary(kind):
+        return dt.binary
+    if pat.is_run_end_encoded(kind) or pat.is_dictionary(kind):
+        return of_arrow(kind.value_type)
+    if pat.is_fixed_size_list(kind):
+        return dt.Array(_field(kind.value_field), length=kind.list_size)
+    if _is_list(kind):
+        return dt.Array(_field(kind.value_field))
+    if pat.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return dt.Struct({field.name: _field(field) for field in fields})
+    if pat.is_map(kind):
+        return dt.Map(_field(kind.key_field), _field(kind.item_field))
+    return dt.dtype(kind)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as pat
+
+    tests = (pat.is_list, pat.is_large_list, pat.is_list_view, pat.is_large_list_view)
+    return any(test(kind) for test in tests)
+
+
+def _field(field: Any) -> dt.DataType:
+    return of_arrow(field.type).copy(nullable=field.nullable)
+
+
+def _extension(kind: Any) -> dt.DataType:
+    """Say what extension types are; of others than Arrow's own the values are those stored."""
+    if kind.extension_name == "arrow.json":
+        return Json()
+    if kind.extension_name == "arrow.uuid":
+        return dt.uuid
+    if kind.extension_name == "arrow.bool8":
+        return dt.boolean
+    if kind.extension_name == "arrow.fixed_shape_tensor" and len(kind.shape) == 1:
+        return dt.Array(of_arrow(kind.value_type), length=kind.shape[0])
+    return of_arrow(kind.storage_type)

@@ -1,0 +1,203 @@
+"""Frames and Arrow tables of every encoding: what goes in is what comes out, or is refused."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError, SchemaError
+
+KEY = uuid.UUID(int=6)
+KEYS = pa.array([KEY.bytes, None], pa.uuid())
+
+ENCODINGS = {
+    "views of texts": (pa.array(["a", None], pa.string_view()), "string"),
+    "views of bytes": (pa.array([b"a", None], pa.binary_view()), "binary"),
+    "bytes of one length": (pa.array([b"ab", None], pa.binary(2)), "binary"),
+    "views of lists": (pa.array([[1, 2], None], pa.list_view(pa.int64())), "array<int64>"),
+    "large views": (pa.array([[1, 2], None], pa.large_list_view(pa.int64())), "array<int64>"),
+    "views in views": (pa.array([["x"], None], pa.list_view(pa.string_view())), "array<string>"),
+    "views in lists": (pa.array([[b"x", None], None], pa.list_(pa.binary_view())), "array<binary>"),
+    "views in structs": (
+        pa.array([{"a": "x"}, None], pa.struct({"a": pa.string_view()})),
+        "struct<a: string>",
+    ),
+    "runs of texts": (pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]), "string"),
+    "runs of numbers": (
+        pa.RunEndEncodedArray.from_arrays([1, 2], pa.array([1, None])),
+        "int64",
+    ),
+    "runs of views": (
+        pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", None], pa.string_view())),
+        "string",
+    ),
+    "dictionaries": (pa.array(["a", None]).dictionary_encode(), "string"),
+    "keys": (KEYS, "uuid"),
+    "keys in lists": (pa.ListArray.from_arrays([0, 1, 2], KEYS), "array<uuid>"),
+    "keys in structs": (pa.StructArray.from_arrays([KEYS], ["k"]), "struct<k: uuid>"),
+    "bytes for truths": (
+        pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())),
+        "boolean",
+    ),
+    "an unknown extension": (
+        pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "x", "y"), pa.array(["a", None])),
+        "string",
+    ),
+    "halves": (pa.array([np.float16(1.5), None], pa.float16()), "float32"),
+    "halves in lists": (
+        pa.array([[np.float16(1.5)], None], pa.list_(pa.float16())),
+        "array<float32>",
+    ),
+    "wide decimals that fit": (
+        pa.array([decimal.Decimal("1.50"), None], pa.decimal256(20, 2)),
+        "decimal(20, 2)",
+    ),
+    "small decimals": (
+        pa.array([decimal.Decimal("1.50"), None], pa.decimal64(12, 2)),
+        "decimal(12, 2)",
+    ),
+}
+
+
+def _read(value):
+    """Say what a cell of an Arrow array is when it is read back: keys are texts."""
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, list):
+        return [*map(_read, value)]
+    return {k: _read(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_columns_of_each_encoding_are_kept(session, name):
+    column, kind = ENCODINGS[name]
+    rows = pa.table({"n": [1, 2], "x": column})
+    made = session.create_table("made", rows)
+    assert str(made.schema()["x"]) == kind
+    declared = session.create_table("declared", {"n": "int64", "x": kind})
+    declared.insert(rows)
+    of_schema = session.create_table("of_schema", rows.schema)
+    of_schema.insert(rows)
+    wanted = [_read(value) for value in column.to_pylist()]
+    for table in (made, declared, of_schema):
+        assert table.order_by("n").collect()["x"] == wanted
+    empty = session.create_table("empty", {"n": "int64", "x": kind})
+    assert empty.insert(rows.slice(0, 0)).rows == 0
+
+
+REFUSED = {
+    "decimals of too many digits": pa.array([decimal.Decimal(1)], pa.decimal256(60, 2)),
+    "unions": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+    "spans of months": pa.array([pa.MonthDayNano([1, 2, 3])]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_columns_that_nothing_can_hold_are_refused_when_built(session, name):
+    with pytest.raises(SchemaError, match="table 't', column 'x': "):
+        session.create_table("t", pa.table({"x": REFUSED[name]}))
+    assert session.list_tables() == []
+
+
+def test_what_polars_gives_can_be_inserted_again(session):
+    table = session.create_table("t", {"id": bb.UUID, "n": bb.Int, "meta": bb.Json, "b": "binary"})
+    table.insert(id=KEY, n=1, meta={"a": [1]}, b=b"x")
+    first = table.collect()
+    for frame in (table.to_polars(), first.to_polars(), table.to_polars().lazy()):
+        assert table.insert(frame).rows == 1
+    assert table.distinct(on="n").count().execute() == 1
+    assert list(table.collect()) == [first[0]] * 4
+    frame = pl.DataFrame({"id": [str(KEY), "no key"]})
+    with pytest.raises(DataError, match=r"table 't', column 'id', row 1: this is no uuid"):
+        table.insert(frame)
+
+
+def test_a_named_index_is_a_column(session):
+    sales = pd.DataFrame({"shop": ["a", "a", "b"], "sold": [1, 2, 5]})
+    totals = sales.groupby("shop").sum()
+    wanted = [{"shop": "a", "sold": 3}, {"shop": "b", "sold": 5}]
+    table = session.create_table("totals", {"shop": bb.String, "sold": bb.Int})
+    table.insert(totals)
+    made = session.create_table("made", totals)
+    assert made.columns == ("shop", "sold")
+    for each in (table, made):
+        assert each.order_by("shop").collect() == wanted
+    table.upsert(totals.assign(sold=7), on="shop")
+    assert table.order_by("shop").collect()["sold"] == [7, 7]
+    pair = sales.set_index(["shop", "sold"]).assign(x=1)
+    assert session.create_table("pairs", pair).columns == ("shop", "sold", "x")
+    half = pair.set_axis(pair.index.set_names(["shop", None]))
+    assert session.create_table("half", half).columns == ("shop", "x")
+    assert totals.columns.tolist() == ["sold"]  # the frame is as it was
+
+
+def test_an_index_without_a_name_is_left_out(session):
+    frame = pd.DataFrame({"n": [1, 2]}, index=["p", "q"])
+    table = session.create_table("t", frame)
+    table.insert(frame.reset_index(drop=True))
+    assert table.columns == ("n",)
+    both = frame.set_index("n", drop=False)
+    assert table.insert(both).rows == 2
+    assert sorted(table.collect()["n"]) == [1, 1, 1, 2, 2, 2]
+
+
+def test_an_index_that_is_no_column_is_refused(session):
+    table = session.create_table("t", {"sold": bb.Int})
+    frame = pd.DataFrame({"shop": ["a"], "sold": [1]}).set_index("shop")
+    with pytest.raises(DataError, match=r"column 'shop': the index .*reset_index\(drop=True\)"):
+        table.insert(frame)
+    assert table.insert(frame.reset_index(drop=True)).rows == 1
+
+
+NANO = 1704103200123456789
+
+FINER = {
+    "arrow": pa.table({"x": pa.array([0, NANO], pa.timestamp("ns", "UTC"))}),
+    "pandas": pd.DataFrame({"x": pd.to_datetime([0, NANO], utc=True)}),
+    "polars": pl.DataFrame({"x": [0, NANO]}).select(
+        pl.col("x").cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    ),
+    "values of pandas": [{"x": pd.Timestamp(0, tz="UTC")}, {"x": pd.Timestamp(NANO, tz="UTC")}],
+    "values of numpy": [{"x": np.datetime64(0, "ns")}, {"x": np.datetime64(NANO, "ns")}],
+}
+
+
+@pytest.mark.parametrize("name", FINER)
+def test_nanoseconds_in_a_zone_are_refused_and_not_cut(session, name):
+    rows = FINER[name]
+    table = session.create_table("t", {"x": "timestamp('UTC')"})
+    refused = r"table 't', column 'x', row 1: .*it has nanoseconds"
+    with pytest.raises(DataError, match=refused):
+        table.insert(rows)
+    assert table.count().execute() == 0
+    if not isinstance(rows, list):
+        with pytest.raises(DataError, match=r"column 'x', row 1: .*it has nanoseconds"):
+            session.create_table("made", rows)
+
+
+def test_moments_of_a_zone_that_are_counted_in_nanoseconds_are_kept(session):
+    whole = NANO // 1000 * 1000
+    rows = pa.table({"x": pa.array([whole, None], pa.timestamp("ns", "Europe/Berlin"))})
+    made = session.create_table("made", rows)
+    assert made.schema()["x"].scale == 6
+    assert made.to_pyarrow()["x"].drop_null().cast("int64").to_pylist() == [whole // 1000]
+    first = next(moment for moment in made.collect()["x"] if moment is not None)
+    assert first.utcoffset() == datetime.timedelta(hours=1)
+
+
+def test_nanoseconds_of_a_time_of_day_are_refused(session):
+    table = session.create_table("t", {"x": bb.Time})
+    times = pa.table({"x": pa.array([3723000001000, None], pa.time64("ns"))})
+    table.insert(times)
+    assert table.collect()["x"] == [datetime.time(1, 2, 3, 1), None]
+    finer = pa.table({"x": pa.array([None, 3723000000001], pa.time64("ns"))})
+    with pytest.raises(DataError, match="column 'x', row 1: it has nanoseconds"):
+        table.insert(finer)
