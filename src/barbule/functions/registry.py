@@ -115,7 +115,7 @@ class Function:
         Makes another function with the same options of another body, for `overload`.
     overloads
         The functions that are called instead where the arguments fit them better.
-    asked
+    call_policy
         What its calls say of errors, by `on_error=`; None leaves it to `on_error`.
     """
 
@@ -143,7 +143,7 @@ class Function:
     beside: str | None = None
     declare: Callable[[Callable[..., Any], Any], Function] | None = None
     overloads: list[Function] = field(default_factory=list)
-    asked: OnError | None = None
+    call_policy: OnError | None = None
 
     @property
     def bound(self) -> str:
@@ -204,8 +204,8 @@ class Function:
         """
         parameters = self.signature.parameters
         if "on_error" in fixed and "on_error" not in parameters:
-            asked = check_on_error(fixed.pop("on_error"))
-            return replace(self, asked=asked).using(**fixed)
+            policy = check_on_error(fixed.pop("on_error"))
+            return replace(self, call_policy=policy).using(**fixed)
         if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
             for name in fixed:
                 if name not in parameters:
@@ -222,7 +222,7 @@ class Function:
         single = lookup(self.beside)
         body = inspect.signature(single.body).parameters
         fixed = {name: each for name, each in self.fixed.items() if name in body}
-        return replace(single.using(**fixed), asked=self.asked)
+        return replace(single.using(**fixed), call_policy=self.call_policy)
 
     def overload(self, body: Callable[..., Any] | None = None, *, return_type: Any = None) -> Any:
         """Add a body for arguments of other types, and return the function.
@@ -288,7 +288,7 @@ class Function:
             try:
                 return chosen.body(*args, **{**chosen.fixed, **kwargs})
             except Exception:
-                if self.asked != "null":
+                if self.call_policy != "null":
                     raise
                 return None
         return chosen.call(arguments)
@@ -302,7 +302,10 @@ class Function:
         found: list[tuple[int, Function, dict[str, Any]]] = []
         for each in (
             self,
-            *(replace(each, fixed=self.fixed, asked=self.asked) for each in self.overloads),
+            *(
+                replace(each, fixed=self.fixed, call_policy=self.call_policy)
+                for each in self.overloads
+            ),
         ):
             try:
                 arguments = each._bind(args, kwargs)
@@ -330,7 +333,7 @@ class Function:
         keep = self.cached if cached is None else cached
         version = self.version_to_call(arguments)
         return build_call(
-            self.name, returns, arguments, version=version, cached=keep, on_error=self.asked
+            self.name, returns, arguments, version=version, cached=keep, on_error=self.call_policy
         )
 
     def version_to_call(self, arguments: Mapping[str, Any]) -> str:
