@@ -16,6 +16,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "DataError",
+    "DependencyError",
     "ExpressionError",
     "FunctionError",
     "LockedError",
@@ -127,6 +128,10 @@ class TableNotFoundError(BarbuleError, KeyError):
 
 class TableExistsError(BarbuleError, ValueError):
     """The name of a table, view or folder is taken."""
+
+
+class DependencyError(BarbuleError, ValueError):
+    """Others depend on what is to be dropped or replaced."""
 
 
 class DataError(BarbuleError, ValueError):

@@ -414,22 +414,21 @@ class Session:
         snapshots.drop(self._engine, name, if_not_exists)
 
     def drop_table(
-        self, name: str, *, if_not_exists: IfNotExists = "error", cascade: bool = False
+        self, name: str | Table, *, if_not_exists: IfNotExists = "error", cascade: bool = False
     ) -> None:
         """Drop a table or view, with its rows, history and indexes.
 
         Parameters
         ----------
+        name
+            Its name, or the table itself.
         if_not_exists
             "error" or "ignore".
         cascade
             Whether views that depend on it are dropped too; otherwise they forbid it.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-        self._engine.catalog.refresh()
-        if if_not_exists == "ignore" and self._engine.catalog.find(name) is None:
-            return
-        structure.drop(self._engine, name, cascade=cascade)
+        structure.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def calls(self) -> Query:
         """Return the call ledger as a table: one row for each question that was asked.

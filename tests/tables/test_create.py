@@ -20,6 +20,7 @@ import barbule as bb
 from barbule.errors import (
     ConfigurationError,
     DataError,
+    DependencyError,
     SchemaError,
     TableExistsError,
     TableNotFoundError,
@@ -167,7 +168,7 @@ def test_if_exists_replace_makes_an_empty_table_with_a_history_of_its_own(sessio
 def test_replace_refuses_where_views_depend_and_replace_force_drops_them(session):
     base = session.create_table("people", {"age": bb.Int})
     session.create_view("adults", base.where(base.age >= 18))
-    with pytest.raises(TableExistsError, match="it is the base of the view 'adults'"):
+    with pytest.raises(DependencyError, match="it is the base of the view 'adults'"):
         session.create_table("people", {"a": bb.Int}, if_exists="replace")
     assert session.list_tables() == ["adults", "people"]
     session.create_table("people", {"a": bb.Int}, if_exists="replace_force")
@@ -202,7 +203,7 @@ def test_dropped_tables_are_gone_with_their_rows(session):
 def test_drop_cascades_only_when_told(session):
     base = session.create_table("people", {"age": bb.Int})
     session.create_view("adults", base.where(base.age >= 18))
-    with pytest.raises(TableExistsError, match="it is the base of the view 'adults'"):
+    with pytest.raises(DependencyError, match="it is the base of the view 'adults'"):
         session.drop_table("people")
     session.drop_table("people", cascade=True)
     assert session.list_tables() == []

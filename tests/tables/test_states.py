@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import barbule as bb
-from barbule.errors import TableExistsError
+from barbule.errors import DependencyError
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_revert_refuses_to_take_columns_from_views(table):
     table.add_computed_column(w=table.v + 1, stored=True)
     first = bb.create_view("first", table.where(table.v > 0))
     bb.create_view("second", first.where(first.w > 15))
-    with pytest.raises(TableExistsError, match=r"\(w\).*'second'"):
+    with pytest.raises(DependencyError, match=r"\(w\).*'second'"):
         table.revert(to="before")
     assert pairs(bb.get_table("t"), "k", "w") == [(1, 11), (2, 21)]
     assert pairs(bb.get_table("second"), "k") == [(2,)]

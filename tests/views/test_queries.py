@@ -6,7 +6,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import TableExistsError, UnsupportedError
+from barbule.errors import DependencyError, UnsupportedError
 
 
 @pytest.fixture
@@ -137,9 +137,9 @@ def test_columns_that_they_read_are_renamed_and_not_dropped(films):
     films.rename_column("revenue", "gross")
     films.insert(name="Brave", gross=1, genre="b")
     assert _rows(totals) == [("a", 4.0, 2), ("b", 3.5, 2)]
-    with pytest.raises(TableExistsError, match=r"needed by the view 'totals'.*cascade=True"):
+    with pytest.raises(DependencyError, match=r"needed by the view 'totals'.*cascade=True"):
         films.drop_column("gross")
-    with pytest.raises(TableExistsError, match=r"base of the view 'totals'"):
+    with pytest.raises(DependencyError, match=r"base of the view 'totals'"):
         bb.drop_table("films")
     bb.drop_table("films", cascade=True)
     assert bb.list_tables() == []

@@ -7,6 +7,7 @@ import pytest
 import barbule as bb
 from barbule.errors import (
     ConfigurationError,
+    DependencyError,
     ExpressionError,
     SchemaError,
     TableExistsError,
@@ -94,7 +95,7 @@ def test_a_wrong_policy_is_named(notes):
 def test_a_base_with_views_is_not_dropped_unless_asked(notes, words):
     bb.create_view("good", notes.where(notes.stars > 1))
 
-    with pytest.raises(TableExistsError, match="'good'") as caught:
+    with pytest.raises(DependencyError, match="'good'") as caught:
         bb.drop_table("notes")
     assert "'words'" in str(caught.value)
     assert bb.list_tables() == ["good", "notes", "words"]
@@ -106,7 +107,7 @@ def test_a_base_with_views_is_not_dropped_unless_asked(notes, words):
 def test_replacing_a_base_needs_force(notes, words):
     bb.create_view("long", words.where(words.word.length() > 3))
 
-    with pytest.raises(TableExistsError, match="'words'"):
+    with pytest.raises(DependencyError, match="'words'"):
         bb.create_table("notes", {"a": bb.Int}, if_exists="replace")
 
     bb.create_table("notes", {"a": bb.Int}, if_exists="replace_force")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from barbule.errors import BarbuleError, ColumnNotFoundError
+from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError
 from barbule.executor.frames import exact_frame
 from barbule.executor.notebook import rows_html
 from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
@@ -30,8 +30,28 @@ __all__ = ["ResultSet"]
 _PART_ROWS = 8192
 
 
+class _Row(dict[str, Any]):
+    """A row of a result, taken by its number: it says so where somebody means to change it."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_arguments: Any, **_named: Any) -> Any:
+        raise ExpressionError(
+            "a result does not change: the next look at the row would show what it was.",
+            hint="Change a copy, dict(rows[0]), or the table by update().",
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
 class ResultSet(Sequence[dict[str, Any]]):
     """The rows of a query.
+
+    A row that is taken by its number is read-only; those of a loop are dicts of one's own.
 
     Parameters
     ----------
@@ -97,7 +117,7 @@ class ResultSet(Sequence[dict[str, Any]]):
             return self._values(self._table.slice(place, 1), name, place)[0]
         place = range(len(self))[key]
         one = self._table.slice(place, 1)
-        return {name: self._values(one, name, place)[0] for name in self.columns}
+        return _Row({name: self._values(one, name, place)[0] for name in self.columns})
 
     def _values(self, table: pa.Table, name: str, first: int = 0) -> list[Any]:
         if name not in self.schema:

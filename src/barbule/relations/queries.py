@@ -21,6 +21,7 @@ from barbule.relations.refusals import (
     REFUSALS,
     explained,
     no_name,
+    refuse_masks,
     refuse_methods,
     refuse_plain,
 )
@@ -80,12 +81,45 @@ def _lift(base: type) -> Any:
     return decorate
 
 
+_JOINS = {
+    *(f"{how}_join" for how in ("inner", "left", "right", "outer", "semi", "anti")),
+    *("join", "any_inner_join", "any_left_join"),
+}
+
+
 def _lifted(function: Any) -> Any:
+    if function.__name__ in _JOINS:
+        return _lifted_join(function)
+
     @functools.wraps(function)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _told(self, function, *args, **kwargs)
 
     return method
+
+
+def _lifted_join(function: Any) -> Any:
+    @functools.wraps(function)
+    def join(
+        self: Any, right: Any, predicates: Any = None, *args: Any, on: Any = None, **kwargs: Any
+    ) -> Any:
+        """Join as Ibis does; the columns that both have may be given as `on` too."""
+        if on is not None and predicates is not None:
+            raise ExpressionError(
+                "a join takes predicates or on=, which are the same.", hint="Give one of them."
+            )
+        wanted = on if predicates is None else predicates
+        given = () if wanted is None else _flat(wanted)
+        return _told(self, function, right, tuple(map(_key, given)), *args, **kwargs)
+
+    return join
+
+
+def _key(given: Any) -> Any:
+    """Return the predicate of a join: a column that is no condition stands for its name."""
+    if isinstance(given, ir.Column) and not given.type().is_boolean():
+        return given.get_name()
+    return given
 
 
 class _Verbs:
@@ -122,6 +156,19 @@ class _Verbs:
         """
         run = self._find_backend(use_default=True).to_pandas
         return _told(self, lambda each: run(each, params=params, limit=limit, **options))
+
+    def filter(self, *predicates: Any) -> Any:
+        """Keep the rows for which all predicates hold.
+
+        Parameters
+        ----------
+        predicates
+            Conditions over the columns; a callable gets the query.
+        """
+        for predicate in predicates:
+            refuse_masks(predicate, self)
+        base = ir.Join if isinstance(self, ir.Join) else ir.Table
+        return _told(self, base.filter, *predicates)
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`.

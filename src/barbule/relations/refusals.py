@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["REFUSALS", "explained", "no_column", "no_name", "refuse_methods", "refuse_plain"]
-__all__ += ["refuse_written"]
+__all__ += ["refuse_masks", "refuse_written"]
 
 REFUSALS = (IbisError, SignatureValidationError, SqlglotError)
 
@@ -68,18 +68,48 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
 
 
 def refuse_plain(predicate: Any, query: Any) -> None:
-    """Refuse a condition that is True or False already.
+    """Refuse a condition that is True or False already, for all rows or for each of them.
 
     A name may be that of a verb: then its method is compared, not a column, and the answer is the
     same for all rows.
     """
-    if isinstance(predicate, bool):
+    if isinstance(predicate, bool) or type(predicate).__name__ in {"bool_", "bool"}:
         raise ExpressionError(
             f"a condition is asked of each row, and this one is {predicate} before.",
             table=_name(query),
             hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
             "condition.",
         )
+    refuse_masks(predicate, query)
+    if isinstance(predicate, list | tuple):
+        for each in predicate:
+            refuse_plain(each, query)
+
+
+def refuse_masks(predicate: Any, query: Any) -> None:
+    """Refuse a mask of pandas or NumPy: it is of places, and rows of a table have none."""
+    if (kind := _mask(predicate)) is not None:
+        raise ExpressionError(
+            f"a condition is asked of each row, and this {kind} has values by place, which rows of "
+            "a table have not.",
+            table=_name(query),
+            hint="Write the condition over the columns, t.n > 1; or choose rows by what they "
+            "hold: t.key.isin(frame.loc[mask, 'key'].tolist()).",
+        )
+
+
+_FRAMES = {"numpy", "pandas", "polars", "pyarrow"}
+
+
+def _mask(predicate: Any) -> str | None:
+    """Name what holds values by place: an array, a series, a list of True and False."""
+    module = type(predicate).__module__.split(".")[0]
+    if module in _FRAMES and hasattr(predicate, "__len__"):
+        return f"{type(predicate).__name__} of {module}"
+    if not isinstance(predicate, list | tuple) or not predicate:
+        return None
+    values = all(isinstance(each, bool) or each is None for each in predicate)
+    return f"{type(predicate).__name__} of True and False" if values else None
 
 
 def refuse_methods(arguments: tuple[Any, ...], query: Any) -> None:

@@ -22,9 +22,9 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import (
     BarbuleError,
     ConfigurationError,
+    DependencyError,
     ExpressionError,
     SchemaError,
-    TableExistsError,
 )
 from barbule.media.cells import holds_media
 from barbule.planner.lineage import calls_in
@@ -225,9 +225,13 @@ def _check_views_for(engine: Engine, record: TableRecord, names: Iterable[str]) 
             continue
         shown = engine.expression(view.view.query, None).schema
         seen = [name for name in names if name in shown]
-        if taken := [name for name in seen if view.column(name)]:
+        own = {column.name for column in view.columns if not column.hidden}
+        others = {each.lower(): each for each in [*own, *(n for n in shown.names if n not in seen)]}
+        if taken := [name for name in seen if name.lower() in others]:
+            other = others[taken[0].lower()]
+            alike = "" if other == taken[0] else f", but for upper and lower case: {other!r}"
             raise SchemaError(
-                f"the view {view.name!r} has a column of this name.",
+                f"the view {view.name!r} has a column of this name{alike}.",
                 table=record.name,
                 column=taken[0],
                 hint="Choose another name.",
@@ -260,6 +264,8 @@ def add_computed_columns(
     since = engine.catalog.refresh()
     record = current(leaf)
     check_names(columns, record.name, table.columns)
+    for name, expr in columns.items():
+        _refuse_options(record, name, expr)
     wanted = {
         name: with_policy(bind_column(table, expr, name), on_error)
         for name, expr in columns.items()
@@ -277,6 +283,19 @@ def add_computed_columns(
     change, _ = mutate(engine, "add computed column", work, since=since, slow=bool(calls))
     rows = change.rows_of(record.id)
     return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+
+
+def _refuse_options(record: TableRecord, name: str, expr: Any) -> None:
+    """Refuse what looks like an argument of the verb, of which it would make a column."""
+    if expr is None or isinstance(expr, str | bytes | bool | list | tuple | dict | set):
+        raise ExpressionError(
+            "the column is to be computed, and this is no expression.",
+            table=record.name,
+            column=name,
+            value=expr,
+            hint="There is no such argument; an expression is made of columns, t.a + 1, and a "
+            "constant by ibis.literal(...).",
+        )
 
 
 def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
@@ -472,7 +491,7 @@ def _dropped_with(
 
     Raises
     ------
-    TableExistsError
+    DependencyError
         When something depends on it, and `cascade` is False.
     """
     indexes = [index for index in record.indexes if index.column == column.id]
@@ -485,7 +504,7 @@ def _dropped_with(
     needed += [f"the index {index.name!r}" for index in indexes]
     needed += [f"the view {view.name!r}" for view in views]
     if needed and not cascade:
-        raise TableExistsError(
+        raise DependencyError(
             f"it is needed by {', '.join(needed)}.",
             table=record.name,
             column=column.name,
@@ -549,7 +568,8 @@ def rename_everywhere(
         query, shown = codec.rename(view.view.query, known)
         items = view.view.items and codec.rename(view.view.items, known)[0]
         rows = view.view.rows and codec.rename(view.view.rows, known)[0]
-        taken = [name for name in shown.values() if view.column(name)]
+        own = {column.name.lower() for column in view.columns if not column.hidden}
+        taken = [name for name in shown.values() if name.lower() in own]
         if taken:
             raise SchemaError(
                 f"the view {view.name!r} has a column of this name.",

@@ -64,6 +64,7 @@ def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
         )
     with engine.backend.writing():
         engine.catalog.refresh()
+        engine.catalog.record(leaf.table_id)  # a table that has been dropped has no version
         version = engine.catalog.latest(leaf.table_id).version
         engine.catalog.add_label(Label(leaf.table_id, label, version))
     return Checkpoint(version, label)
@@ -75,6 +76,7 @@ def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) 
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     with engine.backend.writing():
         engine.catalog.refresh()
+        engine.catalog.record(leaf.table_id)
         labels = engine.catalog.labels(leaf.table_id)
         if label in labels:
             engine.catalog.remove_label(leaf.table_id, label)
@@ -160,6 +162,7 @@ def history(leaf: ManagedTable) -> ResultSet:
 
     engine: Engine = leaf.source
     engine.catalog.refresh()
+    engine.catalog.record(leaf.table_id, leaf.commit)
     names: dict[int, list[str]] = {}
     for label, version in engine.catalog.labels(leaf.table_id).items():
         names.setdefault(version, []).append(label)

@@ -9,14 +9,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
+
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.errors import (
     ColumnNotFoundError,
     ConfigurationError,
+    DependencyError,
+    ExpressionError,
     SchemaError,
     TableExistsError,
     UnsupportedError,
 )
+from barbule.relations.origins import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +37,8 @@ __all__ = [
     "IfNotExists",
     "check_names",
     "check_policy",
+    "column_name",
+    "column_names",
     "current",
     "make_room",
     "own_column",
@@ -122,6 +130,39 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
     )
 
 
+def column_name(table: ir.Table, given: Any) -> str:
+    """Return the name of a column of a table that is given by name, or as the column itself.
+
+    Raises
+    ------
+    ExpressionError
+        When it is a column of another table, or something that is computed.
+    """
+    if isinstance(given, str):
+        return given
+    try:
+        (value,) = table.bind(given)
+    except (IbisError, TypeError, ValueError):
+        value = None
+    found = origin(value.op()) if isinstance(value, ir.Value) else None
+    leaf = table.op()
+    if found is None or found[0].table_id != leaf.table_id or found[0].source is not leaf.source:
+        shown = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
+        raise ExpressionError(
+            f"{shown} is no column of the table.",
+            table=leaf.name,
+            value=None if isinstance(given, ir.Expr) else given,
+            hint='Give its name, "a", or the column itself, t.a.',
+        )
+    return found[1]
+
+
+def column_names(table: ir.Table, given: Any) -> list[str]:
+    """Return the names of one column or several; see `column_name`."""
+    several = given if isinstance(given, list | tuple | set) else [given]
+    return [column_name(table, each) for each in several]
+
+
 def physical_name(record: TableRecord, name: str) -> str:
     """Return the backend's name of a column."""
     column = record.column(name)
@@ -155,8 +196,14 @@ def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | Non
 
 
 def _check_folders(engine: Engine, name: str) -> None:
-    """Check that no folder is called like a table."""
+    """Check that no folder is called like a table, and no table like another but for case."""
     for other in engine.catalog.tables():
+        if other.name != name and other.name.lower() == name.lower():
+            raise TableExistsError(
+                f"its name differs from that of {other.name!r} in upper and lower case alone.",
+                table=name,
+                hint="Databases take them for the same; give it another name.",
+            )
         if name.startswith(f"{other.name}."):
             raise TableExistsError(
                 f"the folder it would be in is the table {other.name!r}.",
@@ -190,7 +237,7 @@ def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[
 
     Raises
     ------
-    TableExistsError
+    DependencyError
         When views or branches depend on it and `cascade` is False.
     """
     catalog = engine.catalog
@@ -199,7 +246,7 @@ def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[
     if (views or branches) and not cascade:
         needed = [f"the view {view.name!r}" for view in views]
         needed += [f"the branch {branch.name!r}" for branch in branches]
-        raise TableExistsError(
+        raise DependencyError(
             f"it is the base of {', '.join(needed)}.",
             table=record.name,
             hint="Drop them first, or say cascade=True (if_exists='replace_force').",

@@ -15,7 +15,7 @@ import ibis.expr.operations as ops
 from barbule.backends.base import FROM, RID, TO
 from barbule.catalog import codec
 from barbule.catalog.records import Origin, TableRecord
-from barbule.errors import TableExistsError, UnsupportedError, VersionError
+from barbule.errors import DependencyError, TableExistsError, UnsupportedError, VersionError
 from barbule.planner.lower import physical_schema, visible
 from barbule.tables.alter import rename_everywhere
 from barbule.tables.change import Change, UpdateResult, isolated, mutate
@@ -95,7 +95,7 @@ def _refuse_to_lose(engine: Engine, record: TableRecord, lost: set[str], commit:
     """Check that no view reads columns that there were not at a commit."""
     needed = readers_of(engine, record, lost, lambda view: _is_as_it_was(engine, view, commit))
     if needed:
-        raise TableExistsError(
+        raise DependencyError(
             f"columns that there were not at that version ({', '.join(sorted(lost))}) are needed "
             f"by {', '.join(f'the view {view.name!r}' for view in needed)}.",
             table=record.name,
@@ -262,6 +262,12 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
+        if found.origin is None or found.origin.table != leaf.table_id:
+            raise TableExistsError(
+                "there is a table of this name already, and no branch of this one.",
+                table=name,
+                hint="Choose another name.",
+            )
         return found.id
     if engine.catalog.record(leaf.table_id).view:
         raise UnsupportedError(

@@ -5,18 +5,27 @@ Owns what each does to the catalog and to stored rows; their columns are `alter`
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
+import ibis.expr.types as ir
 
 from barbule import types
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord, View
-from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, UnsupportedError
+from barbule.errors import (
+    DependencyError,
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+    TableNotFoundError,
+    UnsupportedError,
+)
 from barbule.nodes import ManagedTable
 from barbule.tables.alter import check_validation, stored_defaults
-from barbule.tables.bases import read_query
-from barbule.tables.change import Change, isolated, mutate, reading_once
+from barbule.tables.bases import ViewQuery, read_query
+from barbule.tables.change import Change, NothingToDo, isolated, mutate, reading_once
 from barbule.tables.columns import bind_column, new_column, with_contents
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import PART_ROWS, insert_parts
@@ -24,6 +33,7 @@ from barbule.tables.naming import (
     IF_NOT_EXISTS,
     check_names,
     check_policy,
+    current,
     make_room,
     present,
     remove,
@@ -35,8 +45,6 @@ from barbule.tables.wholes import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import ibis.expr.types as ir
 
     from barbule.executor.engine import Engine
     from barbule.functions.registry import OnError
@@ -57,6 +65,12 @@ def create_table(
     """Make a table, with the rows of `columns` where that is data; return its leaf."""
     since = engine.catalog.refresh()
     if (found := present(engine, name, if_exists)) is not None:
+        if found.view is not None:
+            raise TableExistsError(
+                "there is a view of this name, and no table.",
+                table=name,
+                hint="Choose another name, or get it by get_table().",
+            )
         return engine.leaf(found.id)
     columns = as_rows(columns)
     given = types.holds_rows(columns)
@@ -102,29 +116,66 @@ def create_table(
 
 
 @isolated
-def drop(engine: Engine, name: str, *, cascade: bool = False) -> None:
+def drop(
+    engine: Engine,
+    table: str | ir.Table,
+    *,
+    cascade: bool = False,
+    if_not_exists: IfNotExists = "error",
+) -> None:
     """Drop a table or view with its rows and indexes.
 
     Raises
     ------
     TableNotFoundError
-        When there is none of that name.
-    TableExistsError
+        When there is none of that name, or the table has been dropped.
+    DependencyError
         When views depend on it and `cascade` is False.
     """
+    check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
+    leaf = _leaf_of(engine, table)
 
     def work(change: Change) -> None:
-        record = engine.catalog.find(name)
-        if record is None:
-            raise TableNotFoundError(
-                "there is no table of this name.",
-                table=name,
-                hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
-            )
+        try:
+            record = _named(engine, str(table)) if leaf is None else current(leaf)
+        except TableNotFoundError:
+            if if_not_exists == "ignore":
+                raise NothingToDo from None
+            raise
         remove(change, removed_with(engine, record, cascade=cascade))
 
-    mutate(engine, "drop table", work, since=since)
+    with contextlib.suppress(NothingToDo):
+        mutate(engine, "drop table", work, since=since)
+
+
+def _leaf_of(engine: Engine, table: Any) -> ManagedTable | None:
+    """Return the leaf of a table that is given itself, None for a name."""
+    if isinstance(table, str):
+        return None
+    leaf = table.op() if isinstance(table, ir.Table) else None
+    if not isinstance(leaf, ManagedTable):
+        raise ExpressionError(
+            "this is no table that can be dropped.",
+            value=table,
+            hint="Give the name of a table or view, or what create_table() and get_table() return.",
+        )
+    if leaf.source is not engine:
+        raise ExpressionError(
+            "the table is of another session.", table=leaf.name, hint="Drop it there."
+        )
+    return leaf
+
+
+def _named(engine: Engine, name: str) -> TableRecord:
+    record = engine.catalog.find(name)
+    if record is None:
+        raise TableNotFoundError(
+            "there is no table of this name.",
+            table=name,
+            hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
+        )
+    return record
 
 
 def folders(engine: Engine, parent: str | None = None) -> list[str]:
@@ -153,7 +204,7 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
     def work(change: Change) -> None:
         inside = [each for each in engine.catalog.tables() if each.name.startswith(f"{name}.")]
         if not cascade:
-            raise TableExistsError(
+            raise DependencyError(
                 f"the folder holds {', '.join(repr(each.name) for each in inside)}.",
                 table=name,
                 hint="Drop them first, or say cascade=True.",
@@ -163,7 +214,7 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
             doomed |= {each.id: each for each in removed_with(engine, record, cascade=True)}
         outside = [each.name for each in doomed.values() if not each.name.startswith(f"{name}.")]
         if outside:
-            raise TableExistsError(
+            raise DependencyError(
                 f"tables outside the folder depend on it: {', '.join(map(repr, outside))}.",
                 table=name,
                 hint="Drop them first.",
@@ -186,10 +237,12 @@ def create_view(
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
     since = engine.catalog.refresh()
-    if (found := present(engine, name, if_exists)) is not None:
-        return engine.leaf(found.id)
+    found = present(engine, name, if_exists)
     read = read_query(query, name)
     base_id, bases = read.base, read.bases
+    if found is not None:
+        _check_same_view(engine, found, base_id, bases)
+        return engine.leaf(found.id)
     if bases and iterator is not None:
         raise UnsupportedError(
             "an iterator goes over the rows of one table.",
@@ -203,14 +256,7 @@ def create_view(
             hint="Make a view of the query, and one with the iterator over that.",
         )
     items = None if iterator is None else items_query(query, iterator, name, on_error)
-    own = data_columns(0, list(read.kept.items())) if items is None else iterator_columns(items)
-    if bases:
-        own = data_columns(0, list(read.relation.schema.items()))
-        check_names(query.columns, name)
-    elif items is None:
-        check_names(query.columns if own else (), name)
-    else:
-        _check_view_names([column.name for column in own], query, name)
+    own = _own_columns(read, items, query, name)
     view = View(
         base_id,
         codec.dump(read.relation),
@@ -250,8 +296,39 @@ def create_view(
     return engine.leaf(table_id)
 
 
+def _own_columns(
+    read: ViewQuery, items: ops.Relation | None, query: ir.Table, view: str
+) -> list[Column]:
+    """Make the records of the columns that are kept with the rows of a view, none computed yet."""
+    if items is not None:
+        own = iterator_columns(items, query.columns)
+        _check_view_names([column.name for column in own], query, view)
+        return own
+    check_names(query.columns, view)
+    kept = read.relation.schema if read.bases else read.kept
+    return data_columns(0, list(kept.items()))
+
+
+def _check_same_view(engine: Engine, found: TableRecord, base: int, bases: tuple[int, ...]) -> None:
+    """Check that what has the name already is a view, and of the same tables."""
+    view = found.view
+    if view is None:
+        raise TableExistsError(
+            "there is a table of this name, and no view.",
+            table=found.name,
+            hint="Choose another name.",
+        )
+    if (view.base, view.bases) != (base, bases):
+        known = [engine.catalog.record(each).name for each in view.bases or (view.base,)]
+        raise TableExistsError(
+            f"there is a view of this name already, over {', '.join(map(repr, known))}.",
+            table=found.name,
+            hint='Choose another name, or give if_exists="replace".',
+        )
+
+
 def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
-    check_names(names, view)
+    check_names([*query.columns, *names], view)
     for name in names:
         if name in query.columns:
             raise SchemaError(

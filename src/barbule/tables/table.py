@@ -5,7 +5,7 @@ Owns the names and the documentation of the verbs; each hands over to the module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from barbule.errors import DataError
 from barbule.relations import Query
@@ -23,9 +23,12 @@ from barbule.tables import (
 )
 from barbule.tables.definitions import columns_info, definition
 from barbule.tables.described import describe
+from barbule.tables.naming import column_name, column_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import ibis.expr.types as ir
 
     from barbule.executor.results import ResultSet
     from barbule.functions.registry import Function
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from barbule.tables.keyed import IfMissing, UpsertResult
     from barbule.tables.naming import IfExists, IfNotExists
     from barbule.versions import Checkpoint, Diff
+
+    ColumnLike: TypeAlias = str | ir.Column
 
 __all__ = ["Table"]
 
@@ -124,7 +129,8 @@ class Table(Query):
         >>> films.update({"revenue": films.revenue + 1}, where=films.name == "Up").rows
         1
         """
-        return mutations.update(self, values, where)
+        named = {column_name(self, column): value for column, value in values.items()}
+        return mutations.update(self, named, where)
 
     def delete(self, where: Any = None, *, purge: bool = False) -> DeleteResult:
         """Delete the rows for which `where` holds (None: all); old versions keep them.
@@ -162,7 +168,7 @@ class Table(Query):
         """
         return purging.purge(self, where) if purge else mutations.delete(self, where)
 
-    def upsert(self, rows: Any, on: str | list[str]) -> UpsertResult:
+    def upsert(self, rows: Any, on: ColumnLike | list[ColumnLike]) -> UpsertResult:
         """Update the rows whose keys are there, and insert the others.
 
         Parameters
@@ -187,10 +193,10 @@ class Table(Query):
         >>> done.updated, done.inserted
         (1, 1)
         """
-        return keyed.write_by_key(self.op(), rows, on, "upsert", "insert")
+        return keyed.write_by_key(self.op(), rows, column_names(self, on), "upsert", "insert")
 
     def batch_update(
-        self, rows: Any, on: str | list[str], *, if_not_exists: IfMissing = "error"
+        self, rows: Any, on: ColumnLike | list[ColumnLike], *, if_not_exists: IfMissing = "error"
     ) -> UpsertResult:
         """Give many rows new values at once, each found by its key.
 
@@ -203,7 +209,8 @@ class Table(Query):
         if_not_exists
             What becomes of a key that no row has: "error", "ignore" or "insert".
         """
-        return keyed.write_by_key(self.op(), rows, on, "batch update", if_not_exists)
+        keys = column_names(self, on)
+        return keyed.write_by_key(self.op(), rows, keys, "batch update", if_not_exists)
 
     def add_columns(
         self,
@@ -235,19 +242,22 @@ class Table(Query):
         return alter.add_columns(self, columns, defaults=defaults, if_exists=if_exists)
 
     def drop_column(
-        self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
+        self, name: ColumnLike, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
     ) -> UpdateResult:
         """Drop a column; old versions keep it.
 
         Parameters
         ----------
+        name
+            Its name, or the column itself: `t.drop_column(t.a)`.
         cascade
             Whether computed columns, indexes and views that need it go too; otherwise they
             forbid it.
         """
-        return alter.drop_column(self, name, cascade=cascade, if_not_exists=if_not_exists)
+        column = column_name(self, name)
+        return alter.drop_column(self, column, cascade=cascade, if_not_exists=if_not_exists)
 
-    def rename_column(self, old: str, new: str) -> UpdateResult:
+    def rename_column(self, old: ColumnLike, new: str) -> UpdateResult:
         """Give a column another name; computed columns and views that use it go along.
 
         Examples
@@ -259,9 +269,9 @@ class Table(Query):
         >>> films.columns
         ('gross', 'budget', 'profit')
         """
-        return alter.rename_column(self, old, new)
+        return alter.rename_column(self, column_name(self, old), new)
 
-    def change_type(self, name: str, dtype: Any) -> UpdateResult:
+    def change_type(self, name: ColumnLike, dtype: Any) -> UpdateResult:
         """Give a column a wider type, one that takes all its values as they are.
 
         Examples
@@ -272,10 +282,10 @@ class Table(Query):
         >>> str(films.year.type())
         'int64'
         """
-        return alter.change_type(self, name, dtype)
+        return alter.change_type(self, column_name(self, name), dtype)
 
     def recompute(
-        self, *columns: str, where: Any = None, errors_only: bool = False
+        self, *columns: ColumnLike, where: Any = None, errors_only: bool = False
     ) -> UpdateResult:
         """Compute stored columns again, and what depends on them.
 
@@ -284,7 +294,7 @@ class Table(Query):
         Parameters
         ----------
         columns
-            Their names; all stored columns where none is given.
+            Their names, or the columns themselves; all stored columns where none is given.
         where
             A condition that chooses rows; "deferred", for cells that are empty because a
             budget was spent; or "stale", for columns that an older version of a function
@@ -293,7 +303,8 @@ class Table(Query):
             Whether only cells that are empty because of an error are computed; of a view also
             the rows for which its iterator failed.
         """
-        return recompute.recompute(self, columns, where, errors_only=errors_only)
+        names = tuple(column_names(self, columns))
+        return recompute.recompute(self, names, where, errors_only=errors_only)
 
     def stale(self) -> ResultSet:
         """List the columns that an older version of a function computed, wholly or in part.
@@ -433,7 +444,7 @@ class Table(Query):
 
     def add_embedding_index(
         self,
-        column: str,
+        column: ColumnLike,
         *,
         embedding: Function | None = None,
         string_embed: Function | None = None,
@@ -477,12 +488,17 @@ class Table(Query):
         given = {"embedding": embedding, "string_embed": string_embed, "image_embed": image_embed}
         functions = {role: each for role, each in given.items() if each is not None}
         return search.add_embedding_index(
-            self, column, functions, metric=metric, name=name, if_exists=if_exists
+            self,
+            column_name(self, column),
+            functions,
+            metric=metric,
+            name=name,
+            if_exists=if_exists,
         )
 
     def drop_embedding_index(
         self,
-        column: str | None = None,
+        column: ColumnLike | None = None,
         *,
         name: str | None = None,
         if_not_exists: IfNotExists = "error",
@@ -495,7 +511,8 @@ class Table(Query):
             The column that it searches, or its own name; one of them is enough where only one
             index fits.
         """
-        return search.drop_embedding_index(self, column, name=name, if_not_exists=if_not_exists)
+        searched = None if column is None else column_name(self, column)
+        return search.drop_embedding_index(self, searched, name=name, if_not_exists=if_not_exists)
 
     def at(self, version: VersionLike) -> Table:
         """Return the table as it was: read-only, with the columns it had.

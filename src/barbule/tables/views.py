@@ -6,6 +6,7 @@ not kept; they are joined when they are read. How views follow is `propagation`'
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -98,18 +99,38 @@ def items_query(
     return ops.Project(items.parent, {**items.values, REASON: reason})
 
 
-def iterator_columns(items: ops.Relation) -> list[Column]:
+def iterator_columns(items: ops.Relation, shown: Iterable[str] = ()) -> list[Column]:
     """Make the records of the columns that an iterator gives, their position first.
 
     Beside the first of the others stands why the iterator failed, where the view is to say it.
+
+    Parameters
+    ----------
+    shown
+        The columns of the base, of which one may be a position too.
     """
     fields = items.schema[ITEMS].value_type.fields
-    columns = [(POSITION, dt.int64), *((n, t) for n, t in fields.items() if n != POSITION)]
-    made = data_columns(0, columns)
+    taken = {name.lower() for name in (*fields, *shown)}
+    numbered = (f"{POSITION}_{n}" for n in itertools.count(2))
+    position = next(n for n in itertools.chain([POSITION], numbered) if n not in taken)
+    made = data_columns(0, [(position, dt.int64), *fields.items()])
     if REASON in items.schema and len(made) > 1:
         made = [replace(each, dtype=each.dtype.copy(nullable=True)) for each in made]
         made[1] = replace(made[1], fallible=True)
     return made
+
+
+def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, str]:
+    """Return which field of what an iterator gives is in which column; they may be renamed.
+
+    Columns have the numbers of their fields, after the position, which is the first. Version
+    0.1.0 left out a field that was called as the position.
+    """
+    names = [field.name for field in items]
+    last = next((each for each in record.columns if each.id == len(names)), None)
+    if POSITION in names and (last is None or last.kind != "data"):
+        names.remove(POSITION)
+    return dict(enumerate(names, 1))
 
 
 def write_rows(
@@ -242,14 +263,15 @@ def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
     parents = pc.list_parent_indices(lists)
     items = pc.list_flatten(lists)
     columns = {BASE: found.column(RID).take(parents)}
+    fields = _fields_by_column(lists.type.value_type, record)
     for column in record.columns:
         if column.kind != "data":
             continue
-        if column.name == POSITION:
+        if column.id not in fields:
             starts = pc.index_in(parents, value_set=parents)
             values = pc.subtract(pa.array(range(len(parents)), pa.int64()), starts.cast("int64"))
         else:
-            values = pc.struct_field(items, column.name)
+            values = pc.struct_field(items, fields[column.id])
         columns[column.physical] = values
         if column.fallible:
             columns[column.errors] = pa.nulls(len(parents), arrow_type(ERROR))

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import types as pytypes
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -68,19 +68,25 @@ def schema(columns: Any) -> sch.Schema:
 
 def _kept(columns: sch.Schema) -> sch.Schema:
     """Check that names differ, and that each type is one that cells can have."""
-    lowered: dict[str, str] = {}
-    for name in columns.names:
-        if (other := lowered.setdefault(name.lower(), name)) != name:
-            raise SchemaError(
-                f"its name differs from that of {other!r} in upper and lower case alone.",
-                column=name,
-                hint="Databases take them for the same; give one another name.",
-            )
+    if (alike := _alike(columns.names)) is not None:
+        raise SchemaError(
+            f"its name differs from that of {alike[0]!r} in upper and lower case alone.",
+            column=alike[1],
+            hint="Databases take them for the same; give one another name.",
+        )
     for name, kind in columns.items():
         if refused := refusal(kind):
             reason, hint = refused
             raise SchemaError(reason, column=name, hint=hint)
     return columns
+
+
+def _alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """Find two names that differ in upper and lower case alone."""
+    lowered: dict[str, str] = {}
+    return next(
+        ((other, n) for n in names if (other := lowered.setdefault(n.lower(), n)) != n), None
+    )
 
 
 def refusal(kind: dt.DataType) -> tuple[str, str] | None:
@@ -90,6 +96,11 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
     if isinstance(kind, dt.Map):
         return refusal(kind.key_type) or refusal(kind.value_type)
     if isinstance(kind, dt.Struct):
+        if (alike := _alike(kind.names)) is not None:
+            return (
+                f"its fields {alike[0]!r} and {alike[1]!r} differ in upper and lower case alone.",
+                "Databases take them for the same; give one another name, or use bb.Json.",
+            )
         return next(filter(None, map(refusal, kind.fields.values())), None)
     if isinstance(kind, dt.Decimal) and (kind.precision or 0) > MAX_DIGITS:
         return (
