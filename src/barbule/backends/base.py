@@ -15,6 +15,7 @@ from barbule.errors import ConfigurationError, DataError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.operations as ops
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
@@ -92,6 +93,9 @@ class Backend(Protocol):
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
+
+    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+        """Return the place of the first value that the database cannot keep, if there is one."""
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""

@@ -19,7 +19,7 @@ from barbule.executor.devices import Gpus
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.inflight import InFlight
 from barbule.executor.keeping import Keeping
-from barbule.executor.ledger import Answer, Ledger, question_of
+from barbule.executor.ledger import Answer, Ledger, encoded, question_of
 from barbule.executor.metering import AnswerLengths
 from barbule.executor.noting import Noting
 from barbule.executor.processes import Processes
@@ -421,13 +421,19 @@ class Caller:
     def _fitting(self, answers: list[Answer], kind: dt.DataType) -> list[Answer]:
         """Give answers the form in which they are read again; what is no `kind` has failed.
 
-        The caller finds the latter too, and says which row it is.
+        The caller finds the latter too, and says which row it is. What a model said is paid for
+        all the same, and would be again: it is kept as it is.
         """
         try:
             column = to_array([answer.value for answer in answers], kind, self.library)
         except BarbuleError as error:
             if len(answers) == 1:
-                return [replace(answers[0], value=None, error=described(error))]
+                (answer,) = answers
+                if answer.error is None and lookup(answer.function).kind == "model":
+                    with contextlib.suppress(BarbuleError, TypeError, ValueError):
+                        encoded(answer.value, kind)
+                        return answers
+                return [replace(answer, value=None, error=described(error))]
             return [each for answer in answers for each in self._fitting([answer], kind)]
         read = reader(kind)
         return [

@@ -26,7 +26,13 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Describe an error; of a wrapped one, what the function raised."""
-        return cls(type(error).__name__, str(error))
+        return cls(type(error).__name__, _writable(str(error)))
+
+
+def _writable(text: str) -> str:
+    """Return a message that every database takes, whatever value it shows."""
+    whole = text.replace("\0", "\\x00")
+    return whole.encode(errors="replace").decode() if not whole.isascii() else whole
 
 
 class Deferred(Failure):

@@ -75,6 +75,7 @@ _WRITERS: Mapping[type, Callable[[Any], str]] = {
     type(None): lambda _none: "null",
 }
 _PLAIN = {str, int, float, bool, type(None)}
+_HALVES = "surrogatepass"  # of characters, which no column takes, and some answer has
 _BETWEEN = 10_000  # answers that are written before old ones are looked for again
 
 
@@ -398,7 +399,7 @@ def encoded(value: Any, kind: dt.DataType) -> bytes:
 
     if value is not None and _is_vector(kind):
         return np.asarray(value, dtype="<f4").tobytes()
-    return bind_arguments(value)[0].encode()
+    return bind_arguments(value)[0].encode(errors=_HALVES)
 
 
 def decoded(answer: bytes, kind: dt.DataType) -> Any:
@@ -413,7 +414,7 @@ def _decoder(kind: dt.DataType) -> Callable[[bytes], Any]:
     parse = json.JSONDecoder().raw_decode
 
     def read(answer: bytes) -> Any:
-        value = parse(answer.decode())[0]
+        value = parse(answer.decode(errors=_HALVES))[0]
         return value if type(value) in _PLAIN else fill_template(value, ())
 
     def vector(answer: bytes) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import ibis.expr.operations as ops
 
-from barbule.errors import BarbuleError
+from barbule.errors import BarbuleError, DataError
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.indexing import as_matrix
@@ -40,6 +40,7 @@ from barbule.planner.plan import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import ibis.expr.datatypes as dt
     import pyarrow as pa
 
     from barbule.backends.base import Backend
@@ -271,7 +272,7 @@ class Runner:
         """Make the column of results; those of a wrong type have failed, where they may."""
         while True:
             try:
-                return to_array(values, call.dtype, self.caller.library)
+                return self._storable(to_array(values, call.dtype, self.caller.library), call.dtype)
             except BarbuleError as error:
                 error.message = f"{call.function} returned a wrong value: {error.message}"
                 function = lookup(call.function, call.version)
@@ -282,6 +283,17 @@ class Runner:
                 reason = Failure(type(error).__name__, error.message)
                 values[error.row], failed[error.row] = None, reason
                 self.caller.tally.errors += 1
+
+    def _storable(self, made: pa.Array, kind: dt.DataType) -> pa.Array:
+        """Return a column, if the database can keep all of it."""
+        if (place := self.backend.unstorable(made, kind)) is not None:
+            raise DataError(
+                f"{self.backend.name.title()} cannot keep a text with the character NUL (\\x00).",
+                row=place,
+                value=made[place].as_py(),
+                hint="Remove it, or return bytes.",
+            )
+        return made
 
     def prefetch(self, plans: list[Plan]) -> None:
         """Ask what many plans are going to ask of constants, all at once, into the ledger."""

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    import ibis.expr.datatypes as dt
     import pyarrow as pa
 
 __all__ = ["DuckDBBackend", "is_kept", "open_backend"]
@@ -245,6 +246,10 @@ class DuckDBBackend:
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the value that says how similar two vectors are; larger is nearer."""
         return similarity(left, right, metric)
+
+    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+        """Return None: it keeps every value of its types."""
+        return None
 
     # Writing
 

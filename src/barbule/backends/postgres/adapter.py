@@ -21,6 +21,7 @@ from barbule.backends.postgres import statements as sql
 from barbule.backends.postgres.address import read_address
 from barbule.backends.postgres.compiler import COMPILER, VectorSimilarity
 from barbule.backends.postgres.connection import Connection, Connections, explained
+from barbule.backends.postgres.nul import place_of_nul
 from barbule.backends.postgres.staging import copy_rows, fresh_name, kinds_of, readable
 from barbule.errors import BarbuleError, ConfigurationError, DataError
 
@@ -273,6 +274,10 @@ class PostgresBackend:
         alike: Any = VectorSimilarity(left, right, metric).to_expr()
         value: ops.Value = alike.nullif(float("nan")).op()  # which would be larger than all numbers
         return value
+
+    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+        """Return the place of the first value with a text that holds the character NUL."""
+        return place_of_nul(values, kind)
 
     # Writing
 
