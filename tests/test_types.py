@@ -235,7 +235,7 @@ def test_storage_is_plain_all_the_way_down():
     plain = dt.Struct(
         {
             "a": dt.Array(dt.string),
-            "b": dt.Struct({"c": dt.JSON(nullable=False)}),
+            "b": dt.Struct({"c": dt.JSON()}),
             "d": dt.int64,
         }
     )
@@ -305,7 +305,7 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
         ({"": int}, "a column name is a text that is not empty"),
         ({1: int}, "a column name is a text that is not empty"),
         ({"a": "null"}, "column 'a': a column holds no null.*Say its type"),
-        (ibis.schema({"a": "interval('s')"}), "column 'a': a column holds no interval.*seconds"),
+        (ibis.schema({"a": "interval('M')"}), "column 'a': a column holds durations.*calendar"),
         ({"a": int, "A": int}, "column 'A': its name differs from that of 'a'"),
         (42, "a schema is a mapping"),
         (str, "a schema is a mapping"),
@@ -393,7 +393,6 @@ def test_a_type_is_found_for_values(name, form):
         ([MOMENT, MOMENT.replace(tzinfo=datetime.UTC)], "datetime without.*zone|zone.*without"),
         ([np.zeros((2, 2))], "array of 2 dimensions, float64"),
         ([object()], "several types: object"),
-        ([datetime.timedelta(1)], "column 'c': a column holds no interval.*seconds"),
     ],
     ids=_named,
 )

@@ -458,11 +458,20 @@ def _iso(value: datetime.date | datetime.time) -> str:
     return value.isoformat()
 
 
+def _microseconds(value: datetime.timedelta) -> str:
+    return str(value // datetime.timedelta(microseconds=1))
+
+
+def _from_microseconds(text: str) -> datetime.timedelta:
+    return datetime.timedelta(microseconds=int(text))
+
+
 # Values that JSON has no word for: the tag, their type, and how they are written and read. A
 # datetime is a date too, so it comes first.
 _TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
     "$datetime": (datetime.datetime, _iso, datetime.datetime.fromisoformat),
+    "$duration": (datetime.timedelta, _microseconds, _from_microseconds),
     "$date": (datetime.date, _iso, datetime.date.fromisoformat),
     "$time": (datetime.time, _iso, datetime.time.fromisoformat),
     "$decimal": (decimal.Decimal, str, decimal.Decimal),

@@ -62,6 +62,25 @@ class PythonArithmetic:
         seconds = super().visit_ExtractEpochSeconds(op, arg=arg)  # type: ignore[misc]
         return self.cast(self.f.floor(seconds), dt.int64)  # type: ignore[attr-defined]
 
+    def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
+        """Change the type of a value; a duration is counted in microseconds."""
+        kind = op.arg.dtype
+        if isinstance(kind, dt.Interval) and isinstance(to, dt.Interval):
+            return arg
+        if isinstance(kind, dt.Interval) and isinstance(to, dt.Integer):
+            return self._microseconds(arg)
+        if isinstance(kind, dt.Integer) and isinstance(to, dt.Interval) and to.unit.short == "us":
+            return self._duration(arg)
+        return super().visit_Cast(op, arg=arg, to=to)  # type: ignore[misc]
+
+    def _microseconds(self, duration: Any) -> Any:
+        """Count the microseconds of a duration."""
+        raise NotImplementedError
+
+    def _duration(self, microseconds: Any) -> Any:
+        """Make a duration of microseconds."""
+        raise NotImplementedError
+
     def visit_BitwiseLeftShift(self, op: Any, *, left: Any, right: Any) -> Any:
         """Shift to the left: what does not fit is an error, negative numbers stay negative."""
         one = self.cast(sge.convert(1), dt.int64)  # type: ignore[attr-defined]

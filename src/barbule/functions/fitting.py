@@ -23,7 +23,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 from barbule.nodes import ManagedTable, media_literal
-from barbule.types import Document, Image, Json, Media
+from barbule.types import Document, Duration, Image, Json, Media
 
 if TYPE_CHECKING:
     from barbule.functions.registry import Function, Parameter
@@ -188,6 +188,7 @@ _CONSTANTS: tuple[tuple[type | tuple[type, ...], dt.DataType], ...] = (
     (datetime.datetime, dt.timestamp),
     (datetime.date, dt.date),
     (datetime.time, dt.time),
+    (datetime.timedelta, Duration),
     (decimal.Decimal, dt.Decimal()),
     (uuid.UUID, dt.uuid),
 )

@@ -85,6 +85,7 @@ _PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
     dt.Boolean: {bool},
     dt.Timestamp: {datetime.datetime},
     dt.Date: {datetime.date},
+    dt.Interval: {datetime.timedelta},
     dt.Time: {datetime.time},
     dt.Binary: {bytes},
     dt.Decimal: {decimal.Decimal, int},

@@ -176,6 +176,17 @@ def _clock(value: Any) -> datetime.time:
     raise TypeError(_no_kind(value, "time"))
 
 
+def _duration(value: Any) -> datetime.timedelta:
+    if getattr(value, "nanoseconds", 0):  # of pandas
+        raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
+    plain = value.to_pytimedelta() if hasattr(value, "to_pytimedelta") else _without_numpy(value)
+    if not isinstance(plain, datetime.timedelta):
+        raise TypeError(_no_kind(value, "duration"))
+    if _is_numpy_moment(value) and value != value.astype("m8[us]"):
+        raise ValueError(f"{value!r} is finer than a microsecond")
+    return plain
+
+
 def _no_kind(value: Any, kind: str) -> str:
     if isinstance(value, int | float):  # which Arrow takes for a count since 1970
         return f"{value!r} is a number, no {kind}"
@@ -191,6 +202,7 @@ def _key(value: Any) -> str:
 _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
     dt.Date: _day,
     dt.Time: _clock,
+    dt.Interval: _duration,
     dt.String: _text,
     dt.UUID: _key,
     dt.Boolean: _truth,

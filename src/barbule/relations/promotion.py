@@ -14,9 +14,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from barbule.types.kinds import MAX_DIGITS, canonical
+from barbule.types.kinds import MAX_DIGITS, Duration, canonical
 
-__all__ = ["alike", "as_declared", "promoted"]
+__all__ = ["alike", "as_declared", "as_duration", "promoted"]
 
 _INT64_DIGITS = 19
 _UINT64_DIGITS = 20
@@ -43,6 +43,14 @@ def promoted(node: Any) -> Any:
         return _ruled(rebuilt)
 
     return node.replace(replace, filter=within)
+
+
+def as_duration(value: Any) -> Any:
+    """Give an interval of a fixed length the unit in which durations are kept."""
+    kind = value.dtype
+    if not isinstance(kind, dt.Interval) or isinstance(value, ops.SortKey):
+        return value
+    return value if _same(canonical(kind), kind) else ops.Cast(value, canonical(kind))
 
 
 def as_declared(value: ops.Value, kind: dt.DataType) -> ops.Value:
@@ -335,6 +343,11 @@ def _seconds(node: Any) -> ops.Value:
     return ops.Cast(node, dt.int64)
 
 
+def _difference(node: Any) -> ops.Value:
+    """Give what lies between two moments the unit of durations; Ibis says seconds, and days."""
+    return ops.Cast(node, Duration)
+
+
 def _cast_once(node: Any) -> ops.Value:
     """Cast to a type that databases have; leave out a cast to the type that a value was cast to."""
     if isinstance(node.to, dt.Decimal | dt.Float16) and not _same(canonical(node.to), node.to):
@@ -383,6 +396,7 @@ _RULES: dict[type[ops.Node], Rule] = {
     ),
     **dict.fromkeys(_ALTERNATIVES, _choice),
     ops.ExtractEpochSeconds: _seconds,
+    **dict.fromkeys((ops.TimestampDiff, ops.DateDiff, ops.TimeDiff), _difference),
     ops.Cast: _cast_once,
     ops.Literal: _literal,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
 from barbule.relations.exports import Exports, engine_of
-from barbule.relations.promotion import promoted
+from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.refusals import (
     REFUSALS,
     explained,
@@ -294,7 +294,7 @@ class _Verbs:
 def _promoted(value: ir.Value) -> ir.Value:
     """Promote the numbers of a value; a column that is made of it keeps its name."""
     given = value.op()
-    changed = promoted(given)
+    changed = as_duration(promoted(given))
     if changed is given:
         return value
     return changed.to_expr() if changed.name == given.name else changed.to_expr().name(given.name)

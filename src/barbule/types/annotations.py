@@ -23,7 +23,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.arrow import of_arrow
-from barbule.types.kinds import Audio, Document, Image, Json, Video, canonical
+from barbule.types.kinds import Audio, Document, Duration, Image, Json, Video, canonical
 
 __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype", "fields_of", "is_typed_dict"]
 
@@ -101,7 +101,8 @@ def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  #
     return _struct(fields, (), nullable=nullable)
 
 
-_NAMES: dict[str, type[dt.DataType]] = {
+_NAMES: dict[str, Callable[[], dt.DataType]] = {
+    "duration": lambda: Duration,
     "image": Image,
     "audio": Audio,
     "video": Video,
@@ -113,7 +114,7 @@ _NAMES: dict[str, type[dt.DataType]] = {
     "str": dt.String,
 }
 
-_PYTHON: dict[Any, type[dt.DataType]] = {
+_PYTHON: dict[Any, Callable[[], dt.DataType]] = {
     str: dt.String,
     int: dt.Int64,
     float: dt.Float64,
@@ -121,6 +122,7 @@ _PYTHON: dict[Any, type[dt.DataType]] = {
     bytes: dt.Binary,
     bytearray: dt.Binary,
     datetime.datetime: dt.Timestamp,
+    datetime.timedelta: lambda: Duration,
     datetime.date: dt.Date,
     datetime.time: dt.Time,
     uuid.UUID: dt.UUID,

@@ -263,7 +263,8 @@ def _is_nan(value: Any) -> bool:
 
 def _type_of(values: Iterable[Any]) -> dt.DataType | _Mixture | None:
     """Find the type of values; None where none is there."""
-    there = [_plain(each) for each in values if not _missing(each)]
+    plain = (_plain(each) for each in values if not _missing(each))
+    there = [each for each in plain if each is not None]  # as NumPy's NaT is
     kinds = dict.fromkeys(map(type, there))
     if not all(issubclass(kind, _NUMBERS) for kind in kinds):
         # pandas writes NaN for what is missing among texts.

@@ -15,6 +15,7 @@ __all__ = [
     "Bool",
     "Date",
     "Document",
+    "Duration",
     "Float",
     "Image",
     "Int",
@@ -34,6 +35,7 @@ Int = dt.Int64
 Float = dt.Float64
 Bool = dt.Boolean
 Timestamp = dt.Timestamp
+Duration = dt.Interval("us")
 Date = dt.Date
 Time = dt.Time
 UUID = dt.UUID
@@ -41,6 +43,7 @@ Binary = dt.Binary
 
 
 MAX_DIGITS = 38  # of a decimal, as Arrow and the databases have them in 128 bits
+VARIABLE_UNITS = {"M", "Q", "Y"}  # of intervals that last as long as the calendar says
 _SCALE = 9  # of a decimal of which no size is said, as Arrow has it for Ibis
 
 
@@ -118,6 +121,8 @@ def _within(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
 
 
 def _canonical(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:
+    if isinstance(kind, dt.Interval) and kind.unit.short not in VARIABLE_UNITS:
+        return Duration.copy(nullable=kind.nullable)
     if isinstance(kind, dt.Float16):
         return dt.Float32(nullable=kind.nullable)
     if isinstance(kind, dt.Decimal) and None in {kind.precision, kind.scale}:
@@ -137,7 +142,8 @@ def canonical(kind: dt.DataType) -> dt.DataType:
     """Return the type in which a column holds values of `kind`.
 
     Ibis' JSON, which has no paths, becomes `Json`; a float16, which databases do not have, a
-    float32, and a decimal of unknown size one with all digits that there are.
+    float32, a decimal of unknown size one with all digits that there are, and an interval of
+    another unit one of microseconds.
 
     Examples
     --------

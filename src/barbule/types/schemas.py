@@ -14,7 +14,7 @@ import ibis.expr.schema as sch
 
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype, fields_of, is_typed_dict
-from barbule.types.kinds import MAX_DIGITS, canonical
+from barbule.types.kinds import MAX_DIGITS, VARIABLE_UNITS, canonical
 from barbule.types.zones import canonical_zone
 
 __all__ = ["defaults_of", "refusal", "schema"]
@@ -112,8 +112,11 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
             f"there is no time zone {kind.timezone!r}.",
             'Write it as the IANA database does, "Europe/Berlin", or as "UTC" or "+02:00".',
         )
-    if isinstance(kind, dt.Interval):
-        return "a column holds no interval.", "Keep a span of time as its seconds, bb.Float."
+    if isinstance(kind, dt.Interval) and kind.unit.short in VARIABLE_UNITS:
+        return (
+            f"a column holds durations of a fixed length, and {kind} lasts as the calendar says.",
+            "Keep the count of months as bb.Int.",
+        )
     if isinstance(kind, dt.Null | dt.Unknown):
         name = type(kind).__name__.lower()
         return (

@@ -31,6 +31,21 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
 
     visit_ApproxMultiQuantile = visit_ApproxQuantile  # noqa: N815 - Ibis finds it by its name
 
+    def _microseconds(self, duration: Any) -> Any:
+        return self.f.anon.epoch_us(duration)
+
+    def _duration(self, microseconds: Any) -> Any:
+        return self.f.anon.to_microseconds(self.cast(microseconds, dt.int64))
+
+    def visit_DateDiff(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return the duration between two days, which DuckDB counts."""
+        days = sge.paren(sge.paren(left) - sge.paren(right))
+        return self.f.anon.to_days(self.cast(days, dt.int32))
+
+    def visit_TimeDiff(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return the duration between two times of day."""
+        return self._duration(self.f.anon.epoch_us(left) - self.f.anon.epoch_us(right))
+
     def _quotient(self, op: Any, left: Any, right: Any) -> Any:
         return sge.IntDiv(this=sge.paren(left), expression=sge.paren(right))
 

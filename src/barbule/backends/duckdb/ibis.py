@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.datatypes as dt
 from ibis.backends.duckdb import Backend
 
@@ -56,6 +57,9 @@ _VERBS = (
 )
 
 
+_ROWS = 100_000  # of a batch that is written
+
+
 class SharedIbis(Backend):
     """Ibis' DuckDB backend; each thread uses the adapter's cursor."""
 
@@ -72,6 +76,17 @@ class SharedIbis(Backend):
         """The connection of the calling thread."""
         return self._adapter.cursor
 
+    def execute(
+        self, expr: ir.Expr, /, *, params: Any = None, limit: Any = None, **options: Any
+    ) -> Any:
+        """Return a data frame, a series or a value of pandas."""
+        table = expr.as_table()
+        if params is None and any(map(_holds_durations, table.schema().types)):
+            if limit is not None:
+                table = table.limit(ibis.options.sql.default_limit if limit == "default" else limit)
+            return expr.__pandas_result__(self._adapter.arrow(table, {}).to_pandas())
+        return super().execute(expr, params=params, limit=limit, **options)
+
     def to_parquet(self, expr: ir.Expr, /, path: Any, **options: Any) -> None:
         """Write a Parquet file.
 
@@ -79,12 +94,34 @@ class SharedIbis(Backend):
         reader of Parquet understands.
         """
         table = expr.as_table()
+        if any(map(_holds_durations, table.schema().types)):
+            self._write_durations(table, path, **options)
+            return
         lists = {
             name: without_length
             for name, kind in table.schema().items()
             if (without_length := _as_lists(kind)) != kind
         }
         super().to_parquet(table.cast(lists) if lists else table, path, **options)
+
+    def _write_durations(self, table: ir.Table, path: Any, **options: Any) -> None:
+        """Write a Parquet file by Arrow; DuckDB's intervals are bytes to most readers."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = table.schema().to_pyarrow()
+        schema = pa.schema([field.with_nullable(True) for field in schema])
+        with pq.ParquetWriter(path, schema, **options) as writer:
+            for batch in self._adapter.batches(table, {}, _ROWS):
+                writer.write_batch(batch)
+
+
+def _holds_durations(kind: dt.DataType) -> bool:
+    if isinstance(kind, dt.Struct):
+        return any(map(_holds_durations, kind.fields.values()))
+    if isinstance(kind, dt.Array | dt.Map):
+        return _holds_durations(kind.value_type)
+    return isinstance(kind, dt.Interval)
 
 
 def _as_lists(kind: dt.DataType) -> dt.DataType:

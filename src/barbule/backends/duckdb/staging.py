@@ -10,6 +10,7 @@ import sqlglot.expressions as sge
 
 from barbule.backends.base import RID, misfit
 from barbule.backends.duckdb.statements import literals, name_of, quoted
+from barbule.backends.intervals import durations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -212,6 +213,9 @@ def _cast(cells: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
         return cells
     if pa.types.is_null(field.type):  # which databases count as int32 or text
         return pa.chunked_array([pa.nulls(len(cells))])
+    if _holds_intervals(cells.type):
+        chunks = [durations(chunk, field.type) for chunk in cells.chunks]
+        return pa.chunked_array(chunks, field.type)
     try:
         if pa.types.is_decimal(cells.type) and pa.types.is_floating(field.type):
             # Of the decimal 0.7 Arrow makes 0.7000000000000001.
@@ -219,3 +223,11 @@ def _cast(cells: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
         return cells.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise misfit(field.name, field.type, error) from error
+
+
+def _holds_intervals(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_interval(kind):
+        return True
+    return any(_holds_intervals(kind.field(place).type) for place in range(kind.num_fields))

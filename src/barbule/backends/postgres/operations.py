@@ -90,6 +90,16 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             return self.cast(sge.paren(super()._remainder(op, *parts)), dt.float64)
         return super()._remainder(op, left, right)
 
+    def _microseconds(self, duration: Any) -> Any:
+        return filled("CAST(EXTRACT(EPOCH FROM :d) * 1000000 AS BIGINT)", d=sge.paren(duration))
+
+    def _duration(self, microseconds: Any) -> Any:
+        return filled("(:n * INTERVAL '1 microsecond')", n=sge.paren(microseconds))
+
+    def visit_DateDiff(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return the duration between two days, which Postgres counts."""
+        return filled("((:a - :b) * INTERVAL '1 day')", a=sge.paren(left), b=sge.paren(right))
+
     def _quotient(self, op: Any, left: Any, right: Any) -> Any:
         return self.cast(filled("DIV(:a, :b)", a=left, b=right), op.dtype)
 

@@ -31,6 +31,8 @@ class PostgresTypes(PostgresType):
             return sge.DataType(this=_CODE.TEXT)
         if isinstance(dtype, dt.JSON | dt.Struct):
             return _JSONB.copy()
+        if isinstance(dtype, dt.Interval):  # of any unit; Postgres has words for some
+            return sge.DataType(this=_CODE.INTERVAL)
         if isinstance(dtype, dt.UInt64):
             return super().from_ibis(dt.Decimal(20, 0))
         if type(dtype) in _PLAIN:

@@ -10,6 +10,7 @@ import datetime
 import decimal
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -83,6 +84,35 @@ def from_json(dtype: dt.DataType) -> Callable[[Any], Any] | None:
     return None
 
 
+_INTERVAL = re.compile(
+    r"(?:(?P<years>-?\d+) years? ?)?(?:(?P<months>-?\d+) mons? ?)?(?:(?P<days>-?\d+) days? ?)?"
+    r"(?:(?P<sign>[-+]?)(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
+)
+_DAYS = {"years": 360, "months": 30, "days": 1}  # as where Postgres compares intervals
+
+
+def _duration(text: str) -> datetime.timedelta:
+    """Read an interval as Postgres writes one.
+
+    Examples
+    --------
+    >>> str(_duration("1 day 02:00:00.5")), str(_duration("-00:00:01"))
+    ('1 day, 2:00:00.500000', '-1 day, 23:59:59')
+    """
+    if text.endswith(" microseconds"):
+        return datetime.timedelta(microseconds=int(text.removesuffix(" microseconds")))
+    parts = _INTERVAL.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"{text!r} is no interval")
+    days = sum(int(parts[name] or 0) * length for name, length in _DAYS.items())
+    clock = datetime.timedelta(
+        hours=int(parts["hours"] or 0),
+        minutes=int(parts["minutes"] or 0),
+        microseconds=int(decimal.Decimal(parts["seconds"] or 0) * 1_000_000),
+    )
+    return datetime.timedelta(days) + (-clock if parts["sign"] == "-" else clock)
+
+
 _FROM_TEXT: Mapping[Any, Callable[[Any], Any]] = {
     dt.Floating: float,
     dt.Integer: int,
@@ -90,6 +120,7 @@ _FROM_TEXT: Mapping[Any, Callable[[Any], Any]] = {
     dt.Timestamp: datetime.datetime.fromisoformat,
     dt.Date: datetime.date.fromisoformat,
     dt.Time: datetime.time.fromisoformat,
+    dt.Interval: _duration,
     dt.Binary: lambda value: bytes.fromhex(value.removeprefix("\\x")),
     dt.String: lambda value: value if isinstance(value, str) else json.dumps(value),
 }

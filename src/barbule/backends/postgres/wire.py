@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ibis.formats.pyarrow import PyArrowType
 
 from barbule.backends.base import misfit
+from barbule.backends.intervals import durations
 from barbule.backends.postgres.values import from_json, json_places, jsonable, with_json
 from barbule.errors import DataError
 
@@ -98,7 +99,7 @@ def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_list(kind) and pa.types.is_list(wanted):
         return _with_values(array, lambda inner: _read(inner, dtype.value_type, wanted.value_type))
     if pa.types.is_interval(kind):
-        return _durations(array, wanted)
+        return durations(array, wanted)
     if pa.types.is_string(kind) and not pa.types.is_string(wanted):
         return _numbers(array, wanted)
     if pa.types.is_decimal(wanted) and pa.types.is_floating(kind):
@@ -149,17 +150,6 @@ def _numbers(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_integer(wanted):
         return pa.array([None if value is None else int(value) for value in rounded], wanted)
     return pa.array(rounded, wanted)
-
-
-def _durations(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Read intervals; a month is 30 days, as where Postgres compares them."""
-    nanoseconds = [
-        None
-        if value is None
-        else ((value.months * 30 + value.days) * 86_400_000_000_000 + value.nanoseconds)
-        for value in array.to_pylist()
-    ]
-    return pa.array(nanoseconds, pa.duration("ns")).cast(wanted, safe=False)
 
 
 def _uuid_texts(array: pa.Array) -> pa.Array:

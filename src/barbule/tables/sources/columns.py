@@ -137,6 +137,8 @@ def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
         return pa.types.is_time(given)
     if isinstance(kind, dt.Date):
         return pa.types.is_date(given)
+    if isinstance(kind, dt.Interval):
+        return pa.types.is_duration(given)
     if isinstance(kind, dt.String):
         return _is_text(given) and not isinstance(kind, Media)
     if isinstance(kind, dt.Boolean):
