@@ -347,6 +347,17 @@ def test_a_part_repeats_words_of_a_long_one_before_it_and_gives_way_at_the_limit
     assert texts(full, **options, limit=31) == ["One is here.", "X" * 30 + "."]
 
 
+def test_code_repeats_whole_lines():
+    two, three = "def two():\n    return 2", "def three():\n    pass"
+    code = f"def one():\n    a = 1\n    return a\n\n\n{two}\n\n\n{three}"
+    plain = texts(of(code), separators="code", limit=40)
+    assert plain == ["def one():\n    a = 1\n    return a", "def two():\n    return 2", plain[2]]
+    cut = texts(of(code), separators="code", limit=40, overlap=13)
+    assert cut[0] == plain[0]
+    assert cut[1] == f"    return a\n\n\n{plain[1]}"
+    assert cut[2] == f"    return 2\n\n\n{plain[2]}"
+
+
 def test_parts_repeat_nothing_across_sections_and_pages():
     doc = DocumentText(
         None, (Block("One.", 1, "A"), Block("Two.", 1, "B"), Block("Three.", 2, "B"))

@@ -90,6 +90,28 @@ def test_a_bad_byte_in_a_declared_encoding_spoils_no_other():
     assert decode(page.encode("cp932") + b"\xfd").startswith(page)
 
 
+@pytest.mark.parametrize("name", ["Japanese", "Chinese", "Korean", "Taiwan"])
+def test_a_bad_byte_in_an_undeclared_encoding_spoils_no_other(name):
+    text, (encoding, *_) = SENTENCES[name]
+    lines = f"{text}\n" * 8
+    found = decode(lines.encode(encoding) + b"\xff\n")
+    assert found.startswith(lines)
+
+
+@pytest.mark.parametrize("name", ["French", "Polish", "Russian", "Japanese", "Chinese"])
+def test_encodings_of_one_long_line_are_found_out(name):
+    text, (encoding, *_) = SENTENCES[name]
+    line = '{"rows": [' + '{"name": "barbule"}, ' * 4000 + f'"{text}"' + ', "hook"' * 4000 + "]}"
+    assert decode(line.encode(encoding)) == line
+
+
+def test_escapes_of_terminals_are_no_encoding():
+    log = "\x1b[32mok\x1b(B\x1b[m done\n"
+    assert decode(log.encode()) == log
+    page = f'<meta charset="iso-2022-jp">{log}羽'
+    assert decode(page.encode()) == page
+
+
 def test_what_a_text_tells_of_encodings_is_not_its_own(tmp_path):
     path = tmp_path / "note.md"
     path.write_bytes("Write charset=koi8-r for Müller".encode("cp1252"))

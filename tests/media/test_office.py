@@ -127,6 +127,14 @@ def test_notes_stand_behind_their_paragraph(tmp_path, kind):
     ]
 
 
+def test_a_note_that_is_referred_to_twice_is_read_once(tmp_path):
+    reference = '<w:r><w:footnoteReference w:id="2"/></w:r>'
+    word = Word().add(run("One.") + reference, run("Two.") + reference)
+    note = f'<w:footnote w:id="2"><w:p>{run("Estimated.")}</w:p></w:footnote>'
+    word.part("footnotes", f"<w:footnotes {NAMES}>{note}</w:footnotes>")
+    assert word.texts(tmp_path) == ["One.", "Estimated.", "Two."]
+
+
 def test_notes_of_a_table_stand_behind_it(tmp_path):
     from docx.oxml import parse_xml
 

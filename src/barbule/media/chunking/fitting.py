@@ -26,8 +26,8 @@ _WINDOW_LIMITS = 64
 _TAIL = 8
 # In scripts without spaces no token holds more characters.
 _TOKEN_REACH = 8
-# Tokens with more characters than that are runs of blanks.
-_LONGEST_TOKEN = 32
+# Only runs of blanks are tokens of more characters.
+_LONGEST_TOKEN = 8
 
 
 def trimmed(text: str, start: int, end: int) -> Span | None:
@@ -80,12 +80,25 @@ class Fitting(NamedTuple):
     def cut(self, text: str, span: Span) -> Iterator[Span]:
         """Cut a span into spans within the limit, without blank edges."""
         for found in self._cut(text, span):
-            # Text without its blank edges may count a token more than with them.
-            exceeds = self.model is not None and not self.fits(text[found[0] : found[1]])
+            exceeds = self._joins_blanks(text, span, found) and not self.fits(
+                text[found[0] : found[1]]
+            )
             if exceeds and self.limit > 1:
                 yield from self._replace(limit=self.limit - 1, overlap=0).cut(text, found)
             else:
                 yield found
+
+    def _joins_blanks(self, text: str, span: Span, found: Span) -> bool:
+        """Tell whether a piece may count more tokens now that the blanks around it are off.
+
+        There are tokens of a blank and the word behind it, and of a sign and a line break.
+        """
+        first, last = found
+        if self.model is None:
+            return False
+        if first > span[0] and text[first - 1] == " ":
+            return True
+        return last < span[1] and text[last] in "\r\n" and not text[last - 1].isalnum()
 
     def _cut(self, text: str, span: Span) -> Iterator[Span]:
         start, end = span

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["merged", "pieces", "repeating", "small_enough"]
 
 _SPACE = re.compile(r"\s+")
+_LINES = re.compile(r"\n(?:[^\S\n]*\n)*")
 
 
 def pieces(text: str, separators: tuple[str, ...]) -> Iterator[Span]:
@@ -105,10 +106,17 @@ def merged(text: str, spans: Iterable[Span], chunk_size: int, overlap: int) -> I
         yield start, ends[index - 1]
 
 
-def repeating(text: str, spans: Iterable[Span], fitting: Fitting) -> Iterator[Span]:
+def repeating(
+    text: str, spans: Iterable[Span], fitting: Fitting, *, by_lines: bool = False
+) -> Iterator[Span]:
     """Let each part begin with as much of those before it as the overlap and the limit allow.
 
     The pieces of a part that is longer than a chunk repeat each other already.
+
+    Parameters
+    ----------
+    by_lines
+        Whether what is repeated of a part begins with a line, and not with a word.
     """
     starts: list[int] = []
     before = 0
@@ -117,14 +125,22 @@ def repeating(text: str, spans: Iterable[Span], fitting: Fitting) -> Iterator[Sp
         begin, index = start, len(starts) - 1
         if index and start >= before:
             lowest = fitting.reach_back(text, before, end)
-            begin = _repeated(text, starts, range(index), lowest, before)
+            begin = _repeated(text, starts, range(index), lowest, before, by_lines=by_lines)
             # Fewer characters may be more tokens.
             begin = begin if fitting.fits(text[begin:end]) else start
         before = end
         yield begin, end
 
 
-def _repeated(text: str, starts: Sequence[int], earlier: range, lowest: int, before: int) -> int:
+def _repeated(
+    text: str,
+    starts: Sequence[int],
+    earlier: range,
+    lowest: int,
+    before: int,
+    *,
+    by_lines: bool = False,
+) -> int:
     """Return where a chunk begins that repeats what stands between `lowest` and `before`.
 
     That is with a whole one of the pieces `earlier` than its own, else with a word.
@@ -134,9 +150,11 @@ def _repeated(text: str, starts: Sequence[int], earlier: range, lowest: int, bef
         return starts[bisect_left(starts, lowest, earlier.start, index)]
     if lowest >= before:
         return starts[index]
-    space = _SPACE.search(text, max(lowest - 1, 0), before)
+    space = (_LINES if by_lines else _SPACE).search(text, max(lowest - 1, 0), before)
     if space:
         return space.end()
+    if by_lines:
+        return starts[index]
     # One long word, or a script without spaces, is cut where it must be.
     found = character_start(text, lowest, before)
     return found if found < before else starts[index]

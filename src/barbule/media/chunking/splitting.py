@@ -141,11 +141,13 @@ def _listed_spans(text: str, options: Cutting) -> Iterator[Span]:
 
 def _named_spans(source: Source, options: Cutting) -> Iterator[Span]:
     text, names, fitting = source.text, options.names, options.fitting
+    spans: Iterator[Span]
     for run in source.runs(_run_key(names)):
         if "code" in names and fitting is not None:
-            yield from code_spans(text, run, fitting)
+            spans = code_spans(text, run, fitting)
+            yield from repeating(text, spans, fitting, by_lines=True) if fitting.overlap else spans
             continue
-        spans: Iterator[Span] = _whole(text, run)
+        spans = _whole(text, run)
         if not names.isdisjoint(_SHORT_PARTS):
             spans = _paragraphs(text, run)
         if "sentence" in names:
@@ -163,6 +165,9 @@ def _indented(source: Source, spans: Iterable[Span], options: Cutting) -> Iterat
     text, size = source.text, options.chunk_size
     fitting = options.fitting or (by_characters(size) if size else None)
     for start, end in spans:
+        if not start or text[start - 1] not in " \t":
+            yield start, end
+            continue
         first = source.line_start(start)
         fits = first < start and (fitting is None or fitting.fits(text[first:end]))
         yield (first if fits else start), end

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from barbule.media.documents.encoding_labels import codec_of
@@ -33,12 +34,18 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _CONTROL_SHARE = 100  # one in so many bytes
 _UNPRINTABLE = {"Cc", "Cn", "Co", "Cs"}
 _HIGH = re.compile(rb"[\x80-\xff]+")
-_LETTERS = re.compile(rb"[A-Za-z]")
+_ASCII = bytes(range(0x80))
+_NO_LETTERS = bytes(code for code in range(256) if not (code < len(_ASCII) and chr(code).isalpha()))
 _SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
 _CUT = re.compile(rb"(?:[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{1,2})\Z")
-_SHIFTED = (b"\x1b$", b"\x1b(")
+_SHIFTED = (b"\x1b$B", b"\x1b$@")
+# They are no part of a character in any of the encodings.
+_SIGNS = (b"\n", b" ", b">", b'"', b",")
+_NEAR = 256
+# So many runs of bytes above ASCII tell enough.
+_RUNS = 100_000
 _HEAD = 4096
 _SAMPLE = 16_384
 # So few signs tell nothing of an encoding, but where they stand among other letters.
@@ -47,6 +54,8 @@ _FEWEST = 4
 _REPLACED = "\ufffd"
 # Where at most one in so many signs is none of an encoding, it is that encoding.
 _TRUSTED = 4
+_RARE = 50
+_WIDE = {"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949"}
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859_2")
 _OTHERS = (
     "cp1251", "koi8_r", "koi8_u", "cp866", "iso8859_5", "iso8859_6", "cp1253", "cp1255", "cp1256",
@@ -145,32 +154,46 @@ def _plain_share(head: bytes, name: str) -> float:
     """Return the share of ASCII in what an encoding makes of bytes; 0 where that is no text."""
     # A pair of surrogates may be cut at the end.
     text = head.decode(name, "replace").removesuffix(_REPLACED)
-    if not text or any(
+    strange = sum(
         unicodedata.category(char) in _UNPRINTABLE for char in text if char not in "\t\n\r\f"
-    ):
+    )
+    if not text or strange > len(text) // _CONTROL_SHARE:
         return 0
     return sum(char.isascii() for char in text) / len(text)
 
 
 def _shifted_encoding(data: bytes, named: str | None) -> str | None:
     """Return the encoding of text that has seven bits and escapes to others: it is ASCII too."""
+    if b"\x1b" not in data and named != "hz":
+        return None
+    if not data.isascii():
+        return None
     if named in {"hz", "iso2022_kr", "iso2022_jp_ext"}:
         return named
-    return "iso2022_jp_ext" if all(escape in data for escape in _SHIFTED) else None
+    return "iso2022_jp_ext" if any(escape in data for escape in _SHIFTED) else None
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
     """Tell whether text is UTF-8 in which some bytes are damaged."""
-    whole = damaged = 0
-    for run in _HIGH.finditer(data):
+    whole = damaged = end = 0
+    for run in islice(_HIGH.finditer(data), _RUNS):
         sequences = _SEQUENCE.findall(run[0])
         whole += len(sequences)
         damaged += len(run[0]) - sum(map(len, sequences))
-    if cut := _CUT.search(data, max(len(data) - 3, 0)):
+        end = run.end()
+    if end == len(data) and (cut := _CUT.search(data, max(end - 3, 0))):
         damaged -= len(cut[0]) - 1  # the bytes of one character
     # Letters of single bytes rarely look so; pairs of Chinese, Thai or Korean now and then do.
-    sparse = whole + damaged < len(_LETTERS.findall(data))
+    sparse = whole + damaged < _count_letters(data[:end])
     return whole >= (damaged if sparse else damaged * _TRUSTED)
+
+
+def _count_letters(data: bytes) -> int:
+    return len(data.translate(None, _NO_LETTERS))
+
+
+def _count_high(data: bytes) -> int:
+    return len(data.translate(None, _ASCII))
 
 
 def _read_as(data: bytes, codec: str) -> str | None:
@@ -183,24 +206,39 @@ def _read_as(data: bytes, codec: str) -> str | None:
             text, data.decode("euc_jis_2004", "replace"), key=lambda each: each.count(_REPLACED)
         )
         missed = text.count(_REPLACED)
-    return text if missed * _TRUSTED <= sum(map(len, _HIGH.findall(data))) else None
+    return text if missed * _TRUSTED <= _count_high(data) else None
 
 
 def _detected(data: bytes) -> str:
-    from charset_normalizer import from_bytes
-
     sample = _sample(data)
-    high = sum(map(len, _HIGH.findall(sample)))
+    high = _count_high(sample)
     latin = _latin_encoding(sample)
     candidates = list(_OTHERS)
-    is_latin = high <= len(_LETTERS.findall(sample))
+    is_latin = high <= _count_letters(sample)
     if high < (_FEW if is_latin else _FEWEST):
         return _read_by(data, latin)
     if is_latin:
         candidates.extend(_LATIN)
-    best = from_bytes(sample, cp_isolation=candidates).best()
-    codec = best.encoding if best is not None else latin
+    codec = _guess(sample, candidates) or latin
     return _read_by(data, latin if codec in _LATIN else codec)
+
+
+def _guess(sample: bytes, candidates: list[str]) -> str | None:
+    """Return the most probable of encodings, be there a byte that is none of it."""
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=candidates).best()
+    if best is not None and best.encoding in _WIDE:
+        return best.encoding
+    # It looks for what decodes all of the bytes; a pair that is damaged stands in one half.
+    middle = sample.find(b"\n", len(sample) // 2) + 1
+    for half in (sample[:middle], sample[middle:]) if 0 < middle < len(sample) else ():
+        found = from_bytes(half, cp_isolation=candidates).best()
+        if found is not None and found.encoding in _WIDE:
+            missed = sample.decode(found.encoding, "replace").count(_REPLACED)
+            if 0 < missed * _RARE <= _count_high(sample):
+                return found.encoding
+    return best.encoding if best is not None else None
 
 
 def _read_by(data: bytes, codec: str) -> str:
@@ -220,15 +258,26 @@ codecs.register_error(_AS_CONTROLS, _as_controls)
 
 def _sample(data: bytes) -> bytes:
     """Return the lines that are not ASCII, as far as a guess needs them."""
-    lines: list[bytes] = []
+    parts: list[bytes] = []
     size = start = 0
     while size < _SAMPLE and (high := _HIGH.search(data, start)):
-        first = data.rfind(b"\n", start, high.start()) + 1 or start
-        end = data.find(b"\n", high.end()) + 1 or len(data)
-        lines.append(data[first : min(end, first + _SAMPLE)])
-        size += len(lines[-1])
+        near = max(start, high.start() - _NEAR)
+        first = _behind_sign(data, near, high.start())
+        first = first or (near if near == start else high.start())
+        far = min(len(data), first + _SAMPLE)
+        end = data.find(b"\n", high.end(), far) + 1
+        if not end:
+            end = far if far == len(data) else _behind_sign(data, high.end(), far)
+        end = end or high.start() + ((far - high.start()) & ~1)  # most characters have two bytes
+        parts.append(data[first:end])
+        size += len(parts[-1])
         start = end
-    return b"".join(lines)
+    return b"".join(parts)
+
+
+def _behind_sign(data: bytes, first: int, last: int) -> int:
+    """Return the last place at which no encoding has a character begun; 0 where none is told."""
+    return max(data.rfind(sign, first, last) for sign in _SIGNS) + 1
 
 
 def _latin_encoding(sample: bytes) -> str:

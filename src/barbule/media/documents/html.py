@@ -108,10 +108,11 @@ def read_html(
     refuse_depth(page)
     tree = LexborHTMLParser(page)
     title, metadata = _about(tree)
-    left_out = _leave_out(tree, tuple(skip))
+    lowered = page.lower()
+    left_out = _leave_out(tree, lowered, tuple(skip))
     for node in tree.css("br"):
         node.insert_before(_BREAK)
-    for node in tree.css("rt"):
+    for node in tree.css("rt") if "<rt" in lowered else ():
         if node.parent is not None and node.parent.css_first("rp") is None:
             node.insert_before("(")
             node.insert_after(")")
@@ -122,13 +123,21 @@ def read_html(
     return DocumentText(title, tuple(reader.blocks), metadata, left_out=left_out)
 
 
-def _leave_out(tree: LexborHTMLParser, skip: tuple[str, ...]) -> tuple[str, ...]:
-    """Remove what is no text of a page, and say what of it had text."""
+def _leave_out(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) -> tuple[str, ...]:
+    """Remove what is no text of a page, and say what of it had text.
+
+    Parameters
+    ----------
+    page
+        Its source, in lower case.
+    """
     words = {**_DROPPED, **{name: name for name in skip}}
-    _remove(tree.css(", ".join(_UNREAD)))
-    hidden = _remove(node for node in tree.css(_HIDDEN) if _is_hidden(node))
-    dropped = _remove(tree.css(", ".join(words)))
-    names = ["hidden text"] * bool(hidden) + [words.get(tag, tag) for tag in dropped]
+    # Asking for elements goes through the whole page, which most often hides nothing.
+    may_hide = any(word in page for word in ("hidden", "display", "visibility"))
+    vanished = _remove(node for node in tree.css(_HIDDEN) if _is_hidden(node)) if may_hide else []
+    dropped = _remove(tree.css(", ".join((*_UNREAD, *words))))
+    names = ["hidden text"] * bool(vanished)
+    names += [words.get(tag, tag) for tag in dropped if tag not in _UNREAD]
     return tuple(dict.fromkeys(names))
 
 
@@ -248,7 +257,7 @@ class _Reader:
         if text := _flat(raw):
             line = self._lines.of(text.partition(" ")[0])
             trail = self._trail
-            self.blocks.append(Block(text, None, trail.path, line, section=trail.section))
+            self.blocks.append(Block(text, None, trail.path, line, None, (), trail.section))
 
     def _add(
         self,
@@ -306,7 +315,7 @@ def _cells(row: LexborNode) -> tuple[str, ...]:
     cells = [
         " ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELLS
     ]
-    if any(_SOFT_HYPHEN in cell for cell in cells):
+    if _SOFT_HYPHEN in "".join(cells):
         cells = [cell.replace(_SOFT_HYPHEN, "") for cell in cells]
     return tuple(cells)
 

@@ -100,9 +100,8 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
             if not words:
                 continue
             title = title or (words if piece.level == 1 else None)
-        blocks.append(
-            Block(words, None, trail.path, line, section=trail.section, verbatim=piece.verbatim)
-        )
+        section, verbatim = trail.section, piece.verbatim
+        blocks.append(Block(words, None, trail.path, line, None, (), section, verbatim))
     return DocumentText(title or None, tuple(blocks), metadata)
 
 

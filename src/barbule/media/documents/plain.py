@@ -77,17 +77,20 @@ def read_text(data: bytes, encoding: str | None = None) -> DocumentText:
         first, last = gap.span()
         piece = text[start:first]
         if body := piece.strip():
-            skipped = 0 if piece[0] == body[0] else piece[: piece.index(body[0])].count("\n")
-            blocks.append(_paragraph(piece, body, line + skipped))
+            if piece[0] == body[0]:
+                blocks.append(Block(body, None, None, line))
+            else:
+                skipped = piece[: piece.index(body[0])].count("\n")
+                blocks.append(_indented(piece, body, line + skipped))
         line += text.count("\n", start, last)
         start = last
     if body := text[start:].strip():
         line += text.count("\n", start, text.index(body[0], start))
-        blocks.append(_paragraph(text[start:], body, line))
+        blocks.append(_indented(text[start:], body, line))
     return DocumentText(None, tuple(blocks))
 
 
-def _paragraph(piece: str, body: str, line: int) -> Block:
+def _indented(piece: str, body: str, line: int) -> Block:
     indent = "" if piece[0] == body[0] else indentation(piece)
     return Block(indent + body, None, None, line, verbatim=bool(indent))
 

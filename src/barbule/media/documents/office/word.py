@@ -190,7 +190,8 @@ class _Reader:
         for text, rows in drawn_texts(element, self._part):
             self._add(text, rows)
         for reference in element.iter(*_NOTES):
-            note = self._notes[_NOTES[reference.tag]].get(reference.get(_ID))
+            # Another reference to a note refers to where it stands.
+            note = self._notes[_NOTES[reference.tag]].pop(reference.get(_ID), None)
             if note is not None and note.get(_TYPE) not in _NO_NOTES:
                 self._add("\n".join(filter(None, (_text(p).strip() for p in note.iter(_P)))))
 
