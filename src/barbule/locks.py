@@ -2,7 +2,8 @@
 
 Owns the locking of a file by the kernel, which releases it when the process dies, however it
 dies; the `Lease`: the turn-taking of processes at something that only one can use at a time; and
-`Claims`: who of several processes does which of many things.
+`Claims`: who of several processes does which of many things. A forked child has no part in the
+locks of its parent, so that they end with the parent.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from barbule.errors import LockedError
+from barbule.errors import ConfigurationError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Claims", "Lease", "drop", "holder", "is_at", "take"]
+__all__ = ["Claims", "Lease", "check_process", "drop", "holder", "is_at", "take"]
+
+_locked: set[int] = set()  # the descriptors of locked files of this process
 
 
 def take(file: Path) -> int | None:
@@ -55,6 +58,7 @@ def take(file: Path) -> int | None:
         except OSError:
             os.close(descriptor)
             raise
+        _locked.add(descriptor)
         return descriptor
 
 
@@ -66,7 +70,40 @@ def drop(descriptor: int) -> None:
     # stays, since removing it would let two processes lock two files of one name.
     os.ftruncate(descriptor, 0)
     fcntl.flock(descriptor, fcntl.LOCK_UN)
+    _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    _locked.discard(descriptor)
     os.close(descriptor)
+
+
+def _close_copies() -> None:
+    """Close a forked child's copies: they would keep the locks beyond the parent's death."""
+    for descriptor in _locked:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _locked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_copies)
+
+
+def check_process(opened_by: int) -> None:
+    """Refuse to go on in a forked child with what its parent has opened.
+
+    Raises
+    ------
+    ConfigurationError
+        When another process has opened it.
+    """
+    if opened_by != os.getpid():
+        raise ConfigurationError(
+            f"the session was opened by the process {opened_by}, from which this one was forked.",
+            hint="A forked process opens a session of its own: get tables by bb.get_table(...), "
+            "or connect by bb.connect(...).",
+        )
 
 
 def is_at(descriptor: int, file: Path) -> bool:
@@ -88,6 +125,8 @@ def holder(file: Path) -> int | None:
 
 _FIRST_PAUSE = 0.001  # how often the first of those who wait looks, in seconds
 _PAUSE = 0.005
+# How long the first of those who wait may leave a free turn: longer, and its process is stopped.
+_FIRST_PATIENCE = 0.5
 
 
 class Lease:
@@ -156,33 +195,45 @@ class Lease:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._timeout
-        name = f"{time.time_ns():020d}-{os.getpid()}"
-        made = self._folder / f"new-{name}"
-        descriptor = take(made)
-        ticket = self._folder / f"w{name}"
-        made.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
+        ticket, descriptor = self._ticket()
+        free_since: float | None = None
         try:
             while True:
-                first = self._is_first(ticket)
-                if first:
+                first = self._first()
+                mine = first is None or first == ticket
+                if mine:
                     self._descriptor = take(self._holder)
                 if self._descriptor is not None:
                     return
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     raise self._over_time()
-                time.sleep(_FIRST_PAUSE if first else _PAUSE)
+                free_since = None if mine or _is_locked(self._holder) else free_since or now
+                if first and free_since and now - free_since > _FIRST_PATIENCE:
+                    first.unlink(missing_ok=True)  # its process takes another when it goes on
+                    free_since = None
+                if not ticket.exists():
+                    _close(descriptor)
+                    ticket, descriptor = self._ticket()
+                time.sleep(_FIRST_PAUSE if mine else _PAUSE)
         finally:
             ticket.unlink(missing_ok=True)
-            if descriptor is not None:
-                os.close(descriptor)
+            _close(descriptor)
 
-    def _is_first(self, ticket: Path) -> bool:
-        for other in self._tickets():
-            if other == ticket:
-                return True
-            if _is_alive(other):
-                return False
-        return True
+    def _ticket(self) -> tuple[Path, int]:
+        """Make a ticket; it is that of a process that lives as long as it is locked."""
+        name = f"{time.time_ns():020d}-{os.getpid()}"
+        made = self._folder / f"new-{name}"
+        descriptor = take(made)
+        if descriptor is None:
+            raise LockedError(f"{made} is locked by another process.", hint="Try again.")
+        ticket = self._folder / f"w{name}"
+        made.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
+        return ticket, descriptor
+
+    def _first(self) -> Path | None:
+        """Return the ticket of whoever has waited longest."""
+        return next((ticket for ticket in self._tickets() if _is_alive(ticket)), None)
 
     def _over_time(self) -> LockedError:
         pid = self.holder()
@@ -196,21 +247,27 @@ class Lease:
 
 def _is_alive(ticket: Path) -> bool:
     """Whether the process of a ticket still waits; that of a dead one is removed."""
+    alive = _is_locked(ticket)
+    if not alive:
+        ticket.unlink(missing_ok=True)
+    return alive
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether a process has a file locked; one that is not there is not locked."""
     import fcntl
 
     try:
-        descriptor = os.open(ticket, os.O_RDWR)
+        descriptor = os.open(file, os.O_RDWR)
     except OSError:  # it has just been removed
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    else:
-        ticket.unlink(missing_ok=True)
-        return False
     finally:
         os.close(descriptor)
+    return False
 
 
 class Claims:

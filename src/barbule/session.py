@@ -7,6 +7,7 @@ beside the function registry.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import warnings
 from dataclasses import fields, replace
@@ -31,7 +32,6 @@ from barbule.tables.table import Table
 
 if TYPE_CHECKING:
     import datetime
-    import os
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
@@ -55,6 +55,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._opened_by = os.getpid()
         library = MediaLibrary(
             settings.media,
             settings.home / "cache",
@@ -540,6 +541,8 @@ class Session:
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""
         global _default  # noqa: PLW0603 - one state of the process
+        if self._opened_by != os.getpid():
+            return  # a forked child closes nothing of its parent
         with _lock:
             if _default is self:
                 _default = None
@@ -638,9 +641,40 @@ def _providers(models: Mapping[str, Mapping[str, Any]]) -> dict[str, ProviderSet
 
 
 def current() -> Session:
-    """Return the default session, opened if it is not."""
+    """Return the default session, opened if it is not; a forked child opens its own."""
+    global _default  # noqa: PLW0603 - one state of the process
     with _lock:
-        return _default if _default is not None else connect()
+        if _default is None:
+            return connect()
+        if _default._opened_by != os.getpid():
+            _inherited.append(_default)
+            _default = _reopened(_default)
+        return _default
+
+
+# Sessions of the parent of a forked process: to drop one would close its connections.
+_inherited: list[Session] = []
+
+
+def _reopened(parents: Session) -> Session:
+    """Open in a forked child what the default session of its parent has open."""
+    if not is_kept(parents.settings.backend):
+        raise ConfigurationError(
+            f"the database of the process {parents._opened_by}, from which this one was forked, "
+            "is in its memory.",
+            hint="Connect to a file or a server before forking, or by bb.connect(...) here.",
+        )
+    return Session(parents.settings)
+
+
+def _renew_lock() -> None:
+    """Give a forked child a lock of its own: that of its parent may be held by a lost thread."""
+    global _lock  # noqa: PLW0603 - one state of the process
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @atexit.register

@@ -129,11 +129,17 @@ def through_each_other(
 
 
 def outcome_of(operation: Callable[[], Any]) -> str:
-    """Run an operation and tell what came of it: how many rows, or which error."""
-    from barbule.errors import BarbuleError
+    """Run an operation and tell what came of it: how many rows, an error, or a crash."""
+    from ibis.common.exceptions import IbisError
+
+    from barbule.errors import BarbuleError, ConflictError
 
     try:
         done = operation()
-    except BarbuleError as error:
-        return type(error).__name__
+    except ConflictError:
+        return "conflict"
+    except (BarbuleError, IbisError, AttributeError):
+        return "error"
+    except Exception as error:  # noqa: BLE001 - it is compared with what a serial order gives
+        return f"crash: {error!r}"
     return f"rows={done.rows}" if hasattr(done, "rows") else "done"

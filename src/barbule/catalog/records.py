@@ -219,7 +219,9 @@ class TableRecord:
     def reads(self) -> tuple[int, ...]:
         """The tables that a view or branch is made of."""
         origin = () if self.origin is None else (self.origin.table,)
-        return origin if self.view is None else (self.view.base, *self.view.bases, *origin)
+        if self.view is None:
+            return origin
+        return self.view.bases or (self.view.base, *origin)
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""

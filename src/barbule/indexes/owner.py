@@ -107,11 +107,9 @@ class OwnerLock:
 
 
 def _forget_in_child() -> None:
-    """Close a forked child's copies: they would keep the lock beyond the parent's death."""
+    """Have no part, in a forked child, in what its parent holds."""
     global _guard  # noqa: PLW0603 - one state of the process
     _guard = threading.Lock()
-    for held in _held.values():
-        os.close(held.descriptor)
     _held.clear()
 
 

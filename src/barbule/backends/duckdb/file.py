@@ -8,15 +8,17 @@ share what is here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from barbule.errors import ConfigurationError, LockedError
-from barbule.locks import Lease
+from barbule.locks import Lease, check_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBFile"]
 
 _WATCH = 0.01  # how often an unused database looks whether another process waits, in seconds
+_FORK_PATIENCE = 1.0  # seconds for which a fork waits for threads that open or close a database
 _TURN = 0.05  # how long it is used at a stretch while others wait
 
 
@@ -55,6 +58,8 @@ class DuckDBFile:
         self.openings = 0
         self.commits = 0
         self.writing = threading.RLock()
+        self._opened_by = os.getpid()
+        _all.add(self)
 
     # Who shares it
 
@@ -86,6 +91,8 @@ class DuckDBFile:
 
     def leave(self) -> None:
         """Count one less; the last one closes it."""
+        if self._opened_by != os.getpid():
+            return  # its parent closes it
         with _guard:
             self._sharers -= 1
             if self._sharers > 0:
@@ -122,6 +129,7 @@ class DuckDBFile:
 
     def hold(self) -> None:
         """Keep the database open until `let_go`, which another thread may call."""
+        check_process(self._opened_by)  # before the lock, which a thread of the parent may have
         with self._state:
             # A thread that has it in use may not wait for itself.
             while self._yielding and self._depth == 0 and self._users:
@@ -167,6 +175,12 @@ class DuckDBFile:
             )
         if self._root is not None:
             return
+        if self.path in _inherited:  # DuckDB would give what the parent has open, without a lock
+            raise ConfigurationError(
+                f"this process was forked while a thread of its parent used {self.path}.",
+                hint="Fork when no operation runs, start processes by spawn or forkserver, or use "
+                "Postgres.",
+            )
         if self._lease is None or self.path is None:
             self._root = duckdb.connect(":memory:")
         else:
@@ -191,7 +205,7 @@ class DuckDBFile:
                 return _set_up(duckdb.connect(str(path)))
             except duckdb.IOException as error:
                 text = str(error)
-                if "lock" not in text.lower():
+                if "could not set lock" not in text.lower():
                     raise
                 if time.monotonic() > deadline:
                     raise LockedError(
@@ -210,6 +224,19 @@ class DuckDBFile:
             root.close()
         if self._lease is not None:
             self._lease.release()
+
+    def close_before_fork(self) -> None:
+        """Close the file, so that a forked child can open it: it is opened again when it is used.
+
+        One that is in use stays open.
+        """
+        if self.path is None or not self._state.acquire(timeout=_FORK_PATIENCE):
+            return
+        try:
+            if not self._users and self._root is not None:
+                self._close()
+        finally:
+            self._state.release()
 
     # Handing over
 
@@ -248,17 +275,35 @@ class DuckDBFile:
 
 _guard = threading.RLock()
 _files: dict[Path, DuckDBFile] = {}
+_all: weakref.WeakSet[DuckDBFile] = weakref.WeakSet()
+_inherited: set[Path] = set()  # what the parent of a forked process had open
+
+
+def _close_before_fork() -> None:
+    for database in list(_all):
+        database.close_before_fork()
 
 
 def _forget_in_child() -> None:
-    """Forget them in a forked child, which has none of its parent's open."""
+    """Forget them in a forked child, which has none of its parent's open.
+
+    Nothing of DuckDB may be closed there, as that would write to the file of the parent: its
+    objects are kept for ever.
+    """
     global _guard  # noqa: PLW0603 - one state of the process
     _guard = threading.RLock()
     _files.clear()
+    for database in _all:
+        if database._root is None:
+            continue
+        if database.path is not None:
+            _inherited.add(database.path)
+        for opened in (database._root, *database._cursors):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(opened))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(before=_close_before_fork, after_in_child=_forget_in_child)
 
 
 def _set_up(made: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

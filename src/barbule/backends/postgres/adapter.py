@@ -94,6 +94,7 @@ class PostgresBackend:
     @property
     def _connection(self) -> Connection:
         """The calling thread's connection."""
+        self._connections.check_process()
         known: Connection | None = getattr(self._local, "connection", None)
         if known is not None and known.lost:
             self._connections.forget(known)

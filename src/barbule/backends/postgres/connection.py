@@ -6,8 +6,11 @@ ours. Knows no tables.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from barbule.errors import (
     LockedError,
     UnsupportedError,
 )
+from barbule.locks import check_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +173,9 @@ class Connections:
         self._owned: dict[threading.Thread, list[Connection]] = {}
         self._lent: list[Connection] = []
         self._closed = False
+        self._opened_by = os.getpid()
         self._database = self._open()
+        _all.add(self)
 
     def _open(self) -> Any:
         try:
@@ -188,8 +194,13 @@ class Connections:
             self._owned.setdefault(threading.current_thread(), []).append(connection)
         return connection
 
+    def check_process(self) -> None:
+        """Refuse to be used in a forked child: both processes would speak on one line."""
+        check_process(self._opened_by)
+
     def borrow(self) -> Connection:
         """Give a connection until it is given back."""
+        self.check_process()
         with self._lock:
             if self._closed:
                 raise ConfigurationError(
@@ -242,6 +253,8 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._opened_by != os.getpid():
+            return  # its parent closes them
         with self._lock:
             if self._closed:
                 return
@@ -255,6 +268,21 @@ class Connections:
             self._owned.clear()
             with suppress(RuntimeError):
                 self._database.close()
+
+
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _keep_in_child() -> None:
+    """Keep in a forked child what its parent has open: to close it would end it there."""
+    for connections in _all:
+        owned = [each for mine in connections._owned.values() for each in mine]
+        for connection in (*connections._idle, *owned, *connections._lent):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_in_child)
 
 
 def _checked(sql: str) -> str:
