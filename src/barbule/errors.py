@@ -47,6 +47,8 @@ class BarbuleError(Exception):
         What to do about it, one sentence.
     table, column, row, value
         Where it went wrong; each is shown when given. `value` is shortened.
+    rows
+        How many rows it concerns, from `row` on: of a batch, it may not be known which.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class BarbuleError(Exception):
         column: str | None = None,
         row: int | None = None,
         value: Any = None,
+        rows: int = 1,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -78,11 +81,18 @@ class BarbuleError(Exception):
         self.column = column
         self.row = row
         self.value = value
+        self.rows = rows
 
     def at(
-        self, *, table: str | None = None, column: str | None = None, row: int | None = None
+        self,
+        *,
+        table: str | None = None,
+        column: str | None = None,
+        row: int | None = None,
+        rows: int = 1,
     ) -> BarbuleError:
         """Fill in where the error happened, as far as it is not known yet; return self."""
+        self.rows = self.rows if self.row is not None else rows
         self.table = self.table if self.table is not None else table
         self.column = self.column if self.column is not None else column
         self.row = self.row if self.row is not None else row
@@ -91,22 +101,41 @@ class BarbuleError(Exception):
     def __str__(self) -> str:
         # KeyError would show the repr of its argument, so the text is built here for all.
         where = [
-            f"{label} {shown!r}" if label != "row" else f"row {shown}"
-            for label, shown in (
-                ("table", self.table),
-                ("column", self.column),
-                ("row", self.row),
-            )
+            f"{label} {shown!r}"
+            for label, shown in (("table", self.table), ("column", self.column))
             if shown is not None
         ]
+        if self.row is not None:
+            last = self.row + self.rows - 1
+            where.append(f"row {self.row}" if self.rows == 1 else f"rows {self.row} to {last}")
         text = f"{', '.join(where)}: {self.message}" if where else self.message
         if self.value is not None:
             text = f"{text} (value: {_short(self.value)})"
         return f"{text} {self.hint}" if self.hint else text
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an exception says; others' code may raise one that cannot say it.
+
+    Examples
+    --------
+    >>> class Odd(Exception):
+    ...     def __str__(self):
+    ...         return self.reason  # which nobody has set
+    >>> message_of(ValueError("it is odd")), message_of(Odd())
+    ('it is odd', '(its message cannot be shown: AttributeError)')
+    """
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - it may be anything
+        return f"(its message cannot be shown: {type(failure).__name__})"
+
+
 def _short(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # noqa: BLE001 - others' objects may raise anything
+        shown = f"<{type(value).__name__}>"
     return shown if len(shown) <= _VALUE_LIMIT else shown[: _VALUE_LIMIT - 1] + "…"
 
 

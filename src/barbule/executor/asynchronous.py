@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BudgetError, ConfigurationError, ModelError
+from barbule.errors import BudgetError, ConfigurationError, ModelError, message_of
 from barbule.executor.asking import in_batches
 from barbule.executor.budget import spending_async
 from barbule.executor.metering import Account
@@ -106,7 +106,7 @@ class Asynchronous:
                 raise
             except Exception as error:
                 if attempt > function.retries:
-                    if isinstance(error, TimeoutError) and not str(error):
+                    if isinstance(error, TimeoutError) and not message_of(error):
                         raise TimeoutError(f"it took longer than {function.timeout} s") from error
                     raise
         if record:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from barbule.errors import BarbuleError, FunctionError
+from barbule.errors import BarbuleError, FunctionError, message_of
 
 if TYPE_CHECKING:
     from barbule.functions.registry import Function
@@ -26,7 +26,7 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Describe an error; of a wrapped one, what the function raised."""
-        return cls(type(error).__name__, _writable(str(error)))
+        return cls(type(error).__name__, _writable(message_of(error)))
 
 
 def _writable(text: str) -> str:
@@ -59,7 +59,7 @@ class InnerFailure(Exception):  # noqa: N818 - it carries an error
     """
 
     def __init__(self, function: Function, raised: Exception, on_error: str | None = None) -> None:
-        super().__init__(str(raised))
+        super().__init__(message_of(raised))
         self.raised = raised
         self.ends = (on_error or function.on_error) == "abort"
         self._name = function.name
@@ -69,6 +69,6 @@ class InnerFailure(Exception):  # noqa: N818 - it carries an error
         if isinstance(self.raised, BarbuleError):
             return self.raised
         return FunctionError(
-            f"{self._name} failed: {type(self.raised).__name__}: {self.raised}.",
+            f"{self._name} failed: {type(self.raised).__name__}: {message_of(self.raised)}.",
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         )

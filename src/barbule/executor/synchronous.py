@@ -6,23 +6,27 @@ decided by the work of which the calls are a part.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 import time
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError, BudgetError, FunctionError
+from barbule.errors import BarbuleError, BudgetError, FunctionError, message_of
 from barbule.executor.failures import Deferred, Failure, InnerFailure
 from barbule.threads import TimedCalls, cores, in_threads
 from barbule.types import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from barbule.executor.work import Record, Work
 
 __all__ = ["Synchronous"]
 
+_AWAITED = 32  # batches of a coroutine function under way at once
 _TOGETHER = 256  # rows that are counted as done together
 
 
@@ -52,6 +56,8 @@ class Synchronous:
         if self._function.concurrency is not None:
             return self._function.concurrency
         pixels = self._takes_images and self._function.images == "pixels"
+        if self._function.is_async:
+            return _AWAITED
         images = pixels or self._work.keeps
         return cores() if images and self._function.kind == "row" else 1
 
@@ -117,7 +123,7 @@ class Synchronous:
     def _body(self) -> Callable[..., Any]:
         """What is called: the function, or the way to it in another process."""
         function = self._function
-        body = function.body
+        body = self._awaited if function.is_async else function.body
         if function.processes is not None and function.home is not None:
             processes = self._work.caller.processes
             body = functools.partial(processes.call, function.home, function.timeout)
@@ -130,15 +136,38 @@ class Synchronous:
 
         return holding
 
+    def _awaited(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a coroutine of the function on the loop, while this thread waits."""
+        function = self._function
+
+        async def called() -> Any:
+            try:
+                async with asyncio.timeout(function.timeout):
+                    return await function.body(*args, **kwargs)
+            except TimeoutError as error:
+                if message_of(error):
+                    raise
+                raise TimeoutError(f"it took longer than {function.timeout} s") from error
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise RuntimeError("something that it waited for was cancelled") from error
+
+        return self._work.caller.loop.run(called())
+
     def _timed(self, work: Callable[[], Any]) -> Any:
-        if self._function.timeout is None or self._function.processes is not None:
+        function = self._function
+        if function.timeout is None or function.processes is not None or function.is_async:
             return work()
         if not hasattr(self._clocks, "calls"):
-            self._clocks.calls = TimedCalls(self._function.timeout)
+            self._clocks.calls = TimedCalls(function.timeout)
             self._all_clocks.append(self._clocks.calls)
         return self._clocks.calls.run(work)
 
-    def _attempt(self, place: int, work: Callable[[], Any], first: int = 1) -> tuple[Any, int]:
+    def _attempt(
+        self, place: int, work: Callable[[], Any], first: int = 1, count: int = 1
+    ) -> tuple[Any, int]:
         """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
         started = time.perf_counter()
         for attempt in range(first, self._function.retries + 2):
@@ -150,7 +179,7 @@ class Synchronous:
             except Exception as error:  # noqa: BLE001 - others' code may raise anything
                 last = error
         seconds = time.perf_counter() - started
-        return self._work.failed(place, last, seconds, attempt), attempt
+        return self._work.failed(place, last, seconds, attempt, count=count), attempt
 
     def batches(self) -> list[Any]:
         """Call it with several rows at a time and return its results, in their order."""
@@ -163,7 +192,7 @@ class Synchronous:
             part = rows[start : start + size]
             began = time.perf_counter()
             work = functools.partial(self._apply_batch, start, part)
-            values, attempts = self._attempt(start, work)
+            values, attempts = self._attempt(start, work, count=len(part))
             if isinstance(values, Failure):
                 self._note_others(start, values, len(part), attempts)
                 values = [values] * len(part)
@@ -195,31 +224,59 @@ class Synchronous:
                 self._work.note_failure(place, error, 0.0, attempts)
 
     def _apply_batch(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
-        batched = {each.name for each in self._function.parameters if each.batched}
+        batched = self._work.batched
         merged = self._work.arguments.merged(rows, batched)
         if merged is not None:
-            return self._answers(merged, len(rows))
+            return self._answers(merged, range(start, start + len(rows)))
         given = self._batch_arguments(start, rows)
-        arguments = [each for each in given if isinstance(each, dict)]
-        if not arguments:
+        places = [place for place, each in enumerate(given, start) if isinstance(each, dict)]
+        if not places:
             return given
+        arguments = [given[place - start] for place in places]
         merged = {
             name: [each[name] for each in arguments] if name in batched else value
             for name, value in arguments[0].items()
         }
-        answers = iter(self._answers(merged, len(arguments)))
+        answers = iter(self._answers(merged, places))
         return [next(answers) if isinstance(each, dict) else each for each in given]
 
-    def _answers(self, arguments: dict[str, Any], count: int) -> list[Any]:
+    def _answers(self, arguments: dict[str, Any], places: Sequence[int]) -> list[Any]:
+        count = len(places)
         args, kwargs = self._work.spread(arguments)
         body = functools.partial(self._body, *args, **kwargs)
-        values = list(self._work.paid(lambda: self._timed(body)))
+        values = self._listed(self._work.paid(lambda: self._timed(body)), count)
         if len(values) != count:
             raise FunctionError(
                 f"{self._function.name} returned {len(values)} results for {count} rows.",
                 hint="A batch function returns one result for each row.",
             )
-        return list(map(self._work.kept, values)) if self._work.keeps else values
+        if not self._work.keeps:
+            return values
+        return [self._kept_at(*each) for each in zip(places, values, strict=True)]
+
+    def _kept_at(self, place: int, value: Any) -> Any:
+        try:
+            return self._work.kept(value)
+        except BarbuleError as error:
+            raise error.at(row=self._work.places[place]) from error.__cause__
+
+    def _listed(self, returned: Any, count: int) -> list[Any]:
+        """List the results of a batch; refuse what tells them apart otherwise than by rows."""
+        apart = isinstance(returned, str | bytes | bytearray | Mapping | AbstractSet)
+        table = hasattr(returned, "columns") or hasattr(returned, "column_names")
+        if hasattr(returned, "to_pylist") and not table:  # an array of Arrow
+            returned = returned.to_pylist()
+        try:
+            items = None if apart or table else iter(returned)
+        except TypeError:  # it has none
+            items = None
+        if items is not None:
+            return list(items)
+        raise FunctionError(
+            f"{self._function.name} returned {_article(type(returned).__name__)} for a batch of "
+            f"{count} rows.",
+            hint="A batch function returns a list, one result for each row, in their order.",
+        )
 
     def _batch_arguments(self, start: int, rows: list[tuple[Any, ...]]) -> list[Any]:
         """Make the arguments of a batch, images opened in threads.
@@ -238,3 +295,7 @@ class Synchronous:
 
         in_threads(one, len(rows), cores() if self._takes_images else 1)
         return arguments
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

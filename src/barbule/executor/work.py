@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -20,6 +20,7 @@ from barbule.errors import (
     FunctionError,
     ReplayError,
     UnknownFunctionError,
+    message_of,
 )
 from barbule.executor.arguments import Arguments, required_places, spreading
 from barbule.executor.asynchronous import Asynchronous
@@ -32,14 +33,14 @@ from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
 from barbule.functions.generations import joined
 from barbule.media.cells import media_keeper, reader
-from barbule.nodes import fill_template
+from barbule.nodes import INNER_CALL, fill_template
 from barbule.types import Image, Media
 
 if TYPE_CHECKING:
     from barbule.executor.batch import Caller
     from barbule.executor.metering import Sending
     from barbule.executor.tape import Tape
-    from barbule.functions.registry import Function
+    from barbule.functions.registry import Function, Parameter
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Call
 
@@ -52,6 +53,13 @@ def described(error: Exception) -> str:
     """Say what went wrong, for the ledger."""
     failure = Failure.of(error)
     return f"{failure.type}: {failure.message}"
+
+
+def _takes_rows(parameter: Parameter, template: Mapping[str, Any]) -> bool:
+    """Whether a parameter gets a list in this call, one item for each row."""
+    given = json.dumps(template.get(parameter.name))
+    constant = '"$"' not in given and f'"{INNER_CALL}"' not in given
+    return parameter.batched and not (parameter.plain and constant)
 
 
 class Work:
@@ -74,6 +82,7 @@ class Work:
         self.meter = Meter()
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)
+        self.batched = {each.name for each in function.parameters if _takes_rows(each, template)}
         self.template = template
         self._has_media = any(isinstance(kind, Media) for kind in call.kinds)
         self.rows: Sequence[tuple[Any, ...]] = ()
@@ -226,11 +235,14 @@ class Work:
         attempts: int = 1,
         model: str = "",
         account: Account | None = None,
+        count: int = 1,
     ) -> Any:
         """Return what stands for the answer of a call that failed, or end the operation.
 
         Parameters
         ----------
+        count
+            How many rows the call was about.
         account
             What the questions took that were sent for it all the same.
         """
@@ -249,19 +261,19 @@ class Work:
         own = self.call.on_error is None and self.function.on_error == "null"
         if own or (self.lenient and not unknown):
             return Failure.of(error)
+        row, rows = self.places[place], self.places[place + count - 1] - self.places[place] + 1
         if isinstance(error, BarbuleError):
-            raise error.at(row=self.places[place])
+            raise error.at(row=row, rows=rows)
         raise FunctionError(
-            f"{self.function.name} failed: {type(error).__name__}: {error}.",
-            row=self.places[place],
-            value=self._given(place),
+            f"{self.function.name} failed: {type(error).__name__}: {message_of(error)}.",
+            row=row,
+            rows=rows,
+            value=self._given(place) if count == 1 else None,
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         ) from error
 
     def _given(self, place: int) -> Any:
         """Return what the function was called with, constants left aside."""
-        if self.function.kind == "batch":  # which of its rows it was, the function does not say
-            return None
         open_ones = {
             name: each for name, each in self.template.items() if '"$"' in json.dumps(each)
         }

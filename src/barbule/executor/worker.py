@@ -16,6 +16,8 @@ import sys
 import traceback
 from typing import IO, Any
 
+from barbule.errors import message_of
+
 __all__ = ["find", "read", "write"]
 
 _LENGTH = struct.Struct(">Q")
@@ -65,7 +67,7 @@ def _answer(body: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
         value = body(*args, **kwargs)
         pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - told to the process that asked
-        return "raised", (type(error).__name__, str(error), traceback.format_exc())
+        return "raised", (type(error).__name__, message_of(error), traceback.format_exc())
     return "gave", value
 
 
@@ -84,7 +86,7 @@ def main() -> None:
                 if name not in known:
                     known[name] = _body(*name)
             except Exception as error:  # noqa: BLE001 - told to the process that asked
-                told = (type(error).__name__, str(error), traceback.format_exc())
+                told = (type(error).__name__, message_of(error), traceback.format_exc())
                 write(outgoing, ("raised", told))
                 continue
             write(outgoing, _answer(known[name], args, kwargs))

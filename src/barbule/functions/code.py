@@ -9,6 +9,7 @@ import ast
 import functools
 import inspect
 import linecache
+import operator
 import sys
 import sysconfig
 import textwrap
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "called_for",
     "changed_in",
     "changed_targets",
     "has_text",
@@ -50,10 +52,24 @@ def underlying(function: Any) -> Any:
         return underlying(function.func)
     if inspect.ismethod(function):
         return function.__func__
-    if inspect.isroutine(function) or inspect.isclass(function):
+    if inspect.isfunction(function) or inspect.isclass(function):
         return function
     wrapped = getattr(function, "__wrapped__", None)
-    return underlying(wrapped) if callable(wrapped) else type(function)
+    if callable(wrapped):
+        return underlying(wrapped)
+    return function if inspect.isroutine(function) else type(function)
+
+
+# What takes one value, though Python does not tell so.
+_GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
+
+
+def called_for(function: Any) -> Any:
+    """Return what is called for something that can be: of an object, its method."""
+    if isinstance(function, _GETTERS):
+        return lambda value, /: function(value)
+    plain = inspect.isroutine(function) or isinstance(function, functools.partial)
+    return function if plain or hasattr(function, "__wrapped__") else function.__call__
 
 
 def qualified_name(function: Any) -> str:

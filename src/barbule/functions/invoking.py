@@ -15,7 +15,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from barbule import types
-from barbule.errors import ExpressionError, FunctionError
+from barbule.errors import ExpressionError, FunctionError, message_of
 from barbule.functions.registry import Function, Parameter, lookup, register
 from barbule.functions.tools import Tools, arguments_model
 
@@ -88,7 +88,7 @@ async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
             result = await _call(function, {**function.fixed, **arguments})
         except Exception as error:
             raise FunctionError(
-                f"the tool {name!r} failed: {type(error).__name__}: {error}.",
+                f"the tool {name!r} failed: {type(error).__name__}: {message_of(error)}.",
                 value=arguments,
                 hint="Mend the tool, or let it return what is wrong, for the model to read.",
             ) from error
@@ -138,7 +138,7 @@ def _checked(name: str, function: Function, arguments: Any) -> dict[str, Any]:
 
 
 async def _call(function: Function, arguments: dict[str, Any]) -> Any:
-    batched = {each.name for each in function.parameters if each.batched}
+    batched = {each.name for each in function.parameters if each.batched and not each.plain}
     if function.kind == "batch":
         arguments = {name: [v] if name in batched else v for name, v in arguments.items()}
     async with asyncio.timeout(function.timeout):

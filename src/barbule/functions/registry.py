@@ -18,6 +18,7 @@ import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError, UnknownFunctionError
+from barbule.functions.code import underlying
 from barbule.functions.fitting import fitted
 from barbule.functions.generations import Generation, joined
 from barbule.functions.source import Source
@@ -44,6 +45,8 @@ class Parameter:
         Whether the function takes None; otherwise a row with None is not called and gives None.
     batched
         Whether a batch function takes a list here, one item for each row.
+    plain
+        Whether it takes a constant as it is all the same: it has a default and no annotation.
     make
         Makes the object that the annotation promises of a cell; None where the cell is it.
     hint
@@ -56,6 +59,7 @@ class Parameter:
     batched: bool = False
     make: Callable[[Any], Any] | None = None
     hint: Any = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +195,7 @@ class Function:
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         """The docstring of the function itself."""
-        return inspect.getdoc(self.body)
+        return inspect.getdoc(underlying(self.source.function) if self.source else self.body)
 
     def __repr__(self) -> str:
         return f"<function {self.name}>"

@@ -5,6 +5,7 @@ Owns how annotations become types of columns.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types as pytypes
 import typing
@@ -14,7 +15,8 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule import types
-from barbule.errors import SchemaError
+from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.code import qualified_name
 from barbule.functions.objects import is_array, maker
 from barbule.functions.registry import Parameter
 
@@ -29,11 +31,15 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     SchemaError
         When one names something unknown.
     """
+    if isinstance(function, functools.partial):
+        return hints_of(function.func)
+    if not inspect.isroutine(function) and not inspect.isclass(function):  # an object
+        function = getattr(function, "__wrapped__", None) or type(function).__call__
     try:
         return inspect.get_annotations(function, eval_str=True)
     except NameError as error:
         raise SchemaError(
-            f"an annotation of {function.__qualname__} names something unknown: {error}.",
+            f"an annotation of {qualified_name(function)} names something unknown: {error}.",
             hint="Import what the annotation names before the function is defined.",
         ) from error
 
@@ -50,11 +56,30 @@ def parameters_of(
     """
     return tuple(
         _parameter(name, hints.get(name), parameter.default, batched=batched)
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in signature_of(function).parameters.items()
     )
 
 
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function.
+
+    Raises
+    ------
+    ExpressionError
+        When Python does not know it, as of some functions of its own.
+    """
+    try:
+        return inspect.signature(function)
+    except ValueError as error:
+        name = qualified_name(function)
+        raise ExpressionError(
+            f"the parameters of {name} are not known: Python does not tell its signature.",
+            hint=f"Wrap it: lambda value: {name.rpartition('.')[2]}(value).",
+        ) from error
+
+
 def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Parameter:
+    plain = hint is None and default is not inspect.Parameter.empty
     takes_rows = batched and (hint is None or hint is list or typing.get_origin(hint) is list)
     if takes_rows:
         inner = typing.get_args(hint)
@@ -62,7 +87,7 @@ def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Paramete
     nullable = default is None or _is_optional(hint)
     known = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
     kind = _kind(name, hint) if known else None
-    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint)
+    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint, plain)
 
 
 def _kind(name: str, hint: Any) -> dt.DataType | None:

@@ -84,6 +84,8 @@ class Source:
 
     def former_digest(self) -> str:
         """Return the hash that version 0.1.0 gave it, which did not look into objects."""
+        if not inspect.isfunction(self.function) and not inspect.isclass(self.function):
+            return _hash([])  # nor into methods
         return _hash(list(_Reads(self.function).told.values()))
 
     @functools.cached_property

@@ -16,6 +16,8 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.bindings import has_object
+from barbule.functions.code import called_for, qualified_name
 from barbule.functions.registry import (
     Function,
     OnError,
@@ -23,7 +25,12 @@ from barbule.functions.registry import (
     check_on_error,
     register,
 )
-from barbule.functions.signatures import hints_of, parameters_of, return_type_of
+from barbule.functions.signatures import (
+    hints_of,
+    parameters_of,
+    return_type_of,
+    signature_of,
+)
 from barbule.functions.source import Source, name_of
 from barbule.functions.stateful import Stateful, body_of, start_parameters
 from barbule.threads import cores
@@ -53,16 +60,19 @@ def udf(  # noqa: PLR0913 - each is an option of users
     ----------
     function
         A function, plain or `async`. Images arrive as PIL images, other media as local paths,
-        Json as Python values. A row with None for a parameter that is not annotated as
-        optional is not called and gives None. Or a class with `__call__`: called with what its
-        `__init__` takes it gives the function; its object is made once in a process, when the
-        function is called for the first row.
+        Json as Python values. Whatever else can be called is one, too: a method, a
+        `functools.partial`, a function of Python's own, an object with `__call__`. A row with
+        None for a parameter that is not annotated as optional is not called and gives None. Or
+        a class with `__call__`: called with what its `__init__` takes it gives the function; its
+        object is made once in a process, when the function is called for the first row.
     return_type
         The type of the result, where the annotation does not say it; Json if neither does. For
         a batch function it is the type of the returned list.
     batch_size
         Makes it a batch function: parameters annotated as lists receive up to so many rows at
-        once, the others must be constants; it returns one result for each row.
+        once, the others must be constants; it returns a list, one result for each row. One that
+        is not annotated receives lists too, but a constant for a parameter with a default as it
+        is.
     on_error
         "abort" (default): an exception ends the operation and nothing of it is kept; "null":
         the cell stays empty. `error_handling` is another name of it.
@@ -141,8 +151,8 @@ def udf(  # noqa: PLR0913 - each is an option of users
     policy = check_on_error(on_error or error_handling or "abort")
     home = _home(function, processes) if processes is not False else None
     kind = function if inspect.isclass(function) else None
-    called: Any = vars(kind)["__call__"] if kind else function
-    hints = hints_of(called)
+    called: Any = vars(kind)["__call__"] if kind else called_for(function)
+    hints = hints_of(called if kind else function)
     batched = batch_size is not None
     parameters = parameters_of(called, hints, batched=batched)
 
@@ -171,7 +181,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
     made = register(
         Function(
             name=name or name_of(function, source or Source(function)),
-            body=body_of(kind) if kind else function,
+            body=body_of(kind) if kind else called,
             kind="batch" if batched else "row",
             returns=return_type_of(hints.get("return"), return_type, batched=batched),
             parameters=parameters,
@@ -207,12 +217,23 @@ def _gpus(resources: Mapping[str, float] | None) -> float:
 
 def _home(function: Callable[..., Any], processes: bool | int) -> tuple[str, str]:
     """Return by which name other processes find a function."""
-    module, name = function.__module__, function.__qualname__
     called = vars(function)["__call__"] if inspect.isclass(function) else function
     if not isinstance(processes, int) or processes < 1:
         raise ExpressionError(
             "processes is True, or a whole number from 1.", value=processes, hint="processes=4."
         )
+    named = (
+        inspect.isfunction(function)
+        or inspect.isclass(function)
+        or (inspect.isbuiltin(function) and not has_object(function))
+    )
+    if not named:
+        raise ExpressionError(
+            f"{qualified_name(function)} cannot be found by another process: it is no function "
+            "that a module defines.",
+            hint="Define one with def that calls it, at the top of a module.",
+        )
+    module, name = function.__module__, function.__qualname__
     if inspect.iscoroutinefunction(called):
         raise ExpressionError(
             f"{name} is asynchronous: it waits, and other processes would not help.",
@@ -302,7 +323,7 @@ def iterator(
         made = function(*args, **kwargs)
         return _gone_through(made) if is_class else list(made)
 
-    body.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    body.__signature__ = signature_of(function)  # type: ignore[attr-defined]
     body.__doc__ = inspect.getdoc(function)
     return register(
         Function(
@@ -333,7 +354,7 @@ def _row_type(function: Any, hints: Mapping[str, Any]) -> Any:
     elif inner := typing.get_args(hints.get("return")):
         return inner[0]
     raise SchemaError(
-        f"the iterator {function.__qualname__} does not say what its rows are.",
+        f"the iterator {qualified_name(function)} does not say what its rows are.",
         hint='Give return_type={"text": str}, or annotate it as Iterator[Row].',
     )
 
@@ -395,7 +416,7 @@ def query(
     return register(
         Function(
             name=name or name_of(function, source),
-            body=function,
+            body=called_for(function),
             kind="query",
             returns=lambda arguments: _query_type(function, arguments),
             parameters=parameters_of(function, hints, batched=False),
@@ -419,6 +440,6 @@ def _query_type(function: Callable[..., Any], arguments: Mapping[str, Any]) -> d
     if isinstance(result, ir.Scalar):
         return result.type()
     raise ExpressionError(
-        f"the query {function.__qualname__} returned a {type(result).__name__}.",
+        f"the query {qualified_name(function)} returned a {type(result).__name__}.",
         hint="A query function returns an expression, a table or a column of one.",
     )
