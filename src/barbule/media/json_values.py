@@ -6,6 +6,7 @@ depends on a backend.
 
 from __future__ import annotations
 
+import decimal
 import functools
 import re
 from typing import Any
@@ -18,6 +19,13 @@ from ibis import Deferred
 
 from barbule import types
 from barbule.errors import ExpressionError
+from barbule.media.json_numbers import (
+    compare_whole,
+    is_one_of,
+    is_whole,
+    whole_decimal,
+    whole_number,
+)
 
 __all__ = ["JsonValue"]
 
@@ -92,12 +100,16 @@ class JsonValue(ir.JSONValue):
         if isinstance(kind, dt.Boolean):
             return ops.UnwrapJSONBoolean(self).to_expr()
         if isinstance(kind, dt.Integer | dt.Floating):
-            whole = [ops.UnwrapJSONInt64(self)] if isinstance(kind, dt.Integer) else []
-            numbers = [each.to_expr() for each in (*whole, ops.UnwrapJSONFloat64(self))]
+            numbers = [ops.UnwrapJSONFloat64(self).to_expr()]
+            if isinstance(kind, dt.Integer):
+                wide = isinstance(kind, dt.UInt64)
+                exact = whole_decimal(self) if wide else ops.UnwrapJSONInt64(self).to_expr()
+                numbers.insert(0, exact)
             if not strict and isinstance(kind, dt.Integer):
                 low, high = kind.bounds
                 exact, real = numbers
-                fits = [exact.between(low, high), (real >= float(low)) & (real < float(high + 1))]
+                ends = [decimal.Decimal(low), decimal.Decimal(high)] if wide else [low, high]
+                fits = [exact.between(*ends), (real >= float(low)) & (real < float(high + 1))]
                 numbers = [ok.ifelse(each, None) for ok, each in zip(fits, numbers, strict=True)]
             text = turned(ops.UnwrapJSONString(self).to_expr())
             return ibis.coalesce(*(each.cast(kind) for each in numbers), text)
@@ -120,14 +132,20 @@ class JsonValue(ir.JSONValue):
 
     def isin(self, values: Any, /) -> Any:
         """Say whether it is one of several texts, numbers or values of a column."""
-        return _as_kind_of(self, _example(values)).isin(values)
+        if isinstance(values, ir.Value):
+            return _beside_one_of(self, values).isin(values)
+        return is_one_of(self, list(values), _as_kind_of)
 
     def notin(self, values: Any, /) -> Any:
         """Say whether it is none of several texts, numbers or values of a column."""
-        return _as_kind_of(self, _example(values)).notin(values)
+        if isinstance(values, ir.Value):
+            return _beside_one_of(self, values).notin(values)
+        return ~self.isin(values)
 
     def between(self, lower: Any, upper: Any) -> Any:
         """Say whether it is a text, number or moment between two others."""
+        if is_whole(lower) or is_whole(upper):
+            return (self >= lower) & (self <= upper)
         return _as_kind_of(self, lower).between(lower, upper)
 
     def max(self, *_: Any, **__: Any) -> Any:
@@ -173,14 +191,10 @@ def _owner(name: Any) -> Any:
     return ops.UnwrapJSONFloat64 if name in _methods(ir.FloatingColumn) else None
 
 
-def _example(values: Any) -> Any:
-    """Return one of the values that something is looked for in."""
-    if isinstance(values, ir.ArrayValue):
-        return ibis.null(values.type().value_type)
-    if isinstance(values, ir.Value):
-        return values
-    there = [each for each in values if each is not None]
-    return next((each for each in there if isinstance(each, float)), there[0] if there else "")
+def _beside_one_of(value: JsonValue, values: ir.Value) -> ir.Value:
+    """Unwrap Json as what the values of a column or an array are."""
+    one = ibis.null(values.type().value_type) if isinstance(values, ir.ArrayValue) else values
+    return whole_number(value, one) if is_whole(one) else _as_kind_of(value, one)
 
 
 def _as_kind_of(value: JsonValue, other: Any) -> ir.Value:
@@ -229,6 +243,8 @@ def _comparison(name: str) -> Any:
             return {"__eq__": self.isnull, "__ne__": self.notnull}.get(
                 name, lambda: NotImplemented
             )()
+        if is_whole(other):
+            return compare_whole(self, name, other)
         if not isinstance(other, ir.JSONValue):
             return getattr(_as_kind_of(self, other), name)(other)
         if name in {"__eq__", "__ne__"}:
@@ -236,7 +252,7 @@ def _comparison(name: str) -> Any:
         # Two numbers are compared as numbers, two texts as texts, and nothing else at all.
         pairs = [
             (unwrap(self).to_expr(), unwrap(other).to_expr())
-            for unwrap in (ops.UnwrapJSONFloat64, ops.UnwrapJSONString)
+            for unwrap in (ops.UnwrapJSONInt64, ops.UnwrapJSONFloat64, ops.UnwrapJSONString)
         ]
         return ibis.coalesce(*(getattr(left, name)(right) for left, right in pairs))
 

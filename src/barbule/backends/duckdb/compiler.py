@@ -9,6 +9,7 @@ import ibis.backends.sql.compilers as sc
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import NULL
 
 from barbule.backends.arithmetic import PythonArithmetic
 
@@ -30,6 +31,12 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
         return super().visit_ApproxQuantile(op, arg=arg, quantile=given, where=where)
 
     visit_ApproxMultiQuantile = visit_ApproxQuantile  # noqa: N815 - Ibis finds it by its name
+
+    def visit_UnwrapJSONInt64(self, op: Any, *, arg: Any) -> Any:
+        """Return a whole JSON number; one that is no int64 is none."""
+        whole = self.f.json_type(arg).isin(sge.convert("UBIGINT"), sge.convert("BIGINT"))
+        number = sge.TryCast(this=arg, to=self.type_mapper.from_ibis(op.dtype))
+        return self.if_(whole, number, NULL)
 
     def _microseconds(self, duration: Any) -> Any:
         return self.f.anon.epoch_us(duration)

@@ -185,20 +185,24 @@ class PostgresCompiler(PlainOperations):
         """Take an item of an object or array."""
         return self.f.jsonb_extract_path(self._json(arg), self.cast(index, dt.string))
 
-    def _unwrapped(self, op: Any, arg: Any, kind: str, pattern: str = "") -> Any:
+    def _unwrapped(
+        self, op: Any, arg: Any, kind: str, pattern: str = "", to: dt.DataType | None = None
+    ) -> Any:
         text = filled("JSONB_EXTRACT_PATH_TEXT(:v, VARIADIC ARRAY[]::TEXT[])", v=self._json(arg))
         fits = self.f.jsonb_typeof(self._json(arg)).eq(sge.convert(kind))
         if pattern:
             fits = sg.and_(fits, sge.RegexpLike(this=text.copy(), expression=sge.convert(pattern)))
-        return self.if_(fits, self.cast(text, op.dtype), NULL)
+        return self.if_(fits, self.cast(text, to or op.dtype), NULL)
 
     def visit_UnwrapJSONString(self, op: Any, *, arg: Any) -> Any:
         """Return a JSON text as text."""
         return self._unwrapped(op, arg, "string")
 
     def visit_UnwrapJSONInt64(self, op: Any, *, arg: Any) -> Any:
-        """Return a whole JSON number."""
-        return self._unwrapped(op, arg, "number", r"^-?\d+$")
+        """Return a whole JSON number; one that is no int64 is none."""
+        number = self._unwrapped(op, arg, "number", r"^-?\d+$", dt.Decimal(None, None))
+        fits = sge.Between(this=number, low=sge.convert(-(2**63)), high=sge.convert(2**63 - 1))
+        return self.if_(fits, self.cast(number.copy(), op.dtype), NULL)
 
     def visit_UnwrapJSONFloat64(self, op: Any, *, arg: Any) -> Any:
         """Return a JSON number."""

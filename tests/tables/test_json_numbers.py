@@ -1,0 +1,88 @@
+"""Numbers in Json are compared with whole numbers digit by digit."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+
+A, B, HASH = 2**60, 2**60 + 1, 2**63 + 5  # two ids that are one as float64; one of 64 bits
+VALUES = [A, HASH, 2.5, 5, 5.0, -7, "5", "x", True, None, 1e300]
+
+
+@pytest.fixture
+def posts(session):
+    """Give rows of Json values of all kinds, numbered."""
+    t = bb.create_table("posts", {"i": bb.Int, "meta": bb.Json})
+    t.insert([{"i": place, "meta": {"id": value}} for place, value in enumerate(VALUES)])
+    return t
+
+
+CONDITIONS = {
+    "equal": (lambda m: m == A, [0]),
+    "equal to its neighbour": (lambda m: m == B, []),
+    "equal to a hash": (lambda m: m == HASH, [1]),
+    "equal to a small number": (lambda m: m == 5, [3, 4]),
+    "equal to a float": (lambda m: m == 5.0, [3, 4]),
+    "equal to a fraction": (lambda m: m == 2.5, [2]),
+    "reflected": (lambda m: m == 5, [3, 4]),
+    "not equal": (lambda m: m != 5, [0, 1, 2, 5, 10]),
+    "not the neighbour": (lambda m: m != B, [0, 1, 2, 3, 4, 5, 10]),
+    "less": (lambda m: m < 5, [2, 5]),
+    "less than a neighbour": (lambda m: (m < B) & (m > 5), [0]),
+    "greater": (lambda m: m > 2, [0, 1, 2, 3, 4, 10]),
+    "at least the neighbour": (lambda m: m >= B, [1, 10]),
+    "between": (lambda m: m.between(0, A - 1), [2, 3, 4]),
+    "between with its end": (lambda m: m.between(0, A), [0, 2, 3, 4]),
+    "between fractions": (lambda m: m.between(2.5, 5), [2, 3, 4]),
+    "one of": (lambda m: m.isin([7, B]), []),
+    "one of, turned": (lambda m: m.isin([B, 7]), []),
+    "one of with it": (lambda m: m.isin([7, A]), [0]),
+    "one of with a hash": (lambda m: m.isin([HASH, 3]), [1]),
+    "one of several kinds": (lambda m: m.isin([2.5, 5, "x", B]), [2, 3, 4, 7]),
+    "one of several kinds, turned": (lambda m: m.isin(["x", B, 5, 2.5]), [2, 3, 4, 7]),
+    "one of truths and numbers": (lambda m: m.isin([True, 5]), [3, 4, 8]),
+    "one of nothing": (lambda m: m.isin([]), []),
+    "none of": (lambda m: m.notin([5]), [0, 1, 2, 5, 10]),
+    "none of several kinds": (lambda m: m.notin([5, "x"]), [0, 1, 2, 5, 6, 8, 10]),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_holds_for_the_same_numbers_as_in_python(posts, name):
+    condition, wanted = CONDITIONS[name]
+    found = posts.where(condition(posts.meta.id))
+    assert sorted(found.collect()["i"]) == wanted
+    posts.add_computed_column(holds=condition(posts.meta.id))
+    assert sorted(posts.where(posts.holds).collect()["i"]) == wanted
+
+
+def test_a_join_by_an_id_finds_that_one_alone(posts):
+    users = bb.create_table("users", {"id": bb.Int, "big": "uint64", "name": bb.String})
+    users.insert(
+        [
+            {"id": A, "big": A, "name": "right"},
+            {"id": B, "big": HASH, "name": "somebody else"},
+            {"id": 5, "big": 7, "name": "five"},
+        ]
+    )
+    joined = posts.join(users, posts.meta.id == users.id)
+    assert sorted(joined.collect()["name"]) == ["five", "five", "right"]
+    wide = posts.join(users, posts.meta.id == users.big)
+    assert sorted(wide.collect()["name"]) == ["right", "somebody else"]
+    crossed = posts.join(users, []).filter(lambda q: q.meta.id == q.id)
+    assert crossed.count().to_pyarrow().as_py() == 3
+    assert sorted(posts.where(posts.meta.id.isin(users.id)).collect()["i"]) == [0, 3, 4]
+
+
+def test_a_comparison_knows_what_is_no_whole_number(posts):
+    same = posts.order_by("i").select(same=posts.meta.id == 5).collect()["same"]
+    assert same == [False, False, False, True, True, False, None, None, None, None, False]
+
+
+def test_casts_of_large_numbers(posts):
+    rows = posts.order_by("i")
+    assert rows.select(x=posts.meta.id.try_cast("int64")).collect()["x"][:2] == [A, None]
+    whole = rows.limit(2)
+    assert whole.select(x=whole.meta.id.cast("uint64")).collect()["x"] == [A, HASH]
+    assert rows.select(x=posts.meta.id.fill_null(0)).collect()[2, "x"] == 2.5
