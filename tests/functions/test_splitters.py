@@ -51,3 +51,16 @@ def test_columns_are_given_by_place_and_by_name(session):
         second = list(inspect.signature(create).parameters)[1]
         named = create(**{COLUMNS[name]: column, second: way})
         assert create(column, way).equals(named)
+
+
+def test_a_view_of_chunks_has_one_position(session):
+    notes = bb.create_table("notes", {"note": bb.String})
+    notes.insert(note="One. Two. Three.")
+    create = functions.StringSplitter.create
+    chunks = bb.create_view("chunks", notes, iterator=create(notes.note, "sentence"))
+    assert list(chunks.columns) == ["note", "pos", "text"]
+    base = chunks.select("pos", sentence=chunks.text)
+    words = bb.create_view("words", base, iterator=create(base.sentence, [" ", "."]))
+    assert list(words.columns) == ["pos", "sentence", "pos_2", "text"]
+    rows = words.where(words.pos == 1).order_by("pos_2").collect()
+    assert [(row["pos_2"], row["text"]) for row in rows] == [(0, "Two.")]

@@ -50,6 +50,7 @@ __all__ = [
 ITEMS = "bb_items"
 REASON = "bb_items_error"
 POSITION = "pos"
+_OURS = "barbule.functions."
 
 
 def items_query(
@@ -109,7 +110,9 @@ def iterator_columns(items: ops.Relation, shown: Iterable[str] = ()) -> list[Col
     shown
         The columns of the base, of which one may be a position too.
     """
-    fields = items.schema[ITEMS].value_type.fields
+    fields = dict(items.schema[ITEMS].value_type.fields)
+    if POSITION in fields and _is_numbered(items):
+        del fields[POSITION]
     taken = {name.lower() for name in (*fields, *shown)}
     numbered = (f"{POSITION}_{n}" for n in itertools.count(2))
     position = next(n for n in itertools.chain([POSITION], numbered) if n not in taken)
@@ -120,11 +123,16 @@ def iterator_columns(items: ops.Relation, shown: Iterable[str] = ()) -> list[Col
     return made
 
 
+def _is_numbered(items: ops.Relation) -> bool:
+    """Tell whether the records say their position themselves, as those of our splitters do."""
+    return all(call.function.startswith(_OURS) for call in calls_in(items.values[ITEMS]))
+
+
 def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, str]:
     """Return which field of what an iterator gives is in which column; they may be renamed.
 
-    Columns have the numbers of their fields, after the position, which is the first. Version
-    0.1.0 left out a field that was called as the position.
+    Columns have the numbers of their fields, after the position, which is the first. A field
+    that says the position is left out; version 0.1.0 did so with any that was called so.
     """
     names = [field.name for field in items]
     last = next((each for each in record.columns if each.id == len(names)), None)
