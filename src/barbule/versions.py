@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ibis.expr.datatypes as dt
 
 from barbule.backends.base import RID
+from barbule.relations.exports import engine_of
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-__all__ = ["Checkpoint", "Diff", "diff", "drifted"]
+__all__ = ["DIFFERS", "Checkpoint", "Diff", "diff", "drifted"]
+
+DIFFERS = "bb_differs_"
 
 
 class Checkpoint(int):
@@ -100,6 +103,11 @@ class Diff:
     drift
         By the name of an embedding index that both have, the rows whose vector differs: an Ibis
         table of the column's value before and after, and the `cosine` of the two vectors.
+    marked
+        `changed` with a column `bb_differs_<column>` for each, which says whether its values
+        differ: for what is printed.
+
+    Printed, it shows the first rows of each kind; of changed ones what differs, as old → new.
     """
 
     table: str
@@ -110,16 +118,26 @@ class Diff:
     changed: ir.Table
     schema: SchemaChange
     drift: Mapping[str, ir.Table] = field(default_factory=dict)
+    marked: ir.Table | None = None
 
     def counts(self) -> dict[str, int]:
         """Count the rows that were added, removed and changed."""
         parts = {"added": self.added, "removed": self.removed, "changed": self.changed}
         return {name: part.count().to_pyarrow().as_py() for name, part in parts.items()}
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
+    def heading(self, counts: Mapping[str, int]) -> str:
+        """Say in short what differs."""
+        rows = ", ".join(f"{count} {name}" for name, count in counts.items())
         columns = "".join(f"\n  {line}" for line in self.schema.lines())
-        return f"Diff of {self.table!r}, version {self.old} to {self.new}: {counts}{columns}"
+        return f"Diff of {self.table!r}, version {self.old} to {self.new}: {rows}{columns}"
+
+    def __repr__(self) -> str:
+        text: str = engine_of(self.added).diff_text(self)
+        return text
+
+    def _repr_html_(self) -> str:
+        page: str = engine_of(self.added).diff_html(self)
+        return page
 
 
 def diff(
@@ -149,13 +167,16 @@ def diff(
         for was, now in common.items()
         if kinds[0][was] != kinds[1][now]
     }
+    marked = _marked(before, after, common)
+    pairs = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
     return Diff(
         table=table,
         old=old[0],
         new=new[0],
-        added=after.anti_join(before, RID).select(*kinds[1]),
-        removed=before.anti_join(after, RID).select(*kinds[0]),
-        changed=_changed(before, after, common),
+        added=after.anti_join(before, RID).order_by(RID).select(*kinds[1]),
+        removed=before.anti_join(after, RID).order_by(RID).select(*kinds[0]),
+        changed=marked.select(*pairs),
+        marked=marked,
         schema=SchemaChange(
             added=tuple(name for name in kinds[1] if name not in common.values()),
             removed=tuple(name for name in kinds[0] if name not in common),
@@ -192,15 +213,20 @@ def drifted(
     return pairs.select(f"{now}_old", f"{now}_new", cosine=cosine.cast("float64"))
 
 
-def _changed(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
-    """Pair the states of rows that both versions have, where a value differs."""
+def _marked(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
+    """Pair the states of rows that both versions have, where a value differs; say which do."""
     old = before.select(RID, **{f"{now}_old": before[was] for was, now in common.items()})
     new = after.select(bb_rid=after[RID], **{f"{now}_new": after[now] for now in common.values()})
     pairs: Any = old.join(new, old[RID] == new["bb_rid"])
+    differs = {
+        f"{DIFFERS}{now}": _differs(pairs[f"{now}_old"], pairs[f"{now}_new"])
+        for now in common.values()
+    }
     shown = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
-    pairs = pairs.select(*shown)
-    differs = [_differs(pairs[f"{now}_old"], pairs[f"{now}_new"]) for now in common.values()]
-    return pairs.filter(functools.reduce(operator.or_, differs)) if differs else pairs.limit(0)
+    marked = pairs.order_by(RID).select(*shown, **differs)
+    if not differs:
+        return marked.limit(0)
+    return marked.filter(functools.reduce(operator.or_, [marked[name] for name in differs]))
 
 
 def _differs(old: ir.Value, new: ir.Value) -> ir.Value:

@@ -78,6 +78,7 @@ class Tables(RuleBasedStateMachine):
         self.past: dict[int, list[dict]] = {}
         self.snapshots: dict[str, list[dict]] = {}
         self.labels: dict[str, int] = {}
+        self.gone_back: dict[int, int] = {}
         self.kept = 0
         self.note()
 
@@ -194,14 +195,19 @@ class Tables(RuleBasedStateMachine):
 
     @rule()
     def revert_and_back(self):
-        before = self.table.history()[0, "version"]
-        if before - 1 < self.kept or before == 0 or before - 1 not in self.past:
+        before = shown = self.table.history()[0, "version"]
+        while shown in self.gone_back:
+            shown = self.gone_back[shown]
+        target = shown - 1
+        if target < self.kept or target not in self.past:
             return
         self.table.revert()
-        now = [dict(row) for row in self.past[before - 1]]
+        now = [dict(row) for row in self.past[target]]
         assert _bag(self.table.collect()) == _bag(now)
         self.past[self.table.history()[0, "version"]] = now
+        self.gone_back[self.table.history()[0, "version"]] = target
         self.table.revert(to=before)
+        self.gone_back[self.table.history()[0, "version"]] = before
         self.note()
 
     @rule()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import barbule as bb
-from barbule.errors import DependencyError
+from barbule.errors import DependencyError, VersionError
 
 
 @pytest.fixture
@@ -18,6 +18,58 @@ def table(session):
 def pairs(relation, *names):
     rows = relation.select(*names).collect()
     return sorted(zip(*(rows[name] for name in names), strict=True))
+
+
+def test_each_revert_goes_one_version_further_back(table):
+    view = bb.create_view("big", table.where(table.v > 15))
+    table.insert(k=3, v=30)
+    table.update({"v": 0}, where=table.k == 1)
+    table.delete(where=table.k == 2)
+
+    table.revert()
+    assert pairs(table, "k", "v") == [(1, 0), (2, 20), (3, 30)]
+    table.revert()
+    assert pairs(table, "k", "v") == [(1, 10), (2, 20), (3, 30)]
+    table.revert()
+    assert pairs(table, "k", "v") == [(1, 10), (2, 20)]
+    assert pairs(view, "k", "v") == [(2, 20)]
+    assert table.history()["operation"][:3] == ["revert to 1", "revert to 2", "revert to 3"]
+    table.revert()
+    assert pairs(table, "k", "v") == []
+    with pytest.raises(VersionError, match=r"'t': there is no version before the one that it sho"):
+        table.revert()
+
+
+def test_a_revert_after_new_changes_undoes_these(table):
+    table.insert(k=3, v=30)
+    table.revert()
+    table.insert(k=4, v=40)
+    table.revert()
+    assert pairs(table, "k") == [(1,), (2,)]
+    table.revert()
+    assert pairs(table, "k") == []
+
+
+def test_a_revert_after_one_to_a_version_goes_before_that(table):
+    table.insert(k=3, v=30)
+    table.insert(k=4, v=40)
+    table.revert(to=2)
+    table.revert()
+    assert pairs(table, "k") == [(1,), (2,)]
+    table.revert(to=3)
+    assert pairs(table, "k") == [(1,), (2,), (3,), (4,)]
+
+
+def test_another_session_goes_on_going_back(backend_url):
+    with bb.connect(backend_url, vectors="exact:"):
+        table = bb.create_table("t", {"k": bb.Int})
+        table.insert(k=1)
+        table.insert(k=3)
+        table.revert()
+    bb.connect(backend_url, vectors="exact:")
+    table = bb.get_table("t")
+    table.revert()
+    assert pairs(table, "k") == []
 
 
 def test_revert_over_a_renamed_column_keeps_its_views(table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import time
 
 import pytest
@@ -145,7 +146,68 @@ def test_diff_counts_and_shows_what_changed(runs):
     }
     assert changed == {"a": (0.5, 0.6), "b": (None, 0.0), "c": (3.0, None)}
     assert not diff.schema
-    assert repr(diff) == "Diff of 'runs', version 2 to 7: 1 added, 1 removed, 3 changed"
+    heading, *shown = repr(diff).splitlines()
+    assert heading == "Diff of 'runs', version 2 to 7: 1 added, 1 removed, 3 changed"
+    assert [line for line in shown if ":" in line] == ["added: 1", "removed: 1", "changed: 3"]
+
+
+def _shown(diff) -> list[list[str]]:
+    """Return the cells of the rows that a diff shows."""
+    lines = (line for line in str(diff).splitlines() if line.startswith("│"))
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def test_diff_shows_rows_with_what_changed(session):
+    t = session.create_table("t", {"name": bb.String, "a": bb.Float, "b": bb.Json, "c": bb.Int})
+    t.insert([{"name": "x", "a": 1.5, "b": {"k": 1}, "c": 3}, {"name": "y", "a": 2.0, "c": 4}])
+    t.update({"a": 7.0}, where=t.name == "x")
+    t.update({"b": {"k": 2}}, where=t.name == "y")
+    assert _shown(t.diff(1, 3)) == [
+        ["name", "a", "b"],
+        ["string", "float64", "json"],
+        ["x", "1.5 → 7", '{"k": 1}'],
+        ["y", "2", 'NULL → {"k": 2}'],
+    ]
+    assert "→" not in str(t.diff(1, 1))
+    assert str(t.diff(0, 1)).splitlines()[1] == "added: 2"
+
+
+def test_diff_shows_the_first_twenty_rows(session):
+    t = session.create_table("t", {"n": bb.Int, "m": bb.Int})
+    t.insert([{"n": n, "m": n} for n in range(50)])
+    t.update({"m": t.m + 1}, where=t.n < 45)
+    text = str(t.diff(1, 2))
+    assert text.count(" → ") == 20
+    assert text.endswith("\nand 25 more")
+    assert _shown(t.diff(1, 2))[2] == ["0", "0 → 1"]
+    assert str(t.diff(0, 2)).endswith("\nand 30 more")
+
+
+def test_diff_shows_long_texts_where_they_differ(session):
+    t = session.create_table("t", {"text": bb.String})
+    t.insert(text="barbule " * 50 + "hooks" + " feather" * 50)
+    t.update({"text": "barbule " * 50 + "zips" + " feather" * 50})
+    ((cell,),) = _shown(t.diff(1, 2))[2:]
+    assert re.fullmatch(r"….*barbule hooks.*… → ….*barbule zips.*…", cell)
+
+
+def test_diff_shows_types_that_changed(session):
+    t = session.create_table("t", {"a": bb.Int})
+    t.insert(a=1)
+    t.change_type("a", "float64")
+    t.update({"a": 0.5})
+    assert _shown(t.diff(1, 3)) == [["a"], ["int64 → float64"], ["1 → 0.5"]]
+
+
+def test_diff_is_drawn_for_a_notebook(session):
+    t = session.create_table("t", {"a": bb.String, "n": bb.Int})
+    t.insert([{"a": "<script>", "n": n} for n in range(30)])
+    t.update({"n": t.n + 1})
+    page = t.diff(1, 2)._repr_html_()
+    assert "0 → 1" in page
+    assert "and 10 more" in page
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
 
 
 def test_diff_goes_both_ways_and_to_itself(runs):

@@ -29,6 +29,7 @@ from barbule.catalog.store import Catalog
 from barbule.errors import BarbuleError, DataError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
+from barbule.executor.compared import diff_html, diff_text
 from barbule.executor.exports import Held, limited, polars_of, with_values, write_excel
 from barbule.executor.forecast import forecast
 from barbule.executor.frames import pandas_of
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Plan, Stage
+    from barbule.versions import Diff
 
 __all__ = ["Engine"]
 
@@ -370,6 +372,14 @@ class Engine:
     def html(self, expr: ir.Table) -> str:
         """Draw the first rows of an expression for a notebook; nothing is called for it."""
         return query_html(self, expr)
+
+    def diff_text(self, diff: Diff) -> str:
+        """Write what differs between two versions."""
+        return diff_text(self, diff)
+
+    def diff_html(self, diff: Diff) -> str:
+        """Draw what differs between two versions, for a notebook."""
+        return diff_html(self, diff)
 
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""

@@ -19,7 +19,7 @@ from barbule.nodes import ASKING
 from barbule.types import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
@@ -67,7 +67,9 @@ def rows_html(shown: Shown, library: MediaLibrary) -> str:
         tag = '<td class="number">' if kind.is_numeric() else "<td>"
         columns.append([f"{tag}{_cell(value, why, kind, draw)}</td>" for value, why in cells])
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
-    return _framed(f"{_head(shown.schema)}<tbody>{body}</tbody>", shown.title, shown.note)
+    return _framed(
+        f"{_head(shown.schema, shown.types)}<tbody>{body}</tbody>", shown.title, shown.note
+    )
 
 
 def query_html(engine: Engine, query: ir.Table) -> str:
@@ -91,10 +93,12 @@ def _framed(table: str, title: str = "", note: str = "", *, escaped: bool = Fals
     return f'{_STYLE}<div class="barbule">{above}<table>{table}</table>{below}</div>'
 
 
-def _head(schema: sch.Schema) -> str:
+def _head(schema: sch.Schema, types: Mapping[str, str] | None = None) -> str:
+    said = {name: html.escape(str(kind)) for name, kind in schema.items()}
+    said |= {name: html.escape(text) for name, text in (types or {}).items()}
     heads = "".join(
         f"<th{_class(kind)}>{html.escape(name)}"
-        f'<span class="type" title="{html.escape(str(kind))}">{html.escape(str(kind))}</span></th>'
+        f'<span class="type" title="{said[name]}">{said[name]}</span></th>'
         for name, kind in schema.items()
     )
     return f"<thead><tr>{heads}</tr></thead>"

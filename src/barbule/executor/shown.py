@@ -52,6 +52,8 @@ class Shown:
         What they are rows of.
     note
         What is not shown.
+    types
+        What is written below the names of columns whose cells are texts about their values.
     """
 
     rows: pa.Table
@@ -59,6 +61,7 @@ class Shown:
     reasons: Mapping[str, Sequence[Reason | None]] = field(default_factory=dict)
     title: str = ""
     note: str = ""
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> Iterator[tuple[str, dt.DataType, list[tuple[Any, Reason | None]]]]:
         """Give name, type and cells of each column, a cell with why it is empty."""

@@ -52,7 +52,7 @@ def rows_table(shown: Shown, width: int) -> Group:
     note = " ".join(filter(None, (shown.note, rest)))
     table = Table(box=box.ROUNDED)
     for name, kind, _ in columns[:fitting]:
-        head = Text(f"{name}\n", "bold").append(str(kind), "dim not bold")
+        head = Text(f"{name}\n", "bold").append(shown.types.get(name, str(kind)), "dim not bold")
         table.add_column(head, justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in zip(*(cells for _, _, cells in columns[:fitting]), strict=True):
         table.add_row(*row)

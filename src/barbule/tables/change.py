@@ -145,6 +145,10 @@ class Change:
 
     # What is collected
 
+    def name(self, operation: str) -> None:
+        """Call the change otherwise in the history than it was called when it began."""
+        self._pending.operation = operation
+
     def put(self, record: TableRecord) -> None:
         """Give a table this structure."""
         self._pending.put(record)

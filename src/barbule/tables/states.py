@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["branch", "compact", "revert"]
 
+_REVERT = "revert to "
+
 
 @isolated
 def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
@@ -50,6 +52,7 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
     def work(change: Change) -> int:
         version = _before(engine, record) if to is None else to
         target = engine.catalog.resolve(record.id, version)
+        change.name(f"{_REVERT}{target.version}")
         held = engine.catalog.moment(record.id, version)
         # The last moment of that version: views may have been made while it was the latest.
         later = (v.commit for v in engine.catalog.versions(leaf.table_id))
@@ -66,11 +69,21 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
 
 
 def _before(engine: Engine, record: TableRecord) -> int:
-    """Return the number of the version before the latest."""
-    latest = engine.catalog.latest(record.id).version
-    if latest == 0:
-        raise VersionError("there is no version before this one.", table=record.name)
-    return latest - 1
+    """Return the number of the version before the one that is shown.
+
+    After going back that is the one gone back to, so that each further step goes further back.
+    """
+    operations = {v.version: v.operation for v in engine.catalog.versions(record.id)}
+    shown = max(operations)
+    while operations.get(shown, "").startswith(_REVERT):
+        shown = int(operations[shown].removeprefix(_REVERT))
+    if shown == 0:
+        raise VersionError(
+            "there is no version before the one that it shows.",
+            table=record.name,
+            hint="history() lists the versions; revert(to=...) goes to any of them.",
+        )
+    return shown - 1
 
 
 def _named_as_then(change: Change, record: TableRecord, commit: int) -> TableRecord:

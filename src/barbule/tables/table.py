@@ -545,6 +545,9 @@ class Table(Query):
     def diff(self, old: VersionLike, new: VersionLike) -> Diff:
         """Compare two versions, row by row and column by column.
 
+        Printed, or in a notebook, it shows the first rows that were added, removed and changed;
+        of those that changed the columns that did, as old → new.
+
         Examples
         --------
         >>> import barbule as bb
@@ -554,6 +557,13 @@ class Table(Query):
         >>> _ = runs.update({"result": 0.85}, where=runs.config == "a")
         >>> runs.diff(v1, 2)
         Diff of 'runs', version 1 to 2: 0 added, 0 removed, 1 changed
+        changed: 1
+        ╭────────┬─────────────╮
+        │ config │ result      │
+        │ string │ float64     │
+        ├────────┼─────────────┤
+        │ a      │ 0.78 → 0.85 │
+        ╰────────┴─────────────╯
         """
         return history.difference(self.op(), old, new)
 
@@ -639,17 +649,21 @@ class Table(Query):
         Parameters
         ----------
         to
-            A version, as for `at`; the one before the latest by default.
+            A version, as for `at`; by default the one before what the table shows, so that each
+            call goes one version further back.
 
         Examples
         --------
         >>> import barbule as bb
         >>> runs = bb.create_table("runs", {"config": bb.String})
         >>> _ = runs.insert(config="a")
-        >>> _ = runs.delete()
+        >>> _ = runs.insert(config="b")
         >>> _ = runs.revert()
-        >>> runs.count().to_pyarrow().as_py()
-        1
+        >>> runs.collect()["config"]
+        ['a']
+        >>> _ = runs.revert()
+        >>> runs.collect()["config"]
+        []
         """
         return states.revert(self.op(), to)
 
