@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import math
 import textwrap
 import time
 from pathlib import Path
@@ -41,14 +42,15 @@ QUESTIONS = [
 ]
 PROMPT = "Use the context to answer the question in one sentence.\n\nContext:\n{0}\n\nQuestion: {1}"
 
-embedding_times: list[float] = []
+Span = tuple[float, float]  # from when to when, in seconds
+embedding_spans: list[Span] = []
 
 
 @bb.udf(batch_size=64, version="minilm-1")
 def embed(texts: list[str]) -> list[bb.Vector(384)]:
-    started = time.perf_counter()
+    started = time.time()
     vectors = local_models.minilm(texts)
-    embedding_times.append(time.perf_counter() - started)
+    embedding_spans.append((started, time.time()))
     return vectors
 
 
@@ -128,29 +130,44 @@ def main() -> None:
     parser.add_argument("--home", default=".barbule/rag", help="where everything is kept")
     options = parser.parse_args()
 
-    started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
+    started = time.time()
     with contextlib.ExitStack() as stack:
         local = None if options.model else stack.enter_context(local_models.SmolLM2Server())
         models = {"openai": {"api_base": local.url}} if local else None
         stack.enter_context(bb.connect(home=options.home, models=models))
         documents, answers, *later = run(options.model or f"openai/{local_models.MODEL}")
-        # Questions of one batch are asked at once and written at once: the longest counts.
-        calls = bb.calls().filter(_.at > now, _.model.notnull())
-        asked = calls.count().execute()
-        batches = calls.group_by("at").agg(seconds=_.seconds.max())
-        model_seconds = batches.seconds.sum().to_pyarrow().as_py() or 0.0
+        since = datetime.datetime.fromtimestamp(started, datetime.UTC)
+        calls = bb.calls().filter(_.at > since, _.model.notnull()).select("at", "seconds").collect()
     results = [documents, answers, *later]
-    total = time.perf_counter() - started
-    embedding_seconds = sum(embedding_times)
-    rest = total - embedding_seconds - model_seconds
+    answered = [(row["at"].timestamp(), row["seconds"] or 0.0) for row in calls]
+    asking_spans = [(max(end - seconds, started), end) for end, seconds in answered]
     print(
-        f"\n{asked} model calls, "
+        f"\n{len(answered)} model calls, "
         f"{sum(each.hits for each in results)} questions answered by the ledger"
     )
-    print(
-        f"{total:.1f} s: {model_seconds:.1f} s language model, "
-        f"{embedding_seconds:.1f} s embedding, {rest:.1f} s everything else"
+    print(times((started, time.time()), asking_spans, embedding_spans))
+
+
+def times(whole: Span, asking: list[Span], embedding: list[Span]) -> str:
+    """Say what a run took, in parts that add up: what models do at the same time counts once."""
+    # In tenths of seconds, as they are shown: rounded each by itself, parts need not add up.
+    total = round(covered([whole]) * 10)
+    models = min(round(covered(asking) * 10), total)
+    vectors = max(min(round(covered(asking + embedding) * 10), total) - models, 0)
+    rest = total - models - vectors
+    return (
+        f"{total / 10} s: {models / 10} s language model, "
+        f"{vectors / 10} s embedding, {rest / 10} s everything else"
     )
+
+
+def covered(spans: list[Span]) -> float:
+    """Return for how many seconds at least one of the spans lasted."""
+    seconds, until = 0.0, -math.inf
+    for start, end in sorted(spans):
+        seconds += max(end - max(start, until), 0.0)
+        until = max(until, end)
+    return seconds
 
 
 if __name__ == "__main__":
