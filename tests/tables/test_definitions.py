@@ -10,7 +10,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import ColumnNotFoundError
+from barbule.errors import ColumnNotFoundError, MixedVersionsWarning
 
 
 @bb.udf
@@ -125,7 +125,8 @@ def test_versions_that_computed_some_of_the_values(session):
     t.add_computed_column(b=once(t.a))
     t.insert(a="x")
     bb.udf(lambda text: text + "!", name="definitions.once", return_type=str, version="2")
-    t.insert(a="y")
+    with pytest.warns(MixedVersionsWarning):
+        t.insert(a="y")
     assert t.definition("b").functions == {"definitions.once": ("1", "2")}
     assert "definitions.once, version 1 and 2" in str(t.describe())
 
