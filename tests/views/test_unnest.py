@@ -10,7 +10,7 @@ from ibis import _
 import barbule as bb
 from barbule.catalog import codec
 from barbule.catalog.records import TableRecord, View
-from barbule.errors import ExpressionError, UnsupportedError
+from barbule.errors import DependencyError, ExpressionError, UnsupportedError
 from barbule.tables.change import mutate
 from barbule.tables.views import write_rows
 
@@ -183,6 +183,31 @@ def test_a_view_of_items_alone(session, table):
     above = session.create_view("above", view.filter(view.item != "a"))
     table.insert(k="x", n=6, items=["a", "e"])
     assert above.collect()["item"] == ["b", "c", "d", "b", "e"]
+
+
+def test_columns_are_in_the_order_of_the_query(session, table):
+    query = table.select(item=table["items"].unnest(), k=table.k, r=ibis.random(), m=table.n)
+    view = session.create_view("v", query, computed_columns={"later": _.m + 1})
+    assert view.columns == ("item", "k", "r", "m", "later")
+    above = session.create_view("above", view)
+    view.rename_column("item", "thing")
+    assert view.columns == ("thing", "k", "r", "m", "later")
+    assert above.columns == ("thing", "k", "r", "m", "later")
+    view.drop_column("r")
+    table.insert(k="w", n=9, items=["e"])
+    row = view.filter(_.k == "w").collect()[0]
+    assert row == {"thing": "e", "k": "w", "m": 9, "later": 10}
+    assert list(row) == ["thing", "k", "m", "later"]
+
+
+def test_a_column_that_is_only_shown_is_not_needed(session, table):
+    view = session.create_view("v", table.select("k", "n", item=table["items"].unnest()))
+    with pytest.raises(DependencyError, match="it is needed by the view 'v'"):
+        table.drop_column("items")
+    version = view.history()[0, "version"]
+    table.update({"n": table.n + 1})
+    assert sorted(view.collect()["n"]) == [2, 2, 2, 3, 6, 6]
+    assert view.history()[0, "version"] == version
 
 
 def test_columns_are_renamed_below_and_within(session, table):

@@ -142,7 +142,8 @@ class View:
     rows
         The stored form of the query that gives the rows for each row of the base, where `query`
         does not: it unnests arrays, or is another each time that it is read (random values,
-        samples). Columns that only it has are kept with the rows; None where `query` gives all.
+        samples). It has the columns of both in their order; those that `query` has not are kept
+        with the rows. None where `query` gives all.
     """
 
     base: int

@@ -52,7 +52,7 @@ from barbule.io.exported import Exported
 from barbule.io.writing import write
 from barbule.locks import Claims
 from barbule.nodes import HeldRows, ManagedTable, SystemTable, managed_table
-from barbule.planner.lower import hidden_names, view_columns
+from barbule.planner.lower import hidden_names, shown_schema
 from barbule.planner.plan import CandidateStage, NearestStage
 from barbule.planner.planner import make_plan
 from barbule.planner.remembered import RememberedPlans
@@ -172,10 +172,7 @@ class Engine:
         return self._derivations.get(key, lambda: derive(leaf), lambda _schema: (leaf.table_id,))
 
     def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        record = self.record(leaf)
-        shown = dict(view_columns(record, leaf.commit, self).items())
-        shown |= {column.name: column.dtype for column in record.columns if not column.hidden}
-        return sch.Schema(shown)
+        return shown_schema(self.record(leaf), leaf.commit, self)
 
     def _hidden_schema_of(self, leaf: ManagedTable) -> sch.Schema:
         shown = self.schema_of(leaf.copy(hidden=False))

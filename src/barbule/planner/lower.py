@@ -46,7 +46,16 @@ from barbule.types import storage, storage_schema
 if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
 
-__all__ = ["Source", "hidden_names", "lower", "physical_schema", "view_columns", "visible"]
+__all__ = [
+    "Source",
+    "hidden_names",
+    "kept_names",
+    "lower",
+    "physical_schema",
+    "shown_schema",
+    "view_columns",
+    "visible",
+]
 
 
 class Source(Protocol):
@@ -108,6 +117,31 @@ def view_columns(record: TableRecord, commit: int | None, source: Source) -> sch
     inherited = source.expression(record.view.query, commit).schema
     own = {column.name for column in record.columns}
     return sch.Schema({name: kind for name, kind in inherited.items() if name not in own})
+
+
+def kept_names(record: TableRecord, commit: int | None, source: Source) -> list[str]:
+    """Name the columns that the query of a view's rows gives beside those of its base.
+
+    They were the first columns of the view's own, in this order; the view may have renamed them.
+    """
+    if record.view is None or record.view.rows is None:
+        return []
+    shown = source.expression(record.view.query, commit).schema
+    rows = source.expression(record.view.rows, commit).schema
+    return [name for name in rows.names if name not in shown]
+
+
+def shown_schema(record: TableRecord, commit: int | None, source: Source) -> sch.Schema:
+    """Return the columns that users see of a table, in their order."""
+    shown = dict(view_columns(record, commit, source).items())
+    shown |= {column.name: column.dtype for column in record.columns if not column.hidden}
+    if record.view is None or record.view.rows is None:
+        return sch.Schema(shown)
+    own = {column.id: column.name for column in record.columns}
+    called = {name: own.get(n) for n, name in enumerate(kept_names(record, commit, source))}
+    made = source.expression(record.view.rows, commit).schema.names
+    ordered = [name for name in (called.get(each, each) for each in made) if name in shown]
+    return sch.Schema({name: shown[name] for name in dict.fromkeys((*ordered, *shown))})
 
 
 def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.Relation:

@@ -54,8 +54,8 @@ class ViewQuery:
     shown
         The columns of `relation` and `rows` as values over the base, where there are calls.
     rows
-        The query that gives the rows and the columns that are kept with them, where reading
-        `relation` again would give others.
+        The query that gives the rows and all columns that call nothing, in their order, where
+        reading `relation` again would give others.
     """
 
     relation: ops.Relation
@@ -217,8 +217,7 @@ def _by_rows(relation: ops.Relation, name: str) -> ViewQuery:
     left = ops.Project(filtered, {c: repoint(shown[c], leaf, filtered) for c in shown})
     rows = None
     if is_unsteady(relation) or _unnests(relation):
-        kept = [column for column in known if column not in shown] or [next(iter(known))]
-        rows = prune(ops.Project(relation, {c: ops.Field(relation, c) for c in kept}))
+        rows = prune(ops.Project(relation, {c: ops.Field(relation, c) for c in known}))
     return ViewQuery(left, leaf.table_id, (), calls, known, rows)
 
 

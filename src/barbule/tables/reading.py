@@ -11,6 +11,7 @@ import ibis.expr.operations as ops
 
 from barbule.nodes import ManagedTable
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count, is_unsteady, own_values, trace
+from barbule.planner.lower import kept_names
 from barbule.tables.columns import reads
 from barbule.tables.views import ITEMS
 
@@ -55,8 +56,7 @@ def read_to_make_rows(engine: Engine, view: TableRecord) -> set[str]:
         found |= read_of_base(engine.expression(view.view.items, None).values[ITEMS])
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
-        shown = engine.expression(view.view.query, None).schema
-        values = [ops.Field(rows, name) for name in rows.schema.names if name not in shown]
+        values = [ops.Field(rows, name) for name in kept_names(view, None, engine)]
         predicates = [each for kept in rows.find(ops.Filter) for each in kept.predicates]
         values += [each for each in predicates if is_unsteady(each) or changes_row_count(each)]
         for value in values:
@@ -78,7 +78,7 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
         values += [each for kept in rows.find(ops.Filter) for each in kept.predicates]
-        values += [ops.Field(rows, name) for name in rows.schema.names]
+        values += [ops.Field(rows, name) for name in kept_names(view, None, engine)]
     if view.view.items:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:

@@ -23,6 +23,7 @@ from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type
 from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.lineage import calls_in, with_rid, without_filters
+from barbule.planner.lower import kept_names
 from barbule.tables.columns import compute, fresh_rows
 from barbule.tables.staleness import note_items, warn_of_mixing
 from barbule.types import storage
@@ -256,8 +257,7 @@ def _kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
     """Return the columns that the query of the rows gives, by the names they have there."""
     if record.view is None or record.view.rows is None:
         return {}
-    # They were the first columns of the view, in this order; they may have been renamed since.
-    names = engine.expression(record.view.rows, None).schema.names
+    names = kept_names(record, None, engine)
     return {names[column.id]: column for column in record.columns if column.kind == "data"}
 
 
