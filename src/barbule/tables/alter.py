@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule import types
@@ -54,6 +53,7 @@ from barbule.tables.naming import (
 )
 from barbule.tables.propagation import propagate_update, refresh_readers
 from barbule.tables.reading import readers_of
+from barbule.tables.retyping import is_wider, retype_views, retyped, taking
 from barbule.tables.sources import read_rows
 from barbule.tables.staleness import mended
 
@@ -350,8 +350,9 @@ def put_computed(
 
 
 def _pass_to_views(change: Change, record: TableRecord, changed: set[str]) -> None:
-    """Let views follow columns that are computed otherwise now."""
+    """Let views follow columns that are computed otherwise, or have other types, now."""
     engine = change.engine
+    retype_views(change, record, changed)
     rows = change.fresh.get(record.id)
     if rows is None:  # nothing is stored of them
         rows = physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
@@ -367,7 +368,8 @@ def _moved_on(
     """Give columns that are computed anew other places: old versions keep what they had."""
     moved = []
     for column in columns:
-        value = change.engine.expression(str(column.expression), None)
+        with taking(record, None, f"the column {column.name!r}"):
+            value = retyped(change.engine, str(column.expression))
         new = replace(column, dtype=value.dtype)
         if column.kind == "stored":
             new = replace(mended(change.engine, new), id=record.next_column)
@@ -622,15 +624,19 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
             new.physical: ops.Cast(ops.Field(source, name), types.storage(wanted)),
         }
         rows = engine.arrow(ops.Project(source, values).to_expr())
+        below = dependents(engine, record, {name})
         record = record.in_place_of(old, new).with_columns(without=(old.content_name,))
         change.put(record)
         change.add_column(record, new)
         _put_values(change, record, new, rows)
-        below = dependents(engine, record, {name})
         record, moved = _moved_on(change, record, below)
-        if moved:
+        followed = _views(engine, record)
+        if moved or followed:
             change.fresh.clear()
-            _compute_from(change, record, moved, rows, new)
+            whole = _compute_from(change, record, moved, rows, new)
+        if followed:
+            change.fresh[record.id] = whole
+            _pass_to_views(change, record, {name, *(each.name for each in below)})
         change.touch(record.id, rows=rows.num_rows)
         return rows.num_rows
 
@@ -640,8 +646,14 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
 
 def _compute_from(
     change: Change, record: TableRecord, columns: list[Column], cast: Any, new: Column
-) -> None:
-    """Compute columns anew from the new form of a column, which is not written yet."""
+) -> pa.Table:
+    """Compute columns anew from the new form of a column, which is not written yet.
+
+    Returns
+    -------
+    pyarrow.Table
+        All rows with the new form and these columns, by their physical names.
+    """
     engine = change.engine
     for column in columns:
         change.add_column(record, column)
@@ -649,24 +661,7 @@ def _compute_from(
     known = replace(record, columns=tuple(c for c in record.columns if c not in unread))
     rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
     rows = by_rid(rows).append_column(new.physical, by_rid(cast).column(new.physical))
-    rows = compute(change, record, rows, columns)
-    _write_columns(change, record, rows, columns)
-
-
-def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
-    """Whether a type takes all values of another as they are."""
-    if not new.nullable and old.nullable:
-        return False
-    if types.storage(old).copy(nullable=True) == types.storage(new).copy(nullable=True):
-        return True
-    if isinstance(old, dt.Integer) and isinstance(new, dt.Integer):
-        return new.bounds.lower <= old.bounds.lower and old.bounds.upper <= new.bounds.upper
-    if isinstance(old, dt.Integer) and isinstance(new, dt.Floating | dt.Decimal):
-        return True
-    if isinstance(old, dt.Floating) and isinstance(new, dt.Floating):
-        return new.nbytes >= old.nbytes
-    if isinstance(old, dt.Date) and isinstance(new, dt.Timestamp):
-        return True
-    if isinstance(old, dt.Array) and isinstance(new, dt.Array):
-        return old.length == new.length and is_wider(old.value_type, new.value_type)
-    return isinstance(new, dt.String) and isinstance(old, dt.Primitive | dt.UUID | dt.Date)
+    if columns:
+        rows = compute(change, record, rows, columns)
+        _write_columns(change, record, rows, columns)
+    return rows

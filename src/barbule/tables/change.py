@@ -124,6 +124,8 @@ class Change:
         All rows that are written, and the identities of those that end, by table id.
     changed
         The columns that have new values in rows that stay, by table id.
+    remade
+        The views that are computed as a whole of whose rows none stays.
     """
 
     def __init__(self, engine: Engine, pending: Pending, tally: Tally) -> None:
@@ -134,6 +136,7 @@ class Change:
         self.ended: dict[int, list[pa.Array]] = {}
         self.changed: dict[int, set[str]] = {}
         self.shown: dict[int, pa.Table] = {}
+        self.remade: set[int] = set()
         self._waiting: set[int] = set()
         self._pending = pending
         self._structure: list[Callable[[], None]] = []
@@ -301,6 +304,17 @@ class Change:
     def refresh_later(self, view_id: int) -> None:
         """Compute a view's query at the end."""
         self._waiting.add(view_id)
+
+    def remake(self, view_id: int) -> None:
+        """Compute a view's query at the end, and write all of its rows anew."""
+        self.remade.add(view_id)
+        self.refresh_later(view_id)
+
+    def written(self, record: TableRecord) -> TableRecord:
+        """Return the record without the columns for which the change only makes room."""
+        unwritten = self._columns.get(record.physical, {})
+        kept = tuple(each for each in record.columns if each.physical not in unwritten)
+        return replace(record, columns=kept) if unwritten else record
 
     def show(self, table_id: int, rows: pa.Table) -> None:
         """Let queries that are computed at the end see these rows in place of all of a table."""

@@ -212,7 +212,10 @@ def _states_made_of(change: Change, view: TableRecord, bases: pa.Array) -> pa.Ta
     rows = change.engine.leaf(view.id, hidden=True).to_expr()
     staged, chosen = _chosen(change, bases)
     return physical_rows(
-        change.engine, view, rows.semi_join(chosen, rows[BASE] == chosen[RID]), staged
+        change.engine,
+        change.written(view),
+        rows.semi_join(chosen, rows[BASE] == chosen[RID]),
+        staged,
     )
 
 

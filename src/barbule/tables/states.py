@@ -24,6 +24,7 @@ from barbule.tables.differences import differing, rows_by_changes
 from barbule.tables.naming import current, make_room, present
 from barbule.tables.propagation import follow_update, propagate_to
 from barbule.tables.reading import readers_of, shown_of
+from barbule.tables.retyping import retype_views
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,6 +143,8 @@ def _go_back(
     if back.num_rows:
         change.append(old, back)
     changed = _computed_otherwise(engine, record, old, shown)
+    if changed:
+        retype_views(change, old, changed, lambda view: _is_as_it_was(engine, view, commit))
     differing_rows = (now, before) if changed else (ended, again)
     groups = _groups(change, old, differing_rows, changed)
     if changed or ended.num_rows or again.num_rows:

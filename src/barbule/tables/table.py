@@ -274,6 +274,13 @@ class Table(Query):
     def change_type(self, name: ColumnLike, dtype: Any) -> UpdateResult:
         """Give a column a wider type, one that takes all its values as they are.
 
+        What is computed from it is computed anew and gets the types that follow, in views too.
+
+        Raises
+        ------
+        SchemaError
+            When the type is not wider, or a view or computed column cannot take it.
+
         Examples
         --------
         >>> import barbule as bb

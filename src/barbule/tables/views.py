@@ -43,6 +43,7 @@ __all__ = [
     "data_columns",
     "items_query",
     "iterator_columns",
+    "kept_with_rows",
     "passed",
     "passing",
     "write_rows",
@@ -231,7 +232,7 @@ def _own_rows(
     view = record.view
     if view is None:
         raise ValueError(f"{record.name} is no view")
-    kept = _kept_with_rows(engine, record)
+    kept = kept_with_rows(engine, record)
     names = (RID, ITEMS, REASON) if view.items else (RID, *kept)
     query = _over_base(engine, record, view.items or view.rows or view.query, names)
     relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
@@ -253,7 +254,7 @@ def _own_rows(
     return pa.table({BASE: found.column(RID), **own})
 
 
-def _kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
+def kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
     """Return the columns that the query of the rows gives, by the names they have there."""
     if record.view is None or record.view.rows is None:
         return {}

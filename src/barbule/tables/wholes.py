@@ -45,19 +45,22 @@ def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
     """
     record = change.engine.catalog.record(view_id)
     fresh = _query_rows(change, record)
-    none = fresh.slice(0, 0)
-    old = none.append_column(RID, _no_rids()) if created else _own_rows(change, record)
+    if created or record.id in change.remade:
+        ended = _no_rids() if created else _identities(change, record)
+        _replace(change, record, ended, fresh)
+        return
+    old = _own_rows(change, record)
     gone, new = _difference(old.drop_columns([RID]), fresh)
     before, after = old.take(gone), fresh.take(new)
     left, right = _paired(before, after, _identifying(change, record))
     if len(left):
         _write_paired(change, record, before.take(left), after.take(right))
-    _replace(change, record, _except(before, left), _except(after, right))
+    ended = _except(before, left).column(RID)
+    _replace(change, record, ended, _except(after, right))
 
 
-def _replace(change: Change, record: TableRecord, before: pa.Table, after: pa.Table) -> None:
+def _replace(change: Change, record: TableRecord, ended: pa.Array, after: pa.Table) -> None:
     """End rows and write others that have nothing to do with them."""
-    ended = before.column(RID)
     rows = _new_rows(change, record, after)
     if len(ended):
         change.close(record, ended)
@@ -175,7 +178,8 @@ def _overlay(
         return ops.Project(shown, {each: ops.Field(shown, each) for each in names})
     if not ended and not added:
         return None
-    relation = visible(engine.leaf(record.id), record, engine)
+    there = set(physical_schema(change.written(record)).names)
+    relation = visible(engine.leaf(record.id), record, engine, there)
     if ended:
         name = f"bb_ended_{record.id}"
         chunks = [chunk for each in ended for chunk in _chunks(each)]
@@ -184,7 +188,10 @@ def _overlay(
         gone = ops.Project(found, {RID: ops.Field(found, RID)})
         hidden = ops.InSubquery(gone, ops.Field(relation, RID))
         relation = ops.Filter(relation, [ops.Not(hidden)])
-    relation = ops.Project(relation, {name: ops.Field(relation, name) for name in names})
+    relation = ops.Project(
+        relation,
+        {n: ops.Field(relation, n) if n in there else ops.Literal(None, schema[n]) for n in names},
+    )
     if added:
         name = f"bb_added_{record.id}"
         staged[name] = pa.concat_tables([rows.select(names) for rows in added])
@@ -206,6 +213,11 @@ def _own_rows(change: Change, record: TableRecord) -> pa.Table:
     shown = {RID: ops.Field(leaf, RID)}
     shown |= {column.physical: ops.Field(leaf, column.name) for column in data}
     return engine.arrow(ops.Project(leaf, shown).to_expr())
+
+
+def _identities(change: Change, record: TableRecord) -> pa.Array:
+    leaf = change.engine.leaf(record.id, hidden=True)
+    return change.engine.arrow(leaf.to_expr().select(RID)).column(RID)
 
 
 def _no_rids() -> pa.Array:

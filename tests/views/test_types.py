@@ -1,0 +1,212 @@
+"""Types of columns change under views: these follow, or refuse the change by their name."""
+
+from __future__ import annotations
+
+import pytest
+from ibis import _
+
+import barbule as bb
+from barbule.errors import FunctionError, SchemaError
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def shown(asked):
+    @bb.udf(name="types_of_views.shown")
+    def shown(value: bb.Json) -> str:
+        asked.append(value)
+        return repr(value)
+
+    return shown
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table("t", {"k": bb.Int, "n": "int16"})
+    made.insert([{"k": 1, "n": 5}, {"k": 2, "n": 20}])
+    return made
+
+
+def types_of(view):
+    return {name: str(kind) for name, kind in view.schema().items()}
+
+
+def rows_of(view, *names):
+    return sorted((tuple(row[name] for name in names) for row in view.collect()), key=str)
+
+
+DEPENDENTS = {
+    "filter": lambda s, t: s.create_view("v", t.filter(t.n >= 10)),
+    "column": lambda s, t: s.create_view("v", t, computed_columns={"d": t.n * 2}),
+    "projection": lambda s, t: s.create_view("v", t.select("k", d=t.n * 2)),
+    "aggregate": lambda s, t: s.create_view("v", t.group_by("k").agg(s=t.n.sum())),
+    "join": lambda s, t: s.create_view("v", t.join(t.view(), "k").select("k", d=_.n + 1)),
+    "view of a view": lambda s, t: s.create_view("v", s.create_view("w", t).filter(_.n >= 10)),
+    "view of an aggregate": lambda s, t: s.create_view(
+        "v", s.create_view("w", t.group_by("k").agg(m=t.n.max())).filter(_.m > 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["int16", bb.Int])
+@pytest.mark.parametrize("dependent", DEPENDENTS)
+def test_a_type_that_a_view_cannot_take_is_refused(session, kind, dependent):
+    table = session.create_table("t", {"k": bb.Int, "n": kind})
+    table.insert([{"k": 1, "n": 5}, {"k": 2, "n": 20}])
+    before = types_of(table)
+    view = DEPENDENTS[dependent](session, table)
+    rows = sorted(map(str, view.collect()))
+    with pytest.raises(SchemaError, match=r"table 't': the view 'v' cannot be computed from"):
+        table.change_type("n", bb.String)
+    assert types_of(table) == before
+    assert sorted(map(str, view.collect())) == rows
+    assert table.insert(k=3, n=7).rows == 1
+    assert table.update({"n": 8}, where=_.k == 3).rows == 1
+    table.add_columns({"extra": bb.String})
+    table.revert(to=1)
+    assert sorted(map(str, view.collect())) == rows
+    session.drop_table("v")
+    if "w" in session.list_tables():
+        session.drop_table("w")
+    table.change_type("n", bb.String)
+    assert rows_of(table, "n") == [("20",), ("5",)]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_computed_column_that_cannot_take_it_is_named(table, stored):
+    table.add_computed_column(d=table.n * 2, stored=stored)
+    with pytest.raises(SchemaError, match="the column 'd' cannot be computed"):
+        table.change_type("n", bb.String)
+    assert table.insert(k=3, n=7).rows == 1
+
+
+def test_a_function_of_a_view_that_cannot_take_it_is_named(session, table):
+    @bb.udf
+    def plus(value: int) -> int:
+        return value + 1
+
+    session.create_view("v", table, computed_columns={"d": plus(table.n)})
+    with pytest.raises(FunctionError, match="table 'v', column 'd'"):
+        table.change_type("n", bb.String)
+    assert types_of(table)["n"] == "int16"
+    assert table.insert(k=3, n=7).rows == 1
+
+
+def test_a_replaced_expression_that_a_view_cannot_take_is_refused(session, table):
+    table.add_computed_column(d=table.n + 1)
+    view = session.create_view("v", table.filter(table.d > 6))
+    with pytest.raises(SchemaError, match="the view 'v' cannot be computed"):
+        table.add_computed_column(d=table.n.cast("string"), if_exists="replace")
+    assert rows_of(view, "d") == [(21,)]
+    assert table.insert(k=3, n=7).rows == 1
+
+
+def test_views_are_widened_with_their_base(session, table, shown, asked):
+    table.add_computed_column(d=table.n)
+    view = session.create_view("v", table.filter(_.n > 0), computed_columns={"e": table.n})
+    view.add_computed_column(f=shown(view.d), g=view.e, h=shown(view.k))
+    above = session.create_view("w", view.filter(_.e > 5), computed_columns={"i": view.g})
+    tops = session.create_view("a", table.group_by("k").agg(m=table.n.max()))
+    tops.add_computed_column(j=tops.m, f=shown(tops.m))
+    highest = session.create_view("b", tops.agg(top=tops.m.max()))
+    over = session.create_view("c", above.join(tops, "k").select("k", "g", "m"))
+    asked.clear()
+    table.change_type("n", bb.Int)
+    assert "k" not in asked  # what does not read the column is left
+    assert types_of(view) == {
+        "k": "int64", "n": "int64", "d": "int64", "e": "int64", "f": "string", "g": "int64",
+        "h": "string",
+    }  # fmt: skip
+    assert types_of(above)["i"] == "int64"
+    assert types_of(tops) == {"k": "int64", "m": "int64", "j": "int64", "f": "string"}
+    assert types_of(highest) == {"top": "int64"}
+    assert types_of(over) == {"k": "int64", "g": "int64", "m": "int64"}
+    large = 10**12
+    table.insert(k=3, n=large)
+    assert (large, large, repr(large), "3") in rows_of(view, "e", "g", "f", "h")
+    assert rows_of(above, "k", "i") == [(2, 20), (3, large)]
+    assert rows_of(tops, "m", "j", "f") == [
+        (large, large, repr(large)), (20, 20, "20"), (5, 5, "5"),
+    ]  # fmt: skip
+    assert rows_of(highest, "top") == [(large,)]
+    assert rows_of(over, "k", "g", "m") == [(2, 20, 20), (3, large, large)]
+    assert over.to_pyarrow().schema.field("m").type.bit_width == 64
+
+
+def test_values_that_change_with_the_type_reach_all_views(session, table, shown):
+    view = session.create_view("v", table, computed_columns={"f": shown(table.n)})
+    tops = session.create_view("a", table.agg(m=table.n.max()))
+    tops.add_computed_column(f=shown(tops.m))
+    over = session.create_view("b", view.group_by("f").agg(rows=view.count()))
+    table.change_type("n", bb.String)
+    assert rows_of(view, "n", "f") == [("20", "'20'"), ("5", "'5'")]
+    assert rows_of(tops, "m", "f") == [("5", "'5'")]  # of texts
+    assert rows_of(over, "f", "rows") == [("'20'", 1), ("'5'", 1)]
+    assert rows_of(view.at(0), "n", "f") == [(20, "20"), (5, "5")]
+    assert rows_of(tops.at(0), "m") == [(20,)]
+    table.insert(k=3, n="7")
+    assert rows_of(view, "n", "f")[2] == ("7", "'7'")
+    assert rows_of(tops, "m") == [("7",)]
+
+
+def test_rows_of_an_iterator_follow(session, table):
+    @bb.iterator(return_type={"part": str})
+    def digits(value: bb.Json):
+        yield from ({"part": repr(value)} for _digit in str(value))
+
+    view = session.create_view("v", table, iterator=digits(table.n))
+    table.change_type("n", bb.String)
+    assert rows_of(view, "n", "part") == [("20", "'20'"), ("20", "'20'"), ("5", "'5'")]
+
+
+def test_a_view_that_keeps_items_of_an_array_refuses_wider_ones(session):
+    table = session.create_table("t", {"xs": bb.Array("int16")})
+    table.insert(xs=[1, 2])
+    view = session.create_view("v", table.select(x=table.xs.unnest()))
+    with pytest.raises(SchemaError, match=r"the view 'v' .* it keeps 'x' as int16, not int64"):
+        table.change_type("xs", bb.Array(bb.Int))
+    table.insert(xs=[3])
+    assert rows_of(view, "x") == [(1,), (2,), (3,)]
+
+
+def test_a_cast_that_would_cut_values_is_no_way_to_take_a_type(session, table):
+    table.add_computed_column(d=table.n * 2)  # computed as int64
+    with pytest.raises(
+        SchemaError, match=r"'d' cannot be .* it computes 'n' as int64, not float64"
+    ):
+        table.change_type("n", bb.Float)
+    table.add_computed_column(d=table.n.cast("int8"), if_exists="replace")
+    table.change_type("n", bb.Int)
+    assert types_of(table) == {"k": "int64", "n": "int64", "d": "int8"}
+
+
+def test_a_revert_brings_types_back(session, table, shown):
+    early = session.create_view("early", table, computed_columns={"e": table.n, "f": shown(_.n)})
+    table.change_type("n", bb.Int)
+    late = session.create_view("late", table, computed_columns={"e": table.n, "f": shown(_.n)})
+    tops = session.create_view("a", table.agg(m=table.n.max()))
+    table.insert(k=3, n=10**12)
+    table.revert(to=1)
+    assert types_of(early)["e"] == types_of(late)["e"] == types_of(tops)["m"] == "int16"
+    for view in (early, late):
+        assert rows_of(view, "n", "e", "f") == [(20, 20, "20"), (5, 5, "5")]
+    assert rows_of(tops, "m") == [(20,)]
+    table.insert(k=4, n=30)
+    assert rows_of(tops, "m") == [(30,)]
+    table.revert()
+    table.revert(to=2)
+    assert types_of(late)["e"] == "int64"
+    assert rows_of(late, "e") == [(20,), (5,)]
+
+
+def test_a_revert_to_a_type_that_a_later_view_cannot_take_is_refused(session, table):
+    table.change_type("n", bb.String)
+    session.create_view("v", table.filter(_.n.length() > 1))
+    with pytest.raises(SchemaError, match="the view 'v' cannot be computed"):
+        table.revert(to=1)
+    assert table.insert(k=3, n="700").rows == 1
+    assert rows_of(session.get_table("v"), "n") == [("20",), ("700",)]
