@@ -139,6 +139,31 @@ def test_an_interlaced_png_is_whole(tmp_path):
         open_image(path)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_that_ends_early_behind_a_mark_of_its_end(tmp_path, photo, mode, share):
+    whole = encode_image(photo.convert(mode).resize((600, 400)), "JPEG")
+    path = tmp_path / "half.jpg"
+    path.write_bytes(whole[: int(len(whole) * share)] + b"\xff\xd9")
+    for use in (validate_image, open_image):
+        with pytest.raises(MediaError, match=r"half\.jpg is a damaged or truncated"):
+            use(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 48), (601, 399)])
+def test_a_grey_jpeg_is_whole(tmp_path, mode, size, options):
+    path = tmp_path / "grey.jpg"
+    exif = PIL.Image.Exif()
+    exif[0x0110] = "Feather 1"
+    PIL.Image.new(mode, size, 128 if mode == "L" else (128,) * len(mode)).save(
+        path, exif=exif, comment="grey", **options
+    )
+    assert validate_image(path) == "JPEG"
+    assert open_image(path).size == size
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (64, 64), (1200, 900)])
 def test_black_and_clear_images_are_whole(tmp_path, mode, size):

@@ -304,13 +304,10 @@ class Function:
         if not self.overloads:
             return self, self._bind(args, kwargs)
         found: list[tuple[int, Function, dict[str, Any]]] = []
-        for each in (
-            self,
-            *(
-                replace(each, fixed=self.fixed, call_policy=self.call_policy)
-                for each in self.overloads
-            ),
-        ):
+        others = (
+            replace(each, fixed=self.fixed, call_policy=self.call_policy) for each in self.overloads
+        )
+        for each in (self, *others):
             try:
                 arguments = each._bind(args, kwargs)
                 found.append((fitted(each, arguments)[1], each, arguments))

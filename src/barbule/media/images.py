@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import MediaError
-from barbule.media.png_rows import is_complete
+from barbule.media import jpeg_rows, png_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +69,12 @@ def validate_image(path: Path, source: str | None = None) -> str:
         with image:
             if image.format == "PNG":
                 image.verify()
-                if not is_complete(path, _MAX_COUNTED_BYTES):
+                if not png_rows.is_complete(path, _MAX_COUNTED_BYTES):
                     raise _rows_missing()
             else:
                 # A JPEG is read whole but put together at an eighth of its size.
                 image.draft("L", (1, 1))
-                image.load()
+                loaded(image, path)
             return str(image.format)
 
 
@@ -119,8 +119,10 @@ def loaded(image: Image, path: Path) -> Image:
         # What was not read is 0.
         last = image.crop((0, image.height - 1, image.width, image.height))
         unread = last.getbbox() is None or image.info.get("interlace")
-        if unread and not is_complete(path):
+        if unread and not png_rows.is_complete(path):
             raise _rows_missing()
+    if image.format == "JPEG" and jpeg_rows.ends_in_grey(image) and not jpeg_rows.is_complete(path):
+        raise _rows_missing()
     return image
 
 

@@ -95,7 +95,7 @@ def thumbnail(
     if not isinstance(image, ImageHeader):
         return shrink(image.copy(), (width, height), *options)
     with decoding(image.path, image.source), opened(image.path) as file:
-        if file.format != "JPEG":  # which alone can be read at a smaller size
+        if file.format not in {"JPEG", "MPO"}:  # which alone can be read at a smaller size
             loaded(file, image.path)
         small = shrink(file, (width, height), *options)
         small.load()

@@ -1,0 +1,41 @@
+"""Whether a JPEG holds all of its rows.
+
+Owns the second look at a JPEG that ends in grey. Where its data end too early, behind a mark that
+says that this is the end, libjpeg fills what is missing with grey and only warns, which Pillow
+does not tell. FFmpeg's decoder refuses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+__all__ = ["ends_in_grey", "is_complete"]
+
+_FILL = 128
+
+
+def ends_in_grey(image: Image) -> bool:
+    """Whether the last row is as libjpeg leaves what it has no data for."""
+    last = image.crop((0, image.height - 1, image.width, image.height)).getextrema()
+    pairs = last if isinstance(last[0], tuple) else (last,)
+    return all(pair == (_FILL, _FILL) for pair in pairs)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether all pixels of a JPEG have data; True of a kind that FFmpeg does not read."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        decoder.decode(av.Packet(path.read_bytes()))
+    except av.error.InvalidDataError:
+        return False
+    except av.error.FFmpegError:
+        return True
+    return True
