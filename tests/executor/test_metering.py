@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pydantic
@@ -155,6 +156,29 @@ def test_free_answers_are_asked_for_side_by_side_once_some_tell_how_long_they_ar
         assert table.add_computed_column(x=chat(openai, table.w)).deferred == 0
     assert models.max_in_flight > 30
     assert 0 < budget.usd < 0.01
+
+
+def test_short_answers_do_not_let_bounded_ones_exceed_the_cap(openai, models):
+    models.latency = 0.02
+    models.tokenizer = lambda text: len(text.split())
+    answered = itertools.count()
+    models.content = lambda _body: "short" if next(answered) < 8 else "word " * 40
+    table = table_of("t", 60)
+    with bb.budget(tokens=800) as budget:
+        found = table.add_computed_column(x=chat(openai, table.w, max_tokens=40))
+    assert found.deferred > 0
+    assert 400 < budget.tokens <= 800
+
+
+def test_long_answers_have_more_room_reserved(openai, models):
+    models.latency = 0.02
+    models.tokenizer = lambda text: len(text.split())
+    models.content = lambda _body: "word " * 3000
+    table = table_of("t", 60)
+    with bb.budget(tokens=60_000) as budget:
+        found = table.add_computed_column(x=chat(openai, table.w))
+    assert found.deferred > 0
+    assert 30_000 < budget.tokens <= 60_000
 
 
 def test_a_refusal_by_the_budget_cancels_no_answer_that_is_paid(openai, models):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from barbule.errors import BudgetError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextvars import Token
 
     from barbule.catalog.records import TableRecord
@@ -281,22 +281,22 @@ class Room:
 
     Parameters
     ----------
-    expected
-        What is expected of the call.
-    most
-        What it takes at most, and what may follow it.
+    needs
+        Tells what is expected of the call, and what it takes at most, with what may follow it;
+        asked again while it waits, as more is known of such calls.
     """
 
-    def __init__(self, budgets: Sequence[Budget], expected: Need, most: Need) -> None:
+    def __init__(self, budgets: Sequence[Budget], needs: Callable[[], tuple[Need, Need]]) -> None:
         self._budgets = budgets
-        self._expected = expected
-        self._left = most
+        self._needs = needs
+        self._left = _NONE
 
     def taken(self) -> bool:
         """Reserve it in all of them; False where that has to wait."""
+        expected, self._left = self._needs()
         kept: list[Budget] = []
         for each in self._budgets:
-            outcome = each.reserve(self._expected, self._left)
+            outcome = each.reserve(expected, self._left)
             if outcome:
                 kept.append(each)
                 continue
@@ -355,7 +355,7 @@ def spending(budgets: Sequence[Budget]) -> Iterator[None]:
     if not budgets:
         yield
         return
-    room = Room(budgets, _ONE, _ONE)
+    room = Room(budgets, lambda: (_ONE, _ONE))
     while not room.taken():
         time.sleep(_PAUSE)
     with room.settling():
@@ -368,7 +368,7 @@ async def spending_async(budgets: Sequence[Budget]) -> AsyncIterator[None]:
     if not budgets:
         yield
         return
-    room = Room(budgets, _ONE, _ONE)
+    room = Room(budgets, lambda: (_ONE, _ONE))
     await room.enter()
     with room.settling():
         yield

@@ -179,9 +179,11 @@ class Metering:
             return Need(), Need(1 + repairs)
         tokens_in = self.lengths.measured(model, found.tokens_in)
         likely = found.likely_out
-        if likely > found.tokens_out and (seen := self.lengths.likely(model)) is not None:
-            likely = min(likely, max(seen, found.tokens_out))
-        expected = _need(model, tokens_in, found.tokens_out)
+        if not found.bounded and (seen := self.lengths.likely(model)) is not None:
+            likely = min(found.most_out, seen)
+        usual = self.lengths.usual(model)
+        out = found.tokens_out if usual is None else min(found.most_out, round(usual))
+        expected = _need(model, tokens_in, out)
         most = _need(model, tokens_in, likely)
         for _ in range(repairs):  # which is told the question, the answer and what is wrong
             again = _need(model, tokens_in + likely + _REPAIR, likely)
@@ -207,7 +209,7 @@ class Metering:
     @contextlib.asynccontextmanager
     async def carefully(self, model: str, found: Estimate) -> AsyncIterator[None]:
         """Ask a question whose answer nothing bounds: few at once, until some tell how long."""
-        if found.likely_out < found.most_out and self.lengths.likely(model) is None:
+        if not found.bounded and self.lengths.likely(model) is None:
             async with self._first:
                 if self.lengths.likely(model) is None:  # those before it have not told
                     yield
@@ -379,10 +381,9 @@ class _Metered(ModelClient):
                 room.leave()
                 raise
             return room
-        room = Room(
-            self._metering.budgets, *self._metering.needs(model, found, self._expected.repairs)
-        )
-        async with self._metering.turn:  # first come, first served
+        metering, repairs = self._metering, self._expected.repairs
+        room = Room(metering.budgets, lambda: metering.needs(model, found, repairs))
+        async with metering.turn:  # first come, first served
             await room.enter()
         return room
 

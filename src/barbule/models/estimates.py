@@ -72,6 +72,11 @@ class Estimate:
     most_out: int = 0
     likely_out: int = 0
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the answer cannot be longer than it is likely to be."""
+        return self.likely_out >= self.most_out
+
 
 NOTHING = Expected()
 
