@@ -152,6 +152,9 @@ def test_an_encoding_that_is_given_decides(tmp_path):
     assert chunks.collect()["text"] == ["数据库"]
     with pytest.raises(ConfigurationError, match="encoding 'klingon' is not known"):
         splitter.create(docs.doc, "paragraph", encoding="klingon")
+    for method in ("text", "title", "metadata", "pages", "headings"):
+        with pytest.raises(ConfigurationError, match="encoding 'klingon' is not known"):
+            getattr(docs.doc, method)(encoding="klingon")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,7 @@ def test_binary_files_are_refused(tmp_path, data, name):
         ("tags.txt", "<html> tags explained: use <p> for paragraphs.\n", "text"),
         ("tags.csv", "<html>,root\n<p>,paragraph\n", "csv"),
         ("page.txt", "<!doctype html><p>A page</p>", "html"),
+        ("page.txt", "<html>\n<!-- saved --><p>A page</p></html>", "html"),
         ("page.txt", "<html lang='en'><head></head><p>A page</p></html>", "html"),
         ("page.php", "<html><body><?php echo 1 ?></body></html>", "text"),
         ("cut.txt", "<?xml version='1.0'?><a>not closed", "text"),

@@ -27,7 +27,13 @@ Track = Annotated[str, Audio]
 _VALUES = {"video": VideoValue, "audio": AudioValue, "document": DocumentValue}
 
 
-def stream_function(kind: str, returns: Any, *, method: bool = True) -> Callable[..., Any]:
+def stream_function(
+    kind: str,
+    returns: Any,
+    *,
+    method: bool = True,
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> Callable[..., Any]:
     """Make a function of a kind of media and give columns of that type the method of its name.
 
     Parameters
@@ -38,13 +44,20 @@ def stream_function(kind: str, returns: Any, *, method: bool = True) -> Callable
         The type of its result.
     method
         Whether columns get it too.
+    check
+        Makes sure, when a call is written, that it can be made.
     """
+
+    def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
+        if check is not None:
+            check(arguments)
+        return arguments
 
     def declare(body: Callable[..., Any]) -> Function:
         name = f"barbule.functions.{kind}.{body.__name__}"
         made = udf(body, return_type=returns, version="1", name=name)
         # FFmpeg uses all processors by itself; PDFium may not be called from several threads.
-        function = register(replace(made, concurrency=1))
+        function = register(replace(made, concurrency=1, prepare=prepare if check else None))
         if method:
             setattr(_VALUES[kind], body.__name__, _method(function, body, kind))
         return function

@@ -8,7 +8,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import UnsupportedError
-from barbule.functions.document.reading import File, readable
+from barbule.functions.document.reading import File, check_call, readable
 from barbule.functions.streams import stream_function
 from barbule.types import Image, Json
 
@@ -26,7 +26,7 @@ __all__ = [
 _BETWEEN_BLOCKS = "\n\n"
 
 
-@stream_function("document", str)
+@stream_function("document", str, check=check_call)
 def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
     r"""Return the text of a document, with empty lines between its paragraphs.
 
@@ -57,13 +57,13 @@ def text(document: File, ocr: bool | None = None, encoding: str | None = None) -
     )
 
 
-@stream_function("document", str)
+@stream_function("document", str, check=check_call)
 def title(document: File, encoding: str | None = None) -> Any:
     """Return what a document calls itself; missing where it does not."""
     return readable(document, ocr=False, encoding=encoding).title
 
 
-@stream_function("document", Json)
+@stream_function("document", Json, check=check_call)
 def metadata(document: File, encoding: str | None = None) -> Any:
     """Return what a file says of itself.
 
@@ -102,7 +102,7 @@ def page_count(document: File) -> Any:
     return readable(document, ocr=False).pages
 
 
-@stream_function("document", dt.Array(dt.string))
+@stream_function("document", dt.Array(dt.string), check=check_call)
 def pages(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
     """Return the text of each page, slide or sheet; a format without pages gives one.
 
@@ -120,14 +120,14 @@ def pages(document: File, ocr: bool | None = None, encoding: str | None = None) 
     return [_BETWEEN_BLOCKS.join(each) for each in texts]
 
 
-@stream_function("document", dt.Array(dt.string))
+@stream_function("document", dt.Array(dt.string), check=check_call)
 def headings(document: File, encoding: str | None = None) -> Any:
     """Return the headings in their order, each behind those above it: "Birds > Feathers"."""
     found = (block.heading for block in readable(document, ocr=False, encoding=encoding).blocks)
     return list(dict.fromkeys(heading for heading in found if heading))
 
 
-@stream_function("document", Json)
+@stream_function("document", Json, check=check_call)
 def tables(document: File, encoding: str | None = None) -> Any:
     r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from barbule.errors import ConfigurationError, MediaError
 from barbule.types import Document
@@ -11,7 +11,7 @@ from barbule.types import Document
 if TYPE_CHECKING:
     from barbule.media.documents import DocumentText
 
-__all__ = ["File", "check_encoding", "readable"]
+__all__ = ["File", "check_call", "check_encoding", "readable"]
 
 File = Annotated[str, Document]  # a local path
 
@@ -31,6 +31,12 @@ def check_encoding(encoding: object) -> None:
             f"encoding {encoding!r} is not known.",
             hint='Give the name of an encoding, such as "utf-8", "cp1252" or "shift_jis".',
         )
+
+
+def check_call(arguments: dict[str, Any]) -> None:
+    """Check what a call of a function says, so far as it is no column."""
+    if isinstance(encoding := arguments.get("encoding"), str):
+        check_encoding(encoding)
 
 
 def readable(

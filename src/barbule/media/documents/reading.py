@@ -102,7 +102,7 @@ _HTML_HEAD = re.compile(
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 # A page that has lost its extension, or got another one, and not a text that speaks of tags.
 _WHOLE_PAGE = re.compile(
-    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[^<>]*>\s*<(?:!--|head|body|meta|title))\b",
+    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html\b|html[^<>]*>\s*<(?:!--|(?:head|body|meta|title)\b))",
     re.IGNORECASE | re.DOTALL,
 )
 _OBJECT = re.compile(rb"[\r\n]\s*\d+ \d+ obj\b")
