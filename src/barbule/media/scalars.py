@@ -12,6 +12,7 @@ import enum
 import json
 import math
 import os
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["is_missing", "to_json", "value_writer"]
 
 _MISSING_OF_PANDAS = {"NAType", "NaTType"}
+
+
+_MICROSECONDS = 6  # digits of seconds, as Python and databases have them
+_NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
 def is_missing(value: Any, kind: dt.DataType) -> bool:
@@ -52,7 +57,7 @@ def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], An
     if isinstance(kind, dt.Integer):
         return _whole(kind)
     if isinstance(kind, dt.Timestamp):
-        return lambda value: _moment(value, kind.timezone, library.zone)
+        return _moments(kind, library.zone)
     for each, convert in _WRITERS.items():
         if isinstance(kind, each):
             return convert
@@ -133,7 +138,41 @@ def _has_nanoseconds(value: Any) -> bool:
     """Whether a moment of NumPy or pandas is finer than those of Python."""
     if type(value).__name__ == "datetime64":
         return bool(value.astype("M8[us]") != value)
+    if isinstance(value, str):
+        return _NANOSECONDS.search(value) is not None
     return bool(getattr(value, "nanosecond", 0))
+
+
+def _moments(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
+    """Return what reads a moment, with nanoseconds where the column keeps them."""
+    scale = _MICROSECONDS if kind.scale is None else kind.scale
+
+    def convert(value: Any) -> Any:
+        if kind.timezone is not None or not _has_nanoseconds(value):
+            return _moment(value, kind.timezone, default)
+        if scale == _MICROSECONDS:
+            raise ValueError(
+                "it has nanoseconds, and the column keeps microseconds: declare it "
+                "as 'timestamp(9)', or round the value"
+            )
+        moment = _moment(value, None, default)
+        if scale < _MICROSECONDS:
+            return moment  # coarser on purpose
+        import numpy as np
+
+        return np.datetime64(moment, "ns") + np.timedelta64(_nanoseconds(value), "ns")
+
+    return convert
+
+
+def _nanoseconds(value: Any) -> int:
+    """Return the nanoseconds of a moment beyond its microseconds."""
+    if isinstance(value, str):
+        found = _NANOSECONDS.search(value)
+        return int(found[1].ljust(3, "0")[:3]) if found else 0
+    if type(value).__name__ == "datetime64":
+        return int(value.astype("M8[ns]").astype("int64")) % 1000
+    return int(value.nanosecond)
 
 
 def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:

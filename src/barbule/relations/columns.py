@@ -264,6 +264,8 @@ def _moment(value: Any, column: Any) -> Any:
         return ibis.literal(read)
     if read.tzinfo is not None:
         read = read.astimezone(_default_zone(column)).replace(tzinfo=None)
+    if getattr(read, "nanosecond", 0):  # of pandas; a literal has microseconds
+        return ibis.literal(read.isoformat()).cast(dt.Timestamp(scale=9))
     return ibis.literal(read, dt.timestamp)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
-from barbule.errors import BarbuleError, ConflictError
+from barbule.errors import BarbuleError, ConflictError, DataError
 from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
@@ -224,7 +224,10 @@ class Change:
             for name, moment in ((FROM, commit), (TO, FOREVER)):
                 values = pa.repeat(pa.scalar(moment, pa.int64()), final.num_rows)
                 final = final.append_column(name, values)
-            self.engine.backend.append(record.physical, final)
+            try:
+                self.engine.backend.append(record.physical, final)
+            except DataError as error:
+                raise _named(error, record) from error.__cause__
 
         self._writes.append(write)
 
@@ -461,6 +464,13 @@ class Change:
             deferred=self.tally.deferred,
             **more,
         )
+
+
+def _named(error: DataError, record: TableRecord) -> DataError:
+    """Name the table, and the column as users know it, in an error of the backend."""
+    names = {column.physical: column.name for column in record.columns}
+    error.table, error.column = record.name, names.get(error.column or "", error.column)
+    return error
 
 
 def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:

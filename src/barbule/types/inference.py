@@ -170,7 +170,14 @@ def _of_pandas(frame: Any) -> sch.Schema:
             kind = kind.categories.dtype
         objects = str(kind) == "object"
         kinds[name] = _column(name, column.tolist()) if objects else _known(name, kind)
+        if str(kind) == "datetime64[ns]" and _has_nanoseconds(column):
+            kinds[name] = dt.Timestamp(scale=9)
     return schema(kinds)
+
+
+def _has_nanoseconds(moments: Any) -> bool:
+    """Whether moments of pandas, which are often counted in nanoseconds, have some."""
+    return bool((moments.dropna().dt.nanosecond != 0).any())
 
 
 def _of_polars(frame: Any) -> sch.Schema:

@@ -238,7 +238,8 @@ def _write(array: pa.Array, kind: str, places: Any) -> pa.Array:
     if kind == "numeric" and pa.types.is_decimal(given):
         return array
     wanted = _write_type(kind)
-    # Finer than a microsecond is what Postgres does not keep.
+    if pa.types.is_timestamp(given) and pa.types.is_timestamp(wanted):
+        return array.cast(wanted)  # with an error where there are nanoseconds
     return array.cast(wanted, safe=not pa.types.is_temporal(given))
 
 

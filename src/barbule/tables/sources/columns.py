@@ -165,7 +165,8 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType, zone: str) -> pa.Chunked
         and pa.types.is_timestamp(wanted)
         and wanted.tz is None
         and _UNITS.index(given.unit) > _UNITS.index(wanted.unit)
-    )  # what is finer than the column is cut off, as databases do
+        and wanted.unit != "us"
+    )  # what is finer than a column that was declared so is cut off, as databases do
     return column.cast(wanted, safe=not finer)
 
 
@@ -317,7 +318,7 @@ _PARSERS: dict[type[dt.DataType], Callable[[str], Any]] = {
     dt.Boolean: _truth,
     dt.Decimal: _decimal,
     dt.Numeric: _number,
-    dt.Timestamp: datetime.datetime.fromisoformat,
+    dt.Timestamp: str,  # read where its nanoseconds are
     dt.Date: datetime.date.fromisoformat,
     dt.Time: datetime.time.fromisoformat,
     dt.Array: json.loads,
