@@ -302,6 +302,30 @@ def test_the_default_zone_is_that_of_moments_without_one(berlin):
     assert row["today"] in {now.date(), row["now"].date()}
 
 
+def test_moments_of_files_and_numbers_are_those_of_the_default_zone(berlin, tmp_path):
+    made = berlin.create_table("t", {"zoned": "timestamp('UTC')", "bare": bb.Timestamp})
+    noon = datetime.datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    file = tmp_path / "moments.csv"
+    file.write_text("zoned,bare\n2024-07-01 12:00:00,2024-07-01T10:00:00Z\n")
+    made.insert(file)
+    made.insert(zoned=noon, bare=noon)
+    assert made.collect()["zoned"] == [noon, noon]
+    assert made.collect()["bare"] == [noon.replace(tzinfo=None)] * 2
+    seconds = int(noon.timestamp())
+    row = made.limit(1).select(
+        zoned=made.zoned.epoch_seconds(),
+        bare=made.bare.epoch_seconds(),
+        back=made.zoned.epoch_seconds().as_timestamp("s"),
+        cast=made.zoned.epoch_seconds().cast("timestamp"),
+    )
+    assert dict(row.collect()[0]) == {
+        "zoned": seconds,
+        "bare": seconds,
+        "back": noon.replace(tzinfo=None),
+        "cast": noon.replace(tzinfo=None),
+    }
+
+
 def test_days_inserted_begin_at_midnight_of_the_zone(session):
     made = session.create_table("t", {"dt": "timestamp('Asia/Tokyo')"})
     day = datetime.date(2024, 7, 1)

@@ -109,6 +109,17 @@ def test_queries_draw_anew_and_tables_keep_what_was_drawn(session, table):
     assert table.collect()["now"] == table.collect()["now"]
 
 
+def test_a_search_of_a_sample_finds_as_many_rows_as_are_asked_for(session, table):
+    @bb.udf
+    def embed(text: str) -> bb.Vector(2):
+        return [len(text), 1.0]
+
+    table.add_computed_column(text=table.a.cast("string"), stored=True)
+    table.add_embedding_index("text", string_embed=embed)
+    near = table.sample(0.9).order_by(_.text.similarity("ab"), asc=False).limit(50)
+    assert len(near.collect()) == 50
+
+
 def test_an_iterator_goes_over_rows_that_stay(session, table):
     @bb.iterator(return_type={"n": int})
     def count(upto: int):

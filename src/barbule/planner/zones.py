@@ -177,17 +177,24 @@ def _offset(moment: ops.Value) -> tuple[ir.StringValue, ir.StringValue, ir.Strin
 
 
 def _cast(node: ops.Cast | ops.TryCast, default: str) -> ops.Value:
-    zone, wanted = _zone(node.arg), node.to
+    wanted = node.to
     if isinstance(wanted, dt.Timestamp) and wanted.timezone is not None:
         _place(wanted.timezone)  # there is one of this name
-    if zone is not None:
-        if isinstance(wanted, dt.Date | dt.Time):
-            return node.copy(arg=_clock(node.arg))
-        if isinstance(wanted, dt.String):
-            return _text(node.arg)
-        if isinstance(wanted, dt.Timestamp) and wanted.timezone is None:
-            return ops.Cast(_clock(node.arg, default), wanted)
-        return node
+    if _zone(node.arg) is None:
+        return _cast_from_no_zone(node, default)
+    if isinstance(wanted, dt.Date | dt.Time):
+        return node.copy(arg=_clock(node.arg))
+    if isinstance(wanted, dt.String):
+        return _text(node.arg)
+    if isinstance(wanted, dt.Timestamp) and wanted.timezone is None:
+        return ops.Cast(_clock(node.arg, default), wanted)
+    return node
+
+
+def _cast_from_no_zone(node: ops.Cast | ops.TryCast, default: str) -> ops.Value:
+    wanted = node.to
+    if isinstance(node.arg.dtype, dt.Numeric):  # seconds since 1970
+        return _of_utc(node, default)
     if not isinstance(wanted, dt.Timestamp) or wanted.timezone is None:
         return node
     if isinstance(node.arg.dtype, dt.Date):
@@ -292,9 +299,17 @@ def _today(node: ops.DateNow, default: str) -> ops.Value:
     return ops.Cast(_clock(now, default), dt.date)
 
 
-def _now(node: ops.TimestampNow, default: str) -> ops.Value:
-    """Show the present, a moment without a zone, on the clock of the default zone."""
-    return node if default == UTC else _clock(_moment(node, UTC, dt.Timestamp(UTC)), default)
+def _of_utc(node: ops.Value, default: str) -> ops.Value:
+    """Show a moment that SQL computes in UTC, without a zone, on the clock of the default zone."""
+    if default == UTC or not _is_bare(node):
+        return node
+    return _clock(_moment(node, UTC, dt.Timestamp(UTC)), default)
+
+
+def _seconds(node: ops.ExtractEpochSeconds, default: str) -> ops.Value:
+    if default == UTC or not _is_bare(node.arg):
+        return node
+    return node.copy(arg=_moment(node.arg, default, dt.Timestamp(UTC)))
 
 
 def _rules() -> dict[type, Callable[[Any, str], ops.Node]]:
@@ -302,7 +317,6 @@ def _rules() -> dict[type, Callable[[Any, str], ops.Node]]:
         kind: _part
         for base in (ops.ExtractDateField, ops.ExtractTimeField)
         for kind in base.__subclasses__()
-        if kind is not ops.ExtractEpochSeconds
     }
     others = (ops.DayOfWeekIndex, ops.DayOfWeekName, ops.Date, ops.Time)
     parts |= dict.fromkeys((*others, ops.TimestampTruncate, ops.TimestampBucket), _part)
@@ -313,13 +327,15 @@ def _rules() -> dict[type, Callable[[Any, str], ops.Node]]:
         ops.Between: _between,
         ops.Cast: _cast,
         ops.DateNow: _today,
+        ops.ExtractEpochSeconds: _seconds,
         ops.InValues: _membership,
         ops.Literal: _literal,
         ops.Strftime: _written,
         ops.TimestampAdd: _moved,
         ops.TimestampDelta: _delta,
         ops.TimestampDiff: _difference,
-        ops.TimestampNow: _now,
+        ops.TimestampFromUNIX: _of_utc,
+        ops.TimestampNow: _of_utc,
         ops.TimestampSub: _moved,
         ops.TryCast: _cast,
     }
