@@ -14,7 +14,7 @@ from barbule.catalog import migrations
 from former import functions as own
 from former.make import DUCKDB, POSTGRES
 
-TABLES = ("asks", "films", "letters", "newest")
+TABLES = ("asks", "films", "letters", "newest", "tooled")
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def test_a_database_of_version_0_1_0_is_read(former):
         {"year": 2010, "newer": [{"name": "Coco"}], "said": "echo: Hello."}
     ]
     assert bb.get_table("letters").count().to_pyarrow().as_py() == 6
+    assert bb.get_table("tooled").collect()["x"] == [{"add": [2]}]
     assert own.CALLED == []
 
 

@@ -17,6 +17,8 @@ from ibis import _
 
 import barbule as bb
 from barbule.errors import FunctionError
+from barbule.functions import openai
+from fakes.models_server import FakeModels
 
 ASKED: list = []
 BROKEN: set = set()
@@ -118,6 +120,29 @@ def test_another_version_of_the_function_is_another_question(session):
     assert answered("1", "one") == ["one"]
     assert answered("2", "two") == ["two"]
     assert answered("1", "three") == ["one"]
+
+
+def test_another_server_is_another_question(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    url = f"duckdb:///{tmp_path / 'shared.duckdb'}"
+
+    def ask(server, **settings):
+        with bb.connect(url, vectors="exact:", models={"openai": settings}) as session:
+            table = session.create_table("t", [{"w": "a"}], if_exists="ignore")
+            said = openai.chat_completions(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}]
+            )
+            table.select(x=said.choices[0].message.content).collect()
+        return server.count
+
+    with FakeModels() as one, FakeModels() as other:
+        assert ask(one, api_base=one.url) == 1
+        assert ask(other, api_base=other.url) == 1
+        assert ask(one, api_base=f"{one.url}/") == 1  # the ledger answers
+        monkeypatch.setenv("OPENAI_BASE_URL", other.url)
+        assert ask(other) == 1
+        monkeypatch.setenv("OPENAI_BASE_URL", one.url)
+        assert ask(one) == 1
 
 
 def test_other_arguments_are_another_question(session):

@@ -50,6 +50,10 @@ def fill(url: str | None) -> None:
     )
     bb.create_view("letters", films, iterator=own.letters(films.name))
     bb.create_view("newest", films.agg(year=films.year.max()))
+    asked = {"name": "add", "arguments": {"n": 1}}
+    message = {"choices": [{"message": {"tool_calls": [{"function": asked}]}}]}
+    tooled = bb.create_table("tooled", [{"said": message}])
+    tooled.add_computed_column(x=bb.invoke_tools(bb.tools(own.adding(1)), tooled.said))
     films.insert(name="Alien", year=1979)
     films.checkpoint("three films")
     session.close()

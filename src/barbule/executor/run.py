@@ -360,7 +360,7 @@ def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _filled(stage: CallStage, source: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     """Cut rows so that functions which take several at a time get as many as they take."""
-    sizes = {lookup(call.function).batch_size for call in stage.calls} - {1}
+    sizes = {lookup(call.function, call.version).batch_size for call in stage.calls} - {1}
     if not sizes:
         return source
     size = math.lcm(*sizes)

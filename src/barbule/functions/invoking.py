@@ -171,10 +171,20 @@ def _plain(name: str, result: Any) -> Any:
 
 def _version(arguments: Mapping[str, Any]) -> str:
     """Return what changes when one of the tools does."""
-    versions = [
-        [each["name"], lookup(each["function"], each["version"]).version]
-        for each in arguments["tools"]
+    return _digest([[name, function.version] for name, function in _tools_of(arguments)])
+
+
+def _former_version(arguments: Mapping[str, Any]) -> str:
+    return _digest([[name, function.former] for name, function in _tools_of(arguments)])
+
+
+def _tools_of(arguments: Mapping[str, Any]) -> list[tuple[str, Function]]:
+    return [
+        (each["name"], lookup(each["function"], each["version"])) for each in arguments["tools"]
     ]
+
+
+def _digest(versions: list[list[str]]) -> str:
     return hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:16]
 
 
@@ -187,5 +197,6 @@ _INVOKE = register(
         parameters=(Parameter("response"), Parameter("tools")),
         on_error="null",
         version_for=_version,
+        former_version_for=_former_version,
     )
 )

@@ -107,6 +107,8 @@ class Function:
         Its code; None for functions of barbule.
     version_for
         Tells the version where it depends on the arguments.
+    former_version_for
+        Tells the version that version 0.1.0 of barbule gave the call, where it is another.
     model_of
         For a model function: tells the name of the model, prefix included, from the arguments.
     prepare
@@ -141,6 +143,7 @@ class Function:
     stated: str = "1"
     source: Source | None = None
     version_for: Callable[[Mapping[str, Any]], str] | None = None
+    former_version_for: Callable[[Mapping[str, Any]], str] | None = None
     model_of: Callable[[Mapping[str, Any]], str] | None = None
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -179,9 +182,19 @@ class Function:
         """Whether no other function that the same lines make had the same former version."""
         return not self.bound or self.source is None or self.source.closure.plain()
 
-    def is_of(self, version: str) -> bool:
-        """Whether a version is that of the function as it is, in whatever form."""
-        return version in {self.version, self.former}
+    def is_of(self, version: str, arguments: Mapping[str, Any] | None = None) -> bool:
+        """Whether a version is that of the function as it is, in whatever form.
+
+        Parameters
+        ----------
+        arguments
+            Those of the call, for functions whose version depends on them.
+        """
+        if self.version_for is None or arguments is None:
+            # The older form takes as long to make, and is seldom asked for.
+            return True if version == self.version else version == self.former
+        former = self.former_version_for or self.version_for
+        return version in {self.version_for(arguments), former(arguments)}
 
     def version_of(self, arguments: Mapping[str, Any]) -> str:
         """Return the version of a call with such arguments, bound or as a template."""

@@ -190,7 +190,7 @@ def _alike(kind: dt.DataType, other: dt.DataType) -> bool:
 
 def _takes_anything(call: FunctionCall) -> bool:
     """Whether a function of a user's leaves open what it takes, as one of texts and images does."""
-    function = lookup(call.function)
+    function = lookup(call.function, call.version)
     free = [each for each in function.parameters if each.name not in function.fixed]
     takes = free[0].kind if free else dt.string
     return function.kind != "model" and (takes is None or takes.is_json())

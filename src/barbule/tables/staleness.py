@@ -154,15 +154,16 @@ def _current(call: FunctionCall) -> str | None:
         function = lookup(call.function, call.version)
     except UnknownFunctionError:
         return None
-    if function.version_for is None and function.is_of(call.version):
+    arguments = json.loads(call.template)
+    if function.is_of(call.version, arguments):
         return call.version
-    return function.version_of(json.loads(call.template))
+    return function.version_of(arguments)
 
 
 def _same(call: FunctionCall, version: str) -> bool:
     """Whether a version is that of the function as it is now, in whatever form."""
     try:
-        return lookup(call.function, call.version).is_of(version)
+        return lookup(call.function, call.version).is_of(version, json.loads(call.template))
     except UnknownFunctionError:
         return False
 

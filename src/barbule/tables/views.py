@@ -89,7 +89,7 @@ def items_query(
     calls = calls_in(items.values[ITEMS])
     if not calls:
         raise ExpressionError("the iterator is no call of an iterator function.", table=name)
-    own = {call.on_error or lookup(call.function).on_error for call in calls}
+    own = {call.on_error or lookup(call.function, call.version).on_error for call in calls}
     if on_error == "abort" and "null" in own:
         raise ExpressionError(
             "the iterator leaves its errors where they are, by on_error='null'.",
