@@ -27,7 +27,7 @@ DOCUMENTS = [
         "ü": "é",
         "at": "2025-01-01",
         "$ref": {"/x": {"a*": 7}},
-        "*": 5,
+        "**": 5,
     },
     [1, {"lang": "list"}, None],
     "text",
@@ -57,7 +57,7 @@ VALUES = {
     "object": (lambda m: m.deep, [None, {"b": [{"c": 3}, 4]}] + [None] * 7),
     "odd key": (lambda m: m["odd key"] + m["a.b"], [None] * 3 + [3.0] + [None] * 5),
     "keys that look like paths": (
-        lambda m: m["$ref"]["/x"]["a*"] + m["*"], [None] * 3 + [12.0] + [None] * 5,
+        lambda m: m["$ref"]["/x"]["a*"] + m["**"], [None] * 3 + [12.0] + [None] * 5,
     ),
     "unicode": (lambda m: m.ü, [None] * 3 + ["é"] + [None] * 5),
     "names of verbs": (lambda m: m["name"], [None] * 8 + ["n"]),
@@ -137,7 +137,7 @@ def test_a_path_gives(table, name):
 @pytest.mark.parametrize(
     "key",
     ["a-b", "a b", "1", "0", "1a", "", "a'b", 'a"b', "a[0]", "a.b", "a\\b", "é🎈", "$", "$.a", "/a",
-     "*", "#", "[*]", "select", "A", "_x"],
+     "**", "#", "[*]", "select", "A", "_x"],
 )  # fmt: skip
 def test_any_key_is_found_as_it_is_written(shared, key):
     odd = shared.create_table("odd", {"m": bb.Json}, if_exists="replace")

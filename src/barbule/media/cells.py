@@ -319,6 +319,8 @@ def reader(kind: dt.DataType, library: MediaLibrary | None = None) -> Callable[[
         return library.image if isinstance(kind, Image) else lambda reference: str(path(reference))
     if isinstance(kind, dt.Array) and (inner := reader(kind.value_type, library)):
         return lambda items: [None if item is None else inner(item) for item in items]
+    if isinstance(kind, dt.Map):
+        return _map_reader(kind, library)
     if isinstance(kind, dt.Struct):
         fields = kind.fields.items()
         readers = {name: read for name, each in fields if (read := reader(each, library))}
@@ -328,3 +330,19 @@ def reader(kind: dt.DataType, library: MediaLibrary | None = None) -> Callable[[
                 for name, item in record.items()
             }
     return None
+
+
+def _map_reader(kind: dt.Map, library: MediaLibrary | None) -> Callable[[Any], dict[Any, Any]]:
+    """Return what makes a dict of the pairs in which Arrow gives a map."""
+    key_reader = reader(kind.key_type, library)
+    value_reader = reader(kind.value_type, library)
+
+    def read(pairs: Any) -> dict[Any, Any]:
+        return {
+            key if key_reader is None else key_reader(key): (
+                value if value is None or value_reader is None else value_reader(value)
+            )
+            for key, value in dict(pairs).items()
+        }
+
+    return read

@@ -30,11 +30,14 @@ from barbule.media.json_numbers import (
 __all__ = ["JsonValue"]
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w -]*")
+ALL_ITEMS = "*"  # a step of a path that takes all items of a list
 _EXACT = 2**53  # whole numbers beyond it are not exact as float64
 
 
 class JsonValue(ir.JSONValue):
     """Json with paths written as attributes and items: `t.meta.a.b[0]`.
+
+    `t.meta.tags["*"].name` goes on with each item of a list, see `JsonItemsValue`.
 
     In arithmetic it is a number (float64, missing where it is none); compared with a text, a
     number, a bool or a moment it is of that kind. Methods of texts and numbers may be called on
@@ -49,6 +52,8 @@ class JsonValue(ir.JSONValue):
             raise ExpressionError(
                 "a path into Json takes one item at a time.", value=key, hint="t.meta.array[1:3]."
             )
+        if key == ALL_ITEMS:
+            return _items(ops.ToJSONArray(self))
         if isinstance(key, str) and not _PLAIN_KEY.fullmatch(key):
             # Some databases, and sqlglot, would read such a key as a path.
             return ops.MapGet(ops.ToJSONMap(self), key).to_expr()
@@ -155,6 +160,63 @@ class JsonValue(ir.JSONValue):
     def min(self, *_: Any, **__: Any) -> Any:
         """Refuse: numbers have another order than texts."""
         raise _unordered("min")
+
+
+class JsonItemsValue(ir.ArrayValue):
+    """The items of a list in Json: a path goes on in each of them, as in JMESPath.
+
+    `t.meta.boxes["*"].label` is the array of the labels, `t.meta.boxes["*"].corners[0]` that of
+    the first corner of each box, and `["*"]` once more takes the items of all lists as one. It is
+    an array of Json otherwise; `array` is the plain one, whose items are taken by their number.
+    """
+
+    __slots__ = ()
+    __hash__ = ir.ArrayValue.__hash__
+    __iter__ = None
+
+    @property
+    def array(self) -> ir.ArrayValue:
+        """The plain array of these items."""
+        return self.op().to_expr()
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return _items(self.array[key].op())
+        if key == ALL_ITEMS:
+            lists = self.array.map(lambda item: ops.ToJSONArray(item).to_expr())
+            return _items(lists.flatten().op())
+        return _items(self.array.map(lambda item: _path(item)[key]).op())
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_"):
+            raise AttributeError(key)
+        return self[key]
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Say how a method of the items is called."""
+        raise ExpressionError(
+            "the items of a list have no methods together.",
+            hint="Call them for each: t.meta.boxes.array.map(lambda box: box.label.upper()).",
+        )
+
+
+def _path(item: Any) -> JsonValue:
+    """Return an item of a list with the paths of Json."""
+    return item if isinstance(item, JsonValue) else ops.Cast(item, types.Json()).to_expr()
+
+
+def _items(value: Any) -> ir.ArrayValue:
+    """Make the expression of the items of a list."""
+    kind = _JsonItemsScalar if value.shape.is_scalar() else _JsonItemsColumn
+    return kind(value)
+
+
+class _JsonItemsScalar(JsonItemsValue, ir.ArrayScalar):
+    __slots__ = ()
+
+
+class _JsonItemsColumn(JsonItemsValue, ir.ArrayColumn):
+    __slots__ = ()
 
 
 def _stands_for_a_table(value: Any, name: Any) -> bool:

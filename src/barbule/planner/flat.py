@@ -23,6 +23,7 @@ from barbule.nodes import (
     Similarity,
     TableScore,
 )
+from barbule.planner.json_lists import compared_by_kind
 from barbule.planner.lineage import changes_row_count
 from barbule.planner.zones import by_the_clock
 from barbule.types import storage, storage_schema
@@ -297,4 +298,4 @@ class Move:
         self._level -= 1
         if any(new is not old for new, old in zip(arguments, value.args, strict=True)):
             value = value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))
-        return by_the_clock(value, self._zone)
+        return compared_by_kind(by_the_clock(value, self._zone))

@@ -29,6 +29,7 @@ from barbule.nodes import (
     managed_table,
 )
 from barbule.planner.flat import Move, Shown, flatten
+from barbule.planner.json_lists import compared_by_kind
 from barbule.planner.lineage import (
     calls_in,
     changes_row_count,
@@ -216,7 +217,7 @@ def _plain(node: ops.Node, kwargs: dict[str, Any] | None, zone: str) -> ops.Node
     if changed:
         arguments = dict(zip(node.argnames, node.args, strict=True))
         node = node.__recreate__({**arguments, **changed})
-    return by_the_clock(node, zone)
+    return compared_by_kind(by_the_clock(node, zone))
 
 
 def _over(value: ops.Value, fields: Mapping[ops.Node, ops.Node], zone: str) -> ops.Value:

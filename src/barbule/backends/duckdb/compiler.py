@@ -8,12 +8,23 @@ from typing import Any, ClassVar
 import ibis.backends.sql.compilers as sc
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL
 
 from barbule.backends.arithmetic import PythonArithmetic
 
 __all__ = ["COMPILER"]
+
+# Structs are ordered by their fields, missing ones last.
+_SORTED_JSON = """
+LIST_TRANSFORM(LIST_SORT(LIST_TRANSFORM(:arg, bb_e -> {
+    'number': CASE WHEN JSON_TYPE(bb_e) IN ('UBIGINT', 'BIGINT', 'HUGEINT', 'DOUBLE')
+        THEN TRY_CAST(bb_e AS DOUBLE) END,
+    'text': CASE WHEN JSON_TYPE(bb_e) = 'VARCHAR' THEN JSON_EXTRACT_STRING(bb_e, '$') END,
+    'item': CAST(bb_e AS TEXT)
+})), bb_e -> CAST(bb_e.item AS JSON))
+"""
 
 
 class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
@@ -37,6 +48,16 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
         whole = self.f.json_type(arg).isin(sge.convert("UBIGINT"), sge.convert("BIGINT"))
         number = sge.TryCast(this=arg, to=self.type_mapper.from_ibis(op.dtype))
         return self.if_(whole, number, NULL)
+
+    def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
+        """Take an item; by a function, as the arrow for it would begin a lambda within one."""
+        return self.f.anon.json_extract(arg, index)
+
+    def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
+        """Sort an array; of Json numbers by their size, then texts, then all that has no order."""
+        if not op.dtype.value_type.is_json():
+            return super().visit_ArraySort(op, arg=arg)
+        return sge.replace_placeholders(sg.parse_one(_SORTED_JSON, read="duckdb"), arg=arg)
 
     def _microseconds(self, duration: Any) -> Any:
         return self.f.anon.epoch_us(duration)

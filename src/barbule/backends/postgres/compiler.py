@@ -266,6 +266,20 @@ class PostgresCompiler(PlainOperations):
         unknown = sg.or_(arg.is_(NULL), other.is_(NULL))
         return self.if_(unknown, NULL, self.f.coalesce(found, sge.false()))
 
+    def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
+        """Sort an array; of Json numbers by their size, then texts, then all that has no order."""
+        if not op.dtype.value_type.is_json():
+            return super().visit_ArraySort(op, arg=arg)
+        return filled(
+            "CASE WHEN :arg IS NOT NULL THEN ARRAY(SELECT _bb_e FROM UNNEST(:arg) AS _bb_a(_bb_e) "
+            "ORDER BY CASE WHEN JSONB_TYPEOF(:item) = 'number' THEN CAST(:item AS NUMERIC) END "
+            "NULLS LAST, CASE WHEN JSONB_TYPEOF(:item) = 'string' "
+            "THEN JSONB_EXTRACT_PATH_TEXT(:item, VARIADIC ARRAY[]::TEXT[]) END NULLS LAST, :item "
+            "NULLS LAST) END",
+            arg=arg,
+            item=self._json(sg.column("_bb_e")),
+        )
+
     def visit_ArrayPosition(self, op: Any, *, arg: Any, other: Any) -> Any:
         """Find a value in an array."""
         place = self.f.anon.array_position(arg, self._inner(op.other.dtype, other))

@@ -1,0 +1,91 @@
+"""Lists of Json, looked through for plain values.
+
+Owns how operations on arrays whose items are Json, which databases compare as texts, become
+operations on numbers and texts. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["compared_by_kind"]
+
+
+def compared_by_kind(node: ops.Node) -> ops.Node:
+    """Let an operation on a list of Json compare its items as what they are.
+
+    Parameters
+    ----------
+    node
+        A node whose types are those of storage.
+    """
+    rule = _RULES.get(type(node))
+    return node if rule is None else rule(node)
+
+
+def _is_json_list(value: ops.Value) -> bool:
+    return isinstance(value.dtype, dt.Array) and value.dtype.value_type.is_json()
+
+
+def _as_kind(items: ops.Value, kind: dt.DataType) -> ir.ArrayValue | None:
+    """Make of the items of a list values of a kind; what is of another kind is missing."""
+    if kind.is_boolean():
+        unwrap: Any = ops.UnwrapJSONBoolean
+    elif kind.is_integer():
+        unwrap = _whole
+    elif kind.is_numeric():
+        unwrap = ops.UnwrapJSONFloat64
+    elif kind.is_string():
+        unwrap = ops.UnwrapJSONString
+    else:
+        return None
+    values: Any = items.to_expr()
+    return values.map(lambda item: _expression(unwrap(item)))
+
+
+def _expression(value: Any) -> Any:
+    return value.to_expr() if isinstance(value, ops.Value) else value
+
+
+def _whole(item: ir.Value) -> ir.Value:
+    """Unwrap a number that has no fraction, exactly."""
+    exact = ops.UnwrapJSONInt64(item).to_expr()
+    real = ops.UnwrapJSONFloat64(item).to_expr()
+    return (real == real.floor()).ifelse(exact, None)
+
+
+def _looked_for(node: Any) -> ops.Node:
+    """Look for a plain value among the items of its kind."""
+    if not _is_json_list(node.arg) or node.other.dtype.is_json():
+        return node
+    items = _as_kind(node.arg, node.other.dtype)
+    return node if items is None else type(node)(items.op(), node.other)
+
+
+def _among(node: Any) -> ops.Node:
+    """Look among the items of a list in Json, where that stands in the row itself.
+
+    Ibis takes `column.isin(other_column)` for a search in all rows of the other one.
+    """
+    rel, needle = node.rel, node.needle
+    if not isinstance(rel, ops.Project) or needle.dtype.is_json():
+        return node
+    (value,) = rel.values.values()
+    if not value.dtype.is_json() or not needle.relations <= {rel.parent}:
+        return node
+    return _looked_for(ops.ArrayContains(ops.ToJSONArray(value), needle))
+
+
+_RULES: dict[type, Callable[[Any], ops.Node]] = {
+    ops.ArrayContains: _looked_for,
+    ops.ArrayPosition: _looked_for,
+    ops.ArrayRemove: _looked_for,
+    ops.InSubquery: _among,
+}
