@@ -142,21 +142,14 @@ def _reader(kind: pa.DataType) -> Callable[[Any], Any]:
 
 def _list_reader(inside: pa.DataType) -> Callable[[Any], Any]:
     import numpy as np
+    import pyarrow.types as pat
 
-    read = _reader(inside)
+    read, nested = _reader(inside), pat.is_nested(inside)
 
     def array(cell: list[Any]) -> Any:
         made = np.empty(len(cell), dtype=object)
         for place, value in enumerate(cell):
             made[place] = None if value is None else read(value)
-        if None in cell or made.ndim > 1 or _is_nested(inside):
-            return made
-        return np.array(cell)
+        return made if None in cell or nested else np.array(cell)
 
     return array
-
-
-def _is_nested(kind: pa.DataType) -> bool:
-    import pyarrow.types as pat
-
-    return bool(pat.is_nested(kind))
