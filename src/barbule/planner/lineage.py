@@ -16,10 +16,12 @@ from barbule.relations.origins import PASSING, origin, trace
 
 __all__ = [
     "LOOKS_AROUND",
+    "PASSING",
     "calls_in",
     "changes_row_count",
     "each_relation",
     "expose",
+    "hide",
     "is_unsteady",
     "needed_columns",
     "origin",

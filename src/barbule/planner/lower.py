@@ -40,6 +40,7 @@ from barbule.planner.lineage import (
     with_rid,
     without_filters,
 )
+from barbule.planner.ordering import total_orders
 from barbule.planner.zones import by_the_clock
 from barbule.relations.promotion import as_declared
 from barbule.types import storage, storage_schema
@@ -162,6 +163,7 @@ def lower(root: ops.Relation, source: Source, rows: Rows | None = None) -> ops.R
         When a node of barbule is left over.
     """
     rows = rows or {}
+    root = total_orders(root)
     flat = flatten(root, lambda leaf: _in_one(leaf, source, rows))
     if flat is not None:
         return flat
