@@ -181,6 +181,17 @@ def test_long_answers_have_more_room_reserved(openai, models):
     assert 30_000 < budget.tokens <= 60_000
 
 
+def test_a_provider_that_counts_more_than_we_do_does_not_exceed_the_cap(openai, models):
+    models.latency = 0.05
+    models.tokenizer = lambda text: len(text.split()) * (500 if len(text) > 40 else 1)
+    table = table_of("t", 60)
+    asked = openai.classify(table.w, ["good", "bad"], model="gpt-4o-mini")
+    with bb.budget(tokens=150_000) as budget:
+        found = table.add_computed_column(x=asked)
+    assert found.deferred > 0
+    assert 100_000 < budget.tokens <= 150_000
+
+
 def test_a_refusal_by_the_budget_cancels_no_answer_that_is_paid(openai, models):
     models.latency = 0.1
     table = table_of("t", 10)

@@ -127,6 +127,10 @@ class AnswerLengths:
         self.sums[model] = self.sums.get(model, 0) + tokens
         self.most[model] = max(self.most.get(model, 0), tokens)
 
+    def told(self, model: str, found: Estimate) -> bool:
+        """Whether enough is known: how the provider counts, and how long answers may be."""
+        return model in self.asked and (found.bounded or self.likely(model) is not None)
+
     def usual(self, model: str) -> float | None:
         """Return the average; None where none is known."""
         count = self.counts.get(model)
@@ -208,10 +212,10 @@ class Metering:
 
     @contextlib.asynccontextmanager
     async def carefully(self, model: str, found: Estimate) -> AsyncIterator[None]:
-        """Ask a question whose answer nothing bounds: few at once, until some tell how long."""
-        if not found.bounded and self.lengths.likely(model) is None:
+        """Ask few at once, until some tell how many tokens such questions and answers have."""
+        if found.tokens_in and not self.lengths.told(model, found):
             async with self._first:
-                if self.lengths.likely(model) is None:  # those before it have not told
+                if not self.lengths.told(model, found):  # those before it have not
                     yield
                     return
         yield
@@ -340,7 +344,7 @@ class _Metered(ModelClient):
             try:
                 reply = await self._sent(question, ask)
                 used = reply.usage
-                if found.tokens_in and used.tokens_in and not used.estimated:
+                if found.tokens_in and used.tokens_in:
                     metering.lengths.compare(question.model, found.tokens_in, used.tokens_in)
             except ModelError as error:
                 used = self._guessed(question) if error.charged else None
