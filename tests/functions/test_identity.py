@@ -9,6 +9,7 @@ import operator
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -202,6 +203,12 @@ class Client:
         (lambda: {"a": [Client()]}, r"\"value\['a'\].lock\""),
         (lambda: (each for each in "ab"), "'value', and what this is, of the type builtins.gen"),
         (lambda: np.zeros(200_000), "'value', and what this is, of the type numpy.ndarray"),
+        (
+            lambda: [Settings(n) for n in range(2_000)],
+            r"'value', and what .*test_identity.Settings",
+        ),
+        (type("Linear", (), {"__module__": "torch.nn"}), "of the type torch.nn.Linear"),
+        (lambda: functools.reduce(lambda inner, _: [inner], range(5_000), Settings()), "'value'"),
         (lambda: functools.partial(inner, threading.Lock()), "type _thread.lock"),
         (lambda: Client().__init__, "'value.self.lock'"),
     ],
@@ -211,7 +218,7 @@ def test_what_cannot_be_identified_needs_a_version(make, named):
     with pytest.raises(ExpressionError, match=named) as error:
         bb.udf(function)
     assert 'version="1"' in error.value.hint
-    assert bb.udf(function, version="1")("x")
+    assert bb.udf(function, version="1").version == "1"
 
 
 def test_an_open_file_needs_a_version(tmp_path):
@@ -275,6 +282,22 @@ def test_objects_of_the_module_count_as_they_are(session, monkeypatch):
     assert table.stale()["column"] == ["y"]
     monkeypatch.setattr(SETTINGS, "limit", 1)
     assert table.stale() == []
+
+
+MANY = [Settings(n) for n in range(3_000)]
+
+
+def test_many_objects_of_the_module_do_not_make_calls_slow(session):
+    @bb.udf
+    def counted(x: str) -> int:
+        return len(MANY)
+
+    table = bb.create_table("t", [{"x": "a"}])
+    counted(table.x)
+    started = time.process_time()
+    counted(table.x)
+    assert time.process_time() - started < 1
+    assert table.select(y=counted(table.x)).collect()["y"] == [3_000]
 
 
 def test_the_code_of_a_closed_over_class_counts():

@@ -31,7 +31,8 @@ __all__ = ["Closure", "Describer", "Unidentified"]
 MAX_BYTES = 1 << 20
 """Of arrays and of the content of objects: more is not hashed at each call."""
 
-MAX_OBJECTS = 10_000
+MAX_OBJECTS = 1_000
+"""Of those that a closure holds: what holds more is not gone through at each call."""
 
 # Networks may be large, and are changed in place by their optimizers.
 _NETWORKS = {"flax", "jax", "keras", "tensorflow", "torch"}
@@ -151,7 +152,7 @@ class Describer:
         self._users: dict[int, Any] = {}
         self._path: list[str] = []
         self._depth = 0  # within objects of libraries
-        self._bytes = 0
+        self._bytes = self._objects = 0
 
     def users_code(self) -> list[Any]:
         """List the functions and classes of users that were met."""
@@ -224,13 +225,11 @@ class Describer:
         if id(value) in self._told:
             return self._told[id(value)]
         self._alive.append(value)
-        if self._depth and len(self._alive) > MAX_OBJECTS:
-            return self._unknown(value)
         self._open.append(id(value))
         try:
             text = self._described(value, kind)
-        except RecursionError as error:
-            raise Unidentified(value, self._reached()) from error
+        except RecursionError:
+            text = self._unknown(value)
         finally:
             self._open.pop()
         self._told[id(value)] = text
@@ -302,8 +301,9 @@ class Describer:
     # -- Objects -----------------------------------------------------------------------------------
 
     def _object(self, value: Any, kind: type) -> str:
+        self._objects += 1
         roots = {each.__module__.partition(".")[0] for each in kind.__mro__}
-        if roots & _NETWORKS:
+        if self._objects > MAX_OBJECTS or roots & _NETWORKS:
             return self._unknown(value)
         if "numpy" in roots:
             return self._array(value)
@@ -313,9 +313,10 @@ class Describer:
             return self._state(value, kind)
         if kind.__module__.partition(".")[0] in _VALUES:
             return self._reduced(value)
-        if self._lenient:
-            return self._unknown(value)
-        # It may change as it is used, as caches do.
+        return self._unknown(value) if self._lenient else self._of_library(value)
+
+    def _of_library(self, value: Any) -> str:
+        """Describe an object as it was at first: it may change as it is used, as caches do."""
         if self._depth == 0 and id(value) in self._kept:
             return self._kept[id(value)][1]
         path = self._reached()
