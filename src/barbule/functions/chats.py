@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import ExpressionError
-from barbule.functions import content, structured
+from barbule.functions import asking, content, structured
 from barbule.functions.calls import Arguments, Call, given
 from barbule.functions.replies import MESSAGES, chat_type
 from barbule.functions.tools import Tools
@@ -75,7 +75,7 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     if not _is_stored(form):
         return await client.chat(model, asked, **more)
     del more["response_format"]
-    parsed, reply = await structured.ask(client, model, asked, structured.form_of(form), **more)
+    parsed, reply = await asking.ask(client, model, asked, structured.form_of(form), **more)
     reply.value["choices"][0]["message"]["parsed"] = parsed
     return reply
 
@@ -196,7 +196,7 @@ async def vision(
     parts = [{"type": "text", "text": prompt}, image if content.is_marked(image) else seen]
     asked = await content.fill_messages(client, model, [{"role": "user", "content": parts}])
     reply = await client.chat(model, asked, **given(locals(), vision), **params)
-    return Reply(structured.said(reply, model), reply.usage, reply.headers)
+    return Reply(asking.said(reply, model), reply.usage, reply.headers)
 
 
 def _prepare_vision(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
-from barbule.functions import content, structured
+from barbule.functions import asking, content, structured
 from barbule.functions.calls import Call
 from barbule.functions.replies import SENTIMENT
 from barbule.models.base import Reply
@@ -67,7 +67,7 @@ async def extract(
     told += "there only; what is not said is null where the schema allows it."
     asked = await _asked(client, model, told, text, instructions)
     form = structured.form_of(schema)
-    found, reply = await structured.ask(client, str(model), asked, form, **params)
+    found, reply = await asking.ask(client, str(model), asked, form, **params)
     return Reply(found, reply.usage, reply.headers)
 
 
@@ -102,7 +102,7 @@ async def analyze_sentiment(
     told = "Judge the sentiment of what the user sends. The score says how sure you are of the "
     told += "label, from 0 to 1."
     asked = await _asked(client, model, told, text)
-    found, reply = await structured.ask(client, str(model), asked, _sentiment(), **params)
+    found, reply = await asking.ask(client, str(model), asked, _sentiment(), **params)
     return Reply(found, reply.usage, reply.headers)
 
 
@@ -156,7 +156,7 @@ async def classify(
         told += "\n".join(f"- {label}" for label in labels)
     asked = await _asked(client, model, told, text, instructions)
     form = structured.choice_form(tuple(map(str, labels)), several=several)
-    found, reply = await structured.ask(client, str(model), asked, form, **params)
+    found, reply = await asking.ask(client, str(model), asked, form, **params)
     return Reply(found["answer"], reply.usage, reply.headers)
 
 
@@ -208,8 +208,8 @@ async def summarize(
     length = f"in at most {max_words} words" if max_words else "briefly"
     told = f"Summarize what the user sends {length}, in its own language. Answer the summary only."
     words = min(_OF_MOST * (max_words or _SUMMARY), _words_in(text) or _SUMMARY)
-    asking = client.expecting(words=words)
-    return await _answered(asking, model, told, text, instructions, params)
+    expecting = client.expecting(words=words)
+    return await _answered(expecting, model, told, text, instructions, params)
 
 
 async def translate(
@@ -245,8 +245,8 @@ async def translate(
     """
     origin = f" from {source}" if source else ""
     told = f"Translate what the user sends{origin} to {to}. Answer the translation only."
-    asking = client.expecting(words=_words_in(text))
-    return await _answered(asking, model, told, text, instructions, params)
+    expecting = client.expecting(words=_words_in(text))
+    return await _answered(expecting, model, told, text, instructions, params)
 
 
 async def filter(  # noqa: A001 - the name that users know
@@ -278,7 +278,7 @@ async def filter(  # noqa: A001 - the name that users know
     said = _filled(condition, params.pop("values", {}))
     asked = [{"role": "system", "content": told}, {"role": "user", "content": said}]
     asked = await content.fill_messages(client, str(model), asked)
-    found, reply = await structured.ask(client, str(model), asked, _truth(), **params)
+    found, reply = await asking.ask(client, str(model), asked, _truth(), **params)
     return Reply(found["answer"], reply.usage, reply.headers)
 
 
@@ -361,7 +361,7 @@ def _words_in(value: Any) -> int | None:
 
 
 async def _answered(
-    asking: AbstractContextManager[ModelClient],
+    expecting: AbstractContextManager[ModelClient],
     model: Any,
     told: str,
     value: Any,
@@ -369,10 +369,10 @@ async def _answered(
     params: Mapping[str, Any],
 ) -> Reply:
     """Ask a question whose answer is any text."""
-    with asking as client:
+    with expecting as client:
         asked = await _asked(client, model, told, value, instructions)
         reply = await client.chat(str(model), asked, **params)
-    return Reply(structured.said(reply, str(model)).strip(), reply.usage, reply.headers)
+    return Reply(asking.said(reply, str(model)).strip(), reply.usage, reply.headers)
 
 
 def _prepare(arguments: dict[str, Any]) -> dict[str, Any]:
