@@ -60,6 +60,8 @@ class Column:
     computed
         Functions, with their versions, that computed some of its values after they had changed:
         other versions than those for which the expression was written.
+    choices
+        The only values that are taken, of a column that was declared as a `Literal` or `Enum`.
     """
 
     id: int
@@ -72,6 +74,7 @@ class Column:
     fallible: bool = False
     validated: bool = True
     computed: tuple[tuple[str, str], ...] = ()
+    choices: tuple[str | int | float | bool, ...] = ()
 
     @property
     def physical(self) -> str:
@@ -274,6 +277,7 @@ class TableRecord:
                     **column,
                     "dtype": load_type(column["dtype"]),
                     "computed": _pairs(column.get("computed", ())),
+                    "choices": tuple(column.get("choices", ())),
                 }
             )
             for column in plain["columns"]

@@ -156,6 +156,7 @@ def add_columns(
             hint='Choose another name, or give if_exists="ignore".',
         )
     stored = stored_defaults(engine, schema, defaults, record.name)
+    choices = types.choices_of(columns)
     wanted = {name: kind for name, kind in schema.items() if name not in taken}
     validated = check_validation(engine, schema, None, record.name)
 
@@ -177,6 +178,7 @@ def add_columns(
                 default=stored.get(name),
                 fallible=isinstance(kind, types.Media),
                 validated=name in validated,
+                choices=choices.get(name, ()),
             )
             record = record.with_columns(column)
             change.add_column(record, column)
@@ -614,10 +616,20 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
             hint="Add a computed column with .cast(...), or a new column.",
         )
 
+    choices = types.choices_of({name: kind}).get(name, ())
+    if choices and not (column.choices and set(choices) >= set(column.choices)):
+        raise SchemaError(
+            "it may hold other values than these already.",
+            table=record.name,
+            column=name,
+            value=choices,
+            hint="Give all values that it takes now, or a type that takes all.",
+        )
+
     def work(change: Change) -> int:
         record = current(leaf)
         old = own_column(record, name)
-        new = replace(old, id=record.next_column, dtype=wanted)
+        new = replace(old, id=record.next_column, dtype=wanted, choices=choices)
         source = engine.leaf(record.id, hidden=True)
         values = {
             RID: ops.Field(source, RID),

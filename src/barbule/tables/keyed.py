@@ -28,14 +28,14 @@ from barbule.tables.columns import physical_rows
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import (
     calls_functions,
-    check_required,
+    check_new_values,
     data_schema,
     defaults,
     writable,
     write_new,
 )
 from barbule.tables.naming import check_policy, own_column, physical_name
-from barbule.tables.reasons import media_rules, without_reasons
+from barbule.tables.reasons import cell_rules, without_reasons
 from barbule.tables.sources import read_rows
 from barbule.types import storage
 from barbule.types.inference import with_index
@@ -143,7 +143,7 @@ def _read(engine: Engine, record: TableRecord, source: Any, keys: list[str]) -> 
         known = {name: schema[name] for name in schema.names if name in given}
         unknown = [name for name in given if name not in schema]
         schema = sch.Schema(known) if not unknown else schema  # the reader says which are unknown
-    return read_rows(source, schema, record.name, engine.library, rules=media_rules(record))
+    return read_rows(source, schema, record.name, engine.library, rules=cell_rules(record))
 
 
 def _given(source: Any) -> list[str] | None:
@@ -236,7 +236,7 @@ def _update(
         at = old.column_names.index(physical_name(record, name))
         states = states.set_column(at, old.column_names[at], rows.column(name).take(places))
         states = without_reasons(record, name, states)
-    check_required(record, states, set(changed))
+    check_new_values(record, states, set(changed))
     return write_differing(change, record, states, old, changed)
 
 
@@ -256,10 +256,10 @@ def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:
             single,
             record.name,
             change.engine.library,
-            rules=media_rules(record),
+            rules=cell_rules(record),
         )
         full[name] = cell.column(name).combine_chunks().take(pa.repeat(0, rows.num_rows))
     physical = pa.table({physical_name(record, name): cells for name, cells in full.items()})
-    check_required(record, physical, set(schema.names))
+    check_new_values(record, physical, set(schema.names))
     physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
     write_new(change, record, physical)

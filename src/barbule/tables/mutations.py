@@ -38,9 +38,9 @@ from barbule.tables.columns import compute, dependents, kept_fields, within_back
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
-from barbule.tables.reasons import media_rules, place_of, with_reasons
+from barbule.tables.reasons import cell_rules, place_of, with_reasons
 from barbule.tables.required import asks_for_values, first_missing
-from barbule.tables.sources import read_batches, read_rows
+from barbule.tables.sources import check_choices, read_batches, read_rows
 from barbule.types import Media, storage
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def insert(
             engine.library,
             defaults=defaults(record),
             size=PART_ROWS,
-            rules=media_rules(record, on_error),
+            rules=cell_rules(record, on_error),
         )
         first = next(parts, None)
         if first is None:
@@ -284,7 +284,7 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
                 change.replace_by(record, query, sorted(kept))
                 return None
         rows, old = _new_state(engine, table, record, chosen, assigned)
-        check_required(record, rows, set(values))
+        check_new_values(record, rows, set(values))
         return write_differing(change, record, rows, old, values)
 
     with undone_where_it_fails(engine):
@@ -360,7 +360,7 @@ def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, v
         return value
     # Not by way of a literal: SQL reads 0.7 as a decimal, and not all types have literals.
     single = sch.Schema({name: column.dtype})
-    rules = media_rules(record)
+    rules = cell_rules(record)
     row = read_rows({name: value}, single, record.name, engine.library, rules=rules)
     return row.column(name).combine_chunks()
 
@@ -420,7 +420,7 @@ def _new_values_query(
     affected = dependents(engine, record, set(assigned))
     if any(column.kind == "stored" for column in affected):
         return None
-    if any(asks_for_values(column.dtype) for column in changed):
+    if any(column.choices or asks_for_values(column.dtype) for column in changed):
         return None
     values = {name: _literal(value) for name, value in assigned.items()}
     if any(value is None for value in values.values()):
@@ -491,10 +491,15 @@ def _moved(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Va
     return value.replace(fields, filter=ops.Value)
 
 
-def check_required(record: TableRecord, rows: pa.Table, names: set[str]) -> None:
-    """Check that required columns, of these names, have a value in each row."""
+def check_new_values(record: TableRecord, rows: pa.Table, names: set[str]) -> None:
+    """Check that columns, of these names, have values in each row that they take."""
     for name in names:
         column = record.column(name)
+        if column and column.choices:
+            try:
+                check_choices(rows.column(column.physical), column.choices, name)
+            except DataError as error:
+                raise error.at(table=record.name) from None
         missing = column and first_missing(rows.column(column.physical), column.dtype)
         if missing:
             path = ".".join(missing[1])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from barbule.nodes import ERROR
 from barbule.tables.naming import physical_name
-from barbule.tables.sources import FAILED, MediaRules
+from barbule.tables.sources import FAILED, CellRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
     from barbule.tables.change import Change
 
-__all__ = ["media_rules", "place_of", "with_reasons", "without_reasons"]
+__all__ = ["cell_rules", "place_of", "with_reasons", "without_reasons"]
 
 
-def media_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> MediaRules:
-    """Return what becomes of media that are written to a table."""
+def cell_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> CellRules:
+    """Return what may be written to a table, and what becomes of media."""
     unchecked = frozenset(column.name for column in record.columns if not column.validated)
-    return MediaRules(unchecked, on_error)
+    choices = {column.name: column.choices for column in record.columns if column.choices}
+    return CellRules(unchecked, on_error, choices)
 
 
 def place_of(record: TableRecord, name: str) -> str:

@@ -39,7 +39,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
-from barbule.tables.sources import MediaRules, as_rows, read_batches
+from barbule.tables.sources import CellRules, as_rows, read_batches
 from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
 
@@ -82,6 +82,7 @@ def create_table(
     if not schema.names:
         raise SchemaError("a table has at least one column.", table=name)
     of_class = {} if given else types.defaults_of(columns)
+    choices = {} if given else types.choices_of(columns)
     stored = stored_defaults(engine, schema, {**of_class, **(defaults or {})}, name)
     validated = check_validation(engine, schema, media_validation, name)
     made = tuple(
@@ -92,6 +93,7 @@ def create_table(
             default=stored.get(column),
             fallible=isinstance(kind, types.Media),
             validated=column in validated,
+            choices=choices.get(column, ()),
         )
         for place, (column, kind) in enumerate(schema.items())
     )
@@ -107,7 +109,7 @@ def create_table(
 
     if given:
         with undone_where_it_fails(engine), reading_once(columns, name):
-            rules = MediaRules(frozenset(schema.names) - validated)
+            rules = CellRules(frozenset(schema.names) - validated)
             parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS, rules=rules)
             _, record, _ = insert_parts(engine, "create table", parts, work, since=since)
     else:

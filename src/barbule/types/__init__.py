@@ -37,7 +37,7 @@ from barbule.types.kinds import (
     storage,
     storage_schema,
 )
-from barbule.types.schemas import defaults_of, refusal, schema
+from barbule.types.schemas import choices_of, defaults_of, refusal, schema
 
 __all__ = [
     "UUID",
@@ -60,6 +60,7 @@ __all__ = [
     "Timestamp",
     "Vector",
     "Video",
+    "choices_of",
     "defaults_of",
     "dtype",
     "fields_of",

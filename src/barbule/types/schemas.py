@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 import types as pytypes
 import typing
@@ -17,7 +18,7 @@ from barbule.types.annotations import dtype, fields_of, is_typed_dict
 from barbule.types.kinds import MAX_DIGITS, VARIABLE_UNITS, canonical
 from barbule.types.zones import canonical_zone
 
-__all__ = ["defaults_of", "refusal", "schema"]
+__all__ = ["choices_of", "defaults_of", "refusal", "schema"]
 
 
 def schema(columns: Any) -> sch.Schema:
@@ -195,6 +196,36 @@ def _defaults(kind: Any) -> dict[str, Any]:
         elif field.default_factory is not dataclasses.MISSING:
             made[field.name] = None
     return made
+
+
+def choices_of(columns: Any) -> dict[str, tuple[Any, ...]]:
+    """Return the values that columns may have, where a `Literal` or an `Enum` says them.
+
+    Examples
+    --------
+    >>> choices_of({"size": typing.Literal["S", "M"] | None, "name": str})
+    {'size': ('S', 'M')}
+    """
+    if isinstance(columns, sch.Schema) or type(columns).__module__.startswith("pyarrow"):
+        return {}
+    fields = columns if isinstance(columns, Mapping) else fields_of(columns)
+    found = {name: _choices(kind) for name, kind in (fields or {}).items()}
+    return {name: values for name, values in found.items() if values}
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _choices(arguments[0])
+    if origin in {typing.Union, pytypes.UnionType}:
+        parts = [_choices(each) for each in arguments if each is not type(None)]
+        return tuple(value for part in parts for value in part) if all(parts) else ()
+    values: tuple[Any, ...] = arguments if origin is typing.Literal else ()
+    if inspect.isclass(kind) and issubclass(kind, enum.Enum) and not issubclass(kind, enum.Flag):
+        values = tuple(kind)
+    plain = [each.value if isinstance(each, enum.Enum) else each for each in values]
+    plain = [each for each in plain if each is not None]
+    return tuple(plain) if all(isinstance(each, str | int | float) for each in plain) else ()
 
 
 def defaults_of(columns: Any) -> dict[str, Any]:

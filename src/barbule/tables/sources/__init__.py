@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import BarbuleError
 from barbule.tables.sources.opening import as_rows, open_source
 from barbule.tables.sources.streams import sized
-from barbule.tables.sources.target import FAILED, MediaRules, Target
+from barbule.tables.sources.target import FAILED, CellRules, Target, check_choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
     from barbule.tables.sources.target import Chunk
 
-__all__ = ["FAILED", "MediaRules", "as_rows", "read_batches", "read_rows"]
+__all__ = [
+    "FAILED",
+    "CellRules",
+    "as_rows",
+    "check_choices",
+    "read_batches",
+    "read_rows",
+]
 
 _BATCH_ROWS = 65_536
 
@@ -36,7 +43,7 @@ def read_batches(
     *,
     size: int = _BATCH_ROWS,
     defaults: Mapping[str, Any] | None = None,
-    rules: MediaRules | None = None,
+    rules: CellRules | None = None,
 ) -> Iterator[pa.Table]:
     """Read what a user inserts as Arrow tables with the columns of `schema`.
 
@@ -83,7 +90,7 @@ def read_batches(
     >>> [rows.num_rows for rows in read_batches(films, schema, "films", library, size=2)]
     [2, 1]
     """
-    target = Target(schema, table, library, dict(defaults or {}), rules or MediaRules())
+    target = Target(schema, table, library, dict(defaults or {}), rules or CellRules())
     # Rows with media come a few at a time; together again they are only references.
     return sized(_converted(_opened(source, target, size), target), size)
 
@@ -133,7 +140,7 @@ def read_rows(
     library: MediaLibrary,
     *,
     defaults: Mapping[str, Any] | None = None,
-    rules: MediaRules | None = None,
+    rules: CellRules | None = None,
 ) -> pa.Table:
     """Read all of what a user inserts at once; see `read_batches`.
 
@@ -148,7 +155,7 @@ def read_rows(
     """
     import pyarrow as pa
 
-    target = Target(schema, table, library, dict(defaults or {}), rules or MediaRules())
+    target = Target(schema, table, library, dict(defaults or {}), rules or CellRules())
     batches = list(_converted(_opened(source, target, _BATCH_ROWS), target))
     if not batches:
         return target.arrow_schema.empty_table()

@@ -29,14 +29,38 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["FAILED", "Chunk", "MediaRules", "Target"]
+__all__ = ["FAILED", "CellRules", "Chunk", "Target", "check_choices"]
 
 FAILED = "bb_failed_"  # before the name of a column: why its cells are empty
 
 
+def check_choices(cells: Any, choices: tuple[Any, ...], name: str) -> None:
+    """Check that a column holds none but some values; empty cells are another matter.
+
+    Raises
+    ------
+    DataError
+        When another value is among the cells.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.is_in(cells, value_set=pa.array(choices).cast(cells.type))
+    wrong = pc.and_(pc.invert(known), pc.is_valid(cells))
+    row = pc.index(wrong, True).as_py()
+    if row >= 0:
+        raise DataError(
+            "the column takes other values.",
+            column=name,
+            row=row,
+            value=cells[row].as_py(),
+            hint=f"It takes {', '.join(map(repr, choices))}.",
+        )
+
+
 @dataclasses.dataclass(frozen=True)
-class MediaRules:
-    """What becomes of media that are inserted.
+class CellRules:
+    """What cells may hold that are inserted, beside their types, and what becomes of bad media.
 
     Parameters
     ----------
@@ -44,10 +68,13 @@ class MediaRules:
         The columns whose media are not looked at before they are read.
     on_error
         "abort" ends the insert at a bad file, "null" leaves its cell empty and says why.
+    choices
+        The values that columns may have, by name, where not all of their type.
     """
 
     unchecked: frozenset[str] = frozenset()
     on_error: Literal["abort", "null"] = "abort"
+    choices: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def leaves_empty(self, kind: dt.DataType) -> bool:
         """Whether a cell of a column may be left empty by an error."""
@@ -88,7 +115,7 @@ class Target:
     table: str
     library: MediaLibrary
     defaults: Mapping[str, Any]
-    rules: MediaRules = MediaRules()
+    rules: CellRules = CellRules()
 
     @functools.cached_property
     def arrow_schema(self) -> pa.Schema:
@@ -107,6 +134,9 @@ class Target:
         else:
             rows = self._from_columns(chunk.rows, failures, texts=chunk.form == "texts")
         self._require(rows)
+        for name, choices in self.rules.choices.items():
+            if name in rows.column_names:
+                check_choices(rows.column(name), choices, name)
         self._check_media(rows, failures)
         return _with_failures(rows, failures)
 
