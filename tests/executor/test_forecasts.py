@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import barbule as bb
@@ -151,6 +153,22 @@ def test_images_are_counted_by_a_usual_size(openai, models, session):
     (counted,) = table.select(asked).explain().forecasts
     assert counted.calls == 1
     assert counted.tokens_in > 50
+    assert models.count == 0
+
+
+def test_sounds_are_counted_by_their_length_and_not_as_text(openai, models, session):
+    from fakes.models_server import _speech
+
+    for name, letters in (("one", 1000), ("two", 4000)):
+        Path(f"{name}.wav").write_bytes(_speech({"input": "a" * letters}))
+    table = bb.create_table("sounds", {"s": bb.Audio, "n": bb.Int})
+    table.insert([{"s": "one.wav", "n": 1}, {"s": "two.wav", "n": 2}])
+    messages = [{"role": "user", "content": ["What is said?", table.s]}]
+    asked = openai.chat_completions(model="gpt-4o-audio-preview", messages=messages)
+    one, two = (
+        table.filter(table.n == n).select(asked).explain().forecasts[0].tokens_in for n in (1, 2)
+    )
+    assert 10 < one < two < 100
     assert models.count == 0
 
 
