@@ -6,7 +6,7 @@ import ibis
 import pytest
 
 import barbule as bb
-from barbule.errors import ExpressionError
+from barbule.errors import DataError, ExpressionError
 
 
 @pytest.mark.parametrize("stored", [None, True])
@@ -37,3 +37,45 @@ def test_nothing_is_selected(session):
     assert query.collect() == [{"x": 1, "a": None, "b": None}, {"x": 2, "a": None, "b": None}]
     assert query.to_pyarrow()["a"].to_pylist() == [None, None]
     assert query.to_pandas()["b"].tolist() == [None, None]
+
+
+FAILING = {
+    "overflow": lambda t: t.n * 4,
+    "text that is no number": lambda t: t.s.cast("int64"),
+    "condition": lambda t: t.n * t.n > 0,
+    "decimal without room": lambda t: (t.n * t.d).cast("decimal(5, 2)"),
+}
+
+
+@pytest.fixture
+def numbers(session):
+    """Give rows of which one is too large to be computed with."""
+    t = bb.create_table("t", {"n": bb.Int, "s": bb.String, "d": "decimal(10, 2)"})
+    t.insert([{"n": 1, "s": "1", "d": 1}, {"n": 2**62, "s": "one", "d": 1}])
+    return t
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("stored", [None, False, True])
+def test_what_cannot_be_computed_is_no_column(numbers, name, stored):
+    with pytest.raises(DataError, match="table 't', column 'c'"):
+        numbers.add_computed_column(c=FAILING[name](numbers), stored=stored)
+    assert numbers.columns == ("n", "s", "d")
+    assert len(numbers.collect()) == 2
+    few = numbers.where(numbers.n < 5)
+    assert few.select(c=FAILING[name](few)).collect()[0, "c"] is not None
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_cannot_be_computed_is_no_view(numbers, name):
+    with pytest.raises(DataError, match="table 'v', column 'c'"):
+        bb.create_view("v", numbers.mutate(c=FAILING[name](numbers)))
+    assert bb.list_tables() == ["t"]
+    few = numbers.where(numbers.n < 5)
+    assert len(bb.create_view("v", few.mutate(c=FAILING[name](few))).collect()) == 1
+
+
+def test_a_guarded_column_is_computed(numbers):
+    guarded = (numbers.n < 5).ifelse(numbers.n * 4, None)
+    numbers.add_computed_column(c=guarded, d_=numbers.s.try_cast("int64"))
+    assert sorted(numbers.collect()["c"], key=str) == [4, None]

@@ -52,6 +52,7 @@ from barbule.tables.naming import (
     removed_with,
 )
 from barbule.tables.propagation import propagate_update, refresh_readers
+from barbule.tables.readable import check_readable
 from barbule.tables.reading import readers_of
 from barbule.tables.retyping import is_wider, retype_views, retyped, taking
 from barbule.tables.sources import read_rows
@@ -275,6 +276,8 @@ def add_computed_columns(
     }
     if not wanted:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    if not stored:  # what is stored is computed at once
+        check_readable(engine, ops.Project(leaf, wanted).to_expr(), record.name)
     calls = [call for value in wanted.values() for call in calls_in(value)]
     engine.caller.expect(call.function for call in calls)
 

@@ -39,6 +39,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
+from barbule.tables.readable import check_readable
 from barbule.tables.sources import CellRules, as_rows, read_batches
 from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
 from barbule.tables.wholes import refresh
@@ -241,6 +242,8 @@ def create_view(
     since = engine.catalog.refresh()
     found = present(engine, name, if_exists)
     read = read_query(query, name)
+    if not read.bases:  # rows of others are computed at once
+        check_readable(engine, query, name)
     base_id, bases = read.base, read.bases
     if found is not None:
         _check_same_view(engine, found, base_id, bases)

@@ -1,0 +1,69 @@
+"""Whether computed columns that are not stored can be computed for the rows that there are.
+
+A column whose value overflows in one row could be added, after which nobody could read the table.
+Owns the query that finds this out before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.errors import DataError
+from barbule.nodes import FunctionCall
+from barbule.planner.lineage import trace
+
+if TYPE_CHECKING:
+    from barbule.executor.engine import Engine
+
+__all__ = ["check_readable"]
+
+# What databases refuse to compute for some values.
+_PARTIAL = (
+    ops.Add,
+    ops.BitwiseLeftShift,
+    ops.Cast,
+    ops.Logarithm,
+    ops.Multiply,
+    ops.Negate,
+    ops.Power,
+    ops.Sqrt,
+    ops.StringToDate,
+    ops.StringToTime,
+    ops.StringToTimestamp,
+    ops.Subtract,
+)
+_ORDERED = (dt.Boolean, dt.Numeric, dt.String, dt.Temporal)
+
+
+def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
+    """Compute the columns of a query that may fail, and keep nothing.
+
+    Parameters
+    ----------
+    table
+        The name of the table or view that shows them, for errors.
+
+    Raises
+    ------
+    DataError
+        When a value cannot be computed; the column is named.
+    """
+    relation = query.op()
+    if relation.find(FunctionCall):
+        return
+    for name in query.columns:
+        value = trace(ops.Field(relation, name))
+        if not isinstance(value.dtype, _ORDERED) or not value.find(_PARTIAL, filter=ops.Value):
+            continue
+        try:
+            engine.arrow(query.aggregate(largest=_largest(query[name])))
+        except DataError as error:
+            raise error.at(table=table, column=name) from error.__cause__
+
+
+def _largest(column: ir.Column) -> ir.Scalar:
+    return (column.cast("int8") if column.type().is_boolean() else column).max()
