@@ -21,6 +21,12 @@ FORMS = {
     "polars": lambda values: pl.DataFrame({"x": pl.Series(values)}),
 }
 
+VALUES = {
+    "a moment of numpy": FINE[0],
+    "a moment of pandas": pd.Timestamp(TEXT),
+    "a text with nanoseconds": TEXT,
+}
+
 
 def counted(table):
     """Return the moments of a table as nanoseconds since 1970."""
@@ -29,8 +35,9 @@ def counted(table):
 
 
 @pytest.mark.never("postgres", raises=DataError, reason="moments are kept in microseconds")
-@pytest.mark.parametrize("form", FORMS)
-def test_nanoseconds_of_frames_are_kept(session, form):
+@pytest.mark.parametrize("operation", [f"nanoseconds of {form}" for form in FORMS])
+def test_nanoseconds_of_frames_are_kept(session, operation):
+    form = operation.removeprefix("nanoseconds of ")
     t = bb.create_table("t", FORMS[form](FINE))
     assert str(t.schema()["x"]) == "timestamp(9)"
     assert counted(t) == [COUNT, None]
@@ -39,10 +46,9 @@ def test_nanoseconds_of_frames_are_kept(session, form):
 
 
 @pytest.mark.never("postgres", raises=DataError, reason="moments are kept in microseconds")
-@pytest.mark.parametrize(
-    "value", [FINE[0], pd.Timestamp(TEXT), TEXT], ids=["numpy", "pandas", "text"]
-)
-def test_nanoseconds_are_kept_in_a_column_that_has_them(session, value):
+@pytest.mark.parametrize("operation", VALUES)
+def test_nanoseconds_are_kept_in_a_column_that_has_them(session, operation):
+    value = VALUES[operation]
     t = bb.create_table("t", {"x": "timestamp(9)"})
     t.insert([{"x": value}, {"x": "2024-01-01"}, {"x": None}])
     assert counted(t) == [COUNT, COUNT // 10**9 * 10**9, None]
