@@ -126,7 +126,7 @@ def test_the_server_starts_fast_prints_nothing_and_stops(
     # Processor time: the wall clock would also measure the tests that run beside this one.
     before = time.process_time()
     with server:
-        assert time.process_time() - before < 5
+        assert time.process_time() - before < 20
         url = server.url
         assert url.startswith("http://127.0.0.1:")
         assert ask(url, "Say hello.")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from barbule.executor.keeping import Keeping
+from patience import PATIENCE
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def test_one_is_written_though_no_other_follows(writer):
     arrived = threading.Event()
     keeping: Keeping[int] = Keeping(lambda _some: arrived.set(), writer)
     keeping.add(1)
-    assert arrived.wait(10)
+    assert arrived.wait(PATIENCE)
     arrived.clear()
     keeping.add(2)
-    assert arrived.wait(10)
+    assert arrived.wait(PATIENCE)
     keeping.finish()
 
 
@@ -79,7 +80,7 @@ def test_what_cannot_be_written_is_tried_again_and_then_told(writer):
 
     keeping: Keeping[int] = Keeping(write, writer)
     keeping.add(1)
-    assert failed.wait(10)
+    assert failed.wait(PATIENCE)
     keeping.add(2)
     keeping.finish()
     assert sorted(each for some in tried[1:] for each in some) == [1, 2]
@@ -106,7 +107,7 @@ def test_who_waits_is_told_once_what_was_added_is_written(writer):
     keeping: Keeping[int] = Keeping(written.extend, writer)
     for number in range(50):
         keeping.add(number, lambda number=number: tell(number))
-    assert all_told.wait(10)
+    assert all_told.wait(PATIENCE)
     keeping.finish()
     keeping.add(50, lambda: told.append((50, False)))  # nothing will be written any more
     assert told == [(number, number < 50) for number in range(51)]
@@ -123,15 +124,15 @@ def test_who_waits_is_told_once_though_nothing_can_be_written(writer):
 
     def refuse(_some):
         failed.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         raise OSError("full")
 
     keeping: Keeping[int] = Keeping(refuse, writer)
     keeping.add(1, lambda: tell(1))
-    assert failed.wait(10)
+    assert failed.wait(PATIENCE)
     keeping.add(2, lambda: tell(2))
     go_on.set()
-    assert end.wait(10)
+    assert end.wait(PATIENCE)
     with pytest.raises(OSError, match="full"):
         keeping.finish()
     keeping.add(3, lambda: told.append(3))

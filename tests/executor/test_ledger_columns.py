@@ -15,6 +15,7 @@ from ibis import _
 import barbule as bb
 from barbule.errors import FunctionError, ModelError
 from barbule.executor import ledger
+from patience import PATIENCE
 
 ASKED: list = []
 
@@ -229,8 +230,8 @@ def test_processes_that_live_together_share_it(tmp_path):
         try:
             assert second.stdout.readline() == "ready\n"  # both are alive from here on
             assert len(Path("asked.txt").read_text().split()) == 10
-            first.communicate("go\n", timeout=60)
-            second.communicate("go\n", timeout=60)
+            first.communicate("go\n", timeout=PATIENCE)
+            second.communicate("go\n", timeout=PATIENCE)
             assert (first.returncode, second.returncode) == (0, 0)
         finally:
             second.kill()

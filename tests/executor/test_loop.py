@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from barbule.executor.loop import LoopThread
+from patience import PATIENCE
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_ctrl_c_cancels_the_work(loop):
             raise
 
     def interrupt():
-        started.wait(5)
+        started.wait(PATIENCE)
         os.kill(os.getpid(), signal.SIGINT)
 
     # A process that was started in the background ignores it.
@@ -67,7 +68,7 @@ def test_ctrl_c_cancels_the_work(loop):
             loop.run(work())
     finally:
         signal.signal(signal.SIGINT, before)
-    assert cancelled.wait(5)
+    assert cancelled.wait(PATIENCE)
 
 
 def test_stopping_cancels_what_runs_and_ends_the_thread():
@@ -87,9 +88,9 @@ def test_stopping_cancels_what_runs_and_ends_the_thread():
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert started.wait(5)
+    assert started.wait(PATIENCE)
     loop.stop()
-    waiting.join(5)
+    waiting.join(PATIENCE)
     assert cancelled.is_set()
     assert not waiting.is_alive()
     assert "barbule-loop" not in {thread.name for thread in threading.enumerate()}

@@ -239,7 +239,7 @@ def test_rows_that_share_a_question_are_one_call(openai, models):
 
 def test_an_answer_that_came_too_late_is_counted(openai, models, session):
     session.close()
-    endpoint = {"api_base": models.url, "timeout": 0.5}
+    endpoint = {"api_base": models.url, "timeout": 5}
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
     models.script("timeout")
     table = table_of("t", 1)

@@ -13,6 +13,7 @@ import pytest
 
 import barbule as bb
 from fakes.films import film, tone
+from patience import PATIENCE
 
 EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 BROWSER = (
@@ -163,7 +164,7 @@ def photographed(text: str, folder: Path) -> PIL.Image.Image:
         f"--screenshot={folder / 'page.png'}",
         (folder / "page.html").as_uri(),
     ]
-    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
     return PIL.Image.open(folder / "page.png").convert("RGB")
 
 

@@ -68,6 +68,8 @@ from email.parser import BytesParser
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
+from patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -177,7 +179,7 @@ class FakeModels:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._started.wait(10) or not self.port:
+        if not self._started.wait(PATIENCE) or not self.port:
             raise RuntimeError("the fake model server did not start")
         return self
 

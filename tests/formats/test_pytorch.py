@@ -10,6 +10,7 @@ import barbule as bb
 from barbule.errors import UnsupportedError
 from barbule.io import pytorch
 from fakes.loading import by_size, read_share
+from patience import PATIENCE
 
 
 def test_without_torch_it_is_said_how_to_get_it(album, monkeypatch):
@@ -47,7 +48,7 @@ def test_other_processes_read_their_share_without_the_database(session, start):
     ]
     for each in processes:
         each.start()
-    found = sorted(number for _ in processes for number in answers.get(timeout=120))
+    found = sorted(number for _ in processes for number in answers.get(timeout=PATIENCE))
     for each in processes:
         each.join()
     assert found == list(range(600))

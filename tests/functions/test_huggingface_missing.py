@@ -11,6 +11,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ExpressionError, ModelError
 from barbule.functions import huggingface
+from patience import PATIENCE
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ for name in ("clip", "sentence_transformer", "text_generation", "detect_objects"
         print(type(error).__name__, error)
 """
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     lines = run.stdout.splitlines()
     assert len(lines) == 5, run.stderr

@@ -20,6 +20,7 @@ from barbule.errors import (
     MediaError,
     SchemaError,
 )
+from patience import PATIENCE
 
 WORDS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
@@ -229,7 +230,7 @@ def test_a_call_over_time_fails(words):
 
     @bb.udf(timeout=0.05, version="1")
     def slow(text: str) -> str:
-        done.wait(5)
+        done.wait(PATIENCE)
         return text
 
     @bb.udf(timeout=0.05)

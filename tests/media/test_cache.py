@@ -11,6 +11,7 @@ import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.media.cache import FileCache
 from fakes.web import serving
+from patience import PATIENCE
 
 
 def names(cache):
@@ -81,7 +82,7 @@ def test_what_has_gone_is_fetched_again(tmp_path):
 
 
 def test_many_files_are_fetched_at_a_time(tmp_path):
-    together = threading.Barrier(8, timeout=30)  # broken, if they were asked for one by one
+    together = threading.Barrier(8, timeout=PATIENCE)  # broken, if they were asked for one by one
 
     def answer(path):
         together.wait()

@@ -17,6 +17,7 @@ from PIL import Image
 import barbule as bb
 from barbule.errors import BarbuleError, MediaError, UnsupportedError
 from barbule.tables.media import held, release
+from patience import PATIENCE
 
 NONE = datetime.timedelta(0)
 
@@ -251,7 +252,7 @@ def test_what_another_operation_counts_on_stays(session, pictures):
     def slow_rows():
         yield {"n": 20, "img": png(99)}
         reached.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         yield {"n": 21, "img": b"no picture"}
 
     failed = []
@@ -265,7 +266,7 @@ def test_what_another_operation_counts_on_stays(session, pictures):
     other = bb.create_table("other", {"img": bb.Image})
     thread = threading.Thread(target=failing)
     thread.start()
-    reached.wait(10)
+    reached.wait(PATIENCE)
     other.insert(img=png(99))
     go_on.set()
     thread.join()

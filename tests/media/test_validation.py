@@ -80,7 +80,7 @@ def test_hosts_that_fail_leave_cells_empty_or_end_the_insert(tmp_path):
     def answer(path):
         return (200, "image/png", png()) if path == "/a.png" else (404, "text/plain", b"no")
 
-    Path("barbule.toml").write_text("[media]\nallow_private = true\ntimeout = 2\n")
+    Path("barbule.toml").write_text("[media]\nallow_private = true\ntimeout = 60\n")
     bb.connect(vectors="exact:")
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     with serving(answer) as url:

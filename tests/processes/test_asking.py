@@ -13,6 +13,7 @@ import pytest
 import barbule as bb
 from barbule.locks import Claims
 from fakes.models_server import FakeModels
+from patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("asking.py")
 ROWS = 120
@@ -41,7 +42,7 @@ def test_equal_questions_of_processes_are_asked_once(path):
         moment = time.time() + 8
         running = [start(server, path, str(n), moment) for n in range(2)]
         for process in running:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=PATIENCE)
             assert out == f"{ROWS} 0\n", err
         assert server.count == ROWS
 
@@ -56,7 +57,7 @@ def test_what_a_process_that_dies_was_asking_is_asked_by_the_other(path):
         time.sleep(0.2)
         first.kill()
         first.communicate()
-        out, err = second.communicate(timeout=300)
+        out, err = second.communicate(timeout=PATIENCE)
         assert out == f"{ROWS} 0\n", err
         assert ROWS <= server.count <= ROWS + 64
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.models_server import FakeModels
+from patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("interrupted.py")
 ROWS = 300
@@ -42,7 +43,7 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
         in_flight = 64 if kind == "model" else 4
         assert asked - in_flight <= int(known) <= asked < ROWS
         server.latency = 0.0
-        out, err = process.communicate("go on\n", timeout=300)
+        out, err = process.communicate("go on\n", timeout=PATIENCE)
         assert process.returncode == 0, err
         done, calls, hits, right = out.split()
         assert (done, int(right), int(hits)) == ("done", ROWS, int(known))

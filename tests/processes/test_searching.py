@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import barbule as bb
+from patience import PATIENCE
 
 from .searching import LENGTH, drawn
 
@@ -145,7 +146,7 @@ def test_two_processes_on_one_home_lose_no_vector(tmp_path):
     _made(url, vectors)
     running = [_start(url, vectors, tmp_path / f"log{n}", n, turns=25) for n in range(2)]
     for process in running:
-        _out, errors = process.communicate(timeout=120)
+        _out, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors.decode()
     rows, _, recall = _check(url, vectors, 0)
     assert rows > 0

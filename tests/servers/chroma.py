@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from barbule.indexes.base import open_store
+from patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def chroma_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
     def stop() -> None:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
     url = f"chroma+http://127.0.0.1:{port}"
     try:
@@ -50,7 +51,7 @@ def chroma_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         store = open_store(url)
         if store.usable:

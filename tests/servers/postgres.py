@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,7 +40,7 @@ _SETTINGS = {
     "max_wal_size": "512MB",
     "log_min_messages": "fatal",
 }
-_START_SECONDS = 30
+_START_SECONDS = 120
 # Waits for the end of its input, which comes when the tests end, even if they are killed.
 _KEEPER = """
 folder=$1; shift
@@ -131,7 +133,7 @@ class PostgresServer:
 
         with self._lock:
             if self._connection is None:
-                options = "-c lock_timeout=20000"  # a test that left a lock is to be seen
+                options = "-c lock_timeout=120000"  # a test that left a lock is to be seen
                 self._connection = psycopg.connect(self.url(), autocommit=True, options=options)
             self._connection.execute(statement)
 
@@ -141,7 +143,7 @@ class PostgresServer:
             self._connection.close()
         if self._keeper.stdin:
             self._keeper.stdin.close()
-        self._keeper.wait(timeout=30)
+        self._keeper.wait(timeout=PATIENCE)
 
 
 def start() -> PostgresServer:
@@ -210,7 +212,7 @@ def _comes_up(server: PostgresServer, psycopg) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:
-            psycopg.connect(server.url(), connect_timeout=5).close()
+            psycopg.connect(server.url(), connect_timeout=60).close()
         except psycopg.OperationalError:
             time.sleep(0.02)
         else:

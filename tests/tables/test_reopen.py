@@ -12,6 +12,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import UnknownFunctionError
+from patience import PATIENCE
 
 SEES = """
 import json
@@ -65,7 +66,7 @@ def _run(code: str) -> dict[str, object]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -178,7 +179,9 @@ def test_a_process_killed_within_a_mutation_leaves_what_was_committed(tmp_path):
         finally:
             os._exit(1)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=PATIENCE
+    )
     assert done.returncode == 9
     with bb.connect(vectors="exact:") as session:
         table = session.get_table("t")

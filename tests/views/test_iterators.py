@@ -13,6 +13,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ExpressionError, FunctionError, SchemaError
+from patience import PATIENCE
 
 
 class Word(TypedDict):
@@ -231,5 +232,5 @@ def test_a_view_that_keeps_errors_goes_on_in_another_process(tmp_path):
     (tmp_path / "program.py").write_text(program)
     for expected in ("4 ['it went boom', 'it went boom']", "7 ['it went boom', "):
         command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "home")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
         assert done.stdout.startswith(expected)
