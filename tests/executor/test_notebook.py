@@ -213,3 +213,7 @@ def test_scripts_in_data_do_nothing_in_a_browser(session, tmp_path):
     assert text.count("onerror") > 4
     assert box_of(photographed(text, tmp_path), (0, 0, 255)) is None
     assert box_of(photographed(f"<script>onload=()=>{{{blue}}}</script>", tmp_path), (0, 0, 255))
+
+
+def test_html_is_to_be_had_alone(table):
+    assert table._repr_html_() == table._repr_mimebundle_()["text/html"]

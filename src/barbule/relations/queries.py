@@ -268,6 +268,10 @@ class _Verbs:
             return shown
         return shown
 
+    def _repr_html_(self) -> str:
+        """Draw the first rows, for what asks for HTML alone."""
+        return engine_of(self).html(self)
+
     def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Any:
         """Compute statistics of each column, as `ibis.Table.describe`; of media and nested too.
 
