@@ -1,0 +1,38 @@
+"""A handle whose table another process has changed checks values by the types of now."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError
+
+OTHER = """
+import sys, barbule as bb
+with bb.connect(sys.argv[1], vectors="exact:") as session:
+    table = session.get_table("t")
+    for name, kind in (("b", bb.String), ("c", bb.Int), ("d", bb.Int)):
+        table.drop_column(name)
+        table.add_columns({name: kind})
+"""
+
+
+def test_values_are_checked_by_the_types_that_another_process_gave(tmp_path):
+    url = f"duckdb://{tmp_path / 'stale.duckdb'}"
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.String, "d": bb.Float})
+        table.insert(a=1)
+        subprocess.run([sys.executable, "-c", OTHER, url], check=True)
+        for column, value in (("b", 10), ("c", "12"), ("d", 1.7)):
+            for write in (
+                lambda: table.insert({"a": 2, column: value}),  # noqa: B023
+                lambda: table.update({column: value}),  # noqa: B023
+                lambda: table.upsert([{"a": 1, column: value}], on="a"),  # noqa: B023
+            ):
+                with pytest.raises(DataError, match=f"column '{column}'"):
+                    write()
+        table.insert(a=2, b="10", c=12, d=1)
+        assert table.filter(table.a == 2).collect()[0] == {"a": 2, "b": "10", "c": 12, "d": 1}
