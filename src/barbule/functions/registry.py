@@ -515,9 +515,8 @@ def lookup(name: str, version: str | None = None) -> Function:
             f"{'several functions are' if several else 'a function is'} called {name!r}, and "
             f"{'none' if several else 'it'} is {'' if several else 'not '}that of this call: it "
             "closed over something else, or said another version.",
-            hint="Run the code that made it, with the same values; or compute the column by what "
-            "there is, by replace_column(), and give functions that differ names of their own: "
-            "@bb.udf(name=...).",
+            hint="Run the code that made it, with the same values; or compute the column anew by "
+            'what there is: add_computed_column(..., if_exists="replace").',
         )
     return found
 
