@@ -19,6 +19,7 @@ This module owns where the models are found and how they are run. It knows nothi
 from __future__ import annotations
 
 import importlib
+import socket
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -154,14 +155,20 @@ def _batches(indices: list[int], size: int) -> Iterator[list[int]]:
         yield indices[start : start + size]
 
 
+def _is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 # --- chat -------------------------------------------------------------------------------------
 
 
 class SmolLM2Server:
     """Serves SmolLM2-135M-Instruct on this machine, as OpenAI's HTTP API.
 
-    A context manager: the server listens on a free port of 127.0.0.1 inside the `with` block
-    and is gone after it. It runs in threads of this process and prints nothing. There is no
+    A context manager: the server listens on 127.0.0.1 inside the `with` block and is gone after
+    it. It runs in threads of this process and prints nothing. There is no
     key; clients that insist on one may send anything.
 
     Parameters
@@ -177,6 +184,9 @@ class SmolLM2Server:
         then depends on which requests happen to meet.
     context
         Tokens that a prompt and its answer may have together.
+    port
+        Where it listens, if the port is free; else, and by default, on any free one. Answers in
+        the call ledger are those of an address: at the same one they are found again.
 
     Examples
     --------
@@ -192,10 +202,13 @@ class SmolLM2Server:
     True
     """
 
-    def __init__(self, *, threads: int = 2, slots: int = 1, context: int = 2048) -> None:
+    def __init__(
+        self, *, threads: int = 2, slots: int = 1, context: int = 2048, port: int = 0
+    ) -> None:
         self._threads = threads
         self._slots = slots
         self._context = context
+        self._port = port
         self._server: Any = None
 
     @property
@@ -211,7 +224,7 @@ class SmolLM2Server:
         params = llama.CommonParams()
         params.model.path = str(model)
         params.hostnames = ["127.0.0.1"]
-        params.port = 0  # any free one
+        params.port = self._port if _is_free(self._port) else 0
         params.n_parallel = self._slots
         params.n_ctx = self._slots * self._context
         params.cpuparams.n_threads = max(1, self._threads // 2)

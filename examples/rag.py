@@ -33,6 +33,7 @@ DOCUMENTS = [
     DATA.parent.parent / "docs" / "design.md",
 ]
 LATER = DATA / "sqlite-write-ahead-log.html"
+PORT = 18217  # the answers of a second run are found by the address of the model
 QUESTIONS = [
     "What is a barbule?",
     "How many attached databases are allowed by default?",
@@ -132,7 +133,9 @@ def main() -> None:
 
     started = time.time()
     with contextlib.ExitStack() as stack:
-        local = None if options.model else stack.enter_context(local_models.SmolLM2Server())
+        local = (
+            None if options.model else stack.enter_context(local_models.SmolLM2Server(port=PORT))
+        )
         models = {"openai": {"api_base": local.url}} if local else None
         stack.enter_context(bb.connect(home=options.home, models=models))
         documents, answers, *later = run(options.model or f"openai/{local_models.MODEL}")
