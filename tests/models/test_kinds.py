@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.server
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,54 @@ def test_an_image_elsewhere_on_a_private_network_is_not_fetched(server):
     client = client_of(server, base="http://localhost:1/v1")
     with pytest.raises(ModelError, match="cannot be fetched"):
         asyncio.run(client._fetched(f"{server.url}/pixel.png", "openai/x"))
+
+
+@pytest.fixture
+def elsewhere():
+    """A server on another private host than the provider's."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(302 if self.path.startswith("/to?") else 200)
+            if self.path.startswith("/to?"):
+                self.send_header("Location", self.path.removeprefix("/to?"))
+            self.end_headers()
+            self.wfile.write(base64.b64decode(PIXEL))
+
+        def log_message(self, *args):
+            pass
+
+    def serve(host):
+        server = http.server.ThreadingHTTPServer((host, 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://{host}:{server.server_port}"
+
+    servers = []
+    yield serve, asked
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_image_of_the_provider_leads_to_no_other_private_host(server, elsewhere):
+    serve, asked = elsewhere
+    own, other = serve("127.0.0.1"), serve("127.0.0.2")
+    client = client_of(server)
+    found = asyncio.run(client._fetched(f"{own}/to?{own}/a.png", "openai/x"))
+    assert found == base64.b64decode(PIXEL)
+    with pytest.raises(ModelError, match="private or reserved"):
+        asyncio.run(client._fetched(f"{own}/to?{other}/meta-data", "openai/x"))
+    assert "/meta-data" not in asked
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "memory:/", "s3:/"])
+def test_an_image_of_a_provider_is_no_file_of_this_machine(server, tmp_path, scheme):
+    (tmp_path / "secret.txt").write_text("secret")
+    with pytest.raises(ModelError, match=r"secret\.txt', which is not on the web"):
+        asyncio.run(client_of(server)._fetched(f"{scheme}{tmp_path}/secret.txt", "openai/x"))
 
 
 def test_a_transcript_with_its_times(server, sound):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 import traceback
 
 import pytest
@@ -367,6 +369,44 @@ def test_no_secret_stays_in_a_message(monkeypatch, spoken):
     assert "***" in error.message.split("/v1: ", 1)[1]
     secrets = [KEY, "somebody-elses", "AIzaSy", "abc.def", "another-secret"]
     assert not [secret for secret in secrets if secret in shown]
+
+
+PLAIN_KEY = "9f8e7d6c5b4a-9281/06f5e4d3c2b1a0"  # which no pattern knows for a key
+
+
+@pytest.mark.parametrize("padding", [0, 300, 460, 480, 490, 498, 19_980])
+@pytest.mark.parametrize(
+    "written",
+    [
+        PLAIN_KEY,
+        PLAIN_KEY.upper(),
+        " ".join(PLAIN_KEY),
+        "\n".join(PLAIN_KEY),
+        "\\n".join(PLAIN_KEY[at : at + 8] for at in range(0, len(PLAIN_KEY), 8)),
+        PLAIN_KEY.replace("-", "%2D").replace("/", "%2f"),
+        PLAIN_KEY.replace("-", "%252D"),
+        PLAIN_KEY.replace("/", "\\/").replace("-", "\\u002d"),
+        f"api_key: {PLAIN_KEY[:16]} {PLAIN_KEY[16:]}",
+    ],
+)
+def test_a_key_is_hidden_however_it_is_written_and_before_it_is_cut(padding, written):
+    for spoken in ("p" * padding + written, " " * padding + written):
+        error = model_error(
+            RuntimeError(spoken), "openai/x", Endpoint("openai"), key=PLAIN_KEY, timeout=1
+        )
+        shown = "".join(re.sub(r"\\u002d|%2\w|%252D", "", str(error).lower()).split())
+        assert PLAIN_KEY[:4] not in shown
+        assert PLAIN_KEY[-4:] not in shown
+        assert len(error.message) < 600
+
+
+def test_hiding_takes_time_by_the_length_of_the_text(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "a+a+a+a+a+a+a+b")
+    started = time.monotonic()
+    for spoken in ("a+" * 10**6, "%25" * 10**6, "\\" * 10**6, "sk-" * 10**6, "a " * 10**6):
+        error = model_error(RuntimeError(spoken), "openai/x", Endpoint("openai"), timeout=1)
+        assert len(error.message) < 600
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from barbule.media.places import file_from_uri, without_secrets
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     import httpx
@@ -71,6 +71,8 @@ class Fetcher:
         Seconds that the whole of a file may take.
     cache
         Where fetched files are kept, by default without a bound in `cache_dir`.
+    private_hosts
+        Hosts that may be reached on such addresses all the same, wherever a URL leads to them.
 
     Examples
     --------
@@ -89,8 +91,10 @@ class Fetcher:
         *,
         time_limit: float = 300.0,
         cache: FileCache | None = None,
+        private_hosts: Collection[str] = (),
     ) -> None:
         self._allow_private = allow_private
+        self._private_hosts = frozenset(private_hosts)
         self._max_bytes = max_bytes
         self._cache_dir = cache_dir
         self._cache = cache or FileCache(cache_dir)
@@ -334,7 +338,8 @@ class Fetcher:
         except (OSError, UnicodeError):
             raise _failed(f"{shown}: the host {host} is not known.", retryable=True) from None
         found = list(dict.fromkeys(ipaddress.ip_address(_plain(item[4][0])) for item in answers))
-        if not self._allow_private and not all(map(_public, found)):
+        allowed = self._allow_private or host in self._private_hosts
+        if not allowed and not all(map(_public, found)):
             raise MediaError(
                 f"{shown} is refused: {host} is on a private or reserved address.",
                 hint="Set allow_private = true in [media] of the configuration to allow it.",

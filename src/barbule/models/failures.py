@@ -2,14 +2,13 @@
 
 Owns the reading of LiteLLM's exceptions: the kind of a failure, whether asking again may
 help, how long to wait, what to do about it. Must not let a key into a message: every text
-that comes from outside passes `_redacted`.
+that comes from outside passes `redacted`.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
 from barbule.models.providers import provider_of
+from barbule.models.redaction import redacted, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,8 @@ __all__ = ["at", "model_error"]
 
 _TEXT_LIMIT = 500
 
-_SHORTEST_SECRET = 8
-"""What stands in a variable that looks like a secret is hidden from this length on."""
-
-_SHORTEST_KEY = 4
-"""Shorter keys are placeholders; hiding them would garble the message."""
+_READ_LIMIT = 20_000
+"""Characters of what a provider says in which secrets are looked for; far more than are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,8 @@ def model_error(
     """
     name = _kind_of(error)
     kind = _KINDS[name]
-    text = _provider_text(error)
+    secrets = secrets_of(key)
+    text = _provider_text(error, secrets)
     if name == "timeout" and "timed out" in text.lower():
         text = f"no answer within {timeout} s"
     elif name == "connection":
@@ -149,11 +147,10 @@ def model_error(
         if endpoint.api_base
         else "Check the network connection.",
     )
-    secrets = _secrets(key)
     message = f"model {model!r}{at(endpoint)}: {text.rstrip('.')}."
     return ModelError(
-        _redacted(message, secrets),
-        hint=_redacted(hint, secrets),
+        redacted(message, secrets),
+        hint=redacted(hint, secrets),
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
         lasting=name in _LASTING,
@@ -202,7 +199,7 @@ _PREFIX = re.compile(
 _TAIL = re.compile(r"\s(?:Traceback \(most|This looks like a bug in LiteLLM|To drop (?:it|these))")
 
 
-def _provider_text(error: Exception) -> str:
+def _provider_text(error: Exception, secrets: list[str]) -> str:
     """Return the provider's own words, without what LiteLLM puts before and behind them."""
     body = getattr(error, "body", None)
     text = _message_in(body) or str(getattr(error, "message", None) or error)
@@ -217,6 +214,8 @@ def _provider_text(error: Exception) -> str:
             except (ValueError, SyntaxError):
                 continue
     text = " ".join(text.split()) or type(error).__name__
+    # Before it is cut: the beginning of a secret would not be known for one.
+    text = redacted(text[:_READ_LIMIT], secrets)
     return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 
@@ -263,34 +262,6 @@ def _seconds(value: str | None, divisor: int) -> float | None:
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_SECRET_PATTERNS = (
-    (re.compile(r"(?i)\b(Bearer|Basic)\s+[^\s'\"},]+"), r"\1 ***"),
-    (re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi)[-_][\w.*-]{4,}|\bAIza[\w-]{8,}"), "***"),
-    (re.compile(r"(?i)([?&](?:key|api[-_]?key|token|access_token)=)[^&\s'\"]+"), r"\1***"),
-    (re.compile(r"(?i)(\bapi[-_]?key['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+"), r"\1***"),
-    (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
-)
-
-
-def _secrets(key: str | None) -> list[str]:
-    """Return the keys that a message could hold: ours, and those LiteLLM reads for itself."""
-    found = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
-    found = [value for value in found if len(value) >= _SHORTEST_SECRET]
-    if key and len(key) >= _SHORTEST_KEY:
-        found.append(key)
-    # Longest first: a shorter one may be a part of it.
-    return sorted(found, key=len, reverse=True)
-
-
-def _redacted(text: str, secrets: list[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    for pattern, shown in _SECRET_PATTERNS:
-        text = pattern.sub(shown, text)
-    return text
-
-
 def at(endpoint: Endpoint) -> str:
     """Return where a model was asked, for a message, without secrets."""
-    return f" at {_redacted(endpoint.api_base, [])}" if endpoint.api_base else ""
+    return f" at {redacted(endpoint.api_base, [])}" if endpoint.api_base else ""

@@ -53,6 +53,9 @@ _RETRYING = {"aimage_generation", "amoderation"}
 
 _LARGEST_FILE = 64 * 2**20
 
+_FETCHED = {"http", "https", "data"}
+"""Where a provider's files are fetched from: neither files here nor buckets that keys here open."""
+
 
 class LiteLLMClient(ModelClient):
     """Asks any provider that LiteLLM knows.
@@ -303,14 +306,24 @@ class LiteLLMClient(ModelClient):
     async def _fetched(self, url: str, model: str) -> bytes:
         """Get a file that a provider made, from where it says; only its own host may be private."""
         from barbule.media.fetch import Fetcher
+        from barbule.media.places import without_secrets
 
+        if urlsplit(url).scheme.lower() not in _FETCHED:
+            raise answers.broken(
+                model,
+                f"it says that the image is at {without_secrets(url)!r}, which is not on the web",
+                "Ask for response_format='b64_json'.",
+            )
         base = self.endpoint(model).api_base
-        own = base is not None and urlsplit(base).hostname == urlsplit(url).hostname
+        own = urlsplit(base).hostname if base else None
 
         def fetch() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 fetcher = Fetcher(
-                    allow_private=own, max_bytes=_LARGEST_FILE, cache_dir=Path(folder)
+                    allow_private=False,
+                    max_bytes=_LARGEST_FILE,
+                    cache_dir=Path(folder),
+                    private_hosts=[own] if own else [],
                 )
                 return fetcher.local_path(url).read_bytes()
 
