@@ -35,11 +35,10 @@ TIMEZONE: Final = "UTC"
 ZONE_NAMES: Final = 'the name of a time zone, like "Europe/Berlin" or "UTC"'
 SECRET_WORDS: Final = r"(?:pass(?:word|wd)?|pwd|token|secret|key|sig|signature|credentials?)"  # noqa: S105 - no password
 
-# Greedy up to the last "@": an unescaped password may hold any character.
-_PASSWORD: Final = re.compile(r"(://[^:@/?#\s]*):.*@", re.DOTALL)
+_USER: Final = re.compile(r"://[^:@/?#\s]*+:")
 _HTTP_USER: Final = re.compile(r"(https?://)[^:@/?#\s]+@")
 _PARAMETER: Final = re.compile(
-    rf"((?:^|[?&;\s])[^=&;?\s/]*{SECRET_WORDS}[^=&;?\s/]*=)[^&;#\s]*", re.IGNORECASE
+    rf"((?:^|[?&;\s])(?>[^=&;?\s/]*?{SECRET_WORDS})[^=&;?\s/]*+=)[^&;#\s]*", re.IGNORECASE
 )
 
 
@@ -79,7 +78,10 @@ def redact(text: str) -> str:
     >>> redact("postgres://app:hunter2@db/app?sslkey=abc&sslmode=require")
     'postgres://app:***@db/app?sslkey=***&sslmode=require'
     """
-    text = _PASSWORD.sub(r"\1:***@", text)
+    # Up to the last "@": an unescaped password may hold any character.
+    before, at, behind = text.rpartition("@")
+    if at and (user := _USER.search(before)):
+        text = f"{before[: user.end()]}***@{behind}"
     text = _HTTP_USER.sub(r"\1***@", text)
     return _PARAMETER.sub(r"\1***", text)
 

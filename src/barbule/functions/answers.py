@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["candidates"]
 
 _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL)  # its beginning may be in the prompt
-_FENCED = re.compile(r"```(?:\w+)?\s*\n(.*?)\n\s*```", re.DOTALL)
+_FENCE = re.compile(r"```\w*+[^\S\n]*+\n")
+_FENCE_END = re.compile(r"\n[^\S\n]*+```")
 _START = re.compile(r"[{\[]")
 _MOST = 32  # places that are looked at
 
@@ -40,13 +41,25 @@ def candidates(text: str) -> Iterator[str]:
     ['{"name": "Up"}']
     """
     bare = _THOUGHT.sub("", text).strip()
-    parts = [bare, *_FENCED.findall(bare)]
+    parts = [bare, *_fenced(bare)]
     wholes = [value for part in parts for value in _whole(part)]
     found = wholes or list(_between_words(bare))
     yield from map(_written, found)
     yield from (_written(*value) for value in found if isinstance(value, list) and len(value) == 1)
     if not found:
         yield bare  # whose fault is worth telling
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """Yield what stands in fences."""
+    place = 0
+    while (opening := _FENCE.search(text, place)) is not None:
+        # Between the two there may be nothing but one line break.
+        closing = _FENCE_END.search(text, opening.end() - 1)
+        if closing is None:
+            return
+        yield text[opening.end() : closing.start()]
+        place = closing.end()
 
 
 def _written(value: Any) -> str:

@@ -15,8 +15,8 @@ _UNDERLINE = re.compile(r"-{3,}|={3,}")
 _GOOGLE = re.compile(r"(Args|Arguments|Parameters|Params|Keyword Args|Keyword Arguments):")
 _SECTION = re.compile(r"(Returns?|Yields?|Raises|Examples?|Notes?|Attributes|See Also|Warns?):")
 _NUMPY_NAMES = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
-_GOOGLE_NAME = re.compile(r"(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
-_FIELD = re.compile(r":param\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)")
+_GOOGLE_NAME = re.compile(r"(\*{0,2}\w+)\s*+(?:\([^)]*+\)\s*+)?:\s*(.*)")
+_FIELD = re.compile(r":param(\s[^:]*+):\s*(.*)")  # its type may stand before its name
 
 
 def described(docstring: str | None) -> tuple[str, dict[str, str]]:
@@ -41,8 +41,8 @@ def described(docstring: str | None) -> tuple[str, dict[str, str]]:
             found |= _google(_indented(lines[at + 1 :]))
         elif lines[at].strip() in {"Parameters", "Other Parameters"} and _underlined(lines, at):
             found |= _numpy(lines[at + 2 :])
-        elif field := _FIELD.match(lines[at]):
-            found[field[1]] = " ".join([field[2], *_indented(lines[at + 1 :])]).strip()
+        elif (field := _FIELD.match(lines[at])) and (words := field[1].split()):
+            found[words[-1]] = " ".join([field[2], *_indented(lines[at + 1 :])]).strip()
     return text, found
 
 

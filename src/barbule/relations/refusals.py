@@ -34,9 +34,10 @@ _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _LENGTH = 300  # characters of a message of Ibis
 _BEFORE = 20  # characters that are shown of a text before a column
 _MISSING = (
-    re.compile(r"Column '(.+?)' is not found in table"),
-    re.compile(r"Columns \['(.+?)'[],].* are not present in"),
-    re.compile(r"fields that are not in the table: \['(.+?)'[],]"),
+    # Of the first place only: a message holds names, and those may say anything.
+    re.compile(r"\A(?>.*?Column ')(.+?)' is not found in table", re.DOTALL),
+    re.compile(r"\A(?>.*?Columns \[')(?>(.+?)'[],]).* are not present in", re.DOTALL),
+    re.compile(r"\A(?>.*?fields that are not in the table: \[')(.+?)'[],]", re.DOTALL),
 )
 
 

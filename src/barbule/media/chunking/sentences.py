@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["sentences"]
 
 _CLOSING = r"[\"'”’»›)\]」』）】》〉]*"
-# Signs that need a space behind them, and signs that need none.
-_END = re.compile(rf"[.!?…‥؟۔։।॥]+{_CLOSING}\s+|[。！？｡．။។]+[!?！？。]*{_CLOSING}\s*")
+# Signs that need a space behind them, and signs that need none. Runs of the former that have no
+# space are taken too, and passed over: where each sign of a run is tried, long ones take long.
+_END = re.compile(
+    rf"[.!?…‥؟۔։।॥]++(?P<spaced>{_CLOSING}+\s++)?"
+    rf"|(?P<dense>[。！？｡．။។]++[!?！？。]*+{_CLOSING}+\s*+)"
+)
 _DOUBTFUL = ".…‥"
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Gen|Col|Sgt|Capt|Lt|St|Sr|Jr|Mt|No|Nos|Nr|Vol|Eds?"
@@ -41,6 +45,8 @@ def sentences(text: str, span: Span) -> Iterator[Span]:
     """
     start, last = span
     for match in _END.finditer(text, start, last):
+        if match.lastgroup is None:
+            continue
         end = match.end()
         stop = match.start()
         if text[stop] in _DOUBTFUL and end < last and not _ends(text, start, stop, end):

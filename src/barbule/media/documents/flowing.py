@@ -20,7 +20,7 @@ __all__ = ["LINE_HYPHEN", "Line", "Paragraph", "paragraphs", "words_of"]
 # The sign for a hyphen at the end of a line, whose line break PDFium drops.
 LINE_HYPHEN = "\ufffe"
 _SOFT_HYPHEN = "\u00ad"
-_HYPHENATED = re.compile(rf"([\w-]+)(?:{LINE_HYPHEN}|\u00ad)([\w-]+)(\S*) ?")
+_HYPHENATED = re.compile(rf"(?<![\w-])([\w-]++)(?:{LINE_HYPHEN}|\u00ad)([\w-]++)(\S*+) ?")
 _WORD = re.compile(r"[\w-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\ufffe\uffff]")
 _BULLET = re.compile(r"[•◦▪‣·●○■–—*-]\s|\(?\d{1,3}[.)]\s|\[\d+\]\s")

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["read_markdown"]
 
 _FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:[^\S\n]*(.+?)[^\S\n]*$", re.MULTILINE)
-_FRONT_FIELD = re.compile(
-    r"^(author|date|description|lang|keywords):[^\S\n]*(.+?)[^\S\n]*$", re.MULTILINE
-)
+_FRONT_FIELD = re.compile(r"^(title|author|date|description|lang|keywords):(.+)$", re.MULTILINE)
 _FRONT_NAMES = {"date": "created", "lang": "language"}
 
 # What of a piece between blank lines may be more than a paragraph begins so, or has a line so.
@@ -34,7 +31,7 @@ _OPENERS = "#`~<"
 _INNER = re.compile(
     r"\n[ ]{0,3}(?:#{1,6}(?:[ \t]|$|\n)|```|~~~|<|=+[ \t]*(?:\n|$)|-+[ \t]*(?:\n|$))"
 )
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?$")
 _CODE = re.compile(r"\n*( {4}[ \t]*| {0,3}\t[ \t]*)(?=\S)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
@@ -81,11 +78,12 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
     metadata: dict[str, str] = {}
     title = None
     if front:
-        found = _FRONT_TITLE.search(front[0])
-        title = _unquoted(found[1]) if found else None
+        fields = [(name, value.strip()) for name, value in _FRONT_FIELD.findall(front[0])]
+        title = next((_unquoted(value) for name, value in fields if name == "title"), None)
         metadata = {
             _FRONT_NAMES.get(name, name): _unquoted(value)
-            for name, value in _FRONT_FIELD.findall(front[0])
+            for name, value in fields
+            if value and name != "title"
         }
     trail = HeadingTrail()
     blocks: list[Block] = [Block(front[0].strip(), None, None, 1)] if front else []
@@ -154,7 +152,7 @@ def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
         raw = _end_of_raw(text, line, place)
         if heading:
             yield from _plain(text, begun, place)
-            yield _Piece(place, (heading[2] or "").strip(), len(heading[1]))
+            yield _Piece(place, _unclosed(heading[2] or ""), len(heading[1]))
         elif underline and not _CONTAINER.match(text, begun) and text[begun:place].strip():
             level = 1 if underline[1][0] == "=" else 2
             yield _Piece(begun, " ".join(text[begun:place].split()), level)
@@ -172,6 +170,13 @@ def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
         begun = place = stop + 1
     yield from _plain(text, begun, end)
     return end
+
+
+def _unclosed(heading: str) -> str:
+    """Return what a heading says, without the signs that may close it."""
+    words = heading.strip()
+    bare = words.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1] in " \t" else words
 
 
 def _end_of_raw(text: str, line: str, place: int) -> int | None:

@@ -97,15 +97,15 @@ _OFFICE_PARTS = {
 _HEAD = 8192
 _PDF_REACH = 1024
 _HTML_HEAD = re.compile(
-    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 # A page that has lost its extension, or got another one, and not a text that speaks of tags.
 _WHOLE_PAGE = re.compile(
-    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html\b|html[^<>]*>\s*<(?:!--|(?:head|body|meta|title)\b))",
+    r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html\b|html[^<>]*>\s*<(?:!--|(?:head|body|meta|title)\b))",
     re.IGNORECASE | re.DOTALL,
 )
-_OBJECT = re.compile(rb"[\r\n]\s*\d+ \d+ obj\b")
+_OBJECT = re.compile(rb"[\r\n][^\S\r\n]*+\d++ \d++ obj\b")
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _LOCKED_OFFICE = "EncryptedPackage".encode("utf-16-le")
 _KNOWN = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
@@ -310,7 +310,7 @@ def _text_format(extension: str, head: str) -> str:
     if extension in _CODE:
         return "text"
     said = _BY_EXTENSION.get(extension, "text" if extension in _PLAIN else "html")
-    if (_HTML_HEAD if said == "html" else _WHOLE_PAGE).match(head):
+    if _HTML_HEAD.match(head) if said == "html" else _WHOLE_PAGE.match(head):
         return "html"
     if head.lstrip().startswith("<?xml"):
         return "html" if _XHTML.search(head) else "xml"

@@ -24,7 +24,7 @@ Formulas = dict[tuple[int, int], str]
 
 _WORKBOOK = "xl/workbook.xml"
 _RELATIONSHIPS = "xl/_rels/workbook.xml.rels"
-_NO_VALUE = re.compile(rb"(?:</f>|<f[^<>]*/>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
+_NO_VALUE = re.compile(rb"(?:</f>|<f[^<>]*/>)\s*+(?:(?:<v\s*+/>|<v>\s*+</v>)\s*+)?</c>")
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _NO_CELLS = {
     "comments": ("xl/comments", "xl/threadedComments/"),
