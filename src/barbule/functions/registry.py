@@ -24,6 +24,7 @@ from barbule.functions.generations import Generation, joined
 from barbule.functions.source import Source
 from barbule.nodes import build_call
 from barbule.relations.refusals import refuse_written
+from barbule.relations.value_errors import checked
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
 
@@ -346,9 +347,10 @@ class Function:
         returns = self.returns if known else self.returns(arguments)
         keep = self.cached if cached is None else cached
         version = self.version_to_call(arguments)
-        return build_call(
+        call = build_call(
             self.name, returns, arguments, version=version, cached=keep, on_error=self.call_policy
         )
+        return checked(call)
 
     def version_to_call(self, arguments: Mapping[str, Any]) -> str:
         """Return the version for which a call is written, by which it finds this function again.

@@ -20,13 +20,14 @@ from barbule.relations.origins import origin
 from barbule.relations.promotion import alike, as_duration
 from barbule.relations.refusals import refuse_written
 from barbule.relations.sources import sources
+from barbule.relations.value_errors import CheckedValue, add_checks
 from barbule.types import Duration
 from barbule.types.zones import zone_info
 
 __all__ = ["ColumnExtras", "extended"]
 
 
-class ColumnExtras:
+class ColumnExtras(CheckedValue):
     """What columns can do beside the methods of their type."""
 
     __slots__ = ()
@@ -37,7 +38,7 @@ class ColumnExtras:
         Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
         them, as Ibis does.
         """
-        backend = self._find_backend(use_default=True)  # type: ignore[attr-defined]
+        backend = self._find_backend(use_default=True)
         return backend.to_pandas(self, params=params, limit=limit, **options)
 
     def similarity(
@@ -93,7 +94,7 @@ class ColumnExtras:
         >>> notes.select(v=notes.text.embedding()).collect()[0, "v"]
         [7.0, 2.0]
         """
-        place = origin(self.op())  # type: ignore[attr-defined]
+        place = origin(self.op())
         if place is None:
             raise ExpressionError(
                 "a stored vector is asked of a value that is no column of a table.",
@@ -204,7 +205,7 @@ class ColumnExtras:
         return nodes.CellError(self).to_expr()
 
     def _find_backends(self) -> tuple[list[Any], bool]:
-        return sources(self.op())  # type: ignore[attr-defined]
+        return sources(self.op())
 
 
 class MomentExtras(ColumnExtras):
@@ -479,7 +480,7 @@ class VectorExtras(ColumnExtras):
         part = loose[index]
         if not all(bound is None or isinstance(bound, int) for bound in bounds):
             return part
-        length = len(range(self.type().length)[index])  # type: ignore[attr-defined]
+        length = len(range(self.type().length)[index])
         return part.cast(part.type().copy(length=length)) if length else part
 
 
@@ -512,15 +513,17 @@ for _name in (
 
 @functools.cache
 def _column_class(base: Any, extras: type) -> type[ir.Column]:
-    return type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
+    made = type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
+    return add_checks(made)
 
 
 def extended(column: Any) -> Any:
     """Give a column the methods of this module; leave everything else as it is."""
     if not isinstance(column, ir.Column) or isinstance(column, ColumnExtras):
         return column
-    kind: Any = type(column)
-    return _column_class(kind, _extras(column.type()))(column.op())
+    op = column.op()
+    kind: Any = type(op.to_expr())
+    return _column_class(kind, _extras(op.dtype))(op)
 
 
 def _extras(kind: dt.DataType) -> type:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.exceptions import ExpressionError as IbisExpressionError
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
@@ -19,11 +20,13 @@ from barbule.relations.exports import Exports, engine_of
 from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.refusals import (
     REFUSALS,
+    both_classes,
     explained,
     no_name,
     refuse_masks,
     refuse_methods,
     refuse_plain,
+    table_name,
 )
 from barbule.relations.sources import sources
 from barbule.relations.summary import summary
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["CachedQuery", "GroupedQuery", "JoinQuery", "Query", "wrap"]
+
+
+_NOT_RUN = "This is a query that has not run: .collect() returns its rows, .show() prints some."
 
 
 def wrap(result: Any) -> Any:
@@ -137,6 +143,30 @@ class _Verbs:
             if name.startswith("_"):
                 raise
             raise no_name(self, name) from error
+
+    def __bool__(self) -> bool:
+        """Refuse: whether there are rows is not known before the query runs."""
+        raise both_classes(ExpressionError, ValueError)(
+            "a query is neither true nor false before it runs.",
+            table=table_name(self),
+            hint="Write query.count().to_pyarrow().as_py() > 0 for whether it has rows.",
+        )
+
+    def __len__(self) -> NoReturn:
+        """Refuse: how many rows there are is not known before the query runs."""
+        raise both_classes(ExpressionError, IbisExpressionError)(
+            "a query has no length before it runs.",
+            table=table_name(self),
+            hint="Write query.count().to_pyarrow().as_py(), or len(query.collect()).",
+        )
+
+    def __iter__(self) -> NoReturn:
+        """Refuse: rows are there when the query has run."""
+        raise ExpressionError(
+            "a query has no rows before it runs.",
+            table=table_name(self),
+            hint="Write `for row in query.collect():`; query.columns are the names of its columns.",
+        )
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
         """Bind values to the table, computed in types that hold their results."""
@@ -256,9 +286,9 @@ class _Verbs:
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
-        if ibis.options.interactive and self.op().find(nodes.ASKING):
-            return self._noninteractive_repr()
-        return super().__repr__()
+        if ibis.options.interactive and not self.op().find(nodes.ASKING):
+            return super().__repr__()
+        return f"{self._noninteractive_repr()}\n\n{_NOT_RUN}"
 
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
         shown = {"text/plain": repr(self)}

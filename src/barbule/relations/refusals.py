@@ -5,7 +5,6 @@ Owns the way from the errors of Ibis to those of barbule, which are still of Ibi
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Mapping
@@ -13,21 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
-from ibis.common.annotations import SignatureValidationError
+from ibis.common.annotations import SignatureValidationError, ValidationError
 from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
 from ibis.expr.types.groupby import GroupedTable
 from sqlglot.errors import SqlglotError
 
 from barbule import nodes
-from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError, UnsupportedError
+from barbule.errors import (
+    BarbuleError,
+    ColumnNotFoundError,
+    ExpressionError,
+    UnsupportedError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["REFUSALS", "explained", "no_column", "no_name", "refuse_methods", "refuse_plain"]
-__all__ += ["refuse_masks", "refuse_written"]
+__all__ = ["REFUSALS", "both_classes", "explained", "no_column", "no_name", "refuse_methods"]
+__all__ += ["refuse_masks", "refuse_plain", "refuse_written", "shown_argument"]
+__all__ += ["table_name"]
 
-REFUSALS = (IbisError, SignatureValidationError, SqlglotError)
+REFUSALS = (IbisError, ValidationError, SqlglotError)
 
 _SHOWN = 20  # names of columns, or verbs
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
@@ -52,20 +58,20 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
         if match := pattern.search(text):
             return _missing(match[1], query, arguments, type(error))
     if isinstance(error, IntegrityError) and "another relation" in text:
-        return _with(ExpressionError, type(error))(
+        return both_classes(ExpressionError, type(error))(
             "it reads a column of another table.",
-            table=_name(query),
+            table=table_name(query),
             hint="Join the two first: t.join(other, ...).",
         )
     if isinstance(error, SqlglotError):
-        return _with(ExpressionError, type(error))(
+        return both_classes(ExpressionError, type(error))(
             f"this SQL cannot be read: {_COLORS.sub('', text)}.",
-            table=_name(query),
+            table=table_name(query),
             hint="Write one SELECT statement, in the dialect of the database or of dialect=.",
         )
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
-    return _with(kind, type(error))(f"{text.rstrip('.')}.", table=_name(query))
+    return both_classes(kind, type(error))(f"{text.rstrip('.')}.", table=table_name(query))
 
 
 def refuse_plain(predicate: Any, query: Any) -> None:
@@ -77,7 +83,7 @@ def refuse_plain(predicate: Any, query: Any) -> None:
     if isinstance(predicate, bool) or type(predicate).__name__ in {"bool_", "bool"}:
         raise ExpressionError(
             f"a condition is asked of each row, and this one is {predicate} before.",
-            table=_name(query),
+            table=table_name(query),
             hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
             "condition.",
         )
@@ -93,7 +99,7 @@ def refuse_masks(predicate: Any, query: Any) -> None:
         raise ExpressionError(
             f"a condition is asked of each row, and this {kind} has values by place, which rows of "
             "a table have not.",
-            table=_name(query),
+            table=table_name(query),
             hint="Write the condition over the columns, t.n > 1; or choose rows by what they "
             "hold: t.key.isin(frame.loc[mask, 'key'].tolist()).",
         )
@@ -131,7 +137,7 @@ def refuse_methods(arguments: tuple[Any, ...], query: Any) -> None:
             table = query.table.to_expr() if isinstance(query, GroupedTable) else query
             raise ExpressionError(
                 f".{name} of this {owner.type()} is a method, no value.",
-                table=_name(table),
+                table=table_name(table),
                 hint=hint,
             )
 
@@ -186,15 +192,16 @@ def _names_beside(columns: list[ir.Value]) -> set[str]:
 _BOTH: dict[tuple[type, type], Any] = {}
 
 
-def _with(ours: type, theirs: type) -> Any:
-    """Make the class of errors that are both of barbule's and of Ibis'."""
+def both_classes(ours: type, theirs: type) -> Any:
+    """Make the class of errors that are both of barbule's and of a class that others expect."""
     if (ours, theirs) not in _BOTH:
         made = type(ours.__name__, (ours, theirs), {"__module__": ours.__module__})
         _BOTH[ours, theirs] = made
     return _BOTH[ours, theirs]
 
 
-def _name(query: Any) -> str | None:
+def table_name(query: Any) -> str | None:
+    """Return the name of a table; None for other queries."""
     op = query.op() if isinstance(query, ir.Table) else None
     return op.name if isinstance(op, nodes.ManagedTable) else None
 
@@ -210,9 +217,9 @@ def _missing(
 
 def no_column(query: Any, name: str, theirs: type[Exception] | None = None) -> Exception:
     """Say that there is no column of a name."""
-    kind = _with(ColumnNotFoundError, theirs) if theirs else ColumnNotFoundError
+    kind = both_classes(ColumnNotFoundError, theirs) if theirs else ColumnNotFoundError
     found: Exception = kind(
-        f"there is no column {name!r}.", table=_name(query), hint=_hint(query, name, ())
+        f"there is no column {name!r}.", table=table_name(query), hint=_hint(query, name, ())
     )
     return found
 
@@ -222,18 +229,16 @@ def no_name(query: Any, name: str) -> ColumnNotFoundError:
     verbs = [each for each in dir(type(query)) if not each.startswith("_")]
     return ColumnNotFoundError(
         f"there is no column or verb {name!r}.",
-        table=_name(query),
+        table=table_name(query),
         hint=_hint(query, name, verbs),
     )
 
 
 def _hint(query: Any, name: str, verbs: Any) -> str:
     known = list(query.columns)
-    lowered = {each.lower(): each for each in [*verbs, *known]}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1)
-    meant = f"Did you mean {lowered[near[0]]!r}? " if near else ""
+    meant = did_you_mean(name, [*verbs, *known])
     more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return f"{meant}Columns are {', '.join(known[:_SHOWN])}{more}."
+    return f"{meant} Columns are {', '.join(known[:_SHOWN])}{more}.".lstrip()
 
 
 def _misfit(
@@ -245,14 +250,16 @@ def _misfit(
             if not each.type().is_boolean():
                 hint = "t.meta.flag.bool." if each.type().is_json() else "t.year > 2000."
                 return ExpressionError(
-                    f"a condition is true or false, and {_shown(each)} is {each.type()}.",
-                    table=_name(query),
+                    f"a condition is true or false, and {shown_argument(each)} is {each.type()}.",
+                    table=table_name(query),
                     hint=f"Make it one: {hint}",
                 )
-    refused = [f"{name}={_shown(value)}" for name, value, _ in error.errors if name != "parent"]
+    refused = [
+        f"{name}={shown_argument(value)}" for name, value, _ in error.errors if name != "parent"
+    ]
     return ExpressionError(
         f"{verb} does not take {', '.join(refused) or 'these arguments'}.",
-        table=_name(query),
+        table=table_name(query),
         hint="See the types of the columns by .schema().",
     )
 
@@ -269,7 +276,8 @@ def _bound(query: Any, arguments: tuple[Any, ...]) -> list[ir.Value]:
         return []
 
 
-def _shown(value: Any) -> str:
+def shown_argument(value: Any) -> str:
+    """Write an argument as a message shows it: a column by its name, and no plan of Ibis'."""
     expression = value.to_expr() if isinstance(value, ops.Node) else value
     if isinstance(expression, ir.Value):
         return repr(expression.get_name())

@@ -1,0 +1,239 @@
+"""What is said when a value of a query is used as Python's own values are, or misspelt.
+
+Owns the class of columns and scalars that explain it. They are those of Ibis in all else, and
+what their methods and operators return is of this class too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any, NoReturn
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from ibis.common.annotations import SignatureValidationError
+
+from barbule import nodes
+from barbule.errors import BarbuleError, ExpressionError, did_you_mean
+from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
+
+__all__ = ["CheckedValue", "add_checks", "checked"]
+
+_OPERATORS = {
+    "__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//",
+    "__mod__": "%", "__pow__": "**", "__and__": "&", "__or__": "|", "__xor__": "^",
+    "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__eq__": "==", "__ne__": "!=",
+}  # fmt: skip
+_COMPARISONS = {
+    "__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__",
+    "__eq__": "__eq__", "__ne__": "__ne__",
+}  # fmt: skip
+_REFLECTED = {name: _COMPARISONS.get(name, f"__r{name[2:]}") for name in _OPERATORS}
+_FORWARD = {_REFLECTED[name]: name for name in _OPERATORS if name not in _COMPARISONS}
+_BY_IDENTITY = {"__eq__", "__ne__"}  # Python answers by itself where these do not
+_OTHER_OPERATORS = {"__getitem__", "__invert__", "__neg__", "__call__"}
+_COMBINED = (ops.And, ops.Or, ops.Xor, ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor)
+
+
+class CheckedValue:
+    """What columns and scalars say where Python would ask for a value, or finds no such name."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        """Refuse: there is a value for each row, and none before the query runs."""
+        raise both_classes(ExpressionError, ValueError)(
+            "an expression is neither true nor false before it is computed, as `and`, `or`, "
+            "`not`, `in`, `if`, `max` and chained comparisons would have it.",
+            **_where(self),
+            hint="Write (t.a > 1) & (t.b < 2), each comparison in parentheses; | for or, ~ for "
+            "not; t.a.isin([1, 2]) for in; t.a.between(1, 5) for 1 <= t.a <= 5; "
+            "condition.ifelse(x, y) for if; ibis.greatest(t.a, t.b) for max.",
+        )
+
+    def __contains__(self, item: Any) -> bool:
+        """Refuse: there is an answer for each row."""
+        kind = self.type()
+        holds = kind.is_string() or kind.is_array() or kind.is_map() or kind.is_json()
+        raise ExpressionError(
+            "`in` has one answer, and this expression has one for each row.",
+            **_where(self),
+            hint="Write t.a.contains(x) for whether the value of a row has x in it."
+            if holds
+            else "Write t.a.isin([1, 2]) for whether the value of a row is one of several, and "
+            "(t.a == x).any() for whether any row has x.",
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return checked(super().__getattr__(name))  # type: ignore[misc]
+        except AttributeError as error:
+            if name.startswith("_"):
+                raise
+            raise _no_attribute(self, name) from error
+
+
+def _where(value: Any) -> dict[str, Any]:
+    """Say of which table a value is, and of which column where it is one."""
+    op = value.op()
+    names = {leaf.name for leaf in op.find(nodes.ManagedTable)}
+    column = op.name if isinstance(op, ops.Field) else None
+    return {"table": names.pop() if len(names) == 1 else None, "column": column}
+
+
+def _no_attribute(value: Any, name: str) -> Any:
+    kind = value.type()
+    error = both_classes(ExpressionError, AttributeError)
+    methods = [each for each in dir(type(value)) if not each.startswith("_")]
+    if not isinstance(kind, dt.Struct):
+        hint = did_you_mean(name, methods) or f"dir() of it lists those of {kind}."
+        return error(f"{kind} has no method {name!r}.", **_where(value), hint=hint)
+    return error(
+        f"there is no field or method {name!r}.",
+        **_where(value),
+        hint=f"{did_you_mean(name, [*kind.names, *methods])} Fields are {', '.join(kind.names)}; "
+        'column["name"] reads any of them, also one that is called like a method.'.lstrip(),
+    )
+
+
+def _no_field(value: Any, name: Any) -> Any:
+    names = value.type().names
+    error = both_classes(ExpressionError, KeyError)
+    return error(
+        f"there is no field {name!r}.",
+        **_where(value),
+        hint=f"{did_you_mean(str(name), names)} Fields are {', '.join(names)}.".lstrip(),
+    )
+
+
+def _refused(error: Exception, value: Any, method: str, arguments: tuple[Any, ...]) -> Any:
+    """Say what an error of Ibis means for the method of a value."""
+    if isinstance(error, SignatureValidationError):
+        given = ", ".join(map(_named, arguments)) or "these arguments"
+        text = f".{method}() of {_named(value)} does not take {given}"
+    else:
+        text = f".{method}() of {_named(value)}: {' '.join(str(error).split()).rstrip('.')}"
+    hint = _HINTS.get(method, _HINT)
+    return _kind(type(error))(f"{text}.", **_where(value), hint=hint)
+
+
+_HINT = "help() of the method says what it takes; cast() makes a value of another type."
+_TYPES = "Types are bb.Int, bb.Float, bb.String and the like, or 'int64', 'float64', 'string'."
+_HINTS = {"cast": _TYPES, "try_cast": _TYPES}
+
+
+def _no_operator(
+    operator: str, left: Any, right: Any, theirs: type[Exception] | None = None
+) -> Any:
+    operands = [each for each in (left, right) if isinstance(each, ir.Value)]
+    symbol = _OPERATORS[operator]
+    if symbol in {"&", "|", "^"} or any(isinstance(each.op(), _COMBINED) for each in operands):
+        hint = "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
+    else:
+        hint = "Convert one of them, with .cast('float64') or .cast('string')."
+    return _kind(theirs)(
+        f"{symbol} cannot be computed of {_named(left)} and {_named(right)}.",
+        **_where(operands[0]),
+        hint=hint,
+    )
+
+
+def _kind(theirs: type[Exception] | None) -> Any:
+    """Choose a class that those who expect an error of Ibis catch too, where it can be made."""
+    if theirs is None or issubclass(theirs, SignatureValidationError):
+        return ExpressionError
+    return both_classes(ExpressionError, theirs)
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, ir.Value):
+        return f"{value.get_name()!r} ({value.type()})"
+    return shown_argument(value)
+
+
+def _method(function: Any) -> Any:
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return checked(function(self, *args, **kwargs))
+        except BarbuleError:
+            raise
+        except REFUSALS as error:
+            name = function.__name__
+            raise _refused(error, self, name, (*args, *kwargs.values())) from error
+        except KeyError as error:
+            if function.__name__ != "__getitem__" or not isinstance(self, ir.StructValue):
+                raise
+            raise _no_field(self, args[0]) from error
+
+    return method
+
+
+def _operator(name: str, function: Any) -> Any:
+    """Make an operator that refuses what neither operand knows; Python's error names classes."""
+    shown = _FORWARD.get(name, name)
+
+    def operator(self: Any, other: Any) -> Any:
+        try:
+            result = NotImplemented if function is None else function(self, other)
+        except BarbuleError:
+            raise
+        except REFUSALS as error:
+            pair = (self, other) if name == shown else (other, self)
+            raise _no_operator(shown, *pair, type(error)) from error
+        if result is not NotImplemented:
+            return checked(result)
+        if name in _BY_IDENTITY or not isinstance(other, ir.Value | str | int | float | None):
+            return NotImplemented  # another library may know what to do
+        first = name == shown and isinstance(other, ir.Value) and type(other) is not type(self)
+        if first and hasattr(type(other), _REFLECTED[name]):
+            return NotImplemented  # Python asks the other operand
+        raise _no_operator(shown, *((self, other) if name == shown else (other, self)))
+
+    operator.__name__ = name
+    return operator
+
+
+def _refuse_iteration(self: Any) -> NoReturn:
+    """Refuse: an expression has no values before it is computed."""
+    name = self.get_name() if isinstance(self.op(), ops.Field) else "a"
+    raise ExpressionError(
+        "an expression is not iterable: it has no values before it is computed.",
+        **_where(self),
+        hint=f"Write t.select(x=t.{name}).collect()['x'] for the list of its values.",
+    )
+
+
+def add_checks(cls: type) -> type:
+    """Make the methods and operators of a class of values return values that are checked."""
+    if cls.__iter__ is not None:  # type: ignore[attr-defined]
+        cls.__iter__ = _refuse_iteration  # type: ignore[attr-defined]
+    for name in dir(cls):
+        function = inspect.getattr_static(cls, name)
+        own = not name.startswith("_") or name in _OTHER_OPERATORS
+        if own and inspect.isfunction(function) and name not in _STRUCTURAL:
+            setattr(cls, name, _method(function))
+    for name in (*_OPERATORS, *_FORWARD):
+        function = getattr(cls, name, None)
+        setattr(cls, name, _operator(name, function))
+    return cls
+
+
+# Ibis itself relies on these; what they return stays as it is.
+_STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe"}
+
+
+@functools.cache
+def _checked_class(base: Any) -> type[ir.Value]:
+    made = type(base.__name__, (CheckedValue, base), {"__slots__": (), "__doc__": base.__doc__})
+    return add_checks(made)
+
+
+def checked(value: Any) -> Any:
+    """Make a column or scalar explain its errors; leave everything else as it is."""
+    if not isinstance(value, ir.Value) or isinstance(value, CheckedValue):
+        return value
+    kind: Any = type(value)
+    return _checked_class(kind)(value.op())

@@ -1,0 +1,187 @@
+"""Expressions that are used as Python's own values are, or misspelt: what to write instead."""
+
+from __future__ import annotations
+
+import ibis
+import pytest
+
+import barbule as bb
+from barbule.errors import BarbuleError, ExpressionError
+
+SCHEMA = {
+    "name": bb.String,
+    "n": bb.Int,
+    "y": bb.Float,
+    "ok": bb.Bool,
+    "day": bb.Date,
+    "moment": bb.Timestamp,
+    "took": bb.Duration,
+    "tags": bb.Array(bb.String),
+    "place": bb.Vector(2),
+    "s": ibis.dtype("struct<name: string, names: string, age: int64>"),
+    "meta": bb.Json,
+    "img": bb.Image,
+}
+
+
+@bb.udf
+def plus_one(n: int) -> int:
+    return n + 1
+
+
+@pytest.fixture
+def t(session):
+    table = session.create_table("films", SCHEMA)
+    table.insert(name="Up", n=2, y=0.5, ok=True, s={"name": "a", "names": "b", "age": 3})
+    return table
+
+
+CONDITIONS = {
+    "string": lambda t: t.name == "Up",
+    "integer": lambda t: t.n > 1,
+    "reflected": lambda t: 1 < t.n,  # noqa: SIM300 - what is tested
+    "float": lambda t: t.y <= 1,
+    "boolean": lambda t: t.ok,
+    "date": lambda t: t.day == "2026-01-01",
+    "timestamp": lambda t: t.moment > "2026-01-01",
+    "duration": lambda t: t.took.total_seconds() > 1,
+    "array": lambda t: t.tags.length() > 1,
+    "vector": lambda t: t.place[0] > 1,
+    "field": lambda t: t.s.age > 1,
+    "item": lambda t: t.s["age"] > 1,
+    "json": lambda t: t.meta.a > 1,
+    "media": lambda t: t.img.width() > 1,
+    "sum": lambda t: t.n + 1 + t.y > 1,
+    "method": lambda t: t.name.upper().contains("U"),
+    "negation": lambda t: ~(t.n > 1),
+    "and": lambda t: (t.n > 1) & (t.y > 1),
+    "null": lambda t: t.n.isnull(),
+    "scalar": lambda t: t.n.sum() > 1,
+    "function": lambda t: plus_one(t.n) > 1,
+    "built-in": lambda t: bb.functions.image.width(t.img) > 1,
+    "query": lambda t: t.filter(t.n > 0).n > 1,
+    "join": lambda t: t.join(t.view(), "n").n > 1,
+    "renamed": lambda t: t.mutate(m=t.n).m > 1,
+}
+
+
+@pytest.mark.parametrize("make", CONDITIONS.values(), ids=CONDITIONS)
+def test_python_words_name_the_operators_of_expressions(t, make):
+    condition = make(t)
+    for ask in (
+        lambda: condition and condition,
+        lambda: condition or condition,
+        lambda: not condition,
+        lambda: 1 if condition else 2,
+        lambda: max(condition, condition),
+    ):
+        with pytest.raises(ExpressionError, match=r"neither true nor false") as caught:
+            ask()
+        assert isinstance(caught.value, ValueError)  # which Ibis raises
+        for name in ("&", "|", "~", "isin", "between", "ifelse"):
+            assert name in caught.value.hint
+        assert caught.value.table in {"films", None}
+
+
+def test_chained_comparisons_and_in(t):
+    for ask in (lambda: 0 < t.n < 5, lambda: t.n in [1, 2], lambda: t.n > 1 & t.n < 3):
+        with pytest.raises(ExpressionError, match=r"isin.*between"):
+            ask()
+    for column in (t.name, t.tags, t.meta):
+        with pytest.raises(ExpressionError, match=r"^table 'films', column .*contains\("):
+            "x" in column  # noqa: B015 - what is tested
+    with pytest.raises(ExpressionError, match=r"isin\(.*any\("):
+        1 in t.n  # noqa: B015 - what is tested
+
+
+def test_what_the_errors_say_is_right(t):
+    assert t.filter((t.n > 1) & (t.y < 1)).collect()["name"] == ["Up"]
+    assert t.filter(~(t.n > 1) | t.n.isin([1, 2])).collect()["name"] == ["Up"]
+    assert t.filter(t.n.between(1, 5)).collect()["name"] == ["Up"]
+    assert (t.n == 2).any().to_pyarrow().as_py() is True
+
+
+def test_expressions_have_no_items_before_they_run(t):
+    with pytest.raises(TypeError, match=r"column 'n': .*not iterable.*collect\(\)\['x'\]"):
+        list(t.n)
+    assert t.select(x=t.n).collect()["x"] == [2]
+    for query in (t, t.filter(t.n > 1), t.join(t.view(), "n")):
+        with pytest.raises(ExpressionError, match=r"no rows.*for row in query\.collect"):
+            list(query)
+        with pytest.raises(ExpressionError, match=r"no length.*count\(\)"):
+            len(query)
+        with pytest.raises(ExpressionError, match=r"neither true nor false.*count\(\)"):
+            bool(query)
+
+
+@pytest.mark.parametrize(
+    ("ask", "hint"),
+    [
+        (lambda t: t.n.summ(), "'sum'"),
+        (lambda t: t.name.uper(), "'upper'"),
+        (lambda t: t.name.upper().lowr(), "'lower'"),
+        (lambda t: (t.n + 1).rond(), "'round'"),
+        (lambda t: t.img.rezise((1, 1)), "'resize'"),
+        (lambda t: t.img.widht, "'width'"),
+        (lambda t: t.img.resize((1, 1)).rotat(90), "'rotate'"),
+        (lambda t: t.day.yaer(), "'year'"),
+        (lambda t: plus_one(t.n).summ(), "'sum'"),
+        (lambda t: t.s.nmae, "'name'.*name, names, age"),
+        (lambda t: t.s["nmae"], "'name'.*name, names, age"),
+        (lambda t: t.filter(t.n > 1).s.agee, "'age'"),
+    ],
+)
+def test_a_misspelt_method_or_field_is_named_with_what_was_meant(t, ask, hint):
+    with pytest.raises((AttributeError, KeyError), match=rf"^table 'films'.*Did you mean {hint}"):
+        ask(t)
+
+
+def test_fields_that_are_called_like_methods_are_read_by_item(t):
+    with pytest.raises(AttributeError, match=r'column\["name"\] reads any of them'):
+        t.s.ages  # noqa: B018 - what is tested
+    assert t.select(x=t.s["names"], y=t.s["name"]).collect()[0] == {"x": "b", "y": "a"}
+    assert not hasattr(t.s, "_private")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda t: t.n / t.name, r"/ cannot be computed of 'n' \(int64\) and 'name' \(string\)"),
+        (lambda t: t.name - t.n, r"- cannot be computed of 'name' \(string\) and 'n' \(int64\)"),
+        (lambda t: t.n + t.name, r"\+ cannot be computed of 'n' \(int64\) and 'name' \(string\)"),
+        (lambda t: t.name % 3, r"% cannot be computed of 'name' \(string\) and 3"),
+        (lambda t: 3 / t.name, r"/ cannot be computed of 3 and 'name' \(string\)"),
+        (lambda t: t.n > "a", r"> cannot be computed of 'n' \(int64\) and 'a'"),
+        (lambda t: t.name * t.name, r"\* cannot be computed of 'name'"),
+        (lambda t: t.n == 1 & t.ok, r"in parentheses"),
+        (lambda t: t.name & t.ok, r"in parentheses"),
+        (lambda t: t.n.sum() + t.name.max(), r"\+ cannot be computed"),
+        (lambda t: t.n.between("a", "b"), r"\.between\(\) of 'n' \(int64\)"),
+        (lambda t: t.name.cast("strng"), r"\.cast\(\) of 'name' \(string\).*'strng'.*bb\.String"),
+        (lambda t: t.name.upper().cast("strng"), r"\.cast\(\) of .*'strng'"),
+        (lambda t: t.tags.contains(t), r"\.contains\(\) of 'tags'"),
+    ],
+)
+def test_what_does_not_go_together_is_named_by_its_columns(t, ask, message):
+    with pytest.raises(BarbuleError, match=message) as caught:
+        ask(t)
+    assert caught.value.hint
+    assert caught.value.table == "films"
+    assert "r0 :=" not in str(caught.value)  # the plan of Ibis
+
+
+def test_operators_of_other_libraries_and_deferred_values_are_asked(t):
+    assert t.filter(t.n + 1 == ibis._.n + 1).collect()["n"] == [2]
+    assert (t.n == object()) is False
+    assert len({t.n, t.y}) == 2  # hashed
+
+
+def test_a_query_that_has_not_run_says_how_to_run_it(t, monkeypatch):
+    hint = ".collect() returns its rows"
+    for query in (t, t.filter(t.n > 1), t.join(t.view(), "n")):
+        plan, _, said = repr(query).rpartition("\n\n")
+        assert hint in said
+        assert plan == query._noninteractive_repr()
+    monkeypatch.setattr(ibis.options, "interactive", True)
+    assert hint not in repr(t)
+    assert "Up" in repr(t)
