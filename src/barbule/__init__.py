@@ -130,7 +130,9 @@ def __getattr__(name: str) -> Any:
         return getattr(current(), name)
     if name in _MODULES:
         return importlib.import_module(f"barbule.{name}")
-    raise AttributeError(f"module 'barbule' has no attribute {name!r}")
+    from barbule.suggestions import no_attribute
+
+    raise no_attribute("barbule", name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -7,10 +7,7 @@ here may import another module of the package.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "BarbuleError",
@@ -132,21 +129,6 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception as failure:  # noqa: BLE001 - it may be anything
         return f"(its message cannot be shown: {type(failure).__name__})"
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Ask whether another name was meant; empty where none is like it.
-
-    Examples
-    --------
-    >>> did_you_mean("rezise", ["resize", "rotate"]), did_you_mean("blur", ["resize"])
-    ("Did you mean 'resize'?", '')
-    """
-    import difflib
-
-    lowered = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f"Did you mean {lowered[near[0]]!r}?" if near else ""
 
 
 def _short(value: Any) -> str:

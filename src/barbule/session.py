@@ -26,6 +26,7 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
+from barbule.suggestions import check_arguments, check_methods
 from barbule.tables import checking, media, snapshots, structure
 from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "connect", "current"]
 
 
+@check_methods
 class Session:
     """An open database with its media, vectors and models.
 
@@ -562,7 +564,7 @@ def _warn_of_verbs(table: Table) -> None:
         warnings.warn(
             f"table {table.get_name()!r}: columns with the name of a verb are reached by {names}.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # the caller of the method, whose arguments are checked
         )
 
 
@@ -570,6 +572,7 @@ _lock = threading.RLock()
 _default: Session | None = None
 
 
+@check_arguments
 def connect(
     backend: str | None = None,
     *,

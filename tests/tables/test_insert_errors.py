@@ -182,9 +182,9 @@ def test_what_is_no_rows_is_refused(table, source, message):
 
 
 def test_insert_takes_rows_or_values_not_both_or_neither(table):
-    with pytest.raises(DataError, match="insert takes rows, or the values of one row"):
+    with pytest.raises(DataError, match="takes rows, or the values of one row"):
         table.insert()
-    with pytest.raises(DataError, match="insert takes rows, or the values of one row"):
+    with pytest.raises(DataError, match="takes rows, or the values of one row"):
         table.insert([{"name": "a"}], name="b")
     assert _unchanged(table)
 

@@ -176,6 +176,16 @@ def test_operators_of_other_libraries_and_deferred_values_are_asked(t):
     assert len({t.n, t.y}) == 2  # hashed
 
 
+def test_operands_stand_as_they_are_written(t):
+    plain = ibis.coalesce(t.ok, t.ok)
+    for left, right in ((t.ok, t.n > 1), (t.n > 1, t.ok), (plain, t.ok), (plain, t.n > 1)):
+        for combined in (left & right, left | right):
+            assert combined.op().left == left.op()
+            assert combined.op().right == right.op()
+    assert (t.n - 1 - t.n).op().left == (t.n - 1).op()
+    assert (t.name.upper() + t.name).op().args[0][0] == t.name.upper().op()
+
+
 def test_a_query_that_has_not_run_says_how_to_run_it(t, monkeypatch):
     hint = ".collect() returns its rows"
     for query in (t, t.filter(t.n > 1), t.join(t.view(), "n")):

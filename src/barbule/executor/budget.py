@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from barbule.errors import BudgetError, ConfigurationError
+from barbule.suggestions import check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -227,6 +228,7 @@ class Budget:
         )
 
 
+@check_arguments
 def budget(
     *, usd: float | None = None, calls: int | None = None, tokens: int | None = None
 ) -> Budget:

@@ -20,6 +20,7 @@ from barbule.functions.document import DocumentSplitter
 from barbule.functions.providers import NAMESPACES, install
 from barbule.functions.string import StringSplitter
 from barbule.functions.video import FrameIterator, VideoSplitter
+from barbule.suggestions import no_attribute
 
 if TYPE_CHECKING:
     from barbule.functions import huggingface
@@ -63,7 +64,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("barbule.functions.huggingface")
     if name in NAMESPACES:
         return NAMESPACES[name]
-    raise AttributeError(f"module 'barbule.functions' has no attribute {name!r}")
+    raise no_attribute(__name__, name, __dir__())
 
 
 def __dir__() -> list[str]:

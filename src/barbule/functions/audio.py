@@ -7,11 +7,12 @@ Each is a method of audio columns too: `t.sound.resample(16000)` is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.functions.streams import Track, stream_function
+from barbule.suggestions import guard
 from barbule.types import Audio, Json
 
 __all__ = [
@@ -275,3 +276,7 @@ class AudioSplitter:
         sound_format(format)
         times = None if segment_times is None else list(segment_times)
         return split(audio, duration, overlap, min_duration, format, times)
+
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

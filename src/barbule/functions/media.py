@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
 from barbule.nodes import CONTENT
+from barbule.suggestions import guard
 
 __all__ = ["changed", "content", "sha256"]
 
@@ -43,3 +44,6 @@ def changed(media: str, recorded: dict[str, Any]) -> bool:
 
 sha256 = register(replace(sha256, images="file"))
 changed = register(replace(changed, images="current"))
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.models.parameters import RESERVED, unknown_parameter
 from barbule.models.providers import ANY, PROVIDERS, Provider, provider_of
+from barbule.suggestions import no_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ class Namespace(ModuleType):
 
             return invoke_tools
         if name.startswith("_") or name not in (calls := _calls()):
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+            raise no_attribute(self.__name__, name, dir(self))
         function = _declared(self._provider, name, calls[name])
         self.__dict__[name] = function
         return function

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.functions.registry import register
 from barbule.functions.templates import check, fill
 from barbule.functions.udf import udf
+from barbule.suggestions import guard
 
 __all__ = ["StringSplitter", "format", "split_text"]
 
@@ -156,3 +157,7 @@ class StringSplitter:
         cutting(separators, **options)  # wrong options fail here and now
         given = separators if isinstance(separators, str | None) else list(separators)
         return split_text(text, given, **options)
+
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

@@ -20,6 +20,7 @@ from barbule.errors import ExpressionError
 from barbule.functions.docstrings import described
 from barbule.functions.registry import Function
 from barbule.functions.udf import udf
+from barbule.suggestions import check_arguments
 
 if TYPE_CHECKING:
     import pydantic
@@ -122,6 +123,7 @@ class Tools(Sequence[dict[str, Any]]):
         )
 
 
+@check_arguments
 def tool(
     function: Function | Tool | Callable[..., Any],
     *,

@@ -24,6 +24,7 @@ from barbule.functions.registry import Function, Parameter, register
 from barbule.functions.signatures import hints_of, parameters_of
 from barbule.functions.source import Source, name_of
 from barbule.nodes import build_call
+from barbule.suggestions import check_arguments
 
 __all__ = ["Aggregation", "uda"]
 
@@ -117,6 +118,7 @@ class Aggregation:
         return build_call(self.name, self._runner.returns, arguments, version=version, cached=False)
 
 
+@check_arguments
 def uda(
     kind: type | None = None,
     *,

@@ -33,11 +33,13 @@ from barbule.functions.signatures import (
 )
 from barbule.functions.source import Source, name_of
 from barbule.functions.stateful import Stateful, body_of, start_parameters
+from barbule.suggestions import check_arguments
 from barbule.threads import cores
 
 __all__ = ["iterator", "query", "udf"]
 
 
+@check_arguments
 def udf(  # noqa: PLR0913 - each is an option of users
     function: Callable[..., Any] | None = None,
     *,
@@ -253,6 +255,7 @@ def _processes(processes: bool | int) -> int:
     return cores() if processes is True else int(processes)
 
 
+@check_arguments
 def iterator(
     function: Callable[..., Any] | None = None,
     *,
@@ -377,6 +380,7 @@ def _stepped(made: Any) -> Iterator[Any]:
         yield item
 
 
+@check_arguments
 def query(
     function: Callable[..., Any] | None = None,
     *,

@@ -20,7 +20,7 @@ from barbule.relations.origins import origin
 from barbule.relations.promotion import alike, as_duration
 from barbule.relations.refusals import refuse_written
 from barbule.relations.sources import sources
-from barbule.relations.value_errors import CheckedValue, add_checks
+from barbule.relations.value_errors import CheckedValue, add_checks, checked_class
 from barbule.types import Duration
 from barbule.types.zones import zone_info
 
@@ -513,8 +513,8 @@ for _name in (
 
 @functools.cache
 def _column_class(base: Any, extras: type) -> type[ir.Column]:
-    made = type(base.__name__, (extras, base), {"__slots__": (), "__doc__": base.__doc__})
-    return add_checks(made)
+    bases = (extras, checked_class(base))
+    return add_checks(type(base.__name__, bases, {"__slots__": (), "__doc__": base.__doc__}))
 
 
 def extended(column: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
+from barbule.suggestions import check_methods
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +36,7 @@ def engine_of(query: Any) -> Any:
     return source
 
 
+@check_methods
 class Exports:
     """Verbs of queries that write data sets; media go along."""
 

@@ -30,6 +30,7 @@ from barbule.relations.refusals import (
 )
 from barbule.relations.sources import sources
 from barbule.relations.summary import summary
+from barbule.suggestions import check_arguments, check_methods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def _lift(base: type) -> Any:
                     continue
                 if name.startswith("_"):
                     continue
-                setattr(cls, name, _lifted(getattr(base, name)))
+                setattr(cls, name, _lifted(check_arguments(getattr(base, name))))
         return cls
 
     return decorate
@@ -128,6 +129,7 @@ def _key(given: Any) -> Any:
     return given
 
 
+@check_methods
 class _Verbs:
     """The verbs that tables and queries have beside those of Ibis."""
 

@@ -23,8 +23,8 @@ from barbule.errors import (
     ColumnNotFoundError,
     ExpressionError,
     UnsupportedError,
-    did_you_mean,
 )
+from barbule.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

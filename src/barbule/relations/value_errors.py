@@ -16,10 +16,11 @@ import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 
 from barbule import nodes
-from barbule.errors import BarbuleError, ExpressionError, did_you_mean
+from barbule.errors import BarbuleError, ExpressionError
 from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
+from barbule.suggestions import did_you_mean
 
-__all__ = ["CheckedValue", "add_checks", "checked"]
+__all__ = ["CheckedValue", "add_checks", "checked", "checked_class"]
 
 _OPERATORS = {
     "__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//",
@@ -168,6 +169,7 @@ def _method(function: Any) -> Any:
                 raise
             raise _no_field(self, args[0]) from error
 
+    method.checks = True  # type: ignore[attr-defined]
     return method
 
 
@@ -177,7 +179,12 @@ def _operator(name: str, function: Any) -> Any:
 
     def operator(self: Any, other: Any) -> Any:
         try:
-            result = NotImplemented if function is None else function(self, other)
+            result: Any = NotImplemented
+            if name != shown and isinstance(other, ir.Value):
+                # Computed as it is written: Ibis' reflected & and | turn their operands.
+                result = getattr(type(other), shown, _unknown)(other, self)
+            if result is NotImplemented and function is not None:
+                result = function(self, other)
         except BarbuleError:
             raise
         except REFUSALS as error:
@@ -193,6 +200,7 @@ def _operator(name: str, function: Any) -> Any:
         raise _no_operator(shown, *((self, other) if name == shown else (other, self)))
 
     operator.__name__ = name
+    operator.checks = True  # type: ignore[attr-defined]
     return operator
 
 
@@ -206,18 +214,26 @@ def _refuse_iteration(self: Any) -> NoReturn:
     )
 
 
+def _unknown(*_: Any) -> Any:
+    return NotImplemented
+
+
 def add_checks(cls: type) -> type:
     """Make the methods and operators of a class of values return values that are checked."""
     if cls.__iter__ is not None:  # type: ignore[attr-defined]
         cls.__iter__ = _refuse_iteration  # type: ignore[attr-defined]
     for name in dir(cls):
         function = inspect.getattr_static(cls, name)
-        own = not name.startswith("_") or name in _OTHER_OPERATORS
-        if own and inspect.isfunction(function) and name not in _STRUCTURAL:
+        public = not name.startswith("_") or name in _OTHER_OPERATORS
+        checks = getattr(function, "checks", False) or name in _STRUCTURAL
+        if public and not checks and inspect.isfunction(function):
             setattr(cls, name, _method(function))
     for name in (*_OPERATORS, *_FORWARD):
         function = getattr(cls, name, None)
-        setattr(cls, name, _operator(name, function))
+        # One that is inherited stays the same function: Python asks the right operand first
+        # where its class is derived and has another one, and that would turn the operands.
+        if not getattr(function, "checks", False):
+            setattr(cls, name, _operator(name, function))
     return cls
 
 
@@ -226,7 +242,8 @@ _STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe
 
 
 @functools.cache
-def _checked_class(base: Any) -> type[ir.Value]:
+def checked_class(base: Any) -> type[ir.Value]:
+    """Return the class of values of a class of Ibis that explain their errors."""
     made = type(base.__name__, (CheckedValue, base), {"__slots__": (), "__doc__": base.__doc__})
     return add_checks(made)
 
@@ -236,4 +253,4 @@ def checked(value: Any) -> Any:
     if not isinstance(value, ir.Value) or isinstance(value, CheckedValue):
         return value
     kind: Any = type(value)
-    return _checked_class(kind)(value.op())
+    return checked_class(kind)(value.op())

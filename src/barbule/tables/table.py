@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from barbule.errors import DataError
 from barbule.relations import Query
+from barbule.suggestions import check_methods, did_you_mean
 from barbule.tables import (
     alter,
     budgets,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Table"]
 
 
+@check_methods
 class Table(Query):
     """A managed table or view.
 
@@ -97,7 +99,15 @@ class Table(Query):
         """
         if on_error is not None and "on_error" in self.columns and source is None:
             values["on_error"], on_error = on_error, None  # a column of that name
-        if (source is None) == (not values):
+        if source is not None and values:
+            wrong = next(iter(values))
+            raise DataError(
+                f"insert takes rows, or the values of one row by name, and not both: {wrong!r} "
+                "stands beside rows.",
+                table=self.get_name(),
+                hint=did_you_mean(wrong, ["on_error"]) or 'insert([{"name": "Up"}]).',
+            )
+        if source is None and not values:
             raise DataError(
                 "insert takes rows, or the values of one row by name.",
                 table=self.get_name(),

@@ -5,6 +5,8 @@ Each is a method of document columns too: `t.doc.text()` is `bb.functions.docume
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from barbule.functions.document.contents import (
     headings,
     metadata,
@@ -16,6 +18,7 @@ from barbule.functions.document.contents import (
     title,
 )
 from barbule.functions.document.splitting import DocumentSplitter, split
+from barbule.suggestions import guard
 
 __all__ = [
     "DocumentSplitter",
@@ -29,3 +32,6 @@ __all__ = [
     "text",
     "title",
 ]
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

@@ -16,6 +16,8 @@ They need the extra: `pip install 'barbule[huggingface]'`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from barbule.functions.huggingface.images import (
     detect_objects,
     detr_for_object_detection,
@@ -35,6 +37,7 @@ from barbule.functions.huggingface.texts import (
 )
 from barbule.functions.huggingface.vectors import clip, cross_encoder, sentence_transformer
 from barbule.models.huggingface import unload
+from barbule.suggestions import guard
 
 __all__ = [
     "analyze_sentiment",
@@ -56,3 +59,6 @@ __all__ = [
     "zero_shot_classification",
     "zero_shot_image_classification",
 ]
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

@@ -7,6 +7,8 @@ the image once, and only its end is encoded and kept.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from barbule.functions.image.files import b64_encode, encode
 from barbule.functions.image.geometry import (
     crop,
@@ -49,6 +51,7 @@ from barbule.functions.image.reading import (
     reduce,
     remap_palette,
 )
+from barbule.suggestions import guard
 
 __all__ = [
     "alpha_composite",
@@ -87,3 +90,6 @@ __all__ = [
     "transpose",
     "width",
 ]
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

@@ -7,6 +7,8 @@ is kept in the media store; frames are not, they are decoded when they are looke
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from barbule.functions.video.aggregates import blank, make_video
 from barbule.functions.video.frame_rows import FrameIterator, frames
 from barbule.functions.video.making import (
@@ -28,6 +30,7 @@ from barbule.functions.video.scenes import (
     scene_detect_threshold,
 )
 from barbule.functions.video.splitting import VideoSplitter, split
+from barbule.suggestions import guard
 
 __all__ = [
     "FrameIterator",
@@ -51,3 +54,6 @@ __all__ = [
     "segment",
     "split",
 ]
+
+if not TYPE_CHECKING:  # which knows what there is
+    __getattr__ = guard(__name__, __all__)

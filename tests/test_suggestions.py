@@ -1,0 +1,113 @@
+"""Misspelt names of functions, namespaces and keywords: what was meant is said."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError, ExpressionError
+from barbule.suggestions import check_arguments
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "meant"),
+    [
+        ("barbule", "creat_table", "create_table"),
+        ("barbule", "Sting", "String"),
+        ("barbule.functions", "imge", "image"),
+        ("barbule.functions", "openia", "openai"),
+        ("barbule.functions.image", "rezise", "resize"),
+        ("barbule.functions.audio", "get_metdata", "get_metadata"),
+        ("barbule.functions.document", "pagess", "pages"),
+        ("barbule.functions.media", "sha265", "sha256"),
+        ("barbule.functions.string", "fromat", "format"),
+        ("barbule.functions.video", "make_vidio", "make_video"),
+        ("barbule.functions.openai", "chat_completion", "chat_completions"),
+        ("barbule.functions.anthropic", "mesages", "messages"),
+    ],
+)
+def test_a_misspelt_name_of_a_module(module, name, meant):
+    found = importlib.import_module(module)
+    message = rf"^module '{module}' has no attribute '{name}'\. Did you mean '{meant}'\?$"
+    with pytest.raises(AttributeError, match=message):
+        getattr(found, name)
+    assert getattr(found, meant)
+
+
+def test_names_of_local_models():
+    huggingface = pytest.importorskip("barbule.functions.huggingface")
+    with pytest.raises(AttributeError, match=r"Did you mean 'sentence_transformer'\?"):
+        huggingface.sentence_transformers  # noqa: B018 - what is tested
+
+
+def test_what_asks_whether_a_name_exists_gets_an_answer():
+    assert not hasattr(bb.functions.image, "__path_of_nothing__")
+    assert not hasattr(bb, "zzz")
+    with pytest.raises(ImportError, match="rezise"):
+        exec("from barbule.functions.image import rezise")
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "meant"),
+    [
+        (lambda _: bb.create_table("x", {"a": bb.Int}, if_exist="ignore"), "if_exist", "if_exists"),
+        (lambda t: bb.create_view("v", t, if_exist="ignore"), "if_exist", "if_exists"),
+        (lambda _: bb.drop_table("x", if_not_exist="ignore"), "if_not_exist", "if_not_exists"),
+        (lambda _: bb.connect(backed="duckdb://"), "backed", "backend"),
+        (lambda _: bb.udf(batchsize=3), "batchsize", "batch_size"),
+        (lambda _: bb.query(verson="1"), "verson", "version"),
+        (lambda _: bb.iterator(retun_type=int), "retun_type", "return_type"),
+        (lambda _: bb.budget(uds=1), "uds", "usd"),
+        (lambda t: t.update({"n": 1}, wher=t.n == 1), "wher", "where"),
+        (lambda t: t.update(wher=t.n == 1), "wher", "where"),
+        (lambda t: t.delete(wher=t.n == 1), "wher", "where"),
+        (lambda t: t.add_embedding_index("n", embeding=None), "embeding", "embedding"),
+        (lambda t: t.revert(too=1), "too", "to"),
+        (lambda t: t.to_folder("x", colum="n"), "colum", "column"),
+        (lambda t: t.order_by("n", ascc=False), "ascc", "asc"),
+        (lambda t: t.filter(t.n > 0).limit(1, ofset=1), "ofset", "offset"),
+        (lambda t: t.distinct(kep="last"), "kep", "keep"),
+    ],
+)
+def test_a_misspelt_keyword(session, call, wrong, meant):
+    table = bb.create_table("t", {"n": bb.Int})
+    with pytest.raises(ExpressionError, match=rf"takes no argument '{wrong}'\.") as caught:
+        call(table)
+    assert f"Did you mean '{meant}'? It is called as " in caught.value.hint
+    assert bb.list_tables() == ["t"]
+    assert len(table.history()) == 1
+
+
+def test_other_arguments_that_do_not_fit(session):
+    table = bb.create_table("t", {"n": bb.Int})
+    with pytest.raises(ExpressionError, match=r"history\(\): too many .*called as history\(\)"):
+        table.history(5)
+    with pytest.raises(ExpressionError, match=r"checkpoint\(\): missing .*'label'.*\(label\)"):
+        table.checkpoint()
+    with pytest.raises(ExpressionError, match=r"set_budget\(\): .*set_budget\(\*, usd=None"):
+        table.set_budget(5)
+    with pytest.raises(ExpressionError, match=r"create_table\(\): multiple values .*'schema'"):
+        bb.create_table("u", {"n": bb.Int}, schema={"n": bb.Int})
+    with pytest.raises(DataError, match=r"'on_eror' stands beside rows\. Did you mean 'on_error'"):
+        table.insert([{"n": 1}], on_eror="null")
+    assert len(table.history()) == 1
+
+
+def test_errors_within_a_function_are_its_own():
+    @check_arguments
+    def outer(value):
+        """Say nothing."""
+        return inner(value, 2)
+
+    def inner(value):
+        return value
+
+    with pytest.raises(TypeError, match=r"inner\(\) takes 1 positional") as caught:
+        outer(1)
+    assert not isinstance(caught.value, ExpressionError)
+    assert str(inspect.signature(outer)) == "(value)"
+    assert outer.__doc__ == "Say nothing."
+    assert outer.__globals__ is globals()  # by which doctest finds its examples
