@@ -272,7 +272,12 @@ class Session:
         structure.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def read_folder(
-        self, pattern: str | os.PathLike[str], *, kind: Any = None, column: str | None = None
+        self,
+        pattern: str | os.PathLike[str],
+        *,
+        kind: Any = None,
+        column: str | None = None,
+        root: str | os.PathLike[str] | None = None,
     ) -> Rows:
         """Read the files of a folder as rows, for `create_table` and `insert`.
 
@@ -291,6 +296,8 @@ class Session:
             by their names.
         column
             The name of the media column: "image", "audio", "video" or "document" by default.
+        root
+            The folder within which links may lead; by default the folder that is read.
 
         Raises
         ------
@@ -308,7 +315,7 @@ class Session:
         """
         from barbule.io.folder import read_folder
 
-        return read_folder(pattern, kind, column)
+        return read_folder(pattern, kind, column, root)
 
     def read_webdataset(self, path: str | os.PathLike[str]) -> Rows:
         """Read the samples of WebDataset tar files as rows, one after the other.
@@ -330,7 +337,9 @@ class Session:
 
         return read_webdataset(path, self._engine.library)
 
-    def read_parquet(self, path: str | os.PathLike[str]) -> Rows:
+    def read_parquet(
+        self, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+    ) -> Rows:
         """Read Parquet files in which media are embedded, as Hugging Face's `datasets` does.
 
         Columns that hold structs of `bytes` and `path` are media; all others are as they are.
@@ -339,15 +348,18 @@ class Session:
         ----------
         path
             A file, a pattern or a URL.
+        root
+            The folder whose files a `path` without `bytes` may name; by default that of the
+            file, to which relative paths belong.
 
         Raises
         ------
         DataError
-            When a file is missing, damaged or no Parquet file.
+            When a file is missing, damaged or no Parquet file; or names files elsewhere.
         """
         from barbule.io.parquet import read_parquet
 
-        return read_parquet(path, self._engine.library)
+        return read_parquet(path, self._engine.library, root)
 
     def read_huggingface(self, dataset: Any) -> Rows:
         """Read a data set of Hugging Face's `datasets` as rows; tables take it as it is, too.
@@ -368,6 +380,8 @@ class Session:
         self,
         annotations: str | os.PathLike[str],
         images: str | os.PathLike[str] | None = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
     ) -> Rows:
         """Read a COCO data set as rows, one for each image.
 
@@ -380,10 +394,12 @@ class Session:
             The JSON file.
         images
             The folder of the images; that of the file by default.
+        root
+            The folder within which links may lead; by default that of the images.
         """
         from barbule.io.coco import read_coco
 
-        return read_coco(annotations, images)
+        return read_coco(annotations, images, root)
 
     def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
         """Give the state of all tables, views and indexes at this moment a name.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot
 from barbule.io.exported import Names, media_column, new_folder, plain_rows
 from barbule.io.rows import Rows
 from barbule.media.archives import check_member
@@ -51,7 +52,9 @@ _COLUMNS = {
 
 
 def read_coco(
-    annotations: str | os.PathLike[str], images: str | os.PathLike[str] | None = None
+    annotations: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    root: str | os.PathLike[str] | None = None,
 ) -> Rows:
     """Make rows of a COCO file, one of each image; see `Session.read_coco`."""
     path = Path(annotations).expanduser()
@@ -71,6 +74,8 @@ def read_coco(
             hint="Add the images, or leave out their annotations.",
         )
 
+    reach = DataSetRoot(folder, f"the file {str(path)!r}", root)
+
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for each in found["images"]:
             name = str(each.get("file_name", ""))
@@ -78,7 +83,7 @@ def read_coco(
             yield (
                 None,
                 {
-                    "image": str(folder / name),
+                    "image": reach.reference(name),
                     "id": each.get("id"),
                     "file_name": name,
                     "width": each.get("width"),

@@ -7,7 +7,7 @@ endings, and cells as plain Python.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, SchemaError
@@ -17,7 +17,7 @@ from barbule.types import Media
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     import ibis.expr.schema as sch
     import pyarrow as pa
@@ -33,6 +33,9 @@ __all__ = [
     "new_folder",
     "plain_rows",
 ]
+
+
+_MAX_NAME = 240  # bytes; file systems have 255, and a number or an ending may be put behind it
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Names:
     ----------
     where
         What they are written into, for messages.
+    taken
+        The names of files that lie beside them, in whatever folder.
 
     Examples
     --------
@@ -135,27 +140,68 @@ class Names:
     'cat-1.jpg'
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, taken: Collection[str] = ()) -> None:
         self._where = where
+        self._taken = frozenset(taken)
         self._given: set[str] = set()
+        self._folders: set[str] = set()
 
     def of(self, wanted: Any, reference: str, path: Path, number: int) -> str:
-        """Return the name for the file of a row: a wanted one, its own, or the row's number."""
+        """Return the name for the file of a row: a wanted one, its own, or the row's number.
+
+        Raises
+        ------
+        DataError
+            When the wanted one is no name of a file, or that of a folder in which others are.
+        """
         suffix = ending(reference, path)
         if wanted is not None:
-            name = str(wanted)
-            check_member(name, f"row {number} for {self._where}")
-            if not name or name.endswith("/"):
-                raise DataError("this is no name of a file.", row=number, value=wanted)
+            name = self._checked(str(wanted), number)
             if "." not in name.rpartition("/")[2]:
                 name = f"{name}.{suffix}"
         elif ":" in reference[:12]:
             name = f"{number:08d}.{suffix}"
         else:
             name = Path(reference).name
-        stem, dot, last = name.rpartition(".") if "." in name else (name, "", "")
-        while name.lower() in self._given:
+        folder, slash, last = name.rpartition("/")
+        stem, dot, last = last.rpartition(".") if "." in last else (last, "", "")
+        while name.lower() in self._given or name.rpartition("/")[2].lower() in self._taken:
             stem = f"{stem}-{number}"
-            name = f"{stem}{dot}{last}"
-        self._given.add(name.lower())
+            name = f"{folder}{slash}{stem}{dot}{last}"
+        self._place(name, number)
         return name
+
+    def _checked(self, wanted: str, number: int) -> str:
+        """Return a wanted name in one form: "a//b" and "./a/b" are the file "a/b"."""
+        check_member(wanted, f"row {number} for {self._where}")
+        name = str(PurePosixPath(wanted))
+        too_long = any(len(part.encode(errors="replace")) > _MAX_NAME for part in name.split("/"))
+        if name == "." or wanted.endswith("/") or too_long or not _is_encodable(name):
+            raise DataError(
+                "this is no name of a file.",
+                row=number,
+                value=wanted,
+                hint=f"A name is a text of at most {_MAX_NAME} bytes between its slashes.",
+            )
+        return name
+
+    def _place(self, name: str, number: int) -> None:
+        parts = name.lower().split("/")
+        folders = {"/".join(parts[:end]) for end in range(1, len(parts))}
+        if folders & self._given or name.lower() in self._folders:
+            raise DataError(
+                "this is the name of a file and of a folder in which others are.",
+                row=number,
+                value=name,
+                hint="Give it another name.",
+            )
+        self._folders |= folders
+        self._given.add(name.lower())
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

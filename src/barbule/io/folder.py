@@ -6,7 +6,9 @@ Owns what is told of each file beside its content, and the names under which med
 from __future__ import annotations
 
 import datetime
+import functools
 import glob
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot
 from barbule.io.exported import Names, media_column, new_folder, plain_rows
 from barbule.io.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.kinds import kind_of, media_type, noun
@@ -37,11 +40,15 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def read_folder(
-    pattern: str | os.PathLike[str], kind: Any = None, column: str | None = None
+    pattern: str | os.PathLike[str],
+    kind: Any = None,
+    column: str | None = None,
+    root: str | os.PathLike[str] | None = None,
 ) -> Rows:
     """Make rows of the files that a folder or a pattern means; see `Session.read_folder`."""
     source = os.fspath(pattern)
-    listed = _remote if _URL.match(source) else _local
+    reach = None if _URL.match(source) else _reach(source, root)
+    listed = _remote if reach is None else functools.partial(_local, reach=reach)
     chosen = _kind(source, kind, listed)
     name = column or noun(chosen)
     facts = {"path": dt.string, "name": dt.string, "size": dt.int64}
@@ -52,7 +59,7 @@ def read_folder(
         )
 
     folder = None if _URL.match(source) else Path(source).expanduser()
-    said = FolderMetadata(folder if folder is not None and folder.is_dir() else None)
+    said = FolderMetadata(folder if folder is not None and folder.is_dir() else None, reach)
     more = said.columns()
     if name in more:
         raise SchemaError(
@@ -107,7 +114,16 @@ def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
 _File = tuple[str, int | None, datetime.datetime | None]
 
 
-def _local(source: str) -> Iterator[_File]:
+def _reach(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
+    """Return whose files a folder or pattern may lead to: those below what has no wildcard."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        fixed = itertools.takewhile(lambda part: not _MAGIC.search(part), path.parts)
+        path = Path(*fixed)
+    return DataSetRoot(path, f"the folder {str(path)!r}", root)
+
+
+def _local(source: str, reach: DataSetRoot) -> Iterator[_File]:
     path = Path(source).expanduser()
     if path.is_file():
         found: Iterator[str] = iter([str(path)])
@@ -120,6 +136,8 @@ def _local(source: str) -> Iterator[_File]:
     for each in found:
         file = Path(each).absolute()
         if file.is_file():
+            if file != path.absolute():  # which was named as it is
+                reach.check(file)
             state = file.stat()
             moment = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
             yield str(file), state.st_size, moment
@@ -155,7 +173,7 @@ def write_folder(
     """
     chosen = media_column(rows, column)
     target = new_folder(folder)
-    names, count = Names(str(target)), 0
+    names, count = Names(str(target), {METADATA}), 0
     with (target / METADATA).open("w", encoding="utf-8") as metadata:
         for number, row in enumerate(plain_rows(rows)):
             reference = row.pop(chosen)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -16,7 +17,8 @@ from barbule.types import infer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from barbule.io.containment import DataSetRoot
 
 __all__ = ["FILE_NAME", "METADATA", "FolderMetadata"]
 
@@ -31,6 +33,8 @@ class FolderMetadata:
     ----------
     folder
         The folder; None for none, of which nothing is said.
+    reach
+        Refuses what leads out of the folder.
 
     Raises
     ------
@@ -53,7 +57,8 @@ class FolderMetadata:
     {'hooks': Int64(nullable=True)}
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, reach: DataSetRoot | None = None) -> None:
+        self._reach = reach
         self.of: dict[str, dict[str, Any]] = {}
         self.rest: list[dict[str, Any]] = []
         if folder is not None:
@@ -71,6 +76,8 @@ class FolderMetadata:
         return {name: kinds.get(name, dt.string) for name in names}
 
     def _read(self, file: Path) -> None:
+        if self._reach is not None:
+            self._reach.check(file)
         for number, data in enumerate(file.read_bytes().split(b"\n"), 1):
             try:
                 line = data.decode()
@@ -89,6 +96,8 @@ class FolderMetadata:
                 self.rest.append(record)
                 continue
             path = file.parent.absolute() / str(name)
+            if self._reach is not None and "\0" not in str(name):
+                self._reach.check(Path(os.path.normpath(path)))
             if not path.is_file():
                 raise _wrong(file, number, f"is about {name!r}, and there is no such file")
             self.of[os.path.normpath(path)] = record

@@ -59,12 +59,12 @@ def media_type(name: str | PurePath) -> str | None:
     return _MORE_TYPES.get(_ending(name)) or mimetypes.guess_type(str(name))[0]
 
 
-def noun(kind: type[Media]) -> str:
+def noun(kind: type[Media] | Media) -> str:
     """Return what a column of this type is called where nobody gave it a name.
 
     Examples
     --------
-    >>> noun(Image)
-    'image'
+    >>> noun(Image), noun(Image())
+    ('image', 'image')
     """
-    return kind.__name__.lower()
+    return (kind if isinstance(kind, type) else type(kind)).__name__.lower()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot, contained_media, is_embedded
 from barbule.io.exported import media_columns
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
@@ -40,7 +41,11 @@ _FEATURES: dict[str, type[Media]] = {
 _NAMES = {Image: "Image", Audio: "Audio", Video: "Video"}
 
 
-def read_parquet(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
+def read_parquet(
+    source: str | os.PathLike[str],
+    library: MediaLibrary,
+    root: str | os.PathLike[str] | None = None,
+) -> Rows:
     """Make rows of Parquet files, media among them; see `Session.read_parquet`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -61,6 +66,7 @@ def read_parquet(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for file in files:
+            reach = DataSetRoot.of(file, root)
             with opened(file) as parquet:
                 batches = parquet.iter_batches(_ROWS)
                 while True:
@@ -70,7 +76,8 @@ def read_parquet(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
                         raise _unreadable(file, error) from error
                     if batch is None:
                         break
-                    for row in batch.to_pylist():
+                    rows = contained_media(pa.Table.from_batches([batch]), reach)
+                    for row in rows.to_pylist():
                         yield file.shown, row
 
     return Rows(kinds, read, f"the file {shown!r}")
@@ -100,7 +107,7 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
         name = said.get("_type") if isinstance(said, dict) else None
         if name in _FEATURES:
             kinds[field.name] = _FEATURES[name]
-        elif _is_embedded(field.type):
+        elif is_embedded(field.type):
             kinds[field.name] = Image
         else:
             try:
@@ -108,15 +115,6 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
             except SchemaError as error:
                 raise error.at(column=field.name) from error.__cause__
     return kinds
-
-
-def _is_embedded(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_struct(kind) and {kind.field(i).name for i in range(kind.num_fields)} == {
-        "bytes",
-        "path",
-    }
 
 
 def embedded(reference: str | None, library: MediaLibrary) -> dict[str, Any] | None:

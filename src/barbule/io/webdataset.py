@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot
 from barbule.io.exported import ending, plain_rows
 from barbule.io.kinds import ENDINGS
 from barbule.io.places import find_files
@@ -44,6 +45,8 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TEXTS = frozenset(("txt", "text", "transcript"))
 _COUNTS = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
 _OBJECTS = frozenset(("json", "jsn"))
+
+_ARCHIVED = "Put it into the archive, as a member of its sample."
 
 _Sample = dict[str, bytes]
 
@@ -69,11 +72,13 @@ def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Ro
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for file in files:
+            reach = DataSetRoot(None, f"the file {file.shown!r}", None, _ARCHIVED)
             for key, sample in _samples(file, limit):
                 row: dict[str, Any] = {KEY: key}
                 for member, data in sample.items():
                     column = _column_of(member)
-                    row[column] = _value(data, kinds.get(column), f"{file.shown}: {key}.{member}")
+                    where = f"{file.shown}: {key}.{member}"
+                    row[column] = reach.values(_value(data, kinds.get(column), where))
                 yield file.shown, row
 
     return Rows(kinds, read, f"the samples of {shown!r}")

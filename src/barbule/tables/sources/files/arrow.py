@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from barbule.io.containment import DataSetRoot, contained_media
 from barbule.tables.sources.streams import READ_ROWS, sized
 from barbule.tables.sources.target import Chunk
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_feather", "read_parquet"]
 
+_ELSEWHERE = (
+    "Insert read_parquet(…, root=folder) with a folder that holds it, if you trust the file."
+)
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
@@ -55,6 +59,7 @@ def read_feather(file: File, size: int) -> Generator[Chunk]:
 
 
 def _valid(tables: Iterator[pa.Table], file: File, size: int) -> Generator[Chunk]:
+    root = DataSetRoot.of(file, how=_ELSEWHERE)
     for rows in sized(tables, size):
         rows.validate(full=True)  # texts that are no UTF-8, among others
-        yield Chunk(rows, origin=file.shown)
+        yield Chunk(contained_media(rows, root), origin=file.shown)

@@ -1,0 +1,187 @@
+"""Which local files a data set may name: those of its own folder.
+
+Owns the check of paths and links. What leads elsewhere is refused unless the user has named a
+folder that holds it: who made the data set is not who reads it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from barbule.errors import DataError
+from barbule.media.fetch import Fetcher
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from barbule.io.places import File
+
+__all__ = ["DataSetRoot", "contained_media", "is_embedded"]
+
+_EMBEDDED = frozenset(("bytes", "path"))
+_STORED = "media:"
+_FRAME = "frame:"
+
+
+class DataSetRoot:
+    """The folder whose files a data set may name.
+
+    Parameters
+    ----------
+    folder
+        The data set's own; None where it has none on this machine.
+    shown
+        What errors call the data set.
+    root
+        The folder that the user allows instead.
+    how
+        What the user writes to allow another.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp()).resolve()
+    >>> root = DataSetRoot(folder, "a.parquet", None, "root=")
+    >>> root.reference("images/a.png") == str(folder / "images" / "a.png")
+    True
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        shown: str,
+        root: str | os.PathLike[str] | None = None,
+        how: str = "Give root= a folder that holds it, if you trust the data set.",
+    ) -> None:
+        self._folder = None if folder is None else Path(folder).expanduser().absolute()
+        allowed = self._folder if root is None else Path(root).expanduser()
+        self._allowed = None if allowed is None else os.path.realpath(allowed)
+        self._is_given = root is not None
+        self._shown = shown
+        self._how = how
+        self._parents: dict[str, str] = {}
+
+    @classmethod
+    def of(
+        cls, file: File, root: str | os.PathLike[str] | None = None, how: str | None = None
+    ) -> DataSetRoot:
+        """Return the root of a data set that is one file: its folder."""
+        local = file.filesystem is None and not file.shown.startswith(("http://", "https://"))
+        folder = Path(file.path).parent if local else None
+        shown = f"the file {file.shown!r}"
+        return cls(folder, shown, root) if how is None else cls(folder, shown, root, how)
+
+    def reference(self, reference: str) -> str:
+        """Return a reference as a cell holds it; relative paths belong to the folder.
+
+        Absolute paths, and those of hidden files, are no data set's own: they are read where the
+        user has allowed a folder.
+
+        Raises
+        ------
+        DataError
+            When it names a local file that may not be read.
+        """
+        if reference.startswith(_STORED) or not (
+            reference.startswith(_FRAME) or Fetcher.is_local(reference)
+        ):
+            return reference
+        if reference.startswith(_FRAME):  # within which there is a path
+            raise self._refused(reference)
+        path = url2pathname(urlsplit(reference).path) if _is_file_uri(reference) else reference
+        own = not Path(path).is_absolute() and not any(map(_is_hidden, Path(path).parts))
+        if "\0" in path or not (own or self._is_given):
+            raise self._refused(reference)
+        whole = Path(path) if self._folder is None else self._folder / path
+        if not whole.is_absolute():
+            raise self._refused(reference)
+        self.check(whole)
+        return str(whole)
+
+    def check(self, file: Path) -> None:
+        """Refuse a file that lies, or is a link to one that lies, elsewhere."""
+        parent = str(file.parent)
+        if parent not in self._parents:
+            self._parents[parent] = os.path.realpath(parent)
+        real = os.path.join(self._parents[parent], file.name)  # noqa: PTH118 - for many files
+        if os.path.islink(real) or file.name == "..":  # noqa: PTH114 - never raises
+            real = os.path.realpath(real)
+        if self._allowed is None or not Path(real).is_relative_to(self._allowed):
+            raise self._refused(str(file), real)
+
+    def values(self, value: Any) -> Any:
+        """Return a value in which media without content name only files that may be read."""
+        if isinstance(value, dict):
+            if value.keys() == _EMBEDDED:
+                path = value["path"]
+                if value["bytes"] is not None or not isinstance(path, str):
+                    return value
+                return {"bytes": None, "path": self.reference(path)}
+            return {name: self.values(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self.values(each) for each in value]
+        return value
+
+    def _refused(self, given: str, real: str | None = None) -> DataError:
+        link = f", a link to {real!r}," if real is not None and real != given else ""
+        return DataError(
+            f"{self._shown} leads to a file of this machine that is not its own: "
+            f"{given!r}{link} is not read.",
+            hint=self._how,
+        )
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") and part != ".."  # which the check of the folder is about
+
+
+def _is_file_uri(reference: str) -> bool:
+    return reference[:5].lower() == "file:"
+
+
+def is_embedded(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is that of an embedded medium: a struct of `bytes` and `path`."""
+    import pyarrow as pa
+
+    return (
+        pa.types.is_struct(kind)
+        and {kind.field(place).name for place in range(kind.num_fields)} == _EMBEDDED
+    )
+
+
+def _holds_embedded(kind: pa.DataType) -> bool:
+    fields = [kind.field(place) for place in range(kind.num_fields)]
+    return is_embedded(kind) or any(_holds_embedded(each.type) for each in fields)
+
+
+def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
+    """Return rows in which embedded media name only files that may be read.
+
+    Raises
+    ------
+    DataError
+        When one names a local file elsewhere; it tells column and row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, field in enumerate(rows.schema):
+        if not _holds_embedded(field.type):
+            continue
+        column = rows.column(place)
+        if is_embedded(field.type):
+            content, path = (pc.struct_field(column, name) for name in ("bytes", "path"))
+            if not pc.any(pc.and_(pc.is_null(content), pc.is_valid(path))).as_py():
+                continue
+        cells = []
+        for row, cell in enumerate(column.to_pylist()):
+            try:
+                cells.append(root.values(cell))
+            except DataError as error:
+                raise error.at(column=field.name, row=row) from error.__cause__
+        rows = rows.set_column(place, field, pa.chunked_array([pa.array(cells, field.type)]))
+    return rows

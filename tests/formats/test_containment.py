@@ -1,0 +1,179 @@
+"""What a data set of somebody else may read of this machine: its own files."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import barbule as bb
+from barbule.errors import BarbuleError, DataError
+from barbule.io.exported import Names
+
+CONTENT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+REFUSED = r"leads to a file of this machine that is not its own: .*root="
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "private" / "secret.txt"
+    path.parent.mkdir()
+    path.write_text("SECRET")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path, secret):
+    """Make a folder of a data set, with files that it may name and links that it may not."""
+    folder = tmp_path / "data"
+    (folder / "in").mkdir(parents=True)
+    (folder / "in" / "own.txt").write_text("own")
+    (folder / ".env").write_text("SECRET")
+    (folder / "link.txt").symlink_to(secret)
+    (folder / "links").symlink_to(secret.parent)
+    return folder
+
+
+def parquet(path, *names, kind=CONTENT):
+    cells = [name and {"bytes": None, "path": name} for name in names]
+    values = cells if kind is CONTENT else [cells]
+    pq.write_table(pa.table({"doc": pa.array(values, kind)}), path)
+    return path
+
+
+def texts(table):
+    return table.select(text=bb.functions.document.text(table.doc)).collect()["text"]
+
+
+STRANGE = ["{secret}", "file://{secret}", "FILE:{secret}", "../private/secret.txt", "link.txt"]
+STRANGE += ["links/secret.txt", "in/../../private/secret.txt", ".env", "in/../.env"]
+STRANGE += ["frame:1.5:{secret}", "a\0b", "{data}/in/own.txt", "~/secret.txt/../../../etc/passwd"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("kind", [CONTENT, pa.list_(CONTENT)], ids=["alone", "within a list"])
+def test_parquet_names_no_file_elsewhere(session, data, secret, name, kind):
+    file = parquet(data / "a.parquet", name.format(secret=secret, data=data), kind=kind)
+    column = bb.Document if kind is CONTENT else list[bb.Document]
+    table = bb.create_table("t", {"doc": column})
+    for source in (bb.read_parquet(file), str(file)):
+        with pytest.raises(DataError, match=REFUSED):
+            table.insert(source)
+    with pytest.raises(DataError, match=REFUSED):
+        list(bb.read_parquet(file))
+    assert table.count().execute() == 0
+
+
+def test_parquet_names_files_of_its_folder_and_what_is_allowed(
+    session, data, secret, monkeypatch, tmp_path
+):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    own = parquet(data / "a.parquet", "in/own.txt", None)
+    table = bb.create_table("t", {"doc": bb.Document})
+    table.insert(bb.read_parquet(own))
+    table.insert(str(own))
+    assert sorted(texts(table), key=str) == [None, None, "own", "own"]
+    table.delete()
+    strange = parquet(data / "b.parquet", str(secret), "../private/secret.txt", "link.txt")
+    table.insert(bb.read_parquet(strange, root=data.parent))
+    assert texts(table) == ["SECRET"] * 3
+    with pytest.raises(DataError, match=REFUSED):
+        table.insert(bb.read_parquet(strange, root=data))
+
+
+def test_an_arrow_file_names_no_file_elsewhere(session, data, secret):
+    rows = pa.table({"doc": pa.array([{"bytes": None, "path": str(secret)}], CONTENT)})
+    with pa.OSFile(str(data / "a.arrow"), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:
+        out.write_table(rows)
+    table = bb.create_table("t", {"doc": bb.Document})
+    with pytest.raises(DataError, match=REFUSED):
+        table.insert(str(data / "a.arrow"))
+
+
+def test_what_a_user_gives_may_name_any_file(session, secret):
+    table = bb.create_table("t", {"doc": bb.Document})
+    table.insert([{"doc": {"bytes": None, "path": str(secret)}}, {"doc": secret}])
+    assert texts(table) == ["SECRET"] * 2
+
+
+def test_a_tar_names_no_file(session, data, secret):
+    with tarfile.open(data / "a.tar", "w") as archive:
+        for number, cell in enumerate(({"bytes": None, "path": str(secret)}, [1])):
+            content = json.dumps(cell).encode()
+            member = tarfile.TarInfo(f"{number}.doc.json")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(DataError, match=r"a\.tar' leads to a file .*Put it into the archive"):
+        list(bb.read_webdataset(data / "a.tar"))
+
+
+def test_links_out_of_a_folder_are_not_followed(session, data, secret):
+    for source in (data, f"{data}/*.txt", f"{data}/**/secret.txt", f"{data}/*/secret.txt"):
+        with pytest.raises(DataError, match=rf"a link to '{secret}'.*root="):
+            list(bb.read_folder(source, kind=bb.Document))
+    allowed = bb.read_folder(data, kind=bb.Document, root=data.parent)
+    assert {row["name"] for row in allowed} == {"own.txt", "link.txt"}
+    named = bb.read_folder(data / "link.txt", kind=bb.Document)  # by the user
+    assert [row["name"] for row in named] == ["link.txt"]
+    (data / "link.txt").unlink()
+    (data / "inner.txt").symlink_to(data / "in" / "own.txt")
+    (data.parent / "alias").symlink_to(data)
+    names = {row["name"] for row in bb.read_folder(data.parent / "alias", kind=bb.Document)}
+    assert names == {"own.txt", "inner.txt"}
+
+
+def test_metadata_of_a_folder_stays_in_it(session, data, secret):
+    (data / "link.txt").unlink()
+    metadata = data / "metadata.jsonl"
+    metadata.write_text(json.dumps({"file_name": "../private/secret.txt", "n": 1}))
+    with pytest.raises(DataError, match=REFUSED):
+        bb.read_folder(data, kind=bb.Document)
+    metadata.unlink()
+    (secret.parent / "other.jsonl").write_text('{"password": "SECRET"}')
+    metadata.symlink_to(secret.parent / "other.jsonl")
+    with pytest.raises(DataError, match=REFUSED):
+        bb.read_folder(data, kind=bb.Document)
+
+
+@pytest.mark.parametrize("name", ["link.png", "links/a.png"])
+def test_coco_names_no_file_elsewhere(session, data, secret, name):
+    Image.new("RGB", (2, 2)).save(secret.parent / "a.png")
+    (data / "link.png").symlink_to(secret.parent / "a.png")
+    file = data / "annotations.json"
+    file.write_text(json.dumps({"images": [{"id": 1, "file_name": name}]}))
+    with pytest.raises(DataError, match=REFUSED):
+        list(bb.read_coco(file))
+    assert len(list(bb.read_coco(file, root=data.parent))) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["metadata.jsonl", "METADATA.jsonl", "./metadata.jsonl", "in/metadata.jsonl"]
+)
+def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
+    (tmp_path / "a.txt").write_text("content")
+    table = bb.create_table("t", {"doc": bb.Document, "n": bb.String})
+    table.insert([{"doc": str(tmp_path / "a.txt"), "n": name}])
+    table.to_folder(tmp_path / "out", name="n")
+    lines = (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()
+    (said,) = map(json.loads, lines)
+    assert (tmp_path / "out" / said["file_name"]).read_text() == "content"
+    again = list(bb.read_folder(tmp_path / "out", kind=bb.Document))
+    assert [row["n"] for row in again] == [name]
+
+
+@pytest.mark.parametrize(
+    "names", [["a.d", "a.d/b.txt"], ["a.d/b.txt", "a.d"], ["x" * 300], ["."], ["\ud800"], ["a\0b"]]
+)
+def test_names_that_no_file_has_are_errors_that_say_so(session, tmp_path, names):
+    given = Names("out")
+    for number, name in enumerate(names[:-1]):
+        given.of(name, "/a.txt", Path("/a.txt"), number)
+    with pytest.raises(BarbuleError, match=r"name"):
+        given.of(names[-1], "/a.txt", Path("/a.txt"), len(names))
