@@ -54,6 +54,7 @@ class Backend(Protocol):
 
     name: str
     many_writers: bool  # whether other processes may commit while this one reads
+    has_infinite_floats: bool  # whether floats that overflow are infinite, and no error
 
     @property
     def ibis(self) -> Any:

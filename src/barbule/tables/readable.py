@@ -36,6 +36,7 @@ _PARTIAL = (
     ops.StringToTimestamp,
     ops.Subtract,
 )
+_ARITHMETIC = (ops.Add, ops.Multiply, ops.Negate, ops.Subtract)
 _ORDERED = (dt.Boolean, dt.Numeric, dt.String, dt.Temporal)
 
 
@@ -55,14 +56,24 @@ def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
     relation = query.op()
     if relation.find(FunctionCall):
         return
+    total_floats = engine.backend.has_infinite_floats
     for name in query.columns:
         value = trace(ops.Field(relation, name))
-        if not isinstance(value.dtype, _ORDERED) or not value.find(_PARTIAL, filter=ops.Value):
+        if not isinstance(value.dtype, _ORDERED):
+            continue
+        partial = value.find(_PARTIAL, filter=ops.Value)
+        if all(total_floats and _is_float_arithmetic(each) for each in partial):
             continue
         try:
             engine.arrow(query.aggregate(largest=_largest(query[name])))
         except DataError as error:
             raise error.at(table=table, column=name) from error.__cause__
+
+
+def _is_float_arithmetic(value: ops.Value) -> bool:
+    return isinstance(value, _ARITHMETIC) and all(
+        isinstance(each.dtype, dt.Floating) for each in value.args
+    )
 
 
 def _largest(column: ir.Column) -> ir.Scalar:

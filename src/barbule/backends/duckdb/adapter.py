@@ -112,6 +112,7 @@ class DuckDBBackend:
 
     name = "duckdb"
     many_writers = False
+    has_infinite_floats = True
 
     def __init__(self, database: DuckDBFile) -> None:
         self._database = database

@@ -69,6 +69,7 @@ class PostgresBackend:
 
     name = "postgres"
     many_writers = True
+    has_infinite_floats = False
     lacks = frozenset({"nul", "unnest-nested"})
 
     def __init__(self, connections: Connections) -> None:
