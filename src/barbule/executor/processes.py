@@ -12,10 +12,13 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barbule.errors import FunctionError
-from barbule.executor.worker import read, write
+from barbule.executor.worker import FOUND, read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Processes"]
 
@@ -40,7 +43,8 @@ class Processes:
         home
             The module that defines the function, and its qualified name there.
         timeout
-            Seconds after which the process is ended.
+            Seconds after which the process is ended. They begin when the function is called: that
+            a process starts and imports it takes longer where much else runs, and is not its time.
 
         Raises
         ------
@@ -51,7 +55,7 @@ class Processes:
         """
         process = self._taken()
         try:
-            answer, value = process.ask((home, args, kwargs), timeout)
+            answer, value = process.ask(home, args, kwargs, timeout)
         except BaseException as error:
             self._forget(process)
             if not isinstance(error, Exception):  # Ctrl-C: the calls beside this one end too
@@ -95,21 +99,34 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._found: set[tuple[str, str]] = set()
         write(self._stdin, sys.path)
 
     @property
     def _stdin(self) -> Any:
         return self._process.stdin
 
-    def ask(self, message: Any, timeout: float | None) -> Any:
+    @property
+    def _stdout(self) -> Any:
+        return self._process.stdout
+
+    def ask(
+        self,
+        home: tuple[str, str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+    ) -> Any:
         overran = threading.Event()
-        clock = threading.Timer(timeout, self._overrun, (overran,)) if timeout else None
-        if clock is not None:
-            clock.daemon = True
-            clock.start()
         try:
-            write(self._stdin, message)
-            return read(self._process.stdout)  # type: ignore[arg-type]
+            write(self._stdin, (home, args, kwargs))
+            if home not in self._found:
+                answer = read(self._stdout)
+                if answer != FOUND:
+                    return answer
+                self._found.add(home)
+            with self._limited(timeout, overran):
+                return read(self._stdout)
         except (EOFError, BrokenPipeError) as error:
             if overran.is_set():
                 raise TimeoutError(f"it took longer than {timeout} s") from error
@@ -117,9 +134,20 @@ class _Process:
                 f"its process {_ended(self._process.wait(_PATIENCE))}.",
                 hint="Look for a crash in what it calls, or for too little memory.",
             ) from error
+
+    @contextlib.contextmanager
+    def _limited(self, timeout: float | None, overran: threading.Event) -> Iterator[None]:
+        """End the process when something takes longer."""
+        if timeout is None:
+            yield
+            return
+        clock = threading.Timer(timeout, self._overrun, (overran,))
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
         finally:
-            if clock is not None:
-                clock.cancel()
+            clock.cancel()
 
     def _overrun(self, overran: threading.Event) -> None:
         overran.set()

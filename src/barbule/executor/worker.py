@@ -18,7 +18,10 @@ from typing import IO, Any
 
 from barbule.errors import message_of
 
-__all__ = ["find", "read", "write"]
+__all__ = ["FOUND", "find", "read", "write"]
+
+FOUND = ("found", None)
+"""What is told once about each function, before its first result: it is imported."""
 
 _LENGTH = struct.Struct(">Q")
 
@@ -85,6 +88,7 @@ def main() -> None:
             try:
                 if name not in known:
                     known[name] = _body(*name)
+                    write(outgoing, FOUND)
             except Exception as error:  # noqa: BLE001 - told to the process that asked
                 told = (type(error).__name__, message_of(error), traceback.format_exc())
                 write(outgoing, ("raised", told))

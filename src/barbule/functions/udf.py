@@ -81,7 +81,8 @@ def udf(  # noqa: PLR0913 - each is an option of users
     retries
         How often a failed call is tried again.
     timeout
-        Seconds that one call may take.
+        Seconds that one call may take. That a process for it starts (see `processes`) is not
+        counted.
     cache
         Whether results are kept in the call ledger and never computed twice.
     concurrency
