@@ -76,7 +76,12 @@ def huggingface(session: nox.Session) -> None:
     """Run the tests of local models, with tiny weights and a few real ones; torch is large."""
     install(session, "test", "huggingface", "weights")
     session.install(TORCH)
-    tests = ("tests/functions/test_huggingface.py", "tests/test_seed.py", "tests/test_weights.py")
+    tests = (
+        "tests/functions/test_huggingface.py",
+        "tests/first_calls/test_model_pages.py",
+        "tests/test_seed.py",
+        "tests/test_weights.py",
+    )
     session.run("pytest", *(session.posargs or tests), env={"HF_HUB_OFFLINE": "1"})
 
 

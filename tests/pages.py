@@ -11,22 +11,35 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-NOT_RUN = "<!-- not run"
+EVERY_PAGE = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 MAKES_TABLES = {"branch", "create_table", "create_view", "get_table"}
 
+# A comment above a block says which session of nox runs it, or why none does.
+MARKER = re.compile(r"<!-- (?:run by nox -s (?P<session>\w+)|not run): \w.* -->")
 
-def blocks(page: Path, *, run: bool = True) -> list[str]:
-    """Return the blocks of Python of a page: those that run, or those that are said not to."""
+
+def fenced(page: Path) -> list[tuple[str, str]]:
+    """Return the blocks of Python of a page, each after the comment above it, if there is one."""
     text = page.read_text()
     found = []
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         before = text[: match.start()].rstrip().rsplit("\n", 1)[-1]
-        if before.startswith(NOT_RUN) != run:
-            found.append(match[1])
+        found.append((before if before.startswith("<!--") else "", match[1]))
     return found
 
 
-PAGES = [README, *sorted(page for page in (ROOT / "docs").glob("*.md") if blocks(page))]
+def blocks(page: Path, session: str | None = None) -> list[str]:
+    """Return the blocks of a page that the tests run, or those that a session of nox runs."""
+    if session is None:
+        return [block for marker, block in fenced(page) if not marker]
+    return [
+        block
+        for marker, block in fenced(page)
+        if (match := MARKER.fullmatch(marker)) and match["session"] == session
+    ]
+
+
+PAGES = [page for page in EVERY_PAGE if blocks(page)]
 
 
 @dataclass

