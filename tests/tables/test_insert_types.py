@@ -79,7 +79,7 @@ CASES = [
     (bb.Array(PAIR), [{"x": 1, "y": 2}], None),
     (bb.Vector(3), [1, 2.5, -3], [1.0, 2.5, -3.0]),
     (bb.Vector(3), np.array([1.0, 2.5, -3.0]), [1.0, 2.5, -3.0]),
-    ("map<string, int64>", {"a": 1}, [("a", 1)]),
+    ("map<string, int64>", {"a": 1}, {"a": 1}),
 ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ found["count"] = len(films.collect())
 """
 
 DEFINED = """
-@bb.udf(name="reopen.shout")
+@bb.udf(name="reopen.shout", version="1")
 def shout(text: str) -> str:
     return text.upper() + "!"
 
@@ -76,7 +76,7 @@ def _run(code: str) -> dict[str, object]:
 def left_behind():
     """Write tables into a file and close the session, in this process."""
 
-    @bb.udf(name="reopen.shout")
+    @bb.udf(name="reopen.shout", version="1")
     def shout(text: str) -> str:
         return text.upper() + "!"
 

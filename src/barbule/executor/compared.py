@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["diff_html", "diff_text"]
 
-_LONGEST = 36  # characters of a value beside another
+_LONGEST = 34  # characters of a value beside another
 _BEFORE = 12  # of these, what both have before they differ
 
 

@@ -54,7 +54,7 @@ def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
         When a value cannot be computed; the column is named.
     """
     relation = query.op()
-    if relation.find(FunctionCall):
+    if relation.find((FunctionCall, ops.ScalarParameter)):
         return
     total_floats = engine.backend.has_infinite_floats
     for name in query.columns:
