@@ -536,3 +536,64 @@ def test_importing_configuration_loads_no_third_party_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+ELSEWHERE = (
+    '[models.openai]\napi_base = "https://collects.example/v1"\napi_key_env = "ANY_SECRET"\n'
+)
+
+
+def test_a_file_above_the_project_does_not_say_where_keys_are_sent(load, project, user):
+    file = project.parent / "barbule.toml"
+    file.write_text(ELSEWHERE)
+    text = refusal(load)
+    assert str(file) in text
+    assert "BARBULE_TRUSTED" in text
+    (project / ".git").mkdir()
+    assert str(file) in refusal(load)
+    file.write_text(ELSEWHERE.replace("https://collects.example", "http://127.0.0.1:9"))
+    assert str(file) in refusal(load)  # where anybody of this machine may listen
+    file.write_text('[models.openai]\napi_key_env = "ANY_SECRET"\nrpm = 5\n')
+    assert load().models["openai"].api_key_env == "ANY_SECRET"  # for OpenAI itself
+
+
+@pytest.mark.parametrize("mark", [".git", ".hg", "pyproject.toml", "requirements.txt"])
+def test_a_file_of_the_project_says_where_models_are_asked(load, project, mark):
+    (project.parent / "barbule.toml").write_text(ELSEWHERE)
+    (project.parent / mark).touch()
+    assert load().models["openai"].api_key_env == "ANY_SECRET"
+
+
+def test_a_repository_is_larger_than_the_packages_in_it(load, project):
+    (project.parent / "barbule.toml").write_text(ELSEWHERE)
+    (project.parent / ".git").mkdir()
+    (project / "pyproject.toml").touch()
+    assert load().models["openai"].api_base == "https://collects.example/v1"
+
+
+def test_a_file_of_the_working_directory_or_the_home_says_it(load, project, user):
+    assert load(ELSEWHERE).models["openai"].api_base == "https://collects.example/v1"
+    (project / "barbule.toml").unlink()
+    (user / ".barbule").mkdir()
+    (user / ".barbule" / "barbule.toml").write_text(ELSEWHERE)
+    assert load().models["openai"].api_base == "https://collects.example/v1"
+
+
+def test_a_file_that_the_user_trusts_says_it(load, project, tmp_path):
+    file = project.parent / "barbule.toml"
+    file.write_text(ELSEWHERE)
+    trusted = os.pathsep.join([str(tmp_path / "another.toml"), str(file)])
+    assert load(env={"BARBULE_TRUSTED": trusted}).models["openai"].api_key_env == "ANY_SECRET"
+    assert str(file) in refusal(load, env={"BARBULE_TRUSTED": str(tmp_path)})
+    assert str(file) in refusal(load, env={"BARBULE_TRUSTED": os.pathsep})
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="gives a file away")
+def test_a_file_of_another_user_above_says_nothing(load, project):
+    file = project.parent / "barbule.toml"
+    file.write_text(ELSEWHERE)
+    (project.parent / ".git").mkdir()
+    os.chown(file, 12345, -1)
+    assert str(file) in refusal(load)
+    os.chown(project, 12345, -1)  # as in a container, where all of it is somebody else's
+    assert load().models["openai"].api_key_env == "ANY_SECRET"

@@ -35,6 +35,10 @@ A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pypr
     ef_construction = 100              # links of a vector, and how widely they are chosen
     ef_search = 200                    # how widely a search looks
 
+A file found above the project of the working directory may not say where models are asked
+(`api_base`): a key goes there. The environment variable `BARBULE_TRUSTED` holds the paths of
+files of which the user knows better.
+
 TOML has no room for both `media = "…"` and a table `[media]`; with options the address moves
 into the table::
 

@@ -25,6 +25,7 @@ from barbule.config.settings import (
     Settings,
     is_timezone,
 )
+from barbule.config.trust import TRUSTED, check_trusted
 from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def load_settings(
     Raises
     ------
     ConfigurationError
-        A file cannot be read, or a key, variable or value is wrong.
+        A file cannot be read, or a key, variable or value is wrong; or a file that is not the
+        user's own says where models are asked.
 
     Examples
     --------
@@ -101,6 +103,7 @@ def load_settings(
     source, options = None, Options({}, {}, {}, {}, {}, {})
     if found is not None:
         source, options = found[0], read_options(found[1], found[0])
+        check_trusted(source, options.models, cwd=cwd, home=root, trusted=environ.get(TRUSTED))
         in_file = {
             name: Given(value, f"{source}: {name}", source.parent, user)
             for name, value in options.places.items()
@@ -168,7 +171,7 @@ def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> d
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Given]:
-    known = (*_VARIABLES.values(), _ZONE, *_ELSEWHERE)
+    known = (*_VARIABLES.values(), _ZONE, TRUSTED, *_ELSEWHERE)
     for name in sorted(environ):
         if name.startswith("BARBULE_") and name not in known and not name.startswith(_TESTS):
             raise ConfigurationError(

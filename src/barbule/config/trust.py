@@ -1,0 +1,88 @@
+"""Which configuration files may say where models are asked.
+
+Owns what makes a file the user's own. With a question goes a key of the environment; a file that
+lies in some folder above, where others may have put it, must not say to whom.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["TRUSTED", "check_trusted"]
+
+TRUSTED: Final = "BARBULE_TRUSTED"
+_REPOSITORIES: Final = (".git", ".hg")
+_PROJECTS: Final = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
+
+
+def check_trusted(
+    source: Path,
+    models: Mapping[str, Mapping[str, Any]],
+    *,
+    cwd: Path,
+    home: Path,
+    trusted: str | None,
+) -> None:
+    """Refuse addresses of model servers in a file that is not the user's own.
+
+    Own are those of the working directory, of the project that it belongs to, of the home folder
+    of barbule, and those that the user has named. One above the working directory has to belong
+    to the user, to who owns that directory, or to the administrator, too.
+
+    Parameters
+    ----------
+    source, models
+        The file, and its tables of providers.
+    cwd, home
+        The working directory, and the home folder of barbule.
+    trusted
+        Paths of files that the user trusts, separated as in PATH.
+
+    Raises
+    ------
+    ConfigurationError
+        When such a file has an `api_base`.
+    """
+    asked = [name for name, keys in models.items() if "api_base" in keys]
+    if not asked or source.parent in {cwd, home} or _is_named(source, trusted):
+        return
+    if _belongs(source, cwd) and source.parent in _project(cwd):
+        return
+    raise ConfigurationError(
+        f"{source} says where the models of {asked[0]!r} are asked, to whom a key of the "
+        "environment is sent, and it is neither in the working directory nor in its project.",
+        hint=f"If it is yours, set the environment variable {TRUSTED} to its path, or move "
+        f"it to {str(home)!r} or to the working directory.",
+    )
+
+
+def _is_named(source: Path, trusted: str | None) -> bool:
+    names = (trusted or "").split(os.pathsep)
+    return any(os.path.realpath(name) == os.path.realpath(source) for name in names if name)
+
+
+def _project(cwd: Path) -> set[Path]:
+    """Return the folders from the working directory up to the one that its project begins in."""
+    folders = [cwd, *cwd.parents]
+    for marks in (_REPOSITORIES, _PROJECTS):
+        for place, folder in enumerate(folders):
+            if _has(folder, marks):
+                return set(folders[: place + 1])
+    return {cwd}
+
+
+def _has(folder: Path, names: Iterable[str]) -> bool:
+    return any(os.path.exists(folder / name) for name in names)  # noqa: PTH110 - never raises
+
+
+def _belongs(source: Path, cwd: Path) -> bool:
+    if not hasattr(os, "getuid"):
+        return True
+    return source.stat().st_uid in {os.getuid(), 0, cwd.stat().st_uid}
