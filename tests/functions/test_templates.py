@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 import barbule as bb
-from barbule.errors import ExpressionError
+from barbule.errors import BarbuleError, ExpressionError
 
 fill = bb.functions.string.format
 
@@ -107,3 +107,34 @@ def test_a_template_that_is_a_column_is_checked_row_by_row(session):
     assert table.filter(table.n == 0).select(x=fill(table.p, table.s)).collect()["x"] == ["a!"]
     with pytest.raises(ExpressionError, match=r"nothing fills the place \{1\}"):
         table.select(x=fill(table.p, table.s)).collect()
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{v.__class__}", "reads an attribute"),
+        ("{v[0].__class__}", "reads an attribute"),
+        ("{v[0][0].__class__.__mro__}", "reads an attribute"),
+        ("{v[a.b].c}", "reads an attribute"),
+        ("{v:{n.real}}", "reads an attribute"),
+        ("{v:{n[0].real}}", "reads an attribute"),
+        ("{v:>1000000000}", "wider than 1000"),
+        ("{n:0>1001}", "wider than 1000"),
+        ("{n:.99999999f}", "wider than 1000"),
+        ("{n:999999999999999999999}", "wider than 1000"),
+        ("{v:{n}}", "wider than 1000"),
+        ("{v:>{n}{n}}", "wider than 1000"),
+    ],
+)
+def test_templates_of_data_reach_no_attributes_and_no_widths(session, template, reason):
+    with pytest.raises(ExpressionError, match=reason):
+        fill(template, v="abc", n=1_000_000)
+    table = bb.create_table("t", [{"x": template, "v": "abc", "n": 1_000_000}])
+    with pytest.raises(BarbuleError, match=reason):
+        table.select(r=fill(table.x, v=table.v, n=table.n)).collect()
+
+
+def test_fields_with_dots_and_small_widths_are_filled():
+    given = {"v": {"a.b": [7]}, "n": 1000}
+    assert fill("{v[a.b][0]}|{n:>6}|{v[a.b][0]:0003d}", **given) == "7|  1000|007"
+    assert len(fill("{n:>{n}}", **given)) == 1000

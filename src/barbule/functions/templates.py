@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from barbule.functions.content import text_of
 
 __all__ = ["check", "fill"]
 
+_MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a place is a few characters
+_DIGITS = re.compile(r"\d+")
+_NARROWER = "Give a smaller width or precision."
 _BRACES = "Write braces that are no places twice, as {{ and }}."
 
 
@@ -37,6 +41,12 @@ class _Place:
         conversion = f"!{self.conversion}" if self.conversion else ""
         spec = f":{self.spec}" if self.spec else ""
         return f"{{{self.name}{self.path}{conversion}{spec}}}"
+
+    @property
+    def attribute(self) -> str | None:
+        """The first attribute that it reads, wherever on its way; None where it reads none."""
+        outside = re.split(r"\[[^\]]*\]", self.path)
+        return next((part.split(".")[1] for part in outside if "." in part), None)
 
     @property
     def plain(self) -> bool:
@@ -78,13 +88,21 @@ def check(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None
             values = ", ".join(given) or "none"
             reason = f"nothing fills the place {place}; values are given for {values}"
             raise _refused(template, reason, f"Give one. {_BRACES}")
-        if place.path.startswith("."):
-            field = place.path[1:].partition(".")[0]
+        if (field := place.attribute) is not None:
             hint = f"A field of a record is written {{{place.name}[{field}]}}."
             raise _refused(template, f"the place {place} reads an attribute", hint)
+        if _is_wide(place.spec):
+            raise _refused(template, f"the place {place} is wider than {_MAX_WIDTH}", _NARROWER)
         value = given[place.name]
         if not place.path and "{" not in place.spec and isinstance(value, ir.Value):
             _check_spec(template, place, value.type())
+
+
+def _is_wide(spec: str) -> bool:
+    """Whether a format has a width or a precision that is refused."""
+    longest = len(str(_MAX_WIDTH))
+    numbers = (found[0].lstrip("0") for found in _DIGITS.finditer(spec))
+    return any(len(each) > longest or int(each or 0) > _MAX_WIDTH for each in numbers)
 
 
 def _refused(template: str, reason: str, hint: str) -> ExpressionError:
@@ -131,6 +149,8 @@ class _Texts(string.Formatter):
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
+        if _is_wide(format_spec):  # by a value of the row
+            raise _refused(format_spec, f"a place is wider than {_MAX_WIDTH}", _NARROWER)
         return format(value, format_spec) if format_spec else text_of(value)
 
 
