@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import barbule as bb
-from barbule.errors import ColumnNotFoundError, MediaError
+from barbule.errors import BarbuleError, ColumnNotFoundError, FunctionError, MediaError
 
 
 @pytest.fixture
@@ -329,3 +329,46 @@ def test_execute_makes_floats_as_ibis_does_unless_numbers_would_change(wholes):
     assert str(frame["id"].dtype) == "Int64"
     assert frame["id"][0] == BIG
     assert wholes.id.max().execute() == BIG
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\rc\x9b31m\x7f\x00\x08"
+
+
+def controls(text):
+    return sorted({char for char in text if not char.isprintable()} - {"\n"})
+
+
+def test_control_characters_of_data_reach_no_terminal(session, capsys):
+    text = HOSTILE.replace("\0", "")  # which Postgres does not take
+    table = bb.create_table("t", {"s": bb.String, "j": bb.Json, "l": list[str], "u": bb.Document})
+    table.insert([{"s": text, "j": {text: text}, "l": [text], "u": None}])
+    rows = table.collect()
+    assert rows[0]["s"] == text  # data stay as they are
+    assert controls(repr(rows)) == []
+    assert r"\x1b[2J\x1b]0;owned\x07b\rc\x9b31m" in repr(table.select("s").collect())
+    table.show()
+    printed = capsys.readouterr().out
+    assert controls(printed) == []
+    assert r"\x1b[2J" in printed
+
+
+def test_control_characters_of_errors_reach_no_terminal(session):
+    table = bb.create_table("t", [{"s": "a"}])
+
+    @bb.udf
+    def wrong(s: str) -> str:
+        raise ValueError(HOSTILE)
+
+    with pytest.raises(FunctionError, match=r"\\x1b\[2J") as caught:
+        table.select(x=wrong(table.s)).collect()
+    assert controls(str(caught.value)) == []
+    table.add_computed_column(x=wrong(table.s), on_error="null")
+    assert controls(repr(bb.get_table("t").collect())) == []
+    assert controls(repr(bb.get_table("t").errors().collect())) == []
+    with pytest.raises(BarbuleError) as caught:
+        bb.get_table(HOSTILE)
+    assert controls(str(caught.value)) == []
+
+
+def test_ends_of_lines_and_tabs_stay_in_errors():
+    assert str(BarbuleError("a\tb\r\nc", hint="d\ne")) == "a\tb\nc d\ne"

@@ -7,6 +7,7 @@ here may import another module of the package.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _VALUE_LIMIT = 80
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tabs and ends of lines
 
 
 class BarbuleError(Exception):
@@ -111,7 +113,23 @@ class BarbuleError(Exception):
         text = f"{', '.join(where)}: {self.message}" if where else self.message
         if self.value is not None:
             text = f"{text} (value: {_short(self.value)})"
-        return f"{text} {self.hint}" if self.hint else text
+        # What others' functions, files and servers say is a part of it.
+        return printable(f"{text} {self.hint}" if self.hint else text)
+
+
+def printable(text: str) -> str:
+    r"""Write the control characters of a text as escapes, so that no terminal obeys them.
+
+    Tabs and ends of lines stay.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[2J clears a screen"))
+    \x1b[2J clears a screen
+    """
+    if text.isprintable():
+        return text
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 def message_of(error: BaseException) -> str:

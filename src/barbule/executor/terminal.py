@@ -1,7 +1,7 @@
 """How rows look in a terminal, or in a log: a table of `rich`, as wide as there is room.
 
 Owns how many columns fit and how cells are written. Media are named, not opened. What is in a
-cell is never markup.
+cell is never markup, nor an order to the terminal.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from barbule.errors import printable
 from barbule.executor.shown import cell_text
 from barbule.media.previews import media_name
 from barbule.types import Media
@@ -43,22 +44,24 @@ def rows_table(shown: Shown, width: int) -> Group:
     from rich.text import Text
 
     columns = [
-        (name, kind, [_cell(value, why, kind) for value, why in cells])
+        (printable(name), kind, [_cell(value, why, kind) for value, why in cells])
         for name, kind, cells in shown.columns()
     ]
+    types = {printable(name): printable(said) for name, said in shown.types.items()}
     fitting = _fitting([_least(name, cells) for name, _, cells in columns], width)
     left = [name for name, _, _ in columns[fitting:]]
     rest = f"Too wide for {len(left)} more: {', '.join(left)}." if left else ""
     note = " ".join(filter(None, (shown.note, rest)))
     table = Table(box=box.ROUNDED)
     for name, kind, _ in columns[:fitting]:
-        head = Text(f"{name}\n", "bold").append(shown.types.get(name, str(kind)), "dim not bold")
+        said = types.get(name, printable(str(kind)))
+        head = Text(f"{name}\n", "bold").append(said, "dim not bold")
         table.add_column(head, justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in zip(*(cells for _, _, cells in columns[:fitting]), strict=True):
         table.add_row(*row)
     # Beside the table, not of it: there they would be broken at its width.
-    above = [Text(shown.title, "bold")] if shown.title else []
-    return Group(*above, table, *([Text(note, "dim")] if note else []))
+    above = [Text(printable(shown.title), "bold")] if shown.title else []
+    return Group(*above, table, *([Text(printable(note), "dim")] if note else []))
 
 
 def rows_text(shown: Shown) -> str:
@@ -114,4 +117,5 @@ def _cell(value: Any, reason: Reason | None, kind: dt.DataType) -> Text:
 
 
 def _cut(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
