@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
+import pickle
 
 import pytest
 
 import barbule as bb
-from barbule.errors import DataError, ExpressionError
+from barbule.errors import BarbuleError, DataError, ExpressionError, TableNotFoundError
 from barbule.suggestions import check_arguments
 
 
@@ -111,3 +113,48 @@ def test_errors_within_a_function_are_its_own():
     assert str(inspect.signature(outer)) == "(value)"
     assert outer.__doc__ == "Say nothing."
     assert outer.__globals__ is globals()  # by which doctest finds its examples
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda t: t.drop_column("nmae"),
+        lambda t: t.rename_column("nmae", "title"),
+        lambda t: t.update({"nmae": "x"}),
+        lambda t: t.batch_update([{"nmae": "x"}], on="nmae"),
+        lambda t: t.add_embedding_index("nmae"),
+        lambda t: t.definition("nmae"),
+        lambda t: t.insert([{"nmae": "x"}]),
+        lambda t: t.insert(nmae="x"),
+        lambda t: t.select("nmae"),
+        lambda t: t.nmae,
+        lambda t: t.collect()["nmae"],
+        lambda t: t.collect()[0]["nmae"],
+        lambda t: t.collect()[0].nmae,
+        lambda t: t.collect()[0, "nmae"],
+    ],
+)
+def test_a_misspelt_column_wherever_it_is_named(session, ask):
+    table = bb.create_table("t", [{"name": "Up", "year": 2009}])
+    with pytest.raises(BarbuleError, match=r"nmae.*Did you mean 'name'\?.* name, year") as caught:
+        ask(table)
+    assert caught.value.table in {"t", None}
+
+
+def test_attributes_of_results(session):
+    rows = bb.create_table("t", [{"name": "Up", "year": 2009}]).collect()
+    with pytest.raises(AttributeError, match=r"'to_panda'\. Did you mean 'to_pandas'\?"):
+        rows.to_panda()
+    with pytest.raises(AttributeError, match=r"Did you mean 'name'\?.*rows\[.*name, year"):
+        rows.nam  # noqa: B018 - what is tested
+    assert not hasattr(rows, "nothing")
+    assert not hasattr(rows[0], "name")
+    assert rows[0].get("nothing") is None
+    assert copy.copy(rows)["name"] == copy.deepcopy(rows[0:1])["name"] == ["Up"]
+    assert pickle.loads(pickle.dumps(rows[0])) == {"name": "Up", "year": 2009}
+
+
+def test_a_misspelt_table(session):
+    bb.create_table("films", {"n": bb.Int})
+    with pytest.raises(TableNotFoundError, match=r"'flims'.*Did you mean .*films.*There are: "):
+        bb.get_table("flims")

@@ -26,7 +26,7 @@ from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
 from barbule.models.litellm import LiteLLMClient
-from barbule.suggestions import check_arguments, check_methods
+from barbule.suggestions import check_arguments, check_methods, one_of
 from barbule.tables import checking, media, snapshots, structure
 from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
@@ -240,9 +240,10 @@ class Session:
         if record is None and if_not_exists == "ignore":
             return None
         if record is None:
-            known = ", ".join(map(repr, self.list_tables())) or "none"
             raise TableNotFoundError(
-                "there is no table of this name.", table=name, hint=f"There are: {known}."
+                "there is no table of this name.",
+                table=name,
+                hint=one_of(str(name), map(repr, self.list_tables()), "There are:"),
             )
         return Table(self._engine.leaf(record.id))
 

@@ -17,7 +17,7 @@ from barbule.errors import ExpressionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["check_arguments", "check_methods", "did_you_mean", "guard", "no_attribute"]
+__all__ = ["check_arguments", "check_methods", "did_you_mean", "guard", "no_attribute", "one_of"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 C = TypeVar("C", bound=type)
@@ -34,6 +34,20 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     lowered = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     return f"Did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def one_of(name: str, names: Iterable[str], lead: str) -> str:
+    """Ask whether another name was meant, and list them all.
+
+    Examples
+    --------
+    >>> one_of("nmae", ["name", "year"], "It has")
+    "Did you mean 'name'? It has name, year."
+    >>> one_of("a", [], "It has")
+    'It has none.'
+    """
+    known = list(names)
+    return f"{did_you_mean(name, known)} {lead} {', '.join(known) or 'none'}.".lstrip()
 
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:

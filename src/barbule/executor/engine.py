@@ -330,11 +330,13 @@ class Engine:
 
     @contextmanager
     def _naming(self, expr: ir.Expr) -> Iterator[None]:
-        """Name the column that the database could not compute."""
+        """Name the table, and the column that the database could not compute."""
         try:
             yield
-        except DataError as error:
-            if error.column is None:
+        except (DataError, UnsupportedError) as error:
+            tables = {leaf.name for leaf in expr.op().find(ManagedTable)}
+            error.at(table=tables.pop() if len(tables) == 1 else None)
+            if error.column is None and isinstance(error, DataError):
                 error.column = self._failing(expr)
             raise
 
@@ -364,7 +366,9 @@ class Engine:
 
     def show(self, expr: ir.Table, count: int) -> None:
         """Print the first rows of an expression."""
-        print_rows(first_rows(self, expr, count))
+        with self._naming(expr):
+            rows = first_rows(self, expr, count)
+        print_rows(rows)
 
     def html(self, expr: ir.Table) -> str:
         """Draw the first rows of an expression for a notebook; nothing is called for it."""

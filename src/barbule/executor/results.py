@@ -15,6 +15,7 @@ from barbule.executor.notebook import rows_html
 from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
 from barbule.executor.terminal import rows_table, rows_text
 from barbule.media.cells import holds_media, reader
+from barbule.suggestions import did_you_mean, one_of
 
 if TYPE_CHECKING:
     import ibis.expr.schema as sch
@@ -43,6 +44,21 @@ class _Row(dict[str, Any]):
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+
+    def __missing__(self, name: Any) -> Any:
+        raise ColumnNotFoundError(
+            f"the row has no column {name!r}.", hint=one_of(str(name), self, "It has")
+        )
+
+    if not TYPE_CHECKING:  # which knows the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise ColumnNotFoundError(
+                f"a row has no attribute {name!r}.",
+                hint=one_of(name, self, 'Its values are read by row["name"]; it has'),
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
@@ -91,6 +107,18 @@ class ResultSet(Sequence[dict[str, Any]]):
         """The names of the columns."""
         return tuple(self.schema.names)
 
+    if not TYPE_CHECKING:  # which knows the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            names = [each for each in dir(type(self)) if not each.startswith("_")]
+            raise ColumnNotFoundError(
+                f"a result has no attribute {name!r}.",
+                hint=f"{did_you_mean(name, [*names, *self.columns])} Columns are read by "
+                f'rows["name"], rows by rows[0]; it has {", ".join(self.columns)}.'.lstrip(),
+            )
+
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
@@ -122,7 +150,7 @@ class ResultSet(Sequence[dict[str, Any]]):
     def _values(self, table: pa.Table, name: str, first: int = 0) -> list[Any]:
         if name not in self.schema:
             raise ColumnNotFoundError(
-                f"the result has no column {name!r}.", hint=f"It has {', '.join(self.columns)}."
+                f"the result has no column {name!r}.", hint=one_of(name, self.columns, "It has")
             )
         values = table.column(name).to_pylist()
         read = reader(self.schema[name], self._library)

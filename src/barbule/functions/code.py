@@ -38,7 +38,7 @@ __all__ = [
     "underlying",
 ]
 
-_MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
+MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
 _DECLARED = (ast.Global, ast.Nonlocal)
 _CHANGING = {
     *("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove"),
@@ -105,7 +105,7 @@ def module_of(function: Any) -> str:
     What a script defines is called as where the script is imported.
     """
     module = str(function.__module__)
-    if module not in _MAIN:
+    if module not in MAIN:
         return module
     # Not where other code says that it is the main module, as tests of documents do.
     main = sys.modules.get(module)

@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError, UnknownFunctionError
-from barbule.functions.code import underlying
+from barbule.functions.code import MAIN, underlying
 from barbule.functions.fitting import fitted
 from barbule.functions.generations import Generation, joined
 from barbule.functions.source import Source
@@ -526,11 +526,11 @@ def lookup(name: str, version: str | None = None) -> Function:
 def _where_to_find(name: str) -> str:
     module, _, short = name.rpartition(".")
     kept = "what it computed before can be read all the same."
+    interactive = module in MAIN  # a notebook, which nobody can import
     if short.startswith("<lambda"):
-        return f"A lambda is found by its text: define the same one in {module!r} first; {kept}"
+        place = "this notebook or script" if interactive else repr(module)
+        return f"A lambda is found by its text: define the same one in {place} first; {kept}"
     alike = sorted(each for each in _REGISTRY if each.rpartition(".")[2] == short)
     same = f" (or, if {alike[0]!r} is the same, give both that name by name=)" if alike else ""
-    return (
-        f"Import the module {module!r} that defines {short!r} (with @bb.udf or @bb.query) "
-        f"first{same}; {kept}"
-    )
+    do = "Run its cell, the one" if interactive else f"Import the module {module!r}"
+    return f"{do} that defines {short!r} (with @bb.udf or @bb.query), first{same}; {kept}"

@@ -26,6 +26,7 @@ import ibis.expr.datatypes as dt
 from barbule import types
 from barbule.errors import ExpressionError, UnknownFunctionError
 from barbule.functions.answers import candidates
+from barbule.functions.code import MAIN
 
 if TYPE_CHECKING:
     import pydantic
@@ -204,10 +205,12 @@ def _class_of(name: str, mark: str) -> type:
     found = _defined(name)
     short = name.rpartition(".")[2]
     if found is None:
+        interactive = name.partition(".")[0] in MAIN
+        do = "Run its cell, the one" if interactive else "Import the module"
         raise UnknownFunctionError(
             f"the class {name!r} is not defined in this process.",
-            hint=f"Import the module that defines {short!r} first; what was computed before can "
-            "be read all the same.",
+            hint=f"{do} that defines {short!r} first; what was computed before can be read all "
+            "the same.",
         )
     if _mark(found) != mark:
         raise UnknownFunctionError(

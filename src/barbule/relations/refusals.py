@@ -71,7 +71,11 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
         )
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
-    return both_classes(kind, type(error))(f"{text.rstrip('.')}.", table=table_name(query))
+    return both_classes(kind, type(error))(
+        f"{text.rstrip('.')}.",
+        table=table_name(query),
+        hint="See the columns and their types by .schema(), and what the verb takes by help().",
+    )
 
 
 def refuse_plain(predicate: Any, query: Any) -> None:

@@ -48,6 +48,7 @@ __all__ = [
     "StructureChanged",
     "UpdateResult",
     "isolated",
+    "located",
     "mutate",
     "mutate_in_parts",
     "reading_once",
@@ -249,18 +250,29 @@ class Change:
         Only where nothing follows the rows of the table.
         """
         backend, physical = self.engine.backend, record.physical
+        names = {column.physical: column.name for column in record.columns}
+        given = [names[each] for each in query.columns if each in names and each not in kept]
+        column = given[0] if len(given) == 1 else None
+
+        def replace(commit: int) -> None:
+            with located(record, column):
+                rows = backend.replace_query(physical, query, commit, kept)
+            self._count(record, rows)
+
         self.touch(record.id, closed=True)
-        self.do(
-            lambda commit: self._count(record, backend.replace_query(physical, query, commit, kept))
-        )
+        self.do(replace)
 
     def close_by(self, record: TableRecord, query: ir.Table) -> None:
         """End the life of the rows whose identities a query gives, within the backend."""
         backend, physical = self.engine.backend, record.physical
+
+        def close(commit: int) -> None:
+            with located(record):
+                rows = backend.close_query(physical, query, commit, {})
+            self._count(record, rows)
+
         self.touch(record.id, closed=True)
-        self.do(
-            lambda commit: self._count(record, backend.close_query(physical, query, commit, {}))
-        )
+        self.do(close)
 
     def _count(self, record: TableRecord, rows: int) -> None:
         if not rows:
@@ -280,10 +292,8 @@ class Change:
         backend, physical = self.engine.backend, record.physical
 
         def fill(_commit: int) -> None:
-            try:
+            with located(record, column):
                 rows = backend.fill_query(physical, query)
-            except BarbuleError as error:
-                raise error.at(table=record.name, column=column) from error.__cause__
             self.touch(record.id, rows=rows)
 
         self.do(fill)
@@ -464,6 +474,15 @@ class Change:
             deferred=self.tally.deferred,
             **more,
         )
+
+
+@contextlib.contextmanager
+def located(record: TableRecord, column: str | None = None) -> Iterator[None]:
+    """Name the table, and the column where it is one, in an error of the backend."""
+    try:
+        yield
+    except BarbuleError as error:
+        raise error.at(table=record.name, column=column) from error.__cause__
 
 
 def _named(error: DataError, record: TableRecord) -> DataError:

@@ -21,6 +21,7 @@ from barbule.executor.results import ResultSet
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import trace
 from barbule.planner.written import call_as_written, written
+from barbule.suggestions import one_of
 from barbule.tables.reading import read_by_view
 from barbule.tables.views import ITEMS, POSITION
 
@@ -305,7 +306,7 @@ def definition(leaf: ManagedTable, column: str) -> ColumnDefinition:
             "there is no such column.",
             table=leaf.name,
             column=column,
-            hint=f"Its columns are {', '.join(leaf.schema.names)}.",
+            hint=one_of(column, leaf.schema.names, "Its columns are"),
         )
     return Definitions(leaf).column(column)
 

@@ -21,6 +21,7 @@ from barbule.media.cells import holds_media
 from barbule.nodes import ERROR
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
 from barbule.relations.refusals import refuse_plain
+from barbule.suggestions import one_of
 from barbule.tables.change import (
     Change,
     DeleteResult,
@@ -29,6 +30,7 @@ from barbule.tables.change import (
     NothingToDo,
     UpdateResult,
     isolated,
+    located,
     mutate,
     mutate_in_parts,
     reading_once,
@@ -242,7 +244,8 @@ def delete(table: ir.Table, where: Any) -> DeleteResult:
             if chosen is not None:
                 change.close_by(record, chosen)
                 return None
-        rids = engine.arrow(_identities(chosen_rows(table, where))).column(RID)
+        with located(record):
+            rids = engine.arrow(_identities(chosen_rows(table, where))).column(RID)
         end_rows(change, record, rids)
         return len(rids)
 
@@ -344,7 +347,7 @@ def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, v
             "there is no such column.",
             table=record.name,
             column=name,
-            hint=f"It has {', '.join(table.columns)}.",
+            hint=one_of(name, table.columns, "It has"),
         )
     if column.kind != "data":
         raise ExpressionError(
@@ -393,7 +396,8 @@ def _new_state(
     kept = kept_fields(record, parent)
     places = [place for name in assigned for place in _places(record, name)]
     before = {f"{_OLD}{place}": kept[place] for place in places}
-    read = engine.arrow(ops.Project(parent, {**shown, **before}).to_expr())
+    with located(record, next(iter(bound)) if len(bound) == 1 else None):
+        read = engine.arrow(ops.Project(parent, {**shown, **before}).to_expr())
     rows, old = read.select(list(shown)), read.select(list(before)).rename_columns(places)
     for name in assigned.keys() - expressions.keys():
         place = list(shown).index(physical_name(record, name))

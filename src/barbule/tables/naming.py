@@ -23,6 +23,7 @@ from barbule.errors import (
     UnsupportedError,
 )
 from barbule.relations.origins import origin
+from barbule.suggestions import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,7 +127,7 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
         "there is no such column.",
         table=record.name,
         column=name,
-        hint=f"It has {', '.join(names) or 'none of its own'}.",
+        hint=one_of(name, names, "It has" if names else "Of its own it has"),
     )
 
 

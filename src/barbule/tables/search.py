@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from barbule.catalog.records import INHERITED, Index, TableRecord
 from barbule.errors import ColumnNotFoundError, TableExistsError
 from barbule.executor.indexed import indexes_over
+from barbule.suggestions import one_of
 from barbule.tables.alter import put_computed
 from barbule.tables.change import Change, UpdateResult, isolated, mutate
 from barbule.tables.embedding import embedded
@@ -62,7 +63,7 @@ def add_embedding_index(
             "there is no such column to index.",
             table=record.name,
             column=column,
-            hint=f"Its columns are {', '.join(table.columns)}.",
+            hint=one_of(column, table.columns, "Its columns are"),
         )
     plan = embedded(table, column, functions)
     title = name or _title(column, plan.function)

@@ -164,7 +164,9 @@ def _of_pandas(frame: Any) -> sch.Schema:
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
         if name in kinds:
-            raise SchemaError("two columns have the same name.", column=name)
+            raise SchemaError(
+                "two columns have the same name.", column=name, hint="Rename one of them."
+            )
         kind = column.dtype
         if str(kind) == "category":
             kind = kind.categories.dtype
@@ -201,7 +203,9 @@ def _of_arrow(rows: Any) -> sch.Schema:
     if not isinstance(found, pa.Schema):
         raise _no_rows(rows)
     if len(set(found.names)) < len(found.names):
-        raise SchemaError("two columns have the same name.", value=found.names)
+        raise SchemaError(
+            "two columns have the same name.", value=found.names, hint="Rename one of them."
+        )
     return schema(
         {
             field.name: _known(field.name, field.type).copy(nullable=field.nullable)

@@ -58,7 +58,9 @@ def schema(columns: Any) -> sch.Schema:
     checked: dict[str, dt.DataType] = {}
     for name, kind in fields.items():
         if not isinstance(name, str) or not name:
-            raise SchemaError("a column name is a text that is not empty.", value=name)
+            raise SchemaError(
+                "a column name is a text that is not empty.", value=name, hint="Name the column."
+            )
         try:
             found = dtype(kind)
         except SchemaError as error:
@@ -136,7 +138,9 @@ def _from_arrow(columns: Any) -> sch.Schema:
             hint="Give its .schema, a mapping of column names to types, or a class with fields.",
         )
     if len(set(columns.names)) < len(columns.names):
-        raise SchemaError("two columns have the same name.", value=columns.names)
+        raise SchemaError(
+            "two columns have the same name.", value=columns.names, hint="Rename one of them."
+        )
     checked = {}
     for field in columns:
         try:

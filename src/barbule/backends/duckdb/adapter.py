@@ -514,6 +514,11 @@ def _explained() -> Iterator[None]:
             f"DuckDB cannot run this expression: {error}.",
             hint="Rewrite that part, or compute it in a @bb.udf.",
         ) from error
+    except duckdb.InvalidInputException as error:
+        raise DataError(
+            f"the database cannot compute this: {str(error).splitlines()[0]}.",
+            hint="Correct the pattern or format, or filter out the values that it does not fit.",
+        ) from error
     except duckdb.ProgrammingError as error:
         raise UnsupportedError(
             f"DuckDB cannot run this expression: {str(error).splitlines()[0]}.",

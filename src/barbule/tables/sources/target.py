@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from barbule.errors import BarbuleError, DataError
 from barbule.media.cells import arrow_type, holds_media, media_within, to_array
 from barbule.nodes import ERROR
+from barbule.suggestions import one_of
 from barbule.tables.required import first_missing
 from barbule.tables.sources.columns import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
@@ -164,7 +165,7 @@ class Target:
             "the table has no such column that takes data.",
             column=name,
             row=row,
-            hint=f"It takes {', '.join(self.schema.names)}.",
+            hint=one_of(str(name), self.schema.names, "It takes"),
         )
 
     def _from_records(
