@@ -51,6 +51,10 @@ into the table::
     timeout = 30                       # seconds to wait for each part of an answer
     time_limit = 300                   # seconds that the whole of a file may take
     validation = "on_write"            # when media are looked at; "on_read": not before
+    max_elements = 1000000             # of XML in a DOCX, PPTX or EPUB
+    max_cells = 5000000                # of a spreadsheet
+    max_pages = 20000                  # of a PDF
+    max_text = 100000000               # characters that are read of a document
 """
 
 from barbule.config.load import checked_timezone, load_settings

@@ -69,6 +69,10 @@ _MEDIA_RULES: Final = {
     "timeout": _SECONDS,
     "time_limit": _SECONDS,
     "validation": _Rule('"on_write" or "on_read"', lambda v: v in ("on_write", "on_read")),
+    "max_elements": _COUNT,
+    "max_cells": _COUNT,
+    "max_pages": _COUNT,
+    "max_text": _COUNT,
 }
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),

@@ -153,6 +153,14 @@ class MediaSettings:
         Seconds that the whole of a file may take.
     validation
         When media are looked at, unless a table says otherwise: "on_write" or "on_read".
+    max_elements
+        The most elements of XML that a DOCX, PPTX or EPUB may hold.
+    max_cells
+        The most cells of a spreadsheet, empty ones between others among them.
+    max_pages
+        The most pages of a PDF.
+    max_text
+        The most characters of text that are read of a document.
     """
 
     allow_private: bool = False
@@ -162,6 +170,10 @@ class MediaSettings:
     timeout: float = 30.0
     time_limit: float = 300.0
     validation: str = "on_write"
+    max_elements: int = 1_000_000
+    max_cells: int = 5_000_000
+    max_pages: int = 20_000
+    max_text: int = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)

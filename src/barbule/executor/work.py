@@ -32,6 +32,7 @@ from barbule.executor.progress import Meter
 from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
 from barbule.functions.generations import joined
+from barbule.media.bounds import bounded
 from barbule.media.cells import media_keeper, reader
 from barbule.nodes import INNER_CALL, fill_template
 from barbule.types import Image, Media
@@ -193,6 +194,10 @@ class Work:
         if not rows:
             return []
         self.rows = rows
+        with bounded(self.caller.library.options):
+            return self._run(rows, record)
+
+    def _run(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:
         kind = self.function.kind
         if kind == "query":
             return self._run_query(rows)

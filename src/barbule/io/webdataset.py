@@ -168,8 +168,24 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
         yield key, sample
 
 
+_LONGEST_HEADER = 1 << 20
+_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+
+
 class _Member(tarfile.TarInfo):
     """A member of an archive that has to have an end: `tarfile` takes one that is cut off."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        # Their content is read at once, before anybody sees a member.
+        if self.type in _HEADERS and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header in it claims {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError
+from barbule.media.bounds import bounded
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.places import without_secrets
@@ -74,7 +75,7 @@ class MediaLibrary:
         zone: str = TIMEZONE,
     ) -> None:
         options = options or MediaSettings()
-        self._options = options
+        self.options = options
         self._folder = cache
         self.max_bytes = options.max_bytes
         self.validation = options.validation
@@ -96,7 +97,7 @@ class MediaLibrary:
         )
 
     def __reduce__(self) -> Any:  # for other processes: what is remembered stays here
-        return MediaLibrary, (self._root, self._folder, self._options)
+        return MediaLibrary, (self._root, self._folder, self.options)
 
     @functools.cached_property
     def store(self) -> MediaStore:
@@ -275,7 +276,8 @@ class MediaLibrary:
         """
         path = self.path(reference)
         try:
-            _check(path, kind)
+            with bounded(self.options):
+                _check(path, kind)
         except MediaError as error:
             named = _source(reference)
             if named is None or str(path) not in error.message:

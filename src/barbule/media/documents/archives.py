@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError
 from barbule.media.archives import check_zip
+from barbule.media.bounds import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ARCHIVE_ERRORS", "check_parts", "open_archive"]
+__all__ = ["ARCHIVE_ERRORS", "check_parts", "open_archive", "refuse_elements"]
 
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
@@ -28,6 +29,8 @@ ARCHIVE_ERRORS = (
     NotImplementedError,
     ValueError,
 )
+_PIECE = 1 << 20
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 _CHECKED = (".xml", ".rels", ".opf", ".xhtml", ".html", ".htm", ".ncx")
 
 
@@ -67,3 +70,24 @@ def check_parts(archive: zipfile.ZipFile) -> Iterator[str]:
                         pass
             except ARCHIVE_ERRORS:
                 yield part.filename
+
+
+def refuse_elements(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive whose parts hold more elements than are read.
+
+    Whatever the parts are called: their relationships may name any of them.
+
+    Raises
+    ------
+    ExceededError
+        When there are more.
+    """
+    tally = Tally("max_elements")
+    for part in archive.infolist():
+        with archive.open(part) as file:
+            piece = file.read(_PIECE)
+            if not piece.lstrip(_BEFORE_XML).startswith(b"<"):
+                continue
+            while piece:
+                tally.add(piece.count(b"<") - piece.count(b"</"))
+                piece = file.read(_PIECE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from barbule.media.documents.html_depth import refuse_depth
+from barbule.media.documents.html_depth import refuse_attributes, refuse_depth
 from barbule.media.documents.plain import decode
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
 from barbule.media.documents.xhtml import as_html, is_xhtml
@@ -106,6 +106,7 @@ def read_html(
     source = decode(data, encoding)
     page = as_html(source) if xml or is_xhtml(source) else source
     refuse_depth(page)
+    refuse_attributes(page)
     tree = LexborHTMLParser(page)
     title, metadata = _about(tree)
     lowered = page.lower()

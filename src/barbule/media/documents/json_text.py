@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.bounds import Tally
 from barbule.media.documents.plain import decode
 from barbule.media.documents.records import Block, DamagedTreeError, DocumentText
 
@@ -69,6 +70,7 @@ def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
     blocks: list[Block] = []
     title: str | None = None
     counted, line = 0, 1
+    tally = Tally("max_text")  # keys are repeated as headings
     for start, end, value in _values(text):
         if title is None and isinstance(value, dict) and isinstance(value.get("title"), str):
             title = " ".join(value["title"].split()) or None
@@ -76,7 +78,9 @@ def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
             line += text.count("\n", counted, first)
             counted = first
             part = _unescaped(text[first:last])
-            blocks.append(Block(part, None, " > ".join(path) or None, line))
+            heading = " > ".join(path)
+            tally.add(len(part) + len(heading))
+            blocks.append(Block(part, None, heading or None, line))
     return DocumentText(title, tuple(blocks))
 
 

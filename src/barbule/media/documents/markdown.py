@@ -49,6 +49,7 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _ANY_TAG = re.compile(r" {0,3}</?[a-z][^<>]*>\s*$", re.IGNORECASE)  # begins no block in a paragraph
+_BLANK = re.compile(r"\s*+")
 _MARKUP = re.compile(r"[*_`\[\]\\!<&]")
 
 
@@ -125,7 +126,8 @@ def _pieces(text: str, start: int) -> Iterator[_Piece]:
         if not body:
             start = gap.end() if gap else length
         elif body[0] in _OPENERS or ("\n" in piece and _INNER.search(piece)):
-            start = yield from _inspected(text, start, end)
+            while start < end:
+                start = yield from _inspected(text, start, end)
         else:
             yield _placed(piece, body, start)
             start = gap.end() if gap else length
@@ -160,7 +162,7 @@ def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
             yield from _plain(text, begun, place)
             yield from _plain(text, place, raw)
             return raw
-        elif _HTML.match(line) or (_ANY_TAG.match(line) and not text[begun:place].strip()):
+        elif _HTML.match(line) or (_ANY_TAG.match(line) and _BLANK.fullmatch(text, begun, place)):
             yield from _plain(text, begun, place)
             yield from _plain(text, place, end)
             return end

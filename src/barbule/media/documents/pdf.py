@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from barbule.errors import MediaError
+from barbule.media.bounds import Tally, refuse_beyond
 from barbule.media.documents.flowing import Line, paragraphs, words_of
 from barbule.media.documents.pdf_forms import Filled, begin_form, filled_in, parted, placed
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
@@ -314,9 +315,12 @@ def _outline(document: PdfDocument) -> dict[int, list[_Entry]]:
 
 
 def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
+    refuse_beyond("max_pages", len(document))
+    tally = Tally("max_text")
     for index in range(len(document)):
         page = document[index]
         textpage = page.get_textpage()
+        tally.add(textpage.count_chars())
         texts, boxes = _lines(textpage)
         filled = filled_in(document, page, left_out)
         if filled:

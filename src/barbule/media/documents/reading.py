@@ -6,13 +6,20 @@ not know how a format is laid out inside: that is its reader's.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.errors import MediaError
-from barbule.media.documents.archives import ARCHIVE_ERRORS, check_parts, open_archive
+from barbule.media.bounds import ExceededError
+from barbule.media.documents.archives import (
+    ARCHIVE_ERRORS,
+    check_parts,
+    open_archive,
+    refuse_elements,
+)
 from barbule.media.documents.encodings import is_text, markup_of
 from barbule.media.documents.epub import read_epub
 from barbule.media.documents.html import read_html
@@ -22,6 +29,7 @@ from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
 from barbule.media.documents.plain import read_lines, read_text
 from barbule.media.documents.records import DamagedTreeError
+from barbule.media.documents.sheet_extent import refuse_extent
 from barbule.media.documents.tabular import read_csv, read_xlsx
 from barbule.media.documents.xml_text import check_xml, read_xml
 
@@ -158,10 +166,13 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
-    name = _format_of(path, _head_of(path), whole=True)
-    if name == "pdf":
-        check_pdf(path)
-    elif name in _CHECKS:
+    try:
+        name = _format_of(path, _head_of(path), whole=True)
+        if name == "pdf":
+            check_pdf(path)
+    except ExceededError as error:
+        raise _beyond(path, error) from None
+    if name in _CHECKS:
         try:
             _CHECKS[name](path.read_bytes())
         except DamagedTreeError as error:
@@ -199,11 +210,14 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     ('A barbule hooks.', 'Feathers', 3)
     """
     options = options or Reading()
-    name = _format_of(path, _head_of(path))
+    name = ""
     try:
+        name = _format_of(path, _head_of(path))
         return _read(name, path, options)
     except MediaError:
         raise
+    except ExceededError as error:
+        raise _beyond(path, error) from None
     except _BROKEN as error:
         raise _damaged(path, name, error) from error
     except BaseException as error:
@@ -227,6 +241,10 @@ def _read(name: str, path: Path, options: Reading) -> DocumentText:
     if path.suffix.lower() in _CODE:
         return read_lines(path.read_bytes(), options.encoding)
     return _FROM_BYTES[name](path.read_bytes(), options.encoding)
+
+
+def _beyond(path: Path, error: ExceededError) -> MediaError:
+    return MediaError(f"{path} {error}.", hint=error.hint)
 
 
 def _damaged(path: Path, name: str, error: BaseException) -> MediaError:
@@ -329,6 +347,8 @@ def _archive_format(path: Path, *, whole: bool) -> str:
         for office, parts in _OFFICE_PARTS.items():
             if any(part in types for part in parts):
                 name = office
+        if name is not None and damaged is None:
+            _refuse_beyond(archive, name)
     if damaged:
         raise MediaError(
             f"{path} is a damaged or truncated {(name or 'zip').upper()} file: "
@@ -340,3 +360,12 @@ def _archive_format(path: Path, *, whole: bool) -> str:
             f"{path} is a zip archive but no DOCX, PPTX, XLSX or EPUB.", hint=f"Give {_KNOWN}."
         )
     return name
+
+
+def _refuse_beyond(archive: zipfile.ZipFile, name: str) -> None:
+    """Refuse an archive that holds more than is read; a damaged one is its reader's."""
+    with contextlib.suppress(*ARCHIVE_ERRORS):
+        if name == "xlsx":
+            refuse_extent(archive)
+        else:
+            refuse_elements(archive)

@@ -12,6 +12,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.bounds import Tally
 from barbule.media.documents.plain import decode, read_text
 from barbule.media.documents.records import Block, DocumentText
 from barbule.media.documents.sheet_formulas import uncounted
@@ -102,6 +103,13 @@ def _filled(cells: Iterable[str]) -> tuple[str, ...]:
 def _texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Write rows as text, with the names of their columns where the first row gives them."""
     names = rows[0] if rows and _is_header(rows) else None
+    tally = Tally("max_text")  # a long name is repeated in each row
+    for text in _joined(rows, names):
+        tally.add(len(text))
+        yield text
+
+
+def _joined(rows: Sequence[Sequence[str]], names: Sequence[str] | None) -> Iterator[str]:
     for index, row in enumerate(rows):
         if names is None or not index:
             yield " | ".join(row)

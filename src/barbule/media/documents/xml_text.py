@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from xml.parsers import expat
 
+from barbule.media.bounds import Tally
 from barbule.media.documents.plain import decode
 from barbule.media.documents.records import Block, DamagedTreeError, DocumentText
 
@@ -66,11 +67,14 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
     tree = _Tree()
     parse_xml(source, tree)
     blocks = []
+    tally = Tally("max_text")  # names of elements are repeated as headings
     for start, end, line, path in tree.parts(len(source)):
         piece = source[start:end].decode()
         if text := piece.strip():
             skipped = piece[: piece.index(text[0])].count("\n")
-            blocks.append(Block(text, None, " > ".join(path) or None, line + skipped))
+            heading = " > ".join(path)
+            tally.add(len(text) + len(heading))
+            blocks.append(Block(text, None, heading or None, line + skipped))
     return DocumentText(" ".join("".join(tree.title).split()) or None, tuple(blocks))
 
 

@@ -1,0 +1,294 @@
+"""Small files that would take a machine: each ends soon, with an error that says what to raise."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.config import MediaSettings
+from barbule.errors import BarbuleError, DataError, MediaError
+from barbule.media.bounds import bounded
+from barbule.media.documents import read_document, validate_document
+from media_files import make_epub
+
+RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
+
+
+def packed(path, parts):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def workbook(path, rows, *, strings="", sheet="worksheets/sheet1.xml"):
+    """Write a spreadsheet of the rows, as they stand in its XML."""
+
+    def related(kind, target):
+        return f'<Relationship Id="{kind}" Type="{RELATIONSHIPS}/{kind}" Target="{target}"/>'
+
+    def relationships(*targets):
+        inner = "".join(related(*each) for each in targets)
+        return f'<Relationships xmlns="{PACKAGE}">{inner}</Relationships>'
+
+    return packed(
+        path,
+        {
+            "[Content_Types].xml": f'<Types><Override ContentType="{SHEET}"/></Types>',
+            "_rels/.rels": relationships(("officeDocument", "xl/workbook.xml")),
+            "xl/_rels/workbook.xml.rels": relationships(
+                ("worksheet", sheet), ("sharedStrings", "sharedStrings.xml")
+            ),
+            "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONSHIPS}"><sheets>'
+            '<sheet name="S" sheetId="1" r:id="worksheet"/></sheets></workbook>',
+            "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
+            f"xl/{sheet}": f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+        },
+    )
+
+
+FAR = '<row r="1"><c r="A1"><v>1</v></c></row><row r="{0}"><c r="{1}{0}"><v>2</v></c></row>'
+
+
+def document(path, body):
+    """Write a Word document with a body before what an empty one holds."""
+    import docx
+
+    buffer = io.BytesIO()
+    docx.Document().save(buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    main = parts["word/document.xml"]
+    parts["word/document.xml"] = main.replace(b"<w:body>", b"<w:body>" + body)
+    return packed(path, parts)
+
+
+def presentation(path, paragraphs):
+    import pptx
+
+    made = pptx.Presentation()
+    made.slides.add_slide(made.slide_layouts[0]).shapes.title.text = "T"
+    buffer = io.BytesIO()
+    made.save(buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    slide = parts["ppt/slides/slide1.xml"]
+    parts["ppt/slides/slide1.xml"] = slide.replace(b"</a:p>", b"</a:p>" + paragraphs, 1)
+    return packed(path, parts)
+
+
+def pages(path, count):
+    """Write a PDF of so many pages, all of them the same object."""
+    content = zlib.compress(b"BT /F1 9 Tf (words) Tj ET\n" * 1000)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (count, b"3 0 R " * count),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]/Contents 4 0 R>>",
+        b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(content), content),
+    ]
+    whole = b"%PDF-1.7\n" + b"".join(
+        b"%d 0 obj\n%s\nendobj\n" % each for each in enumerate(objects, start=1)
+    )
+    path.write_bytes(whole + b"trailer<</Root 1 0 R>>\n%%EOF\n")
+    return path
+
+
+def text(path, content):
+    path.write_text(content)
+    return path
+
+
+BOMBS = {
+    "two far cells": (
+        lambda f: workbook(f / "a.xlsx", FAR.format(1_048_576, "XFD")),
+        "max_cells",
+    ),
+    "far cells in a part of any name": (
+        lambda f: workbook(f / "a.xlsx", FAR.format(1_048_576, "XFD"), sheet="media/a.png"),
+        "max_cells",
+    ),
+    "cells without places": (
+        lambda f: workbook(
+            f / "a.xlsx", "<row/>" * 9000 + "<row>" + "<c><v>1</v></c>" * 9000 + "</row>"
+        ),
+        "max_cells",
+    ),
+    "formulas in far columns": (
+        lambda f: workbook(
+            f / "a.xlsx",
+            '<row r="1"><c r="A1"><v>1</v></c></row>'
+            + "".join(f'<row><c r="XFD{row}"><f>1</f></c></row>' for row in range(2, 9000)),
+        ),
+        "max_cells",
+    ),
+    "many cells": (
+        lambda f: workbook(f / "a.xlsx", f"<row>{'<c/>' * 5_000_001}</row>"),
+        "max_cells",
+    ),
+    "many sheets' worth of a shared text": (
+        lambda f: workbook(
+            f / "a.xlsx",
+            "<row>" + '<c t="s"><v>0</v></c>' * 10_000 + "</row>",
+            strings=f"<si><t>{'a' * 100_000}</t></si>",
+        ),
+        "max_text",
+    ),
+    "paragraphs of DOCX": (
+        lambda f: document(f / "a.docx", b"<w:p/>" * 3_000_000),
+        "max_elements",
+    ),
+    "paragraphs of PPTX": (
+        lambda f: presentation(f / "a.pptx", b"<a:p/>" * 3_000_000),
+        "max_elements",
+    ),
+    "paragraphs of EPUB": (
+        lambda f: make_epub(f / "a.epub", {"a.xhtml": "<p>a</p>" * 2_000_000}),
+        "max_elements",
+    ),
+    "names of columns in each row": (
+        lambda f: text(f / "a.csv", "a" * 100_000 + ",b\n" + "1,1\n" * 200_000),
+        "max_text",
+    ),
+    "keys above each value": (
+        lambda f: text(f / "a.json", f'{{"{"a" * 400_000}": [{"1, " * 1000}1]}}'),
+        "max_text",
+    ),
+    "names above each element": (
+        lambda f: text(f / "a.xml", f"<{'a' * 300_000}>{'<b>c</b>' * 9000}</{'a' * 300_000}>"),
+        "max_text",
+    ),
+    "the same page": (lambda f: pages(f / "a.pdf", 100_000), "max_pages"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_by_a_bound_that_is_named(name, tmp_path):
+    make, setting = BOMBS[name]
+    path = make(tmp_path)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(MediaError, match=r"has more than [0-9,]+ ") as caught:
+        read_document(path)
+    assert setting in caught.value.hint
+    assert str(path) in caught.value.message
+
+
+def test_no_bomb_takes_a_gigabyte(tmp_path):
+    paths = []
+    for number, (make, _) in enumerate(BOMBS.values()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths.append(make(folder))
+    code = textwrap.dedent("""
+        import pathlib, resource, sys
+        import docx, pptx, pypdfium2, python_calamine, selectolax.lexbor
+        from barbule.errors import MediaError
+        from barbule.media.documents import read_document
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + 1_000_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for path in sys.argv[1:]:
+            try:
+                read_document(pathlib.Path(path))
+            except MediaError:
+                print("refused")
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["refused"] * len(paths), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "make"),
+    [
+        ("max_cells", lambda f: workbook(f / "a.xlsx", FAR.format(5, "E"))),
+        ("max_elements", lambda f: document(f / "a.docx", b"<w:p/>" * 20)),
+        ("max_pages", lambda f: pages(f / "a.pdf", 21)),
+        ("max_text", lambda f: text(f / "a.csv", "name,other\nvalue,value\n")),
+    ],
+)
+def test_a_bound_is_that_of_the_configuration(setting, make, tmp_path):
+    path = make(tmp_path)
+    assert read_document(path) is not None
+    with (
+        bounded(MediaSettings(**{setting: 20})),
+        pytest.raises(MediaError, match="has more than 20 "),
+    ):
+        read_document(path)
+
+
+def test_what_is_within_bounds_is_read(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", FAR.format(3, "C"))
+    assert [block.text for block in read_document(path).blocks] == ["1", " |  | 2"]
+    # Only what is from the first cell to the last is kept.
+    far = workbook(tmp_path / "far.xlsx", '<row r="1048576"><c r="XFD1048576"><v>2</v></c></row>')
+    assert [block.text for block in read_document(far).blocks] == ["2"]
+
+
+def test_a_bomb_fails_its_cell_alone(session, tmp_path):
+    table = bb.create_table("docs", {"doc": bb.Document})
+    unchecked = bb.create_table("unchecked", {"doc": bb.Document}, media_validation="on_read")
+    good = workbook(tmp_path / "good.xlsx", FAR.format(3, "C"))
+    bad = workbook(tmp_path / "bad.xlsx", FAR.format(1_048_576, "XFD"))
+    with pytest.raises(MediaError, match=r"bad\.xlsx has more than 5,000,000 cells") as caught:
+        table.insert([{"doc": good}, {"doc": bad}])
+    assert (caught.value.table, caught.value.column, caught.value.row) == ("docs", "doc", 1)
+    unchecked.insert([{"doc": good}, {"doc": bad}])
+    unchecked.add_computed_column(text=unchecked.doc.text(), on_error="null")
+    rows = unchecked.select("text", error=unchecked.text.error).collect()
+    assert sum(each is None for each in rows["text"]) == 1
+    assert sum("has more than 5,000,000 cells" in str(each) for each in rows["error"]) == 1
+
+
+def test_the_bounds_of_the_configuration_hold_for_calls(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("barbule.toml").write_text("[media]\nmax_text = 12\n")
+    with bb.connect(home=tmp_path / "home"):
+        table = bb.create_table("docs", {"doc": bb.Document})
+        table.insert(doc=text(tmp_path / "long.csv", "name,other\nvalue,value\n"))
+        with pytest.raises(BarbuleError, match="has more than 12 characters"):
+            table.select(text=table.doc.text()).collect()
+
+
+@pytest.mark.parametrize(("name", "end", "kind"), [("a.txt", "x", "text"), ("a", "<html>", "html")])
+def test_comments_before_a_page_take_no_time(name, end, kind, tmp_path):
+    assert validate_document(text(tmp_path / name, "<!---->" * 1000 + end)) == kind
+
+
+def test_an_element_with_very_many_attributes_is_refused(tmp_path):
+    many = " ".join(f"a{number}='>'" for number in range(100_000))
+    with pytest.raises(MediaError, match="more than 2,000 attributes"):
+        read_document(text(tmp_path / "a.html", f"<body><p {many}>words"))
+    some = " ".join(f"a{number}='>'" for number in range(1_000))
+    assert read_document(text(tmp_path / "b.html", f"<body><p {some}>words")).blocks
+
+
+@pytest.mark.parametrize(
+    "content", ["```\n" * 250_000, "a\n" + "<x>\n" * 250_000, "# a" + " \t" * 400_000 + "x"]
+)
+def test_markdown_takes_a_time_that_grows_with_its_length(content, tmp_path):
+    assert read_document(text(tmp_path / "a.md", content)).blocks
+
+
+def test_headers_of_tar_files_that_claim_much_are_refused(session, tmp_path):
+    member = tarfile.TarInfo("0.txt")
+    member.size = 3
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 64 << 20
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.addfile(name, io.BytesIO(b"a" * name.size))
+        archive.addfile(member, io.BytesIO(b"abc"))
+    with pytest.raises(DataError, match="a header in it claims 67108864 bytes"):
+        bb.create_table("samples", bb.read_webdataset(str(tmp_path / "a.tar.gz")))
