@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import time
+import types
 
 import pytest
 
@@ -344,3 +345,25 @@ def test_a_label_is_taken_away_and_its_version_stays_until_it_is_compacted(runs)
     runs.compact()
     with pytest.raises(VersionError, match="dropped"):
         runs.at(version)
+
+
+def test_a_clock_that_jumps_back_does_not_change_what_a_moment_names(session, monkeypatch):
+    from barbule.catalog import store
+
+    class Earlier(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.datetime.now(tz) - datetime.timedelta(hours=1)
+
+    clock = types.SimpleNamespace(datetime=Earlier, UTC=datetime.UTC, timedelta=datetime.timedelta)
+    table = bb.create_table("t", {"a": bb.Int})
+    table.insert(a=1)
+    moment = session._engine.catalog._commits[session._engine.catalog.head].at
+    monkeypatch.setattr(store, "datetime", clock)
+    table.insert(a=2)
+    table.checkpoint("second")
+    monkeypatch.undo()
+    assert table.at(moment).collect()["a"] == [1]
+    table.insert(a=3)
+    assert table.at(moment).collect()["a"] == [1]
+    assert sorted(table.at(datetime.datetime.now(datetime.UTC)).collect()["a"]) == [1, 2, 3]

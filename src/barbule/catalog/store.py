@@ -555,6 +555,9 @@ class Catalog:
     def _note(self, operation: str, seconds: float = 0.0, changes: str | None = None) -> Commit:
         """Write the next commit: by it other processes learn that something is new."""
         now = datetime.datetime.now(datetime.UTC)
+        if (last := self._commits.get(self.head)) is not None:
+            # A clock may jump back; a moment would then name rows that came after it.
+            now = max(now, last.at + datetime.timedelta(microseconds=1))
         commit = Commit(self.head + 1, now, operation, _whoami(), seconds)
         self._backend.insert("bb_commits", [{**vars(commit), "changes": changes}])
         return commit

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -18,12 +17,13 @@ from barbule.io.containment import DataSetRoot
 from barbule.io.exported import Names, media_column, new_folder, plain_rows
 from barbule.io.rows import Rows
 from barbule.media.archives import check_member
-from barbule.media.places import written_atomically
+from barbule.media.places import expanded, written_atomically
 from barbule.types import Image
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+    from pathlib import Path
 
     from barbule.io.exported import Exported
 
@@ -57,16 +57,20 @@ def read_coco(
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
     """Make rows of a COCO file, one of each image; see `Session.read_coco`."""
-    path = Path(annotations).expanduser()
-    folder = Path(images).expanduser() if images is not None else path.parent
+    path = expanded(annotations)
+    folder = expanded(images) if images is not None else path.parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r}.", hint="Give images= the folder.")
     found = _parsed(path)
     labels = _labels(found, path)
     boxes: dict[Any, list[dict[str, Any]]] = {}
-    for number, each in enumerate(found.get("annotations", [])):
-        boxes.setdefault(each.get("image_id"), []).append(_box(each, labels, number, path))
-    known = {each.get("id") for each in found["images"]}
+    for number, each in enumerate(_records(found, "annotations", path)):
+        box = _box(each, labels, number, path)
+        boxes.setdefault(_id(each.get("image_id"), f"annotation {number}", path), []).append(box)
+    images_told = _records(found, "images", path)
+    known = {
+        _id(each.get("id"), f"image {number}", path) for number, each in enumerate(images_told)
+    }
     if strange := boxes.keys() - known:
         raise DataError(
             f"{str(path)!r} has annotations of images that are not in it: "
@@ -77,7 +81,7 @@ def read_coco(
     reach = DataSetRoot(folder, f"the file {str(path)!r}", root)
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
-        for each in found["images"]:
+        for each in images_told:
             name = str(each.get("file_name", ""))
             check_member(name, str(path))
             yield (
@@ -95,12 +99,30 @@ def read_coco(
     return Rows(_COLUMNS, read, f"the images of {str(path)!r}")
 
 
+def _records(found: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+    """Return a list of the file; null is an empty one."""
+    records = found.get(name) or []
+    if isinstance(records, list) and all(isinstance(each, dict) for each in records):
+        return records
+    raise DataError(f"{name!r} of {str(path)!r} is no list of objects.", hint="Correct the file.")
+
+
+def _id(value: Any, what: str, path: Path) -> Any:
+    if value is None or isinstance(value, int | float | str):
+        return value
+    raise DataError(
+        f"the id of {what} of {str(path)!r} is no number and no text.",
+        value=value,
+        hint="Correct the file.",
+    )
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no file {str(path)!r}.", hint="Check the path.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"the file {str(path)!r} cannot be read: {error}.", hint="It may be cut off."
         ) from error
@@ -114,7 +136,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _labels(found: dict[str, Any], path: Path) -> dict[Any, str]:
     try:
-        return {each["id"]: str(each["name"]) for each in found.get("categories", [])}
+        return {each["id"]: str(each["name"]) for each in _records(found, "categories", path)}
     except (KeyError, TypeError) as error:
         raise DataError(
             f"a category of {str(path)!r} has no id or name.", hint="Correct the file."
@@ -125,6 +147,7 @@ def _box(each: dict[str, Any], labels: dict[Any, str], number: int, path: Path) 
     try:
         x, y, width, height = map(float, each["bbox"])
         label = labels[each["category_id"]]
+        area = float(each.get("area", width * height))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"annotation {number} of {str(path)!r} has no box of four numbers, or a category "
@@ -139,7 +162,7 @@ def _box(each: dict[str, Any], labels: dict[Any, str], number: int, path: Path) 
         "y": y,
         "width": width,
         "height": height,
-        "area": float(each.get("area", width * height)),
+        "area": area,
         "iscrowd": bool(each.get("iscrowd", 0)),
         "segmentation": None if shape is None else json.dumps(shape),
     }

@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 from barbule.errors import DataError
 from barbule.media.fetch import Fetcher
+from barbule.media.places import expanded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,8 +58,8 @@ class DataSetRoot:
         root: str | os.PathLike[str] | None = None,
         how: str = "Give root= a folder that holds it, if you trust the data set.",
     ) -> None:
-        self._folder = None if folder is None else Path(folder).expanduser().absolute()
-        allowed = self._folder if root is None else Path(root).expanduser()
+        self._folder = None if folder is None else expanded(folder).absolute()
+        allowed = self._folder if root is None else expanded(root)
         self._allowed = None if allowed is None else os.path.realpath(allowed)
         self._is_given = root is not None
         self._shown = shown

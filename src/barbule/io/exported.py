@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import DataError, SchemaError
 from barbule.media.archives import check_member
 from barbule.media.cells import reader
+from barbule.media.places import expanded
 from barbule.types import Media
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
     DataError
         When it is there already, and not empty.
     """
-    target = Path(path).expanduser()
+    target = expanded(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
             f"{str(target)!r} is there already, and is not an empty folder.",

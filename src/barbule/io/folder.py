@@ -26,6 +26,7 @@ from barbule.io.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.kinds import kind_of, media_type, noun
 from barbule.io.places import remote_files
 from barbule.io.rows import Rows
+from barbule.media.places import expanded
 from barbule.types import Media, Timestamp, dtype
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read_folder(
             "this column tells of the file.", column=name, hint="Give column= another name."
         )
 
-    folder = None if _URL.match(source) else Path(source).expanduser()
+    folder = None if _URL.match(source) else expanded(source)
     said = FolderMetadata(folder if folder is not None and folder.is_dir() else None, reach)
     more = said.columns()
     if name in more:
@@ -116,7 +117,7 @@ _File = tuple[str, int | None, datetime.datetime | None]
 
 def _reach(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
     """Return whose files a folder or pattern may lead to: those below what has no wildcard."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         fixed = itertools.takewhile(lambda part: not _MAGIC.search(part), path.parts)
         path = Path(*fixed)
@@ -124,7 +125,7 @@ def _reach(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
 
 
 def _local(source: str, reach: DataSetRoot) -> Iterator[_File]:
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file():
         found: Iterator[str] = iter([str(path)])
     elif path.is_dir():

@@ -18,7 +18,7 @@ from barbule.io.exported import media_columns
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
 from barbule.media.cells import arrow_type
-from barbule.media.places import written_atomically
+from barbule.media.places import expanded, written_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
     media = media_columns(rows)
     schema = _with_features(rows.schema, media)
     count = 0
-    path = Path(target).expanduser()
+    path = expanded(target)
     with written_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
         batches = rows.batches(_ROWS)
         for batch in itertools.chain.from_iterable(map(_slices, batches)):

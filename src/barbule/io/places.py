@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from barbule.errors import DataError, UnsupportedError
+from barbule.media.places import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
         return _remote(source)
     if not source:
         raise File(source, source).missing()
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file():
         return [File(str(path), source)]
     if path.is_dir():

@@ -27,7 +27,7 @@ from barbule.io.kinds import ENDINGS
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
 from barbule.media.archives import check_member
-from barbule.media.places import written_atomically
+from barbule.media.places import expanded, written_atomically
 from barbule.types import Json, Media, infer
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def write_webdataset(
     waiting = next(samples, None)
     seen: set[str] = set()
     while waiting is not None or not written:
-        path = Path(pattern % len(written) if numbered else first).expanduser()
+        path = expanded(pattern % len(written) if numbered else first)
         written.append(str(path))
         with written_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
             while waiting is not None:

@@ -263,7 +263,7 @@ class Fetcher:
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 done = self._hop(httpx.URL(hop), url, shown, attempt)
-            except httpx.InvalidURL:
+            except (httpx.InvalidURL, UnicodeError):  # names of hosts that IDNA does not have
                 raise MediaError(f"{shown} is not a valid URL.", hint="Check it.") from None
             except httpx.ConnectTimeout:
                 raise _failed(f"{shown}: no connection in {self._timeout:g} s.") from None

@@ -23,7 +23,7 @@ from barbule.errors import BarbuleError, MediaError
 from barbule.media.bounds import bounded
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
-from barbule.media.places import without_secrets
+from barbule.media.places import expanded, without_secrets
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
 from barbule.media.undo import Undo
@@ -227,9 +227,9 @@ class MediaLibrary:
         if computed and (made := _temporary(value)) is not None:
             return self.store.put_file(made, made.suffix)
         if isinstance(value, Path):
-            return str(value.expanduser().absolute())
+            return str(expanded(value).absolute())
         if isinstance(value, str):
-            return value if ":" in value[:12] else str(Path(value).expanduser().absolute())
+            return value if ":" in value[:12] else str(expanded(value).absolute())
         if isinstance(value, MadeFile):
             return self._take(value)
         if isinstance(value, Mapping):

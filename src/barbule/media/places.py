@@ -6,6 +6,7 @@ or not at all. Nothing is fetched here.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["file_from_uri", "without_secrets", "written_atomically"]
+__all__ = ["expanded", "file_from_uri", "without_secrets", "written_atomically"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
 
@@ -67,6 +68,28 @@ def file_from_uri(uri: str) -> Path:
     error = MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
     error.gone = gone
     raise error
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path in which `~` and `~user` stand for home folders.
+
+    Raises
+    ------
+    MediaError
+        When there is no such user.
+
+    Examples
+    --------
+    >>> expanded("a/~b.png").as_posix()
+    'a/~b.png'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise MediaError(
+            f"{os.fspath(path)!r} begins with the home folder of a user that does not exist.",
+            hint="Check the name; a file whose name begins with '~' is './~name'.",
+        ) from None
 
 
 def without_secrets(uri: str) -> str:

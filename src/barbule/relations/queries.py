@@ -21,6 +21,7 @@ from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.refusals import (
     REFUSALS,
     both_classes,
+    check_select,
     explained,
     no_name,
     refuse_masks,
@@ -237,8 +238,14 @@ class _Verbs:
             A SELECT statement.
         dialect
             The dialect it is written in; that of the backend by default.
+
+        Raises
+        ------
+        ExpressionError
+            When it is anything but one SELECT: tables are changed by their verbs.
         """
         op = self.op()
+        check_select(query, dialect or self._find_backend().dialect)
         named = self.alias(op.name) if isinstance(op, nodes.ManagedTable) else self
         return _told(named, ir.Table.sql, query, dialect=dialect)
 

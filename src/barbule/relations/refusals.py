@@ -287,3 +287,33 @@ def shown_argument(value: Any) -> str:
         return repr(expression.get_name())
     text = " ".join(repr(value).split())
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
+
+
+def check_select(query: Any, dialect: Any) -> None:
+    """Refuse SQL that is not one statement which gives rows.
+
+    Raises
+    ------
+    ExpressionError
+        It says what the text is.
+    """
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    if not isinstance(query, str):
+        raise ExpressionError("sql() takes a text.", value=query, hint='Write .sql("SELECT ...").')
+    try:
+        statements = sqlglot.parse(query, read=dialect)
+    except SqlglotError as error:
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise ExpressionError(
+            f"this SQL cannot be read: {reason}.", value=query, hint="Correct the statement."
+        ) from error
+    if len(statements) != 1 or not isinstance(statements[0], sqlglot.exp.Query):
+        names = [type(each).__name__.upper() for each in statements if each is not None]
+        found = f"{len(names)} statements" if len(names) > 1 else (names or ["nothing"])[0]
+        raise ExpressionError(
+            f"sql() takes one SELECT, and this is {found}.",
+            value=query,
+            hint="Tables are changed by insert(), update() and delete().",
+        )

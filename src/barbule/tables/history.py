@@ -16,7 +16,7 @@ from barbule.catalog.records import Label
 from barbule.errors import SchemaError, UnsupportedError, VersionError
 from barbule.executor.indexed import searched_column
 from barbule.executor.results import ResultSet
-from barbule.tables.naming import IF_NOT_EXISTS, check_policy
+from barbule.tables.naming import IF_NOT_EXISTS, check_policy, check_storable
 from barbule.types import storage
 from barbule.versions import Checkpoint, Diff, diff, drifted
 
@@ -56,6 +56,7 @@ def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
         raise SchemaError(
             "a label is a text that is not empty.", table=leaf.name, value=label, hint='"baseline".'
         )
+    check_storable(label, "the label", leaf.name)
     if leaf.commit is not None:
         raise UnsupportedError(
             "this is a look at an old version, and a checkpoint labels the current one.",

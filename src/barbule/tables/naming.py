@@ -38,6 +38,7 @@ __all__ = [
     "IfNotExists",
     "check_names",
     "check_policy",
+    "check_storable",
     "column_name",
     "column_names",
     "current",
@@ -64,6 +65,23 @@ def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
         )
 
 
+def check_storable(name: str, what: str, table: str | None = None) -> None:
+    """Refuse a name that databases cannot keep: with a NUL, or half of a character.
+
+    Parameters
+    ----------
+    what
+        What has the name, for messages.
+    """
+    if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
+        raise SchemaError(
+            f"{what} holds a NUL or half of a character, which databases do not take.",
+            table=table,
+            value=name,
+            hint="Give it another one.",
+        )
+
+
 def check_names(names: Iterable[Any], table: str, shown: Iterable[str] = ()) -> None:
     """Check that new columns may have these names.
 
@@ -76,6 +94,7 @@ def check_names(names: Iterable[Any], table: str, shown: Iterable[str] = ()) -> 
     for name in names:
         if not isinstance(name, str) or not name:
             raise SchemaError("a column has a name, a text.", table=table, value=name)
+        check_storable(name, "the name of a column", table)
         if name in _RESERVED or name.lower().startswith("bb_"):
             raise SchemaError(
                 "this name is kept for barbule.",
@@ -185,6 +204,7 @@ def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | Non
         raise SchemaError(
             "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
         )
+    check_storable(name, "the name of a table")
     _check_folders(engine, name)
     found = engine.catalog.find(name)
     if found is not None and if_exists == "error":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from barbule.catalog.records import EVERY, Label
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
 from barbule.tables.change import mutate
-from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy
+from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
 from barbule.tables.table import Table
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
         raise SchemaError(
             "the name of a snapshot is a text that is not empty.", value=name, hint='"release-1".'
         )
+    check_storable(name, "the name of a snapshot")
     with engine.backend.writing():
         engine.catalog.refresh()
         known = engine.catalog.labels(EVERY)
