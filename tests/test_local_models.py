@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from patience import PATIENCE
 from real_models import EXAMPLES, MINILM, SMOLLM2, local_models, needs
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def ask(url: str, question: str) -> str:
             "temperature": 0,
             "max_tokens": 16,
         },
-        timeout=60,
+        timeout=PATIENCE,
     )
     reply.raise_for_status()
     answer = reply.json()["choices"][0]["message"]["content"]

@@ -13,6 +13,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ExpressionError, FunctionError, UnsupportedError
 from barbule.executor.devices import Gpus, count_gpus
+from patience import PATIENCE
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_who_is_called_off_while_waiting_leaves_no_error_behind():
         @contextmanager
         def hold(self, share, function):
             asked.set()
-            told.wait(10)
+            told.wait(PATIENCE)
             with super().hold(share, function):
                 yield
 
@@ -140,7 +141,7 @@ def test_who_is_called_off_while_waiting_leaves_no_error_behind():
         asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
         gpus = Slow()
         task = asyncio.create_task(gpus.hold_async(1, "f").__aenter__())
-        await asyncio.to_thread(asked.wait, 10)
+        await asyncio.to_thread(asked.wait, PATIENCE)
         task.cancel()
         told.set()
         with pytest.raises(asyncio.CancelledError):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from barbule.errors import VectorIndexError
 from barbule.indexes.chroma import ChromaStore
 from barbule.indexes.owner import OwnerLock
 from barbule.indexes.probe import examine
+from patience import PATIENCE
 
 BATCH = 500
 
@@ -91,7 +93,7 @@ def test_what_outlives_a_closed_store_leaves_the_directory_to_others(tmp_path):
         with pytest.raises(VectorIndexError, match="closed"):
             operation()
     process = run(HOLDER, tmp_path / "v", stdin=subprocess.PIPE)
-    assert process.communicate("\n", timeout=60)[0].startswith("True")
+    assert process.communicate("\n", timeout=PATIENCE)[0].startswith("True")
 
 
 def test_a_fill_that_reached_no_watermark_starts_again_empty(tmp_path):
@@ -125,7 +127,7 @@ def test_a_process_that_ends_without_closing_leaves_it_clean(tmp_path):
         "index.upsert([1], np.ones((1, 8))); index.advance(1); index.upsert([2], np.ones((1, 8)))"
     )
     process = run(program, tmp_path / "v")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     noted = json.loads((tmp_path / "v" / "state.json").read_text())["indexes"]["t.v"]
     assert (noted["dirty"], noted["watermark"], noted["count"]) == (False, 1, 2)
@@ -133,7 +135,7 @@ def test_a_process_that_ends_without_closing_leaves_it_clean(tmp_path):
 
 WRITER = """
 import sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_chroma import drain, opened
 store, index = opened(sys.argv[1])
 commit = index.watermark
@@ -149,11 +151,11 @@ def test_kill_while_writing(tmp_path):
     where = tmp_path / "v"
     chance = random.Random()
     for _ in range(2):
-        process = run(WRITER, where, os.path.dirname(__file__))  # noqa: PTH120
+        process = run(WRITER, where, *Path(__file__).parents[:2])
         assert process.stdout.readline().startswith("ready")
         time.sleep(chance.uniform(0.1, 0.7))
         process.send_signal(signal.SIGKILL)
-        told = process.communicate(timeout=60)[0].split()
+        told = process.communicate(timeout=PATIENCE)[0].split()
         store, index = opened(where)
         reached = index.watermark
         assert reached in {-1, *range(int(told[-1]) if told else 0, 401)}
@@ -280,7 +282,7 @@ sys.stdin.readline()
 def test_a_second_process_is_told_who_owns_the_directory(tmp_path):
     store, index = opened(tmp_path / "v")
     process = run(HOLDER, tmp_path / "v", stdin=subprocess.PIPE)
-    told = process.communicate("\n", timeout=60)[0]
+    told = process.communicate("\n", timeout=PATIENCE)[0]
     assert told.startswith("False")
     assert f"belongs to the process {os.getpid()}" in told
     index.upsert([1], np.ones((1, 8)))
@@ -297,7 +299,7 @@ def test_ownership_passes_on_when_the_owner_is_killed(tmp_path):
         with pytest.raises(VectorIndexError, match=f"belongs to the process {process.pid}"):
             operation()
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert store.usable
     store.close()
 
@@ -319,7 +321,7 @@ sys.exit(code or not store.usable)
 
 def test_a_forked_child_has_no_part_in_it(tmp_path):
     process = run(FORKER, tmp_path / "v")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 

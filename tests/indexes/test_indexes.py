@@ -14,6 +14,7 @@ import pytest
 
 from barbule.errors import ConfigurationError, VectorIndexError
 from barbule.indexes.base import open_store
+from patience import PATIENCE
 
 DIMENSION = 64
 METRICS = ["cosine", "ip", "l2"]
@@ -71,7 +72,7 @@ def server(tmp_path_factory):
         stderr=subprocess.DEVNULL,
     )
     url = f"chroma+http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         store = open_store(url)
         if store.usable:
@@ -82,7 +83,7 @@ def server(tmp_path_factory):
     store.close()
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 @pytest.fixture(params=["exact", "chroma", "server"])

@@ -13,6 +13,7 @@ from barbule.errors import ModelError
 from barbule.models.base import Endpoint, Reply, Usage
 from barbule.models.limits import pause
 from barbule.models.rates import Gate, backoff, call_with_retries
+from patience import PATIENCE
 
 
 class Clock:
@@ -260,7 +261,7 @@ def test_a_cancelled_wait_leaves_the_gate_usable(clock):
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-        await asyncio.wait_for(behind, 1)
+        await asyncio.wait_for(behind, PATIENCE)
         assert gate.in_flight == 1
 
     asyncio.run(main())
@@ -299,7 +300,7 @@ def test_answers_that_are_not_written_yet_take_room_as_if_they_were_in_flight(cl
         await asyncio.gather(*tasks)
         assert begun == [0, 1, 2, 3]
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_a_gate_takes_its_limits_from_an_endpoint():
