@@ -139,14 +139,54 @@ def test_a_named_index_is_a_column(session):
     assert totals.columns.tolist() == ["sold"]  # the frame is as it was
 
 
-def test_an_index_without_a_name_is_left_out(session):
+LABELS = {
+    "texts": ["p", "q", "r"],
+    "moments": pd.date_range("2024-01-01", periods=3),
+    "spans": pd.period_range("2024-01", periods=3, freq="M"),
+    "fractions": [0.5, 1.5, 2.5],
+    "categories": pd.CategoricalIndex(["p", "q", "p"]),
+    "mixtures": ["p", 1, None],
+    "levels": pd.MultiIndex.from_tuples([(1, "p"), (1, "q"), (2, "p")]),
+    "a level beside a named one": pd.MultiIndex.from_tuples(
+        [(1, "p"), (2, "q"), (3, "p")], names=["n", None]
+    ),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_labels_without_a_name_are_not_lost(session, labels):
+    frame = pd.DataFrame({"n": [1, 2, 3]}, index=LABELS[labels])
+    table = session.create_table("t", {"n": bb.Int, "label": bb.String})
+    told = r"table '\w+': the index .* has no name.*rename_axis.*reset_index\(drop=True\)"
+    for write in (
+        lambda: session.create_table("made", frame),
+        lambda: table.insert(frame),
+        lambda: table.upsert(frame, on="n"),
+        lambda: table.insert(iter([frame])),
+    ):
+        with pytest.raises(DataError, match=told):
+            write()
+    assert session.list_tables() == ["t"]
+    assert table.count().execute() == 0
+    assert table.insert(frame.reset_index(drop=True)).rows == 3
+
+
+def test_a_label_gets_a_name_as_the_error_says(session):
     frame = pd.DataFrame({"n": [1, 2]}, index=["p", "q"])
-    table = session.create_table("t", frame)
-    table.insert(frame.reset_index(drop=True))
-    assert table.columns == ("n",)
-    both = frame.set_index("n", drop=False)
-    assert table.insert(both).rows == 2
-    assert sorted(table.collect()["n"]) == [1, 1, 1, 2, 2, 2]
+    made = session.create_table("made", frame.rename_axis("label").reset_index())
+    assert made.order_by("n").collect() == [{"label": "p", "n": 1}, {"label": "q", "n": 2}]
+
+
+def test_numbers_of_rows_are_left_out(session):
+    frame = pd.DataFrame({"n": [3, 1, 2], "x": ["a", "b", "a"]})
+    parts = frame.set_axis(pd.MultiIndex.from_tuples([(0, 0), (0, 1), (1, 0)]))
+    table = session.create_table("t", frame[frame.n > 1])
+    for each in (frame.sort_values("n"), pd.concat([frame, frame]), frame[frame.n > 5], parts):
+        assert table.insert(each).rows == len(each)
+    assert table.insert(frame.convert_dtypes().set_index("n", drop=False)).rows == 3
+    assert table.insert(pd.DataFrame({"n": [], "x": []}, index=pd.Index([], dtype=str))).rows == 0
+    assert table.columns == ("n", "x")
+    assert sorted(table.collect()["n"]) == sorted([3, 2] + [1, 2, 3] * 5)
 
 
 def test_an_index_that_is_no_column_is_refused(session):

@@ -49,7 +49,7 @@ SOURCES = {
     "dataclasses": lambda: [FilmRecord(**row) for row in ROWS],
     "mixed": lambda: [ROWS[0], FilmModel(**ROWS[1])],
     "pandas": lambda: pd.DataFrame(ROWS),
-    "pandas with an index": lambda: pd.DataFrame(ROWS, index=["x", "y"]),
+    "pandas with an index": lambda: pd.DataFrame(ROWS, index=[7, 3]),
     "polars": lambda: pl.DataFrame(ROWS),
     "arrow": _arrow,
     "record batch": lambda: _arrow().to_batches()[0],

@@ -38,6 +38,7 @@ def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
     levels = [str(name) for name in frame.index.names if name is not None]
     frame = with_index(frame)
     _check_index([name for name in levels if name not in target.schema], target)
+    _check_labels(frame.index, target)
     target.check_names([str(name) for name in frame.columns])
     for start in range(0, len(frame), size):
         yield _pandas_chunk(frame.iloc[start : start + size], target)
@@ -52,6 +53,27 @@ def _check_index(levels: list[str], target: Target) -> None:
             column=levels[0],
             hint="Rename it, or leave it out: frame.reset_index(drop=True).",
         )
+
+
+def _check_labels(index: Any, target: Target) -> None:
+    """Refuse labels of rows that have no name: moments or texts are data, and would be lost.
+
+    Whole numbers say where a row stood before the frame was filtered, sorted or put together.
+    """
+    for place, name in enumerate(index.names):
+        labels = index.get_level_values(place)
+        if name is None and len(labels) and labels.inferred_type not in _PLACES:
+            raise DataError(
+                f"the index of the data frame has no name, and its {labels.inferred_type} labels "
+                "would be lost.",
+                table=target.table,
+                value=labels[0],
+                hint='Make it a column, frame.rename_axis("label").reset_index(), or leave it '
+                "out: frame.reset_index(drop=True).",
+            )
+
+
+_PLACES = {"integer", "integer-na"}
 
 
 def _pandas_chunk(frame: Any, target: Target) -> Chunk:
