@@ -213,6 +213,28 @@ def test_what_is_no_type_is_refused(given, message):
         dtype(given)
 
 
+COLUMNS = {
+    "lists": {"a": [1, 2], "b": [3, 4]},
+    "tuples": {"a": ("x",), "b": ("y",)},
+    "nothing": {"a": []},
+    "ranges": {"a": range(3), "b": [1, 2, 3]},
+    "arrays": {"a": np.arange(2), "b": pa.array([1, 2])},
+    "series": {"a": pd.Series([1]), "b": pl.Series([1])},
+}
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_columns_of_values_are_no_schema(columns):
+    with pytest.raises(SchemaError, match=r"(?s)'a': .*column of values.*rows.*pd\.DataFrame"):
+        bb.types.schema(COLUMNS[columns])
+
+
+@pytest.mark.parametrize("columns", [{"a": [int], "b": [1]}, {"a": [1], "b": int}, {"a": 1}])
+def test_a_schema_with_what_is_no_type_is_told_of_types(columns):
+    with pytest.raises(SchemaError, match="column 'a': this is no type that a column can have"):
+        bb.types.schema(columns)
+
+
 @pytest.mark.parametrize("length", [0, -1, 1.5, True, "3", None])
 def test_a_vector_has_a_length(length):
     with pytest.raises(SchemaError, match="the length of a vector is a whole number from 1"):

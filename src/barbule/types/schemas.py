@@ -64,9 +64,28 @@ def schema(columns: Any) -> sch.Schema:
         try:
             found = dtype(kind)
         except SchemaError as error:
+            if all(map(_is_values, fields.values())):
+                raise _no_columns_of_values(name, kind) from None
             raise error.at(column=name) from error.__cause__
         checked[name] = found.copy(nullable=False) if name in required else found
     return _kept(sch.Schema(checked))
+
+
+def _is_values(kind: Any) -> bool:
+    """Whether something is a column of values, where a type is meant."""
+    if isinstance(kind, list | tuple | range):
+        return not any(isinstance(each, type | dt.DataType) for each in kind)
+    shaped = hasattr(kind, "shape") or hasattr(kind, "to_pylist")  # arrays and series
+    return shaped and not isinstance(kind, type)
+
+
+def _no_columns_of_values(name: str, values: Any) -> SchemaError:
+    return SchemaError(
+        "a schema maps names to types, and this is a column of values.",
+        column=name,
+        value=values,
+        hint='Give rows, [{"n": 1}, {"n": 2}], or a data frame: pd.DataFrame({"n": [1, 2]}).',
+    )
 
 
 def _kept(columns: sch.Schema) -> sch.Schema:
