@@ -261,11 +261,67 @@ def test_nan_of_other_frames_is_a_value(source, library):
 
 @pytest.mark.parametrize("missing", [None, pd.NA, pd.NaT, float("nan"), np.nan])
 def test_what_pandas_writes_for_nothing_is_nothing(missing, library):
-    schema = bb.types.schema({"s": bb.String, "n": bb.Int, "t": bb.Timestamp, "j": bb.Json})
+    schema = bb.types.schema(
+        {"s": bb.String, "n": bb.Int, "t": bb.Timestamp, "j": bb.Json, "d": "decimal(6, 2)"}
+    )
     frame = pd.DataFrame({name: [missing] for name in schema}, dtype=object)
     nothing = dict.fromkeys(schema)
     assert read_rows(frame, schema, "t", library).to_pylist() == [nothing]
-    assert read_rows([frame.loc[0].to_dict()], schema, "t", library).to_pylist() == [nothing]
+    record = frame.loc[0].to_dict()
+    if isinstance(missing, float):  # a number, where it is not a frame's
+        for name in ("j", "d"):
+            with pytest.raises(DataError, match=rf"table 't', column '{name}', row 0: .*nan"):
+                read_rows([{name: missing}], schema, "t", library)
+            record[name] = None
+    assert read_rows([record], schema, "t", library).to_pylist() == [nothing]
+
+
+@pytest.mark.parametrize("kind", [bb.Json, "decimal(6, 2)"])
+@pytest.mark.parametrize(
+    "number",
+    [math.nan, np.float32("nan"), decimal.Decimal("NaN"), math.inf, decimal.Decimal("-Infinity")],
+    ids=repr,
+)
+def test_decimals_and_json_hold_no_nan_and_no_infinity(number, kind, library):
+    schema = bb.types.schema({"n": bb.Int, "c": kind})
+    rows = [{"n": 1, "c": None}, {"n": 2, "c": number}]
+    with pytest.raises(DataError, match="table 't', column 'c', row 1: this is no"):
+        read_rows(rows, schema, "t", library)
+    if isinstance(number, float):
+        with pytest.raises(DataError, match="table 't', column 'c', row 1: this is no"):
+            read_rows(pa.table({"c": [1.0, number]}), schema, "t", library)
+    listed = bb.types.schema({"c": bb.Array(kind)})
+    with pytest.raises(DataError, match=r"table 't', column 'c', row 0: this is no.*item 1"):
+        read_rows([{"c": [None, number]}], listed, "t", library)
+
+
+SERIES = {
+    "pandas": lambda value: pd.Series([value]),
+    "pandas index": lambda value: pd.Index([value]),
+    "pandas of two": lambda value: pd.Series([value, value]),
+    "polars": lambda value: pl.Series([value]),
+}
+
+
+@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (1, bb.Int),
+        (0.5, bb.Float),
+        (True, bb.Bool),
+        (2, "decimal(6, 2)"),
+        (datetime.datetime(2024, 1, 2), bb.Timestamp),  # noqa: DTZ001
+        (datetime.datetime(2024, 1, 2), bb.Date),  # noqa: DTZ001
+        (datetime.timedelta(1), "interval('us')"),
+        ("a", bb.String),
+    ],
+    ids=str,
+)
+def test_a_series_is_no_cell(series, value, kind, library):
+    schema = bb.types.schema({"c": kind})
+    with pytest.raises(DataError, match="table 't', column 'c', row 0: this is no"):
+        read_rows({"c": SERIES[series](value)}, schema, "t", library)
 
 
 # Types of data frames

@@ -43,9 +43,10 @@ def arrow_type(kind: dt.DataType) -> pa.DataType:
 def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaLibrary) -> pa.Array:
     """Turn Python values into an Arrow array of the storage form of `kind`.
 
-    NaN is a value in a column of floats, and missing in all others, as are `pandas.NA` and
-    `pandas.NaT`. A moment without a zone is one of the default zone in a column with a zone; one
-    with a zone is shown on the clock of the default zone in a column without.
+    NaN is a value in a column of floats, refused in one of decimals or JSON, and missing in all
+    others, as are `pandas.NA` and `pandas.NaT`. A moment without a zone is one of the default zone
+    in a column with a zone; one with a zone is shown on the clock of the default zone in a column
+    without.
 
     Raises
     ------

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["is_missing", "to_json", "value_writer"]
 
 _MISSING_OF_PANDAS = {"NAType", "NaTType"}
+_FRAMES = {"pandas", "polars"}  # libraries
 
 
 _MICROSECONDS = 6  # digits of seconds, as Python and databases have them
@@ -36,9 +37,12 @@ _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
 def is_missing(value: Any, kind: dt.DataType) -> bool:
-    """Whether a value means none: NaN where it is no number, and what pandas writes."""
+    """Whether a value means none: NaN where it is no number, and what pandas writes.
+
+    Decimals and JSON refuse NaN as they refuse the infinite: there it is the result of a sum.
+    """
     if isinstance(value, float):
-        return math.isnan(value) and not isinstance(kind, dt.Floating)
+        return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)
     if type(value).__name__ in _MISSING_OF_PANDAS:
         return True
     return _is_numpy_moment(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
@@ -70,7 +74,14 @@ def _without_numpy(value: Any) -> Any:
         return value.value
     if _is_numpy_moment(value):
         return value.astype(f"{value.dtype.kind}8[us]").item()
-    return value.item() if hasattr(value, "dtype") and hasattr(value, "item") else value
+    if not (hasattr(value, "dtype") and hasattr(value, "item")):
+        return value
+    if getattr(value, "shape", ()) and type(value).__module__.split(".")[0] in _FRAMES:
+        raise TypeError(  # item() would take a series of one row for its value
+            f"a {type(value).__name__} has values of rows, and a cell is one value: insert a data "
+            "frame, or a dict for each row"
+        )
+    return value.item()
 
 
 def _text(value: Any) -> str:
@@ -129,9 +140,12 @@ def _bytes(value: Any) -> bytes:
 def _decimal(value: Any) -> decimal.Decimal:
     plain = value if isinstance(value, str) else _number(value)
     try:
-        return decimal.Decimal(str(plain))
+        number = decimal.Decimal(str(plain))
     except decimal.InvalidOperation:
         raise ValueError(f"{value!r} is no number") from None
+    if not number.is_finite():
+        raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
+    return number
 
 
 def _has_nanoseconds(value: Any) -> bool:
