@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import ibis
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from ibis import _
 
@@ -194,6 +197,37 @@ def test_many_updates_of_one_row_keep_one_row(table):
 def test_an_update_of_nothing_is_refused(table):
     with pytest.raises(ExpressionError, match="table 't': update takes at least one column"):
         table.update({})
+    assert len(table.history()) == 2
+
+
+ROWS = [{"k": 1, "x": 7.0}]
+NO_VALUES = {
+    "pandas": lambda: pd.DataFrame(ROWS),
+    "a row of pandas": lambda: pd.DataFrame(ROWS).iloc[0],
+    "polars": lambda: pl.DataFrame(ROWS),
+    "arrow": lambda: pa.Table.from_pylist(ROWS),
+    "records": lambda: ROWS,
+    "a name": lambda: "k",
+    "nothing": lambda: None,
+}
+
+
+@pytest.mark.parametrize("values", NO_VALUES)
+def test_an_update_takes_no_rows(table, values):
+    before = table.collect().to_pyarrow()
+    told = r"table 't': update takes new values by column.*where=.*batch_update\(.*upsert\("
+    for where in (None, 5, table.k == 1):
+        with pytest.raises(DataError, match=told):
+            table.update(NO_VALUES[values](), where)
+    assert table.collect().to_pyarrow().equals(before)
+    assert len(table.history()) == 2
+
+
+@pytest.mark.parametrize("column", ["k", "x", "name"])
+def test_a_new_value_is_no_series(table, column):
+    for value in (pd.Series([1]), pl.Series([1]), pd.DataFrame(ROWS)):
+        with pytest.raises(DataError, match=f"table 't', column '{column}'.*: this is no"):
+            table.update({column: value})
     assert len(table.history()) == 2
 
 

@@ -5,6 +5,7 @@ Owns the names and the documentation of the verbs; each hands over to the module
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from barbule.errors import DataError
@@ -27,7 +28,7 @@ from barbule.tables.described import describe
 from barbule.tables.naming import column_name, column_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import ibis.expr.types as ir
 
@@ -131,6 +132,12 @@ class Table(Query):
         where
             A condition; None for all rows.
 
+        Raises
+        ------
+        DataError
+            When a value does not fit, or `values` is no mapping: rows, each with its key, are for
+            `batch_update` and `upsert`.
+
         Examples
         --------
         >>> import barbule as bb
@@ -139,6 +146,13 @@ class Table(Query):
         >>> films.update({"revenue": films.revenue + 1}, where=films.name == "Up").rows
         1
         """
+        if not isinstance(values, Mapping):
+            raise DataError(
+                f"update takes new values by column, and not a {type(values).__name__}.",
+                table=self.get_name(),
+                hint='Write update({"n": 5}, where=table.k == 1); for rows that are found by their '
+                'key, batch_update(rows, on="k") or upsert(rows, on="k").',
+            )
         named = {column_name(self, column): value for column, value in values.items()}
         return mutations.update(self, named, where)
 
