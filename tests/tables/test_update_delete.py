@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import math
+
 import ibis
 import pandas as pd
 import polars as pl
@@ -133,6 +137,89 @@ def test_an_expression_that_does_not_fit_leaves_all_as_it_was(table):
         table.update({"k": table.name.cast("int64")})
     assert table.collect().to_pyarrow().equals(before)
     assert len(table.history()) == 2
+
+
+MORNING = datetime.datetime(2024, 1, 2, 7, 30)  # noqa: DTZ001
+LOSSES = {
+    "a half": ("i", lambda t: t.i / 2, "1.5 is no whole number"),
+    "a constant": ("i", lambda t: ibis.literal(0.5), "0.5 is no whole number"),
+    "another column": ("i", lambda t: t.f, "2.5 is no whole number"),
+    "a decimal": ("i", lambda t: t.d, "1.25.* is no whole number"),
+    "what is too large": ("small", lambda t: t.f * 1000, "too large"),
+    "what is random": ("i", lambda t: ibis.random() / 2 + 0.25, "is no whole number"),
+    "items": ("counts", lambda t: ibis.array([t.f, t.f]), "item 0.*2.5 is no whole number"),
+    "a moment": ("day", lambda t: t.moment, "has a time of day"),
+    "a moment of a zone": ("day", lambda t: t.moment.cast("timestamp('UTC')"), "has a time of day"),
+    "later": ("day", lambda t: t.moment + ibis.interval(seconds=1), "has a time of day"),
+}
+
+
+@pytest.fixture
+def kinds(session):
+    made = session.create_table(
+        "kinds",
+        {
+            "i": bb.Int,
+            "small": "int8",
+            "f": bb.Float,
+            "d": "decimal(6, 2)",
+            "counts": bb.Array(bb.Int),
+            "day": bb.Date,
+            "moment": bb.Timestamp,
+        },
+    )
+    whole = {"i": 2, "f": 2.0, "d": 3, "moment": MORNING.replace(hour=0, minute=0)}
+    made.insert([whole, {"i": 3, "f": 2.5, "d": decimal.Decimal("1.25"), "moment": MORNING}, {}])
+    return made
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_expression_loses_nothing(session, kinds, loss, followed):
+    if followed:
+        session.create_view("view", kinds.where(kinds.i > 0))
+    column, value, told = LOSSES[loss]
+    before = kinds.collect().to_pyarrow()
+    with pytest.raises(DataError, match=f"table 'kinds', column '{column}': .*{told}.*cast"):
+        kinds.update({column: value(kinds)})
+    assert kinds.collect().to_pyarrow().equals(before)
+    assert len(kinds.history()) == 2
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_an_expression_that_is_no_number_is_no_whole_one(kinds, number):
+    kinds.insert(i=9, f=number)
+    with pytest.raises(DataError, match="table 'kinds', column 'i': "):
+        kinds.update({"i": kinds.f}, where=kinds.i == 9)
+    with pytest.raises(DataError, match="table 'kinds', column 'counts': "):
+        kinds.update({"counts": ibis.array([kinds.f, 1.0])}, where=kinds.i == 9)
+    assert 9 in kinds.collect()["i"]
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_an_expression_whose_values_fit_is_taken(session, kinds, followed):
+    if followed:
+        session.create_view("view", kinds.where(kinds.i > 0))
+    first = kinds.i == 2
+    values = {
+        "i": kinds.i / 2,
+        "small": kinds.d,
+        "counts": ibis.array([kinds.f]),
+        "day": kinds.moment,
+    }
+    assert kinds.update(values, where=first).rows == 1
+    assert kinds.where(kinds.i == 1).collect()[0] == {
+        "i": 1, "small": 3, "f": 2.0, "d": 3, "counts": [2], "day": MORNING.date(),
+        "moment": MORNING.replace(hour=0, minute=0),
+    }  # fmt: skip
+    assert kinds.update({"i": kinds.f, "day": kinds.moment}, where=kinds.i.isnull()).rows == 0  # noqa: PD003
+    second = kinds.where(kinds.i == 3)
+    kinds.update(
+        {"small": kinds.f.round().cast("int8"), "day": kinds.moment.date()}, where=kinds.i == 3
+    )
+    kinds.update({"d": ibis.literal(0.126)}, where=kinds.i == 3)  # rounded, as SQL does
+    assert second.collect()[0, "day"] == MORNING.date()
+    assert second.collect()[0, "d"] == decimal.Decimal("0.13")
 
 
 def test_computed_columns_take_no_values(table):

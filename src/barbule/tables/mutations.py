@@ -37,6 +37,7 @@ from barbule.tables.change import (
 )
 from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import compute, dependents, kept_fields, within_backend
+from barbule.tables.lossless import loses_by_cast, on_the_clock, without_loss
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
@@ -385,10 +386,14 @@ def _new_state(
     bound = _bound(table, expressions) if expressions else {}
     parent = old.op()
     shown = kept_fields(record, parent)
+    checked: list[Column] = []
     for column in record.columns:
         if column.name in bound:
             value = _moved(bound[column.name], leaf, parent)
-            if storage(value.dtype) != storage(column.dtype):
+            if loses_by_cast(value.dtype, column.dtype):
+                value = on_the_clock(value)
+                checked.append(column)
+            elif storage(value.dtype) != storage(column.dtype):
                 value = ops.Cast(value, column.dtype)
             shown[column.physical] = value
         if column.name in assigned and column.fallible:
@@ -399,6 +404,10 @@ def _new_state(
     with located(record, next(iter(bound)) if len(bound) == 1 else None):
         read = engine.arrow(ops.Project(parent, {**shown, **before}).to_expr())
     rows, old = read.select(list(shown)), read.select(list(before)).rename_columns(places)
+    for column in checked:
+        place = rows.column_names.index(column.physical)
+        cells = without_loss(rows.column(place), column, record.name, engine.library)
+        rows = rows.set_column(place, column.physical, cells)
     for name in assigned.keys() - expressions.keys():
         place = list(shown).index(physical_name(record, name))
         cells = assigned[name].take(pa.repeat(0, rows.num_rows))
@@ -431,6 +440,8 @@ def _new_values_query(
         return None
     leaf, parent = table.op(), old.op()
     bound = _bound(table, values)
+    if any(loses_by_cast(bound[column.name].dtype, column.dtype) for column in changed):
+        return None
     new: dict[str, ops.Value] = {}
     for column in changed:
         value, kind = bound[column.name], storage(column.dtype)

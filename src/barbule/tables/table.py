@@ -135,7 +135,8 @@ class Table(Query):
         Raises
         ------
         DataError
-            When a value does not fit, or `values` is no mapping: rows, each with its key, are for
+            When a value does not fit, such as one with a fraction in a column of whole numbers,
+            be it of an expression; or when `values` is no mapping: rows, each with its key, are for
             `batch_update` and `upsert`.
 
         Examples
