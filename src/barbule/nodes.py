@@ -39,6 +39,8 @@ __all__ = [
     "ManagedTable",
     "NearestRows",
     "Recorded",
+    "RerankedScore",
+    "RowRank",
     "ScoreRank",
     "Similarity",
     "StoredVector",
@@ -347,6 +349,24 @@ class ScoreRank(ops.Value):
     shape = rlz.shape_like("arg")
 
 
+class RowRank(ops.Value):
+    """The place of a row, from 0, among the rows of a query; no two rows share one.
+
+    It stands inside of a `RerankedScore`. Rows of the same score stand in the order of their
+    identities, and those without a score come last.
+
+    Parameters
+    ----------
+    arg
+        The score; larger is better.
+    """
+
+    arg: ops.Value
+
+    dtype = dt.int64
+    shape = rlz.shape_like("arg")
+
+
 class TableScore(ops.Value):
     """A score that is computed over all rows of a table, whatever query reads it.
 
@@ -368,6 +388,29 @@ class TableScore(ops.Value):
     def name(self) -> str:
         """Name a column that is given no name; what the score is made of can be much."""
         return _shortened(f"TableScore({self.arg.name}, {self.value.name})")
+
+
+class RerankedScore(ops.Value):
+    """A score of the best rows among those that a query has where it asks for the score.
+
+    Parameters
+    ----------
+    arg
+        The column that is scored, or what is derived from it without change.
+    value
+        The score, which reads no other column.
+    """
+
+    arg: ops.Value
+    value: ops.Value
+
+    dtype = dt.float64
+    shape = rlz.shape_like("arg")
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name; what the score is made of can be much."""
+        return _shortened(f"RerankedScore({self.arg.name}, {self.value.name})")
 
 
 class CellError(ops.Value):

@@ -20,6 +20,7 @@ from barbule.nodes import (
     KeywordScore,
     ManagedTable,
     Recorded,
+    RerankedScore,
     Similarity,
     TableScore,
 )
@@ -43,6 +44,7 @@ _BLOCKING = (
     FunctionCall,
     KeywordScore,
     Recorded,
+    RerankedScore,
     Similarity,
     TableScore,
 )

@@ -1,12 +1,13 @@
-"""Keyword scores become a column that a stage gives.
+"""Scores of a search become columns.
 
-Owns that rewrite. The stage knows the rows in which a word of the query occurs, by identity; they
-are joined to whatever relation asks for the score.
+Owns that rewrite. A stage knows the rows in which a word of the query occurs, by identity; they
+are joined to whatever relation asks for the score, as scores over a whole table are. What is
+scored anew is computed over the rows of the relation itself.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -15,7 +16,14 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import ExpressionError, UnsupportedError
-from barbule.nodes import KeywordScore, ManagedTable, ScoreRank, TableScore
+from barbule.nodes import (
+    KeywordScore,
+    ManagedTable,
+    RerankedScore,
+    RowRank,
+    ScoreRank,
+    TableScore,
+)
 from barbule.planner.lineage import (
     calls_in,
     each_relation,
@@ -36,50 +44,98 @@ if TYPE_CHECKING:
 
 __all__ = ["keyword_scores", "table_scores"]
 
+Place: TypeAlias = "tuple[ManagedTable, str]"
+Added: TypeAlias = "tuple[ops.Relation, str]"
+Made: TypeAlias = "dict[ops.Value, dict[ops.Relation, str]]"
+
 
 def keyword_scores(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Join the scores of a keyword search to the relation that asks for them."""
 
-    def change(node: ops.Relation) -> ops.Relation:
-        return _with_scores(node, KeywordScore, asked)
+    def add(score: KeywordScore, place: Place, parent: ops.Relation, rid: str) -> Added:
+        return _joined(parent, rid, scope.keyword_scores(*place, score.query))
 
-    def asked(score: KeywordScore, leaf: ManagedTable, column: str) -> ops.Relation:
-        return scope.keyword_scores(leaf, column, score.query)
-
-    return each_relation(root, change)
+    return each_relation(root, lambda node: _with_scores(node, KeywordScore, add))
 
 
 def table_scores(root: ops.Relation, scope: Scope) -> ops.Relation:  # noqa: ARG001 - one signature
-    """Compute scores that depend on all rows over the whole table, and join them."""
+    """Compute scores that depend on other rows.
+
+    Those of a table are computed over all of its rows and joined, whatever query reads them. What
+    is scored anew is computed right below the first relation that asks for it, over the rows
+    there; those above read it from there, so that no row is asked for twice.
+    """
+    made: Made = {}
 
     def change(node: ops.Relation) -> ops.Relation:
+        node = _with_scores(node, RerankedScore, reranked, made)
         return _with_scores(node, TableScore, computed)
 
-    def computed(score: TableScore, leaf: ManagedTable, column: str) -> ops.Relation:
+    def reranked(score: RerankedScore, _place: Place, parent: ops.Relation, rid: str) -> Added:
+        name = fresh_name(SCORE, parent.schema)
+        value = _with_windows(score.value, RowRank, _row_rank(ops.Field(parent, rid)))
+        return change(ops.Project(parent, {**parent.fields, name: value})), name
+
+    def computed(score: TableScore, place: Place, parent: ops.Relation, rid: str) -> Added:
+        leaf, column = place
         whole = leaf.copy(hidden=True)
-        field = {score.arg: ops.Field(whole, column)}
-        value = score.value.replace(field, filter=ops.Value).replace(_ranked, filter=ops.Value)
+        value = score.value.replace({score.arg: ops.Field(whole, column)}, filter=ops.Value)
+        value = _with_windows(value, ScoreRank, _score_rank)
         scores = ops.Project(whole, {HIT: ops.Field(whole, RID), SCORE: value})
-        return change(scores)  # one such score may be made of another
+        return _joined(parent, rid, change(scores))  # one such score may be made of another
 
     return each_relation(root, change)
 
 
-def _ranked(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-    """Compute the place of a row by a window; missing scores come last, also where large."""
-    rebuilt: Any = node.__recreate__(kwargs) if kwargs else node
-    if not isinstance(rebuilt, ScoreRank):
-        return rebuilt
-    keys = (
-        ops.SortKey(ops.IsNull(rebuilt.arg), ascending=True),
-        ops.SortKey(rebuilt.arg, ascending=False),
+def _with_windows(
+    value: ops.Value, kind: type[Any], window: Callable[[ops.Value], ops.Value]
+) -> ops.Value:
+    """Compute places by windows."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt: Any = node.__recreate__(kwargs) if kwargs else node
+        return window(rebuilt.arg) if isinstance(rebuilt, kind) else rebuilt
+
+    return value.replace(replace, filter=ops.Value)
+
+
+def _score_rank(score: ops.Value) -> ops.Value:
+    return ops.WindowFunction(ops.MinRank(), order_by=_best_first(score))
+
+
+def _row_rank(rid: ops.Value) -> Callable[[ops.Value], ops.Value]:
+    def window(score: ops.Value) -> ops.Value:
+        # A join may show a row of the table several times: it has one place all the same.
+        keys = (*_best_first(score), ops.SortKey(rid, ascending=True))
+        return ops.WindowFunction(ops.DenseRank(), order_by=keys)
+
+    return window
+
+
+def _best_first(score: ops.Value) -> tuple[ops.SortKey, ...]:
+    """Order by a score; missing scores come last, also where large."""
+    return (
+        ops.SortKey(ops.IsNull(score), ascending=True),
+        ops.SortKey(score, ascending=False),
     )
-    return ops.WindowFunction(ops.MinRank(), order_by=keys)
 
 
 def _with_scores(
-    node: Any, kind: type[Any], scores_of: Callable[[Any, ManagedTable, str], ops.Relation]
+    node: Any,
+    kind: type[Any],
+    add: Callable[[Any, Place, ops.Relation, str], Added],
+    made: Made | None = None,
 ) -> ops.Relation:
+    """Let a relation read its scores from columns that `add` gives to the one below.
+
+    Parameters
+    ----------
+    add
+        Takes a score over the relation below, the table and column that it is of, that relation,
+        and the name of the identities of rows there.
+    made
+        Which relations show a score already, where those above are to read it from them.
+    """
     asked = dict.fromkeys(each for value in own_values(node) for each in calls_in(value, kind))
     inner = {each for score in asked for part in _inside(score) for each in calls_in(part, kind)}
     found = [score for score in asked if score not in inner]
@@ -87,11 +143,12 @@ def _with_scores(
         return node
     parent = getattr(node, "parent", None)
     place = None
-    if parent is not None and _is_sorted(parent):  # a join need not keep the order
+    if parent is not None and _is_sorted(parent):  # neither joins nor windows need keep the order
         place = fresh_name("bb_place", parent.schema)
         number = ops.WindowFunction(ops.RowNumber())
         parent = ops.Project(parent, {**parent.fields, place: number})
     named: dict[Any, str] = {}
+    shown: list[dict[ops.Relation, str]] = []
     for score in found:
         column = origin(score.arg)
         if column is None:
@@ -100,13 +157,22 @@ def _with_scores(
                 hint="Ask it of a column: t.text.search(...).",
             )
         path = repoint(score.arg, node.parent, parent) if parent else score.arg
+        if made is not None:
+            shown.append(made.setdefault(_over_leaf(score, column), {}))
+            known = parent and expose(parent, column[0], SCORE, path, shown[-1])
+            if known:
+                parent, named[score] = known
+                continue
         above = parent and expose(parent, column[0], RID, path)
         if not above:
             raise UnsupportedError(
                 f"a search cannot be asked inside {type(node).__name__}.",
                 hint="Compute its score with mutate() first.",
             )
-        parent, named[score] = _joined(*above, scores_of(score, *column))
+        parent, rid = above
+        parent, named[score] = add(repoint(score, node.parent, parent), column, parent, rid)
+    for relations, name in zip(shown, named.values(), strict=False):
+        relations[parent] = name
     if place is not None:
         parent = ops.Sort(parent, [ops.SortKey(ops.Field(parent, place))])
     replaced: dict[ops.Node, ops.Node] = {
@@ -114,6 +180,13 @@ def _with_scores(
     }
     rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
     return hide(rebuilt, node.schema.names)
+
+
+def _over_leaf(score: Any, place: Place) -> ops.Value:
+    """Return what is equal for one score, whichever relation it is read through."""
+    leaf, column = place
+    field = ops.Field(leaf.copy(hidden=True), column)
+    return score.value.replace({score.arg: field}, filter=ops.Value)
 
 
 def _inside(score: ops.Value) -> tuple[ops.Value, ...]:
@@ -126,7 +199,7 @@ def _is_sorted(relation: ops.Relation) -> bool:
     return isinstance(relation, ops.Sort)
 
 
-def _joined(relation: ops.Relation, rid: str, scores: ops.Relation) -> tuple[ops.Relation, str]:
+def _joined(relation: ops.Relation, rid: str, scores: ops.Relation) -> Added:
     """Join scores to a relation that shows the identities of rows as `rid`."""
     left, right = ir.Table(relation), ir.Table(scores)
     name = fresh_name(SCORE, relation.schema)
@@ -138,7 +211,7 @@ def _joined(relation: ops.Relation, rid: str, scores: ops.Relation) -> tuple[ops
 def _score(asked: Any, old: ops.Relation, new: ops.Relation, name: str) -> ops.Value:
     """Say 0 where no word occurs, and nothing where there is no text."""
     score = ops.Field(new, name)
-    if isinstance(asked, TableScore):
+    if not isinstance(asked, KeywordScore):
         return score
     text = repoint(asked.arg, old, new)
     nothing = ibis.literal(None, dt.float64).op()

@@ -21,6 +21,7 @@ from barbule.nodes import (
     ManagedTable,
     NearestRows,
     Recorded,
+    RerankedScore,
     Similarity,
     StoredVector,
     TableScore,
@@ -54,7 +55,14 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Scope", "apply_rules", "identities", "is_whole"]
 
 
-_CALLS: Any = (FunctionCall, KeywordScore, Similarity, StoredVector, TableScore)
+_CALLS: Any = (
+    FunctionCall,
+    KeywordScore,
+    RerankedScore,
+    Similarity,
+    StoredVector,
+    TableScore,
+)
 
 
 class Scope(Protocol):
@@ -213,8 +221,9 @@ def _moved(
 
 
 def _has_window(value: ops.Value) -> bool:
-    # Unnest is none, but rows are not one for one around it either.
-    kinds = (ops.WindowFunction, ops.Analytic, ops.RowID, ops.Unnest)
+    # Unnest is none, but rows are not one for one around it either; what is scored anew depends
+    # on which rows there are.
+    kinds = (ops.WindowFunction, ops.Analytic, ops.RowID, ops.Unnest, RerankedScore)
     return bool(value.find(kinds, filter=ops.Value))
 
 

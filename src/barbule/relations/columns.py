@@ -165,15 +165,15 @@ class ColumnExtras(CheckedValue):
         mode
             "keyword" scores by the words of the query (BM25, 0 where none occurs), and needs no
             index. "vector" is `similarity`. "hybrid" fuses the places that a row has in both
-            orders of the whole table (reciprocal rank fusion). No filter changes a score.
+            orders of the whole table (reciprocal rank fusion). No filter changes these scores.
         index
             The name of the embedding index, where the column has more than one.
         rerank
             A function of the query and a text that gives a number, or a reranker:
-            `cohere.rerank.using(model=...)`. It scores the best rows anew; the others have no
-            score, and come last.
+            `cohere.rerank.using(model=...)`. It scores the best rows anew, of those that pass
+            the filters before; the others have no score, and come last.
         depth
-            How many rows `rerank` scores.
+            How many rows `rerank` scores at most; rows that do not match at all are not scored.
 
         Returns
         -------

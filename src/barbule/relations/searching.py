@@ -44,7 +44,10 @@ def search(
             score = nodes.TableScore(column, score).to_expr()
     if rerank is None:
         return score
-    return nodes.TableScore(column, _reranked(column, query, score, rerank, depth)).to_expr()
+    # Words that do not occur score 0; a similarity may be anything, also below it.
+    matches = score.notnull() if mode == "vector" else score > 0
+    value = _reranked(query, _first(column, score, matches, depth), rerank)
+    return nodes.RerankedScore(column, value).to_expr()
 
 
 def _keyword(column: Any, query: Any) -> Any:
@@ -80,7 +83,17 @@ def _place(score: Any) -> Any:
     return nodes.ScoreRank(score).to_expr()
 
 
-def _reranked(column: Any, query: Any, score: Any, rerank: Any, depth: int) -> Any:
+def _first(column: Any, score: Any, matches: Any, depth: Any) -> Any:
+    """Return the texts of the best rows, as many as may be scored anew, and null elsewhere."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ExpressionError(
+            "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
+        )
+    chosen = matches & (nodes.RowRank(score).to_expr() < depth)
+    return ibis.ifelse(chosen, column, ibis.null(column.type()))
+
+
+def _reranked(query: Any, candidate: Any, rerank: Any) -> Any:
     if isinstance(query, ir.Expr):
         raise ExpressionError(
             "the best are scored anew for one query at a time.",
@@ -93,13 +106,8 @@ def _reranked(column: Any, query: Any, score: Any, rerank: Any, depth: int) -> A
             hint="Give a @bb.udf of a query and a text that returns a number, or the rerank "
             "function of a provider: cohere.rerank.using(model=...).",
         )
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ExpressionError(
-            "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
-        )
     if hasattr(rerank, "of_single_items"):
         rerank = rerank.of_single_items()
-    candidate = ibis.ifelse(_place(score) < depth, column, ibis.null(column.type()))
     found = rerank(query, candidate)
     if not isinstance(found, ir.NumericValue):
         kind = found.type() if isinstance(found, ir.Expr) else type(found).__name__
