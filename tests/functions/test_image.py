@@ -403,6 +403,34 @@ def test_an_inner_error_is_told_as_its_own(images):
         images.select(x=outer(images.img.crop((9, 9, 1, 1)))).collect()
 
 
+def test_an_error_in_a_chain_shows_the_image(images):
+    with pytest.raises(FunctionError) as raised:
+        images.select(x=images.img.rotate(9).resize((1, -1))).collect()
+    assert isinstance(raised.value.value, str)  # the reference
+    assert "$call" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tiff", "jpeg", "bmp"])
+@pytest.mark.parametrize("animated", [False, True])
+def test_a_thumbnail_of_a_file_is_written_in_every_format(session, tmp_path, suffix, animated):
+    path = tmp_path / f"a.{suffix}"
+    more = {"save_all": True, "append_images": [Image.new("RGB", (40, 40), "blue")]}
+    options = more if animated and suffix not in {"jpeg", "bmp"} else {}
+    Image.new("RGB", (40, 40), "red").save(path, **options)
+    t = bb.create_table("files", {"img": bb.Image})
+    t.insert(img=path)
+    for size in (16, 60):
+        small = t.img.thumbnail((size, size))
+        row = t.select(a=small, b=small.encode("JPEG"), c=small.encode("GIF")).collect()[0]
+        assert {each.size for each in row.values()} == {(min(size, 40),) * 2}
+        for each in row.values():
+            red, green, blue = each.convert("RGB").getpixel((3, 3))
+            assert red > 200
+            assert max(green, blue) < 60
+        alone = t.select(x=small.encode("JPEG")).collect()[0, "x"]
+        assert alone.format == "JPEG"
+
+
 def test_an_inner_error_that_may_be_leaves_the_cell_empty(images):
     @bb.udf(on_error="null")
     def inner(img: bb.Image) -> bb.Image:

@@ -63,6 +63,17 @@ def _takes_rows(parameter: Parameter, template: Mapping[str, Any]) -> bool:
     return parameter.batched and not (parameter.plain and constant)
 
 
+def _given(template: Mapping[str, Any], row: Sequence[Any]) -> Any:
+    """Return what a row gives to a call, and of calls inside of it what it gives to them."""
+    given = {}
+    for name, item in template.items():
+        if '"$"' not in json.dumps(item):
+            continue
+        inner = item.get(INNER_CALL) if isinstance(item, dict) else None
+        given[name] = fill_template(item, row) if inner is None else _given(inner["arguments"], row)
+    return next(iter(given.values())) if len(given) == 1 else given or None
+
+
 class Work:
     """One call over some rows."""
 
@@ -279,11 +290,7 @@ class Work:
 
     def _given(self, place: int) -> Any:
         """Return what the function was called with, constants left aside."""
-        open_ones = {
-            name: each for name, each in self.template.items() if '"$"' in json.dumps(each)
-        }
-        given = {name: fill_template(each, self.rows[place]) for name, each in open_ones.items()}
-        return next(iter(given.values())) if len(given) == 1 else given or None
+        return _given(self.template, self.rows[place])
 
     @property
     def keeps(self) -> bool:

@@ -97,9 +97,8 @@ def thumbnail(
     with decoding(image.path, image.source), opened(image.path) as file:
         if file.format not in {"JPEG", "MPO"}:  # which alone can be read at a smaller size
             loaded(file, image.path)
-        small = shrink(file, (width, height), *options)
-        small.load()
-        return small
+        # A copy: what Pillow opened asks its file, which is closed, for frames when it is written.
+        return shrink(file, (width, height), *options).copy()
 
 
 @image_function(Image)
