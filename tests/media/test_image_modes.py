@@ -141,6 +141,23 @@ def test_sixteen_bits_are_scaled_by_convert(session):
     assert shown["deep"].getextrema() == (0.0, 65535.0)
 
 
+@pytest.mark.parametrize("kind", sorted(DEEP))
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_deep_greys_are_scaled_by_convert_as_by_encode(session, kind, mode):
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=DEEP[kind])
+    shown = t.select(made=t.img.convert(mode), file=t.img.encode("BMP")).collect()[0]
+    assert shown["made"].mode == mode
+    assert steps(shown["made"].convert("L")) == steps(shown["file"].convert("L")) == STEPS
+
+
+def test_a_wide_range_is_scaled_by_convert(session):
+    values = np.array([[0, 35000, 70000]], np.int32)
+    t = bb.create_table("pictures", {"img": bb.Image})
+    t.insert(img=Image.fromarray(values))
+    assert list(t.select(x=t.img.convert("L")).collect()[0, "x"].tobytes()) == [0, 128, 255]
+
+
 # -- transparency ----------------------------------------------------------------------------------
 
 

@@ -163,8 +163,8 @@ def rgb(img: Image) -> Image:
 def converted(img: Image, mode: str | None, *options: object) -> Image:
     """Convert as `PIL.Image.Image.convert` does, colours and brightness kept.
 
-    Greys of 16 bits are scaled to 8 where the new mode has no more, CMYK is converted by its
-    profile, and a profile that does not describe the new pixels is left out.
+    Deep greys are scaled as `eight_bit` does where the new mode has 8 bits, CMYK is converted by
+    its profile, and a profile that does not describe the new pixels is left out.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def converted(img: Image, mode: str | None, *options: object) -> Image:
         The other arguments of Pillow's method.
     """
     if mode is not None and mode != img.mode:
-        if img.mode in SIXTEEN_BIT_MODES and mode not in DEEP_MODES:
+        if mode not in DEEP_MODES:
             img = eight_bit(img)
         if (img.mode == "CMYK" and profile_of(img) is not None) or img.mode == "LAB":
             img = srgb(img)

@@ -34,8 +34,9 @@ def convert(
 ) -> Any:
     """Convert to another mode: "L" for grey, "RGB", "RGBA", "CMYK", "P" and others of PIL.
 
-    Other than in PIL, greys of 16 bits are scaled to 8 where the new mode has no more, CMYK is
-    brought to sRGB by its ICC profile, and a profile that does not describe the new pixels goes.
+    Other than in PIL, greys of 16 bits, of 32 bits and of floats are scaled to 8 where the new mode
+    has no more, CMYK is brought to sRGB by its ICC profile, and a profile that does not describe
+    the new pixels goes.
 
     Parameters
     ----------
