@@ -210,3 +210,15 @@ def test_a_revert_to_a_type_that_a_later_view_cannot_take_is_refused(session, ta
         table.revert(to=1)
     assert table.insert(k=3, n="700").rows == 1
     assert rows_of(session.get_table("v"), "n") == [("20",), ("700",)]
+
+
+def test_revert_over_a_rename_gives_a_join_its_types_back(session):
+    table = session.create_table("t", [{"id": 1, "n": 5}, {"id": 2, "n": 20}])
+    table.checkpoint("good")
+    view = session.create_view("v", table.join(table.view(), "n").select("n", "id"))
+    table.change_type("n", bb.String)
+    table.rename_column("id", "key")
+    assert session.get_table("v").schema()["n"].is_string()
+    session.get_table("t").revert(to="good")
+    assert session.get_table("t").columns == ("id", "n")
+    assert sorted(map(tuple, (row.values() for row in view.collect()))) == [(5, 1), (20, 2)]

@@ -48,8 +48,13 @@ def taking(record: TableRecord, column: str | None, what: str) -> Iterator[None]
         ) from error
 
 
-def retyped(engine: Engine, stored: str) -> Any:
+def retyped(engine: Engine, stored: str, committed: str | None = None) -> Any:
     """Read a stored expression over columns whose types a change gives.
+
+    Parameters
+    ----------
+    committed
+        The expression as it is committed, where the change has renamed columns in it.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def retyped(engine: Engine, stored: str) -> Any:
         When it casts what it could, till now, to a type that does not take all values any more.
     """
     now = engine.expression(stored, None)
-    before = engine.expression(stored, engine.catalog.head)
+    before = engine.expression(committed or stored, engine.catalog.head)
     casts = [each.find(ops.Cast) for each in (before, now)]
     if len(casts[0]) == len(casts[1]):
         for old, new in zip(*casts, strict=True):
@@ -110,8 +115,11 @@ def _retype(change: Change, view: TableRecord, changed: set[str]) -> set[str]:
     names = shown_of(engine, view, changed)
     if view.view is None:
         return names
-    for stored in filter(None, (view.view.query, view.view.items, view.view.rows)):
-        retyped(engine, stored)
+    latest = _committed(engine, view)
+    for name in ("query", "items", "rows"):
+        if stored := getattr(view.view, name):
+            committed = getattr(latest.view, name) if latest and latest.view else None
+            retyped(engine, stored, committed)
     for name, column in kept_with_rows(engine, view).items():
         kind = engine.expression(str(view.view.rows), None).schema[name]
         if not is_wider(kind, column.dtype):
@@ -119,11 +127,19 @@ def _retype(change: Change, view: TableRecord, changed: set[str]) -> set[str]:
     return names | _retype_computed(change, view, names)
 
 
+def _committed(engine: Engine, view: TableRecord) -> TableRecord | None:
+    """Return the structure of a view before the change; None for one that it makes."""
+    history = engine.catalog.history(view.id)
+    return history[-1][1] if history else None
+
+
 def _retype_whole(change: Change, view: TableRecord) -> set[str]:
     """Retype the columns of a view that is computed as a whole, and compute its rows anew."""
     if view.view is None:
         return set()
-    query = retyped(change.engine, view.view.query)
+    latest = _committed(change.engine, view)
+    committed = latest.view.query if latest and latest.view else None
+    query = retyped(change.engine, view.view.query, committed)
     data = [column for column in view.columns if column.kind == "data"]
     kinds = dict(zip(data, query.schema.types, strict=True))
     names = _put_types(change, view, kinds, exactly=True)
@@ -140,7 +156,9 @@ def _retype_computed(change: Change, view: TableRecord, names: set[str]) -> set[
     below = dependents(engine, view, names)
     for column in below:
         latest = engine.catalog.record(view.id)
-        value = retyped(engine, str(column.expression))
+        old = _committed(engine, view)
+        known = next((c for c in old.columns if c.id == column.id), None) if old else None
+        value = retyped(engine, str(column.expression), known.expression if known else None)
         _put_types(change, latest, {column: value.dtype})
     return {column.name for column in below}
 
