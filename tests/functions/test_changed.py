@@ -377,3 +377,76 @@ def test_a_script_that_changed_is_noticed_by_the_next_process():
     mend = "import mine_script as m; t = m.bb.get_table('words'); t.recompute(where='stale'); "
     mend += "print(t.stale()['column'], sorted(t.collect()['loud']))"
     assert run("-c", mend, "?") == "[] ['A?', 'B?', 'C?', 'D?']"
+
+
+WITHOUT_TEXT = """
+import warnings
+import barbule as bb
+
+CALLS, COUNTS, KEPT, RULES, RUNS = [], {}, {"seen": []}, [1], 0
+
+def learn(x):
+    COUNTS[x if x else 0] = COUNTS.get(x, 0)
+    COUNTS[x] += 1
+    KEPT["seen"].append(x)
+
+@bb.udf
+def note(x: int) -> int:
+    global RUNS
+    RUNS += 1
+    CALLS.append(x)
+    learn(x)
+    return x + RULES[0] + 0 * len(LATER)
+
+LATER = set()
+
+@bb.udf
+def later(x: int) -> int:
+    LATER.add(x)
+    return x
+
+class Counting:
+    def __init__(self, k):
+        self.k, self.n, self.seen = k, 0, []
+
+    def __call__(self, x: int) -> int:
+        self.n += 1
+        self.seen.append(x)
+        return x + self.k
+
+warnings.simplefilter("error")
+bb.connect(vectors="exact:")
+t = bb.create_table("t", {"x": int})
+t.insert(x=0)
+t.add_computed_column(a=note(t.x), b=later(t.x), c=bb.udf(Counting(1))(t.x))
+t.add_computed_column(d=bb.udf(Counting(2))(t.x))
+t.insert(x=1)
+t.insert(x=2)
+print(t.stale()["column"], len(CALLS), sorted(t.collect()["d"]))
+RULES[0] = 2
+print(t.stale()["column"])
+"""
+
+
+@pytest.mark.parametrize("command", [["-c", WITHOUT_TEXT], ["-"]])
+def test_what_functions_without_a_text_fill_does_not_count(command):
+    done = subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        input=WITHOUT_TEXT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "[] 3 [2, 3, 4]\n['a']\n", done.stderr
+
+
+def test_versions_for_which_what_a_function_fills_counted_are_known():
+    scope: dict = {"__name__": "mine_shell", "CALLS": []}
+    exec("def f(x):\n    CALLS.append(x)\n    return x", scope)
+    function = bb.udf(scope["f"], return_type=int)
+    before = function.source.filled_digest()
+    assert before != function.version
+    assert function.is_of(before)
+    assert function.is_of(function.former)
+    scope["CALLS"].append(1)
+    assert function.version == bb.udf(scope["f"], return_type=int).version

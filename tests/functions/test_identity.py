@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -396,6 +397,145 @@ def test_stated_versions_tell_apart_what_closes_over_clients(session):
         {"a": "A:r", "b": "B:r"},
     ]
     assert table.stale() == []
+
+
+def adding(k, version="1", cache=False, what=None):
+    @bb.udf(version=version, cache=cache)
+    def add(x: int) -> int:
+        ADDED.append((x, k, what is None))
+        return x + k
+
+    return add
+
+
+ADDED: list = []
+
+
+def test_a_stated_version_merges_no_functions(session):
+    table = bb.create_table("t", [{"x": 1}])
+    table.add_computed_column(a=adding(1)(table.x), b=adding(100)(table.x))
+    view = bb.create_view("v", table.select(table.x, c=adding(1)(table.x), d=adding(100)(table.x)))
+    adding(100), adding(1)  # made again, in another order
+    table.insert(x=2)
+    assert table.select("a", "b").collect() == [{"a": 2, "b": 101}, {"a": 3, "b": 102}]
+    assert view.select("c", "d").collect() == [{"c": 2, "d": 101}, {"c": 3, "d": 102}]
+    assert adding(1).version == "1"
+    assert table.stale() == view.stale() == []
+    registry._REGISTRY.pop(adding(1).name)  # as in the next process
+    adding(1, "2"), adding(100, "2")
+    assert table.stale()["column"] == ["a", "b"]
+    table.recompute(where="stale")
+    view.recompute(where="stale")
+    table.insert(x=3)
+    assert table.select("a", "b").collect()[2] == {"a": 4, "b": 103}
+    assert table.stale() == []
+
+
+def test_nor_does_the_ledger(session):
+    table = bb.create_table("t", [{"x": 1}])
+    ADDED.clear()
+    for _ in range(2):
+        for k in (1, 100):
+            assert table.select(r=adding(k, cache=True)(table.x)).collect()["r"] == [1 + k]
+    assert [k for _, k, _ in ADDED] == [1, 100]
+
+
+def test_nor_tools(session):
+    table = bb.create_table("t", {"said": bb.Json})
+    asked = {"name": "add", "arguments": '{"x": 1}'}
+    table.insert(said={"choices": [{"message": {"tool_calls": [{"function": asked}]}}]})
+    tools = [bb.tools(adding(k)) for k in (1, 100)]
+    answers = [bb.invoke_tools(each, table.said) for each in tools]
+    assert table.select(a=answers[0], b=answers[1]).collect() == [
+        {"a": {"add": [2]}, "b": {"add": [101]}}
+    ]
+
+
+def test_a_stated_version_is_all_where_no_function_closes_over_the_same(session):
+    table = bb.create_table("t", [{"x": 1}])
+    table.add_computed_column(a=adding(1)(table.x))
+    registry._REGISTRY.pop(adding(1).name)  # as in the next process
+    adding(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table.insert(x=1)
+    assert table.collect()["a"] == [2, 6]
+    assert table.stale() == []
+
+
+def test_calls_that_say_the_stated_version_alone_are_found(session, monkeypatch):
+    table = bb.create_table("t", [{"x": 1}])
+    ADDED.clear()
+    with monkeypatch.context() as patched:  # as barbule wrote them before
+        patched.setattr(registry.Function, "bound", "")
+        made = adding(1, cache=True)
+        table.add_computed_column(a=made(table.x))
+    registry._REGISTRY.pop(made.name)
+    made = adding(1, cache=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table.insert(x=2)
+    assert table.collect()["a"] == [2, 3]
+    assert table.stale() == []
+    assert table.select(r=made(table.x)).collect()["r"] == [2, 3]  # by the ledger
+    assert [x for x, _, _ in ADDED] == [1, 2]
+    # Of which of two functions such an answer is, nothing tells.
+    assert table.select(r=adding(7, cache=True)(table.x)).collect()["r"] == [8, 9]
+
+
+class Refusing:
+    def __reduce_ex__(self, protocol):
+        raise AssertionError("is not taken apart")
+
+    @property
+    def __barbule_identity__(self):
+        raise AssertionError("is not asked")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        threading.Lock,
+        Refusing,
+        lambda: np.zeros(200_000),
+        lambda: functools.reduce(lambda inner, _: [inner], range(5_000), Settings()),
+        lambda: (each for each in "ab"),
+    ],
+)
+def test_what_cannot_be_identified_counts_for_nothing_where_a_version_is_stated(make, session):
+    table = bb.create_table("t", [{"x": 1}])
+    one, other = adding(1, what=make()), adding(100, what=make())
+    assert adding(1, what=make()).bound == one.bound
+    assert table.select(a=one(table.x), b=other(table.x)).collect() == [{"a": 2, "b": 101}]
+    assert bb.udf(closing_over(make()), version="1").bound == ""
+
+
+def test_what_can_be_identified_of_an_object_counts_where_a_version_is_stated():
+    def make(name):
+        client = Client()
+        client.name = name
+        return bb.udf(closing_over(client), version="1").bound
+
+    assert make("a") == make("a") != make("b")
+
+
+def test_what_a_function_of_a_stated_version_changes_does_not_count(session):
+    def counting(k):
+        seen = []
+
+        @bb.udf(version="1")
+        def count(x: int) -> int:
+            seen.append(x)
+            return k
+
+        return count
+
+    table = bb.create_table("t", [{"x": 1}])
+    table.add_computed_column(a=counting(1)(table.x), b=counting(2)(table.x))
+    table.insert(x=2)
+    counting(2), counting(1)
+    table.insert(x=3)
+    assert (table.collect()["a"], table.collect()["b"]) == ([1] * 3, [2] * 3)
 
 
 def test_methods_partials_and_objects_are_told_apart(session):

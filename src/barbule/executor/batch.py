@@ -329,11 +329,16 @@ class Caller:
         if not work.call.cached:
             return {}
         known = self.ledger.look_up(list(distinct), kind)
-        if self.former_keys:
+        if self._asks_formerly(work):
             known |= self._formerly(work, distinct, known, self.ledger.look_up)
         if tape is not None:
             tape.add(self.ledger, list(distinct))
         return known
+
+    def _asks_formerly(self, work: Work) -> bool:
+        """Whether answers may be under other keys: stated versions were once all of a key."""
+        stated = work.function.stated
+        return self.former_keys or bool(stated and work.version != stated)
 
     def _formerly(
         self,
@@ -342,7 +347,7 @@ class Caller:
         known: Mapping[str, Any],
         look_up: Callable[[Sequence[str], dt.DataType], dict[str, Any]],
     ) -> dict[str, Any]:
-        """Return the answers that version 0.1.0 kept, under other keys."""
+        """Return the answers that were kept under other keys."""
         missing = {key: row for key, row in distinct.items() if key not in known}
         if not missing:
             return {}
@@ -355,7 +360,7 @@ class Caller:
     def answered(self, work: Work, distinct: dict[str, tuple[Any, ...]]) -> set[str]:
         """Return the keys of those questions to which the ledger has an answer."""
         known = self.ledger.known(list(distinct))
-        if not self.former_keys:
+        if not self._asks_formerly(work):
             return known
 
         def found(keys: Sequence[str], _kind: dt.DataType) -> dict[str, Any]:

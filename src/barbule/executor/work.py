@@ -83,7 +83,7 @@ class Work:
         self.function = function
         self.call = call
         template = json.loads(call.template)
-        self.version = function.version_of(template)
+        self.version = function.answer_version_of(template)
         self.arguments = Arguments(function, template, self._reader, caller.library.picture)
         named = function.model_of if function.kind == "batch" else None
         self.local_model = named(template) if named else None  # the same for all rows
@@ -175,10 +175,10 @@ class Work:
         return named(self.template)
 
     def former_keys(self, rows: Sequence[tuple[Any, ...]]) -> list[str]:
-        """Return the keys under which version 0.1.0 kept the answers; none where it kept none.
+        """Return the keys under which answers were kept before; none where there are no others.
 
-        Functions that closed over different objects had the same keys then: which of them an
-        answer is of, cannot be told.
+        Functions that closed over different objects had the same keys in version 0.1.0, and all
+        of one stated version had: which of them an answer is of, cannot be told.
         """
         function = self.function
         if function.version_for is not None:

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from barbule.functions.bytecode import bytecode_changes
 from barbule.functions.code import changed_in, changed_targets, is_users, methods, reading, tree_of
 
 __all__ = ["Binding", "attributes_changed_by", "bindings", "has_object"]
@@ -83,7 +84,7 @@ def _cells(function: Any) -> Iterator[Binding]:
             value = cell.cell_contents
         except ValueError:  # not yet assigned
             continue
-        filled = isinstance(value, list | set | dict) and name in changed_in(run)
+        filled = isinstance(value, list | set | dict) and name in changed_in(function)
         yield Binding(name, value, name in changed or filled)
 
 
@@ -176,8 +177,13 @@ def attributes_changed_by(kind: type) -> frozenset[str]:
 
 def _changed_attributes(method: Any) -> Iterator[str]:
     names = method.__code__.co_varnames[: method.__code__.co_argcount]
+    if not names:
+        return
     tree = tree_of(method)
-    if tree is None or not names:
+    if tree is None:
+        for change in bytecode_changes(method.__code__):
+            if change.name == names[0] and change.attribute:
+                yield change.attribute
         return
     for target in changed_targets(tree):
         base, attribute = target, None

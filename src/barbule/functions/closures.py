@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 import inspect
 import types
@@ -22,7 +23,7 @@ import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError
-from barbule.functions.bindings import attributes_changed_by, bindings, has_object
+from barbule.functions.bindings import Binding, attributes_changed_by, bindings, has_object
 from barbule.functions.code import is_users, is_users_code, module_of, qualified_name, text_of
 from barbule.nodes import ManagedTable
 
@@ -106,6 +107,22 @@ class Closure:
             raise self._refused(found) from found.__cause__
         return _short_hash(text)
 
+    @functools.cached_property
+    def identified(self) -> str:
+        """A short hash of what can be identified, as it is at first; empty where nothing can.
+
+        It is that of `digest` where all can be identified.
+        """
+        describer = Describer(self._kept, lenient=False, partial=True)
+        told = []
+        for each in bindings(self._function):
+            # A version that is said asks nothing of what is closed over: whatever an object does
+            # when it is taken apart, and however deep it is, it then counts for nothing.
+            with contextlib.suppress(Exception):
+                told.append(describer.binding(self._function, each))
+        text = ";".join(filter(None, told))
+        return _short_hash(text) if text else ""
+
     def _refused(self, found: Unidentified) -> ExpressionError:
         kind = type(found.value)
         return ExpressionError(
@@ -141,11 +158,16 @@ class Describer:
         what they were at first counts.
     lenient
         Whether what cannot be identified is described by its type alone.
+    partial
+        Whether it is left out: its text is empty.
     """
 
-    def __init__(self, kept: dict[Any, tuple[Any, str]], *, lenient: bool) -> None:
+    def __init__(
+        self, kept: dict[Any, tuple[Any, str]], *, lenient: bool, partial: bool = False
+    ) -> None:
         self._kept = kept
         self._lenient = lenient
+        self._partial = partial
         self._open: list[int] = []  # what contains what is described now, by identity
         self._told: dict[int, str] = {}
         self._alive: list[Any] = []  # so that no identity is used twice
@@ -162,18 +184,20 @@ class Describer:
 
     def bindings(self, function: Any) -> str:
         """Describe what a function closes over."""
-        told = []
-        for name, value, changes, lenient in bindings(function):
-            key = (id(function), name)
-            if changes and key in self._kept:
-                told.append(self._kept[key][1])
-                continue
-            with self._at(name), self._leniently(lenient):
-                text = f"{name}={self.value(value)}"
-            if changes:
-                self._kept[key] = (function, text)
-            told.append(text)
-        return ";".join(told)
+        told = (self.binding(function, each) for each in bindings(function))
+        return ";".join(filter(None, told))
+
+    def binding(self, function: Any, binding: Binding) -> str:
+        """Describe one thing that a function closes over; empty where it is left out."""
+        key = (id(function), binding.name)
+        if binding.changes and key in self._kept:
+            return self._kept[key][1]
+        with self._at(binding.name), self._leniently(binding.lenient):
+            value = self.value(binding.value)
+        text = f"{binding.name}={value}" if value else ""
+        if binding.changes:
+            self._kept[key] = (function, text)
+        return text
 
     @contextlib.contextmanager
     def _leniently(self, lenient: bool) -> Iterator[None]:
@@ -229,7 +253,14 @@ class Describer:
         try:
             text = self._described(value, kind)
         except RecursionError:
+            if self._partial:  # how deep it comes depends on who asks: all of it is left out
+                raise
             text = self._unknown(value)
+        except Unidentified:
+            # An object of a library counts as a whole, or not at all.
+            if not self._partial or self._depth:
+                raise
+            text = ""
         finally:
             self._open.pop()
         self._told[id(value)] = text

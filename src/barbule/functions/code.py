@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from barbule.functions.bytecode import CHANGING, bytecode_changes
+
 __all__ = [
     "called_for",
     "changed_in",
@@ -40,10 +42,6 @@ __all__ = [
 
 MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
 _DECLARED = (ast.Global, ast.Nonlocal)
-_CHANGING = {
-    *("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove"),
-    *("reverse", "setdefault", "sort", "update", "appendleft", "popleft"),
-}
 
 
 def underlying(function: Any) -> Any:
@@ -120,10 +118,17 @@ def module_of(function: Any) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """The text of a function without what does not count, and the names that it changes."""
+    """The text of a function without what does not count, and the names that it changes.
+
+    Attributes
+    ----------
+    of_bytecode
+        Whether there is no text to read.
+    """
 
     text: str
     changed: frozenset[str]
+    of_bytecode: bool = False
 
 
 _READINGS: weakref.WeakKeyDictionary[Any, Reading] = weakref.WeakKeyDictionary()
@@ -140,7 +145,10 @@ def _read(function: Any) -> Reading:
     tree = tree_of(function)
     if tree is None:
         code = getattr(function, "__code__", None)
-        return Reading(function.__qualname__ if code is None else _bytecode(code), frozenset())
+        if code is None:
+            return Reading(function.__qualname__, frozenset())
+        changed = frozenset(each.name for each in bytecode_changes(code))
+        return Reading(_bytecode(code), changed, of_bytecode=True)
     return Reading(ast.unparse(_bare(tree)), frozenset(changes(tree)))
 
 
@@ -236,13 +244,32 @@ def changed_targets(tree: ast.AST) -> Iterator[ast.expr]:
         elif isinstance(node, ast.Subscript | ast.Attribute):
             if not isinstance(node.ctx, ast.Load):
                 yield node
-            elif getattr(node, "attr", "") in _CHANGING:
+            elif getattr(node, "attr", "") in CHANGING:
                 yield node.value
 
 
-def changed_in(code: types.CodeType) -> frozenset[str]:
+def changed_in(function: Any) -> frozenset[str]:
     """Return the names that functions of the same file change."""
-    return _changed_in_text("".join(linecache.getlines(code.co_filename)))
+    file = function.__code__.co_filename
+    if reading(function).of_bytecode:
+        return frozenset(
+            change.name
+            for each in _beside(function)
+            if each.__code__.co_filename == file
+            for change in bytecode_changes(each.__code__)
+        )
+    return _changed_in_text("".join(linecache.getlines(file)))
+
+
+def _beside(function: Any) -> Iterator[Any]:
+    """Yield a function and those of its module, in classes and under decorators as well."""
+    yield function
+    for value in list(function.__globals__.values()):
+        made = getattr(getattr(value, "source", None), "function", value)
+        if inspect.isclass(made):
+            yield from methods(made)
+        elif inspect.isfunction(made):
+            yield made
 
 
 @functools.lru_cache(maxsize=64)

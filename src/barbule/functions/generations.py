@@ -84,7 +84,8 @@ class Generation:
     def find(self, version: str) -> Function | None:
         """Return the function that a call of some version means; None where that is not clear.
 
-        One that has changed since is meant as well, if it closes over the same.
+        One that has changed since is meant as well, if it closes over the same; and one that
+        closes over something else, if its version is said and the same.
         """
         head, bound = split(version)
         same = [
@@ -99,10 +100,13 @@ class Generation:
                 return each
         if same:
             return None
-        if not bound and (former := [each for each in self if each.former == head]):
-            return former[0] if len(former) == 1 else None
         if (called := self._called.get(bound)) is not None and self.holds(called):
             return called
+        stated = [each for each in self if each.stated and each.stated in {version, head}]
+        if stated:
+            return stated[-1]
+        if not bound and (former := [each for each in self if each.former == head]):
+            return former[0] if len(former) == 1 else None
         return self._changed(bound)
 
     def _changed(self, bound: str) -> Function | None:

@@ -61,7 +61,7 @@ def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
         {
             "name": each.name,
             "function": each.function.name,
-            "version": each.function.version,
+            "version": each.function.full_version,
             "fixed": dict(each.function.fixed),
         }
         for each in tools.members

@@ -20,7 +20,7 @@ from ibis.common.deferred import Deferred
 from barbule.errors import ExpressionError, UnknownFunctionError
 from barbule.functions.code import MAIN, underlying
 from barbule.functions.fitting import fitted
-from barbule.functions.generations import Generation, joined
+from barbule.functions.generations import Generation, joined, split
 from barbule.functions.source import Source
 from barbule.nodes import build_call
 from barbule.relations.refusals import refuse_written
@@ -104,6 +104,8 @@ class Function:
         files, as other media do; "current": the same with the content that they have now.
     stated
         Its version, where that is said; empty where it is the hash of the source.
+    named
+        Whether its name is said.
     source
         Its code; None for functions of barbule.
     version_for
@@ -142,6 +144,7 @@ class Function:
     gpus: float = 0
     images: Literal["pixels", "header", "streamed", "file", "current"] = "pixels"
     stated: str = "1"
+    named: bool = False
     source: Source | None = None
     version_for: Callable[[Mapping[str, Any]], str] | None = None
     former_version_for: Callable[[Mapping[str, Any]], str] | None = None
@@ -157,9 +160,12 @@ class Function:
     def bound(self) -> str:
         """What tells it from others that the same lines make: a hash of what it closes over.
 
-        Empty where it closes over nothing, or a version is said, which tells all.
+        Empty where it closes over nothing. Where a version is said, what can be identified counts.
         """
-        return "" if self.stated or self.source is None else self.source.closure.digest()
+        if self.source is None:
+            return ""
+        closure = self.source.closure
+        return closure.identified if self.stated else closure.digest()
 
     @property
     def version(self) -> str:
@@ -181,6 +187,11 @@ class Function:
     @property
     def former_is_certain(self) -> bool:
         """Whether no other function that the same lines make had the same former version."""
+        if self.stated:
+            return not any(
+                each.stated == self.stated and each.bound != self.bound
+                for each in _REGISTRY.get(self.name, ())
+            )
         return not self.bound or self.source is None or self.source.closure.plain()
 
     def is_of(self, version: str, arguments: Mapping[str, Any] | None = None) -> bool:
@@ -192,14 +203,41 @@ class Function:
             Those of the call, for functions whose version depends on them.
         """
         if self.version_for is None or arguments is None:
-            # The older form takes as long to make, and is seldom asked for.
-            return True if version == self.version else version == self.former
+            if self.stated and self.source is not None:
+                return self.stated in {version, split(version)[0]}
+            # Older forms take as long to make, and are seldom asked for.
+            return version == self.version or self._was_of(version)
         former = self.former_version_for or self.version_for
         return version in {self.version_for(arguments), former(arguments)}
 
+    def _was_of(self, version: str) -> bool:
+        """Whether a version is that of the function as it is, in a form no longer written."""
+        if version == self.former:
+            return True
+        if self.source is None or not self.source.of_bytecode:
+            return False
+        return version == joined(self.source.filled_digest(), self.bound)
+
     def version_of(self, arguments: Mapping[str, Any]) -> str:
-        """Return the version of a call with such arguments, bound or as a template."""
-        return self.version if self.version_for is None else self.version_for(arguments)
+        """Return the version of a call with such arguments, bound or as a template.
+
+        It says what the function closes over, also where a version is said.
+        """
+        return self.full_version if self.version_for is None else self.version_for(arguments)
+
+    @property
+    def full_version(self) -> str:
+        """The version, which says what the function closes over also where it is stated."""
+        return joined(self.stated, self.bound) if self.stated else self.version
+
+    def answer_version_of(self, arguments: Mapping[str, Any]) -> str:
+        """Return the version under which answers are kept.
+
+        Where both name and version are said, they tell all.
+        """
+        if self.named and self.stated and self.version_for is None:
+            return self.stated
+        return self.version_of(arguments)
 
     @property
     def is_async(self) -> bool:
@@ -366,7 +404,7 @@ class Function:
         if not known.holds(self):
             if known.takes(self):  # it was dropped, as there were many
                 known.add(self)
-            elif (found := known.find(version)) is None or found.version != version:
+            elif (found := known.find(version)) is None or found.full_version != version:
                 raise ExpressionError(
                     f"another function has taken the name {self.name!r} since this one was "
                     "defined.",

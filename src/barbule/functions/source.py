@@ -78,7 +78,14 @@ class Source:
 
     def digest(self) -> str:
         """Return a short hash of the function and of what it reads."""
-        reads = _Reads(self.function)
+        return self._digest()
+
+    def filled_digest(self) -> str:
+        """Return the hash for which what it fills counted, where there is no text to read."""
+        return self._digest(filled=True)
+
+    def _digest(self, *, filled: bool = False) -> str:
+        reads = _Reads(self.function, filled=filled)
         former = list(reads.told.values())
         return _hash(former + reads.more())
 
@@ -86,7 +93,13 @@ class Source:
         """Return the hash that version 0.1.0 gave it, which did not look into objects."""
         if not inspect.isfunction(self.function) and not inspect.isclass(self.function):
             return _hash([])  # nor into methods
-        return _hash(list(_Reads(self.function).told.values()))
+        return _hash(list(_Reads(self.function, filled=True).told.values()))
+
+    @functools.cached_property
+    def of_bytecode(self) -> bool:
+        """Whether there is no text to read."""
+        made = underlying(self.function)
+        return any(reading(each).of_bytecode for each in parts(made))
 
     @functools.cached_property
     def of_module(self) -> bool:
@@ -154,10 +167,16 @@ class _Reads:
     ----------
     told
         By identity, what was said of each.
+
+    Parameters
+    ----------
+    filled
+        Whether what functions without a text fill or empty counts, as it once did.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, *, filled: bool = False) -> None:
         self._function = function
+        self._filled = filled
         self.told: dict[int, str] = {}
         self._objects: list[tuple[str, Any]] = []
         made = underlying(function)
@@ -232,13 +251,15 @@ class _Reads:
     def _lines(self, part: Any, owner: Any) -> list[str]:
         """Say what a function, or a method of a class, reads."""
         lines = []
-        changed = reading(part).changed
+        counts = self._filled and reading(part).of_bytecode
+        changed = frozenset() if counts else reading(part).changed
         for read, item in _read(part):
             name_read = read.partition(".")[0]
             if name_read in changed and not inspect.isroutine(item):
                 continue
             # What any function of the module fills or empties is its state, too.
-            if isinstance(item, list | set | dict) and name_read in changed_in(part.__code__):
+            filled = isinstance(item, list | set | dict) and not counts
+            if filled and name_read in changed_in(part):
                 continue
             told = self._describe(item)
             if told is not None:

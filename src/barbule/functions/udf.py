@@ -198,6 +198,7 @@ def udf(  # noqa: PLR0913 - each is an option of users
             home=home,
             gpus=_gpus(resources),
             stated=version or "",
+            named=bool(name),
             source=source,
             declare=None if kind else declare,
         )
