@@ -39,7 +39,7 @@ _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 def is_missing(value: Any, kind: dt.DataType) -> bool:
     """Whether a value means none: NaN where it is no number, and what pandas writes.
 
-    Decimals and JSON refuse NaN as they refuse the infinite: there it is the result of a sum.
+    Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse the infinite.
     """
     if isinstance(value, float):
         return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)

@@ -26,6 +26,8 @@ __all__ = ["read_array", "read_pandas", "read_polars"]
 def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
     """Read a pandas data frame with the named levels of its index; its NaN means missing.
 
+    Labels without a name are refused, unless they are whole numbers.
+
     Examples
     --------
     >>> import ibis, pandas
