@@ -245,8 +245,8 @@ def worst(use: Use, attack: tuple[str, str, str]) -> str | None:
         try:
             with bounded():
                 seconds = taken(use, text)
-                if known > NOTICEABLE / 8 and seconds > GROWTH * known * length / last:
-                    seconds = min(seconds, *(taken(use, text) for _ in range(2)))
+                if seconds > NOTICEABLE and seconds > GROWTH * known * length / last:
+                    seconds = min(seconds, *(taken(use, text) for _ in range(4)))
         except EndlessError:
             return f"takes more than {LIMIT} s for {length} characters"
         if seconds > NOTICEABLE and seconds > GROWTH * max(known, 1e-4) * length / last:

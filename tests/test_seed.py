@@ -215,11 +215,13 @@ def test_questions_are_answered_from_documents(qa, models, web):
     assert len(set(qa.collect()["answer"])) == 1
     assert models.count == 1
 
+    url = web.url
+
     @bb.udf
     def fetch_external_data(query: str) -> str:
         """Fetch data from an external API."""
         asked = urllib.parse.quote(query)
-        with urllib.request.urlopen(f"{web.url}/search?q={asked}") as response:
+        with urllib.request.urlopen(f"{url}/search?q={asked}") as response:
             return response.read().decode()
 
     enhanced = bb.create_view(

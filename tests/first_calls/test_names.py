@@ -20,6 +20,7 @@ NAMES = {
     "Bool": "bb.create_table('x', {'c': bb.Bool}).c.any() is not None",
     "Date": "bb.create_table('x', {'c': bb.Date}).c.year() is not None",
     "Document": "bb.create_table('x', {'c': bb.Document}).c.text() is not None",
+    "Duration": "bb.create_table('x', {'c': bb.Duration}).c.total_seconds() is not None",
     "Float": "bb.create_table('x', {'c': bb.Float}).c.round(1) is not None",
     "Image": "bb.create_table('x', {'c': bb.Image}).c.resize((2, 2)) is not None",
     "InsertResult": "bb.get_table('docs').insert(doc='note.md') == bb.InsertResult(1, 0, 2)",

@@ -45,7 +45,7 @@ class _Place:
     @property
     def attribute(self) -> str | None:
         """The first attribute that it reads, wherever on its way; None where it reads none."""
-        outside = re.split(r"\[[^\]]*\]", self.path)
+        outside = re.split(r"\[[^\[\]]*\]", self.path)
         return next((part.split(".")[1] for part in outside if "." in part), None)
 
     @property
