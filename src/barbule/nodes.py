@@ -331,44 +331,39 @@ class KeywordScore(ops.Value):
         return f"KeywordScore({self.arg.name}, {_shortened(repr(self.query))})"
 
 
-class ScoreRank(ops.Value):
+class _Rank(ops.Value):
+    """The place of a row, from 0, in the order of a score.
+
+    Parameters
+    ----------
+    arg
+        The score; larger is better.
+    """
+
+    arg: ops.Value
+
+    dtype = dt.int64
+    shape = rlz.shape_like("arg")
+
+
+class ScoreRank(_Rank):
     """The place of a row, from 0, in the order of a score; rows without one share the last.
 
     It stands inside of a `TableScore`. That it is a window is the planner's secret: Ibis' `over`
     and `group_by` put their own frame into all windows that they find.
-
-    Parameters
-    ----------
-    arg
-        The score; larger is better.
     """
 
-    arg: ops.Value
 
-    dtype = dt.int64
-    shape = rlz.shape_like("arg")
-
-
-class RowRank(ops.Value):
+class RowRank(_Rank):
     """The place of a row, from 0, among the rows of a query; no two rows share one.
 
     It stands inside of a `RerankedScore`. Rows of the same score stand in the order of their
     identities, and those without a score come last.
-
-    Parameters
-    ----------
-    arg
-        The score; larger is better.
     """
 
-    arg: ops.Value
 
-    dtype = dt.int64
-    shape = rlz.shape_like("arg")
-
-
-class TableScore(ops.Value):
-    """A score that is computed over all rows of a table, whatever query reads it.
+class _ScoreOfRows(ops.Value):
+    """A score that is computed over several rows at once.
 
     Parameters
     ----------
@@ -387,30 +382,15 @@ class TableScore(ops.Value):
     @attribute
     def name(self) -> str:
         """Name a column that is given no name; what the score is made of can be much."""
-        return _shortened(f"TableScore({self.arg.name}, {self.value.name})")
+        return _shortened(f"{type(self).__name__}({self.arg.name}, {self.value.name})")
 
 
-class RerankedScore(ops.Value):
-    """A score of the best rows among those that a query has where it asks for the score.
+class TableScore(_ScoreOfRows):
+    """A score that is computed over all rows of a table, whatever query reads it."""
 
-    Parameters
-    ----------
-    arg
-        The column that is scored, or what is derived from it without change.
-    value
-        The score, which reads no other column.
-    """
 
-    arg: ops.Value
-    value: ops.Value
-
-    dtype = dt.float64
-    shape = rlz.shape_like("arg")
-
-    @attribute
-    def name(self) -> str:
-        """Name a column that is given no name; what the score is made of can be much."""
-        return _shortened(f"RerankedScore({self.arg.name}, {self.value.name})")
+class RerankedScore(_ScoreOfRows):
+    """A score of the best rows among those that a query has where it asks for the score."""
 
 
 class CellError(ops.Value):
