@@ -318,7 +318,9 @@ class Catalog:
         """
         found: set[int] = set()
         for table_id, history in list(self._records.items()):
-            for record in (record for commit, record in history if commit > since):
+            for commit, record in reversed(history):
+                if commit <= since:
+                    break
                 found |= {table_id, *record.reads}
         return found
 

@@ -591,7 +591,7 @@ def mutate(
             alone = contextlib.nullcontext() if free else engine.backend.writing()
             with alone, _preparing(engine, operation, tally) as change:
                 outcome = _prepared(change, work, since, free=free)
-                if outcome is _CONFLICT or not _published(change, since, started):
+                if outcome is _CONFLICT or not _published(change, since, started, free=free):
                     continue
             change.finish()
             return change, outcome
@@ -625,10 +625,11 @@ def _prepared(change: Change, work: Callable[[Change], Any], since: int, *, free
     return outcome
 
 
-def _published(change: Change, since: int, started: float) -> bool:
+def _published(change: Change, since: int, started: float, *, free: bool) -> bool:
     """Publish a change, if what it has read is still as it was."""
     with change.engine.backend.writing():
-        change.engine.catalog.refresh()
+        if free:  # else nobody has committed since it was begun
+            change.engine.catalog.refresh()
         change.check_structures(since)
         if not change.rows_are_as_read():
             return False
