@@ -244,8 +244,10 @@ def test_insert_gets_the_default_of_a_column_added_meanwhile(
     assert session.get_table("t").collect()["other"] == [7]
 
 
-def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate):
-    calls = []
+@pytest.fixture
+def counted(gate: Gate) -> tuple[Any, list[str]]:
+    """Give a function whose answers are not kept, and the list of its calls."""
+    calls: list[str] = []
 
     @bb.udf(cache=False, version="1")
     def once(text: str) -> str:
@@ -253,6 +255,11 @@ def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate
         gate()
         return text
 
+    return once, calls
+
+
+def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate, counted: Any):
+    once, calls = counted
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(same=once(table.text))
     gate.during(
@@ -261,15 +268,8 @@ def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate
     assert calls == ["a"]
 
 
-def test_inserts_of_one_table_do_not_disturb_each_other(session: Session, gate: Gate):
-    calls = []
-
-    @bb.udf(cache=False, version="1")
-    def once(text: str) -> str:
-        calls.append(text)
-        gate()
-        return text
-
+def test_inserts_of_one_table_do_not_disturb_each_other(session: Session, gate: Gate, counted: Any):
+    once, calls = counted
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(same=once(table.text))
     session.create_view("v", table.where(table.text != ""))
