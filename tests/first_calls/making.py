@@ -43,6 +43,7 @@ t = bb.create_table(
         "audio": bb.Audio,
         "video": bb.Video,
         "doc": bb.Document,
+        "note": bb.Document,
         "small": "int16",
     },
 )
@@ -67,6 +68,7 @@ t.insert(
     audio=str(HERE / "tone.wav"),
     video=str(HERE / "film.mp4"),
     doc=str(HERE / "page.pdf"),
+    note=str(HERE / "note.md"),
     small=3,
 )
 t.insert(n=2, name="two")

@@ -84,6 +84,7 @@ DOCUMENT = {
     "page_count": "",
     "page_image": "1",
     "pages": "",
+    "source": "",
     "tables": "",
     "text": "",
     "title": "",
@@ -112,6 +113,7 @@ ASKED_OF = {
     ("img", "alpha_composite"): "img.convert('RGBA')",
     ("img", "getpalette"): "img.convert('P')",
     ("img", "remap_palette"): "img.convert('P')",
+    ("doc", "source"): "note",
     **{("meta", method): "meta.a.b[0]" for method in JSON},
 }
 # Of columns of any type: where each is tried, and how.

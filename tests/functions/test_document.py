@@ -67,6 +67,40 @@ def test_what_a_document_holds(docs, paper):
     assert found["metadata"][1]["pages"] == 2
 
 
+def test_the_source_of_files_of_text(docs, paper):
+    sources = {
+        "page.html": PAGE,
+        "a.xml": "<a><b>one</b></a>",
+        "a.md": "a <!-- b --> c",
+        "a.json": '{"a": 1}',
+        "a.csv": "a,b\n1,2",
+        "a.py": "def f(): ...",
+    }
+    for name, source in sources.items():
+        Path(name).write_text(source)
+    Path("latin.xml").write_bytes("<a>é</a>".encode("cp1252"))
+    docs.insert([*({"doc": name} for name in sources), {"doc": None}])
+    assert docs.select(s=docs.doc.source()).collect()["s"] == [*sources.values(), None]
+    assert bb.functions.document.source("latin.xml", encoding="cp1252") == "<a>é</a>"
+    with pytest.raises(UnsupportedError, match="is a PDF file, which is no text"):
+        bb.functions.document.source(str(paper))
+    with pytest.raises(ConfigurationError, match="'latin-x'"):
+        docs.doc.source(encoding="latin-x")
+
+
+def test_tables_of_markdown_and_the_text_of_xml(docs):
+    Path("a.md").write_text("# Birds\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<!-- no -->\n")
+    Path("a.xml").write_text("<birds><bird>jay</bird><bird>rook</bird></birds>")
+    docs.insert([{"doc": "a.md"}, {"doc": "a.xml"}])
+    found = docs.select(
+        tables=docs.doc.tables(), text=docs.doc.text(), meta=docs.doc.metadata()
+    ).collect()
+    table = {"page": None, "heading": "Birds", "rows": [["a", "b"], ["1", "2"]]}
+    assert found["tables"] == [[table], []]
+    assert found["text"] == ["Birds\n\n| a | b |\n|---|---|\n| 1 | 2 |", "jay\nrook"]
+    assert found[0, "meta"]["left_out"] == ["comments"]
+
+
 def test_plain_values(paper):
     document = bb.functions.document
     assert document.text(str(paper)).startswith("Feathers")

@@ -160,13 +160,46 @@ def test_elements_of_xml_are_blocks(tmp_path):
     document = read_document(path)
     assert document.title == "All birds"
     assert [(block.text[:12], block.heading, block.sourceline) for block in document.blocks] == [
-        ("<?xml versio", None, 1),
-        ("<title>All <", "birds", 3),
-        ("<item><name>", "birds", 4),
-        ("<item><name>", "birds", 5),
+        ("All birds", "birds", 3),
+        ("jay\nkra kra ", "birds", 4),
+        ("rook\nkra kra", "birds", 5),
     ]
-    kept = "".join("".join(block.text.split()) for block in document.blocks)
-    assert kept == "".join(path.read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "left_out"),
+    [
+        ("<a><b>one</b><b>two</b></a>", "one\ntwo", ()),
+        ("<p>They have <b>feath</b>ers &amp; <i>hooks</i>.</p>", "They have feathers & hooks.", ()),
+        ("<p><b>Rooks</b> are <i>black</i></p>", "Rooks are black", ()),
+        ("<a><![CDATA[x < y]]></a>", "x < y", ()),
+        ("<a>\n  one\n\n  two  words\n</a>", "one\ntwo words", ()),
+        ("<a><b><c>1</c><c>2</c></b>\n<b><c>3</c></b></a>", "1\n2\n3", ()),
+        ("<a>one<b/>two</a>", "onetwo", ()),
+        ("<a><!-- no --><?no no?>yes</a>", "yes", ("comments",)),
+        ("<a b='no'>yes</a>", "yes", ("attributes",)),
+        ("<a xmlns='urn:a' xmlns:x='urn:x'><x:b xml:lang='en'>yes</x:b></a>", "yes", ()),
+        ("<a/>", "", ()),
+        ("<a>é</a>", "é", ()),
+    ],
+)
+def test_text_of_xml_has_no_markup(tmp_path, source, text, left_out):
+    path = tmp_path / "a.xml"
+    path.write_text(source)
+    document = read_document(path)
+    assert "\n".join(block.text for block in document.blocks) == text
+    assert document.left_out == left_out
+
+
+def test_long_elements_keep_all_of_their_text(tmp_path):
+    path = tmp_path / "a.xml"
+    words = [f"w{n}" for n in range(900)]
+    parts = [f"<p>{' '.join(words[n : n + 30])}</p>" for n in range(0, 900, 30)]
+    path.write_text(f"<a>before<b>{''.join(parts)}</b>after</a>")
+    blocks = read_document(path).blocks
+    assert len(blocks) > 3
+    text = "".join(block.text.replace(" ", "") for block in blocks)
+    assert text == f"before{''.join(words)}after"
 
 
 # -- books -----------------------------------------------------------------------------------

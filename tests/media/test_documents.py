@@ -337,7 +337,7 @@ def test_real_paper():
         ("Vector_database.pdf", "pdf", "fixed-length lists of numbers"),
         ("layout-parser-paper.md", "markdown", "LayoutParser"),
         ("etf_screener.txt", "text", "Fidelity"),
-        ("sample.xml", "xml", "<another>value</another>"),
+        ("sample.xml", "xml", "value"),
         ("test_document.docx", "docx", ""),
         ("test_presentation.pptx", "pptx", ""),
         ("test_spreadsheet.xlsx", "xlsx", ""),

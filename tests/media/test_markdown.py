@@ -76,6 +76,99 @@ def test_what_stands_in_columns_keeps_its_indentation():
     ]
 
 
+def rows_of(source: str) -> list[list[list[str]]]:
+    blocks = read_markdown(source.encode()).blocks
+    return [[list(row) for row in block.rows] for block in blocks if block.rows]
+
+
+def judged_rows(source: str) -> list[list[list[str]]]:
+    tables: list[list[list[str]]] = []
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    for index, token in enumerate(tokens):
+        if token.type == "table_open":
+            tables.append([])
+        elif token.type == "tr_open":
+            tables[-1].append([])
+        elif token.type in {"th_close", "td_close"}:
+            children = tokens[index - 1].children or ()
+            tables[-1][-1].append("".join(each.content for each in children))
+    return tables
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |",
+        "a | b\n--|--\n1 | 2",
+        "| a |\n|---|\n| 1 |",
+        "| a | b |\n|:--|:-:|\n| **1** | `2` |\n\ntext",
+        "Birds:\n| a | b |\n|---|---|\n| 1 | 2 |\n\n| c |\n|---|\n",
+        "| a \\| b | c |\n|---|---|\n| 1 |\n| 1 | 2 | 3 |\n| | 2 |",
+        "| a | b |\n|---|\n| 1 | 2 |",
+        "a\n---\nb | c",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n> quote | x\n",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n# heading | x\n",
+        "| a | b |\n|---|---|\n- item | x\n",
+        "```\n| a | b |\n|---|---|\n```",
+        "    | a | b |\n    |---|---|\n",
+        "text | a\nmore\n---|---\nx",
+        "  | a | b |\n  |---|---|\n  | 1 | [x](y) |",
+        "| a | b |\n|---|---|\n| \u00e9 | &amp; |\r\n",
+    ],
+)
+def test_tables_are_those_of_github(source):
+    assert rows_of(source) == judged_rows(source)
+
+
+def test_a_table_is_a_block_among_others():
+    source = "# Birds\n\nThey are:\n| a |\n|---|\n| 1 |\n> and so on"
+    blocks = read_markdown(source.encode()).blocks
+    assert [(each.text, each.heading, each.sourceline, each.rows) for each in blocks] == [
+        ("Birds", "Birds", 1, None),
+        ("They are:", "Birds", 3, None),
+        ("| a |\n|---|\n| 1 |", "Birds", 4, (("a",), ("1",))),
+        ("> and so on", "Birds", 7, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ("<!-- no -->\n\nyes", ["yes"]),
+        ("<!-- no\n\nno -->\n\nyes", ["yes"]),
+        ("yes <!-- no --> and yes", ["yes  and yes"]),
+        ("# a <!-- no -->\n\nb", ["a", "b"]),
+        ("<!-- no --> yes", [" yes"]),
+        ("<!--> yes", [" yes"]),
+        ("- item <!-- no -->\n- item", ["- item \n- item"]),
+        ("<div>\n<!-- no -->\nyes\n</div>", ["<div>\n\nyes\n</div>"]),
+        ("one <!-- no\nno --> two <!-- no -->", ["one  two"]),
+        ("| a |\n|---|\n| 1 <!-- no --> |", ["| a |\n|---|\n| 1  |"]),
+    ],
+)
+def test_comments_are_left_out(source, texts):
+    found = read_markdown(source.encode())
+    assert [block.text for block in found.blocks] == texts
+    assert found.left_out == ("comments",)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "`<!-- yes -->` is a comment",
+        "``a ` <!-- yes -->`` is one",
+        "```html\n<!-- yes -->\n```",
+        "    <!-- yes -->",
+        "<!-- never closed",
+        "text <!-- never closed",
+    ],
+)
+def test_what_only_looks_like_a_comment_stays(source):
+    found = read_markdown(source.encode())
+    assert [block.text.strip() for block in found.blocks] == [source.strip()]
+    assert found.left_out == ()
+
+
 LINES = st.sampled_from(
     ["# a", "## b", "text", "more text", "", "", "```", "~~~", "> q", "***", "| a | b |", "  # c"]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import UnsupportedError
-from barbule.functions.document.reading import File, check_call, readable
+from barbule.functions.document.reading import File, check_call, check_encoding, readable
 from barbule.functions.streams import stream_function
 from barbule.types import Image, Json
 
@@ -18,6 +18,7 @@ __all__ = [
     "page_count",
     "page_image",
     "pages",
+    "source",
     "tables",
     "text",
     "title",
@@ -55,6 +56,33 @@ def text(document: File, ocr: bool | None = None, encoding: str | None = None) -
     return _BETWEEN_BLOCKS.join(
         block.text for block in readable(document, ocr=ocr, encoding=encoding).blocks
     )
+
+
+@stream_function("document", str, check=check_call)
+def source(document: File, encoding: str | None = None) -> Any:
+    """Return a file of text as it stands, with its markup: HTML, Markdown, XML, JSON, CSV, code.
+
+    Parameters
+    ----------
+    document
+        A column of documents; PDF, EPUB and files of Office are errors of their cells.
+    encoding
+        As `text` has it.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import barbule as bb
+    >>> docs = bb.create_table("docs", {"doc": bb.Document})
+    >>> _ = pathlib.Path("birds.xml").write_text("<birds><bird>jay</bird></birds>")
+    >>> _ = docs.insert(doc="birds.xml")
+    >>> docs.select(text=docs.doc.text(), source=docs.doc.source()).collect()[0]
+    {'text': 'jay', 'source': '<birds><bird>jay</bird></birds>'}
+    """
+    from barbule.media.documents import read_source
+
+    check_encoding(encoding)
+    return read_source(Path(document), encoding)
 
 
 @stream_function("document", str, check=check_call)
@@ -132,7 +160,7 @@ def tables(document: File, encoding: str | None = None) -> Any:
     r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
 
     A CSV file is one table, as is each sheet of a spreadsheet. Tables are known in HTML, EPUB,
-    DOCX and PPTX too; a PDF keeps none.
+    Markdown, DOCX and PPTX too; a PDF keeps none.
 
     Examples
     --------

@@ -6,7 +6,12 @@ Owns what the rest of the package may use of the readers. Must not hold code.
 from __future__ import annotations
 
 from barbule.media.documents.encoding_labels import codec_of
-from barbule.media.documents.reading import Reading, read_document, validate_document
+from barbule.media.documents.reading import (
+    Reading,
+    read_document,
+    read_source,
+    validate_document,
+)
 from barbule.media.documents.records import Block, Box, DocumentText
 
 __all__ = [
@@ -16,5 +21,6 @@ __all__ = [
     "Reading",
     "codec_of",
     "read_document",
+    "read_source",
     "validate_document",
 ]

@@ -1,8 +1,8 @@
 """The Markdown reader: blocks keep their source, headings become the trail.
 
 Owns where the blocks of Markdown begin and end, as CommonMark says for the outermost ones.
-What stands within a block is not looked at; a parser of all of Markdown takes fifteen times
-as long, most of it for that.
+What stands within a block is not looked at, but for comments and the cells of tables; a parser
+of all of Markdown takes fifteen times as long, most of it for that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from barbule.media.documents.markdown_tables import Table, tables_of
 from barbule.media.documents.plain import BLANK_LINES, decode, indentation
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
 
@@ -50,6 +51,7 @@ _HTML = re.compile(
 )
 _ANY_TAG = re.compile(r" {0,3}</?[a-z][^<>]*>\s*$", re.IGNORECASE)  # begins no block in a paragraph
 _BLANK = re.compile(r"\s*+")
+_COMMENT_OR_CODE = re.compile(r"<!--|`++")
 _MARKUP = re.compile(r"[*_`\[\]\\!<&]")
 
 
@@ -88,20 +90,69 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
         }
     trail = HeadingTrail()
     blocks: list[Block] = [Block(front[0].strip(), None, None, 1)] if front else []
+    left_out: dict[str, None] = {}
     counted, line = 0, 1
     for piece in _pieces(text, front.end() if front else 0):
         line += text.count("\n", counted, piece.start)
         counted = piece.start
         words = piece.text
+        if "<!--" in words and not _is_code(piece):
+            words = _uncommented(words)
+            if words != piece.text:
+                left_out["comments"] = None
         if piece.level:
             words = _inline(words)
             trail.enter(piece.level, words)
-            if not words:
-                continue
-            title = title or (words if piece.level == 1 else None)
-        section, verbatim = trail.section, piece.verbatim
-        blocks.append(Block(words, None, trail.path, line, None, (), section, verbatim))
-    return DocumentText(title or None, tuple(blocks), metadata)
+            title = title or (words if piece.level == 1 and words else None)
+        if not words:
+            continue
+        tables = () if piece.level or _is_code(piece) else tables_of(words)
+        blocks += _blocks(words, tables, trail, line, verbatim=piece.verbatim)
+    return DocumentText(title or None, tuple(blocks), metadata, left_out=tuple(left_out))
+
+
+def _is_code(piece: _Piece) -> bool:
+    first = piece.text.partition("\n")[0]
+    return not piece.level and bool(_FENCE.match(first) or _CODE.match(first))
+
+
+def _uncommented(source: str) -> str:
+    """Return the source of a block without the comments of HTML in it; code may speak of them."""
+    kept: list[str] = []
+    start = place = 0
+    unclosed: set[str] = set()  # signs of code that do not come again
+    while (opened := _COMMENT_OR_CODE.search(source, place)) is not None:
+        sign = opened[0]
+        place = opened.end()
+        if sign in unclosed:
+            continue
+        if sign == "<!--":
+            closed = source.find("-->", opened.start() + 2)
+            if closed >= 0:
+                kept.append(source[start : opened.start()])
+                start = place = closed + 3
+        else:
+            closing = re.compile(rf"(?<!`){sign}(?!`)").search(source, place)
+            closed = closing.start() if closing else -1
+            place = closing.end() if closing else place
+        if closed < 0:
+            unclosed.add(sign)
+    return "".join((*kept, source[start:])).strip("\n").rstrip()
+
+
+def _blocks(
+    source: str, tables: Sequence[Table], trail: HeadingTrail, line: int, *, verbatim: bool
+) -> Iterator[Block]:
+    """Part the lines of a block into tables and what stands around them."""
+    lines = source.split("\n") if tables else [source]
+    place = 0
+    for table in (*tables, Table(len(lines), len(lines), ())):
+        for first, last, rows in ((place, table.first, ()), table):
+            if text := "\n".join(lines[first:last]).rstrip():
+                cells = tuple(tuple(map(_inline, row)) for row in rows) or None
+                path, section = trail.path, trail.section
+                yield Block(text, None, path, line + first, cells, (), section, verbatim)
+        place = table.last
 
 
 def _unquoted(value: str) -> str:

@@ -10,11 +10,11 @@ import re
 from barbule.media.documents.encodings import decoded
 from barbule.media.documents.records import Block, DocumentText
 
-__all__ = ["BLANK_LINES", "decode", "indentation", "read_lines", "read_text"]
+__all__ = ["BLANK_LINES", "CODING", "decode", "indentation", "read_lines", "read_text"]
 
 # How HTML and XML say how they are encoded; and how Python (PEP 263) and style sheets do.
 _MARKUP = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
-_CODE = re.compile(
+CODING = re.compile(
     rb"""\A(?:(?:[^\n]{0,200}\n)?[ \t\f]*#[^\n]{0,80}?coding[=:][ \t]*|@charset ")([-\w.]+)"""
 )
 _DECLARATION_REACH = 2048
@@ -130,7 +130,7 @@ def read_lines(data: bytes, encoding: str | None = None) -> DocumentText:
     >>> read_lines(b"\n    if x:\n\n        y\n").blocks[0][0]
     '    if x:\n\n        y'
     """
-    text = decode(data, encoding, _CODE)
+    text = decode(data, encoding, CODING)
     body = text.strip()
     if not body:
         return DocumentText(None, ())

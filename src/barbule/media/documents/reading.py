@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.errors import MediaError
+from barbule.errors import MediaError, UnsupportedError
 from barbule.media.bounds import ExceededError
 from barbule.media.documents.archives import (
     ARCHIVE_ERRORS,
@@ -27,7 +27,7 @@ from barbule.media.documents.json_text import check_json, read_json
 from barbule.media.documents.markdown import read_markdown
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.pdf import check_pdf, read_pdf
-from barbule.media.documents.plain import read_lines, read_text
+from barbule.media.documents.plain import CODING, decode, read_lines, read_text
 from barbule.media.documents.records import DamagedTreeError
 from barbule.media.documents.sheet_extent import refuse_extent
 from barbule.media.documents.tabular import read_csv, read_xlsx
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.records import DocumentText
 
-__all__ = ["Reading", "read_document", "validate_document"]
+__all__ = ["Reading", "read_document", "read_source", "validate_document"]
 
 
 class Reading(NamedTuple):
@@ -241,6 +241,28 @@ def _read(name: str, path: Path, options: Reading) -> DocumentText:
     if path.suffix.lower() in _CODE:
         return read_lines(path.read_bytes(), options.encoding)
     return _FROM_BYTES[name](path.read_bytes(), options.encoding)
+
+
+def read_source(path: Path, encoding: str | None = None) -> str:
+    """Read a file of text as it stands, markup included.
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty or damaged.
+    UnsupportedError
+        If it is no file of text.
+    """
+    name = validate_document(path)
+    if name not in {*_FROM_BYTES, "html"}:
+        raise UnsupportedError(
+            f"{path} is a {name.upper()} file, which is no text as it stands.",
+            hint="Ask for its text().",
+        )
+    data = path.read_bytes()
+    if name in {"html", "xml"}:
+        return decode(data, encoding)
+    return decode(data, encoding, CODING if path.suffix.lower() in _CODE else None)
 
 
 def _beyond(path: Path, error: ExceededError) -> MediaError:

@@ -1,11 +1,12 @@
-"""The XML reader: it keeps the source, cut where its elements begin.
+"""The XML reader: the text of elements, in blocks cut where elements begin.
 
-Owns which elements become blocks, and that XML is parsed without harm: entities are refused,
-nothing is loaded from elsewhere.
+Owns which elements become blocks, which of them stand on lines of their own, and that XML is
+parsed without harm: entities are refused, nothing is loaded from elsewhere.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from xml.parsers import expat
 
@@ -37,7 +38,7 @@ def check_xml(data: bytes) -> None:
 
 
 def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
-    """Read XML; elements are blocks, the names of those around them their headings.
+    r"""Read XML; elements are blocks, the names of those around them their headings.
 
     Parameters
     ----------
@@ -49,8 +50,9 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
     Returns
     -------
     DocumentText
-        Blocks as they stand in the file, tags included. The title is that of a `title` element
-        near the root.
+        The text without tags: elements stand on lines of their own, except within an element
+        that has text of its own beside them, which is one line. Attributes, comments and
+        instructions are left out. The title is that of a `title` element near the root.
 
     Raises
     ------
@@ -59,23 +61,20 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
 
     Examples
     --------
-    >>> found = read_xml(b"<page><title>Birds</title>They have feathers.</page>")
+    >>> found = read_xml(b"<page><title>Birds</title><p>They have <b>feathers</b>.</p></page>")
     >>> found.title, found.blocks[0].text
-    ('Birds', '<page><title>Birds</title>They have feathers.</page>')
+    ('Birds', 'Birds\nThey have feathers.')
     """
-    source = decode(data, encoding).encode()
-    tree = _Tree()
-    parse_xml(source, tree)
+    tree = _TextTree()
+    parse_xml(decode(data, encoding).encode(), tree)
     blocks = []
     tally = Tally("max_text")  # names of elements are repeated as headings
-    for start, end, line, path in tree.parts(len(source)):
-        piece = source[start:end].decode()
-        if text := piece.strip():
-            skipped = piece[: piece.index(text[0])].count("\n")
-            heading = " > ".join(path)
-            tally.add(len(text) + len(heading))
-            blocks.append(Block(text, None, heading or None, line + skipped))
-    return DocumentText(" ".join("".join(tree.title).split()) or None, tuple(blocks))
+    for text, line, path in tree.blocks():
+        heading = " > ".join(path)
+        tally.add(len(text) + len(heading))
+        blocks.append(Block(text, None, heading or None, line))
+    title = " ".join("".join(tree.title).split()) or None
+    return DocumentText(title, tuple(blocks), left_out=tuple(tree.left_out))
 
 
 def parse_xml(source: bytes, handlers: Handlers) -> None:
@@ -121,10 +120,12 @@ class _Open(NamedTuple):
     start: int
     line: int
     cuts: int  # how many there were before it
+    events: int  # how many pieces of text and borders of elements
 
 
 class _Cut(NamedTuple):
     start: int
+    events: int
     line: int
     path: tuple[str, ...]
     name: str  # of an element that holds no others; else empty
@@ -154,13 +155,13 @@ class _Tree:
         if len(self._open) >= _DEEPEST:
             raise DamagedTreeError(f"it is nested more than {_DEEPEST:,} elements deep")
         parser = self._parser
-        begun = _Open(name, parser.CurrentByteIndex, parser.CurrentLineNumber, len(self._cuts))
-        self._open.append(begun)
+        place, line = parser.CurrentByteIndex, parser.CurrentLineNumber
+        self._open.append(_Open(name, place, line, len(self._cuts), self._events()))
         if name == "title" and not self.title and len(self._open) <= _TITLE_DEPTH:
             self._title_depth = len(self._open)
 
     def _end(self, _: str) -> None:
-        name, start, line, cuts = self._open.pop()
+        name, start, line, cuts, events = self._open.pop()
         if len(self._open) < self._title_depth:
             self._title_depth = 0
         # Where the closing tag begins: near enough to tell long from short.
@@ -169,17 +170,20 @@ class _Tree:
         if length <= _PART:
             field = name if len(self._cuts) == cuts else ""
             del self._cuts[cuts:]
-            self._cuts.append(_Cut(start, line, path, field, length))
+            self._cuts.append(_Cut(start, events, line, path, field, length))
         else:
-            self._cuts.insert(cuts, _Cut(start, line, path, "", length))
+            self._cuts.insert(cuts, _Cut(start, events, line, path, "", length))
 
     def _characters(self, text: str) -> None:
         if self._title_depth:
             self.title.append(text)
 
-    def parts(self, length: int) -> Iterator[tuple[int, int, int, tuple[str, ...]]]:
-        """Yield start, end, line and path of each block; all of the source is in one."""
-        kept: list[_Cut] = []
+    def _events(self) -> int:
+        return 0
+
+    def _parts(self) -> Iterator[_Cut]:
+        """Yield where each block begins."""
+        kept: _Cut | None = None
         last = ""
         for cut in self._cuts:
             # Elements without others, of different names, are the fields of one record.
@@ -187,17 +191,81 @@ class _Tree:
                 kept
                 and cut.name
                 and last not in {"", cut.name}
-                and kept[-1].path == cut.path
-                and cut.start + cut.length - kept[-1].start <= _PART
+                and kept.path == cut.path
+                and cut.start + cut.length - kept.start <= _PART
             )
             last = cut.name
             if not joins:
-                kept.append(cut)
-        start, line = 0, 1
-        for index, cut in enumerate(kept):
-            end = kept[index + 1].start if index + 1 < len(kept) else length
-            first = (start, line) if not index else (cut.start, cut.line)
-            yield first[0], end, first[1], cut.path
+                kept = cut
+                yield cut
+
+
+class _TextTree(_Tree):
+    """The same with the text between the cuts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out: dict[str, None] = {}
+        # Pieces of text, and at the borders of elements the number of the element around them.
+        self._found: list[str | int] = []
+        self._numbers = [0]  # those of the open elements; 0 is the document
+        self._around = array("q", [0])
+        self._flows = bytearray(1)  # whether an element has text beside other elements
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        """Take what a parser finds."""
+        super().follow(parser)
+        parser.CommentHandler = self._comment
+
+    def _comment(self, text: str) -> None:
+        if text.strip():
+            self.left_out["comments"] = None
+
+    def _events(self) -> int:
+        return len(self._found)
+
+    def _border(self) -> None:
+        if not self._found or self._found[-1] != self._numbers[-1]:
+            self._found.append(self._numbers[-1])
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._border()
+        super()._start(tag, attributes)
+        self._around.append(self._numbers[-1])
+        self._numbers.append(len(self._flows))
+        self._flows.append(0)
+        if any(not name.startswith("xml") for name in attributes):
+            self.left_out["attributes"] = None
+
+    def _end(self, tag: str) -> None:
+        super()._end(tag)
+        self._numbers.pop()
+        self._border()
+
+    def _characters(self, text: str) -> None:
+        super()._characters(text)
+        self._found.append(text)
+        if not text.isspace():
+            self._flows[self._numbers[-1]] = 1
+
+    def blocks(self) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+        """Yield text, line and path of each block that has text."""
+        for number in range(1, len(self._flows)):  # one within a line is in the line
+            self._flows[number] |= self._flows[self._around[number]]
+        cuts = list(self._parts())
+        for cut, following in zip(cuts, [*cuts[1:], None], strict=True):
+            start = 0 if cut is cuts[0] else cut.events
+            text = self._text(start, following.events if following else len(self._found))
+            if text:
+                yield text, cut.line, cut.path
+
+    def _text(self, start: int, end: int) -> str:
+        pieces = (
+            each if isinstance(each, str) else "" if self._flows[each] else "\n"
+            for each in self._found[start:end]
+        )
+        lines = (" ".join(line.split()) for line in "".join(pieces).split("\n"))
+        return "\n".join(line for line in lines if line)
 
 
 def _refused(name: str, *_: Any) -> None:
