@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from corpus import FORMATS, write
 from sides import Side, interpreter
 
+from barbule.config import MediaSettings
 from barbule.media.chunking import split_document
 from barbule.media.documents import read_document
+from barbule.media.isolation import Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,7 @@ NAMES = {"txt": "plain text", "md": "Markdown", "html": "HTML", "docx": "DOCX", 
 CHUNK = "{}: a chunk, read and cut (µs)"
 SHARE = "{}: read and cut to the bare library (%)"
 SHARE_BOXES = "{}: read and cut to the bare library asked for boxes too (%)"
+APART = "{}: read in another process to read in this one (%)"
 VIEW = "view of chunks of {}"
 FASTEST = 1e6 / 60_000  # microseconds of a chunk
 LIMITS: dict[str, float] = {
@@ -155,6 +158,26 @@ def _here(name: str, path: Path, rounds: int) -> dict[str, float]:
     return found
 
 
+def _apart(paths: dict[str, Path], folder: Path, rounds: int) -> dict[str, float]:
+    """Measure by the clock, in turns, what reading in another process costs of each format."""
+    isolation = Isolation(MediaSettings(isolate=True), folder)
+    found = {}
+    for name, path in paths.items():
+        here, apart = [], []
+        for turn in range(rounds + 1):
+            start = time.perf_counter()
+            read_document(path)
+            middle = time.perf_counter()
+            with isolation.entered():
+                read_document(path)
+            if turn:  # the first starts the process, and loads libraries
+                here.append(middle - start)
+                apart.append(time.perf_counter() - middle)
+        found[name] = 100 * statistics.median(apart) / statistics.median(here)
+    isolation.close()
+    return found
+
+
 def _views(folder: Path, rounds: int) -> tuple[dict[str, Any], dict[str, str]]:
     """Make the view of each format on each side, in turns."""
     names = [name for name in ("barbule", "pixeltable") if interpreter(name)]
@@ -195,6 +218,7 @@ def measure(
         folder = Path(name)
         paths = write(folder, size)
         here = {NAMES[each]: _here(each, path, rounds) for each, path in paths.items()}
+        apart = _apart(paths, folder, rounds)
         write(folder, view_size)
         views, libraries = _views(folder, view_rounds)
     figures: dict[str, float] = {}
@@ -207,6 +231,8 @@ def measure(
             )
         if "bare_boxes" in each:
             figures[SHARE_BOXES.format(label)] = 100 * each["seconds"] / each["bare_boxes"]
+    for each, share in apart.items():
+        figures[APART.format(NAMES[each])] = share
     for label, sides in views.items():
         figures[VIEW.format(label)] = sides["barbule"]["ms"]
     DETAILS.update(

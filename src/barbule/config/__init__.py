@@ -55,6 +55,9 @@ into the table::
     max_cells = 5000000                # of a spreadsheet
     max_pages = 20000                  # of a PDF
     max_text = 100000000               # characters that are read of a document
+    isolate = true                     # documents are read in processes of their own
+    max_memory = 750000000             # bytes that such a process may take
+    max_seconds = 8                    # seconds of a processor, for each megabyte
 """
 
 from barbule.config.load import checked_timezone, load_settings

@@ -59,10 +59,11 @@ def _is_whole(value: object) -> bool:
 _TEXT: Final = _Rule("a string that is not empty", lambda v: isinstance(v, str) and v != "")
 _COUNT: Final = _Rule("a whole number above 0", lambda v: _is_whole(v) and v > 0)
 _SECONDS: Final = _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
+_FLAG: Final = _Rule("true or false", lambda v: isinstance(v, bool))
 _PLACE_RULES: Final = dict.fromkeys(PLACES, _TEXT)
 _MEDIA_RULES: Final = {
     "url": _TEXT,
-    "allow_private": _Rule("true or false", lambda v: isinstance(v, bool)),
+    "allow_private": _FLAG,
     "max_bytes": _COUNT,
     "image_format": _Rule('"png" or "webp"', lambda v: v in ("png", "webp")),
     "cache_bytes": _COUNT,
@@ -73,6 +74,9 @@ _MEDIA_RULES: Final = {
     "max_cells": _COUNT,
     "max_pages": _COUNT,
     "max_text": _COUNT,
+    "isolate": _FLAG,
+    "max_memory": _COUNT,
+    "max_seconds": _SECONDS,
 }
 _BUDGET_RULES: Final = {
     "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),

@@ -161,6 +161,14 @@ class MediaSettings:
         The most pages of a PDF.
     max_text
         The most characters of text that are read of a document.
+    isolate
+        Whether documents are read in processes of their own, which end at the two bounds below;
+        by default those that were fetched, and PDFs.
+    max_memory
+        Bytes of memory that such a process may take for a file, and 8 for each byte of the file.
+    max_seconds
+        Seconds of a processor that it may take for a file of up to a megabyte, and for each
+        megabyte of a larger one.
     """
 
     allow_private: bool = False
@@ -174,6 +182,9 @@ class MediaSettings:
     max_cells: int = 5_000_000
     max_pages: int = 20_000
     max_text: int = 100_000_000
+    isolate: bool | None = None
+    max_memory: int = 750_000_000
+    max_seconds: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)

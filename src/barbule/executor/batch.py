@@ -22,7 +22,6 @@ from barbule.executor.keeping import Keeping
 from barbule.executor.ledger import Answer, Ledger, encoded, question_of
 from barbule.executor.metering import AnswerLengths
 from barbule.executor.noting import Noting
-from barbule.executor.processes import Processes
 from barbule.executor.progress import Meter, Progress, screen
 from barbule.executor.purpose import Asker, Purpose
 from barbule.executor.tape import Tape, current_tape
@@ -30,6 +29,7 @@ from barbule.executor.work import Work, described
 from barbule.functions.registry import lookup
 from barbule.media.cells import reader, to_array
 from barbule.models.rates import Gate
+from barbule.processes.pool import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -415,6 +415,7 @@ class Caller:
     def close(self) -> None:
         """End the processes, and let go of what is claimed."""
         self.processes.close()
+        self.library.isolation.close()
         if self.claims is not None:
             self.claims.close()
 

@@ -32,7 +32,6 @@ from barbule.executor.progress import Meter
 from barbule.executor.purpose import Asker
 from barbule.executor.synchronous import Synchronous
 from barbule.functions.generations import joined
-from barbule.media.bounds import bounded
 from barbule.media.cells import media_keeper, reader
 from barbule.nodes import INNER_CALL, fill_template
 from barbule.types import Image, Media
@@ -205,7 +204,7 @@ class Work:
         if not rows:
             return []
         self.rows = rows
-        with bounded(self.caller.library.options):
+        with self.caller.library.isolation.entered():
             return self._run(rows, record)
 
     def _run(self, rows: list[tuple[Any, ...]], record: Record | None) -> list[Any]:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError
-from barbule.media.bounds import bounded
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
+from barbule.media.isolation import Isolation
 from barbule.media.places import expanded, without_secrets
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
@@ -82,6 +82,7 @@ class MediaLibrary:
         self.user = user
         self.zone = zone
         self.undo = Undo()
+        self.isolation = Isolation(options, cache / "fetched")
         self._image_format = options.image_format
         self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
         self._headers_lock = threading.Lock()
@@ -276,7 +277,7 @@ class MediaLibrary:
         """
         path = self.path(reference)
         try:
-            with bounded(self.options):
+            with self.isolation.entered():
                 _check(path, kind)
         except MediaError as error:
             named = _source(reference)

@@ -86,7 +86,8 @@ def media_html(reference: str, kind: Media, library: MediaLibrary, most: int = _
         if isinstance(kind, Audio):
             return _audio(path, reference, most)
         if isinstance(kind, Document):
-            return _document(path, reference)
+            with library.isolation.entered():
+                return _document(path, reference)
     except (BarbuleError, OSError, ValueError) as error:
         return error_html(str(error))
     return html.escape(reference)

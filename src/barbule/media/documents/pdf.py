@@ -19,6 +19,7 @@ from barbule.media.bounds import Tally, refuse_beyond
 from barbule.media.documents.flowing import Line, paragraphs, words_of
 from barbule.media.documents.pdf_forms import Filled, begin_form, filled_in, parted, placed
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
+from barbule.media.isolation import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,7 +180,8 @@ def first_page(path: Path, side: int) -> Image:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    return _with_document(path, lambda document: _drawn(document, 0, side=side))
+    image: Image = isolated(_drawn_page, path, 1, side, None, unbounded=True)
+    return image
 
 
 def page_image(path: Path, number: int, dpi: float) -> Image | None:
@@ -199,9 +201,15 @@ def page_image(path: Path, number: int, dpi: float) -> Image | None:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
+    image: Image | None = isolated(_drawn_page, path, number, None, dpi, unbounded=True)
+    return image
 
+
+def _drawn_page(path: Path, number: int, side: int | None, dpi: float | None) -> Image | None:
     def draw(document: PdfDocument) -> Image | None:
-        return _drawn(document, number - 1, dpi=dpi) if 0 < number <= len(document) else None
+        if not 0 < number <= len(document):
+            return None
+        return _drawn(document, number - 1, side=side, dpi=dpi or _POINTS)
 
     return _with_document(path, draw)
 

@@ -32,6 +32,7 @@ from barbule.media.documents.records import DamagedTreeError
 from barbule.media.documents.sheet_extent import refuse_extent
 from barbule.media.documents.tabular import read_csv, read_xlsx
 from barbule.media.documents.xml_text import check_xml, read_xml
+from barbule.media.isolation import Allowance, isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +104,8 @@ _OFFICE_PARTS = {
     "xlsx": (b"spreadsheetml.sheet.main+xml", b"ms-excel.sheet.macroEnabled.main+xml"),
 }
 _HEAD = 8192
+_OCR_SECONDS = 60  # of a processor, for a page
+_OCR_MEMORY = 2_000_000_000  # of its models
 _PDF_REACH = 1024
 _HTML_HEAD = re.compile(
     r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
@@ -166,6 +169,11 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
+    name: str = isolated(_validated, path, unbounded=_is_pdf(path, _head_of(path)))
+    return name
+
+
+def _validated(path: Path) -> str:
     try:
         name = _format_of(path, _head_of(path), whole=True)
         if name == "pdf":
@@ -210,6 +218,17 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     ('A barbule hooks.', 'Feathers', 3)
     """
     options = options or Reading()
+    unbounded = _is_pdf(path, _head_of(path))
+    plain = options._replace(ocr=False)
+    found: DocumentText = isolated(_read_document, path, plain, unbounded=unbounded)
+    if options.ocr and found.scanned:
+        pages = len(found.scanned)
+        more = Allowance(pages * _OCR_SECONDS, _OCR_MEMORY)
+        found = isolated(_read_document, path, options, unbounded=unbounded, more=more)
+    return found
+
+
+def _read_document(path: Path, options: Reading) -> DocumentText:
     name = ""
     try:
         name = _format_of(path, _head_of(path))

@@ -1,37 +1,54 @@
-"""Processes for functions that compute: each runs one call at a time, beside the others.
+"""Processes for calls that are better made elsewhere: each runs one at a time, beside the others.
 
 Owns the processes of a session. They are started when they are needed, by the name of a program
 and not by copying this process, so nothing of it runs twice; they are used again, and end with
-the session. One that dies takes nothing with it but its call.
+the session. One that dies takes nothing with it but its call. A forked child starts its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import FunctionError
-from barbule.executor.worker import FOUND, read, write
+from barbule.processes.worker import FOUND, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from barbule.processes.worker import Limits, Task
 
 __all__ = ["Processes"]
 
 _PATIENCE = 5.0  # seconds in which a process may end by itself
 
 
+_ABANDONED: list[Any] = []
+_POOLS: weakref.WeakSet[Processes] = weakref.WeakSet()
+
+
 class Processes:
-    """The processes of a session."""
+    """The processes of a session.
+
+    Examples
+    --------
+    >>> processes = Processes()
+    >>> processes.call(("math", "sqrt"), None, 4.0)
+    2.0
+    >>> processes.close()
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
+        _POOLS.add(self)
 
     def call(
         self, home: tuple[str, str], timeout: float | None, /, *args: Any, **kwargs: Any
@@ -53,9 +70,32 @@ class Processes:
         FunctionError
             When the process ended.
         """
+        return self.limited_call(home, timeout, None, args, kwargs)
+
+    def limited_call(
+        self,
+        home: tuple[str, str],
+        timeout: float | None,
+        limits: Limits | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function as `call` does, with bounds on what it takes of the machine.
+
+        Raises
+        ------
+        TimeoutError
+            When it took longer, or more time of a processor.
+        MemoryError
+            When it took more memory and could say so.
+        FunctionError
+            When the process ended, as it does where C code gets no memory.
+        """
         process = self._taken()
         try:
-            answer, value = process.ask(home, args, kwargs, timeout)
+            answer, value = process.ask((home, args, kwargs or {}, limits), timeout)
+            if answer == "raised" and value[0] == MemoryError.__name__:
+                raise MemoryError(value[1])  # noqa: TRY301 - what it took may not be free again
         except BaseException as error:
             self._forget(process)
             if not isinstance(error, Exception):  # Ctrl-C: the calls beside this one end too
@@ -73,8 +113,12 @@ class Processes:
 
     def _taken(self) -> _Process:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_alive():
+                    return process
+                self._all.discard(process)
+                process.end()
             process = _Process()
             self._all.add(process)
             return process
@@ -91,11 +135,27 @@ class Processes:
         for process in ending:
             process.end()
 
+    def forget(self) -> None:
+        """Let go of the processes of a parent, in its forked child."""
+        self._lock = threading.Lock()
+        abandoned, self._all, self._idle = self._all, set(), []
+        for process in abandoned:
+            process.abandon()
+
+
+def _forget_in_child() -> None:
+    for processes in list(_POOLS):
+        processes.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
 
 class _Process:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "barbule.executor.worker"],
+            [sys.executable, "-m", "barbule.processes.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -110,16 +170,14 @@ class _Process:
     def _stdout(self) -> Any:
         return self._process.stdout
 
-    def ask(
-        self,
-        home: tuple[str, str],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float | None,
-    ) -> Any:
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, task: Task, timeout: float | None) -> Any:
         overran = threading.Event()
+        home = task[0]
         try:
-            write(self._stdin, (home, args, kwargs))
+            write(self._stdin, task)
             if home not in self._found:
                 answer = read(self._stdout)
                 if answer != FOUND:
@@ -130,8 +188,12 @@ class _Process:
         except (EOFError, BrokenPipeError) as error:
             if overran.is_set():
                 raise TimeoutError(f"it took longer than {timeout} s") from error
+            code = self._process.wait(_PATIENCE)
+            limits = task[3]
+            if limits is not None and -code == getattr(signal, "SIGXCPU", None):
+                raise TimeoutError(f"it took more than {limits.seconds} s") from error
             raise FunctionError(
-                f"its process {_ended(self._process.wait(_PATIENCE))}.",
+                f"its process {_ended(code)}.",
                 hint="Look for a crash in what it calls, or for too little memory.",
             ) from error
 
@@ -161,6 +223,16 @@ class _Process:
                     stream.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
+
+    def abandon(self) -> None:
+        """Close what a forked child has of its parent's process, which stays the parent's."""
+        self._process.returncode = 0  # not to be waited for
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                nothing = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nothing, stream.fileno(), inheritable=False)
+                os.close(nothing)
+                _ABANDONED.append(stream)  # a thread of the parent may hold its lock for ever
 
 
 def _ended(code: int) -> str:

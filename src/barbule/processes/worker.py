@@ -1,24 +1,49 @@
 """What runs in a process of its own: it is told functions by name, and calls them.
 
-Owns the other end of `processes`. A message is a pickle behind its length: the name of a function
-and arguments one way, a result or what was raised the other way. It ends when its input does, so
-with the process that started it.
+Owns the other end of `pool`, and the limits on what a call takes of the machine. A message is a
+pickle behind its length: the name of a function and arguments one way, a result or what was
+raised the other way. It ends when its input does, so with the process that started it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import math
 import os
 import pickle
 import signal
 import struct
 import sys
 import traceback
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from barbule.errors import message_of
 
-__all__ = ["FOUND", "find", "read", "write"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FOUND", "Limits", "Task", "find", "read", "write"]
+
+
+class Limits(NamedTuple):
+    """What a call may take of the machine, beside what its process has taken before.
+
+    Parameters
+    ----------
+    memory
+        Bytes; only Linux keeps to it.
+    seconds
+        Seconds of a processor; Windows does not count them.
+    """
+
+    memory: int
+    seconds: int
+
+
+Task = tuple[tuple[str, str], tuple[Any, ...], dict[str, Any], Limits | None]
+"""Where a function is defined, its arguments, and its limits."""
 
 FOUND = ("found", None)
 """What is told once about each function, before its first result: it is imported."""
@@ -65,10 +90,38 @@ def _body(module: str, name: str) -> Any:
     return getattr(found, "body", found)
 
 
-def _answer(body: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
+@contextlib.contextmanager
+def _limited(limits: Limits | None) -> Iterator[None]:
+    """Let the system end this process, or give it no more memory, at its limits."""
+    if limits is None or sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    bounds = {resource.RLIMIT_CORE: 0}  # what it had in memory goes nowhere
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    bounds[resource.RLIMIT_CPU] = math.ceil(usage.ru_utime + usage.ru_stime) + limits.seconds
+    taken = Path("/proc/self/statm")
+    if taken.exists():
+        pages = int(taken.read_text().split()[0])
+        bounds[resource.RLIMIT_AS] = pages * resource.getpagesize() + limits.memory
+    former = {name: resource.getrlimit(name) for name in bounds}
+    for name, bound in bounds.items():
+        _, most = former[name]
+        within = bound if most == resource.RLIM_INFINITY else min(bound, most)
+        resource.setrlimit(name, (within, most))
     try:
-        value = body(*args, **kwargs)
-        pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        yield
+    finally:
+        for name, both in former.items():
+            resource.setrlimit(name, both)
+
+
+def _answer(body: Any, args: Any, kwargs: Any, limits: Limits | None) -> tuple[str, Any]:
+    try:
+        with _limited(limits):
+            value = body(*args, **kwargs)
+            pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - told to the process that asked
         return "raised", (type(error).__name__, message_of(error), traceback.format_exc())
     return "gave", value
@@ -84,7 +137,7 @@ def main() -> None:
     try:
         sys.path[:] = read(incoming)
         while True:
-            name, args, kwargs = read(incoming)
+            name, args, kwargs, limits = read(incoming)
             try:
                 if name not in known:
                     known[name] = _body(*name)
@@ -93,7 +146,7 @@ def main() -> None:
                 told = (type(error).__name__, message_of(error), traceback.format_exc())
                 write(outgoing, ("raised", told))
                 continue
-            write(outgoing, _answer(known[name], args, kwargs))
+            write(outgoing, _answer(known[name], args, kwargs, limits))
     except EOFError:
         return
 

@@ -1,0 +1,176 @@
+"""Readers of files from outside, in processes of their own that end at bounds of time and memory.
+
+Owns which files are read so, what their readers may take, and the errors of those that take more.
+How a file is read is its reader's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from barbule import errors
+from barbule.errors import BarbuleError, FunctionError, MediaError
+from barbule.media.bounds import bounded
+from barbule.processes.pool import Processes
+from barbule.processes.worker import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from barbule.config import MediaSettings
+
+__all__ = ["Allowance", "Isolation", "isolated"]
+
+_CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
+_MEGABYTE = 1_000_000
+_BYTES_PER_BYTE = 8  # of a file, beside what any file may take
+_WAITING = 4  # seconds by the clock for each of a processor: others may have it
+_START = 30.0  # seconds by the clock beside: of a machine that is busy
+
+
+class Allowance(NamedTuple):
+    """What a reader may take beside what is configured.
+
+    Parameters
+    ----------
+    seconds
+        Seconds of a processor.
+    memory
+        Bytes.
+    """
+
+    seconds: int = 0
+    memory: int = 0
+
+
+class Isolation:
+    """The processes in which a session reads files from outside.
+
+    Parameters
+    ----------
+    options
+        What is read so, and what it may take.
+    fetched
+        The folder of copies of what was fetched.
+    """
+
+    def __init__(self, options: MediaSettings, fetched: Path) -> None:
+        self._options = options
+        self._fetched = fetched.absolute()
+        self._processes = Processes()
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let what is read within, in its threads too, be read as the configuration says."""
+        token = _CURRENT.set(self)
+        try:
+            with bounded(self._options):
+                yield
+        finally:
+            _CURRENT.reset(token)
+
+    def covers(self, path: Path, *, unbounded: bool) -> bool:
+        """Whether a file is read in a process of its own."""
+        asked = self._options.isolate
+        if asked is not None or getattr(sys, "frozen", False) or not sys.executable:
+            return bool(asked)
+        return unbounded or path.absolute().is_relative_to(self._fetched)
+
+    def read(
+        self, read: Callable[..., Any], path: Path, args: tuple[Any, ...], more: Allowance
+    ) -> Any:
+        """Call a reader of a file in another process.
+
+        Raises
+        ------
+        MediaError
+            When it took too much, or ended its process.
+        """
+        limits = self._limits(path, more)
+        waiting = _START + _WAITING * limits.seconds
+        given = (read, self._options, path.absolute(), args)
+        try:
+            error, value = self._processes.limited_call(_HOME, waiting, limits, given)
+        except TimeoutError:
+            raise MediaError(
+                f"{path} takes more than {limits.seconds} s to read.",
+                hint="Raise max_seconds in [media] of the configuration if you trust the file.",
+            ) from None
+        except MemoryError:
+            raise _too_large(path, limits) from None
+        except FunctionError as crash:
+            raise _too_large(path, limits, f": {crash.message.rstrip('.')}") from None
+        if error is None:
+            return value
+        raised: BarbuleError = getattr(errors, error)(value[0], hint=value[1])
+        raise raised
+
+    def _limits(self, path: Path, more: Allowance) -> Limits:
+        try:
+            size = path.stat().st_size
+        except OSError:  # its reader says why
+            size = 0
+        return Limits(
+            self._options.max_memory + more.memory + _BYTES_PER_BYTE * size,
+            math.ceil(self._options.max_seconds * max(1.0, size / _MEGABYTE)) + more.seconds,
+        )
+
+    def close(self) -> None:
+        """End the processes."""
+        self._processes.close()
+
+
+def isolated(
+    read: Callable[..., Any],
+    path: Path,
+    *args: Any,
+    unbounded: bool = False,
+    more: Allowance | None = None,
+) -> Any:
+    """Call `read(path, *args)`, in another process where the configuration says so.
+
+    Parameters
+    ----------
+    read
+        A function of a module; what it is given and returns can be pickled.
+    unbounded
+        Whether no other bounds hold for files of this kind.
+    more
+        What it may take beside what is configured.
+
+    Raises
+    ------
+    MediaError
+        When it took too much, or ended its process.
+    """
+    isolation = _CURRENT.get()
+    if isolation is None or not isolation.covers(path, unbounded=unbounded):
+        return read(path, *args)
+    return isolation.read(read, path, args, more or Allowance())
+
+
+def _too_large(path: Path, limits: Limits, reason: str = "") -> MediaError:
+    return MediaError(
+        f"{path} cannot be read in {limits.memory:,} bytes of memory{reason}.",
+        hint="It may be damaged, or made to do harm; raise max_memory in [media] of the "
+        "configuration if you trust it.",
+    )
+
+
+def served(
+    read: Callable[..., Any], options: MediaSettings, path: Path, args: tuple[Any, ...]
+) -> tuple[str | None, Any]:
+    """Read a file in this process, which was started for it; return an error by its parts."""
+    try:
+        with bounded(options):
+            return None, read(path, *args)
+    except BarbuleError as error:
+        return type(error).__name__, (error.message, error.hint)
+
+
+_HOME = (served.__module__, served.__name__)

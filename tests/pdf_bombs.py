@@ -1,0 +1,94 @@
+"""PDFs of at most a megabyte that take a machine where nothing stops their reader."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FLATE = b"/Filter/FlateDecode"
+_FORM = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]"
+_FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+_WORDS = b"BT /F1 9 Tf (words) Tj ET\n"
+
+
+def squeezed(unit: bytes, size: int) -> bytes:
+    """Compress so many bytes of one unit, without having all of them at once."""
+    packer = zlib.compressobj(9)
+    piece = unit * max(1, (1 << 20) // len(unit))
+    return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
+
+
+def _stream(data: bytes, extra: bytes = b"") -> bytes:
+    return b"<</Length %d%s>>stream\n%s\nendstream" % (len(data), extra, data)
+
+
+def _page(content: bytes, resources: bytes = b"", how: bytes = _FLATE) -> list[bytes]:
+    fonts = b"/Resources<</Font<</F1 5 0 R>>%s>>" % resources
+    return [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]/Contents 4 0 R%s>>" % fonts,
+        _stream(content, how),
+        _FONT,
+    ]
+
+
+def _written(path: Path, objects: list[bytes]) -> Path:
+    numbered = (b"%d 0 obj\n%s\nendobj\n" % each for each in enumerate(objects, start=1))
+    path.write_bytes(b"%PDF-1.7\n" + b"".join(numbered) + b"trailer<</Root 1 0 R>>\n%%EOF\n")
+    return path
+
+
+def much_text(path: Path) -> Path:
+    """Write a page of nine million words."""
+    return _written(path, _page(squeezed(_WORDS, 240_000_000)))
+
+
+def much_drawing(path: Path) -> Path:
+    """Write a page of very many lines."""
+    return _written(path, _page(squeezed(b"0 0 m 1 1 l S\n", 400_000_000)))
+
+
+def nothing(path: Path) -> Path:
+    """Write a page whose content is blanks."""
+    return _written(path, _page(squeezed(b" ", 900_000_000)))
+
+
+def packed_twice(path: Path) -> Path:
+    """Write a page whose content of blanks is compressed, and compressed again."""
+    content = zlib.compress(squeezed(b" ", 900_000_000))
+    return _written(path, _page(content, how=b"/Filter[/FlateDecode/FlateDecode]"))
+
+
+def nested_forms(path: Path) -> Path:
+    """Write a page that shows a form ten times, which shows another ten times, and so on."""
+    numbers = range(6, 18)
+    forms = [
+        _stream(
+            b"/X Do " * 10,
+            _FORM + b"/Resources<</XObject<</X %d 0 R>>>>" % (number + 1),
+        )
+        for number in numbers
+    ]
+    last = _stream(_WORDS, _FORM + b"/Resources<</Font<</F1 5 0 R>>>>")
+    page = _page(zlib.compress(b"/X Do " * 10), b"/XObject<</X 6 0 R>>")
+    return _written(path, [*page, *forms, last])
+
+
+def form_of_itself(path: Path) -> Path:
+    """Write a page with a form that shows itself twice."""
+    form = _stream(b"/X Do /X Do", _FORM + b"/Resources<</XObject<</X 6 0 R>>>>")
+    return _written(path, [*_page(zlib.compress(b"/X Do "), b"/XObject<</X 6 0 R>>"), form])
+
+
+ALL = {
+    "much text": much_text,
+    "much drawing": much_drawing,
+    "blanks": nothing,
+    "packed twice": packed_twice,
+    "nested forms": nested_forms,
+    "a form of itself": form_of_itself,
+}
