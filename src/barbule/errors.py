@@ -29,6 +29,7 @@ __all__ = [
     "TableExistsError",
     "TableNotFoundError",
     "UnknownFunctionError",
+    "UnreachableError",
     "UnsupportedError",
     "VectorIndexError",
     "VersionError",
@@ -159,6 +160,12 @@ def _short(value: Any) -> str:
 
 class ConfigurationError(BarbuleError, ValueError):
     """A configuration key or value is wrong, or what it names cannot be reached."""
+
+
+class UnreachableError(ConfigurationError):
+    """The server of the database went away, or does not answer; the next use connects again."""
+
+    retryable = True
 
 
 class SchemaError(BarbuleError, ValueError):

@@ -18,7 +18,13 @@ import pytest
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.postgres import PostgresBackend
 from barbule.backends.postgres.address import read_address
-from barbule.errors import ConfigurationError, DataError, LockedError, UnsupportedError
+from barbule.errors import (
+    ConfigurationError,
+    DataError,
+    LockedError,
+    UnreachableError,
+    UnsupportedError,
+)
 from patience import PATIENCE
 
 
@@ -126,14 +132,30 @@ def test_what_a_thread_leaves_is_used_again(backend):
     assert count[0][0] <= 5
 
 
-def test_a_connection_that_is_lost_is_replaced(backend, url):
-    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+def _end_connection(backend, url):
     pid = backend._connection.rows("SELECT pg_backend_pid()")[0][0]
     other = open_backend(url)
     other._connection.rows(f"SELECT pg_terminate_backend({pid})")
     other.disconnect()
-    with pytest.raises(ConfigurationError, match=r"connection to .* is lost"):
-        backend.arrow(leaf, {})
+
+
+def test_a_connection_that_is_lost_is_replaced(backend, url):
+    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+    _end_connection(backend, url)
+    assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
+
+
+def test_a_transaction_that_is_lost_is_not_gone_on_with(backend, url):
+    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+
+    def change():
+        with backend.transaction():
+            backend.insert("t", [{"a": 2}])
+            _end_connection(backend, url)
+            backend.arrow(leaf, {})
+
+    with pytest.raises(UnreachableError, match=r"connection to .* is lost"):
+        change()
     assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
 
 

@@ -21,7 +21,7 @@ import ibis.expr.schema as sch
 
 from barbule.catalog import migrations
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
-from barbule.errors import TableNotFoundError, VersionError
+from barbule.errors import TableNotFoundError, UnreachableError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -145,7 +145,7 @@ class Catalog:
                     self._backend.insert("bb_meta", rows)
                     self.identity = migrations.Identity.of(meta)
             if new := missing == _SCHEMAS.keys():
-                self._stamp = self._backend.stamp()
+                self._note_stamp()
             return new
 
     def _rows(self, name: str, after: dict[str, int] | None = None) -> list[dict[str, Any]]:
@@ -537,7 +537,14 @@ class Catalog:
                 self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._commits[commit.id] = commit
             self.head = commit.id
+            self._note_stamp()
+
+    def _note_stamp(self) -> None:
+        """Note that this process knows the latest commit, which it has just made."""
+        try:
             self._stamp = self._backend.stamp()
+        except UnreachableError:  # the commit is made, but others may have followed it since
+            self._stamp = None
 
     def _write_label(self, label: Label) -> None:
         self._backend.delete("bb_labels", {"table_id": label.table_id, "label": label.label})
@@ -552,7 +559,7 @@ class Catalog:
                 commit = self._note(_LABEL)
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.setdefault(label.table_id, {})[label.label] = label.version
-            self._stamp = self._backend.stamp()
+            self._note_stamp()
 
     def _note(self, operation: str, seconds: float = 0.0, changes: str | None = None) -> Commit:
         """Write the next commit: by it other processes learn that something is new."""
@@ -572,7 +579,7 @@ class Catalog:
                 commit = self._note(_REMOVE_LABEL)
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.get(table_id, {}).pop(label, None)
-            self._stamp = self._backend.stamp()
+            self._note_stamp()
 
     def next_version(self, table_id: int, commit: int, pending: Pending, done: Version) -> Version:
         """Give the version of a table that a commit makes its number.

@@ -21,6 +21,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
+from barbule.errors import UnreachableError
 from barbule.nodes import bind_arguments, fill_template
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._limits = (max_age, max_bytes)
         self._until_eviction = 0
+        self._unwritten: list[pa.Table] = []  # each of a moment of its own
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
         if missing := set(SCHEMA.names) - backend.columns(NAME):
             self._make(missing)
@@ -219,6 +221,7 @@ class Ledger:
         calls = self._calls()
         query = calls.filter(calls.answer.notnull()).semi_join(asked, "key").select(*columns)
         with self._lock:
+            self._write()
             return self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
 
     def _calls(self) -> Any:
@@ -231,14 +234,43 @@ class Ledger:
         if not answers:
             return
         now = datetime.datetime.now(datetime.UTC)
-        fresh = {answer.key: answer for answer in answers}
-        rows = [{**answer.written(kind), "at": now} for answer in fresh.values()]
         with self._lock:
-            self._backend.append(NAME, pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()))
+            # What could not be written is given again, but is to be written once.
+            known = {key for table in self._unwritten for key in table["key"].to_pylist()}
+            fresh = {answer.key: answer for answer in answers if answer.key not in known}
+            rows = [{**answer.written(kind), "at": now} for answer in fresh.values()]
+            self._write(pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()))
         self._until_eviction -= len(rows)
         if any(limit is not None for limit in self._limits) and self._until_eviction <= 0:
             self._until_eviction = _BETWEEN
             self.evict(*self._limits)
+
+    def _write(self, rows: pa.Table | None = None) -> None:
+        """Write answers, and before them those that could not be written.
+
+        When the server of the database goes away, they are kept until it is back: they are paid.
+        """
+        while self._unwritten:
+            left = self._unwritten[0]
+            if not self._is_written(left):
+                self._backend.append(NAME, left)
+            del self._unwritten[0]
+        if rows is None or not rows.num_rows:
+            return
+        try:
+            self._backend.append(NAME, rows)
+        except UnreachableError:
+            self._unwritten.append(rows)
+            raise
+
+    def _is_written(self, rows: pa.Table) -> bool:
+        """Whether answers have been written, though the server did not say so."""
+        calls = self._calls()
+        key, moment = rows["key"][0].as_py(), rows["at"][0].as_py()
+        same = calls.filter(
+            calls.key == key, calls["at"] == ibis.literal(moment, "timestamp('UTC')")
+        )
+        return self._backend.arrow(same.select("key").limit(1), {}).num_rows > 0
 
     def used(
         self, function: str, question: str, models: Sequence[str]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import adbc_driver_manager
 import ibis.expr.operations as ops
@@ -19,14 +19,16 @@ from barbule.backends.base import RID
 from barbule.backends.postgres import right
 from barbule.backends.postgres import statements as sql
 from barbule.backends.postgres.address import read_address
+from barbule.backends.postgres.committed import is_committed
 from barbule.backends.postgres.compiler import COMPILER, VectorSimilarity
-from barbule.backends.postgres.connection import Connection, Connections, explained
+from barbule.backends.postgres.connection import Connection, Connections
+from barbule.backends.postgres.failures import explained, lost_connection
 from barbule.backends.postgres.nul import place_of_nul
 from barbule.backends.postgres.staging import copy_rows, fresh_name, kinds_of, readable
-from barbule.errors import BarbuleError, ConfigurationError, DataError
+from barbule.errors import BarbuleError, DataError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import ibis.expr.datatypes as dt
@@ -45,6 +47,7 @@ _COLUMNS = (
     "WHERE table_schema = current_schema() AND table_name = "
 )
 _COMMITS = "bb_commits"
+Result = TypeVar("Result")
 _AT_ONCE = 1000  # values in one statement
 
 
@@ -98,32 +101,43 @@ class PostgresBackend:
         self._connections.check_process()
         known: Connection | None = getattr(self._local, "connection", None)
         if known is not None and known.lost:
+            if known.used:  # what is under way has lost its right, or half of its transaction
+                raise lost_connection(self._connections.address.shown)
+            self._local.connection = None
             self._connections.forget(known)
             known = None
         if known is None:
             known = self._local.connection = self._connections.own()
-            self._local.depth = self._local.writers = 0
         return known
+
+    def _reading(self, read: Callable[[Connection], Result]) -> Result:
+        """Read on the calling thread's connection; once more on a new one where that is lost.
+
+        A connection that nothing was done with since its server went away and came back is
+        noticed by its first use, which changes nothing.
+        """
+        connection = self._connection
+        try:
+            return read(connection)
+        except UnreachableError:
+            if connection.used:
+                raise
+        return read(self._connection)
 
     def psycopg(self) -> psycopg.Connection[Any]:
         """Return the calling thread's connection for what only Ibis does."""
-        import psycopg
+        from barbule.backends.postgres.psycopg import connect, is_there
 
+        thread = threading.current_thread()
         with self._lock:
-            for thread in [thread for thread in self._psycopg if not thread.is_alive()]:
-                self._psycopg.pop(thread).close()
-            thread = threading.current_thread()
-            if thread not in self._psycopg or self._psycopg[thread].closed:
-                address = self._connections.address
-                try:
-                    opened = psycopg.connect(address.conninfo, autocommit=True)
-                except psycopg.Error as error:
-                    reason = str(error).splitlines()[0]
-                    raise ConfigurationError(
-                        f"the database {address.shown} cannot be opened: {reason}"
-                    ) from None
-                self._psycopg[thread] = opened
-            return self._psycopg[thread]
+            for ended in [thread for thread in self._psycopg if not thread.is_alive()]:
+                self._psycopg.pop(ended).close()
+            known = self._psycopg.get(thread)
+        if known is None or not is_there(known):
+            known = connect(self._connections.address)
+            with self._lock:
+                self._psycopg[thread] = known
+        return known
 
     # Sharing with others
 
@@ -133,7 +147,9 @@ class PostgresBackend:
 
     def stamp(self) -> object:
         """Return the latest commit that anyone has made; None in an empty database."""
-        connection = self._connection
+        return self._reading(self._stamp)
+
+    def _stamp(self, connection: Connection) -> object:
         if not self._has_commits:
             ((found,),) = connection.rows(f"SELECT to_regclass('{_COMMITS}')::text")
             if found is None:
@@ -144,16 +160,18 @@ class PostgresBackend:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Be the only one who writes meanwhile."""
+        if not self._connection.writers:
+            self._reading(lambda connection: right.take(connection, self._connections))
         connection = self._connection
-        if not self._local.writers:
-            right.take(connection, self._connections)
-        self._local.writers += 1
+        connection.writers += 1
         try:
             yield
         finally:
-            self._local.writers -= 1
-            if not self._local.writers and not connection.lost:
-                right.give_up(connection)
+            connection.writers -= 1
+            if not connection.writers and not connection.lost:
+                # The server takes it from a connection that goes away.
+                with suppress(UnreachableError):
+                    right.give_up(connection)
 
     # Reading
 
@@ -189,11 +207,15 @@ class PostgresBackend:
         """Run a query, with parameters of Ibis, and return its rows."""
         from barbule.backends.postgres.wire import received
 
-        connection = self._connection
         with explained():
             tree = COMPILER.to_sqlglot(query, params=params)
-        with readable(connection, tree, query, {**self._staged, **staged}) as ready:
-            rows = connection.stream(sql.text(ready)).read_all()
+        beside = {**self._staged, **staged}
+
+        def read(connection: Connection) -> pa.Table:
+            with readable(connection, tree, query, beside) as ready:
+                return connection.stream(sql.text(ready)).read_all()
+
+        rows = self._reading(read)
         return received(rows, query.schema(), sql.short)
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
@@ -225,13 +247,26 @@ class PostgresBackend:
         staged: Staged,
         size: int,
     ) -> Iterator[pa.Table]:
-        import pyarrow as pa
-
         if own is not None:  # another connection would not see what this one has written
             with readable(own, tree, query, staged) as ready:
                 yield from self._fetched(own, sql.text(ready), size)
             return
         # A connection of its own: the caller may run other queries between two batches.
+        begun = False
+        try:
+            for rows in self._borrowed(tree, query, staged):
+                begun = True
+                yield rows
+        except UnreachableError:
+            if begun:
+                raise
+            yield from self._borrowed(tree, query, staged)
+
+    def _borrowed(
+        self, tree: sge.Expression, query: ir.Table, staged: Staged
+    ) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
         connection = self._connections.borrow()
         try:
             with readable(connection, tree, query, staged) as ready:
@@ -256,11 +291,16 @@ class PostgresBackend:
 
     def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
         """Return the columns that a piece of SQL gives, over a staged table perhaps."""
-        from barbule.backends.postgres.verbs import schema_from
-
-        connection, view = self._connection, fresh_name("view")
+        view = fresh_name("view")
         with explained():
             tree = sg.parse_one(query, read="postgres")
+        return self._reading(lambda connection: self._schema_of(connection, view, tree, table))
+
+    def _schema_of(
+        self, connection: Connection, view: str, tree: sge.Expression, table: ir.Table | None
+    ) -> sch.Schema:
+        from barbule.backends.postgres.verbs import schema_from
+
         ready = (
             nullcontext(tree) if table is None else readable(connection, tree, table, self._staged)
         )
@@ -322,8 +362,8 @@ class PostgresBackend:
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
         if rows.num_rows:
-            connection = self._connection
-            copy_rows(connection, name, rows, kinds_of(connection, name))
+            kinds = self._reading(lambda connection: kinds_of(connection, name))
+            copy_rows(self._connection, name, rows, kinds)
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
         """Append the rows of a query, matched by column name; return how many."""
@@ -333,7 +373,7 @@ class PostgresBackend:
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns."""
-        self._connection.run(sql.text(sql.insert(name, rows)))
+        self._connection.insert(sql.text(sql.insert(name, rows)))
 
     def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
@@ -402,7 +442,8 @@ class PostgresBackend:
 
     @property
     def _in_transaction(self) -> bool:
-        return getattr(self._local, "depth", 0) > 0
+        known: Connection | None = getattr(self._local, "connection", None)
+        return known is not None and known.depth > 0
 
     @contextmanager
     def transaction(self, *, large: bool = False) -> Iterator[None]:
@@ -413,22 +454,34 @@ class PostgresBackend:
     @contextmanager
     def _together(self) -> Iterator[Connection]:
         """Open a transaction, or be a part of the one that is open."""
-        connection = self._connection
-        if self._local.depth:
+        if (connection := self._connection).depth:
             yield connection
             return
-        connection.run("BEGIN")
-        self._local.depth = 1
+        self._reading(lambda connection: connection.run("BEGIN"))
+        connection = self._connection
+        connection.depth, connection.transaction = 1, None
         try:
             yield connection
-            _commit(connection)
+            self._commit(connection)
         except BaseException:
             if not connection.lost:
                 with suppress(BarbuleError, adbc_driver_manager.Error):
                     connection.run("ROLLBACK")
             raise
         finally:
-            self._local.depth = 0
+            connection.depth = 0
+
+    def _commit(self, connection: Connection) -> None:
+        if connection.failed:  # COMMIT would roll back without a word
+            raise DataError(
+                "a statement of this transaction has failed, so nothing of it is kept.",
+                hint="See the error before this one.",
+            )
+        try:
+            connection.run("COMMIT")
+        except UnreachableError:
+            if not is_committed(connection.transaction, self._connections):
+                raise
 
     def separate(self) -> PostgresBackend:
         """Give a connection whose writes are committed on their own."""
@@ -436,12 +489,12 @@ class PostgresBackend:
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
-        return {name for (name,) in self._connection.rows(_TABLES)}
+        return {name for (name,) in self._reading(lambda connection: connection.rows(_TABLES))}
 
     def columns(self, name: str) -> set[str]:
         """Return the names of the columns of a stored table; none where there is no such table."""
         query = _COLUMNS + sql.text(sql.constant(name))
-        return {column for (column,) in self._connection.rows(query)}
+        return {column for (column,) in self._reading(lambda connection: connection.rows(query))}
 
     def disconnect(self) -> None:
         """Close all connections."""
@@ -456,12 +509,3 @@ class PostgresBackend:
 def _note(connection: Connection, name: str, column: str, dtype: dt.DataType) -> None:
     if (statement := sql.comment_on(name, column, dtype)) is not None:
         connection.run(sql.text(statement))
-
-
-def _commit(connection: Connection) -> None:
-    if connection.failed:  # COMMIT would roll back without a word
-        raise DataError(
-            "a statement of this transaction has failed, so nothing of it is kept.",
-            hint="See the error before this one.",
-        )
-    connection.run("COMMIT")

@@ -15,6 +15,10 @@ from barbule.errors import ConfigurationError
 
 __all__ = ["Address", "read_address"]
 
+# Nobody waits without end for a machine that has gone. The URL may say otherwise.
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_ENDS = {"connect_timeout": 10, "tcp_user_timeout": 60_000, **_KEEPALIVES}
+
 
 @dataclass(frozen=True)
 class Address:
@@ -42,11 +46,13 @@ class Address:
             # Nothing waits for ever. Zero would mean just that to Postgres.
             f"-c lock_timeout={max(1, math.ceil(self.lock_timeout * 1000))}",
             "-c TimeZone=UTC",
+            # What a client holds that has lost its way to the server is free after a minute.
+            *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
         ]
         if schema := self._parameters.get("schema"):
             quoted = '"' + schema.replace('"', '""') + '"'
             options.append(f"-c search_path={_escaped(quoted)}")
-        parameters: dict[str, Any] = {**self._parameters, "options": " ".join(options)}
+        parameters: dict[str, Any] = {**_ENDS, **self._parameters, "options": " ".join(options)}
         parameters.pop("schema", None)
         # Tells others who holds a lock; the pid is the client's, which a user can find.
         parameters["application_name"] = f"barbule:{os.getpid()}"
@@ -60,7 +66,8 @@ def _escaped(text: str) -> str:
 def read_address(url: str, lock_timeout: float) -> Address:
     """Read `postgres://user:password@host:port/database?schema=…&lock_timeout=…`.
 
-    What else stands behind the question mark (`sslmode`, `connect_timeout`) is libpq's.
+    What else stands behind the question mark (`sslmode`, `connect_timeout`) is libpq's. Without
+    it a connection is tried for 10 s, and counts as lost a minute after the machine has gone.
 
     Raises
     ------

@@ -1,14 +1,13 @@
 """Connections to a Postgres database, through ADBC.
 
-Owns how a statement is run, how rows go in and out as Arrow, and how the server's errors become
-ours. Knows no tables.
+Owns how a statement is run, how rows go in and out as Arrow, and which connection a thread has.
+Knows no tables.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import re
 import threading
 import weakref
 from contextlib import contextmanager, suppress
@@ -16,15 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import adbc_driver_manager
 import adbc_driver_postgresql
-import ibis.common.exceptions as com
 
-from barbule.errors import (
-    BarbuleError,
-    ConfigurationError,
-    DataError,
-    LockedError,
-    UnsupportedError,
-)
+from barbule.backends.postgres.failures import explained, no_nul, reason_of
+from barbule.errors import BarbuleError, ConfigurationError, UnreachableError
 from barbule.locks import check_process
 
 if TYPE_CHECKING:
@@ -34,31 +27,50 @@ if TYPE_CHECKING:
 
     from barbule.backends.postgres.address import Address
 
-__all__ = ["Connection", "Connections", "explained"]
+__all__ = ["Connection", "Connections"]
 
 _SIMPLE = {"adbc.postgresql.use_copy": "false"}  # half the way of COPY, for few rows
 _BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)}
-_STATE = re.compile(r"SQLSTATE: (\w{5})")
-# What an expression asks that Postgres has not got: functions, casts, columns, tables and so on.
-_WRONG = {"0A000", "42601", "42703", "42803", "42804", "42846", "42883", "42P01", "42P18", "42P20"}
-_WRONG |= {"42P21"}
-_ENDED = {"57P01", "57P02", "57P03"}
-_CLOSED = "server closed the connection"
-_REASON = re.compile(r"ERROR:\s+(.*)")
 
 
 class Connection:
-    """One connection; used by one thread at a time."""
+    """One connection; used by one thread at a time.
 
-    def __init__(self, database: Any) -> None:
+    Attributes
+    ----------
+    depth
+        How many blocks are open within which all is one transaction.
+    writers
+        How many blocks are open within which the thread has the right to write.
+    transaction
+        The number of the open transaction and the process of the server that has it, once rows
+        have been inserted by `insert`.
+    """
+
+    def __init__(self, database: Any, shown: str) -> None:
+        self._shown = shown
         self._adbc = adbc_driver_manager.AdbcConnection(database)
         self._adbc.set_autocommit(True)
+        self._lost = False
+        self.depth = self.writers = 0
+        self.transaction: tuple[int, int] | None = None
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say in our words what fails, and note that the server has gone."""
+        try:
+            with explained(self._shown, lambda: self.lost):
+                yield
+        except UnreachableError:
+            self._lost = True
+            raise
 
     @contextmanager
     def _statement(self, options: dict[str, str]) -> Iterator[Any]:
-        statement = adbc_driver_manager.AdbcStatement(self._adbc)
+        with self.explained():
+            statement = adbc_driver_manager.AdbcStatement(self._adbc)
         try:
-            with explained():
+            with self.explained():
                 if options:
                     statement.set_options(**options)
                 yield statement
@@ -78,7 +90,15 @@ class Connection:
 
     def stream(self, sql: str, *, simple: bool = False) -> Stream:
         """Run a query; its rows come while they are read."""
-        return Stream(self._adbc, sql, _SIMPLE if simple else _BATCH_BYTES)
+        return Stream(self, self._adbc, sql, _SIMPLE if simple else _BATCH_BYTES)
+
+    def insert(self, sql: str) -> None:
+        """Run an INSERT, and learn the number of the transaction that it is a part of."""
+        if not self.depth or self.transaction is not None:
+            self.run(sql)
+            return
+        rows = self.rows(f"{sql} RETURNING txid_current(), pg_backend_pid()")
+        self.transaction = rows[0] if rows else None
 
     def copy(self, table: str, rows: pa.Table, *, temporary: bool = False) -> None:
         """Append rows in Postgres' binary COPY format; their types fit the table's."""
@@ -103,13 +123,21 @@ class Connection:
         return self._status() == "inerror"
 
     @property
+    def used(self) -> bool:
+        """Whether something is under way for which another connection could not stand in."""
+        return self.depth > 0 or self.writers > 0
+
+    @property
     def lost(self) -> bool:
         """Whether the server is no longer there."""
-        return self._status() == "unknown"
+        return self._lost or self._status() == "unknown"
 
     def _status(self) -> str:
         key = adbc_driver_postgresql.ConnectionOptions.TRANSACTION_STATUS.value
-        return self._adbc.get_option(key)
+        try:
+            return self._adbc.get_option(key)
+        except adbc_driver_manager.ProgrammingError:  # it has been closed
+            return "unknown"
 
     def close(self) -> None:
         """Close the connection."""
@@ -119,13 +147,17 @@ class Connection:
 class Stream:
     """The rows of a query, as they come; iterating gives record batches."""
 
-    def __init__(self, adbc: Any, sql: str, options: dict[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, adbc: Any, sql: str, options: dict[str, str]
+    ) -> None:
         from adbc_driver_manager._reader import AdbcRecordBatchReader
 
-        self._statement = adbc_driver_manager.AdbcStatement(adbc)
+        self._explained = connection.explained
         self._closed = False
+        with self._explained():
+            self._statement = adbc_driver_manager.AdbcStatement(adbc)
         try:
-            with explained():
+            with self._explained():
                 self._statement.set_options(**options)
                 self._statement.set_sql_query(_checked(sql))
                 handle, _ = self._statement.execute_query()
@@ -138,7 +170,7 @@ class Stream:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             while True:
-                with explained():
+                with self._explained():
                     try:
                         batch = self._reader.read_next_batch()
                     except StopIteration:
@@ -150,7 +182,7 @@ class Stream:
     def read_all(self) -> pa.Table:
         """Return all rows."""
         try:
-            with explained():
+            with self._explained():
                 return self._reader.read_all()
         finally:
             self.close()
@@ -182,7 +214,7 @@ class Connections:
             return adbc_driver_postgresql.connect(self.address.conninfo)
         except adbc_driver_manager.Error as error:
             raise ConfigurationError(
-                f"the database {self.address.shown} cannot be opened: {_reason(str(error))}",
+                f"the database {self.address.shown} cannot be opened: {reason_of(str(error))}",
                 hint="Check that the server runs, and the user, password and database of the URL.",
             ) from None
 
@@ -202,23 +234,34 @@ class Connections:
         """Give a connection until it is given back."""
         self.check_process()
         with self._lock:
-            if self._closed:
-                raise ConfigurationError(
-                    "the session is closed.",
-                    hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
-                )
+            self._check_open()
             self._collect()
             connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                try:
-                    connection = Connection(self._database)
-                except adbc_driver_manager.Error as error:
-                    raise ConfigurationError(
-                        f"{self.address.shown} accepts no connection: {_reason(str(error))}",
-                        hint="Look at the server; it may have too many connections.",
-                    ) from None
+            if connection is not None:
+                self._lent.append(connection)
+                return connection
+        # Others need not wait until a server that has gone does not answer.
+        connection = self._connect()
+        with self._lock:
+            self._check_open()
             self._lent.append(connection)
         return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                "the session is closed.",
+                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+            )
+
+    def _connect(self) -> Connection:
+        try:
+            return Connection(self._database, self.address.shown)
+        except adbc_driver_manager.Error as error:
+            raise UnreachableError(
+                f"{self.address.shown} accepts no connection: {reason_of(str(error))}.",
+                hint="See that the server runs, and that it has not too many connections.",
+            ) from None
 
     def give_back(self, connection: Connection) -> None:
         """Take back what was borrowed, for the next."""
@@ -228,12 +271,12 @@ class Connections:
                 self._keep(connection)
 
     def forget(self, connection: Connection) -> None:
-        """Close a connection that its thread cannot use any more."""
+        """Close a connection that its thread has lost."""
         with self._lock:
             for owned in self._owned.values():
                 if connection in owned:
                     owned.remove(connection)
-            connection.close()
+            self._keep(connection)
 
     def _collect(self) -> None:
         """Take the connections of threads that have ended."""
@@ -246,7 +289,12 @@ class Connections:
                 self._keep(connection)
 
     def _keep(self, connection: Connection) -> None:
-        if connection.lost or connection.in_transaction:
+        if connection.lost:
+            # Where one has lost the server, those have that nobody has used since.
+            for each in (connection, *self._idle):
+                each.close()
+            self._idle.clear()
+        elif connection.in_transaction:
             connection.close()
         else:
             self._idle.append(connection)
@@ -290,94 +338,3 @@ def _checked(sql: str) -> str:
     if "\0" in sql:
         raise no_nul()
     return sql
-
-
-def no_nul() -> DataError:
-    """Make the error about a text that Postgres cannot keep."""
-    return DataError(
-        "Postgres cannot keep a text with the character NUL (\\x00).",
-        hint="Remove it, or use a Binary column.",
-    )
-
-
-def _reason(text: str) -> str:
-    """Return what the server says, without the statement."""
-    found = _REASON.search(text)
-    plain = found[1] if found else text.split("FATAL:", 1)[-1].split("[libpq]", 1)[-1]
-    return plain.strip().splitlines()[0].strip()
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Say in our words what an expression asked that the database cannot do."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except (
-        com.OperationNotDefinedError,
-        com.UnsupportedOperationError,
-        com.IbisTypeError,
-    ) as error:
-        raise _unsupported(str(error)) from error
-    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-        state = getattr(error, "sqlstate", None) or ""
-        if not state and (found := _STATE.search(str(error))):
-            state = found[1]
-        if state[:2] == "08" or state in _ENDED or _CLOSED in str(error):
-            raise _lost() from error
-        if (known := _known(state, _reason(str(error)))) is not None:
-            raise known from error
-        raise
-
-
-def _lost() -> ConfigurationError:
-    error = ConfigurationError(
-        "the connection to the Postgres server is lost, and with it what was not committed.",
-        hint="See that the server runs; the next use connects again.",
-    )
-    error.retryable = True
-    return error
-
-
-def _unsupported(reason: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"Postgres cannot run this expression: {reason}.",
-        hint="Rewrite that part, or compute it in a @bb.udf.",
-    )
-
-
-def _known(state: str, reason: str) -> BarbuleError | None:
-    """Make our error of an SQLSTATE (https://www.postgresql.org/docs/15/errcodes-appendix.html)."""
-    if state in {"22021", "22P05"}:
-        return no_nul()
-    if state[:2] in {"21", "22", "23"}:
-        return DataError(
-            f"the database cannot compute this: {reason}.",
-            hint="Filter out such values first.",
-        )
-    if state in {
-        "0A000",
-        "42804",
-        "42846",
-        "42883",
-        "42P18",
-        "42P20",
-        "42P21",
-        "42803",
-        "42601",
-        "42703",
-        "42P01",
-    }:
-        return _unsupported(reason)
-    if state[:2] == "54":
-        return UnsupportedError(
-            f"this is too large for Postgres: {reason}.",
-            hint="Use fewer or smaller columns, in several tables.",
-        )
-    if state in {"55P03", "40P01"}:
-        return LockedError(
-            f"another process keeps what this needs: {reason}.",
-            hint="Wait until its work is done, or raise lock_timeout.",
-        )
-    return None

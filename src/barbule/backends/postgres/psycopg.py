@@ -1,0 +1,53 @@
+"""Connections of psycopg, for what only Ibis does.
+
+Owns that a server which went away is said in our words, and is found again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from barbule.backends.postgres.failures import lost_connection
+from barbule.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from barbule.backends.postgres.address import Address
+
+__all__ = ["connect", "is_there"]
+
+
+def connect(address: Address) -> psycopg.Connection[Any]:
+    """Open a connection whose statements are committed one by one."""
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().execute(*args, **kwargs)
+            except psycopg.OperationalError as error:
+                if not self.connection.closed:
+                    raise
+                raise lost_connection(address.shown) from error
+
+    try:
+        return psycopg.connect(address.conninfo, autocommit=True, cursor_factory=Cursor)
+    except psycopg.Error as error:
+        reason = str(error).splitlines()[0]
+        raise UnreachableError(
+            f"{address.shown} accepts no connection: {reason}.",
+            hint="See that the server runs, and that it has not too many connections.",
+        ) from None
+
+
+def is_there(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server of a connection that is at rest still answers."""
+    if connection.closed:
+        return False
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        return True
+    try:
+        connection.execute("")
+    except (UnreachableError, psycopg.OperationalError):
+        return False
+    return True

@@ -1,0 +1,213 @@
+"""Servers that go away in the middle of anything, and come back."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+
+import ibis
+import pytest
+
+import barbule as bb
+from barbule.backends.base import open_backend
+from barbule.backends.postgres import committed
+from barbule.errors import UnreachableError
+from patience import PATIENCE
+from servers.proxy import Proxy, proxy
+
+FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
+
+
+@pytest.fixture
+def way(postgres):
+    with proxy(postgres.port) as way:
+        yield way
+
+
+@pytest.fixture
+def through(postgres, way):
+    """Give the URL of an empty database, on the way that tests cut."""
+    with postgres.schema() as url:
+        yield url.replace(str(postgres.port), str(way.port))
+
+
+@pytest.fixture
+def beside(postgres, through, way):
+    """Give the URL of the same database by another way."""
+    return through.replace(str(way.port), str(postgres.port))
+
+
+@pytest.fixture
+def session(through):
+    with bb.connect(through, vectors="exact:") as session:
+        yield session
+
+
+@contextmanager
+def away(way: Proxy):
+    """Take the server away meanwhile."""
+    way.cut()
+    try:
+        yield
+    finally:
+        way.restore()
+
+
+def _uses(session, table):
+    """Return what users may do next, by name."""
+    return {
+        "collect": lambda: len(table.collect()),
+        "insert": lambda: table.insert(n=0).rows,
+        "delete": lambda: table.delete(table.n == 0).rows,
+        "tables": session.list_tables,
+        "get_table": lambda: session.get_table("t").columns,
+        "snapshot": lambda: session.snapshot("here", if_exists="replace").name,
+        "batches": lambda: sum(each.num_rows for each in table.to_pyarrow_batches()),
+        "calls": lambda: len(session.calls().collect()),
+        "sql": lambda: session.ibis.raw_sql("SELECT 1").fetchall(),
+        "ibis": session.ibis.list_tables,
+    }
+
+
+def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, way):
+    table = session.create_table("t", [{"n": number} for number in range(1, 100)])
+    for name, use in _uses(session, table).items():
+        before = use()
+        with away(way):
+            for _ in range(3):
+                with pytest.raises(UnreachableError, match=r"postgres://tester@127") as caught:
+                    use()
+                assert "pass" not in str(caught.value)
+                assert "See that the server runs" in str(caught.value)
+                assert caught.value.retryable
+        assert type(use()) is type(before), name
+    assert table.count().to_pyarrow().as_py() == 99
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_every_thread_works_when_it_is_back(session, way, noticed):
+    table = session.create_table("t", [{"n": 1}])
+    turns = threading.Barrier(5)
+    failures, found = [], []
+
+    def work():
+        len(table.collect())
+        turns.wait(PATIENCE)
+        turns.wait(PATIENCE)  # the server goes
+        for _ in range(2 if noticed else 0):
+            try:
+                table.collect()
+            except UnreachableError as error:
+                failures.append(error)
+        turns.wait(PATIENCE)
+        turns.wait(PATIENCE)  # it comes back
+        found.append((len(table.collect()) > 0, table.insert(n=2).rows))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for each in threads:
+        each.start()
+    turns.wait(PATIENCE)
+    with away(way):
+        turns.wait(PATIENCE)
+        turns.wait(PATIENCE)
+    turns.wait(PATIENCE)
+    for each in threads:
+        each.join()
+    assert len(failures) == (8 if noticed else 0)
+    assert found == [(True, 1)] * 4
+
+
+def test_rows_that_are_being_read_end_with_an_error_not_short(session, way):
+    table = session.create_table(
+        "t", [{"n": number, "text": "x" * 500} for number in range(40_000)]
+    )
+    batches = iter(table.to_pyarrow_batches(chunk_size=100))
+    first = next(batches).num_rows
+    with away(way), pytest.raises(UnreachableError, match="is lost"):
+        first += sum(each.num_rows for each in batches)
+    assert first < 40_000
+    assert sum(each.num_rows for each in table.to_pyarrow_batches(chunk_size=100)) == 40_000
+
+
+def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, way):
+    backend = open_backend(through)
+    backend.create("t", _SCHEMA)
+
+    def change():
+        with backend.writing():
+            with away(way), pytest.raises(UnreachableError):
+                backend.insert("t", [{"n": 1}])
+            backend.insert("t", [{"n": 2}])  # another may write now
+
+    with pytest.raises(UnreachableError):
+        change()
+    with backend.writing(), backend.transaction():
+        backend.insert("t", [{"n": 3}])
+    assert [row["n"] for row in _rows(backend)] == [3]
+    backend.disconnect()
+
+
+_SCHEMA = ibis.schema({"n": "int64"})
+
+
+def _rows(backend):
+    return backend.arrow(backend.table("t", _SCHEMA).to_expr(), {}).to_pylist()
+
+
+@pytest.mark.parametrize("fault", ["lost", "unanswered"])
+def test_a_commit_without_an_answer_is_looked_up(through, way, fault):
+    backend = open_backend(through)
+    backend.create("t", _SCHEMA)
+    back = threading.Thread(target=lambda: (way.struck.wait(PATIENCE), way.restore()))
+    back.start()
+
+    def change():
+        with backend.transaction():
+            backend.insert("t", [{"n": 1}])
+            way.plan(1, fault)
+
+    if fault == "lost":
+        with pytest.raises(UnreachableError, match="is lost, and with it what was not committed"):
+            change()
+    else:
+        change()
+    back.join()
+    assert _rows(backend) == ([{"n": 1}] if fault == "unanswered" else [])
+    with backend.writing(), backend.transaction():
+        backend.insert("t", [{"n": 2}])
+    assert len(_rows(backend)) == (2 if fault == "unanswered" else 1)
+    backend.disconnect()
+
+
+def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, way):
+    """The server does not learn that its client has gone: its transaction stays open."""
+    backend = open_backend(through)
+    backend.create("t", _SCHEMA)
+
+    def change():
+        with backend.transaction():
+            backend.insert("t", [{"n": 1}])
+            way.desert()
+
+    with pytest.raises(UnreachableError, match="what was not committed"):
+        change()
+    assert _rows(backend) == []
+    backend.disconnect()
+
+
+def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, way, monkeypatch):
+    monkeypatch.setattr(committed, "_PATIENCE", 0.5)
+    backend = open_backend(through)
+    backend.create("t", _SCHEMA)
+
+    def change():
+        with backend.transaction():
+            backend.insert("t", [{"n": 1}])
+            way.plan(1, "unanswered")
+
+    with pytest.raises(UnreachableError, match="whether it was made is not known"):
+        change()
+    way.restore()
+    assert _rows(backend) == [{"n": 1}]
+    backend.disconnect()
