@@ -119,6 +119,110 @@ def test_durations_are_compared_and_computed_with(jobs):
     assert jobs.order_by(jobs.took.desc()).limit(2).collect()["id"] == [1, 2]
 
 
+def one(query, **values):
+    return query.select(**values).collect()[0]
+
+
+def test_differences_are_compared_and_computed_with_as_columns_are(jobs):
+    took = jobs.ended - jobs.began
+
+    def ids(condition):
+        return jobs.where(condition).order_by("id").collect()["id"]
+
+    assert ids(took > T(hours=1)) == ids(T(hours=1) < took) == [1]
+    assert ids(took == SHORT) == [2]
+    assert ids(took != SHORT) == [1]
+    assert ids(took <= ibis.interval(minutes=1)) == [2]
+    assert ids(took.between(T(0), SHORT)) == ids(took.isin([SHORT])) == [2]
+    assert ids(took.total_seconds() == 60) == [2]
+    assert ids(took + SHORT > T(days=1)) == [1]
+    assert ids(jobs.ended > jobs.began + T(hours=1)) == [1]
+    totals = jobs.agg(a=took.sum() > T(1), b=took.mean() * 2, c=took.max()).collect()[0]
+    assert totals == {"a": True, "b": LONG + SHORT, "c": LONG}
+    grouped = jobs.group_by(few=jobs.id < 2).having(took.sum() > T(hours=1)).agg(n=took.count())
+    assert grouped.collect() == [{"few": True, "n": 1}]
+
+
+def test_durations_are_divided_as_timedelta_is(session):
+    t = bb.create_table("t", {"w": bb.Duration, "n": bb.Int, "x": bb.Float, "d": "decimal(6, 2)"})
+    rows = [(T(hours=2), 3, 0.5, "0.25"), (T(seconds=-7), -2, -2.0, "4.00"), (None, 1, 1.0, "1.00")]
+    t.insert([{"w": w, "n": n, "x": x, "d": d} for w, n, x, d in rows])
+    hour = T(hours=1)
+    got = t.order_by(t.w.desc()).select(
+        half=t.w / 2, third=t.w / t.n, more=t.w / t.x, exact=t.w / t.d, floor=t.w // t.n,
+        times=t.w * t.n, double=2 * t.w, times_x=t.w * 1.5, hours=t.w / hour, of=hour / t.w,
+        whole=t.w // hour, left=t.w % hour, ratio=t.w / t.w, length=abs(t.w), minus=-t.w,
+    ).collect()  # fmt: skip
+    for row, (w, n, x, d) in zip(got, rows[:2], strict=False):
+        assert row == {
+            "half": w / 2, "third": w / n, "more": w / x, "exact": w / float(d), "floor": w // n,
+            "times": w * n, "double": w * 2, "times_x": w * 1.5, "hours": w / hour, "of": hour / w,
+            "whole": w // hour, "left": w % hour, "ratio": 1.0, "length": abs(w), "minus": -w,
+        }  # fmt: skip
+    assert set(got[2].values()) == {None}
+    nothing = one(t.limit(1), a=t.w / 0, b=t.w // 0, c=t.w % T(0), d=t.w / (t.n - t.n))
+    assert nothing == {"a": None, "b": None, "c": None, "d": None}
+    t.add_computed_column(half=t.w / 2, hours=t.w / hour)
+    t.insert(w=T(hours=3), n=1)
+    assert t.where(t.w == T(hours=3)).collect()[0, "half"] == T(minutes=90)
+
+
+def test_durations_are_added_to_dates_and_times(session):
+    t = bb.create_table(
+        "t",
+        {"day": bb.Date, "a": bb.Timestamp, "z": bb.Timestamp("Europe/Paris"), "w": bb.Duration},
+    )
+    day, w = datetime.date(2024, 1, 31), T(hours=30)
+    t.insert(day=day, a=M(2024, 2, 1, 6), z=M(2024, 2, 1, tzinfo=datetime.UTC), w=w)
+    midnight = M(2024, 1, 31)
+    whole = one(t, a=t.day + T(days=1), b=T(days=1) + t.day, c=t.day - T(days=31),
+                d=t.day + ibis.interval(months=1), e=t.day - ibis.interval(years=1))  # fmt: skip
+    assert whole == {
+        "a": day + T(1), "b": day + T(1), "c": day - T(31), "d": datetime.date(2024, 2, 29),
+        "e": datetime.date(2023, 1, 31),
+    }  # fmt: skip
+    # With a time of day it is a timestamp, as in pandas and in databases.
+    moments = one(t, a=t.day + T(hours=1), b=t.day + t.w, c=t.w + t.day, d=t.day - t.w,
+                  e=T(hours=1) + t.day, f=t.day + (t.a - t.day), g=t.day + (t.day - t.day),
+                  h=t.day + ibis.interval(hours=2), i=t.w + day, j=t.w + midnight)  # fmt: skip
+    assert moments == {
+        "a": midnight + T(hours=1), "b": midnight + w, "c": midnight + w, "d": midnight - w,
+        "e": midnight + T(hours=1), "f": M(2024, 2, 1, 6), "g": midnight,
+        "h": midnight + T(hours=2), "i": midnight + w, "j": midnight + w,
+    }  # fmt: skip
+    differences = one(t, a=t.a - t.day, b=t.day - t.a, c=t.day - M(2024, 1, 30, 12),
+                      d=M(2024, 2, 1) - t.day, e=t.a - day, f=t.z + t.w - t.z)  # fmt: skip
+    assert differences == {"a": T(hours=30), "b": T(hours=-30), "c": T(hours=12), "d": T(1),
+                           "e": T(hours=30), "f": w}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda t: t.took > 1, r"column 'took': > .*and 1\..*timedelta\(hours=1\).*total_seconds"),
+        (lambda t: t.took == 1, r"column 'took': =="),
+        (lambda t: t.id > T(1), r"column 'id': > .*total_seconds"),
+        (lambda t: t.took + 1, r"\+ .*timedelta\(hours=1\)"),
+        (lambda t: t.took > "1 hour", r"> .*Write a duration"),
+        (lambda t: t.id + T(1), r"\+ cannot be computed of 'id' \(int64\)"),
+        (lambda t: t.id / t.took, r"/ cannot be computed of 'id'"),
+        (lambda t: 1 // t.took, r"// cannot be computed of 1 and"),
+        (lambda t: t.took % 2, r"% cannot be computed"),
+        (lambda t: t.began + 1, r"\+ .*timedelta\(days=1\).*as_interval"),
+        (lambda t: t.began + t.ended, r"\+ .*A moment is subtracted"),
+        (lambda t: t.began - "2024-01-01", r"- .*datetime\.datetime\(2026.*try_cast"),
+        (lambda t: t.took > M(2024, 1, 1), r"> cannot"),
+        (lambda t: t.began.date() + 1, r"\+ .*timedelta"),
+        (lambda t: -t.began, r"- cannot be computed of 'began'"),
+    ],
+)
+def test_what_is_no_duration_is_told_so(jobs, ask, message):
+    jobs.add_computed_column(took=jobs.ended - jobs.began)
+    with pytest.raises(ExpressionError, match=message) as caught:
+        ask(jobs)
+    assert caught.value.table == "jobs"
+
+
 def test_functions_take_and_give_durations(jobs):
     @bb.udf
     def seconds(x: T, by: T) -> float:

@@ -286,6 +286,18 @@ def test_nothing_is_divided_by_zero(session):
     assert set(q.collect()[0].values()) == {None}
 
 
+@pytest.mark.parametrize("zero", [0, 0.0, ibis.literal(0), ibis.literal(0, "int8")])
+def test_a_constant_zero_divides_as_a_column_of_zeros_does(session, zero):
+    t = bb.create_table("t", {"i": "int8", "u": "uint8", "n": bb.Int, "x": bb.Float})
+    t.insert(i=7, u=7, n=7, x=7.5)
+    for column in (t.i, t.u, t.n, t.x, t.n + 1, t.n.sum()):
+        row = t.select(mod=column % zero, floor=column // zero).collect()[0]
+        assert row == {"mod": None, "floor": None}
+    assert t.select(a=zero % t.n).collect()[0, "a"] == 0
+    t.add_computed_column(rest=t.n % zero)
+    assert t.collect()[0, "rest"] is None
+
+
 def test_remainder_of_decimals_is_that_of_python(session):
     t = bb.create_table("t", {"d": "decimal(10, 2)"})
     t.insert([{"d": D("7.50")}, {"d": D("-7.50")}])

@@ -160,6 +160,33 @@ def test_fields_that_are_called_like_methods_are_read_by_item(t):
         (lambda t: t.name.cast("strng"), r"\.cast\(\) of 'name' \(string\).*'strng'.*bb\.String"),
         (lambda t: t.name.upper().cast("strng"), r"\.cast\(\) of .*'strng'"),
         (lambda t: t.tags.contains(t), r"\.contains\(\) of 'tags'"),
+        (lambda t: t.name > 3, r"> cannot .*and 3\..*\.try_cast\('float64'\)"),
+        (lambda t: t.ok + 1, r"\+ cannot .*\.cast\('int64'\)"),
+        (lambda t: t.ok + t.ok, r"\+ cannot .*\.cast\('int64'\)"),
+        (lambda t: t.tags > 3, r"> cannot .*t\.tags\.contains"),
+        (lambda t: t.n & "a", r"& cannot be computed of 'n' \(int64\) and 'a'"),
+        (lambda t: t.n << "a", r"<< cannot be computed of 'n' \(int64\) and 'a'"),
+        (lambda t: t.name >> 2, r">> cannot be computed of 'name' \(string\) and 2"),
+        (lambda t: 2 >> t.name, r">> cannot be computed of 2 and 'name' \(string\)"),
+        (lambda t: t.name * "a", r"\* cannot be computed of 'name' \(string\) and 'a'"),
+        (lambda t: t.n - [1], r"- cannot be computed of 'n' \(int64\) and \[1\]"),
+        (lambda t: {"a": 1} + t.n, r"\+ cannot be computed of \{'a': 1\} and 'n'"),
+        (lambda t: t.n + object(), r"\+ cannot be computed of 'n' \(int64\)"),
+        (lambda t: (t.n + 1) * t.name.upper() - 2, r"- cannot be computed"),
+        (lambda t: -t.name, r"- cannot be computed of 'name' \(string\)"),
+        (lambda t: ~t.name, r"~ cannot be computed of 'name' \(string\)"),
+        (lambda t: abs(t.name), r"abs\(\) cannot be computed of 'name' \(string\)"),
+        (lambda t: round(t.name), r"round\(\) cannot be computed of 'name' \(string\)"),
+        (lambda t: t.name.isin(["a", 1]), r"== cannot be computed of 'name' \(string\) and 1"),
+        (lambda t: t.n.notin([1, "a"]), r"== cannot be computed of 'n' \(int64\) and 'a'"),
+        (lambda t: t.n.isin([t.name]), r"== cannot be computed of 'n' .* and 'name' \(string\)"),
+        (lambda t: t.name["a"], r"\.__getitem__\(\) of 'name' \(string\)"),
+        (lambda t: t.tags["a"], r"\.__getitem__\(\) of 'tags'"),
+        (lambda t: t.n[0], r"\.__getitem__\(\) of 'n'"),
+        (lambda t: t.name.substr("a"), r"\.substr\(\) of 'name'"),
+        (lambda t: t.n.round("a"), r"\.round\(\) of 'n'"),
+        (lambda t: t.name.upper(3), r"\.upper\(\) of 'name'.*takes 1 positional"),
+        (lambda t: t.name.upper(x=3), r"\.upper\(\) of 'name'.*unexpected keyword"),
     ],
 )
 def test_what_does_not_go_together_is_named_by_its_columns(t, ask, message):
@@ -174,6 +201,12 @@ def test_operators_of_other_libraries_and_deferred_values_are_asked(t):
     assert t.filter(t.n + 1 == ibis._.n + 1).collect()["n"] == [2]
     assert (t.n == object()) is False
     assert len({t.n, t.y}) == 2  # hashed
+
+
+def test_what_python_computes_with_its_operators_and_functions(t):
+    row = t.select(a=round(t.y * 3, 1), b=abs(-t.n), c=-t.y, d=t.n << 2, e=~t.n).collect()[0]
+    assert row == {"a": 1.5, "b": 2, "c": -0.5, "d": 8, "e": -3}
+    assert t.filter(t.n.isin([2, None]), t.name.isin(["Up"])).collect()["n"] == [2]
 
 
 def test_operands_stand_as_they_are_written(t):

@@ -9,7 +9,6 @@ from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
-import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule import nodes
@@ -17,11 +16,10 @@ from barbule.errors import ExpressionError
 from barbule.relations import nearest, searching
 from barbule.relations.asked import query_value
 from barbule.relations.origins import origin
-from barbule.relations.promotion import alike, as_duration
+from barbule.relations.promotion import alike
 from barbule.relations.refusals import refuse_written
 from barbule.relations.sources import sources
 from barbule.relations.value_errors import CheckedValue, add_checks, checked_class
-from barbule.types import Duration
 from barbule.types.zones import zone_info
 
 __all__ = ["ColumnExtras", "extended"]
@@ -338,91 +336,9 @@ class NumberExtras(ColumnExtras):
         return ir.NumericValue.fill_null(value, other)
 
 
-class DurationExtras(ColumnExtras):
-    """Columns of durations: totals, and their sums and means."""
-
-    __slots__ = ()
-
-    def total_seconds(self) -> ir.FloatingValue:
-        """Return the length in seconds, with its fractions.
-
-        Examples
-        --------
-        >>> import barbule as bb, datetime
-        >>> jobs = bb.create_table("jobs", {"took": bb.Duration})
-        >>> _ = jobs.insert(took=datetime.timedelta(minutes=1, milliseconds=500))
-        >>> jobs.select(s=jobs.took.total_seconds()).collect()[0, "s"]
-        60.5
-        """
-        return _counted(self) / 1_000_000
-
-    def sum(self, where: Any = None) -> ir.IntervalScalar:
-        """Add the durations up."""
-        return _counted(self).sum(where=where).cast(Duration)
-
-    def mean(self, where: Any = None) -> ir.IntervalScalar:
-        """Return the mean duration."""
-        return _counted(self).mean(where=where).round().cast(dt.int64).cast(Duration)
-
-    def between(self, lower: Any, upper: Any) -> Any:
-        """Say whether it is between two durations, both included."""
-        return super().between(_duration(lower), _duration(upper))  # type: ignore[misc]
-
-    def isin(self, values: Any, /) -> Any:
-        """Say whether it is one of several durations."""
-        return super().isin(_durations(values))  # type: ignore[misc]
-
-    def notin(self, values: Any, /) -> Any:
-        """Say whether it is none of several durations."""
-        return super().notin(_durations(values))  # type: ignore[misc]
-
-    def nullif(self, null_if_expr: Any, /) -> Any:
-        """Leave out a duration."""
-        return extended(super().nullif(_duration(null_if_expr)))  # type: ignore[misc]
-
-    def fill_null(self, fill_value: Any, /) -> Any:
-        """Put a duration where none is."""
-        return extended(super().fill_null(_duration(fill_value)))  # type: ignore[misc]
-
-
-def _with_duration(name: str) -> Any:
-    def method(self: Any, other: Any) -> Any:
-        return extended(getattr(super(DurationExtras, self), name)(_duration(other)))
-
-    method.__name__ = name
-    return method
-
-
-for _name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub"):
-    setattr(DurationExtras, f"__{_name}__", _with_duration(f"__{_name}__"))
-DurationExtras.__hash__ = ir.Value.__hash__  # type: ignore[method-assign]
-
-
-def _durations(values: Any) -> Any:
-    return values if isinstance(values, ir.Expr) else [_duration(each) for each in values]
-
-
-def _duration(value: Any) -> Any:
-    """Give a duration the unit of columns, as Ibis compares none of different units."""
-    if isinstance(value, datetime.timedelta):
-        return ibis.literal(value // datetime.timedelta(microseconds=1), Duration)
-    if isinstance(value, ir.IntervalValue):
-        return as_duration(value.op()).to_expr()
-    return value
-
-
-def _counted(column: Any) -> ir.IntegerValue:
-    """Count the microseconds of durations."""
-    return ops.Cast(column, dt.int64).to_expr()
-
-
 def _arithmetic(name: str) -> Any:
     def method(self: Any, other: Any) -> Any:
         value, other = _numbers(self, other)
-        if name == "__mod__":
-            other = _divisor(other)
-        elif name == "__rmod__":
-            value = _divisor(value)
         if name in _FORWARD and isinstance(other, ir.NumericValue):
             return getattr(ir.NumericValue, _FORWARD[name])(other, value)
         return getattr(ir.NumericValue, name)(value, other)
@@ -456,14 +372,6 @@ def _large(value: Any) -> Any:
     fits = 0 <= value < 2**64
     kind = dt.uint64 if fits else dt.Decimal(len(str(abs(value))), 0)
     return ibis.literal(value if fits else decimal.Decimal(value), kind)
-
-
-def _divisor(value: Any) -> Any:
-    """Make a column of numbers without sign one with, as Ibis tries its rules with zero."""
-    if not isinstance(value, ir.Column) or not isinstance(value.type(), dt.UnsignedInteger):
-        return value
-    wide = isinstance(value.type(), dt.UInt64)
-    return value.cast(dt.Decimal(20, 0) if wide else dt.int64)
 
 
 class VectorExtras(ColumnExtras):
@@ -531,6 +439,4 @@ def _extras(kind: dt.DataType) -> type:
         return VectorExtras
     if isinstance(kind, tuple(_EXAMPLES)):
         return MomentExtras
-    if isinstance(kind, dt.Interval):
-        return DurationExtras
     return NumberExtras if isinstance(kind, dt.Integer | dt.Decimal) else ColumnExtras

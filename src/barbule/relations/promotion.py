@@ -11,12 +11,14 @@ import decimal
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import ibis.expr.types as ir
 
 from barbule.types.kinds import MAX_DIGITS, Duration, canonical
 
-__all__ = ["alike", "as_declared", "as_duration", "promoted"]
+__all__ = ["alike", "as_declared", "as_duration", "promoted", "with_sign"]
 
 _INT64_DIGITS = 19
 _UINT64_DIGITS = 20
@@ -51,6 +53,23 @@ def as_duration(value: Any) -> Any:
     if not isinstance(kind, dt.Interval) or isinstance(value, ops.SortKey):
         return value
     return value if _same(canonical(kind), kind) else ops.Cast(value, canonical(kind))
+
+
+def with_sign(divisor: Any) -> Any:
+    """Write a divisor so that Ibis does not try its rules with the zero that it is, or may be.
+
+    That is a constant zero, and a column of numbers without sign.
+    """
+    if isinstance(divisor, int) and not isinstance(divisor, bool) and not divisor:
+        divisor = ibis.literal(0, dt.int64)
+    if not isinstance(divisor, ir.IntegerValue):
+        return divisor
+    op, kind = divisor.op(), divisor.type()
+    zero = isinstance(op, ops.Literal) and not op.value
+    if not zero and not (isinstance(divisor, ir.Column) and isinstance(kind, dt.UnsignedInteger)):
+        return divisor
+    exact = dt.Decimal(_UINT64_DIGITS, 0) if isinstance(kind, dt.UInt64) and not zero else dt.int64
+    return ops.Cast(op, exact).to_expr()
 
 
 def as_declared(value: ops.Value, kind: dt.DataType) -> ops.Value:

@@ -6,25 +6,36 @@ what their methods and operators return is of this class too.
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import functools
 import inspect
 from typing import Any, NoReturn
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import ibis.expr.rules as rlz
 import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 
 from barbule import nodes
 from barbule.errors import BarbuleError, ExpressionError
+from barbule.relations.promotion import with_sign
 from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
+from barbule.relations.temporal import (
+    DateMethods,
+    DurationColumnMethods,
+    DurationMethods,
+    MomentMethods,
+)
 from barbule.suggestions import did_you_mean
 
 __all__ = ["CheckedValue", "add_checks", "checked", "checked_class"]
 
 _OPERATORS = {
     "__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//",
-    "__mod__": "%", "__pow__": "**", "__and__": "&", "__or__": "|", "__xor__": "^",
+    "__mod__": "%", "__pow__": "**", "__lshift__": "<<", "__rshift__": ">>",
+    "__and__": "&", "__or__": "|", "__xor__": "^",
     "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__eq__": "==", "__ne__": "!=",
 }  # fmt: skip
 _COMPARISONS = {
@@ -34,7 +45,10 @@ _COMPARISONS = {
 _REFLECTED = {name: _COMPARISONS.get(name, f"__r{name[2:]}") for name in _OPERATORS}
 _FORWARD = {_REFLECTED[name]: name for name in _OPERATORS if name not in _COMPARISONS}
 _BY_IDENTITY = {"__eq__", "__ne__"}  # Python answers by itself where these do not
-_OTHER_OPERATORS = {"__getitem__", "__invert__", "__neg__", "__call__"}
+_UNARY = {"__invert__": "~", "__neg__": "-", "__abs__": "abs()", "__round__": "round()"}
+_OTHER_OPERATORS = {"__getitem__", "__call__", *_UNARY}
+# What Ibis and the conversion of arguments raise of values that do not fit.
+_MISFITS = (*REFUSALS, TypeError, ValueError, NotImplementedError)
 _COMBINED = (ops.And, ops.Or, ops.Xor, ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor)
 
 
@@ -133,12 +147,75 @@ def _no_operator(
     if symbol in {"&", "|", "^"} or any(isinstance(each.op(), _COMBINED) for each in operands):
         hint = "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
     else:
-        hint = "Convert one of them, with .cast('float64') or .cast('string')."
+        hint = _conversion({_sort(left), _sort(right)})
     return _kind(theirs)(
         f"{symbol} cannot be computed of {_named(left)} and {_named(right)}.",
         **_where(operands[0]),
         hint=hint,
     )
+
+
+_SORTS = (
+    (bool, dt.Boolean, "truth"),
+    (str, dt.String, "text"),
+    (int | float | decimal.Decimal, dt.Numeric, "number"),
+    (datetime.timedelta, dt.Interval, "duration"),
+    (datetime.date | datetime.time, dt.Temporal, "time"),
+    (list | tuple, dt.Array, "list"),
+)
+_CONVERSIONS = (
+    (
+        {"time", "number"},
+        (
+            "Write a length of time: datetime.timedelta(days=1), ibis.interval(days=1), or "
+            "t.n.as_interval('D') of whole numbers."
+        ),
+    ),
+    (
+        {"duration", "number"},
+        "Write a duration, datetime.timedelta(hours=1), or compare t.took.total_seconds().",
+    ),
+    (
+        {"duration", "text"},
+        "Write a duration: datetime.timedelta(hours=1).",
+    ),
+    (
+        {"time", "text"},
+        (
+            "Write datetime.datetime(2026, 1, 31), or convert a column of texts by "
+            ".cast('timestamp'); .try_cast('timestamp') gives no value where there is no moment."
+        ),
+    ),
+    (
+        {"text", "number"},
+        (
+            "Convert one of them: .cast('float64') of the text, .try_cast('float64') where some "
+            "texts are no numbers, or .cast('string') of the number."
+        ),
+    ),
+    ({"truth", "number"}, "Count what is true: t.ok.cast('int64') is 1 or 0."),
+    ({"truth"}, "Count what is true: t.ok.cast('int64') is 1 or 0; & and | combine conditions."),
+    ({"text"}, "Convert texts to numbers: .cast('float64'), or .try_cast('float64')."),
+    ({"time"}, "A moment is subtracted from another; what is added is a datetime.timedelta."),
+)
+
+
+def _sort(value: Any) -> str:
+    """Say of which sort an operand is, as far as conversions differ."""
+    kind = value.type() if isinstance(value, ir.Value) else None
+    for plain, theirs, sort in _SORTS:
+        if isinstance(kind, theirs) if kind is not None else isinstance(value, plain):
+            return sort
+    return "other"
+
+
+def _conversion(sorts: set[str]) -> str:
+    for wanted, hint in _CONVERSIONS:
+        if sorts == wanted:
+            return hint
+    if "list" in sorts:
+        return "A list is compared with isin(), and t.tags.contains(x) looks into one."
+    return "Convert one of them, with .cast('float64') or .cast('string')."
 
 
 def _kind(theirs: type[Exception] | None) -> Any:
@@ -155,22 +232,43 @@ def _named(value: Any) -> str:
 
 
 def _method(function: Any) -> Any:
+    # What runs a query raises errors of functions and databases, which are not about arguments.
+    misfits = REFUSALS if function.__name__ in vars(ir.Expr) else _MISFITS
+
     @functools.wraps(function)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return checked(function(self, *args, **kwargs))
+            result = function(self, *args, **kwargs)
         except BarbuleError:
             raise
-        except REFUSALS as error:
+        except misfits as error:
             name = function.__name__
             raise _refused(error, self, name, (*args, *kwargs.values())) from error
         except KeyError as error:
             if function.__name__ != "__getitem__" or not isinstance(self, ir.StructValue):
                 raise
             raise _no_field(self, args[0]) from error
+        _check_options(self, result)
+        return checked(result)
 
     method.checks = True  # type: ignore[attr-defined]
     return method
+
+
+def _check_options(value: Any, result: Any) -> None:
+    """Refuse to look for values among such as they are never equal to, which Ibis lets through."""
+    op = result.op() if isinstance(result, ir.BooleanValue) else None
+    op = op.arg if isinstance(op, ops.Not) else op
+    if not isinstance(op, ops.InValues):
+        return
+    for option in op.options:
+        if not rlz.comparable(op.value, option) and not _is_null(option):
+            shown = option.value if isinstance(option, ops.Literal) else option.to_expr()
+            raise _no_operator("__eq__", value, shown)
+
+
+def _is_null(op: ops.Value) -> bool:
+    return isinstance(op.dtype, dt.Null)
 
 
 def _operator(name: str, function: Any) -> Any:
@@ -178,26 +276,68 @@ def _operator(name: str, function: Any) -> Any:
     shown = _FORWARD.get(name, name)
 
     def operator(self: Any, other: Any) -> Any:
+        pair = (self, other) if name == shown else (other, self)
         try:
-            result: Any = NotImplemented
-            if name != shown and isinstance(other, ir.Value):
-                # Computed as it is written: Ibis' reflected & and | turn their operands.
-                result = getattr(type(other), shown, _unknown)(other, self)
-            if result is NotImplemented and function is not None:
-                result = function(self, other)
+            result = _computed(name, function, self, other)
         except BarbuleError:
             raise
-        except REFUSALS as error:
-            pair = (self, other) if name == shown else (other, self)
+        except _MISFITS as error:
             raise _no_operator(shown, *pair, type(error)) from error
         if result is not NotImplemented:
+            if isinstance(result, ir.Value) and _is_senseless(result.op()):
+                raise _no_operator(shown, *pair)
             return checked(result)
-        if name in _BY_IDENTITY or not isinstance(other, ir.Value | str | int | float | None):
-            return NotImplemented  # another library may know what to do
         first = name == shown and isinstance(other, ir.Value) and type(other) is not type(self)
-        if first and hasattr(type(other), _REFLECTED[name]):
+        if name in _BY_IDENTITY or (first and hasattr(type(other), _REFLECTED[name])):
             return NotImplemented  # Python asks the other operand
-        raise _no_operator(shown, *((self, other) if name == shown else (other, self)))
+        raise _no_operator(shown, *pair)
+
+    operator.__name__ = name
+    operator.checks = True  # type: ignore[attr-defined]
+    return operator
+
+
+def _computed(name: str, function: Any, value: Any, other: Any) -> Any:
+    """Apply an operator of Ibis; NotImplemented where neither operand knows the other."""
+    shown = _FORWARD.get(name, name)
+    operand = other
+    if shown == "__mod__":
+        value, operand = (value, with_sign(other)) if name == shown else (with_sign(value), other)
+    result: Any = NotImplemented
+    if name != shown and isinstance(operand, ir.Value):
+        # Computed as it is written: Ibis' reflected & and | turn their operands.
+        result = getattr(type(operand), shown, _unknown)(operand, value)
+    if result is NotImplemented and function is not None:
+        result = function(value, operand)
+    if result is NotImplemented and name == shown and not isinstance(other, ir.Value):
+        # Another library may know what to do.
+        result = getattr(type(other), _REFLECTED[name], _unknown)(other, value)
+    return result
+
+
+def _is_senseless(op: ops.Node) -> bool:
+    """Whether Ibis builds an operation that databases refuse or answer as each likes."""
+    if not isinstance(op, ops.Comparison | ops.NumericBinary):
+        return False
+    kinds = [each.dtype for each in (op.left, op.right) if not _is_null(each)]
+    if isinstance(op, ops.NumericBinary):
+        return bool(kinds) and all(isinstance(kind, dt.Boolean) for kind in kinds)
+    return len({isinstance(kind, dt.Interval) for kind in kinds}) > 1
+
+
+def _unary(name: str) -> Any:
+    """Make an operator of one operand, by the method of its name where there is one."""
+
+    def operator(self: Any, *digits: Any) -> Any:
+        method = getattr(type(self), name.strip("_"), None)
+        if method is None or name not in {"__abs__", "__round__"}:
+            raise ExpressionError(
+                f"{_UNARY[name]} cannot be computed of {_named(self)}.",
+                **_where(self),
+                hint="Numbers have a sign, and conditions are negated by ~; convert it by "
+                ".cast('float64').",
+            )
+        return method(self, *digits)
 
     operator.__name__ = name
     operator.checks = True  # type: ignore[attr-defined]
@@ -228,6 +368,9 @@ def add_checks(cls: type) -> type:
         checks = getattr(function, "checks", False) or name in _STRUCTURAL
         if public and not checks and inspect.isfunction(function):
             setattr(cls, name, _method(function))
+    for name in _UNARY:
+        if not hasattr(cls, name):
+            setattr(cls, name, _unary(name))
     for name in (*_OPERATORS, *_FORWARD):
         function = getattr(cls, name, None)
         # One that is inherited stays the same function: Python asks the right operand first
@@ -244,8 +387,17 @@ _STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe
 @functools.cache
 def checked_class(base: Any) -> type[ir.Value]:
     """Return the class of values of a class of Ibis that explain their errors."""
-    made = type(base.__name__, (CheckedValue, base), {"__slots__": (), "__doc__": base.__doc__})
-    return add_checks(made)
+    own = tuple(mixin for kind, mixin in _METHODS if issubclass(base, kind))[:1]
+    names = {"__slots__": (), "__doc__": base.__doc__}
+    return add_checks(type(base.__name__, (CheckedValue, *own, base), names))
+
+
+_METHODS: tuple[tuple[Any, type], ...] = (
+    (ir.IntervalColumn, DurationColumnMethods),
+    (ir.IntervalValue, DurationMethods),
+    (ir.DateValue, DateMethods),
+    (ir.TimestampValue, MomentMethods),
+)
 
 
 def checked(value: Any) -> Any:
