@@ -117,7 +117,7 @@ def test_a_coroutine_of_a_batch_may_fail_and_be_late(numbers):
             raise ValueError("the first time")
         return ns
 
-    assert column(numbers, fails(numbers.n)).count(None) == 2
+    assert column(numbers, fails(numbers.n)).count(None) == 1
     started = time.perf_counter()
     with pytest.raises(FunctionError, match=r"TimeoutError: it took longer than 0\.05 s"):
         column(numbers, late(numbers.n))

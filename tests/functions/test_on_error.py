@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import PIL.Image
 import pytest
 from ibis import _
@@ -174,3 +176,88 @@ def test_an_iterator_of_a_view(table):
     assert view.where(view.tile.isnull()).count().execute() == 1
     with pytest.raises(ExpressionError, match="leaves its errors"):
         bb.create_view("stern", table, iterator=tiles, on_error="abort")
+
+
+# -- Batches: the rows at fault are found ----------------------------------------------------------
+
+
+@pytest.fixture
+def twenty(session):
+    return bb.create_table("twenty", [{"n": n} for n in range(20)])
+
+
+def called_with(wrong, log, **options):
+    @bb.udf(on_error="null", **options)
+    def check(numbers: list[int]) -> list[int]:
+        log.append(len(numbers))
+        if set(numbers) & wrong:
+            raise ValueError(f"of {len(numbers)}")
+        return [number + 1 for number in numbers]
+
+    return check
+
+
+@pytest.mark.parametrize("wrong", [set(), {0}, {19}, {4, 5, 13}, set(range(20))])
+@pytest.mark.parametrize("size", [1, 7, 8, 64])
+def test_only_the_rows_at_fault_of_a_batch_are_empty(twenty, wrong, size):
+    log: list[int] = []
+    done = twenty.add_computed_column(x=called_with(wrong, log, batch_size=size)(twenty.n))
+    assert done.errors == len(wrong)
+    assert cells(twenty) == [None if n in wrong else n + 1 for n in range(20)]
+    assert set(twenty.errors().collect()["message"]) <= {"of 1"}
+    assert len(log) <= -(-20 // size) * (1 if not wrong else 2) + 2 * len(wrong) * size.bit_length()
+
+
+def test_a_batch_is_tried_again_before_it_is_tried_apart(twenty):
+    log: list[int] = []
+    twenty.add_computed_column(x=called_with({3}, log, batch_size=20, retries=2)(twenty.n))
+    assert log == [20, 20, 20, 10, 5, 2, 3, 1, 2, 1, 1, 5, 10]
+
+
+def test_wrong_results_of_a_batch_are_told_apart(twenty):
+    @bb.udf(on_error="null", batch_size=20, return_type=bb.Array(bb.Image))
+    def paint(numbers: list[int]):
+        return [PIL.Image.new("L", (2, 2)) if number else 5 for number in numbers]
+
+    assert twenty.add_computed_column(x=paint(twenty.n)).errors == 1
+    assert [each is None for each in cells(twenty)] == [True] + [False] * 19
+
+
+def test_calls_that_may_cost_something_are_not_made_again(twenty):
+    log: list[int] = []
+    check = called_with({3}, log, batch_size=10, cache=True)
+    assert twenty.add_computed_column(x=check(twenty.n)).errors == 10
+    assert log == [10, 10]
+    messages = set(twenty.errors().collect()["message"])
+    assert messages == {"of 10 (one call for 10 rows failed)"}
+
+
+def test_a_batch_that_took_too_long_is_not_tried_apart(twenty):
+    log: list[int] = []
+
+    @bb.udf(on_error="null", batch_size=20, timeout=0.05)
+    def late(numbers: list[int]) -> list[int]:
+        log.append(len(numbers))
+        time.sleep(0.5)
+        return numbers
+
+    assert twenty.add_computed_column(x=late(twenty.n)).errors == 20
+    assert log == [20]
+
+
+def test_coroutines_of_batches_are_tried_apart_too(twenty):
+    @bb.udf(on_error="null", batch_size=20)
+    async def ninths(numbers: list[int]) -> list[float]:
+        return [9 / number for number in numbers]
+
+    assert twenty.add_computed_column(x=ninths(twenty.n)).errors == 1
+    assert cells(twenty)[:3] == [None, 9.0, 4.5]
+
+
+def test_without_a_policy_a_batch_ends_the_operation_at_once(twenty):
+    log: list[int] = []
+    stern = called_with({3}, log, batch_size=10)(twenty.n, on_error="abort")
+    with pytest.raises(BarbuleError, match=r"rows 0 to 9|rows 0-9|row 0"):
+        twenty.add_computed_column(x=stern)
+    assert log[0] == 10
+    assert 1 not in log

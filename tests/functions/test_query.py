@@ -159,3 +159,38 @@ def test_an_iterator_says_what_its_rows_are():
 
         @bb.iterator
         def silent(text: str): ...
+
+
+# -- Over the table of the column ------------------------------------------------------------------
+
+
+def test_a_column_over_its_own_table_is_of_the_moment_of_its_row(session):
+    table = bb.create_table("numbers", [{"n": 1}, {"n": 5}])
+
+    @bb.query
+    def below(n: int):
+        return table.where(table.n < n).order_by("n").select("n")
+
+    def shown():
+        rows = table.order_by("n").collect()
+        return {row["n"]: [each["n"] for each in row["b"]] for row in rows}
+
+    table.add_computed_column(b=below(table.n))
+    assert shown() == {1: [], 5: [1]}
+    table.insert([{"n": 3}, {"n": 4}])  # which do not see each other, nor does what was there
+    assert shown() == {1: [], 3: [1], 4: [1], 5: [1]}
+    assert len(table.stale()) == 0
+    assert table.recompute("b").rows == 4
+    assert shown() == {1: [], 3: [1], 4: [1, 3], 5: [1, 3, 4]}
+    table.update({"n": 6}, where=table.n == 1)  # it sees its own former state
+    assert shown()[6] == [1, 3, 4, 5]
+    table.recompute("b")
+    assert shown() == {3: [], 4: [3], 5: [3, 4], 6: [3, 4, 5]}
+
+
+def test_a_column_over_another_table_is_brought_up_to_date(since, films, asks):
+    asks.add_computed_column(found=since(asks.year))
+    films.delete(where=films.name == "aliens")
+    assert names(asks.order_by("n").collect()["found"])[0] == ["aliens", "up"]
+    asks.recompute("found")
+    assert names(asks.order_by("n").collect()["found"]) == [["up"], ["alien", "up"], None, []]

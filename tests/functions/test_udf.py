@@ -182,14 +182,14 @@ def test_on_error_null_leaves_the_cell_empty(words, argument):
     assert words.order_by("n").collect()["x"] == [-5, -10, None, 10, 5]
 
 
-def test_a_failed_batch_is_empty_under_null(words):
+def test_a_failed_row_of_a_batch_is_empty_under_null(words):
     @bb.udf(batch_size=2, on_error="null")
     def picky(numbers: list[int]) -> list[int]:
         if 3 in numbers:
             raise ValueError("no 3")
         return numbers
 
-    assert results(words, picky(words.n)) == [1, 2, None, None, 5]
+    assert results(words, picky(words.n)) == [1, 2, None, 4, 5]
 
 
 def test_retries_try_again(words):

@@ -24,9 +24,18 @@ class Failure:
     message: str
 
     @classmethod
-    def of(cls, error: Exception) -> Failure:
-        """Describe an error; of a wrapped one, what the function raised."""
-        return cls(type(error).__name__, _writable(message_of(error)))
+    def of(cls, error: Exception, count: int = 1) -> Failure:
+        """Describe an error; of a wrapped one, what the function raised.
+
+        Parameters
+        ----------
+        count
+            How many rows share it: which of them is at fault is not known, if there are several.
+        """
+        message = message_of(error)
+        if count > 1:
+            message = f"{message} (one call for {count} rows failed)"
+        return cls(type(error).__name__, _writable(message))
 
 
 def _writable(text: str) -> str:
@@ -39,7 +48,7 @@ class Deferred(Failure):
     """What stands for the result of a call that was put off because the budget is spent."""
 
     @classmethod
-    def of(cls, error: Exception) -> Deferred:
+    def of(cls, error: Exception, count: int = 1) -> Deferred:  # noqa: ARG003 - it says so itself
         """Describe why it was put off."""
         return cls("deferred", str(error))
 

@@ -28,6 +28,7 @@ __all__ = ["Synchronous"]
 
 _AWAITED = 32  # batches of a coroutine function under way at once
 _TOGETHER = 256  # rows that are counted as done together
+_BY_HALVES = object()  # stands for the results of a batch that is to be called by halves
 
 
 class Synchronous:
@@ -168,7 +169,10 @@ class Synchronous:
     def _attempt(
         self, place: int, work: Callable[[], Any], first: int = 1, count: int = 1
     ) -> tuple[Any, int]:
-        """Try, and try again as often as asked; a `Failure` stands for an empty cell."""
+        """Try, and try again as often as asked; a `Failure` stands for an empty cell.
+
+        `_BY_HALVES` stands for several rows that may be told apart.
+        """
         started = time.perf_counter()
         for attempt in range(first, self._function.retries + 2):
             try:
@@ -178,43 +182,74 @@ class Synchronous:
                 break
             except Exception as error:  # noqa: BLE001 - others' code may raise anything
                 last = error
+        if count > 1 and self._may_be_halved(last):
+            return _BY_HALVES, attempt
         seconds = time.perf_counter() - started
         return self._work.failed(place, last, seconds, attempt, count=count), attempt
 
+    def _may_be_halved(self, error: Exception) -> bool:
+        """Whether the rows of a batch that failed are tried apart, so that those at fault are told.
+
+        Not where each call may cost something, as of those that go into the ledger any may, but
+        for models that run here; nor where it would take the time limit once more for each part.
+        """
+        free = self._record is None or self._work.local_model
+        lasting = isinstance(error, BudgetError | TimeoutError)
+        return bool(free) and not lasting and self._work.may_fail(error)
+
     def batches(self) -> list[Any]:
         """Call it with several rows at a time and return its results, in their order."""
-        rows, record = self._rows, self._record
+        rows = self._rows
         results: list[Any] = [None] * len(rows)
         size = self._function.batch_size
 
         def one(number: int) -> None:
             start = number * size
             part = rows[start : start + size]
-            began = time.perf_counter()
-            work = functools.partial(self._apply_batch, start, part)
-            values, attempts = self._attempt(start, work, count=len(part))
-            if isinstance(values, Failure):
-                self._note_others(start, values, len(part), attempts)
-                values = [values] * len(part)
-            results[start : start + size] = values
-            if record:
-                seconds = (time.perf_counter() - began) / len(part)
-                with self._recording:
-                    for place, value in enumerate(values, start):
-                        if isinstance(value, Failure):
-                            continue
-                        record(
-                            place,
-                            value,
-                            seconds=seconds,
-                            attempts=attempts,
-                            model=self._work.local_model,
-                            requests=int(place == start),  # a budget counts the batch as one
-                        )
+            results[start : start + size] = self._batch(start, part)
             self._work.meter.done(len(part))
 
         self._in_threads(one, -(-len(rows) // size))
         return results
+
+    def _batch(self, start: int, part: list[tuple[Any, ...]], first: int = 1) -> list[Any]:
+        """Call it with the rows of a batch, or by halves where these fail.
+
+        Parameters
+        ----------
+        first
+            The number of the first attempt; halves, whose rows were tried before, have the last.
+        """
+        began = time.perf_counter()
+        work = functools.partial(self._apply_batch, start, part)
+        values, attempts = self._attempt(start, work, first, count=len(part))
+        if values is _BY_HALVES:
+            half, last = len(part) // 2, self._function.retries + 1
+            return [
+                *self._batch(start, part[:half], last),
+                *self._batch(start + half, part[half:], last),
+            ]
+        if isinstance(values, Failure):
+            self._note_others(start, values, len(part), attempts)
+            return [values] * len(part)
+        if self._record:
+            self._record_batch(start, values, time.perf_counter() - began, attempts)
+        return values
+
+    def _record_batch(self, start: int, values: list[Any], seconds: float, attempts: int) -> None:
+        assert self._record is not None
+        with self._recording:
+            for place, value in enumerate(values, start):
+                if isinstance(value, Failure):
+                    continue
+                self._record(
+                    place,
+                    value,
+                    seconds=seconds / len(values),
+                    attempts=attempts,
+                    model=self._work.local_model,
+                    requests=int(place == start),  # a budget counts the batch as one
+                )
 
     def _note_others(self, start: int, failure: Failure, count: int, attempts: int) -> None:
         """Write down that the rest of a batch failed with its first row."""

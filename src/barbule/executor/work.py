@@ -272,10 +272,8 @@ class Work:
             if not error.ends or self.lenient:
                 return Failure.of(error.raised)
             raise error.explained().at(row=self.places[place]) from error.raised
-        unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
-        own = self.call.on_error is None and self.function.on_error == "null"
-        if own or (self.lenient and not unknown):
-            return Failure.of(error)
+        if self.may_fail(error):
+            return Failure.of(error, count)
         row, rows = self.places[place], self.places[place + count - 1] - self.places[place] + 1
         if isinstance(error, BarbuleError):
             raise error.at(row=row, rows=rows)
@@ -286,6 +284,12 @@ class Work:
             value=self._given(place) if count == 1 else None,
             hint="Mend the function or the value; on_error='null' leaves such cells empty.",
         ) from error
+
+    def may_fail(self, error: Exception) -> bool:
+        """Whether an error leaves its cell empty, and does not end the operation."""
+        unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
+        own = self.call.on_error is None and self.function.on_error == "null"
+        return own or (self.lenient and not unknown)
 
     def _given(self, place: int) -> Any:
         """Return what the function was called with, constants left aside."""

@@ -77,7 +77,10 @@ def udf(  # noqa: PLR0913 - each is an option of users
         is.
     on_error
         "abort" (default): an exception ends the operation and nothing of it is kept; "null":
-        the cell stays empty. `error_handling` is another name of it.
+        the cell stays empty. `error_handling` is another name of it. A batch that fails is then
+        called once more by halves, down to single rows, so that only cells of rows at fault are
+        empty; of functions whose calls may cost something (`cache=True`), and after `timeout`,
+        all cells of the batch are.
     retries
         How often a failed call is tried again.
     timeout
@@ -393,6 +396,12 @@ def query(
 
     Called with plain values it returns the query. Called with columns it is an expression: for
     each row a list of the rows that the query gives for that row's values.
+
+    A stored column of it keeps what the tables held when its row was written. Of its own table
+    this is what was there before the insert or update, without the rows written with it. Later
+    changes of these tables do not reach it, and `stale()`, which is about functions that have
+    changed, does not tell of them: `recompute("column")` brings it up to date. A view over a join
+    or an aggregate follows its tables by itself.
 
     Parameters
     ----------
