@@ -342,3 +342,28 @@ def test_a_condition_that_compares_a_verb_is_refused(session, run):
         run(counted)
     assert sorted(counted.collect()["n"]) == [1, 2]
     assert counted.delete(where=counted["count"] != 3).rows == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"name": "Up", "year": 2009, "n": 1}, {"name": None, "year": 2010, "n": 2}],
+        [{"name": "Up", "year": None, "n": 1}],
+        [{"name": "Up", "year": 2009, "n": 1}, {"name": "Soul", "year": None}],
+        pd.DataFrame({"name": ["Up", None], "year": [2009, 2010], "n": [1, 2]}),
+        pa.table({"name": ["Up", None], "year": [2009, 2010], "n": [1, 2]}),
+    ],
+    ids=["record", "part", "group", "frame", "arrow"],
+)
+def test_a_missing_key_is_refused(session, rows):
+    table = bb.create_table("t", {"name": bb.String, "year": bb.Int, "n": bb.Int})
+    table.insert([{"name": "Up", "year": 2009, "n": 0}, {"name": None, "year": None, "n": 0}])
+    before = table.collect()
+    for verb in (table.upsert, table.batch_update):
+        with pytest.raises(DataError, match="a key is missing, so it names no row") as raised:
+            verb(rows, on=["name", "year"])
+        assert raised.value.table == "t"
+        assert raised.value.column in {"name", "year"}
+    with pytest.raises(DataError, match="a key is missing"):
+        table.batch_update(rows, on=["name", "year"], if_not_exists="ignore")
+    assert table.collect() == before

@@ -1,7 +1,7 @@
 """Rows that are found by their key: upsert and batch update.
 
-Owns the pairing of given rows with those that are there. A key that is missing (NULL) is like
-no other.
+Owns the pairing of given rows with those that are there. A key that is missing (NULL) names no
+row, and is refused: it would be inserted anew each time.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _write(
     record = writable(leaf)
     groups = [_read(engine, record, part, keys) for part in _alike(source)]
     groups = [rows for rows in groups if rows.num_rows]
-    _refuse_duplicates(groups, keys, record)
+    _check_keys(groups, keys, record)
     if not groups:
         return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
 
@@ -155,12 +155,23 @@ def _given(source: Any) -> list[str] | None:
     return list(source.columns) if hasattr(source, "columns") else None
 
 
-def _refuse_duplicates(groups: list[pa.Table], keys: list[str], record: TableRecord) -> None:
+def _check_keys(groups: list[pa.Table], keys: list[str], record: TableRecord) -> None:
+    """Refuse keys that are missing, wholly or in part, and those that are given twice."""
     seen: set[tuple[Any, ...]] = set()
     for rows in groups:
         found = zip(*(rows.column(name).to_pylist() for name in keys), strict=True)
         for place, key in enumerate(found):
-            if None not in key and _hashable(key) in seen:
+            if None in key:
+                raise DataError(
+                    "a key is missing, so it names no row.",
+                    table=record.name,
+                    column=keys[key.index(None)],
+                    row=place,
+                    value=key if len(key) > 1 else None,
+                    hint="Fill it, leave such rows out, or insert() them: they would be new "
+                    "each time.",
+                )
+            if _hashable(key) in seen:
                 raise DataError(
                     "the key is given twice.",
                     table=record.name,

@@ -202,12 +202,13 @@ class Table(Query):
             What `insert` takes; of a row that is there, only the given columns change. One that
             has these values already is left as it is, and nothing is computed for it.
         on
-            The column, or columns, whose values are the key. A missing key is like no other.
+            The column, or columns, whose values are the key. Rows of the table in which it is
+            missing are found by no key.
 
         Raises
         ------
         DataError
-            When a key is given twice, or a value does not fit; nothing is written then.
+            When a key is missing or given twice, or a value does not fit; nothing is written then.
 
         Examples
         --------
@@ -233,6 +234,18 @@ class Table(Query):
             The column, or columns, whose values are the key.
         if_not_exists
             What becomes of a key that no row has: "error", "ignore" or "insert".
+
+        Raises
+        ------
+        DataError
+            When a key is missing or given twice, or a value does not fit; nothing is written then.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", [{"name": "Up", "revenue": 1.0}])
+        >>> films.batch_update([{"name": "Up", "revenue": 735.1}], on="name").updated
+        1
         """
         keys = column_names(self, on)
         return keyed.write_by_key(self.op(), rows, keys, "batch update", if_not_exists)
