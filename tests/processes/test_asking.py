@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("asking.py")
 ROWS = 120
+FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 
 
 @pytest.fixture
@@ -62,17 +64,85 @@ def test_what_a_process_that_dies_was_asking_is_asked_by_the_other(path):
         assert ROWS <= server.count <= ROWS + 64
 
 
-def test_places_that_another_process_holds_are_not_given(tmp_path):
-    file = tmp_path / "claims"
+@pytest.mark.skipif(not FULL, reason="takes a minute; set BARBULE_TEST_FULL")
+def test_what_a_stopped_process_was_asking_is_asked_by_others_once(postgres, tmp_path):
+    with postgres.schema() as url, FakeModels(latency=2) as server:
+        with bb.connect(url, vectors="exact:") as session:
+            session.create_table("qa", [{"q": f"question {n}"} for n in range(10)])
+        first = start(server, url, "first", 0)
+        while server.count < 10:
+            assert first.poll() is None, first.stderr.read()
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)
+        try:
+            others = [start(server, url, str(n), 0) for n in range(2)]
+            for process in others:
+                out, err = process.communicate(timeout=PATIENCE)
+                assert out == "10 0\n", err
+            assert server.count <= 20
+        finally:
+            first.send_signal(signal.SIGCONT)
+        # What it was asking when it was stopped may be answered, or have taken too long.
+        out, err = first.communicate(timeout=PATIENCE)
+        assert out == "10 0\n", err
+        asked = server.count
+        with bb.connect(url, vectors="exact:") as session:
+            calls = session.calls()
+            answered = calls.filter(calls.error.isnull()).collect()
+        assert len(set(answered["key"])) == 10
+        assert len(answered) <= asked <= 20
+        last = start(server, url, "last", 0)
+        out, err = last.communicate(timeout=PATIENCE)
+        assert (out, server.count) == ("10 0\n", asked), err
+
+
+def _holding(file, *places):
     program = (
         "import sys; from pathlib import Path; from barbule.locks import Claims\n"
-        f"with Claims(Path({str(file)!r})).held([1, 2]) as mine:\n"
+        f"with Claims(Path({str(file)!r}), 0.5).held({list(places)}) as mine:\n"
         "    print(sorted(mine), flush=True); sys.stdin.readline()\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert other.stdout.readline() == "[1, 2]\n"
+    return other, other.stdout.readline()
+
+
+def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
+    file = tmp_path / "claims"
+    stopped, said = _holding(file, 1, 2)
+    assert said == "[1, 2]\n"
+    stopped.send_signal(signal.SIGSTOP)
+    claims = Claims(file, 1.0)
+    try:
+        taken = set()
+        while not taken:  # it is silent for a while first
+            with claims.held([2, 3]) as mine:
+                assert 3 in mine
+                taken = mine - {3}
+                if taken:
+                    another, said = _holding(file, 2, 4)
+                    assert said == "[4]\n"  # the second of the two that wait takes over nothing
+                    stopped.send_signal(signal.SIGCONT)
+                    stopped.communicate("\n")
+                    # The first has ended, but not the one that took over from it.
+                    late, said = _holding(file, 1, 2)
+                    assert said == "[1]\n"
+                    another.communicate("\n")
+                    late.communicate("\n")
+            time.sleep(0.05)
+    finally:
+        stopped.kill()
+        stopped.communicate()
+    with claims.held([1, 2]) as mine:
+        assert mine == {1, 2}
+    claims.close()
+
+
+def test_places_that_another_process_holds_are_not_given(tmp_path):
+    file = tmp_path / "claims"
+    other, said = _holding(file, 1, 2)
+    assert said == "[1, 2]\n"
     claims = Claims(file)
     before = claims.stamp()
     with claims.held([2, 3]) as mine:

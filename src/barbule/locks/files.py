@@ -1,0 +1,120 @@
+"""Locked files.
+
+Owns the locking of a file by the kernel, which releases it when the process dies, however it
+dies. A forked child has no part in the locks of its parent, so that they end with the parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_process", "close", "drop", "holder", "is_at", "take"]
+
+_locked: set[int] = set()  # the descriptors of locked files of this process
+
+
+def take(file: Path) -> int | None:
+    """Open and lock a file; None when another process holds it.
+
+    Returns
+    -------
+    int or None
+        The descriptor, for `drop`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or the file system has no locks.
+    """
+    import fcntl
+
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_at(descriptor, file):
+                # Deleted between opening and locking: what is locked is nobody's file.
+                os.close(descriptor)
+                continue
+            note = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note, 0)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        _locked.add(descriptor)
+        return descriptor
+
+
+def drop(descriptor: int) -> None:
+    """Unlock and close what `take` gave."""
+    import fcntl
+
+    # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
+    # stays, since removing it would let two processes lock two files of one name.
+    os.ftruncate(descriptor, 0)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    close(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close what `take` gave; a forked child that has a copy keeps the lock."""
+    _locked.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_copies() -> None:
+    """Close a forked child's copies: they would keep the locks beyond the parent's death."""
+    for descriptor in _locked:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _locked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_copies)
+
+
+def check_process(opened_by: int) -> None:
+    """Refuse to go on in a forked child with what its parent has opened.
+
+    Raises
+    ------
+    ConfigurationError
+        When another process has opened it.
+    """
+    if opened_by != os.getpid():
+        raise ConfigurationError(
+            f"the session was opened by the process {opened_by}, from which this one was forked.",
+            hint="A forked process opens a session of its own: get tables by bb.get_table(...), "
+            "or connect by bb.connect(...).",
+        )
+
+
+def is_at(descriptor: int, file: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        there = file.stat()
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def holder(file: Path) -> int | None:
+    """Return the pid written in a lock file, None when there is none to read."""
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
