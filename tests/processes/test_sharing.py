@@ -73,6 +73,42 @@ def test_no_row_is_lost_when_processes_insert_and_read_at_once(url):
         )
 
 
+BUSY = """
+    import sys
+    import barbule as bb
+    from barbule.backends.duckdb.file import _files
+    url, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.get_table("t")
+        table.insert(writer=me, n=-1)
+        (database,) = _files.values()
+        before = database.openings
+        for n in range(rounds):
+            table.insert(writer=me, n=n)
+        print(database.openings - before)
+"""
+
+
+def test_writers_spend_their_time_writing_and_not_in_handing_over(url):
+    """Opening and closing the file takes as long as several inserts."""
+    writers = [_start(BUSY, url, me, 60) for me in range(2)]
+    openings = [int(_finish(writer)) for writer in writers]
+    assert sum(openings) <= 2 * 60 / 4
+    with bb.connect(url, vectors="exact:") as session:
+        assert session.get_table("t").count().to_pyarrow().as_py() == 2 * 61
+
+
+def test_who_reads_once_gets_its_turn_beside_a_busy_writer(url):
+    writer = _start(WRITER, url, 0, 100_000)
+    try:
+        while _written(url, 0) < 5:
+            assert writer.poll() is None
+        assert _written(url, 0) < 100_000
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
 def test_the_others_go_on_when_one_is_killed(url):
     others = [_start(WRITER, url, me, ROUNDS) for me in range(PROCESSES - 1)]
     victim = _start(WRITER, url, PROCESSES, 10_000)

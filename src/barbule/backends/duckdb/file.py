@@ -28,7 +28,9 @@ __all__ = ["DuckDBFile"]
 
 _WATCH = 0.01  # how often an unused database looks whether another process waits, in seconds
 _FORK_PATIENCE = 1.0  # seconds for which a fork waits for threads that open or close a database
-_TURN = 0.05  # how long it is used at a stretch while others wait
+_TURN = 0.05  # how long it is used at a stretch while others wait, at least
+_LONGEST_TURN = 0.5
+_TURN_PER_SWITCH = 3.0  # times what opening and closing takes: less, and processes do little else
 
 
 class DuckDBFile:
@@ -51,7 +53,10 @@ class DuckDBFile:
         self._users = 0
         self._root: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[duckdb.DuckDBPyConnection] = []
-        self._since = 0.0
+        self._since = 0.0  # when it was opened
+        self._used = 0.0  # when somebody has last let it go
+        self._looked = 0.0  # when it was last asked whether another process waits
+        self._opening_time = self._closing_time = 0.0
         self._yielding = False
         self._closed = False
         self._sharers = 0
@@ -142,7 +147,8 @@ class DuckDBFile:
         """End what `hold` began."""
         with self._state:
             self._users -= 1
-            if self._turn_is_over():
+            self._used = time.monotonic()
+            if self._yielding or self._turn_is_over():
                 self._hand_over()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -201,8 +207,9 @@ class DuckDBFile:
         """Open the file; a process that keeps no turn, or is closing it, is waited for too."""
         deadline = time.monotonic() + self._timeout
         while True:
+            began = time.monotonic()
             try:
-                return _set_up(duckdb.connect(str(path)))
+                made = _set_up(duckdb.connect(str(path)))
             except duckdb.IOException as error:
                 text = str(error)
                 if "could not set lock" not in text.lower():
@@ -213,8 +220,12 @@ class DuckDBFile:
                         hint="Close it there, or raise lock_timeout.",
                     ) from error
                 time.sleep(_WATCH)
+            else:
+                self._opening_time = time.monotonic() - began
+                return made
 
     def _close(self) -> None:
+        began = time.monotonic()
         cursors, self._cursors = self._cursors, []
         for cursor in cursors:
             with contextlib.suppress(duckdb.Error):
@@ -222,6 +233,7 @@ class DuckDBFile:
         root, self._root = self._root, None
         if root is not None:
             root.close()
+        self._closing_time = time.monotonic() - began
         if self._lease is not None:
             self._lease.release()
 
@@ -243,13 +255,18 @@ class DuckDBFile:
     def _is_wanted(self) -> bool:
         return self._lease is not None and self._lease.wanted()
 
+    @property
+    def _turn(self) -> float:
+        """How long it is used at a stretch while others wait, in seconds."""
+        switch = self._opening_time + self._closing_time
+        return min(max(_TURN, _TURN_PER_SWITCH * switch), _LONGEST_TURN)
+
     def _turn_is_over(self) -> bool:
-        if self._lease is None or time.monotonic() - self._since < _TURN:
+        now = time.monotonic()
+        if self._lease is None or now - self._since < self._turn or now - self._looked < _TURN:
             return False
-        if not self._is_wanted():
-            self._since = time.monotonic()  # looking costs a little: not at every use
-            return False
-        return True
+        self._looked = now  # looking costs a little: not at every use
+        return self._is_wanted()
 
     def _hand_over(self) -> None:
         if self._users:
@@ -261,15 +278,18 @@ class DuckDBFile:
         self._state.notify_all()
 
     def _watch(self, opening: int) -> None:
-        """Hand the database over when another process waits; ends with the turn."""
+        """Hand the database over when another process waits; ends with the turn.
+
+        That of a program which only goes from one use to the next lasts.
+        """
         while True:
             time.sleep(_WATCH)
             with self._state:
                 if self._root is None or self.openings != opening:
                     return
-                if self._is_wanted() and (
-                    not self._users or time.monotonic() - self._since > _TURN
-                ):
+                now = time.monotonic()
+                unused = not self._users and now - self._used > _WATCH
+                if (unused or now - self._since > self._turn) and self._is_wanted():
                     self._hand_over()
 
 
