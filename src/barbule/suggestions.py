@@ -10,14 +10,22 @@ import difflib
 import functools
 import inspect
 import types
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from barbule.errors import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["check_arguments", "check_methods", "did_you_mean", "guard", "no_attribute", "one_of"]
+__all__ = [
+    "Answer",
+    "check_arguments",
+    "check_methods",
+    "did_you_mean",
+    "guard",
+    "no_attribute",
+    "one_of",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 C = TypeVar("C", bound=type)
@@ -72,6 +80,32 @@ def guard(module: str, names: Iterable[str]) -> Callable[[str], Any]:
         raise no_attribute(module, name, names)
 
     return __getattr__
+
+
+_NO_ATTRIBUTE: Any = type(
+    "ExpressionError", (ExpressionError, AttributeError), {"__module__": ExpressionError.__module__}
+)
+
+
+class Answer:
+    """What a verb gives that is no query: it says so where a verb of queries is asked of it."""
+
+    __slots__ = ()
+    _reading: ClassVar[str] = ""  # how rows are read instead
+
+    if not TYPE_CHECKING:  # which knows the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            kind = type(self)
+            names = {*vars(kind).get("__annotations__", ()), *vars(kind)}
+            names |= {each.name for each in getattr(kind, "__dataclass_fields__", {}).values()}
+            known = sorted(each for each in names if not each.startswith("_"))
+            raise _NO_ATTRIBUTE(
+                f"{kind.__name__} has no attribute {name!r}.",
+                hint=f"{one_of(name, known, 'It has')} {self._reading}".rstrip(),
+            )
 
 
 def check_arguments(function: F) -> F:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import ibis.expr.datatypes as dt
 
 from barbule.backends.base import RID
 from barbule.relations.exports import engine_of
+from barbule.suggestions import Answer
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["DIFFERS", "Checkpoint", "Diff", "diff", "drifted"]
 DIFFERS = "bb_differs_"
 
 
-class Checkpoint(int):
+class Checkpoint(Answer, int):
     """The number of a version, with the label it was given; usable wherever a version is.
 
     Examples
@@ -88,7 +89,7 @@ class SchemaChange:
 
 
 @dataclass(frozen=True)
-class Diff:
+class Diff(Answer):
     """What differs between two versions of a table.
 
     Attributes
@@ -109,6 +110,8 @@ class Diff:
 
     Printed, it shows the first rows of each kind; of changed ones what differs, as old → new.
     """
+
+    _reading: ClassVar[str] = "Its tables are queries: diff.added.collect()."
 
     table: str
     old: int

@@ -7,7 +7,9 @@ are touched and not before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError
 from barbule.executor.frames import exact_frame
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ResultSet"]
 
 _PART_ROWS = 8192
+_VERBS = {each for each in dir(ir.Table) if not each.startswith("_")} | {"where", "show"}
 
 
 class _Row(dict[str, Any]):
@@ -113,6 +116,13 @@ class ResultSet(Sequence[dict[str, Any]]):
             if name.startswith("_"):
                 raise AttributeError(name)
             names = [each for each in dir(type(self)) if not each.startswith("_")]
+            if name in _VERBS:
+                raise ColumnNotFoundError(
+                    f"{name}() is a verb of queries, and a result has run.",
+                    hint=f"Ask the query for it, before .collect(): t.{name}(...). Rows of a "
+                    "result are rows[0] and rows[:10], and bb.create_table(name, rows) makes a "
+                    "table of them.",
+                )
             raise ColumnNotFoundError(
                 f"a result has no attribute {name!r}.",
                 hint=f"{did_you_mean(name, [*names, *self.columns])} Columns are read by "
@@ -192,6 +202,10 @@ class ResultSet(Sequence[dict[str, Any]]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def collect(self) -> Self:
+        """Return the rows, which are these: what has run is not run again."""
+        return self
 
     def to_pyarrow(self) -> pa.Table:
         """Return the rows as an Arrow table; media are references, Json is text."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from barbule.planner.show import call_text, tree, value_text
+from barbule.suggestions import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -293,7 +294,7 @@ Stage = CallStage | CandidateStage | KeywordStage | NearestStage
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Answer):
     """What to run, in order, and the query that gives the result.
 
     Attributes

@@ -17,12 +17,14 @@ from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
 from barbule.relations.exports import Exports, engine_of
+from barbule.relations.limits import check_count, check_index, check_sample
 from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.refusals import (
     REFUSALS,
     both_classes,
     check_select,
     explained,
+    no_group_verb,
     no_name,
     refuse_masks,
     refuse_methods,
@@ -31,6 +33,7 @@ from barbule.relations.refusals import (
 )
 from barbule.relations.sources import sources
 from barbule.relations.summary import summary
+from barbule.relations.value_errors import checked
 from barbule.suggestions import check_arguments, check_methods
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def wrap(result: Any) -> Any:
         return JoinQuery(result.op(), result._collisions, result._equalities)
     if type(result) is GroupedTable:
         return GroupedQuery(*result.__args__)
-    return result
+    return checked(result)
 
 
 def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
@@ -137,6 +140,7 @@ class _Verbs:
     __slots__ = ()
 
     def __getitem__(self, what: Any) -> Any:
+        check_index(what, self)
         return extended(_told(self, super(_Verbs, type(self)).__getitem__, what))  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
@@ -200,8 +204,7 @@ class _Verbs:
         """
         for predicate in predicates:
             refuse_masks(predicate, self)
-        base = ir.Join if isinstance(self, ir.Join) else ir.Table
-        return _told(self, base.filter, *predicates)
+        return _told(self, _base(self).filter, *predicates)
 
     def where(self, *predicates: Any) -> Any:
         """Keep the rows for which all predicates hold; another name of `filter`.
@@ -226,8 +229,56 @@ class _Verbs:
             False sorts all keys from large to small, missing values last.
         """
         keys = by if asc else tuple(_descending(key) for each in by for key in _flat(each))
-        base = ir.Join if isinstance(self, ir.Join) else ir.Table
-        return wrap(_by_kind(_told(self, base.order_by, *keys)))
+        return wrap(_by_kind(_told(self, _base(self).order_by, *keys)))
+
+    def limit(self, n: Any, /, *, offset: Any = 0) -> Any:
+        """Keep the first rows.
+
+        Parameters
+        ----------
+        n
+            How many; None for all.
+        offset
+            How many rows to pass over before.
+
+        Raises
+        ------
+        ExpressionError
+            When it is no whole number that is zero or more.
+        """
+        count = check_count(n, "limit()", self, unlimited=True)
+        before = check_count(offset, "offset=", self)
+        return _told(self, _base(self).limit, count, offset=before)
+
+    def head(self, n: Any = 5, /) -> Any:
+        """Keep the first `n` rows.
+
+        Raises
+        ------
+        ExpressionError
+            When it is no whole number that is zero or more.
+        """
+        return _told(self, _base(self).head, check_count(n, "head()", self))
+
+    def sample(self, fraction: Any, /, *, method: str = "row", seed: int | None = None) -> Any:
+        """Keep about a fraction of the rows, chosen at random.
+
+        Parameters
+        ----------
+        fraction
+            Between 0 and 1.
+        method
+            "row" chooses row by row; "block" stretches of rows, which is faster.
+        seed
+            With the same one the same rows are chosen.
+
+        Raises
+        ------
+        ExpressionError
+            When it is none.
+        """
+        check_sample(fraction, method, seed, self)
+        return _told(self, _base(self).sample, fraction, method=method, seed=seed)
 
     def sql(self, query: str, /, *, dialect: str | None = None) -> Any:
         """Run SQL over the table, which it names as `get_name()` or `alias(...)` does.
@@ -291,7 +342,7 @@ class _Verbs:
         n
             How many rows; functions in the query are called for them.
         """
-        engine_of(self).show(self, n)
+        engine_of(self).show(self, check_count(n, "show()", self))
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
@@ -332,6 +383,11 @@ class _Verbs:
     def explain(self) -> Any:
         """Say how the query would run, stage by stage; no function or model is called."""
         return engine_of(self).explain(self)
+
+
+def _base(query: Any) -> Any:
+    """Return Ibis' own class, which has the verbs as they are."""
+    return ir.Join if isinstance(query, ir.Join) else ir.Table
 
 
 def _promoted(value: ir.Value) -> ir.Value:
@@ -397,6 +453,11 @@ class JoinQuery(_Verbs, Exports, ir.Join):
 
 class GroupedQuery(GroupedTable):
     """A grouped query whose results keep barbule's verbs."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in self.table.schema.names:
+            return super().__getattr__(name)
+        raise no_group_verb(self, name)
 
     def aggregate(self, *metrics: Any, **named: Any) -> Any:
         """Compute aggregates over each group."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["REFUSALS", "both_classes", "explained", "no_column", "no_name", "refuse_methods"]
+__all__ += ["no_group_verb"]
 __all__ += ["refuse_masks", "refuse_plain", "refuse_written", "shown_argument"]
 __all__ += ["table_name"]
 
@@ -234,7 +235,40 @@ def no_name(query: Any, name: str) -> ColumnNotFoundError:
     return ColumnNotFoundError(
         f"there is no column or verb {name!r}.",
         table=table_name(query),
-        hint=_hint(query, name, verbs),
+        hint=_OTHERWISE.get(name) or _hint(query, name, verbs),
+    )
+
+
+_LATER = "t.limit(None, offset=10) passes over the first 10 rows."
+# Verbs of other libraries.
+_OTHERWISE = {
+    "offset": _LATER,
+    "skip": _LATER,
+    "tail": "The last rows are the first in the other order: t.order_by(t.n.desc()).limit(3).",
+    "iloc": "t[10:20] are rows, t[0] is the first column; t.collect()[0] is a row.",
+    "loc": "t.filter(t.n > 1) keeps rows; t.collect()[0] is a row.",
+    "sort_values": "t.order_by(t.n.desc()) sorts.",
+    "sort": "t.order_by(t.n.desc()) sorts.",
+    "groupby": "t.group_by(t.name).agg(n=t.count()) aggregates.",
+    "assign": "t.mutate(m=t.n + 1) adds columns to the query.",
+    "with_columns": "t.mutate(m=t.n + 1) adds columns to the query.",
+    "to_list": "t.collect() returns the rows, and list() makes a list of them.",
+    "to_dicts": "t.collect() returns the rows, and list() makes a list of them.",
+    "iterrows": "for row in t.collect(): goes over the rows.",
+    "itertuples": "for row in t.collect(): goes over the rows.",
+}
+
+
+def no_group_verb(grouped: Any, name: str) -> ColumnNotFoundError:
+    """Say that groups of rows have no such verb; they are aggregated first."""
+    query = grouped.table.to_expr()
+    verbs = ("agg", "having", "order_by", "mutate", "select", "count", "over")
+    known = [*query.columns, *verbs]
+    return ColumnNotFoundError(
+        f"a grouped query has no column or verb {name!r}.",
+        table=table_name(query),
+        hint=f"{did_you_mean(name, known)} Aggregate it first: t.group_by(t.name)"
+        ".agg(n=t.count()).".lstrip(),
     )
 
 

@@ -12,6 +12,7 @@ import functools
 import inspect
 from typing import Any, NoReturn
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.rules as rlz
@@ -52,6 +53,12 @@ _MISFITS = (*REFUSALS, TypeError, ValueError, NotImplementedError)
 _COMBINED = (ops.And, ops.Or, ops.Xor, ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor)
 
 
+_NOT_RUN = (
+    "This is an expression that has not run: t.select(x=...).collect() returns its values with the "
+    "rows of a query, .to_pyarrow() computes it alone."
+)
+
+
 class CheckedValue:
     """What columns and scalars say where Python would ask for a value, or finds no such name."""
 
@@ -81,6 +88,10 @@ class CheckedValue:
             "(t.a == x).any() for whether any row has x.",
         )
 
+    def __repr__(self) -> str:
+        shown = super().__repr__()
+        return shown if ibis.options.interactive else f"{shown}\n\n{_NOT_RUN}"
+
     def __getattr__(self, name: str) -> Any:
         try:
             return checked(super().__getattr__(name))  # type: ignore[misc]
@@ -102,6 +113,10 @@ def _no_attribute(value: Any, name: str) -> Any:
     kind = value.type()
     error = both_classes(ExpressionError, AttributeError)
     methods = [each for each in dir(type(value)) if not each.startswith("_")]
+    if name in _VERBS and not isinstance(kind, dt.Struct):
+        return error(
+            f"{kind} has no method {name!r}.", **_where(value), hint=_of_table(value, name)
+        )
     if not isinstance(kind, dt.Struct):
         hint = did_you_mean(name, methods) or f"dir() of it lists those of {kind}."
         return error(f"{kind} has no method {name!r}.", **_where(value), hint=hint)
@@ -111,6 +126,32 @@ def _no_attribute(value: Any, name: str) -> Any:
         hint=f"{did_you_mean(name, [*kind.names, *methods])} Fields are {', '.join(kind.names)}; "
         'column["name"] reads any of them, also one that is called like a method.'.lstrip(),
     )
+
+
+_VERBS = {each for each in dir(ir.Table) if not each.startswith("_")} | {"collect", "show", "where"}
+
+
+def _of_table(value: Any, verb: str) -> str:
+    """Say how a verb of tables is asked of a value."""
+    if isinstance(value, ir.Scalar):
+        return "It is one value: .to_pyarrow().as_py() computes it, t.agg(x=...).collect() a row."
+    name = value.get_name() if isinstance(value.op(), ops.Field) else "..."
+    made = f'"{name}"' if isinstance(value.op(), ops.Field) else "x=..."
+    return f"It is a verb of tables: t.select({made}).{verb}()."
+
+
+class ScalarMethods:
+    """What a scalar says where it would be aggregated again."""
+
+    __slots__ = ()
+
+    def collect(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: the method of columns that makes one list of all values."""
+        raise ExpressionError(
+            "a scalar is one value, which has not been computed.",
+            **_where(self),
+            hint=_of_table(self, "collect"),
+        )
 
 
 def _no_field(value: Any, name: Any) -> Any:
@@ -388,6 +429,7 @@ _STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe
 def checked_class(base: Any) -> type[ir.Value]:
     """Return the class of values of a class of Ibis that explain their errors."""
     own = tuple(mixin for kind, mixin in _METHODS if issubclass(base, kind))[:1]
+    own += (ScalarMethods,) if issubclass(base, ir.Scalar) else ()
     names = {"__slots__": (), "__doc__": base.__doc__}
     return add_checks(type(base.__name__, (CheckedValue, *own, base), names))
 

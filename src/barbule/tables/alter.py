@@ -515,7 +515,7 @@ def _dropped_with(
             f"it is needed by {', '.join(needed)}.",
             table=record.name,
             column=column.name,
-            hint="Drop them first, or say cascade=True.",
+            hint="Drop them first, or give cascade=True.",
         )
     return names
 

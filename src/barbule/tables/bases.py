@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from ibis.expr.types.groupby import GroupedTable
 
 from barbule.catalog.records import MANY
 from barbule.errors import ExpressionError, UnsupportedError
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.datatypes as dt
-    import ibis.expr.types as ir
 
 __all__ = ["ViewQuery", "read_query"]
 
@@ -106,6 +107,36 @@ class ViewQuery:
         return value
 
 
+def check_query(query: Any, name: str) -> None:
+    """Refuse what is no query: data, a column, a name.
+
+    Raises
+    ------
+    ExpressionError
+        It says what to write.
+    """
+    if isinstance(query, ir.Table):
+        return
+    kind = f"{type(query).__name__} of {type(query).__module__.split('.')[0]}"
+    if isinstance(query, str):
+        kind, hint = "a name", f"Write bb.get_table({query!r}), or a query over it."
+    elif isinstance(query, GroupedTable):
+        kind, hint = "a grouped query", "Aggregate it: t.group_by(t.name).agg(n=t.count())."
+    elif isinstance(query, ir.Value):
+        kind, hint = "a column", "Write a query with it: t.select(x=...)."
+    elif callable(query):
+        hint = "Write the query itself: t.filter(t.n > 1)."
+    else:
+        hint = (
+            "A view follows tables. Make a table of data, bb.create_table(name, data), and the "
+            "view over that; rows that .collect() gave were asked by a query that can be the "
+            "view's."
+        )
+    raise ExpressionError(
+        f"a view is made of a query over tables, and this is {kind}.", table=name, hint=hint
+    )
+
+
 def read_query(query: ir.Table, name: str) -> ViewQuery:
     """Read the query of a view.
 
@@ -120,6 +151,7 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
         When the query reads no managed table, or an old version; or calls functions where
         rows are put together.
     """
+    check_query(query, name)
     relation = query.op()
     for column, kind in query.schema().items():
         if refused := refusal(kind):

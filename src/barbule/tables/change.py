@@ -16,7 +16,7 @@ import functools
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
@@ -24,6 +24,7 @@ from barbule.errors import BarbuleError, ConflictError, DataError
 from barbule.executor.purpose import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
+from barbule.suggestions import Answer
 from barbule.tables.media import undone_where_it_fails
 from barbule.tables.wholes import refresh
 from barbule.types import storage
@@ -64,7 +65,7 @@ _FREE_TRIES = 3
 
 
 @dataclass(frozen=True)
-class MutationResult:
+class MutationResult(Answer):
     """What a mutation did.
 
     Attributes
@@ -81,6 +82,8 @@ class MutationResult:
     deferred
         The cells that stayed empty because a budget was spent.
     """
+
+    _reading: ClassVar[str] = "Rows are asked of the table: t.collect()."
 
     rows: int
     errors: int

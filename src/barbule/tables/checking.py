@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.backends.base import FOREVER, RID, TO
 from barbule.errors import VectorIndexError
 from barbule.executor.indexing import as_matrix, physical_rows
+from barbule.suggestions import Answer
 
 if TYPE_CHECKING:
     from barbule.catalog.records import Index, TableRecord
@@ -66,7 +67,7 @@ class IndexCheck:
 
 
 @dataclass(frozen=True, repr=False)
-class CheckResult:
+class CheckResult(Answer):
     """What `check` found; true when all is well, or was repaired.
 
     Attributes

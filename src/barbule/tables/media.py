@@ -24,6 +24,7 @@ from barbule.functions.registry import lookup
 from barbule.media.cells import holds_media
 from barbule.media.references import stored_references
 from barbule.planner.lower import physical_schema
+from barbule.suggestions import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +51,7 @@ _AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
-class CollectedMedia:
+class CollectedMedia(Answer):
     """What a collection of unused media did.
 
     Attributes

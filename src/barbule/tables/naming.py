@@ -248,13 +248,21 @@ def make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecor
         raise TableExistsError(
             "the name has just been taken.", table=name, hint="Choose another name."
         )
-    doomed = removed_with(change.engine, found, cascade=if_exists == "replace_force")
+    force = 'if_exists="replace_force"'
+    doomed = removed_with(change.engine, found, cascade=if_exists == "replace_force", force=force)
     remove(change, doomed)
     return doomed
 
 
-def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[TableRecord]:
+def removed_with(
+    engine: Engine, record: TableRecord, *, cascade: bool, force: str = "cascade=True"
+) -> list[TableRecord]:
     """Return what is dropped with a table: what depends on it, then itself.
+
+    Parameters
+    ----------
+    force
+        The argument that drops what depends on it too, for errors.
 
     Raises
     ------
@@ -270,7 +278,7 @@ def removed_with(engine: Engine, record: TableRecord, *, cascade: bool) -> list[
         raise DependencyError(
             f"it is the base of {', '.join(needed)}.",
             table=record.name,
-            hint="Drop them first, or say cascade=True (if_exists='replace_force').",
+            hint=f"Drop them first, or give {force}.",
         )
     found: dict[int, TableRecord] = {}
     _find_dependent(engine, record, found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from barbule.catalog.records import EVERY, Label
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
+from barbule.suggestions import Answer
 from barbule.tables.change import mutate
 from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
 from barbule.tables.table import Table
@@ -25,7 +26,7 @@ __all__ = ["Snapshot", "drop", "look", "names", "take"]
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Answer):
     """All tables as they were at a moment, read-only.
 
     Attributes

@@ -210,7 +210,7 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
             raise DependencyError(
                 f"the folder holds {', '.join(repr(each.name) for each in inside)}.",
                 table=name,
-                hint="Drop them first, or say cascade=True.",
+                hint="Drop them first, or give cascade=True.",
             )
         doomed: dict[int, TableRecord] = {}
         for record in inside:

@@ -1,0 +1,143 @@
+"""How many rows are asked of a query, and what is asked of results as if they were queries."""
+
+from __future__ import annotations
+
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+
+import barbule as bb
+from barbule.errors import ExpressionError
+
+
+@pytest.fixture
+def t(session):
+    return session.create_table("t", [{"n": n, "name": "ab"[n % 2]} for n in range(6)])
+
+
+def numbers(query):
+    return query.collect()["n"]
+
+
+def test_numbers_of_rows_are_whole(t):
+    ordered = t.order_by("n")
+    assert numbers(ordered.limit(2, offset=1)) == [1, 2]
+    assert numbers(ordered.limit(np.int64(2))) == numbers(ordered.head(np.int8(2))) == [0, 1]
+    assert numbers(ordered.limit(None, offset=4)) == numbers(ordered[4:]) == [4, 5]
+    assert numbers(ordered.limit(0)) == numbers(ordered.head(0)) == []
+    assert numbers(ordered.limit(ibis.literal(2))) == [0, 1]
+    assert numbers(ordered.limit(ordered.count() // 3)) == [0, 1]
+    assert numbers(ordered[1:-2]) == [1, 2, 3]
+    assert len(t.head().collect()) == 5
+    assert len(t.join(t.view(), "n").limit(2).collect()) == 2
+
+
+@pytest.mark.parametrize("wrong", ["3", -1, 1.5, True, np.float64(2), [1], float("nan")])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda q, n: q.limit(n),
+        lambda q, n: q.limit(1, offset=n),
+        lambda q, n: q.head(n),
+        lambda q, n: q.show(n),
+        lambda q, n: q.filter(q.n > 1).limit(n),
+        lambda q, n: q.join(q.view(), "n").limit(n),
+    ],
+)
+def test_other_numbers_of_rows_are_refused(t, ask, wrong):
+    with pytest.raises(ExpressionError, match=r"a number of rows: .*zero or more\. \(value: .*int"):
+        ask(t, wrong)
+
+
+def test_a_limit_is_no_column(t):
+    with pytest.raises(
+        ExpressionError, match=r"^table 't': limit\(\) .*'n' is int64, with a value"
+    ):
+        t.limit(t.n)
+    with pytest.raises(ExpressionError, match=r"limit\(\) takes one number.*string"):
+        t.limit(t.name.max())
+
+
+def test_samples_take_a_fraction(t):
+    assert len(t.sample(1.0).collect()) == len(t.sample(1).collect()) == 6
+    assert numbers(t.sample(0)) == []
+    for wrong in ("x", 1.5, -1, True, None, [0.5], t.n):
+        with pytest.raises(ExpressionError, match=r"^table 't': sample\(\) .*between 0 and 1"):
+            t.sample(wrong)
+    with pytest.raises(ExpressionError, match=r"method= of sample\(\) is one of 'row', 'block'"):
+        t.sample(0.5, method="rows")
+    for wrong in ("x", 1.5, True):
+        with pytest.raises(ExpressionError, match=r"seed= of sample\(\) is a whole number"):
+            t.sample(0.5, seed=wrong)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda t: t[::2], r"one after the other.*t\.limit\(10, offset=10\)"),
+        (lambda t: t[:"a"], r"whole numbers"),
+        (lambda t: t[True:], r"whole numbers"),
+        (lambda t: t[0, "n"], r"no cells before it runs.*t\.collect\(\)\[0"),
+        (lambda t: t[1.5], r"by name or place.*value: 1\.5"),
+        (lambda t: t[None], r"by name or place"),
+        (lambda t: t.filter(t.n > 1)[False], r"by name or place"),
+        (lambda t: t.offset(3), r"t\.limit\(None, offset=10\)"),
+        (lambda t: t.tail(3), r"order_by\(t\.n\.desc\(\)\)"),
+        (lambda t: t.iloc, r"t\[10:20\]"),
+        (lambda t: t.group_by("n").collect(), r"grouped query has no .*'collect'.*\.agg\("),
+        (lambda t: t.group_by("n").show(), r"grouped query has no .*'show'.*\.agg\("),
+        (lambda t: t.n.show(), r'verb of tables: t\.select\("n"\)\.show\(\)'),
+        (lambda t: (t.n + 1).head(), r"verb of tables: t\.select\(x=\.\.\.\)\.head\(\)"),
+        (lambda t: t.n.sum().collect(), r"one value.*t\.agg\(x=\.\.\.\)\.collect\(\)"),
+        (lambda t: t.count().collect(), r"one value.*to_pyarrow\(\)\.as_py\(\)"),
+        (lambda t: t.count().show(), r"no method 'show'.*one value"),
+        (lambda t: t.collect().filter(t.n > 1), r"filter\(\) is a verb of queries.*rows\[:10\]"),
+        (lambda t: t.collect().show(), r"show\(\) is a verb of queries"),
+        (lambda t: t.insert(n=9).collect(), r"InsertResult has no.*'collect'.*t\.collect\(\)"),
+        (lambda t: t.delete().rowz, r"DeleteResult has no.*'rowz'. Did you mean 'rows'"),
+        (lambda t: t.diff(0, 0).collect(), r"Diff has no.*diff\.added\.collect\(\)"),
+        (lambda t: t.checkpoint("x").collect(), r"Checkpoint has no attribute 'collect'"),
+        (lambda t: t.definition("n").collect(), r"ColumnDefinition has no attribute 'collect'"),
+        (lambda t: t.explain().collect(), r"Plan has no attribute 'collect'"),
+    ],
+)
+def test_what_is_asked_of_the_wrong_thing_is_told_where_to_ask(t, ask, message):
+    with pytest.raises(bb.errors.BarbuleError, match=message):
+        ask(t)
+
+
+def test_a_result_that_is_collected_is_itself(t):
+    rows = t.collect()
+    assert rows.collect() is rows
+    for result in (t.stale(), t.history(), t.columns_info):
+        assert result.collect() is result
+    assert t.errors().collect() == []
+    assert t[0].equals(t.n)  # Ibis' columns by place
+    assert t.select(all=t.n.collect()).limit(1).collect()[0, "all"] == [0, 1, 2, 3, 4, 5]
+    assert "has not run" in repr(t.n.collect())
+    assert not hasattr(t.insert(n=9), "__len__")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: t.collect(), r"ResultSet of barbule.*bb\.create_table\(name, data\)"),
+        (lambda t: t.to_pandas(), r"DataFrame of pandas.*bb\.create_table\(name, data\)"),
+        (lambda t: t.to_pyarrow(), r"Table of pyarrow.*bb\.create_table\(name, data\)"),
+        (lambda _: [{"a": 1}], r"list of builtins.*bb\.create_table"),
+        (lambda _: None, r"NoneType of builtins"),
+        (lambda t: t.n, r"a column\. .*t\.select\(x=\.\.\.\)"),
+        (lambda t: t.group_by("n"), r"a grouped query.*\.agg\("),
+        (lambda t: t.get_name(), r"a name.*bb\.get_table\('t'\)"),
+        (lambda t: lambda: t, r"Write the query itself"),
+    ],
+)
+def test_a_view_is_made_of_a_query(t, make, message):
+    with pytest.raises(ExpressionError, match=rf"^table 'v': a view is made of a query.*{message}"):
+        bb.create_view("v", make(t))
+    assert bb.list_tables() == ["t"]
+    data = make(t)
+    if isinstance(data, list | pd.DataFrame):
+        table = bb.create_table("data", data)
+        assert bb.create_view("v", table).count().to_pyarrow().as_py() == len(data)

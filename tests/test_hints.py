@@ -1,0 +1,159 @@
+"""What error messages tell users to write: verbs that there are, with arguments they take."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import datetime
+import inspect
+import pathlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.errors import BarbuleError, DependencyError
+from barbule.executor.results import ResultSet
+from barbule.functions.registry import Function
+from barbule.relations.columns import ColumnExtras
+from barbule.relations.queries import GroupedQuery, Query
+from barbule.session import Session
+from barbule.tables.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = pathlib.Path(bb.__file__).parent
+CALL = re.compile(r"(?<![\w`])((?:\w+\.|\.)*)(\w+)\((?!s\))")
+VALUES = [kind for kind in vars(ir).values() if isinstance(kind, type)]
+NAMESPACES = [
+    bb, bb.functions.string, Session, Table, Query, GroupedQuery, ResultSet, ibis, pd, pathlib,
+    datetime, datetime.datetime, builtins, ColumnExtras, Function, bb.functions.DocumentSplitter,
+    pd.DataFrame, pa.Scalar, np.ndarray, *VALUES,
+]  # fmt: skip
+OF_OTHERS = {"load_dataset", "save_pretrained"}  # of packages that need not be installed
+FILLED = "x"  # in the place of what a message is filled with
+
+
+def text_of(node: ast.expr) -> str:
+    """Put the constant parts of a message together; what is filled in is a name."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(each) or FILLED for each in node.values)  # noqa: PD011 - no frame
+    if isinstance(node, ast.BinOp):
+        return text_of(node.left) + text_of(node.right)
+    if isinstance(node, ast.IfExp):
+        return f"{text_of(node.body)}\n{text_of(node.orelse)}"
+    return ""
+
+
+def hints() -> Iterator[tuple[str, str]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "hint"
+                and (text := text_of(node.value))
+            ):
+                yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
+
+
+def called(text: str) -> Iterator[tuple[str, str, ast.Call | None]]:
+    """Find the calls in a text: what is before the name, the name, the call where it parses."""
+    for match in CALL.finditer(text):
+        depth, end = 0, match.end() - 1
+        for end in range(match.end() - 1, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            if not depth:
+                break
+        try:
+            parsed: Any = ast.parse(f"f{text[match.end() - 1 : end + 1]}", mode="eval").body
+        except SyntaxError:
+            parsed = None
+        yield match[1], match[2], parsed if isinstance(parsed, ast.Call) else None
+
+
+def takes(function: Any, call: ast.Call) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    names = {each.name for each in parameters}
+    given = {each.arg for each in call.keywords} - {None, FILLED}
+    return free or given <= names
+
+
+def test_hints_name_verbs_that_take_the_arguments_they_show():
+    wrong, seen = [], 0
+    for where, text in hints():
+        for before, name, call in called(text):
+            found = [getattr(each, name) for each in NAMESPACES if hasattr(each, name)]
+            if name in OF_OTHERS or (not found and "." not in before):
+                continue  # a word before a parenthesis, or a function of the reader's own
+            seen += 1
+            if not found:
+                wrong.append(f"{where}: there is no {before}{name}: {text}")
+            elif call is not None and not any(takes(each, call) for each in found):
+                wrong.append(f"{where}: {name} does not take these arguments: {text}")
+    assert seen > 100
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def t():
+    bb.connect("duckdb://", vectors="exact:")
+    films = bb.create_table("docs.films", [{"name": "Up", "n": 1}])
+    films.add_computed_column(m=films.n + 1)
+    bb.create_view("docs.seen", films.filter(films.n > 0))
+    return films
+
+
+@pytest.mark.parametrize(
+    ("verb", "ask"),
+    [
+        (bb.drop_table, lambda _: bb.drop_table("docs.films")),
+        (bb.drop_table, lambda _: bb.drop_table("nothing")),
+        (bb.drop_dir, lambda _: bb.drop_dir("docs")),
+        (bb.drop_dir, lambda _: bb.drop_dir("nothing")),
+        (bb.create_table, lambda _: bb.create_table("docs.films", {"n": int})),
+        (bb.create_table, lambda _: bb.create_table("docs.films", {"n": int}, if_exists="replace")),
+        (bb.create_view, lambda t: bb.create_view("docs.seen", t)),
+        (bb.get_table, lambda _: bb.get_table("nothing")),
+        (Table.drop_column, lambda t: t.drop_column("n")),
+        (Table.drop_column, lambda t: t.drop_column("nothing")),
+        (Table.rename_column, lambda t: t.rename_column("n", "name")),
+        (Table.rename_column, lambda t: t.rename_column("nothing", "x")),
+        (Table.add_columns, lambda t: t.add_columns({"n": int})),
+        (Table.add_computed_column, lambda t: t.add_computed_column(n=t.n)),
+        (Table.add_computed_column, lambda t: t.add_computed_column(m=t.n)),
+        (Table.drop_checkpoint, lambda t: t.drop_checkpoint("nothing")),
+        (Table.upsert, lambda t: t.upsert([{"n": 1}], on="nothing")),
+        (Table.update, lambda t: t.update({"nothing": 1})),
+        (Table.update, lambda t: t.update({"m": 1})),
+        (Table.delete, lambda t: t.delete(where=t.n)),
+        (bb.snapshot, lambda _: (bb.snapshot("s"), bb.snapshot("s"))),
+    ],
+)
+def test_arguments_that_a_hint_names_are_those_of_the_verb(t, verb, ask):
+    with pytest.raises(BarbuleError) as caught:
+        ask(t)
+    hint = re.sub(r"[\w.]+\([^()]*\)", "", caught.value.hint)  # calls are checked above
+    named = set(re.findall(r"(?<![\w=])(\w+)=(?!=)", hint))
+    assert named <= set(inspect.signature(verb).parameters), caught.value.hint
+
+
+def test_what_depends_on_a_table_is_dropped_with_it_as_the_error_says(t):
+    with pytest.raises(DependencyError, match=r"give cascade=True\.$"):
+        bb.drop_table("docs.films")
+    with pytest.raises(DependencyError, match=r'give if_exists="replace_force"\.$'):
+        bb.create_table("docs.films", {"n": int}, if_exists="replace")
+    bb.create_table("docs.films", {"n": int}, if_exists="replace_force")
+    assert bb.list_tables() == ["docs.films"]
