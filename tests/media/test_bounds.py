@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import subprocess
 import sys
@@ -161,6 +162,10 @@ BOMBS = {
         lambda f: text(f / "a.csv", "a" * 100_000 + ",b\n" + "1,1\n" * 200_000),
         "max_text",
     ),
+    "a wide table of rows of one sign": (
+        lambda f: text(f / "a.md", f"{'|a' * 4000}|\n{'|-' * 4000}|\n" + "|\n" * 400_000),
+        "max_cells",
+    ),
     "keys above each value": (
         lambda f: text(f / "a.json", f'{{"{"a" * 400_000}": [{"1, " * 1000}1]}}'),
         "max_text",
@@ -292,3 +297,43 @@ def test_headers_of_tar_files_that_claim_much_are_refused(session, tmp_path):
         archive.addfile(member, io.BytesIO(b"abc"))
     with pytest.raises(DataError, match="a header in it claims 67108864 bytes"):
         bb.create_table("samples", bb.read_webdataset(str(tmp_path / "a.tar.gz")))
+
+
+def members(path, names, size=0):
+    """Write a tar file of members that hold nothing, or zeros."""
+    with gzip.open(path, "wb") as stream:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = size
+            stream.write(member.tobuf())
+            for _ in range(size >> 20):
+                stream.write(bytes(1 << 20))
+        stream.write(bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "size"),
+    [
+        ((f"{number}.txt" for number in range(30_000)), 0),
+        (("folder/" for _ in range(30_000)), 0),
+        (("0.bin", "1.bin"), 50 << 20),
+    ],
+    ids=["samples", "others", "zeros"],
+)
+def test_tar_files_that_unpack_to_much_are_refused(session, names, size, tmp_path):
+    path = members(tmp_path / "a.tar.gz", names, size)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=r"a\.tar\.gz' unpacks to \d+ bytes in \d+ files"):
+        bb.create_table("samples", bb.read_webdataset(str(path)))
+    assert bb.list_tables() == []
+
+
+def test_an_honest_tar_file_of_many_small_samples_is_read(session, tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for number in range(21_000):
+            member = tarfile.TarInfo(f"{number:06}.txt")
+            member.size, member.mtime = 8, 1_700_000_000 + number
+            archive.addfile(member, io.BytesIO(f"{number * 7919 % 10**8:08}".encode()))
+    assert sum(1 for _ in bb.read_webdataset(str(path))) == 21_000

@@ -16,7 +16,7 @@ import re
 import tarfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import ibis.expr.datatypes as dt
 
@@ -26,7 +26,7 @@ from barbule.io.exported import ending, plain_rows
 from barbule.io.kinds import ENDINGS
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
-from barbule.media.archives import check_member
+from barbule.media.archives import check_member, is_swollen
 from barbule.media.places import expanded, written_atomically
 from barbule.types import Json, Media, infer
 
@@ -145,10 +145,12 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
     sample: _Sample = {}
     with (
         _explained(file),
-        file.open_python() as stream,
-        tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as archive,
+        file.open_python() as opened,
+        _read_once(stream := _Counted(opened)) as archive,
     ):
-        for member in archive:
+        for number, member in enumerate(archive):
+            archive.members.clear()  # type: ignore[attr-defined] - all that it has seen
+            _refuse_swollen(file, stream.count, member, number)
             named = _named(member, file, limit)
             if named is None:
                 continue
@@ -166,6 +168,38 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
             sample[suffix] = b"" if content is None else content.read()
     if key is not None:
         yield key, sample
+
+
+def _read_once(stream: Any) -> tarfile.TarFile:
+    """Open a tar file, compressed or not, for reading from its beginning to its end."""
+    return tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member)
+
+
+_FEW_MEMBERS = 20_000
+_LEAST_PACKED = 8  # bytes of a member: a header with a name and a time takes some 20
+
+
+def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, number: int) -> None:
+    empty = number > _FEW_MEMBERS and packed < _LEAST_PACKED * number
+    if empty or is_swollen(packed, member.offset_data + member.size):
+        raise DataError(
+            f"the file {file.shown!r} unpacks to {member.offset_data + member.size} bytes in "
+            f"{number + 1} files, from {packed}.",
+            hint="It is refused as an archive bomb; decompress it first if you trust it.",
+        )
+
+
+class _Counted:
+    """Counts what is read of a stream."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
 
 
 _LONGEST_HEADER = 1 << 20

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["check_member", "check_zip"]
+__all__ = ["check_member", "check_zip", "is_swollen"]
 
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 1 << 30  # unpacked
@@ -75,6 +75,17 @@ def check_zip(path: Path | IO[bytes], shown: str | None = None) -> None:
         _check(archive.infolist(), shown or str(path))
 
 
+def is_swollen(packed: int, unpacked: int) -> bool:
+    """Whether so many bytes are more than an honest file unpacks to.
+
+    Examples
+    --------
+    >>> is_swollen(1_000_000, 100_000_000), is_swollen(1_000_000, 1_000_000_000)
+    (False, True)
+    """
+    return unpacked > _PLAIN_BYTES and unpacked > _RATIO * max(packed, 1)
+
+
 def _check(members: Iterable[zipfile.ZipInfo], shown: str) -> None:
     count = packed = unpacked = 0
     for member in members:
@@ -82,8 +93,7 @@ def _check(members: Iterable[zipfile.ZipInfo], shown: str) -> None:
         count += 1
         packed += member.compress_size
         unpacked += member.file_size
-    swollen = unpacked > _PLAIN_BYTES and unpacked > _RATIO * max(packed, 1)
-    if unpacked > _MOST_BYTES or swollen or count > _MOST_MEMBERS:
+    if unpacked > _MOST_BYTES or is_swollen(packed, unpacked) or count > _MOST_MEMBERS:
         raise MediaError(
             f"{shown} would unpack to {unpacked} bytes in {count} files, from {packed}.",
             hint="It is refused as an archive bomb; save it again if you trust it.",

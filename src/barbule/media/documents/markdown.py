@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from barbule.media.bounds import Tally
 from barbule.media.documents.markdown_tables import Table, tables_of
 from barbule.media.documents.plain import BLANK_LINES, decode, indentation
 from barbule.media.documents.records import Block, DocumentText, HeadingTrail
@@ -91,6 +92,7 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
     trail = HeadingTrail()
     blocks: list[Block] = [Block(front[0].strip(), None, None, 1)] if front else []
     left_out: dict[str, None] = {}
+    cells = Tally("max_cells")
     counted, line = 0, 1
     for piece in _pieces(text, front.end() if front else 0):
         line += text.count("\n", counted, piece.start)
@@ -106,7 +108,7 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
             title = title or (words if piece.level == 1 and words else None)
         if not words:
             continue
-        tables = () if piece.level or _is_code(piece) else tables_of(words)
+        tables = () if piece.level or _is_code(piece) else tables_of(words, cells)
         blocks += _blocks(words, tables, trail, line, verbatim=piece.verbatim)
     return DocumentText(title or None, tuple(blocks), metadata, left_out=tuple(left_out))
 

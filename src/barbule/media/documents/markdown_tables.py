@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from barbule.media.bounds import Tally
     from barbule.media.documents.records import Rows
 
 __all__ = ["Table", "tables_of"]
@@ -38,8 +39,15 @@ class Table(NamedTuple):
     rows: Rows
 
 
-def tables_of(source: str) -> Sequence[Table]:
+def tables_of(source: str, tally: Tally | None = None) -> Sequence[Table]:
     r"""Find the tables in a block of Markdown, which has no blank lines.
+
+    Parameters
+    ----------
+    source
+        The block.
+    tally
+        Counts the cells: a row of one sign has as many as the names above it.
 
     Examples
     --------
@@ -64,6 +72,8 @@ def tables_of(source: str) -> Sequence[Table]:
         last = place + 1
         while last < len(lines) and not _OTHER_BLOCK.match(lines[last]):
             last += 1
+        if tally is not None:
+            tally.add(len(header) * (last - place))
         rows = (_cells(line) for line in lines[place + 1 : last])
         fitted = (tuple((*row, *[""] * len(header))[: len(header)]) for row in rows)
         found.append(Table(place - 1, last, (tuple(header), *fitted)))
