@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ _DRAIN_ROWS = 4000
 _LAST_ROWS = 8192
 # How long a drain waits for further commits, in seconds.
 _QUIET = 0.02
+# After so many seconds an index that could not follow is tried again, by the next search.
+_AGAIN = 5.0
 
 _draining: weakref.WeakSet[Indexing] = weakref.WeakSet()
 
@@ -63,6 +66,7 @@ class Indexing:
         self._changed = threading.Condition()
         self._due: set[int] = set()
         self._seen: dict[int, int] = {}
+        self._behind: dict[int, float] = {}  # by table, when its indexes could not follow it
         self._busy = False
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -148,7 +152,11 @@ class Indexing:
     def look_after(self, record: TableRecord) -> None:
         """Have the indexes of a table brought up to date, once for each commit."""
         head = self._catalog.latest(record.id).commit
-        if self.kept and self._seen.get(record.id) != head:
+        if not self.kept:
+            return
+        failed = self._behind.get(record.id)
+        again = failed is not None and time.monotonic() - failed > _AGAIN
+        if again or self._seen.get(record.id) != head:
             self._seen[record.id] = head
             self.drain({record.id})
 
@@ -179,7 +187,10 @@ class Indexing:
     def _try(self, table_id: int) -> None:
         """Bring the indexes of a table up; what fails is told by `check`, and tried again later."""
         try:
-            self.follow(table_id)
+            if self.follow(table_id):
+                self._behind.pop(table_id, None)
+            else:
+                self._behind[table_id] = time.monotonic()
             self.trouble.pop(table_id, None)
         except Exception as error:  # noqa: BLE001 - the thread would follow no table any more
             # A table that is dropped meanwhile takes its rows away.
@@ -192,25 +203,33 @@ class Indexing:
         except KeyError:
             return True
 
-    def follow(self, table_id: int) -> None:
-        """Bring the indexes of a table up to the latest commit."""
+    def follow(self, table_id: int) -> bool:
+        """Bring the indexes of a table up to the latest commit; return whether all could be."""
         try:
             record = self._catalog.record(table_id)
         except KeyError:  # it was dropped meanwhile
-            return
+            return True
+        if record.origin is not None:  # a branch is searched exactly
+            return True
+        done = True
         for index in record.indexes:
-            with contextlib.suppress(VectorIndexError), self._writing:
-                self._bring_up(record, index)
+            try:
+                with self._writing:
+                    done &= self._bring_up(record, index)
+            except VectorIndexError:
+                done = False
+        return done
 
-    def _bring_up(self, record: TableRecord, index: Index) -> None:
-        vectors = None if record.origin is not None else self._index(record, index)
+    def _bring_up(self, record: TableRecord, index: Index) -> bool:
+        vectors = self._index(record, index)
         if vectors is None:
-            return
+            return False
         head = self._catalog.latest(record.id).commit
         if vectors.watermark > head or -1 < vectors.watermark < record.compacted:
             vectors.reset()
         if vectors.watermark < head and self._move(record, index, vectors):
             vectors.advance(head)
+        return True
 
     def _move(self, record: TableRecord, index: Index, vectors: VectorIndex) -> bool:
         """Write the difference since the watermark; doing it twice does no harm.
