@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import BarbuleError, ColumnNotFoundError, ConflictError, DataError
+from barbule.errors import ColumnNotFoundError, ConflictError, DataError
+from gates import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from barbule.session import Session
-
-_PATIENCE = 120  # seconds until a thread counts as stuck
-
-
-class Gate:
-    """Stops the first call of a function until another operation has ended."""
-
-    def __init__(self) -> None:
-        self._armed = False
-        self._reached = threading.Event()
-        self._opened = threading.Event()
-
-    def __call__(self) -> None:
-        if self._armed:
-            self._reached.set()
-            assert self._opened.wait(_PATIENCE)
-
-    def during(self, slow: Callable[[], Any], quick: Callable[[], Any]) -> Any:
-        """Run the one up to its first call, then the other, then the rest; return its result."""
-        results: list[Any] = []
-
-        def run() -> None:
-            try:
-                results.append(slow())
-            except BarbuleError as error:
-                results.append(error)
-
-        self._armed = True
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert self._reached.wait(_PATIENCE), results
-        self._armed = False
-        quick()
-        self._opened.set()
-        thread.join(_PATIENCE)
-        assert not thread.is_alive()
-        return results[0]
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ _SCHEMAS = {
 }
 
 _LABEL, _REMOVE_LABEL = _LABELLING = ("label", "remove label")
+_DELETE_MEDIA = "delete media"
 _OF_COMMITS = {"commit", "operation"}  # what a version has of the commit that made it
 
 
@@ -121,6 +122,7 @@ class Catalog:
         self._commits: dict[int, Commit] = {}
         self._labels: dict[int, dict[str, int]] = {}
         self.head = 0
+        self.media_deletion = 0  # the latest commit that noted one
         self.structure = (self.structure[0] + 1, 0)
 
     def _open(self) -> None:
@@ -208,6 +210,8 @@ class Catalog:
                 version = Version(**plain, commit=commit.id, operation=commit.operation)
                 self._versions.setdefault(version.table_id, []).append(version)
             self._commits[commit.id] = commit
+            if commit.operation == _DELETE_MEDIA:
+                self.media_deletion = commit.id
         self.head = max(self._commits)
 
     def _add_record(self, commit: int, record: TableRecord) -> None:
@@ -297,6 +301,14 @@ class Catalog:
     def relabelled(self, since: int) -> bool:
         """Whether a label or snapshot has been given or taken away after a commit."""
         return any(self._commits[each].operation in _LABELLING for each in self._after(since))
+
+    def media_deleted(self, since: int) -> bool:
+        """Whether files of the media store may have been deleted after a commit was the latest.
+
+        A deletion is noted before it is done, and nobody commits meanwhile: one that is the
+        commit itself may not have been over.
+        """
+        return 0 < self.media_deletion >= since
 
     def _after(self, commit: int) -> Iterator[int]:
         return (each for each in range(commit + 1, self.head + 1) if each in self._commits)
@@ -580,6 +592,18 @@ class Catalog:
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.get(table_id, {}).pop(label, None)
             self._note_stamp()
+
+    def note_media_deletion(self) -> None:
+        """Let all who prepare a change know that files of the media store are being deleted.
+
+        Whoever deletes them keeps the right to write from before this until it is done.
+        """
+        with self._backend.writing(), self._guard:
+            with self._backend.transaction():
+                commit = self._note(_DELETE_MEDIA)
+            self._commits[commit.id] = commit
+            self.head = self.media_deletion = commit.id
+            self._stamp = self._backend.stamp()
 
     def next_version(self, table_id: int, commit: int, pending: Pending, done: Version) -> Version:
         """Give the version of a table that a commit makes its number.

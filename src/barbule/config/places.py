@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -102,7 +103,8 @@ def resolve(given: Mapping[str, Given], home: Path) -> tuple[str, str, str]:
     file = rest.partition("?")[0]
     vectors, media = origin.local("chroma", "vectors"), origin.local("file", "media")
     if scheme in _FILE_BACKENDS and not file:
-        vectors, media = "exact:", "memory://barbule/media"
+        # One of its own: nothing in memory tells whose media they are.
+        vectors, media = "exact:", f"memory://barbule/{uuid.uuid4().hex}/media"
     elif scheme in _FILE_BACKENDS and file.startswith("/") and backend != default:
         # Beside the database file, so that it moves with its vectors and media.
         stem = Path(file).with_suffix("")

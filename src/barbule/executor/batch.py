@@ -27,7 +27,7 @@ from barbule.executor.purpose import Asker, Purpose
 from barbule.executor.tape import Tape, current_tape
 from barbule.executor.work import Work, described
 from barbule.functions.registry import lookup
-from barbule.media.cells import reader, to_array
+from barbule.media.cells import holds_media, reader, to_array
 from barbule.models.rates import Gate
 from barbule.processes.pool import Processes
 
@@ -306,7 +306,7 @@ class Caller:
 
     def _found_since(self, work: Work, keys: list[str], tape: Tape | None) -> dict[str, Any]:
         """Return what other threads have found out since the ledger was asked."""
-        found = self.ledger.look_up(keys, work.call.dtype) if keys else {}
+        found = self._look_up(keys, work.call.dtype) if keys else {}
         self.tally.hits += len(found)
         work.meter.hits += len(found)
         work.meter.rows += len(found)
@@ -328,12 +328,22 @@ class Caller:
             return known
         if not work.call.cached:
             return {}
-        known = self.ledger.look_up(list(distinct), kind)
+        known = self._look_up(list(distinct), kind)
         if self._asks_formerly(work):
-            known |= self._formerly(work, distinct, known, self.ledger.look_up)
+            known |= self._formerly(work, distinct, known, self._look_up)
         if tape is not None:
             tape.add(self.ledger, list(distinct))
         return known
+
+    def _look_up(self, keys: Sequence[str], kind: dt.DataType) -> dict[str, Any]:
+        """Return what the ledger knows; an answer of which a file is gone is asked for again."""
+        found = self.ledger.look_up(keys, kind)
+        if not found or not holds_media(kind):
+            return found
+        there = self.library.are_stored(list(found.values()))
+        lost = {key for key, stored in zip(found, there, strict=True) if not stored}
+        self.ledger.forget(sorted(lost))
+        return {key: value for key, value in found.items() if key not in lost}
 
     def _asks_formerly(self, work: Work) -> bool:
         """Whether answers may be under other keys: stated versions were once all of a key."""

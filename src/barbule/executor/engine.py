@@ -119,6 +119,7 @@ class Engine:
         self.catalog = Catalog(backend)
         self.ledger = Ledger(backend.separate(), settings.ledger.max_age, settings.ledger.max_bytes)
         self.library = library
+        library.deletions = lambda: self.catalog.media_deletion
         search = settings.search
         graph = Graph(search.m, search.ef_construction, search.ef_search)
         self.indexing = Indexing(vectors, backend, self.catalog, graph)

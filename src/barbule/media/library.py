@@ -24,6 +24,7 @@ from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.isolation import Isolation
 from barbule.media.places import expanded, without_secrets
+from barbule.media.references import references_within
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
 from barbule.media.undo import Undo
@@ -31,7 +32,7 @@ from barbule.threads import in_threads
 from barbule.types import Audio, Document, Image, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import ibis.expr.datatypes as dt
     import PIL.Image
@@ -63,6 +64,11 @@ class MediaLibrary:
         The database whose media they are, as it may be shown.
     zone
         The zone of moments that have none, for the cells beside media.
+
+    Attributes
+    ----------
+    deletions
+        Gives a number that is another one once other processes have deleted what was stored.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class MediaLibrary:
         self.zone = zone
         self.undo = Undo()
         self.isolation = Isolation(options, cache / "fetched")
+        self.deletions: Callable[[], int] = lambda: 0
         self._image_format = options.image_format
         self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
         self._headers_lock = threading.Lock()
@@ -103,7 +110,13 @@ class MediaLibrary:
     @functools.cached_property
     def store(self) -> MediaStore:
         """The store, opened when it is first needed."""
-        return MediaStore(self._root, user=self.user, undo=self.undo, cache=self._cache)
+        return MediaStore(
+            self._root,
+            user=self.user,
+            undo=self.undo,
+            cache=self._cache,
+            deletions=self.deletions,
+        )
 
     @functools.cached_property
     def frames(self) -> FrameReader:
@@ -201,6 +214,19 @@ class MediaLibrary:
             return self.store.sha256(reference)
         return self.store.sha256(str(self.path(reference)))
 
+    def are_stored(self, cells: Sequence[Any]) -> list[bool]:
+        """Tell of cells whether the store has all to which they refer there.
+
+        The current operation counts on it from now on.
+        """
+        there = [True] * len(cells)
+
+        def look(place: int) -> None:
+            there[place] = all(map(self.store.count_on, references_within(cells[place])))
+
+        in_threads(look, len(cells), 1 if self.store.is_local else _FETCHERS)
+        return there
+
     def picture(self, value: Any) -> PIL.Image.Image:
         """Return the PIL image of whatever an image column takes."""
         from barbule.media.images import image_of
@@ -246,7 +272,8 @@ class MediaLibrary:
 
     def _take(self, made: MadeFile) -> str:
         """Put a file that a function of ours made into the store, once."""
-        if made.reference is None or not self.store.exists(made.reference):
+        size = made.path.stat().st_size
+        if made.reference is None or not self.store.put_again(made.reference, size):
             made.reference = self.store.put_file(made.path, made.suffix)
         return made.reference
 

@@ -15,7 +15,15 @@ from barbule.errors import MediaError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Stored", "ending_of", "is_name", "modified", "name_of", "stored_references"]
+__all__ = [
+    "Stored",
+    "ending_of",
+    "is_name",
+    "modified",
+    "name_of",
+    "references_within",
+    "stored_references",
+]
 
 _FORM = r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})"
 _REFERENCE = re.compile(_FORM)
@@ -54,6 +62,25 @@ def stored_references(text: str) -> Iterator[str]:
     """
     for found in _WITHIN.finditer(text):
         yield found[0]
+
+
+def references_within(value: Any) -> Iterator[str]:
+    """Find the references to stored objects within a cell, nested or not.
+
+    Examples
+    --------
+    >>> stored = "media:" + "0" * 64 + ".png"
+    >>> [each[:10] for each in references_within({"pages": [{"image": stored}, None]})]
+    ['media:0000']
+    """
+    if isinstance(value, str):
+        yield from stored_references(value)
+    elif isinstance(value, dict):
+        for item in value.items():
+            yield from references_within(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references_within(item)
 
 
 def is_name(name: str) -> bool:

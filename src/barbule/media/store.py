@@ -25,7 +25,7 @@ from barbule.media.undo import Undo
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["MediaStore"]
 
@@ -54,6 +54,8 @@ class MediaStore:
         Notes which operation puts what.
     cache
         Keeps the local copies, instead of `cache_dir`.
+    deletions
+        Gives a number that is another one once other processes have deleted objects.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class MediaStore:
         user: str | None = None,
         undo: Undo | None = None,
         cache: FileCache | None = None,
+        deletions: Callable[[], int] = lambda: 0,
     ) -> None:
         import fsspec.core
 
@@ -93,6 +96,8 @@ class MediaStore:
         self._shown = without_secrets(root)
         self._user = user
         self._undo = undo or Undo()
+        self._deletions = deletions
+        self._deletion = deletions()
         self._names: dict[str, float] = {}
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._lock = threading.Lock()
@@ -126,10 +131,11 @@ class MediaStore:
             If the suffix is not one to 16 letters and digits.
         """
         name = f"{hashlib.sha256(data).hexdigest()}.{ending_of(suffix)}"
-        if self._is_missing(name, len(data)):
+        if not self._has(name, len(data)):
             self._write(self._path(name), data)
             if not self._local:  # whoever validates it need not get it back
                 self._copies.keep(self._copy_of(name), [data])
+        self._remember(name)
         return f"media:{name}"
 
     def put_file(self, file: Path, suffix: str) -> str:
@@ -155,8 +161,9 @@ class MediaStore:
         with file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
         name = f"{digest}.{ending_of(suffix)}"
-        if self._is_missing(name, file.stat().st_size):
+        if not self._has(name, file.stat().st_size):
             self._copy(file, self._path(name))
+        self._remember(name)
         return f"media:{name}"
 
     def open(self, ref: str) -> bytes:
@@ -271,7 +278,44 @@ class MediaStore:
         MediaError
             If the reference is malformed.
         """
-        return bool(self._fs.isfile(self._path(name_of(ref))))
+        path = self._path(name_of(ref))
+        return Path(path).is_file() if self._local else bool(self._fs.isfile(path))
+
+    def put_again(self, ref: str, size: int) -> bool:
+        """Count an object as put just now, if that can be done without its content.
+
+        Parameters
+        ----------
+        ref
+            What `put` returned.
+        size
+            The length of its content.
+
+        Returns
+        -------
+        bool
+            False where it has to be put.
+        """
+        return self._has(name_of(ref), size)
+
+    def count_on(self, ref: str) -> bool:
+        """Tell whether an object is there; the current operation will need it.
+
+        Parameters
+        ----------
+        ref
+            What `put` returned.
+
+        Returns
+        -------
+        bool
+            True if it is.
+        """
+        name = name_of(ref)
+        there = (not self._local and self._is_known(name)) or self.exists(ref)
+        if there:
+            self._undo.note(name, new=False)
+        return there
 
     # What is there, and its end
 
@@ -334,20 +378,31 @@ class MediaStore:
     def _copy_of(self, name: str) -> str:
         return f"{self._copies_in}{name[:2]}/{name}"
 
-    def _is_missing(self, name: str, size: int) -> bool:
-        """Whether an object has to be written; one that is there counts as put just now."""
-        now = time.monotonic()
-        known = now - self._names.get(name, -_FRESH) < _FRESH
+    def _has(self, name: str, size: int) -> bool:
+        """Whether an object need not be written; one that is there counts as put just now."""
+        known = self._is_known(name)
         self._enter()
         there = self._is_there(name, size, known)
-        with self._lock:
-            if len(self._names) >= _MOST_NAMES:
-                self._names.clear()
-            self._names[name] = now
         self._undo.note(name, new=not there)
         # Written again to a remote store, the old object is as young as a new one, which keeps
         # another process from taking it for garbage before its first row is committed.
-        return not there or not (self._local or known)
+        return there and (self._local or known)
+
+    def _remember(self, name: str) -> None:
+        """Remember that an object has just been put."""
+        with self._lock:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[name] = time.monotonic()
+
+    def _is_known(self, name: str) -> bool:
+        """Whether this process has put an object a moment ago, and nobody has deleted any since."""
+        deletion = self._deletions()
+        if deletion != self._deletion:
+            with self._lock:
+                self._names.clear()
+                self._deletion = deletion
+        return time.monotonic() - self._names.get(name, -_FRESH) < _FRESH
 
     def _is_there(self, name: str, size: int, known: bool) -> bool:
         path = self._path(name)

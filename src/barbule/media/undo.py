@@ -1,7 +1,8 @@
 """What operations that are under way have put into a media store.
 
 Owns which operation put an object first, so that one that fails takes back what is its own: no
-object that was there before, and none that another operation of this process counts on.
+object that was there before, and none that another operation of this process counts on; and
+which objects an operation counts on, so that it can see whether others have deleted one.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ __all__ = ["Undo"]
 
 
 class _Operation:
-    """The names of the objects that one operation put, and of those that it put first."""
+    """The names of the objects that one operation put, and of those that it put first.
+
+    It is alone where nobody else can delete one.
+    """
 
     def __init__(self) -> None:
         self.used: set[str] = set()
         self.new: set[str] = set()
+        self.alone = False
 
 
 class Undo:
@@ -62,6 +67,40 @@ class Undo:
                 return
             for each in self._open:  # what a query has made counts on it
                 each.new.discard(name)
+
+    def counted_on(self) -> set[str]:
+        """Return the names of what the current operation has put, or found there."""
+        operation = self._current.get()
+        if operation is None:
+            return set()
+        with self._lock:
+            return set(operation.used)
+
+    def begin_anew(self, counted_on: set[str]) -> None:
+        """Let the current operation count on these alone: it puts again what it needs."""
+        operation = self._current.get()
+        if operation is not None:
+            with self._lock:
+                operation.used = set(counted_on)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else can delete what the current operation counts on."""
+        operation = self._current.get()
+        return operation is not None and operation.alone
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Note that nobody else can delete objects until the current operation ends."""
+        operation = self._current.get()
+        if operation is None:
+            yield
+            return
+        before, operation.alone = operation.alone, True
+        try:
+            yield
+        finally:
+            operation.alone = before
 
     @contextmanager
     def where_it_fails(self, take_back: Callable[[list[str]], None]) -> Iterator[None]:

@@ -5,8 +5,8 @@ computed, and what is to be written is collected. Then it is published: under th
 and in one transaction, all is written and the commit made. Owns this frame, and by it isolation:
 changes are serializable. What the preparation has read (the structure of tables, and their live
 rows) is compared at publication with what others have committed meanwhile. Where rows have
-changed, the change is prepared again; where a structure has, the operation begins anew. Answers
-of functions are in the ledger by then.
+changed, the change is prepared again; where a structure has, or where media have been deleted to
+which it refers, the operation begins anew. Answers of functions are in the ledger by then.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.catalog.records import TableRecord, Version
 from barbule.errors import BarbuleError, ConflictError, DataError
 from barbule.executor.purpose import PROVISIONAL
+from barbule.media.cells import holds_media
 from barbule.nodes import ERROR
 from barbule.planner.lower import physical_schema
 from barbule.suggestions import Answer
-from barbule.tables.media import undone_where_it_fails
+from barbule.tables.media import deleted_meanwhile, undone_where_it_fails
 from barbule.tables.wholes import refresh
 from barbule.types import storage
 
@@ -45,7 +46,9 @@ __all__ = [
     "Change",
     "DeleteResult",
     "InsertResult",
+    "MediaDeleted",
     "NothingToDo",
+    "Outdated",
     "StructureChanged",
     "UpdateResult",
     "isolated",
@@ -109,12 +112,23 @@ class NothingToDo(Exception):  # noqa: N818 - no error
     """Ends a change that has nothing to change."""
 
 
-class StructureChanged(Exception):  # noqa: N818 - `isolated` begins the operation anew
-    """Ends an operation that went by the structure of tables which others have changed since."""
+class Outdated(Exception):  # noqa: N818 - `isolated` begins the operation anew
+    """Ends an operation that went by what others have changed since; it says by what."""
+
+
+class StructureChanged(Outdated):
+    """Ends an operation that went by the structure of tables."""
 
     def __init__(self, tables: Sequence[str]) -> None:
-        super().__init__(", ".join(tables))
-        self.tables = tables
+        super().__init__(f"the structure of {', '.join(map(repr, tables))} was changed")
+
+
+class MediaDeleted(Outdated):
+    """Ends an operation that has found files in the media store, or has put them there."""
+
+    def __init__(self, references: Sequence[str]) -> None:
+        more = f" and {len(references) - 1} more" if len(references) > 1 else ""
+        super().__init__(f"{references[0]}{more} was deleted from the media store")
 
 
 class Change:
@@ -122,6 +136,8 @@ class Change:
 
     Attributes
     ----------
+    since
+        The latest commit when the operation began.
     fresh
         The rows, by table id, that are new or have a new state: for what is computed from them.
     added, ended
@@ -132,8 +148,9 @@ class Change:
         The views that are computed as a whole of whose rows none stays.
     """
 
-    def __init__(self, engine: Engine, pending: Pending, tally: Tally) -> None:
+    def __init__(self, engine: Engine, pending: Pending, tally: Tally, since: int) -> None:
         self.engine = engine
+        self.since = since
         self.tally = tally
         self.fresh: dict[int, pa.Table] = {}
         self.added: dict[int, list[pa.Table]] = {}
@@ -364,13 +381,8 @@ class Change:
 
     # Publishing
 
-    def check_structures(self, since: int) -> None:
+    def check_structures(self) -> None:
         """Check that the structures which the operation went by are as they were.
-
-        Parameters
-        ----------
-        since
-            The latest commit when the operation began.
 
         Raises
         ------
@@ -379,9 +391,9 @@ class Change:
             and identities of tables must not be taken twice.
         """
         catalog, pending = self.engine.catalog, self._pending
-        if catalog.head == since:
+        if catalog.head == self.since:
             return
-        changed = catalog.restructured(since)
+        changed = catalog.restructured(self.since)
         if not any(map(catalog.is_new, pending.records)) and not changed <= pending.records.keys():
             changed &= pending.structures_read | pending.records.keys()
         if changed:
@@ -397,8 +409,28 @@ class Change:
         latest = (catalog.versions(each)[-1:] for each in pending.rows_read)
         return all(version.commit <= pending.seen for versions in latest for version in versions)
 
+    def check_media(self) -> None:
+        """Check that the stored media to which new cells refer are there.
+
+        Raises
+        ------
+        MediaDeleted
+            When others have deleted one since the operation began.
+        """
+        if lost := deleted_meanwhile(self.engine, self._new_media(), self.since):
+            raise MediaDeleted(lost)
+
+    def _new_media(self) -> Iterator[pa.Table]:
+        """Yield the cells of media columns that are about to be written."""
+        for table_id, tables in self.added.items():
+            columns = self.engine.catalog.record(table_id).columns
+            media = {each.physical for each in columns if holds_media(each.dtype)}
+            for rows in tables:
+                yield rows.select([each for each in rows.column_names if each in media])
+
     def flush(self) -> None:
         """Write what has been collected so far, within the transaction of the change."""
+        self.check_media()
         catalog, commit = self.engine.catalog, self.engine.catalog.head + 1
         first = {
             table_id: versions[-1].next_rid if (versions := catalog.versions(table_id)) else 0
@@ -509,19 +541,25 @@ def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
 
 
 def isolated(operation: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let an operation begin anew where others have changed the structures that it went by.
+    """Let an operation begin anew where others have changed what it went by.
 
-    After some tries it keeps others from writing from its beginning to its end. The first
-    argument of the operation is an engine, or has one.
+    After some tries it keeps others from writing from its beginning to its end. What it puts
+    into the media store is taken back where it fails. The first argument of the operation is an
+    engine, or has one.
     """
 
     @functools.wraps(operation)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        for _ in range(_FREE_TRIES):
-            with contextlib.suppress(StructureChanged):
+        engine = _engine_of(args[0])
+        since, undo = engine.catalog.head, engine.library.undo
+        with undone_where_it_fails(engine):
+            before = undo.counted_on()
+            for _ in range(_FREE_TRIES):
+                with contextlib.suppress(Outdated), media_as_they_were(engine, since):
+                    return operation(*args, **kwargs)
+                undo.begin_anew(before)
+            with engine.backend.writing(), undo.alone():
                 return operation(*args, **kwargs)
-        with _engine_of(args[0]).backend.writing():
-            return operation(*args, **kwargs)
 
     return run
 
@@ -534,22 +572,40 @@ def _engine_of(given: Any) -> Engine:
 
 
 @contextlib.contextmanager
-def reading_once(source: Any, table: str) -> Iterator[None]:
+def media_as_they_were(engine: Engine, since: int) -> Iterator[None]:
+    """Call what fails since others have deleted media outdated."""
+    try:
+        yield
+    except ConflictError:
+        raise
+    except BarbuleError:
+        lost = []
+        with contextlib.suppress(BarbuleError):  # the first error tells more
+            engine.catalog.refresh()
+            lost = deleted_meanwhile(engine, (), since)
+        if lost:
+            raise MediaDeleted(lost) from None
+        raise
+
+
+@contextlib.contextmanager
+def reading_once(engine: Engine, source: Any, table: str, since: int) -> Iterator[None]:
     """Let an operation fail where it would begin anew, but can read its source only once.
 
     Raises
     ------
     ConflictError
-        When the structure of a table that the operation went by has changed meanwhile.
+        When others have changed meanwhile what the operation went by.
     """
     try:
-        yield
-    except StructureChanged as changed:
+        with media_as_they_were(engine, since):
+            yield
+    except Outdated as changed:
         if not hasattr(source, "__next__") and not hasattr(source, "read_next_batch"):
             raise
         raise ConflictError(
-            f"the structure of {', '.join(map(repr, changed.tables))} was changed while rows were "
-            "read from a source that can be read only once. Nothing was written.",
+            f"{changed} while rows were read from a source that can be read only once. Nothing "
+            "was written.",
             table=table,
             hint="Make the source again and repeat the operation.",
         ) from None
@@ -584,17 +640,18 @@ def mutate(
 
     Raises
     ------
-    StructureChanged
-        When others have changed the structure of a table since; see `isolated`.
+    Outdated
+        When others have changed the structure of a table since, or have deleted media; see
+        `isolated`.
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
         for attempt in range(_FREE_TRIES + 1):
             free = slow and attempt < _FREE_TRIES
             alone = contextlib.nullcontext() if free else engine.backend.writing()
-            with alone, _preparing(engine, operation, tally) as change:
-                outcome = _prepared(change, work, since, free=free)
-                if outcome is _CONFLICT or not _published(change, since, started, free=free):
+            with alone, _preparing(engine, operation, tally, since) as change:
+                outcome = _prepared(change, work, free=free)
+                if outcome is _CONFLICT or not _published(change, started, free=free):
                     continue
             change.finish()
             return change, outcome
@@ -605,15 +662,15 @@ _CONFLICT = object()
 
 
 @contextlib.contextmanager
-def _preparing(engine: Engine, operation: str, tally: Tally) -> Iterator[Change]:
+def _preparing(engine: Engine, operation: str, tally: Tally, since: int) -> Iterator[Change]:
     engine.catalog.refresh()
     try:
-        yield Change(engine, engine.catalog.begin(operation), tally)
+        yield Change(engine, engine.catalog.begin(operation), tally, since)
     finally:
         engine.catalog.end()
 
 
-def _prepared(change: Change, work: Callable[[Change], Any], since: int, *, free: bool) -> Any:
+def _prepared(change: Change, work: Callable[[Change], Any], *, free: bool) -> Any:
     """Prepare a change; what fails since others have changed what it read is a conflict."""
     try:
         outcome = work(change)
@@ -621,19 +678,19 @@ def _prepared(change: Change, work: Callable[[Change], Any], since: int, *, free
     except Exception:
         with change.engine.backend.writing():
             change.engine.catalog.refresh()
-            change.check_structures(since)
+            change.check_structures()
             if not free or change.rows_are_as_read():
                 raise
         return _CONFLICT
     return outcome
 
 
-def _published(change: Change, since: int, started: float, *, free: bool) -> bool:
+def _published(change: Change, started: float, *, free: bool) -> bool:
     """Publish a change, if what it has read is still as it was."""
     with change.engine.backend.writing():
         if free:  # else nobody has committed since it was begun
             change.engine.catalog.refresh()
-        change.check_structures(since)
+        change.check_structures()
         if not change.rows_are_as_read():
             return False
         change.publish(started)
@@ -649,10 +706,10 @@ def mutate_in_parts(
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
-        with engine.backend.writing(), _preparing(engine, operation, tally) as change:
+        with engine.backend.writing(), _preparing(engine, operation, tally, since) as change:
             with engine.backend.transaction(large=True):
-                outcome = _prepared(change, work, since, free=False)
-                change.check_structures(since)
+                outcome = _prepared(change, work, free=False)
+                change.check_structures()
                 commit = change.write(started)
             engine.catalog.publish(change._pending, commit)
         change.finish()

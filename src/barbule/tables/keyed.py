@@ -25,7 +25,6 @@ from barbule.tables.change import (
 )
 from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import physical_rows
-from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import (
     calls_functions,
     check_new_values,
@@ -82,7 +81,7 @@ def write_by_key(
         raise DataError("no key is given.", table=record.name, hint='on="name".')
     for name in keys:
         own_column(record, name)
-    with undone_where_it_fails(engine), reading_once(source, record.name):
+    with reading_once(engine, source, record.name, since):
         return _write(leaf, source, keys, operation, if_missing, since=since)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,9 +24,10 @@ from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
 from barbule.media.cells import holds_media
-from barbule.media.references import stored_references
+from barbule.media.references import references_within, stored_references
 from barbule.planner.lower import physical_schema
 from barbule.suggestions import Answer
+from barbule.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +41,7 @@ __all__ = [
     "GRACE",
     "CollectedMedia",
     "collect",
+    "deleted_meanwhile",
     "held",
     "references",
     "release",
@@ -47,7 +51,10 @@ __all__ = [
 _LOG = logging.getLogger("barbule")
 GRACE = datetime.timedelta(days=1)
 _ROWS = "bb_rows_"
+_STORED = "media:"
 _AT_ONCE = 16_384
+_TURN = 0.25  # seconds of deletions for which others wait who want to write
+_LOOKERS = 16  # threads that ask a store elsewhere
 
 
 @dataclass(frozen=True)
@@ -73,15 +80,16 @@ def held(engine: Engine, since: int | None = None) -> set[str]:
     Parameters
     ----------
     since
-        A commit: only rows that were written after it are looked at. What has been put into the
-        store since then is referred to by no other.
+        A commit: only what has been written after it is looked at.
     """
     found = _in_catalog(engine)
+    filled = set() if since is None else engine.catalog.restructured(since)
     with engine.backend.use():
         there = engine.backend.tables()
         for name in sorted(there):
-            if name.startswith(_ROWS) and name.removeprefix(_ROWS).isdecimal():
-                found.update(_in_rows(engine, name, since))
+            if name.startswith(_ROWS) and (number := name.removeprefix(_ROWS)).isdecimal():
+                # A new column is filled in old rows.
+                found.update(_in_rows(engine, name, None if int(number) in filled else since))
         if CALLS in there:
             found.update(_in_answers(engine))
     return found
@@ -128,23 +136,11 @@ def _in_column(engine: Engine, rows: ir.Table, column: str, kind: dt.DataType) -
     if isinstance(kind, dt.JSON):
         value = value.cast("string")
     if isinstance(value.type(), dt.String):
-        rows = rows.filter(value.contains("media:"))
+        rows = rows.filter(value.contains(_STORED))
     query = rows.select(cell=value).filter(lambda rows: rows.cell.notnull())
     for batch in engine.backend.batches(query, {}, _AT_ONCE):
         for cell in batch.column(0).to_pylist():
-            yield from _references_in(cell)
-
-
-def _references_in(value: Any) -> Iterator[str]:
-    """Find references in a cell, nested or not."""
-    if isinstance(value, str):
-        yield from stored_references(value)
-    elif isinstance(value, dict):
-        for item in value.items():
-            yield from _references_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _references_in(item)
+            yield from references_within(cell)
 
 
 def references(rows: pa.Table) -> set[str]:
@@ -154,7 +150,7 @@ def references(rows: pa.Table) -> set[str]:
         for column in rows.columns
         for cell in column.to_pylist()
         if cell is not None
-        for found in _references_in(cell)
+        for found in references_within(cell)
     }
 
 
@@ -183,27 +179,71 @@ def release(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -
     """Delete the stored objects to which cells refer, if nothing refers to them any more.
 
     It is for whoever has just removed the last rows that did; a file or URL that was given by
-    reference is never touched. A process that inserts the same content at this moment, and
-    has not committed it yet, loses it.
+    reference is never touched. Where other databases keep media in the same store, all stays.
 
     Parameters
     ----------
     cells
         Cells of media columns, or anything that holds references.
     since
-        As for `held`.
+        A commit before which nothing referred to them.
 
     Returns
     -------
     int
         How many were deleted.
     """
-    named = {reference for cell in cells for reference in _references_in(cell)}
-    if not named:
+    named = {reference for cell in cells for reference in references_within(cell)}
+    if not named or _other_users(engine):
         return 0
-    with engine.backend.writing():  # whoever commits meanwhile is seen
-        engine.catalog.refresh()
-        return sum(map(engine.library.store.delete, sorted(named - held(engine, since))))
+    names = [each.removeprefix(_STORED) for each in sorted(named)]
+    return len(_delete(engine, names, since=since))
+
+
+def _other_users(engine: Engine) -> list[str]:
+    library = engine.library
+    return [user for user in library.store.users() if user != library.user]
+
+
+def _delete(
+    engine: Engine,
+    names: Iterable[str],
+    *,
+    since: int | None,
+    put_before: datetime.datetime | None = None,
+) -> list[str]:
+    """Delete objects to which nothing refers; return the names of those that are gone.
+
+    Others can write between two turns, each of which begins with what they have written. Who
+    prepares a change sees at its publication that objects have been deleted.
+
+    Parameters
+    ----------
+    since
+        A commit: what has been written by then does not refer to them. None: it may.
+    put_before
+        What has been put since stays.
+    """
+    store, backend, catalog = engine.library.store, engine.backend, engine.catalog
+    waiting, gone, seen = deque(names), [], -1
+    while waiting:
+        with backend.writing():
+            if catalog.refresh() != seen:
+                wanted = held(engine, since)
+                waiting = deque(each for each in waiting if f"{_STORED}{each}" not in wanted)
+            if not waiting:
+                break
+            catalog.note_media_deletion()
+            since = seen = catalog.head
+            end = time.monotonic() + _TURN
+            while waiting:
+                name = waiting.popleft()
+                if store.delete(name, put_before=put_before):
+                    gone.append(name)
+                # A process that was stopped may have lost the right to write to others.
+                if time.monotonic() > end or catalog.refresh() != seen:
+                    break
+    return gone
 
 
 @contextmanager
@@ -216,12 +256,46 @@ def undone_where_it_fails(engine: Engine) -> Iterator[None]:
 
     def take_back(names: list[str]) -> None:
         try:
-            release(engine, (f"media:{name}" for name in names), since=before)
+            release(engine, (f"{_STORED}{name}" for name in names), since=before)
         except Exception:  # noqa: BLE001 - what made the change fail is what its caller has to know
             _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
 
     with engine.library.undo.where_it_fails(take_back):
         yield
+
+
+def deleted_meanwhile(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
+    """Return what a change counts on in the store, and others have deleted.
+
+    The calling thread has the right to write, so that nobody deletes anything now.
+
+    Parameters
+    ----------
+    rows
+        What the change is about to write.
+    since
+        The latest commit when the operation began.
+    """
+    if not engine.catalog.media_deleted(since) or engine.library.undo.is_alone:
+        return []
+    named = {f"{_STORED}{name}" for name in engine.library.undo.counted_on()}
+    named.update(*map(references, rows))
+    missing = _missing(engine, named)
+    # What committed rows have lost, say by hand, is not for this change to mend.
+    return sorted(missing - held(engine)) if missing else []
+
+
+def _missing(engine: Engine, named: Iterable[str]) -> set[str]:
+    """Return those references of whose objects none is in the store."""
+    store, wanted = engine.library.store, sorted(named)
+    missing: set[str] = set()
+
+    def look(place: int) -> None:
+        if not store.exists(wanted[place]):
+            missing.add(wanted[place])
+
+    in_threads(look, len(wanted), 1 if store.is_local else _LOOKERS)
+    return missing
 
 
 def collect(
@@ -241,8 +315,7 @@ def collect(
         raise MediaError(
             "a grace period is a length of time.", value=grace, hint="Give a datetime.timedelta."
         )
-    store = engine.library.store
-    others = [user for user in store.users() if user != engine.library.user]
+    others = _other_users(engine)
     if others and not shared:
         raise UnsupportedError(
             f"other databases keep media in this store too: {', '.join(others)}.",
@@ -250,13 +323,14 @@ def collect(
         )
     limit = datetime.datetime.now(datetime.UTC) - grace
     # Listed before references are read: what is committed in between is found by these.
-    objects = list(store.objects())
-    engine.catalog.refresh()
+    objects = list(engine.library.store.objects())
+    head = engine.catalog.refresh()
     wanted = held(engine)
-    files = size = 0
-    for each in objects:
-        if each.modified > limit or (each.finished and f"media:{each.name}" in wanted):
-            continue
-        if dry_run or store.delete(each.name, put_before=limit):
-            files, size = files + 1, size + each.size
-    return CollectedMedia(files, size, len(objects) - files)
+    unused = {
+        each.name: each.size
+        for each in objects
+        if each.modified <= limit and not (each.finished and f"{_STORED}{each.name}" in wanted)
+    }
+    gone = list(unused) if dry_run else _delete(engine, unused, since=head, put_before=limit)
+    size = sum(unused[name] for name in gone)
+    return CollectedMedia(len(gone), size, len(objects) - len(gone))

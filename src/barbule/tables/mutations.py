@@ -38,7 +38,6 @@ from barbule.tables.change import (
 from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import compute, dependents, kept_fields, within_backend
 from barbule.tables.lossless import loses_by_cast, on_the_clock, without_loss
-from barbule.tables.media import undone_where_it_fails
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
 from barbule.tables.reasons import cell_rules, place_of, with_reasons
@@ -97,7 +96,7 @@ def insert(
     since = engine.catalog.refresh()
     record = writable(leaf)
     check_policy(on_error, ("abort", "null"), "on_error")
-    with undone_where_it_fails(engine), reading_once(source, record.name):
+    with reading_once(engine, source, record.name, since):
         parts = read_batches(
             source,
             data_schema(record),
@@ -291,9 +290,8 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Any) -> UpdateResu
         check_new_values(record, rows, set(values))
         return write_differing(change, record, rows, old, values)
 
-    with undone_where_it_fails(engine):
-        assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
-        return unless_empty(leaf, UpdateResult, "update", work, since=since)
+    assigned = {name: _assigned(engine, table, record, name, values[name]) for name in values}
+    return unless_empty(leaf, UpdateResult, "update", work, since=since)
 
 
 def unless_empty(

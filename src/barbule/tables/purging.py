@@ -83,16 +83,17 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     engine: Engine = leaf.source
     with engine.backend.writing():  # its steps are commits of their own
         engine.catalog.refresh()
-        return _purge(table, where)
+        removed, named = _remove_rows(engine, table, where)
+    files = release(engine, named)
+    return replace(removed, media=files, media_kept=len(named) - files)
 
 
-def _purge(table: ir.Table, where: Any) -> PurgeResult:
-    leaf = table.op()
-    engine: Engine = leaf.source
-    record = writable(leaf)
+def _remove_rows(engine: Engine, table: ir.Table, where: Any) -> tuple[PurgeResult, set[str]]:
+    """Remove rows and answers; return the stored media to which they referred, too."""
+    record = writable(table.op())
     chosen = _of_any_state(engine, table, record, where)
     if not len(chosen):
-        return PurgeResult(0, 0, engine.catalog.latest(record.id).version)
+        return PurgeResult(0, 0, engine.catalog.latest(record.id).version), set()
     branches = _branches(engine, record, chosen)
     kept = {rid for rids in branches.values() for rid in rids}
     family = list(_family(engine, record, _without(chosen, kept)))
@@ -107,19 +108,17 @@ def _purge(table: ir.Table, where: Any) -> PurgeResult:
     _, states = mutate(
         engine, "purge", lambda change: _remove(change, family), since=engine.catalog.head
     )
-    files = release(engine, named)
-    return PurgeResult(
+    removed = PurgeResult(
         rows=len(chosen) - len(kept),
         errors=0,
         version=engine.catalog.latest(record.id).version,
         states=states,
         answers=answers,
         answers_kept=len(held),
-        media=files,
-        media_kept=len(named) - files,
         rows_kept=len(kept),
         branches=tuple(sorted(branches)),
     )
+    return removed, named
 
 
 # -- What belongs to the rows ----------------------------------------------------------------------

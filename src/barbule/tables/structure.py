@@ -27,7 +27,6 @@ from barbule.tables.alter import check_validation, stored_defaults
 from barbule.tables.bases import ViewQuery, read_query
 from barbule.tables.change import Change, NothingToDo, isolated, mutate, reading_once
 from barbule.tables.columns import bind_column, new_column, with_contents
-from barbule.tables.media import undone_where_it_fails
 from barbule.tables.mutations import PART_ROWS, insert_parts
 from barbule.tables.naming import (
     IF_NOT_EXISTS,
@@ -109,7 +108,7 @@ def create_table(
         return record
 
     if given:
-        with undone_where_it_fails(engine), reading_once(columns, name):
+        with reading_once(engine, columns, name, since):
             rules = CellRules(frozenset(schema.names) - validated)
             parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS, rules=rules)
             _, record, _ = insert_parts(engine, "create table", parts, work, since=since)
