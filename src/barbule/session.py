@@ -78,7 +78,7 @@ class Session:
             for name, given in settings.models.items()
         }
         self._engine = Engine(
-            open_backend(settings.backend, settings.lock_timeout),
+            open_backend(settings.backend, settings.lock_timeout, settings.home),
             library,
             LiteLLMClient(endpoints),
             settings.vectors,

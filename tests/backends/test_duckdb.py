@@ -10,6 +10,7 @@ import ibis.expr.schema as sch
 import pyarrow as pa
 import pytest
 
+import barbule as bb
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend, rewriting
 from barbule.backends.duckdb.statements import copying
@@ -311,9 +312,9 @@ def test_what_duckdb_cannot_run_is_said_so(backend):
     assert "numbers" in backend.compile(query)
 
 
-def test_a_database_file_is_made_with_its_folders(tmp_path):
+def test_a_database_file_is_made_with_the_folders_of_its_home(tmp_path):
     file = tmp_path / "deep" / "er" / "app.duckdb"
-    backend = open_backend(f"duckdb://{file}")
+    backend = open_backend(f"duckdb://{file}", home=tmp_path / "deep")
     backend.create("t", sch.Schema({"a": "int64"}))
     backend.append("t", pa.table({"a": [1]}))
     backend.disconnect()
@@ -369,3 +370,21 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     shown = backend.table("t", sch.Schema({**dict.fromkeys((RID, TO), "int64"), "x": kind}))
     found = backend.arrow(shown.to_expr(), {}).to_pylist()
     assert [row["x"] for row in found] == [cells[2], None, cells[1], cells[0]]
+
+
+def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):
+    for url in (f"duckdb://{tmp_path}/no/dir/x.duckdb", f"{tmp_path}/no/dir/x.duckdb"):
+        with pytest.raises(
+            ConfigurationError, match=r"no folder '.*/no/dir' for the .*'x\.duckdb'"
+        ):
+            bb.connect(url, vectors="exact:")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"there is no folder .*mkdir\(parents=True\)"):
+        bb.connect("no/x.duckdb")
+    assert not (tmp_path / "no").exists()
+    (tmp_path / "yes").mkdir()
+    bb.connect(f"duckdb://{tmp_path}/yes/x.duckdb", vectors="exact:")
+    bb.create_table("t", {"n": int})
+    home = tmp_path / "deep" / "home"
+    assert bb.connect(home=str(home), vectors="exact:").list_tables() == []
+    assert list(home.iterdir())

@@ -122,7 +122,7 @@ OPERATIONS: dict[str, Callable[[Session], Any]] = {
     "branch": _items(lambda t: t.branch("other")),
     "compact": _items(lambda t: t.compact()),
     "purge": _items(lambda t: t.purge(where=t.key == 2)),
-    "checkpoint": _items(lambda t: t.checkpoint("base")),
+    "checkpoint": _items(lambda t: t.checkpoint("base", if_exists="replace")),
     "snapshot": lambda session: session.snapshot("now"),
     "update customers": lambda session: session.get_table("customers").update({"name": "eve"}),
     "delete customers": lambda session: session.get_table("customers").delete(),

@@ -234,7 +234,7 @@ class Tables(RuleBasedStateMachine):
 
     @rule(label=st.sampled_from(["one", "two"]))
     def checkpoint(self, label):
-        version = self.table.checkpoint(label)
+        version = self.table.checkpoint(label, if_exists="replace")
         assert version == self.table.history()[0, "version"]
         self.labels[label] = version
 

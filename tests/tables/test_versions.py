@@ -12,9 +12,11 @@ import pytest
 import barbule as bb
 from barbule.errors import (
     BarbuleError,
+    ConfigurationError,
     DataError,
     FunctionError,
     SchemaError,
+    TableExistsError,
     VersionError,
 )
 from barbule.versions import Checkpoint
@@ -76,10 +78,20 @@ def test_unknown_versions_name_what_there_is(runs, version):
         runs.at(version)
 
 
-def test_labels_move(runs):
-    runs.checkpoint("best")
+def test_labels_move_where_it_is_said(runs):
+    assert runs.checkpoint("best") == runs.checkpoint("best") == 1
     runs.update({"result": 9.0})
-    assert runs.checkpoint("best") == 2
+    message = (
+        r"table 'runs': the label 'best' stands for version 1.*one is 2.*if_exists=\"replace\""
+    )
+    with pytest.raises(TableExistsError, match=message):
+        runs.checkpoint("best")
+    assert runs.checkpoint("best", if_exists="ignore") == 1
+    assert runs.checkpoint("new", if_exists="ignore") == 2
+    runs.drop_checkpoint("new")
+    with pytest.raises(ConfigurationError, match="if_exists is one of 'error', 'ignore', 'repl"):
+        runs.checkpoint("best", if_exists="move")
+    assert runs.checkpoint("best", if_exists="replace") == 2
     runs.update({"result": 0.0})
     assert set(runs.at("best").collect()["result"]) == {9.0}
     assert [row["labels"] for row in runs.history()] == [[], ["best"], [], []]

@@ -14,6 +14,7 @@ from barbule.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import ibis.expr.datatypes as dt
     import ibis.expr.operations as ops
@@ -213,20 +214,22 @@ _ADAPTERS = {
 }
 
 
-def open_backend(url: str, lock_timeout: float = 60.0) -> Backend:
+def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None) -> Backend:
     """Open the backend that a URL names.
 
     Parameters
     ----------
     lock_timeout
         How long to wait for another process that uses or writes the database, in seconds.
+    home
+        A folder that is made where the database lies in it; others have to be there.
 
     Raises
     ------
     ConfigurationError
         When no adapter is known for the scheme, or the database cannot be opened.
     """
-    return _adapter(url).open_backend(url, lock_timeout)
+    return _adapter(url).open_backend(url, lock_timeout, home)
 
 
 def is_kept(url: str) -> bool:

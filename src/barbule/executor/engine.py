@@ -49,6 +49,7 @@ from barbule.executor.shown import first_rows, reasons_of
 from barbule.executor.terminal import print_rows
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
+from barbule.io.targets import target_file
 from barbule.io.writing import write
 from barbule.locks import Claims
 from barbule.nodes import HeldRows, ManagedTable, SystemTable, managed_table
@@ -87,6 +88,7 @@ _EXPORTERS = {
     "to_parquet_dir",
     "to_torch",
 }
+_ONE_FILE = {"to_csv", "to_json", "to_parquet"}
 
 
 class Engine:
@@ -465,6 +467,12 @@ class Engine:
         return rows.column(0) if isinstance(expr, ir.Column) else rows.column(0)[0]
 
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
+        if name in _ONE_FILE and args and "partition_by" not in kwargs:
+            with target_file(args[0]) as path:
+                return self._exported(name, expr, (path, *args[1:]), kwargs)
+        return self._exported(name, expr, args, kwargs)
+
+    def _exported(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
         expr = with_values(expr, kwargs.pop("params", None))
         with self._naming(expr), self._lowered(expr) as (backend, lowered):
             return getattr(backend, name)(lowered, *args, **kwargs)
@@ -514,7 +522,8 @@ class Engine:
     def to_xlsx(self, expr: ir.Table, /, path: Any, **options: Any) -> None:
         """Compute an expression and write its rows as an Excel file."""
         wanted = {name: options.pop(name, None) for name in ("params", "limit")}
-        write_excel(self.to_pyarrow_batches(expr, **wanted), path, **options)
+        with target_file(path) as file:
+            write_excel(self.to_pyarrow_batches(expr, **wanted), file, **options)
 
     def hold(self, expr: ir.Table) -> HeldRows:
         """Compute an expression and keep its rows in memory; return the leaf that shows them."""

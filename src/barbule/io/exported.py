@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.targets import check_folder
 from barbule.media.archives import check_member
 from barbule.media.cells import reader
 from barbule.media.places import expanded
@@ -113,6 +114,7 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
         When it is there already, and not empty.
     """
     target = expanded(path)
+    check_folder(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
             f"{str(target)!r} is there already, and is not an empty folder.",

@@ -17,6 +17,7 @@ from barbule.io.containment import DataSetRoot, contained_media, is_embedded
 from barbule.io.exported import media_columns
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
+from barbule.io.targets import check_target
 from barbule.media.cells import arrow_type
 from barbule.media.places import expanded, written_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
@@ -143,7 +144,7 @@ def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
     media = media_columns(rows)
     schema = _with_features(rows.schema, media)
     count = 0
-    path = expanded(target)
+    path = check_target(target) or expanded(target)
     with written_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
         batches = rows.batches(_ROWS)
         for batch in itertools.chain.from_iterable(map(_slices, batches)):

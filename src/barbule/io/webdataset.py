@@ -26,6 +26,7 @@ from barbule.io.exported import ending, plain_rows
 from barbule.io.kinds import ENDINGS
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
+from barbule.io.targets import check_target
 from barbule.media.archives import check_member, is_swollen
 from barbule.media.places import expanded, written_atomically
 from barbule.types import Json, Media, infer
@@ -298,7 +299,8 @@ def write_webdataset(
     waiting = next(samples, None)
     seen: set[str] = set()
     while waiting is not None or not written:
-        path = expanded(pattern % len(written) if numbered else first)
+        shard = pattern % len(written) if numbered else first
+        path = check_target(shard) or expanded(shard)
         written.append(str(path))
         with written_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
             while waiting is not None:

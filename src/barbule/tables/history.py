@@ -13,17 +13,17 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.catalog.records import Label
-from barbule.errors import SchemaError, UnsupportedError, VersionError
+from barbule.errors import SchemaError, TableExistsError, UnsupportedError, VersionError
 from barbule.executor.indexed import searched_column
 from barbule.executor.results import ResultSet
-from barbule.tables.naming import IF_NOT_EXISTS, check_policy, check_storable
+from barbule.tables.naming import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
 from barbule.types import storage
 from barbule.versions import Checkpoint, Diff, diff, drifted
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.naming import IfNotExists
+    from barbule.tables.naming import IfExists, IfNotExists
 
 __all__ = ["VersionLike", "at", "checkpoint", "difference", "drop_checkpoint", "history"]
 
@@ -49,9 +49,10 @@ def at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
     return engine.leaf(leaf.table_id, engine.catalog.moment(leaf.table_id, version))
 
 
-def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
+def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoint:
     """Give the current version a label."""
     engine: Engine = leaf.source
+    check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(label, str) or not label.strip():
         raise SchemaError(
             "a label is a text that is not empty.", table=leaf.name, value=label, hint='"baseline".'
@@ -67,7 +68,18 @@ def checkpoint(leaf: ManagedTable, label: str) -> Checkpoint:
         engine.catalog.refresh()
         engine.catalog.record(leaf.table_id)  # a table that has been dropped has no version
         version = engine.catalog.latest(leaf.table_id).version
-        engine.catalog.add_label(Label(leaf.table_id, label, version))
+        labelled = engine.catalog.labels(leaf.table_id).get(label)
+        if labelled not in {None, version} and if_exists == "error":
+            raise TableExistsError(
+                f"the label {label!r} stands for version {labelled}, and the current one is "
+                f"{version}.",
+                table=leaf.name,
+                hint='Choose another label, or move this one: give if_exists="replace".',
+            )
+        if labelled is not None and if_exists == "ignore":
+            return Checkpoint(labelled, label)
+        if labelled != version:
+            engine.catalog.add_label(Label(leaf.table_id, label, version))
     return Checkpoint(version, label)
 
 

@@ -569,9 +569,33 @@ class Table(Query):
         """
         return Table(history.at(self.op(), version))
 
-    def checkpoint(self, label: str) -> Checkpoint:
-        """Give the current version a label; it can be used wherever a version is."""
-        return history.checkpoint(self.op(), label)
+    def checkpoint(self, label: str, *, if_exists: IfExists = "error") -> Checkpoint:
+        """Give the current version a label; it can be used wherever a version is.
+
+        Parameters
+        ----------
+        label
+            A text. The current version may have several.
+        if_exists
+            When the label stands for another version: "error", "ignore" (return the version
+            that has it) or "replace" (move it to the current version).
+
+        Raises
+        ------
+        TableExistsError
+            When the label stands for another version.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> runs = bb.create_table("runs", {"n": bb.Int})
+        >>> runs.checkpoint("best")
+        Checkpoint(0, 'best')
+        >>> _ = runs.insert(n=1)
+        >>> runs.checkpoint("best", if_exists="replace")
+        Checkpoint(1, 'best')
+        """
+        return history.checkpoint(self.op(), label, if_exists)
 
     def drop_checkpoint(self, label: str, *, if_not_exists: IfNotExists = "error") -> None:
         """Take a label away; the version stays, and `compact` may drop it then.

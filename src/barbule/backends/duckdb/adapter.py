@@ -75,13 +75,20 @@ _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 _GROUP_ROWS = 122_880  # what DuckDB compresses and writes together
 
 
-def open_backend(url: str, lock_timeout: float) -> DuckDBBackend:
+def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> DuckDBBackend:
     """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory."""
     file = _file_of(url)
     if file is None:
         return DuckDBBackend(DuckDBFile.shared(None, lock_timeout))
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if home is not None and file.is_relative_to(home):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            raise ConfigurationError(
+                f"there is no folder {str(file.parent)!r} for the database {file.name!r}.",
+                hint="Check the path (an absolute one has three slashes, duckdb:///data/app.duckdb)"
+                f", or make the folder: pathlib.Path({str(file.parent)!r}).mkdir(parents=True).",
+            )
         return DuckDBBackend(DuckDBFile.shared(file.resolve(), lock_timeout))
     except (OSError, duckdb.Error) as error:
         if isinstance(error, BarbuleError):

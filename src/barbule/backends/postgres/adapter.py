@@ -30,6 +30,7 @@ from barbule.errors import BarbuleError, DataError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
@@ -51,7 +52,11 @@ Result = TypeVar("Result")
 _AT_ONCE = 1000  # values in one statement
 
 
-def open_backend(url: str, lock_timeout: float) -> PostgresBackend:
+def open_backend(
+    url: str,
+    lock_timeout: float,
+    home: Path | None = None,  # noqa: ARG001 - for databases that are files
+) -> PostgresBackend:
     """Open `postgres://user:password@host:port/database?schema=…&lock_timeout=…`."""
     return PostgresBackend(Connections(read_address(url, lock_timeout)))
 

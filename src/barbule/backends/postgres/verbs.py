@@ -14,8 +14,11 @@ from ibis.backends.postgres import Backend
 from barbule.backends.postgres.compiler import COMPILER
 from barbule.backends.postgres.types import PostgresTypes
 from barbule.backends.routing import route_to_engine
+from barbule.errors import BarbuleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import ibis.expr.types as ir
     import psycopg
     import pyarrow as pa
@@ -104,10 +107,15 @@ class SharedIbis(Backend):
         options = dict(options)
         asked = {name: options.pop(name, None) for name in ("params", "limit")}
         rows = self.to_pyarrow_batches(expr.as_table(), **asked)
+        failures: list[BarbuleError] = []
         writer = ibis.duckdb.connect()
         try:
-            writer.con.register(_ROWS, rows)
+            writer.con.register(_ROWS, _noting(rows, failures))
             getattr(writer, verb)(writer.table(_ROWS), path, **options)
+        except Exception:
+            if failures:  # DuckDB makes a text of it
+                raise failures[0] from None
+            raise
         finally:
             writer.disconnect()
 
@@ -120,6 +128,20 @@ class SharedIbis(Backend):
 
 
 route_to_engine(SharedIbis)
+
+
+def _noting(rows: pa.RecordBatchReader, failures: list[BarbuleError]) -> pa.RecordBatchReader:
+    """Read rows, and note the error that ends them."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except BarbuleError as error:
+            failures.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _limited(query: ir.Table, limit: int | str | None) -> ir.Table:
