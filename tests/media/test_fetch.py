@@ -17,6 +17,7 @@ import pytest
 from barbule.errors import MediaError
 from barbule.media.fetch import Fetcher
 from patience import PATIENCE
+from servers.dripping import dripping
 
 BODY = b"barbules " * 5000
 
@@ -83,6 +84,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         left = int(name.split("-")[1])
         target = f"/hop-{left - 1}" if left > 1 else "/image.png"
         self.send(302, b"", Location=target)
+
+    def answer_lag(self, name, times):
+        self.server.stop_waiting.wait(0.1)
+        self.send(302, b"", Location=f"/lag-{int(name.split('-')[1]) - 1}")
 
     def answer_to(self, name, times):
         self.send(301, b"", Location=self.path.partition("?")[2])
@@ -197,6 +202,41 @@ def test_timeout(server, tmp_path):
     assert time.monotonic() - start < PATIENCE
 
 
+DRIPS = {
+    "status": (b"", b"H"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "header": (b"HTTP/1.1 200 OK\r\nx: ", b"y"),
+    "refusal": (b"HTTP/1.1 503 Later\r\n", b"x: y\r\n"),
+    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: /again\r\n", b"x: y\r\n"),
+}
+
+
+def _give_up(tmp_path, url):
+    fetcher = Fetcher(True, 10**6, tmp_path / "cache", timeout=60, time_limit=0.5)
+    started = time.monotonic()
+    with pytest.raises(MediaError, match=r"was not there in 0\.5 s.*time_limit"):
+        fetcher.local_path(url)
+    assert time.monotonic() - started < 10
+    assert leftovers(fetcher) == []
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_headers_that_drip_are_given_up(tmp_path, drip):
+    with dripping(*DRIPS[drip]) as url:
+        _give_up(tmp_path, f"{url}/a.png")
+
+
+def test_headers_that_drip_by_tls_are_given_up(tmp_path, secure):
+    with dripping(*DRIPS["headers"], secure) as url:
+        _give_up(tmp_path, f"{url.replace('127.0.0.1', 'localhost')}/a.png")
+
+
+def test_answers_that_lead_on_have_one_limit_together(server, tmp_path):
+    fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
+    with pytest.raises(MediaError, match=r"was not there in 0\.3 s"):
+        fetcher.local_path(f"{server.url}/lag-5")
+
+
 def test_a_file_that_drips_is_given_up(server, tmp_path):
     fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
     with pytest.raises(MediaError, match=r"drip was not there in 0\.3 s.*time_limit"):
@@ -270,8 +310,11 @@ def test_every_hop_is_checked(server, tmp_path, monkeypatch):
     assert [path for path, *_ in server.seen][-1].startswith("/to")
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
-def test_certificates_are_checked_for_the_name(tmp_path, fetcher, monkeypatch):
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    """Give what a server on localhost needs to speak TLS, trusted by clients."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate")
     subprocess.run(
         shlex.split(
             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
@@ -284,7 +327,11 @@ def test_certificates_are_checked_for_the_name(tmp_path, fetcher, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    with serving(context) as server:
+    return context
+
+
+def test_certificates_are_checked_for_the_name(fetcher, secure):
+    with serving(secure) as server:
         path = fetcher.local_path(f"https://localhost:{server.server_port}/image")
         assert path.read_bytes() == BODY
         with pytest.raises(MediaError, match="is unreachable"):

@@ -23,6 +23,7 @@ from barbule.models.litellm import LiteLLMClient
 from barbule.models.providers import qualified
 from barbule.models.rates import Gate, call_with_retries
 from fakes.models_server import FakeModels, embedding_of
+from servers.dripping import HEADERS, dripping
 
 KEY = "sk-a-very-secret-key-0123456789"
 HELLO = [{"role": "user", "content": "hello there"}]
@@ -305,6 +306,28 @@ def test_an_answer_that_does_not_come_is_a_retryable_failure(server):
     with pytest.raises(ModelError, match=r"no answer within 0\.2 s.*Raise timeout") as caught:
         chat(client_of(server, timeout=0.2), "openai/slow")
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize("head", [HEADERS, b"HTTP/1.1 200 OK\r\n"])
+@pytest.mark.parametrize("verb", ["chat", "embed", "messages"])
+def test_an_answer_that_drips_has_one_limit(head, verb):
+    asked = {
+        "chat": ("openai/x", [{"role": "user", "content": "hi"}], {}),
+        "messages": ("anthropic/x", [{"role": "user", "content": "hi"}], {"max_tokens": 9}),
+        "embed": ("openai/x", ["hi"], {}),
+    }
+    model, question, more = asked[verb]
+    with dripping(head, b" " if head == HEADERS else b"x: y\r\n") as url:
+        provider = model.partition("/")[0]
+        settings = {"api_key_env": "BARBULE_TEST_KEY", "timeout": 1.0}
+        client = LiteLLMClient({provider: Endpoint(provider, url, **settings)})
+        asyncio.run(client.ready())
+        started = time.monotonic()
+        with pytest.raises(ModelError, match=r"no answer within 1\.0 s.*Raise timeout") as caught:
+            asyncio.run(getattr(client, verb)(model, question, **more))
+        assert time.monotonic() - started < 10
+    assert caught.value.retryable
+    assert caught.value.charged
 
 
 def test_a_refused_connection_says_where_and_what_to_do():

@@ -23,11 +23,12 @@ from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
 from barbule.media.cache import FileCache
+from barbule.media.deadline import Deadline
 from barbule.media.places import file_from_uri, without_secrets
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     import httpx
@@ -68,7 +69,7 @@ class Fetcher:
     timeout
         Seconds to wait for a connection, and for each part of an answer.
     time_limit
-        Seconds that the whole of a file may take.
+        Seconds that the whole of a file may take, with all that leads to it.
     cache
         Where fetched files are kept, by default without a bound in `cache_dir`.
     private_hosts
@@ -170,28 +171,29 @@ class Fetcher:
         self._found[key] = str(folder / name[:2] / name)
         return self._cache.find(self._found[key])
 
-    def _keep(self, key: str, suffix: str, pieces: Iterable[bytes], shown: str) -> Path:
+    def _keep(
+        self, key: str, suffix: str, pieces: Iterable[bytes], shown: str, deadline: Deadline
+    ) -> Path:
         stem = hashlib.sha256(key.encode()).hexdigest()
         folder = self._cache_dir.absolute().relative_to(self._cache.folder)
         name = f"{folder}/{stem[:2]}/{stem}{suffix}"
-        path = self._cache.keep(name, self._bounded(pieces, shown))
+        path = self._cache.keep(name, self._bounded(pieces, shown, deadline))
         for old in path.parent.glob(f"{stem}*"):
             if old != path:  # it had another type when it was fetched before
                 old.unlink(missing_ok=True)
         return path
 
-    def _bounded(self, pieces: Iterable[bytes], shown: str) -> Iterator[bytes]:
-        size, deadline = 0, time.monotonic() + self._time_limit
+    def _bounded(self, pieces: Iterable[bytes], shown: str, deadline: Deadline) -> Iterator[bytes]:
+        size = 0
         for piece in pieces:
             size += len(piece)
             if size > self._max_bytes:
                 raise self._too_large(shown)
-            if time.monotonic() > deadline:
-                raise MediaError(
-                    f"{shown} was not there in {self._time_limit:g} s.",
-                    hint="Raise time_limit in [media] of the configuration.",
-                )
+            if deadline.passed:
+                raise _over_time(shown, deadline)
             yield piece
+        if deadline.passed:  # where no length is declared, a file that is cut off looks whole
+            raise _over_time(shown, deadline)
 
     def _too_large(self, shown: str) -> MediaError:
         return MediaError(
@@ -218,12 +220,13 @@ class Fetcher:
             raise MediaError(
                 f"{shown} has no content.", hint="A data URI is data:<type>,<content>."
             )
-        return self._keep(uri, mimetypes.guess_extension(mime) or "", [content], shown)
+        suffix = mimetypes.guess_extension(mime) or ""
+        return self._keep(uri, suffix, [content], shown, Deadline(self._time_limit))
 
     def _from_bucket(self, uri: str) -> Path:
         import fsspec.core
 
-        shown = without_secrets(uri)
+        shown, deadline = without_secrets(uri), Deadline(self._time_limit)
         if "::" in uri:
             raise MediaError(f"{shown} chains URLs.", hint="Name the object itself.")
         with _bucket_errors(shown):
@@ -240,38 +243,36 @@ class Fetcher:
             return known
         with _bucket_errors(shown), fs.open(path, "rb") as file:
             pieces = iter(lambda: file.read(_PIECE), b"")
-            return self._keep(key, _path_suffix(path), pieces, shown)
+            return self._keep(key, _path_suffix(path), pieces, shown, deadline)
 
     def _from_web(self, uri: str, again: bool) -> Path:
         url = uri.partition("#")[0]
         known = None if again else self._known(url)
         if known:
             return known
+        deadline = Deadline(self._time_limit)
         for attempt in range(_RETRIES):
             try:
-                return self._downloaded(url, attempt)
+                return self._downloaded(url, attempt, deadline)
             except MediaError as error:
-                if not error.retryable:
+                pause = _FIRST_PAUSE * 2**attempt
+                if not error.retryable or pause > deadline.remaining:
                     raise
-                time.sleep(_FIRST_PAUSE * 2**attempt)
-        return self._downloaded(url, _RETRIES)
+                time.sleep(pause)
+        return self._downloaded(url, _RETRIES, deadline)
 
-    def _downloaded(self, url: str, attempt: int) -> Path:
+    def _downloaded(self, url: str, attempt: int, deadline: Deadline) -> Path:
         import httpx
 
         hop, shown = url, without_secrets(url)
         for _ in range(_MOST_REDIRECTS + 1):
             try:
-                done = self._hop(httpx.URL(hop), url, shown, attempt)
+                with deadline.watching() as trace:
+                    done = self._hop(httpx.URL(hop), url, shown, attempt, deadline, trace)
             except (httpx.InvalidURL, UnicodeError):  # names of hosts that IDNA does not have
                 raise MediaError(f"{shown} is not a valid URL.", hint="Check it.") from None
-            except httpx.ConnectTimeout:
-                raise _failed(f"{shown}: no connection in {self._timeout:g} s.") from None
-            except httpx.TimeoutException:
-                raise _failed(f"{shown}: no answer in {self._timeout:g} s (timeout).") from None
             except httpx.HTTPError as error:
-                reason = type(error).__name__
-                raise _failed(f"{shown} is unreachable ({reason}).", retryable=True) from None
+                raise self._explained(error, shown, deadline) from None
             if not isinstance(done, str):
                 return done
             hop = done
@@ -279,7 +280,26 @@ class Fetcher:
             f"{shown} redirects more than {_MOST_REDIRECTS} times.", hint="Give the final URL."
         )
 
-    def _hop(self, url: httpx.URL, asked: str, shown: str, attempt: int) -> Path | str:
+    def _explained(self, error: httpx.HTTPError, shown: str, deadline: Deadline) -> MediaError:
+        import httpx
+
+        if deadline.passed:
+            return _over_time(shown, deadline)
+        if isinstance(error, httpx.ConnectTimeout):
+            return _failed(f"{shown}: no connection in {self._timeout:g} s.")
+        if isinstance(error, httpx.TimeoutException):
+            return _failed(f"{shown}: no answer in {self._timeout:g} s (timeout).")
+        return _failed(f"{shown} is unreachable ({type(error).__name__}).", retryable=True)
+
+    def _hop(
+        self,
+        url: httpx.URL,
+        asked: str,
+        shown: str,
+        attempt: int,
+        deadline: Deadline,
+        trace: Callable[[str, dict[str, Any]], None],
+    ) -> Path | str:
         """Ask one address; return the file, or the URL to which the answer points."""
         import httpx
 
@@ -298,18 +318,17 @@ class Fetcher:
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
-        sni = {"sni_hostname": url.raw_host.decode("ascii")}
+        extensions = {"sni_hostname": url.raw_host.decode("ascii"), "trace": trace}
+        timeout = min(self._timeout, deadline.remaining)
         direct = url.copy_with(host=str(address))
         with (
-            httpx.Client(
-                verify=self._ssl, timeout=self._timeout, trust_env=_public(address)
-            ) as client,
-            client.stream("GET", direct, headers=headers, extensions=sni) as response,
+            httpx.Client(verify=self._ssl, timeout=timeout, trust_env=_public(address)) as client,
+            client.stream("GET", direct, headers=headers, extensions=extensions) as response,
         ):
-            return self._answer(response, url, asked, shown)
+            return self._answer(response, url, asked, shown, deadline)
 
     def _answer(
-        self, response: httpx.Response, url: httpx.URL, asked: str, shown: str
+        self, response: httpx.Response, url: httpx.URL, asked: str, shown: str, deadline: Deadline
     ) -> Path | str:
         status = response.status_code
         if response.has_redirect_location:
@@ -323,7 +342,7 @@ class Fetcher:
         if declared.isdecimal() and int(declared) > self._max_bytes:
             raise self._too_large(shown)
         suffix = _web_suffix(response.headers.get("Content-Type", ""), url.path)
-        return self._keep(asked, suffix, response.iter_bytes(), shown)
+        return self._keep(asked, suffix, response.iter_bytes(), shown, deadline)
 
     @cached_property
     def _ssl(self) -> ssl.SSLContext:
@@ -368,6 +387,13 @@ def _bucket_errors(shown: str) -> Iterator[None]:
             f"{shown} cannot be read: {type(error).__name__}.",
             hint="Check the name and the credentials in the environment.",
         ) from None
+
+
+def _over_time(shown: str, deadline: Deadline) -> MediaError:
+    return MediaError(
+        f"{shown} was not there in {deadline.seconds:g} s.",
+        hint="Raise time_limit in [media] of the configuration.",
+    )
 
 
 def _failed(message: str, *, retryable: bool = False) -> MediaError:

@@ -126,7 +126,7 @@ def model_error(
     kind = _KINDS[name]
     secrets = secrets_of(key)
     text = _provider_text(error, secrets)
-    if name == "timeout" and "timed out" in text.lower():
+    if name == "timeout" and (not str(error) or "timed out" in text.lower()):
         text = f"no answer within {timeout} s"
     elif name == "connection":
         root = list(_chain(error))[-1]

@@ -295,8 +295,10 @@ class LiteLLMClient(ModelClient):
                 client := openai_client(litellm, model, key, endpoint.api_base)
             ):
                 call["client"] = client
-            with unlogged(litellm):
-                return await getattr(litellm, verb)(**call)
+            # The clients' limit begins anew with each part of an answer.
+            async with asyncio.timeout(_seconds(call)):
+                with unlogged(litellm):
+                    return await getattr(litellm, verb)(**call)
         except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
         # Raised out here, so that the original, which may hold the key, is not its context and
@@ -323,6 +325,7 @@ class LiteLLMClient(ModelClient):
                     allow_private=False,
                     max_bytes=_LARGEST_FILE,
                     cache_dir=Path(folder),
+                    time_limit=self.endpoint(model).timeout,
                     private_hosts=[own] if own else [],
                 )
                 return fetcher.local_path(url).read_bytes()
@@ -335,6 +338,12 @@ class LiteLLMClient(ModelClient):
                 f"the image that it made cannot be fetched ({error.message.rstrip('.')})",
                 "Ask for response_format='b64_json'.",
             ) from None
+
+
+def _seconds(call: Mapping[str, Any]) -> float | None:
+    """Return how long a whole call may take; None where its own limit is not in seconds."""
+    given = call["timeout"]
+    return float(given) if isinstance(given, (int, float)) else None
 
 
 def _key(endpoint: Endpoint) -> str | None:
