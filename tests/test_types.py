@@ -510,3 +510,9 @@ def test_values_fit_the_types_that_were_found_for_them(session):
     assert found["enum"][0] == "red"
     assert found["models"][0] == {"label": "a", "score": None}
     assert found["vectors"][1] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["inet", "macaddr", "point", "array<inet>", "geography"])
+def test_places_and_addresses_of_networks_are_no_types_of_columns(kind):
+    with pytest.raises(SchemaError, match=r"column 'a': a column holds no \w+"):
+        schema({"a": kind})

@@ -139,6 +139,11 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
             f"a column holds durations of a fixed length, and {kind} lasts as the calendar says.",
             "Keep the count of months as bb.Int.",
         )
+    if isinstance(kind, dt.GeoSpatial | dt.INET | dt.MACADDR):
+        return (
+            f"a column holds no {kind}.",
+            "Keep places as text (WKT) or bytes (WKB), addresses of networks as bb.String.",
+        )
     if isinstance(kind, dt.Null | dt.Unknown):
         name = type(kind).__name__.lower()
         return (
