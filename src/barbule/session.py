@@ -445,7 +445,9 @@ class Session:
         if_not_exists
             "error" or "ignore".
         cascade
-            Whether views that depend on it are dropped too; otherwise they forbid it.
+            Whether views that depend on it are dropped too; otherwise they forbid it. So does a
+            column of another table whose `@bb.query` reads it, as far as this process defines
+            that; with `cascade=True` the column stays, with what it holds.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
         structure.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)

@@ -8,7 +8,7 @@ from typing import TypedDict
 import pytest
 
 import barbule as bb
-from barbule.errors import ExpressionError, SchemaError
+from barbule.errors import DependencyError, ExpressionError, SchemaError
 
 ASKED: list[str] = []
 
@@ -194,3 +194,37 @@ def test_a_column_over_another_table_is_brought_up_to_date(since, films, asks):
     assert names(asks.order_by("n").collect()["found"])[0] == ["aliens", "up"]
     asks.recompute("found")
     assert names(asks.order_by("n").collect()["found"]) == [["up"], ["alien", "up"], None, []]
+
+
+def test_a_table_that_a_column_queries_is_not_dropped(session):
+    films = session.create_table("films", [{"name": "Up", "year": 2009}])
+    asked = session.create_table("asked", [{"year": 2009}])
+    other = session.create_table("other", [{"year": 2009}])
+
+    @bb.query
+    def of_year(year: int):
+        return films.where(films.year == year).select(films.name)
+
+    asked.add_computed_column(found=of_year(asked.year))
+    with pytest.raises(DependencyError, match=r"'films': a @bb\.query reads it for 'asked\.found'"):
+        bb.drop_table("films")
+    bb.drop_table("other")  # which nothing reads
+    assert other is not films
+    assert asked.collect()[0, "found"] == [{"name": "Up"}]
+    asked.drop_column("found")
+    bb.drop_table("films")
+    assert bb.list_tables() == ["asked"]
+
+
+def test_a_table_that_a_column_queries_is_dropped_by_cascade(session):
+    films = session.create_table("films", [{"name": "Up", "year": 2009}])
+    asked = session.create_table("asked", [{"year": 2009}])
+
+    @bb.query
+    def by_year(year: int):
+        return films.where(films.year == year).select(films.name)
+
+    asked.add_computed_column(found=by_year(asked.year))
+    films.add_computed_column(same=by_year(films.year))  # its own table goes with it
+    bb.drop_table("films", cascade=True)
+    assert asked.collect()[0, "found"] == [{"name": "Up"}]

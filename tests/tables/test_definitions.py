@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import uuid
 
+import ibis
 import PIL.Image
 import pytest
 from ibis import _
@@ -217,3 +218,28 @@ def test_an_unknown_function_is_written_all_the_same(session):
     t.add_computed_column(b=gone(t.a, times=3))
     del registry._REGISTRY["definitions.gone"]
     assert t.definition("b") == "gone(text=t.a, times=3)"
+
+
+def test_what_is_drawn_or_unnested_is_written_as_it_was(session):
+    d = session.create_table("folder.d", {"tags": bb.Array(bb.String), "n": bb.Int})
+    d.insert(tags=["a", "b"], n=1)
+    drawn = d.filter(d.n > 0).mutate(r=ibis.random(), tag=d.tags.unnest(), at=ibis.now())
+    view = bb.create_view("drawn", drawn.filter(drawn.r >= 0))
+    found = {name: str(view.definition(name)) for name in view.columns}
+    assert found == {
+        "tags": "d.tags", "n": "d.n", "r": "ibis.random()", "tag": "d.tags.unnest()",
+        "at": "ibis.now()",
+    }  # fmt: skip
+    assert view.definition("tag").uses == ("folder.d.tags",)
+    assert view.columns_info.to_pandas().set_index("name").loc["r", "definition"] == "ibis.random()"
+    assert repr(view.describe()).endswith(
+        "view of: d.filter(d.n > 0).mutate(r=ibis.random(), tag=_.tags.unnest(), at=ibis.now())"
+        ".filter(_.r >= 0), where d is bb.get_table('folder.d')"
+    )
+    plain = bb.create_view("folder.plain", d.filter(d.n > 0))
+    assert "view of: d.filter(d.n > 0), where d is bb.get_table('folder.d')" in repr(
+        plain.describe()
+    )
+    films = session.create_table("here", [{"name": "Up"}])
+    flat = bb.create_view("flat", films.filter(films.name != ""))
+    assert repr(flat.describe()).endswith("view of: here.filter(here.name != '')")

@@ -374,3 +374,39 @@ def test_literals_with_a_zone_are_moments(session):
     ).collect()[0]
     assert (row["literal"], row["hour"]) == (moment, 5)
     assert (row["other"], row["other_hour"]) == (moment, 9)
+
+
+def test_moments_that_functions_give_keep_their_instant(backend_url):
+    bb.connect(backend_url or "duckdb://", vectors="exact:", timezone="Asia/Tokyo")
+    paris = bb.Timestamp("Europe/Paris")
+    t = bb.create_table("t", {"n": bb.Int, "m": bb.Timestamp, "z": paris})
+    at = datetime.timezone(datetime.timedelta(hours=5))
+    aware = datetime.datetime(2024, 1, 1, 12, tzinfo=at)
+    naive = datetime.datetime(2024, 1, 1, 12)  # noqa: DTZ001 - without a zone
+
+    @bb.udf(return_type=paris)
+    def zoned(n: int):
+        return aware if n else naive
+
+    @bb.udf
+    def plain(n: int) -> datetime.datetime:
+        return aware if n else naive
+
+    @bb.udf(batch_size=2)
+    def batched(n: list[int]) -> list[datetime.datetime]:
+        return [aware if each else naive for each in n]
+
+    @bb.udf
+    def listed(n: int) -> list[datetime.datetime]:
+        return [aware if n else naive]
+
+    t.insert([{"n": 1, "m": aware, "z": aware}, {"n": 0, "m": naive, "z": naive}])
+    t.add_computed_column(kept=plain(t.n), there=zoned(t.n))
+    query = t.select("m", "z", "kept", "there", a=plain(t.n), b=batched(t.n), c=zoned(t.n),
+                     d=listed(t.n)[0])  # fmt: skip
+    for row in query.collect():
+        # As what is inserted: without a zone it is on the clock of the default zone.
+        assert row["kept"] == row["a"] == row["b"] == row["d"] == row["m"]
+        assert row["there"] == row["c"] == row["z"]
+    assert t.where(t.n == 1).collect()[0, "there"] == aware
+    assert t.where(t.n == 1).collect()[0, "m"] == naive + datetime.timedelta(hours=4)

@@ -340,21 +340,31 @@ class Engine:
             tables = {leaf.name for leaf in expr.op().find(ManagedTable)}
             error.at(table=tables.pop() if len(tables) == 1 else None)
             if error.column is None and isinstance(error, DataError):
-                error.column = self._failing(expr)
+                error.column = self.failing(expr)
             raise
 
-    def _failing(self, expr: ir.Expr) -> str | None:
+    def failing(
+        self,
+        expr: ir.Expr,
+        rows: Mapping[int, ops.Relation] | None = None,
+        staged: Mapping[str, pa.Table] | None = None,
+    ) -> str | None:
         """Find the column that cannot be computed, by asking for each alone; no model is asked."""
-        if self.plan(expr).stages:
+        if self.plan(expr, rows).stages:
             return None
         table = expr.as_table()
-        failing = [name for name in table.columns if self._fails(table[[name]])]
+        failing = [name for name in table.columns if self._fails(table[[name]], rows, staged)]
         alone = len(failing) < len(table.columns) or len(failing) == 1
         return failing[0] if failing and alone else None
 
-    def _fails(self, expr: ir.Table) -> bool:
+    def _fails(
+        self,
+        expr: ir.Table,
+        rows: Mapping[int, ops.Relation] | None,
+        staged: Mapping[str, pa.Table] | None,
+    ) -> bool:
         try:
-            self.arrow(expr)
+            self.arrow(expr, rows, staged)
         except BarbuleError:
             return True
         return False

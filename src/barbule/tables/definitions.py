@@ -151,7 +151,8 @@ class Definitions:
     def query(self) -> ops.Relation | None:
         """The query of a view."""
         view = self.record.view
-        return None if view is None else self.expression(view.query)
+        # Where rows are kept, as what is drawn or unnested is, another query makes them.
+        return None if view is None else self.expression(view.rows or view.query)
 
     @cached_property
     def iterator(self) -> ops.Value | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.executor.notebook import rows_html
 from barbule.executor.shown import Shown, title_of
+from barbule.nodes import ManagedTable
 from barbule.planner.written import written
 from barbule.relations import Query
 from barbule.relations.summary import summary
@@ -17,6 +18,7 @@ from barbule.tables.definitions import Definitions, info
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
     from barbule.tables.definitions import ColumnDefinition
@@ -76,11 +78,25 @@ def _column_lines(columns: Sequence[ColumnDefinition]) -> Iterator[str]:
             yield from (f"{_INDENT * 3}{version}" for version in each.versions())
 
 
+def _folders(query: ops.Relation) -> str:
+    """Say of tables in folders, which are written by the last part of their names, which they are.
+
+    Tables that could be called otherwise by Python are written as a call that names them.
+    """
+    names = {leaf.name for leaf in query.find(ManagedTable) if "." in leaf.name}
+    said = [
+        f"{short} is bb.get_table({name!r})"
+        for name in sorted(names)
+        if (short := name.rpartition(".")[2]).isidentifier()
+    ]
+    return f", where {' and '.join(said)}" if said else ""
+
+
 def _notes(found: Definitions) -> Iterator[str]:
     """Say what a view is made of, what is indexed, and what is made of the table."""
     record, commit = found.record, found.leaf.commit
     if found.query is not None:
-        yield f"view of: {written(found.query, commit)}"
+        yield f"view of: {written(found.query, commit)}{_folders(found.query)}"
     if found.iterator is not None:
         yield f"rows by: {written(found.iterator, commit)}"
     if record.origin is not None:

@@ -13,6 +13,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, RID
+from barbule.errors import DataError, UnsupportedError
 from barbule.planner.lower import physical_schema, visible
 from barbule.tables.columns import compute, physical_rows
 from barbule.tables.differences import differing, rows_by_changes
@@ -140,7 +141,17 @@ def _query_rows(change: Change, record: TableRecord) -> pa.Table:
         overlay = _overlay(change, base, staged)
         if overlay is not None:
             relations[base.id] = overlay
-    rows = engine.arrow(query.to_expr(), relations, staged)
+    try:
+        rows = engine.arrow(query.to_expr(), relations, staged)
+    except (DataError, UnsupportedError) as error:
+        if error.column is None:
+            error.column = engine.failing(query.to_expr(), relations, staged)
+        error.table = record.name
+        bases = (engine.catalog.record(each).name for each in record.view.bases)
+        error.hint = (
+            f"{error.hint} It is a view over {', '.join(map(repr, bases))}: nothing was changed."
+        )
+        raise
     data = [column for column in record.columns if column.kind == "data"]
     cells = [
         rows.column(place).cast(storage(column.dtype).to_pyarrow())

@@ -68,6 +68,8 @@ def _project(node: ops.Project, given: Mapping[str, Any]) -> str:
         isinstance(values[name], ops.Field) and values[name].name == name for name in kept
     ):
         added = {name: values[name] for name in shown[len(kept) :]}
+        if not added:
+            return str(given["parent"])
         return f"{given['parent']}.mutate({_named(node, added, given['values'])})"
     return f"{given['parent']}.select({_named(node, values, given['values'])})"
 

@@ -1,0 +1,48 @@
+"""Errors of the database at an insert: the view whose rows it could not compute is named."""
+
+from __future__ import annotations
+
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError
+
+
+@pytest.fixture
+def t(session):
+    return session.create_table("t", {"g": bb.Int, "n": bb.Int, "s": bb.String})
+
+
+def test_a_sum_that_overflows_names_view_and_column(t):
+    bb.create_view("totals", t.group_by("g").agg(rows=t.count(), total=t.n.sum()))
+    t.insert(g=1, n=2**62)
+    with pytest.raises(DataError, match=r"a view over 't': nothing was changed") as caught:
+        t.insert(g=1, n=2**62)
+    assert (caught.value.table, caught.value.column) == ("totals", "total")
+    assert t.count().to_pyarrow().as_py() == 1
+    t.insert(g=2, n=1)
+    assert bb.get_table("totals").order_by("g").collect()["total"] == [2**62, 1]
+
+
+def test_a_cast_in_an_aggregate_or_a_join_names_view_and_column(t):
+    bb.create_view("largest", t.group_by("g").agg(most=t.s.cast("int64").max()))
+    other = bb.create_table("other", [{"g": 1}])
+    joined = t.join(other, "g").select("g", parsed=t.s.cast("int64"))
+    bb.create_view("joined", joined)
+    t.insert(g=1, s="1")
+    with pytest.raises(DataError) as caught:
+        t.insert(g=2, s="x")
+    assert (caught.value.table, caught.value.column) == ("largest", "most")
+    bb.drop_table("largest")
+    with pytest.raises(DataError, match=r"a view over 't', 'other'") as caught:
+        t.insert(g=1, s="x")
+    assert (caught.value.table, caught.value.column) == ("joined", "parsed")
+    assert t.collect()["s"] == ["1"]
+
+
+def test_making_such_a_view_names_it_too(t):
+    t.insert(g=1, s="x")
+    with pytest.raises(DataError) as caught:
+        bb.create_view("v", t.group_by("g").agg(n=t.count(), most=t.s.cast("int64").max()))
+    assert (caught.value.table, caught.value.column) == ("v", "most")
+    assert bb.list_tables() == ["t"]
