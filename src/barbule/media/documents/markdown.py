@@ -108,8 +108,12 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
             title = title or (words if piece.level == 1 and words else None)
         if not words:
             continue
-        tables = () if piece.level or _is_code(piece) else tables_of(words, cells)
-        blocks += _blocks(words, tables, trail, line, verbatim=piece.verbatim)
+        if "|" in words and not piece.level and not _is_code(piece):
+            tables = tables_of(words, cells)
+            blocks += _blocks(words, tables, trail, line, verbatim=piece.verbatim)
+            continue
+        section, verbatim = trail.section, piece.verbatim
+        blocks.append(Block(words, None, trail.path, line, None, (), section, verbatim))
     return DocumentText(title or None, tuple(blocks), metadata, left_out=tuple(left_out))
 
 

@@ -224,23 +224,20 @@ class _TextTree(_Tree):
     def _events(self) -> int:
         return len(self._found)
 
-    def _border(self) -> None:
-        if not self._found or self._found[-1] != self._numbers[-1]:
-            self._found.append(self._numbers[-1])
-
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._border()
+        around = self._numbers[-1]
+        self._found.append(around)
         super()._start(tag, attributes)
-        self._around.append(self._numbers[-1])
+        self._around.append(around)
         self._numbers.append(len(self._flows))
         self._flows.append(0)
-        if any(not name.startswith("xml") for name in attributes):
+        if attributes and any(not name.startswith("xml") for name in attributes):
             self.left_out["attributes"] = None
 
     def _end(self, tag: str) -> None:
         super()._end(tag)
         self._numbers.pop()
-        self._border()
+        self._found.append(self._numbers[-1])
 
     def _characters(self, text: str) -> None:
         super()._characters(text)
@@ -260,12 +257,13 @@ class _TextTree(_Tree):
                 yield text, cut.line, cut.path
 
     def _text(self, start: int, end: int) -> str:
-        pieces = (
-            each if isinstance(each, str) else "" if self._flows[each] else "\n"
+        flows = self._flows
+        pieces = [
+            each if type(each) is str else "" if flows[each] else "\n"
             for each in self._found[start:end]
-        )
-        lines = (" ".join(line.split()) for line in "".join(pieces).split("\n"))
-        return "\n".join(line for line in lines if line)
+        ]
+        lines = "".join(pieces).split("\n")
+        return "\n".join([flat for line in lines if (flat := " ".join(line.split()))])
 
 
 def _refused(name: str, *_: Any) -> None:
