@@ -61,6 +61,7 @@ from barbule.planner.similar import IndexedColumn
 from barbule.relations import Query
 from barbule.relations.promotion import promoted
 from barbule.types import storage_schema
+from barbule.types.marks import marked, marked_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -467,7 +468,14 @@ class Engine:
         return getattr(self.backend.ibis, name)
 
     def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> Any:
-        """Compute an expression and return it as an Arrow table, array or scalar."""
+        """Compute an expression and return it as an Arrow table, array or scalar.
+
+        Columns of Json are texts that are marked as Arrow's `arrow.json`.
+        """
+        rows = self._unmarked(expr, **options)
+        return marked(rows, expr.schema()) if isinstance(expr, ir.Table) else rows
+
+    def _unmarked(self, expr: ir.Expr, /, **options: Any) -> Any:
         if any(value is not None for value in options.values()):
             return self._export("to_pyarrow", expr, (), options)
         with self._naming(expr):
@@ -497,7 +505,7 @@ class Engine:
         **_options: Any,
     ) -> Any:
         """Compute an expression and return it as Ibis does: a pandas frame, series or value."""
-        rows = self.to_pyarrow(limited(with_values(expr, params), limit))
+        rows = self._unmarked(limited(with_values(expr, params), limit))
         return pandas_of(expr, rows, storage_schema(expr.as_table().schema()))
 
     def to_pandas(
@@ -513,7 +521,7 @@ class Engine:
 
         Whole numbers of which some are missing are pandas' `Int64`.
         """
-        rows = self.to_pyarrow(limited(with_values(expr, params), limit))
+        rows = self._unmarked(limited(with_values(expr, params), limit))
         return pandas_of(expr, rows, storage_schema(expr.as_table().schema()), nullable=True)
 
     def to_pandas_batches(self, expr: ir.Expr, /, **options: Any) -> Iterator[Any]:
@@ -527,7 +535,7 @@ class Engine:
 
     def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
         """Compute an expression and return it as a polars frame, series or value."""
-        return polars_of(expr, self.to_pyarrow(expr.as_table(), **options))
+        return polars_of(expr, self._unmarked(expr.as_table(), **options))
 
     def to_xlsx(self, expr: ir.Table, /, path: Any, **options: Any) -> None:
         """Compute an expression and write its rows as an Excel file."""
@@ -578,6 +586,7 @@ class Engine:
         # Whether a value may be missing is no part of the batches, so not of their stream either.
         columns = self.plan(expr).final.schema.to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in columns])
+        schema = marked_schema(schema, expr.as_table().schema())
         return pa.RecordBatchReader.from_batches(schema, named())
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:

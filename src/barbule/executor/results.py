@@ -18,6 +18,7 @@ from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
 from barbule.executor.terminal import rows_table, rows_text
 from barbule.media.cells import holds_media, reader
 from barbule.suggestions import did_you_mean, one_of
+from barbule.types.marks import marked
 
 if TYPE_CHECKING:
     import ibis.expr.schema as sch
@@ -208,8 +209,11 @@ class ResultSet(Sequence[dict[str, Any]]):
         return self
 
     def to_pyarrow(self) -> pa.Table:
-        """Return the rows as an Arrow table; media are references, Json is text."""
-        return self._table
+        """Return the rows as an Arrow table; media are references.
+
+        Json is text, marked as Arrow's `arrow.json`: a table that is made of it has Json again.
+        """
+        return marked(self._table, self.schema)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame; media are references, Json is text.

@@ -21,6 +21,7 @@ from barbule.io.targets import check_target
 from barbule.media.cells import arrow_type
 from barbule.media.places import expanded, written_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
+from barbule.types.marks import marked_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
             kinds[field.name] = Image
         else:
             try:
-                kinds[field.name] = dtype(field.type)
+                kinds[field.name] = dtype(field)
             except SchemaError as error:
                 raise error.at(column=field.name) from error.__cause__
     return kinds
@@ -173,8 +174,12 @@ def _with_features(columns: sch.Schema, media: list[str]) -> pa.Schema:
         (name, content if name in media else arrow_type(kind)) for name, kind in columns.items()
     ]
     features = {name: {"_type": _feature(columns[name])} for name in media}
+    arrow = pa.schema(fields)
+    plain = [place for place, (name, _) in enumerate(fields) if name not in media]
+    for place in plain:
+        arrow = arrow.set(place, marked_field(arrow.field(place), columns[fields[place][0]]))
     told = json.dumps({"info": {"features": {k: v for k, v in features.items() if v["_type"]}}})
-    return pa.schema(fields, metadata={"huggingface": told})
+    return arrow.with_metadata({"huggingface": told})
 
 
 def _feature(kind: dt.DataType) -> str | None:

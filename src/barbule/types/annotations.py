@@ -22,7 +22,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
-from barbule.types.arrow import of_arrow
+from barbule.types.arrow import of_arrow, of_arrow_field
 from barbule.types.kinds import Audio, Document, Duration, Image, Json, Video, canonical
 
 __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype", "fields_of", "is_typed_dict"]
@@ -363,7 +363,8 @@ def _of_a_library(kind: Any, _: Outer) -> dt.DataType | None:
         if library == "polars":
             return _of_polars(kind)
         if library == "pyarrow":
-            return canonical(of_arrow(kind))
+            named = hasattr(kind, "nullable")  # a field, whose metadata may tell more
+            return canonical(of_arrow_field(kind) if named else of_arrow(kind))
         if library == "numpy" and inspect.isclass(kind):
             import numpy as np
 

@@ -11,8 +11,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.types.kinds import Json
+from barbule.types.marks import is_marked_json
 
-__all__ = ["of_arrow"]
+__all__ = ["of_arrow", "of_arrow_field"]
 
 
 def of_arrow(kind: Any) -> dt.DataType:
@@ -40,14 +41,14 @@ def of_arrow(kind: Any) -> dt.DataType:
     if pat.is_run_end_encoded(kind) or pat.is_dictionary(kind):
         return of_arrow(kind.value_type)
     if pat.is_fixed_size_list(kind):
-        return dt.Array(_field(kind.value_field), length=kind.list_size)
+        return dt.Array(of_arrow_field(kind.value_field), length=kind.list_size)
     if _is_list(kind):
-        return dt.Array(_field(kind.value_field))
+        return dt.Array(of_arrow_field(kind.value_field))
     if pat.is_struct(kind):
         fields = [kind.field(place) for place in range(kind.num_fields)]
-        return dt.Struct({field.name: _field(field) for field in fields})
+        return dt.Struct({field.name: of_arrow_field(field) for field in fields})
     if pat.is_map(kind):
-        return dt.Map(_field(kind.key_field), _field(kind.item_field))
+        return dt.Map(of_arrow_field(kind.key_field), of_arrow_field(kind.item_field))
     return dt.dtype(kind)
 
 
@@ -58,8 +59,18 @@ def _is_list(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _field(field: Any) -> dt.DataType:
-    return of_arrow(field.type).copy(nullable=field.nullable)
+def of_arrow_field(field: Any) -> dt.DataType:
+    """Return the type of the values of a field of Arrow; its metadata may say that they are Json.
+
+    Raises
+    ------
+    Exception
+        What Ibis raises for a type that it does not know.
+    """
+    kind = of_arrow(field.type)
+    if isinstance(kind, dt.String) and is_marked_json(field):
+        kind = Json()
+    return kind.copy(nullable=field.nullable)
 
 
 def _extension(kind: Any) -> dt.DataType:

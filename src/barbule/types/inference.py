@@ -207,10 +207,7 @@ def _of_arrow(rows: Any) -> sch.Schema:
             "two columns have the same name.", value=found.names, hint="Rename one of them."
         )
     return schema(
-        {
-            field.name: _known(field.name, field.type).copy(nullable=field.nullable)
-            for field in found
-        }
+        {field.name: _known(field.name, field).copy(nullable=field.nullable) for field in found}
     )
 
 

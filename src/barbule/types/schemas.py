@@ -168,7 +168,7 @@ def _from_arrow(columns: Any) -> sch.Schema:
     checked = {}
     for field in columns:
         try:
-            checked[field.name] = dtype(field.type).copy(nullable=field.nullable)
+            checked[field.name] = dtype(field).copy(nullable=field.nullable)
         except SchemaError as error:
             raise error.at(column=field.name) from error.__cause__
     return schema(checked)

@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
 from barbule.media.cells import arrow_type, to_array
+from barbule.tables.sources.json_texts import checked_json, holds_json_texts, json_texts
 from barbule.types import Media
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def cast_column(
     if column.type == pa.time64("ns"):
         _refuse_nanoseconds(column)
     if isinstance(kind, dt.JSON) and _is_text(column.type):
-        return _checked_json(column.cast(wanted))
+        return checked_json(column.cast(wanted))
+    if holds_json_texts(column.type, kind):
+        return json_texts(column, wanted, _values(column))
     if isinstance(kind, dt.UUID) and _is_text(column.type) and _all_keys(column):
         return column.cast(wanted)
     if column.type == wanted and _means_itself(kind):
@@ -219,26 +222,6 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
             f"the column of type {column.type} holds what Python cannot read: {error}.",
             hint="Cast the column before it is inserted.",
         ) from error
-
-
-def _checked_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Check that each text of a column is JSON, as it stands."""
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            json.loads("null" if text is None else text, parse_constant=_no_constant)
-        except ValueError as error:
-            raise DataError(
-                f"this is no json: {error}.",
-                row=row,
-                value=text,
-                hint="Texts of data frames and files are read as JSON; write a plain text as "
-                "json.dumps does.",
-            ) from error
-    return column
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"JSON has no {name}")
 
 
 def read_texts(

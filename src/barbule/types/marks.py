@@ -1,0 +1,96 @@
+"""Marks of Json in Arrow: the name of Arrow's own extension type, as metadata of a field.
+
+Owns the mark alone. The values stay texts for whoever does not read it; `types.arrow` reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+if TYPE_CHECKING:
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+__all__ = ["is_marked_json", "marked", "marked_field", "marked_schema"]
+
+_NAME, _JSON = b"ARROW:extension:name", b"arrow.json"
+_MARK = {_NAME: _JSON, b"ARROW:extension:metadata": b""}
+
+
+def is_marked_json(field: Any) -> bool:
+    """Whether a field of Arrow says that its texts are Json.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> is_marked_json(pa.field("j", pa.string(), metadata={"ARROW:extension:name": "arrow.json"}))
+    True
+    """
+    named = getattr(field.type, "extension_name", None) == _JSON.decode()
+    return named or bool((field.metadata or {}).get(_NAME) == _JSON)
+
+
+def marked_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
+    """Mark the fields of an Arrow schema that hold Json, at any depth.
+
+    Parameters
+    ----------
+    kinds
+        The columns as users see them, in the same order.
+    """
+    import pyarrow as pa
+
+    fields = [marked_field(field, kind) for field, kind in zip(schema, kinds.types, strict=True)]
+    return pa.schema(fields, schema.metadata)
+
+
+def marked(rows: pa.Table, kinds: sch.Schema) -> pa.Table:
+    """Mark the columns of a table that hold Json; their values are not copied."""
+    if not any(map(_holds_json, kinds.types)):
+        return rows
+    return rows.cast(marked_schema(rows.schema, kinds))
+
+
+def _holds_json(kind: dt.DataType) -> bool:
+    if isinstance(kind, dt.Struct):
+        return any(map(_holds_json, kind.types))
+    if isinstance(kind, dt.Map):
+        return _holds_json(kind.key_type) or _holds_json(kind.value_type)
+    return isinstance(kind, dt.JSON) or (
+        isinstance(kind, dt.Array) and _holds_json(kind.value_type)
+    )
+
+
+def marked_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
+    """Mark a field of Arrow that holds Json, and those within it."""
+    import pyarrow as pa
+    import pyarrow.types as pat
+
+    if not _holds_json(kind) or (isinstance(kind, dt.JSON) and not _is_text(field)):
+        return field
+    if isinstance(kind, dt.JSON):
+        return (
+            field.with_metadata({**(field.metadata or {}), **_MARK}) if _is_text(field) else field
+        )
+    made = field.type
+    if isinstance(kind, dt.Array):
+        inner = marked_field(made.value_field, kind.value_type)
+        if pat.is_fixed_size_list(made):
+            return field.with_type(pa.list_(inner, made.list_size))
+        return field.with_type(pa.large_list(inner) if pat.is_large_list(made) else pa.list_(inner))
+    if isinstance(kind, dt.Struct):
+        parts = [made.field(place) for place in range(made.num_fields)]
+        return field.with_type(
+            pa.struct(
+                [marked_field(each, part) for each, part in zip(parts, kind.types, strict=True)]
+            )
+        )
+    return field.with_type(pa.map_(made.key_field, marked_field(made.item_field, kind.value_type)))
+
+
+def _is_text(field: pa.Field) -> bool:
+    import pyarrow.types as pat
+
+    return bool(pat.is_string(field.type) or pat.is_large_string(field.type))
