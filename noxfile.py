@@ -59,7 +59,12 @@ def tests(session: nox.Session) -> None:
 def kills(session: nox.Session) -> None:
     """Kill processes and drive tables at random, at full count; `tests` does a few of each."""
     install(session, "test")
-    slow = ("tests/processes", "tests/stepping", "tests/tables/test_state_machine.py")
+    slow = (
+        "tests/processes",
+        "tests/stepping",
+        "tests/tables/test_state_machine.py",
+        "tests/media/test_outages.py",
+    )
     chosen = session.posargs or slow
     session.run("pytest", "-n", "auto", *chosen, env={"BARBULE_TEST_FULL": "1"})
 

@@ -26,6 +26,7 @@ __all__ = [
     "ModelError",
     "ReplayError",
     "SchemaError",
+    "StoreError",
     "TableExistsError",
     "TableNotFoundError",
     "UnknownFunctionError",
@@ -214,6 +215,15 @@ class MediaError(BarbuleError, ValueError):
     """
 
     gone: bool = False
+
+
+class StoreError(BarbuleError, OSError):
+    """The media store cannot be reached, has no room or may not be written.
+
+    It is of no cell: it ends an operation also where cells that fail are left empty.
+    """
+
+    retryable = True
 
 
 class FunctionError(BarbuleError, RuntimeError):

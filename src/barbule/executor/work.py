@@ -19,6 +19,7 @@ from barbule.errors import (
     BudgetError,
     FunctionError,
     ReplayError,
+    StoreError,
     UnknownFunctionError,
     message_of,
 )
@@ -287,6 +288,8 @@ class Work:
 
     def may_fail(self, error: Exception) -> bool:
         """Whether an error leaves its cell empty, and does not end the operation."""
+        if isinstance(error, StoreError):  # of no row
+            return False
         unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
         own = self.call.on_error is None and self.function.on_error == "null"
         return own or (self.lenient and not unknown)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
-from barbule.errors import BarbuleError, MediaError
+from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.isolation import Isolation
@@ -344,7 +344,7 @@ class MediaLibrary:
             try:
                 self.check(reference, kind)
             except BarbuleError as error:
-                if failures is None:
+                if failures is None or isinstance(error, StoreError):
                     raise error.at(row=row) from error.__cause__
                 failures[row] = error
 

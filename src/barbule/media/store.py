@@ -14,10 +14,12 @@ import shutil
 import threading
 import time
 import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import ConfigurationError, MediaError
+from barbule.config.settings import redact
+from barbule.errors import BarbuleError, ConfigurationError, MediaError, StoreError, message_of
 from barbule.media.cache import FileCache
 from barbule.media.places import file_from_uri, without_secrets, written_atomically
 from barbule.media.references import Stored, ending_of, is_name, modified, name_of
@@ -133,8 +135,9 @@ class MediaStore:
         name = f"{hashlib.sha256(data).hexdigest()}.{ending_of(suffix)}"
         if not self._has(name, len(data)):
             self._write(self._path(name), data)
-            if not self._local:  # whoever validates it need not get it back
-                self._copies.keep(self._copy_of(name), [data])
+            if not self._local:
+                with suppress(OSError):  # whoever validates it need not get it back
+                    self._copies.keep(self._copy_of(name), [data])
         self._remember(name)
         return f"media:{name}"
 
@@ -185,10 +188,11 @@ class MediaStore:
             If the reference is malformed or the store does not have it.
         """
         path = self._path(name_of(ref))
-        try:
-            content: bytes = self._fs.cat_file(path)
-        except FileNotFoundError:
-            raise self._missing(ref) from None
+        with self._reached("read"):
+            try:
+                content: bytes = self._fs.cat_file(path)
+            except FileNotFoundError:
+                raise self._missing(ref) from None
         return content
 
     def local_path(self, ref_or_uri: str) -> Path:
@@ -218,7 +222,17 @@ class MediaStore:
                 raise self._missing(ref_or_uri)
             return found
         copy = self._copies.find(self._copy_of(name))
-        return copy or self._copies.keep(self._copy_of(name), [self.open(ref_or_uri)])
+        if copy is not None:
+            return copy
+        content = self.open(ref_or_uri)
+        try:
+            return self._copies.keep(self._copy_of(name), [content])
+        except OSError as error:
+            raise StoreError(
+                f"{ref_or_uri} cannot be copied from the media store {self._shown} to "
+                f"{self._copies.folder}: {_reason(error)}.",
+                hint="Make room there, or give the cache another folder by home=.",
+            ) from error
 
     def sha256(self, ref_or_uri: str) -> str:
         """Return the SHA-256 of the content, as hex digits.
@@ -278,8 +292,7 @@ class MediaStore:
         MediaError
             If the reference is malformed.
         """
-        path = self._path(name_of(ref))
-        return Path(path).is_file() if self._local else bool(self._fs.isfile(path))
+        return self._size(self._path(name_of(ref))) is not None
 
     def put_again(self, ref: str, size: int) -> bool:
         """Count an object as put just now, if that can be done without its content.
@@ -321,7 +334,9 @@ class MediaStore:
 
     def objects(self) -> Iterator[Stored]:
         """List what is in the store, unfinished files too, in no order."""
-        for path, info in self._fs.find(self._root, detail=True).items():
+        with self._reached("listed"):
+            found = self._fs.find(self._root, detail=True)
+        for path, info in found.items():
             folder, _, name = path.rpartition("/")
             if not re.fullmatch(r"[0-9a-f]{2}", folder.rpartition("/")[2]):
                 continue
@@ -351,12 +366,13 @@ class MediaStore:
         if name.startswith("."):
             path = f"{path.rpartition('/')[0]}/{name}"
         try:
-            written = modified(self._fs.info(path))
-            if put_before is not None and written > put_before:
-                return False
-            with self._lock:
-                self._names.pop(name, None)
-            self._fs.rm_file(path)
+            with self._reached("written", FileNotFoundError):
+                written = modified(self._fs.info(path))
+                if put_before is not None and written > put_before:
+                    return False
+                with self._lock:
+                    self._names.pop(name, None)
+                self._fs.rm_file(path)
         except FileNotFoundError:
             return False
         if not self._local:
@@ -365,11 +381,12 @@ class MediaStore:
 
     def users(self) -> list[str]:
         """Return the databases that have put media into the store, as they may be shown."""
-        try:
-            found = self._fs.ls(f"{self._root}/{_USERS}", detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(self._fs.cat_file(each).decode() for each in found)
+        with self._reached("read"):
+            try:
+                found = self._fs.ls(f"{self._root}/{_USERS}", detail=False)
+            except FileNotFoundError:
+                return []
+            return sorted(self._fs.cat_file(each).decode() for each in found)
 
     def _path(self, name: str) -> str:
         # Folders by the first two digits keep each listing short.
@@ -412,7 +429,8 @@ class MediaStore:
         if self._size(path) != size:
             return False
         try:
-            os.utime(path)
+            with self._reached("written", FileNotFoundError, PermissionError):
+                os.utime(path)
         except FileNotFoundError:  # deleted at this moment
             return False
         except PermissionError:  # somebody else's, which cannot be made young
@@ -420,53 +438,89 @@ class MediaStore:
         return True
 
     def _size(self, path: str) -> int | None:
+        """Return how long an object is; None where there is none."""
         try:
-            size: int = self._fs.info(path)["size"]
+            with self._reached("read", FileNotFoundError):
+                info = self._fs.info(path)
         except FileNotFoundError:
             return None
-        return size
+        return int(info["size"]) if info["type"] == "file" else None
 
     def _enter(self) -> None:
         """Write down, once, that the database uses the store."""
-        user, self._user = self._user, None
+        user = self._user
         if user is None:
             return
         path = f"{self._root}/{_USERS}/{hashlib.sha256(user.encode()).hexdigest()[:16]}"
         if self._size(path) is None:
             self._write(path, user.encode())
+        self._user = None
 
     def _write(self, path: str, data: bytes) -> None:
-        if self._local:
-            with written_atomically(Path(path)) as file:
-                file.write(data)
-        elif _PUTS_ARE_ATOMIC & _protocols(self._fs):
-            # An object appears whole; a move there would be a second copy.
-            self._fs.pipe_file(path, data)
-        else:
-            folder, _, name = path.rpartition("/")
-            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
-            self._fs.makedirs(folder, exist_ok=True)
-            self._fs.pipe_file(temporary, data)
-            self._fs.mv(temporary, path)
+        with self._reached("written"):
+            if self._local:
+                with written_atomically(Path(path)) as file:
+                    file.write(data)
+            else:
+                self._put(path, lambda place: self._fs.pipe_file(place, data))
 
     def _copy(self, file: Path, path: str) -> None:
-        if self._local:
-            with file.open("rb") as source, written_atomically(Path(path)) as target:
-                shutil.copyfileobj(source, target, _PIECE)
-        elif _PUTS_ARE_ATOMIC & _protocols(self._fs):
-            self._fs.put_file(str(file), path)
-        else:
-            folder, _, name = path.rpartition("/")
-            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        with self._reached("written"):
+            if self._local:
+                with file.open("rb") as source, written_atomically(Path(path)) as target:
+                    shutil.copyfileobj(source, target, _PIECE)
+            else:
+                self._put(path, lambda place: self._fs.put_file(str(file), place))
+
+    def _put(self, path: str, write: Callable[[str], object]) -> None:
+        """Write an object to a store elsewhere, where it appears whole or not at all."""
+        if _PUTS_ARE_ATOMIC & _protocols(self._fs):  # a move there would be a second copy
+            write(path)
+            return
+        folder, _, name = path.rpartition("/")
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        try:
             self._fs.makedirs(folder, exist_ok=True)
-            self._fs.put_file(str(file), temporary)
+            write(temporary)
             self._fs.mv(temporary, path)
+        except Exception:
+            with suppress(Exception):  # what is left goes by collect_media()
+                self._fs.rm_file(temporary)
+            raise
+
+    @contextmanager
+    def _reached(self, verb: str, *known: type[Exception]) -> Iterator[None]:
+        """Say what is wrong with the store, whatever its file system raises.
+
+        Parameters
+        ----------
+        verb
+            What cannot be done then: "the media store … cannot be written".
+        known
+            Errors that are left to the caller.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, (BarbuleError, MemoryError, *known)):
+                raise
+            raise StoreError(
+                f"the media store {self._shown} cannot be {verb}: {_reason(error)}.",
+                hint="Check that it is reached, has room and may be written, and try again.",
+            ) from error
 
     def _missing(self, ref: str) -> MediaError:
         return MediaError(
             f"{ref} is not in the media store {self._shown}.",
             hint="Check that the session uses the store into which it was put.",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error of a file system says, without what may be secret, on one line."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else message_of(error)
+    first = next(iter(str(said).splitlines()), "")
+    return redact(f"{type(error).__name__}: {first}"[:200]).rstrip(".: ")
 
 
 def _protocols(fs: Any) -> frozenset[str]:

@@ -16,6 +16,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FROM, RID, TO
+from barbule.errors import StoreError
 from barbule.planner.lineage import with_rid
 from barbule.planner.lower import physical_schema
 from barbule.tables.change import DeleteResult, NothingToDo, mutate
@@ -84,7 +85,14 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     with engine.backend.writing():  # its steps are commits of their own
         engine.catalog.refresh()
         removed, named = _remove_rows(engine, table, where)
-    files = release(engine, named)
+    try:
+        files = release(engine, named)
+    except StoreError as error:
+        error.hint = (
+            "The rows are removed, of their files some may be left: when the store is back, "
+            "collect_media(grace=datetime.timedelta(0)) removes them."
+        )
+        raise
     return replace(removed, media=files, media_kept=len(named) - files)
 
 

@@ -11,7 +11,7 @@ import functools
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from barbule.errors import BarbuleError, DataError
+from barbule.errors import BarbuleError, DataError, StoreError
 from barbule.media.cells import arrow_type, holds_media, media_within, to_array
 from barbule.nodes import ERROR
 from barbule.suggestions import one_of
@@ -199,7 +199,7 @@ class Target:
         try:
             return to_array(values, self.schema[name], self.library)
         except BarbuleError as error:
-            if failures is None:
+            if failures is None or isinstance(error, StoreError):
                 raise error.at(column=name) from error.__cause__
         return self._one_by_one(name, values, failures)
 
@@ -213,6 +213,8 @@ class Target:
         for row, value in enumerate(values):
             try:
                 cells += to_array([value], self.schema[name], self.library).to_pylist()
+            except StoreError:
+                raise
             except BarbuleError as error:
                 failures[row] = error
                 cells.append(None)
@@ -247,7 +249,7 @@ class Target:
             try:
                 columns.append(convert(given[name], kind, self.library))
             except BarbuleError as error:
-                if name not in failures:
+                if name not in failures or isinstance(error, StoreError):
                     raise error.at(column=name) from error.__cause__
                 cells = given[name] if isinstance(given[name], list) else given[name].to_pylist()
                 columns.append(self._one_by_one(name, cells, failures[name]))
