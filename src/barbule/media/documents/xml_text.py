@@ -259,7 +259,7 @@ class _TextTree(_Tree):
     def _text(self, start: int, end: int) -> str:
         flows = self._flows
         pieces = [
-            each if type(each) is str else "" if flows[each] else "\n"
+            each if isinstance(each, str) else "" if flows[each] else "\n"
             for each in self._found[start:end]
         ]
         lines = "".join(pieces).split("\n")
