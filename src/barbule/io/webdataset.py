@@ -150,7 +150,7 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
         _read_once(stream := _Counted(opened)) as archive,
     ):
         for number, member in enumerate(archive):
-            archive.members.clear()  # type: ignore[attr-defined] - all that it has seen
+            archive.members.clear()  # type: ignore[attr-defined]  # all it has seen
             _refuse_swollen(file, stream.count, member, number)
             named = _named(member, file, limit)
             if named is None:
