@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
+import random
 import subprocess
 import sys
 import tarfile
@@ -301,7 +304,7 @@ def test_headers_of_tar_files_that_claim_much_are_refused(session, tmp_path):
 
 def members(path, names, size=0):
     """Write a tar file of members that hold nothing, or zeros."""
-    with gzip.open(path, "wb") as stream:
+    with {".gz": gzip, ".bz2": bz2, ".xz": lzma}[path.suffix].open(path, "wb") as stream:
         for name in names:
             member = tarfile.TarInfo(name)
             member.size = size
@@ -313,20 +316,33 @@ def members(path, names, size=0):
 
 
 @pytest.mark.parametrize(
-    ("names", "size"),
+    ("name", "names", "size"),
     [
-        ((f"{number}.txt" for number in range(30_000)), 0),
-        (("folder/" for _ in range(30_000)), 0),
-        (("0.bin", "1.bin"), 50 << 20),
+        ("a.tar.gz", [f"{number}.txt" for number in range(30_000)], 0),
+        ("a.tar.gz", ["folder/"] * 30_000, 0),
+        ("a.tar.bz2", ["folder/"] * 300_000, 0),
+        ("a.tar.xz", ["folder/"] * 30_000, 0),
+        ("a.tar.gz", ["0.bin", "1.bin", "2.bin"], 50 << 20),
     ],
-    ids=["samples", "others", "zeros"],
+    ids=["samples", "others", "bz2", "xz", "zeros"],
 )
-def test_tar_files_that_unpack_to_much_are_refused(session, names, size, tmp_path):
-    path = members(tmp_path / "a.tar.gz", names, size)
+def test_tar_files_that_unpack_to_much_are_refused(session, name, names, size, tmp_path):
+    path = members(tmp_path / name, names, size)
     assert path.stat().st_size < 1_000_000
-    with pytest.raises(DataError, match=r"a\.tar\.gz' unpacks to \d+ bytes in \d+ files"):
+    with pytest.raises(DataError, match=r"a\.tar\.\w+' unpacks to \d+ bytes and more in"):
         bb.create_table("samples", bb.read_webdataset(str(path)))
     assert bb.list_tables() == []
+
+
+def test_an_honest_tar_file_that_begins_with_a_large_member_is_read(session, tmp_path):
+    large = random.Random(1).randbytes(1 << 20) * 70
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", compresslevel=1) as archive:
+        for name, content in (("0.bin", large), ("1.bin", b"abc")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    lengths = [len(row["bin"]) for row in bb.read_webdataset(str(tmp_path / "a.tar.gz"))]
+    assert lengths == [70 << 20, 3]
 
 
 def test_an_honest_tar_file_of_many_small_samples_is_read(session, tmp_path):

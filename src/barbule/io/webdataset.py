@@ -7,10 +7,13 @@ https://github.com/webdataset/webdataset, which reads what is written here.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
 import itertools
 import json
+import lzma
 import os
 import re
 import tarfile
@@ -171,20 +174,33 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
         yield key, sample
 
 
-def _read_once(stream: Any) -> tarfile.TarFile:
+@contextlib.contextmanager
+def _read_once(stream: Any) -> Iterator[tarfile.TarFile]:
     """Open a tar file, compressed or not, for reading from its beginning to its end."""
-    return tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member)
+    head = stream.read(6)
+    stream.seek(0)
+    opener = next((each for magic, each in _DECOMPRESSED.items() if head.startswith(magic)), None)
+    with contextlib.ExitStack() as closing:
+        # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
+        plain = stream if opener is None else closing.enter_context(opener(stream))
+        yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member))
 
 
+_DECOMPRESSED: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+    b"\x5d\x00\x00\x80": lzma.LZMAFile,
+}
 _FEW_MEMBERS = 20_000
 _LEAST_PACKED = 8  # bytes of a member: a header with a name and a time takes some 20
 
 
 def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, number: int) -> None:
     empty = number > _FEW_MEMBERS and packed < _LEAST_PACKED * number
-    if empty or is_swollen(packed, member.offset_data + member.size):
+    if empty or is_swollen(packed, member.offset_data):
         raise DataError(
-            f"the file {file.shown!r} unpacks to {member.offset_data + member.size} bytes in "
+            f"the file {file.shown!r} unpacks to {member.offset_data} bytes and more in "
             f"{number + 1} files, from {packed}.",
             hint="It is refused as an archive bomb; decompress it first if you trust it.",
         )
@@ -201,6 +217,10 @@ class _Counted:
         data = self._stream.read(size)
         self.count += len(data)
         return data
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.count = 0
+        return self._stream.seek(place, whence)
 
 
 _LONGEST_HEADER = 1 << 20
@@ -251,7 +271,7 @@ def _explained(file: File) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise file.missing() from error
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         reason = str(error).strip().rstrip(".") or "it ends in the middle"
         raise DataError(
             f"the file {file.shown!r} cannot be read: {reason}.",
