@@ -7,6 +7,7 @@ here may import another module of the package.
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DependencyError",
+    "DiskError",
     "ExpressionError",
     "FunctionError",
     "LockedError",
@@ -191,6 +193,42 @@ class DependencyError(BarbuleError, ValueError):
 
 class DataError(BarbuleError, ValueError):
     """A value does not fit its column."""
+
+
+class DiskError(BarbuleError, OSError):
+    """A disk is full, or what is on it cannot be written."""
+
+    @classmethod
+    def of(cls, what: str, error: OSError) -> DiskError:
+        """Say that something cannot be written.
+
+        Parameters
+        ----------
+        what
+            The file, folder or database, as it may be shown.
+        error
+            What the system says.
+
+        Examples
+        --------
+        >>> print(DiskError.of("'a.csv'", OSError(errno.ENOSPC, "No space left on device")))
+        'a.csv' cannot be written: no space left on device. Make room on its disk, and try again.
+        """
+        reason = error.strerror or str(error) or type(error).__name__
+        full = error.errno in _FULL
+        made = cls(
+            f"{what} cannot be written: {reason[:1].lower()}{reason[1:]}.",
+            hint="Make room on its disk, and try again."
+            if full
+            else "Check the path and its permissions.",
+        )
+        made.errno, made.strerror = error.errno, reason
+        return made
+
+
+_FULL = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)
+)
 
 
 class LockedError(BarbuleError, TimeoutError):

@@ -61,6 +61,11 @@ class Given(NamedTuple):
         path = self.value if text is None else text
         if path == "~" or path.startswith("~/"):
             path = f"{self.user}{path[1:]}"
+        elif path.startswith("~") and (path := os.path.expanduser(path)).startswith("~"):  # noqa: PTH111 - which raises
+            raise self.wrong(
+                "begins with the home folder of a user that does not exist",
+                "Check the name; a file whose name begins with '~' is './~name'.",
+            )
         # pathlib has no way to fold ".." without following links; a leading "//" is no host here.
         return Path("/" + os.path.normpath(self.base / path).lstrip("/"))
 

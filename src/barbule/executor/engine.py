@@ -30,7 +30,14 @@ from barbule.errors import BarbuleError, DataError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.compared import diff_html, diff_text
-from barbule.executor.exports import Held, limited, polars_of, with_values, write_excel
+from barbule.executor.exports import (
+    Held,
+    disk_errors,
+    limited,
+    polars_of,
+    with_values,
+    write_excel,
+)
 from barbule.executor.forecast import forecast
 from barbule.executor.frames import pandas_of
 from barbule.executor.indexed import embedded_by, index_over
@@ -486,7 +493,7 @@ class Engine:
 
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
         if name in _ONE_FILE and args and "partition_by" not in kwargs:
-            with target_file(args[0]) as path:
+            with disk_errors(args[0]), target_file(args[0]) as path:
                 return self._exported(name, expr, (path, *args[1:]), kwargs)
         return self._exported(name, expr, args, kwargs)
 
@@ -540,7 +547,7 @@ class Engine:
     def to_xlsx(self, expr: ir.Table, /, path: Any, **options: Any) -> None:
         """Compute an expression and write its rows as an Excel file."""
         wanted = {name: options.pop(name, None) for name in ("params", "limit")}
-        with target_file(path) as file:
+        with disk_errors(path), target_file(path) as file:
             write_excel(self.to_pyarrow_batches(expr, **wanted), file, **options)
 
     def hold(self, expr: ir.Table) -> HeldRows:

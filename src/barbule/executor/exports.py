@@ -5,7 +5,10 @@ Owns values for parameters, limits, polars and Excel; what Ibis writes itself is
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +16,40 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.errors import ConfigurationError
+from barbule.errors import ConfigurationError, DiskError
+from barbule.media.places import storing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
-__all__ = ["Held", "limited", "polars_of", "with_values", "write_excel"]
+__all__ = [
+    "Held",
+    "disk_errors",
+    "limited",
+    "polars_of",
+    "with_values",
+    "write_excel",
+]
+
+
+@contextlib.contextmanager
+def disk_errors(path: Any) -> Iterator[None]:
+    """Say in our words why a file cannot be written, whoever writes it.
+
+    Raises
+    ------
+    DiskError
+        When its disk is full, or does not take it.
+    """
+    from barbule.backends.duckdb.failures import disk_explained
+
+    try:
+        with storing(repr(str(path))), disk_explained(None):
+            yield
+    except DiskError as error:  # DuckDB writes files for Postgres too, and does not name them
+        raise DiskError.of(repr(str(path)), error) from error.__cause__
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +103,26 @@ def write_excel(
         ) from error
     book = Workbook(write_only=True)
     page = book.create_sheet(sheet)
-    if header:
-        page.append(batches.schema.names)
-    for batch in batches:
-        for row in batch.to_pylist():
-            page.append([_cell(value) for value in row.values()])
-    book.save(path)
+    with _errors_of_lxml():
+        if header:
+            page.append(batches.schema.names)
+        for batch in batches:
+            for row in batch.to_pylist():
+                page.append([_cell(value) for value in row.values()])
+        book.save(path)
+
+
+@contextlib.contextmanager
+def _errors_of_lxml() -> Iterator[None]:
+    """Raise as Python does what lxml says of the disk: by the name of its number."""
+    try:
+        yield
+    except Exception as error:
+        name = str(error).removeprefix("IO_")
+        number = getattr(errno, name, None) if type(error).__module__ == "lxml.etree" else None
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _cell(value: Any) -> Any:

@@ -178,11 +178,15 @@ def write_coco(
     int
         How many images were written.
     """
-    import PIL.Image
-
     chosen = media_column(rows, column)
     _check_boxes(rows, boxes)
-    target = new_folder(folder)
+    with new_folder(folder) as target:
+        return _write_coco(rows, target, chosen, boxes)
+
+
+def _write_coco(rows: Exported, target: Path, chosen: str, boxes: str) -> int:
+    import PIL.Image
+
     (target / "images").mkdir()
     names = Names(str(target))
     images: list[dict[str, Any]] = []

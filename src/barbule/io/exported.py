@@ -6,6 +6,8 @@ endings, and cells as plain Python.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -105,8 +107,9 @@ def ending(reference: str, path: Path) -> str:
     return path.suffix[1:].lower() or Path(reference.partition("?")[0]).suffix[1:].lower() or "bin"
 
 
-def new_folder(path: str | os.PathLike[str]) -> Path:
-    """Make the folder into which something is written.
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make the folder into which something is written; a failure leaves nothing in it.
 
     Raises
     ------
@@ -120,8 +123,15 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
             f"{str(target)!r} is there already, and is not an empty folder.",
             hint="Give a new folder: nothing is overwritten.",
         )
+    was_there = target.exists()
     target.mkdir(parents=True, exist_ok=True)
-    return target
+    try:
+        yield target
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        if was_there:
+            target.mkdir(exist_ok=True)
+        raise
 
 
 class Names:

@@ -173,7 +173,11 @@ def write_folder(
         How many files were written.
     """
     chosen = media_column(rows, column)
-    target = new_folder(folder)
+    with new_folder(folder) as target:
+        return _write_folder(rows, target, chosen, name)
+
+
+def _write_folder(rows: Exported, target: Path, chosen: str, name: str | None) -> int:
     names, count = Names(str(target), {METADATA}), 0
     with (target / METADATA).open("w", encoding="utf-8") as metadata:
         for number, row in enumerate(plain_rows(rows)):

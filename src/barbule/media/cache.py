@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from barbule.media.places import written_atomically
+from barbule.media.places import storing, written_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ class FileCache:
         """Write a file, which appears whole or not at all; others may go for it."""
         path = self.folder / name
         size = 0
-        with written_atomically(path) as file:
+        with storing(f"the copy {str(path)!r}"), written_atomically(path) as file:
             for piece in pieces:
                 size += len(piece)
                 file.write(piece)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from barbule.errors import MediaError
+from barbule.errors import BarbuleError, DiskError, MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["expanded", "file_from_uri", "without_secrets", "written_atomically"]
+__all__ = ["expanded", "file_from_uri", "storing", "without_secrets", "written_atomically"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
 
@@ -124,6 +124,28 @@ def without_secrets(uri: str) -> str:
 
 
 @contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Say in our words why something cannot be written.
+
+    Parameters
+    ----------
+    what
+        What errors call it.
+
+    Raises
+    ------
+    DiskError
+        When the system refuses it: the disk is full, or the path not to be written.
+    """
+    try:
+        yield
+    except BarbuleError:
+        raise
+    except OSError as error:
+        raise DiskError.of(what, error) from error
+
+
+@contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name whole, or not at all.
 
@@ -137,6 +159,10 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     typing.BinaryIO
         Where to write.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe stays what it is
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:

@@ -22,6 +22,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
+from barbule.backends.duckdb.failures import disk_explained
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
@@ -187,6 +188,7 @@ class DuckDBBackend:
             cursor = self.cursor
             for name, rows in staged.items():
                 held.enter_context(registered(cursor, name, rows, united=united))
+            held.enter_context(self._storing())
             held.enter_context(_explained())
             yield self.ibis
 
@@ -239,7 +241,7 @@ class DuckDBBackend:
             sql, cursor = self.compile(query), self._database.cursor()
             for name, table in {**staged, **in_memory(query)}.items():
                 register(cursor, name, table, shown_as_values(table, united=unites(sql)))
-            with _explained():
+            with self._storing(), _explained():
                 for batch in cursor.execute(sql).to_arrow_reader(rows):
                     yield from fitted(pa.Table.from_batches([batch]), wanted).to_batches()
             self._database.end(cursor)
@@ -471,7 +473,11 @@ class DuckDBBackend:
     @contextmanager
     def transaction(self, *, large: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
-        with self.use(), little_cached(self.cursor) if large else nullcontext():
+        with (
+            self._storing(),
+            self.use(),
+            little_cached(self.cursor) if large else nullcontext(),
+        ):
             cursor = self.cursor
             cursor.begin()
             self._local.writing = True
@@ -486,6 +492,9 @@ class DuckDBBackend:
                 self._database.commits += 1
             finally:
                 self._local.writing = False
+
+    def _storing(self) -> AbstractContextManager[None]:
+        return disk_explained(self._database.path)
 
     def separate(self) -> DuckDBBackend:
         """Give a connection whose writes are committed on their own."""

@@ -46,8 +46,13 @@ class DuckDBFile:
 
     def __init__(self, path: Path | None, timeout: float) -> None:
         self.path = path
+        self.read_only = path is not None and _may_not_be_written(path)
         self._timeout = timeout
-        self._lease = Lease(path.with_name(f"{path.name}.lock"), timeout) if path else None
+        self._lease = (
+            None
+            if path is None or self.read_only  # nobody writes, and all may read at once
+            else Lease(path.with_name(f"{path.name}.lock"), timeout)
+        )
         self._state = threading.Condition(threading.RLock())
         self._mine = threading.local()
         self._users = 0
@@ -187,8 +192,10 @@ class DuckDBFile:
                 hint="Fork when no operation runs, start processes by spawn or forkserver, or use "
                 "Postgres.",
             )
-        if self._lease is None or self.path is None:
+        if self.path is None:
             self._root = duckdb.connect(":memory:")
+        elif self._lease is None:
+            self._root = self._connect(self.path)
         else:
             self._lease.acquire()
             try:
@@ -209,7 +216,7 @@ class DuckDBFile:
         while True:
             began = time.monotonic()
             try:
-                made = _set_up(duckdb.connect(str(path)))
+                made = _set_up(duckdb.connect(str(path), read_only=self.read_only))
             except duckdb.IOException as error:
                 text = str(error)
                 if "could not set lock" not in text.lower():
@@ -324,6 +331,15 @@ def _forget_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_before_fork, after_in_child=_forget_in_child)
+
+
+def _may_not_be_written(path: Path) -> bool:
+    """Whether a file is there that this process can only read.
+
+    Its folder counts, too: DuckDB keeps its log there, and processes their turns.
+    """
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return path.exists() and not writable
 
 
 def _set_up(made: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

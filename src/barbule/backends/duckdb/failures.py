@@ -1,0 +1,80 @@
+"""What DuckDB says of its disk and its memory, in our words.
+
+Owns which of its errors are about those. What an expression asks of it that it cannot do is the
+adapter's to say.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from barbule.errors import BarbuleError, ConfigurationError, DiskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["disk_explained"]
+
+_KINDS = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.InvalidInputException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+)
+_READ_ONLY = "read-only mode"
+_MEMORY = ("out of memory", "failed to pin block", "could not allocate", "failed to allocate")
+_DISK = ("write", "open file", "create", "truncate", "sync", "space", "disk", "directory")
+_FULL = ("no space left", "too large", "quota exceeded")
+
+
+@contextmanager
+def disk_explained(path: Path | None) -> Iterator[None]:
+    """Say in our words that the disk or the memory was not enough for DuckDB.
+
+    Parameters
+    ----------
+    path
+        The database; None is one in memory.
+
+    Raises
+    ------
+    DiskError
+        When its file, or one that it writes, cannot be written, or it has too little memory.
+    ConfigurationError
+        When it can only be read.
+    """
+    try:
+        yield
+    except _KINDS as error:
+        explained = _explained(error, "the database" if path is None else f"the database '{path}'")
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _explained(error: duckdb.Error, shown: str) -> BarbuleError | None:
+    text = str(error).strip().splitlines()[0].rstrip(".!")
+    lowered = text.lower()
+    if _READ_ONLY in lowered:
+        return ConfigurationError(
+            f"{shown} can only be read: its file or its folder may not be written.",
+            hint="Change their permissions, or copy it to where it may be written.",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or any(each in lowered for each in _MEMORY):
+        return DiskError(
+            f"{shown} has too little memory for this: {text}.",
+            hint="Do it in smaller parts, or with a machine that has more.",
+        )
+    about_disk = any(each in lowered for each in _DISK)
+    if isinstance(error, duckdb.InvalidInputException) or not about_disk:
+        return None
+    _, _, reason = text.rpartition(": ")
+    number = errno.ENOSPC if any(each in lowered for each in _FULL) else errno.EIO
+    return DiskError.of(shown, OSError(number, reason))

@@ -1,0 +1,257 @@
+"""Disks that are full, files that may not be written: said in our words, and nothing half done."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.errors import ConfigurationError, DataError, DiskError, MediaError, StoreError
+from barbule.media.places import written_atomically
+
+resource = pytest.importorskip("resource", reason="the platform bounds no files")
+SMALL = 100_000
+
+
+@contextlib.contextmanager
+def room(size):
+    """Let no file become larger, as on a disk that is full."""
+    _, hard = former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def noise(side=400):
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(pixels)
+
+
+def rows(count):
+    return pa.table({"a": np.random.default_rng(1).integers(0, 1 << 60, count)})
+
+
+def test_a_database_whose_disk_is_full(tmp_path):
+    with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
+        table = bb.create_table("t", {"a": bb.Int})
+        table.insert(a=1)
+        with (
+            room(2 << 20),
+            pytest.raises(DiskError, match=r"app\.duckdb' cannot be written: .*too large") as e,
+        ):
+            table.insert(rows(600_000))
+        assert "Make room" in e.value.hint
+        assert table.collect()["a"] == [1]
+        table.insert(a=2)
+        assert table.collect()["a"] == [1, 2]
+    with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
+        assert bb.get_table("t").count().execute() == 2
+
+
+def test_a_media_store_whose_disk_is_full(session):
+    table = bb.create_table("photos", {"img": bb.Image})
+    with (
+        room(SMALL),
+        pytest.raises(StoreError, match=r"the media store ") as caught,
+    ):
+        table.insert(img=noise())
+    assert caught.value.table == "photos"
+    assert table.count().execute() == 0
+    table.insert(img=noise())
+    assert table.collect()[0, "img"].size == (400, 400)
+
+
+def test_a_media_store_below_what_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with bb.connect("duckdb://", media=str(tmp_path / "file" / "media")):
+        table = bb.create_table("photos", {"img": bb.Image})
+        with pytest.raises(StoreError, match="the media store "):
+            table.insert(img=noise(2))
+
+
+WRITERS = {
+    "csv": lambda t, path: t.to_csv(path),
+    "json": lambda t, path: t.to_json(path),
+    "parquet": lambda t, path: t.to_parquet(path),
+    "xlsx": lambda t, path: t.to_xlsx(path),
+    "embedded": lambda t, path: t.to_parquet(path, embed_media=True),
+    "tar": lambda t, path: t.to_webdataset(path),
+    "folder": lambda t, path: t.to_folder(path),
+    "coco": lambda t, path: t.to_coco(path),
+}
+BOXES = "array<struct<label: string, x: float64, y: float64, width: float64, height: float64>>"
+BOX = {"label": "bird", "x": 1.0, "y": 1.0, "width": 2.0, "height": 2.0}
+
+
+@pytest.fixture
+def written(session):
+    """Return a table of which each form takes more room than there is."""
+    table = bb.create_table("photos", {"img": bb.Image, "text": bb.String, "boxes": BOXES})
+    letters = np.random.default_rng(2).integers(0x20, 0x7E, 300_000, dtype=np.uint8)
+    texts = [letters[start:][:30_000].tobytes().decode() for start in range(0, 300_000, 30_000)]
+    images = [noise(), *[None] * (len(texts) - 1)]
+    table.insert(
+        [
+            {"img": image, "text": text, "boxes": [BOX]}
+            for image, text in zip(images, texts, strict=True)
+        ]
+    )
+    return table
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS.keys() - {"xlsx"}))
+def test_exports_to_a_disk_that_is_full_leave_nothing(form, written, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    target = out / "a"
+    with room(SMALL), pytest.raises(DiskError, match=r"out/a' cannot be written: .*too large"):
+        WRITERS[form](written, str(target))
+    assert list(out.iterdir()) == []
+    WRITERS[form](written, str(target))
+    assert target.exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "embedded", "tar"])
+def test_a_failed_export_keeps_the_file_that_was_there(form, written, tmp_path):
+    target = tmp_path / "a"
+    target.write_text("former")
+    with room(SMALL), pytest.raises(DiskError, match="cannot be written"):
+        WRITERS[form](written, target)
+    assert target.read_text() == "former"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_spreadsheet_on_a_disk_that_is_full(written, tmp_path):
+    target = tmp_path / "a.xlsx"
+    target.write_text("former")
+    with room(SMALL), pytest.raises(DiskError, match=r"a\.xlsx' cannot be written: .*too large"):
+        written.to_xlsx(target)
+    assert target.read_text() == "former"
+    with pytest.raises(DataError, match=r"a\.xlsx' is a file, so"):
+        written.to_xlsx(target / "a")
+    gc.collect()  # openpyxl fails once more when what it left is let go
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS.keys() - {"xlsx"}))
+def test_exports_below_what_is_no_folder(form, written, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file' is a file, so .* (be written into it|be a folder)"):
+        WRITERS[form](written, tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
+def test_exports_into_the_home_of_a_user_who_does_not_exist(form, written):
+    with pytest.raises(MediaError, match=r"~nosuchuser.*a user that does not exist"):
+        WRITERS[form](written, "~nosuchuser/a")
+
+
+def test_exports_into_the_own_home(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written.to_csv("~/a.csv")
+    assert (tmp_path / "a.csv").stat().st_size > SMALL
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the platform has no pipes")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with written_atomically(pipe) as file:
+        file.write(b"abc")
+    assert os.read(reading, 10) == b"abc"
+    os.close(reading)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"backend": "~nosuchuser/a.duckdb"},
+        {"backend": "duckdb://~nosuchuser/a.duckdb"},
+        {"home": "~nosuchuser/a"},
+        {"media": "~nosuchuser/a"},
+    ],
+    ids=str,
+)
+def test_places_in_the_home_of_a_user_who_does_not_exist(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"a user that does not exist.*~nosuchuser"):
+        bb.connect(**places)
+    assert list(tmp_path.rglob("~*")) == []
+
+
+READING = """
+    import sys
+    import barbule as bb
+
+    if sys.platform == "linux":  # the rights of the administrator, where there are any
+        import ctypes, os
+        if len(sys.argv) == 2:
+            for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: dropped for what is run
+                ctypes.CDLL(None).prctl(24, right, 0, 0, 0)
+            os.execv(sys.executable, [sys.executable, "-c", sys.stdin.read(), sys.argv[1], "again"])
+    bb.connect(sys.argv[1], vectors="exact:")
+    table = bb.get_table("t")
+    print(table.collect()["b"], bb.get_table("v").count().execute(), table.at(0).count().execute())
+
+    @bb.udf
+    def shout(a: int) -> str:
+        return f"{a}X"
+
+    print(table.select(c=shout(table.a)).collect()["c"])
+    for write in (
+        lambda: table.insert(a=4),
+        lambda: table.update({"a": 1}),
+        lambda: bb.create_table("u", {"a": bb.Int}),
+        lambda: bb.drop_table("v"),
+        lambda: table.checkpoint("x"),
+    ):
+        try:
+            write()
+        except bb.errors.ConfigurationError as error:
+            print(error.message)
+    print(table.collect()["a"])
+    bb.connect(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an administrator may write all the same")
+@pytest.mark.parametrize("folder_too", [True, False], ids=["folder", "file"])
+def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    url = f"duckdb:///{folder}/app.duckdb"
+    with bb.connect(url, vectors="exact:"):
+        table = bb.create_table("t", {"a": bb.Int})
+        table.insert([{"a": 1}, {"a": 2}])
+        table.add_computed_column(b=table.a * 2)
+        bb.create_view("v", table.filter(table.a > 1))
+    (folder / "app.duckdb").chmod(0o444)
+    folder.chmod(0o555 if folder_too else 0o755)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(READING), url],
+        input=textwrap.dedent(READING),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    folder.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "[2, 4] 1 0"
+    assert lines[1] == "['1X', '2X']"
+    assert len(lines) == 8
+    assert all("app.duckdb' can only be read" in line for line in lines[2:7])
+    assert lines[7] == "[1, 2]"
