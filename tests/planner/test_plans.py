@@ -7,6 +7,7 @@ A result that begins with "!" is an error.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,3 +123,30 @@ def test_expressions_are_planned_as_written_down(file, scope, session, subtests)
 
 def test_every_rule_has_its_pairs():
     assert {rule.__name__ for rule in RULES} <= {file.stem for file in FILES}
+
+
+def test_a_plan_says_what_was_written_of_columns_of_any_type(session):
+    notes = bb.create_table(
+        "notes",
+        {"meta": bb.Json, "s": bb.Struct({"a": bb.Int}), "tags": bb.Array(bb.String), "d": bb.Date},
+    )
+    query = notes.select(
+        path=notes.meta.author[0].surname,
+        field=notes.s.a + 1,
+        tag=notes.tags[0].upper(),
+        year=notes.d.year(),
+        chosen=(notes.s.a > 1).ifelse("x", "y"),
+        some=notes.tags.contains("a") & ~notes.d.isnull(),
+    )
+    text = str(query.filter(query.year > 2000).explain())
+    for written in (
+        "path = meta.author[0].surname",
+        "field = s.a + 1",
+        "tag = tags[0].upper()",
+        "year = d.year()",
+        "chosen = ibis.ifelse(s.a > 1, 'x', 'y')",
+        "some = tags.contains('a') & ~d.isnull()",
+        "Filter year > 2000",
+    ):
+        assert written in text, text
+    assert not re.search(r"[A-Z][a-z]+[A-Z]\w*\(", text), text  # a node of Ibis

@@ -1,6 +1,6 @@
 """Relations and calls as text: how a plan is read by people.
 
-Owns the tree that `explain()` prints. Values are written as Ibis writes them, but columns by
+Owns the tree that `explain()` prints. Values are written as their users write them, but columns by
 their bare names, and calls as calls. Nothing is parsed back from it.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ibis.expr.operations as ops
-from ibis.expr.format import Rendered, fmt
 
 from barbule.nodes import (
     INNER_CALL,
@@ -22,6 +21,8 @@ from barbule.nodes import (
     StoredVector,
     VectorLiteral,
 )
+from barbule.planner.written.code import COMPARED, Code
+from barbule.planner.written.values import code_of
 
 __all__ = ["call_text", "tree", "value_text"]
 
@@ -126,37 +127,40 @@ def _side(reference: ops.JoinReference) -> str:
     return f"r{reference.identifier}"
 
 
-def _plain(text: Any) -> str:
-    """Make a text that shows without quotes where Ibis puts it into another."""
-    shown: str = Rendered(text)
-    return shown
-
-
 def value_text(value: ops.Value) -> str:
     """Write a value in one line, columns by their bare names."""
 
-    def write(node: ops.Node, results: Any, **arguments: Any) -> str:
+    def write(node: ops.Node, results: Any, **arguments: Any) -> Code:
         if (once := _computed_once(node)) is not None:
-            return _plain(results[once])
+            written: Code = results[once]
+            return written
         if isinstance(node, ops.Field):
             side = f"{_side(node.rel)}." if isinstance(node.rel, ops.JoinReference) else ""
-            return _plain(f"{side}{node.name}")
+            return Code(f"{side}{node.name}")
         if isinstance(node, FunctionCall):
-            return _plain(call_text(node.function, node.template, arguments["values"]))
-        searched = _searched_text(node, arguments)
-        if searched is not None:
-            return _plain(searched)
-        if isinstance(node, ops.ScalarUDF):
-            return _plain(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
-        if isinstance(node, ops.Subquery):
-            source = _head(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
-            needle = arguments.get("needle")
-            return _plain(source if needle is None else f"{needle} in {source}")
-        if isinstance(node, ops.Relation):
-            return _plain("rows")
-        return _plain(fmt(node, **arguments))
+            return Code(call_text(node.function, node.template, arguments["values"]))
+        special = _special(node, arguments)
+        return code_of(node, arguments) if special is None else special
 
     return str(value.map(write)[value])
+
+
+def _special(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None:
+    """Write what a plan shows otherwise than its user wrote it; None for all else."""
+    searched = _searched_text(node, arguments)
+    if searched is not None:
+        return Code(searched)
+    if isinstance(node, ops.ScalarUDF):
+        return Code(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
+    if isinstance(node, ops.Subquery):
+        source = _head(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
+        needle = arguments.get("needle")
+        return Code(source) if needle is None else Code(f"{needle} in {source}", COMPARED)
+    if isinstance(node, ops.CountStar):
+        return Code(f"count({arguments.get('where') or ''})")
+    if isinstance(node, ops.SortKey):
+        return Code(f"{'asc' if node.ascending else 'desc'} {arguments['arg']}")
+    return Code("rows") if isinstance(node, ops.Relation) else None
 
 
 def _computed_once(node: ops.Node) -> ops.Node | None:
