@@ -52,6 +52,11 @@ def parquet(query, **options):
     return pq.read_table("t.parquet")
 
 
+def read(query, **options):
+    query.to_parquet("t.parquet", **options)
+    return bb.read_parquet("t.parquet")
+
+
 EXPORTS = {
     "arrow": lambda q: q.to_pyarrow(),
     "limited": lambda q: q.to_pyarrow(limit=5),
@@ -61,6 +66,8 @@ EXPORTS = {
     "result as arrow": lambda q: q.collect().to_pyarrow(),
     "ipc": lambda q: ipc(q.to_pyarrow()),
     "embedded": lambda q: parquet(q, embed_media=True),
+    "read": read,
+    "read with media": lambda q: read(q, embed_media=True),
     "calls": lambda q: ipc(q.collect().to_pyarrow()),
 }
 

@@ -21,7 +21,7 @@ from barbule.io.targets import check_target
 from barbule.media.cells import arrow_type
 from barbule.media.places import expanded, written_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
-from barbule.types.marks import marked_field
+from barbule.types.marks import is_marked_json, marked_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,10 +79,47 @@ def read_parquet(
                     if batch is None:
                         break
                     rows = contained_media(pa.Table.from_batches([batch]), reach)
-                    for row in rows.to_pylist():
+                    for row in _records(rows):
                         yield file.shown, row
 
     return Rows(kinds, read, f"the file {shown!r}")
+
+
+def _records(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return rows as Python's values, those of JSON too."""
+    texts = [field for field in rows.schema if _holds_json(field)]
+    records: list[dict[str, Any]] = rows.to_pylist()
+    for field in texts:
+        for record in records:
+            record[field.name] = _json_values(record[field.name], field)
+    return records
+
+
+def _holds_json(field: pa.Field) -> bool:
+    """Whether there are texts in a column that are marked as JSON."""
+    if is_marked_json(field):
+        return True
+    return any(map(_holds_json, _inner_fields(field.type)))
+
+
+def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
+    import pyarrow.types as pat
+
+    if pat.is_struct(kind):
+        return [kind.field(place) for place in range(kind.num_fields)]
+    return [kind.value_field] if pat.is_list(kind) or pat.is_large_list(kind) else []
+
+
+def _json_values(value: Any, field: pa.Field) -> Any:
+    """Read the marked texts in a value: what comes by rows is taken for what it is in Python."""
+    if value is None or not _holds_json(field):
+        return value
+    inner = _inner_fields(field.type)
+    if not inner:
+        return json.loads(value)
+    if isinstance(value, dict):
+        return {each.name: _json_values(value[each.name], each) for each in inner}
+    return [_json_values(item, inner[0]) for item in value]
 
 
 def _unreadable(file: File, error: Exception) -> DataError:
