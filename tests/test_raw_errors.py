@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
+import duckdb
+import ibis
 import pytest
 from PIL import Image
 
 import barbule as bb
-from barbule.errors import BarbuleError, DataError, ExpressionError, MediaError, SchemaError
+from barbule.errors import (
+    BarbuleError,
+    ConfigurationError,
+    DataError,
+    ExpressionError,
+    MediaError,
+    SchemaError,
+)
 
 NOBODY = "~nosuchuser/x"
 
@@ -139,3 +149,71 @@ def test_coco_of_brackets_and_of_nulls(session, tmp_path):
         json.dumps({"images": [ONE], "annotations": None, "categories": None})
     )
     assert len(list(bb.read_coco(tmp_path / "c.json"))) == 1
+
+
+@pytest.mark.never("postgres", reason="texts that hold the character NUL", raises=DataError)
+def test_constants_with_nul_are_values_as_others(session):
+    table = bb.create_table("t", {"s": bb.String, "n": bb.Int})
+    table.insert([{"s": "a\0b", "n": 1}, {"s": "ab", "n": 2}, {"s": "\0", "n": 3}])
+    assert table.filter(table.s == "a\0b").collect()["n"] == [1]
+    assert sorted(table.filter(table.s.isin(["\0", "ab"])).collect()["n"]) == [2, 3]
+    assert table.update({"s": "c\0\0'd"}, where=table.s == "\0").rows == 1
+    assert table.update({"s": table.s + "\0"}, where=table.s == "ab").rows == 1
+    assert sorted(table.collect()["s"]) == ["a\0b", "ab\0", "c\0\0'd"]
+    table.add_columns({"d": bb.String})
+    assert table.select(d=ibis.literal("\0x")).limit(1).collect()["d"] == ["\0x"]
+
+
+def test_a_constant_with_half_of_a_character(session):
+    table = bb.create_table("t", [{"s": "a"}])
+    for use in (
+        lambda: table.filter(table.s == "a\ud800").collect(),
+        lambda: table.select(t=table.s + "\udfff").collect(),
+        lambda: table.update({"s": table.s + "\ud800"}),
+    ):
+        with pytest.raises(DataError, match="holds half of a character"):
+            use()
+    assert table.collect()["s"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "changes", ["{garbage", "[1, 2]", "{}", '{"records": [{"id": 1}], "versions": []}', "7", ""]
+)
+def test_a_catalog_that_is_damaged(tmp_path, changes):
+    url = f"duckdb:///{tmp_path}/app.duckdb"
+    with bb.connect(url, vectors="exact:"):
+        bb.create_table("t", [{"a": 1}])
+    with duckdb.connect(str(tmp_path / "app.duckdb")) as database:
+        former = database.execute("SELECT changes FROM bb_commits WHERE id = 1").fetchall()
+        database.execute("UPDATE bb_commits SET changes = ? WHERE id = 1", [changes])
+    with pytest.raises(ConfigurationError, match="commit 1 of the catalog cannot be read"):
+        bb.connect(url, vectors="exact:")
+    with duckdb.connect(str(tmp_path / "app.duckdb")) as database:
+        database.execute("UPDATE bb_commits SET changes = ? WHERE id = 1", former[0])
+    with bb.connect(url, vectors="exact:"):
+        assert bb.get_table("t").collect()["a"] == [1]
+
+
+def test_a_type_that_a_newer_version_wrote(tmp_path):
+    url = f"duckdb:///{tmp_path}/app.duckdb"
+    with bb.connect(url, vectors="exact:"):
+        bb.create_table("t", [{"a": 1}])
+    with duckdb.connect(str(tmp_path / "app.duckdb")) as database:
+        database.execute("UPDATE bb_commits SET changes = replace(changes, 'Int64', 'Int65')")
+    with (
+        pytest.raises(BarbuleError, match=r"Int65"),
+        bb.connect(url, vectors="exact:"),
+    ):
+        bb.get_table("t").collect()
+
+
+def test_the_first_line_of_a_csv_file_has_a_bound(session, tmp_path):
+    table = bb.create_table("t", {"a": bb.String})
+    with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
+        for _ in range(20):
+            file.write(b"a" * (1 << 20))
+    with pytest.raises(DataError, match=r"a\.csv\.gz"):
+        table.insert(tmp_path / "a.csv.gz")
+    (tmp_path / "b.csv").write_text("a" * 200_000 + "\n1\n")
+    with pytest.raises(DataError, match=r"b\.csv"):
+        table.insert(tmp_path / "b.csv")

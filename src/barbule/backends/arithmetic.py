@@ -14,10 +14,23 @@ import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
 
+from barbule.errors import DataError
+
 __all__ = ["PythonArithmetic"]
 
 _ZERO = sge.convert(0)
 _SAFE_DIVISOR = 2**62  # twice of it is still an int64
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "a text holds half of a character, which no database takes.",
+            value=value,
+            hint="Decode it again, or replace the half: value.encode('utf-8', 'replace').decode().",
+        ) from None
 
 
 class PythonArithmetic:
@@ -29,6 +42,8 @@ class PythonArithmetic:
         """Write a constant; databases read a bare 0.1 as a decimal, or cut its last digit."""
         if isinstance(dtype, dt.Floating):
             return self.cast(repr(float(value)), dtype)  # type: ignore[attr-defined]
+        if isinstance(dtype, dt.String):
+            _check_text(value)
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)  # type: ignore[misc]
 
     def visit_Modulus(self, op: Any, *, left: Any, right: Any) -> Any:

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ import ibis.expr.schema as sch
 
 from barbule.catalog import migrations
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
-from barbule.errors import TableNotFoundError, UnreachableError, VersionError
+from barbule.errors import (
+    BarbuleError,
+    ConfigurationError,
+    TableNotFoundError,
+    UnreachableError,
+    VersionError,
+    message_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -202,8 +210,9 @@ class Catalog:
 
     def _learn(self, commits: list[dict[str, Any]]) -> None:
         for row in sorted(commits, key=lambda row: row["id"]):
-            records, versions = _read_changes(row.pop("changes"))
-            commit = Commit(**row)
+            with _readable(row["id"]):
+                records, versions = _read_changes(row.pop("changes"))
+                commit = Commit(**row)
             for record in records:
                 self._add_record(commit.id, record)
             for plain in versions:
@@ -633,6 +642,28 @@ def _changes(records: Iterable[TableRecord], versions: Iterable[Version]) -> str
     ]
     structures = ",".join(record.to_json() for record in records)
     return f'{{"versions":{json.dumps(plain, separators=(",", ":"))},"records":[{structures}]}}'
+
+
+@contextmanager
+def _readable(commit: int) -> Iterator[None]:
+    """Say which commit holds what this version of barbule does not know how to read.
+
+    Raises
+    ------
+    ConfigurationError
+        When one does.
+    """
+    try:
+        yield
+    except BarbuleError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"commit {commit} of the catalog cannot be read ({type(error).__name__}: "
+            f"{message_of(error)}).",
+            hint="The database is damaged: restore a copy of it; or a newer version of barbule "
+            "has written it: upgrade this one.",
+        ) from error
 
 
 def _read_changes(text: str | None) -> tuple[list[TableRecord], list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, ClassVar
 
 import ibis.backends.sql.compilers as sc
@@ -33,6 +34,15 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
     __slots__ = ()
     SIMPLE_OPS: ClassVar[dict[Any, str]] = {}  # those of the base class are inherited as methods
     UNSUPPORTED_OPS = ()
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
+        """Write a value; the character NUL, at which DuckDB ends a statement, by its number."""
+        if dtype.is_string() and "\0" in value:
+            nul = self.f.anon.chr(sge.Literal.number(0))
+            first, *others = (sge.Literal.string(each) for each in value.split("\0"))
+            parts = itertools.chain.from_iterable((nul, each) for each in others)
+            return self.f.anon.concat(first, *parts)
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_ApproxQuantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
         """Estimate quantiles, which DuckDB takes as float32."""

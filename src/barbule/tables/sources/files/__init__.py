@@ -120,6 +120,7 @@ def _reader(file: File) -> Reader:
 @contextlib.contextmanager
 def _explained(file: File) -> Iterator[None]:
     """Turn what readers raise into errors that name the file."""
+    import csv
     import zipfile
     import zlib
 
@@ -140,7 +141,8 @@ def _explained(file: File) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise file.not_utf8() from error
     except (
-        pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error
+        pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error,
+        csv.Error,
     ) as error:  # fmt: skip
         reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
         raise DataError(

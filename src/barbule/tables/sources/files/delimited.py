@@ -52,7 +52,7 @@ def _read(file: File, size: int, delimiter: str) -> Generator[Chunk]:
 def _header(file: File, delimiter: str) -> list[str]:
     with file.open_plain() as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        names = next(csv.reader(lines, delimiter=delimiter), None)
+        names = next(csv.reader(_bounded(lines), delimiter=delimiter), None)
     if not names:
         raise DataError(
             "the file is empty.", hint="Its first line names the columns; rows may be none."
@@ -62,6 +62,17 @@ def _header(file: File, delimiter: str) -> list[str]:
             f"column {blank[0] + 1} has no name in the first line.", hint="Give it one."
         )
     return names
+
+
+def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
+    """Give the lines of a file, none of which is longer than a row can be."""
+    while line := lines.readline(_BLOCK):
+        if len(line) == _BLOCK:
+            raise DataError(
+                f"the first line has more than {_BLOCK:,} characters.",
+                hint="It names the columns.",
+            )
+        yield line
 
 
 def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator[pa.Table]:
