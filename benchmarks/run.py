@@ -29,6 +29,7 @@ BENCHMARKS = [
     "documents",
     "video",
     "search",
+    "load",
     "models",
     "rag",
 ]

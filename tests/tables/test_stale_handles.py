@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import barbule as bb
-from barbule.errors import DataError
+from barbule.errors import ColumnNotFoundError, DataError
 
 OTHER = """
 import sys, barbule as bb
@@ -36,3 +36,19 @@ def test_values_are_checked_by_the_types_that_another_process_gave(tmp_path):
                     write()
         table.insert(a=2, b="10", c=12, d=1)
         assert table.filter(table.a == 2).collect()[0] == {"a": 2, "b": "10", "c": 12, "d": 1}
+
+
+@bb.udf
+def length_beside_one(text: str) -> bb.Vector(2):
+    return [1.0, float(len(text))]
+
+
+def test_a_search_that_was_written_before_a_column_was_dropped(session):
+    table = session.create_table("t", [{"n": 1, "text": "a"}, {"n": 2, "text": "aaaa"}])
+    table.add_embedding_index("text", embedding=length_beside_one)
+    table.add_computed_column(more=table.n + 1)
+    best = table.order_by(table.text.similarity("xxxx"), asc=False).limit(1)
+    table.drop_column("more")
+    assert best.select("n", "text").collect()["n"] == [2]
+    with pytest.raises(ColumnNotFoundError, match="'more'"):
+        best.collect()

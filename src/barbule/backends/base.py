@@ -87,6 +87,12 @@ class Backend(Protocol):
     def stamp(self) -> object:
         """Return a cheap value that differs once another process or session may have committed."""
 
+    def unsettled(self) -> object:
+        """Return what differs once queries that were planned before may be wrong.
+
+        Where a transaction is about to make them so, its end is awaited.
+        """
+
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a stored or staged table."""
 
@@ -95,6 +101,23 @@ class Backend(Protocol):
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
+
+    def changes(
+        self, rows: ir.Table, column: str, since: int, until: int
+    ) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Return what has changed in the states of rows between two commits.
+
+        Parameters
+        ----------
+        rows
+            A stored table of states.
+
+        Returns
+        -------
+        tuple
+            The identities of the rows of which a state has ended; and identity and column of
+            the states that began and live at the later commit, those without a value left out.
+        """
 
     def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
         """Return the place of the first value that the database cannot keep, if there is one."""
@@ -185,14 +208,21 @@ class Backend(Protocol):
             Commits: rows that lived at one of them stay.
         """
 
-    def transaction(self, *, large: bool = False) -> AbstractContextManager[None]:
+    def transaction(
+        self, *, large: bool = False, unsettling: bool = False
+    ) -> AbstractContextManager[None]:
         """Make the calling thread's writes visible together, or not at all.
 
         Parameters
         ----------
         large
             Whether more may be written than fits in memory.
+        unsettling
+            Whether queries that were planned before it may be wrong after it.
         """
+
+    def snapshot(self) -> AbstractContextManager[int]:
+        """Let the calling thread read at one commit meanwhile, and give its number."""
 
     def separate(self) -> Backend:
         """Give a connection whose writes are committed on their own, whatever this one does."""

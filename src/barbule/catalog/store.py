@@ -190,17 +190,28 @@ class Catalog:
                 self._catch_up(stamp)
             return self.head
 
+    def learn_until(self, commit: int) -> None:
+        """Learn of a commit that the calling thread sees, and whose maker may not have told yet."""
+        if self.head >= commit:
+            return
+        with self._guard:
+            if self.head < commit:
+                self._learn(self._rows("bb_commits", {"id": self.head}))
+
     def _catch_up(self, stamp: object) -> None:
         with self._guard:
+            if stamp == self._stamp:  # another thread has just done so
+                return
             commits = self._rows("bb_commits", {"id": self.head})
             if self.head and not commits and not self._still_there():
                 self._forget()  # an older copy of the database took its place
                 commits = self._rows("bb_commits")
             if commits:
                 self._learn(commits)
-            self._labels = {}
+            labels: dict[int, dict[str, int]] = {}
             for row in self._rows("bb_labels"):
-                self._labels.setdefault(row["table_id"], {})[row["label"]] = row["version"]
+                labels.setdefault(row["table_id"], {})[row["label"]] = row["version"]
+            self._labels = labels
             self._stamp = stamp
 
     def _still_there(self) -> bool:
@@ -322,10 +333,10 @@ class Catalog:
     def _after(self, commit: int) -> Iterator[int]:
         return (each for each in range(commit + 1, self.head + 1) if each in self._commits)
 
-    def note_rows_read(self, table_id: int) -> None:
-        """Note that the commit which the calling thread prepares goes by live rows of a table."""
+    def note_rows_read(self, *table_ids: int) -> None:
+        """Note that the commit which the calling thread prepares goes by live rows of tables."""
         if self.pending:
-            self.pending.rows_read.add(table_id)
+            self.pending.rows_read.update(table_ids)
 
     def _note_structure_read(self, table_id: int) -> None:
         if self.pending:
@@ -361,6 +372,20 @@ class Catalog:
     def latest(self, table_id: int) -> Version:
         """Return the current version of a table."""
         return self._versions[table_id][-1]
+
+    def latest_at(self, table_id: int, commit: int) -> Version:
+        """Return the version of a table that was the current one at a commit."""
+        return next(each for each in reversed(self._versions[table_id]) if each.commit <= commit)
+
+    def written_between(self, table_id: int, since: int, until: int) -> int:
+        """Return how many rows were written or removed after a commit, until another one."""
+        count = 0
+        for version in reversed(self._versions[table_id]):
+            if version.commit <= since:
+                break
+            if version.commit <= until:
+                count += version.rows
+        return count
 
     def commit(self, commit_id: int) -> Commit:
         """Return a commit."""
@@ -550,10 +575,11 @@ class Catalog:
     def publish(self, pending: Pending, commit: Commit) -> None:
         """Make a commit that has succeeded known to this process."""
         with self._guard:
-            for record in pending.records.values():
-                self._add_record(commit.id, record)
-            for version in pending.versions.values():
-                self._versions.setdefault(version.table_id, []).append(version)
+            if commit.id not in self._commits:  # else a thread that reads has learned of it
+                for record in pending.records.values():
+                    self._add_record(commit.id, record)
+                for version in pending.versions.values():
+                    self._versions.setdefault(version.table_id, []).append(version)
             for label in pending.labels:
                 self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._commits[commit.id] = commit

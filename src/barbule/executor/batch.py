@@ -273,7 +273,7 @@ class Caller:
             known |= ask(missing)
         while missing := [key for key in missing if key not in known]:
             with self._claimed(work, missing) as (mine, others):
-                if since != self._moment(work):
+                if self._may_be_known(work, mine, since):
                     known |= self._found_since(work, mine, tape)
                 known |= ask([key for key in mine if key not in known])
             for claim in others:
@@ -289,6 +289,11 @@ class Caller:
         """Return what has changed once others may have found something out."""
         elsewhere = self.claims if work.function.kind == "model" else None
         return self._in_flight.ended, elsewhere.stamp() if elsewhere else 0
+
+    def _may_be_known(self, work: Work, keys: list[str], since: tuple[int, int]) -> bool:
+        """Whether others may have found out something of these since the ledger was asked."""
+        ended, elsewhere = since
+        return self._in_flight.ended_since(ended, keys) or elsewhere != self._moment(work)[1]
 
     @contextlib.contextmanager
     def _claimed(
@@ -420,7 +425,16 @@ class Caller:
         try:
             yield record
         finally:
-            keeping.finish()
+            rest, told = keeping.finish()
+            # What was paid for is written before anybody goes on; what was computed, behind.
+            if work.function.kind != "model" and work.call.cached and tape is None:
+                kept = self._fitting(rest, work.call.dtype)
+                self.ledger.keep_soon(kept, work.call.dtype, told)
+            else:
+                try:
+                    write(rest)
+                finally:
+                    told()
 
     def close(self) -> None:
         """End the processes, and let go of what is claimed."""

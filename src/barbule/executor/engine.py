@@ -11,7 +11,7 @@ import contextlib
 import functools
 import hashlib
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -51,9 +51,10 @@ from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
 from barbule.executor.qualifying import Qualifying
 from barbule.executor.results import ResultSet
-from barbule.executor.run import Runner
+from barbule.executor.run import Runner, first_of_searches
 from barbule.executor.shown import first_rows, reasons_of
 from barbule.executor.terminal import print_rows
+from barbule.functions.registry import registrations
 from barbule.indexes.base import Graph
 from barbule.io.exported import Exported
 from barbule.io.targets import target_file
@@ -71,7 +72,7 @@ from barbule.types import storage_schema
 from barbule.types.marks import marked, marked_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -86,6 +87,30 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _SQL_ROWS = "bb_sql_rows"
+
+
+@dataclass(frozen=True)
+class _KnownPlan:
+    """A plan, the tables by whose structure it goes, and those whose live rows it reads."""
+
+    plan: Plan
+    tables: tuple[int, ...]
+    rows_read: tuple[int, ...]
+
+
+class _NotingFacts:
+    """The facts of an engine; what a plan reads of live rows is noted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.rows_read: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def note_rows_read(self, table_id: int) -> None:
+        self.rows_read.add(table_id)
+
 
 # What Ibis asks of a backend for an expression; each is handed on with the lowered expression.
 _EXPORTERS = {
@@ -153,8 +178,10 @@ class Engine:
             self.caller,
             self.nearest.search,
             self.nearest.pairs,
+            self.head,
             self.keywords.scores,
             self._qualifying,
+            self._snapshot,
         )
         self._derivations = Derivations(self.catalog)
         self._plans = RememberedPlans()
@@ -226,6 +253,8 @@ class Engine:
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""
+        if name == CALLS:
+            self.ledger.settle()  # it is going to be read
         return self.backend.table(name, schema)
 
     def has_closed_rows(self, table_id: int) -> bool:
@@ -293,26 +322,75 @@ class Engine:
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is computed."""
-        if not self.catalog.pending:
-            self.catalog.refresh()
         root = expr.as_table().op()
-        if rows is not None or self.catalog.pending:
+        if self.catalog.pending:  # what it has read is compared when the change is published
             return make_plan(root, self, rows)
-        return self._plans.plan(root, self.catalog.head, lambda: make_plan(root, self))
+        self.catalog.refresh()
+        while True:
+            structure = self.catalog.structure
+            try:
+                plan = self._planned(root, rows)
+            except Exception:
+                if structure == self.catalog.structure:
+                    raise
+                continue  # it has gone by the structure of tables at two moments
+            if structure == self.catalog.structure:
+                return plan
+
+    def _planned(self, root: ops.Relation, rows: Mapping[int, ops.Relation] | None) -> Plan:
+        if rows is not None:
+            return make_plan(root, self, rows)
+        moment = self.catalog.structure, registrations()
+        return self._plans.plan(root, moment, lambda: make_plan(root, self))
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[int]:
+        """Let the calling thread read at one commit, and give it."""
+        with self.backend.snapshot() as commit:
+            self.catalog.learn_until(commit)
+            yield commit
+
+    def plan_once(
+        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+    ) -> Plan:
+        """Plan a query of new rows, once for the structure of the tables that it reads.
+
+        Parameters
+        ----------
+        key
+            Tells the query from others, as long as that structure is the same.
+        rows
+            The relations of new rows, by table id.
+        """
+
+        def derive() -> _KnownPlan:
+            root = query().op()
+            facts = _NotingFacts(self)
+            plan = make_plan(root, facts, rows)
+            tables = (leaf.table_id for leaf in root.find(ManagedTable))
+            return _KnownPlan(plan, (*rows, *tables), tuple(facts.rows_read))
+
+        whole = ("plan", key, tuple(rows.items()), registrations())
+        known = self._derivations.get(whole, derive, lambda known: known.tables)
+        self.catalog.note_rows_read(*known.rows_read)
+        return known.plan
 
     def _settled(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
-        """Plan and run; again where a commit came between the two.
+        """Plan and run; again where a commit came between the two that the plan is wrong for.
 
-        A plan without stages counts on no row having been closed since it was made; the nearest
-        rows may have gone since they were found.
+        A plan without stages counts on the structure of tables, and on no row having been closed
+        since it was made. The nearest rows may have gone since they were found, where functions
+        are called for them.
         """
         while True:
-            before = self.backend.stamp()
+            unsettled, before = self.backend.unsettled(), self.backend.stamp()
             plan, rows = run()
             searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
-            if plan.stages and not searched:
+            if (plan.stages and not searched) or self.backend.many_writers:
                 return plan, rows
-            if self.backend.many_writers or before == self.backend.stamp():
+            whole = not searched or first_of_searches(plan) is not None
+            now = self.backend.unsettled() if whole else self.backend.stamp()
+            if now == (unsettled if whole else before):
                 return plan, rows
 
     def arrow(
@@ -323,6 +401,10 @@ class Engine:
     ) -> pa.Table:
         """Compute an expression and return its rows in storage form."""
         return self._run(expr, rows, staged)[1]
+
+    def computed(self, plan: Plan, staged: Mapping[str, pa.Table]) -> pa.Table:
+        """Run the plan of a query of new rows."""
+        return self.runner.arrow(plan, staged)
 
     def _run(
         self,

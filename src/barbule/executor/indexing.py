@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
+from barbule.backends.base import FROM, RID, TO, Backend
 from barbule.errors import VectorIndexError
 from barbule.indexes.base import Graph, IndexStore, VectorIndex, open_store
 from barbule.planner.lower import physical_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import ibis.expr.types as ir
     import numpy as np
     import numpy.typing as npt
@@ -30,15 +33,21 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
 
-__all__ = ["Indexing", "as_matrix", "ended_since", "physical_rows"]
+__all__ = ["Indexing", "as_matrix", "ended_since", "living_at", "physical_rows"]
 
 _DRAIN_ROWS = 4000
 # So many rows are still written when the session ends; of more, the rest waits for the next one.
 _LAST_ROWS = 8192
-# How long a drain waits for further commits, in seconds.
+# How long a drain waits for further commits, in seconds; and after one that took long, so many
+# times as long as it took, but for no longer than that: searches look at what is missing.
 _QUIET = 0.02
 # After so many seconds an index that could not follow is tried again, by the next search.
 _AGAIN = 5.0
+_REST = 10
+_LONGEST = 10.0
+# While somebody has searched within so many seconds, so many rows are written at a time.
+_LATELY = 1.0
+_FEW_ROWS = 32
 
 _draining: weakref.WeakSet[Indexing] = weakref.WeakSet()
 
@@ -68,6 +77,8 @@ class Indexing:
         self._seen: dict[int, int] = {}
         self._behind: dict[int, float] = {}  # by table, when its indexes could not follow it
         self._busy = False
+        self._searched = -math.inf  # when somebody has last searched
+        self._awaited = 0  # those who wait until nothing is due
         self._closing = False
         self._thread: threading.Thread | None = None
         self.trouble: dict[int, str] = {}  # by table, why its indexes could not follow it
@@ -151,6 +162,7 @@ class Indexing:
 
     def look_after(self, record: TableRecord) -> None:
         """Have the indexes of a table brought up to date, once for each commit."""
+        self._searched = time.monotonic()
         head = self._catalog.latest(record.id).commit
         if not self.kept:
             return
@@ -165,21 +177,32 @@ class Indexing:
         if table_ids:
             self.drain(table_ids)
         with self._changed:
-            self._changed.wait_for(lambda: self._thread is None or not (self._due or self._busy))
+            self._awaited += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(
+                    lambda: self._thread is None or not (self._due or self._busy)
+                )
+            finally:
+                self._awaited -= 1
 
     def _follow(self) -> None:
+        pause = _QUIET
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._due or self._closing)
                 if not self._due:
                     return
-                self._changed.wait_for(lambda: self._closing, timeout=_QUIET)
+                self._changed.wait_for(lambda: self._closing or self._awaited, timeout=pause)
                 table_ids, self._due = self._due, set()
                 self._busy = True
+            began = time.monotonic()
             try:
                 for table_id in table_ids:
                     self._try(table_id)
             finally:
+                took = time.monotonic() - began
+                pause = min(max(_QUIET, _REST * took), _LONGEST)
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()
@@ -227,11 +250,11 @@ class Indexing:
         head = self._catalog.latest(record.id).commit
         if vectors.watermark > head or -1 < vectors.watermark < record.compacted:
             vectors.reset()
-        if vectors.watermark < head and self._move(record, index, vectors):
+        if vectors.watermark < head and self._move(record, index, vectors, head):
             vectors.advance(head)
         return True
 
-    def _move(self, record: TableRecord, index: Index, vectors: VectorIndex) -> bool:
+    def _move(self, record: TableRecord, index: Index, vectors: VectorIndex, head: int) -> bool:
         """Write the difference since the watermark; doing it twice does no harm.
 
         Returns whether all was written. It is read in pieces, and the database is free between
@@ -242,28 +265,51 @@ class Indexing:
         name = record.column_by_id(index.embedding).physical
         rows = physical_rows(self._backend, record)
         since = vectors.watermark
-        if since >= 0:
-            gone = self._backend.arrow(ended_since(rows, since), {})[RID].to_numpy()
-            if len(gone):
-                vectors.delete(gone)
-        fresh = rows.filter(rows[FROM] > since, rows[TO] == FOREVER, rows[name].notnull())
+        written = [np.empty(0, np.int64)]
+        fresh = living_at(rows, head).filter(rows[FROM] > since, rows[name].notnull())
         rids = np.sort(self._backend.arrow(fresh.select(RID), {})[RID].to_numpy())
         for start in range(0, len(rids), _DRAIN_ROWS):
             if self._closing and len(rids) - start > _LAST_ROWS:
                 return False
             some = rids[start : start + _DRAIN_ROWS]
             piece = fresh.filter(fresh[RID].between(int(some[0]), int(some[-1])))
-            self._put(vectors, self._backend.arrow(piece.select(RID, name), {}), index)
+            new = self._backend.arrow(piece.select(RID, name), {})
+            written.append(self._put(vectors, new, index))
+        if since >= 0:
+            gone = self._backend.arrow(ended_since(rows, since, head), {})[RID].to_numpy()
+            # Those that were only changed have been written over.
+            self._in_pieces(vectors.delete, np.setdiff1d(gone, np.concatenate(written)))
         return True
 
-    @staticmethod
-    def _put(vectors: VectorIndex, rows: pa.Table, index: Index) -> None:
+    def _put(self, vectors: VectorIndex, rows: pa.Table, index: Index) -> npt.NDArray[np.int64]:
+        """Write vectors, as far as they can be compared; return the rows of these."""
+        import numpy as np
+
         from barbule.indexes.matrix import comparable
 
-        if rows.num_rows:
-            found = as_matrix(rows.column(1))
-            fit = comparable(found, index.metric)  # type: ignore[arg-type]
-            vectors.upsert(rows.column(0).to_numpy()[fit], found[fit])
+        if not rows.num_rows:
+            return np.empty(0, np.int64)
+        found = as_matrix(rows.column(1))
+        fit = comparable(found, index.metric)  # type: ignore[arg-type]
+        rids = rows.column(0).to_numpy()[fit]
+        self._in_pieces(vectors.upsert, rids, found[fit])
+        return rids
+
+    def _in_pieces(self, write: Callable[..., None], *values: npt.NDArray[Any]) -> None:
+        """Write; a few at a time, with pauses between them, where others search meanwhile.
+
+        Chroma keeps all other threads from running while it writes.
+        """
+        start, count = 0, len(values[0])
+        while start < count:
+            searched = time.monotonic() - self._searched < _LATELY
+            hurried = self._closing or self._awaited or not searched
+            end = count if hurried else start + _FEW_ROWS
+            began = time.monotonic()
+            write(*(each[start:end] for each in values))
+            start = end
+            if not hurried:
+                time.sleep(time.monotonic() - began)
 
     def drop(self, record: TableRecord, index: Index) -> None:
         """Remove the vectors of an index, or of a table that is gone."""
@@ -312,9 +358,14 @@ def physical_rows(backend: Backend, record: TableRecord) -> ir.Table:
     return backend.table(record.physical, physical_schema(record)).to_expr()
 
 
-def ended_since(rows: ir.Table, commit: int) -> ir.Table:
-    """Give the identities of rows of which a state has ended after a commit."""
-    return rows.filter(rows[TO] > commit, rows[TO] < FOREVER).select(RID).distinct()
+def living_at(rows: ir.Table, commit: int) -> ir.Table:
+    """Give the states of rows that live at a commit."""
+    return rows.filter(rows[FROM] <= commit, rows[TO] > commit)
+
+
+def ended_since(rows: ir.Table, since: int, until: int) -> ir.Table:
+    """Give the identities of rows of which a state has ended after a commit, until another one."""
+    return rows.filter(rows[TO] > since, rows[TO] <= until).select(RID).distinct()
 
 
 def as_matrix(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float32]:

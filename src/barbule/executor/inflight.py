@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InFlight"]
 
+_MOST_ENDED = 4096  # claims of which it is known when they ended
 # The claims within which the calling code runs: it must not wait for itself.
 _WITHIN: ContextVar[tuple[threading.Event, ...]] = ContextVar("barbule_asking", default=())
 
@@ -33,8 +35,19 @@ class InFlight:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._claims: dict[str, threading.Event] = {}
+        self._earliest = 0
+        self._ended: OrderedDict[str, int] = OrderedDict()
         self.ended = 0
         """How many claims have ended: answers may be known since the ledger was asked."""
+
+    def ended_since(self, moment: int, keys: Iterable[str]) -> bool:
+        """Whether any of these claims may have ended since `ended` was so many."""
+        if moment == self.ended:
+            return False
+        with self._lock:
+            if moment < self._earliest:  # it is known no more which
+                return True
+            return any(self._ended.get(key, 0) > moment for key in keys)
 
     @contextlib.contextmanager
     def claimed(self, keys: Iterable[str]) -> Iterator[tuple[list[str], set[threading.Event]]]:
@@ -57,8 +70,12 @@ class InFlight:
         finally:
             _WITHIN.reset(token)
             with self._lock:
+                self.ended += 1
                 for key in mine:
                     if self._claims.get(key) is end:
                         del self._claims[key]
-                self.ended += 1
+                        self._ended[key] = self.ended
+                        self._ended.move_to_end(key)
+                while len(self._ended) > _MOST_ENDED:
+                    self._earliest = self._ended.popitem(last=False)[1]
             end.set()

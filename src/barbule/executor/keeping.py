@@ -97,13 +97,19 @@ class Keeping(Generic[T]):
         finally:
             _tell(ready)
 
-    def finish(self) -> None:
-        """Wait until all that has arrived is written."""
+    def finish(self) -> tuple[list[T], Callable[[], None]]:
+        """Write nothing more.
+
+        Returns
+        -------
+        tuple
+            What is not written yet, or could not be; and what tells those who wait for it.
+        """
         self._finished.set()
-        self._write_and_tell(self._taken())
         if self._last is not None and not self._last.cancel():
             self._last.result()
-        self._write_and_tell(self._taken())  # what could not be written before
+        rest = self._taken()
+        return [each for each, _ in rest], lambda: _tell(rest)
 
 
 def _tell(arrived: Iterable[_Arrived[Any]]) -> None:

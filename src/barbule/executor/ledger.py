@@ -13,6 +13,7 @@ import hashlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,13 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.errors import UnreachableError
+from barbule.executor.write_behind import WriteBehind
 from barbule.nodes import bind_arguments, fill_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.backends.base import Backend
@@ -181,11 +184,13 @@ class Ledger:
         max_bytes: int | None = None,
     ) -> None:
         self._backend = backend
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of those who write; who reads has a cursor of his own
         self._limits = (max_age, max_bytes)
         self._until_eviction = 0
         self._unwritten: list[pa.Table] = []  # each of a moment of its own
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
+        self._behind = WriteBehind(self._append_behind, self.writer)
+        self._queries: dict[tuple[str, ...], ir.Table] = {}
         if missing := set(SCHEMA.names) - backend.columns(NAME):
             self._make(missing)
 
@@ -214,32 +219,90 @@ class Ledger:
         """Return columns of the rows that answer `keys`."""
         import pyarrow as pa
 
-        if not keys:
-            wanted = sch.Schema({name: SCHEMA[name] for name in columns})
-            return wanted.to_pyarrow().empty_table()
-        asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
-        calls = self._calls()
-        query = calls.filter(calls.answer.notnull()).semi_join(asked, "key").select(*columns)
-        with self._lock:
-            self._write()
-            return self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
+        wanted = sch.Schema({name: SCHEMA[name] for name in columns}).to_pyarrow()
+        # First those that are not written yet: meanwhile they may be.
+        behind = self._behind.find(keys)
+        new = [row for row in behind.values() if row["answer"] is not None]
+        answered = {row["key"] for row in new}
+        rest = [key for key in keys if key not in answered] if new else list(keys)
+        found = pa.Table.from_pylist(
+            [{name: row.get(name) for name in columns} for row in new], wanted
+        )
+        if not rest:
+            return found
+        if self._unwritten:
+            with self._lock:
+                self._write()
+        stored = self._backend.arrow(self._query(tuple(columns)), {_ASKED: pa.table({"key": rest})})
+        return pa.concat_tables([stored, found]) if new else stored
+
+    def _query(self, columns: tuple[str, ...]) -> ir.Table:
+        """Return the query for columns of answers: to make it takes longer than to run it."""
+        if columns not in self._queries:
+            asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
+            calls = self._calls()
+            answered = calls.filter(calls.answer.notnull()).semi_join(asked, "key")
+            self._queries[columns] = answered.select(*columns)
+        return self._queries[columns]
 
     def _calls(self) -> Any:
         return self._backend.table(NAME, SCHEMA).to_expr()
 
     def keep(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
         """Write answers, once each, so that they outlive this process."""
-        import pyarrow as pa
-
         if not answers:
             return
-        now = datetime.datetime.now(datetime.UTC)
         with self._lock:
             # What could not be written is given again, but is to be written once.
             known = {key for table in self._unwritten for key in table["key"].to_pylist()}
-            fresh = {answer.key: answer for answer in answers if answer.key not in known}
-            rows = [{**answer.written(kind), "at": now} for answer in fresh.values()]
-            self._write(pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()))
+            fresh = [answer for answer in answers if answer.key not in known]
+            self._append(list(_rows(fresh, kind).values()))
+
+    def keep_soon(
+        self,
+        answers: Sequence[Answer],
+        kind: dt.DataType,
+        written: Callable[[], None] | None = None,
+    ) -> None:
+        """Write answers behind, together with others; this session finds them at once."""
+        self._behind.add(_rows(answers, kind), written)
+
+    def settle(self) -> None:
+        """Write what is to be written behind.
+
+        Raises
+        ------
+        BarbuleError
+            When the database does not take it; it waits to be tried again.
+        """
+        self._behind.settle()
+
+    @contextmanager
+    def joining(self, backend: Backend) -> Iterator[Callable[[], None]]:
+        """Give what writes the answers that wait within a transaction of another connection.
+
+        They are written with it, or wait again where it fails.
+        """
+        with ExitStack() as held:
+
+            def write() -> None:
+                rows = held.enter_context(self._behind.taken())
+                if rows:
+                    backend.append(NAME, _table(rows))
+
+            yield write
+
+    def wait(self) -> None:
+        """Wait for answers that are being written."""
+        self._behind.wait()
+
+    def _append_behind(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        with suppress(UnreachableError):  # they are kept until the server is back
+            self._append(rows)
+
+    def _append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        with self._lock:
+            self._write(_table(rows))
         self._until_eviction -= len(rows)
         if any(limit is not None for limit in self._limits) and self._until_eviction <= 0:
             self._until_eviction = _BETWEEN
@@ -280,6 +343,7 @@ class Ledger:
         Those to the same question about other rows tell more than those to other questions; these
         count for a model that has not been asked it.
         """
+        self.settle()
         calls = self._calls()
         answered = calls.answer.notnull() & calls.tokens_out.notnull()
         mine = calls.filter(calls.function == function, calls.model.isin(list(models)), answered)
@@ -290,8 +354,7 @@ class Ledger:
             expected=same.tokens_out.mean(),
             high=same.tokens_out.max(),
         )
-        with self._lock:
-            rows = self._backend.arrow(found, {}).to_pylist()
+        rows = self._backend.arrow(found, {}).to_pylist()
         return {row["model"]: row for row in sorted(rows, key=lambda row: bool(row["same"]))}
 
     def tokens(self, keys: Sequence[str]) -> Mapping[str, tuple[int, int]]:
@@ -316,18 +379,18 @@ class Ledger:
 
         if not keys:
             return []
+        self.settle()
         asked = self._backend.table(_ASKED, sch.Schema({"key": "string"})).to_expr()
         query = self._calls().semi_join(asked, "key").select(column).distinct()
-        with self._lock:
-            found = self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
+        found = self._backend.arrow(query, {_ASKED: pa.table({"key": list(keys)})})
         return found[column].to_pylist()
 
     def versions(self, function: str) -> list[str]:
         """Return the versions of a function that were asked anything."""
+        self.settle()
         calls = self._calls()
         query = calls.filter(calls.function == function).select("version").distinct()
-        with self._lock:
-            return list(self._backend.arrow(query, {})["version"].to_pylist())
+        return list(self._backend.arrow(query, {})["version"].to_pylist())
 
     def asked_for(
         self, tables: Iterable[str], rows: Sequence[int], since: datetime.datetime
@@ -341,18 +404,19 @@ class Ledger:
         """
         import pyarrow as pa
 
+        self.settle()
         calls = self._calls()
         chosen = self._backend.table(_ROWS, sch.Schema({"row": "int64"})).to_expr()
         mine = calls.filter(calls.table.isin(list(tables)), calls["at"] >= ibis.literal(since))
         query = mine.semi_join(chosen, "row").select("key").distinct()
-        with self._lock:
-            staged = {_ROWS: pa.table({"row": pa.array(rows, pa.int64())})}
-            return set(self._backend.arrow(query, staged)["key"].to_pylist())
+        staged = {_ROWS: pa.table({"row": pa.array(rows, pa.int64())})}
+        return set(self._backend.arrow(query, staged)["key"].to_pylist())
 
     def forget(self, keys: Sequence[str]) -> int:
         """Remove what is known of questions; return how many answers there were."""
         if not keys:
             return 0
+        self.settle()
         with self._lock:
             count = len(self.known(keys))
             self._backend.delete_among(NAME, "key", keys)
@@ -360,6 +424,7 @@ class Ledger:
 
     def spent(self, table: str, since: datetime.datetime) -> Mapping[str, Any]:
         """Return what a table has spent since a moment: calls, tokens and dollars."""
+        self.settle()
         calls = self._calls()
         mine = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since))
         query = mine.agg(
@@ -367,8 +432,7 @@ class Ledger:
             tokens=(mine.tokens_in.fill_null(0) + mine.tokens_out.fill_null(0)).sum(),
             usd=mine.usd.sum(),
         )
-        with self._lock:
-            (row,) = self._backend.arrow(query, {}).to_pylist()
+        (row,) = self._backend.arrow(query, {}).to_pylist()
         return {name: value or 0 for name, value in row.items()}
 
     def evict(
@@ -381,6 +445,7 @@ class Ledger:
         int
             How many were dropped.
         """
+        self.settle()
         with self._lock:
             keys = self._old(older_than) if older_than is not None else []
             if keys:
@@ -416,9 +481,24 @@ class Ledger:
         return beyond
 
     def close(self) -> None:
-        """Close the connection."""
-        self.writer.shutdown()
-        self._backend.disconnect()
+        """Close the connection, once all is written."""
+        try:
+            self.settle()
+        finally:
+            self.writer.shutdown()
+            self._backend.disconnect()
+
+
+def _rows(answers: Sequence[Answer], kind: dt.DataType) -> dict[str, dict[str, Any]]:
+    """Return the rows of answers by their keys, one for each."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {answer.key: {**answer.written(kind), "at": now} for answer in answers}
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(list(rows), SCHEMA.to_pyarrow())
 
 
 def _is_vector(kind: dt.DataType) -> bool:

@@ -7,6 +7,7 @@ qualify, another way is taken: there are always as many as are wanted and there 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,19 +16,26 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
+from barbule.backends.base import FROM, RID, Backend
 from barbule.errors import ExpressionError, VectorIndexError
-from barbule.executor.indexing import Indexing, as_matrix, ended_since, physical_rows
+from barbule.executor.indexing import (
+    Indexing,
+    as_matrix,
+    ended_since,
+    living_at,
+    physical_rows,
+)
 from barbule.planner.plan import SCORE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
-    from barbule.indexes.base import VectorIndex
     from barbule.indexes.matrix import Matrix
     from barbule.planner.plan import CandidateStage, NearestStage, Searched
 
@@ -49,6 +57,7 @@ _WORTH = 6.0
 _MOST = 2000
 _LEAST = 64
 _MOST_LACKING = 5000
+_ROUGHLY = 10  # a tenth of the rows may be others before they are counted again
 # How many rows more are asked for than the share of qualifying ones lets expect.
 _SPARE = 2.0
 
@@ -78,6 +87,32 @@ class Way:
             "database": "compared exactly by the database",
         }
         return f"{shown[self.name]}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is searched for, but its vector.
+
+    Attributes
+    ----------
+    count
+        How many rows are wanted.
+    among
+        The identities of those that qualify; None for all.
+    at
+        The commit of whose rows they are.
+    """
+
+    record: TableRecord
+    index: Index
+    count: int
+    among: Ids | None
+    at: int
+
+    @property
+    def kept(self) -> int | None:
+        """How many rows qualify; None for all."""
+        return None if self.among is None else len(self.among)
 
 
 @dataclass
@@ -111,23 +146,29 @@ class Nearest:
 
     def ready(self, record: TableRecord, index: Index) -> bool:
         """Whether there is another way than a scan by the database."""
-        return (
-            self._fits(record, index, self._rows(record))
-            or self._indexing.usable(record, index) is not None
-        )
+        return self.fits(record, index) or self._indexing.usable(record, index) is not None
 
     def fits(self, record: TableRecord, index: Index) -> bool:
         """Whether the vectors of the live rows may be kept in memory."""
-        return self._fits(record, index, self._rows(record))
+        return self._fits(record, index, self._rows(record, self._catalog.head, roughly=True))
 
-    def _rows(self, record: TableRecord) -> int:
-        """Count the live rows of a table."""
-        head = self._catalog.latest(record.id).commit
+    def _rows(self, record: TableRecord, at: int, *, roughly: bool = False) -> int:
+        """Count the rows of a table that live at a commit.
+
+        Parameters
+        ----------
+        roughly
+            Whether a tenth more or less is no matter.
+        """
+        head = self._catalog.latest_at(record.id, at).commit
         known = self._counts.get(record.id)
+        if roughly and known is not None and known[0] < head:
+            written = self._catalog.written_between(record.id, known[0], head)
+            if written * _ROUGHLY <= known[1]:
+                return known[1]
         if known is None or known[0] != head:
-            rows = physical_rows(self._backend, record)
-            live = rows.filter(rows[TO] == FOREVER)
-            counted = self._backend.arrow(live.aggregate(n=live.count()), {})
+            rows = living_at(physical_rows(self._backend, record), head)
+            counted = self._backend.arrow(rows.aggregate(n=rows.count()), {})
             known = self._counts[record.id] = (head, counted.column(0)[0].as_py())
         return known[1]
 
@@ -148,14 +189,14 @@ class Nearest:
             How many rows qualify; None for all.
         """
         record, index = self._known(stage)
-        return self._way(record, index, stage.count, among)
+        return self._way(record, index, stage.count, among, self._catalog.head)
 
     def _known(self, stage: CandidateStage | NearestStage) -> tuple[TableRecord, Index]:
         record = self._catalog.record(stage.table_id)
         return record, next(each for each in record.indexes if each.name == stage.index)
 
-    def _way(self, record: TableRecord, index: Index, k: int, among: int | None) -> Way:
-        total = self._rows(record)
+    def _way(self, record: TableRecord, index: Index, k: int, among: int | None, at: int) -> Way:
+        total = self._rows(record, at, roughly=True)
         kept = total if among is None else among
         share = kept / total if total else 1.0
         size = f"{kept} of {total} rows" if among is not None else f"{total} rows"
@@ -175,13 +216,17 @@ class Nearest:
 
     # Finding
 
-    def search(self, stage: CandidateStage, vector: Any, among: pa.Array | None) -> pa.Table:
+    def search(
+        self, stage: CandidateStage, vector: Any, among: pa.Array | None, at: int
+    ) -> pa.Table:
         """Return the nearest rows and how similar they are.
 
         Parameters
         ----------
         among
             The identities of the rows that qualify; None for all.
+        at
+            The commit of whose rows they are.
         """
         import numpy as np
         import pyarrow as pa
@@ -189,29 +234,33 @@ class Nearest:
         record, index = self._known(stage)
         self._indexing.look_after(record)
         rids = None if among is None else among.to_numpy()
+        asked = _Question(record, index, stage.count, rids, at)
         found = None
         if vector is not None and stage.count > 0:
-            query = np.asarray(vector, np.float32)
-            found = self._found(record, index, query, stage.count, rids)
-        there = self._rows(record) if rids is None else len(rids)
-        if found is None or len(found[0]) < min(stage.count, there):
+            found = self._found(asked, np.asarray(vector, np.float32))
+        if found is None or self._is_short(asked, len(found[0])):
             # Rows that are like nothing come last, where the nearest are not enough.
-            return self._scanned(record, index, vector, stage.count, among)
+            return self._scanned(asked, vector)
         return pa.table({RID: pa.array(found[0]), SCORE: pa.array(found[1])})
 
-    def _scanned(
-        self, record: TableRecord, index: Index, vector: Any, k: int, among: pa.Array | None
-    ) -> pa.Table:
+    def _is_short(self, asked: _Question, found: int) -> bool:
+        """Whether there are more rows than were found of those that are wanted."""
+        if found >= asked.count:
+            return False
+        there = self._rows(asked.record, asked.at) if asked.kept is None else asked.kept
+        return found < min(asked.count, there)
+
+    def _scanned(self, asked: _Question, vector: Any) -> pa.Table:
         """Have the database compare all rows that qualify."""
         import ibis
         import pyarrow as pa
 
-        rows = physical_rows(self._backend, record)
-        name = record.column_by_id(index.embedding).physical
-        rows = rows.filter(rows[TO] == FOREVER)
+        index = asked.index
+        rows = living_at(physical_rows(self._backend, asked.record), asked.at)
+        name = asked.record.column_by_id(index.embedding).physical
         staged = {}
-        if among is not None:
-            staged[_AMONG] = pa.table({RID: among})
+        if asked.among is not None:
+            staged[_AMONG] = pa.table({RID: asked.among})
             kept = self._backend.table(_AMONG, ibis.schema({RID: "int64"}))
             shown = ops.Project(kept, {RID: ops.Field(kept, RID)})
             rows = rows.filter(ops.InSubquery(shown, rows[RID].op()).to_expr())
@@ -220,86 +269,83 @@ class Nearest:
             kind = rows.schema()[name]
             given = pa.array([vector], ibis.schema({"q": kind}).to_pyarrow().field("q").type)
             staged[_QUERY] = pa.table({"q": given})
-            asked = self._backend.table(_QUERY, ibis.schema({"q": kind}))
-            query = ops.ScalarSubquery(ops.Project(asked, {"q": ops.Field(asked, "q")}))
+            told = self._backend.table(_QUERY, ibis.schema({"q": kind}))
+            query = ops.ScalarSubquery(ops.Project(told, {"q": ops.Field(told, "q")}))
             score = self._backend.similarity(rows[name].op(), query, index.metric).to_expr()
         scored = rows.select(RID, **{SCORE: score.cast("float64")})
-        best = scored.order_by(ibis.desc(scored[SCORE], nulls_first=False), RID).limit(max(k, 0))
-        return self._backend.arrow(best, staged)
+        best = scored.order_by(ibis.desc(scored[SCORE], nulls_first=False), RID)
+        return self._backend.arrow(best.limit(max(asked.count, 0)), staged)
 
-    def _found(
-        self, record: TableRecord, index: Index, query: Any, k: int, rids: Ids | None
-    ) -> tuple[Ids, Any] | None:
+    def _found(self, asked: _Question, vector: Any) -> tuple[Ids, Any] | None:
         """Return the nearest and their scores, or None where the database has to compare all."""
-        way = self._way(record, index, k, None if rids is None else len(rids))
+        record, index = asked.record, asked.index
+        way = self._way(record, index, asked.count, asked.kept, asked.at)
         if way.name == "index":
-            vectors = self._indexing.usable(record, index)
-            found = self._asked(record, index, vectors, query, k, rids) if vectors else None
-            if found is not None or not self._fits(record, index, self._rows(record)):
+            found = self._by_index(asked, vector, way.asked)
+            if found is not None or not self.fits(record, index):
                 return found
         if way.name == "database":
             return None
-        with self._lock:
-            return self._matrix(record, index).nearest(query, k, rids)
+        matrix = self._matrix(record, index, asked.at)
+        return matrix.nearest(vector, asked.count, asked.among, commit=asked.at)
 
-    def _asked(
-        self,
-        record: TableRecord,
-        index: Index,
-        vectors: VectorIndex,
-        query: Any,
-        k: int,
-        rids: Ids | None,
-    ) -> tuple[Ids, Any] | None:
+    def _by_index(self, asked: _Question, vector: Any, most: int) -> tuple[Ids, Any] | None:
         """Ask an index; None where it cannot answer, or where too few of its rows qualify."""
         import numpy as np
 
-        way = self._way(record, index, k, None if rids is None else len(rids))
+        vectors = self._indexing.usable(asked.record, asked.index)
+        if vectors is None:
+            return None
         try:
-            later = self._later(record, index, vectors.watermark)
+            later = self._later(asked.record, asked.index, vectors.watermark, asked.at)
             if later is None:
                 return None
             gone, fresh = later
-            (nearest,) = vectors.search([query], max(way.asked, _LEAST) + len(gone))
+            (nearest,) = vectors.search([vector], max(most, _LEAST) + len(gone))
         except VectorIndexError:
             return None
         stale = np.isin(nearest.ids, np.concatenate([gone, fresh.ids]))
-        ids, scores = nearest.ids[~stale], _similar(nearest.distances[~stale], index.metric)
-        if rids is not None:
-            kept = np.isin(ids, rids)
+        ids = nearest.ids[~stale]
+        scores = _similar(nearest.distances[~stale], asked.index.metric)
+        if asked.among is not None:
+            kept = np.isin(ids, asked.among)
             ids, scores = ids[kept], scores[kept]
-        if len(ids) < k:
+        if len(ids) < asked.count:
             return None
-        new, alike = fresh.nearest(query, k, rids)
+        new, alike = fresh.nearest(vector, asked.count, asked.among) or (ids[:0], scores[:0])
         ids, scores = np.concatenate([ids, new]), np.concatenate([scores, alike])
-        order = np.lexsort((ids, -scores))[:k]
+        order = np.lexsort((ids, -scores))[: asked.count]
         return ids[order], scores[order]
 
-    def _later(self, record: TableRecord, index: Index, since: int) -> tuple[Ids, Matrix] | None:
+    def _later(
+        self, record: TableRecord, index: Index, since: int, at: int
+    ) -> tuple[Ids, Matrix] | None:
         """Return what an index lacks: rows that ended, and the vectors of new ones.
 
-        None where they are too many.
+        None where they are too many, or the index is ahead of the commit.
         """
         import numpy as np
 
         from barbule.indexes.matrix import Matrix
 
         fresh = Matrix(self._dimension(record, index), index.metric)  # type: ignore[arg-type]
-        if since >= self._catalog.latest(record.id).commit:
-            return np.empty(0, np.int64), fresh
-        rows = physical_rows(self._backend, record)
-        gone = self._backend.arrow(ended_since(rows, since), {})[RID].to_numpy()
-        name = record.column_by_id(index.embedding).physical
-        later = rows.filter(rows[FROM] > since, rows[TO] == FOREVER, rows[name].notnull())
-        found = self._backend.arrow(later.select(RID, name).limit(_MOST_LACKING + 1), {})
-        if found.num_rows + len(gone) > _MOST_LACKING:
+        head = self._catalog.latest_at(record.id, at).commit
+        if since > at:
             return None
+        if since >= head:
+            return np.empty(0, np.int64), fresh
+        written = self._catalog.written_between(record.id, since, head)
+        if written > _MOST_LACKING:
+            return None
+        rows = physical_rows(self._backend, record)
+        name = record.column_by_id(index.embedding).physical
+        ended, found = self._backend.changes(rows, name, since, head)
         if found.num_rows:
-            fresh.put(found[RID].to_numpy(), as_matrix(found[name]))
-        return gone, fresh
+            fresh.put(found.column(0).to_numpy(), as_matrix(found.column(1)))
+        return ended.to_numpy(), fresh
 
     def pairs(
-        self, stage: NearestStage, queries: pa.ChunkedArray, among: pa.Array | None
+        self, stage: NearestStage, queries: pa.ChunkedArray, among: pa.Array | None, at: int
     ) -> tuple[Ids, Ids, Any]:
         """Return the nearest rows of many vectors: places of vectors, identities, scores."""
         import numpy as np
@@ -310,22 +356,39 @@ class Nearest:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
         asked = as_matrix(queries.drop_null())
         rids = None if among is None else among.to_numpy()
-        with self._lock:
-            matrix = self._matrix(record, index)
-            places, found, scores = matrix.pairs(asked, stage.count, rids)
+        pairs = None
+        while pairs is None:  # those of an earlier commit may be forgotten meanwhile
+            pairs = self._matrix(record, index, at).pairs(asked, stage.count, rids, commit=at)
+            at = self._catalog.head
+        places, found, scores = pairs
         return valid[places], found, scores
 
     # Vectors in memory
 
-    def _matrix(self, record: TableRecord, index: Index) -> Matrix:
-        """Bring the vectors of an index up to the latest commit."""
+    def _matrix(self, record: TableRecord, index: Index, at: int) -> Matrix:
+        """Bring the vectors of an index up to a commit at least."""
+        key = (record.id, index.embedding)
+        head = self._catalog.latest_at(record.id, at).commit
+        kept = self._kept.get(key)
+        if kept is not None and kept.watermark >= head and self._follows(kept, record):
+            with contextlib.suppress(KeyError):  # another search may just have made room
+                self._kept.move_to_end(key)
+            return kept.matrix
+        with self._lock:  # one reads for all
+            return self._brought_up(record, index, key, head)
+
+    def _follows(self, kept: _Kept, record: TableRecord) -> bool:
+        """Whether the database is the same one, and no rows of the table were removed for good."""
+        latest = self._catalog.latest(record.id).commit
+        return kept.watermark <= latest and kept.compacted == record.compacted
+
+    def _brought_up(
+        self, record: TableRecord, index: Index, key: tuple[int, int], head: int
+    ) -> Matrix:
         from barbule.indexes.matrix import Matrix
 
-        key = (record.id, index.embedding)
-        head = self._catalog.latest(record.id).commit
         kept = self._kept.get(key)
-        # An older copy of the database took its place, or rows have been removed for good.
-        if kept is None or kept.watermark > head or kept.compacted != record.compacted:
+        if kept is None or not self._follows(kept, record):
             matrix = Matrix(self._dimension(record, index), index.metric)  # type: ignore[arg-type]
             kept = self._kept[key] = _Kept(matrix, compacted=record.compacted)
         self._kept.move_to_end(key)
@@ -337,16 +400,25 @@ class Nearest:
     def _follow(self, record: TableRecord, index: Index, kept: _Kept, head: int) -> None:
         name = record.column_by_id(index.embedding).physical
         rows = physical_rows(self._backend, record)
-        since = kept.watermark
-        if since >= 0:
-            gone = self._backend.arrow(ended_since(rows, since), {})[RID].to_numpy()
-            kept.matrix.remove(gone)
+        since, matrix = kept.watermark, kept.matrix
+        few = since >= 0 and self._catalog.written_between(record.id, since, head) <= _READ_ROWS
+        if few:
+            ended, new = self._backend.changes(rows, name, since, head)
+            matrix.remove(ended.to_numpy(), commit=head)
+            batches: Iterable[Any] = [new]
         else:
-            kept.matrix.reserve(self._rows(record))
-        fresh = rows.filter(rows[FROM] > since, rows[TO] == FOREVER, rows[name].notnull())
-        for batch in self._backend.batches(fresh.select(RID, name), {}, _READ_ROWS):
+            if since >= 0:
+                ended = self._backend.arrow(ended_since(rows, since, head), {}).column(0)
+                matrix.remove(ended.to_numpy(), commit=head)
+            else:
+                matrix.reserve(self._rows(record, head))
+                matrix.floor = head
+            fresh = living_at(rows, head).filter(rows[FROM] > since, rows[name].notnull())
+            batches = self._backend.batches(fresh.select(RID, name), {}, _READ_ROWS)
+        for batch in batches:
             if batch.num_rows:
-                kept.matrix.put(batch.column(0).to_numpy(), as_matrix(batch.column(1)))
+                ids, vectors = batch.column(0).to_numpy(), as_matrix(batch.column(1))
+                matrix.put(ids, vectors, commit=head)
         kept.watermark = head
 
     def _make_room(self) -> None:

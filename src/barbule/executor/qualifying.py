@@ -24,7 +24,7 @@ _MOST_BYTES = 32 * 1024**2
 
 
 class Qualifying:
-    """The identities of rows that pass filters, as of the latest commit.
+    """The identities of rows that pass filters, as of a commit.
 
     Parameters
     ----------
@@ -45,11 +45,16 @@ class Qualifying:
         self._moment: Any = None
         self._lock = threading.Lock()
 
-    def rows(self, relation: ops.Relation) -> pa.Array:
-        """Return the identities that a relation gives, which nothing but a commit changes."""
-        if not self._alone or self._catalog.pending is not None or not self._catalog.head:
+    def rows(self, relation: ops.Relation, head: int) -> pa.Array:
+        """Return the identities that a relation gives, which nothing but a commit changes.
+
+        Parameters
+        ----------
+        head
+            The commit at which the calling thread reads.
+        """
+        if not self._alone or self._catalog.pending is not None or not head:
             return self._read(relation)
-        head = self._catalog.head
         # An older copy of the database may have come to the same number by other commits.
         moment = head, self._catalog.commit(head).at
         with self._lock:

@@ -19,6 +19,7 @@ from barbule.executor.failures import Deferred, Failure
 from barbule.executor.growing import Slices, chain_of, next_size
 from barbule.executor.indexing import as_matrix
 from barbule.executor.nearest import check_query
+from barbule.executor.progress import Meter
 from barbule.executor.purpose import Purpose
 from barbule.executor.spilling import Spilling
 from barbule.functions.registry import lookup
@@ -39,18 +40,18 @@ from barbule.planner.plan import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import ibis.expr.datatypes as dt
     import pyarrow as pa
 
     from barbule.backends.base import Backend
     from barbule.executor.batch import Caller
-    from barbule.executor.progress import Meter
     from barbule.executor.purpose import Asker
     from barbule.executor.qualifying import Qualifying
     from barbule.planner.plan import Enough, Stage
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "first_of_searches"]
 
 _BATCH_ROWS = 16384
 
@@ -62,22 +63,28 @@ class Runner:
     Parameters
     ----------
     search
-        Gives the nearest rows and how similar they are, for a `CandidateStage`, a query vector
-        and the rows that qualify.
+        Gives the nearest rows and how similar they are, for a `CandidateStage`, a query vector,
+        the rows that qualify and a commit.
     pairs
         Gives for many vectors the places of vectors, their nearest rows, and how similar.
+    head
+        Gives the latest commit that is known, where it is not that of a snapshot.
     score
         Gives the rows and scores of a `KeywordStage`.
     remembered
         Gives the rows that qualify, where nothing but a commit changes them.
+    snapshot
+        Lets the calling thread read at one commit, and gives it.
     """
 
     backend: Backend
     caller: Caller
-    search: Callable[[CandidateStage, Any, pa.Array | None], pa.Table]
-    pairs: Callable[[NearestStage, pa.ChunkedArray, pa.Array | None], tuple[Any, Any, Any]]
+    search: Callable[[CandidateStage, Any, pa.Array | None, int], pa.Table]
+    pairs: Callable[[NearestStage, pa.ChunkedArray, pa.Array | None, int], tuple[Any, Any, Any]]
+    head: Callable[[], int]
     score: Callable[[KeywordStage], pa.Table]
     remembered: Qualifying
+    snapshot: Callable[[], AbstractContextManager[int]]
 
     def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run a plan and return its rows.
@@ -87,21 +94,39 @@ class Runner:
         staged
             Arrow tables that the plan reads by name.
         """
-        ready = self.stages(plan, staged)
-        shown = _shown_as_they_are(plan.final, ready)
-        return self.backend.arrow(plan.final.to_expr(), ready) if shown is None else shown
+        with contextlib.ExitStack() as reading:
+            ready = self.stages(plan, staged, reading)
+            shown = _shown_as_they_are(plan.final, ready)
+            return self.backend.arrow(plan.final.to_expr(), ready) if shown is None else shown
 
     def stages(
-        self, plan: Plan, staged: Mapping[str, pa.Table] | None = None
+        self,
+        plan: Plan,
+        staged: Mapping[str, pa.Table] | None = None,
+        reading: contextlib.ExitStack | None = None,
     ) -> dict[str, pa.Table]:
-        """Run the stages of a plan; return what the final query reads, by name."""
+        """Run the stages of a plan; return what the final query reads, by name.
+
+        Parameters
+        ----------
+        reading
+            Within it the final query is run: takes the snapshot of the database in which the
+            nearest rows are found, where no function has to be called after that.
+        """
         ready = dict(staged or {})
         origins = _Origins(plan, self.caller.purpose)
-        with self.caller.watching():
-            self._stages(plan, ready, origins)
+        with self.caller.watching() if any(map(_counts, plan.stages)) else contextlib.nullcontext():
+            self._stages(plan, ready, origins, reading)
         return ready
 
-    def _stages(self, plan: Plan, ready: dict[str, pa.Table], origins: _Origins) -> None:
+    def _stages(
+        self,
+        plan: Plan,
+        ready: dict[str, pa.Table],
+        origins: _Origins,
+        reading: contextlib.ExitStack | None,
+    ) -> None:
+        searched = first_of_searches(plan) if reading is not None else None
         chains = [
             chain_of(plan, stage)
             for stage in plan.stages
@@ -109,22 +134,32 @@ class Runner:
         ]
         early = {stage.name for chain in chains for stage in chain[:-1]}
         last = {chain[-1].name: chain for chain in chains}
+        at: int | None = None
         for stage in plan.stages:
+            if stage is searched and reading is not None:
+                at = reading.enter_context(self.snapshot())
             if stage.name in last:
                 ready[stage.name] = self._until_enough(last[stage.name], ready, origins)
             elif stage.name not in early:
-                ready[stage.name] = self._run(stage, ready, origins)
+                ready[stage.name] = self._run(stage, ready, origins, at)
 
     def stage(self, plan: Plan, stage: Stage, ready: Mapping[str, pa.Table]) -> pa.Table:
         """Run a stage for which those before it are ready."""
         return self._run(stage, ready, _Origins(plan, self.caller.purpose))
 
-    def _run(self, stage: Stage, ready: Mapping[str, pa.Table], origins: _Origins) -> pa.Table:
+    def _run(
+        self,
+        stage: Stage,
+        ready: Mapping[str, pa.Table],
+        origins: _Origins,
+        at: int | None = None,
+    ) -> pa.Table:
         if isinstance(stage, CandidateStage):
+            at = self.head() if at is None else at
             vector = _vector(ready[stage.vector])
-            return self.search(stage, vector, self.qualifying(stage, ready))
+            return self.search(stage, vector, self.qualifying(stage, ready, at), at)
         if isinstance(stage, NearestStage):
-            return self._pairs(stage, ready)
+            return self._pairs(stage, ready, self.head() if at is None else at)
         if isinstance(stage, KeywordStage):
             return self.score(stage)
         made = self._call(stage, ready, origins)
@@ -138,25 +173,37 @@ class Runner:
     ) -> Iterable[pa.RecordBatch]:
         """Read what a stage calls functions for."""
         known = _constants(stage.source)
+        if known is None and (rows := _shown_as_they_are(stage.source, ready)) is not None:
+            known = rows.to_batches(max_chunksize=size)
         return known or self.backend.batches(stage.source.to_expr(), ready, size)
 
     def qualifying(
-        self, stage: CandidateStage | NearestStage, ready: Mapping[str, pa.Table]
+        self,
+        stage: CandidateStage | NearestStage,
+        ready: Mapping[str, pa.Table],
+        at: int | None = None,
     ) -> pa.Array | None:
-        """Return the identities of the rows that a search may find; None for all."""
+        """Return the identities of the rows that a search may find; None for all.
+
+        Parameters
+        ----------
+        at
+            The commit at which the calling thread reads; by default the latest one.
+        """
         if stage.rows is None:
             return None
         if stage.lasting:
-            return self.remembered.rows(stage.rows)
+            return self.remembered.rows(stage.rows, self.head() if at is None else at)
         return self.backend.arrow(stage.rows.to_expr(), ready).column(0).combine_chunks()
 
-    def _pairs(self, stage: NearestStage, ready: Mapping[str, pa.Table]) -> pa.Table:
+    def _pairs(self, stage: NearestStage, ready: Mapping[str, pa.Table], at: int) -> pa.Table:
         import pyarrow as pa
 
         asked = ready[stage.queries]
         vectors = asked.column(stage.vector)
-        at, found, scores = self.pairs(stage, vectors, self.qualifying(stage, ready))
-        places = asked.column(PLACE).take(pa.array(at))
+        rows = self.qualifying(stage, ready, at)
+        queries, found, scores = self.pairs(stage, vectors, rows, at)
+        places = asked.column(PLACE).take(pa.array(queries))
         return pa.table({PLACE: places, HIT: pa.array(found), SCORE: pa.array(scores)})
 
     def _until_enough(
@@ -205,6 +252,8 @@ class Runner:
         return self._called(stage, source, origins, meters)
 
     def _meters(self, stage: CallStage) -> list[Meter]:
+        if not _counts(stage):
+            return [Meter() for _ in stage.calls]
         with self.caller.watching() as progress:
             return [progress.meter(call.function.rpartition(".")[2]) for call in stage.calls]
 
@@ -320,6 +369,20 @@ class Runner:
                 column.append(value.value)
 
 
+def _counts(stage: Stage) -> bool:
+    """Whether a stage calls functions for rows, and not for what is searched for alone."""
+    return isinstance(stage, CallStage) and not isinstance(stage.source, ops.DummyTable)
+
+
+def first_of_searches(plan: Plan) -> CandidateStage | None:
+    """Return the first search of a plan after which no function is called, if there is one."""
+    for place, stage in enumerate(plan.stages):
+        if isinstance(stage, CandidateStage):
+            called = any(isinstance(each, CallStage) for each in plan.stages[place:])
+            return None if called else stage
+    return None
+
+
 def _shown_as_they_are(final: ops.Relation, ready: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return rows that are ready where a query does no more than name their columns, else None.
 
@@ -327,16 +390,33 @@ def _shown_as_they_are(final: ops.Relation, ready: Mapping[str, pa.Table]) -> pa
     """
     import pyarrow as pa
 
-    if not isinstance(final, ops.Project) or not isinstance(final.parent, ops.DatabaseTable):
-        return None
-    rows, values = ready.get(final.parent.name), final.values
-    if rows is None or not all(isinstance(value, ops.Field) for value in values.values()):
+    values = _only_named(final)
+    rows = None if values is None else ready.get(final.parent.name)
+    if (
+        values is None
+        or rows is None
+        or not all(isinstance(value, ops.Field) for value in values.values())
+    ):
         return None
     columns = [rows.column(value.name) for value in values.values()]
     wanted = final.schema.to_pyarrow().types
     if [column.type for column in columns] != wanted:
         return None
     return pa.Table.from_arrays(columns, list(values))
+
+
+def _only_named(query: ops.Relation) -> Mapping[str, ops.Value] | None:
+    """Return the values of a query of one table that neither filters, orders nor joins its rows."""
+    if not isinstance(getattr(query, "parent", None), ops.DatabaseTable):
+        return None
+    if isinstance(query, ops.Project):
+        return query.values
+    from ibis.backends.sql.rewrites import Select
+
+    if not isinstance(query, Select) or query.distinct:
+        return None
+    changed = query.predicates or query.qualified or query.sort_keys
+    return None if changed else query.selections
 
 
 def _vector(made: pa.Table) -> Any:

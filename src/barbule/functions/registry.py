@@ -498,6 +498,7 @@ def _deferred_call(function: Function, args: tuple[Any, ...], kwargs: Mapping[st
 
 
 _REGISTRY: dict[str, Generation] = {}
+_registered = 0
 
 
 def register(function: Function) -> Function:
@@ -511,12 +512,19 @@ def register(function: Function) -> Function:
     ExpressionError
         When it closes over what cannot be identified, and no version is said.
     """
+    global _registered  # noqa: PLW0603 - one state of the process, as the registry
+    _registered += 1
     known = _REGISTRY.get(function.name)
     if known is not None and known.takes(function):
         known.add(function)
     else:
         _REGISTRY[function.name] = Generation(function)
     return function
+
+
+def registrations() -> int:
+    """Return what has changed once a function has become known, or taken another's place."""
+    return _registered
 
 
 def lookup(name: str, version: str | None = None) -> Function:

@@ -13,7 +13,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import RID
-from barbule.errors import ExpressionError
+from barbule.errors import ColumnNotFoundError, ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
 from barbule.planner.fuse import fuse_images
@@ -145,6 +145,11 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
     root = promoted(root)
     planning = _Planning(facts)
     logical = apply_rules(root, planning)
+    if missing := [name for name in root.schema.names if name not in logical.schema]:
+        raise ColumnNotFoundError(
+            f"there is no column {missing[0]!r}.",
+            hint="It may have been dropped or renamed since the expression was written.",
+        )
     if logical.find(FunctionCall):
         logical = prune(planning.staging.stage_all(fuse_images(prune(logical))))
     staged = planning.staging.stages

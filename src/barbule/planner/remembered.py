@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from barbule.nodes import ManagedTable, Similarity, VectorLiteral
 from barbule.planner.plan import CallStage, CandidateStage, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 __all__ = ["RememberedPlans"]
 
@@ -25,24 +26,31 @@ _MOST = 128
 
 
 class RememberedPlans:
-    """The plans of searches at one commit; a later commit makes all of them anew."""
+    """The plans of searches, as long as the structure of tables and functions stay the same."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[Any, tuple[int, ops.Value, Plan]] = OrderedDict()
+        self._plans: OrderedDict[Any, tuple[Hashable, ops.Value, Plan]] = OrderedDict()
 
-    def plan(self, root: ops.Relation, head: int, make: Callable[[], Plan]) -> Plan:
-        """Return the plan of a relation, made only where none of its like is known."""
+    def plan(self, root: ops.Relation, moment: Hashable, make: Callable[[], Plan]) -> Plan:
+        """Return the plan of a relation, made only where none of its like is known.
+
+        Parameters
+        ----------
+        moment
+            What differs once a plan may be another one.
+        """
         asked = _constant(root)
         if asked is None:
             return make()
         like = _likeness(root)
         known = self._plans.get(like)
-        if known is not None and known[0] == head:
-            self._plans.move_to_end(like)
+        if known is not None and known[0] == moment:
+            with suppress(KeyError):  # another thread may just have made room
+                self._plans.move_to_end(like)
             return _with_constant(known[2], known[1], asked)
         plan = make()
         if _lasts(root, plan) and _is_general(plan, asked):
-            self._plans[like] = (head, asked, plan)
+            self._plans[like] = (moment, asked, plan)
             if len(self._plans) > _MOST:
                 self._plans.popitem(last=False)
         return plan

@@ -367,7 +367,9 @@ def search_indexes(root: ops.Relation, scope: Scope) -> ops.Relation:
             near, name = _joined_with(hidden, RID, found, hidden.schema.names)
             known[near] = name
             replaced = sort.parent.replace({leaf: near})
-        below = hide(rebuild(sort, replaced), sort.schema.names)
+        shown = rebuild(sort, replaced)
+        # A column may have been dropped since the query was written, which need not show it.
+        below = hide(shown, tuple(name for name in sort.schema.names if name in shown.schema))
         return ops.Limit(below, node.n, node.offset)
 
     return each_relation(root, change)

@@ -454,9 +454,25 @@ class Change:
 
     def publish(self, started: float) -> None:
         """Write and commit; the calling thread has the right to write."""
-        with self.engine.backend.transaction(large=self._size > _LARGE):
+        backend = self.engine.backend
+        with (
+            self.engine.ledger.joining(backend) as write_answers,
+            backend.transaction(large=self._size > _LARGE, unsettling=self._unsettles()),
+        ):
             commit = self.write(started)
+            write_answers()
         self.engine.catalog.publish(self._pending, commit)
+
+    def _unsettles(self) -> bool:
+        """Whether plans that were made before may be wrong afterwards.
+
+        They go by the structure of tables, and by whether rows of them have ever ended.
+        """
+        catalog, pending = self.engine.catalog, self._pending
+        return bool(pending.records) or any(
+            done.closed and not catalog.has_closed_rows(table_id)
+            for table_id, done in pending.versions.items()
+        )
 
     def write(self, started: float) -> Commit:
         """Write what is left and the commit itself, within a transaction."""
@@ -653,6 +669,8 @@ def mutate(
                 outcome = _prepared(change, work, free=free)
                 if outcome is _CONFLICT or not _published(change, started, free=free):
                     continue
+            if tally.calls:
+                engine.ledger.wait()
             change.finish()
             return change, outcome
     raise AssertionError("a change that keeps others from writing cannot fail to fit")
@@ -707,10 +725,11 @@ def mutate_in_parts(
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
         with engine.backend.writing(), _preparing(engine, operation, tally, since) as change:
-            with engine.backend.transaction(large=True):
+            with engine.backend.transaction(large=True, unsettling=True):
                 outcome = _prepared(change, work, free=False)
                 change.check_structures()
                 commit = change.write(started)
             engine.catalog.publish(change._pending, commit)
+        engine.ledger.settle()
         change.finish()
     return change, outcome

@@ -386,12 +386,18 @@ def _computed(
     staged: Mapping[str, pa.Table],
     rids: tuple[int, int] | None = None,
 ) -> pa.Table:
-    query = _query_of(engine, record, columns).to_expr()
-    if rids is not None:
-        query = query.filter(query[RID] >= rids[0], query[RID] < rids[1])
+    def query() -> ir.Table:
+        return _query_of(engine, record, columns).to_expr()
+
     try:
         with engine.caller.computing(_purpose(engine, record, columns)):
-            return engine.arrow(query, relations, staged)
+            if relations:
+                key = (record.id, tuple(column.id for column in columns))
+                return engine.computed(engine.plan_once(key, query, relations), staged)
+            rows = query()
+            if rids is not None:
+                rows = rows.filter(rows[RID] >= rids[0], rows[RID] < rids[1])
+            return engine.arrow(rows, relations, staged)
     except BarbuleError as error:
         shown = _name_shown(engine, record, columns[0]) if len(columns) == 1 else None
         raise error.at(table=record.name, column=shown) from error.__cause__

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ _COLUMNS = (
     "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND table_name = "
 )
+_HEAD = "SELECT max(id) FROM bb_commits"
 _FEW_ROWS = 16
 _BATCH_ROWS = 2048  # DuckDB's vector size: a batch is a multiple of it
 _GROUP_ROWS = 122_880  # what DuckDB compresses and writes together
@@ -127,6 +128,7 @@ class DuckDBBackend:
         self._local = threading.local()
         self._ibis: Any = None
         self._closed = False
+        self._untold = 0  # commits of the thread that writes, of which others do not know yet
         # Compiling takes longer than most queries; plans are asked again.
         self._compiled = functools.lru_cache(maxsize=256)(self._compile_op)
 
@@ -150,13 +152,42 @@ class DuckDBBackend:
 
     def stamp(self) -> object:
         """Return what differs once another process or session may have committed."""
-        return self._database.openings, self._database.commits
+        commits = self._database.commits
+        if not getattr(self._local, "writers", 0):
+            commits -= self._untold
+        return self._database.openings, commits
+
+    def unsettled(self) -> object:
+        """Return what differs once plans that were made before may be wrong."""
+        return self._database.openings, self._database.unsettled()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """Let the calling thread read at one commit meanwhile, and give it."""
+        with self.use():
+            cursor = self.cursor
+            try:
+                (head,) = cursor.execute(f"BEGIN; {_HEAD}").fetchone() or (0,)
+                yield head or 0
+            finally:
+                with suppress(duckdb.Error):  # it has failed, and is ended by that
+                    cursor.rollback()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only one who writes meanwhile."""
+        """Be the only one who writes meanwhile.
+
+        Until its end other threads are not told of what is committed in it: who has made it is
+        about to say what it is.
+        """
         with self.use(), self._database.writing:
-            yield
+            self._local.writers = writers = getattr(self._local, "writers", 0) + 1
+            try:
+                yield
+            finally:
+                self._local.writers = writers - 1
+                if writers == 1:
+                    self._untold = 0
 
     @property
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -247,6 +278,22 @@ class DuckDBBackend:
             self._database.end(cursor)
         finally:
             self._database.let_go()
+
+    def changes(
+        self, rows: ir.Table, column: str, since: int, until: int
+    ) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Return what ended between two commits, and what began then and lives at the later one.
+
+        Written as text: to make and compile a query takes several times as long as to run it.
+        """
+        name, value = quoted(rows.op().name), quoted(column)
+        ended = f"{TO} > {since} AND {TO} <= {until}"
+        began = f"{FROM} > {since} AND {FROM} <= {until} AND {TO} > {until}"
+        new = f"SELECT {RID}, {value} FROM {name} WHERE {began} AND {value} IS NOT NULL"
+        with self.use(), _explained():
+            cursor = self.cursor
+            gone = cursor.execute(f"SELECT DISTINCT {RID} FROM {name} WHERE {ended}")
+            return gone.to_arrow_table().column(0), cursor.execute(new).to_arrow_table()
 
     @property
     def writes(self) -> bool:
@@ -471,7 +518,7 @@ class DuckDBBackend:
             return int(self.cursor.execute(statement.sql("duckdb")).fetchall()[0][0])
 
     @contextmanager
-    def transaction(self, *, large: bool = False) -> Iterator[None]:
+    def transaction(self, *, large: bool = False, unsettling: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
         with (
             self._storing(),
@@ -488,8 +535,11 @@ class DuckDBBackend:
                 self._local.source = None  # what was registered meanwhile is gone
                 raise
             else:
-                cursor.commit()
-                self._database.commits += 1
+                with self._database.unsettling() if unsettling else nullcontext():
+                    cursor.commit()
+                    if getattr(self._local, "writers", 0):
+                        self._untold += 1
+                    self._database.commits += 1
             finally:
                 self._local.writing = False
 

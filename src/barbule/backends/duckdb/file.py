@@ -68,6 +68,8 @@ class DuckDBFile:
         self.openings = 0
         self.commits = 0
         self.writing = threading.RLock()
+        self._unsettling = threading.Condition()
+        self._unsettled = (0, 0)  # transactions that began and ended to make plans wrong
         self._opened_by = os.getpid()
         _all.add(self)
 
@@ -150,10 +152,11 @@ class DuckDBFile:
 
     def let_go(self) -> None:
         """End what `hold` began."""
+        wanted = self._turn_is_over()  # outside the lock, for which every use has to wait
         with self._state:
             self._users -= 1
             self._used = time.monotonic()
-            if self._yielding or self._turn_is_over():
+            if self._yielding or wanted:
                 self._hand_over()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -163,15 +166,36 @@ class DuckDBFile:
             if self._root is None:
                 raise ValueError("the database is not open")
             made = self._root.cursor()
-            made.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
             self._cursors.append(made)
-            return made
+        made.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+        return made
 
     def end(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Close a cursor before the database is handed over."""
         with self._state, contextlib.suppress(ValueError):
             self._cursors.remove(cursor)
         cursor.close()
+
+    @contextlib.contextmanager
+    def unsettling(self) -> Iterator[None]:
+        """Say that what is planned before the end of a transaction may be wrong after it."""
+        with self._unsettling:
+            self._unsettled = (self._unsettled[0] + 1, self._unsettled[1])
+        try:
+            yield
+        finally:
+            with self._unsettling:
+                self._unsettled = (self._unsettled[0], self._unsettled[1] + 1)
+                self._unsettling.notify_all()
+
+    def unsettled(self) -> int:
+        """Return what differs once plans that were made before may be wrong."""
+        began, ended = self._unsettled
+        if began == ended:
+            return began
+        with self._unsettling:
+            self._unsettling.wait_for(lambda: self._unsettled[0] == self._unsettled[1])
+            return self._unsettled[0]
 
     @property
     def is_open(self) -> bool:
@@ -291,12 +315,13 @@ class DuckDBFile:
         """
         while True:
             time.sleep(_WATCH)
+            wanted = self._is_wanted()  # outside the lock, for which every use has to wait
             with self._state:
                 if self._root is None or self.openings != opening:
                     return
                 now = time.monotonic()
                 unused = not self._users and now - self._used > _WATCH
-                if (unused or now - self._since > self._turn) and self._is_wanted():
+                if wanted and (unused or now - self._since > self._turn):
                     self._hand_over()
 
 

@@ -33,7 +33,7 @@ __all__ = [
 _APPENDED_ROWS = "bb_appended_rows"
 _FEW_ROWS = 64
 # What few rows may be made of to be written down; a bare whole number would be of any size.
-_WRITTEN = {"int64": "BIGINT", "double": "DOUBLE"}
+_WRITTEN = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
 _BEHIND = "_arrow"  # of what a view over staged rows reads
 
 
@@ -138,7 +138,7 @@ def register(
 
 
 def written_in(sql: str, staged: Mapping[str, pa.Table]) -> tuple[str, dict[str, pa.Table]]:
-    """Write few rows of numbers into the query that reads them; return which rows are left.
+    """Write few rows of numbers and short texts into the query that reads them; return the rest.
 
     To hand a table over takes longer than a small query.
     """
@@ -159,16 +159,16 @@ def written_in(sql: str, staged: Mapping[str, pa.Table]) -> tuple[str, dict[str,
 
 
 def _as_query(rows: pa.Table) -> str | None:
-    """Write rows as a query; None where there are none, or where they are more than numbers."""
+    """Write rows as a query; None where there are none, or they are of other kinds."""
     kinds = [_WRITTEN.get(str(field.type)) for field in rows.schema]
-    if not rows.num_rows or not all(kinds):
+    if not rows.num_rows or not all(kinds) or (values := literals(rows)) is None:
         return None
     names = [f"c{place}" for place in range(len(kinds))]
     shown = ", ".join(
         f"{name}::{kind} AS {quoted(column)}"
         for name, kind, column in zip(names, kinds, rows.column_names, strict=True)
     )
-    return f"SELECT {shown} FROM (VALUES {literals(rows)}) AS v({', '.join(names)})"
+    return f"SELECT {shown} FROM (VALUES {values}) AS v({', '.join(names)})"
 
 
 def _has_nan(cells: pa.ChunkedArray) -> bool:

@@ -15,7 +15,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import sqlglot as sg
 
-from barbule.backends.base import RID
+from barbule.backends.base import FROM, RID, TO
 from barbule.backends.postgres import right
 from barbule.backends.postgres import statements as sql
 from barbule.backends.postgres.address import read_address
@@ -48,6 +48,8 @@ _COLUMNS = (
     "WHERE table_schema = current_schema() AND table_name = "
 )
 _COMMITS = "bb_commits"
+_HEAD = f"SELECT max(id) FROM {_COMMITS}"
+_REPEATABLE = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 Result = TypeVar("Result")
 _AT_ONCE = 1000  # values in one statement
 
@@ -450,19 +452,40 @@ class PostgresBackend:
         known: Connection | None = getattr(self._local, "connection", None)
         return known is not None and known.depth > 0
 
+    def changes(
+        self, rows: ir.Table, column: str, since: int, until: int
+    ) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Return what ended between two commits, and what began then and lives at the later one."""
+        ended = rows.filter(rows[TO] > since, rows[TO] <= until).select(RID).distinct()
+        began = rows.filter(
+            rows[FROM] > since, rows[FROM] <= until, rows[TO] > until, rows[column].notnull()
+        )
+        return self.arrow(ended, {}).column(0), self.arrow(began.select(RID, column), {})
+
+    def unsettled(self) -> object:
+        """Return what differs once plans that were made before may be wrong: all are looked at."""
+        return None
+
     @contextmanager
-    def transaction(self, *, large: bool = False) -> Iterator[None]:
+    def snapshot(self) -> Iterator[int]:
+        """Let the calling thread read at one commit meanwhile, and give it."""
+        with self._together(_REPEATABLE) as connection:
+            ((head,),) = connection.rows(_HEAD)
+            yield head or 0
+
+    @contextmanager
+    def transaction(self, *, large: bool = False, unsettling: bool = False) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
         with self._together():
             yield
 
     @contextmanager
-    def _together(self) -> Iterator[Connection]:
+    def _together(self, begin: str = "BEGIN") -> Iterator[Connection]:
         """Open a transaction, or be a part of the one that is open."""
         if (connection := self._connection).depth:
             yield connection
             return
-        self._reading(lambda connection: connection.run("BEGIN"))
+        self._reading(lambda connection: connection.run(begin))
         connection = self._connection
         connection.depth, connection.transaction = 1, None
         try:

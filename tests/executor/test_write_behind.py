@@ -1,0 +1,133 @@
+"""Rows that are written behind: found at once, written together, lost by no failure."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import barbule as bb
+from barbule.executor.write_behind import WriteBehind
+from patience import PATIENCE
+
+
+@pytest.fixture
+def writer():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_rows_of_many_threads_are_found_at_once_and_written_once(writer):
+    written: list[dict] = []
+    rows = WriteBehind(written.extend, writer)
+    missed: list[str] = []
+
+    def add(thread):
+        for number in range(200):
+            key = f"{thread} {number}"
+            rows.add({key: {"key": key}})
+            if key not in rows.find([key]) and {"key": key} not in written:
+                missed.append(key)
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows.settle()
+    assert not missed
+    assert len(written) == 1600 == len({row["key"] for row in written})
+    assert rows.find(["0 0"]) == {}
+
+
+def test_a_group_is_written_though_nobody_waits_for_it(writer):
+    arrived = threading.Event()
+    rows = WriteBehind(lambda _rows: arrived.set(), writer)
+    told = threading.Event()
+    rows.add({"a": {}}, told.set)
+    assert arrived.wait(PATIENCE)
+    assert told.wait(PATIENCE)
+
+
+def test_what_cannot_be_written_stays_and_is_told_to_who_settles(writer):
+    full = threading.Event()
+    full.set()
+    written: list[dict] = []
+
+    def write(some):
+        if full.is_set():
+            raise OSError("full")
+        written.extend(some)
+
+    rows = WriteBehind(write, writer)
+    rows.add({"a": {"n": 1}})
+    with pytest.raises(OSError, match="full"):
+        rows.settle()
+    rows.add({"b": {"n": 2}})
+    assert rows.find(["a", "b"]) == {"a": {"n": 1}, "b": {"n": 2}}
+    full.clear()
+    rows.settle()
+    assert written == [{"n": 1}, {"n": 2}]
+
+
+def test_what_somebody_else_takes_is_found_meanwhile_and_waits_again_where_it_fails():
+    written: list[dict] = []
+    with ThreadPoolExecutor(1) as busy:
+        go_on = threading.Event()
+        busy.submit(go_on.wait, PATIENCE)
+        rows = WriteBehind(written.extend, busy)
+        rows.add({"a": {"n": 1}})
+        with contextlib.suppress(ZeroDivisionError), rows.taken() as taken:
+            assert taken == [{"n": 1}]
+            assert rows.find(["a"]) == {"a": {"n": 1}}
+            rows.add({"b": {"n": 2}})
+            raise ZeroDivisionError
+        assert not written
+        with rows.taken() as taken:
+            assert taken == [{"n": 1}, {"n": 2}]
+        assert rows.find(["a", "b"]) == {}
+        go_on.set()
+
+
+calls: list[str] = []
+
+
+@bb.udf(cache=True, version="1")
+def embed_noted(text: str) -> bb.Vector(2):
+    calls.append(text)
+    return [float(len(text)), 1.0]
+
+
+def test_answers_of_searches_are_known_at_once_in_calls_and_in_the_next_session(session):
+    calls.clear()
+    table = session.create_table("t", [{"text": "a"}, {"text": "bbbb"}])
+    table.add_embedding_index("text", embedding=embed_noted)
+    calls.clear()
+    for _ in range(3):
+        found = table.order_by(table.text.similarity("ccc"), asc=False).limit(1).collect()
+        assert found["text"] == ["bbbb"]
+    assert calls == ["ccc"]
+    assert len(session.calls().collect()) == 3  # two rows and the query
+    session.close()
+    again = bb.connect(session.settings.backend, home=str(session.settings.home), vectors="exact:")
+    table = again.get_table("t")
+    table.order_by(table.text.similarity("ccc"), asc=False).limit(1).collect()
+    assert calls == ["ccc"]
+
+
+def test_an_answer_is_committed_with_the_rows_that_asked_for_it(session):
+    calls.clear()
+    table = session.create_table("t", {"text": bb.String})
+    table.add_computed_column(v=embed_noted(table.text))
+    table.insert([{"text": "new"}])
+    engine = session._engine
+    # Seen by a connection of its own, which knows nothing of what waits.
+    other = engine.backend.separate()
+    stored = other.table("bb_calls", engine.calls().schema()).to_expr()
+    assert other.arrow(stored.count().as_table(), {}).column(0).to_pylist() == [1]
+    other.disconnect()
+    with pytest.raises(bb.BarbuleError):
+        table.insert([{"text": "more"}, {"text": object()}])
+    assert len(session.calls().collect()) >= 1

@@ -1,0 +1,187 @@
+"""Searches beside those who write: each answers of one commit, and waits for nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+
+import barbule as bb
+from patience import PATIENCE
+
+ROWS = 12
+
+
+@bb.udf(cache=True, version="1")
+def turned(text: str) -> bb.Vector(2):
+    """Make a vector of a text like "3 turns"."""
+    return [1.0, float(text.split(maxsplit=1)[0])]
+
+
+def searched(table, text, count=ROWS):
+    best = table.order_by(table.text.similarity(text), asc=False).limit(count)
+    return best.select("number", "turn", "text").collect()
+
+
+def held(*locks):
+    """Hold locks in another thread until the event that is returned is set."""
+    ready, end = threading.Event(), threading.Event()
+
+    def hold():
+        with contextlib.ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            ready.set()
+            end.wait(PATIENCE)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert ready.wait(PATIENCE)
+    return end, thread
+
+
+@pytest.fixture
+def table(session):
+    made = session.create_table("t", [{"number": n, "turn": 0, "text": "0"} for n in range(ROWS)])
+    made.add_embedding_index("text", embedding=turned)
+    return made
+
+
+def test_each_answer_is_of_one_commit(table):
+    """A commit turns all rows together: an answer of two commits would have two turns."""
+    mixed, failures, done = [], [], threading.Event()
+
+    def read():
+        try:
+            asked = 0
+            while not done.is_set() or asked < 3:
+                asked += 1
+                found = searched(table, f"{asked % 7} turns asked for")
+                shown = {(str(row["turn"]), row["text"].split()[0]) for row in found}
+                if len(found) != ROWS or len(shown) != 1 or len(set(*shown)) != 1:
+                    mixed.append(list(found))
+        except Exception as error:  # noqa: BLE001 - a thread's error would be lost
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for turn in range(1, 16):
+        table.update({"turn": turn, "text": f"{turn} turns"})
+    done.set()
+    for reader in readers:
+        reader.join(PATIENCE)
+    assert not failures
+    assert not mixed
+    assert set(searched(table, "1")["turn"]) == {15}
+
+
+def test_a_search_waits_for_no_writer_no_ledger_and_no_index(table):
+    searched(table, "1 first")
+    engine = table.op().source
+    end, thread = held(
+        engine.backend.writing(),
+        engine.ledger._lock,
+        engine.ledger._behind._turn,
+        engine.indexing._writing,
+    )
+    try:
+        found = []
+        reader = threading.Thread(target=lambda: found.append(searched(table, "2 not asked yet")))
+        reader.start()
+        reader.join(PATIENCE)
+        assert len(found) == 1
+        assert len(found[0]) == ROWS
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_commit_is_seen_by_the_next_search_of_any_thread(table):
+    missed = []
+
+    def write_and_look(first):
+        for number in range(first, first + 8):
+            table.insert([{"number": number, "turn": 0, "text": f"{number} new"}])
+            found = searched(table, f"{number} new", 1000)
+            if number not in set(found["number"]):
+                missed.append(number)
+
+    threads = [threading.Thread(target=write_and_look, args=(n * 100,)) for n in range(1, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not missed
+    assert table.count().to_pyarrow().as_py() == ROWS + 24
+    numbers = [
+        version.version for version in table.op().source.catalog.versions(table.op().table_id)
+    ]
+    assert numbers == list(range(len(numbers)))  # each commit is known once
+
+
+def test_a_table_whose_structure_changes_meanwhile_is_searched_as_it_is(table):
+    failures, done = [], threading.Event()
+
+    def read():
+        try:
+            while not done.is_set():
+                found = searched(table, "3 turns")
+                assert len(found) == ROWS
+        except Exception as error:  # noqa: BLE001 - a thread's error would be lost
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(4):
+        table.add_computed_column(**{f"c{number}": table.number + number})
+        table.drop_column(f"c{number}")
+    table.delete(where=table.number < 0)
+    done.set()
+    for reader in readers:
+        reader.join(PATIENCE)
+    assert not failures
+
+
+def test_a_filter_behind_which_is_searched_goes_by_the_same_commit(table):
+    wrong, failures, done = [], [], threading.Event()
+
+    def read():
+        try:
+            while not done.is_set():
+                rows = table.where(table.turn >= 0)
+                best = rows.order_by(rows.text.similarity("1 x"), asc=False).limit(ROWS)
+                found = best.select("turn").collect()
+                if len(found) != ROWS or len(set(found["turn"])) != 1:
+                    wrong.append(list(found["turn"]))
+        except Exception as error:  # noqa: BLE001 - a thread's error would be lost
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for turn in range(1, 12):
+        table.update({"turn": turn})
+    done.set()
+    for reader in readers:
+        reader.join(PATIENCE)
+    assert not failures
+    assert not wrong
+
+
+def test_a_function_that_is_made_anew_computes_the_next_row(session):
+    @bb.udf(version="1", name="made_anew_for_plans")
+    def first(x: int) -> int:
+        return x + 1
+
+    table = session.create_table("t", {"x": int})
+    table.add_computed_column(y=first(table.x))
+    table.insert([{"x": 1}])
+    table.insert([{"x": 2}])
+    table.rename_column("x", "z")
+    table.insert([{"z": 3}])
+    table.add_columns({"w": bb.Int})
+    table.insert([{"z": 4, "w": 1}])
+    assert table.order_by("z").collect()["y"] == [2, 3, 4, 5]
