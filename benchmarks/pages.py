@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,32 @@ def _by_filter(size: int, kind: str, sides: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def load(record: dict[str, Any]) -> str:
+    """Write what readers and writers do at once, side by side, and what barbule is held to."""
+    names = [name for name in SIDES if name in record]
+    lines = [
+        _row(["readers and writers", *(f"{SIDES[n]}: reads/s, search p50" for n in names)]),
+        _row(["---", *["---:"] * len(names)]),
+    ]
+    for label in (each for each in record["barbule"] if " and " in each):
+        cells = []
+        for name in names:
+            counted = record[name][label]
+            reads = statistics.median(each["reads_per_s"] for each in counted)
+            search = statistics.median(each["p50_ms"]["search"] for each in counted)
+            cells.append(f"{reads:,.0f}, {_ms(search)} ms")
+        lines.append(_row([label, *cells]))
+    lines += ["", _row(["barbule", "measured", "reach", "reached"])]
+    lines.append(_row(["---", "---:", "---:", "---"]))
+    for label, value in record["figures_ms"].items():
+        reach = record["reach_ms"][label]
+        held = [f"{value:,.1f}", f"{reach:,.1f}", "yes" if value <= reach else "no"]
+        lines.append(_row([label, *held]))
+    versions = ", ".join(record[name]["library"] for name in names)
+    where = f"Python {record['python']}, {record['cores']} cores"
+    return "\n".join([*lines, "", f"Measured with {versions}; {where}."])
+
+
 def documents(record: dict[str, Any]) -> str:
     """Write what splitting takes beside the bare libraries, and the views of all sides."""
     lines = [
@@ -272,6 +299,7 @@ WRITERS: dict[str, tuple[Any, ...]] = {
     "models": (models, "models"),
     "media": (media, "images", "video"),
     "search": (search, "search"),
+    "load": (load, "load"),
 }
 
 
