@@ -142,7 +142,7 @@ def _explained(file: File) -> Iterator[None]:
         raise file.not_utf8() from error
     except (
         pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error,
-        csv.Error,
+        csv.Error, RecursionError,
     ) as error:  # fmt: skip
         reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
         raise DataError(
