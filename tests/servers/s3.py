@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -19,13 +19,28 @@ _ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
-    """Serve buckets in memory; yield the address. The environment leads clients there."""
+def serving(status: Callable[[], str] = str) -> Iterator[str]:
+    """Serve buckets in memory; yield the address. The environment leads clients there.
+
+    Parameters
+    ----------
+    status
+        Gives what to answer instead of what is asked for, as long as it gives anything: "500 No".
+    """
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    host, port = server.get_host_and_port()  # once it is ready
+    answer = server._server.app
+
+    def failing(environ: Any, start_response: Any) -> Any:
+        if not (failure := status()):
+            return answer(environ, start_response)
+        start_response(failure, [("Content-Length", "0")])
+        return []
+
+    server._server.app = failing
     url = f"http://{host}:{port}"
     try:
         with mock.patch.dict(os.environ, {**_ENVIRONMENT, "AWS_ENDPOINT_URL": url}):
