@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 import barbule as bb
-from barbule.errors import ReplayError
+from barbule.errors import DataError, DiskError, MediaError, ReplayError
 
 ASKED: list = []
 
@@ -178,3 +179,39 @@ def test_files_that_are_no_recordings_are_refused(session):
         bb.replay("text.parquet"),
     ):
         pass
+
+
+def test_a_recording_that_cannot_be_written_is_known_before_anything_is_asked(session, tmp_path):
+    (tmp_path / "file").write_text("former")
+    table = bb.create_table("words_of_none", [{"word": "a"}])
+    for place in (tmp_path / "file" / "calls.parquet", tmp_path / "file" / "x" / "calls.parquet"):
+        with pytest.raises(DataError, match="is a file, so"), bb.record(place):
+            table.select(x=upper(table.word)).collect()
+    with pytest.raises(MediaError, match="~nosuchuser"):
+        bb.record("~nosuchuser/calls.parquet")
+    assert ASKED == []
+    assert (tmp_path / "file").read_text() == "former"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the platform bounds no files")
+def test_a_recording_on_a_disk_that_is_full_keeps_the_former(session, tmp_path):
+    import resource
+
+    table = bb.create_table("words_of_many", [{"word": "a"}])
+    path = tmp_path / "calls.parquet"
+    with bb.record(path):
+        table.select(x=upper(table.word)).collect()
+    former = path.read_bytes()
+    table.insert(word="b" * 100_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    tape = bb.record(path)
+    tape.__enter__()
+    table.select(x=upper(table.word)).collect()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(DiskError, match=r"the recording .*calls\.parquet' cannot be written"):
+            tape.__exit__(None, None, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == former
+    assert [each.name for each in tmp_path.glob("*calls*")] == ["calls.parquet"]

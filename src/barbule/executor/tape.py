@@ -5,18 +5,20 @@ Owns the file, a Parquet table with the columns of the call ledger, and which re
 
 from __future__ import annotations
 
-import os
 import threading
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from barbule.errors import ReplayError
 from barbule.executor.ledger import SCHEMA, decoded
+from barbule.io.targets import check_folder
+from barbule.media.places import expanded, storing, written_atomically
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
     from contextvars import Token
+    from pathlib import Path
 
     import ibis.expr.datatypes as dt
 
@@ -51,6 +53,8 @@ class Tape:
         return len(self._rows)
 
     def __enter__(self) -> Self:
+        if not self.replays:
+            check_folder(self.path.absolute().parent)  # before anything is asked and paid for
         if self.path.exists():
             self._read()
         elif self.replays:
@@ -103,10 +107,8 @@ class Tape:
         names = SCHEMA.names
         rows = [{name: row.get(name) for name in names} for row in self._rows.values()]
         rows.sort(key=lambda row: str(row["key"]))  # so that a recording under Git changes little
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()), beside)
-        beside.replace(self.path)
+        with storing(f"the recording {str(self.path)!r}"), written_atomically(self.path) as file:
+            pq.write_table(pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()), file)
 
 
 def current_tape() -> Tape | None:
@@ -137,7 +139,7 @@ def record(path: str | os.PathLike[str]) -> Tape:
     >>> tape
     <recording in 'calls.parquet': 2 calls>
     """
-    return Tape(Path(path), replays=False)
+    return Tape(expanded(path), replays=False)
 
 
 def replay(path: str | os.PathLike[str]) -> Tape:
@@ -166,4 +168,4 @@ def replay(path: str | os.PathLike[str]) -> Tape:
     ...     words.select(loud=shout(words.word)).collect()["loud"]
     ['A']
     """
-    return Tape(Path(path), replays=True)
+    return Tape(expanded(path), replays=True)
