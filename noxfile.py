@@ -57,7 +57,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def kills(session: nox.Session) -> None:
-    """Kill processes and drive tables at random, at full count; `tests` does a few of each."""
+    """Kill processes and drive tables at random, at full count, on both databases.
+
+    `tests` does a few of each.
+    """
     install(session, "test")
     slow = (
         "tests/processes",
@@ -65,7 +68,7 @@ def kills(session: nox.Session) -> None:
         "tests/tables/test_state_machine.py",
         "tests/media/test_outages.py",
     )
-    chosen = session.posargs or slow
+    chosen = session.posargs or ("--backends=duckdb,postgres", *slow)
     session.run("pytest", "-n", "auto", *chosen, env={"BARBULE_TEST_FULL": "1"})
 
 
