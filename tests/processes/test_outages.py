@@ -159,20 +159,17 @@ def _rows(backend):
 def test_a_commit_without_an_answer_is_looked_up(through, way, fault):
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
-    back = threading.Thread(target=lambda: (way.struck.wait(PATIENCE), way.restore()))
-    back.start()
 
     def change():
         with backend.transaction():
             backend.insert("t", [{"n": 1}])
-            way.plan(1, fault)
+            way.plan(1, fault, stays=False)
 
     if fault == "lost":
         with pytest.raises(UnreachableError, match="is lost, and with it what was not committed"):
             change()
     else:
         change()
-    back.join()
     assert _rows(backend) == ([{"n": 1}] if fault == "unanswered" else [])
     with backend.writing(), backend.transaction():
         backend.insert("t", [{"n": 2}])

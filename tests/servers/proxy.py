@@ -43,7 +43,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._flows = threading.Event()
         self._flows.set()
-        self._cut = False
+        self._cut = self._stays = False
         self._planned: tuple[int, Fault] | None = None
         self._open: set[socket.socket] = set()
         self._clients: set[socket.socket] = set()
@@ -52,10 +52,14 @@ class Proxy:
         """Set once a planned fault has happened."""
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def plan(self, message: int, fault: Fault) -> None:
-        """Let a fault happen at a message, counted from now: the first is 1."""
+    def plan(self, message: int, fault: Fault, *, stays: bool = True) -> None:
+        """Let a fault happen at a message, counted from now: the first is 1.
+
+        Where it does not stay, connections end, but new ones can be made.
+        """
         with self._lock:
             self.struck.clear()
+            self._stays = stays
             self._planned = (self.messages + message, fault)
 
     def cut(self) -> None:
@@ -155,8 +159,11 @@ class Proxy:
         return fault
 
     def _strike(self) -> None:
-        self.cut()
-        self.struck.set()
+        self.struck.set()  # before anybody can notice
+        if self._stays:
+            self.cut()
+        else:
+            self._close_all()
 
 
 @contextmanager

@@ -433,6 +433,7 @@ class Caller:
             else:
                 try:
                     write(rest)
+                    self.ledger.flush()
                 finally:
                     told()
 

@@ -188,8 +188,9 @@ class Ledger:
         self._limits = (max_age, max_bytes)
         self._until_eviction = 0
         self._unwritten: list[pa.Table] = []  # each of a moment of its own
+        self._in_doubt = False  # whether the first of them may have been written all the same
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
-        self._behind = WriteBehind(self._append_behind, self.writer)
+        self._behind = WriteBehind(self._append, self.writer)
         self._queries: dict[tuple[str, ...], ir.Table] = {}
         if missing := set(SCHEMA.names) - backend.columns(NAME):
             self._make(missing)
@@ -232,7 +233,7 @@ class Ledger:
             return found
         if self._unwritten:
             with self._lock:
-                self._write()
+                self._flush()
         stored = self._backend.arrow(self._query(tuple(columns)), {_ASKED: pa.table({"key": rest})})
         return pa.concat_tables([stored, found]) if new else stored
 
@@ -249,14 +250,12 @@ class Ledger:
         return self._backend.table(NAME, SCHEMA).to_expr()
 
     def keep(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
-        """Write answers, once each, so that they outlive this process."""
-        if not answers:
-            return
-        with self._lock:
-            # What could not be written is given again, but is to be written once.
-            known = {key for table in self._unwritten for key in table["key"].to_pylist()}
-            fresh = [answer for answer in answers if answer.key not in known]
-            self._append(list(_rows(fresh, kind).values()))
+        """Write answers, once each, so that they outlive this process.
+
+        When the server of the database goes away, they are kept until it is back: they are paid.
+        """
+        if answers:
+            self._append(list(_rows(answers, kind).values()))
 
     def keep_soon(
         self,
@@ -296,35 +295,42 @@ class Ledger:
         """Wait for answers that are being written."""
         self._behind.wait()
 
-    def _append_behind(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        with suppress(UnreachableError):  # they are kept until the server is back
-            self._append(rows)
-
     def _append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         with self._lock:
-            self._write(_table(rows))
+            self._unwritten.append(_table(rows))
+            with suppress(UnreachableError):  # `flush` says so
+                self._flush()
         self._until_eviction -= len(rows)
         if any(limit is not None for limit in self._limits) and self._until_eviction <= 0:
             self._until_eviction = _BETWEEN
             self.evict(*self._limits)
 
-    def _write(self, rows: pa.Table | None = None) -> None:
-        """Write answers, and before them those that could not be written.
+    def flush(self) -> None:
+        """Write what could not be written.
 
-        When the server of the database goes away, they are kept until it is back: they are paid.
+        Raises
+        ------
+        UnreachableError
+            When the server of the database is still away.
         """
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
         while self._unwritten:
-            left = self._unwritten[0]
-            if not self._is_written(left):
-                self._backend.append(NAME, left)
+            first = self._unwritten[0]
+            try:
+                if not self._in_doubt or not self._is_written(first):
+                    self._in_doubt = True
+                    self._backend.append(NAME, first)
+            except UnreachableError:
+                raise
+            except BaseException:
+                del self._unwritten[0]
+                self._in_doubt = False
+                raise
             del self._unwritten[0]
-        if rows is None or not rows.num_rows:
-            return
-        try:
-            self._backend.append(NAME, rows)
-        except UnreachableError:
-            self._unwritten.append(rows)
-            raise
+            self._in_doubt = False
 
     def _is_written(self, rows: pa.Table) -> bool:
         """Whether answers have been written, though the server did not say so."""
@@ -484,6 +490,8 @@ class Ledger:
         """Close the connection, once all is written."""
         try:
             self.settle()
+            with suppress(UnreachableError):
+                self.flush()
         finally:
             self.writer.shutdown()
             self._backend.disconnect()

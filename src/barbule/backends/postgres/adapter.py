@@ -214,11 +214,10 @@ class PostgresBackend:
         """Run a query, with parameters of Ibis, and return its rows."""
         from barbule.backends.postgres.wire import received
 
-        with explained():
-            tree = COMPILER.to_sqlglot(query, params=params)
         beside = {**self._staged, **staged}
 
         def read(connection: Connection) -> pa.Table:
+            tree = _tree(query, params)  # which is completed in place
             with readable(connection, tree, query, beside) as ready:
                 return connection.stream(sql.text(ready)).read_all()
 
@@ -235,39 +234,31 @@ class PostgresBackend:
         """Run a query, with parameters of Ibis, and return its rows in batches."""
         from barbule.backends.postgres.wire import received
 
-        with explained():
-            tree = COMPILER.to_sqlglot(query, params=params)
+        tree = _tree(query, params)
         staged = {**self._staged, **staged}
         own = self._connection if self._in_transaction else None
         schema = query.schema()
+
+        def pieces() -> Iterator[pa.Table]:
+            if own is not None:  # another connection would not see what this one has written
+                yield from self._fetched(own, tree, query, staged, size)
+                return
+            # A connection of its own: the caller may run other queries between two batches.
+            begun = False
+            try:
+                for rows in self._borrowed(tree, query, staged):
+                    begun = True
+                    yield rows
+            except UnreachableError:
+                if begun:
+                    raise
+                yield from self._borrowed(_tree(query, params), query, staged)
+
         return (
             batch
-            for rows in self._pieces(own, tree, query, staged, size)
+            for rows in pieces()
             for batch in received(rows, schema, sql.short).to_batches(size)
         )
-
-    def _pieces(
-        self,
-        own: Connection | None,
-        tree: sge.Expression,
-        query: ir.Table,
-        staged: Staged,
-        size: int,
-    ) -> Iterator[pa.Table]:
-        if own is not None:  # another connection would not see what this one has written
-            with readable(own, tree, query, staged) as ready:
-                yield from self._fetched(own, sql.text(ready), size)
-            return
-        # A connection of its own: the caller may run other queries between two batches.
-        begun = False
-        try:
-            for rows in self._borrowed(tree, query, staged):
-                begun = True
-                yield rows
-        except UnreachableError:
-            if begun:
-                raise
-            yield from self._borrowed(tree, query, staged)
 
     def _borrowed(
         self, tree: sge.Expression, query: ir.Table, staged: Staged
@@ -286,28 +277,36 @@ class PostgresBackend:
         finally:
             self._connections.give_back(connection)
 
-    def _fetched(self, connection: Connection, query: str, size: int) -> Iterator[pa.Table]:
+    def _fetched(
+        self,
+        connection: Connection,
+        tree: sge.Expression,
+        query: ir.Table,
+        staged: Staged,
+        size: int,
+    ) -> Iterator[pa.Table]:
         cursor = fresh_name("cursor")
-        connection.run(sql.declare(cursor, query))
-        try:
-            while rows := connection.stream(sql.fetch(cursor, size), simple=True).read_all():
-                yield rows
-        finally:
-            if connection.in_transaction and not connection.failed:
-                connection.run(sql.close_cursor(cursor))
+        with readable(connection, tree, query, staged) as ready:
+            connection.run(sql.declare(cursor, sql.text(ready)))
+            try:
+                while rows := connection.stream(sql.fetch(cursor, size), simple=True).read_all():
+                    yield rows
+            finally:
+                if connection.in_transaction and not connection.failed:
+                    connection.run(sql.close_cursor(cursor))
 
     def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
         """Return the columns that a piece of SQL gives, over a staged table perhaps."""
         view = fresh_name("view")
-        with explained():
-            tree = sg.parse_one(query, read="postgres")
-        return self._reading(lambda connection: self._schema_of(connection, view, tree, table))
+        return self._reading(lambda connection: self._schema_of(connection, view, query, table))
 
     def _schema_of(
-        self, connection: Connection, view: str, tree: sge.Expression, table: ir.Table | None
+        self, connection: Connection, view: str, query: str, table: ir.Table | None
     ) -> sch.Schema:
         from barbule.backends.postgres.verbs import schema_from
 
+        with explained():
+            tree = sg.parse_one(query, read="postgres")
         ready = (
             nullcontext(tree) if table is None else readable(connection, tree, table, self._staged)
         )
@@ -490,7 +489,7 @@ class PostgresBackend:
         connection.depth, connection.transaction = 1, None
         try:
             yield connection
-            self._commit(connection)
+            self._commit(connection, read_only=begin == _REPEATABLE)
         except BaseException:
             if not connection.lost:
                 with suppress(BarbuleError, adbc_driver_manager.Error):
@@ -499,7 +498,7 @@ class PostgresBackend:
         finally:
             connection.depth = 0
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, connection: Connection, *, read_only: bool) -> None:
         if connection.failed:  # COMMIT would roll back without a word
             raise DataError(
                 "a statement of this transaction has failed, so nothing of it is kept.",
@@ -508,7 +507,8 @@ class PostgresBackend:
         try:
             connection.run("COMMIT")
         except UnreachableError:
-            if not is_committed(connection.transaction, self._connections):
+            # One that has only read has nothing to lose.
+            if not read_only and not is_committed(connection.transaction, self._connections):
                 raise
 
     def separate(self) -> PostgresBackend:
@@ -532,6 +532,11 @@ class PostgresBackend:
             for opened in self._psycopg.values():
                 opened.close()
             self._psycopg.clear()
+
+
+def _tree(query: ir.Expr, params: Any) -> sge.Expression:
+    with explained():
+        return COMPILER.to_sqlglot(query, params=params)
 
 
 def _note(connection: Connection, name: str, column: str, dtype: dt.DataType) -> None:
