@@ -185,3 +185,11 @@ def test_a_function_that_is_made_anew_computes_the_next_row(session):
     table.add_columns({"w": bb.Int})
     table.insert([{"z": 4, "w": 1}])
     assert table.order_by("z").collect()["y"] == [2, 3, 4, 5]
+
+    @bb.udf(version="1", name="made_anew_for_plans")
+    def again(x: int) -> int:
+        return x + 1 + 0
+
+    assert again is not first
+    table.insert([{"z": 5, "w": 1}])
+    assert table.order_by("z").collect()["y"] == [2, 3, 4, 5, 6]

@@ -76,6 +76,12 @@ class Derivations:
         pending.structures_read |= known.tables
         return known.value
 
+    def forget(self, key: Hashable) -> None:
+        """Have a value derived anew, as it goes by more than structure."""
+        self._committed.pop(key, None)
+        if (pending := self._catalog.pending) is not None:
+            pending.derived.pop(key, None)
+
     def _known(self, derived: dict[Hashable, Derived], key: Hashable) -> Derived | None:
         """Return what was derived, unless a commit has replaced a record that it goes by."""
         known, structure = derived.get(key), self._catalog.structure

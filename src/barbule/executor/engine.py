@@ -91,9 +91,10 @@ _SQL_ROWS = "bb_sql_rows"
 
 @dataclass(frozen=True)
 class _KnownPlan:
-    """A plan, the tables by whose structure it goes, and those whose live rows it reads."""
+    """A plan, the functions and tables that it goes by, and tables whose live rows it reads."""
 
     plan: Plan
+    functions: int
     tables: tuple[int, ...]
     rows_read: tuple[int, ...]
 
@@ -368,10 +369,13 @@ class Engine:
             facts = _NotingFacts(self)
             plan = make_plan(root, facts, rows)
             tables = (leaf.table_id for leaf in root.find(ManagedTable))
-            return _KnownPlan(plan, (*rows, *tables), tuple(facts.rows_read))
+            return _KnownPlan(plan, functions, (*rows, *tables), tuple(facts.rows_read))
 
-        whole = ("plan", key, tuple(rows.items()), registrations())
+        whole, functions = ("plan", key, tuple(rows.items())), registrations()
         known = self._derivations.get(whole, derive, lambda known: known.tables)
+        if known.functions != functions:
+            self._derivations.forget(whole)
+            known = self._derivations.get(whole, derive, lambda known: known.tables)
         self.catalog.note_rows_read(*known.rows_read)
         return known.plan
 
