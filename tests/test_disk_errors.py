@@ -210,6 +210,14 @@ READING = """
         return f"{a}X"
 
     print(table.select(c=shout(table.a)).collect()["c"])
+
+    @bb.udf(cache=True, version="1", name="turned_read_only")
+    def turned(text: str) -> bb.Vector(2):
+        return [1.0, float(len(text))]
+
+    texts = bb.get_table("texts")
+    best = texts.order_by(texts.text.similarity("not asked before"), asc=False).limit(1)
+    print(best.collect()["text"], best.collect()["text"])
     for write in (
         lambda: table.insert(a=4),
         lambda: table.update({"a": 1}),
@@ -226,6 +234,11 @@ READING = """
 """
 
 
+@bb.udf(cache=True, version="1", name="turned_read_only")
+def turned(text: str) -> bb.Vector(2):
+    return [1.0, float(len(text))]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="an administrator may write all the same")
 @pytest.mark.parametrize("folder_too", [True, False], ids=["folder", "file"])
 def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
@@ -237,6 +250,8 @@ def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
         table.insert([{"a": 1}, {"a": 2}])
         table.add_computed_column(b=table.a * 2)
         bb.create_view("v", table.filter(table.a > 1))
+        texts = bb.create_table("texts", [{"text": "a"}, {"text": "a longer one"}])
+        texts.add_embedding_index("text", embedding=turned)
     (folder / "app.duckdb").chmod(0o444)
     folder.chmod(0o555 if folder_too else 0o755)
     done = subprocess.run(
@@ -252,6 +267,7 @@ def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
     lines = done.stdout.splitlines()
     assert lines[0] == "[2, 4] 1 0"
     assert lines[1] == "['1X', '2X']"
-    assert len(lines) == 8
-    assert all("app.duckdb' can only be read" in line for line in lines[2:7])
-    assert lines[7] == "[1, 2]"
+    assert lines[2] == "['a longer one'] ['a longer one']"
+    assert len(lines) == 9
+    assert all("app.duckdb' can only be read" in line for line in lines[3:8])
+    assert lines[8] == "[1, 2]"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +23,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
-from barbule.errors import UnreachableError
+from barbule.errors import BarbuleError, UnreachableError
 from barbule.executor.write_behind import WriteBehind
 from barbule.nodes import bind_arguments, fill_template
 
@@ -68,6 +69,7 @@ SCHEMA = sch.Schema(
     }
 )
 NAME = "bb_calls"
+_LOG = logging.getLogger("barbule")
 _ASKED = "bb_asked"
 _ROWS = "bb_asking_rows"
 _AT_ONCE = 65536  # answers that are weighed at a time
@@ -487,11 +489,16 @@ class Ledger:
         return beyond
 
     def close(self) -> None:
-        """Close the connection, once all is written."""
+        """Close the connection, once all is written that can be.
+
+        What is written behind has been computed here, and can be again.
+        """
         try:
             self.settle()
             with suppress(UnreachableError):
                 self.flush()
+        except BarbuleError as error:
+            _LOG.warning("answers that were computed are not in the call ledger: %s", error)
         finally:
             self.writer.shutdown()
             self._backend.disconnect()
