@@ -52,6 +52,18 @@ rm -rf "$folder"
 """
 
 
+_COPY = """
+DO $$
+DECLARE each text;
+BEGIN
+    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = '{template}' LOOP
+        EXECUTE format('CREATE TABLE {name}.%I (LIKE {template}.%I INCLUDING ALL)', each, each);
+        EXECUTE format('INSERT INTO {name}.%I SELECT * FROM {template}.%I', each, each);
+    END LOOP;
+END $$
+"""
+
+
 class CannotStartError(Exception):
     """No server can be started here; the message says why."""
 
@@ -119,10 +131,15 @@ class PostgresServer:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def schema(self) -> Iterator[str]:
-        """Make a fresh schema, give its URL, and drop it: a tenth of the work of a database."""
+    def schema(self, template: str | None = None) -> Iterator[str]:
+        """Make a fresh schema, or a copy of the tables of one, give its URL, and drop it.
+
+        That is a tenth of the work of a database.
+        """
         name = f"test_{uuid.uuid4().hex}"
         self._run(f"CREATE SCHEMA {name}")
+        if template is not None:
+            self._run(_COPY.format(name=name, template=template))
         try:
             yield f"{self.url()}?schema={name}"
         finally:

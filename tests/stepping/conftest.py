@@ -1,4 +1,4 @@
-"""Copies of a small database, one for each run."""
+"""Copies of a small database, one for each run, and a second process that works on them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from barbule.config import load_settings
-from barbule.session import Session
 from stepping import world
+from stepping.elsewhere import Elsewhere, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,43 +18,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _open(url: str, home: Path) -> Session:
-    return Session(load_settings(backend=url, vectors="exact:", home=str(home)))
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder in which all copies keep what is not in the database."""
+    return tmp_path_factory.mktemp("stepping")
 
 
 @pytest.fixture(scope="session")
-def fresh(
-    backend_name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], AbstractContextManager[Session]]]:
-    """Make sessions on copies of the database."""
-    home = tmp_path_factory.mktemp("stepping")
+def copied(
+    backend_name: str, request: pytest.FixtureRequest, home: Path
+) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+    """Make copies of the database, and give their URLs."""
     if backend_name == "postgres":
         server = request.getfixturevalue("postgres")
-        with server.database() as template:
-            with _open(template, home) as session:
+        with server.schema() as template:
+            with opened(template, home) as session:
                 world.make(session)
-
-            @contextlib.contextmanager
-            def copy() -> Iterator[Session]:
-                with (
-                    server.database(template.rsplit("/", 1)[1]) as url,
-                    _open(url, home) as session,
-                ):
-                    yield session
-
-            yield copy
+            yield lambda: server.schema(template.rsplit("=", 1)[1])
         return
     original = home / "original.duckdb"
-    with _open(f"duckdb://{original}", home) as session:
+    with opened(f"duckdb://{original}", home) as session:
         world.make(session)
     numbers = itertools.count()
 
     @contextlib.contextmanager
-    def copy_file() -> Iterator[Session]:
+    def copy() -> Iterator[str]:
         path = home / f"copy{next(numbers)}.duckdb"
         shutil.copy(original, path)
-        with _open(f"duckdb://{path}", home) as session:
-            yield session
+        yield f"duckdb://{path}"
         path.unlink()
 
-    yield copy_file
+    yield copy
+
+
+@pytest.fixture(scope="session")
+def elsewhere(home: Path) -> Iterator[Elsewhere]:
+    """Start a second process once for all pairs."""
+    with Elsewhere(home) as process:
+        yield process

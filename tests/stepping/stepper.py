@@ -1,8 +1,8 @@
 """Runs two operations through each other: one stops at a point, the other runs, the first goes on.
 
 A point is where an operation waits, or may be overtaken: before it takes the right to write,
-before it reads rows, and within each call of a function. The backends' own methods are called
-as they are; what is added is the stop.
+before it reads rows, and when it calls a function for some rows. The backends' own methods are
+called as they are; what is added is the stop.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from barbule.session import Session
 
-PATIENCE = 240  # seconds until an operation counts as stuck
 _OVERTAKING = 2.0  # seconds for which the second runs alone; it may wait for the first
 
 
@@ -29,9 +30,12 @@ class _Stepped:
     stop: int
     reached: threading.Event = field(default_factory=threading.Event)
     goes_on: threading.Event = field(default_factory=threading.Event)
+    overtaken: threading.Event = field(default_factory=threading.Event)
+    """Whether the second has ended, or waits for an answer that the first has asked for."""
     points: int = 0
     writing: int = 0
     trace: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _local = threading.local()
@@ -42,31 +46,50 @@ def point(name: str) -> None:
     """Stop here if the calling thread is the stepped one and this is its point.
 
     Functions are called in threads of their own, so that a call belongs to whoever is stepped.
+    Calls with no read between them are one point: they go on beside each other.
     """
     mine: _Stepped | None = getattr(_local, "stepped", None)
     if mine is None and name == "call":
         mine = _stepped
-    if mine is None or mine.writing or mine.goes_on.is_set():
+    if mine is None:
         return
-    mine.points += 1
-    mine.trace.append(name)
-    if mine.points == mine.stop:
+    with mine.lock:
+        again = name == "call" and mine.trace[-1:] == ["call"]
+        if mine.writing or again or mine.goes_on.is_set():
+            return
+        mine.points += 1
+        mine.trace.append(name)
+        stops = mine.points == mine.stop
+    if stops:
         mine.reached.set()
         assert mine.goes_on.wait(PATIENCE), "nobody let the operation go on"
 
 
 @contextlib.contextmanager
-def stopping(session: Session) -> Iterator[None]:
-    """Let operations of a session be stopped at their points."""
-    backend = session._engine.backend
-    kind = type(backend)
-    writing, arrow = kind.writing, kind.arrow
+def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
+    """Let operations of a session be stopped at their points.
+
+    Parameters
+    ----------
+    apart
+        Whether the second runs in another process: it cannot overtake where the first keeps a
+        file open, so that there is no point.
+    """
+    engine = session._engine
+    backend, asked = engine.backend, engine.caller._in_flight
+    kind, flights = type(backend), type(asked)
+    writing, arrow, claimed = kind.writing, kind.arrow, flights.claimed
+    file = getattr(backend, "_database", None) if apart else None
+
+    def reach(name: str) -> None:
+        if file is None or not file._users:
+            point(name)
 
     @contextlib.contextmanager
     def stepped_writing(self: Any) -> Iterator[None]:
         mine = getattr(_local, "stepped", None) if self is backend else None
         if mine is not None:
-            point("writing")
+            reach("writing")
             mine.writing += 1
         try:
             with writing(self):
@@ -78,19 +101,26 @@ def stopping(session: Session) -> Iterator[None]:
     @functools.wraps(arrow)
     def stepped_arrow(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is backend:
-            point("read")
+            reach("read")
         return arrow(self, *args, **kwargs)
 
-    kind.writing, kind.arrow = stepped_writing, stepped_arrow
+    @contextlib.contextmanager
+    def watched_claimed(self: Any, keys: Any) -> Iterator[Any]:
+        with claimed(self, keys) as (mine, others):
+            if others and self is asked and (second := getattr(_local, "overtaking", None)):
+                second.overtaken.set()
+            yield mine, others
+
+    kind.writing, kind.arrow, flights.claimed = stepped_writing, stepped_arrow, watched_claimed
     try:
         yield
     finally:
-        kind.writing, kind.arrow = writing, arrow
+        kind.writing, kind.arrow, flights.claimed = writing, arrow, claimed
 
 
 def through_each_other(
-    first: Callable[[], Any], second: Callable[[], Any], stop: int
-) -> tuple[Any, Any, str] | None:
+    first: Callable[[], str], second: Callable[[], str], stop: int
+) -> tuple[str, str, str] | None:
     """Run the first up to a point, then the second, then the rest of the first.
 
     Returns
@@ -100,26 +130,33 @@ def through_each_other(
     """
     global _stepped  # noqa: PLW0603 - threads of calls find it here
     stepped = _Stepped(stop)
-    outcomes: dict[str, Any] = {}
+    outcomes: dict[str, str] = {}
 
     def run_first() -> None:
         _local.stepped = stepped
-        outcomes["first"] = outcome_of(first)
-        stepped.reached.set()
+        try:
+            outcomes["first"] = first()
+        finally:
+            stepped.reached.set()
 
     def run_second() -> None:
-        outcomes["second"] = outcome_of(second)
+        _local.overtaking = stepped
+        try:
+            outcomes["second"] = second()
+        finally:
+            stepped.overtaken.set()
 
     _stepped = stepped
     one = threading.Thread(target=run_first, daemon=True)
     two = threading.Thread(target=run_second, daemon=True)
     one.start()
     assert stepped.reached.wait(PATIENCE), "the first operation neither stopped nor ended"
-    if "first" in outcomes:
-        return None
     _stepped = None
+    if stepped.points < stop:
+        one.join(PATIENCE)
+        return None
     two.start()
-    two.join(_OVERTAKING)
+    stepped.overtaken.wait(_OVERTAKING)
     stepped.goes_on.set()
     for thread in (one, two):
         thread.join(PATIENCE)
