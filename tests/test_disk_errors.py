@@ -191,6 +191,52 @@ def test_places_in_the_home_of_a_user_who_does_not_exist(places, tmp_path, monke
     assert list(tmp_path.rglob("~*")) == []
 
 
+DAMAGES = {
+    "cut in half": lambda data: data[: len(data) // 2],
+    "cut to its first page": lambda data: data[:3000],
+    "another beginning": lambda data: bytes(4096) + data[4096:],
+    "another header": lambda data: data[:4096] + bytes(8192) + data[12288:],
+    "other pages": lambda data: data[:12300] + bytes(len(data) - 12300),
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_database_whose_file_is_damaged(tmp_path, name):
+    file = tmp_path / "app.duckdb"
+    url = f"duckdb:///{file}"
+    with bb.connect(url, vectors="exact:"):
+        bb.create_table("t", rows(50_000))
+    whole = file.read_bytes()
+    file.write_bytes(damaged := DAMAGES[name](whole))
+    with (
+        pytest.raises((ConfigurationError, DiskError), match=r"app\.duckdb' cannot be ") as caught,
+        bb.connect(url, vectors="exact:", lock_timeout=600),
+    ):
+        bb.get_table("t").collect()
+    assert "damaged" in caught.value.hint
+    assert file.read_bytes() == damaged
+    file.write_bytes(whole)
+    with bb.connect(url, vectors="exact:"):
+        assert bb.get_table("t").count().execute() == 50_000
+
+
+def test_a_database_is_opened_anew_after_it_could_not_be_read(tmp_path):
+    file = tmp_path / "app.duckdb"
+    copies = {}
+    for count in (50_000, 40_000):
+        with bb.connect(f"duckdb:///{file}", vectors="exact:"):
+            bb.create_table("t", rows(count))
+        copies[count] = file.read_bytes()
+        file.unlink()
+    file.write_bytes(DAMAGES["cut in half"](copies[50_000]))
+    with pytest.raises(DiskError, match="cannot be read"):
+        bb.connect(f"duckdb:///{file}", vectors="exact:")
+    file.write_bytes(copies[40_000])
+    with bb.connect(f"duckdb:///{file}", vectors="exact:"):
+        assert len(bb.get_table("t").collect()) == 40_000
+
+
 READING = """
     import sys
     import barbule as bb

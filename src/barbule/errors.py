@@ -196,7 +196,7 @@ class DataError(BarbuleError, ValueError):
 
 
 class DiskError(BarbuleError, OSError):
-    """A disk is full, or what is on it cannot be written."""
+    """A disk is full, or what is on it cannot be written, or is damaged."""
 
     @classmethod
     def of(cls, what: str, error: OSError) -> DiskError:

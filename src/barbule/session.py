@@ -77,14 +77,13 @@ class Session:
             )
             for name, given in settings.models.items()
         }
-        self._engine = Engine(
-            open_backend(settings.backend, settings.lock_timeout, settings.home),
-            library,
-            LiteLLMClient(endpoints),
-            settings.vectors,
-            Table,
-            settings,
-        )
+        backend = open_backend(settings.backend, settings.lock_timeout, settings.home)
+        client = LiteLLMClient(endpoints)
+        try:
+            self._engine = Engine(backend, library, client, settings.vectors, Table, settings)
+        except BaseException:
+            backend.disconnect()  # another attempt opens what is there by then
+            raise
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""

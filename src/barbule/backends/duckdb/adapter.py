@@ -22,7 +22,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb.failures import disk_explained
+from barbule.backends.duckdb.failures import disk_explained, is_damaged
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
@@ -97,7 +97,9 @@ def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> Duc
             raise
         raise ConfigurationError(
             f"the database {str(file)!r} cannot be opened: {str(error).splitlines()[0]}",
-            hint="Check the path and its permissions.",
+            hint="It is no database, or damaged: check the path, or put back a copy of it."
+            if is_damaged(error, file.resolve())
+            else "Check the path and its permissions.",
         ) from error
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["disk_explained"]
+__all__ = ["disk_explained", "is_damaged"]
 
 _KINDS = (
     duckdb.IOException,
@@ -32,6 +32,7 @@ _READ_ONLY = "read-only mode"
 _MEMORY = ("out of memory", "failed to pin block", "could not allocate", "failed to allocate")
 _DISK = ("write", "open file", "create", "truncate", "sync", "space", "disk", "directory")
 _FULL = ("no space left", "too large", "quota exceeded")
+_DAMAGED = ("could not read", "corrupt", "checksum", "not a valid duckdb database")
 
 
 @contextmanager
@@ -46,17 +47,40 @@ def disk_explained(path: Path | None) -> Iterator[None]:
     Raises
     ------
     DiskError
-        When its file, or one that it writes, cannot be written, or it has too little memory.
+        When its file, or one that it writes, cannot be written, its file is damaged, or it has too
+        little memory.
     ConfigurationError
         When it can only be read.
     """
     try:
         yield
     except _KINDS as error:
-        explained = _explained(error, "the database" if path is None else f"the database '{path}'")
+        shown = "the database" if path is None else f"the database '{path}'"
+        if path is not None and is_damaged(error, path):
+            raise _damaged(error, shown) from error
+        explained = _explained(error, shown)
         if explained is None:
             raise
         raise explained from error
+
+
+def is_damaged(error: BaseException, path: Path) -> bool:
+    """Whether DuckDB says that the file of a database is cut off, changed, or none of its own.
+
+    Queries may read other files, too: what is wrong with those is another error.
+    """
+    text = str(error)
+    lowered = text.lower()
+    own = str(path) in text or "database file" in lowered
+    return own and any(each in lowered for each in _DAMAGED)
+
+
+def _damaged(error: duckdb.Error, shown: str) -> DiskError:
+    reason = str(error).strip().splitlines()[0].rstrip(".!")
+    return DiskError(
+        f"{shown} cannot be read: {reason}.",
+        hint="Its file is damaged: put back a copy of it.",
+    )
 
 
 def _explained(error: duckdb.Error, shown: str) -> BarbuleError | None:
