@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -192,6 +193,22 @@ def test_a_catalog_that_is_damaged(tmp_path, changes):
         database.execute("UPDATE bb_commits SET changes = ? WHERE id = 1", former[0])
     with bb.connect(url, vectors="exact:"):
         assert bb.get_table("t").collect()["a"] == [1]
+
+
+@pytest.mark.parametrize("missing", ["1", "2", "2, 3"])
+def test_a_catalog_without_some_commits(tmp_path, missing):
+    url = f"duckdb:///{tmp_path}/app.duckdb"
+    with bb.connect(url, vectors="exact:"):
+        table = bb.create_table("t", [{"a": 1}])
+        for number in range(2, 6):
+            table.insert(a=number)
+    shutil.copy(tmp_path / "app.duckdb", tmp_path / "copy.duckdb")
+    with duckdb.connect(str(tmp_path / "app.duckdb")) as database:
+        database.execute(f"DELETE FROM bb_commits WHERE id IN ({missing})")
+    with pytest.raises(ConfigurationError, match=f"commits of the catalog are .*: {missing}\\."):
+        bb.connect(url, vectors="exact:")
+    with bb.connect(f"duckdb:///{tmp_path}/copy.duckdb", vectors="exact:"):
+        assert sorted(bb.get_table("t").collect()["a"]) == [1, 2, 3, 4, 5]
 
 
 def test_a_type_that_a_newer_version_wrote(tmp_path):

@@ -220,7 +220,9 @@ class Catalog:
         )
 
     def _learn(self, commits: list[dict[str, Any]]) -> None:
-        for row in sorted(commits, key=lambda row: row["id"]):
+        commits = sorted(commits, key=lambda row: row["id"])
+        _refuse_gaps(self.head, [row["id"] for row in commits])
+        for row in commits:
             with _readable(row["id"]):
                 records, versions = _read_changes(row.pop("changes"))
                 commit = Commit(**row)
@@ -690,6 +692,25 @@ def _readable(commit: int) -> Iterator[None]:
             hint="The database is damaged: restore a copy of it; or a newer version of barbule "
             "has written it: upgrade this one.",
         ) from error
+
+
+def _refuse_gaps(known: int, following: list[int]) -> None:
+    """Refuse a catalog without all its commits: each has the number after the one before it.
+
+    Raises
+    ------
+    ConfigurationError
+        When one is missing: what it did to tables is not known.
+    """
+    missing = sorted(set(range(known + 1, max(following, default=known) + 1)) - set(following))
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (" …" if missing[5:] else "")
+        raise ConfigurationError(
+            f"{len(missing)} of the {following[-1]} commits of the catalog are missing in the "
+            f"table bb_commits: {shown}.",
+            hint="The database is damaged: restore a copy of it. Only barbule may delete rows of "
+            "tables whose names begin with bb_.",
+        )
 
 
 def _read_changes(text: str | None) -> tuple[list[TableRecord], list[dict[str, Any]]]:
