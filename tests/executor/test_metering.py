@@ -274,3 +274,18 @@ def test_the_ledger_of_an_older_version_is_completed_and_answers(openai, models,
     assert table.recompute("x").calls == 0
     assert table.insert([{"w": "one"}, {"w": "two"}]).deferred == 1
     assert sorted(map(str, bb.calls().collect()["requests"])) == ["1", "None", "None", "None"]
+
+
+@pytest.mark.parametrize("told", [2**63, -5])
+def test_tokens_that_cannot_be_are_counted_instead(openai, models, told):
+    models.counts = told
+    table = table_of("t", 2)
+    with bb.budget(tokens=100_000) as budget:
+        found = table.add_computed_column(x=chat(openai, table.w))
+    assert found.errors == 0
+    assert table.collect()["x"] == ["echo: w0", "echo: w1"]
+    took = spent("t")
+    assert 0 < took["tokens"] < 200
+    assert 0 < took["usd"] < 0.01
+    assert budget.tokens == took["tokens"]
+    assert bb.calls().collect()["estimated"] == [True, True]

@@ -45,7 +45,7 @@ Faults by script
 order, whatever their model; see `FATES` for all of them.
 
 What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
-`server.usage` is False, answers do not say it.
+`server.usage` is False, answers do not say it. `server.counts` is told in place of each count.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODELS = ("echo", "gpt-4o-mini", "text-embedding-3-small")
+UNSET = object()
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
     "gg=="
@@ -161,6 +162,7 @@ class FakeModels:
     ) -> None:
         self.rate_headers = rate_headers
         self.usage = True
+        self.counts: Any = UNSET
         self.tokenizer: Callable[[str], int] | None = None
         self.content: Callable[[dict[str, Any]], str] | None = None
         self.latency = latency
@@ -288,6 +290,8 @@ class FakeModels:
             response.body["choices"][0]["message"]["content"] = self.content(request.body)
         if self.tokenizer is not None and "usage" in response.body:
             response.body["usage"] = _counted(request.body, response.body, self.tokenizer)
+        if self.counts is not UNSET and isinstance(response.body, dict):
+            response.body["usage"] = dict.fromkeys(response.body.get("usage", ()), self.counts)
         if not self.usage and isinstance(response.body, dict):
             response.body.pop("usage", None)
         if not self.rate_headers:

@@ -309,3 +309,33 @@ def test_no_network_is_asked_beside_the_provider():
 def test_the_sound_is_read_when_it_is_asked_for(server, tmp_path):
     with pytest.raises(FileNotFoundError):
         ask(server, "transcribe", "openai/whisper-1", Path(tmp_path / "none.wav"))
+
+
+IMPOSSIBLE = [2**62, 2**63, 10**40, -5]
+
+
+@pytest.mark.parametrize("told", IMPOSSIBLE)
+def test_tokens_that_cannot_be_are_not_known(server, told):
+    server.counts = told
+    reply = ask(server, "chat", "openai/gpt-4o-mini", HELLO)
+    assert reply.value["choices"][0]["message"]["content"] == "echo: hello there"
+    assert set(reply.value["usage"].values()) == {None}
+    assert reply.usage == Usage(None, None, None)
+
+
+@pytest.mark.parametrize("told", IMPOSSIBLE)
+def test_tokens_of_texts_that_cannot_be_are_not_known(server, told):
+    server.counts = told
+    reply = ask(server, "embed", "openai/text-embedding-3-small", ["a b"])
+    assert len(reply.value[0]) == 8
+    assert (reply.usage.tokens_in, reply.usage.usd) == (None, None)
+
+
+@pytest.mark.parametrize("told", [*IMPOSSIBLE, 3.7, "many", [1], {"a": 1}])
+def test_tokens_of_messages_that_cannot_be_are_not_known(server, told):
+    server.counts = told
+    name = "anthropic/claude-3-5-haiku-20241022"
+    reply = ask(server, "messages", name, HELLO, max_tokens=9)
+    assert reply.value["content"][0]["text"] == "echo: hello there"
+    assert reply.value["usage"] == {"input_tokens": None, "output_tokens": None}
+    assert reply.usage == Usage(None, None, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from barbule.errors import ModelError
 from barbule.models.base import Reply, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["broken", "chat", "embedding", "image", "messages", "moderation", "ranking"]
 __all__ += ["speech", "transcript"]
@@ -51,6 +52,50 @@ def _whole(value: Any) -> Any:
     return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
+MAX_TOKENS = 10**12
+"""What no question or answer has; sums of a million of them are still of 64 bits."""
+
+_INT64 = 1 << 63
+
+
+def token_count(value: Any) -> int | None:
+    """Return a number of tokens as a provider tells it; None where it cannot be one.
+
+    Examples
+    --------
+    >>> token_count(12), token_count("12"), token_count(12.0)
+    (12, 12, 12)
+    >>> [token_count(each) for each in (-1, 2**63, 3.7, "many", None)]
+    [None, None, None, None, None]
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        count = int(value)
+        whole = isinstance(value, str) or count == value
+    except (ValueError, OverflowError):
+        return None
+    return count if whole and 0 <= count <= MAX_TOKENS else None
+
+
+def _dollars(cost: Any) -> float | None:
+    """Return a cost; None where it is none, as that of tokens that cannot be."""
+    try:
+        usd = None if cost is None else float(cost)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return usd if usd is not None and 0 <= usd < math.inf else None
+
+
+def _second(value: Any) -> int | None:
+    """Return a moment in seconds; None where no column of integers holds it."""
+    try:
+        moment = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return moment if -_INT64 <= moment < _INT64 else None
+
+
 def chat(response: Any) -> Reply:
     """Read the answer to a conversation."""
     usage = getattr(response, "usage", None)
@@ -58,7 +103,7 @@ def chat(response: Any) -> Reply:
     value = {
         "id": response.id,
         "model": response.model,
-        "created": response.created,
+        "created": _second(response.created),
         "choices": [
             {
                 "index": choice.index,
@@ -67,7 +112,7 @@ def chat(response: Any) -> Reply:
             }
             for choice in response.choices
         ],
-        "usage": {count: getattr(usage, count, None) for count in counts},
+        "usage": {count: token_count(getattr(usage, count, None)) for count in counts},
     }
     reply = _reply(response, _whole(value))
     if reply.usage.tokens_in is None:
@@ -104,10 +149,12 @@ _PART = ("type", "text", "thinking", "id", "name", "input")
 
 def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
     """Read the answer to a conversation in Anthropic's form, which carries no cost."""
-    used = response.get("usage") or {}
-    tokens_in, tokens_out = used.get("input_tokens") or None, used.get("output_tokens")
+    told = response.get("usage")
+    used = told if isinstance(told, dict) else {}
+    tokens_in = token_count(used.get("input_tokens")) or None
+    tokens_out = token_count(used.get("output_tokens"))
     cached = {
-        name: used.get(name) or 0
+        name: token_count(used.get(name)) or 0
         for name in ("cache_creation_input_tokens", "cache_read_input_tokens")
     }
     if tokens_in is not None or any(cached.values()):
@@ -125,6 +172,8 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
     value = _whole(value)
+    if _are_impossible(used, "input_tokens", "output_tokens", *cached):
+        return Reply(value, Usage(tokens_in, tokens_out))
     if not tokens_in and not tokens_out:
         value["usage"] = {"input_tokens": None, "output_tokens": None}
         return Reply(value)
@@ -228,7 +277,7 @@ def ranking(response: Any, model: str, count: int) -> Reply:
     meta = response.meta or {}
     tokens = (meta.get("tokens") or {}).get("input_tokens")
     tokens = tokens or (meta.get("billed_units") or {}).get("total_tokens")
-    return _reply(response, found, tokens_in=tokens)
+    return _reply(response, found, tokens_in=token_count(tokens))
 
 
 def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
@@ -243,18 +292,31 @@ def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
     )
 
 
+_TOKENS_IN = ("prompt_tokens", "input_tokens")
+_TOKENS_OUT = ("completion_tokens", "output_tokens")
+
+
 def _usage(response: Any, cost: float | None, tokens_in: int | None) -> Usage:
     usage = getattr(response, "usage", None)
+    told = {name: getattr(usage, name, None) for name in (*_TOKENS_IN, *_TOKENS_OUT)}
     if tokens_in is None:
-        tokens_in = _count(usage, "prompt_tokens", "input_tokens")
-    tokens_out = _count(usage, "completion_tokens", "output_tokens")
+        tokens_in = _count(told, _TOKENS_IN)
+    tokens_out = _count(told, _TOKENS_OUT)
+    if _are_impossible(told, *told):
+        return Usage(tokens_in, tokens_out)  # LiteLLM has computed the cost from them
+    usd = _dollars(cost)
     if usage is not None and not tokens_in and not tokens_out:
         # No question has no tokens: LiteLLM writes 0 where the provider does not say, and 0 as
         # their price.
-        return Usage(None, None, cost or None)
-    return Usage(tokens_in, tokens_out, None if cost is None else float(cost))
+        return Usage(None, None, usd or None)
+    return Usage(tokens_in, tokens_out, usd)
 
 
-def _count(usage: Any, *names: str) -> int | None:
-    found = [getattr(usage, name, None) for name in names]
-    return next((int(count) for count in found if count is not None), None)
+def _count(told: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    return next((token_count(told[name]) for name in names if told[name] is not None), None)
+
+
+def _are_impossible(told: Mapping[str, Any], *names: str) -> bool:
+    """Whether a number of tokens is told that none can be, such as a negative one."""
+    counts = (told.get(name) for name in names)
+    return any(count is not None and token_count(count) is None for count in counts)
