@@ -47,9 +47,6 @@ _DIGITS = 15  # of a key, which are its place among the claims
 
 __all__ = ["Caller", "Failure", "Tally", "Work"]
 
-_IN_FLIGHT = 256  # user coroutines at once
-_MODEL_RETRIES = 5
-
 
 @dataclass
 class Tally:
