@@ -12,7 +12,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import BarbuleError, ExpressionError
+from barbule.errors import BarbuleError, DataError, ExpressionError
 
 from .conftest import LENGTH, filled, nearest, similarities, texts_of
 
@@ -539,3 +539,31 @@ def test_a_plan_of_an_old_version_serves_the_next_query(session):
         assert top(old, query, 5)["n"] == order.tolist()
         kept = [n for n in np.argsort(-scores(rows, query, "cosine")) if n >= 20][:5]
         assert top(table, query, 5)["n"] == kept
+
+
+@pytest.mark.parametrize("form", ["records", "pandas", "Arrow"])
+def test_a_vector_that_lacks_a_number_is_refused(session, form):
+    table = session.create_table("t", {"v": bb.Vector(2)})
+    rows = [{"v": [1.0, 2.0]}, {"v": None}, {"v": [1.0, None]}]
+    if form == "pandas":
+        rows = pytest.importorskip("pandas").DataFrame(rows)
+    elif form == "Arrow":
+        rows = pa.table({"v": pa.array([row["v"] for row in rows], pa.list_(pa.float32(), 2))})
+    with pytest.raises(DataError, match=r"row 2: .* item 1 is missing"):
+        table.insert(rows)
+    assert table.count().to_pyarrow().as_py() == 0
+    table.insert([{"v": [1.0, 2.0]}])
+    with pytest.raises(DataError, match="item 0 is missing"):
+        table.update({"v": [None, 1.0]})
+    with pytest.raises(bb.BarbuleError, match=r'add_embedding_index\("v"\)'):
+        table.order_by(table.v.similarity([1.0, 0.0])).collect()
+
+
+def test_an_embedding_that_lacks_a_number_is_an_error_of_its_row(session):
+    @bb.udf
+    def lacking(text: str) -> bb.Vector(2):
+        return [1.0, None]
+
+    table = session.create_table("t", [{"text": "a"}])
+    with pytest.raises(bb.BarbuleError, match="item 1 is missing"):
+        table.add_embedding_index("text", embedding=lacking)

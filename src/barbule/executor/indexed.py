@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.catalog.records import INHERITED, Index, TableRecord
@@ -16,8 +17,6 @@ from barbule.nodes import FunctionCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import ibis.expr.datatypes as dt
 
 __all__ = ["embedded_by", "index_over", "indexes_over", "searched_column"]
 
@@ -72,11 +71,14 @@ def index_over(
             column=column,
             hint=f"It has {', '.join(map(repr, known)) or 'none'}.",
         )
+    known = record.column(column)
+    own = known is not None and isinstance(known.dtype, dt.Array)  # vectors need no function
+    given = "" if own else ", embedding=..."
     raise ExpressionError(
         "it has no embedding index.",
         table=record.name,
         column=column,
-        hint=f'Make one by add_embedding_index("{column}", embedding=...).',
+        hint=f'Make one by add_embedding_index("{column}"{given}).',
     )
 
 

@@ -248,7 +248,15 @@ def _items(value: Any, kind: dt.Array) -> list[Any] | None:
     items = items if isinstance(items, list) else list(items)
     if kind.length is not None and len(items) != kind.length:
         raise ValueError(f"it has {len(items)} items, not {kind.length}")
+    if None in items and is_vector(kind):
+        raise ValueError(f"its item {items.index(None)} is missing, and nothing is like it then")
     return items
+
+
+def is_vector(kind: dt.DataType) -> bool:
+    """Whether values are compared as vectors: lists of one length of fractions."""
+    floats = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32 | dt.Float64)
+    return floats and kind.length is not None
 
 
 def media_keeper(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], Any] | None:

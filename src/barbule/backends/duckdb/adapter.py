@@ -22,7 +22,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb.failures import disk_explained, is_damaged
+from barbule.backends.duckdb.failures import disk_explained, interruptible, is_damaged
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
@@ -274,7 +274,7 @@ class DuckDBBackend:
             sql, cursor = self.compile(query), self._database.cursor()
             for name, table in {**staged, **in_memory(query)}.items():
                 register(cursor, name, table, shown_as_values(table, united=unites(sql)))
-            with self._storing(), _explained():
+            with interruptible(), self._storing(), _explained():
                 for batch in cursor.execute(sql).to_arrow_reader(rows):
                     yield from fitted(pa.Table.from_batches([batch]), wanted).to_batches()
             self._database.end(cursor)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["disk_explained", "is_damaged"]
+__all__ = ["disk_explained", "interruptible", "is_damaged"]
 
 _KINDS = (
     duckdb.IOException,
@@ -33,6 +33,19 @@ _MEMORY = ("out of memory", "failed to pin block", "could not allocate", "failed
 _DISK = ("write", "open file", "create", "truncate", "sync", "space", "disk", "directory")
 _FULL = ("no space left", "too large", "quota exceeded")
 _DAMAGED = ("could not read", "corrupt", "checksum", "not a valid duckdb database")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be what it is everywhere else: DuckDB's driver makes an error of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from barbule.backends.duckdb.failures import interruptible
 from barbule.errors import ConfigurationError, LockedError
 from barbule.locks import Lease, check_process
 
@@ -130,7 +131,8 @@ class DuckDBFile:
         self.hold()
         self._mine.depth = self._depth + 1
         try:
-            yield
+            with interruptible():
+                yield
         finally:
             self._mine.depth -= 1
             self.let_go()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
-from barbule.media.cells import arrow_type, to_array
+from barbule.media.cells import arrow_type, is_vector, to_array
 from barbule.tables.sources.json_texts import checked_json, holds_json_texts, json_texts
 from barbule.types import Media
 
@@ -55,6 +55,8 @@ def cast_column(
         return json_texts(column, wanted, _values(column))
     if isinstance(kind, dt.UUID) and _is_text(column.type) and _all_keys(column):
         return column.cast(wanted)
+    if _lacks_numbers(column, kind):
+        return to_array(_values(column), kind, library)  # which finds the row
     if column.type == wanted and _means_itself(kind):
         return column
     if _casts(column.type, kind):
@@ -63,6 +65,13 @@ def cast_column(
         except pa.ArrowException:
             pass  # value by value, which finds the row that does not fit
     return to_array(_values(column), kind, library)
+
+
+def _lacks_numbers(column: pa.ChunkedArray, kind: dt.DataType) -> bool:
+    """Whether a vector lacks one of its numbers."""
+    if not is_vector(kind) or not hasattr(column.type, "value_type"):
+        return False
+    return any(chunk.flatten().null_count for chunk in column.chunks)
 
 
 def _unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
