@@ -71,8 +71,8 @@ def index_over(
             column=column,
             hint=f"It has {', '.join(map(repr, known)) or 'none'}.",
         )
-    known = record.column(column)
-    own = known is not None and isinstance(known.dtype, dt.Array)  # vectors need no function
+    searched = record.column(column)
+    own = searched is not None and isinstance(searched.dtype, dt.Array)  # they need no function
     given = "" if own else ", embedding=..."
     raise ExpressionError(
         "it has no embedding index.",
