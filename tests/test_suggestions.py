@@ -87,7 +87,7 @@ def test_other_arguments_that_do_not_fit(session):
     table = bb.create_table("t", {"n": bb.Int})
     with pytest.raises(ExpressionError, match=r"history\(\): too many .*called as history\(\)"):
         table.history(5)
-    with pytest.raises(ExpressionError, match=r"checkpoint\(\): missing .*'label'.*checkpoint\(label, "):
+    with pytest.raises(ExpressionError, match=r"checkpoint\(\): missing .*'label'.*\(label, "):
         table.checkpoint()
     with pytest.raises(ExpressionError, match=r"set_budget\(\): .*set_budget\(\*, usd=None"):
         table.set_budget(5)
