@@ -116,6 +116,9 @@ BOMBS = {
     "a.tar.gz": ("webdataset", lambda path: archive(path, gzip.open, "folder/", 100_000)),
     "a.tar.bz2": ("webdataset", lambda path: archive(path, bz2.open, "a.txt", 300_000)),
     "a.csv.gz": ("rows", lambda path: compressed(path, b"a" * MEGABYTE, 900)),
+    "b.json.gz": ("rows", lambda path: compressed(path, b" " * MEGABYTE, 200)),
+    "c.json.gz": ("rows", lambda path: compressed(path, b'["' + b"a" * MEGABYTE, 200)),
+    "a.jsonl.gz": ("rows", lambda path: compressed(path, b"a" * MEGABYTE, 200)),
     "b.json": ("rows", lambda path: text(path, f'[{{"a": {NESTED}')),
     "b.jsonl": ("rows", lambda path: text(path, f'{{"a": {NESTED}')),
 }

@@ -424,3 +424,26 @@ def test_a_list_of_paths_is_read_in_its_order(tmp_path):
     with pytest.raises(DataError, match="a row is a mapping of column names to values"):
         films.insert(["Up", "Coco"])
     assert films.count().execute() == 40
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_an_object_in_a_file_has_a_bound(session, tmp_path, name):
+    table = bb.create_table("t", {"a": bb.Json})
+    with (tmp_path / name).open("w") as file:
+        file.write('{"a": 1}\n{"a": "')
+        for _ in range(66):
+            file.write("a" * (1 << 20))
+        file.write('"}\n')
+    with pytest.raises(DataError, match=rf"object in line 2 of '.*{name}' has more than"):
+        table.insert(tmp_path / name)
+    assert table.count().to_pyarrow().as_py() == 0
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.bz2", "a.csv.zst", "a.csv.lz4"])
+def test_small_files_may_unpack_to_much_more(session, tmp_path, name):
+    codec = {"gz": "gzip", "zst": "zstd"}.get(name[6:], name[6:])
+    with pa.CompressedOutputStream(str(tmp_path / name), codec) as file:
+        file.write(b"a\n" + b"7\n" * 100_000)
+    table = bb.create_table("t", {"a": bb.Int})
+    assert table.insert(tmp_path / name).rows == 100_000
+    assert table.a.sum().to_pyarrow().as_py() == 700_000

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from barbule.errors import DataError, UnsupportedError
+from barbule.media.archives import is_swollen
 from barbule.media.places import expanded
 
 if TYPE_CHECKING:
@@ -65,11 +66,19 @@ class File:
         return pa.PythonFile(self.filesystem.open(self.path, "rb"), mode="r")
 
     def open_plain(self) -> pa.NativeFile:
-        """Open the bytes, decompressed if the name says that they are compressed."""
+        """Open the bytes, decompressed if the name says that they are compressed.
+
+        Reading raises a DataError where they are far more than honest files unpack to.
+        """
         import pyarrow as pa
 
         codec = COMPRESSIONS.get(self.name.lower().rsplit(".", 1)[-1])
-        return self.open() if codec is None else pa.CompressedInputStream(self.open(), codec)
+        stored = self.open()
+        if codec is None:
+            return stored
+        packed = stored.size()
+        unpacked = _Unpacked(pa.CompressedInputStream(stored, codec), packed, self.shown)
+        return pa.PythonFile(unpacked, mode="r")
 
     def open_python(self) -> IO[bytes]:
         """Open the bytes for what wants a file of Python's."""
@@ -105,6 +114,37 @@ class File:
             hint="Convert it to UTF-8, or read it with pandas.read_csv(..., encoding='latin-1') "
             "and insert the data frame.",
         )
+
+
+class _Unpacked:
+    """A decompressed stream that is refused once it is far larger than the file."""
+
+    def __init__(self, stream: pa.NativeFile, packed: int, shown: str) -> None:
+        self._stream = stream
+        self._packed = packed
+        self._shown = shown
+        self._count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(None if size < 0 else size)
+        self._count += len(data)
+        if is_swollen(self._packed, self._count):
+            raise DataError(
+                f"the file {self._shown!r} unpacks to {self._count} bytes and more, from "
+                f"{self._packed}.",
+                hint="It is refused as an archive bomb; decompress it first if you trust it.",
+            )
+        return data
+
+    def tell(self) -> int:
+        return self._count
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def find_files(source: str, library: MediaLibrary) -> list[File]:

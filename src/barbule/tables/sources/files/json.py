@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import json
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["read_json", "read_lines"]
 
 _CHARACTERS = 1 << 20
+_MAX_RECORD = 64 << 20  # characters: parsed, it takes several times as much memory
+_WINDOW = 256  # characters looked at for the next value
 _BETWEEN = " \t\r\n,"
 
 
@@ -28,10 +31,14 @@ def read_lines(file: File, size: int) -> Generator[Chunk]:
         yield from _in_chunks(_parsed(lines, file), file, size)
 
 
-def _parsed(lines: Iterator[str] | io.TextIOWrapper, file: File) -> Iterator[Any]:
+def _parsed(lines: io.TextIOWrapper, file: File) -> Iterator[Any]:
     from pydantic_core import from_json  # several times as fast as the standard library's
 
-    for number, line in enumerate(lines, 1):
+    # One more, by which a line that is too long is known.
+    bounded = iter(functools.partial(lines.readline, _MAX_RECORD + 1), "")
+    for number, line in enumerate(bounded, 1):
+        if len(line) > _MAX_RECORD:
+            raise _too_long(file, number)
         if line.isspace():
             continue
         try:
@@ -60,6 +67,13 @@ def _broken(file: File, line: int, error: ValueError) -> DataError:
     )
 
 
+def _too_long(file: File, line: int) -> DataError:
+    return DataError(
+        f"the object in line {line} of {file.shown!r} has more than {_MAX_RECORD:,} characters.",
+        hint="Keep large values in files of their own, and give their paths.",
+    )
+
+
 class _Text:
     """A text of which a part is in memory, and how much of it has been read."""
 
@@ -74,18 +88,22 @@ class _Text:
         """Let go of what has been read and read on; False at the end."""
         self._lines += self.part.count("\n", 0, self.place)
         rest = self.part[self.place :]
+        if len(rest) > _MAX_RECORD:
+            raise _too_long(self._file, self._lines)
         # As much again as is waiting, so that a long value is not parsed over and over.
-        added = self._stream.read(max(_CHARACTERS, len(rest)))
+        size = min(max(_CHARACTERS, len(rest)), _MAX_RECORD + 1 - len(rest))
+        added = self._stream.read(size)
         self.part, self.place = rest + added, 0
         return bool(added)
 
     def skip(self, characters: str) -> str:
         """Pass over characters and return the next one, or nothing at the end."""
         while True:
-            while self.place < len(self.part):
-                if self.part[self.place] not in characters:
-                    return self.part[self.place]
-                self.place += 1
+            while window := self.part[self.place : self.place + _WINDOW]:
+                rest = window.lstrip(characters)
+                self.place += len(window) - len(rest)
+                if rest:
+                    return rest[0]
             if not self.more():
                 return ""
 
