@@ -1,0 +1,42 @@
+"""Spreadsheets of other formats that are called XLSX: each fails with what it is."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+
+from barbule.errors import MediaError
+from barbule.media.documents.reading import read_document
+
+TYPES = '<Types><Override PartName="/xl/workbook.bin" ContentType="application/{}.main"/></Types>'
+BINARY = TYPES.format("vnd.ms-excel.sheet.binary.macroEnabled")
+XLSX = TYPES.format("vnd.openxmlformats-officedocument.spreadsheetml.sheet").replace(
+    ".main", ".main+xml"
+)
+OPEN = "application/vnd.oasis.opendocument.spreadsheet"
+OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"[Content_Types].xml": BINARY, "xl/workbook.bin": "a"}, "is a zip archive but no DOCX"),
+        ({"[Content_Types].xml": XLSX, "xl/workbook.bin": "a"}, "is a damaged XLSX file"),
+        ({"mimetype": OPEN, "content.xml": "<a/>"}, "is a zip archive but no DOCX"),
+        ({"a.txt": "a"}, "is a zip archive but no DOCX"),
+        (OLD, "is an Office file of the old kind"),
+        (OLD + "EncryptedPackage".encode("utf-16-le"), "is a password-protected Office file"),
+    ],
+    ids=["xlsb", "xlsb called xlsx", "ods", "zip", "xls", "encrypted"],
+)
+def test_what_is_called_xlsx_and_is_not(tmp_path, content, reason):
+    path = tmp_path / "a.xlsx"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as file:
+            for name, part in content.items():
+                file.writestr(name, part)
+    with pytest.raises(MediaError, match=rf"a\.xlsx {reason}"):
+        read_document(path)
