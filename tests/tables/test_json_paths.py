@@ -94,7 +94,7 @@ VALUES = {
     "object isnull": (lambda m: m.deep.isnull(), [True, False] + [True] * 7),
     "list isnull": (lambda m: m.tags.isnull(), [False, False, False] + [True] * 6),
     "null in a list": (lambda m: m[2].isnull(), [True] * 9),
-    "fill": (lambda m: m.score.fill_null(0), [10.0, 9.5, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1e3]),
+    "fill": (lambda m: m.score.fill_null(0), [10, 9.5, "9", -1, 0, 0, 0, 0, 1e3]),
     "fill text": (lambda m: m.lang.fill_null("?"), ["de", "en", "EN", *["?"] * 5, "null"]),
     "in zone": (lambda m: m.at.cast("timestamp").year(), [2026, *[None] * 2, 2025, *[None] * 5]),
     "cast int": (lambda m: m.score.cast("int64"), [10, 10, 9, -1, *[None] * 4, 1000]),
@@ -168,7 +168,7 @@ CONDITIONS = {
     "in numbers": (lambda m: m.score.isin([10, 9.5]), [0, 1]),
     "in nothing": (lambda m: m.lang.isin([]), []),
     "not in": (lambda m: m.lang.notin(["de", "EN"]), [1, 8]),
-    "itself": (lambda m: m.lang == m.lang, [0, 1, 2, 3, 8]),
+    "itself": (lambda m: m.lang == m.lang, [0, 1, 2, 8]),
     "numbers beside": (lambda m: m.score > m["count"], [8]),
     "texts beside": (lambda m: m.lang < m["name"], []),
     "moment": (lambda m: m.at > datetime.datetime(2025, 6, 1), [0]),  # noqa: DTZ001

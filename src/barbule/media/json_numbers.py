@@ -92,12 +92,10 @@ def is_one_of(
         if each is not None:
             kind = ("whole", _is_wide(each)) if is_whole(each) else _kind(each)
             groups.setdefault(kind, []).append(each)
-    if not groups:
-        return as_kind_of(value, "").isin([None])
     found = [_is_in_group(value, group, as_kind_of) for group in groups.values()]
-    if len(found) == 1:
-        return found[0]
-    either = functools.reduce(operator.or_, (each.fill_null(False) for each in found))
+    either = functools.reduce(
+        operator.or_, (each.fill_null(False) for each in found), ibis.literal(False)
+    )
     return value.isnull().ifelse(ibis.null(dt.boolean), either)
 
 
@@ -110,8 +108,5 @@ def _is_in_group(
     value: Any, group: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
 ) -> ir.BooleanValue:
     if is_whole(group[0]):
-        found = whole_number(value, group[0]).isin([_constant(each) for each in group])
-        # A number with a fraction is none of them.
-        number = ops.UnwrapJSONFloat64(value).to_expr().notnull()
-        return ibis.coalesce(found, number.ifelse(False, ibis.null(dt.boolean)))
+        return whole_number(value, group[0]).isin([_constant(each) for each in group])
     return as_kind_of(value, group[0]).isin(group)

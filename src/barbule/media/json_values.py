@@ -19,6 +19,7 @@ from ibis import Deferred
 
 from barbule import types
 from barbule.errors import ExpressionError
+from barbule.media.json_making import as_json, json_constant
 from barbule.media.json_numbers import (
     compare_whole,
     is_one_of,
@@ -31,6 +32,7 @@ __all__ = ["JsonValue"]
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w -]*")
 ALL_ITEMS = "*"  # a step of a path that takes all items of a list
+_UNKNOWN = ibis.null(dt.boolean)
 _EXACT = 2**53  # whole numbers beyond it are not exact as float64
 
 
@@ -132,8 +134,35 @@ class JsonValue(ir.JSONValue):
         return ~self.isnull()
 
     def fill_null(self, fill_value: Any, /) -> Any:
-        """Put a value where none of its kind is."""
-        return _as_kind_of(self, fill_value).fill_null(fill_value)
+        """Put a value where none is; all others stay as they are, as Json.
+
+        Beside a moment or a UUID it is one itself, and missing where it is none.
+        """
+        if fill_value is None:
+            return self
+        fill = _json_of(fill_value)
+        if fill is None:
+            return _as_kind_of(self, fill_value).fill_null(fill_value)
+        return self.isnull().ifelse(fill, self)
+
+    def nullif(self, null_if_expr: Any, /) -> Any:
+        """Let it be missing where it equals a value."""
+        if null_if_expr is None:
+            return self
+        same = (self == null_if_expr).fill_null(False)
+        return same.ifelse(ibis.null(types.Json()), self)
+
+    def identical_to(self, other: Any, /) -> ir.BooleanValue:
+        """Say whether it equals a value, or both are missing."""
+        if other is None:
+            return self.isnull()
+        same = (self == other).fill_null(False)
+        return same | (self.isnull() & other.isnull()) if isinstance(other, ir.Value) else same
+
+    def cases(self, branch: Any, /, *branches: Any, else_: Any = None) -> Any:
+        """Choose a result by the first value that it equals."""
+        pairs = [(self == value, result) for value, result in (branch, *branches)]
+        return ibis.cases(*pairs, else_=else_)
 
     def isin(self, values: Any, /) -> Any:
         """Say whether it is one of several texts, numbers or values of a column."""
@@ -144,7 +173,9 @@ class JsonValue(ir.JSONValue):
     def notin(self, values: Any, /) -> Any:
         """Say whether it is none of several texts, numbers or values of a column."""
         if isinstance(values, ir.Value):
-            return _beside_one_of(self, values).notin(values)
+            plain = _beside_one_of(self, values)
+            other_kind = plain.isnull() & self.notnull()
+            return ibis.coalesce(plain.notin(values), other_kind.ifelse(True, _UNKNOWN))
         return ~self.isin(values)
 
     def between(self, lower: Any, upper: Any) -> Any:
@@ -281,6 +312,17 @@ def _as_kind_of(value: JsonValue, other: Any) -> ir.Value:
     return ir.JSONValue(value.op())
 
 
+def _json_of(value: Any) -> ir.Value | None:
+    """Make Json of a value; None of a moment and the like, which JSON does not have."""
+    if not isinstance(value, ir.Value):
+        plain = isinstance(value, str | bool | int | float | list | tuple | dict)
+        return json_constant(value, types.Json()).to_expr() if plain else None
+    kind = value.type()
+    if kind.is_temporal() or kind.is_uuid():
+        return None
+    return as_json(value.op(), types.Json()).to_expr()
+
+
 def _is_text(other: Any) -> bool:
     return isinstance(other, str | ir.StringValue)
 
@@ -299,16 +341,30 @@ def _arithmetic(name: str) -> Any:
     return method
 
 
+def _with_other_kinds(value: JsonValue, name: str, other: Any, found: Any) -> ir.BooleanValue:
+    """Say of what is of another kind than `other` that it is not equal to it."""
+    if name not in {"__eq__", "__ne__"}:
+        return found
+    if name == "__eq__" and isinstance(other, ir.Column):
+        return found  # alone, so that a join by it needs not compare all pairs
+    known = value.notnull()
+    if isinstance(other, ir.Value):
+        known &= other.notnull()
+    return ibis.coalesce(found, known.ifelse(name == "__ne__", _UNKNOWN))
+
+
 def _comparison(name: str) -> Any:
     def method(self: JsonValue, other: Any) -> Any:
         if other is None:
             return {"__eq__": self.isnull, "__ne__": self.notnull}.get(
                 name, lambda: NotImplemented
             )()
-        if is_whole(other):
-            return compare_whole(self, name, other)
         if not isinstance(other, ir.JSONValue):
-            return getattr(_as_kind_of(self, other), name)(other)
+            if is_whole(other):
+                found = compare_whole(self, name, other)
+            else:
+                found = getattr(_as_kind_of(self, other), name)(other)
+            return _with_other_kinds(self, name, other, found)
         if name in {"__eq__", "__ne__"}:
             return getattr(ir.JSONValue, name)(self, other)
         # Two numbers are compared as numbers, two texts as texts, and nothing else at all.

@@ -1,16 +1,21 @@
-"""Lists of Json, looked through for plain values.
+"""Json beside plain values, and lists of Json looked through for them.
 
 Owns how operations on arrays whose items are Json, which databases compare as texts, become
-operations on numbers and texts. Pure.
+operations on numbers and texts; and how a plain value becomes Json where it stands for Json.
+Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+
+from barbule.media.json_making import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +24,7 @@ __all__ = ["compared_by_kind"]
 
 
 def compared_by_kind(node: ops.Node) -> ops.Node:
-    """Let an operation on a list of Json compare its items as what they are.
+    """Let an operation take Json, or the items of a list of Json, as what they are.
 
     Parameters
     ----------
@@ -83,9 +88,57 @@ def _among(node: Any) -> ops.Node:
     return _looked_for(ops.ArrayContains(ops.ToJSONArray(value), needle))
 
 
+def _choice(node: Any) -> Any:
+    """Make Json of those alternatives that are plain, where others are Json."""
+    names = _ALTERNATIVES[type(node)]
+    listed = [v for name in names for v in _listed(getattr(node, name))]
+    kinds = [value.dtype for value in listed if not value.dtype.is_null()]
+    if not any(kind.is_json() for kind in kinds) or all(kind.is_json() for kind in kinds):
+        return node
+    changed = {}
+    for name in names:
+        argument = getattr(node, name)
+        made = tuple(as_json(value) for value in _listed(argument))
+        changed[name] = made if isinstance(argument, tuple) else made[0]
+    return node.copy(**changed)
+
+
+def _listed(argument: Any) -> tuple[ops.Value, ...]:
+    return argument if isinstance(argument, tuple) else (argument,)
+
+
+def _filled(node: Any) -> ops.Node:
+    """Fill columns of Json with Json."""
+    schema, given = node.parent.schema, node.replacements
+    if not any(kind.is_json() for kind in schema.values()):
+        return node
+    if not isinstance(given, Mapping):
+        given = {name: given for name, kind in schema.items() if kind.nullable}
+    columns: dict[str, ops.Value] = {}
+    for name in schema.names:
+        column: ops.Value = ops.Field(node.parent, name)
+        if (value := given.get(name)) is not None:
+            plain = value if isinstance(value, ops.Value) else ibis.literal(value).op()
+            column = _choice(ops.Coalesce((column, plain)))
+        columns[name] = column
+    return ops.Project(node.parent, columns)
+
+
+_ALTERNATIVES = {
+    ops.Coalesce: ("arg",),
+    ops.Equals: ("left", "right"),
+    ops.IdenticalTo: ("left", "right"),
+    ops.IfElse: ("true_expr", "false_null_expr"),
+    ops.NotEquals: ("left", "right"),
+    ops.NullIf: ("arg", "null_if_expr"),
+    ops.SearchedCase: ("results", "default"),
+    ops.SimpleCase: ("results", "default"),
+}
 _RULES: dict[type, Callable[[Any], ops.Node]] = {
     ops.ArrayContains: _looked_for,
     ops.ArrayPosition: _looked_for,
     ops.ArrayRemove: _looked_for,
+    ops.FillNull: _filled,
     ops.InSubquery: _among,
+    **dict.fromkeys(_ALTERNATIVES, _choice),
 }

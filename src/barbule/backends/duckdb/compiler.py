@@ -60,8 +60,13 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
         return self.if_(whole, number, NULL)
 
     def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
-        """Take an item; by a function, as the arrow for it would begin a lambda within one."""
-        return self.f.anon.json_extract(arg, index)
+        """Take an item; JSON's null is missing.
+
+        By a function, as the arrow for it would begin a lambda within one.
+        """
+        # What is taken of JSON's null is missing anyway.
+        whole = arg.this if isinstance(op.arg, ops.JSONGetItem) else arg
+        return self.f.nullif(self.f.anon.json_extract(whole, index), self.cast("null", dt.json))
 
     def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
         """Sort an array; of Json numbers by their size, then texts, then all that has no order."""

@@ -182,8 +182,9 @@ class PostgresCompiler(PlainOperations):
         return sge.Cast(this=value, to=_JSONB.copy())
 
     def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
-        """Take an item of an object or array."""
-        return self.f.jsonb_extract_path(self._json(arg), self.cast(index, dt.string))
+        """Take an item of an object or array; JSON's null is missing."""
+        item = self.f.jsonb_extract_path(self._json(arg), self.cast(index, dt.string))
+        return self._decoded(op.dtype, item)
 
     def _unwrapped(
         self, op: Any, arg: Any, kind: str, pattern: str = "", to: dt.DataType | None = None
