@@ -91,12 +91,15 @@ DOCUMENT = {
 }
 JSON = {
     "between": "1, 2",
+    "cases": "('x', 1), else_=2",
     "cast": "'string'",
     "fill_null": "'x'",
+    "identical_to": "'x'",
     "isin": "[1]",
     "isnull": "",
     "notin": "[2]",
     "notnull": "",
+    "nullif": "'x'",
     "try_cast": "'int64'",
 }
 JSON_REFUSES = {"max", "min"}

@@ -135,6 +135,8 @@ COMPARED = {
     "not a truth": (lambda t: t.m.a != True, [True, None, None, None, True, True]),  # noqa: E712
     "not texts": (lambda t: t.m.a != t.w, [False, None, None, None, True, True]),
     "not numbers": (lambda t: t.m.a != t.id, [True, None, None, None, True, True]),
+    "texts, turned": (lambda t: t.w == t.m.a, [True, None, None, None, False, False]),
+    "numbers, turned": (lambda t: t.id != t.m.a, [True, None, None, None, True, True]),
     "none of texts": (lambda t: t.m.a.notin(["de"]), [True, None, None, None, True, False]),
     "one of texts": (lambda t: t.m.a.isin(["de"]), [False, None, None, None, False, True]),
     "none of numbers": (lambda t: t.m.a.notin([7]), [True, None, None, None, False, True]),
