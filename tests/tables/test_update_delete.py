@@ -148,6 +148,20 @@ LOSSES = {
     "what is too large": ("small", lambda t: t.f * 1000, "too large"),
     "what is random": ("i", lambda t: ibis.random() / 2 + 0.25, "is no whole number"),
     "items": ("counts", lambda t: ibis.array([t.f, t.f]), "item 0.*2.5 is no whole number"),
+    "a product of decimals": ("d", lambda t: t.d * decimal.Decimal("1.19"), "data loss"),
+    "a product of columns": ("d", lambda t: t.d * t.d, "1.5625.*data loss|data loss.*1.5625"),
+    "a quotient of decimals": ("d", lambda t: t.d / 7, "data loss"),
+    "a constant of decimals": ("d", lambda t: ibis.literal(decimal.Decimal("1.239")), "data loss"),
+    "a float for a decimal": ("d", lambda t: t.f / 100, "0.025.*data loss|data loss.*0.025"),
+    "a float too large": ("d", lambda t: t.f * 10000, "at most 4 digits before the point"),
+    "decimals in a list": ("costs", lambda t: ibis.array([t.d / 7]), "item 0.*data loss"),
+    "a text for a number": ("i", lambda t: t.s, "got str, which is no number"),
+    "a text for a float": ("f", lambda t: t.s, "got str, which is no number"),
+    "a text for a truth": ("yes", lambda t: ibis.literal("no"), "a str is no bool"),
+    "a number for a truth": ("yes", lambda t: t.i, "a int is no bool"),
+    "a truth for a number": ("i", lambda t: t.i > 0, "got bool, which is no number"),
+    "a number for a text": ("s", lambda t: t.i, "a int is no text"),
+    "texts in a list": ("counts", lambda t: ibis.array([t.s]), "item 0.*which is no number"),
     "a moment": ("day", lambda t: t.moment, "has a time of day"),
     "a moment of a zone": ("day", lambda t: t.moment.cast("timestamp('UTC')"), "has a time of day"),
     "later": ("day", lambda t: t.moment + ibis.interval(seconds=1), "has a time of day"),
@@ -163,12 +177,15 @@ def kinds(session):
             "small": "int8",
             "f": bb.Float,
             "d": "decimal(6, 2)",
+            "s": bb.String,
+            "yes": bb.Bool,
+            "costs": "array<decimal(6, 2)>",
             "counts": bb.Array(bb.Int),
             "day": bb.Date,
             "moment": bb.Timestamp,
         },
     )
-    whole = {"i": 2, "f": 2.0, "d": 3, "moment": MORNING.replace(hour=0, minute=0)}
+    whole = {"i": 2, "f": 2.0, "d": 3, "s": "12", "moment": MORNING.replace(hour=0, minute=0)}
     made.insert([whole, {"i": 3, "f": 2.5, "d": decimal.Decimal("1.25"), "moment": MORNING}, {}])
     return made
 
@@ -204,12 +221,15 @@ def test_an_expression_whose_values_fit_is_taken(session, kinds, followed):
     values = {
         "i": kinds.i / 2,
         "small": kinds.d,
+        "d": kinds.f * 1.25,
+        "costs": ibis.array([kinds.f]),
         "counts": ibis.array([kinds.f]),
         "day": kinds.moment,
     }
     assert kinds.update(values, where=first).rows == 1
     assert kinds.where(kinds.i == 1).collect()[0] == {
-        "i": 1, "small": 3, "f": 2.0, "d": 3, "counts": [2], "day": MORNING.date(),
+        "i": 1, "small": 3, "f": 2.0, "d": decimal.Decimal("2.5"), "s": "12", "yes": None,
+        "costs": [2], "counts": [2], "day": MORNING.date(),
         "moment": MORNING.replace(hour=0, minute=0),
     }  # fmt: skip
     assert kinds.update({"i": kinds.f, "day": kinds.moment}, where=kinds.i.isnull()).rows == 0  # noqa: PD003
@@ -217,9 +237,39 @@ def test_an_expression_whose_values_fit_is_taken(session, kinds, followed):
     kinds.update(
         {"small": kinds.f.round().cast("int8"), "day": kinds.moment.date()}, where=kinds.i == 3
     )
-    kinds.update({"d": ibis.literal(0.126)}, where=kinds.i == 3)  # rounded, as SQL does
     assert second.collect()[0, "day"] == MORNING.date()
-    assert second.collect()[0, "d"] == decimal.Decimal("0.13")
+
+
+CAST = {
+    "rounded": ("d", lambda t: (t.d * decimal.Decimal("1.19")).round(2), decimal.Decimal("1.49")),
+    "a float rounded": ("d", lambda t: (t.d / 7).round(2), decimal.Decimal("0.18")),
+    "cast": ("d", lambda t: (t.d / 7).cast("decimal(6, 2)"), decimal.Decimal("0.18")),
+    "a sum": ("d", lambda t: t.d + decimal.Decimal("0.10"), decimal.Decimal("1.35")),
+    "more digits": ("d", lambda t: t.d * decimal.Decimal("2.00"), decimal.Decimal("2.50")),
+    "a decimal as text": ("d", lambda t: t.s, decimal.Decimal("7.25")),
+    "a text cast": ("i", lambda t: ibis.literal("12").cast(int), 12),
+    "nothing": ("i", lambda t: ibis.null(), None),
+    "nothing of texts": ("i", lambda t: ibis.null("string"), None),
+    "a number cast": ("s", lambda t: t.i.cast(str), "3"),
+    "a truth cast": ("i", lambda t: (t.i > 0).cast(int), 1),
+}
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("given", CAST)
+def test_an_expression_that_is_rounded_or_cast_is_taken(session, kinds, given, followed):
+    kinds.update({"s": "7.25"})
+    if followed:
+        session.create_view("view", kinds.where(kinds.f > 0))
+    column, value, stored = CAST[given]
+    kinds.update({column: value(kinds)}, where=kinds.f == 2.5)
+    assert kinds.where(kinds.f == 2.5).collect()[column] == [stored]
+
+
+def test_a_decimal_of_an_expression_that_is_too_large_is_refused(kinds):
+    with pytest.raises(DataError, match="table 'kinds', column 'd'"):
+        kinds.update({"d": kinds.d + 10000})
+    assert len(kinds.history()) == 2
 
 
 def test_computed_columns_take_no_values(table):

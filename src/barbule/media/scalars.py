@@ -60,6 +60,8 @@ def value_writer(kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], An
         return to_json
     if isinstance(kind, dt.Integer):
         return _whole(kind)
+    if isinstance(kind, dt.Decimal):
+        return _decimals(kind)
     if isinstance(kind, dt.Timestamp):
         return _moments(kind, library.zone)
     for each, convert in _WRITERS.items():
@@ -137,15 +139,39 @@ def _bytes(value: Any) -> bytes:
     return bytes(value)
 
 
-def _decimal(value: Any) -> decimal.Decimal:
-    plain = value if isinstance(value, str) else _number(value)
-    try:
-        number = decimal.Decimal(str(plain))
-    except decimal.InvalidOperation:
-        raise ValueError(f"{value!r} is no number") from None
-    if not number.is_finite():
-        raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
-    return number
+def _decimals(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
+    before = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
+
+    def convert(value: Any) -> decimal.Decimal:
+        plain = value if isinstance(value, str) else _number(value)
+        narrow = isinstance(plain, float) and _is_of_numpy(value)  # has a shorter text
+        try:
+            number = decimal.Decimal(str(value if narrow else plain))
+        except decimal.InvalidOperation:
+            raise ValueError(f"{value!r} is no number") from None
+        if not number.is_finite():
+            raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
+        if before is not None:
+            _check_digits(number, before, kind.scale)
+        return number
+
+    return convert
+
+
+def _is_of_numpy(value: Any) -> bool:
+    return type(value).__module__ == "numpy"
+
+
+def _check_digits(number: decimal.Decimal, before: int, after: int) -> None:
+    """Refuse a number of more digits than a decimal has before and after the point."""
+    _, digits, exponent = number.as_tuple()
+    if number and number.adjusted() >= before:
+        room = f"at most {before} digits" if before > 0 else "no digits"
+        raise ValueError(f"{room} before the point fit, and it has {number.adjusted() + 1}")
+    if -int(exponent) > after and any(digits[int(exponent) + after :]):
+        raise ValueError(
+            f"at most {after} digits after the point fit, rounding would cause data loss"
+        )
 
 
 def _has_nanoseconds(value: Any) -> bool:
@@ -260,7 +286,6 @@ _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
     dt.UUID: _key,
     dt.Boolean: _truth,
     dt.Floating: _float,
-    dt.Decimal: _decimal,
     dt.Binary: _bytes,
 }
 

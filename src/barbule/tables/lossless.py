@@ -1,7 +1,7 @@
 """New values of expressions whose types hold more than those of their columns.
 
-Owns which casts of SQL would lose something without a word, and the check, value by value, that
-nothing is lost; a constant is refused likewise when it is read.
+Owns which casts of SQL would lose something or parse a text without a word, and the check, value
+by value, that nothing is lost; a constant is refused likewise when it is read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError, DataError
 from barbule.tables.sources.columns import cast_column
+from barbule.types import storage
+from barbule.types.kinds import MAX_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,29 +22,69 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column
     from barbule.media.library import MediaLibrary
 
-__all__ = ["loses_by_cast", "on_the_clock", "without_loss"]
+__all__ = ["holds_decimals", "loses_by_cast", "may_be_too_large", "on_the_clock", "without_loss"]
 
 _MICROSECONDS = 6  # digits of seconds
+_FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
+    (dt.Boolean,),
+    (dt.Numeric,),
+    (dt.String,),
+    (dt.Date, dt.Timestamp),
+    (dt.Time,),
+)
 
 
 def loses_by_cast(given: dt.DataType, kind: dt.DataType) -> bool:
-    """Whether a cast may lose what is no rounding: fractions, times of day, nanoseconds.
+    """Whether a cast may lose digits, times of day or nanoseconds, or makes one kind another.
+
+    The nearest float of a number is no loss, and a decimal too large is refused by databases.
 
     Examples
     --------
     >>> import ibis.expr.datatypes as dt
-    >>> loses_by_cast(dt.float64, dt.int64), loses_by_cast(dt.float64, dt.Decimal(6, 2))
+    >>> loses_by_cast(dt.float64, dt.Decimal(6, 2)), loses_by_cast(dt.Decimal(6, 2), dt.float64)
     (True, False)
+    >>> loses_by_cast(dt.string, dt.int64)
+    True
     """
     if isinstance(given, dt.Array) and isinstance(kind, dt.Array):
         return loses_by_cast(given.value_type, kind.value_type)
+    families = _family(given), _family(kind)
+    if None not in families and families[0] is not families[1]:
+        return True
     if isinstance(kind, dt.Integer):
         return isinstance(given, dt.Floating | dt.Decimal)
+    if isinstance(kind, dt.Decimal):
+        finer = isinstance(given, dt.Decimal) and _places(given) > _places(kind)
+        return finer or isinstance(given, dt.Floating)
     if isinstance(given, dt.Timestamp):
         if isinstance(kind, dt.Timestamp):
             return _digits(given) > _digits(kind) == _MICROSECONDS
         return isinstance(kind, dt.Date)
     return False
+
+
+def holds_decimals(kind: dt.DataType) -> bool:
+    """Whether values of a type are decimals, or lists of them."""
+    return isinstance(kind, dt.Decimal) or (
+        isinstance(kind, dt.Array) and holds_decimals(kind.value_type)
+    )
+
+
+def may_be_too_large(given: dt.DataType, kind: dt.DataType) -> bool:
+    """Whether one decimal may have more digits than another, which backends tell differently."""
+    decimals = isinstance(given, dt.Decimal) and isinstance(kind, dt.Decimal)
+    return decimals and storage(given) != storage(kind)
+
+
+def _family(kind: dt.DataType) -> tuple[type[dt.DataType], ...] | None:
+    """Return the types among which values stay what they are."""
+    return next((each for each in _FAMILIES if isinstance(kind, each)), None)
+
+
+def _places(kind: dt.Decimal) -> int:
+    """Count the digits after the point, of which an unsized decimal may have any number."""
+    return MAX_DIGITS if kind.scale is None else int(kind.scale)
 
 
 def _digits(kind: dt.Timestamp) -> int:

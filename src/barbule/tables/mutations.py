@@ -37,7 +37,13 @@ from barbule.tables.change import (
 )
 from barbule.tables.changed_rows import write_differing
 from barbule.tables.columns import compute, dependents, kept_fields, within_backend
-from barbule.tables.lossless import loses_by_cast, on_the_clock, without_loss
+from barbule.tables.lossless import (
+    holds_decimals,
+    loses_by_cast,
+    may_be_too_large,
+    on_the_clock,
+    without_loss,
+)
 from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
 from barbule.tables.reasons import cell_rules, place_of, with_reasons
@@ -209,7 +215,10 @@ def _bound(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.Value
     """Bind the expressions of new values to their table."""
     leaf = table.op()
     if all(
-        isinstance(each, ir.Value) and _is_of_each_row(each.op(), leaf) for each in values.values()
+        isinstance(each, ir.Value)
+        and not holds_decimals(each.type())  # which have their digits once they are bound
+        and _is_of_each_row(each.op(), leaf)
+        for each in values.values()
     ):
         return {name: each.op() for name, each in values.items()}
     bound: Mapping[str, ops.Value] = table.select(**values).op().values
@@ -388,7 +397,8 @@ def _new_state(
     for column in record.columns:
         if column.name in bound:
             value = _moved(bound[column.name], leaf, parent)
-            if loses_by_cast(value.dtype, column.dtype):
+            kinds = value.dtype, column.dtype
+            if loses_by_cast(*kinds) or may_be_too_large(*kinds):
                 value = on_the_clock(value)
                 checked.append(column)
             elif storage(value.dtype) != storage(column.dtype):

@@ -19,6 +19,7 @@ from barbule.relations.refusals import REFUSALS
 from barbule.tables.columns import dependents
 from barbule.tables.reading import shown_of
 from barbule.tables.views import kept_with_rows
+from barbule.types.kinds import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +69,20 @@ def retyped(engine: Engine, stored: str, committed: str | None = None) -> Any:
         for old, new in zip(*casts, strict=True):
             if is_wider(old.arg.dtype, old.to) and not is_wider(new.arg.dtype, new.to):
                 raise SchemaError(f"it computes {new.arg.name!r} as {new.to}, not {new.arg.dtype}.")
+    _refuse_digits(before, now)
     return now
+
+
+def _refuse_digits(before: Any, now: Any) -> None:
+    """Refuse to compute wider decimals by an expression that has the digits of narrower ones."""
+    known = {(field.name, field.dtype) for field in before.find(ops.Field)}
+    for cast in now.find(ops.Cast):
+        direct = isinstance(cast.arg, ops.Field) and is_wider(cast.arg.dtype, cast.to)
+        if direct or not isinstance(cast.to, dt.Decimal):
+            continue
+        for field in cast.arg.find(ops.Field):
+            if isinstance(field.dtype, dt.Decimal) and (field.name, field.dtype) not in known:
+                raise SchemaError(f"it computes {cast.to} of {field.name!r}, now {field.dtype}.")
 
 
 def retype_views(
@@ -204,6 +218,8 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
         return new.bounds.lower <= old.bounds.lower and old.bounds.upper <= new.bounds.upper
     if isinstance(old, dt.Integer) and isinstance(new, dt.Floating | dt.Decimal):
         return True
+    if isinstance(old, dt.Decimal) and isinstance(new, dt.Decimal):
+        return _has_room(old, new)
     if isinstance(old, dt.Floating) and isinstance(new, dt.Floating):
         return new.nbytes >= old.nbytes
     if isinstance(old, dt.Date) and isinstance(new, dt.Timestamp):
@@ -211,3 +227,10 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
     if isinstance(old, dt.Array) and isinstance(new, dt.Array):
         return old.length == new.length and is_wider(old.value_type, new.value_type)
     return isinstance(new, dt.String) and isinstance(old, dt.Primitive | dt.UUID | dt.Date)
+
+
+def _has_room(old: dt.Decimal, new: dt.Decimal) -> bool:
+    """Whether a decimal has the digits of another, before the point and after it."""
+    sized = [canonical(kind) for kind in (old, new)]
+    before = [int(kind.precision) - int(kind.scale) for kind in sized]
+    return before[1] >= before[0] and sized[1].scale >= sized[0].scale

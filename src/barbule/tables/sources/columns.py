@@ -60,10 +60,10 @@ def cast_column(
     if column.type == wanted and _means_itself(kind):
         return column
     if _casts(column.type, kind):
-        try:
-            return _cast(column, wanted, library.zone)
-        except pa.ArrowException:
-            pass  # value by value, which finds the row that does not fit
+        column = _as_doubles(column, kind)
+        cast = _cast_exactly(column, kind, library.zone)
+        if cast is not None:
+            return cast  # otherwise value by value, which finds the row that does not fit
     return to_array(_values(column), kind, library)
 
 
@@ -163,7 +163,74 @@ def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
     )
 
 
+def _may_round(given: pa.DataType, kind: dt.DataType) -> bool:
+    """Whether Arrow's cast rounds floats to the digits of a decimal."""
+    import pyarrow as pa
+
+    if isinstance(kind, dt.Array):
+        return _may_round(given.value_type, kind.value_type)
+    return isinstance(kind, dt.Decimal) and pa.types.is_floating(given)
+
+
+def _as_doubles(column: pa.ChunkedArray, kind: dt.DataType) -> pa.ChunkedArray:
+    """Give narrow floats that become decimals the doubles of the same shortest text."""
+    import pyarrow as pa
+
+    doubles = _with_items(column.type, pa.float64())
+    if column.type == doubles or not _may_round(column.type, kind):
+        return column
+    single = column.cast(_with_items(column.type, pa.float32()))
+    return single.cast(_with_items(column.type, pa.string())).cast(doubles)
+
+
+def _with_items(given: pa.DataType, item: pa.DataType) -> pa.DataType:
+    """Return a type with another at the place of its numbers, in lists as they are."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(given):
+        return pa.list_(_with_items(given.value_type, item), given.list_size)
+    if pa.types.is_large_list(given):
+        return pa.large_list(_with_items(given.value_type, item))
+    if pa.types.is_list(given):
+        return pa.list_(_with_items(given.value_type, item))
+    return item
+
+
+def _are_exact(doubles: pa.ChunkedArray, kind: dt.DataType) -> bool:
+    """Whether the shortest texts of all doubles are surely decimals of the digits of `kind`.
+
+    Of decimals of up to 15 digits no two are one double, and up to ten to the power of 22 is
+    one exactly: division gives the double nearest to the decimal. Other numbers are not told.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    while isinstance(kind, dt.Array):
+        doubles, kind = pc.list_flatten(doubles), kind.value_type
+    if not isinstance(kind, dt.Decimal) or (kind.scale or 0) > _EXACT_POWER:
+        return False
+    numbers = doubles.drop_null().to_numpy()
+    power = 10.0 ** (kind.scale or 0)
+    with np.errstate(all="ignore"):
+        counted = np.rint(numbers * power)
+        return bool(np.all((np.abs(counted) < _EXACT_COUNT) & (counted / power == numbers)))
+
+
+_EXACT_POWER = 22
+_EXACT_COUNT = 1e15
 _UNITS = ["s", "ms", "us", "ns"]
+
+
+def _cast_exactly(column: pa.ChunkedArray, kind: dt.DataType, zone: str) -> pa.ChunkedArray | None:
+    """Cast a whole column by Arrow; return None where a value does not fit, or may not."""
+    import pyarrow as pa
+
+    if _may_round(column.type, kind) and not _are_exact(column, kind):
+        return None
+    try:
+        return _cast(column, arrow_type(kind), zone)
+    except pa.ArrowException:
+        return None
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType, zone: str) -> pa.ChunkedArray:
