@@ -91,7 +91,9 @@ def page(items: Iterable[pytest.Item]) -> str:
             if _backend(item) == backend:
                 kind = _kind(mark)
                 key = (backend, kind, mark.kwargs["reason"])
-                rows.setdefault(key, []).append(item.callspec.params["operation"])
+                names = rows.setdefault(key, [])
+                if (operation := item.callspec.params.get("operation")) is not None:
+                    names.append(operation)
     for item in items:
         if item.cls and issubclass(item.cls, BackendContract):
             for lack in item.cls.lacks:
@@ -101,8 +103,8 @@ def page(items: Iterable[pytest.Item]) -> str:
     for backend in sorted({key[0] for key in rows}):
         parts.append(f"\n## {backend.capitalize()}\n\n| | what | operations |\n| --- | --- | --- |")
         for key in sorted(key for key in rows if key[0] == backend):
-            names = ", ".join(f"`{name}`" for name in sorted(set(rows[key])))
-            parts.append(f"| {key[1]} | {key[2]} | {names} |")
+            shown = ", ".join(f"`{name}`" for name in sorted(set(rows[key])))
+            parts.append(f"| {key[1]} | {key[2]} | {shown} |")
     return "\n".join(parts) + "\n"
 
 
