@@ -13,6 +13,7 @@ import pytest
 import barbule as bb
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend, rewriting
+from barbule.backends.duckdb.failures import interruptible
 from barbule.backends.duckdb.statements import copying
 from barbule.errors import ConfigurationError, UnsupportedError
 
@@ -388,3 +389,12 @@ def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):
     home = tmp_path / "deep" / "home"
     assert bb.connect(home=str(home), vectors="exact:").list_tables() == []
     assert list(home.iterdir())
+
+
+def test_what_the_driver_makes_of_ctrl_c_is_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+    with pytest.raises(RuntimeError, match="other"), interruptible():
+        raise RuntimeError("other")

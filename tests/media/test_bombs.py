@@ -124,7 +124,7 @@ BOMBS = {
 }
 
 READING = """
-    import json, resource, sys, time, warnings
+    import json, pathlib, resource, sys, time, warnings
     import barbule as bb
 
     warnings.simplefilter("ignore")
@@ -137,6 +137,17 @@ READING = """
     def spent():
         usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    def most():
+        # What the system tells of this process includes what started it, which may be large.
+        status = pathlib.Path("/proc/self/status")
+        if not status.exists():
+            return max(
+                resource.getrusage(each).ru_maxrss
+                for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            )
+        own = int(status.read_text().split("VmHWM:")[1].split()[0])
+        return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
     def read(kind, path, number):
         if kind == "webdataset":
@@ -156,9 +167,7 @@ READING = """
                 read(kind, path, number)
             except bb.errors.BarbuleError as error:
                 told = str(error)
-            usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-            most = max(usage.ru_maxrss for usage in usages)
-            print(json.dumps([told, spent() - before, most * 1024]), flush=True)
+            print(json.dumps([told, spent() - before, most() * 1024]), flush=True)
 """
 
 

@@ -49,25 +49,3 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
         assert (done, int(right), int(hits)) == ("done", ROWS, int(known))
         assert int(calls) == ROWS - int(known)
         assert server.count <= ROWS + in_flight
-
-
-QUERY = """
-import os, signal, threading
-import barbule as bb
-
-bb.connect("duckdb://", vectors="exact:")
-rows = bb.create_table("rows", [{"x": n} for n in range(20_000)])
-many = rows.rename(y="x").cross_join(rows).cross_join(rows.rename(z="x"))
-threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-try:
-    many.filter((many.x * many.y + many.z) % 97 == 3).count().execute()
-except KeyboardInterrupt:
-    print("interrupted", rows.count().execute())
-"""
-
-
-def test_ctrl_c_during_a_query_is_what_it_is_everywhere():
-    done = subprocess.run(
-        [sys.executable, "-c", QUERY], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.stdout == "interrupted 20000\n", done.stderr

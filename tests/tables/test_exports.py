@@ -381,8 +381,8 @@ def test_a_parquet_file_holds_missing_vectors(session, tmp_path, embed_media):
         [
             {"id": 1, "k": [1, 2, 3]},
             {"id": 2, "v": [1.0, 2.0], "s": {"w": None}},
-            {"id": 3, "s": {"w": [1.0, None]}, "n": [None, [3.0, 4.0], None]},
-            {"id": 4, "v": [3.0, None]},
+            {"id": 3, "s": {"w": [1.0, 2.5]}, "n": [None, [3.0, 4.0], None]},
+            {"id": 4, "k": [3, None, 5]},
         ]
     )
     path = tmp_path / "vectors.parquet"
