@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 
+import duckdb
 import ibis
 import ibis.expr.schema as sch
 import pyarrow as pa
