@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ _MOST = 10_000  # rows that wait: who adds more waits as well
 Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Group:
     """Rows by key that are written together, and whom to tell."""
 
@@ -83,8 +83,8 @@ class WriteBehind:
             self.settle()
 
     def _schedule(self) -> None:
-        self._scheduled = True
         self._writer.submit(self._soon)
+        self._scheduled = True
 
     def _soon(self) -> None:
         time.sleep(_PAUSE)
@@ -105,7 +105,7 @@ class WriteBehind:
 
     def settle(self) -> None:
         """Write what waits, and wait for what others write."""
-        with self._turn, self.taken() as rows:
+        with self._turn, self._group() as rows:
             if rows:
                 self._write(rows)
 
@@ -116,7 +116,19 @@ class WriteBehind:
 
     @contextmanager
     def taken(self) -> Iterator[list[Row]]:
-        """Take what waits, to write it; where that fails it waits again."""
+        """Take what waits, to write it elsewhere; where that fails it is written after all."""
+        try:
+            with self._group() as rows:
+                yield rows
+        except BaseException:
+            with self._lock, suppress(RuntimeError):  # when all ends, the last settling writes it
+                if self._waiting.rows and not self._scheduled:
+                    self._schedule()
+            raise
+
+    @contextmanager
+    def _group(self) -> Iterator[list[Row]]:
+        """Take what waits; where it cannot be written it waits again."""
         with self._lock:
             group, self._waiting = self._waiting, _Group()
             self._begun.append(group)
