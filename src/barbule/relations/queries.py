@@ -11,11 +11,13 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.exceptions import ExpressionError as IbisExpressionError
+from ibis.common.exceptions import IntegrityError
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.columns import extended
+from barbule.relations.counting import counting_rows, recounted
 from barbule.relations.exports import Exports, engine_of
 from barbule.relations.limits import check_count, check_index, check_sample
 from barbule.relations.promotion import as_duration, promoted
@@ -65,6 +67,8 @@ def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
         return wrap(verb(query, *args, **kwargs))
     except REFUSALS as error:
         table = query.table.to_expr() if isinstance(query, GroupedTable) else query
+        if isinstance(error, IntegrityError) and (changed := recounted(table, args, kwargs)):
+            return _told(query, verb, *changed[0], **changed[1])
         refused = explained(error, table, (*args, *kwargs.values()))
         if refused is error:
             raise
@@ -217,6 +221,38 @@ class _Verbs:
         for predicate in predicates:
             refuse_plain(predicate, self)
         return self.filter(*predicates)
+
+    def aggregate(
+        self, metrics: Any = (), /, *, by: Any = (), having: Any = (), **named: Any
+    ) -> Any:
+        """Compute aggregates over all rows, or over each group.
+
+        `t.count()` counts the rows of the query, also where that is made of `t` by filters and the
+        like, as `t.n.sum()` sums those of the query. All rows of `t` are `t.count().as_scalar()`.
+
+        Parameters
+        ----------
+        metrics
+            Aggregates; `named` ones have another name.
+        by
+            What rows of one group have in common: columns, or expressions.
+        having
+            Conditions that groups have to fulfil.
+        named
+            Aggregates by the names of their columns.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", [{"name": "Up", "year": 2009}])
+        >>> recent = films.where(films.year > 2000)
+        >>> recent.agg(n=films.count(), last=films.year.max()).collect()[0]
+        {'n': 1, 'last': 2009}
+        """
+        kept = counting_rows(self, having)
+        return _told(self, _base(self).aggregate, metrics, by=by, having=kept, **named)
+
+    agg = aggregate
 
     def order_by(self, *by: Any, asc: bool = True) -> Any:
         """Sort the rows by one or more keys.
@@ -467,7 +503,8 @@ class GroupedQuery(GroupedTable):
 
     def having(self, *predicates: Any) -> Any:
         """Keep the groups for which all predicates hold."""
-        return _told(self, GroupedTable.having, *predicates)
+        table = self.table.to_expr()
+        return _told(self, GroupedTable.having, *counting_rows(table, predicates))
 
     def order_by(self, *by: Any) -> Any:
         """Sort the rows of each group."""

@@ -24,6 +24,7 @@ from barbule.errors import (
     ExpressionError,
     UnsupportedError,
 )
+from barbule.relations.counting import counted_elsewhere
 from barbule.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
     for pattern in _MISSING:
         if match := pattern.search(text):
             return _missing(match[1], query, arguments, type(error))
+    if isinstance(error, IntegrityError) and counted_elsewhere(query, list(arguments)):
+        return both_classes(ExpressionError, type(error))(
+            "it counts the rows of another query beside those of this one.",
+            table=table_name(query),
+            hint="Write ibis._.count() for the rows of this query; all rows of a table are one "
+            "value, t.count().as_scalar().",
+        )
     if isinstance(error, IntegrityError) and "another relation" in text:
         return both_classes(ExpressionError, type(error))(
             "it reads a column of another table.",
@@ -249,7 +257,7 @@ _OTHERWISE = {
     "loc": "t.filter(t.n > 1) keeps rows; t.collect()[0] is a row.",
     "sort_values": "t.order_by(t.n.desc()) sorts.",
     "sort": "t.order_by(t.n.desc()) sorts.",
-    "groupby": "t.group_by(t.name).agg(n=t.count()) aggregates.",
+    "groupby": "t.group_by(t.name).agg(n=ibis._.count()) aggregates.",
     "assign": "t.mutate(m=t.n + 1) adds columns to the query.",
     "with_columns": "t.mutate(m=t.n + 1) adds columns to the query.",
     "to_list": "t.collect() returns the rows, and list() makes a list of them.",
@@ -268,7 +276,7 @@ def no_group_verb(grouped: Any, name: str) -> ColumnNotFoundError:
         f"a grouped query has no column or verb {name!r}.",
         table=table_name(query),
         hint=f"{did_you_mean(name, known)} Aggregate it first: t.group_by(t.name)"
-        ".agg(n=t.count()).".lstrip(),
+        ".agg(n=ibis._.count()).".lstrip(),
     )
 
 
@@ -292,6 +300,14 @@ def _misfit(
                     table=table_name(query),
                     hint=f"Make it one: {hint}",
                 )
+    if verb == "aggregate":
+        for name in _columns_aggregated(error):
+            return ExpressionError(
+                f"an aggregate is one value of many rows, and {name!r} is one of each row.",
+                table=table_name(query),
+                hint="Compute one: t.n.sum(), t.n.max(), t.n.collect() for a list of all; what "
+                "groups have in common is given by group_by() or by=.",
+            )
     refused = [
         f"{name}={shown_argument(value)}" for name, value, _ in error.errors if name != "parent"
     ]
@@ -300,6 +316,13 @@ def _misfit(
         table=table_name(query),
         hint="See the types of the columns by .schema().",
     )
+
+
+def _columns_aggregated(error: SignatureValidationError) -> list[str]:
+    """Name the metrics of an aggregation that are columns."""
+    given = {name: value for name, value, _ in error.errors if isinstance(value, Mapping)}
+    metrics = given.get("metrics", {})
+    return [name for name, op in metrics.items() if not op.shape.is_scalar()]
 
 
 def _bound(query: Any, arguments: tuple[Any, ...]) -> list[ir.Value]:

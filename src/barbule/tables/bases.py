@@ -121,7 +121,7 @@ def check_query(query: Any, name: str) -> None:
     if isinstance(query, str):
         kind, hint = "a name", f"Write bb.get_table({query!r}), or a query over it."
     elif isinstance(query, GroupedTable):
-        kind, hint = "a grouped query", "Aggregate it: t.group_by(t.name).agg(n=t.count())."
+        kind, hint = "a grouped query", "Aggregate it: t.group_by(t.name).agg(n=ibis._.count())."
     elif isinstance(query, ir.Value):
         kind, hint = "a column", "Write a query with it: t.select(x=...)."
     elif callable(query):
