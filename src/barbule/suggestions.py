@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Maker",
     "check_arguments",
     "check_methods",
     "did_you_mean",
     "guard",
+    "misfit_of_call",
     "no_attribute",
     "one_of",
 ]
@@ -32,7 +34,7 @@ C = TypeVar("C", bound=type)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Ask whether another name was meant; empty where none is like it.
+    """Ask whether another name was meant; empty where none is like it, and where it is known.
 
     Examples
     --------
@@ -40,6 +42,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     ("Did you mean 'resize'?", '')
     """
     lowered = {each.lower(): each for each in names}
+    if lowered.get(name.lower()) == name:
+        return ""
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     return f"Did you mean {lowered[near[0]]!r}?" if near else ""
 
@@ -85,6 +89,9 @@ def guard(module: str, names: Iterable[str]) -> Callable[[str], Any]:
 _NO_ATTRIBUTE: Any = type(
     "ExpressionError", (ExpressionError, AttributeError), {"__module__": ExpressionError.__module__}
 )
+_NOT_CALLED: Any = type(
+    "ExpressionError", (ExpressionError, TypeError), {"__module__": ExpressionError.__module__}
+)
 
 
 class Answer:
@@ -106,6 +113,20 @@ class Answer:
                 f"{kind.__name__} has no attribute {name!r}.",
                 hint=f"{one_of(name, known, 'It has')} {self._reading}".rstrip(),
             )
+
+
+class Maker:
+    """A class of functions, such as `create`, of which no objects are made."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Refuse: its functions are called on the class."""
+        names = [each for each in dir(cls) if not each.startswith("_")]
+        raise _NOT_CALLED(
+            f"{cls.__name__} is not called itself.",
+            hint=f"Write {cls.__name__}.{names[0]}(...) with the arguments.",
+        )
 
 
 def check_arguments(function: F) -> F:
@@ -151,6 +172,27 @@ def check_methods(cls: C) -> C:
     return cls
 
 
+def misfit_of_call(
+    name: str, signature: inspect.Signature, kwargs: Mapping[str, Any], reason: TypeError
+) -> ExpressionError:
+    """Say that arguments do not fit a function of users or of ours, and which one was meant.
+
+    Examples
+    --------
+    >>> signature = inspect.Signature.from_callable(lambda width: width)
+    >>> print(misfit_of_call("resize", signature, {"widht": 1}, TypeError("missing 'width'")))
+    resize(width) takes no argument 'widht'. Did you mean 'width'? Check the arguments of the call.
+    """
+    parameters = signature.parameters.values()
+    names = [each.name for each in parameters if each.kind in _BY_NAME]
+    unknown = [each for each in kwargs if each not in names]
+    meant = next((found for each in unknown if (found := did_you_mean(each, names))), "")
+    text = f"{name}{signature}: {reason}."
+    if unknown and not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        text = f"{name}{signature} takes no argument {unknown[0]!r}."
+    return ExpressionError(text, hint=f"{meant} Check the arguments of the call.".lstrip())
+
+
 def _misfit(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> ExpressionError | None:
@@ -167,13 +209,16 @@ def _misfit(
         for each in signature.parameters.values()
         if each.name != "self"
     ]
-    called = f"It is called as {function.__name__}{inspect.Signature(bare)}."
+    # Methods are named as their table's handle has them, static ones by their class.
+    static = "<locals>" not in function.__qualname__ and "self" not in signature.parameters
+    written = function.__qualname__ if static else function.__name__
+    called = f"It is called as {written}{inspect.Signature(bare)}."
     names = [each.name for each in bare if each.kind in _BY_NAME]
     wrong = next((each for each in kwargs if each not in names), None)
     if wrong is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in bare):
-        return ExpressionError(f"{function.__name__}(): {reason}.", hint=called)
+        return ExpressionError(f"{written}(): {reason}.", hint=called)
     return ExpressionError(
-        f"{function.__name__}() takes no argument {wrong!r}.",
+        f"{written}() takes no argument {wrong!r}.",
         hint=f"{did_you_mean(wrong, names)} {called}".lstrip(),
     )
 

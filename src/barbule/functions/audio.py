@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.streams import Track, stream_function
-from barbule.suggestions import guard
+from barbule.suggestions import Maker, check_arguments, guard
 from barbule.types import Audio, Json
 
 __all__ = [
@@ -218,10 +218,11 @@ def split(
     )
 
 
-class AudioSplitter:
+class AudioSplitter(Maker):
     """Makes the iterator that cuts sound into pieces."""
 
     @staticmethod
+    @check_arguments
     def create(
         audio: Any,
         duration: float | None = None,

@@ -25,6 +25,7 @@ from barbule.functions.source import Source
 from barbule.nodes import build_call
 from barbule.relations.refusals import refuse_written
 from barbule.relations.value_errors import checked
+from barbule.suggestions import misfit_of_call, one_of
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
 
@@ -267,7 +268,7 @@ class Function:
                 if name not in parameters:
                     raise ExpressionError(
                         f"{self.name} has no parameter {name!r}.",
-                        hint=f"It takes {', '.join(parameters)}.",
+                        hint=one_of(name, parameters, "It takes"),
                     )
         return replace(self, fixed={**self.fixed, **fixed})
 
@@ -430,9 +431,7 @@ class Function:
                 *args, **{name: value for name, value in kwargs.items() if name not in fixed}
             )
         except TypeError as error:
-            raise ExpressionError(
-                f"{self.name}{whole}: {error}.", hint="Check the arguments of the call."
-            ) from error
+            raise misfit_of_call(self.name, whole, kwargs, error) from error
         bound.apply_defaults()
         return {**_flatten_variadic(rest, bound.arguments), **fixed}
 

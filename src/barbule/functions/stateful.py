@@ -12,9 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import ibis.expr.types as ir
+from ibis import Deferred
+
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function
 from barbule.nodes import bind_arguments
+from barbule.suggestions import misfit_of_call
 
 __all__ = ["Stateful", "body_of", "start_parameters"]
 
@@ -39,12 +43,18 @@ class Stateful:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Function:
         """Return the function that an object with these arguments is."""
+        if any(isinstance(each, ir.Expr | Deferred) for each in (*args, *kwargs.values())):
+            short = self.name.rpartition(".")[2]
+            start = ", ".join(self._signature.parameters)
+            raise ExpressionError(
+                f"{self.name} is a class, which is made of plain values; a column was given to it.",
+                hint=f"Make its function first, and give the column to that: {short}({start})"
+                "(t.text).",
+            )
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ExpressionError(
-                f"{self.name}{self._signature}: {error}.", hint="Check the arguments of the class."
-            ) from error
+            raise misfit_of_call(self.name, self._signature, kwargs, error) from error
         bound.apply_defaults()
         return self._function.using(**bound.arguments)
 

@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 from barbule.functions.registry import register
 from barbule.functions.templates import check, fill
 from barbule.functions.udf import udf
-from barbule.suggestions import guard
+from barbule.suggestions import Maker, check_arguments, guard
 
 __all__ = ["StringSplitter", "format", "split_text"]
 
@@ -91,10 +91,11 @@ def split_text(
     return [{"text": part, "pos": pos} for pos, part in enumerate(split_text(text, options))]
 
 
-class StringSplitter:
+class StringSplitter(Maker):
     """Makes the iterator that cuts columns of text into chunks."""
 
     @staticmethod
+    @check_arguments
     def create(
         text: Any,
         separators: Sequence[str] | str | None = None,

@@ -24,7 +24,7 @@ from barbule.functions.registry import Function, Parameter, register
 from barbule.functions.signatures import hints_of, parameters_of
 from barbule.functions.source import Source, name_of
 from barbule.nodes import build_call
-from barbule.suggestions import check_arguments
+from barbule.suggestions import check_arguments, misfit_of_call
 
 __all__ = ["Aggregation", "uda"]
 
@@ -71,9 +71,7 @@ class Aggregation:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ExpressionError(
-                f"{self.name}{self.signature}: {error}.", hint="Check the arguments of the call."
-            ) from error
+            raise misfit_of_call(self.name, self.signature, kwargs, error) from error
         stated = set(bound.arguments)
         bound.apply_defaults()
         given = dict(bound.arguments)

@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.functions.document.reading import File, check_encoding, readable
 from barbule.functions.udf import udf
+from barbule.suggestions import Maker, check_arguments
 
 __all__ = ["DocumentSplitter", "split"]
 
@@ -60,10 +61,11 @@ def split(  # noqa: PLR0913 - each is an option of users
     return [chunk._asdict() for chunk in chunks]
 
 
-class DocumentSplitter:
+class DocumentSplitter(Maker):
     """Makes the iterator that cuts documents into chunks."""
 
     @staticmethod
+    @check_arguments
     def create(  # noqa: PLR0913 - each is an option of users
         document: Any,
         separators: Sequence[str] | str | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.streams import Clip, stream_function, uri_of
+from barbule.suggestions import Maker, check_arguments
 from barbule.types import Image
 
 __all__ = [
@@ -65,10 +66,11 @@ def frames(
     return rows
 
 
-class FrameIterator:
+class FrameIterator(Maker):
     """Makes the iterator that gives the frames of videos."""
 
     @staticmethod
+    @check_arguments
     def create(
         video: Any,
         fps: float | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.streams import Clip, stream_function
+from barbule.suggestions import Maker, check_arguments
 from barbule.types import Video
 
 __all__ = [
@@ -52,10 +53,11 @@ def split(
     ]
 
 
-class VideoSplitter:
+class VideoSplitter(Maker):
     """Makes the iterator that cuts videos into parts."""
 
     @staticmethod
+    @check_arguments
     def create(
         video: Any,
         duration: float | None = None,
