@@ -40,6 +40,7 @@ __all__ = [
 
 _VALUE_LIMIT = 80
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tabs and ends of lines
+_DURATION = re.compile(r"(?<!\w)interval\('(?:[DWhms]|ms|us|ns)'\)")  # months and years are none
 
 
 class BarbuleError(Exception):
@@ -81,8 +82,8 @@ class BarbuleError(Exception):
         rows: int = 1,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _in_our_words(message)
+        self.hint = hint if hint is None else _in_our_words(hint)
         self.table = table
         self.column = column
         self.row = row
@@ -119,6 +120,11 @@ class BarbuleError(Exception):
             text = f"{text} (value: {_short(self.value)})"
         # What others' functions, files and servers say is a part of it.
         return printable(f"{text} {self.hint}" if self.hint else text)
+
+
+def _in_our_words(text: str) -> str:
+    """Call a type by its name here: Ibis writes bb.Duration as interval('us')."""
+    return _DURATION.sub("duration", text) if "interval(" in text else text
 
 
 def printable(text: str) -> str:

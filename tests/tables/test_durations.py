@@ -261,7 +261,7 @@ def test_durations_are_inserted_and_updated(session):
     assert t.upsert([{"a": T(hours=2), "r": T(5)}], on="a").updated == 1
     with pytest.raises(DataError, match=r"column 'r'.*required"):
         t.insert(a=T(1))
-    with pytest.raises(DataError, match="column 'a', row 0: this is no interval"):
+    with pytest.raises(DataError, match="column 'a', row 0: this is no duration"):
         t.insert(a="1 day", r=T(0))
 
 
@@ -292,7 +292,7 @@ def test_what_is_finer_than_a_microsecond_is_refused(session):
         [{"x": T(0)}, {"x": np.timedelta64(2001, "ns")}],
         [{"x": T(0)}, {"x": pd.Timedelta(2001, "ns")}],
     ):
-        with pytest.raises(DataError, match="column 'x', row 1: this is no interval"):
+        with pytest.raises(DataError, match="column 'x', row 1: this is no duration"):
             t.insert(rows)
     assert t.count().to_pyarrow().as_py() == 0
 

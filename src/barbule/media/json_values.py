@@ -27,6 +27,7 @@ from barbule.media.json_numbers import (
     whole_decimal,
     whole_number,
 )
+from barbule.relations.texts import unwrapped
 
 __all__ = ["JsonValue"]
 
@@ -83,10 +84,11 @@ class JsonValue(ir.JSONValue):
                 f"{name!r} is no method of texts or numbers.",
                 hint="A name in a path into Json is a key of it, and keys cannot be called.",
             )
-        method = getattr(unwrap(op.arg).to_expr(), str(name), None)
+        owner = unwrap(op.arg).to_expr()
+        method = getattr(owner, str(name), None)
         if method is None:  # of columns, say, and this is a single value
             raise ExpressionError(f"{name!r} is no method of a single value.")
-        return method(*args, **kwargs)
+        return method(*(unwrapped(owner, args) or args), **kwargs)
 
     def cast(self, target_type: Any, /) -> Any:
         """Cast the value: texts and numbers as what they are, not as JSON is written."""

@@ -6,8 +6,6 @@ what their methods and operators return is of this class too.
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import functools
 import inspect
 from typing import Any, NoReturn
@@ -21,6 +19,7 @@ from ibis.common.annotations import SignatureValidationError
 
 from barbule import nodes
 from barbule.errors import BarbuleError, ExpressionError
+from barbule.relations.conversions import conversion, sort_of
 from barbule.relations.promotion import with_sign
 from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
 from barbule.relations.temporal import (
@@ -29,6 +28,7 @@ from barbule.relations.temporal import (
     DurationMethods,
     MomentMethods,
 )
+from barbule.relations.texts import TextMethods, unwrapped, written_out
 from barbule.suggestions import did_you_mean
 
 __all__ = ["CheckedValue", "add_checks", "checked", "checked_class"]
@@ -172,91 +172,51 @@ def _refused(error: Exception, value: Any, method: str, arguments: tuple[Any, ..
     else:
         text = f".{method}() of {_named(value)}: {' '.join(str(error).split()).rstrip('.')}"
     hint = _HINTS.get(method, _HINT)
+    if method in _COMPARING and arguments:
+        flat = arguments[0] if isinstance(arguments[0], list | tuple) else arguments
+        other = next((each for each in flat if sort_of(each) != sort_of(value)), value)
+        hint = conversion(value, other, "==")
+    elif method == "concat":
+        other = next((each for each in arguments if sort_of(each) != sort_of(value)), value)
+        hint = conversion(value, other, "+")
     return _kind(type(error))(f"{text}.", **_where(value), hint=hint)
+
+
+def _no_text(value: Any, method: str, argument: Any) -> ExpressionError:
+    several = isinstance(argument, list | tuple | set)
+    return ExpressionError(
+        f".{method}() of {_named(value)} takes texts, not {shown_argument(argument)}.",
+        **_where(value),
+        hint="Look for one of several by t.s.isin(['a', 'b']), or by t.s.re_search('a|b') within "
+        "the text."
+        if several
+        else f"Write a text, {str(argument)!r}.",
+    )
 
 
 _HINT = "help() of the method says what it takes; cast() makes a value of another type."
 _TYPES = "Types are bb.Int, bb.Float, bb.String and the like, or 'int64', 'float64', 'string'."
+_COMPARING = {"between", "isin", "notin", "fill_null", "nullif", "identical_to"}
 _HINTS = {"cast": _TYPES, "try_cast": _TYPES}
 
 
 def _no_operator(
     operator: str, left: Any, right: Any, theirs: type[Exception] | None = None
 ) -> Any:
-    operands = [each for each in (left, right) if isinstance(each, ir.Value)]
+    place = next(each for each in (left, right) if isinstance(each, ir.Value))
     symbol = _OPERATORS[operator]
-    if symbol in {"&", "|", "^"} or any(isinstance(each.op(), _COMBINED) for each in operands):
-        hint = "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
-    else:
-        hint = _conversion({_sort(left), _sort(right)})
     return _kind(theirs)(
         f"{symbol} cannot be computed of {_named(left)} and {_named(right)}.",
-        **_where(operands[0]),
-        hint=hint,
+        **_where(place),
+        hint=_operator_hint(symbol, left, right),
     )
 
 
-_SORTS = (
-    (bool, dt.Boolean, "truth"),
-    (str, dt.String, "text"),
-    (int | float | decimal.Decimal, dt.Numeric, "number"),
-    (datetime.timedelta, dt.Interval, "duration"),
-    (datetime.date | datetime.time, dt.Temporal, "time"),
-    (list | tuple, dt.Array, "list"),
-)
-_CONVERSIONS = (
-    (
-        {"time", "number"},
-        (
-            "Write a length of time: datetime.timedelta(days=1), ibis.interval(days=1), or "
-            "t.n.as_interval('D') of whole numbers."
-        ),
-    ),
-    (
-        {"duration", "number"},
-        "Write a duration, datetime.timedelta(hours=1), or compare t.took.total_seconds().",
-    ),
-    (
-        {"duration", "text"},
-        "Write a duration: datetime.timedelta(hours=1).",
-    ),
-    (
-        {"time", "text"},
-        (
-            "Write datetime.datetime(2026, 1, 31), or convert a column of texts by "
-            ".cast('timestamp'); .try_cast('timestamp') gives no value where there is no moment."
-        ),
-    ),
-    (
-        {"text", "number"},
-        (
-            "Convert one of them: .cast('float64') of the text, .try_cast('float64') where some "
-            "texts are no numbers, or .cast('string') of the number."
-        ),
-    ),
-    ({"truth", "number"}, "Count what is true: t.ok.cast('int64') is 1 or 0."),
-    ({"truth"}, "Count what is true: t.ok.cast('int64') is 1 or 0; & and | combine conditions."),
-    ({"text"}, "Convert texts to numbers: .cast('float64'), or .try_cast('float64')."),
-    ({"time"}, "A moment is subtracted from another; what is added is a datetime.timedelta."),
-)
-
-
-def _sort(value: Any) -> str:
-    """Say of which sort an operand is, as far as conversions differ."""
-    kind = value.type() if isinstance(value, ir.Value) else None
-    for plain, theirs, sort in _SORTS:
-        if isinstance(kind, theirs) if kind is not None else isinstance(value, plain):
-            return sort
-    return "other"
-
-
-def _conversion(sorts: set[str]) -> str:
-    for wanted, hint in _CONVERSIONS:
-        if sorts == wanted:
-            return hint
-    if "list" in sorts:
-        return "A list is compared with isin(), and t.tags.contains(x) looks into one."
-    return "Convert one of them, with .cast('float64') or .cast('string')."
+def _operator_hint(symbol: str, left: Any, right: Any) -> str:
+    operands = [each for each in (left, right) if isinstance(each, ir.Value)]
+    if symbol in {"&", "|", "^"} or any(isinstance(each.op(), _COMBINED) for each in operands):
+        return "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
+    return conversion(left, right, symbol)
 
 
 def _kind(theirs: type[Exception] | None) -> Any:
@@ -283,6 +243,8 @@ def _method(function: Any) -> Any:
         except BarbuleError:
             raise
         except misfits as error:
+            if (texts := unwrapped(self, args)) is not None:
+                return method(self, *texts, **kwargs)
             name = function.__name__
             raise _refused(error, self, name, (*args, *kwargs.values())) from error
         except KeyError as error:
@@ -290,6 +252,8 @@ def _method(function: Any) -> Any:
                 raise
             raise _no_field(self, args[0]) from error
         _check_options(self, result)
+        if wrong := written_out(self, (*args, *kwargs.values()), result):
+            raise _no_text(self, function.__name__, wrong[0])
         return checked(result)
 
     method.checks = True  # type: ignore[attr-defined]
@@ -300,12 +264,19 @@ def _check_options(value: Any, result: Any) -> None:
     """Refuse to look for values among such as they are never equal to, which Ibis lets through."""
     op = result.op() if isinstance(result, ir.BooleanValue) else None
     op = op.arg if isinstance(op, ops.Not) else op
+    if isinstance(op, ops.Between):
+        for bound in (op.lower_bound, op.upper_bound):
+            if len({isinstance(each.dtype, dt.Interval) for each in (op.arg, bound)}) > 1:
+                raise _no_operator("__le__", value, _shown(bound))
     if not isinstance(op, ops.InValues):
         return
     for option in op.options:
         if not rlz.comparable(op.value, option) and not _is_null(option):
-            shown = option.value if isinstance(option, ops.Literal) else option.to_expr()
-            raise _no_operator("__eq__", value, shown)
+            raise _no_operator("__eq__", value, _shown(option))
+
+
+def _shown(op: ops.Value) -> Any:
+    return op.value if isinstance(op, ops.Literal) else op.to_expr()
 
 
 def _is_null(op: ops.Value) -> bool:
@@ -329,7 +300,8 @@ def _operator(name: str, function: Any) -> Any:
                 raise _no_operator(shown, *pair)
             return checked(result)
         first = name == shown and isinstance(other, ir.Value) and type(other) is not type(self)
-        if name in _BY_IDENTITY or (first and hasattr(type(other), _REFLECTED[name])):
+        asked = first and hasattr(type(other), _REFLECTED[name])
+        if name in _BY_IDENTITY or (asked and isinstance(other, CheckedValue)):
             return NotImplemented  # Python asks the other operand
         raise _no_operator(shown, *pair)
 
@@ -439,6 +411,7 @@ _METHODS: tuple[tuple[Any, type], ...] = (
     (ir.IntervalValue, DurationMethods),
     (ir.DateValue, DateMethods),
     (ir.TimestampValue, MomentMethods),
+    (ir.StringValue, TextMethods),
 )
 
 
