@@ -35,7 +35,7 @@ VALUES = [kind for kind in vars(ir).values() if isinstance(kind, type)]
 NAMESPACES = [
     bb, bb.functions.string, Session, Table, Query, GroupedQuery, ResultSet, ibis, pd, pathlib,
     datetime, datetime.datetime, builtins, ColumnExtras, Function, bb.functions.DocumentSplitter,
-    pd.DataFrame, pa.Scalar, np.ndarray, pathlib.Path, bytes, *VALUES,
+    pd.DataFrame, pd.Series, pd.Index, pa.Scalar, np.ndarray, pathlib.Path, bytes, *VALUES,
 ]  # fmt: skip
 OF_OTHERS = {"load_dataset", "save_pretrained"}  # of packages that need not be installed
 FILLED = "x"  # in the place of what a message is filled with

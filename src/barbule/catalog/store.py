@@ -21,6 +21,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.catalog import migrations
+from barbule.catalog.moments import moment_hint, moment_of
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
 from barbule.errors import (
     BarbuleError,
@@ -419,8 +420,7 @@ class Catalog:
         return [record for record in latest if record.dropped and record.kept]
 
     def commit_at(self, moment: datetime.datetime) -> int:
-        """Return the latest commit at a moment (local time where it has no zone)."""
-        moment = moment if moment.tzinfo else moment.astimezone()
+        """Return the latest commit at a moment that has a zone."""
         found = [each.id for each in self._commits.values() if each.at <= moment]
         if not found:
             first = min((each.at for each in self._commits.values()), default=None)
@@ -475,12 +475,12 @@ class Catalog:
         """
         versions = self.versions(table_id)
         name = self._records[table_id][-1][1].name
-        if isinstance(version, datetime.datetime):
-            moment = version if version.tzinfo else version.astimezone()
+        moment = moment_of(version)
+        if moment is not None:
             found = [each for each in versions if self._commits[each.commit].at <= moment]
             if not found:
                 raise VersionError(
-                    f"there was no version yet at {version.isoformat()}.",
+                    f"there was no version yet at {moment.isoformat()}.",
                     table=name,
                     hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
                 )
@@ -503,7 +503,8 @@ class Catalog:
             raise VersionError(
                 f"there is no version {version!r}.",
                 table=name,
-                hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}.",
+                hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}. "
+                f"{moment_hint(version)}".rstrip(),
             )
         return match
 
@@ -548,7 +549,8 @@ class Catalog:
         known = self.labels(EVERY)
         if label not in known:
             names = ", ".join(map(repr, known)) or "none"
-            raise VersionError(f"there is no snapshot {label!r}.", hint=f"There are: {names}.")
+            hint = f"There are: {names}. {moment_hint(label)}".rstrip()
+            raise VersionError(f"there is no snapshot {label!r}.", hint=hint)
         return known[label]
 
     # Writing

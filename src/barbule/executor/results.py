@@ -59,6 +59,11 @@ class _Row(dict[str, Any]):
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
                 raise AttributeError(name)
+            if name in self:
+                raise ColumnNotFoundError(
+                    f"the value of a column is no attribute of a row: {name!r}.",
+                    hint=f"Write row[{name!r}].",
+                )
             raise ColumnNotFoundError(
                 f"a row has no attribute {name!r}.",
                 hint=one_of(name, self, 'Its values are read by row["name"]; it has'),
@@ -123,6 +128,12 @@ class ResultSet(Sequence[dict[str, Any]]):
                     hint=f"Ask the query for it, before .collect(): t.{name}(...). Rows of a "
                     "result are rows[0] and rows[:10], and bb.create_table(name, rows) makes a "
                     "table of them.",
+                )
+            if name in self.columns:
+                raise ColumnNotFoundError(
+                    f"a column is no attribute of a result: {name!r}.",
+                    hint=f"Write rows[{name!r}] for the list of its values, rows[0][{name!r}] for "
+                    "the first.",
                 )
             raise ColumnNotFoundError(
                 f"a result has no attribute {name!r}.",

@@ -10,6 +10,7 @@ import datetime
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from barbule.catalog.moments import moment_hint, moment_of
 from barbule.catalog.records import EVERY, Label
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
 from barbule.suggestions import Answer
@@ -90,13 +91,14 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
 def look(engine: Engine, moment: str | datetime.datetime) -> Snapshot:
     """Return all tables as they were in a snapshot, or at a moment."""
     engine.catalog.refresh()
-    if isinstance(moment, datetime.datetime):
-        return Snapshot(moment.isoformat(), engine, engine.catalog.commit_at(moment))
+    known = moment_of(moment)
+    if known is not None and isinstance(moment, datetime.datetime):
+        return Snapshot(moment.isoformat(), engine, engine.catalog.commit_at(known))
     if not isinstance(moment, str):
         raise VersionError(
             "all tables together are looked at by the name of a snapshot, or a moment.",
             value=moment,
-            hint="Numbers of versions belong to one table: table.at(3).",
+            hint=moment_hint(moment) or "Numbers of versions belong to one table: table.at(3).",
         )
     return Snapshot(moment, engine, engine.catalog.snapshot(moment))
 

@@ -75,7 +75,7 @@ def infer(source: Any) -> sch.Schema:
                 f"a row is a mapping of column names to values, not a {name}.",
                 row=row,
                 value=source[row],
-                hint='For example {"name": "Up"}.',
+                hint=series_hint(source[row]) or 'For example {"name": "Up"}.',
             )
     return _of_records(source, [each for each in records if each is not None])
 
@@ -106,11 +106,34 @@ def _tells_its_schema(source: Any) -> bool:
     return told and isinstance(source, Iterable) and not isinstance(source, type)
 
 
+def series_hint(source: Any) -> str:
+    """Say how a column, or row, of another library is made rows; empty for all else.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> series_hint(pa.array([1]))
+    'An array is one column: give pyarrow.table({"n": array}).'
+    >>> series_hint([1])
+    ''
+    """
+    library, name = type(source).__module__.split(".")[0], type(source).__name__
+    if library == "pyarrow" and name.endswith("Array"):
+        return 'An array is one column: give pyarrow.table({"n": array}).'
+    if library == "pandas" and name.endswith("Index"):
+        return 'An index is one column: give index.to_frame(name="n").'
+    if library not in {"pandas", "polars"} or name != "Series":
+        return ""
+    row = ", or series.to_dict() where it is a row" if library == "pandas" else ""
+    return f'A series is one column: give series.to_frame("n"){row}.'
+
+
 def _no_rows(source: Any) -> SchemaError:
     return SchemaError(
         "no schema can be read from this.",
         value=source,
-        hint="Give a list of mappings or objects, a data frame, an Arrow table or an Ibis table.",
+        hint=series_hint(source)
+        or "Give a list of mappings or objects, a data frame, an Arrow table or an Ibis table.",
     )
 
 

@@ -24,6 +24,7 @@ from barbule.tables.sources.frames import read_array, read_pandas, read_polars
 from barbule.tables.sources.records import is_record
 from barbule.tables.sources.streams import READ_ROWS, sized
 from barbule.tables.sources.target import Chunk
+from barbule.types.inference import series_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,6 +120,9 @@ def _weight(value: Any) -> int:
 
 def _from_frames(source: Any, target: Target, size: int) -> Iterator[Chunk] | None:
     """Read what belongs to a library that is loaded if the source is of it."""
+    if hint := series_hint(source):
+        name = type(source).__name__
+        raise DataError(f"this {name} is one column, and no table.", table=target.table, hint=hint)
     pandas, polars, numpy = (sys.modules.get(name) for name in ("pandas", "polars", "numpy"))
     if pandas is not None and isinstance(source, pandas.DataFrame):
         return read_pandas(source, target, size)

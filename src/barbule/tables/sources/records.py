@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError
 from barbule.types import values_of
+from barbule.types.inference import series_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
                 f"a row is a mapping of column names to values, not a {type(record).__name__}.",
                 row=row,
                 value=record,
-                hint='For example {"name": "Up"}.',
+                hint=series_hint(record) or 'For example {"name": "Up"}.',
             )
         made.append(way(record))
     return made
