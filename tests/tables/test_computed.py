@@ -268,6 +268,51 @@ def test_on_error_null_leaves_the_cell_empty_and_counts_it(table):
     assert table.collect()["c"] == [None, 2, None, 4]
 
 
+@bb.udf
+def inverse(value: int) -> float:
+    return 10 / value
+
+
+def test_an_insert_may_leave_cells_of_functions_empty(session, table):
+    table.add_computed_column(i=inverse(table.a), j=inverse(table.b), stored=True)
+    table.add_computed_column(after=inverse(table.i.cast("int64")))
+    view = bb.create_view("v", table.where(table.a < 5), computed_columns={"k": inverse(table.b)})
+    rows = [{"a": 0, "b": 1}, {"a": 3, "b": 0}, {"a": 5, "b": 5}]
+    with pytest.raises(FunctionError, match=r"table 't', column 'i', row 0.*ZeroDivisionError"):
+        table.insert(rows)
+    assert table.count().execute() == 2
+    done = table.insert(rows, on_error="null")
+    assert (done.rows, done.errors) == (3, 3)
+    new = session.get_table("t").order_by("a").where(ibis._.b.isin([0, 1, 5]))
+    assert new.select("i", "j", "after").collect() == [
+        {"i": None, "j": 10.0, "after": None},
+        {"i": 10 / 3, "j": None, "after": 10 / 3},
+        {"i": 2.0, "j": 2.0, "after": 5.0},
+    ]
+    assert new.select(why=table.i.error.message).collect()["why"] == [
+        "division by zero",
+        None,
+        None,
+    ]
+    assert {(e["column"], e["type"]) for e in table.errors().collect()} == {
+        ("i", "ZeroDivisionError"),
+        ("j", "ZeroDivisionError"),
+    }
+    assert view.order_by("a").collect()["k"] == [10.0, 1.0, 0.5, None]
+    # it is said of one insert alone, and what failed can be computed again
+    with pytest.raises(FunctionError, match="ZeroDivisionError"):
+        table.insert(rows)
+    table.update({"a": 1}, where=table.a == 0)
+    assert table.where(table.b == 1).collect()[0, "i"] == 10.0
+
+
+def test_a_column_that_says_abort_ends_an_insert_that_goes_on(table):
+    table.add_computed_column(i=inverse(table.a), on_error="abort")
+    with pytest.raises(FunctionError, match="ZeroDivisionError"):
+        table.insert([{"a": 0}], on_error="null")
+    assert table.count().execute() == 2
+
+
 def test_nulls_are_not_given_to_functions_that_do_not_take_them(table):
     table.add_computed_column(c=doubled(table.a))
     table.insert(b=1)

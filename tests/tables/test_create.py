@@ -343,7 +343,29 @@ def test_there_is_no_table_of_data_that_does_not_fit(session):
     assert session.list_tables() == []
 
 
-@pytest.mark.parametrize("given", [["name", "year"], [], "films.csv", 3])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(lambda: ({"n": n, "x": n * 1.5} for n in range(3)), id="generator"),
+        pytest.param(lambda: map(dict, [[("n", 0), ("x", 0)], [("n", 1), ("x", 1.5)]]), id="map"),
+        pytest.param({"a": {"n": 0, "x": 0.5}}.values, id="values of a dict"),
+    ],
+)
+def test_rows_that_come_one_by_one_make_a_table(session, rows):
+    table = session.create_table("t", rows())
+    assert table.schema() == ibis.schema({"n": "int64", "x": "float64"})
+    assert table.order_by("n").collect() == list(rows())
+    assert len(table.history()) == 1
+
+
+@pytest.mark.parametrize("given", [[], (), iter(())])
+def test_no_rows_tell_no_types(session, given):
+    with pytest.raises(SchemaError, match="table 'films': there is no row, so that no types"):
+        session.create_table("films", given)
+    assert session.list_tables() == []
+
+
+@pytest.mark.parametrize("given", [["name", "year"], "films.csv", 3])
 def test_what_is_neither_schema_nor_data_is_refused(session, given):
     with pytest.raises(SchemaError, match="table 'films': a schema is a mapping"):
         session.create_table("films", given)

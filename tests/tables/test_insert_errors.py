@@ -189,11 +189,16 @@ def test_insert_takes_rows_or_values_not_both_or_neither(table):
     assert _unchanged(table)
 
 
-def test_a_computed_column_takes_no_data(session):
+@pytest.mark.parametrize("verb", ["insert", "upsert", "batch_update"])
+def test_a_computed_column_takes_no_data(session, verb):
     table = session.create_table("doubles", {"n": bb.Int})
+    table.insert(n=2)
     table.add_computed_column(double=table.n * 2)
-    with pytest.raises(DataError, match=r"column 'double'.*no such column that takes data"):
-        table.insert(n=2, double=4)
+    key = {} if verb == "insert" else {"on": "n"}
+    for rows in ([{"n": 2, "double": 4}], pa.table({"n": [2], "double": [4]})):
+        with pytest.raises(DataError, match=r"'doubles', column 'double'.*column is computed"):
+            getattr(table, verb)(rows, **key)
+    assert table.collect() == [{"n": 2, "double": 4}]
 
 
 def test_every_error_is_a_barbule_error_and_a_builtin(table):

@@ -298,7 +298,7 @@ class Runner:
                     except BarbuleError as error:
                         if error.row is not None:
                             error.row += offset
-                        raise
+                        raise error.at(column=origins.column(stage, call)) from error.__cause__
                 offset += batch.num_rows
                 parts.add(pa.table([columns[name] for name in names], schema=wanted))
         return parts.table()
@@ -464,6 +464,12 @@ class _Origins:
     @functools.cached_property
     def _columns(self) -> dict[tuple[str, str], str]:
         return columns_of(self._plan)
+
+    def column(self, stage: CallStage, call: Call) -> str | None:
+        """Name the column of a table for which a call is made, if it is for one."""
+        if self._purpose is None or not self._purpose.columns:
+            return None
+        return self._purpose.columns.get(self._columns.get((stage.name, call.output), ""))
 
     def asker(self, stage: CallStage, call: Call, batch: pa.RecordBatch) -> Asker:
         self._purpose = self._purpose or Purpose.of_query(self._plan)

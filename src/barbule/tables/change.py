@@ -146,6 +146,9 @@ class Change:
         The columns that have new values in rows that stay, by table id.
     remade
         The views that are computed as a whole of whose rows none stays.
+    lenient
+        Whether a function that fails leaves the cell of its computed column empty, although it
+        would end the operation by itself.
     """
 
     def __init__(self, engine: Engine, pending: Pending, tally: Tally, since: int) -> None:
@@ -158,6 +161,7 @@ class Change:
         self.changed: dict[int, set[str]] = {}
         self.shown: dict[int, pa.Table] = {}
         self.remade: set[int] = set()
+        self.lenient = False
         self._waiting: set[int] = set()
         self._pending = pending
         self._structure: list[Callable[[], None]] = []

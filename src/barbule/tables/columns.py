@@ -32,6 +32,7 @@ from barbule.nodes import (
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.planner.lower import physical_schema
 from barbule.relations.promotion import as_declared
+from barbule.tables.resolving import resolve
 from barbule.tables.staleness import note_versions, warn_of_mixing
 from barbule.types import Document, Media, refusal, storage
 
@@ -74,7 +75,7 @@ def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
     ExpressionError
         When it looks at other rows than its own.
     """
-    value = table.select(**{name: expr}).op().values[name]
+    value = table.select(**{name: resolve(table, expr, name)}).op().values[name]
     if refused := refusal(value.dtype):
         reason, hint = refused
         raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
@@ -267,7 +268,8 @@ def _compute_level(
     level: list[Column],
 ) -> pa.Table:
     change.fresh[record.id] = rows
-    computed = _computed(change.engine, record, level, *fresh_rows(change, record))
+    relations, staged = fresh_rows(change, record)
+    computed = _computed(change.engine, record, level, relations, staged, lenient=change.lenient)
     return _joined(rows, computed, level)
 
 
@@ -385,12 +387,14 @@ def _computed(
     relations: Mapping[int, ops.Relation],
     staged: Mapping[str, pa.Table],
     rids: tuple[int, int] | None = None,
+    *,
+    lenient: bool = False,
 ) -> pa.Table:
     def query() -> ir.Table:
         return _query_of(engine, record, columns).to_expr()
 
     try:
-        with engine.caller.computing(_purpose(engine, record, columns)):
+        with engine.caller.computing(_purpose(engine, record, columns, lenient=lenient)):
             if relations:
                 key = (record.id, tuple(column.id for column in columns))
                 return engine.computed(engine.plan_once(key, query, relations), staged)
@@ -399,7 +403,12 @@ def _computed(
                 rows = rows.filter(rows[RID] >= rids[0], rows[RID] < rids[1])
             return engine.arrow(rows, relations, staged)
     except BarbuleError as error:
-        shown = _name_shown(engine, record, columns[0]) if len(columns) == 1 else None
+        column = columns[0] if len(columns) == 1 else None
+        if error.column is not None:
+            column = next((c for c in columns if c.hidden and c.name == error.column), column)
+        shown = None if column is None else _name_shown(engine, record, column)
+        if column is not None and error.column == column.name:
+            error.column = shown
         raise error.at(table=record.name, column=shown) from error.__cause__
 
 
@@ -408,13 +417,15 @@ def _name_shown(engine: Engine, record: TableRecord, column: Column) -> str:
     return min(reads(engine, record, column), default=column.name) if column.hidden else column.name
 
 
-def _purpose(engine: Engine, record: TableRecord, columns: list[Column]) -> Purpose:
+def _purpose(
+    engine: Engine, record: TableRecord, columns: list[Column], *, lenient: bool
+) -> Purpose:
     """Say what is computed, for the call ledger and the budget of the table."""
     versions = engine.catalog.versions(record.id)
     names = {column.physical: column.name for column in columns}
     names |= {column.errors: column.name for column in columns}
     first = versions[-1].next_rid if versions else 0
-    return Purpose(record.name, names, first, Budget.of_table(record, engine.ledger))
+    return Purpose(record.name, names, first, Budget.of_table(record, engine.ledger), lenient)
 
 
 def fresh_rows(

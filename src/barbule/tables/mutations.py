@@ -48,6 +48,7 @@ from barbule.tables.naming import check_policy, current, physical_name
 from barbule.tables.propagation import propagate
 from barbule.tables.reasons import cell_rules, place_of, with_reasons
 from barbule.tables.required import asks_for_values, first_missing
+from barbule.tables.resolving import resolve
 from barbule.tables.sources import check_choices, read_batches, read_rows
 from barbule.types import Media, storage
 
@@ -102,6 +103,11 @@ def insert(
     since = engine.catalog.refresh()
     record = writable(leaf)
     check_policy(on_error, ("abort", "null"), "on_error")
+
+    def target(change: Change) -> TableRecord:
+        change.lenient = on_error == "null"
+        return writable(leaf)
+
     with reading_once(engine, source, record.name, since):
         parts = read_batches(
             source,
@@ -119,7 +125,7 @@ def insert(
             engine,
             "insert",
             itertools.chain((first,), parts),
-            lambda _change: writable(leaf),
+            target,
             since=since,
             slow=calls_functions(engine, record),
         )
@@ -203,6 +209,7 @@ def calls_functions(engine: Engine, record: TableRecord) -> bool:
 def chosen_rows(table: ir.Table, where: Any) -> ir.Table:
     """Return the hidden rows of a table for which a condition of the table holds."""
     refuse_plain(where, table)
+    where = resolve(table, where)
     leaf = table.op()
     hidden = leaf.copy(hidden=True)
     if isinstance(where, ir.BooleanColumn) and _is_of_each_row(where.op(), leaf):
@@ -368,7 +375,7 @@ def _assigned(engine: Engine, table: ir.Table, record: TableRecord, name: str, v
     if isinstance(value, ir.Expr) or hasattr(value, "__ibis_deferred__"):
         return value
     if callable(value) or type(value).__name__ == "Deferred":
-        return value
+        return resolve(table, value, name)
     # Not by way of a literal: SQL reads 0.7 as a decimal, and not all types have literals.
     single = sch.Schema({name: column.dtype})
     rules = cell_rules(record)

@@ -25,7 +25,10 @@ def cell_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort"
     """Return what may be written to a table, and what becomes of media."""
     unchecked = frozenset(column.name for column in record.columns if not column.validated)
     choices = {column.name: column.choices for column in record.columns if column.choices}
-    return CellRules(unchecked, on_error, choices)
+    computed = frozenset(
+        column.name for column in record.columns if column.kind != "data" and not column.hidden
+    )
+    return CellRules(unchecked, on_error, choices, computed)
 
 
 def place_of(record: TableRecord, name: str) -> str:

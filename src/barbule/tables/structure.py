@@ -6,6 +6,7 @@ Owns what each does to the catalog and to stored rows; their columns are `alter`
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
@@ -45,8 +46,6 @@ from barbule.tables.views import data_columns, items_query, iterator_columns, wr
 from barbule.tables.wholes import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from barbule.executor.engine import Engine
     from barbule.functions.registry import OnError
     from barbule.tables.naming import IfExists, IfNotExists
@@ -73,7 +72,7 @@ def create_table(
                 hint="Choose another name, or get it by get_table().",
             )
         return engine.leaf(found.id)
-    columns = as_rows(columns)
+    columns = _at_hand(as_rows(columns), name)
     given = types.holds_rows(columns)
     try:
         schema = types.infer(columns) if given else types.schema(columns)
@@ -116,6 +115,19 @@ def create_table(
     else:
         _, record = mutate(engine, "create table", work, since=since)
     return engine.leaf(record.id)
+
+
+def _at_hand(columns: Any, name: str) -> Any:
+    """Make a list of rows that come one by one, as types are told from all of them."""
+    if isinstance(columns, Iterator | ValuesView) and not types.holds_rows(columns):
+        columns = list(columns)
+    if isinstance(columns, list | tuple) and not columns:
+        raise SchemaError(
+            "there is no row, so that no types are told.",
+            table=name,
+            hint='Give the schema, {"name": bb.String}, and insert() the rows.',
+        )
+    return columns
 
 
 @isolated
@@ -364,6 +376,12 @@ def _with_computed(
 ) -> TableRecord:
     """Add the computed columns that a view is created with."""
     engine = change.engine
+    if not isinstance(computed, Mapping):
+        raise ExpressionError(
+            f"computed_columns maps names to expressions, and this is a {type(computed).__name__}.",
+            table=record.name,
+            hint='For example computed_columns={"double": table.n * 2}.',
+        )
     check_names(computed, record.name, query.columns)
     for column, expr in computed.items():
         if column in query.columns or record.column(column):

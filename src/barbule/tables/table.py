@@ -74,8 +74,10 @@ class Table(Query):
             A mapping or a list of mappings, pydantic objects or dataclasses; a pandas or polars
             data frame, an Arrow table, or an Ibis expression.
         on_error
-            What a media file that is missing or unreadable does: "abort", the default, ends the
-            insert; "null" leaves its cell empty, and `table.column.error` and `errors()` say why.
+            What a media file that is missing or unreadable does, and a function that fails in a
+            computed column: "abort" ends the insert; "null" leaves the cell empty, and
+            `table.column.error` and `errors()` say why. By default files end it, and functions
+            do as they or their columns say.
         values
             The values of a single row, instead of `source`.
 

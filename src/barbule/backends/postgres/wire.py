@@ -96,8 +96,8 @@ def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
         return _uuid_texts(array)
     if pa.types.is_string(kind) and pa.types.is_nested(wanted):
         return _from_texts(array, dtype, wanted)
-    if pa.types.is_list(kind) and pa.types.is_list(wanted):
-        return _with_values(array, lambda inner: _read(inner, dtype.value_type, wanted.value_type))
+    if pa.types.is_list(kind) and not pa.types.is_string(wanted):
+        return _list(array, dtype, wanted)
     if pa.types.is_interval(kind):
         return durations(array, wanted)
     if pa.types.is_string(kind) and not pa.types.is_string(wanted):
@@ -106,6 +106,13 @@ def _read(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
         return _numbers(array.cast(pa.string()), wanted)
     # Ibis' own types of results are at times wider or narrower than Postgres'.
     return array.cast(wanted, safe=not pa.types.is_temporal(kind))
+
+
+def _list(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:
+    """Read an array, whose values may have to be read themselves."""
+    if not array.type.value_type.equals(wanted.value_type):
+        array = _with_values(array, lambda inner: _read(inner, dtype.value_type, wanted.value_type))
+    return array if array.type.equals(wanted) else array.cast(wanted)
 
 
 def _from_texts(array: pa.Array, dtype: dt.DataType, wanted: pa.DataType) -> pa.Array:

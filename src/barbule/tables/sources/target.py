@@ -71,11 +71,14 @@ class CellRules:
         "abort" ends the insert at a bad file, "null" leaves its cell empty and says why.
     choices
         The values that columns may have, by name, where not all of their type.
+    computed
+        The columns whose values are computed, and so not given.
     """
 
     unchecked: frozenset[str] = frozenset()
     on_error: Literal["abort", "null"] = "abort"
     choices: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    computed: frozenset[str] = frozenset()
 
     def leaves_empty(self, kind: dt.DataType) -> bool:
         """Whether a cell of a column may be left empty by an error."""
@@ -161,6 +164,13 @@ class Target:
         return keys
 
     def _unknown(self, name: Any, row: int | None = None) -> DataError:
+        if name in self.rules.computed:
+            return DataError(
+                "the column is computed, and takes no data.",
+                column=name,
+                row=row,
+                hint="Leave it out; its value is made from those of other columns.",
+            )
         return DataError(
             "the table has no such column that takes data.",
             column=name,

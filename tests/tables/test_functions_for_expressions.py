@@ -1,0 +1,87 @@
+"""Functions and types where an expression is meant: in computed columns, updates, conditions."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ExpressionError
+
+
+@pytest.fixture
+def table(session):
+    return session.create_table("t", [{"n": 1, "x": 4.0}, {"n": 2, "x": 9.0}])
+
+
+def _add(table, given):
+    table.add_computed_column(y=given)
+
+
+def _view(table, given):
+    bb.create_view("v", table, computed_columns={"y": given})
+
+
+def _update(table, given):
+    table.update({"y" if "y" in table.columns else "x": given})
+
+
+VERBS = [_add, _view, _update]
+
+
+def _of_two(first, second):
+    return first.x + second
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("given", "raised"),
+    [
+        (lambda t: math.sqrt(t.n), "TypeError"),
+        (lambda a, b: a + b, "TypeError: .*missing 1 required positional argument: 'b'"),
+        (lambda: 1, "TypeError: .*takes 0 positional arguments"),
+        (math.sqrt, "TypeError: must be real number"),
+        (lambda t: [][t.n], "TypeError"),
+        (lambda t: {}[str(t.n)], "KeyError"),
+    ],
+)
+def test_a_function_that_fails_is_named_by_its_column(session, table, verb, given, raised):
+    column = "x" if verb is _update else "y"
+    wanted = rf"table 't', column '{column}': the function .* failed: {raised}.*lambda t: t\.a"
+    with pytest.raises(ExpressionError, match=wanted) as caught:
+        verb(table, given)
+    assert caught.value.__cause__ is not None
+    assert session.list_tables() == ["t"]
+    assert table.order_by("n").collect() == [{"n": 1, "x": 4.0}, {"n": 2, "x": 9.0}]
+
+
+@pytest.mark.parametrize("verb", [_add, _view])
+@pytest.mark.parametrize("given", [bb.Int, bb.Int(), int, bb.Vector(3), bb.Image])
+def test_a_type_is_no_expression(session, table, verb, given):
+    with pytest.raises(ExpressionError, match=r"column 'y': this is a type.*add_columns"):
+        verb(table, given)
+    assert (session.list_tables(), table.columns) == (["t"], ("n", "x"))
+
+
+@pytest.mark.parametrize("verb", ["update", "delete"])
+def test_a_condition_that_fails_says_so(table, verb):
+    given = ({"x": 1.0},) if verb == "update" else ()
+    with pytest.raises(ExpressionError, match=r"table 't': the function .* failed: TypeError"):
+        getattr(table, verb)(*given, where=lambda t: math.isnan(t.x))
+    assert table.count().execute() == 2
+
+
+def test_functions_of_the_table_give_expressions(table):
+    table.add_computed_column(y=lambda t: t.x + t.n, z=functools.partial(_of_two, second=1))
+    table.update({"x": lambda t: t.x * 2}, where=lambda t: t.n == 1)
+    assert table.order_by("n").collect()["y"] == [9.0, 11.0]
+    assert table.order_by("n").collect()["z"] == [9.0, 10.0]
+    assert table.delete(where=lambda t: t.y > 10).rows == 1
+
+
+def test_computed_columns_of_a_view_have_names(session, table):
+    with pytest.raises(ExpressionError, match="'v': computed_columns maps names to"):
+        bb.create_view("v", table, computed_columns=[table.n * 2])
+    assert session.list_tables() == ["t"]
