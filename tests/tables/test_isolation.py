@@ -8,7 +8,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import ColumnNotFoundError, ConflictError, DataError
+from barbule.errors import ColumnNotFoundError, ConflictError, DataError, VersionError
 from gates import Gate
 
 if TYPE_CHECKING:
@@ -252,3 +252,28 @@ def test_snapshot_of_a_table_that_is_being_replaced_keeps_its_rows(
     )
     assert session.at("before").get_table("v").collect()["text"] == ["a"]
     assert session.get_table("v").collect()["loud"] == ["a!"]
+
+
+def test_revert_goes_to_the_version_that_has_the_label(session: Session, gate: Gate, loud: Any):
+    table = session.create_table("t", [{"text": "old"}])
+    table.checkpoint("good")
+    table.update({"text": "new"})
+    view = session.create_view("v", table, computed_columns={"loud": loud(_.text)})
+    gate.during(
+        lambda: table.revert(to="good"),
+        lambda: table.checkpoint("good", if_exists="replace"),
+    )
+    assert view.collect()["loud"] == ["new!"]
+    assert table.at("good").collect()["text"] == ["new"]
+
+
+def test_revert_to_a_label_that_is_dropped_meanwhile_says_so(
+    session: Session, gate: Gate, loud: Any
+):
+    table = session.create_table("t", [{"text": "old"}])
+    table.checkpoint("good")
+    table.update({"text": "new"})
+    session.create_view("v", table, computed_columns={"loud": loud(_.text)})
+    done = gate.during(lambda: table.revert(to="good"), lambda: table.drop_checkpoint("good"))
+    assert isinstance(done, VersionError), done
+    assert table.collect()["text"] == ["new"]

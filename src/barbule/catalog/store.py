@@ -442,6 +442,10 @@ class Catalog:
         end = next((at for at, record in history if record.dropped), self.head + 1)
         return {commit for commit in self.labels(EVERY).values() if first <= commit < end}
 
+    def _note_labels_read(self) -> None:
+        if self.pending:
+            self.pending.labels_read = True
+
     def held(self, table_id: int) -> set[int]:
         """Return the commits of a table that a label, a snapshot or a branch holds."""
         numbers = set(self.labels(table_id).values())
@@ -454,8 +458,7 @@ class Catalog:
         A branch that has been dropped reads its origin as long as a snapshot shows the branch.
         """
         pending = self.pending.records if self.pending else {}
-        if self.pending:
-            self.pending.labels_read = True
+        self._note_labels_read()
         latest = {**{key: each[-1][1] for key, each in list(self._records.items())}, **pending}
         return self.snapshots_of(table_id) | {
             each.origin.commit
@@ -487,6 +490,7 @@ class Catalog:
             return found[-1]
         number: int | None = None if isinstance(version, bool | str) else version
         if isinstance(version, str):
+            self._note_labels_read()
             number = self.labels(table_id).get(version)
             taken = self.labels(EVERY).get(version)
             if number is None and taken is not None:
