@@ -91,6 +91,17 @@ def test_it_stands_over_windows_and_in_having(films, joined):
     }
 
 
+def test_it_stands_over_all_rows_of_a_group_in_order(films, joined):
+    named = films.filter(films.name.notnull())
+    names = joined(named.name, order_by=named.name.desc()).over(group_by="genre")
+    rows = named.mutate(names=names).collect()
+    assert {row["name"]: row["names"] for row in rows} == {
+        "Up": "Up,Coco",
+        "Coco": "Up,Coco",
+        "Soul": "Soul",
+    }
+
+
 def test_an_empty_table_gives_one_missing_value(films, joined):
     assert films.filter(films.year > 3000).agg(n=joined(films.name)).collect() == [{"n": None}]
 

@@ -463,6 +463,14 @@ WINDOWS = {
     "descending": lambda t: ibis.row_number().over(order_by=[t.k.desc(), t.id]),
     "nulls first": lambda t: ibis.row_number().over(order_by=[t.i.asc(nulls_first=True), t.id]),
     "no frame": lambda t: t.k.sum().over(),
+    "arbitrary over": lambda t: t.b.arbitrary().over(group_by="b"),
+    "argmax over": lambda t: t.s.argmax(t.id).over(group_by="b"),
+    "argmin over": lambda t: t.s.argmin(t.id).over(W),
+    "collect over": lambda t: t.s.collect(order_by=t.id).over(W),
+    "collect over rows": lambda t: t.s.collect(order_by="id").over(ROWS_AROUND),
+    "collect over all": lambda t: t.s.collect(order_by=[t.k.desc(), t.id]).over(group_by="b"),
+    "concat over": lambda t: t.s.group_concat("|", order_by=t.id.desc()).over(group_by="b"),
+    "collect in another order": lambda t: t.s.collect(order_by=t.id.desc()).over(W),
 }
 
 
@@ -600,6 +608,8 @@ GAPS = (
     never("postgres", "js item", "js map", reason="JSON comes back in the spelling of `jsonb`"),
     never("postgres", "approx nunique", "approx median", "approx quantiles",
           reason="approximations are exact"),
+    never("postgres", "collect in another order", raises=UnsupportedError,
+          reason="rows of a window are aggregated in no order but that of the window"),
     notimpl("postgres", "t delta", raises=UnsupportedError,
             reason="the distance of two times of day"),
     notimpl("postgres", "kurtosis", raises=UnsupportedError, reason="the kurtosis"),

@@ -64,6 +64,22 @@ def _pattern(node: ops.Value) -> sge.Expression:
     return sge.convert(made)
 
 
+def _unordered(aggregate: sge.Expression) -> list[sge.Expression]:
+    """Take the order of its rows from an aggregate, and return it."""
+    call = aggregate.this if isinstance(aggregate, sge.Filter) else aggregate
+    for argument in call.iter_expressions():
+        # That of `argmax` is turned around as a whole.
+        turned = isinstance(argument, sge.Ordered) and argument.this
+        order = turned or argument
+        if isinstance(order, sge.Order):
+            keys = order.expressions
+            if turned:
+                keys = [sge.Ordered(this=key, desc=argument.args.get("desc")) for key in keys]
+            argument.replace(order.this)
+            return list(keys)
+    return []
+
+
 class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     """Ibis' compiler, with results that do not depend on the database where that can be."""
 
@@ -102,6 +118,47 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
 
     def _quotient(self, op: Any, left: Any, right: Any) -> Any:
         return self.cast(filled("DIV(:a, :b)", a=left, b=right), op.dtype)
+
+    # Windows
+
+    def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:
+        """Put a function over a window, whose order is the only one that an aggregate has there.
+
+        What is made of an aggregate is made of it over the window.
+        """
+        found = func.find_all(sge.AggFunc) if isinstance(op.func, ops.Reduction) else ()
+        aggregates = [
+            each.parent if isinstance(each.parent, sge.Filter) else each
+            for each in found
+            if each.find_ancestor(sge.AggFunc) is None
+        ]
+        if not aggregates:
+            return super().visit_WindowFunction(op, func=func, **window)
+        for aggregate in aggregates:
+            parts = {**window, **self._ordered(_unordered(aggregate), window)}
+            if aggregate is func:
+                return super().visit_WindowFunction(op, func=func, **parts)
+            inside = super().visit_WindowFunction(op, func=aggregate.copy(), **parts)
+            aggregate.replace(inside)
+        return func
+
+    @staticmethod
+    def _ordered(keys: list[sge.Expression], window: dict[str, Any]) -> dict[str, Any]:
+        """Return what a window has to be for an aggregate to get its rows in an order.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When its rows are in another one.
+        """
+        order = window["order_by"]
+        if not keys or list(order[: len(keys)]) == keys:
+            return {}
+        if order or window["start"] is not None or window["end"] is not None:
+            raise com.UnsupportedOperationError(
+                "an aggregate over a window in another order than the window's"
+            )
+        return {"order_by": keys, "how": "rows"}  # all rows of the partition, as before
 
     # Texts
 
