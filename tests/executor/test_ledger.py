@@ -97,11 +97,11 @@ def test_and_once_over_queries_tables_and_views(session):
     assert asked() == []
 
 
-def test_and_once_over_sessions(session):
+def test_and_once_over_sessions(session, backend_url):
     table = table_of("t", ["a", "b"])
     table.select(upper(table.w)).collect()
     session.close()
-    again = bb.connect(vectors="exact:").get_table("t")
+    again = bb.connect(backend_url, vectors="exact:").get_table("t")
     again.insert(w="c")
     ASKED.clear()
     assert again.select(x=upper(again.w)).collect()["x"] == ["A", "B", "C"]
