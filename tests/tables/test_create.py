@@ -10,6 +10,7 @@ from typing import TypedDict
 
 import ibis
 import ibis.expr.datatypes as dt
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -356,6 +357,32 @@ def test_rows_that_come_one_by_one_make_a_table(session, rows):
     assert table.schema() == ibis.schema({"n": "int64", "x": "float64"})
     assert table.order_by("n").collect() == list(rows())
     assert len(table.history()) == 1
+
+
+MATRICES = {
+    "of one shape": ([[[1.0, 2.0]], [[3.0, 4.0]]], "array<array<float64, 2>, 1>"),
+    "of several shapes": ([[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]], "array<array<float64, 2>>"),
+    "of whole numbers": ([[[1, 2]], [[3], [4]]], "array<array<int64>>"),
+    "of truth values": ([[[True, False]], [[False], [True]]], "array<array<boolean>>"),
+    "of three dimensions": ([[[[1.0]]], [[[2.0], [3.0]]]], "array<array<array<float64, 1>>, 1>"),
+}
+
+
+@pytest.mark.parametrize("frame", [list, pd.DataFrame], ids=["rows", "pandas"])
+@pytest.mark.parametrize(("values", "kind"), MATRICES.values(), ids=MATRICES)
+def test_matrices_are_lists_of_lists(session, values, kind, frame):
+    given = [{"n": n, "m": np.array(each)} for n, each in enumerate(values)]
+    table = session.create_table("t", frame(given))
+    assert str(table.schema()["m"]) == kind
+    assert table.order_by("n").collect()["m"] == values
+    assert table.insert(given[:1]).rows == 1
+
+
+def test_arrays_of_different_dimensions_are_no_column(session):
+    rows = [{"m": np.ones(2)}, {"m": np.ones((2, 2))}, {"m": np.ones(3)}]
+    wanted = r"column 'm'.* types: array of 1 dimensions, float64, array of 2 dimensions, float64\."
+    with pytest.raises(SchemaError, match=wanted):
+        session.create_table("t", rows)
 
 
 @pytest.mark.parametrize("given", [[], (), iter(())])

@@ -628,6 +628,8 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
             value=choices,
             hint="Give all values that it takes now, or a type that takes all.",
         )
+    if (wanted, choices) == (column.dtype, column.choices):
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
     def work(change: Change) -> int:
         record = current(leaf)

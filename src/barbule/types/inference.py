@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import itertools
 import math
 import pathlib
 import uuid
@@ -373,7 +374,31 @@ def _arrays(values: list[Any]) -> dt.DataType | _Mixture:
         return _listed([each.tolist() for each in values]) or dt.Array(dt.float64)
     if ranks <= {2, 3} and all(each.dtype == "uint8" for each in values):
         return Image()
-    return _Mixture(type(f"array of {len(v.shape)} dimensions, {v.dtype}", (), {}) for v in values)
+    if len(ranks) == 1 and (item := _item_of(values, kinds)) is not None:
+        return _nested(item, shapes)
+    names = dict.fromkeys(f"array of {len(v.shape)} dimensions, {v.dtype}" for v in values)
+    return _Mixture(type(name, (), {}) for name in names)
+
+
+def _item_of(values: list[Any], kinds: set[str]) -> dt.DataType | None:
+    """Find the type of the numbers in matrices; None where they hold something else."""
+    if kinds == {"f"}:
+        wide = any(each.dtype.itemsize > _FLOAT32_BYTES for each in values)
+        return dt.float64 if wide else dt.float32
+    if kinds <= {"i", "u", "b", "f"} and (kinds == {"b"} or "b" not in kinds):
+        items = itertools.chain.from_iterable(each.ravel().tolist() for each in values)
+        found = _type_of(items)
+        return dt.int64 if found is None else found if isinstance(found, dt.DataType) else None
+    return None
+
+
+def _nested(item: dt.DataType, shapes: set[tuple[int, ...]]) -> dt.DataType:
+    """Make the type of matrices; as of vectors, floats have the lengths that all share."""
+    found = item
+    for axis in reversed(tuple(zip(*shapes, strict=True))):
+        length = axis[0] if len(set(axis)) == 1 and isinstance(item, dt.Floating) else 0
+        found = dt.Array(found, length=length or None)
+    return found
 
 
 def _records(values: list[Any]) -> dt.DataType:
