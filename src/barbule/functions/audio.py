@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Track, stream_function
+from barbule.functions.streams import Track, source_of, stream_function
 from barbule.suggestions import Maker, check_arguments, guard
 from barbule.types import Audio, Json
 
@@ -175,6 +175,8 @@ def encode(samples: Any, rate: int, format: str = "flac") -> Any:  # noqa: A002 
     """
     from barbule.media.streams.sound import write_samples
 
+    if samples is None:
+        return None
     return write_samples(samples, rate, format=format)
 
 
@@ -276,6 +278,7 @@ class AudioSplitter(Maker):
         check_cuts("a sound", duration, segment_times, overlap, min_duration)
         sound_format(format)
         times = None if segment_times is None else list(segment_times)
+        audio = source_of(audio, "audio", Audio)
         return split(audio, duration, overlap, min_duration, format, times)
 
 

@@ -6,20 +6,23 @@ Owns the decorator. What the functions do is the business of `barbule.media`.
 from __future__ import annotations
 
 import inspect
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import ibis.expr.types as ir
+from ibis.common.deferred import Deferred
 
+from barbule.errors import ExpressionError
 from barbule.functions.registry import Function, register
 from barbule.functions.udf import udf
 from barbule.media.stream_values import AudioValue, DocumentValue, VideoValue
-from barbule.types import Audio, Video
+from barbule.types import Audio, Media, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Clip", "Track", "stream_function", "uri_of"]
+__all__ = ["Clip", "Track", "source_of", "stream_function", "uri_of"]
 
 Clip = Annotated[str, Video]  # a local path
 Track = Annotated[str, Audio]
@@ -82,3 +85,25 @@ def _method(function: Function, body: Callable[..., Any], kind: str) -> Callable
 def uri_of(media: Any) -> Any:
     """Return the reference of a column's cells, or of a plain value."""
     return media.uri() if isinstance(media, ir.Expr) else str(media)
+
+
+def source_of(media: Any, name: str, kind: type[Media]) -> Any:
+    """Return what an iterator goes through: a column of media, or the path of a file.
+
+    Texts in a column are paths; of other columns the call says what is wrong with them.
+
+    Raises
+    ------
+    ExpressionError
+        When it is a plain value that is no path.
+    """
+    if isinstance(media, ir.Value):
+        found = media.type()
+        return media.cast(kind()) if found.is_string() and not isinstance(found, Media) else media
+    if isinstance(media, str | os.PathLike | Deferred):
+        return media
+    raise ExpressionError(
+        f"an iterator takes a column of type {kind()} as {name}, and this is a "
+        f"{type(media).__name__}.",
+        hint=f"Give the column: {name}=t.{name}.",
+    )

@@ -12,8 +12,10 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.document.reading import File, check_encoding, readable
+from barbule.functions.streams import source_of
 from barbule.functions.udf import udf
 from barbule.suggestions import Maker, check_arguments
+from barbule.types import Document
 
 __all__ = ["DocumentSplitter", "split"]
 
@@ -157,4 +159,5 @@ class DocumentSplitter(Maker):
         }
         split_document(DocumentText(None, ()), **options)  # wrong options fail here and now
         skipped = list(skip_tags or ())
+        document = source_of(document, "document", Document)
         return split(document, **options, ocr=ocr, skip_tags=skipped, encoding=encoding)

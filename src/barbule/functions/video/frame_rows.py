@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
-from barbule.functions.streams import Clip, stream_function, uri_of
+from barbule.functions.streams import Clip, source_of, stream_function, uri_of
 from barbule.suggestions import Maker, check_arguments
-from barbule.types import Image
+from barbule.types import Image, Video
 
 __all__ = [
     "FrameIterator",
@@ -121,4 +122,7 @@ class FrameIterator(Maker):
         from barbule.media.streams.choosing import check_choice
 
         check_choice(fps, num_frames, keyframes_only, every)
-        return frames(video, uri_of(video), fps, num_frames, keyframes_only, every)
+        video = source_of(video, "video", Video)
+        wrong = isinstance(video, ir.Value) and not isinstance(video.type(), Video | dt.JSON)
+        source = "" if wrong else uri_of(video)  # where it is wrong, the call says so
+        return frames(video, source, fps, num_frames, keyframes_only, every)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Clip, stream_function
+from barbule.functions.streams import Clip, source_of, stream_function
 from barbule.suggestions import Maker, check_arguments
 from barbule.types import Video
 
@@ -111,4 +111,5 @@ class VideoSplitter(Maker):
 
         check_parts(duration, segment_times, overlap, min_duration, mode)
         times = None if segment_times is None else list(segment_times)
+        video = source_of(video, "video", Video)
         return split(video, duration, times, overlap, min_duration, mode)

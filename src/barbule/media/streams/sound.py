@@ -198,6 +198,11 @@ def write_samples(samples: Any, rate: int, *, format: str) -> MadeFile:  # noqa:
         raise ConfigurationError(
             f"samples have the shape {data.shape}.", hint="Give (n,), (1, n) or (2, n) numbers."
         )
+    if not np.isfinite(data).all():
+        raise ConfigurationError(
+            "samples are numbers, and one is missing, NaN or infinite.",
+            hint="Give 0.0 where there is no sound.",
+        )
     if rate <= 0:
         raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
     made = MadeFile(kind.suffix)
