@@ -166,6 +166,24 @@ def test_if_exists_replace_makes_an_empty_table_with_a_history_of_its_own(sessio
         old.collect()
 
 
+def test_a_handle_of_a_dropped_table_is_shown(session):
+    table = session.create_table("films", {"a": bb.Int})
+    query = table.filter(table.a > 1).select("a")
+    session.drop_table("films")
+    for gone in (table, query):
+        assert "'films' has been dropped or replaced" in repr(gone)
+        assert gone._repr_mimebundle_()["text/plain"] == repr(gone)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a", bb.Int), ("b", "!string"), ("c", bb.Vector(2))])
+def test_the_type_that_a_column_has_makes_no_version(session, name, kind):
+    table = session.create_table("t", {"a": bb.Int, "b": "!string", "c": bb.Vector(2)})
+    table.insert(a=1, b="x", c=[0.0, 1.0])
+    assert table.change_type(name, kind).version == 1
+    assert table.history()["operation"] == ["insert", "create table"]
+    assert table.change_type("b", bb.String).version == 2
+
+
 def test_replace_refuses_where_views_depend_and_replace_force_drops_them(session):
     base = session.create_table("people", {"age": bb.Int})
     session.create_view("adults", base.where(base.age >= 18))

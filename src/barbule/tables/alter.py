@@ -8,6 +8,7 @@ types that they had: what changes gets a place of its own, and nothing is remove
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ from barbule.tables.sources import read_rows
 from barbule.tables.staleness import mended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
@@ -83,11 +84,21 @@ __all__ = [
 
 
 def stored_defaults(
-    engine: Engine, schema: sch.Schema, given: Mapping[str, Any] | None, table: str
+    engine: Engine,
+    schema: sch.Schema,
+    given: Mapping[str, Any] | None,
+    table: str,
+    usual: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Check the defaults of columns and return their stored form."""
+    """Check the defaults of columns and return their stored form.
+
+    Parameters
+    ----------
+    usual
+        Those of the class whose fields the columns are.
+    """
     stored = {}
-    for name, value in (given or {}).items():
+    for name, value in {**(usual or {}), **_by_column(given, "defaults", table)}.items():
         if name not in schema:
             raise SchemaError(
                 "there is a default for a column that is not there.",
@@ -101,12 +112,23 @@ def stored_defaults(
     return stored
 
 
+def _by_column(given: Any, argument: str, table: str) -> dict[str, Any]:
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    raise ConfigurationError(
+        f"{argument} is by column, a mapping, and this is a {type(given).__name__}.",
+        table=table,
+        value=given,
+        hint=f'For example {argument}={{"name": ...}}.',
+    )
+
+
 def check_validation(
     engine: Engine, schema: sch.Schema, given: str | Mapping[str, str] | None, table: str
 ) -> frozenset[str]:
     """Return the columns whose media are looked at when they are written; all that are none."""
     usual = given if isinstance(given, str) else engine.library.validation
-    chosen = {} if given is None or isinstance(given, str) else given
+    chosen = {} if isinstance(given, str) else _by_column(given, "media_validation", table)
     for name, value in {"": usual, **chosen}.items():
         if value not in {"on_write", "on_read"}:
             raise ConfigurationError(
@@ -156,7 +178,8 @@ def add_columns(
             column=taken[0],
             hint='Choose another name, or give if_exists="ignore".',
         )
-    stored = stored_defaults(engine, schema, defaults, record.name)
+    of_class = types.defaults_of(columns)
+    stored = stored_defaults(engine, schema, defaults, record.name, of_class)
     choices = types.choices_of(columns)
     wanted = {name: kind for name, kind in schema.items() if name not in taken}
     validated = check_validation(engine, schema, None, record.name)

@@ -83,7 +83,7 @@ def create_table(
         raise SchemaError("a table has at least one column.", table=name)
     of_class = {} if given else types.defaults_of(columns)
     choices = {} if given else types.choices_of(columns)
-    stored = stored_defaults(engine, schema, {**of_class, **(defaults or {})}, name)
+    stored = stored_defaults(engine, schema, defaults, name, of_class)
     validated = check_validation(engine, schema, media_validation, name)
     made = tuple(
         Column(

@@ -1,0 +1,53 @@
+"""Defaults and other arguments that are by column: of classes, and what is no mapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ConfigurationError
+
+
+@dataclass
+class More:
+    price: float = 10.0
+    tag: str | None = None
+
+
+def test_added_fields_of_a_class_have_its_defaults(session):
+    table = session.create_table("t", [{"n": 1}])
+    table.add_columns(More)
+    table.insert([{"n": 2}, {"n": 3, "price": 1.5, "tag": "x"}])
+    assert table.order_by("n").collect() == [
+        {"n": 1, "price": 10.0, "tag": None},
+        {"n": 2, "price": 10.0, "tag": None},
+        {"n": 3, "price": 1.5, "tag": "x"},
+    ]
+
+
+def test_a_given_default_comes_before_that_of_the_class(session):
+    made = session.create_table("t", More, defaults={"price": 2.0})
+    made.insert(tag="a")
+    added = session.create_table("u", [{"n": 1}])
+    added.add_columns(More, defaults={"price": 2.0})
+    assert made.collect()["price"] == added.collect()["price"] == [2.0]
+
+
+@pytest.mark.parametrize("given", [["price"], 5, "price"])
+def test_defaults_are_by_column(session, given):
+    table = session.create_table("t", {"n": bb.Int})
+    for make in (
+        lambda: session.create_table("u", {"price": bb.Float}, defaults=given),
+        lambda: table.add_columns({"price": bb.Float}, defaults=given),
+    ):
+        with pytest.raises(ConfigurationError, match=r"defaults is by column.*defaults=\{"):
+            make()
+    assert (session.list_tables(), table.columns) == (["t"], ("n",))
+
+
+def test_validation_is_by_column(session):
+    with pytest.raises(ConfigurationError, match="media_validation is by column"):
+        session.create_table("u", {"image": bb.Image}, media_validation=["image"])
+    assert session.list_tables() == []
