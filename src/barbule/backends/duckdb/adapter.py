@@ -25,6 +25,7 @@ from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
 from barbule.backends.duckdb.failures import disk_explained, interruptible, is_damaged
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
+from barbule.backends.duckdb.parameters import as_parameters
 from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
 from barbule.backends.duckdb.similarity import similarity
 from barbule.backends.duckdb.staging import (
@@ -315,10 +316,10 @@ class DuckDBBackend:
     def _run(self, statement: sge.Expression) -> None:
         self._execute(statement.sql("duckdb"))
 
-    def _execute(self, statement: str) -> int:
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement that gives no rows, or the number of those that it changed."""
         with self.use():
-            counted = self.cursor.execute(statement).fetchall()
+            counted = self.cursor.execute(statement, parameters or None).fetchall()
         return int(counted[0][0]) if counted else 0
 
     def create(self, name: str, schema: sch.Schema) -> None:
@@ -376,9 +377,10 @@ class DuckDBBackend:
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are empty."""
         columns = tuple(rows.column_names)
-        few = literals(rows) if rows.num_rows <= _FEW_ROWS else None
-        if few is not None:  # staging a table takes longer than writing a few rows
-            self._execute(f"{insert_into(name, columns)} VALUES {few}")
+        if rows.num_rows <= _FEW_ROWS and (few := _written(rows)) is not None:
+            values, parameters = few
+            with _explained():
+                self._execute(f"{insert_into(name, columns)} VALUES {values}", parameters)
             return
         with self.use(), self._source().of(rows) as source, _explained():
             self._execute(copying(name, columns, source, in_turn=rows.num_rows < _GROUP_ROWS))
@@ -570,6 +572,18 @@ class DuckDBBackend:
         if not self._closed:
             self._closed = True
             self._database.leave()
+
+
+def _written(rows: pa.Table) -> tuple[str, list[Any]] | None:
+    """Write a few rows as the tuples of a VALUES clause, with the parameters that it takes.
+
+    None where that is not exact, or takes longer than to hand the rows over. Parameters wait
+    until something else has loaded pandas, as in `insert`.
+    """
+    if "pandas" in sys.modules:
+        return as_parameters(rows)
+    few = literals(rows)
+    return None if few is None else (few, [])
 
 
 @contextmanager
