@@ -12,6 +12,7 @@ import pytest
 
 from barbule.backends.base import open_backend
 from barbule.backends.duckdb.parameters import as_parameters
+from barbule.backends.duckdb.statements import literals
 
 NAN = float("nan")
 INFINITE = float("inf")
@@ -158,3 +159,14 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
     found = backend.cursor.execute("SELECT * FROM t ORDER BY c0 NULLS LAST").to_arrow_table()
     for name in both.column_names:
         assert _bits(found[name].cast(both[name].type)) == _bits(both[name]), name
+
+
+def test_texts_in_statements_are_exact(backend):
+    assert literals(pa.table({"v": ["a\0b"]})) is None
+    schema = sch.Schema({"k": "string", "n": "int64"})
+    backend.create("t", schema)
+    backend.append("t", pa.table({"k": TEXTS, "n": range(len(TEXTS))}))
+    leaf = backend.table("t", schema).to_expr()
+    for n, text in enumerate(TEXTS):
+        assert backend.rows_among(leaf, "k", [text]).to_pylist() == [{"k": text, "n": n}]
+    assert backend.rows_among(leaf, "k", TEXTS).num_rows == len(TEXTS)

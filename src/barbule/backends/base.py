@@ -119,6 +119,17 @@ class Backend(Protocol):
             the states that began and live at the later commit, those without a value left out.
         """
 
+    def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+        """Return the rows in which a column of texts has one of these values.
+
+        Parameters
+        ----------
+        rows
+            A stored table, or what is known of its columns.
+        values
+            A few: they are written into the query.
+        """
+
     def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
         """Return the place of the first value that the database cannot keep, if there is one."""
 

@@ -9,6 +9,7 @@ that failed are written down too; they answer nothing.
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -72,6 +73,7 @@ NAME = "bb_calls"
 _LOG = logging.getLogger("barbule")
 _ASKED = "bb_asked"
 _ROWS = "bb_asking_rows"
+_FEW = 16  # questions that are looked up by what they are, and not by a join
 _AT_ONCE = 65536  # answers that are weighed at a time
 # How JSON writes what it says as it is; the encoder itself takes four times as long.
 _WRITERS: Mapping[type, Callable[[Any], str]] = {
@@ -194,6 +196,7 @@ class Ledger:
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
         self._behind = WriteBehind(self._append, self.writer)
         self._queries: dict[tuple[str, ...], ir.Table] = {}
+        self._leaves: dict[tuple[str, ...], ir.Table] = {}
         if missing := set(SCHEMA.names) - backend.columns(NAME):
             self._make(missing)
 
@@ -222,22 +225,36 @@ class Ledger:
         """Return columns of the rows that answer `keys`."""
         import pyarrow as pa
 
-        wanted = sch.Schema({name: SCHEMA[name] for name in columns}).to_pyarrow()
         # First those that are not written yet: meanwhile they may be.
         behind = self._behind.find(keys)
         new = [row for row in behind.values() if row["answer"] is not None]
         answered = {row["key"] for row in new}
         rest = [key for key in keys if key not in answered] if new else list(keys)
-        found = pa.Table.from_pylist(
-            [{name: row.get(name) for name in columns} for row in new], wanted
-        )
+        found = [_table(new).select(columns)] if new or not rest else []
         if not rest:
-            return found
+            return found[0]
         if self._unwritten:
             with self._lock:
                 self._flush()
-        stored = self._backend.arrow(self._query(tuple(columns)), {_ASKED: pa.table({"key": rest})})
-        return pa.concat_tables([stored, found]) if new else stored
+        stored = self._stored(rest, columns)
+        return pa.concat_tables([stored, *found]) if found else stored
+
+    def _stored(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Return columns of the rows of the database that answer `keys`."""
+        import pyarrow as pa
+
+        if len(keys) > _FEW:
+            asked = {_ASKED: pa.table({"key": keys})}
+            return self._backend.arrow(self._query(tuple(columns)), asked)
+        found = self._backend.rows_among(self._leaf((*columns, "answer")), "key", keys)
+        return found.filter(found["answer"].is_valid()).select(columns)
+
+    def _leaf(self, columns: tuple[str, ...]) -> ir.Table:
+        """Return the table of calls with these columns, made once."""
+        if columns not in self._leaves:
+            known = sch.Schema({name: SCHEMA[name] for name in columns})
+            self._leaves[columns] = self._backend.table(NAME, known).to_expr()
+        return self._leaves[columns]
 
     def _query(self, columns: tuple[str, ...]) -> ir.Table:
         """Return the query for columns of answers: to make it takes longer than to run it."""
@@ -513,7 +530,12 @@ def _rows(answers: Sequence[Answer], kind: dt.DataType) -> dict[str, dict[str, A
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.Table.from_pylist(list(rows), SCHEMA.to_pyarrow())
+    return pa.Table.from_pylist(list(rows), _arrow_schema())
+
+
+@functools.cache
+def _arrow_schema() -> pa.Schema:
+    return SCHEMA.to_pyarrow()
 
 
 def _is_vector(kind: dt.DataType) -> bool:

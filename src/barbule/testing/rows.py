@@ -95,6 +95,29 @@ class RowTests(BackendFixtures):
         backend.append("t", pa.Table.from_pylist([row]))
         assert read(backend, "t", schema) == [row]
 
+    def test_rows_are_found_by_texts(self, backend: Backend) -> None:
+        schema = {"s": "string", "n": "int64", "b": "binary", "at": "timestamp('UTC')"}
+        moment = NOON.replace(tzinfo=datetime.UTC)
+        rows = [
+            {"s": text, "n": n, "b": text.encode() if text and n % 2 else None, "at": moment}
+            for n, text in enumerate((*TEXTS, TEXTS[1], None))
+        ]
+        backend.create("t", sch.Schema(schema))
+        backend.append("t", pa.Table.from_pylist(rows, sch.Schema(schema).to_pyarrow()))
+        some = sch.Schema({name: schema[name] for name in ("b", "s", "at", "n")})
+        leaf = backend.table("t", some).to_expr()
+
+        def found(*texts: str) -> pa.Table:
+            return backend.rows_among(leaf, "s", texts).sort_by("n")
+
+        assert found("none").num_rows == 0
+        assert found("none").schema.types == some.to_pyarrow().types
+        for text in TEXTS:
+            wanted = [row for row in rows if row["s"] == text]
+            assert found(text).to_pylist() == wanted
+            assert found(text).column_names == [*some.names]
+        assert found(*TEXTS, "none").to_pylist() == rows[:-1]
+
     def test_insert_takes_plain_values(self, backend: Backend) -> None:
         schema = {
             "at": "timestamp('UTC')",

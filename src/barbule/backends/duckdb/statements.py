@@ -31,6 +31,7 @@ __all__ = [
     "name_of",
     "new_states",
     "quoted",
+    "rows_among",
 ]
 
 _LONG_TEXT = 1000  # what is not written into a statement
@@ -144,6 +145,18 @@ def filling_by(name: str, columns: Sequence[str], select: sge.Expression) -> str
     return update.sql("duckdb")
 
 
+def rows_among(name: str, columns: tuple[str, ...], column: str, values: Sequence[str]) -> str:
+    """Write the query of the rows in which a column has one of some texts."""
+    return (
+        f"{_selection(name, columns)} WHERE {quoted(column)} IN ({', '.join(map(_text, values))})"
+    )
+
+
+@functools.cache
+def _selection(name: str, columns: tuple[str, ...]) -> str:
+    return f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(name)}"
+
+
 @functools.cache
 def quoted(name: str) -> str:
     """Write a name."""
@@ -159,6 +172,8 @@ def literal(value: Any) -> str:
 
 def _text(value: str) -> str:
     escaped = value.replace("'", "''")
+    if "\0" in escaped:  # at which a statement ends
+        return "('" + escaped.replace("\0", "' || chr(0) || '") + "')"
     return f"'{escaped}'"
 
 

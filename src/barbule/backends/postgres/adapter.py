@@ -461,6 +461,15 @@ class PostgresBackend:
         )
         return self.arrow(ended, {}).column(0), self.arrow(began.select(RID, column), {})
 
+    def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+        """Return the rows in which a column of texts has one of these values."""
+        from barbule.backends.postgres.wire import received
+
+        schema = rows.schema()
+        query = sql.text(sql.rows_among(rows.op().name, schema.names, column, values))
+        found = self._reading(lambda connection: connection.stream(query).read_all())
+        return received(found, schema, sql.short)
+
     def unsettled(self) -> object:
         """Return what differs once plans that were made before may be wrong: all are looked at."""
         return None

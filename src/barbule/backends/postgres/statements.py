@@ -225,6 +225,16 @@ def delete(name: str, predicate: Mapping[str, Any]) -> sge.Expression:
     return sge.Delete(this=_table(name), where=sge.Where(this=sge.and_(*conditions)))
 
 
+def rows_among(
+    name: str, columns: Sequence[str], column: str, values: Sequence[str]
+) -> sge.Expression:
+    """Ask for the rows in which a column has one of some texts."""
+    among = sge.In(this=_column(column), expressions=[constant(value) for value in values])
+    return (
+        sge.Select(expressions=[_column(each) for each in columns]).from_(_table(name)).where(among)
+    )
+
+
 def delete_among(name: str, column: str, values: Sequence[str] | Sequence[int]) -> sge.Expression:
     """Delete the rows in which a column has one of these values."""
     among = sge.In(this=_column(column), expressions=[constant(value) for value in values])
