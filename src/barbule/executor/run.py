@@ -25,7 +25,6 @@ from barbule.executor.spilling import Spilling
 from barbule.functions.registry import lookup
 from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
-from barbule.planner.outputs import columns_of
 from barbule.planner.plan import (
     HIT,
     PLACE,
@@ -399,7 +398,7 @@ def _shown_as_they_are(final: ops.Relation, ready: Mapping[str, pa.Table]) -> pa
     ):
         return None
     columns = [rows.column(value.name) for value in values.values()]
-    wanted = final.schema.to_pyarrow().types
+    wanted = [arrow_type(kind) for kind in final.schema.types]
     if [column.type for column in columns] != wanted:
         return None
     return pa.Table.from_arrays(columns, list(values))
@@ -461,19 +460,15 @@ class _Origins:
         self._plan = plan
         self._purpose = purpose
 
-    @functools.cached_property
-    def _columns(self) -> dict[tuple[str, str], str]:
-        return columns_of(self._plan)
-
     def column(self, stage: CallStage, call: Call) -> str | None:
         """Name the column of a table for which a call is made, if it is for one."""
         if self._purpose is None or not self._purpose.columns:
             return None
-        return self._purpose.columns.get(self._columns.get((stage.name, call.output), ""))
+        return self._purpose.columns.get(self._plan.columns.get((stage.name, call.output), ""))
 
     def asker(self, stage: CallStage, call: Call, batch: pa.RecordBatch) -> Asker:
         self._purpose = self._purpose or Purpose.of_query(self._plan)
-        return self._purpose.asker(self._columns.get((stage.name, call.output)), batch)
+        return self._purpose.asker(self._plan.columns.get((stage.name, call.output)), batch)
 
 
 def _constants(source: ops.Relation) -> list[pa.RecordBatch] | None:

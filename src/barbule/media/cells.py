@@ -12,6 +12,7 @@ import bisect
 import contextlib
 import datetime
 import decimal
+import functools
 import itertools
 import json
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["arrow_type", "holds_media", "media_keeper", "media_within", "reader", "to_array"]
 
 
+@functools.lru_cache(maxsize=1024)
 def arrow_type(kind: dt.DataType) -> pa.DataType:
     """Return the Arrow type in which values of `kind` travel."""
     return storage(kind).to_pyarrow()
@@ -234,7 +236,8 @@ def _stacked(values: Sequence[Any], kind: dt.Array, wanted: pa.DataType) -> pa.A
         return None
     if any(value.shape != (kind.length,) or value.dtype.kind not in "fiu" for value in values):
         return None
-    flat = np.concatenate(values, dtype=kind.value_type.to_pandas(), casting="unsafe")
+    number = np.float32 if isinstance(kind.value_type, dt.Float32) else np.float64
+    flat = np.concatenate(values, dtype=number, casting="unsafe")
     inner = pa.Array.from_buffers(wanted.value_type, flat.size, [None, pa.py_buffer(flat)])
     return pa.FixedSizeListArray.from_arrays(inner, type=wanted)
 

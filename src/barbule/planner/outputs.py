@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from barbule.planner.lineage import trace
-from barbule.planner.plan import CallStage
 
 if TYPE_CHECKING:
-    from barbule.planner.plan import Plan
+    from collections.abc import Iterable
+
+    from barbule.planner.plan import CallStage
 
 __all__ = ["columns_of"]
 
 
-def columns_of(plan: Plan) -> dict[tuple[str, str], str]:
-    """Return the column of the result that each call is made for.
+def columns_of(
+    logical: ops.Relation | None, calls: Iterable[CallStage]
+) -> dict[tuple[str, str], str]:
+    """Return the column of the result that each call of a plan is made for.
+
+    Parameters
+    ----------
+    logical
+        The final query before it was lowered.
 
     Returns
     -------
@@ -27,12 +35,12 @@ def columns_of(plan: Plan) -> dict[tuple[str, str], str]:
         Names of columns by the names of a stage and of the call's output. A call that no column
         shows, as one in a filter, is not there; one that several need stands for the first.
     """
-    if plan.logical is None:
+    if logical is None:
         return {}
-    stages = {stage.name: stage for stage in plan.stages if isinstance(stage, CallStage)}
+    stages = {stage.name: stage for stage in calls}
     found: dict[tuple[str, str], str] = {}
-    for name in plan.logical.schema.names:
-        waiting: list[ops.Value] = [ops.Field(plan.logical, name)]
+    for name in logical.schema.names:
+        waiting: list[ops.Value] = [ops.Field(logical, name)]
         while waiting:
             for field in trace(waiting.pop()).find(ops.Field, filter=ops.Value):
                 made = trace(field)

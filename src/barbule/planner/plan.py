@@ -6,9 +6,11 @@ Arrow table under its own name; the final relation is plain Ibis that any backen
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barbule.planner.outputs import columns_of
 from barbule.planner.show import call_text, tree, value_text
 from barbule.suggestions import Answer
 
@@ -317,6 +319,12 @@ class Plan(Answer):
         lines += self.notes
         query = self.final if self.logical is None else self.logical
         return "\n".join([*lines, "Query:", *_indented(query)])
+
+    @functools.cached_property
+    def columns(self) -> Mapping[tuple[str, str], str]:
+        """The column of the result that each call is made for; see `columns_of`."""
+        calls = (stage for stage in self.stages if isinstance(stage, CallStage))
+        return columns_of(self.logical, calls)
 
     @property
     def forecasts(self) -> tuple[Forecast, ...]:
