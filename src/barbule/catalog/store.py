@@ -488,7 +488,7 @@ class Catalog:
                     hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
                 )
             return found[-1]
-        number: int | None = None if isinstance(version, bool | str) else version
+        number: Any = None if isinstance(version, bool | str) else version
         if isinstance(version, str):
             self._note_labels_read()
             number = self.labels(table_id).get(version)

@@ -12,6 +12,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
+from barbule.errors import ExpressionError
+from barbule.media.json_keys import check_keys
+
 __all__ = ["as_json", "json_constant"]
 
 _FIELD = "value"
@@ -19,6 +22,10 @@ _FIELD = "value"
 
 def json_constant(value: Any, kind: dt.DataType = dt.json) -> ops.Literal:
     """Make a constant of Json of what `json` writes."""
+    try:
+        check_keys(value)
+    except ValueError as error:
+        raise ExpressionError(f"{error}.", value=value, hint="Write keys as texts.") from error
     return ops.Literal(json.dumps(value), kind)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
+from barbule.media.json_keys import check_keys
 from barbule.types import Media
 from barbule.types.zones import zone_info
 
@@ -295,7 +296,9 @@ def plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        fields = dataclasses.asdict(value)
+        check_keys(fields)
+        return fields
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
@@ -310,4 +313,12 @@ def plain(value: Any) -> Any:
 
 
 # JSON has no NaN and no infinity, and databases refuse them.
-to_json = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+_written = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON; what has no form there is refused."""
+    text = _written(value)
+    if not isinstance(value, str | int):
+        check_keys(value)  # afterwards, as a value that holds itself has been refused by then
+    return text

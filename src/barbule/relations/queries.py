@@ -19,6 +19,7 @@ from barbule.errors import ExpressionError, TableNotFoundError
 from barbule.relations.columns import extended
 from barbule.relations.counting import counting_rows, recounted
 from barbule.relations.exports import Exports, engine_of
+from barbule.relations.formatted import Formatted
 from barbule.relations.limits import check_count, check_index, check_sample
 from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.refusals import (
@@ -138,7 +139,7 @@ def _key(given: Any) -> Any:
 
 
 @check_methods
-class _Verbs:
+class _Verbs(Formatted):
     """The verbs that tables and queries have beside those of Ibis."""
 
     __slots__ = ()

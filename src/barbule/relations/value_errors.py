@@ -20,6 +20,7 @@ from ibis.common.annotations import SignatureValidationError
 from barbule import nodes
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.relations.conversions import conversion, sort_of
+from barbule.relations.formatted import Formatted
 from barbule.relations.promotion import with_sign
 from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
 from barbule.relations.temporal import (
@@ -59,7 +60,7 @@ _NOT_RUN = (
 )
 
 
-class CheckedValue:
+class CheckedValue(Formatted):
     """What columns and scalars say where Python would ask for a value, or finds no such name."""
 
     __slots__ = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError
+from barbule.errors import BarbuleError, DataError
+from barbule.relations.formatted import formatted_row
 from barbule.tables.sources.opening import as_rows, open_source
 from barbule.tables.sources.streams import sized
 from barbule.tables.sources.target import FAILED, CellRules, Target, check_choices
@@ -113,11 +114,27 @@ def _converted(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
             origin, begin = chunk.origin, done
         try:
             rows = target.convert(chunk)
+            _refuse_formatted(rows)
         except BarbuleError as error:
             raise _placed(error, target.table, chunk, done, begin) from error.__cause__
         done += rows.num_rows
         if rows.num_rows:
             yield rows
+
+
+def _refuse_formatted(rows: pa.Table) -> None:
+    """Refuse texts into which an expression was written in this process."""
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if (row := formatted_row(column)) is not None:
+            raise DataError(
+                "a column was written into a text, which holds its definition and not its values.",
+                column=name,
+                row=row,
+                value=column[row].as_py(),
+                hint='Compute the text: t.update({"s": t.name + "!"}), or insert a query, '
+                't.insert(t.select(s=t.name + "!")). A definition is stored as it is by '
+                'f"{t.name!r}".',
+            )
 
 
 def _placed(error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int) -> BarbuleError:

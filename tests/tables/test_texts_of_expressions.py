@@ -1,0 +1,106 @@
+"""Texts into which a column was written by an f-string: refused where they are stored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import barbule as bb
+from barbule.errors import DataError, ExpressionError
+from barbule.relations import formatted
+
+
+@pytest.fixture
+def t(session):
+    schema = {"s": bb.String, "n": bb.Int, "m": bb.Json, "f": bb.Float}
+    table = session.create_table("t", schema, defaults={"s": "none"})
+    table.insert([{"s": "Up", "n": 1, "m": {"a": "x"}, "f": 0.5}])
+    return table
+
+
+TEXTS = {
+    "f-string": lambda t: f"{t.s}!",
+    "format": lambda t: "<{}>".format(t.s),  # noqa: UP032
+    "computed": lambda t: f"{t.s.upper() + '!'}",
+    "number": lambda t: f"{t.n + 1}",
+    "duration": lambda t: f"{t.n.sum()} in all",
+    "of a query": lambda t: f"{t.filter(t.n > 1).s}",
+    "query": lambda t: f"{t.filter(t.n > 1)}",
+    "table": lambda t: f"{t}",
+    "json": lambda t: f"{t.m.a}",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_with_a_column_in_it_is_not_stored(session, t, name):
+    text = TEXTS[name](t)
+    frame = pd.DataFrame({"s": ["a", text], "n": [7, 8]})
+    for row, ask in (
+        (1, lambda: t.insert([{"s": "a"}, {"s": text}])),
+        (0, lambda: t.insert(s=text)),
+        (1, lambda: t.insert(frame)),
+        (1, lambda: t.insert(pa.table({"s": ["a", text, None]}))),
+        (0, lambda: t.update({"s": text})),
+        (1, lambda: t.upsert([{"n": 1, "s": "b"}, {"n": 2, "s": text}], on="n")),
+        (0, lambda: t.insert([{"m": {"q": [text]}}])),
+        (1, lambda: session.create_table("made", [{"s": None}, {"s": text}])),
+    ):
+        with pytest.raises(DataError, match="a column was written into a text") as caught:
+            ask()
+        assert caught.value.row == row
+        assert caught.value.column in {"s", "m"}
+    assert t.collect()["s"] == ["Up"]
+    assert session.list_tables() == ["t"]
+
+
+def test_what_the_hint_says_stores_values(t):
+    t.update({"s": t.s + "!"})
+    t.insert(t.select(s=t.s + "?"))
+    t.add_computed_column(x=bb.functions.string.format("{0}-{1:.2f}", t.s, t.f.fill_null(0)))
+    assert sorted(t.collect()["x"]) == ["Up!-0.50", "Up!?-0.00"]
+
+
+def test_a_definition_is_stored_where_it_is_meant(t):
+    texts = [f"{t.s!r}", repr(t.s), str(t.s), "r0 := ManagedTable: t\n\ns: r0.s"]
+    texts.append("This is an expression that has not run: it says so.")
+    t.insert([{"s": text} for text in texts])
+    assert set(texts) <= set(t.collect()["s"])
+
+
+def test_texts_of_another_process_are_texts(t, tmp_path):
+    program = """
+        import barbule as bb
+        bb.connect("duckdb://", vectors="exact:")
+        t = bb.create_table("other", [{"name": "Up", "size": 2}])
+        print(f"{t.name}!")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert " that has not run: " in done.stdout
+    t.insert(s=done.stdout)
+    assert done.stdout in t.collect()["s"]
+
+
+def test_a_format_of_an_expression_is_refused(t):
+    for ask in (lambda: f"{t.f:.2f}", lambda: f"{t.s:>10}", lambda: "{:d}".format(t.n)):  # noqa: UP032
+        with pytest.raises(ExpressionError, match=r"string\.format"):
+            ask()
+    with pytest.raises(TypeError):
+        format(t, "x")
+
+
+def test_few_texts_are_remembered(t):
+    for n in range(200):
+        assert format(t.n + n)
+    assert len(formatted._texts) <= 64
+    with pytest.raises(DataError, match="a column was written into a text"):
+        t.insert(s=f"{t.n + 199}")
+    assert isinstance(f"{ibis._.n}", str)
