@@ -86,3 +86,60 @@ def test_casts_of_large_numbers(posts):
     whole = rows.limit(2)
     assert whole.select(x=whole.meta.id.cast("uint64")).collect()["x"] == [A, HASH]
     assert rows.select(x=posts.meta.id.fill_null(0)).collect()[2, "x"] == 2.5
+
+
+EDGE = 2**53
+NEAR = [
+    EDGE - 1,
+    EDGE,
+    EDGE + 1,
+    -EDGE,
+    -EDGE - 1,
+    3,
+    3.0,
+    2.9999999999999996,
+    3.5,
+    2**63 + 5,
+    1e300,
+]
+CONSTANTS = [3, 3.0, -3, 0, EDGE - 1, EDGE, EDGE + 1, -EDGE + 1, -EDGE, -EDGE - 1, 2**63 + 5]
+
+
+@pytest.fixture
+def edges(session):
+    t = bb.create_table("edges", {"i": bb.Int, "m": bb.Json})
+    values = [*NEAR, "3", "x", True, None, [3], {"n": 3}]
+    t.insert([{"i": place, "m": {"n": value}} for place, value in enumerate(values)])
+    return t
+
+
+@pytest.mark.parametrize("constant", CONSTANTS)
+def test_numbers_at_the_edge_of_floats_compare_as_in_python(edges, constant):
+    comparisons = {
+        "==": (lambda m, c: m == c),
+        ">": (lambda m, c: m > c),
+        ">=": (lambda m, c: m >= c),
+        "<": (lambda m, c: m < c),
+        "<=": (lambda m, c: m <= c),
+        "between": (lambda m, c: m.between(c, c)),
+        "isin": (lambda m, c: m.isin([c])),
+        "isin more": (lambda m, c: m.isin([c, -77])),
+    }
+    python = {"between": "==", "isin": "==", "isin more": "=="}
+    for name, compare in comparisons.items():
+        same = comparisons[python.get(name, name)]
+        wanted = [place for place, value in enumerate(NEAR) if same(value, constant)]
+        found = edges.where(compare(edges.m.n, constant)).collect()["i"]
+        assert sorted(found) == wanted, (name, constant)
+    others = edges.where(edges.m.n != constant).collect()["i"]
+    equal = [place for place, value in enumerate(NEAR) if value == constant]
+    assert sorted(others) == [n for n in range(17) if n not in equal and n != 14]
+
+
+def test_items_are_compared_without_more_than_their_type(edges, backend_name):
+    if backend_name != "duckdb":
+        pytest.skip("how DuckDB is asked")
+    for condition in (edges.m.n > 3, edges.m.n > 3.5, edges.m.n.between(1, 2), edges.m.n.isin([1])):
+        sql = edges.where(condition).compile()
+        assert "JSON_TYPE" in sql
+        assert "AS BIGINT" not in sql

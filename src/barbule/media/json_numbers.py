@@ -24,6 +24,7 @@ __all__ = ["compare_whole", "is_one_of", "is_whole", "whole_decimal", "whole_num
 _DIGITS = 38  # of a decimal
 _WHOLE = rf"^-?[0-9]{{1,{_DIGITS}}}$"
 _END = 2.0**63  # of int64
+_EXACT = 2**53  # whole numbers below it are exact as float64, and no other is rounded to one
 
 
 def is_whole(value: Any) -> bool:
@@ -60,13 +61,25 @@ def whole_number(value: Any, other: Any) -> ir.Value:
 
 def compare_whole(value: Any, name: str, other: Any) -> ir.BooleanValue:
     """Compare a JSON number with a whole number, by the name of an operator."""
+    if _is_small(other):
+        # As exact as digit by digit: what is rounded to float64 stays beyond this number.
+        compared: ir.BooleanValue = getattr(_real(value), name)(float(other))
+        return compared
     beside = _constant(other)
     whole = whole_number(value, other)
     exact: ir.BooleanValue = getattr(whole, name)(beside)
     if name == "__eq__" and isinstance(other, ir.Column):
         return exact  # alone, so that a join by it needs not compare all pairs
-    real = ops.UnwrapJSONFloat64(value).to_expr()
+    real = _real(value)
     return ibis.coalesce(exact, getattr(real, name)(beside.cast(dt.float64)))
+
+
+def _is_small(value: Any) -> bool:
+    return not isinstance(value, ir.Value) and -_EXACT < value < _EXACT
+
+
+def _real(value: Any) -> Any:
+    return ops.UnwrapJSONFloat64(value).to_expr()
 
 
 def _constant(value: Any) -> Any:
@@ -107,6 +120,8 @@ def _kind(value: Any) -> str:
 def _is_in_group(
     value: Any, group: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
 ) -> ir.BooleanValue:
+    if all(is_whole(each) and _is_small(each) for each in group):
+        return _real(value).isin([float(each) for each in group])
     if is_whole(group[0]):
         return whole_number(value, group[0]).isin([_constant(each) for each in group])
     return as_kind_of(value, group[0]).isin(group)

@@ -55,18 +55,30 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
 
     def visit_UnwrapJSONInt64(self, op: Any, *, arg: Any) -> Any:
         """Return a whole JSON number; one that is no int64 is none."""
+        arg = _with_null(op, arg)
         whole = self.f.json_type(arg).isin(sge.convert("UBIGINT"), sge.convert("BIGINT"))
         number = sge.TryCast(this=arg, to=self.type_mapper.from_ibis(op.dtype))
         return self.if_(whole, number, NULL)
+
+    def visit_UnwrapJSONFloat64(self, op: Any, *, arg: Any) -> Any:
+        """Return a JSON number."""
+        return super().visit_UnwrapJSONFloat64(op, arg=_with_null(op, arg))
+
+    def visit_UnwrapJSONString(self, op: Any, *, arg: Any) -> Any:
+        """Return a JSON string as a text."""
+        return super().visit_UnwrapJSONString(op, arg=_with_null(op, arg))
+
+    def visit_UnwrapJSONBoolean(self, op: Any, *, arg: Any) -> Any:
+        """Return a JSON truth."""
+        return super().visit_UnwrapJSONBoolean(op, arg=_with_null(op, arg))
 
     def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
         """Take an item; JSON's null is missing.
 
         By a function, as the arrow for it would begin a lambda within one.
         """
-        # What is taken of JSON's null is missing anyway.
-        whole = arg.this if isinstance(op.arg, ops.JSONGetItem) else arg
-        return self.f.nullif(self.f.anon.json_extract(whole, index), self.cast("null", dt.json))
+        found = self.f.anon.json_extract(_with_null(op, arg), index)
+        return self.f.nullif(found, self.cast("null", dt.json))
 
     def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
         """Sort an array; of Json numbers by their size, then texts, then all that has no order."""
@@ -91,6 +103,14 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
 
     def _quotient(self, op: Any, left: Any, right: Any) -> Any:
         return sge.IntDiv(this=sge.paren(left), expression=sge.paren(right))
+
+
+def _with_null(op: Any, arg: Any) -> Any:
+    """Return an item of Json as it is: what is taken of JSON's null is missing anyway.
+
+    Comparing each item with JSON's null takes longer than all else.
+    """
+    return arg.this if isinstance(op.arg, ops.JSONGetItem) else arg
 
 
 COMPILER = DuckDBCompiler()
