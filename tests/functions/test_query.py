@@ -228,3 +228,63 @@ def test_a_table_that_a_column_queries_is_dropped_by_cascade(session):
     films.add_computed_column(same=by_year(films.year))  # its own table goes with it
     bb.drop_table("films", cascade=True)
     assert asked.collect()[0, "found"] == [{"name": "Up"}]
+
+
+@pytest.fixture
+def asked(session):
+    """Give a table with a column that queries a table in a folder."""
+    films = bb.create_table("kept.films", [{"name": "up", "year": 2009}])
+
+    @bb.query
+    def named(name: str):
+        return films.where(films.name == name).select("year")
+
+    table = bb.create_table("asked", [{"name": "up"}])
+    table.add_computed_column(found=named(table.name))
+    return table
+
+
+def test_a_table_that_a_column_queries_is_not_replaced(session, asked):
+    rows = [{"name": "up", "year": 2010}]
+    for ask in (
+        lambda: bb.create_table("kept.films", {"name": bb.String}, if_exists="replace"),
+        lambda: bb.create_table("kept.films", rows, if_exists="replace"),
+        lambda: bb.create_view("kept.films", asked, if_exists="replace"),
+    ):
+        with pytest.raises(DependencyError, match=r"'asked\.found'.*replace_force") as caught:
+            ask()
+        assert caught.value.table == "kept.films"
+    asked.insert(name="up")
+    assert asked.collect()["found"] == [[{"year": 2009}]] * 2
+    bb.create_table("kept.films", rows, if_exists="replace_force")
+    assert asked.collect()["found"] == [[{"year": 2009}]] * 2
+
+
+def test_a_table_that_no_column_queries_any_more_is_replaced(session, asked):
+    asked.drop_column("found")
+    made = bb.create_table("kept.films", [{"name": "up", "year": 2010}], if_exists="replace")
+    assert made.collect()["year"] == [2010]
+    bb.create_table("asked", {"name": bb.String}, if_exists="replace")
+    assert session.list_tables() == ["asked", "kept.films"]
+
+
+def test_a_folder_that_a_column_outside_queries_is_not_dropped(session, asked):
+    with pytest.raises(DependencyError, match=r"'kept\.films': a @bb\.query reads it for 'asked"):
+        bb.drop_dir("kept", cascade=True)
+    asked.insert(name="up")
+    asked.drop_column("found")
+    bb.drop_dir("kept", cascade=True)
+    assert session.list_tables() == ["asked"]
+
+
+def test_a_folder_whose_tables_query_each_other_is_dropped(session):
+    films = bb.create_table("kept.films", [{"name": "up", "year": 2009}])
+
+    @bb.query
+    def named(name: str):
+        return films.where(films.name == name).select("year")
+
+    inside = bb.create_table("kept.asked", [{"name": "up"}])
+    inside.add_computed_column(found=named(inside.name))
+    bb.drop_dir("kept", cascade=True)
+    assert session.list_tables() == []

@@ -24,6 +24,7 @@ from barbule.errors import (
 )
 from barbule.relations.origins import origin
 from barbule.suggestions import one_of
+from barbule.tables.queried import check_queried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -249,7 +250,10 @@ def make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecor
             "the name has just been taken.", table=name, hint="Choose another name."
         )
     force = 'if_exists="replace_force"'
-    doomed = removed_with(change.engine, found, cascade=if_exists == "replace_force", force=force)
+    forced = if_exists == "replace_force"
+    doomed = removed_with(change.engine, found, cascade=forced, force=force)
+    if not forced:
+        check_queried(change.engine, doomed, force)
     remove(change, doomed)
     return doomed
 

@@ -10,18 +10,49 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from barbule.errors import BarbuleError, UnknownFunctionError
+from barbule.errors import BarbuleError, DependencyError, UnknownFunctionError
 from barbule.functions.registry import lookup
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.relations.refusals import REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
 
-__all__ = ["columns_that_query"]
+__all__ = ["check_queried", "columns_that_query"]
+
+
+def check_queried(engine: Engine, doomed: Sequence[TableRecord], force: str) -> None:
+    """Refuse to drop tables that a `@bb.query` reads for a column of a table which stays.
+
+    Parameters
+    ----------
+    doomed
+        All that is dropped.
+    force
+        What drops them nevertheless, for the error.
+
+    Raises
+    ------
+    DependencyError
+        It names the columns.
+    """
+    gone = {each.id for each in doomed}
+    for record in doomed:
+        queried = [
+            f"{other.name}.{column}"
+            for other, column in columns_that_query(engine, record)
+            if other.id not in gone
+        ]
+        if queried:
+            raise DependencyError(
+                f"a @bb.query reads it for {', '.join(map(repr, queried))}.",
+                table=record.name,
+                hint=f"Drop the column first, or give {force}: what the column holds stays, and "
+                "rows cannot be inserted beside it any more.",
+            )
 
 
 def columns_that_query(engine: Engine, table: TableRecord) -> list[tuple[TableRecord, str]]:

@@ -39,7 +39,7 @@ from barbule.tables.naming import (
     remove,
     removed_with,
 )
-from barbule.tables.queried import columns_that_query
+from barbule.tables.queried import check_queried
 from barbule.tables.readable import check_readable
 from barbule.tables.sources import CellRules, as_rows, read_batches
 from barbule.tables.views import data_columns, items_query, iterator_columns, write_rows
@@ -160,23 +160,11 @@ def drop(
             raise
         doomed = removed_with(engine, record, cascade=cascade)
         if not cascade:
-            _check_queried(engine, record)
+            check_queried(engine, doomed, "cascade=True")
         remove(change, doomed)
 
     with contextlib.suppress(NothingToDo):
         mutate(engine, "drop table", work, since=since)
-
-
-def _check_queried(engine: Engine, record: TableRecord) -> None:
-    """Refuse to drop a table that a `@bb.query` of another table's column reads."""
-    queried = [f"{other.name}.{column}" for other, column in columns_that_query(engine, record)]
-    if queried:
-        raise DependencyError(
-            f"a @bb.query reads it for {', '.join(map(repr, queried))}.",
-            table=record.name,
-            hint="Drop the column first, or give cascade=True: what the column holds stays, and "
-            "rows cannot be inserted beside it any more.",
-        )
 
 
 def _leaf_of(engine: Engine, table: Any) -> ManagedTable | None:
@@ -249,6 +237,7 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
                 table=name,
                 hint="Drop them first.",
             )
+        check_queried(engine, list(doomed.values()), "drop_table(..., cascade=True)")
         remove(change, doomed.values())
 
     mutate(engine, "drop folder", work, since=since)
