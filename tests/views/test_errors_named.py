@@ -46,3 +46,49 @@ def test_making_such_a_view_names_it_too(t):
         bb.create_view("v", t.group_by("g").agg(n=t.count(), most=t.s.cast("int64").max()))
     assert (caught.value.table, caught.value.column) == ("v", "most")
     assert bb.list_tables() == ["t"]
+
+
+FILTERS = {
+    "cast": lambda t: t.filter(t.s.cast("int64") > 0),
+    "one of several": lambda t: t.filter(t.n > 0, t.s.cast("int64") > 0),
+    "below another": lambda t: t.filter(t.s.cast("int64") > 0).filter(t.n > 0),
+    "above another": lambda t: t.filter(t.n > 0).filter(t.s.cast("int64") > 0),
+    "with columns": lambda t: t.filter(t.s.cast("int64") > 0).select("g", m=t.n + 1),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_cast_in_a_filter_names_view_and_column(t, name):
+    view = bb.create_view("v", FILTERS[name](t))
+    t.insert(g=1, n=1, s="1")
+    for ask in (lambda: t.insert(g=2, n=2, s="x"), lambda: t.update({"s": "x"})):
+        with pytest.raises(DataError, match="a filter of the view: nothing was changed") as caught:
+            ask()
+        assert (caught.value.table, caught.value.column) == ("v", "s")
+        assert "source column" not in str(caught.value)
+    assert t.collect()["s"] == ["1"]
+    t.insert(g=3, n=3, s="3")
+    assert sorted(view.collect()["g"]) == [1, 3]
+
+
+def test_a_filter_of_two_columns_is_named_without_one(t):
+    bb.create_view("v", t.filter((t.s + t.n.cast("string")).cast("int64") > 0))
+    with pytest.raises(DataError, match="a filter of the view") as caught:
+        t.insert(g=2, n=2, s="x")
+    assert (caught.value.table, caught.value.column) == ("v", None)
+
+
+def test_making_a_view_with_such_a_filter_names_it_too(t):
+    t.insert(g=1, n=1, s="x")
+    with pytest.raises(DataError) as caught:
+        bb.create_view("v", t.filter(t.s.cast("int64") > 0))
+    assert (caught.value.table, caught.value.column) == ("v", "s")
+    assert bb.list_tables() == ["t"]
+
+
+def test_a_filter_before_an_iterator_names_view_and_column(t):
+    parts = bb.functions.StringSplitter.create(t.s, "sentence")
+    bb.create_view("v", t.filter(t.s.cast("int64") > 0), iterator=parts)
+    with pytest.raises(DataError, match="a filter of the view") as caught:
+        t.insert(g=1, n=1, s="x")
+    assert (caught.value.table, caught.value.column) == ("v", "s")

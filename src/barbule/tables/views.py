@@ -25,6 +25,7 @@ from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.lineage import calls_in, with_rid, without_filters
 from barbule.planner.lower import kept_names
 from barbule.tables.columns import compute, fresh_rows
+from barbule.tables.filters import name_filtered
 from barbule.tables.staleness import note_items, warn_of_mixing
 from barbule.types import storage
 
@@ -194,6 +195,7 @@ def passing(
     try:
         return change.engine.arrow(query.to_expr(), relations, staged).column(RID)
     except BarbuleError as error:
+        name_filtered(change.engine, error, query, relations, staged)
         raise error.at(table=view.name) from error.__cause__
 
 
@@ -241,6 +243,7 @@ def _own_rows(
         with engine.caller.computing(purpose) if purpose.lenient else nullcontext():
             found = engine.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
+        name_filtered(engine, error, query, relations, staged)
         raise error.at(table=record.name) from error.__cause__
     found = found.take(pc.sort_indices(found.column(RID)))
     if view.items:

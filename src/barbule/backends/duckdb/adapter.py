@@ -7,6 +7,7 @@ SQL by way of `statements` alone.
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -98,7 +99,7 @@ def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> Duc
         if isinstance(error, BarbuleError):
             raise
         raise ConfigurationError(
-            f"the database {str(file)!r} cannot be opened: {str(error).splitlines()[0]}",
+            f"the database {str(file)!r} cannot be opened: {_reason(error)}",
             hint="It is no database, or damaged: check the path, or put back a copy of it."
             if is_damaged(error, file.resolve())
             else "Check the path and its permissions.",
@@ -610,16 +611,23 @@ def _explained() -> Iterator[None]:
         ) from error
     except duckdb.InvalidInputException as error:
         raise DataError(
-            f"the database cannot compute this: {str(error).splitlines()[0]}.",
+            f"the database cannot compute this: {_reason(error)}.",
             hint="Correct the pattern or format, or filter out the values that it does not fit.",
         ) from error
     except duckdb.ProgrammingError as error:
         raise UnsupportedError(
-            f"DuckDB cannot run this expression: {str(error).splitlines()[0]}.",
+            f"DuckDB cannot run this expression: {_reason(error)}.",
             hint="Correct the names and types that it is about.",
         ) from error
     except duckdb.DataError as error:
         raise DataError(
-            f"the database cannot compute this: {str(error).splitlines()[0]}.",
+            f"the database cannot compute this: {_reason(error)}.",
             hint="Filter out such values first, or use try_cast() where cast() fails.",
         ) from error
+
+
+_SOURCE = re.compile(r" when casting from source column c\d+$")  # as it is called in storage
+
+
+def _reason(error: Exception) -> str:
+    return _SOURCE.sub("", str(error).splitlines()[0])
