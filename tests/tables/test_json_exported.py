@@ -72,18 +72,7 @@ EXPORTS = {
 }
 
 
-UNMARKED = pytest.mark.notimpl(
-    "postgres", raises=AssertionError, reason="Parquet is written without marks of Json"
-)
-
-
-@pytest.mark.parametrize(
-    "export",
-    [
-        pytest.param(export, id=name, marks=[UNMARKED] if name == "read" else [])
-        for name, export in EXPORTS.items()
-    ],
-)
+@pytest.mark.parametrize("export", EXPORTS.values(), ids=EXPORTS)
 def test_json_that_was_exported_is_json_again(t, export):
     again = bb.create_table("again", export(t))
     assert dict(again.schema().items()) == dict(t.schema().items())

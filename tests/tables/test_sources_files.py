@@ -199,7 +199,7 @@ def test_a_field_of_a_csv_file(text, kind, wanted, library):
         ("nope,", bb.Json, "no json"),
         ("nope,", bb.Vector(2), "Expecting value"),
         ("[1],", bb.Vector(2), "it has 1 items, not 2"),
-        ("x,", bb.Binary, "a text is no bytes"),
+        ("x,", bb.Binary, "bytes are written as base64 in files"),
     ],
 )
 def test_a_field_that_does_not_fit(text, kind, message, library):

@@ -36,7 +36,7 @@ from barbule.executor.exports import (
     limited,
     polars_of,
     with_values,
-    write_excel,
+    write_text,
 )
 from barbule.executor.forecast import forecast
 from barbule.executor.frames import pandas_of
@@ -52,6 +52,7 @@ from barbule.executor.notebook import query_html
 from barbule.executor.qualifying import Qualifying
 from barbule.executor.results import ResultSet
 from barbule.executor.run import Runner, first_of_searches
+from barbule.executor.sheets import write_excel
 from barbule.executor.shown import first_rows, reasons_of
 from barbule.executor.terminal import print_rows
 from barbule.functions.registry import registrations
@@ -582,6 +583,8 @@ class Engine:
     def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
         if name in _ONE_FILE and args and "partition_by" not in kwargs:
             with disk_errors(args[0]), target_file(args[0]) as path:
+                if write_text(name, expr, self.to_pyarrow_batches, path, kwargs):
+                    return None
                 return self._exported(name, expr, (path, *args[1:]), kwargs)
         return self._exported(name, expr, args, kwargs)
 
@@ -636,7 +639,7 @@ class Engine:
         """Compute an expression and write its rows as an Excel file."""
         wanted = {name: options.pop(name, None) for name in ("params", "limit")}
         with disk_errors(path), target_file(path) as file:
-            write_excel(self.to_pyarrow_batches(expr, **wanted), file, **options)
+            write_excel(self.to_pyarrow_batches(expr, **wanted), expr.schema(), file, **options)
 
     def hold(self, expr: ir.Table) -> HeldRows:
         """Compute an expression and keep its rows in memory; return the leaf that shows them."""

@@ -1,14 +1,11 @@
 """Forms that results take on their way out, and what is set in a query before it runs.
 
-Owns values for parameters, limits, polars and Excel; what Ibis writes itself is not here.
+Owns values for parameters, limits, polars, and which files of text are not written by Ibis.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +13,14 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.errors import ConfigurationError, DiskError
+from barbule.backends.text_files import write_text_file
+from barbule.errors import DiskError
+from barbule.io.file_values import as_file_columns, file_columns
+from barbule.io.targets import is_lines
 from barbule.media.places import storing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -30,7 +30,7 @@ __all__ = [
     "limited",
     "polars_of",
     "with_values",
-    "write_excel",
+    "write_text",
 ]
 
 
@@ -85,54 +85,37 @@ def polars_of(expr: ir.Expr, rows: pa.Table) -> Any:
     return frame.item() if isinstance(expr, ir.Scalar) else frame
 
 
-def write_excel(
-    batches: pa.RecordBatchReader, path: Any, *, sheet: str = "Sheet1", header: bool = True
-) -> None:
-    """Write rows as a sheet of an Excel file, a batch at a time.
+_TEXT_FILES = {"to_csv": "csv", "to_json": "json"}
 
-    Raises
-    ------
-    ConfigurationError
-        When openpyxl is not installed.
+
+def write_text(
+    verb: str,
+    expr: ir.Expr,
+    read: Callable[..., pa.RecordBatchReader],
+    path: Any,
+    options: dict[str, Any],
+) -> bool:
+    """Write a file of text whose cells need a form that they have in no other place.
+
+    Parameters
+    ----------
+    read
+        Computes an expression and gives its rows in batches.
+
+    Returns
+    -------
+    bool
+        Whether it has been written; False where the database writes it as it is.
     """
-    try:
-        from openpyxl import Workbook
-    except ImportError as error:
-        raise ConfigurationError(
-            "writing Excel files needs openpyxl.", hint="pip install 'barbule[excel]'."
-        ) from error
-    book = Workbook(write_only=True)
-    page = book.create_sheet(sheet)
-    with _errors_of_lxml():
-        if header:
-            page.append(batches.schema.names)
-        for batch in batches:
-            for row in batch.to_pylist():
-                page.append([_cell(value) for value in row.values()])
-        book.save(path)
-
-
-@contextlib.contextmanager
-def _errors_of_lxml() -> Iterator[None]:
-    """Raise as Python does what lxml says of the disk: by the name of its number."""
-    try:
-        yield
-    except Exception as error:
-        name = str(error).removeprefix("IO_")
-        number = getattr(errno, name, None) if type(error).__module__ == "lxml.etree" else None
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number)) from error
-
-
-def _cell(value: Any) -> Any:
-    """Return what a cell of Excel can hold: it knows no zones, no bytes, and nothing nested."""
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    if isinstance(value, bytes):
-        return value.hex()
-    if getattr(value, "tzinfo", None) is not None:
-        return value.isoformat()
-    if isinstance(value, float) and value - value != 0:  # NaN and the infinite
-        return str(value)
-    return value
+    if verb not in _TEXT_FILES:
+        return False
+    kinds = expr.as_table().schema()
+    writers = file_columns(_TEXT_FILES[verb], kinds)
+    lines = verb == "to_json" and is_lines(path)
+    if not writers and not lines:
+        return False
+    asked = {name: options.pop(name, None) for name in ("params", "limit")}
+    rows = as_file_columns(read(expr, **asked), writers, kinds)
+    as_json = [name for name, write in writers.items() if write is None]
+    write_text_file(verb, rows, path, options, as_json=as_json, lines=lines)
+    return True

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.file_values import json_writer
 from barbule.io.targets import check_folder
 from barbule.media.archives import check_member
 from barbule.media.cells import reader
@@ -32,6 +33,7 @@ __all__ = [
     "Exported",
     "Names",
     "ending",
+    "json_rows",
     "media_column",
     "media_columns",
     "new_folder",
@@ -94,6 +96,22 @@ def plain_rows(rows: Exported, size: int = 1024) -> Iterator[dict[str, Any]]:
                 if row[name] is not None:
                     row[name] = read(row[name])
             yield row
+
+
+def json_rows(
+    rows: Exported, columns: Collection[str], size: int = 1024
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Read rows as Arrow gives them, and beside each some of its columns as values of JSON."""
+    writers = {name: json_writer(rows.schema[name]) for name in columns}
+    for batch in rows.batches(size):
+        for row in batch.to_pylist():
+            yield (
+                row,
+                {
+                    name: row[name] if row[name] is None or write is None else write(row[name])
+                    for name, write in writers.items()
+                },
+            )
 
 
 def ending(reference: str, path: Path) -> str:

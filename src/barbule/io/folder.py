@@ -9,7 +9,6 @@ import datetime
 import functools
 import glob
 import itertools
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
-from barbule.io.exported import Names, media_column, new_folder, plain_rows
+from barbule.io.exported import Names, json_rows, media_column, new_folder
+from barbule.io.file_values import json_text
 from barbule.io.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.kinds import kind_of, media_type, noun
 from barbule.io.places import remote_files
@@ -82,7 +82,7 @@ def read_folder(
         for record in said.rest:
             yield None, record
 
-    return Rows({name: chosen, **facts, **more}, read, f"the files {source!r}")
+    return Rows({name: chosen, **facts, **more}, read, f"the files {source!r}", "json")
 
 
 def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
@@ -179,17 +179,18 @@ def write_folder(
 
 def _write_folder(rows: Exported, target: Path, chosen: str, name: str | None) -> int:
     names, count = Names(str(target), {METADATA}), 0
+    others = [each for each in rows.schema.names if each != chosen]
     with (target / METADATA).open("w", encoding="utf-8") as metadata:
-        for number, row in enumerate(plain_rows(rows)):
-            reference = row.pop(chosen)
+        for number, (cells, row) in enumerate(json_rows(rows, others)):
+            reference = cells[chosen]
             named = row
             if reference is not None:
                 source = rows.library.path(reference)
-                given = row[name] if name else None
+                given = cells[name] if name else None
                 wanted = names.of(given, reference, source, number)
                 (target / wanted).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target / wanted)
                 named = {FILE_NAME: wanted, **row}
                 count += 1
-            metadata.write(json.dumps(named, ensure_ascii=False, default=str) + "\n")
+            metadata.write(json_text(named) + "\n")
     return count

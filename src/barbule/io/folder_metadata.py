@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.errors import DataError
-from barbule.types import infer
+from barbule.errors import DataError, SchemaError
+from barbule.types import Json, infer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,13 +67,10 @@ class FolderMetadata:
                     self._read(file)
 
     def columns(self) -> Mapping[str, dt.DataType]:
-        """Return the types of what is said; what is never said is text."""
+        """Return the types of what is said; what is never said is text, and a mixture Json."""
         records = [*self.of.values(), *self.rest]
         names = dict.fromkeys(name for record in records for name in record)
-        said = {name for record in records for name, value in record.items() if value is not None}
-        known = [{name: record.get(name) for name in names if name in said} for record in records]
-        kinds = dict(infer(known)) if said else {}
-        return {name: kinds.get(name, dt.string) for name in names}
+        return {name: _type_of([record.get(name) for record in records]) for name in names}
 
     def _read(self, file: Path) -> None:
         if self._reach is not None:
@@ -101,6 +98,15 @@ class FolderMetadata:
             if not path.is_file():
                 raise _wrong(file, number, f"is about {name!r}, and there is no such file")
             self.of[os.path.normpath(path)] = record
+
+
+def _type_of(values: list[Any]) -> dt.DataType:
+    if all(value is None for value in values):
+        return dt.string
+    try:
+        return infer([{"value": value} for value in values])["value"]
+    except SchemaError:
+        return Json()
 
 
 def _wrong(file: Path, line: int, what: str) -> DataError:

@@ -5,7 +5,7 @@ Owns `Rows`: what the readers of data sets return and tables take.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from barbule import types
 
@@ -30,6 +30,8 @@ class Rows:
         Gives what each row is read from (a file, for messages; None where cells tell) and the row.
     shown
         What they are called.
+    form
+        "json" where what has no form in JSON, bytes say, stands there as texts.
 
     Examples
     --------
@@ -43,10 +45,12 @@ class Rows:
         columns: Mapping[str, Any],
         read: Callable[[], Iterator[tuple[str | None, dict[str, Any]]]],
         shown: str,
+        form: Literal["records", "json"] = "records",
     ) -> None:
         self.schema: sch.Schema = types.schema(dict(columns))
         self._read = read
         self._shown = shown
+        self.form: Literal["records", "json"] = form
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in self.schema.items())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_folder", "check_target", "target_file"]
+__all__ = ["check_folder", "check_target", "is_lines", "target_file"]
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -95,6 +95,18 @@ def _forbidden(path: Path) -> DataError:
         f"this user may not write {str(path)!r}.",
         hint="Give another folder, or have the permissions changed.",
     )
+
+
+def is_lines(path: Any) -> bool:
+    """Whether a file of JSON has an object in each line, by its name; compressed or not.
+
+    Examples
+    --------
+    >>> is_lines("rows.jsonl.gz"), is_lines("rows.json")
+    (True, False)
+    """
+    endings = str(path).lower().split(".")[1:]
+    return not {"jsonl", "ndjson"}.isdisjoint(endings[-2:])
 
 
 @contextlib.contextmanager

@@ -25,14 +25,15 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
-from barbule.io.exported import ending, plain_rows
+from barbule.io.exported import ending
+from barbule.io.file_values import json_text, json_writer
 from barbule.io.kinds import ENDINGS
 from barbule.io.places import find_files
 from barbule.io.rows import Rows
 from barbule.io.targets import check_target
 from barbule.media.archives import check_member, is_swollen
 from barbule.media.places import expanded, written_atomically
-from barbule.types import Json, Media, infer
+from barbule.types import Document, Json, Media, infer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ __all__ = ["KEY", "read_webdataset", "write_webdataset"]
 
 KEY = "key"
 _LOOKED_AT = 100  # samples, for the columns
+_ROWS = 1024  # at a time, when they are written
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TEXTS = frozenset(("txt", "text", "transcript"))
 _COUNTS = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
@@ -82,10 +84,10 @@ def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Ro
                 for member, data in sample.items():
                     column = _column_of(member)
                     where = f"{file.shown}: {key}.{member}"
-                    row[column] = reach.values(_value(data, kinds.get(column), where))
+                    row[column] = reach.values(_value(data, member, kinds.get(column), where))
                 yield file.shown, row
 
-    return Rows(kinds, read, f"the samples of {shown!r}")
+    return Rows(kinds, read, f"the samples of {shown!r}", "json")
 
 
 def _expanded(source: str) -> list[str]:
@@ -279,13 +281,15 @@ def _explained(file: File) -> Iterator[None]:
         ) from error
 
 
-def _value(data: bytes, kind: Any, where: str) -> Any:
+def _value(data: bytes, member: str, kind: Any, where: str) -> Any:
     """Read the content of a member as a value of its column."""
+    if kind is Document:
+        return {"bytes": data, "path": member}  # by its ending Markdown is told from a text
     if kind is None or (isinstance(kind, type) and issubclass(kind, Media)) or kind is dt.binary:
         return data
     try:
         text = data.decode("utf-8")
-        if kind is dt.string:
+        if kind is dt.string and _ending(member) not in _OBJECTS:
             return text
         return int(text) if kind is dt.int64 and "." not in text else json.loads(text)
     except ValueError as error:
@@ -315,7 +319,8 @@ def write_webdataset(
         ) from None
     members = _members(rows, key)
     written: list[str] = []
-    samples = enumerate(plain_rows(rows))
+    batches = rows.batches(_ROWS)
+    samples = enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches))
     waiting = next(samples, None)
     seen: set[str] = set()
     while waiting is not None or not written:
@@ -370,9 +375,10 @@ def _writer(column: str, kind: dt.DataType, library: MediaLibrary) -> Callable[[
         return lambda number: (_member(column, "cls", column), str(number).encode())
     if isinstance(kind, dt.Binary):
         return lambda data: (_member(column, "bin", column), data)
+    write = json_writer(kind)
     return lambda value: (
         _member(column, "json", column),
-        json.dumps(value, ensure_ascii=False, default=str).encode(),
+        json_text(value if write is None else write(value)).encode(),
     )
 
 

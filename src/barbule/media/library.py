@@ -45,6 +45,7 @@ __all__ = ["MediaLibrary"]
 _STORED = "media:"
 _FRAME = "frame:"  # of a video; see `streams.choosing`
 _MOST_HEADERS = 65_536
+_MAX_ENDING = 16  # letters, as references have them
 _FETCHERS = 16  # threads that wait for others' answers
 _CHECKERS = 2  # threads; more would gain nothing where reading the header holds Python's lock
 
@@ -260,7 +261,10 @@ class MediaLibrary:
         if isinstance(value, MadeFile):
             return self._take(value)
         if isinstance(value, Mapping):
-            return self.refer(_content_of(value, kind), kind, computed=computed)
+            content = _content_of(value, kind)
+            if isinstance(kind, Document) and isinstance(content, bytes):
+                return self.store.put(content, _document_suffix(content, value.get("path")))
+            return self.refer(content, kind, computed=computed)
         if isinstance(value, bytes | bytearray | memoryview):
             return self.store.put(bytes(value), _suffix(bytes(value), kind))
         if isinstance(kind, Image):
@@ -433,4 +437,12 @@ def _suffix(data: bytes, kind: dt.DataType) -> str:
         from barbule.media.streams.opening import suffix_of
 
         return suffix_of(data)
-    return "pdf" if data.startswith(b"%PDF-") else "bin"
+    return _document_suffix(data)
+
+
+def _document_suffix(data: bytes, name: Any = None) -> str:
+    """Return an ending for a document: that of its name, which tells Markdown from text, say."""
+    if data.startswith(b"%PDF-"):
+        return "pdf"
+    own = Path(name).suffix[1:].lower() if isinstance(name, str) else ""
+    return own if own.isascii() and own.isalnum() and len(own) <= _MAX_ENDING else "bin"

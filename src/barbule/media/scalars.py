@@ -20,6 +20,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.media.json_keys import check_keys
 from barbule.types import Media
+from barbule.types.durations import read_duration
 from barbule.types.zones import zone_info
 
 if TYPE_CHECKING:
@@ -259,6 +260,8 @@ def _clock(value: Any) -> datetime.time:
 def _duration(value: Any) -> datetime.timedelta:
     if getattr(value, "nanoseconds", 0):  # of pandas
         raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
+    if isinstance(value, str):
+        return read_duration(value)
     plain = value.to_pytimedelta() if hasattr(value, "to_pytimedelta") else _without_numpy(value)
     if not isinstance(plain, datetime.timedelta):
         raise TypeError(_no_kind(value, "duration"))

@@ -145,6 +145,47 @@ class Exports:
         engine_of(self).write("parquet", self, path)
         return None
 
+    def to_xlsx(
+        self,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        sheet: str = "Sheet1",
+        header: bool = True,
+        **options: Any,
+    ) -> None:
+        """Write rows as a sheet of an Excel file.
+
+        What a sheet has no form for is a text that `insert` reads again: nested values and Json
+        as JSON, bytes as base64, and numbers and moments that are finer than a sheet counts.
+
+        Parameters
+        ----------
+        path
+            The file.
+        sheet
+            The name of the sheet.
+        header
+            Whether the first row has the names of the columns, as `insert` expects it.
+        options
+            `params` and `limit`, as of Ibis' `to_csv`.
+
+        Raises
+        ------
+        DataError
+            When a text has more than 32,767 characters, or control characters.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String, "year": bb.Int})
+        >>> _ = films.insert(name="Up", year=2009)
+        >>> films.to_xlsx("films.xlsx")
+        >>> films.insert("films.xlsx").rows
+        1
+        """
+        ir.Table.to_xlsx(self, path, sheet=sheet, header=header, **options)
+
     def to_huggingface(self) -> Any:
         """Return the rows as a `datasets.Dataset`, media as its images, sounds and videos.
 

@@ -14,11 +14,10 @@ from ibis.backends.postgres import Backend
 from barbule.backends.postgres.compiler import COMPILER
 from barbule.backends.postgres.types import PostgresTypes
 from barbule.backends.routing import route_to_engine
-from barbule.errors import BarbuleError
+from barbule.backends.text_files import write_text_file
+from barbule.types.marks import marked_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import ibis.expr.types as ir
     import psycopg
     import pyarrow as pa
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from barbule.backends.postgres.adapter import PostgresBackend
 
 __all__ = ["SharedIbis"]
-
-
-_ROWS = "bb_rows"
 
 
 class SharedIbis(Backend):
@@ -100,24 +96,32 @@ class SharedIbis(Backend):
         """Compute an expression and write its rows as JSON."""
         self._written("to_json", expr, path, options)
 
+    def to_parquet(
+        self,
+        expr: ir.Expr,
+        /,
+        path: Any,
+        *,
+        params: Any = None,
+        limit: int | str | None = None,
+        **options: Any,
+    ) -> None:
+        """Compute an expression and write its rows as Parquet; Json is marked as such."""
+        import pyarrow.parquet as pq
+
+        table = expr.as_table()
+        rows = self.to_pyarrow_batches(table, params=params, limit=limit)
+        schema = marked_schema(rows.schema, table.schema())
+        with pq.ParquetWriter(path, schema, **options) as writer:
+            for batch in rows:
+                writer.write_batch(batch.cast(schema))
+
     def _written(self, verb: str, expr: ir.Expr, path: Any, options: dict[str, Any]) -> None:
         """Write a file by DuckDB, so that it does not depend on where the rows come from."""
-        import ibis
-
         options = dict(options)
         asked = {name: options.pop(name, None) for name in ("params", "limit")}
         rows = self.to_pyarrow_batches(expr.as_table(), **asked)
-        failures: list[BarbuleError] = []
-        writer = ibis.duckdb.connect()
-        try:
-            writer.con.register(_ROWS, _noting(rows, failures))
-            getattr(writer, verb)(writer.table(_ROWS), path, **options)
-        except Exception:
-            if failures:  # DuckDB makes a text of it
-                raise failures[0] from None
-            raise
-        finally:
-            writer.disconnect()
+        write_text_file(verb, rows, path, options)
 
     def _get_schema_using_query(self, query: str) -> sch.Schema:
         return self._adapter.schema_of(query)
@@ -128,20 +132,6 @@ class SharedIbis(Backend):
 
 
 route_to_engine(SharedIbis)
-
-
-def _noting(rows: pa.RecordBatchReader, failures: list[BarbuleError]) -> pa.RecordBatchReader:
-    """Read rows, and note the error that ends them."""
-    import pyarrow as pa
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from rows
-        except BarbuleError as error:
-            failures.append(error)
-            raise
-
-    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _limited(query: ir.Table, limit: int | str | None) -> ir.Table:

@@ -6,21 +6,17 @@ column does not fit, its values are looked at one by one, which finds the row.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import json
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
 from barbule.media.cells import arrow_type, is_vector, to_array
+from barbule.tables.sources.file_values import read_value, text_reader
 from barbule.tables.sources.json_texts import checked_json, holds_json_texts, json_texts
 from barbule.types import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
@@ -313,7 +309,7 @@ def read_texts(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not isinstance(kind, dt.String) or isinstance(kind, Media):  # "" is no other value
+    if isinstance(kind, Media) or not isinstance(kind, dt.String | dt.Binary):  # "" is no value
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
     if isinstance(kind, dt.String | dt.UUID | dt.JSON):  # media among them
         return cast_column(column, kind, library)
@@ -322,65 +318,7 @@ def read_texts(
             return column.cast(arrow_type(kind))
         except pa.ArrowException:
             pass  # text by text, which knows more ways to write one and finds what is wrong
-    parse = next((parse for each, parse in _PARSERS.items() if isinstance(kind, each)), None)
     values = column.to_pylist()
-    if parse is not None:
-        values = [_parsed(text, row, kind, parse) for row, text in enumerate(values)]
+    if (read := text_reader(kind)) is not None:
+        values = [read_value(text, row, kind, read) for row, text in enumerate(values)]
     return to_array(values, kind, library)
-
-
-def _parsed(text: str | None, row: int, kind: dt.DataType, parse: Callable[[str], Any]) -> Any:
-    if text is None:
-        return None
-    try:
-        return parse(text.strip())
-    except (ValueError, ArithmeticError) as error:
-        raise DataError(
-            f"this is no {kind}: {error}." if str(error) else f"this is no {kind}.",
-            row=row,
-            value=text,
-            hint="Correct the file, or give the column another type.",
-        ) from error
-
-
-def _number(text: str) -> Any:
-    if "_" in text or not text.isascii():
-        raise ValueError(f"{text!r} is no number")
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
-
-
-def _decimal(text: str) -> decimal.Decimal:
-    try:
-        return decimal.Decimal(text)
-    except decimal.InvalidOperation:
-        raise ValueError(f"{text!r} is no number") from None
-
-
-_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-
-
-def _truth(text: str) -> bool:
-    try:
-        return _TRUTHS[text.lower()]
-    except KeyError:
-        raise ValueError("it is neither true nor false") from None
-
-
-_PARSERS: dict[type[dt.DataType], Callable[[str], Any]] = {
-    dt.Boolean: _truth,
-    dt.Decimal: _decimal,
-    dt.Numeric: _number,
-    dt.Timestamp: str,  # read where its nanoseconds are
-    dt.Date: datetime.date.fromisoformat,
-    dt.Time: datetime.time.fromisoformat,
-    dt.Array: json.loads,
-    dt.Struct: json.loads,
-    dt.Map: json.loads,
-}

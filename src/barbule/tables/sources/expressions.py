@@ -11,6 +11,8 @@ import tempfile
 import warnings
 from typing import TYPE_CHECKING
 
+from barbule.tables.sources.streams import empty
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -51,7 +53,7 @@ def staged(expression: ir.Table, size: int, *, in_memory: int = _IN_MEMORY) -> I
         if used > in_memory:
             break
     else:
-        yield pa.Table.from_batches(kept) if kept else reader.schema.empty_table()
+        yield pa.Table.from_batches(kept) if kept else empty(reader.schema)
         return
     # The reader's own schema may call columns nullable that those of the batches are not.
     schema = kept[0].schema

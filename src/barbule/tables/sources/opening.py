@@ -22,7 +22,7 @@ from barbule.tables.sources.expressions import staged
 from barbule.tables.sources.files import names_files, read_files
 from barbule.tables.sources.frames import read_array, read_pandas, read_polars
 from barbule.tables.sources.records import is_record
-from barbule.tables.sources.streams import READ_ROWS, sized
+from barbule.tables.sources.streams import READ_ROWS, empty, sized
 from barbule.tables.sources.target import Chunk
 from barbule.types.inference import series_hint
 
@@ -101,10 +101,10 @@ def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
             rows.append(row)
             weight += sum(map(_weight, row.values()))
             if len(rows) >= size or weight > _AT_ONCE:
-                yield Chunk(rows, "records", origin=origin)
+                yield Chunk(rows, source.form, origin=origin)
                 rows, weight = [], 0
         if rows:
-            yield Chunk(rows, "records", origin=origin)
+            yield Chunk(rows, source.form, origin=origin)
 
 
 def _weight(value: Any) -> int:
@@ -215,7 +215,7 @@ def _scanned(source: Any, size: int) -> Any:
 def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    yield reader.schema.empty_table()  # its columns are known although it may have no rows
+    yield empty(reader.schema)  # its columns are known although it may have no rows
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch], reader.schema)

@@ -17,6 +17,7 @@ from barbule.nodes import ERROR
 from barbule.suggestions import one_of
 from barbule.tables.required import first_missing
 from barbule.tables.sources.columns import cast_column, read_texts
+from barbule.tables.sources.file_values import from_file
 from barbule.tables.sources.records import as_mappings
 from barbule.types import Media
 
@@ -98,7 +99,8 @@ class Chunk:
         An Arrow table, a dict of columns (Arrow arrays or lists of Python values), or records:
         mappings or objects with fields.
     form
-        "arrow", "records", or "texts": an Arrow table of texts that are to be parsed.
+        "arrow", "records", or "texts": an Arrow table of texts that are to be parsed. Records
+        whose values are those of a file of JSON are "json", those of a sheet "cells".
     origin
         The file that they come from.
     keys
@@ -106,7 +108,7 @@ class Chunk:
     """
 
     rows: Any
-    form: Literal["arrow", "records", "texts"] = "arrow"
+    form: Literal["arrow", "records", "texts", "json", "cells"] = "arrow"
     origin: str | None = None
     keys: AbstractSet[str] | None = None
 
@@ -133,8 +135,8 @@ class Target:
         failures: _Failures = {
             name: {} for name, kind in self.schema.items() if self.rules.leaves_empty(kind)
         }
-        if chunk.form == "records":
-            rows = self._from_records(chunk.rows, chunk.keys, failures)
+        if isinstance(chunk.rows, list | tuple):
+            rows = self._from_records(chunk, failures)
         else:
             rows = self._from_columns(chunk.rows, failures, texts=chunk.form == "texts")
         self._require(rows)
@@ -178,11 +180,10 @@ class Target:
             hint=one_of(str(name), self.schema.names, "It takes"),
         )
 
-    def _from_records(
-        self, rows: Sequence[Any], keys: AbstractSet[str] | None, failures: _Failures
-    ) -> pa.Table:
+    def _from_records(self, chunk: Chunk, failures: _Failures) -> pa.Table:
         import pyarrow as pa
 
+        rows, keys = chunk.rows, chunk.keys
         exact = keys is not None
         if keys is None:
             rows = as_mappings(rows)
@@ -195,13 +196,21 @@ class Target:
                 continue
             default = self.defaults.get(name)
             try:
-                values = list(map(itemgetter(name), rows)) if exact else None
+                values: Sequence[Any] | None = list(map(itemgetter(name), rows)) if exact else None
             except KeyError:
                 values = None
             if values is None:
                 values = [row.get(name, default) for row in rows]
+            if chunk.form != "records":
+                values = self._from_file(name, values, chunk.form)
             columns.append(self._array(name, values, failures.get(name)))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
+
+    def _from_file(self, name: str, values: Sequence[Any], form: Any) -> Sequence[Any]:
+        try:
+            return from_file(values, self.schema[name], form)
+        except DataError as error:
+            raise error.at(column=name) from error.__cause__
 
     def _array(
         self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError] | None = None

@@ -97,7 +97,7 @@ def _chunks(file: File, reader: Reader, size: int) -> Iterator[Chunk]:
 def _check(chunk: Chunk | None, target: Target) -> None:
     if chunk is None:
         return
-    if chunk.form == "records":
+    if isinstance(chunk.rows, list):
         target.check_keys(as_mappings(chunk.rows))
     else:
         target.check_names(chunk.rows.column_names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.io.containment import DataSetRoot, contained_media
-from barbule.tables.sources.streams import READ_ROWS, sized
+from barbule.tables.sources.streams import READ_ROWS, empty, sized
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_parquet(file: File, size: int) -> Generator[Chunk]:
         pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False) as opened,
     ):
         schema = opened.schema_arrow
-        yield Chunk(schema.empty_table(), origin=file.shown)
+        yield Chunk(empty(schema), origin=file.shown)
         read = opened.iter_batches(min(size, READ_ROWS))
         batches = (pa.Table.from_batches([batch], schema) for batch in read)
         yield from _valid(batches, file, size)
@@ -53,7 +53,7 @@ def read_feather(file: File, size: int) -> Generator[Chunk]:
         else:
             opened = pa.ipc.open_stream(stream)
             schema, batches = opened.schema, iter(opened)
-        yield Chunk(schema.empty_table(), origin=file.shown)
+        yield Chunk(empty(schema), origin=file.shown)
         tables = (pa.Table.from_batches([batch], schema) for batch in batches)
         yield from _valid(tables, file, size)
 

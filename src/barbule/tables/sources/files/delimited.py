@@ -26,7 +26,10 @@ _BLOCK = 8 << 20  # bytes; the longest row that can be read
 
 
 def read_csv(file: File, size: int) -> Generator[Chunk]:
-    """Read a CSV file whose first line names the columns; an empty field is missing."""
+    """Read a CSV file whose first line names the columns; an empty field is missing.
+
+    Empty lines are passed over, except in a file of one column.
+    """
     return _read(file, size, ",")
 
 
@@ -82,7 +85,12 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
     if len(set(texts.names)) < len(texts.names):
         return  # which the empty table before shows
     reading = pc.ReadOptions(block_size=_BLOCK)
-    parsing = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parsing = pc.ParseOptions(
+        delimiter=delimiter,
+        newlines_in_values=True,
+        # An empty line is a row without a value where there is one column.
+        ignore_empty_lines=len(texts) > 1,
+    )
     converting = pc.ConvertOptions(
         column_types=texts,
         null_values=[""],

@@ -21,7 +21,7 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
     """Read the first sheet of a workbook; its first row names the columns.
 
     Formulas count with the values that were stored with them; rows without any value are
-    passed over.
+    passed over. Texts in columns that hold none are parsed, as those of CSV files are.
     """
     try:
         import openpyxl
@@ -40,7 +40,7 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
         yield Chunk(pa.table([pa.nulls(0)] * len(names), names=names), "arrow", origin=file.shown)
         records = (_record(names, row) for row in rows if any(cell is not None for cell in row))
         while chunk := list(itertools.islice(records, size)):
-            yield Chunk(chunk, "records", file.shown)
+            yield Chunk(chunk, "cells", file.shown)
 
 
 def _header(cells: Sequence[Any]) -> list[str]:

@@ -22,10 +22,19 @@ _CHARACTERS = 1 << 20
 _MAX_RECORD = 64 << 20  # characters: parsed, it takes several times as much memory
 _WINDOW = 256  # characters looked at for the next value
 _BETWEEN = " \t\r\n,"
+_BEFORE = b"\xef\xbb\xbf \t\r\n"  # a byte order mark among them
 
 
 def read_lines(file: File, size: int) -> Generator[Chunk]:
-    """Read a file with a JSON object in each line; empty lines are passed over."""
+    """Read a file with a JSON object in each line; empty lines are passed over.
+
+    A list of objects, which some write under such a name too, is read as one.
+    """
+    with file.open_plain() as stream:
+        is_list = stream.read(_WINDOW).lstrip(_BEFORE).startswith(b"[")
+    if is_list:
+        yield from read_json(file, size)
+        return
     with file.open_plain() as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
         yield from _in_chunks(_parsed(lines, file), file, size)
@@ -56,7 +65,7 @@ def read_json(file: File, size: int) -> Generator[Chunk]:
 
 def _in_chunks(values: Iterator[Any], file: File, size: int) -> Generator[Chunk]:
     while rows := list(itertools.islice(values, size)):
-        yield Chunk(rows, "records", file.shown)
+        yield Chunk(rows, "json", file.shown)
 
 
 def _broken(file: File, line: int, error: ValueError) -> DataError:

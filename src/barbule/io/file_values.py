@@ -1,0 +1,173 @@
+"""Cells as files of text hold them: CSV, JSON, metadata of folders, members of archives.
+
+Owns the texts of what these formats have no form for: bytes are base64, lengths of time ISO 8601,
+numbers of many digits texts, and what is nested is JSON. `tables.sources` reads them again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.types.durations import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    Writer = Callable[[Any], Any]
+
+__all__ = ["as_file_columns", "file_columns", "json_text", "json_writer"]
+
+_EXACT_DIGITS = 15  # of a decimal that is told from all others by a double
+
+
+def json_writer(kind: dt.DataType) -> Writer | None:
+    """Return what turns a cell, as Arrow gives it, into a value of JSON; None for it as it is.
+
+    Examples
+    --------
+    >>> json_writer(dt.binary)(b"hooks"), json_writer(dt.int64)
+    ('aG9va3M=', None)
+    """
+    if isinstance(kind, dt.Array):
+        inner = json_writer(kind.value_type)
+        return inner and (lambda items: [_written(item, inner) for item in items])
+    if isinstance(kind, dt.Struct):
+        return _struct_writer(kind)
+    if isinstance(kind, dt.Map):
+        return _map_writer(kind)
+    if isinstance(kind, dt.Decimal):
+        return str if _is_wide(kind) else float
+    return next((write for each, write in _WRITERS.items() if isinstance(kind, each)), None)
+
+
+def json_text(value: Any) -> str:
+    """Write a value as JSON; NaN and the infinite are written as Python and JavaScript do."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _written(value: Any, write: Writer | None) -> Any:
+    return value if value is None or write is None else write(value)
+
+
+def _struct_writer(kind: dt.Struct) -> Writer | None:
+    writers = {name: json_writer(each) for name, each in kind.fields.items()}
+    if not any(writers.values()):
+        return None
+    return lambda fields: {
+        name: _written(value, writers.get(name)) for name, value in fields.items()
+    }
+
+
+def _map_writer(kind: dt.Map) -> Writer:
+    key_writer, value_writer = json_writer(kind.key_type), json_writer(kind.value_type)
+
+    def key_text(key: Any) -> str:
+        plain = _written(key, key_writer)
+        return plain if isinstance(plain, str) else json_text(plain)
+
+    return lambda pairs: {
+        key_text(key): _written(value, value_writer) for key, value in dict(pairs).items()
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _iso(moment: Any) -> str:
+    return str(moment.isoformat())
+
+
+_WRITERS: dict[type[dt.DataType], Writer] = {
+    dt.Binary: _base64,
+    dt.Interval: duration_text,
+    dt.Timestamp: _iso,
+    dt.Date: _iso,
+    dt.Time: _iso,
+    dt.JSON: json.loads,
+}
+
+
+def _is_wide(kind: dt.Decimal) -> bool:
+    return kind.precision is None or kind.precision > _EXACT_DIGITS
+
+
+def _is_nested(kind: dt.DataType) -> bool:
+    return isinstance(kind, dt.Array | dt.Struct | dt.Map)
+
+
+def _is_written_by_duckdb(kind: dt.DataType) -> bool:
+    """Whether DuckDB's JSON of a value is read as that value again."""
+    if isinstance(kind, dt.Array | dt.Map):
+        return _is_written_by_duckdb(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return all(map(_is_written_by_duckdb, kind.types))
+    if isinstance(kind, dt.Decimal):
+        return not _is_wide(kind)
+    return not isinstance(kind, dt.Binary | dt.Interval | dt.JSON)
+
+
+def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
+    """Return what has to be done to columns before DuckDB writes them into a file.
+
+    Parameters
+    ----------
+    form
+        "csv" or "json".
+
+    Returns
+    -------
+    dict
+        By column what makes a text of a cell; None where the column is to be written as JSON by
+        DuckDB. Other columns are not in it.
+    """
+    made: dict[str, Writer | None] = {}
+    for name, kind in schema.items():
+        if _is_nested(kind):
+            native = _is_written_by_duckdb(kind)
+            if form == "csv" and native:
+                made[name] = None
+            elif not native:
+                made[name] = _json_cell(json_writer(kind))
+        elif isinstance(kind, dt.Binary | dt.Interval) or (
+            form == "json" and isinstance(kind, dt.Decimal) and _is_wide(kind)
+        ):
+            made[name] = json_writer(kind)
+    return made
+
+
+def _json_cell(write: Writer | None) -> Writer:
+    return lambda value: json_text(_written(value, write))
+
+
+def as_file_columns(
+    rows: pa.RecordBatchReader, writers: Mapping[str, Writer | None], schema: sch.Schema
+) -> pa.RecordBatchReader:
+    """Read rows with texts in the place of what `file_columns` says; nested ones are JSON."""
+    import pyarrow as pa
+
+    names = [name for name, write in writers.items() if write is not None]
+    fields = {field.name: field for field in rows.schema}
+    for name in names:
+        fields[name] = pa.field(name, pa.string())
+        if _is_nested(schema[name]):
+            fields[name] = fields[name].with_metadata({"ARROW:extension:name": "arrow.json"})
+    made = pa.schema(list(fields.values()))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            for name in names:
+                values = columns[name].to_pylist()
+                texts = [_written(value, writers[name]) for value in values]
+                columns[name] = pa.array(texts, pa.string())
+            yield pa.RecordBatch.from_arrays(list(columns.values()), schema=made)
+
+    return pa.RecordBatchReader.from_batches(made, batches())

@@ -1,0 +1,68 @@
+"""Durations as texts: ISO 8601, `P1DT2H3M4.5S`.
+
+Owns both directions. Years and months have no length of their own and are not read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+__all__ = ["duration_text", "read_duration"]
+
+_ISO = re.compile(
+    r"([+-])?P(?:(\d{1,9})W)?(?:(\d{1,9})D)?"
+    r"(T(?:(\d{1,12})H)?(?:(\d{1,12})M)?(?:(\d{1,15})(?:[.,](\d{1,6}))?S)?)?"
+)
+_ZERO = datetime.timedelta(0)
+
+
+def duration_text(length: datetime.timedelta) -> str:
+    """Write a length of time as ISO 8601 has it.
+
+    Examples
+    --------
+    >>> import datetime
+    >>> duration_text(datetime.timedelta(days=1, hours=2, milliseconds=5))
+    'P1DT2H0.005S'
+    >>> duration_text(datetime.timedelta(seconds=-90))
+    '-PT1M30S'
+    """
+    if length < _ZERO:
+        return f"-{duration_text(-length)}"
+    minutes, seconds = divmod(length.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    shown = str(seconds)
+    if length.microseconds:
+        shown = f"{seconds}.{length.microseconds:06}".rstrip("0")
+    clock = (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes else "")
+    clock += f"{shown}S" if shown != "0" or not (clock or length.days) else ""
+    return f"P{length.days}D{'T' * bool(clock)}{clock}" if length.days else f"PT{clock}"
+
+
+def read_duration(text: str) -> datetime.timedelta:
+    """Read a length of time that is written as in ISO 8601.
+
+    Raises
+    ------
+    ValueError
+        When it is written otherwise, or is finer than a microsecond.
+
+    Examples
+    --------
+    >>> read_duration("-PT1M30S")
+    datetime.timedelta(days=-1, seconds=86310)
+    """
+    found = _ISO.fullmatch(text)
+    if found is None or not any(found.group(2, 3, 5, 6, 7)) or found[4] == "T":
+        raise ValueError(f"{text!r} is no duration of ISO 8601, which is like 'P1DT2H3M4.5S'")
+    weeks, days, hours, minutes, seconds = (int(found[place] or 0) for place in (2, 3, 5, 6, 7))
+    length = datetime.timedelta(
+        weeks=weeks,
+        days=days,
+        hours=hours,
+        minutes=minutes,
+        seconds=seconds,
+        microseconds=int((found[8] or "").ljust(6, "0")),
+    )
+    return -length if found[1] == "-" else length
