@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from barbule.media.documents import read_document
 from barbule.media.documents.markdown import read_markdown
 
 CASES = [
@@ -186,3 +187,13 @@ def test_no_word_is_lost(source):
     kept = "".join(block.text for block in read_markdown(source.encode()).blocks)
     for letter in "ab":
         assert kept.count(letter) == source.count(letter)
+
+
+def test_text_keeps_markup_within_paragraphs_and_of_headings_their_words(tmp_path):
+    path = tmp_path / "note.md"
+    path.write_text("# Down #\n\nA **barb** [hooks](u).\n\n- a\n- b\n\nLow\n---\n\n```\nx = 1\n```")
+    texts = [block.text for block in read_document(path).blocks]
+    assert texts[:2] == ["Down", "A **barb** [hooks](u)."]
+    assert "Low" in texts
+    assert any("```" in text for text in texts)
+    assert not any(text.startswith("#") or "---" in text for text in texts)

@@ -23,7 +23,7 @@ from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.isolation import Isolation
-from barbule.media.places import expanded, without_secrets
+from barbule.media.places import reference_to, without_secrets
 from barbule.media.references import references_within
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
@@ -254,10 +254,8 @@ class MediaLibrary:
         """
         if computed and (made := _temporary(value)) is not None:
             return self.store.put_file(made, made.suffix)
-        if isinstance(value, Path):
-            return str(expanded(value).absolute())
-        if isinstance(value, str):
-            return value if ":" in value[:12] else str(expanded(value).absolute())
+        if isinstance(value, str | Path):
+            return reference_to(value)
         if isinstance(value, MadeFile):
             return self._take(value)
         if isinstance(value, Mapping):

@@ -92,6 +92,21 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def reference_to(place: str | os.PathLike[str]) -> str:
+    """Return the reference by which a cell holds a path or a URL: a local path is absolute.
+
+    Examples
+    --------
+    >>> reference_to("https://example.org/a.png")
+    'https://example.org/a.png'
+    >>> Path(reference_to("a.png")) == Path.cwd() / "a.png"
+    True
+    """
+    if isinstance(place, str) and ":" in place[:12]:
+        return place
+    return str(expanded(place).absolute())
+
+
 def without_secrets(uri: str) -> str:
     """Return a URI as it may be shown: no user, password, query or inline data.
 

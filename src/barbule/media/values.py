@@ -6,17 +6,61 @@ to Ibis, which finds them by name in `ibis.expr.types`.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from typing import Any
+
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+from ibis import Deferred
 
+from barbule.errors import ExpressionError
 from barbule.media.json_values import JsonValue
+from barbule.media.places import reference_to
 from barbule.nodes import Recorded, build_call
 
 __all__ = ["ImageValue", "JsonValue", "MediaValue"]
 
 
 class MediaValue(ir.StringValue):
-    """What every media column can do."""
+    """What every media column can do.
+
+    It is compared by its reference. A path is made absolute first, as an insert does: from the
+    folder in which the program runs when the expression is written.
+    """
+
+    __hash__ = ir.StringValue.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return super().__eq__(_reference(other))
+
+    def __ne__(self, other: object) -> Any:
+        return super().__ne__(_reference(other))
+
+    def identical_to(self, other: Any, /) -> Any:
+        """Say whether it is the same reference; a missing one is like another."""
+        return super().identical_to(_reference(other))
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several paths, URLs or values of a column."""
+        return super().isin(_references(values))
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several paths, URLs or values of a column."""
+        return super().notin(_references(values))
+
+    def nullif(self, null_if_expr: Any, /) -> Any:
+        """Return nothing where it is this path or URL."""
+        return super().nullif(_reference(null_if_expr))
+
+    def fill_null(self, fill_value: Any, /) -> Any:
+        """Return a path or URL where there is none."""
+        return super().fill_null(_reference(fill_value))
+
+    def cases(self, branch: Any, /, *branches: Any, **options: Any) -> Any:
+        """Choose a value by which path or URL it is."""
+        known = [(_reference(case), value) for case, value in (branch, *branches)]
+        return super().cases(*known, **options)
 
     def uri(self) -> ir.StringValue:
         """Return the reference as text: a path, a URL, or a name in the media store."""
@@ -56,6 +100,34 @@ class ImageValue(MediaValue):
 
     Its methods are the functions of `barbule.functions.image`, which put them here.
     """
+
+
+def _reference(value: Any) -> Any:
+    """Return what a media column is compared with; a path as cells hold it.
+
+    Raises
+    ------
+    ExpressionError
+        When it is the content of a medium.
+    """
+    if isinstance(value, ir.Value | Deferred):
+        return value
+    if isinstance(value, str | os.PathLike):
+        place = os.fspath(value)
+        return reference_to(place) if isinstance(place, str) and place else place
+    if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):
+        raise ExpressionError(
+            f"a medium is compared by its reference, and a {type(value).__name__} is content.",
+            hint="Give a path or a URL, or compare the content: "
+            "t.img.sha256() == hashlib.sha256(data).hexdigest().",
+        )
+    return value
+
+
+def _references(values: Any) -> Any:
+    if isinstance(values, ir.Value | Deferred | str) or not isinstance(values, Iterable):
+        return values
+    return [_reference(value) for value in values]
 
 
 def _declare(name: str, value: type) -> None:

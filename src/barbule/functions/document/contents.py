@@ -31,6 +31,9 @@ _BETWEEN_BLOCKS = "\n\n"
 def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
     r"""Return the text of a document, with empty lines between its paragraphs.
 
+    Headings are paragraphs of their words, in all formats. Markdown keeps the markup within other
+    paragraphs; `source` returns the file with all of it.
+
     Parameters
     ----------
     document
