@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, MediaError
+from barbule.media.streams.extents import declared_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,6 +198,7 @@ def validate_video(path: Path) -> None:
         When it is missing, empty, damaged or no video.
     """
     with opened(path) as container:
+        _check_length(path)
         _check_first(container, video_stream(container))
 
 
@@ -209,7 +211,18 @@ def validate_audio(path: Path) -> None:
         When it is missing, empty, damaged or no audio file.
     """
     with opened(path) as container:
+        _check_length(path)
         _check_first(container, audio_stream(container))
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a file of which the end is missing, where its structure tells that."""
+    declared, there = declared_length(path), path.stat().st_size
+    if declared is not None and declared > there + 1:  # a byte that fills up is often left out
+        raise MediaError(
+            f"{path} is cut short: it should have {declared:,} bytes, and has {there:,}.",
+            hint=_AGAIN,
+        )
 
 
 def _check_first(container: InputContainer, stream: Any) -> None:
