@@ -75,7 +75,8 @@ class MediaValue(ir.StringValue):
 
         Files and URLs are only referred to; of each, its hash and size are recorded when it is
         written. URLs are asked for again. It is missing where nothing was recorded: with
-        `media_validation="on_read"`, for what is computed, and in views: ask their base.
+        `media_validation="on_read"`, for what is computed, and in views over joins and
+        aggregates: ask their tables.
 
         To take the new content, and have all that depends on it computed again, write the
         references once more: `t.update({"img": t.img}, where=t.img.changed())`.

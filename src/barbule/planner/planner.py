@@ -17,7 +17,7 @@ from barbule.errors import ColumnNotFoundError, ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner import lower as lowering
 from barbule.planner.fuse import fuse_images
-from barbule.planner.lineage import prune
+from barbule.planner.lineage import origin, prune
 from barbule.planner.plan import (
     HIT,
     PLACE,
@@ -77,6 +77,13 @@ class _Planning:
 
     def content_of(self, leaf: ManagedTable, column: str) -> str | None:
         return self._facts.content_of(leaf, column)
+
+    def shown_of(self, leaf: ManagedTable, column: str) -> tuple[ManagedTable, str] | None:
+        record = self._facts.record(leaf)
+        if record.view is None or record.view.bases or record.column(column) is not None:
+            return None
+        query = self._facts.expression(record.view.query, leaf.commit)
+        return origin(ops.Field(query, column)) if column in query.schema else None
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         return self._facts.similarity(left, right, metric)

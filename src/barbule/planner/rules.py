@@ -15,17 +15,16 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.errors import UnsupportedError
 from barbule.nodes import (
-    CellError,
     FunctionCall,
     KeywordScore,
     ManagedTable,
     NearestRows,
-    Recorded,
     RerankedScore,
     Similarity,
     StoredVector,
     TableScore,
 )
+from barbule.planner.beside import BESIDE, errors_of_cells
 from barbule.planner.joined import nearest_by_scan, nearest_in_batches
 from barbule.planner.keyword import keyword_scores, table_scores
 from barbule.planner.limits import sort_before_calls
@@ -88,6 +87,9 @@ class Scope(Protocol):
 
     def content_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with what was recorded of media, if it has any."""
+
+    def shown_of(self, leaf: ManagedTable, column: str) -> tuple[ManagedTable, str] | None:
+        """Return which column of its base a view shows as a column, unchanged."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
@@ -435,45 +437,6 @@ def is_whole(relation: ops.Relation, leaf: ManagedTable) -> bool:
     return relation == leaf
 
 
-# What is kept in hidden columns beside the values of a column.
-_BESIDE = (CellError, Recorded)
-
-
-def errors_of_cells(root: ops.Relation, scope: Scope) -> ops.Relation:
-    """Read why cells are empty, and what was recorded of media, from beside their values."""
-
-    def change(node: ops.Relation) -> ops.Relation:
-        found = [each for value in own_values(node) for each in calls_in(value, _BESIDE)]
-        asked = [each for each in dict.fromkeys(found) if not isinstance(each.arg, FunctionCall)]
-        return _with_errors(node, asked, scope) if asked else node
-
-    return each_relation(root, change)
-
-
-def _with_errors(node: Any, found: list[CellError | Recorded], scope: Scope) -> ops.Relation:
-    parent = getattr(node, "parent", None)
-    replaced: dict[ops.Node, ops.Node] = {}
-    names = {}
-    for error in found:
-        place = origin(error.arg)
-        beside = scope.errors_of if isinstance(error, CellError) else scope.content_of
-        kept = beside(*place) if place else None
-        if kept is None:
-            replaced[error] = ops.Literal(None, error.dtype)  # nothing is kept beside it
-            continue
-        above = parent and expose(parent, place[0], kept, error.arg) if place else None
-        if not above:
-            raise UnsupportedError(
-                f"what is kept beside a column cannot be read inside {type(node).__name__}.",
-                hint="Read them with mutate() or select() first.",
-            )
-        parent, names[error] = above
-    for error, name in names.items():
-        replaced[error] = ops.Field(parent, name)
-    rebuilt = rebuild(node, parent, lambda value: value.replace(replaced, filter=ops.Value))
-    return hide(rebuilt, node.schema.names)
-
-
 RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
     nearest_by_scan,
     split_filters,
@@ -493,7 +456,7 @@ RULES: tuple[Callable[[ops.Relation, Scope], ops.Relation], ...] = (
 
 def apply_rules(root: ops.Relation, scope: Scope) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((*_CALLS, *_BESIDE, NearestRows)):
+    if not root.find((*_CALLS, *BESIDE, NearestRows)):
         return root
     for rule in RULES:
         root = rule(root, scope)
