@@ -45,7 +45,8 @@ Faults by script
 order, whatever their model; see `FATES` for all of them.
 
 What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
-`server.usage` is False, answers do not say it. `server.counts` is told in place of each count.
+`server.usage` is False, answers do not say it. `server.counts` is told in place of each count,
+and `server.told` in place of all of them.
 """
 
 from __future__ import annotations
@@ -163,6 +164,7 @@ class FakeModels:
         self.rate_headers = rate_headers
         self.usage = True
         self.counts: Any = UNSET
+        self.told: Any = UNSET
         self.tokenizer: Callable[[str], int] | None = None
         self.content: Callable[[dict[str, Any]], str] | None = None
         self.latency = latency
@@ -292,6 +294,8 @@ class FakeModels:
             response.body["usage"] = _counted(request.body, response.body, self.tokenizer)
         if self.counts is not UNSET and isinstance(response.body, dict):
             response.body["usage"] = dict.fromkeys(response.body.get("usage", ()), self.counts)
+        if self.told is not UNSET and isinstance(response.body, dict):
+            response.body["usage"] = self.told
         if not self.usage and isinstance(response.body, dict):
             response.body.pop("usage", None)
         if not self.rate_headers:

@@ -30,6 +30,8 @@ from barbule.models.loading import (
 )
 from barbule.models.parameters import RESERVED
 from barbule.models.providers import provider_of
+from barbule.models.salvage import expect_odd_usage, salvaged
+from barbule.models.waiting import limited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -289,17 +291,20 @@ class LiteLLMClient(ModelClient):
             # It would import its MCP gateway, which needs a package that it does not install.
             call["_skip_mcp_handler"] = True
         expect_large_body(asked)
+        expect_odd_usage()
         failure: ModelError
         try:
             if verb in _RETRYING and (
                 client := openai_client(litellm, model, key, endpoint.api_base)
             ):
                 call["client"] = client
-            # The clients' limit begins anew with each part of an answer.
-            async with asyncio.timeout(_seconds(call)):
-                with unlogged(litellm):
-                    return await getattr(litellm, verb)(**call)
+            with unlogged(litellm):
+                # The clients' limit begins anew with each part of an answer.
+                question = getattr(litellm, verb)(**call)
+                return await limited(question, _seconds(call), (verb, endpoint.provider))
         except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
+            if (answer := salvaged(error, litellm, verb, model)) is not None:
+                return answer
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
         # Raised out here, so that the original, which may hold the key, is not its context and
         # no traceback can show it.

@@ -1,0 +1,106 @@
+"""Answers whose usage is nonsense, which LiteLLM refuses in part: they are kept, not paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+
+import pytest
+
+import barbule as bb
+from barbule.functions import openai
+from barbule.models.base import Endpoint, Usage
+from barbule.models.litellm import LiteLLMClient
+from fakes.models_server import FakeModels
+
+HELLO = [{"role": "user", "content": "hello there"}]
+COUNTS = [3.7, "many", "3.7", -1, 2**70, 1e30, None, [], {}]
+WHOLES = [7, "seven", [1, 2], {"completion_tokens_details": {"reasoning_tokens": "few"}}]
+ASKED = {
+    "chat": (HELLO, {}),
+    "messages": (HELLO, {"max_tokens": 9}),
+    "embed": (["hello there"], {}),
+}
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-very-secret-key-0123456789")
+    with FakeModels() as running:
+        yield running
+
+
+@pytest.fixture
+def client(models):
+    return LiteLLMClient({"openai": Endpoint("openai", models.url)})
+
+
+def said(value):
+    if isinstance(value, list):
+        return len(value)
+    return str(value["choices"] if "choices" in value else value["content"])
+
+
+@pytest.mark.parametrize("verb", ASKED)
+def test_an_answer_with_odd_counts_is_an_answer(client, models, verb):
+    question, more = ASKED[verb]
+    asked = getattr(client, verb)
+    usual = said(asyncio.run(asked("openai/echo", question, **more)).value)
+    for count in COUNTS:
+        models.counts = count
+        with warnings.catch_warnings(action="error"):  # as who runs tests may have it
+            reply = asyncio.run(asked("openai/echo", question, **more))
+        assert (said(reply.value), reply.usage.tokens_in) == (usual, None), count
+        assert not reply.usage.tokens_out
+        assert reply.usage.usd is None
+    assert models.count == 1 + len(COUNTS)
+
+
+@pytest.mark.parametrize("verb", ["chat", "messages"])
+@pytest.mark.parametrize("told", WHOLES, ids=str)
+def test_an_answer_with_odd_usage_is_an_answer(client, models, verb, told):
+    question, more = ASKED[verb]
+    models.told = told
+    reply = asyncio.run(getattr(client, verb)("openai/echo", question, **more))
+    assert "echo: hello there" in said(reply.value)
+    assert reply.usage.tokens_in is None
+
+
+def test_what_can_be_counted_is_taken(client, models):
+    models.told = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1.5}
+    reply = asyncio.run(client.chat("openai/gpt-4o-mini", HELLO))
+    assert reply.usage == Usage(1000, 100, pytest.approx(1000 * 15e-8 + 100 * 60e-8))
+    models.told = {"prompt_tokens": 1000, "completion_tokens": "many"}
+    assert asyncio.run(client.chat("openai/gpt-4o-mini", HELLO)).usage == Usage(1000, None, None)
+
+
+def test_calls_of_tools_are_kept(client, models):
+    models.counts = 3.7
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    reply = asyncio.run(client.chat("openai/echo", HELLO, tools=[tool]))
+    assert reply.value["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"
+
+
+@pytest.mark.parametrize("form", ["chat", "embeddings"])
+def test_each_row_is_paid_once_and_its_usage_is_estimated(models, tmp_path, form):
+    models.counts = 3.7
+    with bb.connect("duckdb://", home=tmp_path, models={"openai": {"api_base": models.url}}):
+        table = bb.create_table("t", [{"w": f"row {n}"} for n in range(3)])
+        asked = {
+            "chat": lambda: (
+                openai.chat_completions(
+                    model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}]
+                ).id
+            ),
+            "embeddings": lambda: openai.embeddings(
+                table.w, model="text-embedding-3-small", dimensions=8
+            ),
+        }
+        found = table.add_computed_column(x=asked[form]())
+        assert found.errors == 0
+        assert None not in table.select("x").collect()["x"]
+        calls = bb.calls().collect()
+        assert set(calls["estimated"]) == {True}
+        assert min(calls["tokens_in"]) > 0
+        assert min(calls["usd"]) > 0
+    assert models.count <= 3
