@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import barbule as bb
+from barbule.config import ProviderSettings, load_settings
+from barbule.functions import openai
 from barbule.locks import Claims
+from barbule.session import Session
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 
@@ -152,3 +157,49 @@ def test_places_that_another_process_holds_are_not_given(tmp_path):
     with claims.held([1, 2, 3]) as mine:
         assert mine == {1, 2, 3}
     claims.close()
+
+
+def test_sessions_of_a_process_hold_places_of_their_own(tmp_path):
+    file = tmp_path / "claims"
+    one, other = Claims(file), Claims(file)
+    with one.held([1, 2]), one.held([2, 5]) as again:
+        assert again == {2, 5}  # what the threads of a session share is theirs to tell apart
+        with other.held([2, 3]) as mine:
+            assert mine == {3}
+        with other.held([3, 5]) as mine:
+            assert mine == {3}
+        other.close()
+        third, said = _holding(file, 1, 2, 3, 5)
+        assert said == "[3]\n"
+        third.communicate("\n")
+    with other.held([1, 2, 5]) as mine:
+        assert mine == {1, 2, 5}
+    one.close()
+    other.close()
+
+
+def test_sessions_of_a_process_ask_a_question_once(backend_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    with FakeModels(latency=0.5) as server:
+        settings = {
+            "backend": backend_url or f"duckdb://{tmp_path}/a.duckdb",
+            "vectors": "exact:",
+            "home": tmp_path,
+        }
+        models = {"openai": ProviderSettings(api_base=server.url)}
+        asked = replace(load_settings(**settings), models=models)
+        with Session(asked) as one, Session(asked) as two:
+            one.create_table("a", [{"w": f"row {n}"} for n in range(5)])
+            two.create_table("b", [{"w": f"row {n}"} for n in range(5)])
+
+            def compute(session, name):
+                t = session.get_table(name)
+                chat = openai.chat_completions(
+                    model="gpt-4o-mini", messages=[{"role": "user", "content": t.w}]
+                )
+                return t.add_computed_column(x=chat.choices[0].message.content).errors
+
+            with ThreadPoolExecutor() as pool:
+                assert list(pool.map(compute, (one, two), "ab")) == [0, 0]
+            assert one.get_table("a").collect()["x"] == two.get_table("b").collect()["x"]
+        assert server.count == 5

@@ -1,4 +1,4 @@
-"""Who of several processes does which of many things.
+"""Who of several processes, and of the sessions of one, does which of many things.
 
 Owns the claim on a thing, which ends with its process, and that others take over from one that
 is stopped.
@@ -11,8 +11,10 @@ import os
 import struct
 import sys
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
+from barbule.locks.files import is_at
 from barbule.locks.heartbeats import SILENCE, Heartbeats
 
 if TYPE_CHECKING:
@@ -35,10 +37,10 @@ _FIELDS = (
 
 
 class Claims:
-    """Things that one process does at a time, out of very many: each is a byte of a file.
+    """Things that one session does at a time, out of very many: each is a byte of a file.
 
-    The threads of a process are one to the kernel: what they share is theirs to tell apart. What
-    a process that is stopped has claimed is given to another one, once for each that stops.
+    What the threads of a session share is theirs to tell apart. What a process that is stopped
+    has claimed is given to another one, once for each that stops.
 
     Parameters
     ----------
@@ -63,65 +65,146 @@ class Claims:
 
     def __init__(self, file: Path, silence: float = SILENCE) -> None:
         self._file = file
+        self._silence = silence
         self._lock = threading.Lock()
-        self._descriptor: int | None = None
-        self._heartbeats = Heartbeats(file.with_name(f"{file.name}.alive"), silence)
+        self._opened: _ClaimFile | None = None
 
-    def _opened(self) -> int:
+    def _shared(self) -> _ClaimFile:
         with self._lock:
-            if self._descriptor is None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
-            return self._descriptor
+            if self._opened is None or self._opened.pid != os.getpid():
+                self._opened = _ClaimFile.of(self._file, self)
+            return self._opened
 
     def stamp(self) -> int:
         """Return what changes whenever somebody has done something."""
-        return os.fstat(self._opened()).st_mtime_ns
+        return os.fstat(self._shared().descriptor).st_mtime_ns
 
     @contextlib.contextmanager
     def held(self, places: Iterable[int]) -> Iterator[set[int]]:
-        """Claim places below 2**60 meanwhile; give those that no other process holds."""
-        file = self._opened()
-        mine: dict[int, int] = {}
-        with self._heartbeats.beating():
+        """Claim places below 2**60 meanwhile; give those that nobody else holds."""
+        file = self._shared()
+        mine: set[int] = set()
+        with file.heartbeats.beating():
             try:
                 for place in places:
-                    locked = self._claimed(file, place)
-                    if locked is not None:
-                        mine[place] = locked
+                    if place not in mine and file.claim(place, self, self._silence):
+                        mine.add(place)
                 yield set(mine)
             finally:
                 if mine:
-                    os.utime(file)
-                for locked in mine.values():
-                    _unlock(file, locked)
-
-    def _claimed(self, file: int, place: int) -> int | None:
-        """Lock a place; return the byte that is locked, None where another does what it is for."""
-        for takeover in range(_TAKEOVERS):
-            byte = place + takeover * _PLACES
-            if _locked(file, byte):
-                # One that was stopped may have gone on, and ended, while another took over.
-                if self._is_held(file, byte + _PLACES):
-                    _unlock(file, byte)
-                    return None
-                return byte
-            if self._is_held(file, byte):
-                return None
-        return None
-
-    def _is_held(self, file: int, byte: int) -> bool:
-        """Whether a process that is at work has locked a byte."""
-        pid = _holder(file, byte)
-        return pid is not None and not self._heartbeats.is_silent(pid)
+                    os.utime(file.descriptor)
+                for place in mine:
+                    file.release(place)
 
     def close(self) -> None:
         """Let go of everything."""
         with self._lock:
-            descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-        self._heartbeats.close()
+            opened, self._opened = self._opened, None
+        if opened is not None and opened.pid == os.getpid():
+            opened.leave(self)
+
+
+@dataclass
+class _Held:
+    """A place that this process holds: for whom, how often, and by which byte."""
+
+    owner: Claims
+    byte: int
+    times: int = 1
+
+
+class _ClaimFile:
+    """A file of claims as a process has it open: once, as its locks there are those of all.
+
+    The kernel gives a process what it has locked itself, and takes all of it away when any
+    descriptor of the file is closed. So the sessions of a process share one, and tell here who of
+    them holds what.
+    """
+
+    _open: ClassVar[dict[tuple[int, Path], _ClaimFile]] = {}
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.pid = os.getpid()
+        self.descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        self.heartbeats = Heartbeats(file.with_name(f"{file.name}.alive"))
+        self._users: set[Claims] = set()
+        self._held: dict[int, _Held] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, file: Path, user: Claims) -> _ClaimFile:
+        """Return a file that is open in this process."""
+        file = file.resolve()
+        key = (os.getpid(), file)
+        with cls._guard:
+            opened = cls._open.get(key)
+            if opened is None or not is_at(opened.descriptor, file):
+                opened = cls._open[key] = cls(file)
+            opened._users.add(user)
+            return opened
+
+    def leave(self, user: Claims) -> None:
+        """Close the file if nobody else of this process has it open."""
+        with self._guard:
+            self._users.discard(user)
+            if self._users:
+                return
+            for key in [key for key, opened in self._open.items() if opened is self]:
+                del self._open[key]
+            os.close(self.descriptor)
+            self.heartbeats.close()
+
+    def claim(self, place: int, owner: Claims, silence: float) -> bool:
+        """Hold a place if no other process, and no other session of this one, does."""
+        with self._lock:
+            held = self._held.get(place)
+            if held is not None:
+                held.times += held.owner is owner
+                return held.owner is owner
+            byte = self._claimed(place, silence)
+            if byte is not None:
+                self._held[place] = _Held(owner, byte)
+            return byte is not None
+
+    def release(self, place: int) -> None:
+        """Let go of a place, once as often as it was claimed."""
+        with self._lock:
+            held = self._held[place]
+            held.times -= 1
+            if not held.times:
+                del self._held[place]
+                _unlock(self.descriptor, held.byte)
+
+    def _claimed(self, place: int, silence: float) -> int | None:
+        """Lock a place; return the byte that is locked, None where another does what it is for."""
+        file = self.descriptor
+        for takeover in range(_TAKEOVERS):
+            byte = place + takeover * _PLACES
+            if _locked(file, byte):
+                # One that was stopped may have gone on, and ended, while another took over.
+                if self._is_held(byte + _PLACES, silence):
+                    _unlock(file, byte)
+                    return None
+                return byte
+            if self._is_held(byte, silence):
+                return None
+        return None
+
+    def _is_held(self, byte: int, silence: float) -> bool:
+        """Whether a process that is at work has locked a byte."""
+        pid = _holder(self.descriptor, byte)
+        return pid is not None and not self.heartbeats.is_silent(pid, silence)
+
+    @classmethod
+    def forget(cls) -> None:
+        """Begin anew in a forked child, which holds nothing: another thread may have the guard."""
+        cls._guard, cls._open = threading.Lock(), {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ClaimFile.forget)
 
 
 def _locked(file: int, byte: int) -> bool:

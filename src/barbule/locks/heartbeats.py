@@ -32,14 +32,11 @@ class Heartbeats:
     Parameters
     ----------
     file
-        Is made when it is needed.
-    silence
-        For how many seconds a process may give no sign.
+        Is made when it is needed. A process may have one of a file, as its locks are those of all.
     """
 
-    def __init__(self, file: Path, silence: float = SILENCE) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._silence = silence
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._slot: int | None = None
@@ -87,8 +84,8 @@ class Heartbeats:
             self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
         return self._descriptor
 
-    def is_silent(self, pid: int) -> bool:
-        """Whether a process has given no sign for too long, since it was first looked for."""
+    def is_silent(self, pid: int, silence: float = SILENCE) -> bool:
+        """Whether a process has given no sign for so many seconds, since it was looked for."""
         with self._lock:
             written = os.pread(self._opened(), _SLOTS * _SLOT.size, 0)
             whole = len(written) - len(written) % _SLOT.size
@@ -98,7 +95,7 @@ class Heartbeats:
             if not signs or known is None or known[0] != signs:
                 self._seen[pid] = (signs, now)
                 return False
-            return now - known[1] > self._silence
+            return now - known[1] > silence
 
     def close(self) -> None:
         """Let go of the slot."""
