@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import struct
 import subprocess
@@ -13,6 +14,7 @@ import textwrap
 import zipfile
 import zlib
 
+import PIL.features
 import PIL.Image
 import pytest
 
@@ -43,16 +45,82 @@ def office(path, kind):
     return packed(path, {"[Content_Types].xml": types, "a.xml": b" " * 170_000_000})
 
 
-def png(path, width, height):
+def png(path, width, height, channels=1):
     def chunk(kind, data):
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    head = struct.pack(">II", width, height) + b"\x08\0\0\0\0"
-    rows = squeezed(b"\0", (width + 1) * height)
+    colours = bytes((8, 6 if channels == 4 else 0, 0, 0, 0))
+    head = struct.pack(">II", width, height) + colours
+    rows = squeezed(b"\0", (channels * width + 1) * height + (1 << 20))
     parts = (chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+def patched(path, mark, place, content):
+    """Write an image of 2 x 2 pixels, and then other bytes behind a mark: its size, say."""
+    PIL.Image.new("RGB", (2, 2)).save(
+        path, **({"lossless": True} if path.suffix == ".webp" else {})
+    )
+    data = bytearray(path.read_bytes())
+    begin = data.index(mark) + len(mark) + place
+    data[begin : begin + len(content)] = content
+    path.write_bytes(data)
+    return path
+
+
+def webp(path, width=16_000, height=5_500):
+    size = struct.pack("<I", width - 1 | height - 1 << 14)
+    return patched(path, b"VP8L", 5, size)
+
+
+def scans(path):
+    """Write a progressive JPEG that goes over all of its pixels thousands of times."""
+    buffer = io.BytesIO()
+    PIL.Image.new("L", (9000, 9000), 128).save(buffer, "JPEG", progressive=True, quality=1)
+    parts = buffer.getvalue().removesuffix(b"\xff\xd9").split(b"\xff\xda")
+    again = min(parts[1:], key=len)
+    parts += [again] * ((MEGABYTE - len(buffer.getvalue())) // (len(again) + 2) - 1)
+    path.write_bytes(b"\xff\xda".join(parts) + b"\xff\xd9")
+    return path
+
+
+def crc(data, polynomial, bits):
+    rest = 0
+    for byte in data:
+        rest ^= byte << bits - 8
+        for _ in range(8):
+            rest = rest << 1 ^ (polynomial if rest >> bits - 1 else 0)
+            rest &= (1 << bits) - 1
+    return rest.to_bytes(bits // 8)
+
+
+def flac(path):
+    """Write a day of silence, of 65,535 samples to a frame: all of them the same bytes."""
+    head = b"\xff\xf8\x70\x08\x00\xff\xfe"
+    head += crc(head, 0x07, 8)
+    frame = head + b"\0\0\0"
+    frame += crc(frame, 0x8005, 16)
+    form = 48_000 << 44 | 15 << 36  # the rate, one channel of 16 bits, as many samples as there are
+    info = b"\xff\xff\xff\xff" + bytes(6) + form.to_bytes(8) + bytes(16)
+    path.write_bytes(b"fLaC\x80\0\0\x22" + info + frame * 70_000)
+    return path
+
+
+def weeks(path):
+    """Write the header of a sound of weeks, and nothing else."""
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 100, 100, 1, 8)
+    most = 0xFFFFFF00
+    head = b"RIFF" + struct.pack("<I", most) + b"WAVEfmt " + form
+    path.write_bytes(head + b"data" + struct.pack("<I", most - 36))
+    return path
+
+
+def bmp(path):
+    form = struct.pack("<IiiHHIIiiII", 40, 9400, 9400, 1, 32, 0, 0, 0, 0, 0, 0)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 1000, 0, 0, 54) + form + bytes(1000))
     return path
 
 
@@ -113,6 +181,15 @@ BOMBS = {
     "a.gif": ("Image", gif),
     "a.tif": ("Image", lambda path: picture(path, compression="group4")),
     "b.gif": ("Video", gif),
+    "a.webp": ("Image", webp),
+    "a.jp2": (
+        "Image",
+        lambda path: patched(path, b"ihdr", 0, struct.pack(">II", 9400, 9400)),
+    ),
+    "a.jpg": ("Image", scans),
+    "a.bmp": ("Image", bmp),
+    "a.flac": ("Audio", flac),
+    "a.wav": ("Audio", weeks),
     "a.tar.gz": ("webdataset", lambda path: archive(path, gzip.open, "folder/", 100_000)),
     "a.tar.bz2": ("webdataset", lambda path: archive(path, bz2.open, "a.txt", 300_000)),
     "a.csv.gz": ("rows", lambda path: compressed(path, b"a" * MEGABYTE, 900)),
@@ -123,6 +200,12 @@ BOMBS = {
     "b.jsonl": ("rows", lambda path: text(path, f'{{"a": {NESTED}')),
 }
 
+if PIL.features.check("avif"):
+    BOMBS["a.avif"] = (
+        "Image",
+        lambda path: patched(path, b"ispe", 4, struct.pack(">II", 9400, 9400)),
+    )
+
 READING = """
     import json, pathlib, resource, sys, time, warnings
     import barbule as bb
@@ -132,6 +215,7 @@ READING = """
         "Document": lambda t: t.m.text(),
         "Image": lambda t: t.m.rotate(90),
         "Video": lambda t: t.m.duration(),
+        "Audio": lambda t: t.m.resample(8000),
     }
 
     def spent():
@@ -171,10 +255,8 @@ READING = """
 """
 
 
-def test_each_format_has_bounds(tmp_path):
-    paths = {name: make(tmp_path / name) for name, (_, make) in BOMBS.items()}
-    assert all(path.stat().st_size <= MEGABYTE for path in paths.values())
-    given = [(BOMBS[name][0], str(path)) for name, path in paths.items()]
+def measured(tmp_path, given):
+    """Read files as their kinds in a process; return what it said, its seconds and its bytes."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(READING), json.dumps(given)],
         capture_output=True,
@@ -182,8 +264,24 @@ def test_each_format_has_bounds(tmp_path):
         check=False,
         cwd=tmp_path,
     )
-    found = dict(zip(paths, map(json.loads, done.stdout.splitlines()), strict=False))
-    assert found.keys() == paths.keys(), done.stderr
+    found = list(map(json.loads, done.stdout.splitlines()))
+    assert len(found) == len(given), done.stderr
+    return found
+
+
+def test_each_format_has_bounds(tmp_path):
+    paths = {name: make(tmp_path / name) for name, (_, make) in BOMBS.items()}
+    assert all(path.stat().st_size <= MEGABYTE for path in paths.values())
+    given = [(BOMBS[name][0], str(path)) for name, path in paths.items()]
+    found = dict(zip(paths, measured(tmp_path, given), strict=True))
     silent = [name for name, (told, _, _) in found.items() if not told or name not in told]
     assert silent == []
     assert {name: each for name, each in found.items() if each[1] > 10 or each[2] > 1 << 30} == {}
+
+
+def test_the_largest_image_is_turned_within_a_gigabyte(tmp_path):
+    path = png(tmp_path / "a.png", 9400, 9400, 4)
+    ((told, seconds, most),) = measured(tmp_path, [("Image", str(path))])
+    assert told is None
+    assert seconds < 10
+    assert most < 1 << 30

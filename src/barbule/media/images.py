@@ -37,6 +37,11 @@ _SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEI
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
+# Of Pillow's limit of pixels, the part that decoders may have which take more than a raster or two.
+_SHARES = {"WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
+_KEPT_DECODERS = frozenset(("WEBP", "AVIF"))  # keep their own copies as long as the image is there
+_LARGE = 1 << 22  # pixels
+_MAX_SCANS = 100  # of the largest JPEG; of smaller ones more, in proportion
 _MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: as many are expanded in half a millisecond
 
 
@@ -103,7 +108,7 @@ def open_image(path: Path, source: str | None = None) -> Image:
         image = opened(path)
         with image:
             if not getattr(image, "is_animated", False):
-                return loaded(image, path)
+                return _without_decoder(loaded(image, path))
         frames: Any = opened(io.BytesIO(path.read_bytes()))
         frames.filename = str(path)
         return loaded(frames, path)
@@ -126,6 +131,45 @@ def loaded(image: Image, path: Path) -> Image:
     return image
 
 
+def _without_decoder(image: Image) -> Image:
+    """Let go of what a decoder keeps beside the pixels of a large image."""
+    if image.format not in _KEPT_DECODERS or image.width * image.height < _LARGE:
+        return image
+    plain = image.copy()
+    plain.format = image.format
+    return plain
+
+
+def _refuse_many_scans(image: Any, most: int) -> None:
+    """Refuse a progressive JPEG that goes over all of its pixels thousands of times."""
+    place = image.fp.tell()
+    image.fp.seek(0)
+    scans = image.fp.read().count(b"\xff\xda")  # which stands nowhere in what is compressed
+    image.fp.seek(place)
+    if scans * image.width * image.height > _MAX_SCANS * most:
+        raise MediaError(
+            f"the JPEG of {image.width} x {image.height} pixels has {scans:,} scans.",
+            hint="Write it again: a progressive JPEG has about ten.",
+        )
+
+
+def _refuse_large(image: Image, most: int) -> None:
+    """Refuse an image of more pixels than may be decoded; Pillow only warns up to twice that."""
+    from PIL import Image
+
+    if image.width * image.height > most:
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+    allowed = int(most * _SHARES.get(str(image.format), 1))
+    if image.width * image.height > allowed:
+        raise MediaError(
+            f"its {image.width} x {image.height} pixels are more than the {allowed:,} that are "
+            f"allowed in {image.format}.",
+            hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
+        )
+    if "progression" in image.info:
+        _refuse_many_scans(image, most)
+
+
 def _rows_missing() -> OSError:
     return OSError("rows of the image are missing")
 
@@ -144,11 +188,12 @@ def opened(file: Path | io.BytesIO) -> Image:
             raise
         _learn_heif()
         image = Image.open(file)
-    # Pillow only warns up to twice its limit.
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and image.width * image.height > most:
-        image.close()
-        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+    if Image.MAX_IMAGE_PIXELS is not None:
+        try:
+            _refuse_large(image, Image.MAX_IMAGE_PIXELS)
+        except Exception:
+            image.close()
+            raise
     return image
 
 
@@ -183,7 +228,8 @@ def image_of(value: Any) -> Image:
         data = bytes(value)
         image_bytes_suffix(data)  # tells what cannot be opened
         value = opened(io.BytesIO(data))
-    elif hasattr(value, "__array_interface__") and not hasattr(value, "save"):
+    # Pillow's own array interface, which is no array, would be made: two copies of the pixels.
+    elif not hasattr(value, "save") and hasattr(value, "__array_interface__"):
         value = from_array(value)
     if not hasattr(value, "save"):
         raise MediaError(

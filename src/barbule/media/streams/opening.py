@@ -43,6 +43,11 @@ _CONTAINERS = (
     "mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,tta,voc,w64,wav,wv"
 )
 _MOST_PIXELS = 1 << 27
+_THREADED_PIXELS = 1 << 25
+# Of sound: an hour and a half of silence, and more of what is larger. FLAC keeps 65,535 samples of
+# silence in 14 bytes; recordings have fewer than a hundred for each byte.
+_MAX_SAMPLES = 1 << 28
+_SAMPLES_PER_BYTE = 500
 _SAMPLE = 16  # bytes that tell a format
 _REFUSALS = (OSError, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
 _TRIES = 32  # damaged packets in a row, after which a file counts as damaged
@@ -149,7 +154,8 @@ def video_stream(container: InputContainer) -> VideoStream:
             f"the pictures of {container.name} are {stream.width} x {stream.height} pixels.",
             hint=f"Scale the video down; up to {_MOST_PIXELS} pixels are decoded.",
         )
-    stream.thread_type = "AUTO"
+    # Each thread of a decoder keeps pictures of its own.
+    stream.thread_type = "AUTO" if stream.width * stream.height <= _THREADED_PIXELS else "NONE"
     stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
     return stream
 
@@ -172,10 +178,17 @@ def audio_stream(container: InputContainer, place: int = 0) -> AudioStream:
 
 
 def decoded(container: InputContainer, *streams: Any) -> Iterator[Any]:
-    """Give the frames of streams in the order of the file, stepping over damaged packets."""
+    """Give the frames of streams in the order of the file, stepping over damaged packets.
+
+    Raises
+    ------
+    MediaError
+        When there is far more sound than any recording of the file's size has.
+    """
     from av.error import FFmpegError
 
-    failed = 0
+    failed = samples = 0
+    most = max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * os.path.getsize(container.name))  # noqa: PTH202
     for packet in container.demux(*streams):
         try:
             frames = packet.decode()
@@ -186,7 +199,14 @@ def decoded(container: InputContainer, *streams: Any) -> Iterator[Any]:
             continue
         if frames:
             failed = 0
-        yield from frames
+        for frame in frames:
+            samples += getattr(frame, "samples", 0)  # which pictures have none
+            if samples > most:
+                raise MediaError(
+                    f"{container.name} has more than {most:,} samples of sound.",
+                    hint="It is made to do harm, or silent: cut it into shorter files.",
+                )
+            yield frame
 
 
 def validate_video(path: Path) -> None:
