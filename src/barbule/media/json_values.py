@@ -27,6 +27,7 @@ from barbule.media.json_numbers import (
     whole_decimal,
     whole_number,
 )
+from barbule.relations.slices import stepped
 from barbule.relations.texts import unwrapped
 
 __all__ = ["JsonValue"]
@@ -52,10 +53,8 @@ class JsonValue(ir.JSONValue):
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
-            raise ExpressionError(
-                "a path into Json takes one item at a time.", value=key, hint="t.meta.array[1:3]."
-            )
-        if key == ALL_ITEMS:
+            return _items(_part(ops.ToJSONArray(self).to_expr(), key).op())
+        if _is_all(key):
             return _items(ops.ToJSONArray(self))
         if isinstance(key, str) and not _PLAIN_KEY.fullmatch(key):
             # Some databases, and sqlglot, would read such a key as a path.
@@ -186,6 +185,12 @@ class JsonValue(ir.JSONValue):
             return (self >= lower) & (self <= upper)
         return _as_kind_of(self, lower).between(lower, upper)
 
+    def __abs__(self) -> Any:
+        return ops.UnwrapJSONFloat64(self).to_expr().abs()
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return ops.UnwrapJSONFloat64(self).to_expr().round(digits)
+
     def max(self, *_: Any, **__: Any) -> Any:
         """Refuse: numbers have another order than texts."""
         raise _unordered("max")
@@ -214,8 +219,8 @@ class JsonItemsValue(ir.ArrayValue):
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
-            return _items(self.array[key].op())
-        if key == ALL_ITEMS:
+            return _items(_part(self.array, key).op())
+        if _is_all(key):
             lists = self.array.map(lambda item: ops.ToJSONArray(item).to_expr())
             return _items(lists.flatten().op())
         return _items(self.array.map(lambda item: _path(item)[key]).op())
@@ -231,6 +236,14 @@ class JsonItemsValue(ir.ArrayValue):
             "the items of a list have no methods together.",
             hint="Call them for each: t.meta.boxes.array.map(lambda box: box.label.upper()).",
         )
+
+
+def _is_all(key: Any) -> bool:
+    return isinstance(key, str) and key == ALL_ITEMS
+
+
+def _part(items: Any, key: slice) -> Any:
+    return items[key] if key.step is None else stepped(items, key)
 
 
 def _path(item: Any) -> JsonValue:

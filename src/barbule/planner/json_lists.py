@@ -103,6 +103,13 @@ def _choice(node: Any) -> Any:
     return node.copy(**changed)
 
 
+def _default(node: Any) -> Any:
+    """Make Json of what stands for a value of Json that is not there."""
+    if not node.arg.dtype.value_type.is_json() or node.default.dtype.is_null():
+        return node
+    return node.copy(default=as_json(node.default))
+
+
 def _listed(argument: Any) -> tuple[ops.Value, ...]:
     return argument if isinstance(argument, tuple) else (argument,)
 
@@ -140,5 +147,6 @@ _RULES: dict[type, Callable[[Any], ops.Node]] = {
     ops.ArrayRemove: _looked_for,
     ops.FillNull: _filled,
     ops.InSubquery: _among,
+    ops.MapGet: _default,
     **dict.fromkeys(_ALTERNATIVES, _choice),
 }

@@ -13,12 +13,13 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis import Deferred
 
+from barbule.relations.slices import TextParts
 from barbule.types.kinds import Media
 
 __all__ = ["TextMethods", "unwrapped", "written_out"]
 
 
-class TextMethods:
+class TextMethods(TextParts):
     """What texts say beside values that are none."""
 
     __slots__ = ()

@@ -23,6 +23,7 @@ from barbule.relations.conversions import conversion, sort_of
 from barbule.relations.formatted import Formatted
 from barbule.relations.promotion import with_sign
 from barbule.relations.refusals import REFUSALS, both_classes, shown_argument
+from barbule.relations.slices import ListMethods, list_of_row, repeated, repeats
 from barbule.relations.temporal import (
     DateMethods,
     DurationColumnMethods,
@@ -92,6 +93,16 @@ class CheckedValue(Formatted):
     def __repr__(self) -> str:
         shown = super().__repr__()
         return shown if ibis.options.interactive else f"{shown}\n\n{_NOT_RUN}"
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several values, of a list of its row, or of a column."""
+        items = list_of_row(values, self)
+        return super().isin(values) if items is None else items.contains(self)  # type: ignore[misc]
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several values."""
+        items = list_of_row(values, self)
+        return super().notin(values) if items is None else ~items.contains(self)  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -167,7 +178,7 @@ def _no_field(value: Any, name: Any) -> Any:
 
 def _refused(error: Exception, value: Any, method: str, arguments: tuple[Any, ...]) -> Any:
     """Say what an error of Ibis means for the method of a value."""
-    if isinstance(error, SignatureValidationError):
+    if isinstance(error, SignatureValidationError) or " object at 0x" in str(error):
         given = ", ".join(map(_named, arguments)) or "these arguments"
         text = f".{method}() of {_named(value)} does not take {given}"
     else:
@@ -261,6 +272,11 @@ def _method(function: Any) -> Any:
     return method
 
 
+def _getter(prop: property) -> Any:
+    """Let what a property returns explain its errors, too."""
+    return lambda self: checked(prop.fget(self))  # type: ignore[misc]
+
+
 def _check_options(value: Any, result: Any) -> None:
     """Refuse to look for values among such as they are never equal to, which Ibis lets through."""
     op = result.op() if isinstance(result, ir.BooleanValue) else None
@@ -315,6 +331,8 @@ def _computed(name: str, function: Any, value: Any, other: Any) -> Any:
     """Apply an operator of Ibis; NotImplemented where neither operand knows the other."""
     shown = _FORWARD.get(name, name)
     operand = other
+    if shown == "__mul__" and repeats(value, other):
+        return repeated(value, other)
     if shown == "__mod__":
         value, operand = (value, with_sign(other)) if name == shown else (with_sign(value), other)
     result: Any = NotImplemented
@@ -382,6 +400,8 @@ def add_checks(cls: type) -> type:
         checks = getattr(function, "checks", False) or name in _STRUCTURAL
         if public and not checks and inspect.isfunction(function):
             setattr(cls, name, _method(function))
+        elif public and isinstance(function, property) and name not in _STRUCTURAL:
+            setattr(cls, name, property(_getter(function), doc=function.__doc__))
     for name in _UNARY:
         if not hasattr(cls, name):
             setattr(cls, name, _unary(name))
@@ -413,6 +433,7 @@ _METHODS: tuple[tuple[Any, type], ...] = (
     (ir.DateValue, DateMethods),
     (ir.TimestampValue, MomentMethods),
     (ir.StringValue, TextMethods),
+    (ir.ArrayValue, ListMethods),
 )
 
 

@@ -86,6 +86,24 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
             return super().visit_ArraySort(op, arg=arg)
         return sge.replace_placeholders(sg.parse_one(_SORTED_JSON, read="duckdb"), arg=arg)
 
+    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Repeat an array; one that is missing stays so."""
+        repeated = super().visit_ArrayRepeat(op, arg=arg, times=times)
+        return self.if_(arg.copy().is_(NULL), NULL, repeated)
+
+    def visit_TimeTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Cut a time of day, as DuckDB cuts moments."""
+        return self.cast(super().visit_TimeTruncate(op, arg=self._moment(arg), unit=unit), dt.time)
+
+    def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
+        """Write a day, a moment or a time of day by a pattern."""
+        moment = self._moment(arg) if op.arg.dtype.is_time() else arg
+        return super().visit_Strftime(op, arg=moment, format_str=format_str)
+
+    def _moment(self, time: Any) -> Any:
+        """Make a moment of a time of day."""
+        return sge.paren(self.cast("1970-01-01", dt.date) + sge.paren(time))
+
     def _microseconds(self, duration: Any) -> Any:
         return self.f.anon.epoch_us(duration)
 

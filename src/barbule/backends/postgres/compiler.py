@@ -134,6 +134,8 @@ class PostgresCompiler(PlainOperations):
             return self._decoded(to, arg)
         if isinstance(kind, dt.Array) and to_json:
             return self.f.to_jsonb(arg)
+        if isinstance(kind, dt.Numeric) and isinstance(to, dt.JSON):
+            return self.f.to_jsonb(arg)
         if isinstance(kind, dt.Array) and isinstance(to, dt.Array):
             nested = (isinstance(each.value_type, dt.Array) for each in (kind, to))
             return arg if all(nested) else self.cast(arg, to)
@@ -144,6 +146,11 @@ class PostgresCompiler(PlainOperations):
         kind = op.arg.dtype
         if to.is_string() or (kind.castable(to) and not kind.is_string()):
             return self.visit_Cast(op, arg=arg, to=to)
+        if isinstance(kind, dt.Numeric) and isinstance(to, dt.Integer):
+            low, high = to.bounds
+            rounded = self.f.round(arg)
+            fits = sge.Between(this=rounded, low=sge.convert(low), high=sge.convert(high))
+            return self.if_(fits, self.visit_Cast(op, arg=arg.copy(), to=to), NULL)
         pattern = next((found for each, found in _NUMBERS.items() if isinstance(to, each)), None)
         if not kind.is_string() or pattern is None:
             raise com.UnsupportedOperationError(f"try_cast() of {kind} to {to}")
@@ -183,7 +190,10 @@ class PostgresCompiler(PlainOperations):
 
     def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
         """Take an item of an object or array; JSON's null is missing."""
-        item = self.f.jsonb_extract_path(self._json(arg), self.cast(index, dt.string))
+        whole = self._json(arg)
+        item = self.f.jsonb_extract_path(whole, self.cast(index, dt.string))
+        if isinstance(op.index.dtype, dt.Integer):  # which is no key of an object
+            item = self.if_(self.f.jsonb_typeof(whole.copy()).eq(sge.convert("array")), item, NULL)
         return self._decoded(op.dtype, item)
 
     def _unwrapped(
@@ -228,6 +238,35 @@ class PostgresCompiler(PlainOperations):
         return self.if_(self.f.jsonb_typeof(plain).eq(sge.convert("object")), plain, NULL)
 
     # Arrays
+
+    def visit_Equals(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compare; arrays of numbers as those of one type."""
+        return super().visit_Equals(op, **self._alike(op, left=left, right=right))
+
+    def visit_NotEquals(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compare; arrays of numbers as those of one type."""
+        return super().visit_NotEquals(op, **self._alike(op, left=left, right=right))
+
+    def visit_InValues(self, op: Any, *, value: Any, options: Any) -> Any:
+        """Look for a value among others; arrays are written as those of its type."""
+        kind = op.value.dtype
+        if isinstance(kind, dt.Array):
+            pairs = zip(op.options, options, strict=True)
+            options = tuple(self._array(node, option, kind) for node, option in pairs)
+        return super().visit_InValues(op, value=value, options=options)
+
+    def _alike(self, op: Any, **sides: Any) -> dict[str, Any]:
+        kinds = [op.left.dtype, op.right.dtype]
+        if not all(isinstance(kind, dt.Array) for kind in kinds) or kinds[0] == kinds[1]:
+            return sides
+        kind = dt.highest_precedence(kinds)
+        return {n: self._array(getattr(op, n), value, kind) for n, value in sides.items()}
+
+    def _array(self, node: ops.Value, value: Any, kind: dt.DataType) -> Any:
+        """Write an array as one of a type; an empty constant has none that Postgres knows."""
+        if isinstance(node, ops.Literal) and node.value is not None:
+            return self.cast(array_text(node.value, kind), kind)
+        return value if node.dtype == kind else self.cast(value, kind)
 
     def visit_Array(self, op: Any, *, exprs: Any) -> Any:
         """Make an array."""

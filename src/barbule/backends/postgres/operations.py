@@ -23,6 +23,7 @@ from barbule.backends.arithmetic import PythonArithmetic
 __all__ = ["PlainOperations", "filled"]
 
 _INT = sge.DataType(this=sge.DataType.Type.INT)
+_LONGEST = 2**30  # characters that a text of Postgres may have
 _DIGESTS = {"sha224", "sha256", "sha384", "sha512"}
 _UNITS = {"s": "1 second", "ms": "1 millisecond", "us": "1 microsecond"}
 # https://www.postgresql.org/docs/15/functions-formatting.html, by the directives of strftime.
@@ -160,7 +161,39 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             )
         return {"order_by": keys, "how": "rows"}  # all rows of the partition, as before
 
+    def visit_Divide(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Divide; by zero as IEEE 754 says, where Postgres ends the query."""
+        constant = op.right.value if isinstance(op.right, ops.Literal) else None
+        if constant or not isinstance(op.dtype, dt.Floating):
+            return super().visit_Divide(op, left=left, right=right)
+        quotient = super().visit_Divide(op, left=left, right=right)
+        return filled(
+            "CASE WHEN :b <> 0 THEN :quotient WHEN :b IS NULL OR :a IS NULL THEN NULL "
+            "WHEN :a = 0 OR CAST(:a AS TEXT) = 'NaN' THEN CAST('NaN' AS DOUBLE PRECISION) "
+            "WHEN :a > 0 THEN CAST('Infinity' AS DOUBLE PRECISION) "
+            "ELSE CAST('-Infinity' AS DOUBLE PRECISION) END",
+            a=sge.paren(left.copy()),
+            b=sge.paren(right.copy()),
+            quotient=quotient,
+        )
+
     # Texts
+
+    def visit_Repeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Repeat a text, as often as a number of 32 bits says."""
+        return self.f.repeat(arg, self._short(op.times, times))
+
+    def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
+        """Take a part of a text; positions are numbers of 32 bits."""
+        width = None if length is None else self._short(op.length, length)
+        place = self._short(op.start, start)
+        return super().visit_Substring(op, arg=arg, start=place, length=width)
+
+    def _short(self, node: ops.Value, number: Any) -> Any:
+        if isinstance(node, ops.Literal):
+            return number if node.value <= _LONGEST else sge.convert(_LONGEST)
+        bounded = self.f.least(self.f.greatest(number, -_LONGEST), _LONGEST)
+        return sge.Cast(this=bounded, to=_INT.copy())
 
     def visit_HexDigest(self, op: Any, *, arg: Any, how: str) -> Any:
         """Write the digest of a text or of bytes."""
@@ -192,6 +225,10 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
         return self.if_(needle.is_(NULL), NULL, place)
 
     # Days and moments
+
+    def visit_TimeTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Cut a time of day, of which Postgres makes a duration."""
+        return self.cast(super().visit_TimeTruncate(op, arg=arg, unit=unit), dt.time)
 
     def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
         """Write a moment by a pattern."""
@@ -232,7 +269,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
         """Repeat the values of an array."""
         return filled(
-            "CASE WHEN :n IS NOT NULL THEN "
+            "CASE WHEN :n IS NOT NULL AND :a IS NOT NULL THEN "
             "ARRAY(SELECT _bb_e FROM GENERATE_SERIES(1, :n) AS _bb_t(_bb_n), "
             "UNNEST(:a) WITH ORDINALITY AS _bb_a(_bb_e, _bb_i) ORDER BY _bb_n, _bb_i) END",
             a=arg,
