@@ -547,3 +547,83 @@ def test_operators_keep_the_order_of_their_operands(session):
         y=ibis.literal(10) - t.a - t.b,
     )
     assert q.collect()[0] == {"m": 3, "d": 3, "r": 1, "p": 4.0, "x": D("1.25"), "y": 1}
+
+
+def test_division_by_zero_is_that_of_ieee(session):
+    t = bb.create_table("t", {"n": bb.Int, "x": bb.Float, "z": bb.Int})
+    t.insert([{"n": 1, "x": 2.5}, {"n": -1, "x": -2.5}, {"n": 0, "x": 0.0}, {}])
+    t.update({"z": 0})
+    made = {"a": t.n / t.z, "b": t.x / t.z, "c": t.n / 0, "d": 1 / t.n}
+    found = t.order_by(t.n).select(**made).collect()
+    infinite = [-math.inf, math.nan, math.inf, None]
+    for name in ("a", "b", "c"):
+        assert str(found[name]) == str(infinite), name
+    assert found["d"] == [-1.0, math.inf, 1.0, None]
+    t.add_computed_column(share=t.n / t.z, stored=True)
+    assert t.where(t.share < 0).collect()["n"] == [-1]
+
+
+HALVES = {
+    "constant": ibis.literal(1.5, "float16"),
+    "array of numpy": np.array([1.5], "float16"),
+    "number of numpy": np.float16(1.5),
+    "array": ibis.literal([1.5], "array<float16>"),
+    "cast": ibis._.a.cast("array<float16>"),
+    "struct": ibis.struct({"half": ibis.literal(1.5, "float16")}),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_numbers_of_16_bits_are_kept_in_32(session, name):
+    t = bb.create_table("t", {"a": "array<float64>"})
+    t.insert(a=[1.5])
+    t.add_computed_column(half=HALVES[name])
+    assert "float32" in str(t.half.type())
+    positive = bb.udf(lambda a: a[0] > 0, name="positive", return_type=bool)
+    kept = {"struct": {"half": 1.5}, "constant": 1.5, "number of numpy": 1.5}.get(name, [1.5])
+    assert t.where(positive(t.a)).collect()["half"] == [kept]
+
+
+def test_matrices_of_numpy_are_constants(session):
+    t = bb.create_table("t", {"n": bb.Int})
+    t.insert(n=1)
+    matrix, truths = np.array([[1, 2], [3, 4]]), np.array([True, False])
+    t.add_computed_column(matrix=matrix, words=np.array([["a", "b"]]))
+    row = t.select("matrix", "words", other=matrix * 0.5, truths=truths).collect()[0]
+    assert row == {
+        "matrix": [[1, 2], [3, 4]],
+        "words": [["a", "b"]],
+        "other": [[0.5, 1.0], [1.5, 2.0]],
+        "truths": [True, False],
+    }
+
+
+def test_try_cast_of_numbers_that_do_not_fit(session):
+    t = bb.create_table("t", {"n": bb.Int, "x": bb.Float})
+    t.insert(
+        [{"n": 300, "x": 1e30}, {"n": -7, "x": -7.4}, {"x": math.nan}, {"n": 1, "x": math.inf}]
+    )
+    made = {
+        "int8": t.n.try_cast("int8"),
+        "uint8": t.n.try_cast("uint8"),
+        "x": t.x.try_cast("int64"),
+    }
+    found = {tuple(row.values()) for row in t.select(**made).collect()}
+    assert found == {(None, None, None), (-7, None, -7), (1, 1, None)}
+
+
+def test_a_correlation_is_the_same_of_a_sample(session):
+    t = bb.create_table("t", [{"a": 1, "b": 2.0}, {"a": 2, "b": 3.5}, {"a": 4, "b": 9.0}])
+    found = t.agg(x=t.a.corr(t.b), y=t.a.corr(t.b, how="pop")).collect()[0]
+    assert found["x"] == found["y"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3.5, 9])[0, 1])
+
+
+@pytest.mark.parametrize("use", [lambda x: x.ceil(), lambda x: x // 3, round])
+def test_what_no_whole_number_holds_is_said(session, use):
+    t = bb.create_table("t", {"x": bb.Float})
+    t.insert([{"x": 1.5}, {"x": 1e57}])
+    with pytest.raises(DataError, match=r"whole numbers of 64 bits.*ifelse\(t.x.ceil\(\), t.x\)"):
+        t.select(y=use(t.x)).collect()
+    kept = (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x)
+    t.insert([{"x": math.inf}])
+    assert t.order_by("x").select(y=kept).collect()["y"] == [2.0, 1e57, math.inf]

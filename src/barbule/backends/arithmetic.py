@@ -102,6 +102,10 @@ class PythonArithmetic:
         power = sge.BitwiseLeftShift(this=one, expression=sge.paren(right))
         return sge.paren(left) * sge.paren(power)
 
+    def visit_Correlation(self, op: Any, *, how: str, **parts: Any) -> Any:
+        """Correlate; whether of a sample or of all, it is the same number."""
+        return super().visit_Correlation(op, how="pop", **parts)  # type: ignore[misc]
+
     def _remainder(self, op: Any, left: Any, right: Any) -> Any:
         """Return the remainder as the database has it, with the sign of the dividend."""
         return sge.paren(left) % sge.paren(right)

@@ -369,15 +369,27 @@ def _difference(node: Any) -> ops.Value:
 
 def _cast_once(node: Any) -> ops.Value:
     """Cast to a type that databases have; leave out a cast to the type that a value was cast to."""
-    if isinstance(node.to, dt.Decimal | dt.Float16) and not _same(canonical(node.to), node.to):
+    sized = isinstance(node.to, dt.Decimal) or _has_halves(node.to)
+    if sized and not _same(canonical(node.to), node.to):
         node = node.copy(to=canonical(node.to))
     inner = node.arg
     return inner if isinstance(inner, ops.Cast) and _same(inner.to, node.to) else node
 
 
+def _has_halves(kind: dt.DataType) -> bool:
+    """Whether numbers of 16 bits are in a type, which databases do not have."""
+    if isinstance(kind, dt.Struct):
+        return any(map(_has_halves, kind.types))
+    if isinstance(kind, dt.Array | dt.Map):
+        return _has_halves(kind.value_type)
+    return isinstance(kind, dt.Float16)
+
+
 def _literal(node: Any) -> ops.Value:
-    """Give a decimal constant its own digits."""
+    """Give a decimal constant its own digits, and a number of 16 bits 32."""
     kind = node.dtype
+    if _has_halves(kind):
+        return ops.Literal(node.value, canonical(kind))
     if not isinstance(kind, dt.Decimal) or node.value is None or kind.precision is not None:
         return node
     return ops.Literal(node.value, _digits_of(decimal.Decimal(node.value)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import ibis
@@ -182,7 +183,9 @@ class _Verbs(Formatted):
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
         """Bind values to the table, computed in types that hold their results."""
-        return tuple(map(_promoted, super().bind(*args, **kwargs)))  # type: ignore[misc]
+        plain = map(_constant, args)
+        named = {name: _constant(value) for name, value in kwargs.items()}
+        return tuple(map(_promoted, super().bind(*plain, **named)))  # type: ignore[misc]
 
     def to_pandas(
         self,
@@ -437,6 +440,19 @@ def _promoted(value: ir.Value) -> ir.Value:
     if changed is given:
         return value
     return changed.to_expr() if changed.name == given.name else changed.to_expr().name(given.name)
+
+
+def _constant(value: Any) -> Any:
+    """Make a constant of an array of NumPy that Ibis cannot read: a matrix, or truths."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return value
+    if value.ndim == 1 and value.dtype != bool:
+        return value
+    kind = dt.dtype(value.dtype) if value.dtype.kind in "biuf" else None
+    for _ in range(value.ndim):
+        kind = kind and dt.Array(kind)
+    return ibis.literal(value.tolist(), kind)
 
 
 def _flat(key: Any) -> tuple[Any, ...]:

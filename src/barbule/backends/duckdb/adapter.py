@@ -604,7 +604,10 @@ def _explained() -> Iterator[None]:
     """Say in our words what an expression asked that the database cannot do."""
     try:
         yield
-    except ibis.common.exceptions.OperationNotDefinedError as error:
+    except (
+        ibis.common.exceptions.OperationNotDefinedError,
+        ibis.common.exceptions.UnsupportedOperationError,
+    ) as error:
         raise UnsupportedError(
             f"DuckDB cannot run this expression: {error}.",
             hint="Rewrite that part, or compute it in a @bb.udf.",
@@ -622,7 +625,11 @@ def _explained() -> Iterator[None]:
     except duckdb.DataError as error:
         raise DataError(
             f"the database cannot compute this: {_reason(error)}.",
-            hint="Filter out such values first, or use try_cast() where cast() fails.",
+            hint="Filter out such values first, or use try_cast() where cast() fails. What ceil(), "
+            "floor(), round() and // make of floats are whole numbers of 64 bits: "
+            "(t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) keeps larger and infinite ones."
+            if "INT64" in str(error)
+            else "Filter out such values first, or use try_cast() where cast() fails.",
         ) from error
 
 

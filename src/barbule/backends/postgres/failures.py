@@ -102,7 +102,11 @@ def _known(state: str, reason: str) -> BarbuleError | None:
     if state[:2] in {"21", "22", "23"}:
         return DataError(
             f"the database cannot compute this: {reason}.",
-            hint="Filter out such values first.",
+            hint="Filter out such values first. What ceil(), floor(), round() and // make of "
+            "floats are whole numbers of 64 bits: (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) "
+            "keeps larger and infinite ones."
+            if "bigint" in reason
+            else "Filter out such values first.",
         )
     if state in {
         "0A000",
