@@ -9,7 +9,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.errors import ExpressionError
+from barbule.errors import DataError, ExpressionError
 
 UTC = datetime.UTC
 EAST = datetime.timezone(datetime.timedelta(hours=2))
@@ -157,3 +157,41 @@ def test_updates_and_computed_columns_compare_alike(session):
     view = session.create_view("recent", table.where(table.ts.between("2026-01-01", "2027-01-01")))
     assert view.collect() == [{"ts": M(2026, 1, 1, 10), "late": True, "new": True}]
     assert table.delete(where=table.ts < "2026-01-01").rows == 1
+
+
+def test_times_of_day_are_cut_and_written(session):
+    t = bb.create_table("t", {"clock": bb.Time})
+    t.insert([{"clock": "08:59:59.5"}, {"clock": None}])
+    made = {"hour": t.clock.truncate("h"), "second": t.clock.truncate("s"),
+            "text": t.clock.strftime("%H:%M")}  # fmt: skip
+    found = t.order_by("clock").select(**made).collect()
+    assert found["hour"] == [datetime.time(8), None]
+    assert found["second"] == [datetime.time(8, 59, 59), None]
+    assert found["text"] == ["08:59", None]
+    t.add_computed_column(hour=t.clock.truncate("h"), stored=True)
+    assert t.where(t.hour == "08:00").count().to_pyarrow().as_py() == 1
+
+
+@pytest.mark.parametrize("filled", ["2020-07-01T00:00:00+00:00", M(2020, 7, 1, tzinfo=UTC)])
+def test_what_is_filled_is_shown_on_the_clock_of_the_column(session, filled):
+    t = bb.create_table("t", {"n": bb.Int, "ts": bb.Timestamp(timezone="America/New_York")})
+    t.insert([{"n": 1, "ts": "2020-07-01T12:00:00+00:00"}, {"n": 2, "ts": None}])
+    whole = t.ts.fill_null(filled)
+    assert whole.type().timezone == "America/New_York"
+    found = t.order_by("n").select(ts=whole, hour=whole.hour()).collect()
+    assert [str(each) for each in found["ts"]] == [
+        "2020-07-01 08:00:00-04:00",
+        "2020-06-30 20:00:00-04:00",
+    ]
+    assert found["hour"] == [8, 20]
+
+
+def test_days_that_python_does_not_have_are_named(session):
+    t = bb.create_table("t", {"n": bb.Int, "day": bb.Date})
+    t.insert([{"n": 1, "day": "2024-02-29"}, {"n": 2, "day": "9999-12-31"}])
+    later = t.order_by("n").select("n", next=t.day + ibis.interval(days=1)).collect()
+    for read in (list, lambda rows: rows["next"], lambda rows: rows[1]):
+        with pytest.raises(DataError, match=r"column 'next', row 1: .*date.*years 1 to 9999"):
+            read(later)
+    assert later[0, "next"] == datetime.date(2024, 3, 1)
+    assert later.to_pyarrow()["next"].null_count == 0

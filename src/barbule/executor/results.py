@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import ibis.expr.types as ir
 
-from barbule.errors import BarbuleError, ColumnNotFoundError, ExpressionError
+from barbule.errors import BarbuleError, ColumnNotFoundError, DataError, ExpressionError
 from barbule.executor.frames import exact_frame
 from barbule.executor.notebook import rows_html
 from barbule.executor.shown import SHOWN_ROWS, Reason, Shown
@@ -71,6 +71,26 @@ class _Row(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+def _python(table: pa.Table, name: str, first: int) -> list[Any]:
+    """Make the values of a column ones of Python; an error names the row of one that is none."""
+    column = table.column(name)
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError):
+        for row, value in enumerate(column, first):
+            try:
+                value.as_py()
+            except (OverflowError, ValueError) as error:
+                raise DataError(
+                    f"Python has no such {value.type}: {error}.",
+                    column=name,
+                    row=row,
+                    hint="Days and moments of Python lie in the years 1 to 9999: filter such rows "
+                    "out, or read them by .to_pyarrow().",
+                ) from error
+        raise
 
 
 class ResultSet(Sequence[dict[str, Any]]):
@@ -174,7 +194,7 @@ class ResultSet(Sequence[dict[str, Any]]):
             raise ColumnNotFoundError(
                 f"the result has no column {name!r}.", hint=one_of(name, self.columns, "It has")
             )
-        values = table.column(name).to_pylist()
+        values = _python(table, name, first)
         read = reader(self.schema[name], self._library)
         return values if read is None else list(self._read(read, values, name, first))
 
@@ -194,7 +214,7 @@ class ResultSet(Sequence[dict[str, Any]]):
         read = reader(kind, self._library)
         if not holds_media(kind) or read is None:
             return self._values(table, name, first)
-        return self._read(read, table.column(name).to_pylist(), name, first)
+        return self._read(read, _python(table, name, first), name, first)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # In parts: a column at a time is many times faster than a row, and media are opened

@@ -222,15 +222,18 @@ class MomentExtras(ColumnExtras):
 
     def isin(self, values: Any, /) -> Any:
         """Say whether it is one of several moments."""
-        return super().isin(_moments(values, self))  # type: ignore[misc]
+        return super().isin(_moments(values, self))
 
     def notin(self, values: Any, /) -> Any:
         """Say whether it is none of several moments."""
-        return super().notin(_moments(values, self))  # type: ignore[misc]
+        return super().notin(_moments(values, self))
 
     def fill_null(self, fill_value: Any, /) -> Any:
         """Put a moment where none is."""
-        return super().fill_null(_moment(fill_value, self))  # type: ignore[misc]
+        moment = _moment(fill_value, self)
+        if moment is not fill_value and getattr(self.type(), "timezone", None):
+            moment = moment.cast(self.type())
+        return super().fill_null(moment)  # type: ignore[misc]
 
 
 def _comparison(name: str) -> Any:
@@ -319,14 +322,14 @@ class NumberExtras(ColumnExtras):
     def isin(self, values: Any, /) -> Any:
         """Say whether it is one of several numbers."""
         if isinstance(values, ir.Expr):
-            return super().isin(values)  # type: ignore[misc]
+            return super().isin(values)
         value, *others = _numbers(self, *values)
         return ir.NumericValue.isin(value, others)
 
     def notin(self, values: Any, /) -> Any:
         """Say whether it is none of several numbers."""
         if isinstance(values, ir.Expr):
-            return super().notin(values)  # type: ignore[misc]
+            return super().notin(values)
         value, *others = _numbers(self, *values)
         return ir.NumericValue.notin(value, others)
 
