@@ -173,3 +173,25 @@ def test_functions_of_a_notebook_are_defined_by_running_its_cell(monkeypatch):
     films.drop_column("loud")
     with pytest.raises(BarbuleError, match=r"define the same one in this notebook or script"):
         films.insert(name="Up")
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda t: t.agg(x=t.n - t.n.sum()), r"an aggregate is one value.*'x' is one of each"),
+        (lambda t: t.agg(x=t.n), r"an aggregate is one value.*'x' is one of each"),
+        (
+            lambda t: t.group_by("n").agg(x=t.n + 1),
+            r"an aggregate is one value.*'x' is one of each",
+        ),
+        (lambda t: t.select(x={"a": t.n}), r"is no expression itself.*ibis\.struct"),
+        (lambda t: t.select(x=[t.n, 1]), r"is no expression itself.*ibis\.array"),
+        (lambda t: t.add_computed_column(x={"a": t.n}), r"no expression.*ibis\.struct"),
+    ],
+)
+def test_values_that_are_none_of_a_column_are_explained(session, use, message):
+    t = bb.create_table("explained", {"n": bb.Int})
+    with pytest.raises(BarbuleError, match=message) as caught:
+        use(t)
+    assert "object at 0x" not in str(caught.value)
+    assert "r0 := " not in str(caught.value).split("(value:")[0]

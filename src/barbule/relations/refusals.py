@@ -79,6 +79,13 @@ def explained(error: Exception, query: Any, arguments: tuple[Any, ...]) -> Excep
             hint="Write one SELECT statement, in the dialect of the database or of dialect=.",
         )
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
+    if text.startswith("Unable to infer datatype of value"):
+        return both_classes(ExpressionError, type(error))(
+            "a list or dict in which expressions stand is no expression itself.",
+            table=table_name(query),
+            hint='ibis.struct({"a": t.a}) makes a record, ibis.array([t.a, 1]) a list, and '
+            "ibis.literal(...) a constant.",
+        )
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
     return both_classes(kind, type(error))(
         f"{text.rstrip('.')}.",

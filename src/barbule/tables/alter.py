@@ -320,9 +320,11 @@ def _refuse_options(record: TableRecord, name: str, expr: Any) -> None:
             "the column is to be computed, and this is no expression.",
             table=record.name,
             column=name,
-            value=expr,
+            # Expressions in it would be shown as plans.
+            value=None if isinstance(expr, list | tuple | dict | set) else expr,
             hint="There is no such argument; an expression is made of columns, t.a + 1, and a "
-            "constant by ibis.literal(...).",
+            'constant by ibis.literal(...); ibis.struct({"a": t.a}) makes a record of columns, and '
+            "ibis.array([t.a, 1]) a list.",
         )
 
 
