@@ -59,7 +59,19 @@ _LONGEST_NAME = 80
 INNER_CALL = "$call"
 
 
-class ManagedTable(ops.DatabaseTable):
+class _Leaf(ops.DatabaseTable):
+    """A table that no expression of users is below; all threads share it.
+
+    What Ibis remembers of comparisons is not safe between threads (`barbule.expression_keys`).
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self.__equals__(other))
+
+    __hash__ = ops.DatabaseTable.__hash__
+
+
+class ManagedTable(_Leaf):
     """A table that barbule manages: an identity, whose schema its source tells when asked.
 
     The schema is no argument of the node, so expressions that were built before a column was
@@ -91,7 +103,7 @@ class ManagedTable(ops.DatabaseTable):
         return self.source.table_of(self)
 
 
-class SystemTable(ops.DatabaseTable):
+class SystemTable(_Leaf):
     """A table of barbule's own (the call ledger, say) that users may query."""
 
     def to_expr(self) -> ir.Table:

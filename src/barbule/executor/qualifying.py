@@ -10,6 +10,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from barbule.expression_keys import ExpressionKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,7 +43,7 @@ class Qualifying:
         self._catalog = catalog
         self._read = read
         self._alone = alone
-        self._known: OrderedDict[ops.Relation, pa.Array] = OrderedDict()
+        self._known: OrderedDict[ExpressionKey, pa.Array] = OrderedDict()
         self._moment: Any = None
         self._lock = threading.Lock()
 
@@ -57,18 +59,19 @@ class Qualifying:
             return self._read(relation)
         # An older copy of the database may have come to the same number by other commits.
         moment = head, self._catalog.commit(head).at
+        key = ExpressionKey(relation)
         with self._lock:
             if moment != self._moment:
                 self._known.clear()
                 self._moment = moment
-            known = self._known.get(relation)
+            known = self._known.get(key)
             if known is not None:
-                self._known.move_to_end(relation)
+                self._known.move_to_end(key)
                 return known
         found = self._read(relation)
         with self._lock:
             if moment == self._moment and found.nbytes <= _MOST_BYTES:
-                self._known[relation] = found
+                self._known[key] = found
                 while sum(each.nbytes for each in self._known.values()) > _MOST_BYTES:
                     self._known.popitem(last=False)
         return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
+from barbule.expression_keys import ExpressionKey, equal
 from barbule.nodes import ManagedTable, Similarity, VectorLiteral
 from barbule.planner.plan import CallStage, CandidateStage, Plan
 
@@ -29,7 +30,7 @@ class RememberedPlans:
     """The plans of searches, as long as the structure of tables and functions stay the same."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[Any, tuple[Hashable, ops.Value, Plan]] = OrderedDict()
+        self._plans: OrderedDict[ExpressionKey, tuple[Hashable, ops.Value, Plan]] = OrderedDict()
 
     def plan(self, root: ops.Relation, moment: Hashable, make: Callable[[], Plan]) -> Plan:
         """Return the plan of a relation, made only where none of its like is known.
@@ -42,7 +43,7 @@ class RememberedPlans:
         asked = _constant(root)
         if asked is None:
             return make()
-        like = _likeness(root)
+        like = ExpressionKey(_likeness(root))
         known = self._plans.get(like)
         if known is not None and known[0] == moment:
             with suppress(KeyError):  # another thread may just have made room
@@ -122,12 +123,12 @@ def _is_general(plan: Plan, asked: ops.Value) -> bool:
 
 
 def _with_constant(plan: Plan, old: ops.Value, new: ops.Value) -> Plan:
-    if old == new:
+    if equal(old, new):
         return plan
     stages = []
     for stage in plan.stages:
         if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):
-            values = {name: new if v == old else v for name, v in stage.source.values.items()}
+            values = {name: new if equal(v, old) else v for name, v in stage.source.values.items()}
             source = ops.DummyTable(values)
             stages.append(replace(stage, source=source, logical=source))
         else:

@@ -55,6 +55,7 @@ from barbule.backends.duckdb.statements import (
     rows_among,
 )
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
+from barbule.expression_keys import ExpressionKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -237,9 +238,7 @@ class DuckDBBackend:
         """Run a query and return its rows."""
         with _explained():
             try:
-                op = query.op()
-                # To Ibis two selections of the same columns in another order are equal.
-                sql, wanted = self._remembered_sql(op)
+                sql, wanted = self._compiled(ExpressionKey(query.op()))
             except _HeldError:
                 staged = {**staged, **in_memory(query)}
                 sql, wanted = self.ibis.compile(query), query.schema().to_pyarrow()
@@ -249,15 +248,9 @@ class DuckDBBackend:
             rows = backend.con.execute(sql).to_arrow_table()
         return fitted(rows, wanted)
 
-    def _remembered_sql(self, op: ops.Node) -> tuple[str, pa.Schema]:
-        try:
-            return self._compiled(op, op.schema.names)
-        except RecursionError:  # nodes are compared by recursion, and compiled with less of it
-            return self._compile_op(op, op.schema.names)
-
-    def _compile_op(self, op: ops.Node, _names: tuple[str, ...]) -> tuple[str, pa.Schema]:
+    def _compile_op(self, asked: ExpressionKey) -> tuple[str, pa.Schema]:
         """Return the SQL of a query and what its rows are made of."""
-        query = op.to_expr()
+        query = asked.node.to_expr()
         if in_memory(query):
             raise _HeldError
         return str(self.ibis.compile(query)), query.schema().to_pyarrow()
