@@ -16,6 +16,7 @@ from fakes.models_server import FakeModels
 from patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("interrupted.py")
+LONG_QUERY = Path(__file__).with_name("interrupted_query.py")
 ROWS = 300
 
 
@@ -49,3 +50,21 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
         assert (done, int(right), int(hits)) == ("done", ROWS, int(known))
         assert int(calls) == ROWS - int(known)
         assert server.count <= ROWS + in_flight
+
+
+@pytest.mark.parametrize("kind", ["aggregate", "join", "sort", "stream"])
+def test_ctrl_c_ends_a_query_that_would_take_hours(tmp_path, kind):
+    process = subprocess.Popen(
+        [sys.executable, LONG_QUERY, f"duckdb://{tmp_path / 'app.duckdb'}", kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "begins\n"
+        time.sleep(1)  # until it is within the query; it need not be
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()  # where something above fails
+    assert (process.returncode, out) == (0, "interrupted 20000\ndone 20001\n"), err
