@@ -77,7 +77,7 @@ class Table(Query):
             What a media file that is missing or unreadable does, and a function that fails in a
             computed column: "abort" ends the insert; "null" leaves the cell empty, and
             `table.column.error` and `errors()` say why. By default files end it, and functions
-            do as they or their columns say.
+            do as they or their columns say. Iterators of views do as the views say.
         values
             The values of a single row, instead of `source`.
 
