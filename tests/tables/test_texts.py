@@ -144,6 +144,9 @@ def test_methods_of_texts_take_texts_of_several_arguments(t):
     assert value(t, t.s.substr(0, 1)) == "U"
     assert value(t, t.s.find("p", 1)) == 1
     assert value(t, t.s.lpad(4, "-")) == "--Up"
+    assert value(t, t.s.lpad(4, "4")) == "44Up"
+    assert value(t, t.s.find("0", 0)) == -1
+    assert value(t, (t.s + "1").re_extract("1", 0)) == "1"
     assert value(t, t.s.re_extract("(U)", 1)) == "U"
 
 

@@ -6,6 +6,7 @@ Owns which operands and arguments are texts. Ibis writes a Python value out, `t.
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -65,7 +66,8 @@ def written_out(value: Any, arguments: tuple[Any, ...], result: Any) -> list[Any
     others = [each for each in arguments if not isinstance(each, _PLAIN)]
     if not others:
         return []
-    texts = set(_literals(result.op()))
+    given = collections.Counter(each for each in arguments if isinstance(each, str))
+    texts = collections.Counter(_literals(result.op())) - given
     return [each for each in others if str(each) in texts]
 
 

@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, ExpressionError
+from barbule.relations.refusals import refuse_methods
 
 __all__ = ["resolve"]
 
@@ -55,6 +56,7 @@ def resolve(table: ir.Table, given: Any, column: str | None = None) -> Any:
         )
     if not isinstance(given, _FUNCTIONS):
         return given
+    refuse_methods((given,), table)
     try:
         return given(table)
     except BarbuleError:
