@@ -438,7 +438,19 @@ class Engine:
             error.at(table=tables.pop() if len(tables) == 1 else None)
             if error.column is None and isinstance(error, DataError):
                 error.column = self.failing(expr)
+                error.hint = f"{error.hint or ''}{self._way_out(expr, error.column)}"
             raise
+
+    def _way_out(self, expr: ir.Expr, column: str | None) -> str:
+        """Say how a table is read of which a column cannot be computed for some row."""
+        for leaf in expr.op().find(ManagedTable):
+            if any(c.name == column and c.kind == "virtual" for c in self.record(leaf).columns):
+                return (
+                    f" The column is computed when rows are read: t.drop({column!r}) reads the "
+                    "others; update() or delete() such rows, or give add_computed_column() an "
+                    'expression that takes them, with if_exists="replace".'
+                )
+        return ""
 
     def failing(
         self,
