@@ -1,0 +1,43 @@
+"""Answers are found by their questions, however many are looked up and wherever they are."""
+
+from __future__ import annotations
+
+import ibis.expr.datatypes as dt
+import pytest
+
+from barbule.executor.ledger import Answer
+
+KNOWN = [f"{number:064x}" for number in range(40)]
+
+
+def _answer(key: str, **more) -> Answer:
+    return Answer(key, "f", "1", key[-2:], question="q", **more)
+
+
+@pytest.fixture
+def ledger(session):
+    return session._engine.ledger
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 40])
+@pytest.mark.parametrize("written", [True, False])
+def test_answers_are_found_written_or_not(ledger, count, written):
+    ledger.keep([_answer(key) for key in KNOWN[:20]], dt.string)
+    (ledger.keep if written else ledger.keep_soon)(
+        [_answer(key) for key in KNOWN[20:30]], dt.string
+    )
+    ledger.keep([_answer(key, error="ValueError: no") for key in KNOWN[30:]], dt.string)
+    for start in range(0, 41 - count, 5):
+        keys = KNOWN[start : start + count]
+        wanted = {key: key[-2:] for key in keys if key in KNOWN[:30]}
+        assert ledger.look_up(keys, dt.string) == wanted
+        assert ledger.known(keys) == wanted.keys()
+        assert ledger.look_up([f"x{key}" for key in keys], dt.string) == {}
+
+
+def test_what_answers_took_is_found_for_few_and_for_many(ledger):
+    ledger.keep([_answer(key, tokens_in=3, tokens_out=1) for key in KNOWN[:20]], dt.string)
+    ledger.keep([_answer(key, tokens_in=3, estimated=True) for key in KNOWN[20:]], dt.string)
+    for keys in (KNOWN[:1], KNOWN[19:21], KNOWN):
+        assert ledger.tokens(keys) == {key: (3, 1) for key in keys if key in KNOWN[:20]}
+    assert ledger.tokens([]) == {}
