@@ -292,7 +292,10 @@ class ModelError(BarbuleError, RuntimeError):
         model.
     charged
         Whether the provider may have done its work all the same, and charge it: the answer came
-        too late, or could not be read.
+        too late, or could not be read, or the connection broke.
+    sent
+        Whether the question went out. It did not where nobody could be reached, or where a key
+        was missing.
     """
 
     def __init__(
@@ -303,6 +306,7 @@ class ModelError(BarbuleError, RuntimeError):
         retry_after: float | None = None,
         lasting: bool = False,
         charged: bool = False,
+        sent: bool = True,
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
@@ -310,6 +314,7 @@ class ModelError(BarbuleError, RuntimeError):
         self.retry_after = retry_after
         self.lasting = lasting
         self.charged = charged
+        self.sent = sent
 
 
 class BudgetError(BarbuleError, RuntimeError):

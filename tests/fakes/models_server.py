@@ -42,7 +42,8 @@ cut             chat answers end in the middle, at `max_tokens`
 Faults by script
 ----------------
 `server.script("429", "500", "malformed", "ok")` gives the next requests these fates, in this
-order, whatever their model; see `FATES` for all of them.
+order, whatever their model; see `FATES` for all of them. Some are no answers of a model: a page
+of HTML, half an answer, a reset connection, a redirection to itself.
 
 What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
 `server.usage` is False, answers do not say it. `server.counts` is told in place of each count,
@@ -95,6 +96,29 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
 _ANSWERS = ("misfit", "cut", "refuses")
 FATES = ("ok", "429", "500", "timeout", "malformed", "disconnect", "policy", "ctx", "auth")
 FATES += _ANSWERS
+
+
+def _raw(kind: str, body: bytes, length: int | None = None, more: str = "") -> bytes:
+    """Return an answer with the status 200, as it is sent."""
+    size = len(body) if length is None else length
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+_JSON = "application/json"
+_BROKEN = {
+    "html": _raw("text/html", b"<html></html>"),
+    "plain": _raw("text/plain", b"ok"),
+    "empty": _raw(_JSON, b""),
+    "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "list": _raw(_JSON, b"[]"),
+    "null": _raw(_JSON, b"null"),
+    "half": _raw(_JSON, b"{", 99),
+    "garbage": b"this is no HTTP\r\n\r\n",
+    "gzip": _raw(_JSON, b"{{{{", more="content-encoding: gzip\r\n"),
+    "loop": b"HTTP/1.1 307 Temporary Redirect\r\nlocation: {path}\r\ncontent-length: 0\r\n\r\n",
+}
+FATES += ("reset", *_BROKEN)
 _TEMPORARY = {
     "rate-limited": (429, "Rate limit reached for requests.", "rate_limit_exceeded"),
     "err500": (500, "boom", "server_error"),
@@ -132,8 +156,11 @@ class Response:
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None  # what is sent as it is, before the connection is closed
 
     def encoded(self) -> bytes:
+        if self.raw is not None:
+            return self.raw
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         headers = {
             "content-type": "application/json",
@@ -251,8 +278,13 @@ class FakeModels:
                 response = await self._respond(request)
                 if response is None:
                     break
+                if response.raw == b"":  # with a reset, and not in order
+                    writer.transport.abort()
+                    break
                 writer.write(response.encoded())
                 await writer.drain()
+                if response.raw is not None:
+                    break
         except (asyncio.CancelledError, ConnectionError):
             pass  # the test ended, or the client went away: both are ordinary here
         finally:
@@ -277,6 +309,9 @@ class FakeModels:
                 await asyncio.sleep(_SLOW)
             if "disconnect" in {request.model, fate}:
                 return None
+            if fate == "reset" or fate in _BROKEN:
+                raw = _BROKEN.get(fate, b"").replace(b"{path}", request.path.encode())
+                return Response(None, raw=raw)
             return self._fault(request, fate) or self._answered(request, fate)
         finally:
             with self._lock:

@@ -67,7 +67,7 @@ class _Asking:
             split = isinstance(error, BarbuleError) and not error.retryable and len(places) > 1
             if split and not getattr(error, "lasting", False):
                 # What was spent on this one stands beside the answer of the first row.
-                self.spent[places[0]] = account
+                self.spent.setdefault(places[0], Account()).join(account)
                 middle = len(places) // 2
                 await self.ask(places[:middle])
                 await self.ask(places[middle:])

@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import ModelError
+from barbule.errors import ConfigurationError, ModelError, UnsupportedError
 from barbule.executor.budget import Need, Room
 from barbule.models.base import ModelClient, Reply, Usage
 from barbule.models.estimates import (
@@ -357,9 +357,19 @@ class _Metered(ModelClient):
         return reply
 
     async def _sent(self, question: _Question, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        try:
+            with self._asking.sending():
+                reply = await ask()
+        except (ConfigurationError, UnsupportedError):  # which say that it cannot be asked
+            raise
+        except ModelError as error:
+            if error.sent:
+                self._asking.sent()
+            raise
+        except BaseException:
+            self._asking.sent()
+            raise
         self._asking.sent()
-        with self._asking.sending():
-            reply = await ask()
         model = question.model
         used = completed(model, question.verb, question.asked, question.params, reply)
         if used.tokens_out:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -57,6 +58,7 @@ _KINDS = {
 }
 
 _LASTING = {"auth", "quota", "missing", "provider", "package"}
+_NEVER_SENT = {"params", "package", "provider"}
 _CHARGED = {"timeout", "malformed", "misfit"}
 
 _BY_CLASS = {
@@ -82,13 +84,29 @@ _BY_CLASS = {
     "APIConnectionError": "server",
 }
 
+_KEYLESS = re.compile(r"Missing credentials|api_key client option must be set")
+_UNREAD = re.compile(r"Empty or invalid response from LLM endpoint|has no attribute 'model_dump'")
+"""What LiteLLM says of an answer that is no object of JSON."""
+
 _BY_TEXT = (
-    (re.compile(r"Missing credentials|api_key client option must be set"), "auth"),
+    (_KEYLESS, "auth"),
     (re.compile(r"LLM Provider NOT provided"), "provider"),
+    (_UNREAD, "malformed"),
     (re.compile(r"insufficient_quota|exceeded your current quota"), "quota"),
 )
 
 _BROKEN = {"ConnectError", "ReadError", "WriteError", "RemoteProtocolError", "ConnectionError"}
+_UNSENT = {
+    "ConnectTimeout",
+    "PoolTimeout",
+    "ClientConnectorError",
+    "ConnectionTimeoutError",
+    "UnsupportedProtocol",
+    "InvalidURL",
+    "InvalidUrlClientError",
+}
+"""What ends a question before any of it is sent."""
+_READING = re.compile(r"^(?:async_)?transform_\w*response$|^convert_to_\w*response")
 _PROGRAMMING = (TypeError, AttributeError, LookupError, ValueError)
 
 
@@ -154,8 +172,32 @@ def model_error(
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
         lasting=name in _LASTING,
-        charged=name in _CHARGED,
+        charged=_is_sent(error) and (name in _CHARGED or _is_broken_off(error)),
+        sent=name not in _NEVER_SENT and _is_sent(error),
     )
+
+
+def _is_sent(error: Exception) -> bool:
+    """Whether a question may have gone out: it has, unless there was nobody to send it to."""
+    chain = list(_chain(error))
+    names = {cls.__name__ for cause in chain for cls in type(cause).__mro__}
+    if names & _UNSENT:
+        return False
+    # aiohttp's other failures of the operating system are a `ConnectError`, too.
+    refused = "ConnectError" in names and "ClientOSError" not in names
+    missing = _is_keyless(error)
+    return not (refused or missing)
+
+
+def _is_keyless(error: Exception) -> bool:
+    """Whether there was no key, so that the client library refused to ask."""
+    return bool(_KEYLESS.search(str(error)))
+
+
+def _is_broken_off(error: Exception) -> bool:
+    """Whether something went wrong with an exchange, and no answer of the server says what."""
+    names = {cls.__name__ for cause in _chain(error) for cls in type(cause).__mro__}
+    return bool(names & {"TransportError", "RequestError", "ClientError"} or names & _BROKEN)
 
 
 def _kind_of(error: Exception) -> str:
@@ -168,7 +210,16 @@ def _kind_of(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if names[0] == "APIError" and isinstance(status, int) and status >= 500:  # HTTP  # noqa: PLR2004 - said by the line itself
         kind = "server"
+    if kind == "request" and isinstance(error, _PROGRAMMING) and _is_reading(error):
+        return "malformed"
     return _behind(error) if kind == "server" else kind
+
+
+def _is_reading(error: BaseException) -> bool:
+    """Whether LiteLLM stumbled over what it was answered, and not over what it was to ask."""
+    frames = traceback.walk_tb(error.__traceback__)
+    reads = any(_READING.match(frame.f_code.co_name) for frame, _ in frames)
+    return reads and isinstance(error, _PROGRAMMING)
 
 
 def _behind(error: Exception) -> str:
@@ -183,6 +234,8 @@ def _behind(error: Exception) -> str:
         return "malformed"
     if isinstance(error.__context__, ImportError):
         return "package"
+    if any(_is_reading(cause) for cause in chain):
+        return "malformed"
     return "request" if isinstance(error.__context__, _PROGRAMMING) else "server"
 
 
