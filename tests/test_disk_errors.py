@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -16,6 +18,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ConfigurationError, DataError, DiskError, MediaError, StoreError
+from barbule.functions import openai
 from barbule.media.places import written_atomically
 
 resource = pytest.importorskip("resource", reason="the platform bounds no files")
@@ -57,6 +60,60 @@ def test_a_database_whose_disk_is_full(tmp_path):
         assert table.collect()["a"] == [1, 2]
     with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
         assert bb.get_table("t").count().execute() == 2
+
+
+def answers_of(table):
+    return (
+        openai.chat_completions(model="echo", messages=[{"role": "user", "content": table.x}])
+        .choices[0]
+        .message.content.cast(str)
+    )
+
+
+def vectors_of(table):
+    return openai.embeddings(table.x, model="text-embedding-3-small", dimensions=64)
+
+
+@pytest.mark.parametrize(
+    ("column_of", "count"), [(answers_of, 300), (vectors_of, 3000)], ids=["chat", "embeddings"]
+)
+def test_no_more_is_asked_where_answers_cannot_be_written(column_of, count, models, tmp_path):
+    Path("barbule.toml").write_text(
+        f'[models.openai]\napi_base = "{models.url}"\nmax_concurrency = 4\n'
+    )
+    url = f"duckdb:///{tmp_path}/app.duckdb"
+    with bb.connect(url, vectors="exact:"):
+        table = bb.create_table("t", [{"x": f"{n} {'long' * 500}"} for n in range(count)])
+        value = column_of(table)
+        # Both the file and what DuckDB writes beside it have as good as no room.
+        full = max(each.stat().st_size for each in tmp_path.glob("app.duckdb*")) + 60_000
+        sent = []
+        for _ in range(2):
+            with room(full), pytest.raises(DiskError, match="table 't', column 'a': .*large"):
+                table.add_computed_column(a=value)
+            sent.append(len(models.requests))
+        table.add_computed_column(a=value)
+        assert table.filter(table.a.isnull()).count().execute() == 0
+    asked = [each.get("input") or [each["messages"]] for each in models.requests]
+    texts = [json.dumps(text) for question in asked for text in question]
+    assert len(texts) == len(set(texts)) == count  # nothing was asked twice
+    assert sent[0] < len(models.requests) / 2
+
+
+def test_a_session_that_cannot_write_its_answers_ends(tmp_path, caplog):
+    @bb.udf(cache=True, version="1", name="long_text_of_a_number")
+    def long(n: int) -> str:
+        return f"{n}" * 5_000
+
+    with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:") as session:
+        table = bb.create_table("t", [{"n": n} for n in range(1000, 1100)])
+        full = max(each.stat().st_size for each in tmp_path.glob("app.duckdb*")) + 10_000
+        with room(full):
+            assert len(table.select(a=long(table.n)).collect()) == 100
+            session.close()
+    assert "answers that were computed are not in the call ledger" in caplog.text
+    with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
+        assert bb.get_table("t").count().execute() == 100
 
 
 def test_a_media_store_whose_disk_is_full(session):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from barbule.executor.keeping import Keeping
+from barbule.executor.keeping import Keeping, UnwrittenError
 from patience import PATIENCE
 
 
@@ -84,6 +84,17 @@ def test_what_could_not_be_written_is_left_at_the_end(writer):
     rest, _ = keeping.finish()
     assert sorted(rest) == [1, 2]
     assert tried == [[1]]
+    with pytest.raises(UnwrittenError, match="busy") as caught:
+        keeping.check()
+    assert isinstance(caught.value.failure, OSError)
+
+
+def test_what_can_be_written_is_checked_without_an_error(writer):
+    written: list[int] = []
+    keeping: Keeping[int] = Keeping(written.extend, writer)
+    keeping.add(1)
+    keeping.finish()
+    keeping.check()
 
 
 def test_who_waits_is_told_once_what_was_added_is_written(writer):

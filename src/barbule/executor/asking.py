@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, ModelError
+from barbule.executor.keeping import UnwrittenError
 from barbule.executor.metering import Account
 from barbule.executor.tasks import Tasks
 from barbule.models.rates import call_with_retries
@@ -63,6 +64,8 @@ class _Asking:
         started, account = time.perf_counter(), Account()
         try:
             reply, attempts = await self._reply(places, account)
+        except UnwrittenError:
+            raise
         except Exception as error:  # noqa: BLE001 - providers' code may raise anything
             split = isinstance(error, BarbuleError) and not error.retryable and len(places) > 1
             if split and not getattr(error, "lasting", False):
@@ -138,6 +141,7 @@ class _Asking:
         client = work.client(account, self.tasks.sending)
 
         async def ask() -> Reply:
+            work.check_writing()
             return await work.function.body(client, **merged)
 
         gate = self._gate(places)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import BudgetError, ConfigurationError, ModelError, message_of
 from barbule.executor.asking import in_batches
 from barbule.executor.budget import spending_async
+from barbule.executor.keeping import UnwrittenError
 from barbule.executor.metering import Account
 from barbule.executor.tasks import Tasks
 from barbule.models.rates import call_with_retries
@@ -72,6 +73,8 @@ class Asynchronous:
                 failure: Exception
                 try:
                     return await one(place, row, tried)
+                except UnwrittenError:
+                    raise
                 except Exception as error:  # noqa: BLE001 - others' code may raise anything
                     failure = error
                 except asyncio.CancelledError as error:
@@ -134,6 +137,7 @@ class Asynchronous:
         async def ask() -> Reply:
             if (refusal := self._refused.get(model)) is not None:
                 raise refusal
+            self._work.check_writing()
             tried.attempts += 1
             return await self._function.body(client, **arguments)
 

@@ -13,12 +13,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import BarbuleError
+from barbule.errors import BarbuleError, DiskError
 from barbule.executor.budget import Budget, active
 from barbule.executor.devices import Gpus
 from barbule.executor.failures import Deferred, Failure
 from barbule.executor.inflight import InFlight
-from barbule.executor.keeping import Keeping
+from barbule.executor.keeping import Keeping, UnwrittenError
 from barbule.executor.ledger import Answer, Ledger, encoded, question_of
 from barbule.executor.metering import AnswerLengths
 from barbule.executor.noting import Noting
@@ -418,9 +418,11 @@ class Caller:
                 self.ledger.keep(kept, work.call.dtype)
 
         keeping = Keeping(write, self.ledger.writer)
-        work.record = record
+        work.record, work.check_writing = record, keeping.check
         try:
             yield record
+        except UnwrittenError as error:
+            raise error.failure from None
         finally:
             rest, told = keeping.finish()
             # What was paid for is written before anybody goes on; what was computed, behind.
@@ -431,6 +433,12 @@ class Caller:
                 try:
                     write(rest)
                     self.ledger.flush()
+                except DiskError:
+                    # Paid for: this session finds them, and writes them once there is room.
+                    if work.call.cached:
+                        kept = self._fitting(rest, work.call.dtype)
+                        self.ledger.keep_soon(kept, work.call.dtype)
+                    raise
                 finally:
                     told()
 

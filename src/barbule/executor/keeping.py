@@ -14,12 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor, Future
 
-__all__ = ["Keeping"]
+__all__ = ["Keeping", "UnwrittenError"]
 
 _PAUSE = 0.01  # seconds in which answers gather that are written together
 
 T = TypeVar("T")
 _Arrived = tuple[T, Callable[[], None] | None]
+
+
+class UnwrittenError(Exception):
+    """Answers that have arrived cannot be written: nothing more is to be asked.
+
+    Parameters
+    ----------
+    failure
+        What their writing failed with.
+    """
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class Keeping(Generic[T]):
@@ -40,7 +54,7 @@ class Keeping(Generic[T]):
         self._finished = threading.Event()
         self._waiting: list[_Arrived[T]] = []
         self._scheduled = False
-        self._failed = False
+        self._failure: Exception | None = None
         self._last: Future[None] | None = None
 
     def add(self, each: T, written: Callable[[], None] | None = None) -> None:
@@ -54,7 +68,7 @@ class Keeping(Generic[T]):
             Called, by any thread, when it is written, or when it cannot be for now.
         """
         with self._lock:
-            later = not self._failed and not self._finished.is_set()
+            later = self._failure is None and not self._finished.is_set()
             self._waiting.append((each, written if later else None))
             if later and not self._scheduled:
                 self._schedule()
@@ -69,14 +83,19 @@ class Keeping(Generic[T]):
         self._finished.wait(_PAUSE)
         ready = self._taken()
         try:
-            self._write_and_tell(ready)
-        except Exception:  # noqa: BLE001 - `finish` tries again, and says what is wrong
+            if ready:
+                self._write([each for each, _ in ready])
+        except Exception as error:  # noqa: BLE001 - `finish` tries again, and says what is wrong
             with self._lock:  # still scheduled: until then nothing is written
-                self._failed = True
+                self._failure = error
                 late = self._waiting
                 self._waiting = [(each, None) for each, _ in ready + late]
-            _tell(late)
+            _tell(ready + late)
             return
+        except BaseException:
+            _tell(ready)
+            raise
+        _tell(ready)
         with self._lock:
             # Another turn in the queue: other operations have answers too.
             if self._waiting and not self._finished.is_set():
@@ -89,13 +108,16 @@ class Keeping(Generic[T]):
             ready, self._waiting = self._waiting, []
         return ready
 
-    def _write_and_tell(self, ready: list[_Arrived[T]]) -> None:
-        if not ready:
-            return
-        try:
-            self._write([each for each, _ in ready])
-        finally:
-            _tell(ready)
+    def check(self) -> None:
+        """Make sure that what arrives can be written; any thread may call it.
+
+        Raises
+        ------
+        UnwrittenError
+            When the last writing has failed.
+        """
+        if self._failure is not None:
+            raise UnwrittenError(self._failure)
 
     def finish(self) -> tuple[list[T], Callable[[], None]]:
         """Write nothing more.

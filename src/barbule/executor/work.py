@@ -91,6 +91,7 @@ class Work:
         self.asker: Callable[[], Asker] = Asker
         self.budgets: tuple[Budget, ...] = ()
         self.record: Record | None = None
+        self.check_writing: Callable[[], None] = lambda: None  # raises where answers would be lost
         self.meter = Meter()
         self.required = required_places(function, template, len(call.kinds))
         self.spread = spreading(function)

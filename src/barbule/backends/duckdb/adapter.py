@@ -324,7 +324,7 @@ class DuckDBBackend:
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement that gives no rows, or the number of those that it changed."""
-        with self.use():
+        with self.use(), self._storing():
             counted = self.cursor.execute(statement, parameters or None).fetchall()
         return int(counted[0][0]) if counted else 0
 
@@ -416,7 +416,7 @@ class DuckDBBackend:
         target = insert_into(name, columns)
         if "pandas" in sys.modules:
             places = ", ".join("?" * len(columns))
-            with self.use():
+            with self.use(), self._storing():
                 for row in rows:
                     self.cursor.execute(f"{target} VALUES ({places})", list(row.values()))
             return
