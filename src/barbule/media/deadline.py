@@ -6,17 +6,21 @@ Owns that a connection is ended then: the limits of HTTP clients begin anew with
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Deadline"]
+
+Result = TypeVar("Result")
 
 
 class Deadline:
@@ -46,6 +50,26 @@ class Deadline:
     def passed(self) -> bool:
         """Whether it is over."""
         return time.monotonic() >= self._end
+
+    def call(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Call a function of a client that has no limit of its own, in a thread that is given up.
+
+        Raises
+        ------
+        TimeoutError
+            When it has not ended at the deadline.
+        """
+        done: Future[Result] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                done.set_result(context.run(function, *args))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                done.set_exception(error)
+
+        threading.Thread(target=run, name="barbule-fetch", daemon=True).start()
+        return done.result(self.remaining)
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[str, dict[str, Any]], None]]:

@@ -229,11 +229,11 @@ class Fetcher:
         shown, deadline = without_secrets(uri), Deadline(self._time_limit)
         if "::" in uri:
             raise MediaError(f"{shown} chains URLs.", hint="Name the object itself.")
-        with _bucket_errors(shown):
+        with _bucket_errors(shown, deadline):
             fs, path = fsspec.core.url_to_fs(uri)
-            info = fs.info(path)
+            info = deadline.call(fs.info, path)
             # An object may be replaced under its name; its state is part of the key.
-            key = f"{uri}\n{fs.ukey(path)}"
+            key = f"{uri}\n{deadline.call(fs.ukey, path)}"
         if info.get("type") == "directory":
             raise MediaError(f"{shown} is a directory.", hint="Name a file in it.")
         if (info.get("size") or 0) > self._max_bytes:
@@ -241,8 +241,8 @@ class Fetcher:
         known = self._known(key)
         if known:
             return known
-        with _bucket_errors(shown), fs.open(path, "rb") as file:
-            pieces = iter(lambda: file.read(_PIECE), b"")
+        with _bucket_errors(shown, deadline), deadline.call(fs.open, path, "rb") as file:
+            pieces = iter(lambda: deadline.call(file.read, _PIECE), b"")
             return self._keep(key, _path_suffix(path), pieces, shown, deadline)
 
     def _from_web(self, uri: str, again: bool) -> Path:
@@ -367,11 +367,15 @@ class Fetcher:
 
 
 @contextmanager
-def _bucket_errors(shown: str) -> Iterator[None]:
+def _bucket_errors(shown: str, deadline: Deadline) -> Iterator[None]:
     try:
         yield
     except MediaError:
         raise
+    except TimeoutError:
+        if deadline.passed:
+            raise _over_time(shown, deadline) from None
+        raise _failed(f"{shown}: no answer (timeout).", retryable=True) from None
     except ImportError as error:
         raise MediaError(
             f"{shown} needs a package that is not installed.",
