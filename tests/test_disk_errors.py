@@ -89,7 +89,7 @@ def test_no_more_is_asked_where_answers_cannot_be_written(column_of, count, mode
         full = max(each.stat().st_size for each in tmp_path.glob("app.duckdb*")) + 60_000
         sent = []
         for _ in range(2):
-            with room(full), pytest.raises(DiskError, match="table 't', column 'a': .*large"):
+            with room(full), pytest.raises(DiskError, match=r"table 't', column 'a': .*large"):
                 table.add_computed_column(a=value)
             sent.append(len(models.requests))
         table.add_computed_column(a=value)
