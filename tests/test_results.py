@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 
 import barbule as bb
-from barbule.errors import BarbuleError, ColumnNotFoundError, FunctionError, MediaError
+from barbule.errors import (
+    BarbuleError,
+    ColumnNotFoundError,
+    ExpressionError,
+    FunctionError,
+    MediaError,
+)
 
 
 @pytest.fixture
@@ -372,3 +378,11 @@ def test_control_characters_of_errors_reach_no_terminal(session):
 
 def test_ends_of_lines_and_tabs_stay_in_errors():
     assert str(BarbuleError("a\tb\r\nc", hint="d\ne")) == "a\tb\nc d\ne"
+
+
+def test_a_cell_is_found_by_the_number_of_its_column(session):
+    rows = bb.create_table("cells", [{"a": 1, "b": "x"}]).collect()
+    assert (rows[0, 0], rows[0, 1], rows[0, -1], rows[0, "b"]) == (1, "x", "x", "x")
+    for wrong in ((0, 2), (0, 0, 0), ("a", 0), (0, None), (0,)):
+        with pytest.raises(ExpressionError, match=r"a row and a column.*it has a, b"):
+            rows[wrong]

@@ -182,12 +182,28 @@ class ResultSet(Sequence[dict[str, Any]]):
         if isinstance(key, str):
             return self._values(self._table, key)
         if isinstance(key, tuple):
-            row, name = key
+            row, name = self._cell(key)
             place = range(len(self))[row]
             return self._values(self._table.slice(place, 1), name, place)[0]
         place = range(len(self))[key]
         one = self._table.slice(place, 1)
         return _Row({name: self._values(one, name, place)[0] for name in self.columns})
+
+    def _cell(self, key: tuple[Any, ...]) -> tuple[int, str]:
+        """Read the place of a cell: a row by its number, a column by its name or number."""
+        row: Any = None
+        name: Any = None
+        if len(key) == 2:  # noqa: PLR2004 - row and column
+            row, name = key
+        if isinstance(name, int) and -len(self.columns) <= name < len(self.columns):
+            name = self.columns[name]
+        if not hasattr(row, "__index__") or not isinstance(name, str):
+            raise ExpressionError(
+                "a cell of a result has a row and a column.",
+                value=key,
+                hint=f'Write rows[0, "name"]; it has {", ".join(self.columns)}.',
+            )
+        return row, name
 
     def _values(self, table: pa.Table, name: str, first: int = 0) -> list[Any]:
         if name not in self.schema:
