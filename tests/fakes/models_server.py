@@ -45,6 +45,8 @@ Faults by script
 order, whatever their model; see `FATES` for all of them. Some are no answers of a model: a page
 of HTML, half an answer, a reset connection, a redirection to itself.
 
+`server.content` says the text of chat answers, `server.choices` all of their choices.
+
 What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
 `server.usage` is False, answers do not say it. `server.counts` is told in place of each count,
 and `server.told` in place of all of them.
@@ -193,7 +195,8 @@ class FakeModels:
         self.counts: Any = UNSET
         self.told: Any = UNSET
         self.tokenizer: Callable[[str], int] | None = None
-        self.content: Callable[[dict[str, Any]], str] | None = None
+        self.content: Callable[[dict[str, Any]], str | None] | None = None
+        self.choices: Callable[[dict[str, Any]], list[Any]] | None = None
         self.latency = latency
         self.retry_after = retry_after
         self.max_in_flight = 0
@@ -325,6 +328,8 @@ class FakeModels:
             response = _answer(request, self.url)
         if self.content is not None and "choices" in response.body:
             response.body["choices"][0]["message"]["content"] = self.content(request.body)
+        if self.choices is not None and "choices" in response.body:
+            response.body["choices"] = self.choices(request.body)
         if self.tokenizer is not None and "usage" in response.body:
             response.body["usage"] = _counted(request.body, response.body, self.tokenizer)
         if self.counts is not UNSET and isinstance(response.body, dict):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from barbule.functions.structured import Form
     from barbule.models.base import ModelClient
 
-__all__ = ["ask", "said"]
+__all__ = ["answered", "ask", "said"]
 
 # What clients' models turned out not to take a schema for.
 _WITHOUT: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
@@ -111,7 +111,7 @@ def said(reply: Reply, model: str) -> str:
         When the model refused, or was cut off.
     """
     if not reply.value["choices"]:
-        raise ModelError(f"model {model!r}: it gave no answer.", hint="Ask again, or otherwise.")
+        raise _nothing(model, "it gave no answer")
     choice = reply.value["choices"][0]
     text = choice["message"]["content"] or ""
     if refusal := choice["message"].get("refusal"):
@@ -129,6 +129,51 @@ def said(reply: Reply, model: str) -> str:
             hint="Raise max_tokens, or ask for less.",
         )
     return text
+
+
+def answered(reply: Reply, model: str) -> Reply:
+    """Return a reply in which a model says something, be it a refusal or a call of a tool.
+
+    Raises
+    ------
+    ModelError
+        When no choice of a chat, or no part of an answer in Anthropic's form, holds anything. Null
+        in each cell would look like an answer, and be kept as one.
+    """
+    if "choices" not in reply.value:
+        parts = reply.value["content"]
+        if parts or reply.value["stop_reason"] == "refusal":
+            return reply
+        reason = reply.value["stop_reason"]
+    else:
+        choices = reply.value["choices"]
+        if not choices:
+            raise _nothing(model, "it gave no answer (`choices` is empty)")
+        if any(_is_said(choice["message"]) for choice in choices):
+            return reply
+        reason = choices[0]["finish_reason"]
+    if reason in _CUT_OFF:
+        raise ModelError(
+            f"model {model!r}: the answer was cut off before its first character.",
+            hint="Raise max_tokens, or ask for less.",
+        )
+    told = "" if reason is None else f", and ended with {reason!r}"
+    raise _nothing(model, f"its answer is empty (`content` is null{told})")
+
+
+_CUT_OFF = {"length", "max_tokens"}
+
+
+def _is_said(message: Mapping[str, Any]) -> bool:
+    said = message["content"] is not None or message["tool_calls"] or message["refusal"]
+    return bool(said)
+
+
+def _nothing(model: str, what: str) -> ModelError:
+    return ModelError(
+        f"model {model!r}: {what}.",
+        hint="Change the prompt or the model, or ask again: recompute(column, errors_only=True).",
+    )
 
 
 def _explained(error: ValueError) -> str:

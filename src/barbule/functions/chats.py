@@ -73,7 +73,7 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     more = given(locals(), chat_completions) | params
     form = response_format if isinstance(response_format, Mapping) else {}
     if not _is_stored(form):
-        return await client.chat(model, asked, **more)
+        return asking.answered(await client.chat(model, asked, **more), model)
     del more["response_format"]
     parsed, reply = await asking.ask(client, model, asked, structured.form_of(form), **more)
     reply.value["choices"][0]["message"]["parsed"] = parsed
@@ -158,7 +158,8 @@ async def messages(  # noqa: PLR0913 - each is a parameter of Anthropic's API
         `.content[0].text` is the text of the answer.
     """
     asked = await content.fill_messages(client, model, messages, form="anthropic")
-    return await client.messages(model, asked, **given(locals(), _MESSAGES), **params)
+    reply = await client.messages(model, asked, **given(locals(), _MESSAGES), **params)
+    return asking.answered(reply, model)
 
 
 _MESSAGES = messages  # whose own parameter hides it
@@ -196,7 +197,8 @@ async def vision(
     parts = [{"type": "text", "text": prompt}, image if content.is_marked(image) else seen]
     asked = await content.fill_messages(client, model, [{"role": "user", "content": parts}])
     reply = await client.chat(model, asked, **given(locals(), vision), **params)
-    return Reply(asking.said(reply, model), reply.usage, reply.headers)
+    text = asking.said(asking.answered(reply, model), model)
+    return Reply(text, reply.usage, reply.headers)
 
 
 def _prepare_vision(arguments: dict[str, Any]) -> dict[str, Any]:

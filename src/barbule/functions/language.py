@@ -372,7 +372,8 @@ async def _answered(
     with expecting as client:
         asked = await _asked(client, model, told, value, instructions)
         reply = await client.chat(str(model), asked, **params)
-    return Reply(asking.said(reply, str(model)).strip(), reply.usage, reply.headers)
+    text = asking.said(asking.answered(reply, str(model)), str(model))
+    return Reply(text.strip(), reply.usage, reply.headers)
 
 
 def _prepare(arguments: dict[str, Any]) -> dict[str, Any]:
