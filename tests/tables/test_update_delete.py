@@ -417,3 +417,29 @@ def test_a_missing_key_is_refused(session, rows):
     with pytest.raises(DataError, match="a key is missing"):
         table.batch_update(rows, on=["name", "year"], if_not_exists="ignore")
     assert table.collect() == before
+
+
+@pytest.mark.parametrize("where", [None, lambda t: None], ids=["none", "function"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t, where: t.delete(where),
+        lambda t, where: t.delete(where=where, purge=True),
+        lambda t, where: t.update({"x": 9.0}, where=where),
+        lambda t, where: t.update({"x": t.x + 1}, where),
+    ],
+    ids=["delete", "purge", "update", "expression"],
+)
+def test_a_condition_that_is_none_does_not_choose_all_rows(table, change, where):
+    before = table.order_by("k").collect()
+    with pytest.raises(ExpressionError, match="table 't': the condition is None"):
+        change(table, where)
+    assert table.order_by("k").collect() == before
+    assert table.history()[0, "version"] == 1
+
+
+def test_all_rows_are_chosen_by_no_condition(table):
+    assert table.update({"x": 9.0}).rows == 5
+    with pytest.raises(ExpressionError, match=r"delete\(purge=True\) without where="):
+        table.delete(where=None, purge=True)
+    assert table.delete(purge=True).rows == 5
