@@ -421,7 +421,20 @@ def test_invalid_toml_names_file_and_line(load, project):
 
 
 def test_media_as_text_and_as_table_is_invalid_toml(load):
+    for order in ('media = "s3://b"\n[media]\nmax_bytes = 1', "[a]\nb = 1\n[a.b]\nc = 1"):
+        text = refusal(load, order)
+        assert "not valid TOML" in text
+        assert "keep one of them. With [media], the address of the media moves into it" in text
     assert "line 2" in refusal(load, 'media = "s3://b"\n[media]\nmax_bytes = 1')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["media.url = 'x'\nmedia = 'y'", "[media]\n[media]", "media = 'x'\nmedia = 'y'"],
+    ids=["dotted", "section", "key"],
+)
+def test_a_name_that_stands_twice_is_told(load, text):
+    assert "keep one of them" in refusal(load, text)
 
 
 def test_text_of_another_encoding_names_file_and_line(load, project):

@@ -209,7 +209,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         # Its text ends with "(at line 3, column 5)", or "(at end of document)".
         raise ConfigurationError(
-            f"{path} is not valid TOML: {error}.", hint="Correct it there."
+            f"{path} is not valid TOML: {error}.", hint=_correction(str(error))
         ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -221,6 +221,17 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
         ) from error
+
+
+def _correction(fault: str) -> str:
+    """Say what to do about a fault of TOML."""
+    if not fault.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate", "Cannot re")):
+        return "Correct it there."
+    # TOML's own words name neither; media is the one key that may be an address or a section.
+    return (
+        "A name stands there twice, as a value or a section: keep one of them. With [media], the "
+        'address of the media moves into it: url = "...".'
+    )
 
 
 def _checked(table: object, rules: Mapping[str, _Rule], path: Path, dotted: str) -> dict[str, Any]:
