@@ -130,6 +130,11 @@ def _local(source: str, reach: DataSetRoot) -> Iterator[_File]:
         found: Iterator[str] = iter([str(path)])
     elif path.is_dir():
         found = _walk(path)
+    elif path.exists():
+        raise DataError(
+            f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
+            hint="Write what it gives into a file first.",
+        )
     elif _MAGIC.search(source):
         found = iter(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - "**", absolute
     else:

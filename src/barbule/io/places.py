@@ -175,6 +175,11 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
         raise DataError(
             f"{source!r} is a folder.", hint=f"Give its files: {str(path / '*.parquet')!r}."
         )
+    if path.exists():
+        raise DataError(
+            f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
+            hint="Write what it gives into a file first.",
+        )
     if not _MAGIC.search(source):
         raise File(source, source).missing()
     matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - "**", absolute paths

@@ -61,13 +61,19 @@ def file_from_uri(uri: str) -> Path:
         path = path.expanduser().absolute()
         if path.is_file():
             return path
-        what = "is a directory" if path.is_dir() else "does not exist"
-        gone = what == "does not exist"
+        gone = not path.exists()
+        what = "does not exist" if gone else _kind(path)
     except (OSError, ValueError, RuntimeError):  # NUL bytes, over-long names, unknown ~user
         what, gone = "is not a path", False
     error = MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
     error.gone = gone
     raise error
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "is a directory"
+    return "is no regular file (a device, a pipe or a socket), and is not read"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

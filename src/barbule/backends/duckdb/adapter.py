@@ -95,6 +95,12 @@ def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> Duc
                 hint="Check the path (an absolute one has three slashes, duckdb:///data/app.duckdb)"
                 f", or make the folder: pathlib.Path({str(file.parent)!r}).mkdir(parents=True).",
             )
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            # DuckDB would wait for the other end of a pipe.
+            raise ConfigurationError(
+                f"the database {str(file)!r} is no regular file (a device, a pipe or a socket).",
+                hint="Check the path.",
+            )
         return DuckDBBackend(DuckDBFile.shared(file.resolve(), lock_timeout))
     except (OSError, duckdb.Error) as error:
         if isinstance(error, BarbuleError):

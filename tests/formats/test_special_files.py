@@ -1,0 +1,47 @@
+"""Pipes and devices where a file is expected: refused by what they are, and never waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.errors import ConfigurationError, DataError, MediaError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the platform has no pipes")
+ZERO = Path("/dev/zero")
+
+
+@pytest.fixture(params=["pipe", "device"])
+def special(request, tmp_path):
+    if request.param == "device":
+        if not ZERO.exists():
+            pytest.skip("the platform has no such device")
+        return ZERO
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    return pipe
+
+
+@pytest.mark.parametrize("kind", [bb.Image, bb.Document, bb.Audio, bb.Video], ids=str)
+def test_as_a_cell(session, special, kind):
+    table = bb.create_table("t", {"m": kind})
+    for given in (special, str(special), special.as_uri()):
+        with pytest.raises(MediaError, match=r"column 'm', row 0: .* is no regular file"):
+            table.insert([{"m": given}])
+    assert len(table.collect()) == 0
+
+
+def test_as_rows(session, special):
+    table = bb.create_table("t", {"n": bb.Int})
+    with pytest.raises(DataError, match="is no regular file"):
+        table.insert(special)
+    with pytest.raises(DataError, match="is no regular file"):
+        bb.read_folder(special)
+
+
+def test_as_a_database(special):
+    with pytest.raises(ConfigurationError, match="is no regular file"):
+        bb.connect(f"duckdb://{special}")
