@@ -603,7 +603,8 @@ def connect(
 ) -> Session:
     """Open a session and make it the default one.
 
-    Without a call of it the first use connects from the configuration.
+    Without a call of it the first use connects from the configuration. The first verb that uses a
+    database makes barbule's own tables in it, `bb_...`, also where another program has made it.
 
     Parameters
     ----------
@@ -630,6 +631,9 @@ def connect(
     ------
     ConfigurationError
         When a key or value is wrong, or the database cannot be opened.
+    DiskError
+        When its file is damaged or no DuckDB database, or was deleted or replaced while a session
+        of this process has it open.
     LockedError
         When another process keeps the database for longer than that.
     """

@@ -16,7 +16,7 @@ from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend, rewriting
 from barbule.backends.duckdb.failures import interruptible
 from barbule.backends.duckdb.statements import copying
-from barbule.errors import ConfigurationError, UnsupportedError
+from barbule.errors import ConfigurationError, DiskError, UnsupportedError
 
 ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
 LIFE = {RID: "int64", FROM: "int64", TO: "int64"}
@@ -328,7 +328,7 @@ def test_a_database_file_is_made_with_the_folders_of_its_home(tmp_path):
 
 def test_what_cannot_be_opened_is_named(tmp_path):
     (tmp_path / "text.duckdb").write_text("this is no database" * 100)
-    with pytest.raises(ConfigurationError, match=r"text\.duckdb' cannot be opened"):
+    with pytest.raises(DiskError, match=r"text\.duckdb' cannot be read: .*not a valid DuckDB"):
         open_backend(f"duckdb://{tmp_path / 'text.duckdb'}")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"cannot be opened"):

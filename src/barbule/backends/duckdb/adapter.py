@@ -23,7 +23,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb.failures import disk_explained, interruptible, is_damaged
+from barbule.backends.duckdb.failures import disk_explained, interruptible
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.parameters import as_parameters
@@ -107,9 +107,7 @@ def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> Duc
             raise
         raise ConfigurationError(
             f"the database {str(file)!r} cannot be opened: {_reason(error)}",
-            hint="It is no database, or damaged: check the path, or put back a copy of it."
-            if is_damaged(error, file.resolve())
-            else "Check the path and its permissions.",
+            hint="Check the path and its permissions.",
         ) from error
 
 
@@ -331,6 +329,7 @@ class DuckDBBackend:
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement that gives no rows, or the number of those that it changed."""
         with self.use(), self._storing():
+            self._check_file()
             counted = self.cursor.execute(statement, parameters or None).fetchall()
         return int(counted[0][0]) if counted else 0
 
@@ -423,6 +422,7 @@ class DuckDBBackend:
         if "pandas" in sys.modules:
             places = ", ".join("?" * len(columns))
             with self.use(), self._storing():
+                self._check_file()
                 for row in rows:
                     self.cursor.execute(f"{target} VALUES ({places})", list(row.values()))
             return
@@ -530,8 +530,7 @@ class DuckDBBackend:
         ]
         where = sge.and_(ended, sge.not_(sge.or_(*lived))) if lived else ended
         statement = sge.Delete(this=sge.Table(this=name_of(name)), where=sge.Where(this=where))
-        with self.use():
-            return int(self.cursor.execute(statement.sql("duckdb")).fetchall()[0][0])
+        return self._execute(statement.sql("duckdb"))
 
     @contextmanager
     def transaction(self, *, large: bool = False, unsettling: bool = False) -> Iterator[None]:
@@ -542,6 +541,7 @@ class DuckDBBackend:
             little_cached(self.cursor) if large else nullcontext(),
         ):
             cursor = self.cursor
+            self._database.check_file()
             cursor.begin()
             self._local.writing = True
             try:
@@ -558,6 +558,10 @@ class DuckDBBackend:
                     self._database.commits += 1
             finally:
                 self._local.writing = False
+
+    def _check_file(self) -> None:
+        if not self.writes:  # a transaction has looked when it began
+            self._database.check_file()
 
     def _storing(self) -> AbstractContextManager[None]:
         return disk_explained(self._database.path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["disk_explained", "interruptible", "is_damaged"]
+__all__ = ["damage_explained", "disk_explained", "interruptible"]
 
 _KINDS = (
     duckdb.IOException,
@@ -49,6 +49,23 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
+def damage_explained(path: Path) -> Iterator[None]:
+    """Say in our words that the file of a database is damaged, or none of DuckDB.
+
+    Raises
+    ------
+    DiskError
+        When it is.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        if _is_damaged(error, path):
+            raise _damaged(error, f"the database '{path}'") from error
+        raise
+
+
+@contextmanager
 def disk_explained(path: Path | None) -> Iterator[None]:
     """Say in our words that the disk or the memory was not enough for DuckDB.
 
@@ -69,7 +86,7 @@ def disk_explained(path: Path | None) -> Iterator[None]:
         yield
     except _KINDS as error:
         shown = "the database" if path is None else f"the database '{path}'"
-        if path is not None and is_damaged(error, path):
+        if path is not None and _is_damaged(error, path):
             raise _damaged(error, shown) from error
         explained = _explained(error, shown)
         if explained is None:
@@ -77,7 +94,7 @@ def disk_explained(path: Path | None) -> Iterator[None]:
         raise explained from error
 
 
-def is_damaged(error: BaseException, path: Path) -> bool:
+def _is_damaged(error: BaseException, path: Path) -> bool:
     """Whether DuckDB says that the file of a database is cut off, changed, or none of its own.
 
     Queries may read other files, too: what is wrong with those is another error.
@@ -92,7 +109,9 @@ def _damaged(error: duckdb.Error, shown: str) -> DiskError:
     reason = str(error).strip().splitlines()[0].rstrip(".!")
     return DiskError(
         f"{shown} cannot be read: {reason}.",
-        hint="Its file is damaged: put back a copy of it.",
+        hint="It is no database of DuckDB: check the path; or it is damaged: put back a copy of it."
+        if "not a valid duckdb database" in reason.lower()
+        else "Its file is damaged: put back a copy of it.",
     )
 
 

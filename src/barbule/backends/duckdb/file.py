@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from barbule.backends.duckdb.failures import interruptible
-from barbule.errors import ConfigurationError, LockedError
+from barbule.backends.duckdb.failures import damage_explained, interruptible
+from barbule.backends.duckdb.paths import check_format, identity_of, may_not_be_written
+from barbule.errors import ConfigurationError, DiskError, LockedError
 from barbule.locks import Lease, check_process
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class DuckDBFile:
 
     def __init__(self, path: Path | None, timeout: float) -> None:
         self.path = path
-        self.read_only = path is not None and _may_not_be_written(path)
+        self.read_only = path is not None and may_not_be_written(path)
         self._timeout = timeout
         self._lease = (
             None
@@ -66,6 +67,7 @@ class DuckDBFile:
         self._yielding = False
         self._closed = False
         self._sharers = 0
+        self._identity: tuple[int, int] | None = None  # device and inode of the file
         self.openings = 0
         self.commits = 0
         self.writing = threading.RLock()
@@ -85,7 +87,9 @@ class DuckDBFile:
             return made
         with _guard:
             found = _files.get(path)
-            if found is None:
+            if found is not None:
+                found.check_file()
+            else:
                 found = _files[path] = cls(path, timeout)
                 try:
                     with found.use():
@@ -118,6 +122,30 @@ class DuckDBFile:
             self._state.notify_all()
 
     # Use
+
+    def check_file(self) -> None:
+        """Make sure that the path still is that of the file which was opened.
+
+        What is written to one that was deleted or replaced is in no file of that name: DuckDB
+        writes on, and it is lost when the database is closed.
+
+        Raises
+        ------
+        DiskError
+            When it is not.
+        """
+        if self.path is None or self._identity is None:
+            return
+        found = identity_of(self.path)  # about a microsecond
+        if found == self._identity:
+            return
+        raise DiskError(
+            f"the file of the database '{self.path}' was "
+            f"{'deleted' if found is None else 'replaced by another'} while it was in use: what "
+            "is written now would be lost.",
+            hint="Put it back by a rename, or close the session and connect again. Until it is "
+            "closed rows can usually still be read, and kept by to_parquet().",
+        )
 
     @contextlib.contextmanager
     def use(self) -> Iterator[None]:
@@ -230,6 +258,8 @@ class DuckDBFile:
                 self._lease.release()
                 raise
             self._since = time.monotonic()
+        if self.path is not None:
+            self._identity = identity_of(self.path)
         self.openings += 1
         if self._lease is not None:
             threading.Thread(
@@ -238,11 +268,14 @@ class DuckDBFile:
 
     def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
         """Open the file; a process that keeps no turn, or is closing it, is waited for too."""
+        self.check_file()  # DuckDB would make a new, empty one
+        check_format(path)
         deadline = time.monotonic() + self._timeout
         while True:
             began = time.monotonic()
             try:
-                made = _set_up(duckdb.connect(str(path), read_only=self.read_only))
+                with damage_explained(path):
+                    made = _set_up(duckdb.connect(str(path), read_only=self.read_only))
             except duckdb.IOException as error:
                 text = str(error)
                 if "could not set lock" not in text.lower():
@@ -358,15 +391,6 @@ def _forget_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_before_fork, after_in_child=_forget_in_child)
-
-
-def _may_not_be_written(path: Path) -> bool:
-    """Whether a file is there that this process can only read.
-
-    Its folder counts, too: DuckDB keeps its log there, and processes their turns.
-    """
-    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return path.exists() and not writable
 
 
 def _set_up(made: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

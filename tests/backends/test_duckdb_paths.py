@@ -1,0 +1,221 @@
+"""The file of a DuckDB database: deleted or replaced beneath a session, or of another program."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import duckdb
+import pytest
+
+import barbule as bb
+from barbule.errors import ConfigurationError, DiskError
+
+windows = pytest.mark.skipif(sys.platform == "win32", reason="a file that is open stays there")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "app.duckdb"
+
+
+def connected(file):
+    return bb.connect(f"duckdb:///{file}", vectors="exact:")
+
+
+def delete(file):
+    file.unlink()
+
+
+def move(file):
+    file.rename(file.with_suffix(".moved"))
+
+
+def replace(file):
+    shutil.copy(file, file.with_suffix(".copy"))
+    file.with_suffix(".copy").replace(file)
+
+
+def remove_folder(file):
+    file.parent.rename(file.parent.with_name("elsewhere"))
+
+
+WAYS = {
+    "deleted": (delete, "was deleted"),
+    "moved": (move, "was deleted"),
+    "replaced": (replace, "was replaced by another"),
+    "folder": (remove_folder, "was deleted"),
+}
+WRITES = {
+    "insert": lambda t: t.insert(a=2),
+    "many": lambda t: t.insert([{"a": n} for n in range(1000)]),
+    "update": lambda t: t.update({"a": 5}),
+    "delete": lambda t: t.delete(t.a == 1),
+    "column": lambda t: t.add_columns({"b": bb.Int}),
+    "computed": lambda t: t.add_computed_column(b=t.a + 1),
+    "view": lambda t: bb.create_view("v", t.filter(t.a > 0)),
+    "table": lambda _: bb.create_table("u", {"a": bb.Int}),
+    "drop": lambda _: bb.drop_table("t"),
+    "label": lambda t: t.checkpoint("x"),
+    "snapshot": lambda _: bb.snapshot("x"),
+    "revert": lambda t: t.revert(),
+}
+
+
+@windows
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_written_to_a_file_that_is_gone(way, file):
+    change, said = WAYS[way]
+    session = connected(file)
+    table = session.create_table("t", {"a": bb.Int})
+    table.insert(a=1)
+    change(file)
+    for write in WRITES.values():
+        with pytest.raises(DiskError, match=f"{re.escape(str(file))}' {said}") as caught:
+            write(table)
+        assert "connect again" in caught.value.hint
+    assert table.collect()["a"] == [1]  # what it had can be kept
+    if file.parent.exists():
+        with pytest.raises(DiskError, match=said):
+            bb.Session(session.settings)
+    session.close()
+
+
+@windows
+def test_a_file_that_is_put_back_is_written_again(file):
+    with connected(file) as session:
+        table = session.create_table("t", [{"a": 1}])
+        moved = file.with_suffix(".moved")
+        file.rename(moved)
+        with pytest.raises(DiskError, match="was deleted"):
+            table.insert(a=2)
+        moved.rename(file)
+        table.insert(a=2)
+    with connected(file) as session:
+        assert session.get_table("t").collect()["a"] == [1, 2]
+
+
+@windows
+def test_a_new_session_makes_a_new_file_once_the_former_is_closed(file):
+    session = connected(file)
+    session.create_table("t", [{"a": 1}])
+    file.unlink()
+    session.close()
+    with connected(file) as session:
+        assert session.list_tables() == []
+
+
+@windows
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_file_that_is_gone_when_it_is_opened_again_is_not_made_anew(file):
+    session = connected(file)
+    table = session.create_table("t", [{"a": 1}])
+    if (child := os.fork()) == 0:  # before which the file is closed
+        os._exit(0)
+    os.waitpid(child, 0)
+    kept = file.rename(file.with_suffix(".moved"))
+    for use in (table.collect, lambda: table.insert(a=2)):
+        with pytest.raises(DiskError, match="was deleted"):
+            use()
+    assert not file.exists()
+    kept.rename(file)
+    table.insert(a=2)
+    assert table.collect()["a"] == [1, 2]
+    session.close()
+
+
+def test_a_database_of_sqlite_is_refused_without_the_network(file):
+    made = sqlite3.connect(file)
+    made.execute("CREATE TABLE t (a INTEGER)")
+    made.commit()
+    made.close()
+    before = file.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"app\.duckdb' is a database of SQLite") as caught:
+        connected(file)
+    assert "Check the path" in caught.value.hint
+    assert "extension" not in str(caught.value)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n" * 1000, b"PAR1" + bytes(9000), b"x"])
+def test_a_file_that_is_no_database_is_named(content, file):
+    file.write_bytes(content)
+    with pytest.raises(DiskError, match=r"app\.duckdb' cannot be read") as caught:
+        connected(file)
+    assert "check the path" in caught.value.hint
+    assert file.read_bytes() == content
+
+
+def test_a_database_of_another_program_gets_tables_beside_its_own(file):
+    with duckdb.connect(str(file)) as made:
+        made.execute("CREATE TABLE t AS SELECT 1 AS a")
+    with connected(file) as session:
+        assert session.get_table("t", if_not_exists="ignore") is None
+        assert session.list_tables() == []
+    with duckdb.connect(str(file)) as found:
+        assert found.table("t").fetchall() == [(1,)]
+        names = {
+            name for (name,) in found.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        }
+    assert len(names) > 1
+    assert all(name.startswith("bb_") for name in names - {"t"})
+
+
+LOGGING = """
+    import os, signal, sys
+    import barbule as bb
+    bb.connect(sys.argv[1], vectors="exact:")
+    table = bb.create_table("t", {"a": bb.String})
+    for n in range(20):
+        table.insert(a=f"within entry {n}")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+READING = """
+    import sys
+    import barbule as bb
+    try:
+        bb.connect(sys.argv[1], vectors="exact:")
+        table = bb.get_table("t", if_not_exists="ignore")
+        print(None if table is None else table.count().execute())
+    except bb.errors.DiskError as error:
+        print(error)
+"""
+
+
+@windows
+def test_a_log_that_is_damaged_is_named_or_ends_there(file):
+    url = f"duckdb:///{file}"
+    run(LOGGING, url, status=-9)
+    log = file.with_name("app.duckdb.wal")
+    written, logged = file.read_bytes(), log.read_bytes()
+
+    def read(damaged):
+        file.write_bytes(written)
+        log.write_bytes(damaged)
+        return run(READING, url)
+
+    changed = logged.replace(b"within entry 7", b"WITHIN entry 7")
+    said = read(changed)
+    assert "app.duckdb' cannot be read: IO Error: Failure while replaying WAL" in said
+    assert "damaged" in said
+    assert log.read_bytes() == changed
+    assert file.read_bytes() == written
+    assert 0 < int(read(logged[: len(logged) // 2])) < 20
+    assert int(read(logged)) == 20
+
+
+def run(program, *arguments, status=0):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout.strip()
