@@ -511,8 +511,9 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("model") == "reasoning":
         message["reasoning_content"] = f"thinking about: {_text(last)}"
     if body.get("model") == "caller" or body.get("tools"):
-        message["tool_calls"] = _tool_calls(body, _text(last))
-        return message
+        calls = _tool_calls(body, _text(last))
+        said = None if calls else "There is nothing to call."
+        return message | {"tool_calls": calls, "content": said}
     if body.get("model") == "refuses":
         message["refusal"] = "I cannot help with that."
         return message
