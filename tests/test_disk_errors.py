@@ -6,9 +6,6 @@ import contextlib
 import gc
 import json
 import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -292,85 +289,3 @@ def test_a_database_is_opened_anew_after_it_could_not_be_read(tmp_path):
     file.write_bytes(copies[40_000])
     with bb.connect(f"duckdb:///{file}", vectors="exact:"):
         assert len(bb.get_table("t").collect()) == 40_000
-
-
-READING = """
-    import sys
-    import barbule as bb
-
-    if sys.platform == "linux":  # the rights of the administrator, where there are any
-        import ctypes, os
-        if len(sys.argv) == 2:
-            for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: dropped for what is run
-                ctypes.CDLL(None).prctl(24, right, 0, 0, 0)
-            os.execv(sys.executable, [sys.executable, "-c", sys.stdin.read(), sys.argv[1], "again"])
-    bb.connect(sys.argv[1], vectors="exact:")
-    table = bb.get_table("t")
-    print(table.collect()["b"], bb.get_table("v").count().execute(), table.at(0).count().execute())
-
-    @bb.udf
-    def shout(a: int) -> str:
-        return f"{a}X"
-
-    print(table.select(c=shout(table.a)).collect()["c"])
-
-    @bb.udf(cache=True, version="1", name="turned_read_only")
-    def turned(text: str) -> bb.Vector(2):
-        return [1.0, float(len(text))]
-
-    texts = bb.get_table("texts")
-    best = texts.order_by(texts.text.similarity("not asked before"), asc=False).limit(1)
-    print(best.collect()["text"], best.collect()["text"])
-    for write in (
-        lambda: table.insert(a=4),
-        lambda: table.update({"a": 1}),
-        lambda: bb.create_table("u", {"a": bb.Int}),
-        lambda: bb.drop_table("v"),
-        lambda: table.checkpoint("x"),
-    ):
-        try:
-            write()
-        except bb.errors.ConfigurationError as error:
-            print(error.message)
-    print(table.collect()["a"])
-    bb.connect(sys.argv[1]).close()
-"""
-
-
-@bb.udf(cache=True, version="1", name="turned_read_only")
-def turned(text: str) -> bb.Vector(2):
-    return [1.0, float(len(text))]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="an administrator may write all the same")
-@pytest.mark.parametrize("folder_too", [True, False], ids=["folder", "file"])
-def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    url = f"duckdb:///{folder}/app.duckdb"
-    with bb.connect(url, vectors="exact:"):
-        table = bb.create_table("t", {"a": bb.Int})
-        table.insert([{"a": 1}, {"a": 2}])
-        table.add_computed_column(b=table.a * 2)
-        bb.create_view("v", table.filter(table.a > 1))
-        texts = bb.create_table("texts", [{"text": "a"}, {"text": "a longer one"}])
-        texts.add_embedding_index("text", embedding=turned)
-    (folder / "app.duckdb").chmod(0o444)
-    folder.chmod(0o555 if folder_too else 0o755)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(READING), url],
-        input=textwrap.dedent(READING),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    folder.chmod(0o755)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == "[2, 4] 1 0"
-    assert lines[1] == "['1X', '2X']"
-    assert lines[2] == "['a longer one'] ['a longer one']"
-    assert len(lines) == 9
-    assert all("app.duckdb' can only be read" in line for line in lines[3:8])
-    assert lines[8] == "[1, 2]"

@@ -73,6 +73,17 @@ class Backend(Protocol):
             When another process keeps it for too long; its pid is named.
         """
 
+    def check_writable(self) -> None:
+        """Make sure, cheaply, that what is prepared now can be written, as far as it is known.
+
+        Raises
+        ------
+        ConfigurationError
+            When the database can only be read.
+        DiskError
+            When its file is not there any more.
+        """
+
     def writing(self) -> AbstractContextManager[None]:
         """Be the only thread of all processes that changes rows and metadata meanwhile.
 

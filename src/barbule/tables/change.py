@@ -666,6 +666,8 @@ def mutate(
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
+        if slow:
+            engine.backend.check_writable()  # before functions are called
         for attempt in range(_FREE_TRIES + 1):
             free = slow and attempt < _FREE_TRIES
             alone = contextlib.nullcontext() if free else engine.backend.writing()

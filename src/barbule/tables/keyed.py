@@ -76,6 +76,7 @@ def write_by_key(
     check_policy(if_missing, ("error", "ignore", "insert"), "if_not_exists")
     since = engine.catalog.refresh()
     record = writable(leaf)
+    engine.backend.check_writable()  # before media are put
     keys = [on] if isinstance(on, str) else list(on)
     if not keys:
         raise DataError("no key is given.", table=record.name, hint='on="name".')

@@ -102,6 +102,7 @@ def insert(
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     record = writable(leaf)
+    engine.backend.check_writable()  # before media are put
     check_policy(on_error, ("abort", "null"), "on_error")
 
     def target(change: Change) -> TableRecord:

@@ -72,6 +72,7 @@ def create_table(
                 hint="Choose another name, or get it by get_table().",
             )
         return engine.leaf(found.id)
+    engine.backend.check_writable()  # before media are put
     columns = _at_hand(as_rows(columns), name)
     given = types.holds_rows(columns)
     try:

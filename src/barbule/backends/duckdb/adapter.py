@@ -23,7 +23,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb.failures import disk_explained, interruptible
+from barbule.backends.duckdb.failures import disk_explained, interruptible, only_read
 from barbule.backends.duckdb.file import DuckDBFile
 from barbule.backends.duckdb.memory import little_cached
 from barbule.backends.duckdb.parameters import as_parameters
@@ -182,6 +182,12 @@ class DuckDBBackend:
             finally:
                 with suppress(duckdb.Error):  # it has failed, and is ended by that
                     cursor.rollback()
+
+    def check_writable(self) -> None:
+        """Refuse a database that can only be read, or whose file is gone."""
+        if self._database.read_only:
+            raise only_read(self._database.path)
+        self._database.check_file()
 
     @contextmanager
     def writing(self) -> Iterator[None]:

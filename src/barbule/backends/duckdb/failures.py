@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["damage_explained", "disk_explained", "interruptible"]
+__all__ = ["damage_explained", "disk_explained", "interruptible", "only_read"]
 
 _KINDS = (
     duckdb.IOException,
@@ -115,14 +115,23 @@ def _damaged(error: duckdb.Error, shown: str) -> DiskError:
     )
 
 
+def only_read(path: Path | None) -> ConfigurationError:
+    """Make the error of a change to a database that may only be read."""
+    return _only_read(f"the database '{path}'")
+
+
+def _only_read(shown: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{shown} can only be read: its file or its folder may not be written.",
+        hint="Change their permissions, or copy it to where it may be written.",
+    )
+
+
 def _explained(error: duckdb.Error, shown: str) -> BarbuleError | None:
     text = str(error).strip().splitlines()[0].rstrip(".!")
     lowered = text.lower()
     if _READ_ONLY in lowered:
-        return ConfigurationError(
-            f"{shown} can only be read: its file or its folder may not be written.",
-            hint="Change their permissions, or copy it to where it may be written.",
-        )
+        return _only_read(shown)
     if isinstance(error, duckdb.OutOfMemoryException) or any(each in lowered for each in _MEMORY):
         return DiskError(
             f"{shown} has too little memory for this: {text}.",

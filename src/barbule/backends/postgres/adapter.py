@@ -164,6 +164,9 @@ class PostgresBackend:
             self._has_commits = True
         return connection.rows(f"SELECT max(id) FROM {_COMMITS}")[0][0]
 
+    def check_writable(self) -> None:
+        """Do nothing: the server says what is wrong."""
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Be the only one who writes meanwhile."""
