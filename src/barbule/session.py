@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from barbule.backends.base import is_kept, open_backend
 from barbule.config import (
@@ -21,7 +21,7 @@ from barbule.config import (
     load_settings,
     redact,
 )
-from barbule.errors import ConfigurationError, TableNotFoundError, unpicklable
+from barbule.errors import ConfigurationError, TableNotFoundError
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
@@ -84,9 +84,6 @@ class Session:
         except BaseException:
             backend.disconnect()  # another attempt opens what is there by then
             raise
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise unpicklable("a session")
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""
@@ -541,7 +538,10 @@ class Session:
         )
 
     def check(self, *, repair: bool = True) -> CheckResult:
-        """Compare all vector indexes with their tables.
+        """Compare all vector indexes with their tables, and look for media that are gone.
+
+        Each file of the media store to which a row refers, of any version, should be there. What
+        is in a file is not read: `t.filter(t.img.changed())` does that.
 
         Parameters
         ----------
@@ -551,7 +551,8 @@ class Session:
         Returns
         -------
         CheckResult
-            What was found and done, by index; true when all is well or was repaired.
+            What was found and done, by index, and which files are missing, by table; true when all
+            is well or was repaired.
 
         Examples
         --------

@@ -13,7 +13,7 @@ import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import ibis
@@ -26,7 +26,7 @@ from barbule.backends.routing import identity
 from barbule.catalog import codec
 from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
-from barbule.errors import BarbuleError, DataError, UnsupportedError, unpicklable
+from barbule.errors import BarbuleError, DataError, MediaError, UnsupportedError
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.compared import diff_html, diff_text
@@ -45,7 +45,7 @@ from barbule.executor.indexing import Indexing
 from barbule.executor.keywords import Keywords
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
-from barbule.executor.ledger import UNSHOWN, Ledger
+from barbule.executor.ledger import Ledger
 from barbule.executor.loop import LoopThread
 from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
@@ -61,13 +61,15 @@ from barbule.io.exported import Exported
 from barbule.io.targets import target_file
 from barbule.io.writing import write
 from barbule.locks import Claims
-from barbule.nodes import HeldRows, ManagedTable, SystemTable, managed_table
+from barbule.media.cells import holds_media
+from barbule.nodes import FunctionCall, HeldRows, ManagedTable, SystemTable, managed_table
 from barbule.planner.lower import hidden_names, shown_schema
 from barbule.planner.plan import CandidateStage, NearestStage
 from barbule.planner.planner import make_plan
 from barbule.planner.remembered import RememberedPlans
 from barbule.planner.similar import IndexedColumn
 from barbule.relations import Query
+from barbule.relations.origins import origin
 from barbule.relations.promotion import promoted
 from barbule.types import storage_schema
 from barbule.types.marks import marked, marked_schema
@@ -237,9 +239,6 @@ class Engine:
     def record(self, leaf: ManagedTable) -> TableRecord:
         """Return the structure of a table as a leaf sees it."""
         return self.catalog.record(leaf.table_id, leaf.commit)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise unpicklable("a table or a query")
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""
@@ -443,6 +442,24 @@ class Engine:
                 error.column = self.failing(expr)
                 error.hint = f"{error.hint or ''}{self._way_out(expr, error.column)}"
             raise
+        except MediaError as error:
+            self._name_medium(error, expr)
+            raise
+
+    def _name_medium(self, error: MediaError, expr: ir.Expr) -> None:
+        """Name the table and the column of a medium that a function of a query could not read."""
+        if error.row is None:
+            return
+        tables = {leaf.name for leaf in expr.op().find(ManagedTable)}
+        if len(tables) != 1:
+            return
+        read = {
+            found[1]
+            for call in expr.op().find(FunctionCall)
+            for value in call.values
+            if holds_media(value.dtype) and (found := origin(value)) is not None
+        }
+        error.at(table=tables.pop(), column=read.pop() if len(read) == 1 else None)
 
     def _way_out(self, expr: ir.Expr, column: str | None) -> str:
         """Say how a table is read of which a column cannot be computed for some row."""
@@ -729,7 +746,7 @@ class Engine:
 
     def calls(self) -> Query:
         """Return the call ledger as a table, without the answers themselves."""
-        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in UNSHOWN}
+        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name != "answer"}
         return Query(SystemTable(name=CALLS, schema=sch.Schema(shown), source=self))
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.isolation import Isolation
 from barbule.media.places import reference_to, without_secrets
-from barbule.media.references import references_within
+from barbule.media.references import references_within, stored_references
 from barbule.media.store import MediaStore
 from barbule.media.streams.made import MadeFile
 from barbule.media.undo import Undo
@@ -106,11 +106,7 @@ class MediaLibrary:
         )
 
     def __reduce__(self) -> Any:  # for other processes: what is remembered stays here
-        return functools.partial(MediaLibrary, zone=self.zone), (
-            self._root,
-            self._folder,
-            self.options,
-        )
+        return MediaLibrary, (self._root, self._folder, self.options)
 
     @functools.cached_property
     def store(self) -> MediaStore:
@@ -143,9 +139,9 @@ class MediaLibrary:
 
         What was fetched before is asked for again.
         """
-        if reference.startswith((_STORED, _FRAME)):
-            return str(self.path(reference))
         try:
+            if reference.startswith((_STORED, _FRAME)):
+                return str(self._stored(reference))
             path = self._fetcher.local_path(reference, again=True)
         except MediaError as error:
             if error.gone:
@@ -154,6 +150,13 @@ class MediaLibrary:
         with self._headers_lock:
             self._headers.pop((reference, 0, 0), None)
         return str(path)
+
+    def _stored(self, reference: str) -> Path:
+        """Return a local file of what is kept, also elsewhere, or of a frame of it."""
+        for kept in () if self.store.is_local else stored_references(reference):
+            if not self.store.exists(kept):  # a copy here may be there all the same
+                self.store.open(kept)
+        return self.path(reference)
 
     def is_lasting(self, reference: str) -> bool:
         """Whether the local file of a reference is no copy, which may go to make room."""

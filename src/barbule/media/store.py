@@ -510,10 +510,12 @@ class MediaStore:
             ) from error
 
     def _missing(self, ref: str) -> MediaError:
-        return MediaError(
+        missing = MediaError(
             f"{ref} is not in the media store {self._shown}.",
             hint="Check that the session uses the store into which it was put.",
         )
+        missing.gone = True
+        return missing
 
 
 def _reason(error: Exception) -> str:

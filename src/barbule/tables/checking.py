@@ -1,7 +1,8 @@
 """Whether what is kept beside the tables fits them, and its repair.
 
-Owns `CheckResult` and the comparison of every embedding index with the rows of its table. The
-tables are the truth: what does not fit them is filled anew from them.
+Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that
+of the media store with what rows refer to. The tables are the truth: an index that does not fit
+them is filled anew from them; a medium that is gone cannot be.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from barbule.backends.base import FOREVER, RID, TO
 from barbule.errors import VectorIndexError
 from barbule.executor.indexing import as_matrix, physical_rows
 from barbule.suggestions import Answer
+from barbule.tables.media import lost
 
 if TYPE_CHECKING:
     from barbule.catalog.records import Index, TableRecord
     from barbule.executor.engine import Engine
     from barbule.indexes.base import VectorIndex
 
-__all__ = ["CheckResult", "IndexCheck", "check"]
+__all__ = ["CheckResult", "IndexCheck", "MediaCheck", "check"]
 
 # So many vectors of an index are searched for by themselves.
 _SAMPLE = 200
 _FOUND = 0.9
+_SHOWN = 3  # references of files that are missing
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,25 @@ class IndexCheck:
         return f"{self.table}, index {self.index!r}: {self.rows} vectors, {state}{mended}"
 
 
+@dataclass(frozen=True)
+class MediaCheck:
+    """What the media store lacks of one table.
+
+    Attributes
+    ----------
+    missing
+        The references in rows of any version whose files are not in the store.
+    """
+
+    table: str
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        files = "file is" if len(self.missing) == 1 else "files are"
+        first = ", ".join(self.missing[:_SHOWN]) + (", …" if len(self.missing) > _SHOWN else "")
+        return f"{self.table}: {len(self.missing)} {files} not in the media store: {first}"
+
+
 @dataclass(frozen=True, repr=False)
 class CheckResult(Answer):
     """What `check` found; true when all is well, or was repaired.
@@ -74,35 +96,41 @@ class CheckResult(Answer):
     ----------
     indexes
         One entry for each embedding index that is kept beside its table.
+    media
+        One entry for each table that refers to files which the media store lacks. They cannot be
+        repaired: put them back, insert them again, or delete the rows that `changed()` finds.
     """
 
     indexes: tuple[IndexCheck, ...]
+    media: tuple[MediaCheck, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether everything fitted as it was found."""
-        return all(each.ok for each in self.indexes)
+        return not self.media and all(each.ok for each in self.indexes)
 
     def __bool__(self) -> bool:
-        return all(each.ok or each.repaired for each in self.indexes)
+        return not self.media and all(each.ok or each.repaired for each in self.indexes)
 
     def __repr__(self) -> str:
         lines = [f"  {each}" for each in self.indexes] or ["  no index is kept beside a table"]
+        lines += [f"  {each}" for each in self.media]
         title = "all is well" if self.ok else "repaired" if self else "not all is well"
         return "\n".join([f"Check: {title}", *lines])
 
 
 def check(engine: Engine, *, repair: bool) -> CheckResult:
-    """Compare every index with its table."""
+    """Compare every index with its table, and the media store with what rows refer to."""
     engine.catalog.refresh()
+    media = tuple(MediaCheck(table, tuple(names)) for table, names in lost(engine).items())
     if not engine.indexing.kept:
-        return CheckResult(())
+        return CheckResult((), media)
     engine.indexing.settle({record.id for record in engine.catalog.tables()})
     found = []
     for record in engine.catalog.tables():
         if record.origin is None:  # a branch is searched exactly, and has none
             found += [_checked(engine, record, index, repair) for index in record.indexes]
-    return CheckResult(tuple(found))
+    return CheckResult(tuple(found), media)
 
 
 def _checked(engine: Engine, record: TableRecord, index: Index, repair: bool) -> IndexCheck:

@@ -19,7 +19,14 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.backends.base import FROM
-from barbule.errors import MediaError, UnknownFunctionError, UnsupportedError
+from barbule.errors import (
+    ConfigurationError,
+    DiskError,
+    MediaError,
+    StoreError,
+    UnknownFunctionError,
+    UnsupportedError,
+)
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
@@ -43,6 +50,7 @@ __all__ = [
     "collect",
     "deleted_meanwhile",
     "held",
+    "lost",
     "references",
     "release",
     "undone_where_it_fails",
@@ -257,6 +265,8 @@ def undone_where_it_fails(engine: Engine) -> Iterator[None]:
     def take_back(names: list[str]) -> None:
         try:
             release(engine, (f"{_STORED}{name}" for name in names), since=before)
+        except (ConfigurationError, DiskError, StoreError) as error:
+            _LOG.warning("media of a failed change stay until collect_media(): %s", error)
         except Exception:  # noqa: BLE001 - what made the change fail is what its caller has to know
             _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
 
@@ -283,6 +293,27 @@ def deleted_meanwhile(engine: Engine, rows: Iterable[pa.Table], since: int) -> l
     missing = _missing(engine, named)
     # What committed rows have lost, say by hand, is not for this change to mend.
     return sorted(missing - held(engine)) if missing else []
+
+
+def lost(engine: Engine) -> dict[str, list[str]]:
+    """Return, by table, the references in rows of any version whose objects are not there."""
+    backend, catalog = engine.backend, engine.catalog
+    found: list[tuple[str, str, set[str]]] = []
+    with backend.use():
+        there = backend.tables()
+        for table_id in catalog.known():
+            if (rows := f"{_ROWS}{table_id}") in there:
+                _, record = catalog.history(table_id)[-1]
+                found.append((record.name, rows, set(_in_rows(engine, rows, None))))
+    if not any(named for *_, named in found):
+        return {}
+    kept = {f"{_STORED}{each.name}" for each in engine.library.store.objects() if each.finished}
+    missing: dict[str, list[str]] = {}
+    for name, rows, named in found:
+        if named - kept:  # looked at again: rows and their objects may have been deleted meanwhile
+            still = (named - kept).intersection(_in_rows(engine, rows, None))
+            missing.setdefault(name, []).extend(sorted(still))
+    return {name: sorted(set(references)) for name, references in missing.items() if references}
 
 
 def _missing(engine: Engine, named: Iterable[str]) -> set[str]:

@@ -1,0 +1,99 @@
+"""Files of the media store that are gone: told by `changed()`, by `check()`, and by errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+import barbule as bb
+from barbule.errors import MediaError
+
+
+@pytest.fixture
+def photos(session, tmp_path):
+    table = bb.create_table("photos", {"n": bb.Int, "img": bb.Image})
+    table.insert([{"n": n, "img": PIL.Image.new("L", (4 + n, 4))} for n in range(3)])
+    return table
+
+
+def delete_file(table, n, column="img"):
+    (reference,) = table.filter(table.n == n).select(u=table[column].uri()).collect()["u"]
+    return delete_object(table, reference)
+
+
+def delete_object(table, reference):
+    path = Path(table.op().source.library.store.local_path(reference))
+    content = path.read_bytes()
+    path.unlink()
+    return path, content
+
+
+def test_a_stored_file_that_is_gone_has_changed(photos):
+    path, content = delete_file(photos, 1)
+    found = photos.order_by("n").select(c=photos.img.changed()).collect()["c"]
+    assert found == [False, True, False]
+    assert photos.filter(photos.img.changed()).collect()["n"] == [1]
+    path.write_bytes(content[:-1])
+    assert photos.filter(photos.img.changed()).collect()["n"] == [1]
+    path.write_bytes(content)
+    assert photos.filter(photos.img.changed()).collect()["n"] == []
+
+
+def test_check_tells_what_the_store_lacks(photos):
+    view = bb.create_view("small", photos.filter(photos.n > 0).select("n", "img"))
+    assert view.count().execute() == 2
+    assert bb.check()
+    path, content = delete_file(photos, 1)
+    told = bb.check()
+    assert not told
+    assert not told.ok
+    assert [each.table for each in told.media] == ["photos"]  # of the view it is the same file
+    assert told.media[0].missing == (f"media:{path.name}",)
+    assert "not all is well" in repr(told)
+    assert f"photos: 1 file is not in the media store: media:{path.name}" in repr(told)
+    path.write_bytes(content)
+    assert bb.check().ok
+
+
+def test_check_looks_at_former_versions_and_within_cells(session):
+    table = bb.create_table("t", {"n": bb.Int, "imgs": bb.Array(bb.Image)})
+    table.insert(n=1, imgs=[PIL.Image.new("L", (3, 3)), None])
+    (stored,) = table.select(u=table.imgs.cast("array<string>")[0]).collect()["u"]
+    table.update({"imgs": None})
+    path, _ = delete_object(table, stored)
+    assert bb.check().media[0].missing == (f"media:{path.name}",)
+
+
+@bb.udf
+def area(image: bb.Image) -> int:
+    return image.width * image.height
+
+
+QUERIES = {
+    "function": lambda t: t.select(x=area(t.img)),
+    "header": lambda t: t.select(x=t.img.width()),
+    "file": lambda t: t.select(x=t.img.sha256()),
+    "filter": lambda t: t.filter(t.img.width() > 0),
+    "renamed": lambda t: t.rename(pic="img").select(x=t.rename(pic="img").pic.height()),
+    "aggregate": lambda t: t.agg(x=t.img.width().max()),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_errors_of_queries_name_table_column_and_row(query, photos):
+    path, _ = delete_file(photos, 1)
+    with pytest.raises(MediaError, match="is not in the media store") as caught:
+        QUERIES[query](photos).collect()
+    error = caught.value
+    assert (error.table, error.column, error.row) == ("photos", "img", 1)
+    assert path.name in str(error)
+
+
+def test_errors_of_two_columns_name_the_table(photos):
+    photos.add_columns({"other": bb.Image})
+    delete_file(photos, 1)
+    with pytest.raises(MediaError, match=r"table 'photos', row 1: ") as caught:
+        photos.select(x=photos.img.width() + photos.other.width().fill_null(0)).collect()
+    assert caught.value.column is None
