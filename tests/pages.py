@@ -64,6 +64,8 @@ class Known:
                 self.tables.pop(name, None)
                 if table is not None:
                     self.tables[name] = table
+            elif (dropped := _dropped_by(node)) is not None:
+                self.tables = {n: each for n, each in self.tables.items() if each != dropped}
 
     def knows(self, block: str) -> bool:
         """Whether a process can begin with a block, after `beginning`."""
@@ -85,6 +87,14 @@ def _table_of(value: ast.expr) -> str | None:
     first = value.args[0] if value.args else None
     named = isinstance(first, ast.Constant) and isinstance(first.value, str)
     return first.value if named and value.func.attr in MAKES_TABLES else None
+
+
+def _dropped_by(node: ast.stmt) -> str | None:
+    """Return the name of the table that a statement drops."""
+    match node:
+        case ast.Expr(ast.Call(ast.Attribute(attr="drop_table"), [ast.Constant(str() as name)])):
+            return name
+    return None
 
 
 def names_of(block: str) -> set[str]:

@@ -231,7 +231,7 @@ def test_headers_that_drip_by_tls_are_given_up(tmp_path, secure):
         _give_up(tmp_path, f"{url.replace('127.0.0.1', 'localhost')}/a.png")
 
 
-BODY = (
+SLOW_OBJECT = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nLast-Modified: Tue, 01 Dec 2026 00:00:00 GMT\r\n"
 )
 
@@ -243,7 +243,7 @@ def test_a_bucket_that_drips_is_given_up(tmp_path, monkeypatch, drip):
         monkeypatch.setenv(name, "test-secret-0123456789")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     s3fs.S3FileSystem.clear_instance_cache()
-    head, piece = (BODY + b"\r\n", b"a") if drip == "body" else DRIPS[drip]
+    head, piece = (SLOW_OBJECT + b"\r\n", b"a") if drip == "body" else DRIPS[drip]
     with dripping(head, piece) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         _give_up(tmp_path, "s3://bucket/a.png")

@@ -27,7 +27,7 @@ elif kind == "join":
     joined = table.join(two, table.same == two.also).join(three, table.same == three.too)
     query = joined.group_by("m").agg(x=three.k.sum(), y=table.n.max())
 elif kind == "stream":
-    query = table.cross_join(two).cross_join(three).filter(table.n * two.m + three.k < 0)
+    query = table.cross_join(two).cross_join(three).filter((table.n * two.m + three.k) % 7 == 9)
 else:
     query = table.cross_join(two).cross_join(three).order_by(table.n * two.m % 7).select("k")
 say("begins")

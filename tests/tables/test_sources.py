@@ -571,7 +571,7 @@ async def _async_rows():
         (iter([ROWS[0], None]), "row 1: a row is a mapping"),
         (np.zeros((2, 2)), r"array of shape \(2, 2\)"),
         (np.zeros(2), "is no rows"),
-        (pl.Series([1, 2]), "a Series does not give a table"),
+        (pl.Series([1, 2]), "this Series is one column, and no table"),
         (pd.DataFrame([[1, 2]], columns=["name", "name"]), "column 'name'.*twice"),
         (pa.table([[1], [2]], names=["year", "year"]), "column 'year'.*twice"),
         (pd.DataFrame([[1]]), "column '0'.*no such column"),

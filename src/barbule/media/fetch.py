@@ -242,8 +242,12 @@ class Fetcher:
         if known:
             return known
         with _bucket_errors(shown, deadline), deadline.call(fs.open, path, "rb") as file:
-            pieces = iter(lambda: deadline.call(file.read, _PIECE), b"")
-            return self._keep(key, _path_suffix(path), pieces, shown, deadline)
+
+            def read() -> bytes:
+                with _bucket_errors(shown, deadline):  # to who writes it no answer is no disk
+                    return deadline.call(file.read, _PIECE)
+
+            return self._keep(key, _path_suffix(path), iter(read, b""), shown, deadline)
 
     def _from_web(self, uri: str, again: bool) -> Path:
         url = uri.partition("#")[0]

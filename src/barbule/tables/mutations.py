@@ -207,29 +207,6 @@ def calls_functions(engine: Engine, record: TableRecord) -> bool:
     return False
 
 
-class _EveryRow:
-    """The default of conditions, which a variable that happens to be None is not."""
-
-    def __repr__(self) -> str:
-        return "every row"
-
-
-EVERY_ROW = _EveryRow()
-
-
-def given_condition(table: ir.Table, where: Any, verb: str) -> Any:
-    """Return a condition of a verb; None where none was written.
-
-    Raises
-    ------
-    ExpressionError
-        When None was written: it stands where a condition was meant more often than for all rows.
-    """
-    if where is None:
-        raise _no_condition(table, f"Write {verb} without where= if all rows are meant.")
-    return None if where is EVERY_ROW else where
-
-
 def _no_condition(table: ir.Table, hint: str) -> ExpressionError:
     return ExpressionError(
         "the condition is None, and not one of each row.", table=table.get_name(), hint=hint

@@ -25,7 +25,6 @@ from barbule.tables import (
 )
 from barbule.tables.definitions import columns_info, definition
 from barbule.tables.described import describe
-from barbule.tables.mutations import EVERY_ROW
 from barbule.tables.naming import column_name, column_names
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class Table(Query):
         rows = values if source is None else source
         return mutations.insert(self.op(), rows, on_error or "abort")
 
-    def update(self, values: Mapping[str, Any], where: Any = EVERY_ROW) -> UpdateResult:
+    def update(self, values: Mapping[str, Any], where: Any = None) -> UpdateResult:
         """Give columns new values, in the rows for which `where` holds.
 
         Only computed columns downstream of what changed are computed again, for those rows, in
@@ -133,7 +132,7 @@ class Table(Query):
             New values by column: plain values, or expressions over the table. Media that are
             given by path or URL count as new where their content is not what was recorded.
         where
-            A condition; all rows where it is left out. None is refused.
+            A condition; None for all rows.
 
         Raises
         ------
@@ -142,7 +141,7 @@ class Table(Query):
             be it of an expression; or when `values` is no mapping: rows, each with its key, are for
             `batch_update` and `upsert`.
         ExpressionError
-            When `where` is None, or a function that returns None.
+            When `where` is a function that returns None.
 
         Examples
         --------
@@ -160,16 +159,15 @@ class Table(Query):
                 'key, batch_update(rows, on="k") or upsert(rows, on="k").',
             )
         named = {column_name(self, column): value for column, value in values.items()}
-        condition = mutations.given_condition(self, where, "update({...})")
-        return mutations.update(self, named, condition)
+        return mutations.update(self, named, where)
 
-    def delete(self, where: Any = EVERY_ROW, *, purge: bool = False) -> DeleteResult:
-        """Delete the rows for which `where` holds, or all; old versions keep them.
+    def delete(self, where: Any = None, *, purge: bool = False) -> DeleteResult:
+        """Delete the rows for which `where` holds (None: all); old versions keep them.
 
         Parameters
         ----------
         where
-            A condition; all rows where it is left out. None is refused.
+            A condition; None for all rows.
         purge
             Removes them for good, from all versions, labels and snapshots: every state of every
             row of which `where` holds for one state, deleted before or not; what views made of
@@ -188,7 +186,7 @@ class Table(Query):
         Raises
         ------
         ExpressionError
-            When `where` is None, or a function that returns None.
+            When `where` is a function that returns None.
 
         Examples
         --------
@@ -202,9 +200,7 @@ class Table(Query):
         >>> done.rows, done.states, people.at(0).count().to_pyarrow().as_py()
         (1, 1, 1)
         """
-        verb = "delete(purge=True)" if purge else "delete()"
-        condition = mutations.given_condition(self, where, verb)
-        return purging.purge(self, condition) if purge else mutations.delete(self, condition)
+        return purging.purge(self, where) if purge else mutations.delete(self, where)
 
     def upsert(self, rows: Any, on: ColumnLike | list[ColumnLike]) -> UpsertResult:
         """Update the rows whose keys are there, and insert the others.

@@ -54,6 +54,7 @@ from barbule.backends.duckdb.statements import (
     quoted,
     rows_among,
 )
+from barbule.backends.duckdb.streaming import streamed
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 from barbule.expression_keys import ExpressionKey
 
@@ -281,7 +282,7 @@ class DuckDBBackend:
             for name, table in {**staged, **in_memory(query)}.items():
                 register(cursor, name, table, shown_as_values(table, united=unites(sql)))
             with interruptible(), self._storing(), _explained():
-                for batch in cursor.execute(sql).to_arrow_reader(rows):
+                for batch in streamed(cursor, sql, rows):
                     yield from fitted(pa.Table.from_batches([batch]), wanted).to_batches()
             self._database.end(cursor)
         finally:

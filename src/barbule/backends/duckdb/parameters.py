@@ -91,7 +91,7 @@ def _lists(cells: pa.ChunkedArray, most: int) -> _Taken | None:
         if np.isnan(numbers).any():
             # The driver makes NULL of NaN within lists.
             return None
-        size = getattr(cells.type, "list_size", 0)
+        size = getattr(cells.type, "list_size", 0) if cells.type.value_type == leaves.type else 0
         if size and len(numbers) == size * len(cells):
             return "?", numbers.reshape(len(cells), size).tolist(), count
     return "?", cells.to_pylist(), count
