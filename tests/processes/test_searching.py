@@ -138,8 +138,7 @@ def test_searches_are_right_after_every_kill(tmp_path):
     assert sum(recalls) / len(recalls) >= RECALL
     assert rows > ROWS
     assert rebuilt
-    if FULL:  # in `tests` other work beside it decides how long it takes
-        assert max(rebuilt) <= 1.5
+    assert max(rebuilt) <= 1.5
 
 
 def test_two_processes_on_one_home_lose_no_vector(tmp_path):
