@@ -129,6 +129,8 @@ class Caller:
             yield
         finally:
             self._local.purpose = outer
+            if purpose.budget is not None:
+                purpose.budget.release()
 
     def forgives(self, call: Call) -> bool:
         """Whether a call may fail for single rows, whatever its function says.
@@ -386,6 +388,7 @@ class Caller:
     ) -> Any:
         """Give what takes each answer; answers are written as they come, also when it fails."""
         asker = work.asker()
+        budget = self.purpose.budget if self.purpose else None
         question = question_of(work.call.function, work.version, work.call.template)
 
         def record(
@@ -402,6 +405,7 @@ class Caller:
                 work.answer_version(rows[keys[place]]),
                 value,
                 question=question,
+                holder=budget.holder if budget else None,
                 table=asker.table,
                 column=asker.column,
                 row=asker.row(work.places[place]),

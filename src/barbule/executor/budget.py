@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import threading
 import time
 from contextvars import ContextVar
@@ -24,15 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextvars import Token
 
-    from barbule.catalog.records import TableRecord
     from barbule.config import BudgetSettings
-    from barbule.executor.ledger import Ledger
 
-__all__ = ["Budget", "Need", "Room", "active", "budget", "spending", "spending_async"]
+__all__ = ["CAPS", "Budget", "Need", "Room", "active", "budget", "spending", "spending_async"]
 
 _GIVEN: ContextVar[tuple[Budget, ...]] = ContextVar("barbule_budgets", default=())
 _PAUSE = 0.002  # seconds between two looks whether a call in flight has given room back
-_CAPS = ("usd", "calls", "tokens")
+CAPS = ("usd", "calls", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +93,8 @@ class Budget:
                     f"{cap} is a number, 0 or above.", value=value, hint=f"budget({cap}=10)."
                 )
         self.name = name
-        self._spent: dict[str, float] = dict.fromkeys(_CAPS, 0)
-        self._reserved: dict[str, float] = dict.fromkeys(_CAPS, 0)
+        self._spent: dict[str, float] = dict.fromkeys(CAPS, 0)
+        self._reserved: dict[str, float] = dict.fromkeys(CAPS, 0)
         self._in_flight = 0
         self._lock = threading.Lock()
         self._tokens: list[Token[tuple[Budget, ...]]] = []
@@ -112,18 +109,6 @@ class Budget:
             name="the session's budget",
         )
         return own if any(cap is not None for cap in own.caps.values()) else None
-
-    @classmethod
-    def of_table(cls, record: TableRecord, ledger: Ledger) -> Self | None:
-        """Return what a table may spend and has spent; None where it has no budget."""
-        caps = record.budget
-        if caps is None:
-            return None
-        name = f"the budget of table {record.name!r}"
-        own = cls(usd=caps.usd, calls=caps.calls, tokens=caps.tokens, name=name)
-        spent = ledger.spent(record.name, datetime.datetime.fromisoformat(caps.since))
-        own._add(own._spent, Need(spent["calls"], int(spent["tokens"]), spent["usd"]), 1)
-        return own
 
     def __repr__(self) -> str:
         spent = ", ".join(
@@ -176,11 +161,16 @@ class Budget:
             Whether there is room; None where that is known once calls in flight have ended.
         """
         with self._lock:
-            if self._fits(most) or (not self._in_flight and self._fits(expected)):
+            if self._fits(most) or (self._is_alone and self._fits(expected)):
                 self._in_flight += 1
                 self._add(self._reserved, most, 1)
                 return True
-            return None if self._in_flight else False
+            return False if self._is_alone else None
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nothing is in flight that may give back room."""
+        return not self._in_flight
 
     def settle(self, reserved: Need, used: Need | None) -> None:
         """Account for a call that ended; None where it came to nothing."""
@@ -216,7 +206,7 @@ class Budget:
 
     @staticmethod
     def _add(account: dict[str, float], need: Need, sign: int) -> None:
-        for cap in _CAPS:
+        for cap in CAPS:
             account[cap] += sign * getattr(need, cap)
 
     def refusal(self) -> BudgetError:

@@ -45,7 +45,7 @@ from barbule.executor.indexing import Indexing
 from barbule.executor.keywords import Keywords
 from barbule.executor.ledger import NAME as CALLS
 from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
-from barbule.executor.ledger import Ledger
+from barbule.executor.ledger import UNSHOWN, Ledger
 from barbule.executor.loop import LoopThread
 from barbule.executor.nearest import Nearest
 from barbule.executor.notebook import query_html
@@ -746,7 +746,7 @@ class Engine:
 
     def calls(self) -> Query:
         """Return the call ledger as a table, without the answers themselves."""
-        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name != "answer"}
+        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in UNSHOWN}
         return Query(SystemTable(name=CALLS, schema=sch.Schema(shown), source=self))
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.errors import BarbuleError, UnreachableError
+from barbule.executor.reservations import Reservations
 from barbule.executor.write_behind import WriteBehind
 from barbule.nodes import bind_arguments, fill_template
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NAME",
     "SCHEMA",
+    "UNSHOWN",
     "Answer",
     "Ledger",
     "decoded",
@@ -67,8 +69,11 @@ SCHEMA = sch.Schema(
         "requests": "int64",
         "estimated": "boolean",
         "question": "string",
+        "holder": "string",
     }
 )
+UNSHOWN = ("answer", "holder")
+"""Columns that `bb.calls()` does not show."""
 NAME = "bb_calls"
 _LOG = logging.getLogger("barbule")
 _ASKED = "bb_asked"
@@ -110,6 +115,8 @@ class Answer:
         Whether the provider did not say what it took.
     question
         What all rows are asked alike, as a hash: the call without what fills its places.
+    holder
+        Who had room in the budget of the table for it; see `reservations`.
     """
 
     key: str
@@ -129,6 +136,7 @@ class Answer:
     requests: int = 1
     estimated: bool = False
     question: str | None = None
+    holder: str | None = None
 
     def written(self, kind: dt.DataType) -> dict[str, Any]:
         """Return the row of the ledger, its moment left out."""
@@ -179,6 +187,8 @@ class Ledger:
     ----------
     writer
         The thread that writes answers while others arrive.
+    reservations
+        What operations have taken of the budgets of tables.
     """
 
     def __init__(
@@ -195,6 +205,7 @@ class Ledger:
         self._in_doubt = False  # whether the first of them may have been written all the same
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
         self._behind = WriteBehind(self._append, self.writer)
+        self.reservations = Reservations(backend, self.spent)
         self._queries: dict[tuple[str, ...], ir.Table] = {}
         self._leaves: dict[tuple[str, ...], ir.Table] = {}
         if missing := set(SCHEMA.names) - backend.columns(NAME):
@@ -447,11 +458,19 @@ class Ledger:
             self._backend.delete_among(NAME, "key", keys)
         return count
 
-    def spent(self, table: str, since: datetime.datetime) -> Mapping[str, Any]:
-        """Return what a table has spent since a moment: calls, tokens and dollars."""
-        self.settle()
+    def spent(
+        self, table: str, since: datetime.datetime, without: Iterable[str] = ()
+    ) -> Mapping[str, Any]:
+        """Return what a table has spent since a moment: calls, tokens and dollars.
+
+        Parameters
+        ----------
+        without
+            Holders that say themselves what they take.
+        """
         calls = self._calls()
-        mine = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since))
+        other = calls.holder.isnull() | ~calls.holder.isin(list(without))
+        mine = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since), other)
         query = mine.agg(
             calls=mine.requests.fill_null(1).sum(),  # older rows do not say
             tokens=(mine.tokens_in.fill_null(0) + mine.tokens_out.fill_null(0)).sum(),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.executor.budget import Budget
+    from barbule.executor.table_budget import TableBudget
     from barbule.planner.plan import Plan
 
 __all__ = ["PROVISIONAL", "Asker", "Purpose"]
@@ -64,7 +64,7 @@ class Purpose:
     table: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     first_row: int = 0
-    budget: Budget | None = None
+    budget: TableBudget | None = None
     lenient: bool = False
 
     def asker(self, column: str | None, batch: pa.RecordBatch) -> Asker:

@@ -9,6 +9,8 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
 
+import ibis.expr.schema as sch
+
 from barbule.errors import ReplayError
 from barbule.executor.ledger import SCHEMA, decoded
 from barbule.io.targets import check_folder
@@ -104,11 +106,12 @@ class Tape:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = SCHEMA.names
+        kinds = sch.Schema({name: SCHEMA[name] for name in SCHEMA.names if name != "holder"})
+        names = kinds.names
         rows = [{name: row.get(name) for name in names} for row in self._rows.values()]
         rows.sort(key=lambda row: str(row["key"]))  # so that a recording under Git changes little
         with storing(f"the recording {str(self.path)!r}"), written_atomically(self.path) as file:
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA.to_pyarrow()), file)
+            pq.write_table(pa.Table.from_pylist(rows, kinds.to_pyarrow()), file)
 
 
 def current_tape() -> Tape | None:

@@ -17,9 +17,9 @@ from barbule.backends.base import BASE, RID
 from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.executor.budget import Budget
 from barbule.executor.purpose import Purpose
 from barbule.executor.spilling import put_together
+from barbule.executor.table_budget import TableBudget
 from barbule.nodes import (
     CONTENT,
     CellError,
@@ -425,7 +425,8 @@ def _purpose(
     names = {column.physical: column.name for column in columns}
     names |= {column.errors: column.name for column in columns}
     first = versions[-1].next_rid if versions else 0
-    return Purpose(record.name, names, first, Budget.of_table(record, engine.ledger), lenient)
+    budget = TableBudget.of(record, engine.ledger, engine.backend)
+    return Purpose(record.name, names, first, budget, lenient)
 
 
 def fresh_rows(

@@ -1,0 +1,164 @@
+"""The budget of a table holds for all processes, sessions and threads that write to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import barbule as bb
+from barbule.executor import reservations
+from fakes.models_server import FakeModels
+from patience import PATIENCE
+
+PROGRAM = Path(__file__).with_name("spending.py")
+
+
+@bb.udf(cache=True)
+def slowly(text: str) -> str:
+    time.sleep(0.02)
+    return text.upper()
+
+
+@pytest.fixture
+def url(tmp_path, backend_url):
+    return backend_url or f"duckdb://{tmp_path / 'app.duckdb'}"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    with FakeModels(latency=0.1) as server:
+        yield server
+
+
+def connect(url, server=None):
+    models = {"openai": {"api_base": server.url}} if server else {}
+    return bb.connect(url, vectors="exact:", models=models)
+
+
+def make(url, server, **caps):
+    from barbule.functions import openai
+
+    with connect(url, server) as session:
+        table = session.create_table("t", {"w": bb.String})
+        asked = openai.chat_completions(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}], max_tokens=20
+        )
+        table.add_computed_column(x=asked.choices[0].message.content)
+        table.set_budget(**caps)
+
+
+def start(server, url, name, moment, count, lease=60):
+    program = [sys.executable, PROGRAM, server.url, url, name, str(moment), str(count), str(lease)]
+    return subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+def done(processes):
+    found = []
+    for process in processes:
+        out, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+        found.append(tuple(map(int, out.split())))
+    return found
+
+
+def spent(url):
+    with connect(url) as session:
+        calls = session.calls()
+        mine = calls.filter(calls.table == "t")
+        tokens = (mine.tokens_in.fill_null(0) + mine.tokens_out.fill_null(0)).sum()
+        (row,) = mine.agg(calls=mine.requests.sum(), tokens=tokens, usd=mine.usd.sum()).collect()
+        return row
+
+
+def waiting(url):
+    """Return how many rows say that somebody has taken room."""
+    with connect(url) as session:
+        rows = session._engine.backend.table(reservations._NAME, reservations._SCHEMA)
+        return session._engine.backend.arrow(rows.to_expr(), {}).num_rows
+
+
+@pytest.mark.parametrize(("processes", "cap", "rows"), [(2, 10, 10), (3, 30, 20)])
+def test_processes_share_the_calls_of_a_table(url, server, processes, cap, rows):
+    make(url, server, calls=cap)
+    moment = time.time() + 10
+    found = done([start(server, url, str(n), moment, rows) for n in range(processes)])
+    assert server.count == cap
+    assert sum(calls for calls, _ in found) == cap
+    assert sum(deferred for _, deferred in found) == processes * rows - cap
+    assert spent(url)["calls"] == cap
+    assert waiting(url) == 0
+
+
+@pytest.mark.parametrize("cap", [{"tokens": 300}, {"usd": 0.0001}], ids=str)
+def test_processes_share_tokens_and_dollars(url, server, cap):
+    server.tokenizer = len
+    make(url, server, **cap)
+    moment = time.time() + 10
+    found = done([start(server, url, str(n), moment, 20) for n in range(2)])
+    ((name, value),) = cap.items()
+    took = spent(url)[name]
+    assert 0.4 * value < took <= value
+    assert sum(deferred for _, deferred in found) == 40 - server.count > 0
+
+
+def test_what_a_killed_process_took_counts_until_its_lease_ends(url, server):
+    server.latency = 3600
+    make(url, server, calls=10)
+    killed = start(server, url, "killed", 0, 4, lease=12)
+    while server.count < 4:
+        assert killed.poll() is None, killed.stderr.read()
+        time.sleep(0.01)
+    killed.kill()
+    moment = time.time()
+    killed.communicate()
+    server.latency = 0
+    server.reset()
+    other = start(server, url, "other", 0, 12)
+    while time.time() < moment + 10:
+        assert server.count <= 6
+        time.sleep(0.01)
+    # The ledger says that the one that was killed has spent nothing.
+    assert done([other]) == [(10, 2)]
+    assert server.count == spent(url)["calls"] == 10
+    assert waiting(url) == 0
+
+
+def test_threads_share_a_budget(url):
+    with connect(url) as session:
+        table = session.create_table("t", {"w": bb.String})
+        table.add_computed_column(x=slowly(table.w))
+        table.set_budget(calls=12)
+        found = []
+
+        def insert(number):
+            found.append(table.insert([{"w": f"{number} {n}"} for n in range(10)]))
+
+        threads = [threading.Thread(target=insert, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert sum(each.calls for each in found) == 12
+        assert sum(each.deferred for each in found) == 18
+    assert spent(url)["calls"] == 12
+    assert waiting(url) == 0
+
+
+def test_a_table_without_a_budget_makes_no_table_of_reservations(url):
+    with connect(url) as session:
+        table = session.create_table("t", [{"w": "a"}])
+        table.add_computed_column(x=slowly(table.w))
+        assert reservations._NAME not in session._engine.backend.tables()
+        table.set_budget(calls=3)
+        table.insert(w="b")
+        assert reservations._NAME in session._engine.backend.tables()
+        assert waiting(url) == 0
