@@ -333,6 +333,15 @@ class ExpressionError(BarbuleError, TypeError):
     """An expression cannot be built or stored."""
 
 
+def unpicklable(what: str) -> ExpressionError:
+    """Make the error of pickling what belongs to the connections of this process."""
+    return ExpressionError(
+        f"{what} cannot be pickled: it belongs to a session, which is open in this process.",
+        hint="Send rows, as .collect() or .to_pyarrow() gives them, or open the database there "
+        "again: bb.connect(url).get_table(name).",
+    )
+
+
 class VersionError(BarbuleError, LookupError):
     """A version, label or moment that was named does not exist."""
 

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from barbule.backends.base import is_kept, open_backend
 from barbule.config import (
@@ -21,7 +21,7 @@ from barbule.config import (
     load_settings,
     redact,
 )
-from barbule.errors import ConfigurationError, TableNotFoundError
+from barbule.errors import ConfigurationError, TableNotFoundError, unpicklable
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
@@ -84,6 +84,9 @@ class Session:
         except BaseException:
             backend.disconnect()  # another attempt opens what is there by then
             raise
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise unpicklable("a session")
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""

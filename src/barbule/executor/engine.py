@@ -13,7 +13,7 @@ import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import ibis
@@ -26,7 +26,7 @@ from barbule.backends.routing import identity
 from barbule.catalog import codec
 from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
-from barbule.errors import BarbuleError, DataError, MediaError, UnsupportedError
+from barbule.errors import BarbuleError, DataError, MediaError, UnsupportedError, unpicklable
 from barbule.executor.batch import Caller, Tally
 from barbule.executor.budget import Budget
 from barbule.executor.compared import diff_html, diff_text
@@ -239,6 +239,9 @@ class Engine:
     def record(self, leaf: ManagedTable) -> TableRecord:
         """Return the structure of a table as a leaf sees it."""
         return self.catalog.record(leaf.table_id, leaf.commit)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise unpicklable("a table or a query")
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""

@@ -241,6 +241,16 @@ class ResultSet(Sequence[dict[str, Any]]):
             for row in zip(*columns, strict=True):
                 yield dict(zip(self.columns, row, strict=True))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the rows; media are opened there by their references."""
+        return ResultSet, (self._table, self.schema, self._library)
+
+    def __copy__(self) -> ResultSet:
+        return self[:]
+
+    def __deepcopy__(self, _memo: Any) -> ResultSet:
+        return self[:]  # neither rows nor what opens their media change
+
     def __eq__(self, other: object) -> bool:
         """Compare with another result or a list of dicts; media by reference."""
         if isinstance(other, ResultSet):

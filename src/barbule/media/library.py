@@ -106,7 +106,11 @@ class MediaLibrary:
         )
 
     def __reduce__(self) -> Any:  # for other processes: what is remembered stays here
-        return MediaLibrary, (self._root, self._folder, self.options)
+        return functools.partial(MediaLibrary, zone=self.zone), (
+            self._root,
+            self._folder,
+            self.options,
+        )
 
     @functools.cached_property
     def store(self) -> MediaStore:

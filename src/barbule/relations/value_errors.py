@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError
 
 from barbule import nodes
-from barbule.errors import BarbuleError, ExpressionError
+from barbule.errors import BarbuleError, ExpressionError, unpicklable
 from barbule.relations.conversions import conversion, sort_of
 from barbule.relations.formatted import Formatted
 from barbule.relations.promotion import with_sign
@@ -65,6 +65,9 @@ class CheckedValue(Formatted):
     """What columns and scalars say where Python would ask for a value, or finds no such name."""
 
     __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise unpicklable("a column or another expression")
 
     def __bool__(self) -> bool:
         """Refuse: there is a value for each row, and none before the query runs."""
