@@ -38,6 +38,33 @@ def test_values_are_checked_by_the_types_that_another_process_gave(tmp_path):
         assert table.filter(table.a == 2).collect()[0] == {"a": 2, "b": "10", "c": 12, "d": 1}
 
 
+MORE = """
+import sys, barbule as bb
+with bb.connect(sys.argv[1], vectors="exact:") as session:
+    session.get_table("t").add_columns({"more": bb.Int})
+"""
+
+
+@pytest.mark.parametrize(
+    "learn",
+    [
+        lambda session, _table: session.get_table("t"),
+        lambda _session, table: table.collect(),
+        lambda _session, table: table.history(),
+        lambda _session, table: table.insert(a=2),
+    ],
+    ids=["get_table", "collect", "history", "insert"],
+)
+def test_columns_of_another_process_are_known_after_the_next_operation(tmp_path, learn):
+    url = f"duckdb://{tmp_path / 'stale.duckdb'}"
+    with bb.connect(url, vectors="exact:") as session:
+        table = session.create_table("t", [{"a": 1}])
+        subprocess.run([sys.executable, "-c", MORE, url], check=True)
+        learn(session, table)
+        assert table.columns == ("a", "more")
+        assert table.schema()["more"].is_integer()
+
+
 @bb.udf
 def length_beside_one(text: str) -> bb.Vector(2):
     return [1.0, float(len(text))]
