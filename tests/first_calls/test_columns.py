@@ -103,7 +103,7 @@ JSON = {
     "try_cast": "'int64'",
 }
 # What is there besides: Json refuses it, media are texts to Ibis.
-BESIDES = {"meta": {"max", "min"}, **dict.fromkeys(("img", "audio", "video", "doc"), {"find"})}
+BESIDES = {"meta": {"max", "min"}, **{each: {"find"} for each in ("img", "audio", "video", "doc")}}
 MOMENT = {
     "between": "'2026-01-01', '2026-12-31'",
     "fill_null": "'2026-01-01'",
