@@ -304,6 +304,13 @@ class Room:
         while not self.taken():  # noqa: ASYNC110 - budgets are shared by threads and event loops
             await asyncio.sleep(_PAUSE)
 
+    def renew(self) -> None:
+        """Reserve what the call is known by now to take, though there were no room for it."""
+        _, most = self._needs()
+        for each in self._budgets:
+            each.charge(self._left, most, _NONE)
+        self._left = most
+
     def go_on(self, expected: Need) -> None:
         """Begin what follows the call, if there is room for it.
 

@@ -160,6 +160,7 @@ class Metering:
         self.lengths = lengths
         self.turn = asyncio.Lock()
         self._first = asyncio.Semaphore(_FEW)
+        self.in_flight: set[Room] = set()
         self._weighs = any(each.weighs for each in budgets)
 
     def asking(self, account: Account, sending: Sending, count: Callable[[], None]) -> ModelClient:
@@ -341,11 +342,17 @@ class _Metered(ModelClient):
         async with metering.carefully(question.model, unbounded):
             room = await self._entered(question.model, found) if metering.budgets else None
             used: Usage | None = None
+            if room is not None:
+                metering.in_flight.add(room)
             try:
                 reply = await self._sent(question, ask)
                 used = reply.usage
                 if found.tokens_in and used.tokens_in:
+                    first = question.model not in metering.lengths.asked
                     metering.lengths.compare(question.model, found.tokens_in, used.tokens_in)
+                    if first:  # those beside it were given room by our own count
+                        for other in metering.in_flight - {room}:
+                            other.renew()
             except ModelError as error:
                 used = self._guessed(question) if error.charged else None
                 raise
@@ -353,6 +360,7 @@ class _Metered(ModelClient):
                 if used is not None:
                     self._asking.account.add(used)
                 if room is not None:
+                    metering.in_flight.discard(room)
                     self._settle(room, used)
         return reply
 
