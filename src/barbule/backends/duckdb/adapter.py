@@ -54,7 +54,7 @@ from barbule.backends.duckdb.statements import (
     quoted,
     rows_among,
 )
-from barbule.backends.duckdb.streaming import streamed
+from barbule.backends.duckdb.streaming import read_whole, streamed
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 from barbule.expression_keys import ExpressionKey
 
@@ -256,7 +256,7 @@ class DuckDBBackend:
         read = {name: rows for name, rows in staged.items() if name in sql}
         sql, read = written_in(sql, read)
         with self._staging(read, united=unites(sql)) as backend:
-            rows = backend.con.execute(sql).to_arrow_table()
+            rows = read_whole(backend.con, sql)
         return fitted(rows, wanted)
 
     def _compile_op(self, asked: ExpressionKey) -> tuple[str, pa.Schema]:

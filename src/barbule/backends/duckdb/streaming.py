@@ -1,7 +1,7 @@
-"""Rows of a query in batches, as DuckDB computes them.
+"""Rows of queries that may take long, read so that Ctrl-C ends the wait for them.
 
-Owns that Ctrl-C ends the wait for a batch. DuckDB looks for signals while it runs a query at
-once; the reader of a stream does not, and a filter that nothing passes may keep it for hours.
+Owns which thread waits. DuckDB looks for signals between pieces of its work, but not where the
+main thread has a piece of a join that lasts for hours, nor in the reader of a stream.
 """
 
 from __future__ import annotations
@@ -15,22 +15,32 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["streamed"]
+__all__ = ["read_whole", "streamed"]
 
 T = TypeVar("T")
+_LONG = " JOIN "  # what else is in a query has short pieces of work
+
+
+def read_whole(cursor: Any, sql: str) -> pa.Table:
+    """Run a query and give its rows."""
+
+    def read() -> pa.Table:
+        return cursor.execute(sql).to_arrow_table()
+
+    # Handing it to another thread takes a tenth of a millisecond.
+    if _LONG not in sql or not _is_interruptible():
+        return read()
+    with ThreadPoolExecutor(1, "barbule-query") as worker:
+        return _waited(worker, read, cursor)
 
 
 def streamed(cursor: Any, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """Run a query on a cursor that nothing else uses, and give its rows in batches of so many.
-
-    Signals reach the main thread alone, and there only while it runs Python. So it waits for
-    another thread to read.
-    """
+    """Run a query on a cursor that nothing else uses, and give its rows in batches of so many."""
 
     def opened() -> pa.RecordBatchReader:
         return cursor.execute(sql).to_arrow_reader(rows)
 
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_interruptible():
         yield from opened()
         return
 
@@ -41,6 +51,11 @@ def streamed(cursor: Any, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
         reader = iter(_waited(worker, opened, cursor))
         while (batch := _waited(worker, following, cursor)) is not None:
             yield batch
+
+
+def _is_interruptible() -> bool:
+    """Whether signals reach this thread: the main thread alone, while it runs Python."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _waited(worker: ThreadPoolExecutor, read: Callable[[], T], cursor: Any) -> T:
