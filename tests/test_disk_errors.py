@@ -16,7 +16,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, DataError, DiskError, MediaError, StoreError
 from barbule.functions import openai
-from barbule.media.places import written_atomically
+from barbule.locations import written_atomically
 
 resource = pytest.importorskip("resource", reason="the platform bounds no files")
 SMALL = 100_000

@@ -12,7 +12,7 @@ import barbule
 from pages import README
 
 # What a probe runs in a process of its own, and not by import.
-SCRIPTS = {"barbule.indexes.probe"}
+SCRIPTS = {"barbule.indexes.chroma.integrity"}
 
 
 def test_the_readme_says_both_lines():

@@ -19,7 +19,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import BarbuleError, DependencyError
-from barbule.executor.results import ResultSet
+from barbule.executor.results.result_set import ResultSet
 from barbule.functions.registry import Function
 from barbule.relations.columns import ColumnExtras
 from barbule.relations.queries import GroupedQuery, Query

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barbule import errors, functions
-    from barbule.executor.budget import budget
-    from barbule.executor.tape import record, replay
-    from barbule.functions.invoking import invoke_tools
-    from barbule.functions.tools import tool, tools
+    from barbule.executor.budgets.budget import budget
+    from barbule.executor.ledger.recording import record, replay
+    from barbule.functions.language_models.tool_calls import invoke_tools
+    from barbule.functions.language_models.tools import tool, tools
     from barbule.functions.uda import uda
     from barbule.functions.udf import iterator, query, udf
     from barbule.session import Session, connect
@@ -71,17 +71,17 @@ _TYPES = [
 _PLACES = {
     **dict.fromkeys(_TYPES, "barbule.types"),
     "BarbuleError": "barbule.errors",
-    "InsertResult": "barbule.tables.change",
-    "ResultSet": "barbule.executor.results",
+    "InsertResult": "barbule.tables.transaction.transaction",
+    "ResultSet": "barbule.executor.results.result_set",
     "Session": "barbule.session",
     "Table": "barbule.tables.table",
-    "budget": "barbule.executor.budget",
+    "budget": "barbule.executor.budgets.budget",
     "connect": "barbule.session",
-    "invoke_tools": "barbule.functions.invoking",
+    "invoke_tools": "barbule.functions.language_models.tool_calls",
     "iterator": "barbule.functions.udf",
     "query": "barbule.functions.udf",
-    "record": "barbule.executor.tape",
-    "replay": "barbule.executor.tape",
+    "record": "barbule.executor.ledger.recording",
+    "replay": "barbule.executor.ledger.recording",
     "tool": "barbule.functions.tools",
     "tools": "barbule.functions.tools",
     "uda": "barbule.functions.uda",

@@ -25,11 +25,12 @@ from barbule.errors import ConfigurationError, TableNotFoundError, unpicklable
 from barbule.executor.engine import Engine
 from barbule.media.library import MediaLibrary
 from barbule.models.base import Endpoint
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
 from barbule.suggestions import check_arguments, check_methods, one_of
-from barbule.tables import checking, media, snapshots, structure
-from barbule.tables.naming import IF_NOT_EXISTS, check_policy
 from barbule.tables.table import Table
+from barbule.tables.transaction import media_references
+from barbule.tables.transaction.names import IF_NOT_EXISTS, check_policy
+from barbule.tables.verbs import check, create_drop, snapshots
 
 if TYPE_CHECKING:
     import datetime
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from barbule.functions.registry import OnError
-    from barbule.io.rows import Rows
+    from barbule.io.lazy_rows import Rows
     from barbule.relations import Query
-    from barbule.tables.checking import CheckResult
-    from barbule.tables.media import CollectedMedia
-    from barbule.tables.naming import IfExists, IfNotExists
-    from barbule.tables.snapshots import Snapshot
+    from barbule.tables.transaction.media_references import CollectedMedia
+    from barbule.tables.transaction.names import IfExists, IfNotExists
+    from barbule.tables.verbs.check import CheckResult
+    from barbule.tables.verbs.snapshots import Snapshot
 
 __all__ = ["Session", "connect", "current"]
 
@@ -152,7 +153,7 @@ class Session:
         """
         check_policy(mode, ("versioned",), "mode")
         table = Table(
-            structure.create_table(
+            create_drop.create_table(
                 self._engine, name, schema, if_exists, defaults, media_validation
             )
         )
@@ -206,7 +207,7 @@ class Session:
         >>> parts.errors().collect()["message"]
         ['it is odd']
         """
-        leaf = structure.create_view(
+        leaf = create_drop.create_view(
             self._engine,
             name,
             query,
@@ -260,7 +261,7 @@ class Session:
 
         Folders are made by the names of tables: "docs.reports" is in the folder "docs".
         """
-        return structure.folders(self._engine, folder)
+        return create_drop.folders(self._engine, folder)
 
     def drop_dir(
         self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
@@ -272,7 +273,7 @@ class Session:
         cascade
             Whether the tables in it are dropped too; otherwise they forbid it.
         """
-        structure.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+        create_drop.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def read_folder(
         self,
@@ -316,7 +317,7 @@ class Session:
         >>> notes.collect()[0, "name"], notes.collect()[0, "size"]
         ('a.txt', 16)
         """
-        from barbule.io.folder import read_folder
+        from barbule.io.formats.folder import read_folder
 
         return read_folder(pattern, kind, column, root)
 
@@ -336,7 +337,7 @@ class Session:
         DataError
             When a file is missing, cut off or no tar file.
         """
-        from barbule.io.webdataset import read_webdataset
+        from barbule.io.formats.webdataset import read_webdataset
 
         return read_webdataset(path, self._engine.library)
 
@@ -360,7 +361,7 @@ class Session:
         DataError
             When a file is missing, damaged or no Parquet file; or names files elsewhere.
         """
-        from barbule.io.parquet import read_parquet
+        from barbule.io.formats.parquet import read_parquet
 
         return read_parquet(path, self._engine.library, root)
 
@@ -375,7 +376,7 @@ class Session:
         dataset
             A `Dataset`, `IterableDataset`, `DatasetDict` or `IterableDatasetDict`.
         """
-        from barbule.io.huggingface import read_huggingface
+        from barbule.io.formats.huggingface import read_huggingface
 
         return read_huggingface(dataset)
 
@@ -400,7 +401,7 @@ class Session:
         root
             The folder within which links may lead; by default that of the images.
         """
-        from barbule.io.coco import read_coco
+        from barbule.io.formats.coco import read_coco
 
         return read_coco(annotations, images, root)
 
@@ -452,7 +453,7 @@ class Session:
             that; with `cascade=True` the column stays, with what it holds.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-        structure.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+        create_drop.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def calls(self) -> Query:
         """Return the call ledger as a table: one row for each question that was asked.
@@ -536,8 +537,11 @@ class Session:
         >>> bb.collect_media(grace=datetime.timedelta(hours=1))
         CollectedMedia(files=0, bytes=0, kept=0)
         """
-        return media.collect(
-            self._engine, media.GRACE if grace is None else grace, dry_run=dry_run, shared=shared
+        return media_references.collect(
+            self._engine,
+            media_references.GRACE if grace is None else grace,
+            dry_run=dry_run,
+            shared=shared,
         )
 
     def check(self, *, repair: bool = True) -> CheckResult:
@@ -563,7 +567,7 @@ class Session:
         >>> bool(bb.check())
         True
         """
-        return checking.check(self._engine, repair=repair)
+        return check.check(self._engine, repair=repair)
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""

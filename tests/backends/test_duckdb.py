@@ -13,9 +13,10 @@ import pytest
 
 import barbule as bb
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
-from barbule.backends.duckdb import DuckDBBackend, rewriting
-from barbule.backends.duckdb.failures import interruptible
-from barbule.backends.duckdb.statements import copying
+from barbule.backends.duckdb import DuckDBBackend
+from barbule.backends.duckdb.errors import interruptible
+from barbule.backends.duckdb.sql import table_rewrite
+from barbule.backends.duckdb.sql.statements import copying
 from barbule.errors import ConfigurationError, DiskError, UnsupportedError
 
 ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
@@ -351,8 +352,8 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     backend, monkeypatch, kind
 ):
     """Texts together longer than 2 GiB are beyond Arrow's usual offsets, so these are not used."""
-    monkeypatch.setattr(rewriting, "_LARGE", 0)
-    monkeypatch.setattr(rewriting, "_MOST", 0)
+    monkeypatch.setattr(table_rewrite, "_LARGE", 0)
+    monkeypatch.setattr(table_rewrite, "_MOST", 0)
     backend.create("t", sch.Schema({RID: "int64", FROM: "int64", TO: "int64"}))
     lives = {RID: [0, 1, 1, 2], FROM: [1, 1, 2, 2], TO: [FOREVER, 2, FOREVER, FOREVER]}
     backend.append("t", pa.table(lives))
@@ -362,7 +363,7 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     )
     rows = pa.table({RID: [2, 1, 0], "x": pa.array(cells)})
     stored = backend.table("t", sch.Schema({RID: "int64", TO: "int64"})).to_expr()
-    beside = rewriting.in_order_of(backend.arrow(stored, {}), rows, "x")
+    beside = table_rewrite.in_order_of(backend.arrow(stored, {}), rows, "x")
     if kind == "array<string>":
         assert beside is None
     else:

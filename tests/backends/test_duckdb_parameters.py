@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from barbule.backends.base import open_backend
-from barbule.backends.duckdb.parameters import as_parameters
-from barbule.backends.duckdb.statements import literals
+from barbule.backends.duckdb.sql.insert_parameters import as_parameters
+from barbule.backends.duckdb.sql.statements import literals
 
 NAN = float("nan")
 INFINITE = float("inf")

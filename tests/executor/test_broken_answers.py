@@ -10,7 +10,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ModelError
 from barbule.models.base import Endpoint
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
 
 TRANSPORT = ["half", "garbage", "gzip", "loop", "reset", "disconnect"]
 UNREADABLE = ["html", "plain", "nothing", "empty", "list", "null", "malformed"]

@@ -12,7 +12,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ExpressionError, FunctionError, UnsupportedError
-from barbule.executor.devices import Gpus, count_gpus
+from barbule.executor.calls.gpus import Gpus, count_gpus
 from patience import PATIENCE
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from barbule.executor.keeping import Keeping, UnwrittenError
+from barbule.executor.ledger.answer_writer import Keeping, UnwrittenError
 from patience import PATIENCE
 
 

@@ -14,7 +14,7 @@ from ibis import _
 
 import barbule as bb
 from barbule.errors import FunctionError, ModelError
-from barbule.executor import ledger
+from barbule.executor.ledger import call_ledger
 from patience import PATIENCE
 
 ASKED: list = []
@@ -143,11 +143,11 @@ def give_old_shape(session):
     """Give the ledger the shape that it had before, with the answers that it has."""
     kept = session._engine.ledger
     added = {"error", "table", "column", "row"}
-    old = {name: kind for name, kind in ledger.SCHEMA.items() if name not in added}
+    old = {name: kind for name, kind in call_ledger.SCHEMA.items() if name not in added}
     rows = kept._backend.arrow(kept._calls().select(*old), {})
-    kept._backend.create(ledger.NAME, sch.Schema(old))
-    kept._backend.append(ledger.NAME, rows)
-    assert kept._backend.columns(ledger.NAME) == set(old)
+    kept._backend.create(call_ledger.NAME, sch.Schema(old))
+    kept._backend.append(call_ledger.NAME, rows)
+    assert kept._backend.columns(call_ledger.NAME) == set(old)
 
 
 def test_an_older_ledger_gets_the_columns_and_keeps_its_answers(words, session):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.datatypes as dt
 import pytest
 
-from barbule.executor.ledger import Answer
+from barbule.executor.ledger.call_ledger import Answer
 
 KNOWN = [f"{number:064x}" for number in range(40)]
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from barbule.executor.loop import LoopThread
+from barbule.executor.calls.event_loop import LoopThread
 from patience import PATIENCE
 
 

@@ -12,8 +12,8 @@ import types
 import pytest
 
 import barbule as bb
-from barbule.executor import progress
-from barbule.executor.progress import Meter, Progress
+from barbule.executor.display import progress
+from barbule.executor.display.progress import Meter, Progress
 
 PROGRAM = """
 import time
@@ -162,7 +162,7 @@ def test_the_cost_of_models_is_shown(models, session, monkeypatch):
     screen = Seen()
     monkeypatch.setattr(progress, "_DELAY", 0.0)
     monkeypatch.setattr(progress, "_PAUSE", 0.01)
-    monkeypatch.setattr("barbule.executor.batch.screen", lambda: screen)
+    monkeypatch.setattr("barbule.executor.calls.caller.screen", lambda: screen)
     models.latency = 0.2
     table = bb.create_table("qa", [{"q": f"question {n % 30}"} for n in range(40)])
     messages = [{"role": "user", "content": table.q}]
@@ -179,7 +179,7 @@ def test_rows_of_many_batches_are_counted_first(session, monkeypatch):
     screen = Seen()
     monkeypatch.setattr(progress, "_DELAY", 0.0)
     monkeypatch.setattr(progress, "_PAUSE", 0.01)
-    monkeypatch.setattr("barbule.executor.batch.screen", lambda: screen)
+    monkeypatch.setattr("barbule.executor.calls.caller.screen", lambda: screen)
 
     @bb.udf
     def plus(n: int) -> int:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 import barbule as bb
-from barbule.executor import run, spilling
-from barbule.executor.spilling import Spilling
+from barbule.executor import run
+from barbule.executor.results import spilling
+from barbule.executor.results.spilling import Spilling
 
 SCHEMA = pa.schema([("n", pa.int64()), ("v", pa.list_(pa.float32(), 2)), ("s", pa.string())])
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import barbule as bb
-from barbule.executor.write_behind import WriteBehind
+from barbule.executor.ledger.write_behind import WriteBehind
 from patience import PATIENCE
 
 

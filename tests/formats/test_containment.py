@@ -14,7 +14,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, DataError
-from barbule.io.exported import Names
+from barbule.io.export_rows import Names
 
 CONTENT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 REFUSED = r"leads to a file of this machine that is not its own: .*root="

@@ -8,7 +8,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import UnsupportedError
-from barbule.io import pytorch
+from barbule.io.formats import pytorch
 from fakes.loading import by_size, read_share
 from patience import PATIENCE
 
@@ -25,8 +25,8 @@ def test_other_processes_read_their_share_without_the_database(session, start):
     """Run what a worker of a loader runs, in processes that share nothing with this one."""
     from PIL import Image
 
-    from barbule.io.exported import Exported
-    from barbule.io.pytorch import staged
+    from barbule.io.export_rows import Exported
+    from barbule.io.formats.pytorch import staged
 
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.insert([{"n": n, "img": Image.new("L", (2, 2), n % 250)} for n in range(600)])

@@ -13,7 +13,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import MixedVersionsWarning, UnknownFunctionError
-from barbule.functions.source import Source
+from barbule.functions.identity.source_hash import Source
 
 
 def module(name: str, text: str):

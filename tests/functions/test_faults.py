@@ -22,7 +22,7 @@ def ask(models, monkeypatch):
         file.write("timeout = 5.0\n")
     bb.connect(vectors="exact:")
     # Waiting is not what is tested here.
-    monkeypatch.setattr("barbule.models.rates.backoff", lambda *_: 0.01)
+    monkeypatch.setattr("barbule.models.rate_limits.backoff", lambda *_: 0.01)
 
     def column(table):
         messages = [{"role": "user", "content": table.q}]

@@ -406,7 +406,7 @@ def test_sounds_are_written_down_with_times(sounds, folder):
 
 
 def test_a_model_is_loaded_once_and_asked_once_for_each_content(texts, folder):
-    from barbule.models.huggingface import _models
+    from barbule.models.huggingface.local_models import _models
 
     huggingface.unload()
     model = folder("bert")

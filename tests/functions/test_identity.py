@@ -21,7 +21,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ExpressionError, UnknownFunctionError
 from barbule.functions import openai, registry
-from barbule.functions.source import Source
+from barbule.functions.identity.source_hash import Source
 
 
 class Model:

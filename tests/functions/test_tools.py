@@ -16,7 +16,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ExpressionError
-from barbule.functions.docstrings import described
+from barbule.functions.parameters.docstrings import described
 
 
 class Unit(enum.Enum):

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from barbule.errors import VectorIndexError
-from barbule.indexes.chroma import ChromaStore
-from barbule.indexes.owner import OwnerLock
-from barbule.indexes.probe import examine
+from barbule.indexes.chroma.embedded import ChromaStore
+from barbule.indexes.chroma.integrity import examine
+from barbule.indexes.chroma.owner_lock import OwnerLock
 from patience import PATIENCE
 
 BATCH = 500
@@ -122,7 +122,7 @@ def test_stores_of_one_process_share_a_directory(tmp_path):
 
 def test_a_process_that_ends_without_closing_leaves_it_clean(tmp_path):
     program = (
-        "import sys, numpy as np; from barbule.indexes.chroma import ChromaStore; "
+        "import sys, numpy as np; from barbule.indexes.chroma.embedded import ChromaStore; "
         "index = ChromaStore(sys.argv[1]).open('t.v', 8, 'l2'); "
         "index.upsert([1], np.ones((1, 8))); index.advance(1); index.upsert([2], np.ones((1, 8)))"
     )
@@ -272,7 +272,7 @@ def test_a_path_that_cannot_be_written(tmp_path):
 
 HOLDER = """
 import sys
-from barbule.indexes.chroma import ChromaStore
+from barbule.indexes.chroma.embedded import ChromaStore
 store = ChromaStore(sys.argv[1])
 print(store.usable, store.reason, flush=True)
 sys.stdin.readline()
@@ -306,7 +306,7 @@ def test_ownership_passes_on_when_the_owner_is_killed(tmp_path):
 
 FORKER = """
 import os, sys
-from barbule.indexes.chroma import ChromaStore
+from barbule.indexes.chroma.embedded import ChromaStore
 store = ChromaStore(sys.argv[1])
 assert store.usable
 child = os.fork()

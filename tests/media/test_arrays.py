@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barbule.media.arrays import arrow_array
+from barbule.values.arrays import arrow_array
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 MOMENTS = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31))  # noqa: DTZ001

@@ -20,8 +20,8 @@ import pytest
 import barbule as bb
 from barbule.config import MediaSettings
 from barbule.errors import BarbuleError, DataError, MediaError
-from barbule.media.bounds import bounded
 from barbule.media.documents import read_document, validate_document
+from barbule.media.read_limits import bounded
 from media_files import make_epub
 
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

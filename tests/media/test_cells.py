@@ -12,9 +12,9 @@ import pytest
 
 import barbule as bb
 from barbule.errors import DataError
-from barbule.media.cells import arrow_type, reader, to_array
 from barbule.media.library import MediaLibrary
 from barbule.types import dtype
+from barbule.values.cells import arrow_type, reader, to_array
 
 
 @pytest.fixture

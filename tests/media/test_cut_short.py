@@ -12,7 +12,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import MediaError
-from barbule.media.streams.extents import declared_length
+from barbule.media.streams.declared_lengths import declared_length
 from fakes.films import film, tone
 
 IMAGES = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP"}

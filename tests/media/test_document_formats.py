@@ -12,7 +12,7 @@ import pytest
 
 from barbule.errors import MediaError
 from barbule.media.documents import Reading, read_document, validate_document
-from barbule.media.documents.markdown import read_markdown
+from barbule.media.documents.text.markdown import read_markdown
 from media_files import make_epub, make_pdf
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

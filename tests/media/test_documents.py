@@ -10,7 +10,7 @@ import pytest
 
 from barbule.errors import MediaError
 from barbule.media.documents import Block, read_document, validate_document
-from barbule.media.documents.plain import decode
+from barbule.media.documents.text.plain_text import decode
 from media_files import make_pdf
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -7,7 +7,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.media.documents import Reading, codec_of, read_document, validate_document
-from barbule.media.documents.plain import decode
+from barbule.media.documents.text.plain_text import decode
 
 SENTENCES = {
     "French": ("L'été dernier, Noël à Besançon : où êtes-vous allés ? Ça coûte 5 €.", ["cp1252"]),

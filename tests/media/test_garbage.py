@@ -16,7 +16,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, MediaError, UnsupportedError
-from barbule.tables.media import held, release
+from barbule.tables.transaction.media_references import held, release
 from patience import PATIENCE
 
 NONE = datetime.timedelta(0)

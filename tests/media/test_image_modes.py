@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageCms
 
 import barbule as bb
-from barbule.media.image_conversion import eight_bit, profile_of, rgb, shrink, srgb
-from barbule.media.image_writing import encode_image, stored_image
-from barbule.media.images import open_image
+from barbule.media.images.conversion import eight_bit, profile_of, rgb, shrink, srgb
+from barbule.media.images.encoding import encode_image, stored_image
+from barbule.media.images.image_files import open_image
 
 RAMP = np.tile(np.linspace(0, 65535, 256), (32, 1))
 STEPS = [0, 51, 102, 153, 204, 255]

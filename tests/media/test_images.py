@@ -12,8 +12,8 @@ import pytest
 
 import barbule as bb
 from barbule.errors import MediaError
-from barbule.media.image_writing import encode_image
-from barbule.media.images import (
+from barbule.media.images.encoding import encode_image
+from barbule.media.images.image_files import (
     from_array,
     image_bytes_suffix,
     open_image,

@@ -17,8 +17,8 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, MediaError
-from barbule.media.image_headers import image_metadata, read_header
-from barbule.media.images import open_image, validate_image
+from barbule.media.images.headers import image_metadata, read_header
+from barbule.media.images.image_files import open_image, validate_image
 from mutations import mutated
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

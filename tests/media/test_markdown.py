@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from barbule.media.documents import read_document
-from barbule.media.documents.markdown import read_markdown
+from barbule.media.documents.text.markdown import read_markdown
 
 CASES = [
     "# a\n## b\ntext\n### c ###\n",

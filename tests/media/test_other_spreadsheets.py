@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from barbule.errors import MediaError
-from barbule.media.documents.reading import read_document
+from barbule.media.documents.reader import read_document
 
 TYPES = '<Types><Override PartName="/xl/workbook.bin" ContentType="application/{}.main"/></Types>'
 BINARY = TYPES.format("vnd.ms-excel.sheet.binary.macroEnabled")

@@ -16,7 +16,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, StoreError
-from barbule.tables.media import held
+from barbule.tables.transaction.media_references import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 
 import barbule as bb
 from barbule.media.documents import read_document
-from barbule.media.documents.html import read_html
+from barbule.media.documents.html.html import read_html
 from media_files import make_epub
 
 XHTML = '<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">{}</html>'

@@ -8,7 +8,7 @@ import pytest
 
 import barbule as bb
 from barbule.media.documents import read_document
-from barbule.media.documents.pdf import page_image
+from barbule.media.documents.pdf.pdf import page_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

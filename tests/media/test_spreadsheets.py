@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from barbule.media.documents import read_document
-from barbule.media.documents.tabular import read_csv
+from barbule.media.documents.office.spreadsheets import read_csv
 
 
 def rows_of(path) -> list[tuple[str, ...]]:

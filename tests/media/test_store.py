@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from barbule.errors import ConfigurationError, MediaError
-from barbule.media.places import file_from_uri, without_secrets
+from barbule.locations import file_from_uri, without_secrets
 from barbule.media.store import MediaStore
 
 DATA = b"a barbule hooks"

@@ -8,7 +8,7 @@ import pytest
 
 from barbule.errors import ModelError, UnsupportedError
 from barbule.models.base import Endpoint, ModelClient, Reply, Usage
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
 from barbule.testing import ModelContract
 from fakes.models_server import FakeModels
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from barbule.models.facts import facts, vector_length
-from barbule.models.loading import loaded
+from barbule.models.litellm.loading import loaded
+from barbule.models.price_table import facts, vector_length
 from barbule.models.providers import ANY, KINDS, PROVIDERS, provider_of
 
 ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY]
@@ -81,7 +81,7 @@ def test_the_length_of_vectors(model, length):
 
 def test_facts_are_read_without_litellm():
     code = (
-        "import sys; from barbule.models.facts import facts; "
+        "import sys; from barbule.models.price_table import facts; "
         "assert facts('openai/gpt-4o-mini')['mode'] == 'chat'; "
         "assert facts('nobody/x') == {}; assert 'litellm' not in sys.modules"
     )

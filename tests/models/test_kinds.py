@@ -12,7 +12,7 @@ import pytest
 
 from barbule.errors import ConfigurationError, ModelError
 from barbule.models.base import Endpoint, Usage
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
 from fakes.models_server import PIXEL, FakeModels
 
 KEY = "sk-a-very-secret-key-0123456789"

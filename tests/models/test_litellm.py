@@ -18,10 +18,10 @@ import pytest
 
 from barbule.errors import ConfigurationError, ModelError
 from barbule.models.base import Endpoint, Reply, Usage
-from barbule.models.failures import model_error
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
+from barbule.models.litellm.provider_errors import model_error
 from barbule.models.providers import qualified
-from barbule.models.rates import Gate, call_with_retries
+from barbule.models.rate_limits import Gate, call_with_retries
 from fakes.models_server import FakeModels, embedding_of
 from servers.dripping import HEADERS, dripping
 

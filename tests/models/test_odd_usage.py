@@ -10,7 +10,7 @@ import pytest
 import barbule as bb
 from barbule.functions import openai
 from barbule.models.base import Endpoint, Usage
-from barbule.models.litellm import LiteLLMClient
+from barbule.models.litellm.client import LiteLLMClient
 from fakes.models_server import FakeModels
 
 HELLO = [{"role": "user", "content": "hello there"}]

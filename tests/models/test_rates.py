@@ -11,8 +11,8 @@ import pytest
 
 from barbule.errors import ModelError
 from barbule.models.base import Endpoint, Reply, Usage
-from barbule.models.limits import pause
-from barbule.models.rates import Gate, backoff, call_with_retries
+from barbule.models.rate_limit_headers import pause
+from barbule.models.rate_limits import Gate, backoff, call_with_retries
 from patience import PATIENCE
 
 

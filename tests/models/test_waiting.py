@@ -16,7 +16,7 @@ FIRST = """
     import asyncio, contextlib, gc, sys, time, warnings
     from barbule.errors import ModelError
     from barbule.models.base import Endpoint
-    from barbule.models.litellm import LiteLLMClient
+    from barbule.models.litellm.client import LiteLLMClient
     from fakes.models_server import FakeModels
 
     warnings.simplefilter("error", RuntimeWarning)

@@ -17,9 +17,9 @@ import pytest
 import barbule as bb
 from barbule.errors import BarbuleError
 from barbule.planner.lineage import prune
+from barbule.planner.plan_text import tree
 from barbule.planner.planner import _Planning, make_plan
-from barbule.planner.rules import RULES
-from barbule.planner.show import tree
+from barbule.planner.rules.rewrites import RULES
 
 FILES = sorted((Path(__file__).parent.parent / "plans").glob("*.txt"))
 

@@ -9,7 +9,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.planner.written import written
+from barbule.planner.python_code import written
 
 VALUES = [
     "films.revenue - films.budget",

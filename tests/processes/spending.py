@@ -7,7 +7,7 @@ import sys
 import time
 
 import barbule as bb
-from barbule.executor import reservations
+from barbule.executor.budgets import reservations
 
 
 def main(server: str, url: str, name: str, moment: str, count: str, lease: str) -> None:

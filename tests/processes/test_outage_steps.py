@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import barbule as bb
-from barbule.backends.postgres import committed
+from barbule.backends.postgres import commit_status
 from barbule.errors import UnreachableError
-from barbule.executor import indexing
+from barbule.executor.search import index_sync
 from barbule.functions import openai
-from barbule.indexes import chroma_http, chroma_server
+from barbule.indexes.chroma import http, server
 from patience import PATIENCE
 from servers.chroma import chroma_server as start_chroma
 from servers.proxy import proxy
@@ -56,7 +56,7 @@ def way(postgres):
 
 @pytest.fixture
 def session(postgres, way, monkeypatch):
-    monkeypatch.setattr(committed, "_PATIENCE", 1.0)
+    monkeypatch.setattr(commit_status, "_PATIENCE", 1.0)
     with (
         postgres.schema() as url,
         bb.connect(url.replace(str(postgres.port), str(way.port)), vectors="exact:") as session,
@@ -187,10 +187,10 @@ def chroma(tmp_path_factory):
 @FAULTS_OF_CHROMA
 @BACK
 def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, monkeypatch):
-    monkeypatch.setattr(chroma_server, "_RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(chroma_server, "_RETRY_SILENT_SECONDS", 0.1)
-    monkeypatch.setattr(chroma_http, "_WRITE_SECONDS", 1.0)
-    monkeypatch.setattr(indexing, "_AGAIN", 0.1)
+    monkeypatch.setattr(server, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(server, "_RETRY_SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(http, "_WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(index_sync, "_AGAIN", 0.1)
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
     with proxy(chroma) as way, bb.connect(vectors=f"chroma+http://127.0.0.1:{way.port}") as session:
         table = session.create_table("t", {"n": bb.Int, "text": bb.String})

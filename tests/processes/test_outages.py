@@ -11,7 +11,7 @@ import pytest
 
 import barbule as bb
 from barbule.backends.base import open_backend
-from barbule.backends.postgres import committed
+from barbule.backends.postgres import commit_status
 from barbule.errors import UnreachableError
 from patience import PATIENCE
 from servers.proxy import Proxy, proxy
@@ -194,7 +194,7 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, wa
 
 
 def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, way, monkeypatch):
-    monkeypatch.setattr(committed, "_PATIENCE", 0.5)
+    monkeypatch.setattr(commit_status, "_PATIENCE", 0.5)
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
 

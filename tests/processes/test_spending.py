@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
-from barbule.executor import reservations
+from barbule.executor.budgets import reservations
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 

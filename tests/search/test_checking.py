@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
-from barbule.indexes.chroma import ChromaStore
+from barbule.indexes.chroma.embedded import ChromaStore
 from servers.chroma import chroma_server
 
 from .conftest import LENGTH, filled, nearest, texts_of

@@ -9,8 +9,8 @@ import pytest
 
 import barbule as bb
 from barbule.config import load_settings
-from barbule.executor import indexing
-from barbule.indexes import chroma_server as adapter
+from barbule.executor.search import index_sync
+from barbule.indexes.chroma import server as adapter
 from barbule.session import Session
 from patience import PATIENCE
 from servers.chroma import chroma_server
@@ -36,7 +36,7 @@ def session(way, monkeypatch):
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")  # the index is asked
     monkeypatch.setattr(adapter, "_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(adapter, "_RETRY_SILENT_SECONDS", 2.0)
-    monkeypatch.setattr(indexing, "_AGAIN", 0.1)
+    monkeypatch.setattr(index_sync, "_AGAIN", 0.1)
     with bb.connect(vectors=f"chroma+http://127.0.0.1:{way.port}") as session:
         yield session
 

@@ -364,10 +364,10 @@ def placed(values: list[int]) -> list[bb.Vector(400)]:
 
 def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
     """Results of a bounded size at a time, which are one column, and one error, in the end."""
-    from barbule.tables import columns
+    from barbule.tables.compute import computed_columns
 
-    monkeypatch.setattr(columns, "_PART", 100)
-    monkeypatch.setattr(columns, "_FEWEST", 4)
+    monkeypatch.setattr(computed_columns, "_PART", 100)
+    monkeypatch.setattr(computed_columns, "_FEWEST", 4)
     table = session.create_table("t", {"a": bb.Int})
     table.insert([{"a": n} for n in range(30)])
     table.delete(where=table.a.between(3, 6))
@@ -383,10 +383,10 @@ def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
 
 
 def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
-    from barbule.tables import columns
+    from barbule.tables.compute import computed_columns
 
-    monkeypatch.setattr(columns, "_PART", 100)
-    monkeypatch.setattr(columns, "_FEWEST", 4)
+    monkeypatch.setattr(computed_columns, "_PART", 100)
+    monkeypatch.setattr(computed_columns, "_FEWEST", 4)
     table = session.create_table("t", {"a": bb.Int})
     table.add_computed_column(c=careful(table.a))
     table.add_computed_column(d=table.c + lenient(table.a), v=placed(table.c))

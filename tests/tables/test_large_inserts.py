@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 import barbule as bb
-from barbule.tables.sources.streams import sized
+from barbule.tables.sources.arrow_streams import sized
 
 MB = 1 << 20
 ROWS = 40

@@ -87,7 +87,7 @@ def test_all_versions_answers_and_views_of_a_row_go(session, people):
 @pytest.mark.parametrize("step", ["_end", "forget", "_remove", "release"])
 def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
     """Fail at a step, as a crash does, and purge again."""
-    from barbule.tables import purging
+    from barbule.tables.verbs import purge
 
     table = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
     table.insert([{"n": n, "img": picture(40 * n)} for n in (1, 2)])
@@ -97,7 +97,7 @@ def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
         raise RuntimeError("no power")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session._engine.ledger if step == "forget" else purging, step, fail)
+        patch.setattr(session._engine.ledger if step == "forget" else purge, step, fail)
         with pytest.raises(RuntimeError, match="no power"):
             table.delete(where=table.n == 1, purge=True)
     table.delete(where=table.n == 1, purge=True)

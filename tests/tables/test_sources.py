@@ -24,8 +24,8 @@ import barbule as bb
 from barbule.errors import DataError, MediaError
 from barbule.media.library import MediaLibrary
 from barbule.tables.sources import read_batches, read_rows
+from barbule.tables.sources.arrow_streams import sized
 from barbule.tables.sources.expressions import staged
-from barbule.tables.sources.streams import sized
 
 SCHEMA = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": bb.Int})
 ROWS = [{"name": f"film {n}", "revenue": n / 2 if n % 3 else None, "year": n} for n in range(10)]

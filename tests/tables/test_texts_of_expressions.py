@@ -13,7 +13,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import DataError, ExpressionError
-from barbule.relations import formatted
+from barbule.relations.errors import formatted_strings
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_format_of_an_expression_is_refused(t):
 def test_few_texts_are_remembered(t):
     for n in range(200):
         assert format(t.n + n)
-    assert len(formatted._texts) <= 64
+    assert len(formatted_strings._texts) <= 64
     with pytest.raises(DataError, match="a column was written into a text"):
         t.insert(s=f"{t.n + 199}")
     assert isinstance(f"{ibis._.n}", str)

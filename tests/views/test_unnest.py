@@ -11,8 +11,8 @@ import barbule as bb
 from barbule.catalog import codec
 from barbule.catalog.records import TableRecord, View
 from barbule.errors import DependencyError, ExpressionError, UnsupportedError
-from barbule.tables.change import mutate
-from barbule.tables.views import write_rows
+from barbule.tables.transaction.transaction import mutate
+from barbule.tables.views.incremental import write_rows
 
 COLUMNS = {"k": "string", "n": "int64", "items": "array<string>"}
 ROWS = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 
-from barbule.relations.sources import engine_of
+from barbule.relations.query_backend import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.catalog import migrations
-from barbule.catalog.moments import moment_hint, moment_of
 from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
+from barbule.catalog.time_travel import moment_hint, moment_of
 from barbule.errors import (
     BarbuleError,
     ConfigurationError,

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from barbule.config.file import Options, find_file, read_options
-from barbule.config.places import PLACES, Given, allowed, resolve
+from barbule.config.addresses import PLACES, Given, allowed, resolve
+from barbule.config.config_file import Options, find_file, read_options
 from barbule.config.settings import (
     LOCK_TIMEOUT,
     TIMEZONE,

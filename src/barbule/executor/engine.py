@@ -27,10 +27,20 @@ from barbule.catalog import codec
 from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
 from barbule.errors import BarbuleError, DataError, MediaError, UnsupportedError, unpicklable
-from barbule.executor.batch import Caller, Tally
-from barbule.executor.budget import Budget
-from barbule.executor.compared import diff_html, diff_text
-from barbule.executor.exports import (
+from barbule.executor.budgets.budget import Budget
+from barbule.executor.budgets.forecast import forecast
+from barbule.executor.calls.caller import Caller, Tally
+from barbule.executor.calls.event_loop import LoopThread
+from barbule.executor.display.notebook import query_html
+from barbule.executor.display.preview import first_rows, reasons_of
+from barbule.executor.display.terminal import print_rows
+from barbule.executor.display.version_diff import diff_html, diff_text
+from barbule.executor.ledger.call_ledger import NAME as CALLS
+from barbule.executor.ledger.call_ledger import SCHEMA as CALLS_SCHEMA
+from barbule.executor.ledger.call_ledger import UNSHOWN, Ledger
+from barbule.executor.results.data_frames import pandas_of
+from barbule.executor.results.excel import write_excel
+from barbule.executor.results.result_formats import (
     Held,
     disk_errors,
     limited,
@@ -38,41 +48,31 @@ from barbule.executor.exports import (
     with_values,
     write_text,
 )
-from barbule.executor.forecast import forecast
-from barbule.executor.frames import pandas_of
-from barbule.executor.indexed import embedded_by, index_over
-from barbule.executor.indexing import Indexing
-from barbule.executor.keywords import Keywords
-from barbule.executor.ledger import NAME as CALLS
-from barbule.executor.ledger import SCHEMA as CALLS_SCHEMA
-from barbule.executor.ledger import UNSHOWN, Ledger
-from barbule.executor.loop import LoopThread
-from barbule.executor.nearest import Nearest
-from barbule.executor.notebook import query_html
-from barbule.executor.qualifying import Qualifying
-from barbule.executor.results import ResultSet
+from barbule.executor.results.result_set import ResultSet
 from barbule.executor.run import Runner, first_of_searches
-from barbule.executor.sheets import write_excel
-from barbule.executor.shown import first_rows, reasons_of
-from barbule.executor.terminal import print_rows
+from barbule.executor.search.filter_cache import Qualifying
+from barbule.executor.search.index_lookup import embedded_by, index_over
+from barbule.executor.search.index_sync import Indexing
+from barbule.executor.search.keyword_scores import Keywords
+from barbule.executor.search.nearest_rows import Nearest
 from barbule.functions.registry import registrations
 from barbule.indexes.base import Graph
-from barbule.io.exported import Exported
-from barbule.io.targets import target_file
-from barbule.io.writing import write
+from barbule.io.export_rows import Exported
+from barbule.io.formats.writers import write
+from barbule.io.output_files import target_file
 from barbule.locks import Claims
-from barbule.media.cells import holds_media
 from barbule.nodes import FunctionCall, HeldRows, ManagedTable, SystemTable, managed_table
-from barbule.planner.lower import hidden_names, shown_schema
+from barbule.planner.lowering.lower import hidden_names, shown_schema
 from barbule.planner.plan import CandidateStage, NearestStage
+from barbule.planner.plan_cache import RememberedPlans
 from barbule.planner.planner import make_plan
-from barbule.planner.remembered import RememberedPlans
-from barbule.planner.similar import IndexedColumn
+from barbule.planner.rules.similarity import IndexedColumn
 from barbule.relations import Query
-from barbule.relations.origins import origin
 from barbule.relations.promotion import promoted
+from barbule.relations.value_origins import origin
 from barbule.types import storage_schema
 from barbule.types.marks import marked, marked_schema
+from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence

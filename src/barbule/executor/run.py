@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError, DataError
-from barbule.executor.failures import Deferred, Failure
-from barbule.executor.growing import Slices, chain_of, next_size
-from barbule.executor.indexing import as_matrix
-from barbule.executor.nearest import check_query
-from barbule.executor.progress import Meter
-from barbule.executor.purpose import Purpose
-from barbule.executor.spilling import Spilling
+from barbule.executor.calls.call_errors import Deferred, Failure
+from barbule.executor.calls.provenance import Purpose
+from barbule.executor.display.progress import Meter
+from barbule.executor.limit_batches import Slices, chain_of, next_size
+from barbule.executor.results.spilling import Spilling
+from barbule.executor.search.index_sync import as_matrix
+from barbule.executor.search.nearest_rows import check_query
 from barbule.functions.registry import lookup
-from barbule.media.cells import arrow_type, to_array
 from barbule.nodes import ERROR, VectorLiteral
 from barbule.planner.plan import (
     HIT,
@@ -36,6 +35,7 @@ from barbule.planner.plan import (
     NearestStage,
     Plan,
 )
+from barbule.values.cells import arrow_type, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Backend
-    from barbule.executor.batch import Caller
-    from barbule.executor.purpose import Asker
-    from barbule.executor.qualifying import Qualifying
+    from barbule.executor.calls.caller import Caller
+    from barbule.executor.calls.provenance import Asker
+    from barbule.executor.search.filter_cache import Qualifying
     from barbule.planner.plan import Enough, Stage
 
 __all__ = ["Runner", "first_of_searches"]

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from barbule.functions import audio, document, image, media, string, video
 from barbule.functions.audio import AudioSplitter
 from barbule.functions.document import DocumentSplitter
-from barbule.functions.providers import NAMESPACES, install
+from barbule.functions.language_models.provider_namespaces import NAMESPACES, install
 from barbule.functions.string import StringSplitter
 from barbule.functions.video import FrameIterator, VideoSplitter
 from barbule.suggestions import no_attribute
 
 if TYPE_CHECKING:
     from barbule.functions import huggingface
-    from barbule.functions.providers import Namespace
+    from barbule.functions.language_models.provider_namespaces import Namespace
 
     anthropic: Namespace
     azure: Namespace

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Track, source_of, stream_function
+from barbule.functions.stream_functions import Track, source_of, stream_function
 from barbule.suggestions import Maker, check_arguments, guard
 from barbule.types import Audio, Json
 
@@ -78,8 +78,8 @@ def clip(
     format
         "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
     """
-    from barbule.media.streams.cutting import check_times
-    from barbule.media.streams.tracks import cut_sound, sound_length
+    from barbule.media.streams.editing.clips import check_times
+    from barbule.media.streams.editing.sound_tracks import cut_sound, sound_length
 
     span = check_times(start, end, duration)
     if span.start >= sound_length(audio):
@@ -109,7 +109,7 @@ def concat(audio: Any, *others: Any, format: str = "flac") -> Any:  # noqa: A002
     audio, others
         Sounds, or one list of them. Missing ones are left out.
     """
-    from barbule.media.streams.tracks import join_sound
+    from barbule.media.streams.editing.sound_tracks import join_sound
 
     given = [*(audio if isinstance(audio, list | tuple) else [audio]), *others]
     paths = [each for each in given if each is not None]
@@ -135,7 +135,7 @@ def resample(
         "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
     """
     from barbule.errors import ConfigurationError
-    from barbule.media.streams.tracks import Span, cut_sound
+    from barbule.media.streams.editing.sound_tracks import Span, cut_sound
 
     if rate <= 0:
         raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
@@ -148,7 +148,7 @@ def resample(
 @stream_function("audio", Audio)
 def convert(audio: Track, format: str) -> Any:  # noqa: A002 - users' name
     """Write in another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
-    from barbule.media.streams.tracks import Span, cut_sound
+    from barbule.media.streams.editing.sound_tracks import Span, cut_sound
 
     return cut_sound(audio, Span(0.0, None), format=format)
 
@@ -173,7 +173,7 @@ def encode(samples: Any, rate: int, format: str = "flac") -> Any:  # noqa: A002 
     >>> audio.duration(audio.encode([0.0] * 8000, 16000))
     0.5
     """
-    from barbule.media.streams.sound import write_samples
+    from barbule.media.streams.editing.sound_encoding import write_samples
 
     if samples is None:
         return None
@@ -189,17 +189,17 @@ def _pieces(
     overlap: float,
     min_duration: float,
 ) -> list[dict[str, Any]]:
-    from barbule.media.streams import tracks
+    from barbule.media.streams.editing import sound_tracks
 
-    tracks.check_cuts("a sound", duration, segment_times, overlap, min_duration)
-    length = tracks.sound_length(audio)
+    sound_tracks.check_cuts("a sound", duration, segment_times, overlap, min_duration)
+    length = sound_tracks.sound_length(audio)
     if duration is not None:
-        wanted = tracks.spans(length, duration, overlap, min_duration)
+        wanted = sound_tracks.spans(length, duration, overlap, min_duration)
     else:
-        wanted = iter(tracks.spans_between(length, segment_times or (), min_duration))
+        wanted = iter(sound_tracks.spans_between(length, segment_times or (), min_duration))
     return [
         {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
-        for span, made in tracks.split_sound(
+        for span, made in sound_tracks.split_sound(
             audio, wanted, format=format, overlap=overlap, min_duration=min_duration
         )
     ]
@@ -272,8 +272,8 @@ class AudioSplitter(Maker):
         >>> pieces.order_by("pos").collect()["segment_end"]
         [1.0, 2.0, 2.5]
         """
-        from barbule.media.streams.sound import sound_format
-        from barbule.media.streams.tracks import check_cuts
+        from barbule.media.streams.editing.sound_encoding import sound_format
+        from barbule.media.streams.editing.sound_tracks import check_cuts
 
         check_cuts("a sound", duration, segment_times, overlap, min_duration)
         sound_format(format)

@@ -15,9 +15,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
-from barbule.functions import asking, content, structured
-from barbule.functions.calls import Call
-from barbule.functions.replies import SENTIMENT
+from barbule.functions.language_models import message_content, structured_calls, structured_output
+from barbule.functions.language_models.provider_functions import Call
+from barbule.functions.language_models.replies import SENTIMENT
 from barbule.models.base import Reply
 from barbule.models.providers import Provider
 
@@ -66,17 +66,17 @@ async def extract(
     told = "Extract the facts that the schema asks for from what the user sends. Take them from "
     told += "there only; what is not said is null where the schema allows it."
     asked = await _asked(client, model, told, text, instructions)
-    form = structured.form_of(schema)
-    found, reply = await asking.ask(client, str(model), asked, form, **params)
+    form = structured_output.form_of(schema)
+    found, reply = await structured_calls.ask(client, str(model), asked, form, **params)
     return Reply(found, reply.usage, reply.headers)
 
 
 def _prepare_extract(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {**_prepare(arguments), "schema": structured.stored_form(arguments["schema"])}
+    return {**_prepare(arguments), "schema": structured_output.stored_form(arguments["schema"])}
 
 
 def _extract_type(_: Provider, arguments: Mapping[str, Any]) -> dt.DataType:
-    return structured.dtype_of(arguments["schema"])
+    return structured_output.dtype_of(arguments["schema"])
 
 
 async def analyze_sentiment(
@@ -102,18 +102,18 @@ async def analyze_sentiment(
     told = "Judge the sentiment of what the user sends. The score says how sure you are of the "
     told += "label, from 0 to 1."
     asked = await _asked(client, model, told, text)
-    found, reply = await asking.ask(client, str(model), asked, _sentiment(), **params)
+    found, reply = await structured_calls.ask(client, str(model), asked, _sentiment(), **params)
     return Reply(found, reply.usage, reply.headers)
 
 
 @functools.cache
-def _sentiment() -> structured.Form:
+def _sentiment() -> structured_output.Form:
     import pydantic
 
     label = Literal["positive", "neutral", "negative"]
     score = (float, pydantic.Field(ge=0, le=1))
     cls = pydantic.create_model("Sentiment", label=(label, ...), score=score)
-    return structured.class_form(cls)
+    return structured_output.class_form(cls)
 
 
 async def classify(
@@ -155,8 +155,8 @@ async def classify(
     else:
         told += "\n".join(f"- {label}" for label in labels)
     asked = await _asked(client, model, told, text, instructions)
-    form = structured.choice_form(tuple(map(str, labels)), several=several)
-    found, reply = await asking.ask(client, str(model), asked, form, **params)
+    form = structured_output.choice_form(tuple(map(str, labels)), several=several)
+    found, reply = await structured_calls.ask(client, str(model), asked, form, **params)
     return Reply(found["answer"], reply.usage, reply.headers)
 
 
@@ -277,8 +277,8 @@ async def filter(  # noqa: A001 - the name that users know
     told = "Say whether the statement that the user sends is true."
     said = _filled(condition, params.pop("values", {}))
     asked = [{"role": "system", "content": told}, {"role": "user", "content": said}]
-    asked = await content.fill_messages(client, str(model), asked)
-    found, reply = await asking.ask(client, str(model), asked, _truth(), **params)
+    asked = await message_content.fill_messages(client, str(model), asked)
+    found, reply = await structured_calls.ask(client, str(model), asked, _truth(), **params)
     return Reply(found["answer"], reply.usage, reply.headers)
 
 
@@ -290,12 +290,12 @@ def _filled(condition: str, values: Mapping[str, Any]) -> Any:
         text += before
         if place is None:
             continue
-        if content.is_marked(values[place]):
+        if message_content.is_marked(values[place]):
             parts += [{"type": "text", "text": text}] if text.strip() else []
             parts.append(values[place])
             text = ""
         else:
-            text += content.text_of(values[place])
+            text += message_content.text_of(values[place])
     if not parts:
         return text
     return [*parts, {"type": "text", "text": text}] if text.strip() else parts
@@ -332,15 +332,15 @@ def _prepare_filter(arguments: dict[str, Any]) -> dict[str, Any]:
             value=condition,
             hint='Fill each of them: filter("{text} is long", text=t.text).',
         )
-    values = {name: content.mark(value) for name, value in named.items()}
+    values = {name: message_content.mark(value) for name, value in named.items()}
     return {"condition": condition, "values": values, **arguments}
 
 
 @functools.cache
-def _truth() -> structured.Form:
+def _truth() -> structured_output.Form:
     import pydantic
 
-    return structured.class_form(pydantic.create_model("Truth", answer=(bool, ...)))
+    return structured_output.class_form(pydantic.create_model("Truth", answer=(bool, ...)))
 
 
 # -- What they share ------------------------------------------------------------------------------
@@ -351,13 +351,13 @@ async def _asked(
 ) -> list[dict[str, Any]]:
     """Write the messages of a question about a value."""
     system = f"{told}\n\n{instructions}" if instructions else told
-    said = await content.fill(client, str(model), value)
+    said = await message_content.fill(client, str(model), value)
     return [{"role": "system", "content": system}, {"role": "user", "content": said}]
 
 
 def _words_in(value: Any) -> int | None:
     """Count the words of a text; None where what is said is no text."""
-    return None if content.is_marked(value) else len(content.text_of(value).split())
+    return None if message_content.is_marked(value) else len(message_content.text_of(value).split())
 
 
 async def _answered(
@@ -372,12 +372,12 @@ async def _answered(
     with expecting as client:
         asked = await _asked(client, model, told, value, instructions)
         reply = await client.chat(str(model), asked, **params)
-    text = asking.said(asking.answered(reply, str(model)), str(model))
+    text = structured_calls.said(structured_calls.answered(reply, str(model)), str(model))
     return Reply(text.strip(), reply.usage, reply.headers)
 
 
 def _prepare(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {**arguments, "text": content.mark(arguments["text"])}
+    return {**arguments, "text": message_content.mark(arguments["text"])}
 
 
 LANGUAGE: dict[str, Call] = {

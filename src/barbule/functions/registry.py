@@ -18,13 +18,13 @@ import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError, UnknownFunctionError
-from barbule.functions.code import MAIN, underlying
-from barbule.functions.fitting import fitted
-from barbule.functions.generations import Generation, joined, split
-from barbule.functions.source import Source
+from barbule.functions.identity.code import MAIN, underlying
+from barbule.functions.identity.generations import Generation, joined, split
+from barbule.functions.identity.source_hash import Source
+from barbule.functions.parameters.argument_check import fitted
 from barbule.nodes import build_call
-from barbule.relations.refusals import refuse_written
-from barbule.relations.value_errors import checked
+from barbule.relations.errors.invalid_queries import refuse_written
+from barbule.relations.errors.value_use import checked
 from barbule.suggestions import misfit_of_call, one_of
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
+from barbule.functions.language_models.templates import check, fill
 from barbule.functions.registry import register
-from barbule.functions.templates import check, fill
 from barbule.functions.udf import udf
 from barbule.suggestions import Maker, check_arguments, guard
 

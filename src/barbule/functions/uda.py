@@ -19,10 +19,10 @@ from ibis.common.deferred import Deferred, deferrable
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
-from barbule.functions.fitting import fitted
+from barbule.functions.identity.source_hash import Source, name_of
+from barbule.functions.parameters.argument_check import fitted
+from barbule.functions.parameters.signatures import hints_of, parameters_of
 from barbule.functions.registry import Function, Parameter, register
-from barbule.functions.signatures import hints_of, parameters_of
-from barbule.functions.source import Source, name_of
 from barbule.nodes import build_call
 from barbule.suggestions import check_arguments, misfit_of_call
 

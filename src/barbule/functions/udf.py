@@ -16,8 +16,16 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
-from barbule.functions.bindings import has_object
-from barbule.functions.code import called_for, qualified_name
+from barbule.functions.identity.bindings import has_object
+from barbule.functions.identity.code import called_for, qualified_name
+from barbule.functions.identity.source_hash import Source, name_of
+from barbule.functions.parameters.signatures import (
+    hints_of,
+    parameters_of,
+    return_type_of,
+    signature_of,
+)
+from barbule.functions.parameters.stateful import Stateful, body_of, start_parameters
 from barbule.functions.registry import (
     Function,
     OnError,
@@ -25,14 +33,6 @@ from barbule.functions.registry import (
     check_on_error,
     register,
 )
-from barbule.functions.signatures import (
-    hints_of,
-    parameters_of,
-    return_type_of,
-    signature_of,
-)
-from barbule.functions.source import Source, name_of
-from barbule.functions.stateful import Stateful, body_of, start_parameters
 from barbule.suggestions import check_arguments
 from barbule.threads import cores
 

@@ -233,7 +233,7 @@ def _open_exact(rest: str, _graph: Graph) -> IndexStore:
 
 
 def _open_chroma(rest: str, graph: Graph) -> IndexStore:
-    from barbule.indexes.chroma import ChromaStore
+    from barbule.indexes.chroma.embedded import ChromaStore
 
     if not rest:
         raise ConfigurationError(
@@ -245,7 +245,7 @@ def _open_chroma(rest: str, graph: Graph) -> IndexStore:
 def _open_server(rest: str, graph: Graph, *, secure: bool) -> IndexStore:
     from urllib.parse import urlsplit
 
-    from barbule.indexes.chroma_server import ChromaServerStore
+    from barbule.indexes.chroma.server import ChromaServerStore
 
     hint = "Write 'chroma+http://host:port'."
     parts = urlsplit(f"//{rest}")

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from barbule.errors import DataError
+from barbule.locations import expanded
 from barbule.media.fetch import Fetcher
-from barbule.media.places import expanded
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from barbule.io.places import File
+    from barbule.io.paths import File
 
 __all__ = ["DataSetRoot", "contained_media", "is_embedded"]
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from barbule.media.places import storing, written_atomically
+from barbule.locations import storing, written_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
+from barbule.locations import file_from_uri, without_secrets
 from barbule.media.cache import FileCache
 from barbule.media.deadline import Deadline
-from barbule.media.places import file_from_uri, without_secrets
 
 if TYPE_CHECKING:
     import ssl

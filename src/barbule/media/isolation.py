@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from barbule import errors
 from barbule.errors import BarbuleError, FunctionError, MediaError
-from barbule.media.bounds import bounded
+from barbule.media.read_limits import bounded
 from barbule.processes.pool import Processes
 from barbule.processes.worker import Limits
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
+from barbule.locations import reference_to, without_secrets
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.isolation import Isolation
-from barbule.media.places import reference_to, without_secrets
 from barbule.media.references import references_within, stored_references
 from barbule.media.store import MediaStore
-from barbule.media.streams.made import MadeFile
-from barbule.media.undo import Undo
+from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.undo_log import Undo
 from barbule.threads import in_threads
 from barbule.types import Audio, Document, Image, Video
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import PIL.Image
 
-    from barbule.media.image_headers import ImageHeader
+    from barbule.media.images.headers import ImageHeader
     from barbule.media.streams.frames import FrameReader
 
 __all__ = ["MediaLibrary"]
@@ -170,7 +170,7 @@ class MediaLibrary:
 
     def image(self, reference: str) -> PIL.Image.Image:
         """Open an image."""
-        from barbule.media.images import open_image
+        from barbule.media.images.image_files import open_image
 
         if reference.startswith(_FRAME):
             return self.frames.image(reference)
@@ -182,7 +182,7 @@ class MediaLibrary:
 
         Of a frame of a video it is the frame.
         """
-        from barbule.media.image_headers import read_header
+        from barbule.media.images.headers import read_header
 
         if reference.startswith(_FRAME):
             return self.frames.image(reference)
@@ -218,7 +218,7 @@ class MediaLibrary:
         Of a frame it is that of its video and its time: equal ones show the same picture.
         """
         if reference.startswith(_FRAME):
-            from barbule.media.streams.choosing import split_reference
+            from barbule.media.streams.frame_selection import split_reference
 
             video, stamp, _ = split_reference(reference)
             return hashlib.sha256(f"{self.sha256(video)} {stamp}".encode()).hexdigest()
@@ -241,7 +241,7 @@ class MediaLibrary:
 
     def picture(self, value: Any) -> PIL.Image.Image:
         """Return the PIL image of whatever an image column takes."""
-        from barbule.media.images import image_of
+        from barbule.media.images.image_files import image_of
 
         if isinstance(value, str | Path):
             return self.image(self.refer(value, Image()))
@@ -301,8 +301,8 @@ class MediaLibrary:
         return self._cache.keep(name, [buffer.getvalue()])
 
     def _keep_image(self, value: Any, *, computed: bool) -> str:
-        from barbule.media.image_writing import stored_image
-        from barbule.media.images import image_of
+        from barbule.media.images.encoding import stored_image
+        from barbule.media.images.image_files import image_of
 
         data, suffix = stored_image(image_of(value), self._image_format, computed=computed)
         return self.store.put(data, suffix)
@@ -413,7 +413,7 @@ def _content_of(value: Mapping[str, Any], kind: dt.DataType) -> Any:
 
 def _check(path: Path, kind: dt.DataType) -> None:
     if isinstance(kind, Image):
-        from barbule.media.images import validate_image
+        from barbule.media.images.image_files import validate_image
 
         validate_image(path)
     elif isinstance(kind, Document):
@@ -439,7 +439,7 @@ def _source(reference: str) -> str | None:
 
 def _suffix(data: bytes, kind: dt.DataType) -> str:
     if isinstance(kind, Image):
-        from barbule.media.images import image_bytes_suffix
+        from barbule.media.images.image_files import image_bytes_suffix
 
         return image_bytes_suffix(data)
     if isinstance(kind, Audio | Video):

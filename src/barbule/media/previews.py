@@ -106,7 +106,7 @@ def error_html(message: str, kind: str = "") -> str:
 
 
 def _image(reference: str, library: MediaLibrary) -> str:
-    from barbule.media.images import decoding, loaded, opened
+    from barbule.media.images.image_files import decoding, loaded, opened
 
     if reference.startswith("frame:"):
         image = library.image(reference)
@@ -124,8 +124,8 @@ def _thumbnail(
 ) -> str:
     from PIL import ImageOps
 
-    from barbule.media.image_conversion import shrink, srgb
-    from barbule.media.image_writing import encode_image
+    from barbule.media.images.conversion import shrink, srgb
+    from barbule.media.images.encoding import encode_image
 
     if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
         size = size[::-1]
@@ -161,8 +161,8 @@ def _video(path: Path, reference: str, most: int) -> str:
 def _audio(path: Path, reference: str, most: int) -> str:
     if _is_played("audio", path, most):
         return _player("audio", path.read_bytes(), _kind("audio", path), reference)
+    from barbule.media.streams.editing.sound_tracks import Span, cut_sound
     from barbule.media.streams.probing import duration
-    from barbule.media.streams.tracks import Span, cut_sound
 
     excerpt = cut_sound(path, Span(0.0, _EXCERPT), format="mp3")
     if excerpt is None:
@@ -193,7 +193,7 @@ def _document(path: Path, reference: str) -> str:
     from barbule.media.documents import read_document, validate_document
 
     if validate_document(path) == "pdf":
-        from barbule.media.documents.pdf import first_page
+        from barbule.media.documents.pdf.pdf import first_page
 
         page = first_page(path, _DENSE * _SIDE)
         return _thumbnail(page, page.size, reference, "page") + _caption(media_name(reference))

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config.settings import redact
 from barbule.errors import BarbuleError, ConfigurationError, MediaError, StoreError, message_of
+from barbule.locations import file_from_uri, without_secrets, written_atomically
 from barbule.media.cache import FileCache
-from barbule.media.places import file_from_uri, without_secrets, written_atomically
 from barbule.media.references import Stored, ending_of, is_name, modified, name_of
-from barbule.media.undo import Undo
+from barbule.media.undo_log import Undo
 
 if TYPE_CHECKING:
     import datetime

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from barbule.models.answer_lengths import length_of
 from barbule.models.base import Reply, Usage
-from barbule.models.facts import facts
-from barbule.models.lengths import length_of
-from barbule.models.loading import loaded, loaded_already
+from barbule.models.litellm.loading import loaded, loaded_already
+from barbule.models.price_table import facts
 
 __all__ = [
     "ANSWER",

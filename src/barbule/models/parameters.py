@@ -11,7 +11,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from barbule.models.loading import loaded
+from barbule.models.litellm.loading import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ import ibis.expr.operations as ops
 
 from barbule.backends.base import RID
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.relations.origins import PASSING, origin, trace
+from barbule.relations.value_origins import PASSING, origin, trace
 
 __all__ = [
     "LOOKS_AROUND",

@@ -10,8 +10,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from barbule.planner.outputs import columns_of
-from barbule.planner.show import call_text, tree, value_text
+from barbule.planner.plan_text import call_text, tree, value_text
+from barbule.planner.provenance import columns_of
 from barbule.suggestions import Answer
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import ibis.expr.schema as sch
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.planner import lower as lowering
-from barbule.planner.fuse import fuse_images
+from barbule.planner.call_stages import Staging
 from barbule.planner.lineage import origin, prune
+from barbule.planner.lowering import lower as lowering
 from barbule.planner.plan import (
     HIT,
     PLACE,
@@ -29,12 +29,12 @@ from barbule.planner.plan import (
     Plan,
     Stage,
 )
-from barbule.planner.rules import apply_rules
-from barbule.planner.staging import Staging
+from barbule.planner.rules.fuse_images import fuse_images
+from barbule.planner.rules.rewrites import apply_rules
 from barbule.relations.promotion import promoted
 
 if TYPE_CHECKING:
-    from barbule.planner.similar import IndexedColumn
+    from barbule.planner.rules.similarity import IndexedColumn
 
 __all__ = ["Facts", "make_plan"]
 

@@ -13,13 +13,14 @@ import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
-from barbule.relations import nearest, searching
-from barbule.relations.asked import query_value
-from barbule.relations.origins import origin
+from barbule.relations import similarity_join
+from barbule.relations.errors.invalid_queries import refuse_written
+from barbule.relations.errors.value_use import CheckedValue, add_checks, checked_class
+from barbule.relations.methods import search_scores
+from barbule.relations.methods.search_query import query_value
 from barbule.relations.promotion import alike
-from barbule.relations.refusals import refuse_written
-from barbule.relations.sources import sources
-from barbule.relations.value_errors import CheckedValue, add_checks, checked_class
+from barbule.relations.query_backend import sources
+from barbule.relations.value_origins import origin
 from barbule.types.zones import zone_info
 
 __all__ = ["ColumnExtras", "extended"]
@@ -140,13 +141,13 @@ class ColumnExtras(CheckedValue):
         >>> near.order_by("who").collect()["name"]
         ['east', 'north']
         """
-        return nearest.nearest(self, query, k=k, index=index, name=name)
+        return similarity_join.nearest(self, query, k=k, index=index, name=name)
 
     def search(
         self,
         query: Any,
         *,
-        mode: searching.Mode = "keyword",
+        mode: search_scores.Mode = "keyword",
         index: str | None = None,
         rerank: Any = None,
         depth: int = 100,
@@ -187,7 +188,7 @@ class ColumnExtras(CheckedValue):
         >>> notes.where(score > 0).order_by(score, asc=False).limit(5).collect()["text"]
         ['A barbule has hooks.']
         """
-        return searching.search(self, query, mode, index=index, rerank=rerank, depth=depth)
+        return search_scores.search(self, query, mode, index=index, rerank=rerank, depth=depth)
 
     @property
     def error(self) -> ir.StructColumn:

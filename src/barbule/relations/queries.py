@@ -18,12 +18,8 @@ from ibis.expr.types.groupby import GroupedTable
 from barbule import nodes
 from barbule.errors import ExpressionError, TableNotFoundError
 from barbule.relations.columns import extended
-from barbule.relations.counting import counting_rows, recounted
-from barbule.relations.exports import Exports, engine_of
-from barbule.relations.formatted import Formatted
-from barbule.relations.limits import check_count, check_index, check_sample
-from barbule.relations.promotion import as_duration, promoted
-from barbule.relations.refusals import (
+from barbule.relations.errors.formatted_strings import Formatted
+from barbule.relations.errors.invalid_queries import (
     REFUSALS,
     both_classes,
     check_select,
@@ -35,9 +31,13 @@ from barbule.relations.refusals import (
     refuse_plain,
     table_name,
 )
-from barbule.relations.sources import sources
-from barbule.relations.summary import summary
-from barbule.relations.value_errors import checked
+from barbule.relations.errors.value_use import checked
+from barbule.relations.exports import Exports, engine_of
+from barbule.relations.methods.statistics import summary
+from barbule.relations.promotion import as_duration, promoted
+from barbule.relations.query_backend import sources
+from barbule.relations.row_counts import counting_rows, recounted
+from barbule.relations.row_limits import check_count, check_index, check_sample
 from barbule.suggestions import check_arguments, check_methods
 
 if TYPE_CHECKING:

@@ -11,36 +11,35 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from barbule.errors import DataError
 from barbule.relations import Query
 from barbule.suggestions import check_methods, did_you_mean
-from barbule.tables import (
+from barbule.tables.compute import function_versions
+from barbule.tables.definitions.description import describe
+from barbule.tables.definitions.table_definition import columns_info, definition
+from barbule.tables.transaction.names import column_name, column_names
+from barbule.tables.verbs import (
     alter,
+    branches,
     budgets,
+    embedding_index,
     history,
-    keyed,
     mutations,
-    purging,
     recompute,
-    search,
-    staleness,
-    states,
+    upsert,
 )
-from barbule.tables.definitions import columns_info, definition
-from barbule.tables.described import describe
-from barbule.tables.naming import column_name, column_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import ibis.expr.types as ir
 
-    from barbule.executor.results import ResultSet
+    from barbule.executor.results.result_set import ResultSet
     from barbule.functions.registry import Function
     from barbule.planner.plan import Plan
-    from barbule.tables.change import DeleteResult, InsertResult, UpdateResult
-    from barbule.tables.definitions import ColumnDefinition
-    from barbule.tables.described import Description
-    from barbule.tables.history import VersionLike
-    from barbule.tables.keyed import IfMissing, UpsertResult
-    from barbule.tables.naming import IfExists, IfNotExists
+    from barbule.tables.definitions.description import Description
+    from barbule.tables.definitions.table_definition import ColumnDefinition
+    from barbule.tables.transaction.names import IfExists, IfNotExists
+    from barbule.tables.transaction.transaction import DeleteResult, InsertResult, UpdateResult
+    from barbule.tables.verbs.history import VersionLike
+    from barbule.tables.verbs.upsert import IfMissing, UpsertResult
     from barbule.versions import Checkpoint, Diff
 
     ColumnLike: TypeAlias = str | ir.Column
@@ -200,7 +199,7 @@ class Table(Query):
         >>> done.rows, done.states, people.at(0).count().to_pyarrow().as_py()
         (1, 1, 1)
         """
-        return purging.purge(self, where) if purge else mutations.delete(self, where)
+        return purge.purge(self, where) if purge else mutations.delete(self, where)
 
     def upsert(self, rows: Any, on: ColumnLike | list[ColumnLike]) -> UpsertResult:
         """Update the rows whose keys are there, and insert the others.
@@ -228,7 +227,7 @@ class Table(Query):
         >>> done.updated, done.inserted
         (1, 1)
         """
-        return keyed.write_by_key(self.op(), rows, column_names(self, on), "upsert", "insert")
+        return upsert.write_by_key(self.op(), rows, column_names(self, on), "upsert", "insert")
 
     def batch_update(
         self, rows: Any, on: ColumnLike | list[ColumnLike], *, if_not_exists: IfMissing = "error"
@@ -257,7 +256,7 @@ class Table(Query):
         1
         """
         keys = column_names(self, on)
-        return keyed.write_by_key(self.op(), rows, keys, "batch update", if_not_exists)
+        return upsert.write_by_key(self.op(), rows, keys, "batch update", if_not_exists)
 
     def add_columns(
         self,
@@ -388,7 +387,7 @@ class Table(Query):
         >>> words.recompute(where="stale").rows, words.collect()["loud"], len(words.stale())
         (1, ['BARB!'], 0)
         """
-        return staleness.stale(self.op())
+        return function_versions.stale(self.op())
 
     def explain_column(self, **columns: Any) -> Plan:
         """Say what it would take to add computed columns; no function or model is called.
@@ -541,7 +540,7 @@ class Table(Query):
         """
         given = {"embedding": embedding, "string_embed": string_embed, "image_embed": image_embed}
         functions = {role: each for role, each in given.items() if each is not None}
-        return search.add_embedding_index(
+        return embedding_index.add_embedding_index(
             self,
             column_name(self, column),
             functions,
@@ -566,7 +565,9 @@ class Table(Query):
             index fits.
         """
         searched = None if column is None else column_name(self, column)
-        return search.drop_embedding_index(self, searched, name=name, if_not_exists=if_not_exists)
+        return embedding_index.drop_embedding_index(
+            self, searched, name=name, if_not_exists=if_not_exists
+        )
 
     def at(self, version: VersionLike) -> Table:
         """Return the table as it was: read-only, with the columns it had.
@@ -743,7 +744,7 @@ class Table(Query):
         >>> runs.collect()["config"]
         []
         """
-        return states.revert(self.op(), to)
+        return branches.revert(self.op(), to)
 
     def branch(self, name: str, *, if_exists: IfExists = "error") -> Table:
         """Make a table that starts as this one is, and goes its own way.
@@ -761,7 +762,7 @@ class Table(Query):
         (2, 1)
         """
         engine = self.op().source
-        return Table(engine.leaf(states.branch(self.op(), name, if_exists)))
+        return Table(engine.leaf(branches.branch(self.op(), name, if_exists)))
 
     def compact(self, before: VersionLike | None = None) -> int:
         """Drop the history of the table and its views; what labels and snapshots hold stays.
@@ -776,4 +777,4 @@ class Table(Query):
         int
             How many states of rows were dropped.
         """
-        return states.compact(self.op(), before)
+        return branches.compact(self.op(), before)

@@ -23,23 +23,13 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import DuckDBType
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Staged
-from barbule.backends.duckdb.failures import disk_explained, interruptible, only_read
-from barbule.backends.duckdb.file import DuckDBFile
+from barbule.backends.duckdb.errors import disk_explained, interruptible, only_read
+from barbule.backends.duckdb.interruptible import read_whole, streamed
 from barbule.backends.duckdb.memory import little_cached
-from barbule.backends.duckdb.parameters import as_parameters
-from barbule.backends.duckdb.rewriting import in_order_of, is_large, laying_beside, placing
-from barbule.backends.duckdb.similarity import similarity
-from barbule.backends.duckdb.staging import (
-    AppendedRows,
-    fitted,
-    in_memory,
-    register,
-    registered,
-    shown_as_values,
-    unites,
-    written_in,
-)
-from barbule.backends.duckdb.statements import (
+from barbule.backends.duckdb.shared_file import DuckDBFile
+from barbule.backends.duckdb.sql.insert_parameters import as_parameters
+from barbule.backends.duckdb.sql.similarity import similarity
+from barbule.backends.duckdb.sql.statements import (
     FROM_ARGUMENT,
     column_of,
     copying,
@@ -54,7 +44,17 @@ from barbule.backends.duckdb.statements import (
     quoted,
     rows_among,
 )
-from barbule.backends.duckdb.streaming import read_whole, streamed
+from barbule.backends.duckdb.sql.table_rewrite import in_order_of, is_large, laying_beside, placing
+from barbule.backends.duckdb.staging import (
+    AppendedRows,
+    fitted,
+    in_memory,
+    register,
+    registered,
+    shown_as_values,
+    unites,
+    written_in,
+)
 from barbule.errors import BarbuleError, ConfigurationError, DataError, UnsupportedError
 from barbule.expression_keys import ExpressionKey
 

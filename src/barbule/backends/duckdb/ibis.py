@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.datatypes as dt
 from ibis.backends.duckdb import Backend
 
-from barbule.backends.duckdb.compiler import COMPILER
+from barbule.backends.duckdb.sql.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
 
 if TYPE_CHECKING:

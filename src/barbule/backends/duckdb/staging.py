@@ -9,7 +9,7 @@ import ibis.expr.operations as ops
 import sqlglot.expressions as sge
 
 from barbule.backends.base import RID, misfit
-from barbule.backends.duckdb.statements import literals, name_of, quoted
+from barbule.backends.duckdb.sql.statements import literals, name_of, quoted
 from barbule.backends.intervals import durations
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ import ibis.expr.types as ir
 import sqlglot as sg
 
 from barbule.backends.base import FROM, RID, TO
-from barbule.backends.postgres import right
-from barbule.backends.postgres import statements as sql
+from barbule.backends.postgres import write_lock
 from barbule.backends.postgres.address import read_address
-from barbule.backends.postgres.committed import is_committed
-from barbule.backends.postgres.compiler import COMPILER, VectorSimilarity
+from barbule.backends.postgres.commit_status import is_committed
 from barbule.backends.postgres.connection import Connection, Connections
-from barbule.backends.postgres.failures import explained, lost_connection
-from barbule.backends.postgres.nul import place_of_nul
+from barbule.backends.postgres.errors import explained, lost_connection
+from barbule.backends.postgres.sql import statements as sql
+from barbule.backends.postgres.sql.compiler import COMPILER, VectorSimilarity
+from barbule.backends.postgres.sql.nul import place_of_nul
 from barbule.backends.postgres.staging import copy_rows, fresh_name, kinds_of, readable
 from barbule.errors import BarbuleError, DataError, UnreachableError
 
@@ -97,7 +97,7 @@ class PostgresBackend:
     def ibis(self) -> Any:
         """The Ibis backend, the same one for all threads."""
         if self._ibis is None:
-            from barbule.backends.postgres.verbs import SharedIbis
+            from barbule.backends.postgres.ibis import SharedIbis
 
             self._ibis = SharedIbis(self)
         return self._ibis
@@ -171,7 +171,7 @@ class PostgresBackend:
     def writing(self) -> Iterator[None]:
         """Be the only one who writes meanwhile."""
         if not self._connection.writers:
-            self._reading(lambda connection: right.take(connection, self._connections))
+            self._reading(lambda connection: write_lock.take(connection, self._connections))
         connection = self._connection
         connection.writers += 1
         try:
@@ -181,7 +181,7 @@ class PostgresBackend:
             if not connection.writers and not connection.lost:
                 # The server takes it from a connection that goes away.
                 with suppress(UnreachableError):
-                    right.give_up(connection)
+                    write_lock.give_up(connection)
 
     # Reading
 
@@ -215,7 +215,7 @@ class PostgresBackend:
 
     def whole(self, query: ir.Table, staged: Staged, params: Any = None) -> pa.Table:
         """Run a query, with parameters of Ibis, and return its rows."""
-        from barbule.backends.postgres.wire import received
+        from barbule.backends.postgres.arrow import received
 
         beside = {**self._staged, **staged}
 
@@ -235,7 +235,7 @@ class PostgresBackend:
         self, query: ir.Table, staged: Staged, size: int, params: Any = None
     ) -> Iterator[pa.RecordBatch]:
         """Run a query, with parameters of Ibis, and return its rows in batches."""
-        from barbule.backends.postgres.wire import received
+        from barbule.backends.postgres.arrow import received
 
         tree = _tree(query, params)
         staged = {**self._staged, **staged}
@@ -306,7 +306,7 @@ class PostgresBackend:
     def _schema_of(
         self, connection: Connection, view: str, query: str, table: ir.Table | None
     ) -> sch.Schema:
-        from barbule.backends.postgres.verbs import schema_from
+        from barbule.backends.postgres.ibis import schema_from
 
         with explained():
             tree = sg.parse_one(query, read="postgres")
@@ -466,7 +466,7 @@ class PostgresBackend:
 
     def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
         """Return the rows in which a column of texts has one of these values."""
-        from barbule.backends.postgres.wire import received
+        from barbule.backends.postgres.arrow import received
 
         schema = rows.schema()
         query = sql.text(sql.rows_among(rows.op().name, schema.names, column, values))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import adbc_driver_manager
 import adbc_driver_postgresql
 
-from barbule.backends.postgres.failures import explained, no_nul, reason_of
+from barbule.backends.postgres.errors import explained, no_nul, reason_of
 from barbule.errors import BarbuleError, ConfigurationError, UnreachableError
 from barbule.locks import check_process
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from barbule.backends.postgres.failures import lost_connection
+from barbule.backends.postgres.errors import lost_connection
 from barbule.errors import UnreachableError
 
 if TYPE_CHECKING:

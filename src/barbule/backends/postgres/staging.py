@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.backends.postgres import statements as sql
-from barbule.backends.postgres.values import json_places
+from barbule.backends.postgres.sql import statements as sql
+from barbule.backends.postgres.sql.literals import json_places
 from barbule.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def copy_rows(
     DataError
         When a value does not fit; its column and row are named as far as they are known.
     """
-    from barbule.backends.postgres.wire import outgoing
+    from barbule.backends.postgres.arrow import outgoing
 
     renamed = rows.rename_columns([sql.short(column) for column in rows.column_names])
     try:

@@ -9,7 +9,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import UnsupportedError
 from barbule.functions.document.reading import File, check_call, check_encoding, readable
-from barbule.functions.streams import stream_function
+from barbule.functions.stream_functions import stream_function
 from barbule.types import Image, Json
 
 __all__ = [
@@ -204,7 +204,7 @@ def page_image(document: File, page: int = 1, dpi: float = 150.0) -> Any:
         Dots per inch.
     """
     from barbule.media.documents import validate_document
-    from barbule.media.documents.pdf import page_image as drawn
+    from barbule.media.documents.pdf.pdf import page_image as drawn
 
     name = validate_document(Path(document))
     if name != "pdf":

@@ -12,7 +12,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.document.reading import File, check_encoding, readable
-from barbule.functions.streams import source_of
+from barbule.functions.stream_functions import source_of
 from barbule.functions.udf import udf
 from barbule.suggestions import Maker, check_arguments
 from barbule.types import Document
@@ -143,7 +143,7 @@ class DocumentSplitter(Maker):
         from barbule.media.documents import DocumentText
 
         if ocr:
-            from barbule.media.documents.ocr import check_ocr
+            from barbule.media.documents.pdf.ocr import check_ocr
 
             check_ocr()
         check_encoding(encoding)

@@ -36,7 +36,7 @@ from barbule.functions.huggingface.texts import (
     zero_shot_classification,
 )
 from barbule.functions.huggingface.vectors import clip, cross_encoder, sentence_transformer
-from barbule.models.huggingface import unload
+from barbule.models.huggingface.local_models import unload
 from barbule.suggestions import guard
 
 __all__ = [

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function, Parameter, register
-from barbule.models.hub import Place, place_of, prefixed
+from barbule.models.huggingface.hub import Place, place_of, prefixed
 from barbule.types import Audio, Image, Media, Video
 
 if TYPE_CHECKING:

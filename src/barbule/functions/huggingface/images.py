@@ -12,9 +12,9 @@ import ibis.expr.datatypes as dt
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
 from barbule.functions.huggingface.vectors import load_clip
-from barbule.media.image_conversion import rgb
-from barbule.models.hub import Place
-from barbule.models.huggingface import Loaded, loaded
+from barbule.media.images.conversion import rgb
+from barbule.models.huggingface.hub import Place
+from barbule.models.huggingface.local_models import Loaded, loaded
 
 __all__ = [
     "detect_objects",

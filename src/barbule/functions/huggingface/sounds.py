@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import local_model, network
-from barbule.functions.replies import TRANSCRIPT
-from barbule.models.hub import Place
-from barbule.models.huggingface import loaded
+from barbule.functions.language_models.replies import TRANSCRIPT
+from barbule.models.huggingface.hub import Place
+from barbule.models.huggingface.local_models import loaded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,9 +12,9 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ConfigurationError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
-from barbule.functions.replies import SENTIMENT
-from barbule.models.hub import Place
-from barbule.models.huggingface import Loaded, loaded
+from barbule.functions.language_models.replies import SENTIMENT
+from barbule.models.huggingface.hub import Place
+from barbule.models.huggingface.local_models import Loaded, loaded
 
 __all__ = [
     "analyze_sentiment",

@@ -13,9 +13,9 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError, UnsupportedError
 from barbule.functions.huggingface.declaring import local_model, network
-from barbule.media.image_conversion import rgb
-from barbule.models.hub import Place, configuration, parts
-from barbule.models.huggingface import loaded
+from barbule.media.images.conversion import rgb
+from barbule.models.huggingface.hub import Place, configuration, parts
+from barbule.models.huggingface.local_models import loaded
 from barbule.types import Vector
 
 if TYPE_CHECKING:

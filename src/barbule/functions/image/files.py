@@ -36,7 +36,7 @@ def encode(image: Picture, format: str = "PNG", **options: Any) -> Any:  # noqa:
     >>> t.select(f=t.small.format(), m=t.small.mode()).collect()[0]
     {'f': 'WEBP', 'm': 'RGBA'}
     """
-    from barbule.media.image_writing import encode_image
+    from barbule.media.images.encoding import encode_image
 
     return encode_image(image, format, **options)
 
@@ -52,6 +52,6 @@ def b64_encode(image: Picture, image_format: str = "png") -> Any:
     >>> image.b64_encode(PIL.Image.new("RGB", (2, 2)))[:11]
     'iVBORw0KGgo'
     """
-    from barbule.media.image_writing import encode_image
+    from barbule.media.images.encoding import encode_image
 
     return base64.b64encode(encode_image(image, image_format)).decode()

@@ -86,9 +86,9 @@ def thumbnail(
     """
     from PIL.Image import Resampling
 
-    from barbule.media.image_conversion import shrink
-    from barbule.media.image_headers import ImageHeader
-    from barbule.media.images import decoding, loaded, opened
+    from barbule.media.images.conversion import shrink
+    from barbule.media.images.headers import ImageHeader
+    from barbule.media.images.image_files import decoding, loaded, opened
 
     options: Any = (member(Resampling, resample), reducing_gap)
     width, height = size

@@ -59,7 +59,7 @@ def convert(
     """
     from PIL.Image import Dither, Palette
 
-    from barbule.media.image_conversion import converted
+    from barbule.media.images.conversion import converted
 
     return converted(
         image,

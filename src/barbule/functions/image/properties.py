@@ -79,7 +79,7 @@ def get_metadata(image: Picture) -> Any:
     >>> t.select(meta=t.img.get_metadata()).collect()[0, "meta"]["width"]
     6
     """
-    from barbule.media.image_headers import image_metadata
+    from barbule.media.images.headers import image_metadata
 
     return image_metadata(image)
 

@@ -9,8 +9,8 @@ from barbule.functions.uda import uda
 from barbule.types import Image, Video
 
 if TYPE_CHECKING:
-    from barbule.media.streams.made import MadeFile
-    from barbule.media.streams.writing import VideoWriter
+    from barbule.media.streams.editing.video_encoding import VideoWriter
+    from barbule.media.streams.temporary_files import MadeFile
 
 __all__ = [
     "blank",
@@ -57,8 +57,8 @@ class _MakeVideo:
             return
         from av import VideoFrame
 
-        from barbule.media.image_conversion import rgb
-        from barbule.media.streams.writing import VideoWriter
+        from barbule.media.images.conversion import rgb
+        from barbule.media.streams.editing.video_encoding import VideoWriter
 
         if self._writer is None:
             self._writer = VideoWriter(frame.size, self._rate)

@@ -7,7 +7,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from barbule.functions.streams import Clip, source_of, stream_function, uri_of
+from barbule.functions.stream_functions import Clip, source_of, stream_function, uri_of
 from barbule.suggestions import Maker, check_arguments
 from barbule.types import Image, Video
 
@@ -44,7 +44,7 @@ def frames(
     source
         The reference of the video, which those of its frames name.
     """
-    from barbule.media.streams.choosing import check_choice, chosen, frame_reference, step_of
+    from barbule.media.streams.frame_selection import check_choice, chosen, frame_reference, step_of
     from barbule.media.streams.probing import timeline
 
     check_choice(fps, num_frames, keyframes_only, every)
@@ -119,7 +119,7 @@ class FrameIterator(Maker):
         >>> sizes.order_by("pos_msec").collect()[1]
         {'pos_msec': 1000.0, 'width': 64}
         """
-        from barbule.media.streams.choosing import check_choice
+        from barbule.media.streams.frame_selection import check_choice
 
         check_choice(fps, num_frames, keyframes_only, every)
         video = source_of(video, "video", Video)

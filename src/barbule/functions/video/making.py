@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Clip, stream_function
+from barbule.functions.stream_functions import Clip, stream_function
 from barbule.types import Audio, Image, Json, Video
 
 __all__ = [
@@ -58,8 +58,8 @@ def extract_audio(video: Clip, stream_idx: int = 0, format: str = "wav") -> Any:
     format
         "wav", "flac", "mp3", "m4a" or "ogg".
     """
-    from barbule.media.streams.sound import sound_format
-    from barbule.media.streams.tracks import Span, cut_sound, has_sound
+    from barbule.media.streams.editing.sound_encoding import sound_format
+    from barbule.media.streams.editing.sound_tracks import Span, cut_sound, has_sound
 
     sound_format(format)
     if not has_sound(video, stream_idx):
@@ -117,8 +117,8 @@ def clip(
     >>> films.select(seconds=films.video.clip(0.5, 1.5).duration()).collect()["seconds"]
     [1.0]
     """
-    from barbule.media.streams.cutting import check_times
-    from barbule.media.streams.cutting import clip as cut
+    from barbule.media.streams.editing.clips import check_times
+    from barbule.media.streams.editing.clips import clip as cut
 
     return cut(video, check_times(start, end, duration), mode)
 
@@ -131,7 +131,7 @@ def segment(
     mode: str = "accurate",
 ) -> Any:
     """Cut into parts of so many seconds, or at given times; see `VideoSplitter` for rows."""
-    from barbule.media.streams.parts import parts
+    from barbule.media.streams.editing.segments import parts
 
     return [part.file for part in parts(video, duration, segment_times, mode=mode)]
 
@@ -145,7 +145,7 @@ def concat(video: Any, *others: Any) -> Any:
     video, others
         Videos, or one list of them. Missing ones are left out.
     """
-    from barbule.media.streams.writing import join
+    from barbule.media.streams.editing.video_encoding import join
 
     given = [*(video if isinstance(video, list | tuple) else [video]), *others]
     paths = [each for each in given if each is not None]
@@ -165,7 +165,7 @@ def resample(
     width, height
         Pixels; of one given alone the other follows.
     """
-    from barbule.media.streams.parts import resampled
+    from barbule.media.streams.editing.segments import resampled
 
     return resampled(video, fps, width, height)
 
@@ -209,8 +209,8 @@ def overlay_text(  # noqa: PLR0913 - as in Pixeltable
         Pixels of the box around the text, as in CSS: for all sides; top and bottom, left and
         right; top, left and right, bottom; or top, right, bottom, left.
     """
-    from barbule.media.streams.lettering import Lettering, border
-    from barbule.media.streams.writing import rewrite
+    from barbule.media.streams.editing.text_overlay import Lettering, border
+    from barbule.media.streams.editing.video_encoding import rewrite
 
     lettering = Lettering(
         text,

@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Clip, stream_function
+from barbule.functions.stream_functions import Clip, stream_function
 
 __all__ = [
     "scene_detect_adaptive",

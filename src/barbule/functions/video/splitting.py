@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.streams import Clip, source_of, stream_function
+from barbule.functions.stream_functions import Clip, source_of, stream_function
 from barbule.suggestions import Maker, check_arguments
 from barbule.types import Video
 
@@ -37,7 +37,7 @@ def split(
     mode: str = "accurate",
 ) -> Any:
     """Cut into parts with their times; see `VideoSplitter.create`."""
-    from barbule.media.streams.parts import parts
+    from barbule.media.streams.editing.segments import parts
 
     return [
         {
@@ -107,7 +107,7 @@ class VideoSplitter(Maker):
         >>> parts.order_by("pos").collect()["segment_end"]
         [1.0, 2.0, 2.4]
         """
-        from barbule.media.streams.parts import check_parts
+        from barbule.media.streams.editing.segments import check_parts
 
         check_parts(duration, segment_times, overlap, min_duration, mode)
         times = None if segment_times is None else list(segment_times)

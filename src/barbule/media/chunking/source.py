@@ -9,13 +9,13 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.media.documents.records import Box
+from barbule.media.documents.blocks import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from barbule.media.documents import Block, DocumentText
-    from barbule.media.documents.records import Sides
+    from barbule.media.documents.blocks import Sides
 
 __all__ = ["BETWEEN_BLOCKS", "Chunk", "Source", "Span"]
 

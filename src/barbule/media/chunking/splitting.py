@@ -14,7 +14,7 @@ from barbule.media.chunking.options import Cutting, check_metadata, cutting
 from barbule.media.chunking.sentences import sentences
 from barbule.media.chunking.source import BETWEEN_BLOCKS, Chunk, Source
 from barbule.media.chunking.spans import merged, pieces, repeating, small_enough
-from barbule.media.documents.records import Block, DocumentText
+from barbule.media.documents.blocks import Block, DocumentText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

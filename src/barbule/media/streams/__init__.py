@@ -8,6 +8,6 @@ is made is a `MadeFile`, which the media library takes into its store.
 
 from __future__ import annotations
 
-from barbule.media.streams.made import MadeFile
+from barbule.media.streams.temporary_files import MadeFile
 
 __all__ = ["MadeFile"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ConfigurationError, MediaError
-from barbule.media.streams.choosing import split_reference
+from barbule.media.streams.frame_selection import split_reference
 from barbule.media.streams.opening import (
     PathLike,
     open_container,
@@ -23,7 +23,7 @@ from barbule.media.streams.opening import (
     video_stream,
 )
 from barbule.media.streams.probing import is_estimated, length_of
-from barbule.media.streams.turning import picture
+from barbule.media.streams.rotation import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, MediaError
-from barbule.media.streams.extents import declared_length
+from barbule.media.streams.declared_lengths import declared_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, DataError
-from barbule.relations.formatted import formatted_row
-from barbule.tables.sources.opening import as_rows, open_source
-from barbule.tables.sources.streams import sized
+from barbule.relations.errors.formatted_strings import formatted_row
+from barbule.tables.sources.arrow_streams import sized
+from barbule.tables.sources.source import as_rows, open_source
 from barbule.tables.sources.target import FAILED, CellRules, Target, check_choices
 
 if TYPE_CHECKING:

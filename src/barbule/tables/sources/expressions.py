@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from typing import TYPE_CHECKING
 
-from barbule.tables.sources.streams import empty
+from barbule.tables.sources.arrow_streams import empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,14 +12,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import BarbuleError, DataError, StoreError
-from barbule.media.cells import arrow_type, holds_media, media_within, to_array
 from barbule.nodes import ERROR
 from barbule.suggestions import one_of
-from barbule.tables.required import first_missing
-from barbule.tables.sources.columns import cast_column, read_texts
-from barbule.tables.sources.file_values import from_file
+from barbule.tables.compute.required_values import first_missing
+from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
+from barbule.tables.sources.text_values import from_file
 from barbule.types import Media
+from barbule.values.cells import arrow_type, holds_media, media_within, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.documents.blocks import grid
 from barbule.media.documents.office.package import RELATED, related_tree
-from barbule.media.documents.records import grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from barbule.media.documents.records import Rows
+    from barbule.media.documents.blocks import Rows
 
 __all__ = ["drawn_texts"]
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.documents.blocks import Block, DocumentText, grid
 from barbule.media.documents.office.drawings import drawn_texts
 from barbule.media.documents.office.formulas import FORMULA, formula_text
 from barbule.media.documents.office.package import parts_of_kind, properties
-from barbule.media.documents.records import Block, DocumentText, grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from barbule.media.documents.records import Rows
+    from barbule.media.documents.blocks import Rows
 
 __all__ = ["read_pptx"]
 

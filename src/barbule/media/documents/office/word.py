@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail, grid
 from barbule.media.documents.office.drawings import drawn_texts
 from barbule.media.documents.office.formulas import FORMULA, formula_text
 from barbule.media.documents.office.package import (
@@ -18,13 +19,12 @@ from barbule.media.documents.office.package import (
     properties,
     related_tree,
 )
-from barbule.media.documents.records import Block, DocumentText, HeadingTrail, grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from barbule.media.documents.records import Rows
+    from barbule.media.documents.blocks import Rows
 
 __all__ = ["read_docx"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.io.containment import DataSetRoot, contained_media
-from barbule.tables.sources.streams import READ_ROWS, empty, sized
+from barbule.tables.sources.arrow_streams import READ_ROWS, empty, sized
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.io.places import File
+    from barbule.io.paths import File
 
 __all__ = ["read_feather", "read_parquet"]
 

@@ -10,7 +10,7 @@ import io
 from typing import TYPE_CHECKING
 
 from barbule.errors import DataError
-from barbule.tables.sources.streams import sized
+from barbule.tables.sources.arrow_streams import sized
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.io.places import File
+    from barbule.io.paths import File
 
 __all__ = ["read_csv", "read_tsv"]
 

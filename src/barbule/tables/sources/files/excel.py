@@ -12,7 +12,7 @@ from barbule.tables.sources.target import Chunk
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from barbule.io.places import File
+    from barbule.io.paths import File
 
 __all__ = ["read_excel"]
 

@@ -1,0 +1,1 @@
+"""SQL for DuckDB: operations, statements and parameters."""

@@ -1,0 +1,1 @@
+"""SQL for Postgres: operations, statements, column types and literals."""

@@ -1,0 +1,283 @@
+"""The configuration file: where it is looked for and what may stand in it.
+
+Owns the search, the parsing and the checks of keys and values. A message names the file and
+the dotted key; a value that may be a secret is never shown.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from barbule.config.addresses import PLACES, allowed
+from barbule.config.settings import SECRET_WORDS, ZONE_NAMES, is_timezone, redact
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["Options", "find_file", "read_options"]
+
+_FILE: Final = "barbule.toml"
+_SECRET_KEY: Final = re.compile(rf"(?:.*[_-])?(?:api)?{SECRET_WORDS}", re.IGNORECASE)
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Options(NamedTuple):
+    """What a checked file says: addresses by name, and the fields of the settings records."""
+
+    places: dict[str, str]
+    models: dict[str, dict[str, Any]]
+    media: dict[str, Any]
+    budget: dict[str, Any]
+    search: dict[str, Any]
+    ledger: dict[str, Any]
+    lock_timeout: float | None = None
+    timezone: str | None = None
+
+
+class _Rule(NamedTuple):
+    """What a key may hold; `shown` is False where a wrong value may be a misplaced key."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+    shown: bool = True
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_TEXT: Final = _Rule("a string that is not empty", lambda v: isinstance(v, str) and v != "")
+_COUNT: Final = _Rule("a whole number above 0", lambda v: _is_whole(v) and v > 0)
+_SECONDS: Final = _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
+_FLAG: Final = _Rule("true or false", lambda v: isinstance(v, bool))
+_PLACE_RULES: Final = dict.fromkeys(PLACES, _TEXT)
+_MEDIA_RULES: Final = {
+    "url": _TEXT,
+    "allow_private": _FLAG,
+    "max_bytes": _COUNT,
+    "image_format": _Rule('"png" or "webp"', lambda v: v in ("png", "webp")),
+    "cache_bytes": _COUNT,
+    "timeout": _SECONDS,
+    "time_limit": _SECONDS,
+    "validation": _Rule('"on_write" or "on_read"', lambda v: v in ("on_write", "on_read")),
+    "max_elements": _COUNT,
+    "max_cells": _COUNT,
+    "max_pages": _COUNT,
+    "max_text": _COUNT,
+    "isolate": _FLAG,
+    "max_memory": _COUNT,
+    "max_seconds": _SECONDS,
+}
+_BUDGET_RULES: Final = {
+    "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),
+    "calls": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "tokens": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+}
+_LEDGER_RULES: Final = {
+    "max_age_days": _Rule("a number above 0", lambda v: _is_number(v) and v > 0),
+    "max_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+}
+_SEARCH_RULES: Final = {
+    "max_matrix_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "m": _Rule("a whole number from 2 to 256", lambda v: _is_whole(v) and 2 <= v <= 256),  # noqa: PLR2004 - said
+    "ef_construction": _COUNT,
+    "ef_search": _COUNT,
+}
+_PLAIN_RULES: Final = {
+    "lock_timeout": _SECONDS,
+    "timezone": _Rule(ZONE_NAMES, is_timezone),
+}
+_PROVIDER_RULES: Final = {
+    "api_base": _Rule(
+        "an address that begins with http:// or https://",
+        lambda v: isinstance(v, str) and re.match(r"https?://[^/\s]", v) is not None,
+        shown=False,
+    ),
+    "api_key_env": _Rule(
+        "the name of an environment variable (letters, digits and underscores)",
+        lambda v: isinstance(v, str) and _VARIABLE.fullmatch(v) is not None,
+        shown=False,
+    ),
+    "max_concurrency": _COUNT,
+    "rpm": _COUNT,
+    "tpm": _COUNT,
+    "timeout": _SECONDS,
+}
+
+
+def find_file(cwd: Path, home: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Find the file that applies and the table in it that is ours.
+
+    Parameters
+    ----------
+    cwd
+        Folder where the search upwards begins.
+    home
+        Folder that is looked into last.
+
+    Returns
+    -------
+    tuple of Path and dict, or None
+        The file and its unchecked table; None where there is none.
+
+    Raises
+    ------
+    ConfigurationError
+        A file on the way cannot be read or parsed.
+    """
+    for folder in (cwd, *cwd.parents):
+        own = folder / _FILE
+        if _is_there(own):
+            return own, _parse(own)
+        project = folder / "pyproject.toml"
+        if _is_there(project):
+            tool = _parse(project).get("tool")
+            if isinstance(tool, dict) and "barbule" in tool:
+                return project, _table(tool["barbule"], project, "tool.barbule")
+    own = home / _FILE
+    return (own, _parse(own)) if _is_there(own) else None
+
+
+def read_options(table: dict[str, Any], path: Path) -> Options:
+    """Check every key and value of a file.
+
+    Parameters
+    ----------
+    table
+        The parsed file, or our table in it.
+    path
+        The file, for messages.
+
+    Returns
+    -------
+    Options
+        What the file says, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        A key is unknown, a value is wrong, or a secret stands in the file.
+    """
+    prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
+    _refuse_unknown(
+        table, (*PLACES, "models", "budget", "search", "ledger", *_PLAIN_RULES), path, prefix
+    )
+    given = {name: table[name] for name in PLACES if name in table}
+    media: dict[str, Any] = {}
+    if isinstance(given.get("media"), dict):
+        media = _checked(given.pop("media"), _MEDIA_RULES, path, f"{prefix}media")
+        if "url" in media:
+            given["media"] = media.pop("url")
+    models = _table(table.get("models", {}), path, f"{prefix}models")
+    return Options(
+        places=_checked(given, _PLACE_RULES, path, prefix.rstrip(".")),
+        models={
+            name: _checked(keys, _PROVIDER_RULES, path, f"{prefix}models.{name}")
+            for name, keys in models.items()
+        },
+        media=media,
+        budget=_checked(table.get("budget", {}), _BUDGET_RULES, path, f"{prefix}budget"),
+        search=_checked(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
+        ledger=_checked(table.get("ledger", {}), _LEDGER_RULES, path, f"{prefix}ledger"),
+        **_checked(
+            {name: table[name] for name in _PLAIN_RULES if name in table},
+            _PLAIN_RULES,
+            path,
+            prefix.rstrip("."),
+        ),
+    )
+
+
+def _is_there(path: Path) -> bool:
+    # Path.is_file raises where a folder on the way up may not be looked into.
+    return os.path.isfile(path)  # noqa: PTH113 - never raises
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        # Its text ends with "(at line 3, column 5)", or "(at end of document)".
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {error}.", hint=_correction(str(error))
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        # Not chained: the error below carries the whole text of the file.
+        raise ConfigurationError(
+            f"{path} is not UTF-8 text (at line {line}).", hint="Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
+        ) from error
+
+
+def _correction(fault: str) -> str:
+    """Say what to do about a fault of TOML."""
+    if not fault.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate", "Cannot re")):
+        return "Correct it there."
+    # TOML's own words name neither; media is the one key that may be an address or a section.
+    return (
+        "A name stands there twice, as a value or a section: keep one of them. With [media], the "
+        'address of the media moves into it: url = "...".'
+    )
+
+
+def _checked(table: object, rules: Mapping[str, _Rule], path: Path, dotted: str) -> dict[str, Any]:
+    checked = dict(_table(table, path, dotted))
+    prefix = f"{dotted}." if dotted else ""
+    _refuse_unknown(checked, rules, path, prefix)
+    for key, value in checked.items():
+        rule = rules[key]
+        if not rule.accepts(value):
+            hint = None if rule.shown else "Its value is not shown: it may be a secret."
+            raise ConfigurationError(
+                f"{path}: {prefix}{key} must be {rule.allowed}.",
+                hint=hint,
+                value=_shown(value) if rule.shown else None,
+            )
+    return checked
+
+
+def _table(value: object, path: Path, dotted: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    # The value is not shown: it may be a key that was put here.
+    raise ConfigurationError(
+        f"{path}: {dotted} must be a table.", hint=f"Write it as [{dotted}], its keys below."
+    )
+
+
+def _refuse_unknown(
+    table: Mapping[str, Any], known: Iterable[str], path: Path, prefix: str
+) -> None:
+    known = list(known)
+    for key in table:
+        if key in known:
+            continue
+        if _SECRET_KEY.fullmatch(key):
+            raise ConfigurationError(
+                f"{path}: {prefix}{key} would keep a secret in a file.",
+                hint="Put it into an environment variable and name that variable: "
+                'api_key_env = "MY_KEY" in [models.<provider>].',
+            )
+        raise ConfigurationError(
+            f"{path}: {prefix}{key} is not a known key.", hint=allowed("key", key, known)
+        )
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, dict | list):
+        return None  # may hold an address with a password, at any depth
+    return redact(value) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Budgets: what calls may cost, what they have cost, and forecasts."""

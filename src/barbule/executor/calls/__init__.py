@@ -1,0 +1,1 @@
+"""Calls of functions and models for the rows of a batch."""

@@ -1,0 +1,1 @@
+"""How rows, differences and progress look in a terminal and in a notebook."""

@@ -1,0 +1,1 @@
+"""The call ledger: answers of functions and models, stored once."""

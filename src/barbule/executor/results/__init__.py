@@ -1,0 +1,1 @@
+"""What queries return: result sets and the formats they convert to."""

@@ -1,0 +1,121 @@
+"""Forms that results take on their way out, and what is set in a query before it runs.
+
+Owns values for parameters, limits, polars, and which files of text are not written by Ibis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.backends.text_files import write_text_file
+from barbule.errors import DiskError
+from barbule.io.output_files import is_lines
+from barbule.io.text_cells import as_file_columns, file_columns
+from barbule.locations import storing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pyarrow as pa
+
+__all__ = [
+    "Held",
+    "disk_errors",
+    "limited",
+    "polars_of",
+    "with_values",
+    "write_text",
+]
+
+
+@contextlib.contextmanager
+def disk_errors(path: Any) -> Iterator[None]:
+    """Say in our words why a file cannot be written, whoever writes it.
+
+    Raises
+    ------
+    DiskError
+        When its disk is full, or does not take it.
+    """
+    from barbule.backends.duckdb.errors import disk_explained
+
+    try:
+        with storing(repr(str(path))), disk_explained(None):
+            yield
+    except DiskError as error:  # DuckDB writes files for Postgres too, and does not name them
+        raise DiskError.of(repr(str(path)), error) from error.__cause__
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows in memory, as a relation; what shows them is known by which object this is."""
+
+    rows: ops.InMemoryTable
+
+
+def with_values(expr: Any, params: Mapping[Any, Any] | None) -> Any:
+    """Put values in the place of the parameters of an expression; the planner misses the rest."""
+    if params is None:
+        return expr
+    values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
+    return expr.op().replace(values).to_expr()
+
+
+def limited(expr: Any, limit: int | str | None) -> ir.Table:
+    """Keep the first rows of an expression."""
+    table = expr.as_table()
+    if limit == "default":
+        limit = ibis.options.sql.default_limit
+    return table if limit is None else table.limit(int(limit))
+
+
+def polars_of(expr: ir.Expr, rows: pa.Table) -> Any:
+    """Give rows the form that polars has for a table, a column or a value."""
+    import polars
+
+    frame = polars.from_arrow(rows)
+    if isinstance(expr, ir.Column):
+        return frame.to_series(0)
+    return frame.item() if isinstance(expr, ir.Scalar) else frame
+
+
+_TEXT_FILES = {"to_csv": "csv", "to_json": "json"}
+
+
+def write_text(
+    verb: str,
+    expr: ir.Expr,
+    read: Callable[..., pa.RecordBatchReader],
+    path: Any,
+    options: dict[str, Any],
+) -> bool:
+    """Write a file of text whose cells need a form that they have in no other place.
+
+    Parameters
+    ----------
+    read
+        Computes an expression and gives its rows in batches.
+
+    Returns
+    -------
+    bool
+        Whether it has been written; False where the database writes it as it is.
+    """
+    if verb not in _TEXT_FILES:
+        return False
+    kinds = expr.as_table().schema()
+    writers = file_columns(_TEXT_FILES[verb], kinds)
+    lines = verb == "to_json" and is_lines(path)
+    if not writers and not lines:
+        return False
+    asked = {name: options.pop(name, None) for name in ("params", "limit")}
+    rows = as_file_columns(read(expr, **asked), writers, kinds)
+    as_json = [name for name, write in writers.items() if write is None]
+    write_text_file(verb, rows, path, options, as_json=as_json, lines=lines)
+    return True

@@ -1,0 +1,302 @@
+"""Rows that a query gave: a sequence of dicts over an Arrow table.
+
+Owns `ResultSet`. Cells become Python values, media cells PIL images or local paths, when they
+are touched and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import ibis.expr.types as ir
+
+from barbule.errors import BarbuleError, ColumnNotFoundError, DataError, ExpressionError
+from barbule.executor.display.notebook import rows_html
+from barbule.executor.display.preview import SHOWN_ROWS, Reason, Shown
+from barbule.executor.display.terminal import rows_table, rows_text
+from barbule.executor.results.data_frames import exact_frame
+from barbule.suggestions import did_you_mean, one_of
+from barbule.types.marks import marked
+from barbule.values.cells import holds_media, reader
+
+if TYPE_CHECKING:
+    import ibis.expr.schema as sch
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from rich.console import Console, ConsoleOptions
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["ResultSet"]
+
+_PART_ROWS = 8192
+_VERBS = {each for each in dir(ir.Table) if not each.startswith("_")} | {"where", "show"}
+
+
+class _Row(dict[str, Any]):
+    """A row of a result, taken by its number: it says so where somebody means to change it."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_arguments: Any, **_named: Any) -> Any:
+        raise ExpressionError(
+            "a result does not change: the next look at the row would show what it was.",
+            hint="Change a copy, dict(rows[0]), or the table by update().",
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __missing__(self, name: Any) -> Any:
+        raise ColumnNotFoundError(
+            f"the row has no column {name!r}.", hint=one_of(str(name), self, "It has")
+        )
+
+    if not TYPE_CHECKING:  # which knows the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name in self:
+                raise ColumnNotFoundError(
+                    f"the value of a column is no attribute of a row: {name!r}.",
+                    hint=f"Write row[{name!r}].",
+                )
+            raise ColumnNotFoundError(
+                f"a row has no attribute {name!r}.",
+                hint=one_of(name, self, 'Its values are read by row["name"]; it has'),
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _python(table: pa.Table, name: str, first: int) -> list[Any]:
+    """Make the values of a column ones of Python; an error names the row of one that is none."""
+    column = table.column(name)
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError):
+        for row, value in enumerate(column, first):
+            try:
+                value.as_py()
+            except (OverflowError, ValueError) as error:
+                raise DataError(
+                    f"Python has no such {value.type}: {error}.",
+                    column=name,
+                    row=row,
+                    hint="Days and moments of Python lie in the years 1 to 9999: filter such rows "
+                    "out, or read them by .to_pyarrow().",
+                ) from error
+        raise
+
+
+class ResultSet(Sequence[dict[str, Any]]):
+    """The rows of a query.
+
+    A row that is taken by its number is read-only; those of a loop are dicts of one's own.
+
+    Parameters
+    ----------
+    table
+        The rows, in storage form.
+    schema
+        The columns as users see them.
+    library
+        Opens media cells.
+    reasons
+        Says, when rows are to be shown, why cells of them are empty.
+
+    Examples
+    --------
+    >>> import barbule as bb
+    >>> t = bb.create_table("t", {"name": bb.String, "n": bb.Int})
+    >>> _ = t.insert([{"name": "a", "n": 1}, {"name": "b", "n": 2}])
+    >>> rows = t.order_by("n").collect()
+    >>> rows[0], rows["name"], rows[1, "n"]
+    ({'name': 'a', 'n': 1}, ['a', 'b'], 2)
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        schema: sch.Schema,
+        library: MediaLibrary,
+        reasons: Callable[[pa.Table], Mapping[str, list[Reason | None]]] | None = None,
+    ) -> None:
+        self._table = table
+        self._library = library
+        self._reasons = reasons
+        self.schema = schema
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.schema.names)
+
+    if not TYPE_CHECKING:  # which knows the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            names = [each for each in dir(type(self)) if not each.startswith("_")]
+            if name in _VERBS:
+                raise ColumnNotFoundError(
+                    f"{name}() is a verb of queries, and a result has run.",
+                    hint=f"Ask the query for it, before .collect(): t.{name}(...). Rows of a "
+                    "result are rows[0] and rows[:10], and bb.create_table(name, rows) makes a "
+                    "table of them.",
+                )
+            if name in self.columns:
+                raise ColumnNotFoundError(
+                    f"a column is no attribute of a result: {name!r}.",
+                    hint=f"Write rows[{name!r}] for the list of its values, rows[0][{name!r}] for "
+                    "the first.",
+                )
+            raise ColumnNotFoundError(
+                f"a result has no attribute {name!r}.",
+                hint=f"{did_you_mean(name, [*names, *self.columns])} Columns are read by "
+                f'rows["name"], rows by rows[0]; it has {", ".join(self.columns)}.'.lstrip(),
+            )
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> ResultSet: ...
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: tuple[int, str]) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        """Return a row by number, rows by slice, a column by name, or a cell by both."""
+        if isinstance(key, slice):
+            import numpy as np
+
+            places = np.arange(len(self))[key]
+            return ResultSet(self._table.take(places), self.schema, self._library)
+        if isinstance(key, str):
+            return self._values(self._table, key)
+        if isinstance(key, tuple):
+            row, name = self._cell(key)
+            place = range(len(self))[row]
+            return self._values(self._table.slice(place, 1), name, place)[0]
+        place = range(len(self))[key]
+        one = self._table.slice(place, 1)
+        return _Row({name: self._values(one, name, place)[0] for name in self.columns})
+
+    def _cell(self, key: tuple[Any, ...]) -> tuple[int, str]:
+        """Read the place of a cell: a row by its number, a column by its name or number."""
+        row: Any = None
+        name: Any = None
+        if len(key) == 2:  # noqa: PLR2004 - row and column
+            row, name = key
+        if isinstance(name, int) and -len(self.columns) <= name < len(self.columns):
+            name = self.columns[name]
+        if not hasattr(row, "__index__") or not isinstance(name, str):
+            raise ExpressionError(
+                "a cell of a result has a row and a column.",
+                value=key,
+                hint=f'Write rows[0, "name"]; it has {", ".join(self.columns)}.',
+            )
+        return row, name
+
+    def _values(self, table: pa.Table, name: str, first: int = 0) -> list[Any]:
+        if name not in self.schema:
+            raise ColumnNotFoundError(
+                f"the result has no column {name!r}.", hint=one_of(name, self.columns, "It has")
+            )
+        values = _python(table, name, first)
+        read = reader(self.schema[name], self._library)
+        return values if read is None else list(self._read(read, values, name, first))
+
+    @staticmethod
+    def _read(
+        read: Callable[[Any], Any], values: list[Any], name: str, first: int
+    ) -> Iterator[Any]:
+        """Read cells; an error names the one that could not be read."""
+        for row, value in enumerate(values, first):
+            try:
+                yield None if value is None else read(value)
+            except BarbuleError as error:
+                raise error.at(column=name, row=row) from error.__cause__
+
+    def _lazy(self, table: pa.Table, name: str, first: int) -> Iterable[Any]:
+        kind = self.schema[name]
+        read = reader(kind, self._library)
+        if not holds_media(kind) or read is None:
+            return self._values(table, name, first)
+        return self._read(read, _python(table, name, first), name, first)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # In parts: a column at a time is many times faster than a row, and media are opened
+        # no earlier than the rows are reached.
+        for start in range(0, len(self), _PART_ROWS):
+            part = self._table.slice(start, _PART_ROWS)
+            columns = [self._lazy(part, name, start) for name in self.columns]
+            for row in zip(*columns, strict=True):
+                yield dict(zip(self.columns, row, strict=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the rows; media are opened there by their references."""
+        return ResultSet, (self._table, self.schema, self._library)
+
+    def __copy__(self) -> ResultSet:
+        return self[:]
+
+    def __deepcopy__(self, _memo: Any) -> ResultSet:
+        return self[:]  # neither rows nor what opens their media change
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another result or a list of dicts; media by reference."""
+        if isinstance(other, ResultSet):
+            return bool(self.schema == other.schema and self._table.equals(other._table))
+        if isinstance(other, list):
+            return list(self) == other
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def collect(self) -> Self:
+        """Return the rows, which are these: what has run is not run again."""
+        return self
+
+    def to_pyarrow(self) -> pa.Table:
+        """Return the rows as an Arrow table; media are references.
+
+        Json is text, marked as Arrow's `arrow.json`: a table that is made of it has Json again.
+        """
+        return marked(self._table, self.schema)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a pandas data frame; media are references, Json is text.
+
+        Whole numbers of which some are missing are pandas' `Int64`.
+        """
+        return exact_frame(self._table)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows as a polars data frame; media are references, Json is text."""
+        import polars
+
+        return polars.from_arrow(self._table)
+
+    def _shown(self) -> Shown:
+        note = f"{SHOWN_ROWS} of {len(self):,} rows" if len(self) > SHOWN_ROWS else ""
+        rows = self._table.slice(0, SHOWN_ROWS)
+        gaps = any(column.null_count for column in rows.columns)
+        reasons = self._reasons(rows) if gaps and self._reasons is not None else {}
+        return Shown(rows, self.schema, reasons, note=note)
+
+    def __repr__(self) -> str:
+        return rows_text(self._shown())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        yield rows_table(self._shown(), options.max_width)
+
+    def _repr_html_(self) -> str:
+        return rows_html(self._shown(), self._library)

@@ -1,0 +1,1 @@
+"""Vector and keyword search: which index is used, and what it returns."""

@@ -1,0 +1,1 @@
+"""Functions that call language models, their answers, and tools."""

@@ -1,0 +1,342 @@
+"""The functions that model providers may have: vectors, judgements, orders, images, sounds.
+
+Owns their signatures and types, and how arguments become a question to the client. Chats are in
+`chats`; which provider has which functions is said in `barbule.models.providers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule.errors import ExpressionError, ModelError
+from barbule.functions.language_models import message_content
+from barbule.functions.language_models.replies import MODERATION, RANKING, TRANSCRIPT
+from barbule.models.base import Reply
+from barbule.models.price_table import vector_length
+from barbule.models.providers import Kind, Provider
+from barbule.types import Audio, Image, Vector
+
+if TYPE_CHECKING:
+    from barbule.models.base import ModelClient
+
+__all__ = ["CALLS", "Call", "given"]
+
+Arguments = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function that is made for every provider.
+
+    Parameters
+    ----------
+    body
+        Asks the client; `model` comes with its prefix.
+    kind
+        The kind of question, which a provider must answer.
+    returns
+        The type of the result, or what tells it from provider and prepared arguments.
+    prepare
+        Turns bound arguments into what a stored call says.
+    defaulted
+        Whether the provider's usual model is taken when none is named.
+    batch_size
+        How many rows one question may be about.
+    beside
+        The name of the function that does the same for single items of a list, if there is one.
+    """
+
+    body: Callable[..., Any]
+    kind: Kind
+    returns: dt.DataType | Callable[[Provider, Arguments], dt.DataType]
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    defaulted: bool = False
+    batch_size: int = 1
+    beside: str | None = None
+
+
+def given(values: Mapping[str, Any], body: Callable[..., Any]) -> dict[str, Any]:
+    """Return the optional parameters of a body that have a value."""
+    optional = body.__kwdefaults__ or {}
+    return {name: values[name] for name in optional if values[name] is not None}
+
+
+# -- Vectors, judgements, orders ------------------------------------------------------------------
+
+
+async def embeddings(
+    client: ModelClient,
+    input: list[Any],  # noqa: A002 - OpenAI's name
+    *,
+    model: str,
+    dimensions: int | None = None,
+    length: int | None = None,
+    **params: Any,
+) -> Reply:
+    """Turn texts into vectors.
+
+    Parameters
+    ----------
+    input
+        A column of texts.
+    model
+        The name of the model at the provider.
+    dimensions
+        How many numbers each vector shall have, where the model lets one choose.
+    length
+        How many numbers the vectors of the model have. It has to be said of models that are not
+        in LiteLLM's table, such as those of one's own server; it is not sent.
+
+    Returns
+    -------
+    Vector
+        Of a length that is known beforehand, as columns and indexes need it.
+    """
+    more = given(locals(), embeddings) | params
+    more.pop("length", None)
+    reply = await client.embed(model, [message_content.text_of(each) for each in input], **more)
+    # One text of which there is no vector leaves the others theirs.
+    vectors = [each or _no_vector(model) for each in reply.value]
+    return Reply(vectors, reply.usage, reply.headers)
+
+
+def _no_vector(model: str) -> ModelError:
+    return ModelError(
+        f"model {model!r}: it gave no vector for this text.",
+        hint="Look whether the text is empty, or longer than the model takes.",
+    )
+
+
+def _vector_type(provider: Provider, arguments: Arguments) -> dt.DataType:
+    known = arguments.get("dimensions") or arguments.get("length")
+    model = arguments["model"]
+    if known is None and isinstance(model, str):
+        known = vector_length(provider.qualified(model, "embed"))
+    if known is None:
+        raise ExpressionError(
+            "how long the vectors of this model are is not known.",
+            value=model,
+            hint="Say it with length=768, or ask the model for a length with dimensions=768.",
+        )
+    return Vector(known)
+
+
+async def moderations(
+    client: ModelClient,
+    input: str,  # noqa: A002 - OpenAI's name
+    *,
+    model: str,
+    **params: Any,
+) -> Reply:
+    """Judge whether texts are harmful.
+
+    Parameters
+    ----------
+    input
+        A text or a column.
+    model
+        The name of the model at the provider.
+
+    Returns
+    -------
+    Struct
+        `.flagged`, and by name the `.categories` and their `.category_scores`.
+    """
+    return await client.moderate(model, message_content.text_of(input), **params)
+
+
+async def rerank(
+    client: ModelClient,
+    query: str,
+    documents: Any,
+    *,
+    model: str,
+    top_n: int | None = None,
+    **params: Any,
+) -> Reply:
+    """Order documents by how well they fit a query.
+
+    Parameters
+    ----------
+    query
+        A text or a column.
+    documents
+        A list of texts, or a column of lists: of texts or, as a query function gives them, of
+        records.
+    model
+        The name of the model at the provider.
+    top_n
+        How many to keep.
+
+    Returns
+    -------
+    Array of Struct
+        `.index` in the list, `.relevance_score` and `.document`, best first.
+    """
+    texts = [message_content.text_of(each) for each in documents or ()]
+    reply = await client.rerank(
+        model, message_content.text_of(query), texts, **given(locals(), rerank), **params
+    )
+    found = [{**each, "document": texts[each["index"]]} for each in reply.value]
+    return Reply(found, reply.usage, reply.headers)
+
+
+async def relevance(
+    client: ModelClient,
+    query: str,
+    input: list[Any],  # noqa: A002 - as in `embeddings`
+    *,
+    model: str,
+    **params: Any,
+) -> Reply:
+    """Say how well each text fits a query, as a reranker sees it.
+
+    Parameters
+    ----------
+    query
+        A text or a column.
+    input
+        A column of texts; many rows share a question.
+    model
+        The name of the model at the provider.
+
+    Returns
+    -------
+    Float
+        Larger fits better; on which scale is the model's matter.
+    """
+    texts = [message_content.text_of(each) for each in input]
+    reply = await client.rerank(model, message_content.text_of(query), texts, **params)
+    scores = {each["index"]: each["relevance_score"] for each in reply.value}
+    return Reply([scores.get(place) for place in range(len(texts))], reply.usage, reply.headers)
+
+
+# -- Images and sounds ----------------------------------------------------------------------------
+
+
+async def image_generations(
+    client: ModelClient,
+    prompt: str,
+    *,
+    model: str,
+    size: str | None = None,
+    quality: str | None = None,
+    **params: Any,
+) -> Reply:
+    """Make an image for each prompt.
+
+    Parameters
+    ----------
+    prompt
+        A text or a column.
+    model
+        The name of the model at the provider.
+    size, quality
+        As in OpenAI's API: "1024x1024", "low" …
+
+    Returns
+    -------
+    Image
+    """
+    return await client.image(model, prompt, **given(locals(), image_generations), **params)
+
+
+def _prepare_image(arguments: dict[str, Any]) -> dict[str, Any]:
+    if arguments.get("n") not in {None, 1}:
+        raise ExpressionError(
+            "a cell holds one image.",
+            value=arguments["n"],
+            hint="Leave n out, and add a column for each image.",
+        )
+    return arguments
+
+
+async def transcriptions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
+    client: ModelClient,
+    audio: Any,
+    *,
+    model: str,
+    language: str | None = None,
+    prompt: str | None = None,
+    temperature: float | None = None,
+    response_format: str | None = None,
+    timestamp_granularities: Any = None,
+    **params: Any,
+) -> Reply:
+    """Write down what is said in sound files.
+
+    Parameters
+    ----------
+    audio
+        A column of sounds (or videos, where the provider takes them).
+    model
+        The name of the model at the provider.
+    language, prompt, temperature, response_format, timestamp_granularities
+        As in OpenAI's API.
+
+    Returns
+    -------
+    Struct
+        `.text`, and as far as the provider says them `.language`, `.duration`, `.segments` and
+        `.words` with their times.
+    """
+    more = given(locals(), transcriptions) | params
+    return await client.transcribe(model, Path(audio["of"]), **more)
+
+
+def _prepare_sound(arguments: dict[str, Any]) -> dict[str, Any]:
+    marked = message_content.mark(arguments["audio"])
+    if not message_content.is_marked(marked) or marked["media"] not in {"audio", "video"}:
+        kind = marked.type() if isinstance(marked, ir.Expr) else type(marked).__name__
+        raise ExpressionError(
+            "a transcription is made of a sound.",
+            value=str(kind),
+            hint="Give a column of the type bb.Audio.",
+        )
+    return {**arguments, "audio": marked}
+
+
+async def speech(
+    client: ModelClient,
+    input: str,  # noqa: A002 - OpenAI's name
+    *,
+    model: str,
+    voice: str | None = None,
+    response_format: str | None = None,
+    speed: float | None = None,
+    instructions: str | None = None,
+    **params: Any,
+) -> Reply:
+    """Read texts aloud.
+
+    Parameters
+    ----------
+    input
+        A text or a column.
+    model
+        The name of the model at the provider.
+    voice, response_format, speed, instructions
+        As in OpenAI's API: "alloy", "mp3" …
+
+    Returns
+    -------
+    Audio
+    """
+    return await client.speak(model, input, **given(locals(), speech), **params)
+
+
+CALLS: dict[str, Call] = {
+    "embeddings": Call(embeddings, "embed", _vector_type, batch_size=64),
+    "moderations": Call(moderations, "moderate", MODERATION),
+    "rerank": Call(rerank, "rerank", RANKING, beside="relevance"),
+    "relevance": Call(relevance, "rerank", dt.float64, batch_size=100),
+    "image_generations": Call(image_generations, "image", Image(), _prepare_image),
+    "transcriptions": Call(transcriptions, "transcribe", TRANSCRIPT, _prepare_sound),
+    "speech": Call(speech, "speak", Audio()),
+}

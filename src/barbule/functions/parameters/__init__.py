@@ -1,0 +1,1 @@
+"""Parameters of functions: annotations, arguments and their check."""

@@ -1,0 +1,130 @@
+"""What the annotations of a function say of its parameters and its result.
+
+Owns how annotations become types of columns.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types as pytypes
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from barbule import types
+from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.identity.code import qualified_name
+from barbule.functions.parameters.argument_objects import is_array, maker
+from barbule.functions.registry import Parameter
+
+__all__ = ["hints_of", "parameters_of", "return_type_of"]
+
+
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a function, resolved where they are text.
+
+    Raises
+    ------
+    SchemaError
+        When one names something unknown.
+    """
+    if isinstance(function, functools.partial):
+        return hints_of(function.func)
+    if not inspect.isroutine(function) and not inspect.isclass(function):  # an object
+        function = getattr(function, "__wrapped__", None) or type(function).__call__
+    try:
+        return inspect.get_annotations(function, eval_str=True)
+    except NameError as error:
+        raise SchemaError(
+            f"an annotation of {qualified_name(function)} names something unknown: {error}.",
+            hint="Import what the annotation names before the function is defined.",
+        ) from error
+
+
+def parameters_of(
+    function: Callable[..., Any], hints: Mapping[str, Any], *, batched: bool
+) -> tuple[Parameter, ...]:
+    """Return what a function takes; of a batch function lists are values of many rows.
+
+    Raises
+    ------
+    SchemaError
+        When an annotation is no type of a column; it names the parameter.
+    """
+    return tuple(
+        _parameter(name, hints.get(name), parameter.default, batched=batched)
+        for name, parameter in signature_of(function).parameters.items()
+    )
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function.
+
+    Raises
+    ------
+    ExpressionError
+        When Python does not know it, as of some functions of its own.
+    """
+    try:
+        return inspect.signature(function)
+    except ValueError as error:
+        name = qualified_name(function)
+        raise ExpressionError(
+            f"the parameters of {name} are not known: Python does not tell its signature.",
+            hint=f"Wrap it: lambda value: {name.rpartition('.')[2]}(value).",
+        ) from error
+
+
+def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Parameter:
+    plain = hint is None and default is not inspect.Parameter.empty
+    takes_rows = batched and (hint is None or hint is list or typing.get_origin(hint) is list)
+    if takes_rows:
+        inner = typing.get_args(hint)
+        hint = inner[0] if inner else None
+    nullable = default is None or _is_optional(hint)
+    known = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
+    kind = _kind(name, hint) if known else None
+    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint, plain)
+
+
+def _kind(name: str, hint: Any) -> dt.DataType | None:
+    try:
+        return types.dtype(hint)
+    except SchemaError as error:
+        raise error.at(column=name) from error.__cause__
+
+
+def _is_optional(hint: Any) -> bool:
+    if isinstance(hint, dt.DataType) or hint is None:
+        return False
+    if typing.get_origin(hint) in {typing.Union, pytypes.UnionType}:
+        return type(None) in typing.get_args(hint)
+    return hint is Any
+
+
+def return_type_of(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
+    """Return the type of a result, of which `declared` says more than an annotation.
+
+    Raises
+    ------
+    SchemaError
+        When it is no type of a column, or of a batch function no list.
+    """
+    wanted = declared if declared is not None else hint
+    if wanted is None:
+        return types.Json()
+    if batched and wanted is list:
+        return types.Json()
+    kind = types.dtype(wanted)
+    if not batched:
+        return kind
+    if not isinstance(kind, dt.Array):
+        raise SchemaError(
+            "a batch function returns a list, one result for each row.",
+            value=wanted,
+            hint="Annotate it as list[...], or give return_type=bb.Array(...).",
+        )
+    return kind.value_type

@@ -1,0 +1,109 @@
+"""How a function of audio, video or documents is declared: as a function and as a method.
+
+Owns the decorator. What the functions do is the business of `barbule.media`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import ibis.expr.types as ir
+from ibis.common.deferred import Deferred
+
+from barbule.errors import ExpressionError
+from barbule.functions.registry import Function, register
+from barbule.functions.udf import udf
+from barbule.relations.methods.streams import AudioValue, DocumentValue, VideoValue
+from barbule.types import Audio, Media, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Clip", "Track", "source_of", "stream_function", "uri_of"]
+
+Clip = Annotated[str, Video]  # a local path
+Track = Annotated[str, Audio]
+
+_VALUES = {"video": VideoValue, "audio": AudioValue, "document": DocumentValue}
+
+
+def stream_function(
+    kind: str,
+    returns: Any,
+    *,
+    method: bool = True,
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> Callable[..., Any]:
+    """Make a function of a kind of media and give columns of that type the method of its name.
+
+    Parameters
+    ----------
+    kind
+        "audio", "video" or "document".
+    returns
+        The type of its result.
+    method
+        Whether columns get it too.
+    check
+        Makes sure, when a call is written, that it can be made.
+    """
+
+    def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
+        if check is not None:
+            check(arguments)
+        return arguments
+
+    def declare(body: Callable[..., Any]) -> Function:
+        name = f"barbule.functions.{kind}.{body.__name__}"
+        made = udf(body, return_type=returns, version="1", name=name)
+        # FFmpeg uses all processors by itself; PDFium may not be called from several threads.
+        function = register(replace(made, concurrency=1, prepare=prepare if check else None))
+        if method:
+            setattr(_VALUES[kind], body.__name__, _method(function, body, kind))
+        return function
+
+    return declare
+
+
+def _method(function: Function, body: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    first, *others = inspect.signature(body).parameters.values()
+    method.__name__ = body.__name__
+    method.__qualname__ = f"{_VALUES[kind].__name__}.{body.__name__}"
+    method.__doc__ = body.__doc__
+    method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [first.replace(name="self", annotation=first.empty), *others]
+    )
+    return method
+
+
+def uri_of(media: Any) -> Any:
+    """Return the reference of a column's cells, or of a plain value."""
+    return media.uri() if isinstance(media, ir.Expr) else str(media)
+
+
+def source_of(media: Any, name: str, kind: type[Media]) -> Any:
+    """Return what an iterator goes through: a column of media, or the path of a file.
+
+    Texts in a column are paths; of other columns the call says what is wrong with them.
+
+    Raises
+    ------
+    ExpressionError
+        When it is a plain value that is no path.
+    """
+    if isinstance(media, ir.Value):
+        found = media.type()
+        return media.cast(kind()) if found.is_string() and not isinstance(found, Media) else media
+    if isinstance(media, str | os.PathLike | Deferred):
+        return media
+    raise ExpressionError(
+        f"an iterator takes a column of type {kind()} as {name}, and this is a "
+        f"{type(media).__name__}.",
+        hint=f"Give the column: {name}=t.{name}.",
+    )

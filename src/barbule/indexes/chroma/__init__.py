@@ -1,0 +1,1 @@
+"""Vector indexes in Chroma: embedded in this process, or on a server."""

@@ -1,0 +1,238 @@
+"""Rows on their way out: what the writers of data sets are given.
+
+Owns `Exported`, and what all writers need: which column holds the media, their names and
+endings, and cells as plain Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import DataError, SchemaError
+from barbule.io.output_files import check_folder
+from barbule.io.text_cells import json_writer
+from barbule.locations import expanded
+from barbule.media.archives import check_member
+from barbule.types import Media
+from barbule.values.cells import reader
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Iterator
+
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = [
+    "Exported",
+    "Names",
+    "ending",
+    "json_rows",
+    "media_column",
+    "media_columns",
+    "new_folder",
+    "plain_rows",
+]
+
+
+_MAX_NAME = 240  # bytes; file systems have 255, and a number or an ending may be put behind it
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The result of a query, read in batches.
+
+    Parameters
+    ----------
+    schema
+        The columns as users see them.
+    batches
+        Runs the query; at most so many rows to a batch.
+    """
+
+    schema: sch.Schema
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
+    library: MediaLibrary
+
+
+def media_columns(rows: Exported) -> list[str]:
+    """Return the names of the columns that hold media."""
+    return [name for name, kind in rows.schema.items() if isinstance(kind, Media)]
+
+
+def media_column(rows: Exported, column: str | None) -> str:
+    """Return the column whose media are meant.
+
+    Raises
+    ------
+    SchemaError
+        When there is none, or more than one and none is named.
+    """
+    found = media_columns(rows)
+    if column is not None and column in found:
+        return column
+    names = ", ".join(map(repr, found)) or "none"
+    if column is not None:
+        raise SchemaError("it holds no media.", column=column, hint=f"Columns that do: {names}.")
+    if len(found) != 1:
+        raise SchemaError(
+            f"which column's media are meant? Those with media are: {names}.", hint="Give column=."
+        )
+    return found[0]
+
+
+def plain_rows(rows: Exported, size: int = 1024) -> Iterator[dict[str, Any]]:
+    """Read rows as dicts; media cells are references."""
+    readers = {name: read for name, kind in rows.schema.items() if (read := reader(kind))}
+    for batch in rows.batches(size):
+        for row in batch.to_pylist():
+            for name, read in readers.items():
+                if row[name] is not None:
+                    row[name] = read(row[name])
+            yield row
+
+
+def json_rows(
+    rows: Exported, columns: Collection[str], size: int = 1024
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Read rows as Arrow gives them, and beside each some of its columns as values of JSON."""
+    writers = {name: json_writer(rows.schema[name]) for name in columns}
+    for batch in rows.batches(size):
+        for row in batch.to_pylist():
+            yield (
+                row,
+                {
+                    name: row[name] if row[name] is None or write is None else write(row[name])
+                    for name, write in writers.items()
+                },
+            )
+
+
+def ending(reference: str, path: Path) -> str:
+    """Return the ending of a media file, without a dot; of a URL that of its file.
+
+    Examples
+    --------
+    >>> ending("media:" + "0" * 64 + ".png", Path("x.png")), ending("a", Path("a"))
+    ('png', 'bin')
+    """
+    return path.suffix[1:].lower() or Path(reference.partition("?")[0]).suffix[1:].lower() or "bin"
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make the folder into which something is written; a failure leaves nothing in it.
+
+    Raises
+    ------
+    DataError
+        When it is there already, and not empty.
+    """
+    target = expanded(path)
+    check_folder(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(
+            f"{str(target)!r} is there already, and is not an empty folder.",
+            hint="Give a new folder: nothing is overwritten.",
+        )
+    was_there = target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        yield target
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        if was_there:
+            target.mkdir(exist_ok=True)
+        raise
+
+
+class Names:
+    """Names of files that are written beside each other: each is given once.
+
+    Parameters
+    ----------
+    where
+        What they are written into, for messages.
+    taken
+        The names of files that lie beside them, in whatever folder.
+
+    Examples
+    --------
+    >>> names = Names("out")
+    >>> names.of(None, "/photos/cat.jpg", Path("/photos/cat.jpg"), 0)
+    'cat.jpg'
+    >>> names.of(None, "/others/cat.jpg", Path("/others/cat.jpg"), 1)
+    'cat-1.jpg'
+    """
+
+    def __init__(self, where: str, taken: Collection[str] = ()) -> None:
+        self._where = where
+        self._taken = frozenset(taken)
+        self._given: set[str] = set()
+        self._folders: set[str] = set()
+
+    def of(self, wanted: Any, reference: str, path: Path, number: int) -> str:
+        """Return the name for the file of a row: a wanted one, its own, or the row's number.
+
+        Raises
+        ------
+        DataError
+            When the wanted one is no name of a file, or that of a folder in which others are.
+        """
+        suffix = ending(reference, path)
+        if wanted is not None:
+            name = self._checked(str(wanted), number)
+            if "." not in name.rpartition("/")[2]:
+                name = f"{name}.{suffix}"
+        elif ":" in reference[:12]:
+            name = f"{number:08d}.{suffix}"
+        else:
+            name = Path(reference).name
+        folder, slash, last = name.rpartition("/")
+        stem, dot, last = last.rpartition(".") if "." in last else (last, "", "")
+        while name.lower() in self._given or name.rpartition("/")[2].lower() in self._taken:
+            stem = f"{stem}-{number}"
+            name = f"{folder}{slash}{stem}{dot}{last}"
+        self._place(name, number)
+        return name
+
+    def _checked(self, wanted: str, number: int) -> str:
+        """Return a wanted name in one form: "a//b" and "./a/b" are the file "a/b"."""
+        check_member(wanted, f"row {number} for {self._where}")
+        name = str(PurePosixPath(wanted))
+        too_long = any(len(part.encode(errors="replace")) > _MAX_NAME for part in name.split("/"))
+        if name == "." or wanted.endswith("/") or too_long or not _is_encodable(name):
+            raise DataError(
+                "this is no name of a file.",
+                row=number,
+                value=wanted,
+                hint=f"A name is a text of at most {_MAX_NAME} bytes between its slashes.",
+            )
+        return name
+
+    def _place(self, name: str, number: int) -> None:
+        parts = name.lower().split("/")
+        folders = {"/".join(parts[:end]) for end in range(1, len(parts))}
+        if folders & self._given or name.lower() in self._folders:
+            raise DataError(
+                "this is the name of a file and of a folder in which others are.",
+                row=number,
+                value=name,
+                hint="Give it another name.",
+            )
+        self._folders |= folders
+        self._given.add(name.lower())
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

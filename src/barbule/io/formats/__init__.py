@@ -1,0 +1,1 @@
+"""Data set formats: one reader and writer each."""

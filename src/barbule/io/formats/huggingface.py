@@ -1,0 +1,188 @@
+"""Hugging Face's `datasets`: read as rows, and made of rows.
+
+Owns which feature is which type. The package is optional.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError, UnsupportedError
+from barbule.io.export_rows import media_columns
+from barbule.io.formats.parquet import embedded
+from barbule.io.lazy_rows import Rows
+from barbule.types import Audio, Document, Image, Json, Media, Video, dtype
+from barbule.values.cells import arrow_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from barbule.io.export_rows import Exported
+
+__all__ = ["is_dataset", "read_huggingface", "to_huggingface"]
+
+_SPLIT = "split"
+_MEDIA: dict[str, type[Media]] = {"Image": Image, "Audio": Audio, "Video": Video, "Pdf": Document}
+
+
+def is_dataset(source: Any) -> bool:
+    """Whether something is a data set of the `datasets` package, if that is loaded."""
+    if type(source).__module__.split(".")[0] != "datasets":
+        return False
+    datasets = sys.modules["datasets"]
+    kinds = (datasets.Dataset, datasets.IterableDataset, datasets.DatasetDict)
+    return isinstance(source, (*kinds, datasets.IterableDatasetDict))
+
+
+def read_huggingface(dataset: Any) -> Rows:
+    """Make rows of a data set; see `Session.read_huggingface`."""
+    if not is_dataset(dataset):
+        raise DataError(
+            f"a {type(dataset).__name__} is no data set of Hugging Face's datasets.",
+            hint="Give what datasets.load_dataset(...) returns.",
+        )
+    if not isinstance(dataset, dict):
+        kinds = _kinds(dataset)
+        return Rows(kinds, lambda: ((None, row) for row in _rows(dataset)), _shown(dataset))
+    if not dataset:
+        raise DataError("the data set has no splits.", hint="Give one with rows.")
+    kinds = {_SPLIT: dt.string, **_kinds(next(iter(dataset.values())))}
+
+    def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
+        for name, split in dataset.items():
+            for row in _rows(split):
+                yield None, {_SPLIT: str(name), **row}
+
+    return Rows(kinds, read, f"a data set with the splits {', '.join(map(str, dataset))}")
+
+
+def _shown(dataset: Any) -> str:
+    return f"a {type(dataset).__name__} of Hugging Face"
+
+
+def _features(dataset: Any) -> Any:
+    features = dataset.features
+    if features is None:
+        features = dataset._resolve_features().features
+    if features is None:
+        raise DataError(
+            "the data set does not tell its features.", hint="Give one that has .features."
+        )
+    return features
+
+
+def _kinds(dataset: Any) -> dict[str, Any]:
+    return {name: _kind(feature) for name, feature in _features(dataset).items()}
+
+
+def _kind(feature: Any) -> Any:
+    """Return the type of a feature; a class is known by its name."""
+    name = type(feature).__name__
+    if name in _MEDIA:
+        return _MEDIA[name]()
+    if name == "ClassLabel":
+        return dt.string
+    if isinstance(feature, dict):
+        return dt.Struct({each: dtype(_kind(inner)) for each, inner in feature.items()})
+    if name in {"List", "LargeList", "Sequence"} or isinstance(feature, list):
+        inner = feature[0] if isinstance(feature, list) else feature.feature
+        length = getattr(feature, "length", -1)
+        kind = dtype(_kind(inner))
+        return dt.Array(kind) if length < 0 else dt.Array(kind, length=length)
+    if name == "Value":
+        return dtype(feature.pa_type)
+    return Json()
+
+
+def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Read rows with their media as they are kept, not decoded, and classes by name."""
+    features = _features(dataset)
+    readers = {name: read for name, each in features.items() if (read := _reader(each))}
+    # Rows are always plain values, whatever format somebody has set.
+    dataset = dataset.with_format(None)
+    for name, feature in features.items():
+        if type(feature).__name__ in _MEDIA and getattr(feature, "decode", False):
+            dataset = dataset.cast_column(name, type(feature)(decode=False))
+    for row in dataset:
+        for name, read in readers.items():
+            if row.get(name) is not None:
+                row[name] = read(row[name])
+        yield row
+
+
+def _reader(feature: Any) -> Callable[[Any], Any] | None:
+    if type(feature).__name__ == "ClassLabel":
+        return lambda number: number if isinstance(number, str) else feature.int2str(number)
+    if isinstance(feature, list) or type(feature).__name__ in {"List", "LargeList", "Sequence"}:
+        inner = _reader(feature[0] if isinstance(feature, list) else feature.feature)
+        return inner and (lambda items: [None if x is None else inner(x) for x in items])
+    if isinstance(feature, dict):
+        return _struct_reader({n: r for n, each in feature.items() if (r := _reader(each))})
+    return None
+
+
+def _struct_reader(
+    readers: Mapping[str, Callable[[Any], Any]],
+) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    if not readers:
+        return None
+    return lambda row: {
+        name: readers[name](value) if name in readers and value is not None else value
+        for name, value in row.items()
+    }
+
+
+def to_huggingface(rows: Exported) -> Any:
+    """Make a data set of rows: files of this machine by their path, others with their content.
+
+    Raises
+    ------
+    UnsupportedError
+        When the package is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise UnsupportedError(
+            "Hugging Face's datasets is not installed.", hint="pip install 'barbule[datasets]'."
+        ) from error
+    import pyarrow as pa
+
+    media = media_columns(rows)
+    content = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    names = rows.schema.names
+    kinds = {name: rows.schema[name] for name in names}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for batch in rows.batches(1024):
+        for name in names:
+            cells = batch.column(name)
+            if name in media:
+                made = [_referred(each, rows) for each in cells.to_pylist()]
+                cells = pa.array(made, content)
+            columns[name].append(cells)
+    table = pa.table(
+        {
+            name: pa.chunked_array(
+                columns[name], content if name in media else arrow_type(kinds[name])
+            )
+            for name in names
+        }
+    )
+    features = datasets.Features.from_arrow_schema(table.schema)
+    for name in media:
+        feature = getattr(datasets, type(kinds[name]).__name__, None)
+        if feature is not None:
+            features[name] = feature()
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=features))
+
+
+def _referred(reference: str | None, rows: Exported) -> dict[str, Any] | None:
+    if reference is None:
+        return None
+    if rows.library.is_lasting(reference):
+        return {"bytes": None, "path": str(Path(rows.library.path(reference)))}
+    return embedded(reference, rows.library)

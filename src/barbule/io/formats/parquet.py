@@ -1,0 +1,223 @@
+"""Parquet files that hold the media themselves.
+
+Owns the form of a medium in a cell, which is that of Hugging Face's `datasets`: a struct of its
+`bytes` and its `path`. What the columns are is written into the file in their way too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot, contained_media, is_embedded
+from barbule.io.export_rows import media_columns
+from barbule.io.lazy_rows import Rows
+from barbule.io.output_files import check_target
+from barbule.io.paths import find_files
+from barbule.locations import expanded, written_atomically
+from barbule.types import Audio, Document, Image, Media, Video, dtype
+from barbule.types.marks import is_marked_json, marked_field
+from barbule.values.cells import arrow_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
+    import pyarrow as pa
+
+    from barbule.io.export_rows import Exported
+    from barbule.io.paths import File
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]
+
+_ROWS = 256  # at a time: each may hold a large file
+_FEATURES: dict[str, type[Media]] = {
+    "Image": Image, "Audio": Audio, "Video": Video, "Pdf": Document, "Document": Document,
+}  # fmt: skip
+_NAMES = {Image: "Image", Audio: "Audio", Video: "Video"}
+
+
+def read_parquet(
+    source: str | os.PathLike[str],
+    library: MediaLibrary,
+    root: str | os.PathLike[str] | None = None,
+) -> Rows:
+    """Make rows of Parquet files, media among them; see `Session.read_parquet`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shown = os.fspath(source)
+    files = find_files(shown, library)
+
+    def opened(file: File) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(file.open())
+        except FileNotFoundError as error:
+            raise file.missing() from error
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(file, error) from error
+
+    with opened(files[0]) as first:
+        kinds = features_of(first.schema_arrow)
+
+    def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
+        for file in files:
+            reach = DataSetRoot.of(file, root)
+            with opened(file) as parquet:
+                batches = parquet.iter_batches(_ROWS)
+                while True:
+                    try:
+                        batch = next(batches, None)
+                    except (pa.ArrowException, OSError) as error:
+                        raise _unreadable(file, error) from error
+                    if batch is None:
+                        break
+                    rows = contained_media(pa.Table.from_batches([batch]), reach)
+                    for row in _records(rows):
+                        yield file.shown, row
+
+    return Rows(kinds, read, f"the file {shown!r}")
+
+
+def _records(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return rows as Python's values, those of JSON too."""
+    texts = [field for field in rows.schema if _holds_json(field)]
+    records: list[dict[str, Any]] = rows.to_pylist()
+    for field in texts:
+        for record in records:
+            record[field.name] = _json_values(record[field.name], field)
+    return records
+
+
+def _holds_json(field: pa.Field) -> bool:
+    """Whether there are texts in a column that are marked as JSON."""
+    if is_marked_json(field):
+        return True
+    return any(map(_holds_json, _inner_fields(field.type)))
+
+
+def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
+    import pyarrow.types as pat
+
+    if pat.is_struct(kind):
+        return [kind.field(place) for place in range(kind.num_fields)]
+    return [kind.value_field] if pat.is_list(kind) or pat.is_large_list(kind) else []
+
+
+def _json_values(value: Any, field: pa.Field) -> Any:
+    """Read the marked texts in a value: what comes by rows is taken for what it is in Python."""
+    if value is None or not _holds_json(field):
+        return value
+    inner = _inner_fields(field.type)
+    if not inner:
+        return json.loads(value)
+    if isinstance(value, dict):
+        return {each.name: _json_values(value[each.name], each) for each in inner}
+    return [_json_values(item, inner[0]) for item in value]
+
+
+def _unreadable(file: File, error: Exception) -> DataError:
+    return DataError(
+        f"the file {file.shown!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
+        hint="It may be cut off or damaged, or no Parquet file.",
+    )
+
+
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """Return the types of the columns of an Arrow schema, media among them.
+
+    Columns that `datasets` calls images, sounds or videos are; where nothing is said, a struct
+    of `bytes` and `path` is an image.
+    """
+    told = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(told).get("info", {}).get("features", {})
+    except ValueError:
+        features = {}
+    kinds: dict[str, Any] = {}
+    for field in schema:
+        said = features.get(field.name)
+        name = said.get("_type") if isinstance(said, dict) else None
+        if name in _FEATURES:
+            kinds[field.name] = _FEATURES[name]
+        elif is_embedded(field.type):
+            kinds[field.name] = Image
+        else:
+            try:
+                kinds[field.name] = dtype(field)
+            except SchemaError as error:
+                raise error.at(column=field.name) from error.__cause__
+    return kinds
+
+
+def embedded(reference: str | None, library: MediaLibrary) -> dict[str, Any] | None:
+    """Return the struct of a medium: its content, and the name of its file."""
+    if reference is None:
+        return None
+    path = library.path(reference)
+    return {"bytes": path.read_bytes(), "path": _name(reference, path)}
+
+
+def _name(reference: str, path: Path) -> str:
+    return path.name if ":" in reference[:12] else Path(reference).name
+
+
+def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
+    """Write rows with their media into a Parquet file.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    media = media_columns(rows)
+    schema = _with_features(rows.schema, media)
+    count = 0
+    path = check_target(target) or expanded(target)
+    with written_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
+        batches = rows.batches(_ROWS)
+        for batch in itertools.chain.from_iterable(map(_slices, batches)):
+            columns = []
+            for field in schema:
+                cells = batch.column(field.name)
+                if field.name in media:
+                    made = [embedded(each, rows.library) for each in cells.to_pylist()]
+                    cells = pa.array(made, field.type)
+                columns.append(cells.cast(field.type))
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            count += batch.num_rows
+    return count
+
+
+def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for start in range(0, batch.num_rows, _ROWS):
+        yield batch.slice(start, _ROWS)
+
+
+def _with_features(columns: sch.Schema, media: list[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    content = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    fields = [
+        (name, content if name in media else arrow_type(kind)) for name, kind in columns.items()
+    ]
+    features = {name: {"_type": _feature(columns[name])} for name in media}
+    arrow = pa.schema(fields)
+    plain = [place for place, (name, _) in enumerate(fields) if name not in media]
+    for place in plain:
+        arrow = arrow.set(place, marked_field(arrow.field(place), columns[fields[place][0]]))
+    told = json.dumps({"info": {"features": {k: v for k, v in features.items() if v["_type"]}}})
+    return arrow.with_metadata({"huggingface": told})
+
+
+def _feature(kind: dt.DataType) -> str | None:
+    return next((name for each, name in _NAMES.items() if isinstance(kind, each)), None)

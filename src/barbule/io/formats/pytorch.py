@@ -1,0 +1,199 @@
+"""PyTorch: the rows of a query as an `IterableDataset`.
+
+Owns how rows reach the workers of a `DataLoader`. No database goes there: the rows are written
+to a temporary file when the data set is made, media by reference, and each worker reads its
+share and opens the media itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import UnsupportedError
+from barbule.types import Image, Media
+from barbule.values.cells import arrow_type, reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from barbule.io.export_rows import Exported
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["staged", "to_pytorch"]
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a worker needs to read rows by itself."""
+
+    file: Path
+    kinds: Mapping[str, dt.DataType]
+    library: MediaLibrary
+    transform: Callable[[dict[str, Any]], Any] | None
+
+    def rows(self, worker: int, workers: int) -> Iterator[Any]:
+        """Read every n-th batch of rows, and open their media."""
+        import pyarrow as pa
+
+        readers = {name: each for name, kind in self.kinds.items() if (each := self._reader(kind))}
+        with pa.ipc.open_file(str(self.file)) as file:
+            for place in range(worker, file.num_record_batches, workers):
+                for row in file.get_batch(place).to_pylist():
+                    for name, read in readers.items():
+                        row[name] = read(row[name])
+                    yield row if self.transform is None else self.transform(row)
+
+    def _reader(self, kind: dt.DataType) -> Callable[[Any], Any] | None:
+        read: Callable[[Any], Any] | None
+        if self.transform is None and (read := _tensor_reader(kind)) is not None:
+            return read
+        if isinstance(kind, Image):
+            read = self._pixels
+        elif isinstance(kind, Media):
+            read = self._path
+        else:
+            read = reader(kind)
+        return None if read is None else _of_present(read)
+
+    def _path(self, reference: str) -> str:
+        return str(self.library.path(reference))
+
+    def _pixels(self, reference: str) -> Any:
+        """Return an image as torch takes it: channels, height, width."""
+        image = self.library.image(reference)
+        if self.transform is not None:
+            return image
+        import numpy as np
+        import torch
+
+        from barbule.media.images.conversion import rgb
+
+        pixels = np.array(rgb(image))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _of_present(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
+    """Return what makes of a cell what a loader puts into batches; None where it is that already.
+
+    Lists of numbers become tensors, of which a loader stacks those of one length. Where a float
+    is missing there is NaN, as in pandas.
+    """
+    if isinstance(kind, dt.Floating):
+        return lambda value: math.nan if value is None else value
+    if not isinstance(kind, dt.Array):
+        return None
+    item: dt.DataType = kind.value_type
+    while isinstance(item, dt.Array):
+        item = item.value_type
+    if not isinstance(item, dt.Integer | dt.Floating | dt.Boolean):
+        return None
+    name = "bool" if isinstance(item, dt.Boolean) else type(item).__name__.lower()
+    is_vector = kind.length is not None and isinstance(kind.value_type, dt.Floating)
+    missing = [math.nan] * (kind.length or 0) if is_vector else None
+
+    def tensor(value: Any) -> Any:
+        import torch
+
+        numbers = missing if value is None else _filled(value, item)
+        if numbers is None:
+            return None
+        try:
+            return torch.tensor(numbers, dtype=getattr(torch, name))
+        except (TypeError, ValueError):  # an integer is missing, or rows differ in their length
+            return value
+
+    return tensor
+
+
+def _filled(value: Any, item: dt.DataType) -> Any:
+    """Put NaN where floats are missing in a list, however deep."""
+    if isinstance(value, list):
+        return [_filled(each, item) for each in value]
+    return math.nan if value is None and isinstance(item, dt.Floating) else value
+
+
+@functools.cache
+def _dataset_class() -> Any:
+    """Make the class when torch is there to be subclassed."""
+    import torch.utils.data
+
+    class RowsDataset(torch.utils.data.IterableDataset):
+        """The rows of a query."""
+
+        def __init__(self, content: _Content, count: int) -> None:
+            self._content = content
+            self._count = count
+
+        def __len__(self) -> int:
+            return self._count
+
+        def __iter__(self) -> Iterator[Any]:
+            info = torch.utils.data.get_worker_info()
+            place, workers = (0, 1) if info is None else (info.id, info.num_workers)
+            return self._content.rows(place, workers)
+
+        def __reduce__(self) -> Any:  # for workers that are not forked
+            return _again, (self._content, self._count)
+
+    return RowsDataset
+
+
+def _again(content: _Content, count: int) -> Any:
+    return _dataset_class()(content, count)
+
+
+def to_pytorch(rows: Exported, transform: Callable[[dict[str, Any]], Any] | None) -> Any:
+    """Make the data set; see `Query.to_pytorch_dataset`.
+
+    Raises
+    ------
+    UnsupportedError
+        When torch is not installed.
+    """
+    try:
+        make = _dataset_class()
+    except ImportError as error:
+        raise UnsupportedError(
+            "PyTorch is not installed.", hint="Install torch as https://pytorch.org says."
+        ) from error
+    content, count = staged(rows, transform)
+    dataset = make(content, count)
+    weakref.finalize(dataset, _remove, content.file)
+    return dataset
+
+
+def staged(
+    rows: Exported, transform: Callable[[dict[str, Any]], Any] | None
+) -> tuple[_Content, int]:
+    """Write rows to a temporary file; return what reads them, and how many there are."""
+    import pyarrow as pa
+
+    handle, name = tempfile.mkstemp(prefix="barbule-torch-", suffix=".arrow")
+    schema = pa.schema([(column, arrow_type(kind)) for column, kind in rows.schema.items()])
+    count = 0
+    with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in rows.batches(_ROWS):
+            for start in range(0, batch.num_rows, _ROWS):
+                part = batch.slice(start, _ROWS).cast(schema)
+                writer.write_batch(part)
+                count += part.num_rows
+    return _Content(Path(name), dict(rows.schema.items()), rows.library, transform), count
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)

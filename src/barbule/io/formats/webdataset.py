@@ -1,0 +1,422 @@
+"""WebDataset: tar files in which the files of one sample have one key.
+
+Owns how members become columns and columns members. A member `0001.image.jpg` is the column
+`image` of the sample `0001`; `0001.jpg` is its column `jpg`. The form is that of
+https://github.com/webdataset/webdataset, which reads what is written here.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import itertools
+import json
+import lzma
+import os
+import re
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import DataError, SchemaError
+from barbule.io.containment import DataSetRoot
+from barbule.io.export_rows import ending
+from barbule.io.file_types import ENDINGS
+from barbule.io.lazy_rows import Rows
+from barbule.io.output_files import check_target
+from barbule.io.paths import find_files
+from barbule.io.text_cells import json_text, json_writer
+from barbule.locations import expanded, written_atomically
+from barbule.media.archives import check_member, is_swollen
+from barbule.types import Document, Json, Media, infer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barbule.io.export_rows import Exported
+    from barbule.io.paths import File
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["KEY", "read_webdataset", "write_webdataset"]
+
+KEY = "key"
+_LOOKED_AT = 100  # samples, for the columns
+_ROWS = 1024  # at a time, when they are written
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_TEXTS = frozenset(("txt", "text", "transcript"))
+_COUNTS = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
+_OBJECTS = frozenset(("json", "jsn"))
+
+_ARCHIVED = "Put it into the archive, as a member of its sample."
+
+_Sample = dict[str, bytes]
+
+
+def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
+    """Make rows of the samples of tar files; see `Session.read_webdataset`."""
+    shown = os.fspath(source)
+    files = [file for each in _expanded(shown) for file in find_files(each, library)]
+    limit = library.max_bytes
+    first = list(itertools.islice(_samples(files[0], limit), _LOOKED_AT))
+    if not first:
+        raise DataError(f"the file {files[0].shown!r} holds no samples.", hint="Check the file.")
+    members = dict.fromkeys(member for _, sample in first for member in sample)
+    columns = {member: _column_of(member) for member in members}
+    kinds: dict[str, Any] = {KEY: dt.string}
+    for member, column in columns.items():
+        kind = _kind(member, [sample[member] for _, sample in first if member in sample])
+        if column == KEY or kinds.setdefault(column, kind) != kind:
+            raise DataError(
+                f"two kinds of members are the column {column!r} in {files[0].shown!r}.",
+                hint="Rename the members of the samples.",
+            )
+
+    def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
+        for file in files:
+            reach = DataSetRoot(None, f"the file {file.shown!r}", None, _ARCHIVED)
+            for key, sample in _samples(file, limit):
+                row: dict[str, Any] = {KEY: key}
+                for member, data in sample.items():
+                    column = _column_of(member)
+                    where = f"{file.shown}: {key}.{member}"
+                    row[column] = reach.values(_value(data, member, kinds.get(column), where))
+                yield file.shown, row
+
+    return Rows(kinds, read, f"the samples of {shown!r}", "json")
+
+
+def _expanded(source: str) -> list[str]:
+    """Expand `{000..002}` in the name of shards, as WebDataset writes it."""
+    found = _RANGE.search(source)
+    if not found:
+        return [source]
+    first, last = found[1], found[2]
+    numbers = range(int(first), int(last) + 1)
+    return [
+        each
+        for number in numbers
+        for each in _expanded(
+            f"{source[: found.start()]}{number:0{len(first)}}{source[found.end() :]}"
+        )
+    ]
+
+
+def _column_of(member: str) -> str:
+    """Return the column of a member: its name without the ending, if it has one."""
+    return member.rpartition(".")[0] or member
+
+
+def _ending(member: str) -> str:
+    return member.rpartition(".")[2].lower()
+
+
+def _kind(member: str, seen: list[bytes]) -> Any:
+    last = _ending(member)
+    if last in _TEXTS:
+        return dt.string
+    if last in _OBJECTS:
+        return _of_json(seen)
+    if last in _COUNTS:
+        return dt.int64 if all(each.strip().lstrip(b"-").isdigit() for each in seen) else dt.string
+    kind = ENDINGS.get(last)
+    return dt.binary if kind is None else kind
+
+
+def _of_json(seen: list[bytes]) -> Any:
+    """Find the type of values written as JSON; `Json` where they are no plain values."""
+    try:
+        values = [{"value": json.loads(each)} for each in seen]
+        kind = infer(values)["value"]
+    except (ValueError, SchemaError):
+        return Json()
+    return kind
+
+
+def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
+    """Read the samples of a tar file, one after the other: only one is in memory.
+
+    Raises
+    ------
+    DataError
+        When the file is damaged or cut off, or one of its members is too large.
+    MediaError
+        When a member's name leads out of the archive.
+    """
+    key: str | None = None
+    sample: _Sample = {}
+    with (
+        _explained(file),
+        file.open_python() as opened,
+        _read_once(stream := _Counted(opened)) as archive,
+    ):
+        for number, member in enumerate(archive):
+            archive.members.clear()  # type: ignore[attr-defined]  # all it has seen
+            _refuse_swollen(file, stream.count, member, number)
+            named = _named(member, file, limit)
+            if named is None:
+                continue
+            current, suffix = named
+            if current != key and key is not None:
+                yield key, sample
+                sample = {}
+            key = current
+            if suffix in sample:
+                raise DataError(
+                    f"{member.name!r} is twice in {file.shown!r}.",
+                    hint="The members of a sample stand together, each once.",
+                )
+            content = archive.extractfile(member)
+            sample[suffix] = b"" if content is None else content.read()
+    if key is not None:
+        yield key, sample
+
+
+@contextlib.contextmanager
+def _read_once(stream: Any) -> Iterator[tarfile.TarFile]:
+    """Open a tar file, compressed or not, for reading from its beginning to its end."""
+    head = stream.read(6)
+    stream.seek(0)
+    opener = next((each for magic, each in _DECOMPRESSED.items() if head.startswith(magic)), None)
+    with contextlib.ExitStack() as closing:
+        # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
+        plain = stream if opener is None else closing.enter_context(opener(stream))
+        yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member))
+
+
+_DECOMPRESSED: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+    b"\x5d\x00\x00\x80": lzma.LZMAFile,
+}
+_FEW_MEMBERS = 20_000
+_LEAST_PACKED = 8  # bytes of a member: a header with a name and a time takes some 20
+
+
+def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, number: int) -> None:
+    empty = number > _FEW_MEMBERS and packed < _LEAST_PACKED * number
+    if empty or is_swollen(packed, member.offset_data):
+        raise DataError(
+            f"the file {file.shown!r} unpacks to {member.offset_data} bytes and more in "
+            f"{number + 1} files, from {packed}.",
+            hint="It is refused as an archive bomb; decompress it first if you trust it.",
+        )
+
+
+class _Counted:
+    """Counts what is read of a stream."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.count = 0
+        return self._stream.seek(place, whence)
+
+
+_LONGEST_HEADER = 1 << 20
+_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+
+
+class _Member(tarfile.TarInfo):
+    """A member of an archive that has to have an end: `tarfile` takes one that is cut off."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        # Their content is read at once, before anybody sees a member.
+        if self.type in _HEADERS and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header in it claims {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise EOFError("it has no end") from error
+
+
+def _named(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] | None:
+    """Split the name of a member into the key of its sample and the rest; None for no sample."""
+    check_member(member.name, file.shown)
+    folder, _, name = member.name.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    if not member.isfile() or not stem or not dot:
+        return None
+    if member.size > limit:
+        raise DataError(
+            f"{member.name!r} in {file.shown!r} is larger than {limit} bytes.",
+            hint="Raise max_bytes in [media] of the configuration.",
+        )
+    return (f"{folder}/{stem}" if folder else stem), suffix
+
+
+@contextlib.contextmanager
+def _explained(file: File) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise file.missing() from error
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        reason = str(error).strip().rstrip(".") or "it ends in the middle"
+        raise DataError(
+            f"the file {file.shown!r} cannot be read: {reason}.",
+            hint="It may be cut off or damaged, or no tar file.",
+        ) from error
+
+
+def _value(data: bytes, member: str, kind: Any, where: str) -> Any:
+    """Read the content of a member as a value of its column."""
+    if kind is Document:
+        return {"bytes": data, "path": member}  # by its ending Markdown is told from a text
+    if kind is None or (isinstance(kind, type) and issubclass(kind, Media)) or kind is dt.binary:
+        return data
+    try:
+        text = data.decode("utf-8")
+        if kind is dt.string and _ending(member) not in _OBJECTS:
+            return text
+        return int(text) if kind is dt.int64 and "." not in text else json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"the member {where!r} is not what those before it are: {error}.",
+            hint="Correct it, or leave it out.",
+        ) from error
+
+
+def write_webdataset(
+    rows: Exported, target: str | os.PathLike[str], key: str | None, max_bytes: int
+) -> list[str]:
+    """Write rows as samples of one tar file, or of several where the name has a number's place.
+
+    Returns
+    -------
+    list of str
+        The paths of the files.
+    """
+    pattern = os.fspath(target)
+    numbered = "%" in pattern
+    try:
+        first = pattern % 0 if numbered else pattern
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{pattern!r} has no place for one number.", hint='Write it as "shard-%06d.tar".'
+        ) from None
+    members = _members(rows, key)
+    written: list[str] = []
+    batches = rows.batches(_ROWS)
+    samples = enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches))
+    waiting = next(samples, None)
+    seen: set[str] = set()
+    while waiting is not None or not written:
+        shard = pattern % len(written) if numbered else first
+        path = check_target(shard) or expanded(shard)
+        written.append(str(path))
+        with written_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
+            while waiting is not None:
+                number, row = waiting
+                name = _key_of(row, key, number, seen)
+                for column, write in members.items():
+                    if row[column] is not None:
+                        suffix, data = write(row[column])
+                        _add(archive, f"{name}.{suffix}", data)
+                waiting = next(samples, None)
+                if numbered and archive.offset >= max_bytes:
+                    break
+    return written
+
+
+_Content = tuple[str, "bytes | Path"]
+
+
+def _members(rows: Exported, key: str | None) -> dict[str, Callable[[Any], _Content]]:
+    """Return for each column what makes its member of a cell."""
+    found: dict[str, Callable[[Any], _Content]] = {}
+    for column, kind in rows.schema.items():
+        if column == (key or KEY):
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", column):
+            raise SchemaError(
+                "the name cannot be that of a member of a tar file.",
+                column=column,
+                hint="Select it under another name: letters, digits, '_' and '-'.",
+            )
+        found[column] = _writer(column, kind, rows.library)
+    return found
+
+
+def _writer(column: str, kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], _Content]:
+    if isinstance(kind, Media):
+
+        def media(reference: str) -> _Content:
+            path = library.path(reference)
+            own = ending(reference, path)
+            return _member(column, own, own if ENDINGS.get(own) else column), path
+
+        return media
+    if isinstance(kind, dt.String):
+        return lambda text: (_member(column, "txt", column), text.encode())
+    if isinstance(kind, dt.Integer):
+        return lambda number: (_member(column, "cls", column), str(number).encode())
+    if isinstance(kind, dt.Binary):
+        return lambda data: (_member(column, "bin", column), data)
+    write = json_writer(kind)
+    return lambda value: (
+        _member(column, "json", column),
+        json_text(value if write is None else write(value)).encode(),
+    )
+
+
+def _member(column: str, suffix: str, plain: str) -> str:
+    """Name a member: by the ending alone where the column is called by one."""
+    alike = column.lower() == suffix or (column == plain and _same(column, suffix))
+    return column if alike else f"{column}.{suffix}"
+
+
+def _same(column: str, suffix: str) -> bool:
+    groups: tuple[frozenset[str], ...] = (_TEXTS, _COUNTS, _OBJECTS)
+    return any(column in group and suffix in group for group in groups)
+
+
+def _key_of(row: dict[str, Any], key: str | None, number: int, seen: set[str]) -> str:
+    given = row.get(key or KEY)
+    if given is None:
+        return f"{number:08d}"
+    name = str(given)
+    check_member(name, f"row {number}")
+    if not name or "." in name.rpartition("/")[2] or name in seen:
+        raise DataError(
+            "the key of a sample is a text without dots, that no other has.",
+            column=key or KEY,
+            row=number,
+            value=given,
+            hint="Give key= another column, or leave it out: rows are numbered then.",
+        )
+    seen.add(name)
+    return name
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes | Path) -> None:
+    member = tarfile.TarInfo(name)
+    if isinstance(data, Path):
+        member.size = data.stat().st_size
+        with data.open("rb") as file:
+            archive.addfile(member, file)
+    else:
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))

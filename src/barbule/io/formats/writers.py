@@ -1,0 +1,36 @@
+"""The writers of data sets, by the name of their form.
+
+Owns the table; each module is loaded when its form is written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from barbule.locations import storing
+
+if TYPE_CHECKING:
+    from barbule.io.export_rows import Exported
+
+__all__ = ["write"]
+
+_WRITERS = {
+    "coco": ("barbule.io.formats.coco", "write_coco"),
+    "folder": ("barbule.io.formats.folder", "write_folder"),
+    "huggingface": ("barbule.io.formats.huggingface", "to_huggingface"),
+    "parquet": ("barbule.io.formats.parquet", "write_parquet"),
+    "pytorch": ("barbule.io.formats.pytorch", "to_pytorch"),
+    "webdataset": ("barbule.io.formats.webdataset", "write_webdataset"),
+}
+
+_TO_FILES = {"coco", "folder", "parquet", "webdataset"}  # whose first argument is the place
+
+
+def write(form: str, rows: Exported, *arguments: Any) -> Any:
+    """Write rows in a form; see its writer."""
+    module, name = _WRITERS[form]
+    writer = getattr(importlib.import_module(module), name)
+    with storing(repr(os.fspath(arguments[0])) if form in _TO_FILES else "a temporary file"):
+        return writer(rows, *arguments)

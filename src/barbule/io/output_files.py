@@ -1,0 +1,137 @@
+"""Files that are written: checked before anything is computed, and there whole or not at all.
+
+Owns what is said of a path that cannot be written. URLs are left to those who write them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import DataError
+from barbule.locations import expanded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["check_folder", "check_target", "is_lines", "target_file"]
+
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def check_target(path: Any) -> Path | None:
+    """Return the file that is to be written; None for a URL.
+
+    Raises
+    ------
+    DataError
+        When it is no path, or that of a folder; or its folder is not there, or not to be written.
+
+    Examples
+    --------
+    >>> check_target("rows.csv").name
+    'rows.csv'
+    """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise DataError("this is no path of a file.", value=path, hint='Write "rows.csv", say.')
+    shown = os.fspath(path)
+    if _URL.match(str(shown)):
+        return None
+    file = expanded(path)
+    if file.is_dir():
+        raise DataError(
+            f"{str(file)!r} is a folder.",
+            hint=f"Give the name of a file in it: {str(file / 'rows')!r}, with its ending.",
+        )
+    _check_parent(file)
+    if file.exists() and not os.access(file, os.W_OK):
+        raise _forbidden(file)
+    return file
+
+
+def check_folder(path: Path) -> None:
+    """Check that a folder can be made, or written into where it is there.
+
+    Raises
+    ------
+    DataError
+        When it is not to be written, or one of its parents is a file.
+    """
+    there = path
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise DataError(
+            f"{str(there)!r} is a file, so {str(path)!r} cannot be a folder.",
+            hint="Give another folder.",
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _forbidden(there)
+
+
+def _check_parent(file: Path) -> None:
+    folder = file.parent
+    if not folder.exists():
+        raise DataError(
+            f"there is no folder {str(folder)!r} for the file {file.name!r}.",
+            hint=f"Make it: pathlib.Path({str(folder)!r}).mkdir(parents=True); or check the path "
+            "and the working directory.",
+        )
+    if not folder.is_dir():
+        raise DataError(
+            f"{str(folder)!r} is a file, so {file.name!r} cannot be written into it.",
+            hint="Give another folder.",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _forbidden(folder)
+
+
+def _forbidden(path: Path) -> DataError:
+    return DataError(
+        f"this user may not write {str(path)!r}.",
+        hint="Give another folder, or have the permissions changed.",
+    )
+
+
+def is_lines(path: Any) -> bool:
+    """Whether a file of JSON has an object in each line, by its name; compressed or not.
+
+    Examples
+    --------
+    >>> is_lines("rows.jsonl.gz"), is_lines("rows.json")
+    (True, False)
+    """
+    endings = str(path).lower().split(".")[1:]
+    return not {"jsonl", "ndjson"}.isdisjoint(endings[-2:])
+
+
+@contextlib.contextmanager
+def target_file(path: Any) -> Iterator[Any]:
+    """Check where a file is to be written, and have it appear whole or not at all.
+
+    Yields
+    ------
+    str
+        Where to write; a URL, or what is no regular file, is itself.
+
+    Raises
+    ------
+    DataError
+        When it cannot be written.
+    """
+    file = check_target(path)
+    if file is None or (file.exists() and not file.is_file()):
+        yield path
+        return
+    final = file.resolve()  # what a link leads to is replaced, not the link
+    # Endings stay: by them the form and compression of a file are chosen.
+    temporary = final.with_name(f".{uuid.uuid4().hex}.{final.name}")
+    try:
+        yield str(temporary)
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)

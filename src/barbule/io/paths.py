@@ -1,0 +1,258 @@
+"""Where files are: paths, globs and URLs, and how they are opened.
+
+Owns one file's name and bytes; local files are opened by Arrow itself, others through fsspec,
+and those of web servers are fetched by the media library, which keeps to its rules.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import dataclasses
+import glob
+import re
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from barbule.errors import DataError, UnsupportedError
+from barbule.locations import expanded
+from barbule.media.archives import is_swollen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["COMPRESSIONS", "File", "find_files", "remote_files"]
+
+COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One file.
+
+    Parameters
+    ----------
+    path
+        Its path in its file system.
+    shown
+        What errors call it: the path or URL as it was given, without a password.
+    filesystem
+        The fsspec file system; None for a local file.
+    """
+
+    path: str
+    shown: str
+    filesystem: Any = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, or of what was given for it."""
+        shown = urlsplit(self.shown).path if _URL.match(self.shown) else self.shown
+        return shown.replace("\\", "/").rsplit("/", 1)[-1]
+
+    def open(self) -> pa.NativeFile:
+        """Open the bytes as they are stored."""
+        import pyarrow as pa
+
+        if self.filesystem is None:
+            return pa.OSFile(self.path, "rb")
+        return pa.PythonFile(self.filesystem.open(self.path, "rb"), mode="r")
+
+    def open_plain(self) -> pa.NativeFile:
+        """Open the bytes, decompressed if the name says that they are compressed.
+
+        Reading raises a DataError where they are far more than honest files unpack to.
+        """
+        import pyarrow as pa
+
+        codec = COMPRESSIONS.get(self.name.lower().rsplit(".", 1)[-1])
+        stored = self.open()
+        if codec is None:
+            return stored
+        packed = stored.size()
+        unpacked = _Unpacked(pa.CompressedInputStream(stored, codec), packed, self.shown)
+        return pa.PythonFile(unpacked, mode="r")
+
+    def open_python(self) -> IO[bytes]:
+        """Open the bytes for what wants a file of Python's."""
+        if self.filesystem is None:
+            return Path(self.path).open("rb")
+        return self.filesystem.open(self.path, "rb")
+
+    def missing(self) -> DataError:
+        """Say that the file is not there."""
+        hint = "Give the path, glob or URL of a file"
+        if not re.search(r"[./\\]", self.shown):
+            hint = "A text is taken for the path of a file; give values by name: insert(name=…)"
+        return DataError(f"there is no file {self.shown!r}.", hint=f"{hint}.")
+
+    def not_utf8(self) -> DataError:
+        """Say where the file stops being UTF-8."""
+        line, place = 1, 0
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        with self.open_plain() as stream:
+            while data := stream.read(1 << 20):
+                pending = decoder.getstate()[0]
+                try:
+                    decoder.decode(data)
+                except UnicodeDecodeError as error:
+                    start = max(error.start - len(pending), 0)
+                    line += data[:start].count(b"\n")
+                    place += error.start - len(pending)
+                    break
+                line += data.count(b"\n")
+                place += len(data)
+        return DataError(
+            f"the file {self.shown!r} is not UTF-8: byte {place}, in line {line}.",
+            hint="Convert it to UTF-8, or read it with pandas.read_csv(..., encoding='latin-1') "
+            "and insert the data frame.",
+        )
+
+
+class _Unpacked:
+    """A decompressed stream that is refused once it is far larger than the file."""
+
+    def __init__(self, stream: pa.NativeFile, packed: int, shown: str) -> None:
+        self._stream = stream
+        self._packed = packed
+        self._shown = shown
+        self._count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(None if size < 0 else size)
+        self._count += len(data)
+        if is_swollen(self._packed, self._count):
+            raise DataError(
+                f"the file {self._shown!r} unpacks to {self._count} bytes and more, from "
+                f"{self._packed}.",
+                hint="It is refused as an archive bomb; decompress it first if you trust it.",
+            )
+        return data
+
+    def tell(self) -> int:
+        return self._count
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def find_files(source: str, library: MediaLibrary) -> list[File]:
+    """Return the files that a path, glob or URL means, in order of their names.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("b.csv").touch(), Path("a.csv").touch()
+    >>> [file.name for file in find_files("[ab].csv", None)]
+    ['a.csv', 'b.csv']
+    """
+    if source.startswith(("http://", "https://")):
+        return [File(str(library.path(source)), _without_secrets(source))]
+    if _URL.match(source):
+        return _remote(source)
+    if not source:
+        raise File(source, source).missing()
+    path = expanded(source)
+    if path.is_file():
+        return [File(str(path), source)]
+    if path.is_dir():
+        raise DataError(
+            f"{source!r} is a folder.", hint=f"Give its files: {str(path / '*.parquet')!r}."
+        )
+    if path.exists():
+        raise DataError(
+            f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
+            hint="Write what it gives into a file first.",
+        )
+    if not _MAGIC.search(source):
+        raise File(source, source).missing()
+    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - "**", absolute paths
+    found = [each for each in matches if Path(each).is_file()]
+    return [File(each, each) for each in found] or _nothing(source)
+
+
+def _nothing(source: str) -> list[Any]:
+    raise DataError(
+        f"no file matches {source!r}.", hint="Check the pattern and the working directory."
+    )
+
+
+def _remote(source: str) -> list[File]:
+    shown = _without_secrets(source)
+    with _reaching(source, shown):
+        filesystem, path = _file_system(source)
+        if not _MAGIC.search(path):
+            return [File(path, shown, filesystem)]
+        found = sorted(filesystem.glob(path))
+    return [File(each, filesystem.unstrip_protocol(each), filesystem) for each in found] or (
+        _nothing(shown)
+    )
+
+
+def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
+    """List the files that the URL of a folder, a pattern or a file means, with what is told.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
+    shown = _without_secrets(source)
+    with _reaching(source, shown):
+        filesystem, path = _file_system(source)
+        if _MAGIC.search(path):
+            found = filesystem.glob(path, detail=True)
+        else:
+            found = filesystem.find(path, detail=True)
+    files = [
+        (File(each, filesystem.unstrip_protocol(each), filesystem), info)
+        for each, info in sorted(found.items())
+        if info["type"] == "file"
+    ]
+    return files or _nothing(shown)
+
+
+def _file_system(source: str) -> tuple[Any, str]:
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(source, use_listings_cache=False)
+    return filesystem, path
+
+
+@contextlib.contextmanager
+def _reaching(source: str, shown: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        scheme = source.split(":", 1)[0]
+        raise UnsupportedError(
+            f"files at {scheme}:// need a package that is not installed: {error}.",
+            hint=f"pip install 'fsspec[{scheme}]'.",
+        ) from error
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{shown!r} cannot be reached: {error}.", hint="Check the URL and the credentials."
+        ) from error
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url.split("?", 1)[0] if parts.scheme in {"http", "https"} else url
+    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query="").geturl()

@@ -1,0 +1,1 @@
+"""Readers of pages: HTML, XHTML and EPUB."""

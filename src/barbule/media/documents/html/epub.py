@@ -1,0 +1,186 @@
+"""The EPUB reader: a zip archive of pages, in the order in which they are read.
+
+Owns how the package of a book is found and ordered. The pages themselves are `html`'s.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from barbule.errors import MediaError
+from barbule.media.documents.blocks import Block, DamagedTreeError, DocumentText
+from barbule.media.documents.html.html import read_html
+from barbule.media.documents.text.xml_text import parse_xml
+from barbule.media.documents.zip_documents import open_archive
+
+if TYPE_CHECKING:
+    import zipfile
+    from pathlib import Path
+    from xml.parsers import expat
+
+__all__ = ["read_epub"]
+
+_CONTAINER = "META-INF/container.xml"
+_ENCRYPTION = "META-INF/encryption.xml"
+_PAGES = {
+    "application/xhtml+xml",
+    "application/x-dtbook+xml",
+    "text/html",
+    "text/x-oeb1-document",
+}
+_PAGE_NAMES = (".xhtml", ".html", ".htm")
+_FONTS = (".otf", ".ttf", ".woff", ".woff2")
+_METADATA = {
+    "creator": "author",
+    "language": "language",
+    "date": "created",
+    "publisher": "publisher",
+    "subject": "subject",
+    "description": "description",
+}
+
+
+def read_epub(path: Path, again: str) -> DocumentText:
+    """Read a book: its chapters in their order, with their headings.
+
+    Parameters
+    ----------
+    path
+        The file.
+    again
+        What to do about one that is damaged.
+
+    Returns
+    -------
+    DocumentText
+        A book has no pages of its own. Chapters without a heading stand under the title of
+        their page.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged or protected.
+    """
+    with open_archive(path, again) as archive:
+        names = set(archive.namelist())
+        _check_protection(archive, names, path)
+        package = _package_of(archive)
+        if package not in names:
+            raise DamagedTreeError("its package is not there")
+        book = _Package()
+        parse_xml(archive.read(package), book)
+        folder = posixpath.dirname(package)
+        blocks: list[Block] = []
+        left_out: dict[str, None] = dict.fromkeys(["pages outside of the order"] * book.outside)
+        for identifier in book.spine:
+            place, kind = book.items.get(identifier, ("", ""))
+            name = posixpath.normpath(posixpath.join(folder, unquote(place)))
+            if name not in names:
+                left_out["pages that are missing"] = None
+            elif kind in _PAGES or name.lower().endswith(_PAGE_NAMES):
+                page = read_html(archive.read(name), xml=kind == "application/xhtml+xml")
+                blocks.extend(_chapter(page, blocks[-1].section + 1 if blocks else 0))
+                left_out.update(dict.fromkeys(page.left_out))
+            else:
+                left_out["pages that are pictures"] = None
+    title = " ".join(book.values.pop("title", "").split()) or None
+    metadata = {
+        _METADATA[key]: " ".join(value.split())
+        for key, value in book.values.items()
+        if value.strip()
+    }
+    return DocumentText(title, tuple(blocks), metadata, left_out=tuple(left_out))
+
+
+def _chapter(page: DocumentText, first: int) -> list[Block]:
+    """Return the blocks of a page, its sections numbered from `first`.
+
+    What has no heading stands under the title of the page.
+    """
+    return [
+        block._replace(
+            heading=block.heading or page.title,
+            sourceline=None,
+            section=first + block.section if block.heading else 0,
+        )
+        for block in page.blocks
+    ]
+
+
+def _check_protection(archive: zipfile.ZipFile, names: set[str], path: Path) -> None:
+    if _ENCRYPTION not in names:
+        return
+    hidden = _attributes(archive.read(_ENCRYPTION), "CipherReference", "URI")
+    # Fonts are often made unreadable, which is no protection of the text.
+    if not all(name.lower().endswith(_FONTS) for name in hidden):
+        raise MediaError(
+            f"{path} is a protected EPUB: its text is encrypted.",
+            hint="Use a copy without protection.",
+        )
+
+
+def _package_of(archive: zipfile.ZipFile) -> str:
+    found = _attributes(archive.read(_CONTAINER), "rootfile", "full-path")
+    if not found:
+        raise DamagedTreeError("its container names no package")
+    return found[0]
+
+
+def _attributes(source: bytes, tag: str, name: str) -> list[str]:
+    """Return an attribute of all elements of a name."""
+    found = _Attributes(tag, name)
+    parse_xml(source, found)
+    return found.values
+
+
+class _Attributes:
+    encoding = None
+
+    def __init__(self, tag: str, name: str) -> None:
+        self.values: list[str] = []
+        self._tag, self._name = tag, name
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._start
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        if tag.rsplit(":", 1)[-1] == self._tag and given.get(self._name):
+            self.values.append(given[self._name])
+
+
+class _Package:
+    """What a package says: metadata, the files, and the order in which they are read."""
+
+    encoding = None
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.items: dict[str, tuple[str, str]] = {}
+        self.spine: list[str] = []
+        self.outside = 0  # pages that are in the spine, and not in the order
+        self._field: str | None = None
+        self._filled: set[str] = set()
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._characters
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        name = tag.rsplit(":", 1)[-1]
+        if self._field is not None and self.values.get(self._field):
+            self._filled.add(self._field)
+        known = name in _METADATA or name == "title"
+        self._field = name if known and name not in self._filled else None
+        if name == "item":
+            place = given.get("href", ""), given.get("media-type", "")
+            self.items[given.get("id", "")] = place
+        elif name == "itemref" and given.get("linear") == "no":
+            self.outside += 1
+        elif name == "itemref":
+            self.spine.append(given.get("idref", ""))
+
+    def _characters(self, text: str) -> None:
+        if self._field is not None:
+            self.values[self._field] = self.values.get(self._field, "") + text

@@ -1,0 +1,87 @@
+"""How deep the elements of a page are in each other, and how many attributes one has.
+
+A parser takes a time that grows with the square of either, so that a small page may keep it busy
+for minutes. Owns the estimate that costs next to nothing, and the count where that is high.
+"""
+
+from __future__ import annotations
+
+import re
+
+from barbule.media.documents.blocks import DamagedTreeError
+
+__all__ = ["refuse_attributes", "refuse_depth"]
+
+_DEEPEST = 10_000
+_CHUNK = 1 << 16
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+_MOST_ATTRIBUTES = 2_000
+# A tag with as many attributes as that, and whether there is one more. It takes what a parser
+# takes for attributes: anything between blanks, and quotes behind signs of equality.
+_VALUE = r"""\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+)"""
+_ATTRIBUTE = rf"[\s/]*+[^\s/>][^\s/>=]*+(?:{_VALUE})?+"
+_ATTRIBUTES = re.compile(
+    rf"<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MOST_ATTRIBUTES}}}+(?:{_ATTRIBUTE}())?+"
+)
+# They hold no elements, or are ended by the next one of their kind.
+_FLAT = {
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
+    "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+}  # fmt: skip
+
+
+def refuse_depth(source: str) -> None:
+    """Refuse a page whose elements are nested more than 10,000 deep.
+
+    Raises
+    ------
+    DamagedTreeError
+        When it is nested so deeply.
+
+    Examples
+    --------
+    >>> refuse_depth("<p>one<p>two" * 20_000)
+    >>> refuse_depth("<div>" * 10_001)
+    Traceback (most recent call last):
+        ...
+    barbule.media.documents.blocks.DamagedTreeError: it is nested more than 10,000 elements deep
+    """
+    if _at_most(source) > _DEEPEST and _depth(source) > _DEEPEST:
+        raise DamagedTreeError(f"it is nested more than {_DEEPEST:,} elements deep")
+
+
+def refuse_attributes(source: str) -> None:
+    """Refuse a page with an element that has more than 2,000 attributes.
+
+    Raises
+    ------
+    DamagedTreeError
+        When it has one.
+
+    Examples
+    --------
+    >>> refuse_attributes("<p a b=1 c='d e'>" * 2_000)
+    """
+    if any(match.lastindex for match in _ATTRIBUTES.finditer(source)):
+        raise DamagedTreeError(f"an element has more than {_MOST_ATTRIBUTES:,} attributes")
+
+
+def _at_most(source: str) -> int:
+    """Return a depth that is not exceeded: every tag is taken for one that is ended."""
+    deepest = depth = 0
+    for start in range(0, len(source), _CHUNK):
+        ends = source.count("</", start, start + _CHUNK)
+        begins = source.count("<", start, start + _CHUNK) - ends
+        deepest = max(deepest, depth + begins)
+        depth = max(0, depth + begins - ends)
+    return deepest
+
+
+def _depth(source: str) -> int:
+    deepest = depth = 0
+    for end, name in _TAG.findall(source):
+        if name.lower() in _FLAT:
+            continue
+        depth = max(0, depth - 1) if end else depth + 1
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,115 @@
+"""Pages that are XML, written as HTML, so that there is one reader of pages.
+
+In XML any element may be closed where it begins: for a parser of HTML the text of the whole page
+stands within such a `<title/>`. Owns the way from one to the other. Must not know what of a page
+is text.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from html.entities import html5
+from typing import TYPE_CHECKING
+
+from barbule.media.documents.blocks import DamagedTreeError
+from barbule.media.documents.text.xml_text import parse_xml
+
+if TYPE_CHECKING:
+    from xml.parsers import expat
+
+__all__ = ["as_html", "is_xhtml"]
+
+_HEAD = 4096
+_DECLARATION = re.compile(r"\s*<\?xml\b|[^<]*(?:<[!?][^<>]*>[^<]*)*<html\b[^<>]*\sxmlns\s*=")
+_CLOSED = re.compile(r"<([A-Za-z][\w:.-]*)(\s[^<>]*)?/>")
+_VOID = {
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr",
+}  # fmt: skip
+# HTML takes what is in these for text that it does not parse.
+_UNREAD = {"script", "style"}
+_PARSED = {
+    "iframe": "object",
+    "noembed": "div",
+    "noframes": "div",
+    "plaintext": "pre",
+    "xmp": "pre",
+}
+
+
+def is_xhtml(source: str) -> bool:
+    """Tell whether a page says that it is XML.
+
+    Examples
+    --------
+    >>> is_xhtml("<?xml version='1.0'?><html/>"), is_xhtml("<!doctype html><html><p>")
+    (True, False)
+    """
+    return _DECLARATION.match(source[:_HEAD]) is not None
+
+
+def as_html(source: str) -> str:
+    r"""Write XHTML as HTML; what is no XML in truth gets its closed elements opened.
+
+    Examples
+    --------
+    >>> as_html("<html><title/><p>A<br/>&nbsp;<![CDATA[<b>]]></p></html>")
+    '<html><title></title><p>A<br>\xa0&lt;b&gt;</p></html>'
+    >>> as_html("<title/><p>A")
+    '<title></title><p>A'
+    """
+    page = _Page()
+    try:
+        parse_xml(source.encode(), page)
+    except DamagedTreeError:
+        return _CLOSED.sub(_opened, source)
+    return "".join(page.parts)
+
+
+def _opened(match: re.Match[str]) -> str:
+    name, attributes = match[1], match[2] or ""
+    return f"<{name}{attributes}>" if name.lower() in _VOID else f"<{name}{attributes}></{name}>"
+
+
+class _Page:
+    encoding = "utf-8"  # whatever the page says: it is decoded already
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._unread = 0
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        # The names of HTML's characters are known, though no DTD is read.
+        parser.UseForeignDTD(True)
+        parser.SkippedEntityHandler = self._entity
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        name = _name(tag)
+        self._unread += name in _UNREAD
+        if "xml:lang" in given:
+            given.setdefault("lang", given["xml:lang"])
+        attributes = "".join(f' {key}="{escape(value)}"' for key, value in given.items())
+        self.parts.append(f"<{name}{attributes}>")
+
+    def _end(self, tag: str) -> None:
+        name = _name(tag)
+        self._unread -= name in _UNREAD
+        if name not in _VOID:
+            self.parts.append(f"</{name}>")
+
+    def _characters(self, text: str) -> None:
+        if not self._unread:
+            self.parts.append(escape(text, quote=False))
+
+    def _entity(self, name: str, is_parameter: bool) -> None:
+        if not is_parameter:
+            self._characters(html5.get(f"{name};", f"&{name};"))
+
+
+def _name(tag: str) -> str:
+    name = tag.rsplit(":", 1)[-1]
+    return _PARSED.get(name, name)

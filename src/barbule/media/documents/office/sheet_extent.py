@@ -1,0 +1,123 @@
+"""How many cells a spreadsheet has, before they are read.
+
+The reader of sheets keeps the whole rectangle from the first cell to the last, and a copy of the
+text that cells share for each of them: two cells far from each other, or many that share a long
+text, would end the process. Owns the count of both; what the cells hold is `tabular`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from barbule.media.read_limits import limit_of, refuse_beyond
+
+if TYPE_CHECKING:
+    import zipfile
+
+__all__ = ["refuse_extent"]
+
+_PLACE = re.compile(rb"""\sr\s*+=\s*+["']([A-Za-z]{1,3})([0-9]{1,7})""")
+_ROW_PLACE = re.compile(rb"""\sr\s*+=\s*+["']([0-9]{1,7})""")
+_CELL = re.compile(rb"<(?:\w++:)?c(?=[\s/>])")
+_ROW = re.compile(rb"<(?:\w++:)?row(?=[\s/>])")
+_VALUE = re.compile(rb"<(?:\w++:)?(?:v|is)(?=[\s/>])")
+_NO_VALUE = re.compile(rb"<(?:\w++:)?v\s*+(?:/>|></)")
+_FORMULA = re.compile(rb"<(?:\w++:)?f(?=[\s/>])")
+_STRING = re.compile(rb"<(?:\w++:)?si(?=[\s/>])")
+_IS_SHARED = re.compile(rb"""\st\s*+=\s*+["']s["']""")
+_NUMBER = re.compile(rb"v>\s*+([0-9]{1,9})")
+
+
+def refuse_extent(archive: zipfile.ZipFile) -> None:
+    """Refuse a spreadsheet with more cells or text than are read.
+
+    Whatever its parts are called: a workbook may name any of them as a sheet.
+
+    Raises
+    ------
+    ExceededError
+        When there are more.
+    """
+    texts: list[int] = []
+    cells = 0
+    shared: list[int] = []
+    for part in archive.infolist():
+        source = archive.read(part)
+        texts += map(len, _STRING.split(source)[1:])
+        if _CELL.search(source) is not None:
+            sheet = _Sheet(source)
+            cells += sheet.extent
+            refuse_beyond("max_cells", cells)
+            shared += sheet.shared
+    if len(shared) * max(texts, default=0) > limit_of("max_text"):
+        count = len(texts)
+        refuse_beyond("max_text", sum(texts[number] for number in shared if number < count))
+
+
+class _Sheet:
+    """The cells of a sheet: how many are kept, and which shared texts they hold.
+
+    Cells with values make a rectangle. Formulas that have none are put into rows of their own,
+    each as wide as the sheet.
+    """
+
+    def __init__(self, source: bytes) -> None:
+        self.shared: list[int] = []
+        self._rows, self._columns = _Range(), _Range()
+        self._formula_rows: set[int] = set()
+        cells = _CELL.split(source)[1:]
+        refuse_beyond("max_cells", len(cells))
+        if sum([self._take(cell) for cell in cells]) < len(cells):
+            self._take_placeless(source)
+        self.extent = max(len(self._rows), len(self._formula_rows)) * len(self._columns)
+
+    def _take(self, cell: bytes) -> bool:
+        """Take a cell that says where it stands; False of one that does not."""
+        head = cell.partition(b">")[0]
+        if _IS_SHARED.search(head) and (number := _NUMBER.search(cell)):
+            self.shared.append(int(number[1]))
+        place = _PLACE.search(head)
+        if place is None:
+            return False
+        row = int(place[2])
+        if len(_VALUE.findall(cell)) > len(_NO_VALUE.findall(cell)):
+            self._rows.take(row)
+        elif _FORMULA.search(cell):
+            self._formula_rows.add(row)
+        else:
+            return True
+        self._columns.take(_column(place[1]))
+        return True
+
+    def _take_placeless(self, source: bytes) -> None:
+        """Take cells that stand behind each other, in rows that may do so too."""
+        rows = _ROW.split(source)
+        self._rows.take(1)
+        self._columns.take(1)
+        for row in rows:
+            if place := _ROW_PLACE.search(row.partition(b">")[0]):
+                self._rows.take(int(place[1]))
+        self._rows.take(self._rows.last + len(rows) - 1)
+        self._columns.take(self._columns.last + max(len(_CELL.findall(row)) for row in rows))
+
+
+class _Range:
+    """From the first to the last of some numbers."""
+
+    def __init__(self) -> None:
+        self.first, self.last = 1 << 40, 0
+
+    def take(self, number: int) -> None:
+        self.first = min(self.first, number)
+        self.last = max(self.last, number)
+
+    def __len__(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for code in letters.upper():
+        number = number * 26 + code - ord("A") + 1
+    return number

@@ -1,0 +1,159 @@
+"""Formulas of spreadsheets whose values were not kept, as programs write them that compute none.
+
+Owns where they stand, and what of a workbook is no cell. The cells are `tabular`'s.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+from typing import TYPE_CHECKING
+
+from barbule.media.documents.text.xml_text import parse_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from xml.parsers import expat
+
+__all__ = ["Formulas", "uncounted"]
+
+# The formulas of a sheet by row and column, both from 0.
+Formulas = dict[tuple[int, int], str]
+
+_WORKBOOK = "xl/workbook.xml"
+_RELATIONSHIPS = "xl/_rels/workbook.xml.rels"
+_NO_VALUE = re.compile(rb"(?:</f>|<f[^<>]*/>)\s*+(?:(?:<v\s*+/>|<v>\s*+</v>)\s*+)?</c>")
+_PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_NO_CELLS = {
+    "comments": ("xl/comments", "xl/threadedComments/"),
+    "charts": ("xl/charts/chart", "xl/charts/chartEx"),
+}
+_DRAWING = "xl/drawings/drawing"
+
+
+def uncounted(path: Path) -> tuple[dict[str, Formulas], tuple[str, ...]]:
+    """Return the formulas without values by the names of their sheets, and what is left out.
+
+    Parameters
+    ----------
+    path
+        A file that is known to be a workbook.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        left_out = tuple(_left_out(archive, names))
+        if not {_WORKBOOK, _RELATIONSHIPS} <= set(names):
+            return {}, left_out
+        targets, sheets = _Targets(), _Sheets()
+        parse_xml(archive.read(_RELATIONSHIPS), targets)
+        parse_xml(archive.read(_WORKBOOK), sheets)
+        found: dict[str, Formulas] = {}
+        for name, identifier in sheets.found:
+            part = posixpath.normpath(posixpath.join("/xl", targets.found.get(identifier, "")))[1:]
+            source = archive.read(part) if part in names else b""
+            if b"<f" in source and _NO_VALUE.search(source):
+                cells = _Cells()
+                parse_xml(source, cells)
+                found[name] = cells.found
+        return found, left_out
+
+
+def _left_out(archive: zipfile.ZipFile, names: list[str]) -> Iterator[str]:
+    for what, prefixes in _NO_CELLS.items():
+        if any(name.startswith(prefixes) for name in names):
+            yield what
+    if any(name.startswith(_DRAWING) and b"<a:t>" in archive.read(name) for name in names):
+        yield "text boxes"
+
+
+class _Targets:
+    """The parts that a workbook refers to."""
+
+    encoding = None
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._start
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        if _local(tag) == "Relationship":
+            self.found[given.get("Id", "")] = given.get("Target", "")
+
+
+class _Sheets:
+    """The names of sheets, and the relationships to their parts."""
+
+    encoding = None
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._start
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        if _local(tag) == "sheet":
+            identifier = next((value for key, value in given.items() if key.endswith(":id")), "")
+            self.found.append((given.get("name", ""), identifier))
+
+
+class _Cells:
+    """The formulas without values of a sheet."""
+
+    encoding = None
+
+    def __init__(self) -> None:
+        self.found: Formulas = {}
+        self._shared: dict[str, str] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._cell: dict[str, str] = {}
+        self._formula: dict[str, str] = {}
+        self._open: str | None = None
+
+    def follow(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        name = _local(tag)
+        if name == "c":
+            self._cell, self._texts = given, {}
+        elif name in {"f", "v"}:
+            self._open = name
+            self._texts[name] = []
+            if name == "f":
+                self._formula = given
+
+    def _characters(self, text: str) -> None:
+        if self._open:
+            self._texts[self._open].append(text)
+
+    def _end(self, tag: str) -> None:
+        name = _local(tag)
+        if name in {"f", "v"}:
+            self._open = None
+        elif name == "c" and "f" in self._texts:
+            self._add()
+
+    def _add(self) -> None:
+        text = "".join(self._texts["f"]).strip()
+        shared = self._formula.get("si")
+        if shared is not None:
+            text = self._shared.setdefault(shared, text) or text
+        # Of a text the value may be empty.
+        kept = "".join(self._texts.get("v", ())).strip() or self._cell.get("t") == "str"
+        place = _PLACE.fullmatch(self._cell.get("r", ""))
+        if text and place and not kept:
+            column = 0
+            for letter in place[1]:
+                column = column * 26 + ord(letter) - ord("A") + 1
+            self.found[int(place[2]) - 1, column - 1] = f"={text}"
+
+
+def _local(tag: str) -> str:
+    return tag.rsplit(":", 1)[-1]

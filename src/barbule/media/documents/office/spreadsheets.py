@@ -1,0 +1,187 @@
+"""The readers for tables that are files: CSV and spreadsheets.
+
+Owns how rows become text that can be read without the rest of the table: where the first row
+names the columns, each row carries those names.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.blocks import Block, DocumentText
+from barbule.media.documents.office.sheet_formulas import uncounted
+from barbule.media.documents.text.plain_text import decode, read_text
+from barbule.media.read_limits import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from barbule.media.documents.office.sheet_formulas import Formulas
+
+__all__ = ["read_csv", "read_xlsx"]
+
+_SAMPLE = 16_384
+_DELIMITERS = ",;\t|"
+# How Excel is told.
+_SEPARATOR = re.compile(r'"?sep=([^\n"])"?[ \t]*(?:\n|\Z)', re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
+
+
+def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
+    r"""Read a table of separated values; each row is a block.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file; commas, semicolons, tabs or bars between its values.
+    encoding
+        Its encoding; None finds out.
+
+    Returns
+    -------
+    DocumentText
+        Rows with the lines on which they stand. What cannot be read as a table is text.
+
+    Examples
+    --------
+    >>> [block.text for block in read_csv(b"name,revenue\nUp,735.1\n").blocks]
+    ['name | revenue', 'name: Up | revenue: 735.1']
+    """
+    text = decode(data, encoding, None)
+    said = _SEPARATOR.match(text)
+    before = 1 if said else 0
+    body = text[said.end() :] if said else text
+    sample = body[:_SAMPLE]
+    reader = csv.reader(io.StringIO(body), _told(said[1]) if said else _dialect(sample))
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    skipped = before
+    try:
+        for row in reader:
+            if cells := _filled(" ".join(cell.split()) for cell in row):
+                rows.append(cells)
+                lines.append(before + 1)
+            before = skipped + reader.line_num
+    except csv.Error:
+        return read_text(data, encoding)
+    blocks = [
+        Block(text, None, None, line, (row,))
+        for text, line, row in zip(_texts(rows), lines, rows, strict=True)
+    ]
+    return DocumentText(None, tuple(blocks))
+
+
+def _told(separator: str) -> type[csv.Dialect]:
+    """Return the dialect of a file that says by which sign its values are parted."""
+
+    class Dialect(csv.excel):
+        delimiter = separator
+
+    return Dialect
+
+
+def _dialect(sample: str) -> Any:
+    try:
+        return csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, _DELIMITERS)
+    except csv.Error:
+        return csv.excel
+
+
+def _filled(cells: Iterable[str]) -> tuple[str, ...]:
+    """Return a row without the empty cells at its end."""
+    row = list(cells)
+    while row and not row[-1]:
+        row.pop()
+    return tuple(row)
+
+
+def _texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write rows as text, with the names of their columns where the first row gives them."""
+    names = rows[0] if rows and _is_header(rows) else None
+    tally = Tally("max_text")  # a long name is repeated in each row
+    for text in _joined(rows, names):
+        tally.add(len(text))
+        yield text
+
+
+def _joined(rows: Sequence[Sequence[str]], names: Sequence[str] | None) -> Iterator[str]:
+    for index, row in enumerate(rows):
+        if names is None or not index:
+            yield " | ".join(row)
+        else:
+            named = zip(names, row, strict=False)
+            rest = row[len(names) :]
+            yield " | ".join([*(f"{name}: {cell}" for name, cell in named if cell), *rest])
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    first = rows[0]
+    named = len(first) > 1 and all(first) and len(set(first)) == len(first)
+    return named and len(rows) > 1 and not any(map(_NUMBER.fullmatch, first))
+
+
+def read_xlsx(path: Path) -> DocumentText:
+    """Read a spreadsheet: its sheets are pages, their names headings, each row is a block.
+
+    Parameters
+    ----------
+    path
+        The file. Of formulas the values are read that were kept with them; those without one
+        stand for themselves.
+
+    Returns
+    -------
+    DocumentText
+        Hidden sheets are read too. The title is that of its properties.
+    """
+    from python_calamine import CalamineError, load_workbook
+
+    blocks: list[Block] = []
+    number = 0
+    formulas, left_out = uncounted(path)
+    try:
+        with load_workbook(str(path)) as workbook:
+            for number, name in enumerate(workbook.sheet_names, start=1):
+                sheet = workbook.get_sheet_by_name(name)
+                cells = sheet.to_python(skip_empty_area=True)
+                if name in formulas:
+                    cells = _with_formulas(cells, sheet.start or (0, 0), formulas[name])
+                rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
+                blocks.extend(
+                    Block(text, number, name, None, (row,))
+                    for text, row in zip(_texts(rows), rows, strict=True)
+                )
+    except CalamineError as error:
+        raise ValueError(str(error)) from error
+    return DocumentText(None, tuple(blocks), pages=number, left_out=left_out)
+
+
+def _with_formulas(
+    cells: list[list[Any]], start: tuple[int, int], formulas: Formulas
+) -> list[list[Any]]:
+    """Put formulas into the cells of a sheet, of which the first stands at `start`."""
+    rows = {start[0] + index: row for index, row in enumerate(cells)}
+    # Cells to the left of all others: each row gets so many in front.
+    left = min([start[1], *(column for _, column in formulas)])
+    if left < start[1]:
+        rows = {number: [""] * (start[1] - left) + row for number, row in rows.items()}
+    for (number, column), formula in formulas.items():
+        row = rows.setdefault(number, [])
+        row.extend([""] * (column - left + 1 - len(row)))
+        row[column - left] = formula
+    return [rows[number] for number in sorted(rows)]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        value = value.date()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ")
+    return " ".join(str(value).split())

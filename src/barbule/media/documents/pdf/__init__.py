@@ -1,0 +1,1 @@
+"""The PDF reader, and text recognition for scanned pages."""

@@ -1,0 +1,152 @@
+"""How the lines of a page become paragraphs.
+
+Owns what joins two lines, and the words that a hyphen parts. Must not know where the lines
+come from.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from barbule.media.documents.blocks import Sides
+
+__all__ = ["LINE_HYPHEN", "Line", "Paragraph", "paragraphs", "words_of"]
+
+# The sign for a hyphen at the end of a line, whose line break PDFium drops.
+LINE_HYPHEN = "\ufffe"
+_SOFT_HYPHEN = "\u00ad"
+_HYPHENATED = re.compile(rf"(?<![\w-])([\w-]++)(?:{LINE_HYPHEN}|\u00ad)([\w-]++)(\S*+) ?")
+_WORD = re.compile(r"[\w-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\ufffe\uffff]")
+_BULLET = re.compile(r"[•◦▪‣·●○■–—*-]\s|\(?\d{1,3}[.)]\s|\[\d+\]\s")
+_ENDINGS = ".!?:;。！？」』…"
+_FULL = 0.7
+_NARROWEST = 40
+
+
+class Line(NamedTuple):
+    """A line of a page.
+
+    Parameters
+    ----------
+    text
+        Its text; a hyphen that PDFium found at the end of a line is `LINE_HYPHEN`.
+    box
+        Where it stands: the sides of its box.
+    alone
+        Whether it is a paragraph of its own, as headings and rows of tables are.
+    """
+
+    text: str
+    box: Sides | None = None
+    alone: bool = False
+
+
+class Paragraph(NamedTuple):
+    """Lines that run on: their text, and where each of them begins in it."""
+
+    text: str
+    boxes: tuple[tuple[int, Sides], ...] = ()
+
+
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """Return the words of a document, by which a hyphen at the end of a line is judged.
+
+    There are none where no line ends so.
+    """
+    whole = "\n".join(texts)
+    if LINE_HYPHEN not in whole and _SOFT_HYPHEN not in whole:
+        return frozenset()
+    return frozenset(_WORD.findall(whole.lower()))
+
+
+def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragraph]:
+    """Join the lines of a page where they run on.
+
+    No blank lines tell paragraphs apart, so a line much shorter than its page's others ends
+    one. Words that were hyphenated at the end of a line are joined, unless the document
+    elsewhere writes them with a hyphen.
+    """
+    clean = list(_cleaned(lines, words))
+    if not clean:
+        return
+    widths = [_width(line.text) for line in clean]
+    full = _FULL * max(sorted(widths)[int(len(widths) * 0.9)], _NARROWEST)
+    first = 0
+    for index in range(1, len(clean)):
+        if not _runs_on(clean[index - 1], clean[index], full=widths[index - 1] >= full):
+            yield _joined(clean[first:index])
+            first = index
+    yield _joined(clean[first:])
+
+
+def _cleaned(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]:
+    for line in lines:
+        raw, box, alone = line
+        if raw.isprintable():  # which hyphens at ends of lines are not
+            # Looking whether there is anything to do takes less time than doing it.
+            if raw and "  " not in raw and raw.strip(" ") == raw:
+                yield line
+            elif text := " ".join(raw.split()):
+                yield Line(text, box, alone)
+            continue
+        for part in _broken(raw, words):
+            if text := " ".join(_CONTROL.sub("", part).split()):
+                yield Line(text, box, alone)
+
+
+def _broken(text: str, words: frozenset[str]) -> Sequence[str]:
+    if LINE_HYPHEN not in text and _SOFT_HYPHEN not in text:
+        return (text,)
+    return _HYPHENATED.sub(lambda match: _rejoined(match, words), text).split("\n")
+
+
+def _rejoined(match: re.Match[str], words: frozenset[str]) -> str:
+    """Decide whether the hyphen between two lines belongs to the word; break behind the word."""
+    left, right, tail = match.groups()
+    joined, hyphenated = left + right, f"{left}-{right}"
+    if joined.lower() in words:
+        return f"{joined}{tail}\n"
+    compound = "-" in right or "-" in left or not right[0].islower()
+    kept = compound or hyphenated.lower() in words
+    return f"{hyphenated if kept else joined}{tail}\n"
+
+
+def _joined(lines: Sequence[Line]) -> Paragraph:
+    if len(lines) == 1:
+        line = lines[0]
+        return Paragraph(line.text, ((0, line.box),) if line.box else ())
+    parts: list[str] = []
+    boxes: list[tuple[int, Sides]] = []
+    place = 0
+    for text, box, _ in lines:
+        if parts and (text[0].isascii() or not (_wide(parts[-1][-1]) and _wide(text[0]))):
+            parts.append(" ")
+            place += 1
+        if box:
+            boxes.append((place, box))
+        parts.append(text)
+        place += len(text)
+    return Paragraph("".join(parts), tuple(boxes))
+
+
+def _runs_on(line: Line, following: Line, *, full: bool) -> bool:
+    if line.alone or following.alone:
+        return False
+    begins = following.text[0]
+    if not begins.isalpha() and _BULLET.match(following.text):
+        return False
+    return full or (begins.islower() and line.text[-1] not in _ENDINGS)
+
+
+def _width(line: str) -> int:
+    return len(line) if line.isascii() else len(line) + sum(map(_wide, line))
+
+
+def _wide(char: str) -> bool:
+    return unicodedata.east_asian_width(char) in {"W", "F"}

@@ -1,0 +1,391 @@
+"""The PDF reader: the text layer of each page, as flowing paragraphs with their places.
+
+Owns the use of PDFium. How lines become paragraphs is `flowing`'s, how pictures become text
+`ocr`'s.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import struct
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from barbule.errors import MediaError
+from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail
+from barbule.media.documents.pdf.paragraphs import Line, paragraphs, words_of
+from barbule.media.documents.pdf.pdf_forms import Filled, begin_form, filled_in, parted, placed
+from barbule.media.isolation import isolated
+from barbule.media.read_limits import Tally, refuse_beyond
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from PIL.Image import Image
+    from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
+
+    from barbule.media.documents.blocks import Sides
+
+__all__ = ["check_pdf", "first_page", "page_image", "read_pdf"]
+
+_T = TypeVar("_T")
+
+# PDFium may not be called from two threads at once, not even for different files.
+_PDFIUM = threading.Lock()
+_DAMAGED_HINT = "Fetch or export the file again and check that it opens in a viewer."
+_RECOGNISED_DPI = 200
+_POINTS = 72
+_MOST_PIXELS = 40_000_000
+_DEEPEST_OUTLINE = 6
+_METADATA = {
+    "Author": "author",
+    "Subject": "subject",
+    "Keywords": "keywords",
+    "Creator": "creator",
+    "Producer": "producer",
+    "CreationDate": "created",
+}
+_SIDES = struct.Struct("4d")
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
+
+
+class _Page(NamedTuple):
+    """The lines of a page, their texts and their boxes, and what is filled in."""
+
+    texts: list[str]
+    boxes: list[Sides | None]
+    scanned: bool = False
+    filled: tuple[Filled, ...] = ()
+
+
+class _Entry(NamedTuple):
+    """A heading of the outline."""
+
+    level: int
+    title: str
+    letters: str
+
+
+def check_pdf(path: Path) -> None:
+    """Open a PDF and its first page.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+    _with_document(path, lambda document: document[0].close())
+
+
+def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
+    """Read the text layer of a PDF, and what is filled into its form.
+
+    Parameters
+    ----------
+    path
+        The file.
+    ocr
+        Whether text is recognised on pages that are pictures without text.
+
+    Returns
+    -------
+    DocumentText
+        Blocks with pages from 1, their boxes and, where the file has an outline, the headings
+        above them; the title of the file's metadata. `scanned` holds the pages that are
+        pictures, where their text was not recognised.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+    title, metadata, outline, pages, left_out = _with_document(path, _contents)
+    scanned = tuple(number for number, page in enumerate(pages, start=1) if page.scanned)
+    if ocr:
+        for number in scanned:
+            filled = pages[number - 1].filled
+            pages[number - 1] = _recognised(path, number)._replace(filled=filled)
+        scanned = ()
+    words = words_of(text for page in pages for text in page.texts)
+    trail = HeadingTrail()
+    blocks: list[Block] = []
+    for number, page in enumerate(pages, start=1):
+        blocks.extend(_blocks(page, number, outline.get(number, []), trail, words))
+    return DocumentText(title, tuple(blocks), metadata, len(pages), scanned, left_out)
+
+
+def _blocks(
+    page: _Page, number: int, entries: list[_Entry], trail: HeadingTrail, words: frozenset[str]
+) -> Iterator[Block]:
+    """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
+    lines = list(map(Line, page.texts, page.boxes))
+    if page.filled:
+        lines = [Line(*each) for each in placed(page.texts, page.boxes, page.filled)]
+    if entries:
+        lines = _with_headings(lines, entries)
+    left = list(entries)
+    for text, boxes in paragraphs(lines, words):
+        if left and (found := _entry_of(text, left)) is not None:
+            for entry in left[: found + 1]:
+                trail.enter(entry.level, entry.title)
+            del left[: found + 1]
+        yield Block(text, number, trail.path, None, None, boxes, trail.section)
+    for entry in left:  # not found as lines of text: they hold from the next page on
+        trail.enter(entry.level, entry.title)
+
+
+def _with_headings(lines: list[Line], entries: list[_Entry]) -> list[Line]:
+    return [
+        line._replace(alone=True) if _entry_of(line.text, entries) is not None else line
+        for line in lines
+    ]
+
+
+def _entry_of(text: str, entries: list[_Entry]) -> int | None:
+    """Find the heading that a line is, with or without the number before it."""
+    if len(text) > 2 * max(len(entry.title) for entry in entries) + 12:
+        return None
+    letters = _letters(text)
+    for index, entry in enumerate(entries):
+        if letters.endswith(entry.letters) and len(letters) <= len(entry.letters) + 6:
+            return index
+    return None
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
+
+
+def first_page(path: Path, side: int) -> Image:
+    """Draw the first page of a PDF.
+
+    Parameters
+    ----------
+    path
+        The file.
+    side
+        The pixels of the longer side.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+    image: Image = isolated(_drawn_page, path, 1, side, None, unbounded=True)
+    return image
+
+
+def page_image(path: Path, number: int, dpi: float) -> Image | None:
+    """Draw a page of a PDF.
+
+    Parameters
+    ----------
+    path
+        The file.
+    number
+        The page, from 1; one that the document does not have gives None.
+    dpi
+        Dots per inch.
+
+    Raises
+    ------
+    MediaError
+        If it is damaged, has no page or asks for a password.
+    """
+    image: Image | None = isolated(_drawn_page, path, number, None, dpi, unbounded=True)
+    return image
+
+
+def _drawn_page(path: Path, number: int, side: int | None, dpi: float | None) -> Image | None:
+    def draw(document: PdfDocument) -> Image | None:
+        if not 0 < number <= len(document):
+            return None
+        return _drawn(document, number - 1, side=side, dpi=dpi or _POINTS)
+
+    return _with_document(path, draw)
+
+
+def _drawn(
+    document: PdfDocument,
+    index: int,
+    *,
+    side: float | None = None,
+    dpi: float = _POINTS,
+    forms: bool = True,
+) -> Image:
+    if forms:
+        begin_form(document)
+    page = document[index]
+    try:
+        width, height = (max(each, 1.0) for each in page.get_size())
+        scale = side / max(width, height) if side else dpi / _POINTS
+        # A page may claim to be as large as a field.
+        scale = min(scale, (_MOST_PIXELS / (width * height)) ** 0.5)
+        drawn: Image = page.render(scale=scale).to_pil()
+        return drawn.copy()  # what is drawn on is freed with the page
+    finally:
+        page.close()
+
+
+def _recognised(path: Path, number: int) -> _Page:
+    from barbule.media.documents.pdf.ocr import recognise
+
+    def draw(document: PdfDocument) -> tuple[Image, float]:
+        page = document[number - 1]
+        height = page.get_height()
+        page.close()
+        return _drawn(document, number - 1, dpi=_RECOGNISED_DPI, forms=False), height
+
+    image, height = _with_document(path, draw)
+    scale = height / image.height
+    found = recognise(image)
+    boxes: list[Sides | None] = [
+        (x1 * scale, height - y2 * scale, x2 * scale, height - y1 * scale)
+        for _, (x1, y1, x2, y2) in found
+    ]
+    return _Page([text for text, _ in found], boxes)
+
+
+def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
+    import pypdfium2
+
+    with _PDFIUM:
+        try:
+            with _opened(path) as document:
+                return use(document)
+        except pypdfium2.PdfiumError as error:
+            raise _damaged(path) from error
+
+
+def _opened(path: Path) -> PdfDocument:
+    # Not by pypdfium2, which leaves a file open that has no page.
+    import pypdfium2
+    from pypdfium2 import raw
+
+    handle = raw.FPDF_LoadDocument(os.fsencode(path) + b"\0", None)
+    if not handle:
+        if raw.FPDF_GetLastError() == raw.FPDF_ERR_PASSWORD:
+            raise MediaError(
+                f"{path} is a password-protected PDF.",
+                hint="Save a copy without the password and use that.",
+            )
+        raise _damaged(path)
+    if raw.FPDF_GetPageCount(handle) < 1:
+        raw.FPDF_CloseDocument(handle)
+        raise _damaged(path)
+    return pypdfium2.PdfDocument(handle)
+
+
+def _damaged(path: Path) -> MediaError:
+    return MediaError(f"{path} is a damaged or truncated PDF.", hint=_DAMAGED_HINT)
+
+
+_Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page], tuple[str, ...]]
+
+
+def _contents(document: PdfDocument) -> _Contents:
+    given = document.get_metadata_dict()
+    title = " ".join(given.get("Title", "").split()) or None
+    metadata = {
+        name: _plain(value.strip()) for key, name in _METADATA.items() if (value := given.get(key))
+    }
+    left_out = dict.fromkeys(begin_form(document))
+    pages = list(_pages(document, left_out))
+    return title, metadata, _outline(document), pages, tuple(left_out)
+
+
+def _plain(value: str) -> str:
+    """Write a date as ISO 8601 has it, and all else as it is."""
+    date = _DATE.match(value)
+    return "-".join(part for part in date.groups() if part) if date else value
+
+
+def _outline(document: PdfDocument) -> dict[int, list[_Entry]]:
+    """Return the headings of the outline by their pages, from 1."""
+    found: dict[int, list[_Entry]] = {}
+    for bookmark in document.get_toc(max_depth=_DEEPEST_OUTLINE):
+        title = " ".join(bookmark.get_title().split())
+        target = bookmark.get_dest()
+        index = target.get_index() if target is not None else None
+        if letters := _letters(title):
+            page = 0 if index is None else index + 1
+            found.setdefault(page, []).append(_Entry(bookmark.level + 1, title, letters))
+    return found
+
+
+def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
+    refuse_beyond("max_pages", len(document))
+    tally = Tally("max_text")
+    for index in range(len(document)):
+        page = document[index]
+        textpage = page.get_textpage()
+        tally.add(textpage.count_chars())
+        texts, boxes = _lines(textpage)
+        filled = filled_in(document, page, left_out)
+        if filled:
+            texts, boxes = parted(textpage, texts, boxes, filled)
+        textpage.close()
+        yield _Page(texts, boxes, not texts and _has_picture(page), tuple(filled))
+        page.close()
+
+
+def _lines(textpage: PdfTextPage) -> tuple[list[str], list[Sides | None]]:
+    text: str = textpage.get_text_range()
+    if not text.strip():
+        return [], []
+    # Places in the text are those of PDFium where it leaves no character out.
+    placed = textpage.count_chars() == len(text)
+    count, ask = _rectangles()
+    handle = textpage.raw
+    sides = (ctypes.c_double * 4)()
+    left, bottom, right, top = (ctypes.byref(sides, 8 * index) for index in range(4))
+    read = _SIDES.unpack_from
+    texts = text.split("\r\n")
+    boxes: list[Sides | None] = []
+    start = 0
+    for line in texts:
+        box: Sides | None = None
+        if placed and line:
+            for rectangle in range(count(handle, start, len(line))):
+                ask(handle, rectangle, left, top, right, bottom)
+                found: Sides = read(sides)
+                box = found if box is None else _around(box, found)
+        start += len(line) + 2
+        boxes.append(box)
+    return texts, boxes
+
+
+@lru_cache(maxsize=1)
+def _rectangles() -> tuple[Callable[..., int], Callable[..., int]]:
+    """Return what counts the rectangles of a line, and what asks for one of them.
+
+    They are called for each line, and what ctypes does to check and convert the arguments of
+    the declared functions takes longer than PDFium.
+    """
+    from pypdfium2 import raw
+
+    plain = ctypes.CFUNCTYPE(ctypes.c_int)
+    given = (raw.FPDFText_CountRects, raw.FPDFText_GetRect)
+    count, ask = (plain(ctypes.cast(each, ctypes.c_void_p).value or 0) for each in given)
+    return count, ask
+
+
+def _around(box: Sides, other: Sides) -> Sides:
+    left, low, right, high = other
+    return min(box[0], left), min(box[1], low), max(box[2], right), max(box[3], high)
+
+
+def _has_picture(page: PdfPage) -> bool:
+    from pypdfium2 import raw
+
+    objects = page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=3)
+    return next(iter(objects), None) is not None

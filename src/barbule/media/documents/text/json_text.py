@@ -1,0 +1,195 @@
+"""The JSON reader: it keeps the source, cut where its parts begin.
+
+Owns which parts of a value become blocks. What is not JSON, or nested beyond what Python
+reads, is a `DamagedTreeError`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.documents.blocks import Block, DamagedTreeError, DocumentText
+from barbule.media.documents.text.plain_text import decode
+from barbule.media.read_limits import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["check_json", "read_json"]
+
+# A part up to this length is one block; a longer one is cut where its own parts begin.
+_PART = 1000
+_SPACE = re.compile(r"[ \t\n\r]*")
+_ESCAPED = re.compile(r"(?<!\\)(?:\\u[0-9a-fA-F]{4})+")
+_DEEPEST = 200
+_DECODER = json.JSONDecoder()
+
+
+def check_json(data: bytes) -> None:
+    """Make sure that JSON, or JSON by lines, is whole.
+
+    Raises
+    ------
+    DamagedTreeError
+        Where it is not.
+    """
+    for _ in _values(decode(data, None, None)):
+        pass
+
+
+def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
+    r"""Read JSON, or JSON by lines; records are blocks, the keys above them their headings.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file.
+    encoding
+        Its encoding; None finds out.
+
+    Returns
+    -------
+    DocumentText
+        Blocks as they stand in the file, but without escapes of letters. The title is that of
+        the outermost object.
+
+    Raises
+    ------
+    DamagedTreeError
+        If it is not JSON.
+
+    Examples
+    --------
+    >>> found = read_json(b'[{"bird": "jay"},\n {"bird": "owl"}]')
+    >>> [(block.text, block.sourceline) for block in found.blocks]
+    [('{"bird": "jay"}', 1), ('{"bird": "owl"}', 2)]
+    """
+    text = decode(data, encoding, None)
+    blocks: list[Block] = []
+    title: str | None = None
+    counted, line = 0, 1
+    tally = Tally("max_text")  # keys are repeated as headings
+    for start, end, value in _values(text):
+        if title is None and isinstance(value, dict) and isinstance(value.get("title"), str):
+            title = " ".join(value["title"].split()) or None
+        for first, last, path in _json_parts(text, start, end, (), outermost=True):
+            line += text.count("\n", counted, first)
+            counted = first
+            part = _unescaped(text[first:last])
+            heading = " > ".join(path)
+            tally.add(len(part) + len(heading))
+            blocks.append(Block(part, None, heading or None, line))
+    return DocumentText(title, tuple(blocks))
+
+
+def _values(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Yield the value of a file, or those of its lines where each line holds one."""
+    first = text[: text.find("\n")]
+    try:
+        whole = json.loads(text)
+    except RecursionError:
+        raise DamagedTreeError("it is nested too deeply") from None
+    except ValueError as error:
+        if "\n" not in text or not _is_value(first):
+            raise _damaged(text, 0, error) from None
+    else:
+        yield 0, len(text), whole
+        return
+    start = 0
+    for line in text.split("\n"):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except RecursionError:
+                raise DamagedTreeError("it is nested too deeply") from None
+            except ValueError as error:
+                raise _damaged(text, start, error) from None
+            yield start, start + len(line), value
+        start += len(line) + 1
+
+
+def _is_value(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _damaged(text: str, start: int, error: ValueError) -> DamagedTreeError:
+    if isinstance(error, json.JSONDecodeError):
+        line = text.count("\n", 0, start + error.pos) + 1
+        return DamagedTreeError(f"line {line}: {error.msg}")
+    return DamagedTreeError(str(error))  # a number with too many digits
+
+
+_Part = tuple[int, int, tuple[str, ...]]
+
+
+def _json_parts(
+    text: str, start: int, end: int, path: tuple[str, ...], *, outermost: bool = False
+) -> Iterator[_Part]:
+    """Yield the places of the parts of a value that is known to be whole."""
+    start = _after_space(text, start)
+    end -= len(text[start:end]) - len(text[start:end].rstrip())
+    opening = text[start : start + 1]
+    small = end - start <= _PART and not (outermost and opening == "[")
+    if small or opening not in {"[", "{"} or len(path) > _DEEPEST:
+        if end > start:
+            yield start, end, path
+    elif opening == "[":
+        for _, _, first, last in _members(text, start):
+            yield from _json_parts(text, first, last, path)
+    else:
+        yield from _gathered(text, start, path)
+
+
+def _gathered(text: str, start: int, path: tuple[str, ...]) -> Iterator[_Part]:
+    """Yield the parts of an object: small members stay together, long ones are cut."""
+    gathered: _Part | None = None
+    for begun, name, first, last in _members(text, start):
+        if gathered and last - gathered[0] <= _PART:
+            gathered = (gathered[0], last, path)
+            continue
+        if gathered:
+            yield gathered
+        gathered = (begun, last, path)
+        if last - begun > _PART:
+            gathered = None
+            yield from _json_parts(text, first, last, (*path, name))
+    if gathered:
+        yield gathered
+
+
+def _members(text: str, start: int) -> Iterator[tuple[int, str, int, int]]:
+    """Yield where each member of a list or object begins, its name, and its value's place."""
+    named = text[start] == "{"
+    place = _after_space(text, start + 1)
+    while text[place] not in "]}":
+        begun, name = place, ""
+        if named:
+            name, place = json.decoder.scanstring(text, place + 1)  # type: ignore[attr-defined]
+            place = _after_space(text, _after_space(text, place) + 1)
+        first = place
+        last = place = _DECODER.raw_decode(text, place)[1]
+        yield begun, name, first, last
+        place = _after_space(text, place)
+        if text[place] == ",":
+            place = _after_space(text, place + 1)
+
+
+def _after_space(text: str, place: int) -> int:
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]
+
+
+def _unescaped(part: str) -> str:
+    r"""Write letters for their escapes; those of signs that JSON needs escaped stay."""
+    if "\\u" not in part:
+        return part
+
+    def letters(match: re.Match[str]) -> str:
+        found = json.loads(f'"{match[0]}"')
+        return found if found.isprintable() and not set(found) & {'"', "\\"} else match[0]
+
+    return _ESCAPED.sub(letters, part)

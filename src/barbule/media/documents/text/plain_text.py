@@ -1,0 +1,141 @@
+"""Text as it stands in a file: its encoding, its lines, its paragraphs.
+
+Owns how bytes become text and how text falls into blocks. Must not interpret any markup.
+"""
+
+from __future__ import annotations
+
+import re
+
+from barbule.media.documents.blocks import Block, DocumentText
+from barbule.media.documents.text.encodings import decoded
+
+__all__ = ["BLANK_LINES", "CODING", "decode", "indentation", "read_lines", "read_text"]
+
+# How HTML and XML say how they are encoded; and how Python (PEP 263) and style sheets do.
+_MARKUP = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
+CODING = re.compile(
+    rb"""\A(?:(?:[^\n]{0,200}\n)?[ \t\f]*#[^\n]{0,80}?coding[=:][ \t]*|@charset ")([-\w.]+)"""
+)
+_DECLARATION_REACH = 2048
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+
+def decode(
+    data: bytes, encoding: str | None = None, declaration: re.Pattern[bytes] | None = _MARKUP
+) -> str:
+    r"""Decode text of unknown encoding, with newlines made `\n`.
+
+    Parameters
+    ----------
+    data
+        The bytes of a file.
+    encoding
+        Its encoding; None finds out.
+    declaration
+        How its head may name the encoding, which is the first group; None asks no head.
+
+    Returns
+    -------
+    str
+        Its text.
+
+    Examples
+    --------
+    >>> decode("naïve\r\n".encode("cp1252"))
+    'naïve\n'
+    """
+    declared = declaration.search(data[:_DECLARATION_REACH]) if declaration else None
+    text = decoded(data, encoding, declared[1] if declared else None)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_text(data: bytes, encoding: str | None = None) -> DocumentText:
+    r"""Read text as it stands; blank lines part its blocks.
+
+    Parameters
+    ----------
+    data
+        The bytes of a text file.
+    encoding
+        Its encoding; None finds out.
+
+    Returns
+    -------
+    DocumentText
+        Blocks with the lines on which they start; no title, pages or headings.
+
+    Examples
+    --------
+    >>> [(block.sourceline, block.text) for block in read_text(b"one\n\ntwo").blocks]
+    [(1, 'one'), (3, 'two')]
+    """
+    text = decode(data, encoding, None)
+    blocks: list[Block] = []
+    line, start = 1, 0
+    for gap in BLANK_LINES.finditer(text):
+        first, last = gap.span()
+        piece = text[start:first]
+        if body := piece.strip():
+            if piece[0] == body[0]:
+                blocks.append(Block(body, None, None, line))
+            else:
+                skipped = piece[: piece.index(body[0])].count("\n")
+                blocks.append(_indented(piece, body, line + skipped))
+        line += text.count("\n", start, last)
+        start = last
+    if body := text[start:].strip():
+        line += text.count("\n", start, text.index(body[0], start))
+        blocks.append(_indented(text[start:], body, line))
+    return DocumentText(None, tuple(blocks))
+
+
+def _indented(piece: str, body: str, line: int) -> Block:
+    indent = "" if piece[0] == body[0] else indentation(piece)
+    return Block(indent + body, None, None, line, verbatim=bool(indent))
+
+
+def indentation(piece: str) -> str:
+    r"""Return what the first line of a piece of text is indented by, where that counts.
+
+    It does where the next line is indented at least as far, as in code and in lists: without
+    it the lines would no longer stand below each other.
+
+    Examples
+    --------
+    >>> indentation("\n    if x:\n        y\n"), indentation("  A paragraph\nand its lines")
+    ('    ', '')
+    """
+    first = len(piece) - len(piece.lstrip())
+    start = piece.rfind("\n", 0, first) + 1
+    indent = piece[start:first]
+    if indent.strip(" \t"):
+        return ""  # other blanks, such as those before a paragraph of Chinese
+    end = piece.find("\n", first) + 1
+    return indent if end and piece.startswith(indent, end) else ""
+
+
+def read_lines(data: bytes, encoding: str | None = None) -> DocumentText:
+    r"""Read text whose indentation counts, such as code: all of it is one block.
+
+    Parameters
+    ----------
+    data
+        The bytes of a text file.
+    encoding
+        Its encoding; None finds out.
+
+    Examples
+    --------
+    >>> read_lines(b"\n    if x:\n\n        y\n").blocks[0][0]
+    '    if x:\n\n        y'
+    """
+    text = decode(data, encoding, CODING)
+    body = text.strip()
+    if not body:
+        return DocumentText(None, ())
+    start = text.rfind("\n", 0, text.index(body[0])) + 1
+    return DocumentText(
+        None,
+        (Block(text[start:].rstrip(), None, None, text.count("\n", 0, start) + 1, verbatim=True),),
+    )

@@ -1,0 +1,1 @@
+"""Image files: checked, decoded, converted and encoded."""

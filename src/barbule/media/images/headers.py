@@ -1,0 +1,148 @@
+"""What an image file tells without its pixels being read: size, mode, format, metadata.
+
+Owns the header record and the form of EXIF data as JSON. Must not decode pixels, save where a
+PNG keeps its EXIF data behind them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from barbule.media.images.image_files import decoding, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import PIL.Image
+
+__all__ = ["ImageHeader", "image_metadata", "read_header"]
+
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_LONGEST = 1024  # bytes of a value; what is longer is a maker's private data or a preview
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the header of an image file says, under PIL's names."""
+
+    width: int
+    height: int
+    mode: str
+    format: str | None
+    path: Path
+    source: str | None = None
+
+
+def read_header(path: Path, source: str | None = None) -> ImageHeader:
+    """Read the header of an image file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    source
+        What messages call it, where that is not the path.
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty, no image, or has more pixels than Pillow's limit.
+    """
+    with decoding(path, source), opened(path) as image:
+        return ImageHeader(image.width, image.height, image.mode, image.format, path, source)
+
+
+def image_metadata(image: PIL.Image.Image | ImageHeader) -> dict[str, Any]:
+    """Return what an image says of itself, as JSON.
+
+    Returns
+    -------
+    dict
+        `width`, `height`, `mode`, `format`, `dpi` (or None), and `exif`: its values by their
+        names, those of the camera among them and those of the place under "GPSInfo"; None where
+        the data cannot be read. Private data of a maker and previews are left out.
+
+    Examples
+    --------
+    >>> import PIL.Image
+    >>> image_metadata(PIL.Image.new("L", (3, 2)))["mode"]
+    'L'
+    """
+    if isinstance(image, ImageHeader):
+        with decoding(image.path, image.source), opened(image.path) as file:
+            return _metadata(file)
+    return _metadata(image)
+
+
+def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
+    dpi = image.info.get("dpi")
+    return {
+        "width": image.width,
+        "height": image.height,
+        "mode": image.mode,
+        "format": image.format,
+        "dpi": None if dpi is None else _plain(tuple(dpi)),
+        "exif": _exif(image),
+    }
+
+
+def _exif(image: PIL.Image.Image) -> dict[str, Any] | None:
+    from PIL.ExifTags import GPSTAGS, TAGS
+    from PIL.Image import Image
+
+    try:
+        # A PNG is decoded by its own getexif(), as its EXIF data may follow its pixels.
+        late = image.format == "PNG" and "exif" not in image.info and _mentions_exif(image)
+        exif = image.getexif() if late or image.format != "PNG" else Image.getexif(image)
+        found = {**exif, **exif.get_ifd(_EXIF_IFD)}
+        named = _named(found, TAGS)
+        named.pop("ExifOffset", None)
+        if place := exif.get_ifd(_GPS_IFD):
+            named["GPSInfo"] = _named(place, GPSTAGS)
+    except Exception:  # noqa: BLE001 - nearly anything on damaged data, and the image is good
+        return None
+    return named
+
+
+def _mentions_exif(image: Any) -> bool:
+    """Whether a PNG that is not yet read may hold EXIF data."""
+    if image.fp is None:
+        return False
+    place = image.fp.tell()
+    image.fp.seek(0)
+    data: bytes = image.fp.read()
+    image.fp.seek(place)
+    return b"eXIf" in data or b"Raw profile type exif" in data
+
+
+def _named(values: Mapping[int, Any], names: Mapping[int, str]) -> dict[str, Any]:
+    plain = {names.get(tag, str(tag)): _plain(value) for tag, value in values.items()}
+    return {name: value for name, value in plain.items() if not _is_bulk(value)}
+
+
+def _is_bulk(value: Any) -> bool:
+    return isinstance(value, str | list) and len(value) > _LONGEST
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value of EXIF into one of JSON."""
+    if isinstance(value, bytes):
+        if len(value) > _LONGEST:
+            return value.hex()
+        text = value.rstrip(b"\0")
+        return (
+            text.decode("ascii") if text.isascii() and text.decode().isprintable() else value.hex()
+        )
+    if isinstance(value, str):
+        return value.rstrip("\0")
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, bool | int) or value is None:
+        return value
+    number = float(value)  # a fraction, whose denominator may be 0
+    return number if math.isfinite(number) else None

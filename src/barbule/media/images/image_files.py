@@ -1,0 +1,373 @@
+"""Images: checked, opened, and made from arrays.
+
+Owns the reading of files and bytes with Pillow. Must not turn, scale or otherwise change an
+image: that is for functions over images.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import MediaError
+from barbule.media.images import jpeg_rows, png_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from PIL.Image import Image
+
+__all__ = [
+    "decoding",
+    "from_array",
+    "image_bytes_suffix",
+    "image_of",
+    "loaded",
+    "open_image",
+    "opened",
+    "validate_image",
+]
+
+_AGAIN = "Fetch or export the file again and check that it opens in a viewer."
+_FORMATS = "PNG, JPEG, WEBP, GIF, TIFF, BMP, AVIF or HEIC"
+_SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_PLANE, _STACK = 2, 3
+# Of Pillow's limit of pixels, the part that decoders may have which take more than a raster or two.
+_SHARES = {"WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
+_KEPT_DECODERS = frozenset(("WEBP", "AVIF"))  # keep their own copies as long as the image is there
+_LARGE = 1 << 22  # pixels
+_MAX_SCANS = 100  # of the largest JPEG; of smaller ones more, in proportion
+_MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: as many are expanded in half a millisecond
+
+
+def validate_image(path: Path, source: str | None = None) -> str:
+    """Check that a file is an image, whole and undamaged.
+
+    A PNG is checked by the checksums that it carries, which is much faster than reading its
+    pixels and notices more; of a small one also that no rows are missing, of a large one that
+    is noticed when it is opened. Of other formats the pixels of the first frame are read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    source
+        What messages call it, where that is not the path: the URL from which it came.
+
+    Returns
+    -------
+    str
+        Pillow's name of the format: "PNG", "JPEG", "WEBP" …
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+    """
+    with decoding(path, source):
+        image = opened(path)
+        with image:
+            if image.format == "PNG":
+                image.verify()
+                if not png_rows.is_complete(path, _MAX_COUNTED_BYTES):
+                    raise _rows_missing()
+            else:
+                # A JPEG is read whole but put together at an eighth of its size.
+                image.draft("L", (1, 1))
+                loaded(image, path)
+            return str(image.format)
+
+
+def open_image(path: Path, source: str | None = None) -> Image:
+    """Open an image and read the pixels of its first frame; the file is closed again.
+
+    Parameters
+    ----------
+    path
+        The file. Its EXIF orientation is left as it is.
+    source
+        What messages call it, where that is not the path.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image. Of an animation, or a file of several pages, the others are read from memory
+        when they are sought.
+
+    Raises
+    ------
+    MediaError
+        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+    """
+    with decoding(path, source):
+        image = opened(path)
+        with image:
+            if not getattr(image, "is_animated", False):
+                return _without_decoder(loaded(image, path))
+        frames: Any = opened(io.BytesIO(path.read_bytes()))
+        frames.filename = str(path)
+        return loaded(frames, path)
+
+
+def loaded(image: Image, path: Path) -> Image:
+    """Read the pixels of an image that was opened, and make sure that there are all of them.
+
+    Errors are Pillow's own; `decoding` explains them.
+    """
+    image.load()
+    if image.format == "PNG":
+        # What was not read is 0.
+        last = image.crop((0, image.height - 1, image.width, image.height))
+        unread = last.getbbox() is None or image.info.get("interlace")
+        if unread and not png_rows.is_complete(path):
+            raise _rows_missing()
+    if image.format == "JPEG" and jpeg_rows.ends_in_grey(image) and not jpeg_rows.is_complete(path):
+        raise _rows_missing()
+    return image
+
+
+def _without_decoder(image: Image) -> Image:
+    """Let go of what a decoder keeps beside the pixels of a large image."""
+    if image.format not in _KEPT_DECODERS or image.width * image.height < _LARGE:
+        return image
+    plain = image.copy()
+    plain.format = image.format
+    return plain
+
+
+def _refuse_many_scans(image: Any, most: int) -> None:
+    """Refuse a progressive JPEG that goes over all of its pixels thousands of times."""
+    place = image.fp.tell()
+    image.fp.seek(0)
+    scans = image.fp.read().count(b"\xff\xda")  # which stands nowhere in what is compressed
+    image.fp.seek(place)
+    if scans * image.width * image.height > _MAX_SCANS * most:
+        raise MediaError(
+            f"the JPEG of {image.width} x {image.height} pixels has {scans:,} scans.",
+            hint="Write it again: a progressive JPEG has about ten.",
+        )
+
+
+def _refuse_large(image: Image, most: int) -> None:
+    """Refuse an image of more pixels than may be decoded; Pillow only warns up to twice that."""
+    from PIL import Image
+
+    if image.width * image.height > most:
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+    allowed = int(most * _SHARES.get(str(image.format), 1))
+    if image.width * image.height > allowed:
+        raise MediaError(
+            f"its {image.width} x {image.height} pixels are more than the {allowed:,} that are "
+            f"allowed in {image.format}.",
+            hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
+        )
+    if "progression" in image.info:
+        _refuse_many_scans(image, most)
+
+
+def _rows_missing() -> OSError:
+    return OSError("rows of the image are missing")
+
+
+def opened(file: Path | io.BytesIO) -> Image:
+    """Open an image without reading its pixels, as Pillow does, within its limit of pixels.
+
+    Errors are Pillow's own; `decoding` explains them.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if not _is_heif(file):
+            raise
+        _learn_heif()
+        image = Image.open(file)
+    if Image.MAX_IMAGE_PIXELS is not None:
+        try:
+            _refuse_large(image, Image.MAX_IMAGE_PIXELS)
+        except Exception:
+            image.close()
+            raise
+    return image
+
+
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            head = stream.read(12)
+    else:
+        head = file.getvalue()[:12]
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _learn_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MediaError(
+            "HEIC images need the package pillow-heif.", hint="pip install 'barbule[heic]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
+def image_of(value: Any) -> Image:
+    """Return the PIL image of an image, an array or the bytes of a file, its pixels read.
+
+    Raises
+    ------
+    MediaError
+        If it is none of these, or damaged.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+        image_bytes_suffix(data)  # tells what cannot be opened
+        value = opened(io.BytesIO(data))
+    # Pillow's own array interface, which is no array, would be made: two copies of the pixels.
+    elif not hasattr(value, "save") and hasattr(value, "__array_interface__"):
+        value = from_array(value)
+    if not hasattr(value, "save"):
+        raise MediaError(
+            f"a {type(value).__name__} is no image.",
+            hint="Give a PIL image, a NumPy array, bytes, a path or a URL.",
+        )
+    try:
+        value.load()
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        raise MediaError("the image is damaged or truncated.", hint=_AGAIN) from error
+    image: Image = value
+    return image
+
+
+@contextmanager
+def decoding(path: Path, source: str | None = None) -> Iterator[None]:
+    """Explain the errors of opening and decoding an image file: one `MediaError`, its source."""
+    from PIL import Image, UnidentifiedImageError
+
+    name = source or path
+    try:
+        yield
+    except MediaError as error:
+        raise MediaError(f"{name}: {error.message}", hint=error.hint) from error.__cause__
+    except FileNotFoundError:
+        raise MediaError(
+            f"{name} does not exist.", hint="Check the path and the working directory."
+        ) from None
+    except IsADirectoryError:
+        raise MediaError(f"{name} is a directory.", hint="Name a file in it.") from None
+    except PermissionError:
+        raise MediaError(f"{name} cannot be read.", hint="Check its permissions.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(
+            f"{name} has more pixels than are allowed ({Image.MAX_IMAGE_PIXELS}).",
+            hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
+        ) from error
+    except UnidentifiedImageError as error:
+        if path.stat().st_size == 0:
+            raise MediaError(f"{name} is empty.", hint=_AGAIN) from None
+        raise MediaError(f"{name} is not an image.", hint=f"Give {_FORMATS}.") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        raise MediaError(f"{name} is a damaged or truncated image.", hint=_AGAIN) from error
+
+
+def image_bytes_suffix(data: bytes) -> str:
+    """Tell the format of an image's bytes.
+
+    Parameters
+    ----------
+    data
+        The content of an image file.
+
+    Returns
+    -------
+    str
+        The usual extension without a dot: "png", "jpg", "webp" …
+
+    Raises
+    ------
+    MediaError
+        If it is no image.
+
+    Examples
+    --------
+    >>> image_bytes_suffix(b"P5 1 1 255 0")
+    'ppm'
+    """
+    try:
+        with opened(io.BytesIO(data)) as image:
+            name = str(image.format)
+    except MediaError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on damaged data
+        raise MediaError(
+            f"the {len(data)} bytes are not an image that can be read.",
+            hint=f"Give the content of a {_FORMATS} file.",
+        ) from error
+    return _SUFFIXES.get(name, name.lower())
+
+
+def from_array(array: np.ndarray[Any, Any]) -> Image:
+    """Make an image of an array.
+
+    Parameters
+    ----------
+    array
+        Shape (height, width) or (height, width, channels) with 1 to 4 channels (grey, grey and
+        alpha, RGB, RGBA). Integers of 8 bits, booleans, floats from 0 to 1, or one plane of
+        unsigned 16-bit integers.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image.
+
+    Raises
+    ------
+    MediaError
+        If the shape, the type or the range is another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from_array(np.zeros((2, 3, 3), dtype="uint8")).size
+    (3, 2)
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = array[:, :, 0] if array.ndim == _STACK and array.shape[2] == 1 else array
+    channels = 1 if pixels.ndim == _PLANE else pixels.shape[2] if pixels.ndim == _STACK else 0
+    if channels not in _ARRAY_CHANNELS or 0 in pixels.shape:
+        raise MediaError(
+            f"an array of shape {array.shape} is not an image.",
+            hint="Give (height, width) or (height, width, 1 to 4 channels).",
+        )
+    if pixels.dtype == np.uint16 and channels == 1:
+        return Image.fromarray(np.ascontiguousarray(pixels))
+    return Image.fromarray(np.ascontiguousarray(_bytes(pixels)))
+
+
+def _bytes(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * 255
+    if np.issubdtype(pixels.dtype, np.floating):
+        # NaN fails the comparison too.
+        if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+            raise MediaError(
+                "an array of floats is an image only from 0 to 1.", hint="Scale or clip it first."
+            )
+        scaled: np.ndarray[Any, Any] = np.rint(pixels * 255).astype(np.uint8)
+        return scaled
+    raise MediaError(
+        f"an array of {pixels.dtype} is not an image.",
+        hint="Give uint8, bool, floats from 0 to 1, or one plane of uint16.",
+    )

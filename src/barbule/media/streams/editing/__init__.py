@@ -1,0 +1,1 @@
+"""Audio and video files written: cut, joined, encoded."""

@@ -1,0 +1,375 @@
+"""Sound tracks cut to the sample, and joined.
+
+Owns which samples belong to which stretch of time. The form of samples and their encoding is
+the business of `sound`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Self
+
+from barbule.errors import ConfigurationError, MediaError
+from barbule.media.streams.editing.sound_encoding import (
+    SoundForm,
+    SoundWriter,
+    layout_of,
+    sound_format,
+    write_all,
+)
+from barbule.media.streams.opening import PathLike, audio_stream, decoded, first_audio, opened
+from barbule.media.streams.probing import UNINDEXED, is_estimated, length_of
+from barbule.media.streams.temporary_files import MadeFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
+
+__all__ = [
+    "Span",
+    "check_spans",
+    "cut_sound",
+    "has_sound",
+    "join_sound",
+    "sound_length",
+    "spans",
+    "split_sound",
+]
+
+
+_PADDING = 0.1  # seconds that codecs add to a sound, or take away
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time in seconds; `end` None is the end of the file."""
+
+    start: float
+    end: float | None
+
+
+def spans(
+    length: float, duration: float, overlap: float = 0.0, min_duration: float = 0.0
+) -> Iterator[Span]:
+    """Cut a length into stretches of a duration that overlap.
+
+    Examples
+    --------
+    >>> [(each.start, each.end) for each in spans(5.0, 2.0)]
+    [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)]
+    """
+    place = 0
+    while True:
+        start = place * (duration - overlap)
+        if start >= length or (place and start + overlap >= length):
+            return
+        end = min(start + duration, length)
+        if end - start >= min_duration:
+            yield Span(start, end)
+        place += 1
+
+
+def check_spans(duration: float, overlap: float, min_duration: float) -> None:
+    """Make sure that stretches of these lengths can be cut.
+
+    Raises
+    ------
+    ConfigurationError
+        When they cannot.
+    """
+    if not duration > 0:
+        raise ConfigurationError("duration is a number of seconds above 0.", value=duration)
+    if not 0 <= overlap < duration:
+        raise ConfigurationError(
+            f"overlap is from 0 to below the duration of {duration} s.", value=overlap
+        )
+    if not 0 <= min_duration <= duration:
+        raise ConfigurationError(
+            f"min_duration is from 0 to the duration of {duration} s.", value=min_duration
+        )
+
+
+def spans_between(length: float, times: Sequence[float], min_duration: float) -> list[Span]:
+    """Cut a length at times that rise.
+
+    Examples
+    --------
+    >>> [(each.start, each.end) for each in spans_between(5.0, [2.0, 9.0], 0.0)]
+    [(0.0, 2.0), (2.0, 5.0)]
+    """
+    edges = [0.0, *(time for time in times if time < length), length]
+    return [Span(*span) for span in itertools.pairwise(edges) if span[1] - span[0] >= min_duration]
+
+
+def check_cuts(
+    what: str,
+    duration: float | None,
+    segment_times: Sequence[float] | None,
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+) -> None:
+    """Make sure that something can be cut so: by a duration or at times.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot.
+    """
+    if (duration is None) == (segment_times is None):
+        raise ConfigurationError(
+            f"{what} is cut by duration or by segment_times.", hint="Give one of them."
+        )
+    if duration is not None:
+        check_spans(duration, overlap, min_duration)
+        return
+    times = list(segment_times or ())
+    if overlap:
+        raise ConfigurationError("overlap goes with duration, not with segment_times.")
+    if any(not math.isfinite(time) or time <= 0 for time in times) or times != sorted(set(times)):
+        raise ConfigurationError("segment_times are seconds above 0 that rise.", value=times)
+
+
+def cut_sound(
+    path: PathLike,
+    wanted: Span,
+    *,
+    format: str,  # noqa: A002 - the name that users know
+    rate: int | None = None,
+    channels: int | None = None,
+    track: int = 0,
+) -> MadeFile | None:
+    """Write a stretch of a sound track as a file; None where it lies beyond the end.
+
+    Parameters
+    ----------
+    path
+        An audio or video file.
+    wanted
+        What is written, cut to the sample.
+    format
+        A key of `FORMATS`.
+    rate, channels
+        Samples a second and channels (1 or 2); those of the track if not given.
+    track
+        Which sound track.
+
+    Raises
+    ------
+    MediaError
+        When the file is damaged or has no such track.
+    """
+    cutter = _cut(path, iter((wanted,)), format, track, rate, channels)
+    return cutter.made[0][1] if cutter.made else None
+
+
+def split_sound(
+    path: PathLike,
+    wanted: Iterator[Span],
+    *,
+    format: str,  # noqa: A002 - the name that users know
+    overlap: float = 0.0,
+    min_duration: float = 0.0,
+) -> list[tuple[Span, MadeFile]]:
+    """Write stretches of a sound track as files, reading it once.
+
+    Parameters
+    ----------
+    wanted
+        Stretches by their start, rising. How long the track may be said to be, those that begin
+        beyond the last sound are not written, and none ends beyond it.
+    overlap, min_duration
+        Those with which the stretches were made: they hold for the true end too.
+
+    Raises
+    ------
+    MediaError
+        When the file is damaged or has no sound.
+    """
+    cutter = _cut(path, wanted, format)
+    if cutter.end is None:
+        return cutter.made
+    found = []
+    for span, made in cutter.made:
+        end = span.end
+        if end is None or end - cutter.end > _PADDING:
+            end = cutter.end
+        again = span.start > 0 and span.start + overlap >= end
+        if not again and end - span.start >= min_duration:
+            found.append((Span(span.start, end), made))
+    return found
+
+
+def _cut(
+    path: PathLike,
+    wanted: Iterator[Span],
+    format: str,  # noqa: A002 - the name that users know
+    track: int = 0,
+    rate: int | None = None,
+    channels: int | None = None,
+) -> _Cutter:
+    with opened(path) as container:
+        stream = audio_stream(container, track)
+        form = SoundForm(
+            sound_format(format),
+            rate or stream.codec_context.sample_rate,
+            layout_of(stream, channels),
+        )
+        with _Cutter(form, wanted) as cutter:
+            sought = _seek_before(container, stream, cutter.first)
+            cutter.cut(_placed(container, stream))
+        if cutter.seen == 0 and not sought:
+            raise MediaError(
+                f"{os.fspath(path)} has no sound that can be decoded.",
+                hint="Fetch or export the file again and check that it plays.",
+            )
+    return cutter
+
+
+def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> bool:
+    from av.error import FFmpegError
+
+    early = start - 1.0  # codecs need what is before to begin
+    exact = container.format.name not in UNINDEXED | {"mp3"}  # not only from the beginning
+    if early <= 0 or stream.time_base is None or not exact:
+        return False
+    with contextlib.suppress(FFmpegError):  # else it is read from the beginning
+        container.seek(
+            int(early / stream.time_base) + (stream.start_time or 0), stream=stream, backward=True
+        )
+        return True
+    return False
+
+
+def _placed(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[tuple[Fraction | None, AudioFrame]]:
+    """Give frames and when they sound, in seconds from the beginning of the track."""
+    base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
+    zero = (stream.start_time or 0) * base
+    for frame in decoded(container, stream):
+        at = None if frame.pts is None else frame.pts * (frame.time_base or base) - zero
+        yield at, frame
+
+
+class _Cutter:
+    """Writes stretches of one track."""
+
+    def __init__(self, form: SoundForm, wanted: Iterator[Span]) -> None:
+        self._form = form
+        self._wanted = wanted
+        self._next = next(wanted, None)  # the first that has not begun
+        self._running: list[tuple[SoundWriter, int, int | None, OutputContainer]] = []
+        self.first = self._next.start if self._next else 0.0
+        self.made: list[tuple[Span, MadeFile]] = []
+        self.seen = 0
+        self.end: float | None = None  # of the sound in seconds, once it was read to there
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for *_, container in self._running:
+            container.close()
+
+    def cut(self, frames: Iterator[tuple[Fraction | None, AudioFrame]]) -> None:
+        """Send samples to all the stretches in which they lie."""
+        here: int | None = None
+        for at, frame in frames:
+            if here is None:
+                here = round((at or 0) * self._form.rate)
+            for samples in self._form.samples(frame):
+                here = self._send(samples, here)
+            if self._next is None and not self._running:
+                return
+        for samples in self._form.samples(None) if here is not None else ():
+            here = self._send(samples, here or 0)
+        for entry in list(self._running):
+            self._finish(entry)
+        if here is not None:
+            self.end = here / self._form.rate
+
+    def _begin(self, span: Span) -> None:
+        import av
+
+        made = MadeFile(self._form.kind.suffix)
+        self.made.append((span, made))
+        container = av.open(str(made), "w", format=self._form.kind.container)
+        writer = SoundWriter(container, self._form)
+        end = None if span.end is None else round(span.end * self._form.rate)
+        self._running.append((writer, round(span.start * self._form.rate), end, container))
+
+    def _finish(self, entry: tuple[SoundWriter, int, int | None, OutputContainer]) -> None:
+        entry[0].close()
+        entry[-1].close()
+        self._running.remove(entry)
+
+    def _send(self, samples: np.ndarray, here: int) -> int:
+        count = self._form.count(samples)
+        self.seen += count
+        while self._next and self._next.start * self._form.rate < here + count:
+            self._begin(self._next)
+            self._next = next(self._wanted, None)
+        for entry in list(self._running):
+            writer, start, end, _ = entry
+            low = max(0, start - here)
+            high = count if end is None else min(count, end - here)
+            if high > low:
+                writer.write(self._form.part(samples, low, high))
+            if end is not None and here + count >= end:
+                self._finish(entry)
+        return here + count
+
+
+def join_sound(paths: Sequence[PathLike], *, format: str) -> MadeFile:  # noqa: A002 - users' name
+    """Write sound files one after the other, in the form of the first.
+
+    Raises
+    ------
+    MediaError
+        When one of them is damaged or has no sound.
+    """
+    import av
+
+    kind = sound_format(format)
+    made = MadeFile(kind.suffix)
+    with opened(paths[0]) as container:
+        stream = audio_stream(container)
+        rate, layout = stream.codec_context.sample_rate, layout_of(stream)
+    with av.open(str(made), "w", format=kind.container) as out:
+        writer = SoundWriter(out, SoundForm(kind, rate, layout))
+        for path in paths:
+            with opened(path) as container:
+                write_all(writer, container, audio_stream(container))
+        writer.close()
+    return made
+
+
+def has_sound(path: PathLike, track: int = 0) -> bool:
+    """Whether a file has a sound track that can be decoded."""
+    with opened(path) as container:
+        return first_audio(container, track) is not None
+
+
+def sound_length(path: PathLike, track: int = 0) -> float:
+    """Return how long a sound track is, in seconds; decodes it when headers are silent."""
+    with opened(path) as container:
+        stream = audio_stream(container, track)
+        told = stream.duration if not is_estimated(container) else None
+        if told and told > 0 and stream.time_base:
+            return float(told * stream.time_base)
+        length = length_of(container)
+    if length is not None and length > 0:
+        return float(length)
+    with opened(path) as container:
+        stream = audio_stream(container, track)
+        rate = stream.codec_context.sample_rate
+        return sum(frame.samples for frame in decoded(container, stream)) / rate

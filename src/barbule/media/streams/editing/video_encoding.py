@@ -1,0 +1,348 @@
+"""Videos written: pictures and sound encoded into one file.
+
+Owns the choice of codecs and how times of the source become times of what is written. Which
+stretches are asked for is the business of `cutting` and `parts`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Self
+
+from barbule.errors import MediaError
+from barbule.media.streams.editing.sound_encoding import FORMATS, SoundForm, SoundWriter, layout_of
+from barbule.media.streams.editing.sound_tracks import Span
+from barbule.media.streams.opening import (
+    PathLike,
+    decoded,
+    first_audio,
+    opened,
+    reading,
+    video_stream,
+)
+from barbule.media.streams.probing import Timeline, key_at, open_at, timeline
+from barbule.media.streams.rotation import shown_size, turned
+from barbule.media.streams.temporary_files import MadeFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from av.audio.frame import AudioFrame
+    from av.container import OutputContainer
+    from av.video.frame import VideoFrame
+
+__all__ = ["VideoWriter", "join", "rewrite"]
+
+_BASE = Fraction(1, 90000)
+_ENCODERS = ("libx264", "mpeg4")
+_OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}, "mpeg4": {"qscale": "3"}}
+_SOUND = FORMATS["m4a"]
+
+
+class VideoWriter:
+    """Encodes pictures, and sound where there is some, into an MP4 file.
+
+    Parameters
+    ----------
+    size
+        Width and height in pixels; an odd number is made even by leaving a line out.
+    rate
+        Pictures a second, as a hint to the encoder; when each is shown is said with it.
+    sound
+        Samples a second and layout of the sound; None for a silent video.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        rate: Fraction,
+        sound: tuple[int, str] | None = None,
+    ) -> None:
+        import av
+
+        self.made = MadeFile("mp4")
+        self._size = max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
+        self._container: OutputContainer = av.open(str(self.made), "w", format="mp4")
+        codec = next(name for name in _ENCODERS if name in av.codecs_available)
+        rate = min(max(rate, Fraction(1, 1000)), Fraction(1000)).limit_denominator(1001)
+        stream: Any = self._container.add_stream(codec, rate=rate, options=dict(_OPTIONS[codec]))
+        self._stream = stream
+        self._still = round(1 / rate / _BASE)
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _BASE
+        self._sound = sound and SoundWriter(self._container, SoundForm(_SOUND, *sound))
+        self._last = -1
+
+    @property
+    def sound(self) -> SoundWriter | None:
+        """What writes the sound."""
+        return self._sound
+
+    def show(self, frame: VideoFrame, at: Fraction) -> None:
+        """Show a picture from a time on, in seconds."""
+        width, height = self._size
+        if (frame.width, frame.height, frame.format.name) != (width, height, "yuv420p"):
+            frame = frame.reformat(width=width, height=height, format="yuv420p")
+        frame.pts = max(round(at / _BASE), self._last + 1)
+        frame.time_base = _BASE
+        frame.duration = self._still
+        frame.pict_type = 0  # what the source used is no advice
+        self._last = frame.pts
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> MadeFile:
+        """Finish the file and return it."""
+        try:
+            self._container.mux(self._stream.encode(None))
+            if self._sound:
+                self._sound.close()
+        finally:
+            self._container.close()
+        return self.made
+
+    def abandon(self) -> None:
+        """Close the file unfinished."""
+        with contextlib.suppress(OSError, ValueError):
+            self._container.close()
+
+
+def rewrite(
+    path: PathLike,
+    line: Timeline | None = None,
+    span: Span | None = None,
+    *,
+    change: Callable[[VideoFrame], VideoFrame] | None = None,
+    fps: Fraction | None = None,
+) -> MadeFile:
+    """Encode a stretch of a video anew, each picture changed by a function.
+
+    Parameters
+    ----------
+    line
+        When its frames are shown, if known already.
+    span
+        The stretch; the whole video if not given.
+    change
+        What becomes of each picture, upright.
+    fps
+        Pictures a second, in the place of those of the video.
+    """
+    with _Source(path, line or timeline(path), span or Span(0.0, None)) as source:
+        first = turned(source.first())
+        first = first if change is None else change(first)
+        writer = VideoWriter((first.width, first.height), fps or source.rate, source.sound)
+        try:
+            source.send(writer, Fraction(0), _Pace(writer, change, fps))
+        except BaseException:
+            writer.abandon()
+            raise
+    return writer.close()
+
+
+class _Pace:
+    """Shows pictures as they come, or at the moments of a rate."""
+
+    def __init__(
+        self,
+        writer: VideoWriter,
+        change: Callable[[VideoFrame], VideoFrame] | None = None,
+        fps: Fraction | None = None,
+    ) -> None:
+        self._writer = writer
+        self._change = change
+        self._fps = fps
+        self._count = 0
+        self._held: VideoFrame | None = None
+
+    def show(self, frame: VideoFrame, at: Fraction) -> None:
+        """Take a picture that is shown from a time on."""
+        if self._fps is None:
+            self._write(frame, at)
+            return
+        self.end(at)
+        self._held = frame
+
+    def end(self, at: Fraction) -> None:
+        """Show the last picture up to a time."""
+        while self._fps and self._held is not None and self._count / self._fps < at:
+            self._write(self._held, self._count / self._fps)
+            self._count += 1
+
+    def _write(self, frame: VideoFrame, at: Fraction) -> None:
+        upright = turned(frame)
+        self._writer.show(upright if self._change is None else self._change(upright), at)
+
+
+class _Source:
+    """A stretch of one video that is read once, pictures and sound together."""
+
+    def __init__(self, path: PathLike, line: Timeline, span: Span) -> None:
+        self._path = path
+        self._line = line
+        # A second earlier than the pictures need, as sound may lie before them in the file.
+        self._container = open_at(path, line, key_at(line, max(0.0, span.start - 1)))
+        self._video = video_stream(self._container)
+        self._audio = first_audio(self._container)
+        self._start = Fraction(span.start)
+        ends = [Fraction(span.end)] if span.end is not None else []
+        self._end = min([*ends, line.length])
+        self._zero = int(line.stamps[0]) * line.time_base
+        self._counted = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+    @property
+    def length(self) -> Fraction:
+        """How long the stretch is."""
+        return self._end - self._start
+
+    @property
+    def sound(self) -> tuple[int, str] | None:
+        """Samples a second and layout of the sound."""
+        audio = self._audio
+        return None if audio is None else (audio.codec_context.sample_rate, layout_of(audio))
+
+    @property
+    def rate(self) -> Fraction:
+        """Pictures a second, on average."""
+        return self._video.average_rate or Fraction(25)
+
+    def first(self) -> VideoFrame:
+        """Return a picture, to see what they are like."""
+        with opened(self._path) as container:
+            first = next(decoded(container, video_stream(container)), None)
+        if first is None:
+            raise self._nothing()
+        return first
+
+    def _nothing(self) -> MediaError:
+        return MediaError(
+            f"{os.fspath(self._path)} has no pictures between {float(self._start):g} and "
+            f"{float(self._end):g} s that can be decoded.",
+            hint="Fetch or export the file again and check that it plays.",
+        )
+
+    def send(self, writer: VideoWriter, offset: Fraction, pace: _Pace) -> None:
+        """Write the stretch, beginning at a time of the writer; it is read once."""
+        with reading(self._path):
+            self._send(writer, offset, pace)
+
+    def _send(self, writer: VideoWriter, offset: Fraction, pace: _Pace) -> None:
+        streams: list[Any] = [self._video]
+        if writer.sound is not None and self._audio is not None:
+            streams.append(self._audio)
+        done = {stream.index: False for stream in streams}
+        shown = False
+        held: VideoFrame | None = None  # what is shown still when the stretch begins
+        for frame in decoded(self._container, *streams):
+            if hasattr(frame, "samples"):
+                done[streams[-1].index] = self._hear(writer, frame, offset)
+                continue
+            at = self._time_of(frame)
+            if at >= self._end:
+                done[self._video.index] = True
+            elif at < self._start:
+                held = frame
+            else:
+                if not shown and held is not None and at > self._start:
+                    pace.show(held, offset)
+                pace.show(frame, at - self._start + offset)
+                shown = True
+            if all(done.values()):
+                break
+        if not shown:
+            if held is None:
+                raise self._nothing()
+            pace.show(held, offset)
+        pace.end(offset + self.length)
+        self._end_sound(writer, offset)
+
+    def _time_of(self, frame: VideoFrame) -> Fraction:
+        if frame.pts is None:
+            self._counted += 1
+            return (self._counted - 1) * self._line.time_base
+        return frame.pts * (frame.time_base or self._line.time_base) - self._zero
+
+    def _hear(self, writer: VideoWriter, frame: AudioFrame, offset: Fraction) -> bool:
+        """Write what of a frame of sound lies in the stretch; tell whether that was the last."""
+        sound = writer.sound
+        if sound is None or frame.pts is None or frame.time_base is None:
+            return False
+        at = frame.pts * frame.time_base - self._zero
+        if at >= self._end:
+            return True
+        for samples in sound.form.samples(frame):
+            rate = sound.form.rate
+            start = round((at - self._start + offset) * rate)
+            here = round(sound.seconds * rate)
+            count = sound.form.count(samples)
+            if start > here + rate // 50:  # a gap that can be heard
+                sound.write_silence(Fraction(start, rate))
+            low = max(0, round(offset * rate) - start) if start < here else 0
+            high = min(count, round((self.length + offset) * rate) - here + low)
+            if high > low:
+                sound.write(sound.form.part(samples, low, high))
+            at += Fraction(count, rate)
+        return False
+
+    def _end_sound(self, writer: VideoWriter, offset: Fraction) -> None:
+        sound = writer.sound
+        if sound is not None:
+            sound.form.restart()
+            sound.write_silence(offset + self.length)
+
+
+def join(paths: Sequence[PathLike]) -> MadeFile:
+    """Write videos of one size one after the other; silent ones among others stay silent.
+
+    Raises
+    ------
+    MediaError
+        When one is damaged or of another size.
+    """
+    whole = Span(0.0, None)
+    sizes = [_size_of(path) for path in paths]
+    for path, size in zip(paths, sizes, strict=True):
+        if size != sizes[0]:
+            raise MediaError(
+                f"{os.fspath(path)} is {size[0]} x {size[1]}, the first video "
+                f"{sizes[0][0]} x {sizes[0][1]}.",
+                hint="Videos that are joined have one size.",
+            )
+    sound = next((found for path in paths if (found := _sound_of(path))), None)
+    with opened(paths[0]) as first:
+        writer = VideoWriter(sizes[0], video_stream(first).average_rate or Fraction(25), sound)
+    offset = Fraction(0)
+    try:
+        for path in paths:
+            with _Source(path, timeline(path), whole) as source:
+                source.send(writer, offset, _Pace(writer))
+                offset += source.length
+    except BaseException:
+        writer.abandon()
+        raise
+    return writer.close()
+
+
+def _size_of(path: PathLike) -> tuple[int, int]:
+    with opened(path) as container:
+        first = next(decoded(container, video_stream(container)), None)
+        if first is None:
+            raise MediaError(
+                f"{os.fspath(path)} has no pictures that can be decoded.",
+                hint="Fetch or export the file again and check that it plays.",
+            )
+        return shown_size(first)
+
+
+def _sound_of(path: PathLike) -> tuple[int, str] | None:
+    with opened(path) as container:
+        audio = first_audio(container)
+        return None if audio is None else (audio.codec_context.sample_rate, layout_of(audio))

@@ -1,0 +1,1 @@
+"""Local models with weights from the Hugging Face hub or a folder."""

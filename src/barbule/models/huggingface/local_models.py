@@ -1,0 +1,178 @@
+"""Models whose weights run in this process: loaded once, on a device.
+
+Owns the way from weights to a loaded model. Where weights are is known to `hub`; what is asked of
+a model is the business of `barbule.functions.huggingface`. Nothing here imports torch or
+transformers before weights are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from barbule.errors import BarbuleError, ConfigurationError
+from barbule.models.huggingface.hub import (
+    Place,
+    configuration,
+    not_loaded,
+    package,
+    place_of,
+    quiet,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["DEVICE", "Loaded", "device", "loaded", "unload"]
+
+DEVICE = "BARBULE_DEVICE"
+"""The environment variable that chooses the device. It is no argument of functions, as it is a
+property of the machine: what is stored must run on another one, and an answer is the same."""
+
+
+@dataclass
+class Loaded:
+    """A model in memory.
+
+    Attributes
+    ----------
+    model
+        The network, in evaluation mode and on its device.
+    reader
+        What makes its inputs: a tokenizer, an image processor, or one of both.
+    """
+
+    model: Any
+    reader: Any
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it without gradients, and by one thread at a time: tokenizers bear no more."""
+        import torch
+
+        with self._lock, quiet(), torch.inference_mode():
+            yield
+
+    def inputs(self, made: Any) -> Any:
+        """Move inputs to where the model is, numbers with a point in its precision."""
+        import torch
+
+        model = self.model
+        return {
+            name: value.to(model.device, model.dtype if torch.is_floating_point(value) else None)
+            for name, value in made.items()
+        }
+
+
+Loader = Callable[[Place], tuple[Any, Any]]
+
+_models: dict[tuple[str, str], Loaded] = {}
+_guards: dict[tuple[str, str], threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def loaded(task: str, model_id: str, load: Loader, *, precise: bool = False) -> Loaded:
+    """Return a model, loaded when it is first asked for and kept by the process.
+
+    Parameters
+    ----------
+    task
+        What it is loaded for: the same weights may be several networks.
+    load
+        Makes the network and what reads its inputs.
+    precise
+        Whether numbers need the range of single precision, as those of models that write do.
+
+    Raises
+    ------
+    UnsupportedError
+        When the packages that run models are not installed.
+    ModelError
+        When the model cannot be had.
+    """
+    key = (task, model_id)
+    with _guard:
+        mine = _guards.setdefault(key, threading.Lock())
+    with mine:  # what is dear to load is not loaded twice at once
+        if key not in _models:
+            _models[key] = _load(task, model_id, load, precise=precise)
+        return _models[key]
+
+
+def unload(model_id: str | None = None) -> int:
+    """Forget a loaded model, or all, so that its memory is free for another.
+
+    Returns
+    -------
+    int
+        How many were forgotten.
+    """
+    chosen = [key for key in list(_models) if model_id in {None, key[1]}]
+    for key in chosen:
+        _models.pop(key, None)
+    torch = sys.modules.get("torch")
+    if chosen and torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return len(chosen)
+
+
+def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> Loaded:
+    for name in ("torch", "transformers"):
+        package(name, f"huggingface.{task}")
+    configuration(model_id)  # which tells best why a model cannot be had
+    place = place_of(model_id)
+    try:
+        with quiet():
+            model, reader = load(place)
+            chosen = device()
+            model = model.to(device=chosen, dtype=_precision(chosen, precise=precise)).eval()
+    except BarbuleError:
+        raise
+    except Exception as error:
+        raise not_loaded(model_id, error) from error
+    return Loaded(model, reader)
+
+
+def device() -> torch.device:
+    """Choose where models run: what the environment says, else a GPU where there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        When the environment names a device that is not here.
+    """
+    import torch
+
+    named = os.environ.get(DEVICE)
+    if named:
+        try:
+            torch.empty(1, device=named)
+        except Exception as error:
+            raise ConfigurationError(
+                f"{DEVICE} names a device that cannot be used here: "
+                f"{str(error).splitlines()[0].rstrip('.')}.",
+                value=named,
+                hint="Set it to 'cpu', 'cuda', 'cuda:1', 'mps' …, or leave it out.",
+            ) from error
+        return torch.device(named)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _precision(where: torch.device, *, precise: bool) -> torch.dtype:
+    """Half precision on a GPU; processors are not faster with it."""
+    import torch
+
+    if where.type != "cuda":
+        return torch.float32
+    # Float16 is the finer one, but what models that write compute may be too large for it.
+    return torch.bfloat16 if precise and torch.cuda.is_bf16_supported() else torch.float16

@@ -1,0 +1,1 @@
+"""The model client that calls providers through LiteLLM."""

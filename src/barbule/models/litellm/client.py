@@ -1,0 +1,386 @@
+"""The model client that asks through LiteLLM.
+
+Owns what is asked of LiteLLM and with which settings and keys. Must not load it (`loading` does),
+read its answers (`answers`) or its errors (`failures`), nor retry, wait or count (`rates`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from barbule.errors import ConfigurationError, MediaError, ModelError
+from barbule.models.base import Endpoint, ModelClient, Reply, Usage
+from barbule.models.litellm import responses
+from barbule.models.litellm.loading import (
+    begin,
+    close_with_loop,
+    expect_large_body,
+    litellm_module,
+    loaded,
+    openai_client,
+    unlogged,
+)
+from barbule.models.litellm.provider_errors import model_error
+from barbule.models.litellm.salvage import expect_odd_usage, salvaged
+from barbule.models.litellm.timeouts import limited
+from barbule.models.parameters import RESERVED
+from barbule.models.price_table import facts
+from barbule.models.providers import provider_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LiteLLMClient"]
+
+_PLACEHOLDER_KEY = "not-needed"
+
+
+class _TrueZero(int):
+    """A zero that counts as true, because LiteLLM embeds with `max_retries or 2` retries."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+_NO_RETRIES = _TrueZero()
+
+_RETRYING = {"aimage_generation", "amoderation"}
+"""What LiteLLM asks several times, whatever `max_retries` says."""
+
+_LARGEST_FILE = 64 * 2**20
+
+_FETCHED = {"http", "https", "data"}
+"""Where a provider's files are fetched from: neither files here nor buckets that keys here open."""
+
+
+class LiteLLMClient(ModelClient):
+    """Asks any provider that LiteLLM knows.
+
+    Parameters
+    ----------
+    endpoints
+        Settings by provider prefix. A provider that is not named has the defaults of
+        `Endpoint`: its own address, its usual key variable.
+
+    Notes
+    -----
+    LiteLLM is imported with the first call, in a thread, as it takes seconds. Connections
+    belong to the event loop that asks, and are closed when it shuts down its asynchronous
+    generators, as `asyncio.run` and `asyncio.Runner` do.
+
+    Examples
+    --------
+    >>> client = LiteLLMClient({"openai": Endpoint("openai", "http://localhost:8080/v1")})
+    >>> client.endpoint("openai/gpt-4o-mini").api_base
+    'http://localhost:8080/v1'
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint] | None = None) -> None:
+        self._endpoints = dict(endpoints or {})
+
+    def prepare(self) -> None:
+        """Begin to import LiteLLM in the background: it takes seconds."""
+        begin()
+
+    async def ready(self) -> None:
+        """Wait until LiteLLM is imported."""
+        await litellm_module()
+
+    def endpoint(self, model: str) -> Endpoint:
+        """Return the settings under which a model is asked.
+
+        Raises
+        ------
+        ConfigurationError
+            When the name has no provider prefix: which provider would answer, and which key
+            it would get, must not be a guess.
+        """
+        prefix, slash, name = model.partition("/")
+        if not (prefix and slash and name):
+            raise ConfigurationError(
+                f"the model {model!r} names no provider.",
+                hint=f"Write it with its prefix, like {'openai/' + (prefix or 'gpt-4o-mini')!r}.",
+            )
+        row = provider_of(prefix)
+        names = (prefix, row.name, *row.aliases) if row else (prefix,)
+        found = next((self._endpoints[each] for each in names if each in self._endpoints), None)
+        return found or Endpoint(row.name if row else prefix)
+
+    def address(self, model: str) -> str:
+        """Return where a model is asked, be it that a variable which LiteLLM reads says so."""
+        endpoint = self.endpoint(model)
+        names = [f"{endpoint.provider.upper()}_{kind}" for kind in ("BASE_URL", "API_BASE")]
+        read = (os.environ[name] for name in names if os.environ.get(name))
+        base = endpoint.api_base or next(read, "")
+        return f"{endpoint.provider} {base.rstrip('/')}"
+
+    def takes(self, model: str, what: str) -> bool:
+        """Whether a model takes "pdf" content, or a parameter by its name in OpenAI's API.
+
+        LiteLLM tells; a model that it does not know takes no PDF.
+        """
+        return _takes(model, what)
+
+    async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
+        """Return the answer to a conversation, in the shape that `Reply` documents.
+
+        Parameters
+        ----------
+        model
+            The name with its provider's prefix.
+        messages
+            As OpenAI's chat API takes them; content parts (images) included.
+        **params
+            Further parameters of the provider: `temperature`, `response_format` … One that
+            the provider does not take is an error, never left out.
+
+        Returns
+        -------
+        Reply
+            The answer, its cost, its headers.
+
+        Raises
+        ------
+        ModelError
+            The provider refused or could not be reached.
+        ConfigurationError
+            The call cannot be made as configured.
+        """
+        return responses.chat(await self._ask("acompletion", model, {"messages": messages}, params))
+
+    async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
+        """Return the answer to a conversation in Anthropic's form, of any provider.
+
+        Parameters
+        ----------
+        model
+            The name with its provider's prefix.
+        messages
+            As Anthropic's messages API takes them.
+        **params
+            `max_tokens`, which that API demands, `system`, `tools` …
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        response = await self._ask("anthropic_messages", model, {"messages": messages}, params)
+        return responses.messages(response, loaded(), model)
+
+    async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
+        """Return one vector for each input, in input order, whatever order came back.
+
+        Parameters
+        ----------
+        model
+            The name with its provider's prefix.
+        inputs
+            The texts.
+        **params
+            Further parameters of the provider, `dimensions` for example.
+
+        Returns
+        -------
+        Reply
+            A list of lists of float, its cost, its headers.
+
+        Raises
+        ------
+        ModelError
+            The provider refused, could not be reached, or answered other vectors than asked.
+        ConfigurationError
+            The call cannot be made as configured.
+        """
+        if not inputs:
+            return Reply([], Usage(0, 0, 0.0))
+        endpoint = self.endpoint(model)
+        if endpoint.provider == "openai" and endpoint.api_base and "dimensions" in params:
+            # LiteLLM knows by name which of OpenAI's own models take it; it cannot know that
+            # of the models behind another address, which must judge for themselves.
+            params.setdefault("allowed_openai_params", ["dimensions"])
+        response = await self._ask("aembedding", model, {"input": inputs}, params)
+        return responses.embedding(response, model, len(inputs))
+
+    async def image(self, model: str, prompt: str, **params: Any) -> Reply:
+        """Return the bytes of one image; what came as an address is fetched.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`; also when no image came back.
+        """
+        response = await self._ask("aimage_generation", model, {"prompt": prompt}, params)
+        reply, url = responses.image(response)
+        if reply.value is None and url:
+            reply = Reply(await self._fetched(url, model), reply.usage, reply.headers)
+        if reply.value is None:
+            hint = "Check that the model makes images, and that the prompt asks for one."
+            raise responses.broken(model, "no image came back", hint)
+        return _priced(reply, model)
+
+    async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
+        """Return what is said in a sound file.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        content = await asyncio.to_thread(file.read_bytes)
+        response = await self._ask("atranscription", model, {"file": (file.name, content)}, params)
+        return _priced(responses.transcript(response), model)
+
+    async def speak(self, model: str, text: str, **params: Any) -> Reply:
+        """Return the bytes of a sound file in which a text is read.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        return responses.speech(await self._ask("aspeech", model, {"input": text}, params))
+
+    async def moderate(self, model: str, text: str, **params: Any) -> Reply:
+        """Return whether a text is harmful, and in which way.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`.
+        """
+        return responses.moderation(await self._ask("amoderation", model, {"input": text}, params))
+
+    async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
+        """Return the documents' places and scores, those that fit a query best first.
+
+        Raises
+        ------
+        ModelError, ConfigurationError
+            As `chat`; also when other documents came back.
+        """
+        if not documents:
+            return Reply([], Usage(0, 0, 0.0))
+        asked = {"query": query, "documents": documents}
+        response = await self._ask("arerank", model, asked, params)
+        return _priced(responses.ranking(response, model, len(documents)), model)
+
+    async def _ask(
+        self, verb: str, model: str, asked: dict[str, Any], params: dict[str, Any]
+    ) -> Any:
+        endpoint = self.endpoint(model)
+        for name in RESERVED.keys() & params.keys():
+            raise ConfigurationError(
+                f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
+                hint=RESERVED[name].format(provider=endpoint.provider),
+            )
+        key = _key(endpoint)
+        litellm = await litellm_module()
+        await close_with_loop()
+        call = {"timeout": endpoint.timeout, **params, **asked}
+        call |= {"model": model, "max_retries": _NO_RETRIES, "num_retries": 0}
+        call |= {"api_key": key} if key else {}
+        call |= {"api_base": endpoint.api_base} if endpoint.api_base else {}
+        if "tools" in call:
+            # It would import its MCP gateway, which needs a package that it does not install.
+            call["_skip_mcp_handler"] = True
+        expect_large_body(asked)
+        expect_odd_usage()
+        failure: ModelError
+        try:
+            if verb in _RETRYING and (
+                client := openai_client(litellm, model, key, endpoint.api_base)
+            ):
+                call["client"] = client
+            with unlogged(litellm):
+                # The clients' limit begins anew with each part of an answer.
+                question = getattr(litellm, verb)(**call)
+                return await limited(question, _seconds(call), (verb, endpoint.provider))
+        except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
+            if (answer := salvaged(error, litellm, verb, model)) is not None:
+                return answer
+            failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
+        # Raised out here, so that the original, which may hold the key, is not its context and
+        # no traceback can show it.
+        raise failure
+
+    async def _fetched(self, url: str, model: str) -> bytes:
+        """Get a file that a provider made, from where it says; only its own host may be private."""
+        from barbule.locations import without_secrets
+        from barbule.media.fetch import Fetcher
+
+        if urlsplit(url).scheme.lower() not in _FETCHED:
+            raise responses.broken(
+                model,
+                f"it says that the image is at {without_secrets(url)!r}, which is not on the web",
+                "Ask for response_format='b64_json'.",
+            )
+        base = self.endpoint(model).api_base
+        own = urlsplit(base).hostname if base else None
+
+        def fetch() -> bytes:
+            with tempfile.TemporaryDirectory() as folder:
+                fetcher = Fetcher(
+                    allow_private=False,
+                    max_bytes=_LARGEST_FILE,
+                    cache_dir=Path(folder),
+                    time_limit=self.endpoint(model).timeout,
+                    private_hosts=[own] if own else [],
+                )
+                return fetcher.local_path(url).read_bytes()
+
+        try:
+            return await asyncio.to_thread(fetch)
+        except MediaError as error:
+            raise responses.broken(
+                model,
+                f"the image that it made cannot be fetched ({error.message.rstrip('.')})",
+                "Ask for response_format='b64_json'.",
+            ) from None
+
+
+def _seconds(call: Mapping[str, Any]) -> float | None:
+    """Return how long a whole call may take; None where its own limit is not in seconds."""
+    given = call["timeout"]
+    return float(given) if isinstance(given, (int, float)) else None
+
+
+def _key(endpoint: Endpoint) -> str | None:
+    """Return the key to send; None leaves it to LiteLLM to read the provider's usual variable."""
+    if endpoint.api_key_env:
+        if key := os.environ.get(endpoint.api_key_env):
+            return key
+        raise ConfigurationError(
+            f"the environment variable {endpoint.api_key_env!r}, which [models."
+            f"{endpoint.provider}] names as its key, is not set.",
+            hint=f"Set {endpoint.api_key_env}, or correct api_key_env.",
+        )
+    row = provider_of(endpoint.provider)
+    if row and row.key and endpoint.api_base and not os.environ.get(row.key):
+        # A server of one's own needs no key, but the client libraries send nothing without.
+        return _PLACEHOLDER_KEY
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _takes(model: str, what: str) -> bool:
+    litellm = loaded()
+    prefix, _, name = model.partition("/")
+    if what == "pdf":
+        return bool(litellm.utils.supports_pdf_input(name, prefix))
+    known = litellm.get_supported_openai_params(name, prefix)
+    return what in (known or ())
+
+
+def _priced(reply: Reply, model: str) -> Reply:
+    """Take the cost away where LiteLLM says 0 because it does not know the model."""
+    if reply.usage.usd == 0.0 and not facts(model):
+        used = reply.usage
+        return Reply(reply.value, Usage(used.tokens_in, used.tokens_out), reply.headers)
+    return reply

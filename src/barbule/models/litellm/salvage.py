@@ -1,0 +1,110 @@
+"""Answers that LiteLLM refuses for what they say of their own cost.
+
+Owns how such an answer is taken out of the error, so that it is not asked for and paid again.
+LiteLLM checks the numbers of tokens only once it has the whole answer. What else is wrong with
+an answer stays an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from barbule.models.estimates import price
+from barbule.models.litellm.responses import token_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["expect_odd_usage", "salvaged"]
+
+_CONVERTER = "convert_to_model_response_object"
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_WARNING = r"(?s)Pydantic serializer warnings:.*(_tokens|Usage)"
+
+
+def expect_odd_usage() -> None:
+    """Keep pydantic from warning of odd numbers of tokens, an error where warnings are errors."""
+    for action, pattern, *_ in warnings.filters:
+        if getattr(pattern, "pattern", pattern) == _WARNING:
+            return
+        if action == "error":
+            break
+    warnings.filterwarnings("ignore", _WARNING, UserWarning)
+
+
+def salvaged(error: Exception, litellm: Any, verb: str, model: str) -> Any:
+    """Return the answer that LiteLLM had when it failed, if only its usage is at fault.
+
+    Parameters
+    ----------
+    error
+        What LiteLLM raised.
+    verb
+        The function of LiteLLM that was called.
+    model
+        Who was asked.
+
+    Returns
+    -------
+    object
+        The response as LiteLLM would have given it, its usage as the provider told it; None where
+        there is no answer, or something else is wrong with it.
+    """
+    called = _converting(error)
+    if called is None:
+        return None
+    told = called["response_object"]["usage"]
+    usage = {str(name): value for name, value in told.items()} if isinstance(told, dict) else {}
+    try:
+        response = _converted(called, litellm)
+        response.usage = SimpleNamespace(**usage)
+        if verb == "anthropic_messages":
+            return _in_the_form_of_anthropic(response, usage, litellm)
+    except Exception:  # noqa: BLE001 - LiteLLM's own code, on an answer that is wrong elsewhere
+        return None
+    counts = [token_count(usage.get(name)) for name in _COUNTS]
+    if None not in counts:
+        with contextlib.suppress(AttributeError):
+            response._hidden_params["response_cost"] = price(model, *counts)  # type: ignore[arg-type]
+    return response
+
+
+def _converting(error: BaseException | None) -> Mapping[str, Any] | None:
+    """Return the arguments with which LiteLLM was reading an answer that tells its usage."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == _CONVERTER:
+                found = frame.f_locals
+                answer = found.get("response_object")
+                if isinstance(answer, dict) and answer.get("usage") is not None:
+                    return found
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _converted(called: Mapping[str, Any], litellm: Any) -> Any:
+    answer = {name: part for name, part in called["response_object"].items() if name != "usage"}
+    passed = (
+        "response_type",
+        "hidden_params",
+        "_response_headers",
+        "convert_tool_call_to_json_mode",
+    )
+    return getattr(litellm.utils, _CONVERTER)(
+        response_object=answer,
+        model_response_object=type(called["model_response_object"])(),
+        **{name: called[name] for name in passed},
+    )
+
+
+def _in_the_form_of_anthropic(response: Any, usage: Mapping[str, Any], litellm: Any) -> Any:
+    from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
+
+    response.usage = litellm.Usage()
+    answer = AnthropicAdapter().translate_completion_output_params(response)
+    counts = dict(zip(("input_tokens", "output_tokens"), map(usage.get, _COUNTS), strict=True))
+    return {**answer, "usage": counts}

@@ -1,0 +1,1 @@
+"""Lowering: from barbule's operations to plain Ibis."""

@@ -1,0 +1,1 @@
+"""The rewrite rules of the planner, one file each."""

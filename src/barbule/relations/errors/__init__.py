@@ -1,0 +1,1 @@
+"""Errors of queries that cannot be built, with hints."""

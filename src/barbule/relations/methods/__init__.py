@@ -1,0 +1,1 @@
+"""The methods of columns, by the type of their values."""

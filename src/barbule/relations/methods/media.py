@@ -1,0 +1,146 @@
+"""The methods of media and Json columns: they build nodes, they touch no file.
+
+Owns the expression classes of barbule's types, and the one place where they are made known
+to Ibis, which finds them by name in `ibis.expr.types`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+from ibis import Deferred
+
+from barbule.errors import ExpressionError
+from barbule.locations import reference_to
+from barbule.nodes import Recorded, build_call
+from barbule.relations.methods.json import JsonValue
+
+__all__ = ["ImageValue", "JsonValue", "MediaValue"]
+
+
+class MediaValue(ir.StringValue):
+    """What every media column can do.
+
+    It is compared by its reference. A path is made absolute first, as an insert does: from the
+    folder in which the program runs when the expression is written.
+    """
+
+    __hash__ = ir.StringValue.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return super().__eq__(_reference(other))
+
+    def __ne__(self, other: object) -> Any:
+        return super().__ne__(_reference(other))
+
+    def identical_to(self, other: Any, /) -> Any:
+        """Say whether it is the same reference; a missing one is like another."""
+        return super().identical_to(_reference(other))
+
+    def isin(self, values: Any, /) -> Any:
+        """Say whether it is one of several paths, URLs or values of a column."""
+        return super().isin(_references(values))
+
+    def notin(self, values: Any, /) -> Any:
+        """Say whether it is none of several paths, URLs or values of a column."""
+        return super().notin(_references(values))
+
+    def nullif(self, null_if_expr: Any, /) -> Any:
+        """Return nothing where it is this path or URL."""
+        return super().nullif(_reference(null_if_expr))
+
+    def fill_null(self, fill_value: Any, /) -> Any:
+        """Return a path or URL where there is none."""
+        return super().fill_null(_reference(fill_value))
+
+    def cases(self, branch: Any, /, *branches: Any, **options: Any) -> Any:
+        """Choose a value by which path or URL it is."""
+        known = [(_reference(case), value) for case, value in (branch, *branches)]
+        return super().cases(*known, **options)
+
+    def uri(self) -> ir.StringValue:
+        """Return the reference as text: a path, a URL, or a name in the media store."""
+        return self.cast(dt.string)
+
+    def sha256(self) -> ir.StringValue:
+        """Return the SHA-256 of the content, as 64 hexadecimal digits."""
+        return build_call("barbule.functions.media.sha256", dt.string, {"media": self})
+
+    def changed(self) -> ir.BooleanValue:
+        """Tell whether the file is another now than when its cell was written, or is gone.
+
+        Files and URLs are only referred to; of each, its hash and size are recorded when it is
+        written. URLs are asked for again. It is missing where nothing was recorded: with
+        `media_validation="on_read"`, for what is computed, and in views over joins and
+        aggregates: ask their tables.
+
+        To take the new content, and have all that depends on it computed again, write the
+        references once more: `t.update({"img": t.img}, where=t.img.changed())`.
+
+        Examples
+        --------
+        >>> import barbule as bb, pathlib
+        >>> note = pathlib.Path("note.txt")
+        >>> _ = note.write_text("A barbule hooks.")
+        >>> notes = bb.create_table("notes", {"file": bb.Document})
+        >>> _ = notes.insert(file="note.txt")
+        >>> _ = note.write_text("A barbule holds.")
+        >>> notes.filter(notes.file.changed()).count().to_pyarrow().as_py()
+        1
+        """
+        arguments = {"media": self, "recorded": Recorded(self).to_expr()}
+        return build_call("barbule.functions.media.changed", dt.boolean, arguments)
+
+
+class ImageValue(MediaValue):
+    """What image columns can do; names and meaning follow PIL.
+
+    Its methods are the functions of `barbule.functions.image`, which put them here.
+    """
+
+
+def _reference(value: Any) -> Any:
+    """Return what a media column is compared with; a path as cells hold it.
+
+    Raises
+    ------
+    ExpressionError
+        When it is the content of a medium.
+    """
+    if isinstance(value, ir.Value | Deferred):
+        return value
+    if isinstance(value, str | os.PathLike):
+        place = os.fspath(value)
+        return reference_to(place) if isinstance(place, str) and place else place
+    if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):
+        raise ExpressionError(
+            f"a medium is compared by its reference, and a {type(value).__name__} is content.",
+            hint="Give a path or a URL, or compare the content: "
+            "t.img.sha256() == hashlib.sha256(data).hexdigest().",
+        )
+    return value
+
+
+def _references(values: Any) -> Any:
+    if isinstance(values, ir.Value | Deferred | str) or not isinstance(values, Iterable):
+        return values
+    return [_reference(value) for value in values]
+
+
+def _declare(name: str, value: type) -> None:
+    """Make the scalar and the column class of a type known to Ibis."""
+    base = next(klass for klass in value.__mro__ if klass.__module__.startswith("ibis."))
+    stem = base.__name__.removesuffix("Value")
+    for kind in ("Scalar", "Column"):
+        parent = getattr(ir, f"{stem}{kind}")
+        cls = type(f"Barbule{name}{kind}", (value, parent), {"__slots__": ()})
+        setattr(ir, cls.__name__, cls)
+
+
+_declare("Media", MediaValue)
+_declare("Image", ImageValue)
+_declare("Json", JsonValue)

@@ -1,0 +1,72 @@
+"""Functions that are given for an expression: what they return of their table.
+
+Owns what is said where such a function fails, or where a type is given instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule.errors import BarbuleError, ExpressionError
+from barbule.relations.errors.invalid_queries import refuse_methods
+
+__all__ = ["resolve"]
+
+_FUNCTIONS = (
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    functools.partial,
+)
+
+
+def resolve(table: ir.Table, given: Any, column: str | None = None) -> Any:
+    """Call a function with the table whose expression it makes; return all else as it is.
+
+    Parameters
+    ----------
+    column
+        The column that the expression is for; None for a condition.
+
+    Raises
+    ------
+    ExpressionError
+        When the function fails, or a type is given.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> table = ibis.table({"n": "int64"}, name="t")
+    >>> resolve(table, lambda t: t.n + 1).get_name()
+    'Add(n, 1)'
+    """
+    if isinstance(given, type | dt.DataType):
+        raise ExpressionError(
+            "this is a type, and no expression.",
+            table=table.get_name(),
+            column=column,
+            value=given,
+            hint='An expression is made of columns, t.a + 1; add_columns({"name": type}) of the '
+            "table itself adds a column that takes data.",
+        )
+    if not isinstance(given, _FUNCTIONS):
+        return given
+    refuse_methods((given,), table)
+    try:
+        return given(table)
+    except BarbuleError:
+        raise
+    except Exception as error:
+        raise ExpressionError(
+            f"the function that is to make the expression failed: {type(error).__name__}: "
+            f"{str(error).rstrip('.')}.",
+            table=table.get_name(),
+            column=column,
+            hint="It is called once, with the table: lambda t: t.a + 1. What is called with the "
+            "values of a row is declared by @bb.udf.",
+        ) from error

@@ -1,0 +1,1 @@
+"""How the columns of a table are defined, as users read it."""

@@ -1,0 +1,232 @@
+"""What kind of source was given, and how it is read in chunks.
+
+Owns the dispatch over everything that can be inserted, and the reading of records and Arrow
+streams; data frames, files and expressions have modules of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.types as ir
+
+from barbule.errors import BarbuleError, DataError
+from barbule.io.lazy_rows import Rows
+from barbule.tables.sources.arrow_streams import READ_ROWS, empty, sized
+from barbule.tables.sources.data_frames import read_array, read_pandas, read_polars
+from barbule.tables.sources.expressions import staged
+from barbule.tables.sources.files import names_files, read_files
+from barbule.tables.sources.records import is_record
+from barbule.tables.sources.target import Chunk
+from barbule.types.inference import series_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from barbule.tables.sources.target import Target
+
+__all__ = ["as_rows", "open_source"]
+
+_AT_ONCE = 64 << 20  # bytes of media in rows, before they go into the store
+
+
+def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
+    """Read a source in chunks of at most `size` rows.
+
+    Raises
+    ------
+    DataError
+        When it cannot be inserted, or has columns that the table does not have.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> from barbule.tables.sources.target import Target
+    >>> target = Target(ibis.schema({"n": "int64"}), "t", None, {})
+    >>> [chunk.rows for chunk in open_source([{"n": 1}, {"n": 2}], target, 1)]
+    [[{'n': 1}], [{'n': 2}]]
+    """
+    if isinstance(source, str | os.PathLike):
+        return read_files([source], target, size)
+    if isinstance(source, list | tuple) and source and all(map(names_files, source)):
+        return read_files(source, target, size)
+    if isinstance(source, Mapping) or is_record(source):
+        return _from_list([source], target, size)
+    if isinstance(source, list | tuple):
+        return _from_list(source, target, size)
+    if isinstance(source, ir.Table):
+        return _from_arrow(staged(source, size), size)
+    source = as_rows(source)
+    if isinstance(source, Rows):
+        return _from_rows(source, size)
+    frames = _from_frames(source, target, size)
+    if frames is not None:
+        return frames
+    if (stream := _arrow_stream(source, size)) is not None:
+        return _from_arrow(stream, size)
+    kinds = type | AbstractSet | bytes | bytearray | memoryview | ir.Expr
+    if isinstance(source, Iterable) and not isinstance(source, kinds):
+        return _from_iterable(source, target, size)
+    raise DataError(
+        f"a {type(source).__name__} cannot be inserted.",
+        table=target.table,
+        hint="Insert dicts, a list of dicts, a pandas or polars data frame, an Arrow table, "
+        "the path of a file or an Ibis expression.",
+    )
+
+
+def as_rows(source: Any) -> Any:
+    """Make `Rows` of a data set that another library has; return all else as it is."""
+    if type(source).__module__.split(".")[0] != "datasets":
+        return source
+    from barbule.io.formats.huggingface import is_dataset, read_huggingface
+
+    return read_huggingface(source) if is_dataset(source) else source
+
+
+def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
+    """Read the rows of a data set: of those that carry their media a few at a time."""
+    for origin, group in itertools.groupby(source.with_origins(), key=itemgetter(0)):
+        rows: list[dict[str, Any]] = []
+        weight = 0
+        for _, row in group:
+            rows.append(row)
+            weight += sum(map(_weight, row.values()))
+            if len(rows) >= size or weight > _AT_ONCE:
+                yield Chunk(rows, source.form, origin=origin)
+                rows, weight = [], 0
+        if rows:
+            yield Chunk(rows, source.form, origin=origin)
+
+
+def _weight(value: Any) -> int:
+    """Say how much memory a value takes, if it is much."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    if hasattr(value, "size") and hasattr(value, "getbands"):
+        return int(value.size[0] * value.size[1] * len(value.getbands()))
+    return int(getattr(value, "nbytes", 0))
+
+
+def _from_frames(source: Any, target: Target, size: int) -> Iterator[Chunk] | None:
+    """Read what belongs to a library that is loaded if the source is of it."""
+    if hint := series_hint(source):
+        name = type(source).__name__
+        raise DataError(f"this {name} is one column, and no table.", table=target.table, hint=hint)
+    pandas, polars, numpy = (sys.modules.get(name) for name in ("pandas", "polars", "numpy"))
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        return read_pandas(source, target, size)
+    if polars is not None and isinstance(source, polars.DataFrame | polars.LazyFrame):
+        return _from_arrow(read_polars(source, size), size)
+    if numpy is not None and isinstance(source, numpy.ndarray):
+        return read_array(source, target, size)
+    return None
+
+
+def _from_list(rows: Sequence[Any], target: Target, size: int) -> Iterator[Chunk]:
+    # The keys of all before the values of any: a misspelt one shows at once.
+    keys = target.check_keys(rows) if set(map(type, rows)) == {dict} else None
+    for start in range(0, len(rows), size):
+        yield Chunk(rows[start : start + size], "records", keys=keys)
+
+
+def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator[Chunk]:
+    """Read records, or Arrow tables and data frames, as they are made."""
+    rows = _noted(source, target)
+    for first in rows:
+        if isinstance(first, Mapping) or is_record(first) or not _is_tabular(first):
+            count = min(size, READ_ROWS) - 1  # records take many times what their values take
+            yield Chunk([first, *itertools.islice(rows, count)], "records")
+        else:
+            yield from open_source(first, target, size)
+
+
+def _is_tabular(value: Any) -> bool:
+    exported = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
+    return exported and not isinstance(value, type)
+
+
+def _noted(source: Iterable[Any], target: Target) -> Iterator[Any]:
+    """Iterate; an error of the iterator's own is passed on with a note of the row."""
+    row = -1
+    rows = iter(source)
+    while True:
+        row += 1
+        try:
+            item = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:
+            error.add_note(
+                f"This was raised by the source of an insert into table {target.table!r}, where "
+                f"row {row} was to come; nothing was inserted."
+            )
+            raise
+        yield item
+
+
+def _arrow_stream(source: Any, size: int) -> Iterator[pa.Table] | None:
+    """Return the Arrow tables of a source that has some."""
+    import pyarrow as pa
+
+    if isinstance(source, type):
+        return None
+    if isinstance(source, pa.Table):
+        return iter([source])
+    if isinstance(source, pa.RecordBatch):
+        return iter([pa.Table.from_batches([source])])
+    if isinstance(source, pa.RecordBatchReader):
+        return _tables(source)
+    if type(source).__module__ == "pyarrow._dataset":
+        return _tables(_scanned(source, size))
+    try:
+        if hasattr(source, "__arrow_c_stream__"):
+            return _tables(pa.RecordBatchReader.from_stream(source))
+        if hasattr(source, "__arrow_c_array__"):
+            return iter([pa.Table.from_batches([pa.record_batch(source)])])
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(
+            f"a {type(source).__name__} does not give a table: {error}.",
+            hint="Insert a table with named columns.",
+        ) from error
+    return None
+
+
+def _scanned(source: Any, size: int) -> Any:
+    if not hasattr(source, "scanner"):
+        return source.to_reader()  # it is a scanner already
+    # Read ahead by little, so that memory stays bounded.
+    scanner = source.scanner(
+        batch_size=min(size, READ_ROWS), batch_readahead=4, fragment_readahead=1
+    )
+    return scanner.to_reader()
+
+
+def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    yield empty(reader.schema)  # its columns are known although it may have no rows
+    try:
+        for batch in reader:
+            yield pa.Table.from_batches([batch], reader.schema)
+    except BarbuleError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"the Arrow data cannot be read: {error}.", hint="Correct what it is read from."
+        ) from error
+
+
+def _from_arrow(tables: Iterator[pa.Table], size: int) -> Iterator[Chunk]:
+    for rows in sized(tables, size):
+        yield Chunk(rows)

@@ -1,0 +1,311 @@
+"""Names of tables, views and columns: which are free, and what depends on what is in the way.
+
+Owns the policies `if_exists` and `if_not_exists`, and the refusal to drop what others need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
+
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
+from barbule.errors import (
+    ColumnNotFoundError,
+    ConfigurationError,
+    DependencyError,
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+    UnsupportedError,
+)
+from barbule.relations.value_origins import origin
+from barbule.suggestions import one_of
+from barbule.tables.views.query_functions import check_queried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from barbule.catalog.records import Column, TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+    from barbule.tables.transaction.transaction import Change
+
+__all__ = [
+    "IfExists",
+    "IfNotExists",
+    "check_names",
+    "check_policy",
+    "check_storable",
+    "column_name",
+    "column_names",
+    "current",
+    "make_room",
+    "own_column",
+    "physical_name",
+    "present",
+    "remove",
+    "removed_with",
+]
+
+IfExists = Literal["error", "ignore", "replace", "replace_force"]
+IfNotExists = Literal["error", "ignore"]
+IF_EXISTS = ("error", "ignore", "replace", "replace_force")
+IF_NOT_EXISTS = ("error", "ignore")
+_RESERVED = {RID, FROM, TO, BASE}
+
+
+def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
+    """Check the value of an `if_exists=` and the like."""
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{name} is one of {', '.join(map(repr, allowed))}.", value=value, hint="Choose one."
+        )
+
+
+def check_storable(name: str, what: str, table: str | None = None) -> None:
+    """Refuse a name that databases cannot keep: with a NUL, or half of a character.
+
+    Parameters
+    ----------
+    what
+        What has the name, for messages.
+    """
+    if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
+        raise SchemaError(
+            f"{what} holds a NUL or half of a character, which databases do not take.",
+            table=table,
+            value=name,
+            hint="Give it another one.",
+        )
+
+
+def check_names(names: Iterable[Any], table: str, shown: Iterable[str] = ()) -> None:
+    """Check that new columns may have these names.
+
+    Parameters
+    ----------
+    shown
+        The columns that there are already; whether one may be replaced is not looked at.
+    """
+    there = {name.lower(): name for name in shown}
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise SchemaError("a column has a name, a text.", table=table, value=name)
+        check_storable(name, "the name of a column", table)
+        if name in _RESERVED or name.lower().startswith("bb_"):
+            raise SchemaError(
+                "this name is kept for barbule.",
+                table=table,
+                column=name,
+                hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
+            )
+        other = there.setdefault(name.lower(), name)
+        if other != name:
+            raise SchemaError(
+                f"its name differs from that of {other!r} in upper and lower case alone.",
+                table=table,
+                column=name,
+                hint="Databases take them for the same; give it another name.",
+            )
+
+
+def current(leaf: ManagedTable) -> TableRecord:
+    """Return the structure of a table, which has to be the table itself, not a look back."""
+    if leaf.commit is not None:
+        raise UnsupportedError(
+            "this is a look at an old version, which cannot be changed.",
+            table=leaf.name,
+            hint="Change the table itself, or revert it to that version.",
+        )
+    return leaf.source.catalog.record(leaf.table_id)
+
+
+def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Column:
+    """Return a column of the table itself.
+
+    Parameters
+    ----------
+    shown
+        All columns that its users see: those of the base of a view too.
+    """
+    column = record.column(name)
+    if column is not None and not column.hidden:
+        return column
+    if name in shown:
+        raise UnsupportedError(
+            "the view shows this column of its base.",
+            table=record.name,
+            column=name,
+            hint="Change the base table.",
+        )
+    names = [each.name for each in record.columns if not each.hidden]
+    raise ColumnNotFoundError(
+        "there is no such column.",
+        table=record.name,
+        column=name,
+        hint=one_of(name, names, "It has" if names else "Of its own it has"),
+    )
+
+
+def column_name(table: ir.Table, given: Any) -> str:
+    """Return the name of a column of a table that is given by name, or as the column itself.
+
+    Raises
+    ------
+    ExpressionError
+        When it is a column of another table, or something that is computed.
+    """
+    if isinstance(given, str):
+        return given
+    try:
+        (value,) = table.bind(given)
+    except (IbisError, TypeError, ValueError):
+        value = None
+    found = origin(value.op()) if isinstance(value, ir.Value) else None
+    leaf = table.op()
+    if found is None or found[0].table_id != leaf.table_id or found[0].source is not leaf.source:
+        shown = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
+        raise ExpressionError(
+            f"{shown} is no column of the table.",
+            table=leaf.name,
+            value=None if isinstance(given, ir.Expr) else given,
+            hint='Give its name, "a", or the column itself, t.a.',
+        )
+    return found[1]
+
+
+def column_names(table: ir.Table, given: Any) -> list[str]:
+    """Return the names of one column or several; see `column_name`."""
+    several = given if isinstance(given, list | tuple | set) else [given]
+    return [column_name(table, each) for each in several]
+
+
+def physical_name(record: TableRecord, name: str) -> str:
+    """Return the backend's name of a column."""
+    column = record.column(name)
+    if column is None:
+        raise ColumnNotFoundError("there is no such column.", table=record.name, column=name)
+    return column.physical
+
+
+def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
+    """Return the table that stays under a name, if there is one and it stays.
+
+    Raises
+    ------
+    TableExistsError
+        When there is one and it is in the way.
+    """
+    check_policy(if_exists, IF_EXISTS, "if_exists")
+    if not isinstance(name, str) or not all(part.strip() for part in name.split(".")):
+        raise SchemaError(
+            "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
+        )
+    check_storable(name, "the name of a table")
+    _check_folders(engine, name)
+    found = engine.catalog.find(name)
+    if found is not None and if_exists == "error":
+        raise TableExistsError(
+            "the name is taken.",
+            table=name,
+            hint='Choose another name, or give if_exists="ignore" or "replace".',
+        )
+    return found if if_exists == "ignore" else None
+
+
+def _check_folders(engine: Engine, name: str) -> None:
+    """Check that no folder is called like a table, and no table like another but for case."""
+    for other in engine.catalog.tables():
+        if other.name != name and other.name.lower() == name.lower():
+            raise TableExistsError(
+                f"its name differs from that of {other.name!r} in upper and lower case alone.",
+                table=name,
+                hint="Databases take them for the same; give it another name.",
+            )
+        if name.startswith(f"{other.name}."):
+            raise TableExistsError(
+                f"the folder it would be in is the table {other.name!r}.",
+                table=name,
+                hint="Choose another name.",
+            )
+        if other.name.startswith(f"{name}."):
+            raise TableExistsError(
+                f"there is a folder of this name, with the table {other.name!r}.",
+                table=name,
+                hint="Choose another name.",
+            )
+
+
+def make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecord]:
+    """Drop what has to go to make room for another table; return it."""
+    found = change.engine.catalog.find(name)
+    if found is None:
+        return []
+    if if_exists in {"error", "ignore"}:
+        raise TableExistsError(
+            "the name has just been taken.", table=name, hint="Choose another name."
+        )
+    force = 'if_exists="replace_force"'
+    forced = if_exists == "replace_force"
+    doomed = removed_with(change.engine, found, cascade=forced, force=force)
+    if not forced:
+        check_queried(change.engine, doomed, force)
+    remove(change, doomed)
+    return doomed
+
+
+def removed_with(
+    engine: Engine, record: TableRecord, *, cascade: bool, force: str = "cascade=True"
+) -> list[TableRecord]:
+    """Return what is dropped with a table: what depends on it, then itself.
+
+    Parameters
+    ----------
+    force
+        The argument that drops what depends on it too, for errors.
+
+    Raises
+    ------
+    DependencyError
+        When views or branches depend on it and `cascade` is False.
+    """
+    catalog = engine.catalog
+    views = [*catalog.views_of(record.id), *catalog.queries_over(record.id)]
+    branches = engine.catalog.branches_of(record.id)
+    if (views or branches) and not cascade:
+        needed = [f"the view {view.name!r}" for view in views]
+        needed += [f"the branch {branch.name!r}" for branch in branches]
+        raise DependencyError(
+            f"it is the base of {', '.join(needed)}.",
+            table=record.name,
+            hint=f"Drop them first, or give {force}.",
+        )
+    found: dict[int, TableRecord] = {}
+    _find_dependent(engine, record, found)
+    return list(found.values())
+
+
+def _find_dependent(engine: Engine, record: TableRecord, found: dict[int, TableRecord]) -> None:
+    """Add what depends on a table, then itself; what several others reach is gone into once."""
+    catalog = engine.catalog
+    above = (catalog.views_of, catalog.queries_over, catalog.branches_of)
+    for each in (each for over in above for each in over(record.id)):
+        if each.id not in found:
+            _find_dependent(engine, each, found)
+    found[record.id] = record
+
+
+def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
+    """Drop tables; what a snapshot holds of them is kept."""
+    catalog = change.engine.catalog
+    for record in doomed:
+        held = tuple(sorted(catalog.held_by_others(record.id)))
+        change.put(replace(record, dropped=True, compacted=FOREVER, kept=held))
+        if not held:
+            change.drop_rows(record)
+        for index in record.indexes:
+            change.afterwards(partial(change.engine.indexing.drop, record, index))

@@ -1,0 +1,1 @@
+"""The verbs of tables and views, one file each."""

@@ -1,0 +1,46 @@
+"""Budgets of tables: the caps in the catalog.
+
+Owns their setting. How a budget is kept to is `executor.budget`'s business.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from barbule.catalog.records import Caps
+from barbule.executor.budgets.budget import Budget
+from barbule.tables.transaction.names import current
+from barbule.tables.transaction.transaction import UpdateResult, isolated, mutate
+
+if TYPE_CHECKING:
+    from barbule.executor.engine import Engine
+    from barbule.nodes import ManagedTable
+    from barbule.tables.transaction.transaction import Change
+
+__all__ = ["set_budget"]
+
+
+@isolated
+def set_budget(
+    leaf: ManagedTable,
+    *,
+    usd: float | None = None,
+    calls: int | None = None,
+    tokens: int | None = None,
+) -> UpdateResult:
+    """Limit what calls for the computed columns of a table may take from now on."""
+    engine: Engine = leaf.source
+    since = engine.catalog.refresh()
+    record = current(leaf)
+    given = Budget(usd=usd, calls=calls, tokens=tokens).caps  # which checks them
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    limited = any(cap is not None for cap in given.values())
+    caps = Caps(now, usd, calls, tokens) if limited else None
+
+    def work(change: Change) -> None:
+        change.put(replace(current(leaf), budget=caps))
+
+    change, _ = mutate(engine, "set budget", work, since=since)
+    return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]

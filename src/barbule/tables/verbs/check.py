@@ -1,0 +1,206 @@
+"""Whether what is kept beside the tables fits them, and its repair.
+
+Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that
+of the media store with what rows refer to. The tables are the truth: an index that does not fit
+them is filled anew from them; a medium that is gone cannot be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from barbule.backends.base import FOREVER, RID, TO
+from barbule.errors import VectorIndexError
+from barbule.executor.search.index_sync import as_matrix, physical_rows
+from barbule.suggestions import Answer
+from barbule.tables.transaction.media_references import lost
+
+if TYPE_CHECKING:
+    from barbule.catalog.records import Index, TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.indexes.base import VectorIndex
+
+__all__ = ["CheckResult", "IndexCheck", "MediaCheck", "check"]
+
+# So many vectors of an index are searched for by themselves.
+_SAMPLE = 200
+_FOUND = 0.9
+_SHOWN = 3  # references of files that are missing
+
+
+@dataclass(frozen=True)
+class IndexCheck:
+    """What was found about one embedding index.
+
+    Attributes
+    ----------
+    rows
+        Rows of the table with a vector that can be compared.
+    missing, extra
+        Rows that the index lacks, and those it has that the table has not.
+    unfound
+        Of a sample of vectors, those that a search for themselves does not find.
+    problem
+        Why the index could not be looked into; None when it could.
+    repaired
+        Whether it was filled anew, and is whole now.
+    """
+
+    table: str
+    index: str
+    rows: int
+    missing: int = 0
+    extra: int = 0
+    unfound: int = 0
+    problem: str | None = None
+    repaired: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the index fitted the table."""
+        return not (self.missing or self.extra or self.unfound or self.problem)
+
+    def __str__(self) -> str:
+        found = {"missing": self.missing, "extra": self.extra, "not found": self.unfound}
+        wrong = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+        state = self.problem or wrong or "whole"
+        mended = ", repaired" if self.repaired else ""
+        return f"{self.table}, index {self.index!r}: {self.rows} vectors, {state}{mended}"
+
+
+@dataclass(frozen=True)
+class MediaCheck:
+    """What the media store lacks of one table.
+
+    Attributes
+    ----------
+    missing
+        The references in rows of any version whose files are not in the store.
+    """
+
+    table: str
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        files = "file is" if len(self.missing) == 1 else "files are"
+        first = ", ".join(self.missing[:_SHOWN]) + (", …" if len(self.missing) > _SHOWN else "")
+        return f"{self.table}: {len(self.missing)} {files} not in the media store: {first}"
+
+
+@dataclass(frozen=True, repr=False)
+class CheckResult(Answer):
+    """What `check` found; true when all is well, or was repaired.
+
+    Attributes
+    ----------
+    indexes
+        One entry for each embedding index that is kept beside its table.
+    media
+        One entry for each table that refers to files which the media store lacks. They cannot be
+        repaired: put them back, insert them again, or delete the rows that `changed()` finds.
+    """
+
+    indexes: tuple[IndexCheck, ...]
+    media: tuple[MediaCheck, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything fitted as it was found."""
+        return not self.media and all(each.ok for each in self.indexes)
+
+    def __bool__(self) -> bool:
+        return not self.media and all(each.ok or each.repaired for each in self.indexes)
+
+    def __repr__(self) -> str:
+        lines = [f"  {each}" for each in self.indexes] or ["  no index is kept beside a table"]
+        lines += [f"  {each}" for each in self.media]
+        title = "all is well" if self.ok else "repaired" if self else "not all is well"
+        return "\n".join([f"Check: {title}", *lines])
+
+
+def check(engine: Engine, *, repair: bool) -> CheckResult:
+    """Compare every index with its table, and the media store with what rows refer to."""
+    engine.catalog.refresh()
+    media = tuple(MediaCheck(table, tuple(names)) for table, names in lost(engine).items())
+    if not engine.indexing.kept:
+        return CheckResult((), media)
+    engine.indexing.settle({record.id for record in engine.catalog.tables()})
+    found = []
+    for record in engine.catalog.tables():
+        if record.origin is None:  # a branch is searched exactly, and has none
+            found += [_checked(engine, record, index, repair) for index in record.indexes]
+    return CheckResult(tuple(found), media)
+
+
+def _checked(engine: Engine, record: TableRecord, index: Index, repair: bool) -> IndexCheck:
+    seen = _look(engine, record, index)
+    if seen.ok or not repair:
+        return seen
+    try:
+        engine.indexing.reset(record, index)
+    except VectorIndexError as error:
+        return replace(seen, problem=seen.problem or error.message)
+    engine.indexing.settle({record.id})
+    return replace(seen, repaired=_look(engine, record, index).ok)
+
+
+def _look(engine: Engine, record: TableRecord, index: Index) -> IndexCheck:
+    import numpy as np
+
+    rids, sample, vectors = _wanted(engine, record, index)
+    seen = IndexCheck(record.name, index.name, len(rids))
+    kept = engine.indexing.usable(record, index)
+    if kept is None:
+        trouble = engine.indexing.trouble.get(record.id)
+        reason = engine.indexing.store.reason or trouble or "it is not filled"
+        return replace(seen, missing=len(rids), problem=f"it cannot be asked: {reason}")
+    try:
+        there = kept.ids()
+        unfound = _unfound(kept, sample, vectors)
+    except VectorIndexError as error:
+        return replace(seen, problem=error.message)
+    return replace(
+        seen,
+        missing=len(np.setdiff1d(rids, there)),
+        extra=len(np.setdiff1d(there, rids)),
+        unfound=unfound,
+    )
+
+
+def _wanted(engine: Engine, record: TableRecord, index: Index) -> tuple[Any, Any, Any]:
+    """Return the rows that belong into an index, and a sample of them with their vectors."""
+    import numpy as np
+
+    from barbule.indexes.matrix import comparable
+
+    name = record.column_by_id(index.embedding).physical
+    rows = physical_rows(engine.backend, record)
+    live = rows.filter(rows[TO] == FOREVER, rows[name].notnull()).select(RID, name)
+    rids, step = [np.empty(0, np.int64)], 0
+    kept: list[tuple[Any, Any]] = []
+    for batch in engine.backend.batches(live, {}, 16384):
+        if batch.num_rows:
+            vectors = as_matrix(batch.column(1))
+            fit = comparable(vectors, index.metric)  # type: ignore[arg-type]
+            rids.append(batch.column(0).to_numpy()[fit])
+            step = max(1, len(rids[-1]) // 50)
+            kept.append((rids[-1][::step], vectors[fit][::step]))
+    if not kept:
+        return rids[0], rids[0], None
+    ids = np.concatenate([each for each, _ in kept])
+    vectors = np.concatenate([each for _, each in kept])
+    step = max(1, len(ids) // _SAMPLE)
+    return np.concatenate(rids), ids[::step], vectors[::step]
+
+
+def _unfound(kept: VectorIndex, sample: Any, vectors: Any) -> int:
+    """Count vectors that a search for themselves does not find; a few escape any graph."""
+    if not len(sample):
+        return 0
+    answers = kept.search(vectors, 10)
+    lost = sum(
+        int(rid not in answer.ids and not (len(answer) and answer.distances[0] <= 1e-3))  # noqa: PLR2004 - as near as itself
+        for rid, answer in zip(sample.tolist(), answers, strict=True)
+    )
+    return lost if lost > (1 - _FOUND) * len(sample) else 0

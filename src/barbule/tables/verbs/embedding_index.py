@@ -1,0 +1,157 @@
+"""Embedding indexes of columns: made and dropped.
+
+Owns the hidden columns that hold the vectors; how they are indexed and searched is known below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from barbule.catalog.records import INHERITED, Index, TableRecord
+from barbule.errors import ColumnNotFoundError, TableExistsError
+from barbule.executor.search.index_lookup import indexes_over
+from barbule.suggestions import one_of
+from barbule.tables.compute.embedding_functions import embedded
+from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, current
+from barbule.tables.transaction.transaction import Change, UpdateResult, isolated, mutate
+from barbule.tables.verbs.alter import put_computed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from barbule.executor.engine import Engine
+    from barbule.functions.registry import Function
+    from barbule.tables.transaction.names import IfExists, IfNotExists
+
+__all__ = ["add_embedding_index", "drop_embedding_index"]
+
+_METRICS = ("cosine", "ip", "l2")
+
+
+@isolated
+def add_embedding_index(
+    table: ir.Table,
+    column: str,
+    functions: Mapping[str, Function],
+    *,
+    metric: str = "cosine",
+    name: str | None = None,
+    if_exists: IfExists = "error",
+) -> UpdateResult:
+    """Embed a column, keep the vectors with the rows, and index them.
+
+    A column of vectors is indexed as it is where no function is for its own values.
+
+    Parameters
+    ----------
+    functions
+        By the names of the parameters that they were given as: `embedding`, `string_embed`,
+        `image_embed`.
+    """
+    leaf = table.op()
+    engine: Engine = leaf.source
+    check_policy(metric, _METRICS, "metric")
+    check_policy(if_exists, IF_EXISTS[:3], "if_exists")
+    since = engine.catalog.refresh()
+    record = current(leaf)
+    if column not in table.columns:
+        raise ColumnNotFoundError(
+            "there is no such column to index.",
+            table=record.name,
+            column=column,
+            hint=one_of(column, table.columns, "Its columns are"),
+        )
+    plan = embedded(table, column, functions)
+    title = name or _title(column, plan.function)
+    if any(index.name == title for index in record.indexes):
+        if if_exists == "ignore":
+            return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+        if if_exists == "error":
+            raise TableExistsError(
+                f"there is an embedding index {title!r} already.",
+                table=record.name,
+                column=column,
+                hint='Give it another name=, or if_exists="replace".',
+            )
+
+    def work(change: Change) -> None:
+        record = current(leaf)
+        if any(index.name == title for index in record.indexes):
+            record = _without_index(change, record, title)
+        searched = record.column(column)
+        place = INHERITED if searched is None else searched.id
+        vectors = record.next_column
+        if plan.value is not None:
+            hidden = {f"bb_embedding_{vectors}": plan.value}
+            record = put_computed(change, record, hidden, stored=True, hidden=True)
+        elif searched is not None and searched.kind != "virtual":
+            vectors = place
+        else:  # of a base, or computed when read: they are kept here too
+            hidden = {f"bb_embedding_{vectors}": table[column].op()}
+            record = put_computed(change, record, hidden, stored=True, hidden=True)
+        index = Index(title, place, vectors, metric, plan.queries)
+        change.put(replace(record, indexes=(*record.indexes, index)))
+
+    change, _ = mutate(engine, "add embedding index", work, since=since, slow=True)
+    rows = change.rows_of(record.id)
+    return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+
+
+@isolated
+def drop_embedding_index(
+    table: ir.Table,
+    column: str | None,
+    *,
+    name: str | None = None,
+    if_not_exists: IfNotExists = "error",
+) -> UpdateResult:
+    """Drop an embedding index with its vectors; old versions keep theirs."""
+    leaf = table.op()
+    engine: Engine = leaf.source
+    check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+    since = engine.catalog.refresh()
+
+    def work(change: Change) -> None:
+        record = current(leaf)
+        if column is not None:
+            found = indexes_over(record, column, name, lambda text: engine.expression(text, None))
+        else:
+            found = [index for index in record.indexes if name in {None, index.name}]
+        if len(found) != 1:
+            names = ", ".join(repr(index.name) for index in found or record.indexes) or "none"
+            raise ColumnNotFoundError(
+                "there is no such embedding index." if not found else "several indexes fit.",
+                table=record.name,
+                column=column,
+                hint=f"Name one of: {names}.",
+            )
+        change.put(_without_index(change, record, found[0].name))
+
+    try:
+        change, _ = mutate(engine, "drop embedding index", work, since=since)
+    except ColumnNotFoundError:
+        if if_not_exists == "error":
+            raise
+        return UpdateResult(0, 0, engine.catalog.latest(leaf.table_id).version)
+    return change.result(UpdateResult, leaf.table_id, 0)  # type: ignore[return-value]
+
+
+def _without_index(change: Change, record: TableRecord, name: str) -> TableRecord:
+    index = next(each for each in record.indexes if each.name == name)
+    change.afterwards(partial(change.engine.indexing.drop, record, index))
+    vector = record.column_by_id(index.embedding)
+    own = index.embedding != index.column
+    return replace(
+        record.with_columns(without=(vector.name,)) if own else record,
+        indexes=tuple(each for each in record.indexes if each.name != name),
+    )
+
+
+def _title(column: str, function: Function | None) -> str:
+    if function is None:
+        return f"{column}_vectors"
+    return f"{column}_{getattr(function, 'name', 'embedding').rsplit('.', 1)[-1]}"

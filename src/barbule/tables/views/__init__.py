@@ -1,0 +1,1 @@
+"""Views: what they are over, and how their rows follow those of their base tables."""

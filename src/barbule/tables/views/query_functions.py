@@ -1,0 +1,91 @@
+"""Which columns read a table by a `@bb.query`: they have no lineage, their functions tell.
+
+Owns the look into the functions that this process defines; of others nothing is known.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from barbule.errors import BarbuleError, DependencyError, UnknownFunctionError
+from barbule.functions.registry import lookup
+from barbule.nodes import FunctionCall, ManagedTable
+from barbule.relations.errors.invalid_queries import REFUSALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from barbule.catalog.records import TableRecord
+    from barbule.executor.engine import Engine
+
+__all__ = ["check_queried", "columns_that_query"]
+
+
+def check_queried(engine: Engine, doomed: Sequence[TableRecord], force: str) -> None:
+    """Refuse to drop tables that a `@bb.query` reads for a column of a table which stays.
+
+    Parameters
+    ----------
+    doomed
+        All that is dropped.
+    force
+        What drops them nevertheless, for the error.
+
+    Raises
+    ------
+    DependencyError
+        It names the columns.
+    """
+    gone = {each.id for each in doomed}
+    for record in doomed:
+        queried = [
+            f"{other.name}.{column}"
+            for other, column in columns_that_query(engine, record)
+            if other.id not in gone
+        ]
+        if queried:
+            raise DependencyError(
+                f"a @bb.query reads it for {', '.join(map(repr, queried))}.",
+                table=record.name,
+                hint=f"Drop the column first, or give {force}: what the column holds stays, and "
+                "rows cannot be inserted beside it any more.",
+            )
+
+
+def columns_that_query(engine: Engine, table: TableRecord) -> list[tuple[TableRecord, str]]:
+    """Return the columns of other tables that call a query over a table, with their tables."""
+    found = []
+    for record in engine.catalog.tables():
+        if record.id == table.id:
+            continue
+        for column in record.columns:
+            if column.kind == "data" or column.hidden:
+                continue
+            value = engine.expression(str(column.expression), None)
+            if any(table.id in _read_by(call) for call in value.find(FunctionCall)):
+                found.append((record, column.name))
+    return found
+
+
+def _read_by(call: FunctionCall) -> Iterator[int]:
+    """Give the tables that a call of a query reads, as it is built with places for its values."""
+    try:
+        function = lookup(call.function, call.version)
+        if function.kind != "query":
+            return
+        arguments = json.loads(call.template)
+        built = function.body(**{name: _place(each, call) for name, each in arguments.items()})
+    except (UnknownFunctionError, BarbuleError, *REFUSALS, TypeError, ValueError):
+        return  # not defined here, or not to be built without values
+    op = getattr(built, "op", None)
+    if op is not None:
+        yield from (leaf.table_id for leaf in op().find(ManagedTable))
+
+
+def _place(argument: Any, call: FunctionCall) -> Any:
+    if isinstance(argument, dict) and set(argument) == {"$"}:
+        return ibis.param(call.values[argument["$"]].dtype)
+    return argument

@@ -1,0 +1,1 @@
+"""Python values and Arrow arrays: how one becomes the other, by data type."""

@@ -1,0 +1,360 @@
+"""Python values and Arrow cells: how one becomes the other, by data type.
+
+Owns the conversion in both directions, which inserts, functions and result sets share. Columns
+are converted as a whole where the types of their values allow it; value by value where they do
+not, which is also how the one that does not fit is found. Media content is handed to the
+library; what it returns is the reference that the cell holds.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import datetime
+import decimal
+import functools
+import itertools
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.config import TIMEZONE
+from barbule.errors import BarbuleError, DataError
+from barbule.types import Image, Json, Media, storage, values_of
+from barbule.values.arrays import arrow_array
+from barbule.values.scalars import is_missing, to_json, value_writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from barbule.values.media_access import MediaAccess
+
+__all__ = ["arrow_type", "holds_media", "media_keeper", "media_within", "reader", "to_array"]
+
+
+@functools.lru_cache(maxsize=1024)
+def arrow_type(kind: dt.DataType) -> pa.DataType:
+    """Return the Arrow type in which values of `kind` travel."""
+    return storage(kind).to_pyarrow()
+
+
+def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
+    """Turn Python values into an Arrow array of the storage form of `kind`.
+
+    NaN is a value in a column of floats, refused in one of decimals or JSON, and missing in all
+    others, as are `pandas.NA` and `pandas.NaT`. A moment without a zone is one of the default zone
+    in a column with a zone; one with a zone is shown on the clock of the default zone in a column
+    without.
+
+    Raises
+    ------
+    DataError
+        When a value does not fit; the error names its row and shows it.
+    """
+    import pyarrow as pa
+
+    given = set(map(type, values))
+    types = given - {type(None)}
+    if not types:
+        return pa.nulls(len(values), arrow_type(kind))
+    if wholes := {each for each in types if getattr(each, "__pydantic_root_model__", False)}:
+        return to_array([v.root if type(v) in wholes else v for v in values], kind, library)
+    if isinstance(kind, dt.Struct):
+        return _struct_array(values, kind, library)
+    if isinstance(kind, dt.Array):
+        return _list_array(values, types, kind, library)
+    # What fails here goes value by value, for what Arrow does not do and to find the wrong row.
+    if types <= _as_they_are(kind, library.zone):
+        with contextlib.suppress(*_REFUSALS):
+            return arrow_array(values, arrow_type(kind), types=given)
+    if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
+        with contextlib.suppress(*_REFUSALS):
+            texts = [None if value is None else to_json(value) for value in values]
+            return arrow_array(texts, arrow_type(kind))
+    return _by_value(values, kind, library)
+
+
+_JSON_TYPES = {dict, list, str, int, bool}  # none of which stands for a missing value
+_REFUSALS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
+
+_PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
+    dt.String: {str},
+    dt.Integer: {int},
+    dt.Floating: {float, int},
+    dt.Boolean: {bool},
+    dt.Timestamp: {datetime.datetime},
+    dt.Date: {datetime.date},
+    dt.Interval: {datetime.timedelta},
+    dt.Time: {datetime.time},
+    dt.Binary: {bytes},
+    dt.Decimal: {decimal.Decimal, int},
+}
+
+
+def _as_they_are(kind: dt.DataType, zone: str) -> set[type]:
+    """Return the Python types that Arrow takes for `kind` exactly as we mean it.
+
+    For Arrow a moment without a zone is UTC.
+    """
+    if isinstance(kind, Media) or (isinstance(kind, dt.Timestamp) and zone != TIMEZONE):
+        return set()
+    return next((t for each, t in _PLAIN_TYPES.items() if isinstance(kind, each)), set())
+
+
+def _by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
+    convert = value_writer(kind, library)
+    plain = list(values)
+    for row, value in enumerate(values):
+        if value is None or convert is None:
+            continue
+        try:
+            plain[row] = None if is_missing(value, kind) else convert(value)
+        except BarbuleError as error:
+            raise error.at(row=row) from error.__cause__
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    wanted = arrow_type(kind)
+    keep_nan = isinstance(kind, dt.Floating)
+    try:
+        return arrow_array(plain, wanted, nan_is_missing=not keep_nan)
+    except _REFUSALS as error:
+        raise _misfit(plain, values, wanted, kind, error) from error
+
+
+def _no_such(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
+    return DataError(
+        f"this is no {kind}: {reason}.",
+        row=row,
+        value=value,
+        hint="Correct the value, or give the column another type.",
+    )
+
+
+def _misfit(
+    plain: Sequence[Any],
+    values: Sequence[Any],
+    wanted: pa.DataType,
+    kind: dt.DataType,
+    error: Exception,
+) -> DataError:
+    for row, value in enumerate(plain):
+        try:
+            arrow_array([value], wanted, nan_is_missing=True)
+        except _REFUSALS as cause:
+            return _no_such(kind, str(cause).rstrip("."), row, values[row])
+    return DataError(f"the values are no {kind}: {error}.", hint="Correct the values.")
+
+
+def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) -> pa.Array:
+    import pyarrow as pa
+
+    records: list[dict[str, Any] | None] = []
+    for row, value in enumerate(values):
+        try:
+            records.append(None if value is None else _record(value, kind))
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    fields = []
+    for name, inner in kind.fields.items():
+        items = [None if record is None else record.get(name) for record in records]
+        try:
+            fields.append(to_array(items, inner, library))
+        except DataError as error:
+            row = error.row or 0
+            reason = f"in its field {name!r} {error.message.rstrip('.')}"
+            raise _no_such(kind, reason, row, values[row]) from error
+    empty = arrow_array([record is None for record in records], pa.bool_())
+    return pa.StructArray.from_arrays(fields, fields=list(arrow_type(kind)), mask=empty)
+
+
+def _record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
+    if is_missing(value, kind):
+        return None
+    fields = value if isinstance(value, dict) else _fields(value)
+    if unknown := fields.keys() - kind.fields.keys():
+        names = ", ".join(sorted(map(repr, unknown)))
+        raise ValueError(f"it has the unknown fields {names}")
+    return fields
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if not isinstance(value, type) and (values := values_of(value)) is not None:
+        return values
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
+    raise TypeError(f"a {type(value).__name__} is no record")
+
+
+def _list_array(
+    values: Sequence[Any], types: set[type], kind: dt.Array, library: MediaAccess
+) -> pa.Array:
+    import pyarrow as pa
+
+    wanted = arrow_type(kind)
+    if types == {_ndarray()} and (made := _stacked(values, kind, wanted)) is not None:
+        return made
+    lists: list[list[Any] | None] = []
+    for row, value in enumerate(values):
+        try:
+            lists.append(None if value is None else _items(value, kind))
+        except _REFUSALS as error:
+            raise _no_such(kind, str(error), row, value) from error
+    filler = [None] * (kind.length or 0)
+    filled = [filler if items is None else items for items in lists]
+    offsets = list(itertools.accumulate(map(len, filled), initial=0))
+    try:
+        flat = to_array(list(itertools.chain.from_iterable(filled)), kind.value_type, library)
+    except DataError as error:
+        row = bisect.bisect_right(offsets, error.row or 0) - 1
+        reason = f"its item {(error.row or 0) - offsets[row]}: {error.message.rstrip('.')}"
+        raise _no_such(kind, reason, row, values[row]) from error
+    empty = None
+    if any(items is None for items in lists):
+        empty = arrow_array([items is None for items in lists], pa.bool_())
+    if kind.length is not None:
+        return pa.FixedSizeListArray.from_arrays(flat, type=wanted, mask=empty)
+    return pa.ListArray.from_arrays(arrow_array(offsets, pa.int32()), flat, type=wanted, mask=empty)
+
+
+def _ndarray() -> type:
+    import numpy as np
+
+    return np.ndarray
+
+
+def _stacked(values: Sequence[Any], kind: dt.Array, wanted: pa.DataType) -> pa.Array | None:
+    """Lay vectors out in one go where all are there and of one size."""
+    import numpy as np
+    import pyarrow as pa
+
+    floats = isinstance(kind.value_type, dt.Float32 | dt.Float64)
+    if not floats or kind.length is None or any(value is None for value in values):
+        return None
+    if any(value.shape != (kind.length,) or value.dtype.kind not in "fiu" for value in values):
+        return None
+    number = np.float32 if isinstance(kind.value_type, dt.Float32) else np.float64
+    flat = np.concatenate(values, dtype=number, casting="unsafe")
+    inner = pa.Array.from_buffers(wanted.value_type, flat.size, [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(inner, type=wanted)
+
+
+def _items(value: Any, kind: dt.Array) -> list[Any] | None:
+    if is_missing(value, kind):
+        return None
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
+        raise TypeError(f"a {type(value).__name__} is no list")
+    items = items if isinstance(items, list) else list(items)
+    if kind.length is not None and len(items) != kind.length:
+        raise ValueError(f"it has {len(items)} items, not {kind.length}")
+    if None in items and is_vector(kind):
+        raise ValueError(f"its item {items.index(None)} is missing, and nothing is like it then")
+    return items
+
+
+def is_vector(kind: dt.DataType) -> bool:
+    """Whether values are compared as vectors: lists of one length of fractions."""
+    floats = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32 | dt.Float64)
+    return floats and kind.length is not None
+
+
+def media_keeper(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
+    """Return what puts the media in a value of `kind` into the store, leaving references.
+
+    All else stays as it is; None where `kind` holds no media.
+    """
+    if isinstance(kind, Media):
+        return lambda value: library.refer(value, kind, computed=True)
+    if isinstance(kind, dt.Array) and (inner := media_keeper(kind.value_type, library)):
+        return lambda items: [None if item is None else inner(item) for item in items]
+    if isinstance(kind, dt.Struct):
+        fields = {name: media_keeper(each, library) for name, each in kind.fields.items()}
+        keepers = {name: keep for name, keep in fields.items() if keep is not None}
+        if keepers:
+            return lambda value: _kept_fields(value, keepers)
+    return None
+
+
+def _kept_fields(value: Any, keepers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    fields = value if isinstance(value, dict) else _fields(value)
+    return {
+        name: keepers[name](item) if name in keepers and item is not None else item
+        for name, item in fields.items()
+    }
+
+
+def holds_media(kind: dt.DataType) -> bool:
+    """Whether values of a type are media, or hold some."""
+    if isinstance(kind, dt.Array):
+        return holds_media(kind.value_type)
+    if isinstance(kind, dt.Struct):
+        return any(map(holds_media, kind.fields.values()))
+    return isinstance(kind, Media)
+
+
+def media_within(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
+    """Find the references to media in an Arrow cell (as Python), each with its type."""
+    if value is None:
+        return
+    if isinstance(kind, Media):
+        yield kind, value
+    elif isinstance(kind, dt.Array):
+        for item in value:
+            yield from media_within(item, kind.value_type)
+    elif isinstance(kind, dt.Struct):
+        for name, inner in kind.fields.items():
+            yield from media_within(value[name], inner)
+
+
+def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[Any], Any] | None:
+    """Return what turns an Arrow cell (as Python) into the value that users see.
+
+    Parameters
+    ----------
+    library
+        Opens media, wherever in the value they are: images become PIL images, others local
+        paths. Without it they stay references.
+
+    Returns
+    -------
+    callable or None
+        None where nothing has to be done.
+    """
+    if isinstance(kind, Json | dt.JSON):
+        return json.loads
+    if isinstance(kind, Media) and library is not None:
+        path = library.path
+        return library.image if isinstance(kind, Image) else lambda reference: str(path(reference))
+    if isinstance(kind, dt.Array) and (inner := reader(kind.value_type, library)):
+        return lambda items: [None if item is None else inner(item) for item in items]
+    if isinstance(kind, dt.Map):
+        return _map_reader(kind, library)
+    if isinstance(kind, dt.Struct):
+        fields = kind.fields.items()
+        readers = {name: read for name, each in fields if (read := reader(each, library))}
+        if readers:
+            return lambda record: {
+                name: readers[name](item) if name in readers and item is not None else item
+                for name, item in record.items()
+            }
+    return None
+
+
+def _map_reader(kind: dt.Map, library: MediaAccess | None) -> Callable[[Any], dict[Any, Any]]:
+    """Return what makes a dict of the pairs in which Arrow gives a map."""
+    key_reader = reader(kind.key_type, library)
+    value_reader = reader(kind.value_type, library)
+
+    def read(pairs: Any) -> dict[Any, Any]:
+        return {
+            key if key_reader is None else key_reader(key): (
+                value if value is None or value_reader is None else value_reader(value)
+            )
+            for key, value in dict(pairs).items()
+        }
+
+    return read

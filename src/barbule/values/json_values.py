@@ -1,0 +1,52 @@
+"""Plain values as Json.
+
+Owns how a value that is no Json becomes Json, in operations of Ibis that all databases have:
+casts of texts to Json would read them as what JSON is written in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+from barbule.errors import ExpressionError
+from barbule.values.json_keys import check_keys
+
+__all__ = ["as_json", "json_constant"]
+
+_FIELD = "value"
+
+
+def json_constant(value: Any, kind: dt.DataType = dt.json) -> ops.Literal:
+    """Make a constant of Json of what `json` writes."""
+    try:
+        check_keys(value)
+    except ValueError as error:
+        raise ExpressionError(f"{error}.", value=value, hint="Write keys as texts.") from error
+    return ops.Literal(json.dumps(value), kind)
+
+
+def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:
+    """Make Json of a value: a text becomes a JSON string, a missing one stays missing.
+
+    Parameters
+    ----------
+    kind
+        The type of Json: that of storage, or of columns.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> as_json(ibis.literal("de").op()).value
+    '"de"'
+    """
+    if value.dtype.is_json() or value.dtype.is_null():
+        return value
+    if isinstance(value, ops.Literal) and isinstance(value.value, str | bool | int | float):
+        return json_constant(value.value, kind)
+    # A struct is cast field by field; an item that is JSON's null is missing.
+    struct = ops.StructColumn(names=(_FIELD,), values=(value,))
+    return ops.JSONGetItem(ops.Cast(struct, kind), _FIELD)

@@ -1,0 +1,29 @@
+"""What converting values asks of a media library, so that no module here knows the library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import ibis.expr.datatypes as dt
+    import PIL.Image
+
+__all__ = ["MediaAccess"]
+
+
+class MediaAccess(Protocol):
+    """Media by reference, as `barbule.media.library.MediaLibrary` provides them."""
+
+    zone: str
+    """The time zone of timestamps that name none."""
+
+    def refer(self, value: Any, kind: dt.DataType, *, computed: bool = False) -> str:
+        """Return the reference of a file, of bytes or of an image."""
+
+    def path(self, reference: str) -> Path:
+        """Return a local file with the content of a reference."""
+
+    def image(self, reference: str) -> PIL.Image.Image:
+        """Open an image."""

@@ -1,0 +1,327 @@
+"""Single Python values, made what Arrow takes for a cell of their type.
+
+Owns what fits and what does not, for values that cannot be converted as a whole column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import math
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.types import Media
+from barbule.types.durations import read_duration
+from barbule.types.zones import zone_info
+from barbule.values.json_keys import check_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from barbule.values.media_access import MediaAccess
+
+__all__ = ["is_missing", "to_json", "value_writer"]
+
+_MISSING_OF_PANDAS = {"NAType", "NaTType"}
+_FRAMES = {"pandas", "polars"}  # libraries
+
+
+_MICROSECONDS = 6  # digits of seconds, as Python and databases have them
+_NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
+
+
+def is_missing(value: Any, kind: dt.DataType) -> bool:
+    """Whether a value means none: NaN where it is no number, and what pandas writes.
+
+    Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse the infinite.
+    """
+    if isinstance(value, float):
+        return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)
+    if type(value).__name__ in _MISSING_OF_PANDAS:
+        return True
+    return _is_numpy_moment(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
+
+
+def _is_numpy_moment(value: Any) -> bool:
+    return type(value).__name__ in {"datetime64", "timedelta64"}
+
+
+def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
+    """Return what turns a value of `kind` into what Arrow takes; None where nothing does."""
+    if isinstance(kind, Media):
+        return lambda value: library.refer(value, kind)
+    if isinstance(kind, dt.JSON):
+        return to_json
+    if isinstance(kind, dt.Integer):
+        return _whole(kind)
+    if isinstance(kind, dt.Decimal):
+        return _decimals(kind)
+    if isinstance(kind, dt.Timestamp):
+        return _moments(kind, library.zone)
+    for each, convert in _WRITERS.items():
+        if isinstance(kind, each):
+            return convert
+    return None
+
+
+def _without_numpy(value: Any) -> Any:
+    """Turn NumPy's scalars into Python's, and members of an Enum into their values."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if _is_numpy_moment(value):
+        return value.astype(f"{value.dtype.kind}8[us]").item()
+    if not (hasattr(value, "dtype") and hasattr(value, "item")):
+        return value
+    if getattr(value, "shape", ()) and type(value).__module__.split(".")[0] in _FRAMES:
+        raise TypeError(  # item() would take a series of one row for its value
+            f"a {type(value).__name__} has values of rows, and a cell is one value: insert a data "
+            "frame, or a dict for each row"
+        )
+    return value.item()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, enum.Enum):
+        value = value.value
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} is no text")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    plain = _without_numpy(value)
+    if not isinstance(plain, bool):
+        raise TypeError(f"a {type(value).__name__} is no bool")
+    return plain
+
+
+def _number(value: Any) -> int | float | decimal.Decimal:
+    plain = _without_numpy(value)
+    if isinstance(plain, bool) or not isinstance(plain, int | float | decimal.Decimal):
+        raise TypeError(f"got {type(value).__name__}, which is no number")
+    return plain
+
+
+def _whole(kind: dt.Integer) -> Callable[[Any], int]:
+    low, high = kind.bounds
+
+    def convert(value: Any) -> int:
+        number = _number(value)
+        if math.isnan(number) or math.isinf(number) or number != int(number):
+            raise ValueError(f"{value!r} is no whole number")
+        number = int(number)
+        if not low <= number <= high:
+            size = "large" if number > high else "small"
+            raise ValueError(f"{number} too {size}, it takes {low} to {high}")
+        return number
+
+    return convert
+
+
+def _float(value: Any) -> float:
+    return float(_number(value))
+
+
+def _bytes(value: Any) -> bytes:
+    value = value.value if isinstance(value, enum.Enum) else value
+    if isinstance(value, str):
+        raise TypeError("a text is no bytes")
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"a {type(value).__name__} is no bytes")
+    return bytes(value)
+
+
+def _decimals(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
+    before = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
+
+    def convert(value: Any) -> decimal.Decimal:
+        plain = value if isinstance(value, str) else _number(value)
+        narrow = isinstance(plain, float) and _is_of_numpy(value)  # has a shorter text
+        try:
+            number = decimal.Decimal(str(value if narrow else plain))
+        except decimal.InvalidOperation:
+            raise ValueError(f"{value!r} is no number") from None
+        if not number.is_finite():
+            raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
+        if before is not None:
+            _check_digits(number, before, kind.scale)
+        return number
+
+    return convert
+
+
+def _is_of_numpy(value: Any) -> bool:
+    return type(value).__module__ == "numpy"
+
+
+def _check_digits(number: decimal.Decimal, before: int, after: int) -> None:
+    """Refuse a number of more digits than a decimal has before and after the point."""
+    _, digits, exponent = number.as_tuple()
+    if number and number.adjusted() >= before:
+        room = f"at most {before} digits" if before > 0 else "no digits"
+        raise ValueError(f"{room} before the point fit, and it has {number.adjusted() + 1}")
+    if -int(exponent) > after and any(digits[int(exponent) + after :]):
+        raise ValueError(
+            f"at most {after} digits after the point fit, rounding would cause data loss"
+        )
+
+
+def _has_nanoseconds(value: Any) -> bool:
+    """Whether a moment of NumPy or pandas is finer than those of Python."""
+    if type(value).__name__ == "datetime64":
+        return bool(value.astype("M8[us]") != value)
+    if isinstance(value, str):
+        return _NANOSECONDS.search(value) is not None
+    return bool(getattr(value, "nanosecond", 0))
+
+
+def _moments(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
+    """Return what reads a moment, with nanoseconds where the column keeps them."""
+    scale = _MICROSECONDS if kind.scale is None else kind.scale
+
+    def convert(value: Any) -> Any:
+        if kind.timezone is not None or not _has_nanoseconds(value):
+            return _moment(value, kind.timezone, default)
+        if scale == _MICROSECONDS:
+            raise ValueError(
+                "it has nanoseconds, and the column keeps microseconds: declare it "
+                "as 'timestamp(9)', or round the value"
+            )
+        moment = _moment(value, None, default)
+        if scale < _MICROSECONDS:
+            return moment  # coarser on purpose
+        import numpy as np
+
+        return np.datetime64(moment, "ns") + np.timedelta64(_nanoseconds(value), "ns")
+
+    return convert
+
+
+def _nanoseconds(value: Any) -> int:
+    """Return the nanoseconds of a moment beyond its microseconds."""
+    if isinstance(value, str):
+        found = _NANOSECONDS.search(value)
+        return int(found[1].ljust(3, "0")[:3]) if found else 0
+    if type(value).__name__ == "datetime64":
+        return int(value.astype("M8[ns]").astype("int64")) % 1000
+    return int(value.nanosecond)
+
+
+def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:
+    """Read a moment of a zone, or of a column without one; a day begins at midnight there."""
+    if zone is not None and _has_nanoseconds(value):
+        raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
+    plain = _without_numpy(value)
+    if isinstance(plain, str):
+        plain = datetime.datetime.fromisoformat(plain)
+    if isinstance(plain, datetime.datetime):
+        if zone is not None and plain.tzinfo is None:
+            return plain.replace(tzinfo=zone_info(default))
+        if zone is None and plain.tzinfo is not None:
+            return plain.astimezone(zone_info(default)).replace(tzinfo=None)
+        return plain
+    if isinstance(plain, datetime.date):
+        place = None if zone is None else zone_info(zone)
+        return datetime.datetime(plain.year, plain.month, plain.day, tzinfo=place)
+    raise TypeError(_no_kind(value, "datetime"))
+
+
+def _day(value: Any) -> datetime.date:
+    plain = _without_numpy(value)
+    if isinstance(plain, str):
+        return datetime.date.fromisoformat(plain)
+    if isinstance(plain, datetime.datetime):
+        if plain.time() != datetime.time():
+            raise ValueError(f"{value!r} has a time of day")
+        return plain.date()
+    if isinstance(plain, datetime.date):
+        return plain
+    raise TypeError(_no_kind(value, "date"))
+
+
+def _clock(value: Any) -> datetime.time:
+    if isinstance(value, str):
+        return datetime.time.fromisoformat(value)
+    if isinstance(value, datetime.time):
+        return value
+    raise TypeError(_no_kind(value, "time"))
+
+
+def _duration(value: Any) -> datetime.timedelta:
+    if getattr(value, "nanoseconds", 0):  # of pandas
+        raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
+    if isinstance(value, str):
+        return read_duration(value)
+    plain = value.to_pytimedelta() if hasattr(value, "to_pytimedelta") else _without_numpy(value)
+    if not isinstance(plain, datetime.timedelta):
+        raise TypeError(_no_kind(value, "duration"))
+    if _is_numpy_moment(value) and value != value.astype("m8[us]"):
+        raise ValueError(f"{value!r} is finer than a microsecond")
+    return plain
+
+
+def _no_kind(value: Any, kind: str) -> str:
+    if isinstance(value, int | float):  # which Arrow takes for a count since 1970
+        return f"{value!r} is a number, no {kind}"
+    return f"a {type(value).__name__} is no {kind}"
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=value))
+    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_text(value)))
+
+
+_WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
+    dt.Date: _day,
+    dt.Time: _clock,
+    dt.Interval: _duration,
+    dt.String: _text,
+    dt.UUID: _key,
+    dt.Boolean: _truth,
+    dt.Floating: _float,
+    dt.Binary: _bytes,
+}
+
+
+def plain(value: Any) -> Any:
+    """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.asdict(value)
+        check_keys(fields)
+        return fields
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+# JSON has no NaN and no infinity, and databases refuse them.
+_written = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON; what has no form there is refused."""
+    text = _written(value)
+    if not isinstance(value, str | int):
+        check_keys(value)  # afterwards, as a value that holds itself has been refused by then
+    return text
