@@ -25,7 +25,7 @@ __all__ = ["Claims"]
 
 # Who takes over locks another byte for the same thing: what a stopped process has locked it keeps.
 _TAKEOVERS = 7
-_PLACES = 1 << 60
+_SLOT_COUNT = 1 << 60
 # The kernel's `struct flock`, by which it says who has locked a byte.
 _DARWIN = sys.platform == "darwin"
 _FLOCK = struct.Struct("qqihh" if _DARWIN else "hhqqi4x")
@@ -80,21 +80,21 @@ class Claims:
         return os.fstat(self._shared().descriptor).st_mtime_ns
 
     @contextlib.contextmanager
-    def held(self, places: Iterable[int]) -> Iterator[set[int]]:
+    def held(self, slots: Iterable[int]) -> Iterator[set[int]]:
         """Claim places below 2**60 meanwhile; give those that nobody else holds."""
         file = self._shared()
         mine: set[int] = set()
         with file.heartbeats.beating():
             try:
-                for place in places:
-                    if place not in mine and file.claim(place, self, self._silence):
-                        mine.add(place)
+                for slot in slots:
+                    if slot not in mine and file.claim(slot, self, self._silence):
+                        mine.add(slot)
                 yield set(mine)
             finally:
                 if mine:
                     os.utime(file.descriptor)
-                for place in mine:
-                    file.release(place)
+                for slot in mine:
+                    file.release(slot)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -156,35 +156,35 @@ class _ClaimFile:
             os.close(self.descriptor)
             self.heartbeats.close()
 
-    def claim(self, place: int, owner: Claims, silence: float) -> bool:
+    def claim(self, slot: int, owner: Claims, silence: float) -> bool:
         """Hold a place if no other process, and no other session of this one, does."""
         with self._lock:
-            held = self._held.get(place)
+            held = self._held.get(slot)
             if held is not None:
                 held.times += held.owner is owner
                 return held.owner is owner
-            byte = self._claimed(place, silence)
+            byte = self._claimed(slot, silence)
             if byte is not None:
-                self._held[place] = _Held(owner, byte)
+                self._held[slot] = _Held(owner, byte)
             return byte is not None
 
-    def release(self, place: int) -> None:
+    def release(self, slot: int) -> None:
         """Let go of a place, once as often as it was claimed."""
         with self._lock:
-            held = self._held[place]
+            held = self._held[slot]
             held.times -= 1
             if not held.times:
-                del self._held[place]
+                del self._held[slot]
                 _unlock(self.descriptor, held.byte)
 
-    def _claimed(self, place: int, silence: float) -> int | None:
+    def _claimed(self, slot: int, silence: float) -> int | None:
         """Lock a place; return the byte that is locked, None where another does what it is for."""
         file = self.descriptor
         for takeover in range(_TAKEOVERS):
-            byte = place + takeover * _PLACES
+            byte = slot + takeover * _SLOT_COUNT
             if _locked(file, byte):
                 # One that was stopped may have gone on, and ended, while another took over.
-                if self._is_held(byte + _PLACES, silence):
+                if self._is_held(byte + _SLOT_COUNT, silence):
                     _unlock(file, byte)
                     return None
                 return byte
@@ -227,7 +227,7 @@ def _holder(file: int, byte: int) -> int | None:
     """Return the process that has locked a byte, None where none has."""
     import fcntl
 
-    asked = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": byte, "length": 1, "pid": 0}
-    answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(*(asked[name] for name in _FIELDS)))
-    told = dict(zip(_FIELDS, _FLOCK.unpack(answer), strict=True))
-    return None if told["type"] == fcntl.F_UNLCK else told["pid"]
+    query = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": byte, "length": 1, "pid": 0}
+    answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(*(query[name] for name in _FIELDS)))
+    holder = dict(zip(_FIELDS, _FLOCK.unpack(answer), strict=True))
+    return None if holder["type"] == fcntl.F_UNLCK else holder["pid"]

@@ -42,7 +42,7 @@ class Heartbeats:
         self._slot: int | None = None
         self._beating = 0
         self._ended = threading.Condition(self._lock)
-        self._seen: dict[int, tuple[list[int], float]] = {}
+        self._last_signs: dict[int, tuple[list[int], float]] = {}
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -88,14 +88,14 @@ class Heartbeats:
         """Whether a process has given no sign for so many seconds, since it was looked for."""
         with self._lock:
             written = os.pread(self._opened(), _SLOTS * _SLOT.size, 0)
-            whole = len(written) - len(written) % _SLOT.size
-            signs = [sign for of, sign in _SLOT.iter_unpack(written[:whole]) if of == pid]
+            complete_bytes = len(written) - len(written) % _SLOT.size
+            signs = [sign for of, sign in _SLOT.iter_unpack(written[:complete_bytes]) if of == pid]
             now = time.monotonic()
-            known = self._seen.get(pid)
-            if not signs or known is None or known[0] != signs:
-                self._seen[pid] = (signs, now)
+            last_sign = self._last_signs.get(pid)
+            if not signs or last_sign is None or last_sign[0] != signs:
+                self._last_signs[pid] = (signs, now)
                 return False
-            return now - known[1] > silence
+            return now - last_sign[1] > silence
 
     def close(self) -> None:
         """Let go of the slot."""

@@ -83,7 +83,7 @@ class Lease:
 
     def _tickets(self) -> list[Path]:
         try:
-            return sorted(each for each in self._folder.iterdir() if each.name.startswith("w"))
+            return sorted(ticket for ticket in self._folder.iterdir() if ticket.name.startswith("w"))
         except FileNotFoundError:
             return []
 
@@ -117,12 +117,12 @@ class Lease:
     def _ticket(self) -> tuple[Path, int]:
         """Make a ticket; it is that of a process that lives as long as it is locked."""
         name = f"{time.time_ns():020d}-{os.getpid()}"
-        made = self._folder / f"new-{name}"
-        descriptor = take(made)
+        new_ticket = self._folder / f"new-{name}"
+        descriptor = take(new_ticket)
         if descriptor is None:
-            raise LockedError(f"{made} is locked by another process.", hint="Try again.")
+            raise LockedError(f"{new_ticket} is locked by another process.", hint="Try again.")
         ticket = self._folder / f"w{name}"
-        made.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
+        new_ticket.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
         return ticket, descriptor
 
     def _first(self) -> Path | None:
