@@ -83,7 +83,9 @@ class Lease:
 
     def _tickets(self) -> list[Path]:
         try:
-            return sorted(ticket for ticket in self._folder.iterdir() if ticket.name.startswith("w"))
+            return sorted(
+                ticket for ticket in self._folder.iterdir() if ticket.name.startswith("w")
+            )
         except FileNotFoundError:
             return []
 
