@@ -13,7 +13,7 @@ import warnings
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
-from barbule.backends.base import is_kept, open_backend
+from barbule.backends.base import is_persistent, open_backend
 from barbule.config import (
     ProviderSettings,
     Settings,
@@ -63,7 +63,7 @@ class Session:
             settings.media,
             settings.home / "cache",
             settings.media_options,
-            user=redact(settings.backend) if is_kept(settings.backend) else None,
+            user=redact(settings.backend) if is_persistent(settings.backend) else None,
             zone=settings.timezone,
         )
         endpoints = {
@@ -694,7 +694,7 @@ _inherited: list[Session] = []
 
 def _reopened(parents: Session) -> Session:
     """Open in a forked child what the default session of its parent has open."""
-    if not is_kept(parents.settings.backend):
+    if not is_persistent(parents.settings.backend):
         raise ConfigurationError(
             f"the database of the process {parents._opened_by}, from which this one was forked, "
             "is in its memory.",

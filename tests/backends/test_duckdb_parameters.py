@@ -168,5 +168,5 @@ def test_texts_in_statements_are_exact(backend):
     backend.append("t", pa.table({"k": TEXTS, "n": range(len(TEXTS))}))
     leaf = backend.table("t", schema).to_expr()
     for n, text in enumerate(TEXTS):
-        assert backend.rows_among(leaf, "k", [text]).to_pylist() == [{"k": text, "n": n}]
-    assert backend.rows_among(leaf, "k", TEXTS).num_rows == len(TEXTS)
+        assert backend.rows_with_values(leaf, "k", [text]).to_pylist() == [{"k": text, "n": n}]
+    assert backend.rows_with_values(leaf, "k", TEXTS).num_rows == len(TEXTS)

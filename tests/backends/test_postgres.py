@@ -109,7 +109,7 @@ def test_a_schema_holds_a_database_of_its_own(postgres):
         first.create("t", sch.Schema({"a": "int64"}))
         other.create("u", sch.Schema({"a": "int64"}))
         assert (first.tables(), other.tables()) == ({"t"}, {"u"})
-        with first.writing(), other.writing():  # each has its own right
+        with first.write_lock(), other.write_lock():  # each has its own right
             assert other.ibis.current_database == 'Other "one"'
         first.disconnect()
         other.disconnect()
@@ -199,7 +199,7 @@ from barbule.backends.base import open_backend
 backend, me = open_backend(sys.argv[1], 60), int(sys.argv[2])
 leaf = backend.table("t", sch.Schema({"_rid": "int64"})).to_expr()
 for _ in range(25):
-    with backend.writing(), backend.transaction():
+    with backend.write_lock(), backend.transaction():
         rid = backend.arrow(leaf.count().as_table(), {}).column(0)[0].as_py()
         row = {"_rid": [rid], "_from": [1], "_to": [2**63 - 1], "who": [me]}
         backend.append("t", pa.table(row))
@@ -221,14 +221,14 @@ def test_many_processes_write_at_once_and_lose_nothing(backend, url):
 def test_the_right_of_a_killed_process_is_free(backend, url):
     script = (
         "import sys; from barbule.backends.base import open_backend\n"
-        "with open_backend(sys.argv[1]).writing(): print('held', flush=True); sys.stdin.read()"
+        "with open_backend(sys.argv[1]).write_lock(): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
         holder.kill()
-    with backend.writing():
+    with backend.write_lock():
         assert backend.tables() == set()
 
 

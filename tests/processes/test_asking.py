@@ -104,7 +104,7 @@ def test_what_a_stopped_process_was_asking_is_asked_by_others_once(postgres, tmp
 def _holding(file, *places):
     program = (
         "import sys; from pathlib import Path; from barbule.locks import Claims\n"
-        f"with Claims(Path({str(file)!r}), 0.5).held({list(places)}) as mine:\n"
+        f"with Claims(Path({str(file)!r}), 0.5).hold({list(places)}) as mine:\n"
         "    print(sorted(mine), flush=True); sys.stdin.readline()\n"
     )
     other = subprocess.Popen(
@@ -122,7 +122,7 @@ def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
     try:
         taken = set()
         while not taken:  # it is silent for a while first
-            with claims.held([2, 3]) as mine:
+            with claims.hold([2, 3]) as mine:
                 assert 3 in mine
                 taken = mine - {3}
                 if taken:
@@ -139,7 +139,7 @@ def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
     finally:
         stopped.kill()
         stopped.communicate()
-    with claims.held([1, 2]) as mine:
+    with claims.hold([1, 2]) as mine:
         assert mine == {1, 2}
     claims.close()
 
@@ -150,11 +150,11 @@ def test_places_that_another_process_holds_are_not_given(tmp_path):
     assert said == "[1, 2]\n"
     claims = Claims(file)
     before = claims.stamp()
-    with claims.held([2, 3]) as mine:
+    with claims.hold([2, 3]) as mine:
         assert mine == {3}
     other.communicate("\n")
     assert claims.stamp() != before
-    with claims.held([1, 2, 3]) as mine:
+    with claims.hold([1, 2, 3]) as mine:
         assert mine == {1, 2, 3}
     claims.close()
 
@@ -162,17 +162,17 @@ def test_places_that_another_process_holds_are_not_given(tmp_path):
 def test_sessions_of_a_process_hold_places_of_their_own(tmp_path):
     file = tmp_path / "claims"
     one, other = Claims(file), Claims(file)
-    with one.held([1, 2]), one.held([2, 5]) as again:
+    with one.hold([1, 2]), one.hold([2, 5]) as again:
         assert again == {2, 5}  # what the threads of a session share is theirs to tell apart
-        with other.held([2, 3]) as mine:
+        with other.hold([2, 3]) as mine:
             assert mine == {3}
-        with other.held([3, 5]) as mine:
+        with other.hold([3, 5]) as mine:
             assert mine == {3}
         other.close()
         third, said = _holding(file, 1, 2, 3, 5)
         assert said == "[3]\n"
         third.communicate("\n")
-    with other.held([1, 2, 5]) as mine:
+    with other.hold([1, 2, 5]) as mine:
         assert mine == {1, 2, 5}
     one.close()
     other.close()

@@ -135,14 +135,14 @@ def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, way):
     backend.create("t", _SCHEMA)
 
     def change():
-        with backend.writing():
+        with backend.write_lock():
             with away(way), pytest.raises(UnreachableError):
                 backend.insert("t", [{"n": 1}])
             backend.insert("t", [{"n": 2}])  # another may write now
 
     with pytest.raises(UnreachableError):
         change()
-    with backend.writing(), backend.transaction():
+    with backend.write_lock(), backend.transaction():
         backend.insert("t", [{"n": 3}])
     assert [row["n"] for row in _rows(backend)] == [3]
     backend.disconnect()
@@ -171,7 +171,7 @@ def test_a_commit_without_an_answer_is_looked_up(through, way, fault):
     else:
         change()
     assert _rows(backend) == ([{"n": 1}] if fault == "unanswered" else [])
-    with backend.writing(), backend.transaction():
+    with backend.write_lock(), backend.transaction():
         backend.insert("t", [{"n": 2}])
     assert len(_rows(backend)) == (2 if fault == "unanswered" else 1)
     backend.disconnect()

@@ -81,7 +81,7 @@ def test_a_search_waits_for_no_writer_no_ledger_and_no_index(table):
     searched(table, "1 first")
     engine = table.op().source
     end, thread = held(
-        engine.backend.writing(),
+        engine.backend.write_lock(),
         engine.ledger._lock,
         engine.ledger._behind._turn,
         engine.indexing._writing,

@@ -188,7 +188,7 @@ def test_what_keeps_an_index_from_following_is_told_and_made_up_for(chroma, embe
     indexing = session._engine.indexing
     indexing.settle()
     rows, backend = session._engine.catalog.find("chunks").physical, session._engine.backend
-    with backend.writing():
+    with backend.write_lock():
         backend.ibis.raw_sql(f"ALTER TABLE {rows} RENAME TO elsewhere")
     indexing.drain({chunks.op().table_id})
     indexing.reset(
@@ -196,7 +196,7 @@ def test_what_keeps_an_index_from_following_is_told_and_made_up_for(chroma, embe
     )
     indexing.settle({chunks.op().table_id})
     assert "does not exist" in indexing.trouble[chunks.op().table_id]
-    with backend.writing():
+    with backend.write_lock():
         backend.ibis.raw_sql(f"ALTER TABLE elsewhere RENAME TO {rows}")
 
     assert session.check().ok

@@ -78,7 +78,7 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
     engine = session._engine
     backend, asked = engine.backend, engine.caller._in_flight
     kind, flights = type(backend), type(asked)
-    writing, arrow, claimed = kind.writing, kind.arrow, flights.claimed
+    write_lock, arrow, claimed = kind.write_lock, kind.arrow, flights.claimed
     file = getattr(backend, "_database", None) if apart else None
 
     def reach(name: str) -> None:
@@ -86,13 +86,13 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
             point(name)
 
     @contextlib.contextmanager
-    def stepped_writing(self: Any) -> Iterator[None]:
+    def stepped_write_lock(self: Any) -> Iterator[None]:
         mine = getattr(_local, "stepped", None) if self is backend else None
         if mine is not None:
             reach("writing")
             mine.writing += 1
         try:
-            with writing(self):
+            with write_lock(self):
                 yield
         finally:
             if mine is not None:
@@ -111,11 +111,15 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
                 second.overtaken.set()
             yield mine, others
 
-    kind.writing, kind.arrow, flights.claimed = stepped_writing, stepped_arrow, watched_claimed
+    kind.write_lock, kind.arrow, flights.claimed = (
+        stepped_write_lock,
+        stepped_arrow,
+        watched_claimed,
+    )
     try:
         yield
     finally:
-        kind.writing, kind.arrow, flights.claimed = writing, arrow, claimed
+        kind.write_lock, kind.arrow, flights.claimed = write_lock, arrow, claimed
 
 
 def through_each_other(

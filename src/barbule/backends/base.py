@@ -30,9 +30,9 @@ __all__ = [
     "TO",
     "Backend",
     "Staged",
-    "is_kept",
-    "misfit",
+    "is_persistent",
     "open_backend",
+    "type_mismatch",
 ]
 
 # The columns of all tables of rows: identity, and the commits between which a row lives; in a
@@ -84,7 +84,7 @@ class Backend(Protocol):
             When its file is not there any more.
         """
 
-    def writing(self) -> AbstractContextManager[None]:
+    def write_lock(self) -> AbstractContextManager[None]:
         """Be the only thread of all processes that changes rows and metadata meanwhile.
 
         A thread that has this right may take it again.
@@ -98,7 +98,7 @@ class Backend(Protocol):
     def stamp(self) -> object:
         """Return a cheap value that differs once another process or session may have committed."""
 
-    def unsettled(self) -> object:
+    def plan_epoch(self) -> object:
         """Return what differs once queries that were planned before may be wrong.
 
         Where a transaction is about to make them so, its end is awaited.
@@ -130,7 +130,7 @@ class Backend(Protocol):
             the states that began and live at the later commit, those without a value left out.
         """
 
-    def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
         """Return the rows in which a column of texts has one of these values.
 
         Parameters
@@ -141,7 +141,7 @@ class Backend(Protocol):
             A few: they are written into the query.
         """
 
-    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+    def first_unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
         """Return the place of the first value that the database cannot keep, if there is one."""
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
@@ -215,7 +215,9 @@ class Backend(Protocol):
     def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 
-    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+    def delete_with_values(
+        self, name: str, column: str, values: Sequence[str] | Sequence[int]
+    ) -> None:
         """Delete the rows in which a column of texts or whole numbers has one of these values."""
 
     def drop_column(self, name: str, column: str) -> None:
@@ -231,7 +233,7 @@ class Backend(Protocol):
         """
 
     def transaction(
-        self, *, large: bool = False, unsettling: bool = False
+        self, *, large: bool = False, invalidates_plans: bool = False
     ) -> AbstractContextManager[None]:
         """Make the calling thread's writes visible together, or not at all.
 
@@ -239,7 +241,7 @@ class Backend(Protocol):
         ----------
         large
             Whether more may be written than fits in memory.
-        unsettling
+        invalidates_plans
             Whether queries that were planned before it may be wrong after it.
         """
 
@@ -284,7 +286,7 @@ def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None)
     return _adapter(url).open_backend(url, lock_timeout, home)
 
 
-def is_kept(url: str) -> bool:
+def is_persistent(url: str) -> bool:
     """Whether the database that a URL names outlives its session.
 
     Raises
@@ -292,7 +294,7 @@ def is_kept(url: str) -> bool:
     ConfigurationError
         When no adapter is known for the scheme.
     """
-    return _adapter(url).is_kept(url)
+    return _adapter(url).is_persistent(url)
 
 
 def _adapter(url: str) -> Any:
@@ -305,7 +307,7 @@ def _adapter(url: str) -> Any:
     return importlib.import_module(_ADAPTERS[scheme])
 
 
-def misfit(column: str, kind: Any, reason: Exception) -> DataError:
+def type_mismatch(column: str, kind: Any, reason: Exception) -> DataError:
     """Say that results do not fit the type that their column has."""
     return DataError(
         f"a result does not fit {kind}: {str(reason).splitlines()[0]}.",

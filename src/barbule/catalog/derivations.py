@@ -88,7 +88,7 @@ class Derivations:
         if known is None or known.structure == structure:
             return known
         database, commit = known.structure
-        if database != structure[0] or self._catalog.changed_since(commit, known.tables):
+        if database != structure[0] or self._catalog.structure_changed_since(commit, known.tables):
             return None
         known = derived[key] = replace(known, structure=structure)
         return known

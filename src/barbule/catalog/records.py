@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
 __all__ = [
-    "EVERY",
+    "ALL_TABLES",
     "INHERITED",
-    "MANY",
+    "MULTIPLE_BASES",
     "Caps",
     "Column",
     "Commit",
@@ -139,7 +139,7 @@ class View:
         rows of the view (in `bb_items`); None where each row of the query is one of the view.
     bases
         The tables that a query reads which keeps no single rows: a join, an aggregate. All
-        that it gives is kept then, and it is computed as a whole; `base` is `MANY`.
+        that it gives is kept then, and it is computed as a whole; `base` is `MULTIPLE_BASES`.
     computed
         As of a column: other versions of the iterator that gave rows.
     rows
@@ -157,7 +157,7 @@ class View:
     rows: str | None = None
 
 
-MANY = -1
+MULTIPLE_BASES = -1
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class TableRecord:
         following = max([self.next_column, *(each.id + 1 for each in added)])
         return replace(self, columns=(*kept, *added), next_column=following)
 
-    def in_place_of(self, old: Column, new: Column) -> TableRecord:
+    def replace_column(self, old: Column, new: Column) -> TableRecord:
         """Return the record with a column put where another was; indexes go along."""
         columns = tuple(new if each.id == old.id else each for each in self.columns)
         indexes = tuple(
@@ -343,11 +343,11 @@ class Commit:
 
 @dataclass(frozen=True)
 class Label:
-    """A name for a version of a table; for the commit of all tables where that is `EVERY`."""
+    """A name for a version of a table; for the commit of all tables where that is `ALL_TABLES`."""
 
     table_id: int
     label: str
     version: int
 
 
-EVERY = -1
+ALL_TABLES = -1

@@ -21,8 +21,8 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.catalog import migrations
-from barbule.catalog.records import EVERY, Commit, Label, TableRecord, Version
-from barbule.catalog.time_travel import moment_hint, moment_of
+from barbule.catalog.records import ALL_TABLES, Commit, Label, TableRecord, Version
+from barbule.catalog.time_travel import as_timestamp, timestamp_hint
 from barbule.errors import (
     BarbuleError,
     ConfigurationError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from barbule.backends.base import Backend
     from barbule.catalog.derivations import Derived
 
-__all__ = ["Catalog", "Pending"]
+__all__ = ["Catalog", "PendingCatalog"]
 
 _SCHEMAS = {
     "bb_meta": sch.Schema({"key": "string", "value": "string"}),
@@ -61,12 +61,12 @@ _OF_COMMITS = {"commit", "operation"}  # what a version has of the commit that m
 
 
 @dataclass
-class Pending:
+class PendingCatalog:
     """What a commit is going to make visible; until then the thread that prepares it sees it.
 
     Attributes
     ----------
-    seen
+    base_commit
         The latest commit when the preparation began.
     records
         The structures that it gives to tables: read here, written by `put`.
@@ -80,7 +80,7 @@ class Pending:
     """
 
     operation: str
-    seen: int
+    base_commit: int
     structures_read: set[int] = field(default_factory=set)
     rows_read: set[int] = field(default_factory=set)
     labels_read: bool = False
@@ -145,7 +145,7 @@ class Catalog:
 
         A new database is not read: that would load what its first table does not need.
         """
-        with self._backend.writing():
+        with self._backend.write_lock():
             with self._backend.transaction():
                 missing = _SCHEMAS.keys() - self._backend.tables()
                 for name in missing:
@@ -175,7 +175,7 @@ class Catalog:
     def _check_format(self) -> None:
         meta = self._meta()
         if migrations.check(meta) < migrations.FORMAT:
-            with self._backend.writing(), self._backend.transaction():
+            with self._backend.write_lock(), self._backend.transaction():
                 # Another process may just have done it.
                 meta = migrations.migrate(self._backend, self._meta())
         self.identity = migrations.Identity.of(meta)
@@ -191,7 +191,7 @@ class Catalog:
                 self._catch_up(stamp)
             return self.head
 
-    def learn_until(self, commit: int) -> None:
+    def load_until(self, commit: int) -> None:
         """Learn of a commit that the calling thread sees, and whose maker may not have told yet."""
         if self.head >= commit:
             return
@@ -287,7 +287,7 @@ class Catalog:
         latest = {**seen, **pending}.values()
         return sorted((each for each in latest if not each.dropped), key=lambda each: each.name)
 
-    def known(self) -> list[int]:
+    def table_ids(self) -> list[int]:
         """Return the identities of all tables that there are or have been."""
         return sorted(self._records)
 
@@ -295,7 +295,7 @@ class Catalog:
         """Return the structures that a table has had, and the commits that gave it them."""
         return self._records.get(table_id, [])
 
-    def changed_since(self, commit: int, tables: Iterable[int] | None = None) -> bool:
+    def structure_changed_since(self, commit: int, tables: Iterable[int] | None = None) -> bool:
         """Whether the structure of any table, or of any of these, has changed after a commit."""
         if tables is None:
             return self.structure[1] > commit
@@ -321,11 +321,11 @@ class Catalog:
         """Whether a table is not committed yet."""
         return table_id not in self._records
 
-    def relabelled(self, since: int) -> bool:
+    def labels_changed_since(self, since: int) -> bool:
         """Whether a label or snapshot has been given or taken away after a commit."""
         return any(self._commits[each].operation in _LABELLING for each in self._after(since))
 
-    def media_deleted(self, since: int) -> bool:
+    def media_deleted_since(self, since: int) -> bool:
         """Whether files of the media store may have been deleted after a commit was the latest.
 
         A deletion is noted before it is done, and nobody commits meanwhile: one that is the
@@ -336,7 +336,7 @@ class Catalog:
     def _after(self, commit: int) -> Iterator[int]:
         return (each for each in range(commit + 1, self.head + 1) if each in self._commits)
 
-    def note_rows_read(self, *table_ids: int) -> None:
+    def track_rows_read(self, *table_ids: int) -> None:
         """Note that the commit which the calling thread prepares goes by live rows of tables."""
         if self.pending:
             self.pending.rows_read.update(table_ids)
@@ -345,7 +345,7 @@ class Catalog:
         if self.pending:
             self.pending.structures_read.add(table_id)
 
-    def restructured(self, since: int) -> set[int]:
+    def tables_restructured_since(self, since: int) -> set[int]:
         """Return the tables whose structure has changed after a commit.
 
         A view or branch that has been made, changed or dropped counts as a change of the tables
@@ -376,11 +376,11 @@ class Catalog:
         """Return the current version of a table."""
         return self._versions[table_id][-1]
 
-    def latest_at(self, table_id: int, commit: int) -> Version:
+    def version_at(self, table_id: int, commit: int) -> Version:
         """Return the version of a table that was the current one at a commit."""
         return next(each for each in reversed(self._versions[table_id]) if each.commit <= commit)
 
-    def written_between(self, table_id: int, since: int, until: int) -> int:
+    def rows_written_between(self, table_id: int, since: int, until: int) -> int:
         """Return how many rows were written or removed after a commit, until another one."""
         count = 0
         for version in reversed(self._versions[table_id]):
@@ -398,7 +398,7 @@ class Catalog:
         """Return the labels of a table and the versions they stand for."""
         return self._labels.get(table_id, {})
 
-    def lasting_name(self, table_id: int) -> str:
+    def stable_name(self, table_id: int) -> str:
         """Name a table for what is stored elsewhere: one that replaces it is meant as well."""
         pending = self.pending.records if self.pending else {}
         record = pending.get(table_id) or self._records[table_id][-1][1]
@@ -440,19 +440,19 @@ class Catalog:
         history = self._records.get(table_id, [])
         first = history[0][0] if history else self.head + 1
         end = next((at for at, record in history if record.dropped), self.head + 1)
-        return {commit for commit in self.labels(EVERY).values() if first <= commit < end}
+        return {commit for commit in self.labels(ALL_TABLES).values() if first <= commit < end}
 
     def _note_labels_read(self) -> None:
         if self.pending:
             self.pending.labels_read = True
 
-    def held(self, table_id: int) -> set[int]:
+    def referenced_commits(self, table_id: int) -> set[int]:
         """Return the commits of a table that a label, a snapshot or a branch holds."""
         numbers = set(self.labels(table_id).values())
         commits = {each.commit for each in self.versions(table_id) if each.version in numbers}
-        return commits | self.held_by_others(table_id)
+        return commits | self.externally_referenced_commits(table_id)
 
-    def held_by_others(self, table_id: int) -> set[int]:
+    def externally_referenced_commits(self, table_id: int) -> set[int]:
         """Return the commits of a table that a snapshot, or a branch or what is left of it, holds.
 
         A branch that has been dropped reads its origin as long as a snapshot shows the branch.
@@ -478,7 +478,7 @@ class Catalog:
         """
         versions = self.versions(table_id)
         name = self._records[table_id][-1][1].name
-        moment = moment_of(version)
+        moment = as_timestamp(version)
         if moment is not None:
             found = [each for each in versions if self._commits[each.commit].at <= moment]
             if not found:
@@ -492,7 +492,7 @@ class Catalog:
         if isinstance(version, str):
             self._note_labels_read()
             number = self.labels(table_id).get(version)
-            taken = self.labels(EVERY).get(version)
+            taken = self.labels(ALL_TABLES).get(version)
             if number is None and taken is not None:
                 number = max((v.version for v in versions if v.commit <= taken), default=None)
                 if number is None:
@@ -508,11 +508,11 @@ class Catalog:
                 f"there is no version {version!r}.",
                 table=name,
                 hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}. "
-                f"{moment_hint(version)}".rstrip(),
+                f"{timestamp_hint(version)}".rstrip(),
             )
         return match
 
-    def moment(self, table_id: int, version: int | str | datetime.datetime) -> int:
+    def resolve_commit(self, table_id: int, version: int | str | datetime.datetime) -> int:
         """Return the commit at which a version of a table can be looked at.
 
         Raises
@@ -521,17 +521,17 @@ class Catalog:
             When there is no such version, or its rows have been dropped.
         """
         if isinstance(version, str) and version not in self.labels(table_id):
-            taken = self.labels(EVERY).get(version)
+            taken = self.labels(ALL_TABLES).get(version)
             if taken is not None:
                 self.resolve(table_id, version)
                 return taken
         found = self.resolve(table_id, version)
-        held = self.held_moment(table_id, found)
+        held = self.readable_commit(table_id, found)
         if held is None:
             raise _compacted(self._records[table_id][-1][1])
         return held
 
-    def held_moment(self, table_id: int, version: Version) -> int | None:
+    def readable_commit(self, table_id: int, version: Version) -> int | None:
         """Return a commit of a version whose rows are still there, if there is one."""
         record = self._records[table_id][-1][1]
         if record.holds(version.commit):
@@ -550,37 +550,37 @@ class Catalog:
         VersionError
             When there is none of that name.
         """
-        known = self.labels(EVERY)
+        known = self.labels(ALL_TABLES)
         if label not in known:
             names = ", ".join(map(repr, known)) or "none"
-            hint = f"There are: {names}. {moment_hint(label)}".rstrip()
+            hint = f"There are: {names}. {timestamp_hint(label)}".rstrip()
             raise VersionError(f"there is no snapshot {label!r}.", hint=hint)
         return known[label]
 
     # Writing
 
     @property
-    def pending(self) -> Pending | None:
+    def pending(self) -> PendingCatalog | None:
         """The commit that the calling thread prepares."""
         return getattr(self._local, "pending", None)
 
-    def begin(self, operation: str) -> Pending:
+    def begin(self, operation: str) -> PendingCatalog:
         """Start a commit; what is put into it is seen at once, by the calling thread."""
-        self._local.pending = Pending(operation, self.head)
+        self._local.pending = PendingCatalog(operation, self.head)
         return self._local.pending
 
     def end(self) -> None:
         """Forget the commit that the calling thread prepared."""
         self._local.pending = None
 
-    def write(self, pending: Pending, seconds: float) -> Commit:
+    def write(self, pending: PendingCatalog, seconds: float) -> Commit:
         """Write what a commit makes visible, within the transaction that writes its rows."""
         for label in pending.labels:
             self._write_label(label)
         changes = _changes(pending.records.values(), pending.versions.values())
         return self._note(pending.operation, seconds, changes)
 
-    def publish(self, pending: Pending, commit: Commit) -> None:
+    def publish(self, pending: PendingCatalog, commit: Commit) -> None:
         """Make a commit that has succeeded known to this process."""
         with self._guard:
             if commit.id not in self._commits:  # else a thread that reads has learned of it
@@ -607,7 +607,7 @@ class Catalog:
 
     def add_label(self, label: Label) -> None:
         """Give a version a name; an older use of the name in the table ends."""
-        with self._backend.writing(), self._guard:
+        with self._backend.write_lock(), self._guard:
             self.refresh()
             with self._backend.transaction():
                 self._write_label(label)
@@ -628,7 +628,7 @@ class Catalog:
 
     def remove_label(self, table_id: int, label: str) -> None:
         """Take a name away; the version it stood for stays."""
-        with self._backend.writing(), self._guard:
+        with self._backend.write_lock(), self._guard:
             with self._backend.transaction():
                 self._backend.delete("bb_labels", {"table_id": table_id, "label": label})
                 commit = self._note(_REMOVE_LABEL)
@@ -636,19 +636,21 @@ class Catalog:
             self._labels.get(table_id, {}).pop(label, None)
             self._note_stamp()
 
-    def note_media_deletion(self) -> None:
+    def commit_media_deletion(self) -> None:
         """Let all who prepare a change know that files of the media store are being deleted.
 
         Whoever deletes them keeps the right to write from before this until it is done.
         """
-        with self._backend.writing(), self._guard:
+        with self._backend.write_lock(), self._guard:
             with self._backend.transaction():
                 commit = self._note(_DELETE_MEDIA)
             self._commits[commit.id] = commit
             self.head = self.media_deletion = commit.id
             self._stamp = self._backend.stamp()
 
-    def next_version(self, table_id: int, commit: int, pending: Pending, done: Version) -> Version:
+    def next_version(
+        self, table_id: int, commit: int, pending: PendingCatalog, done: Version
+    ) -> Version:
         """Give the version of a table that a commit makes its number.
 
         Parameters

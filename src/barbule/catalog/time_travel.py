@@ -9,17 +9,17 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-__all__ = ["moment_hint", "moment_of"]
+__all__ = ["as_timestamp", "timestamp_hint"]
 
 
-def moment_of(value: Any) -> datetime.datetime | None:
+def as_timestamp(value: Any) -> datetime.datetime | None:
     """Return the moment that a value is, in local time where it has no zone; None if it is none.
 
     Examples
     --------
-    >>> moment_of(datetime.datetime(2026, 1, 5, 12, tzinfo=datetime.UTC)).isoformat()
+    >>> as_timestamp(datetime.datetime(2026, 1, 5, 12, tzinfo=datetime.UTC)).isoformat()
     '2026-01-05T12:00:00+00:00'
-    >>> moment_of(datetime.date(2026, 1, 5)), moment_of("2026-01-05"), moment_of(3)
+    >>> as_timestamp(datetime.date(2026, 1, 5)), as_timestamp("2026-01-05"), as_timestamp(3)
     (None, None, None)
     """
     if not isinstance(value, datetime.datetime) or value.isoformat() == "NaT":
@@ -29,14 +29,14 @@ def moment_of(value: Any) -> datetime.datetime | None:
     return value if value.tzinfo else value.astimezone()
 
 
-def moment_hint(value: Any) -> str:
+def timestamp_hint(value: Any) -> str:
     """Say how the moment is written that a day, or a text in the form of one, may mean.
 
     Examples
     --------
-    >>> moment_hint(datetime.date(2026, 1, 5))[-47:]
+    >>> timestamp_hint(datetime.date(2026, 1, 5))[-47:]
     'datetime.datetime(2026, 1, 6) looks at its end.'
-    >>> moment_hint("baseline"), moment_hint(3)
+    >>> timestamp_hint("baseline"), timestamp_hint(3)
     ('', '')
     """
     shown: Any = value.item() if type(value).__name__ == "datetime64" else value
@@ -47,7 +47,7 @@ def moment_hint(value: Any) -> str:
             return ""
         if len(value) <= len("2026-01-05"):
             shown = shown.date()
-    if isinstance(shown, datetime.datetime) and moment_of(shown) is not None:
+    if isinstance(shown, datetime.datetime) and as_timestamp(shown) is not None:
         return f"A moment is written datetime.datetime.fromisoformat({shown.isoformat()!r})."
     if not isinstance(shown, datetime.date) or isinstance(shown, datetime.datetime):
         return ""

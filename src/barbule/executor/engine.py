@@ -112,7 +112,7 @@ class _NotingFacts:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def note_rows_read(self, table_id: int) -> None:
+    def track_rows_read(self, table_id: int) -> None:
         self.rows_read.add(table_id)
 
 
@@ -272,9 +272,9 @@ class Engine:
         """Return the latest commit."""
         return self.catalog.head
 
-    def note_rows_read(self, table_id: int) -> None:
+    def track_rows_read(self, table_id: int) -> None:
         """Note that the change which is being prepared goes by the live rows of a table."""
-        self.catalog.note_rows_read(table_id)
+        self.catalog.track_rows_read(table_id)
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
@@ -354,7 +354,7 @@ class Engine:
     def _snapshot(self) -> Iterator[int]:
         """Let the calling thread read at one commit, and give it."""
         with self.backend.snapshot() as commit:
-            self.catalog.learn_until(commit)
+            self.catalog.load_until(commit)
             yield commit
 
     def plan_once(
@@ -382,7 +382,7 @@ class Engine:
         if known.functions != functions:
             self._derivations.forget(whole)
             known = self._derivations.get(whole, derive, lambda known: known.tables)
-        self.catalog.note_rows_read(*known.rows_read)
+        self.catalog.track_rows_read(*known.rows_read)
         return known.plan
 
     def _settled(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
@@ -395,13 +395,13 @@ class Engine:
         if self.backend.many_writers:  # plans look at the life of each row
             return run()
         while True:
-            unsettled, before = self.backend.unsettled(), self.backend.stamp()
+            unsettled, before = self.backend.plan_epoch(), self.backend.stamp()
             plan, rows = run()
             searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
             if plan.stages and not searched:
                 return plan, rows
             whole = not searched or first_of_searches(plan) is not None
-            now = self.backend.unsettled() if whole else self.backend.stamp()
+            now = self.backend.plan_epoch() if whole else self.backend.stamp()
             if now == (unsettled if whole else before):
                 return plan, rows
 

@@ -334,7 +334,7 @@ class Runner:
 
     def _storable(self, made: pa.Array, kind: dt.DataType) -> pa.Array:
         """Return a column, if the database can keep all of it."""
-        if (place := self.backend.unstorable(made, kind)) is not None:
+        if (place := self.backend.first_unstorable(made, kind)) is not None:
             raise DataError(
                 f"{self.backend.name.title()} cannot keep a text with the character NUL (\\x00).",
                 row=place,

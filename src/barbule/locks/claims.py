@@ -55,7 +55,7 @@ class Claims:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     claims = Claims(pathlib.Path(folder) / "claims")
     ...     before = claims.stamp()
-    ...     with claims.held([3, 2**59]) as mine:
+    ...     with claims.hold([3, 2**59]) as mine:
     ...         found = sorted(mine)
     ...     changed = before != claims.stamp()
     ...     claims.close()
@@ -80,7 +80,7 @@ class Claims:
         return os.fstat(self._shared().descriptor).st_mtime_ns
 
     @contextlib.contextmanager
-    def held(self, slots: Iterable[int]) -> Iterator[set[int]]:
+    def hold(self, slots: Iterable[int]) -> Iterator[set[int]]:
         """Claim places below 2**60 meanwhile; give those that nobody else holds."""
         file = self._shared()
         mine: set[int] = set()

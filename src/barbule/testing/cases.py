@@ -122,5 +122,5 @@ def numbers(backend: Backend, count: int) -> Any:
 
 def write(backend: Backend) -> None:
     """Write something that needs the right to write."""
-    with backend.writing():
+    with backend.write_lock():
         backend.create("w", sch.Schema({"a": "int64"}))

@@ -108,7 +108,7 @@ class RowTests(BackendFixtures):
         leaf = backend.table("t", some).to_expr()
 
         def found(*texts: str) -> pa.Table:
-            return backend.rows_among(leaf, "s", texts).sort_by("n")
+            return backend.rows_with_values(leaf, "s", texts).sort_by("n")
 
         assert found("none").num_rows == 0
         assert found("none").schema.types == some.to_pyarrow().types

@@ -236,7 +236,7 @@ class TableTests(BackendFixtures):
         assert backend.columns("t") == {"key", "n"}
         rows = [{"key": f"it's {n % 3}", "n": n} for n in range(6)] + [{"key": None, "n": 6}]
         backend.insert("t", rows)
-        backend.delete_among("t", "key", ["it's 0", "it's 2", "none"])
+        backend.delete_with_values("t", "key", ["it's 0", "it's 2", "none"])
         found = read(backend, "t", {"key": "string", "n": "int64"})
         assert sorted(row["n"] for row in found) == [1, 4, 6]
 

@@ -34,7 +34,7 @@ _HOLD = """
 import importlib, sys
 module, name = sys.argv[1].split(":")
 backend = getattr(importlib.import_module(module), name)(sys.argv[2], 30)
-with backend.writing():
+with backend.write_lock():
     print("held", flush=True)
     sys.stdin.read()
 backend.disconnect()
@@ -130,14 +130,14 @@ class TransactionTests(BackendFixtures):
         stamps = [backend.stamp()]
         for commit in (1, 2):
             assert backend.stamp() == stamps[-1]
-            with other.writing(), other.transaction():
+            with other.write_lock(), other.transaction():
                 other.insert("bb_commits", [{"id": commit, "at": None, "operation": "x"}])
             stamps.append(backend.stamp())
         assert len(set(stamps)) == 3
 
     def test_use_and_writing_may_be_taken_again(self, backend: Backend) -> None:
         backend.create("t", sch.Schema({"a": "int64"}))
-        with backend.use(), backend.use(), backend.writing(), backend.writing():
+        with backend.use(), backend.use(), backend.write_lock(), backend.write_lock():
             with backend.transaction():
                 backend.append("t", pa.table({"a": [1]}))
             assert read(backend, "t", {"a": "int64"}) == [{"a": 1}]
@@ -149,7 +149,7 @@ class TransactionTests(BackendFixtures):
         def work() -> None:
             nonlocal inside
             for _ in range(20):
-                with backend.writing():
+                with backend.write_lock():
                     inside += 1
                     at_once.append(inside)
                     backend.tables()

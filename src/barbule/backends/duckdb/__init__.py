@@ -4,6 +4,6 @@
 `staging` the way of Arrow rows, `ibis` Ibis' own backend on the same connections.
 """
 
-from barbule.backends.duckdb.adapter import DuckDBBackend, is_kept, open_backend
+from barbule.backends.duckdb.adapter import DuckDBBackend, is_persistent, open_backend
 
-__all__ = ["DuckDBBackend", "is_kept", "open_backend"]
+__all__ = ["DuckDBBackend", "is_persistent", "open_backend"]

@@ -42,7 +42,7 @@ from barbule.backends.duckdb.sql.statements import (
     name_of,
     new_states,
     quoted,
-    rows_among,
+    rows_with_values,
 )
 from barbule.backends.duckdb.sql.table_rewrite import in_order_of, is_large, laying_beside, placing
 from barbule.backends.duckdb.staging import (
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import pyarrow as pa
 
-__all__ = ["DuckDBBackend", "is_kept", "open_backend"]
+__all__ = ["DuckDBBackend", "is_persistent", "open_backend"]
 
 _STAGED_ROWS = "bb_staged_rows"
 _TABLES = (
@@ -112,7 +112,7 @@ def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> Duc
         ) from error
 
 
-def is_kept(url: str) -> bool:
+def is_persistent(url: str) -> bool:
     """Whether the database outlives its session: one in memory does not."""
     return _file_of(url) is not None
 
@@ -168,9 +168,9 @@ class DuckDBBackend:
             commits -= self._untold
         return self._database.openings, commits
 
-    def unsettled(self) -> object:
+    def plan_epoch(self) -> object:
         """Return what differs once plans that were made before may be wrong."""
-        return self._database.openings, self._database.unsettled()
+        return self._database.openings, self._database.plan_epoch()
 
     @contextmanager
     def snapshot(self) -> Iterator[int]:
@@ -191,13 +191,13 @@ class DuckDBBackend:
         self._database.check_file()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def write_lock(self) -> Iterator[None]:
         """Be the only one who writes meanwhile.
 
         Until its end other threads are not told of what is committed in it: who has made it is
         about to say what it is.
         """
-        with self.use(), self._database.writing:
+        with self.use(), self._database.write_lock:
             self._local.writers = writers = getattr(self._local, "writers", 0) + 1
             try:
                 yield
@@ -304,13 +304,13 @@ class DuckDBBackend:
             gone = cursor.execute(f"SELECT DISTINCT {RID} FROM {name} WHERE {ended}")
             return gone.to_arrow_table().column(0), cursor.execute(new).to_arrow_table()
 
-    def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
         """Return the rows in which a column of texts has one of these values.
 
         Written as text, as in `changes`; and to join a staged table takes three times as long.
         """
         schema = rows.schema()
-        query = rows_among(rows.op().name, tuple(schema), column, values)
+        query = rows_with_values(rows.op().name, tuple(schema), column, values)
         with self.use(), self._storing(), _explained():
             found = self.cursor.execute(query).to_arrow_table()
         return fitted(found, schema.to_pyarrow())
@@ -324,7 +324,7 @@ class DuckDBBackend:
         """Make the value that says how similar two vectors are; larger is nearer."""
         return similarity(left, right, metric)
 
-    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+    def first_unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
         """Return None: it keeps every value of its types."""
         return None
 
@@ -512,7 +512,9 @@ class DuckDBBackend:
         where = sge.Where(this=sge.and_(*conditions))
         self._run(sge.Delete(this=sge.Table(this=name_of(name)), where=where))
 
-    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+    def delete_with_values(
+        self, name: str, column: str, values: Sequence[str] | Sequence[int]
+    ) -> None:
         """Delete the rows in which a column of texts or whole numbers has one of these values."""
         import pyarrow as pa
 
@@ -540,7 +542,9 @@ class DuckDBBackend:
         return self._execute(statement.sql("duckdb"))
 
     @contextmanager
-    def transaction(self, *, large: bool = False, unsettling: bool = False) -> Iterator[None]:
+    def transaction(
+        self, *, large: bool = False, invalidates_plans: bool = False
+    ) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
         with (
             self._storing(),
@@ -558,7 +562,7 @@ class DuckDBBackend:
                 self._local.source = None  # what was registered meanwhile is gone
                 raise
             else:
-                with self._database.unsettling() if unsettling else nullcontext():
+                with self._database.invalidating_plans() if invalidates_plans else nullcontext():
                     cursor.commit()
                     if getattr(self._local, "writers", 0):
                         self._untold += 1

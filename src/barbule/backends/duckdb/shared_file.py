@@ -70,7 +70,7 @@ class DuckDBFile:
         self._identity: tuple[int, int] | None = None  # device and inode of the file
         self.openings = 0
         self.commits = 0
-        self.writing = threading.RLock()
+        self.write_lock = threading.RLock()
         self._unsettling = threading.Condition()
         self._unsettled = (0, 0)  # transactions that began and ended to make plans wrong
         self._opened_by = os.getpid()
@@ -207,7 +207,7 @@ class DuckDBFile:
         cursor.close()
 
     @contextlib.contextmanager
-    def unsettling(self) -> Iterator[None]:
+    def invalidating_plans(self) -> Iterator[None]:
         """Say that what is planned before the end of a transaction may be wrong after it."""
         with self._unsettling:
             self._unsettled = (self._unsettled[0] + 1, self._unsettled[1])
@@ -218,7 +218,7 @@ class DuckDBFile:
                 self._unsettled = (self._unsettled[0], self._unsettled[1] + 1)
                 self._unsettling.notify_all()
 
-    def unsettled(self) -> int:
+    def plan_epoch(self) -> int:
         """Return what differs once plans that were made before may be wrong."""
         began, ended = self._unsettled
         if began == ended:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 import sqlglot.expressions as sge
 
-from barbule.backends.base import RID, misfit
+from barbule.backends.base import RID, type_mismatch
 from barbule.backends.duckdb.sql.statements import literals, name_of, quoted
 from barbule.backends.intervals import durations
 
@@ -222,7 +222,7 @@ def _cast(cells: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
             return cells.cast(pa.string()).cast(field.type)
         return cells.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise misfit(field.name, field.type, error) from error
+        raise type_mismatch(field.name, field.type, error) from error
 
 
 def _holds_intervals(kind: pa.DataType) -> bool:

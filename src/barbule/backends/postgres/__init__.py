@@ -5,6 +5,6 @@ format; Ibis' own verbs run on psycopg. `adapter` is the backend, `connection` t
 `compiler` the SQL of Ibis expressions, `values` how cells are kept, `address` the URL.
 """
 
-from barbule.backends.postgres.adapter import PostgresBackend, is_kept, open_backend
+from barbule.backends.postgres.adapter import PostgresBackend, is_persistent, open_backend
 
-__all__ = ["PostgresBackend", "is_kept", "open_backend"]
+__all__ = ["PostgresBackend", "is_persistent", "open_backend"]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Staged
 
-__all__ = ["PostgresBackend", "is_kept", "open_backend"]
+__all__ = ["PostgresBackend", "is_persistent", "open_backend"]
 
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _COLUMNS = (
@@ -63,7 +63,7 @@ def open_backend(
     return PostgresBackend(Connections(read_address(url, lock_timeout)))
 
 
-def is_kept(url: str) -> bool:  # noqa: ARG001 - other databases need it to tell
+def is_persistent(url: str) -> bool:  # noqa: ARG001 - other databases need it to tell
     """Whether the database outlives its session: a server's always does."""
     return True
 
@@ -168,7 +168,7 @@ class PostgresBackend:
         """Do nothing: the server says what is wrong."""
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def write_lock(self) -> Iterator[None]:
         """Be the only one who writes meanwhile."""
         if not self._connection.writers:
             self._reading(lambda connection: write_lock.take(connection, self._connections))
@@ -326,7 +326,7 @@ class PostgresBackend:
         value: ops.Value = alike.nullif(float("nan")).op()  # which would be larger than all numbers
         return value
 
-    def unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
+    def first_unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
         """Return the place of the first value with a text that holds the character NUL."""
         return place_of_nul(values, kind)
 
@@ -438,12 +438,14 @@ class PostgresBackend:
         """Delete the rows whose columns have these values."""
         self._connection.run(sql.text(sql.delete(name, predicate)))
 
-    def delete_among(self, name: str, column: str, values: Sequence[str] | Sequence[int]) -> None:
+    def delete_with_values(
+        self, name: str, column: str, values: Sequence[str] | Sequence[int]
+    ) -> None:
         """Delete the rows in which a column of texts or whole numbers has one of these values."""
         with self._together() as connection:
             for start in range(0, len(values), _AT_ONCE):
                 part = values[start : start + _AT_ONCE]
-                connection.run(sql.text(sql.delete_among(name, column, part)))
+                connection.run(sql.text(sql.delete_with_values(name, column, part)))
 
     def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
         """Delete the rows that ended by a commit, but those that lived at one to keep."""
@@ -464,16 +466,16 @@ class PostgresBackend:
         )
         return self.arrow(ended, {}).column(0), self.arrow(began.select(RID, column), {})
 
-    def rows_among(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
         """Return the rows in which a column of texts has one of these values."""
         from barbule.backends.postgres.arrow import received
 
         schema = rows.schema()
-        query = sql.text(sql.rows_among(rows.op().name, schema.names, column, values))
+        query = sql.text(sql.rows_with_values(rows.op().name, schema.names, column, values))
         found = self._reading(lambda connection: connection.stream(query).read_all())
         return received(found, schema, sql.short)
 
-    def unsettled(self) -> object:
+    def plan_epoch(self) -> object:
         """Return what differs once plans that were made before may be wrong: all are looked at."""
         return None
 
@@ -485,7 +487,9 @@ class PostgresBackend:
             yield head or 0
 
     @contextmanager
-    def transaction(self, *, large: bool = False, unsettling: bool = False) -> Iterator[None]:
+    def transaction(
+        self, *, large: bool = False, invalidates_plans: bool = False
+    ) -> Iterator[None]:
         """Make the calling thread's writes visible together, or not at all."""
         with self._together():
             yield

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.formats.pyarrow import PyArrowType
 
-from barbule.backends.base import misfit
+from barbule.backends.base import type_mismatch
 from barbule.backends.intervals import durations
 from barbule.backends.postgres.sql.literals import from_json, json_places, jsonable, with_json
 from barbule.errors import DataError
@@ -80,7 +80,7 @@ def _column(cells: pa.ChunkedArray, kind: dt.DataType, field: pa.Field) -> pa.Ch
     except DataError as error:
         raise error.at(column=field.name) from error.__cause__
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise misfit(field.name, field.type, error) from error
+        raise type_mismatch(field.name, field.type, error) from error
     return pa.chunked_array(parts, field.type)
 
 

@@ -63,7 +63,7 @@ class Reservations:
         if self._is_there:
             return
         if not self._backend.columns(_NAME):
-            with writer.writing():
+            with writer.write_lock():
                 if not self._backend.columns(_NAME):  # another process may just have made it
                     self._backend.create(_NAME, _SCHEMA)
         self._is_there = True

@@ -304,7 +304,7 @@ class Caller:
             # Other functions may ask within, and processes would wait for each other.
             if self.claims is not None and work.function.kind == "model":
                 places = {key: int(key[:_DIGITS], 16) for key in mine}
-                free = held.enter_context(self.claims.held(places.values()))
+                free = held.enter_context(self.claims.hold(places.values()))
                 mine = [key for key in mine if places[key] in free]
             yield mine, others
 

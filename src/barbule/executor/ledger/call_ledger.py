@@ -213,7 +213,7 @@ class Ledger:
 
     def _make(self, missing: set[str]) -> None:
         """Make the table, or the columns that one of an older version lacks."""
-        with self._backend.writing():
+        with self._backend.write_lock():
             there = self._backend.columns(NAME)  # another process may just have made it
             if not there:
                 self._backend.create(NAME, SCHEMA)
@@ -257,7 +257,7 @@ class Ledger:
         if len(keys) > _FEW:
             asked = {_ASKED: pa.table({"key": keys})}
             return self._backend.arrow(self._query(tuple(columns)), asked)
-        found = self._backend.rows_among(self._leaf((*columns, "answer")), "key", keys)
+        found = self._backend.rows_with_values(self._leaf((*columns, "answer")), "key", keys)
         return found.filter(found["answer"].is_valid()).select(columns)
 
     def _leaf(self, columns: tuple[str, ...]) -> ir.Table:
@@ -455,7 +455,7 @@ class Ledger:
         self.settle()
         with self._lock:
             count = len(self.known(keys))
-            self._backend.delete_among(NAME, "key", keys)
+            self._backend.delete_with_values(NAME, "key", keys)
         return count
 
     def spent(
@@ -493,10 +493,10 @@ class Ledger:
         with self._lock:
             keys = self._old(older_than) if older_than is not None else []
             if keys:
-                self._backend.delete_among(NAME, "key", keys)
+                self._backend.delete_with_values(NAME, "key", keys)
             beyond = self._beyond(max_bytes) if max_bytes is not None else []
             if beyond:
-                self._backend.delete_among(NAME, "key", beyond)
+                self._backend.delete_with_values(NAME, "key", beyond)
         return len(keys) + len(beyond)
 
     def _old(self, age: datetime.timedelta) -> list[str]:

@@ -160,10 +160,10 @@ class Nearest:
         roughly
             Whether a tenth more or less is no matter.
         """
-        head = self._catalog.latest_at(record.id, at).commit
+        head = self._catalog.version_at(record.id, at).commit
         known = self._counts.get(record.id)
         if roughly and known is not None and known[0] < head:
-            written = self._catalog.written_between(record.id, known[0], head)
+            written = self._catalog.rows_written_between(record.id, known[0], head)
             if written * _ROUGHLY <= known[1]:
                 return known[1]
         if known is None or known[0] != head:
@@ -329,12 +329,12 @@ class Nearest:
         from barbule.indexes.matrix import Matrix
 
         fresh = Matrix(self._dimension(record, index), index.metric)  # type: ignore[arg-type]
-        head = self._catalog.latest_at(record.id, at).commit
+        head = self._catalog.version_at(record.id, at).commit
         if since > at:
             return None
         if since >= head:
             return np.empty(0, np.int64), fresh
-        written = self._catalog.written_between(record.id, since, head)
+        written = self._catalog.rows_written_between(record.id, since, head)
         if written > _MOST_LACKING:
             return None
         rows = physical_rows(self._backend, record)
@@ -368,7 +368,7 @@ class Nearest:
     def _matrix(self, record: TableRecord, index: Index, at: int) -> Matrix:
         """Bring the vectors of an index up to a commit at least."""
         key = (record.id, index.embedding)
-        head = self._catalog.latest_at(record.id, at).commit
+        head = self._catalog.version_at(record.id, at).commit
         kept = self._kept.get(key)
         if kept is not None and kept.watermark >= head and self._follows(kept, record):
             with contextlib.suppress(KeyError):  # another search may just have made room
@@ -401,7 +401,9 @@ class Nearest:
         name = record.column_by_id(index.embedding).physical
         rows = physical_rows(self._backend, record)
         since, matrix = kept.watermark, kept.matrix
-        few = since >= 0 and self._catalog.written_between(record.id, since, head) <= _READ_ROWS
+        few = (
+            since >= 0 and self._catalog.rows_written_between(record.id, since, head) <= _READ_ROWS
+        )
         if few:
             ended, new = self._backend.changes(rows, name, since, head)
             matrix.remove(ended.to_numpy(), commit=head)

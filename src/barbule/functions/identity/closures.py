@@ -323,7 +323,7 @@ class Describer:
     def _node(self, node: ops.Node) -> str:
         if isinstance(node, ManagedTable):
             database = node.source.__barbule_identity__()
-            name = node.source.catalog.lasting_name(node.table_id)
+            name = node.source.catalog.stable_name(node.table_id)
             return f"table {database} {name} at {node.commit}"
         if isinstance(node, ops.InMemoryTable):
             return f"rows {node.schema!r} {self._arrow(node, node.data.to_pyarrow(node.schema))}"

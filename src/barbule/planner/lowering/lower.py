@@ -86,7 +86,7 @@ class Source(Protocol):
     def head(self) -> int:
         """Return the latest commit."""
 
-    def note_rows_read(self, table_id: int) -> None:
+    def track_rows_read(self, table_id: int) -> None:
         """Note that what is lowered reads the live rows of a table."""
 
 
@@ -347,7 +347,7 @@ def visible(
 def _alive(stored: ops.Relation, leaf: ManagedTable, source: Source) -> list[ops.Value]:
     """Return what holds for the rows that live at the leaf's commit."""
     if leaf.commit is None:
-        source.note_rows_read(leaf.table_id)
+        source.track_rows_read(leaf.table_id)
     if leaf.commit is None and not source.has_closed_rows(leaf.table_id):
         return []
     return _living(stored, leaf.commit)
@@ -372,7 +372,7 @@ def _visible_branch(
     if record.origin is None:
         raise ValueError(f"{record.name} is no branch")
     if leaf.commit is None:
-        source.note_rows_read(leaf.table_id)
+        source.track_rows_read(leaf.table_id)
     below = managed_table("origin", source, record.origin.table, commit=record.origin.commit)
     old = visible(below, source.record(below), source, names)
     known: ops.Relation = stored

@@ -91,7 +91,7 @@ def held(engine: Engine, since: int | None = None) -> set[str]:
         A commit: only what has been written after it is looked at.
     """
     found = _in_catalog(engine)
-    filled = set() if since is None else engine.catalog.restructured(since)
+    filled = set() if since is None else engine.catalog.tables_restructured_since(since)
     with engine.backend.use():
         there = engine.backend.tables()
         for name in sorted(there):
@@ -108,7 +108,7 @@ def _in_catalog(engine: Engine) -> set[str]:
     catalog = engine.catalog
     return {
         reference
-        for table_id in catalog.known()
+        for table_id in catalog.table_ids()
         for _, record in catalog.history(table_id)
         for reference in stored_references(record.to_json())
     }
@@ -235,13 +235,13 @@ def _delete(
     store, backend, catalog = engine.library.store, engine.backend, engine.catalog
     waiting, gone, seen = deque(names), [], -1
     while waiting:
-        with backend.writing():
+        with backend.write_lock():
             if catalog.refresh() != seen:
                 wanted = held(engine, since)
                 waiting = deque(each for each in waiting if f"{_STORED}{each}" not in wanted)
             if not waiting:
                 break
-            catalog.note_media_deletion()
+            catalog.commit_media_deletion()
             since = seen = catalog.head
             end = time.monotonic() + _TURN
             while waiting:
@@ -286,7 +286,7 @@ def deleted_meanwhile(engine: Engine, rows: Iterable[pa.Table], since: int) -> l
     since
         The latest commit when the operation began.
     """
-    if not engine.catalog.media_deleted(since) or engine.library.undo.is_alone:
+    if not engine.catalog.media_deleted_since(since) or engine.library.undo.is_alone:
         return []
     named = {f"{_STORED}{name}" for name in engine.library.undo.counted_on()}
     named.update(*map(references, rows))
@@ -301,7 +301,7 @@ def lost(engine: Engine) -> dict[str, list[str]]:
     found: list[tuple[str, str, set[str]]] = []
     with backend.use():
         there = backend.tables()
-        for table_id in catalog.known():
+        for table_id in catalog.table_ids():
             if (rows := f"{_ROWS}{table_id}") in there:
                 _, record = catalog.history(table_id)[-1]
                 found.append((record.name, rows, set(_in_rows(engine, rows, None))))

@@ -303,7 +303,7 @@ def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
     """Drop tables; what a snapshot holds of them is kept."""
     catalog = change.engine.catalog
     for record in doomed:
-        held = tuple(sorted(catalog.held_by_others(record.id)))
+        held = tuple(sorted(catalog.externally_referenced_commits(record.id)))
         change.put(replace(record, dropped=True, compacted=FOREVER, kept=held))
         if not held:
             change.drop_rows(record)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.catalog.records import Column, Commit
-    from barbule.catalog.store import Pending
+    from barbule.catalog.store import PendingCatalog
     from barbule.executor.calls.caller import Tally
     from barbule.executor.engine import Engine
 
@@ -151,7 +151,7 @@ class Change:
         would end the operation by itself.
     """
 
-    def __init__(self, engine: Engine, pending: Pending, tally: Tally, since: int) -> None:
+    def __init__(self, engine: Engine, pending: PendingCatalog, tally: Tally, since: int) -> None:
         self.engine = engine
         self.since = since
         self.tally = tally
@@ -397,7 +397,7 @@ class Change:
         catalog, pending = self.engine.catalog, self._pending
         if catalog.head == self.since:
             return
-        changed = catalog.restructured(self.since)
+        changed = catalog.tables_restructured_since(self.since)
         if not any(map(catalog.is_new, pending.records)) and not changed <= pending.records.keys():
             changed &= pending.structures_read | pending.records.keys()
         if changed:
@@ -406,12 +406,14 @@ class Change:
     def rows_are_as_read(self) -> bool:
         """Whether the rows that were read are those that live now, and the same ones are held."""
         catalog, pending = self.engine.catalog, self._pending
-        if catalog.head == pending.seen:
+        if catalog.head == pending.base_commit:
             return True
-        if pending.labels_read and catalog.relabelled(pending.seen):
+        if pending.labels_read and catalog.labels_changed_since(pending.base_commit):
             return False
         latest = (catalog.versions(each)[-1:] for each in pending.rows_read)
-        return all(version.commit <= pending.seen for versions in latest for version in versions)
+        return all(
+            version.commit <= pending.base_commit for versions in latest for version in versions
+        )
 
     def check_media(self) -> None:
         """Check that the stored media to which new cells refer are there.
@@ -461,7 +463,7 @@ class Change:
         backend = self.engine.backend
         with (
             self.engine.ledger.joining(backend) as write_answers,
-            backend.transaction(large=self._size > _LARGE, unsettling=self._unsettles()),
+            backend.transaction(large=self._size > _LARGE, invalidates_plans=self._unsettles()),
         ):
             commit = self.write(started)
             write_answers()
@@ -578,7 +580,7 @@ def isolated(operation: Callable[Arguments, Result]) -> Callable[Arguments, Resu
                 with contextlib.suppress(Outdated), media_as_they_were(engine, since):
                     return operation(*args, **kwargs)
                 undo.begin_anew(before)
-            with engine.backend.writing(), undo.alone():
+            with engine.backend.write_lock(), undo.alone():
                 return operation(*args, **kwargs)
 
     return run
@@ -670,7 +672,7 @@ def mutate(
             engine.backend.check_writable()  # before functions are called
         for attempt in range(_FREE_TRIES + 1):
             free = slow and attempt < _FREE_TRIES
-            alone = contextlib.nullcontext() if free else engine.backend.writing()
+            alone = contextlib.nullcontext() if free else engine.backend.write_lock()
             with alone, _preparing(engine, operation, tally, since) as change:
                 outcome = _prepared(change, work, free=free)
                 if outcome is _CONFLICT or not _published(change, started, free=free):
@@ -700,7 +702,7 @@ def _prepared(change: Change, work: Callable[[Change], Any], *, free: bool) -> A
         outcome = work(change)
         change.settle()
     except Exception:
-        with change.engine.backend.writing():
+        with change.engine.backend.write_lock():
             change.engine.catalog.refresh()
             change.check_structures()
             if not free or change.rows_are_as_read():
@@ -711,7 +713,7 @@ def _prepared(change: Change, work: Callable[[Change], Any], *, free: bool) -> A
 
 def _published(change: Change, started: float, *, free: bool) -> bool:
     """Publish a change, if what it has read is still as it was."""
-    with change.engine.backend.writing():
+    with change.engine.backend.write_lock():
         if free:  # else nobody has committed since it was begun
             change.engine.catalog.refresh()
         change.check_structures()
@@ -730,8 +732,8 @@ def mutate_in_parts(
     """
     started = time.perf_counter()
     with undone_where_it_fails(engine), engine.tallying() as tally:
-        with engine.backend.writing(), _preparing(engine, operation, tally, since) as change:
-            with engine.backend.transaction(large=True, unsettling=True):
+        with engine.backend.write_lock(), _preparing(engine, operation, tally, since) as change:
+            with engine.backend.transaction(large=True, invalidates_plans=True):
                 outcome = _prepared(change, work, free=False)
                 change.check_structures()
                 commit = change.write(started)

@@ -368,7 +368,7 @@ def put_computed(
         _refuse_cycle(record, name, downstream if name in replaced else [], value)
         column = new_column(record, name, value, stored=stored, hidden=hidden)
         old = record.column(name)
-        record = record.in_place_of(old, column) if old else record.with_columns(column)
+        record = record.replace_column(old, column) if old else record.with_columns(column)
         fresh.append(column)
     change.put(record)
     again = [column for column in downstream if column.name not in values]
@@ -407,7 +407,7 @@ def _moved_on(
             for index in record.indexes:
                 if index.embedding == column.id:
                     change.afterwards(partial(change.engine.indexing.drop, record, index))
-        record = record.in_place_of(column, new)
+        record = record.replace_column(column, new)
         change.put(record)
     return record, moved
 
@@ -667,7 +667,7 @@ def change_type(table: ir.Table, name: str, kind: Any) -> UpdateResult:
         }
         rows = engine.arrow(ops.Project(source, values).to_expr())
         below = dependents(engine, record, {name})
-        record = record.in_place_of(old, new).with_columns(without=(old.content_name,))
+        record = record.replace_column(old, new).with_columns(without=(old.content_name,))
         change.put(record)
         change.add_column(record, new)
         _put_values(change, record, new, rows)

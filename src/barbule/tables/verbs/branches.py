@@ -54,7 +54,7 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
         version = _before(engine, record) if to is None else to
         target = engine.catalog.resolve(record.id, version)
         change.name(f"{_REVERT}{target.version}")
-        held = engine.catalog.moment(record.id, version)
+        held = engine.catalog.resolve_commit(record.id, version)
         # The last moment of that version: views may have been made while it was the latest.
         later = (v.commit for v in engine.catalog.versions(leaf.table_id))
         last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
@@ -347,7 +347,9 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
 
     def work(change: Change) -> None:
         family = _family(engine, current(leaf))
-        held = sorted({c for each in family for c in catalog.held(each.id) if c < target.commit})
+        held = sorted(
+            {c for each in family for c in catalog.referenced_commits(each.id) if c < target.commit}
+        )
         for each in family:
             _compact_one(change, each, target.commit, held, removed)
 

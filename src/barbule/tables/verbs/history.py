@@ -46,7 +46,7 @@ def at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
     """Return the leaf of a table as it was at a version."""
     engine: Engine = leaf.source
     engine.catalog.refresh()
-    return engine.leaf(leaf.table_id, engine.catalog.moment(leaf.table_id, version))
+    return engine.leaf(leaf.table_id, engine.catalog.resolve_commit(leaf.table_id, version))
 
 
 def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoint:
@@ -64,7 +64,7 @@ def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoin
             table=leaf.name,
             hint="Call checkpoint on the table itself.",
         )
-    with engine.backend.writing():
+    with engine.backend.write_lock():
         engine.catalog.refresh()
         engine.catalog.record(leaf.table_id)  # a table that has been dropped has no version
         version = engine.catalog.latest(leaf.table_id).version
@@ -87,7 +87,7 @@ def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) 
     """Take a label away from the version that has it."""
     engine: Engine = leaf.source
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-    with engine.backend.writing():
+    with engine.backend.write_lock():
         engine.catalog.refresh()
         engine.catalog.record(leaf.table_id)
         labels = engine.catalog.labels(leaf.table_id)
@@ -125,7 +125,7 @@ def _drift(
 ) -> dict[str, ir.Table]:
     """Pair the vectors of the indexes that both versions have, of the same length."""
     catalog = engine.catalog
-    moments = [catalog.moment(table_id, at) for at, _ in (old, new)]
+    moments = [catalog.resolve_commit(table_id, at) for at, _ in (old, new)]
     one, two = (catalog.record(table_id, moment) for moment in moments)
     found = {}
     for index in one.indexes:
@@ -156,7 +156,8 @@ def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) 
     """Return the new names of a table's own columns by their old ones."""
     catalog = engine.catalog
     before, after = (
-        catalog.record(table_id, catalog.moment(table_id, version)) for version in (old, new)
+        catalog.record(table_id, catalog.resolve_commit(table_id, version))
+        for version in (old, new)
     )
     names = {column.id: column.name for column in after.columns}
     found = {
@@ -190,7 +191,7 @@ def history(leaf: ManagedTable) -> ResultSet:
             "labels": names.get(version.version, []),
         }
         for version in reversed(engine.catalog.versions(leaf.table_id))
-        if engine.catalog.held_moment(leaf.table_id, version) is not None
+        if engine.catalog.readable_commit(leaf.table_id, version) is not None
     ]
     table = pa.Table.from_pylist(rows, _HISTORY.to_pyarrow())
     return ResultSet(table, _HISTORY, engine.library)

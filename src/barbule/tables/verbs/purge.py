@@ -82,7 +82,7 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     """Remove rows for good, of which any state, at any version, fits a condition."""
     leaf = table.op()
     engine: Engine = leaf.source
-    with engine.backend.writing():  # its steps are commits of their own
+    with engine.backend.write_lock():  # its steps are commits of their own
         engine.catalog.refresh()
         removed, named = _remove_rows(engine, table, where)
     try:
@@ -329,7 +329,7 @@ def _delete_states(change: Change, record: TableRecord, rids: list[int]) -> int:
     shared = [each for each in rids if record.origin is not None and each < first.next_rid]
 
     def write(_commit: int) -> None:
-        engine.backend.delete_among(record.physical, RID, rids)
+        engine.backend.delete_with_values(record.physical, RID, rids)
         if shared:  # what the origin has of these rows is not to come to light again
             moment = pa.repeat(pa.scalar(first.commit, pa.int64()), len(shared))
             hiding = pa.table({RID: pa.array(shared, pa.int64()), FROM: moment, TO: moment})

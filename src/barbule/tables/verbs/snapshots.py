@@ -10,8 +10,8 @@ import datetime
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from barbule.catalog.records import EVERY, Label
-from barbule.catalog.time_travel import moment_hint, moment_of
+from barbule.catalog.records import ALL_TABLES, Label
+from barbule.catalog.time_travel import as_timestamp, timestamp_hint
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
 from barbule.suggestions import Answer
 from barbule.tables.table import Table
@@ -74,16 +74,16 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
             "the name of a snapshot is a text that is not empty.", value=name, hint='"release-1".'
         )
     check_storable(name, "the name of a snapshot")
-    with engine.backend.writing():
+    with engine.backend.write_lock():
         engine.catalog.refresh()
-        known = engine.catalog.labels(EVERY)
+        known = engine.catalog.labels(ALL_TABLES)
         if name in known and if_exists == "error":
             raise TableExistsError(
                 f"there is a snapshot {name!r} already.",
                 hint='Choose another name, or give if_exists="replace".',
             )
         if name not in known or if_exists == "replace":
-            engine.catalog.add_label(Label(EVERY, name, engine.catalog.head))
+            engine.catalog.add_label(Label(ALL_TABLES, name, engine.catalog.head))
             _let_go(engine)
     return look(engine, name)
 
@@ -91,14 +91,14 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
 def look(engine: Engine, moment: str | datetime.datetime) -> Snapshot:
     """Return all tables as they were in a snapshot, or at a moment."""
     engine.catalog.refresh()
-    known = moment_of(moment)
+    known = as_timestamp(moment)
     if known is not None and isinstance(moment, datetime.datetime):
         return Snapshot(moment.isoformat(), engine, engine.catalog.commit_at(known))
     if not isinstance(moment, str):
         raise VersionError(
             "all tables together are looked at by the name of a snapshot, or a moment.",
             value=moment,
-            hint=moment_hint(moment) or "Numbers of versions belong to one table: table.at(3).",
+            hint=timestamp_hint(moment) or "Numbers of versions belong to one table: table.at(3).",
         )
     return Snapshot(moment, engine, engine.catalog.snapshot(moment))
 
@@ -106,19 +106,19 @@ def look(engine: Engine, moment: str | datetime.datetime) -> Snapshot:
 def names(engine: Engine) -> list[str]:
     """Return the names of all snapshots, oldest first."""
     engine.catalog.refresh()
-    known = engine.catalog.labels(EVERY)
+    known = engine.catalog.labels(ALL_TABLES)
     return sorted(known, key=lambda name: (known[name], name))
 
 
 def drop(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
     """Forget a snapshot, and the rows of dropped tables that no other one holds."""
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-    with engine.backend.writing():
+    with engine.backend.write_lock():
         engine.catalog.refresh()
-        if name not in engine.catalog.labels(EVERY) and if_not_exists == "ignore":
+        if name not in engine.catalog.labels(ALL_TABLES) and if_not_exists == "ignore":
             return
         engine.catalog.snapshot(name)
-        engine.catalog.remove_label(EVERY, name)
+        engine.catalog.remove_label(ALL_TABLES, name)
         _let_go(engine)
 
 
@@ -128,12 +128,15 @@ def _let_go(engine: Engine) -> None:
 
     def work(change: Change) -> None:
         for record in catalog.dropped():
-            held = catalog.held_by_others(record.id)
+            held = catalog.externally_referenced_commits(record.id)
             if left := [commit for commit in record.kept if commit not in held]:
                 kept = tuple(commit for commit in record.kept if commit not in left)
                 change.put(replace(record, kept=kept))
                 if not kept:
                     change.drop_rows(record)
 
-    if any(set(each.kept) - catalog.held_by_others(each.id) for each in catalog.dropped()):
+    if any(
+        set(each.kept) - catalog.externally_referenced_commits(each.id)
+        for each in catalog.dropped()
+    ):
         mutate(engine, "drop snapshot", work, since=catalog.head)

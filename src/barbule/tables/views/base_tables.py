@@ -14,7 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.expr.types.groupby import GroupedTable
 
-from barbule.catalog.records import MANY
+from barbule.catalog.records import MULTIPLE_BASES
 from barbule.errors import ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import (
@@ -46,10 +46,10 @@ class ViewQuery:
     relation
         What the view shows, without the columns of `calls` and `rows`.
     base
-        The table each of whose rows the query shows by itself; `MANY` where it puts rows
+        The table each of whose rows the query shows by itself; `MULTIPLE_BASES` where it puts rows
         together.
     bases
-        All tables that are read, where `base` is `MANY`.
+        All tables that are read, where `base` is `MULTIPLE_BASES`.
     calls
         Columns that call functions, as values over the base, in order.
     shown
@@ -187,9 +187,9 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     relation = prune(relation.replace({leaf: ops.Project(leaf, leaf.fields) for leaf in leaves}))
     drawn = _drawn(relation)
     if not drawn:
-        return ViewQuery(relation, MANY, bases)
+        return ViewQuery(relation, MULTIPLE_BASES, bases)
     shown = {name: value for name, value in relation.values.items() if name not in drawn}
-    return ViewQuery(relation.copy(values=shown), MANY, bases, drawn, shown)
+    return ViewQuery(relation.copy(values=shown), MULTIPLE_BASES, bases, drawn, shown)
 
 
 def _drawn(relation: Any) -> dict[str, ops.Value]:

@@ -200,7 +200,7 @@ def _put_types(
         new = replace(column, dtype=kind)
         if not virtual:  # old versions keep what they had
             new = replace(new, id=view.next_column)
-        view = view.in_place_of(column, new)
+        view = view.replace_column(column, new)
         change.put(view)
         if not virtual:
             change.add_column(view, new)

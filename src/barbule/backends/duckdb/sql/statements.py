@@ -31,7 +31,7 @@ __all__ = [
     "name_of",
     "new_states",
     "quoted",
-    "rows_among",
+    "rows_with_values",
 ]
 
 _LONG_TEXT = 1000  # what is not written into a statement
@@ -145,7 +145,9 @@ def filling_by(name: str, columns: Sequence[str], select: sge.Expression) -> str
     return update.sql("duckdb")
 
 
-def rows_among(name: str, columns: tuple[str, ...], column: str, values: Sequence[str]) -> str:
+def rows_with_values(
+    name: str, columns: tuple[str, ...], column: str, values: Sequence[str]
+) -> str:
     """Write the query of the rows in which a column has one of some texts."""
     return (
         f"{_selection(name, columns)} WHERE {quoted(column)} IN ({', '.join(map(_text, values))})"

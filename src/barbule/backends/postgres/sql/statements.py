@@ -225,7 +225,7 @@ def delete(name: str, predicate: Mapping[str, Any]) -> sge.Expression:
     return sge.Delete(this=_table(name), where=sge.Where(this=sge.and_(*conditions)))
 
 
-def rows_among(
+def rows_with_values(
     name: str, columns: Sequence[str], column: str, values: Sequence[str]
 ) -> sge.Expression:
     """Ask for the rows in which a column has one of some texts."""
@@ -235,7 +235,9 @@ def rows_among(
     )
 
 
-def delete_among(name: str, column: str, values: Sequence[str] | Sequence[int]) -> sge.Expression:
+def delete_with_values(
+    name: str, column: str, values: Sequence[str] | Sequence[int]
+) -> sge.Expression:
     """Delete the rows in which a column has one of these values."""
     among = sge.In(this=_column(column), expressions=[constant(value) for value in values])
     return sge.Delete(this=_table(name), where=sge.Where(this=among))
