@@ -25,6 +25,7 @@ from barbule.tables.verbs import (
     recompute,
     upsert,
 )
+from barbule.tables.verbs.purge import purge as purge_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +200,7 @@ class Table(Query):
         >>> done.rows, done.states, people.at(0).count().to_pyarrow().as_py()
         (1, 1, 1)
         """
-        return purge.purge(self, where) if purge else mutations.delete(self, where)
+        return purge_rows(self, where) if purge else mutations.delete(self, where)
 
     def upsert(self, rows: Any, on: ColumnLike | list[ColumnLike]) -> UpsertResult:
         """Update the rows whose keys are there, and insert the others.
