@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import pytest
 
 import barbule as bb
@@ -216,3 +218,25 @@ def test_a_long_video_is_streamed_in_little_memory(tmp_path):
     shape, grown = done.stdout.splitlines()
     assert shape == f"{minutes * 60} 9" or shape == f"{minutes * 60} 8"
     assert int(grown) < 120_000  # kilobytes; the frames themselves would be 276 MB
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "_KEPT_BYTES", 0)
+    path = str(film(tmp_path / "film.mp4", frames=300))
+    reader = FrameReader(Path)
+    references = [row["frame"] for row in video.frames(path, path)]
+
+    def frames_alive():
+        return sum(isinstance(value, av.VideoFrame) for value in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = frames_alive()
+        for reference in references:
+            reader.image(reference)
+        after = frames_alive()
+    finally:
+        gc.enable()
+    assert len(references) == 300
+    assert after - before < 10

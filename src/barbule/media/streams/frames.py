@@ -23,7 +23,7 @@ from barbule.media.streams.opening import (
     video_stream,
 )
 from barbule.media.streams.probing import is_estimated, length_of
-from barbule.media.streams.rotation import picture
+from barbule.media.streams.rotation import Orientation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +98,7 @@ class _Decoder:
         self._state = _state(path)
         self._checked = time.monotonic()
         self._lock = threading.Lock()
+        self._orientation = Orientation()
         self._blind = True  # whether a jump ahead may be tried without an index
         self._open()
 
@@ -117,7 +118,7 @@ class _Decoder:
         with reading(self._path):
             with self._lock:
                 frame = self._frame(stamp, step)
-            return picture(frame)
+            return self._orientation.image(frame)
 
     def _open(self) -> None:
         """Begin at the beginning."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from av.video.frame import VideoFrame
 
-__all__ = ["picture", "shown_size", "turned"]
+__all__ = ["Orientation", "shown_size", "turned"]
 
 # Pillow's names, by whether rows become columns, and whether the columns and the rows of what is
 # shown run backwards.
@@ -30,25 +30,43 @@ _SIDEWAYS = frozenset({"TRANSPOSE", "ROTATE_270", "ROTATE_90", "TRANSVERSE"})
 _MATRIX = struct.Struct("=9i")
 
 
-def picture(frame: VideoFrame) -> PIL.Image.Image:
-    """Return a frame as an image, upright."""
-    import PIL.Image
-    from av.video.reformatter import VideoReformatter
+class Orientation:
+    """How the frames of one video have to be transposed to be upright.
 
-    # One of its own: that of a frame is not made for several threads.
-    reformatted: Any = VideoReformatter().reformat(frame, format="rgb24")
-    image: PIL.Image.Image = reformatted.to_image()
-    method = _method(frame)
-    return image if method is None else image.transpose(PIL.Image.Transpose[method])
+    The display matrix is read once for each rotation that PyAV tells. A frame and its side data
+    refer to each other, so that a frame whose side data was read is freed by the garbage
+    collector alone: for a long video that takes hundreds of megabytes.
+    """
+
+    def __init__(self) -> None:
+        self._methods: dict[int, str | None] = {}
+
+    def method(self, frame: VideoFrame) -> str | None:
+        """Return Pillow's name of the transposition; None where there is none."""
+        rotation = frame.rotation
+        if rotation not in self._methods:
+            self._methods[rotation] = _method(frame)
+        return self._methods[rotation]
+
+    def image(self, frame: VideoFrame) -> PIL.Image.Image:
+        """Return a frame as an image, upright."""
+        import PIL.Image
+        from av.video.reformatter import VideoReformatter
+
+        # One of its own: that of a frame is not made for several threads.
+        reformatted: Any = VideoReformatter().reformat(frame, format="rgb24")
+        image: PIL.Image.Image = reformatted.to_image()
+        method = self.method(frame)
+        return image if method is None else image.transpose(PIL.Image.Transpose[method])
 
 
-def turned(frame: VideoFrame) -> VideoFrame:
-    """Return a frame upright."""
+def turned(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
+    """Return a frame of a video upright."""
     from av import VideoFrame as Frame
 
-    if _method(frame) is None:
+    if orientation.method(frame) is None:
         return frame
-    upright: VideoFrame = Frame.from_image(picture(frame))  # type: ignore[no-untyped-call]
+    upright: VideoFrame = Frame.from_image(orientation.image(frame))  # type: ignore[no-untyped-call]
     return upright
 
 

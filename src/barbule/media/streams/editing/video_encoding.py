@@ -23,7 +23,7 @@ from barbule.media.streams.opening import (
     video_stream,
 )
 from barbule.media.streams.probing import Timeline, key_at, open_at, timeline
-from barbule.media.streams.rotation import shown_size, turned
+from barbule.media.streams.rotation import Orientation, shown_size, turned
 from barbule.media.streams.temporary_files import MadeFile
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def rewrite(
         Pictures a second, in the place of those of the video.
     """
     with _Source(path, line or timeline(path), span or Span(0.0, None)) as source:
-        first = turned(source.first())
+        first = turned(source.first(), Orientation())
         first = first if change is None else change(first)
         writer = VideoWriter((first.width, first.height), fps or source.rate, source.sound)
         try:
@@ -156,6 +156,7 @@ class _Pace:
         self._fps = fps
         self._count = 0
         self._held: VideoFrame | None = None
+        self._orientation = Orientation()
 
     def show(self, frame: VideoFrame, at: Fraction) -> None:
         """Take a picture that is shown from a time on."""
@@ -172,7 +173,7 @@ class _Pace:
             self._count += 1
 
     def _write(self, frame: VideoFrame, at: Fraction) -> None:
-        upright = turned(frame)
+        upright = turned(frame, self._orientation)
         self._writer.show(upright if self._change is None else self._change(upright), at)
 
 
