@@ -169,6 +169,24 @@ def through_each_other(
     return outcomes["first"], outcomes["second"], where
 
 
+def number_of_points(operation: Callable[[], str]) -> int:
+    """Run an operation alone, and count the points at which it could be stopped."""
+    global _stepped  # noqa: PLW0603 - threads of calls find it here
+    counted = _Stepped(stop=0)
+
+    def run() -> None:
+        _local.stepped = counted
+        operation()
+
+    _stepped = counted
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    _stepped = None
+    assert not thread.is_alive(), f"stuck after {counted.trace}"
+    return counted.points
+
+
 def outcome_of(operation: Callable[[], Any]) -> str:
     """Run an operation and tell what came of it: how many rows, an error, or a crash."""
     from ibis.common.exceptions import IbisError
