@@ -18,8 +18,8 @@ import barbule as bb
 from barbule.errors import BarbuleError
 from barbule.planner.lineage import prune
 from barbule.planner.plan_text import tree
-from barbule.planner.planner import _Planning, make_plan
-from barbule.planner.rules.rewrites import RULES
+from barbule.planner.planner import PlanBuilder, make_plan
+from barbule.planner.rewriter import RULES
 
 FILES = sorted((Path(__file__).parent.parent / "plans").glob("*.txt"))
 
@@ -104,7 +104,7 @@ def rewritten(rule, expression, facts):
     if rule == "prune":
         return tree(prune(expression.op()))
     (step,) = [each for each in RULES if each.__name__ == rule]
-    return tree(step(expression.op(), _Planning(facts)))
+    return tree(step(expression.op(), PlanBuilder(facts)))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

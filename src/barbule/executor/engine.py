@@ -62,11 +62,11 @@ from barbule.io.formats.writers import write
 from barbule.io.output_files import target_file
 from barbule.locks import Claims
 from barbule.nodes import FunctionCall, HeldRows, ManagedTable, SystemTable, managed_table
-from barbule.planner.lowering.lower import hidden_names, shown_schema
-from barbule.planner.plan import CandidateStage, NearestStage
-from barbule.planner.plan_cache import RememberedPlans
+from barbule.planner.lowering.table_schemas import hidden_columns, visible_schema
+from barbule.planner.plan_cache import PlanCache
 from barbule.planner.planner import make_plan
-from barbule.planner.rules.similarity import IndexedColumn
+from barbule.planner.query_vectors import IndexedColumn
+from barbule.planner.stages import CandidateStage, NearestStage
 from barbule.relations import Query
 from barbule.relations.promotion import promoted
 from barbule.relations.value_origins import origin
@@ -84,7 +84,8 @@ if TYPE_CHECKING:
     from barbule.config import Settings
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
-    from barbule.planner.plan import Plan, Stage
+    from barbule.planner.plan import Plan
+    from barbule.planner.stages import Stage
     from barbule.versions import Diff
 
 __all__ = ["Engine"]
@@ -188,7 +189,7 @@ class Engine:
             self._snapshot,
         )
         self._derivations = Derivations(self.catalog)
-        self._plans = RememberedPlans()
+        self._plans = PlanCache()
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
@@ -214,11 +215,11 @@ class Engine:
         return self._derivations.get(key, lambda: derive(leaf), lambda _schema: (leaf.table_id,))
 
     def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        return shown_schema(self.record(leaf), leaf.commit, self)
+        return visible_schema(self.record(leaf), leaf.commit, self)
 
     def _hidden_schema_of(self, leaf: ManagedTable) -> sch.Schema:
         shown = self.schema_of(leaf.copy(hidden=False))
-        return sch.Schema({**shown, **hidden_names(self.record(leaf))})
+        return sch.Schema({**shown, **hidden_columns(self.record(leaf))})
 
     def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
         """Make the leaf of a table."""
@@ -303,7 +304,7 @@ class Engine:
             embeddings=embedded_by(record, index, read),
             ready=ready,
             in_memory=ready and self.nearest.fits(record, index),
-            scanned=scanned,
+            scan_reason=scanned,
         )
 
     def _scanned(self, leaf: ManagedTable, record: TableRecord) -> str:
@@ -535,12 +536,12 @@ class Engine:
     def _explained(self, stage: Stage) -> Stage:
         """Tell of a search which way it goes, as its filters keep so many rows now."""
         if isinstance(stage, NearestStage):
-            return replace(stage, way="compared exactly with vectors in memory, all together")
+            return replace(stage, strategy="compared exactly with vectors in memory, all together")
         if not isinstance(stage, CandidateStage):
             return stage
         rows = self.runner.qualifying(stage, {})
         way = self.nearest.way(stage, None if rows is None else len(rows))
-        return replace(stage, way=str(way))
+        return replace(stage, strategy=str(way))
 
     def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
         """Run the expressions that a query function returned, and give plain values."""

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.planner.plan import CallStage
+from barbule.planner.stages import CallStage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
-    from barbule.planner.plan import Plan, Stage
+    from barbule.planner.plan import Plan
+    from barbule.planner.stages import Stage
 
 __all__ = ["Slices", "chain_of", "next_size"]
 

@@ -24,16 +24,15 @@ from barbule.executor.search.index_sync import as_matrix
 from barbule.executor.search.nearest_rows import check_query
 from barbule.functions.registry import lookup
 from barbule.nodes import ERROR, VectorLiteral
-from barbule.planner.plan import (
+from barbule.planner.stages import (
     HIT,
-    PLACE,
+    QUERY_ROW,
     SCORE,
     Call,
     CallStage,
     CandidateStage,
     KeywordStage,
     NearestStage,
-    Plan,
 )
 from barbule.values.cells import arrow_type, to_array
 
@@ -48,7 +47,8 @@ if TYPE_CHECKING:
     from barbule.executor.calls.caller import Caller
     from barbule.executor.calls.provenance import Asker
     from barbule.executor.search.filter_cache import Qualifying
-    from barbule.planner.plan import Enough, Stage
+    from barbule.planner.plan import Plan
+    from barbule.planner.stages import EarlyStop, Stage
 
 __all__ = ["Runner", "first_of_searches"]
 
@@ -129,7 +129,7 @@ class Runner:
         chains = [
             chain_of(plan, stage)
             for stage in plan.stages
-            if isinstance(stage, CallStage) and stage.enough
+            if isinstance(stage, CallStage) and stage.early_stop
         ]
         early = {stage.name for chain in chains for stage in chain[:-1]}
         last = {chain[-1].name: chain for chain in chains}
@@ -162,8 +162,8 @@ class Runner:
         if isinstance(stage, KeywordStage):
             return self.score(stage)
         made = self._call(stage, ready, origins)
-        if stage.searched and (vector := _vector(made)) is not None:
-            for each in stage.searched:
+        if stage.searched_indexes and (vector := _vector(made)) is not None:
+            for each in stage.searched_indexes:
                 check_query(vector, each)
         return made
 
@@ -191,7 +191,7 @@ class Runner:
         """
         if stage.rows is None:
             return None
-        if stage.lasting:
+        if stage.stable:
             return self.remembered.rows(stage.rows, self.head() if at is None else at)
         return self.backend.arrow(stage.rows.to_expr(), ready).column(0).combine_chunks()
 
@@ -202,8 +202,8 @@ class Runner:
         vectors = asked.column(stage.vector)
         rows = self.qualifying(stage, ready, at)
         queries, found, scores = self.pairs(stage, vectors, rows, at)
-        places = asked.column(PLACE).take(pa.array(queries))
-        return pa.table({PLACE: places, HIT: pa.array(found), SCORE: pa.array(scores)})
+        places = asked.column(QUERY_ROW).take(pa.array(queries))
+        return pa.table({QUERY_ROW: places, HIT: pa.array(found), SCORE: pa.array(scores)})
 
     def _until_enough(
         self, chain: list[CallStage], ready: Mapping[str, pa.Table], origins: _Origins
@@ -213,7 +213,7 @@ class Runner:
 
         first, last = chain[0], chain[-1]
         meters = {stage.name: self._meters(stage) for stage in chain}
-        enough = cast("Enough", last.enough)
+        enough = cast("EarlyStop", last.early_stop)
         source = Slices(self.batches(first, ready, _BATCH_ROWS))
         parts: list[pa.Table] = []
         seen = kept = 0
@@ -239,7 +239,7 @@ class Runner:
         """Count the rows of a stage that are wanted."""
         if not rows.num_rows:
             return 0
-        kept = cast("Enough", stage.enough).kept.to_expr()
+        kept = cast("EarlyStop", stage.early_stop).qualifying.to_expr()
         count = kept.count().as_table()
         return int(self.backend.arrow(count, {**ready, stage.name: rows}).column(0)[0].as_py())
 
@@ -289,7 +289,7 @@ class Runner:
         parts = Spilling(wanted)
         with _ended(source):
             for batch in _read_ahead(_filled(stage, source)):
-                columns = {name: batch.column(name) for name in stage.keep}
+                columns = {name: batch.column(name) for name in stage.passthrough}
                 for call, meter in zip(stage.calls, meters, strict=True):
                     try:
                         asker = functools.partial(origins.asker, stage, call, batch)

@@ -5,39 +5,68 @@ Owns the walks over relations that the rules and the lowering share. All are pur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import ibis.expr.operations as ops
 
-from barbule.backends.base import RID
-from barbule.nodes import FunctionCall, ManagedTable
+from barbule.nodes import (
+    FunctionCall,
+    KeywordScore,
+    RerankedScore,
+    Similarity,
+    StoredVector,
+    TableScore,
+)
 from barbule.relations.value_origins import PASSING, origin, trace
 
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
+    "EXPENSIVE_VALUES",
     "LOOKS_AROUND",
+    "NOT_ROWWISE",
     "PASSING",
     "calls_in",
     "changes_row_count",
     "each_relation",
-    "expose",
+    "fresh_name",
     "hide",
+    "is_expensive",
+    "is_plain",
+    "is_rowwise",
     "is_unsteady",
     "needed_columns",
     "origin",
     "own_values",
     "prune",
+    "rebuild",
     "repoint",
     "trace",
-    "with_rid",
     "without_filters",
 ]
 
+V = TypeVar("V", bound=ops.Value)
+
 # Values that depend on other rows than their own.
 LOOKS_AROUND = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
+# The same, and values that change how many rows there are, or tell which of them it is.
+NOT_ROWWISE = (*LOOKS_AROUND, ops.RowID, ops.Unnest)
+# Values that the database does not compute itself, or not from the row alone.
+EXPENSIVE_VALUES: tuple[type[ops.Value], ...] = (
+    FunctionCall,
+    KeywordScore,
+    RerankedScore,
+    Similarity,
+    StoredVector,
+    TableScore,
+)
 
 
-def each_relation(root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]) -> Any:
+def each_relation(
+    root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]
+) -> ops.Relation:
     """Rebuild a tree bottom-up, changing each relation once its parents are done."""
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
@@ -52,6 +81,11 @@ def calls_in(
 ) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
     return value.find(kind, filter=ops.Value)
+
+
+def is_expensive(value: ops.Value) -> bool:
+    """Whether a value holds a call, a search or a score."""
+    return bool(calls_in(value, EXPENSIVE_VALUES))
 
 
 def changes_row_count(value: ops.Node) -> bool:
@@ -70,15 +104,25 @@ def own_values(relation: ops.Relation) -> list[ops.Value]:
     values: list[ops.Value] = []
     for argument in relation.args:
         if isinstance(argument, ops.Node):
-            items: Any = (argument,)
+            members: object = (argument,)
         else:
-            items = argument.values() if isinstance(argument, Mapping) else argument
-        if isinstance(items, Iterable) and not isinstance(items, str | bytes):
-            values += [item for item in items if isinstance(item, ops.Value)]
+            members = argument.values() if isinstance(argument, Mapping) else argument
+        if isinstance(members, Iterable) and not isinstance(members, str | bytes):
+            values += [member for member in members if isinstance(member, ops.Value)]
     return values
 
 
-def repoint(value: Any, old: ops.Relation, new: ops.Relation) -> Any:
+def is_rowwise(relation: ops.Relation) -> bool:
+    """Whether a relation computes its values from one row at a time."""
+    return not any(value.find(NOT_ROWWISE, filter=ops.Value) for value in own_values(relation))
+
+
+def is_plain(relation: ops.Relation) -> bool:
+    """Whether a relation computes its values row by row, without calls."""
+    return is_rowwise(relation) and not any(calls_in(value) for value in own_values(relation))
+
+
+def repoint(value: V, old: ops.Relation, new: ops.Relation) -> V:
     """Make a value that reads `old` read the columns of the same names of `new`."""
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
@@ -86,149 +130,50 @@ def repoint(value: Any, old: ops.Relation, new: ops.Relation) -> Any:
             return ops.Field(new, node.name)
         if old in node.args:  # CountStar and the like hold the relation itself
             arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
-            return node.__recreate__({k: new if v == old else v for k, v in arguments.items()})
+            return node.__recreate__(
+                {name: new if argument == old else argument for name, argument in arguments.items()}
+            )
         return node.__recreate__(kwargs) if kwargs else node
 
     return value.replace(replace, filter=ops.Value)
 
 
 def rebuild(
-    node: ops.Relation, parent: ops.Relation, change: Callable[[Any], Any] | None = None
+    relation: ops.Relation,
+    parent: ops.Relation,
+    change: Callable[[ops.Value], ops.Value] | None = None,
 ) -> ops.Relation:
     """Put a relation that has one parent onto another; `change` rewrites its values first."""
-    alter = change or (lambda value: value)
-    old = node.parent
+    old = relation.parent
 
-    def move(value: Any) -> Any:
-        if isinstance(value, ops.Value):
-            return repoint(alter(value), old, parent)
-        if isinstance(value, tuple):
-            return tuple(move(item) for item in value)
-        if hasattr(value, "items"):
-            return {name: move(item) for name, item in value.items()}
-        return value
+    def rewrite(argument: Any) -> Any:
+        if isinstance(argument, ops.Value):
+            return repoint(argument if change is None else change(argument), old, parent)
+        if isinstance(argument, tuple):
+            return tuple(rewrite(member) for member in argument)
+        if hasattr(argument, "items"):
+            return {name: rewrite(value) for name, value in argument.items()}
+        return argument
 
     arguments = {
-        name: parent if name == "parent" else move(value)
-        for name, value in zip(node.argnames, node.args, strict=True)
+        name: parent if name == "parent" else rewrite(argument)
+        for name, argument in zip(relation.argnames, relation.args, strict=True)
     }
-    return type(node)(**arguments)
+    return type(relation)(**arguments)
 
 
-def hide(node: ops.Relation, names: tuple[str, ...]) -> ops.Relation:
+def hide(relation: ops.Relation, names: tuple[str, ...]) -> ops.Relation:
     """Show just the columns of these names."""
-    if tuple(node.schema.names) == tuple(names):
-        return node
-    return ops.Project(node, {name: ops.Field(node, name) for name in names})
+    if tuple(relation.schema.names) == tuple(names):
+        return relation
+    return ops.Project(relation, {name: ops.Field(relation, name) for name in names})
 
 
-def expose(
-    relation: ops.Relation,
-    leaf: ManagedTable,
-    column: str,
-    path: ops.Value,
-    known: Mapping[ops.Relation, str] | None = None,
-) -> tuple[ops.Relation, str] | None:
-    """Carry a hidden column of `leaf` up to `relation`, along the way that `path` came.
-
-    Parameters
-    ----------
-    known
-        Relations on the way that show it already, and its name there; then only these count.
-
-    Returns
-    -------
-    tuple or None
-        The relation with one column more and the name of that column; None where a relation
-        on the way does not hand on single rows.
-    """
-    if known is not None and relation in known:
-        return relation, known[relation]
-    if isinstance(relation, ManagedTable):
-        return (relation.copy(hidden=True), column) if known is None else None
-    if not isinstance(path, ops.Field):  # a value that is made above the column
-        return None
-    if isinstance(relation, PASSING):
-        further = ops.Field(relation.parent, path.name)
-        below = expose(relation.parent, leaf, column, further, known)
-        return below and (rebuild(relation, below[0]), below[1])
-    if isinstance(relation, ops.Project):
-        inner = relation.values[path.name]
-        below = expose(relation.parent, leaf, column, inner, known)
-        if below is None:
-            return None
-        parent, name = below
-        values = {
-            key: repoint(value, relation.parent, parent) for key, value in relation.values.items()
-        }
-        carried = ops.Field(parent, name)
-        same = next((key for key, value in values.items() if value == carried), None)
-        fresh = same or fresh_name(name, values)
-        return ops.Project(parent, {**values, fresh: carried}), fresh
-    if isinstance(relation, ops.JoinChain):
-        return _exposed_by_join(relation, leaf, column, relation.values[path.name], known)
-    return None
-
-
-def _exposed_by_join(
-    join: ops.JoinChain,
-    leaf: ManagedTable,
-    column: str,
-    path: ops.Value,
-    seen: Mapping[ops.Relation, str] | None = None,
-) -> tuple[ops.Relation, str] | None:
-    if not isinstance(path, ops.Field) or not isinstance(path.rel, ops.JoinReference):
-        return None
-    side = path.rel
-    below = expose(side.parent, leaf, column, path, seen)
-    if below is None:
-        return None
-    fresh = side.copy(parent=below[0])
-
-    def move(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-        if isinstance(node, ops.Field) and node.rel == side:
-            return ops.Field(fresh, node.name)
-        if node == side:
-            return fresh
-        return node.__recreate__(kwargs) if kwargs else node
-
-    moved = join.replace(move)
-    carried = ops.Field(fresh, below[1])
-    known = next((key for key, value in moved.values.items() if value == carried), None)
-    name = known or fresh_name(below[1], moved.values)
-    return moved.copy(values={**moved.values, name: carried}), name
-
-
-def fresh_name(name: str, taken: Any) -> str:
-    """Return `name`, with underscores added until it is not taken."""
-    while name in taken:
+def fresh_name(name: str, existing: Collection[str]) -> str:
+    """Return `name`, with underscores added until it is none of the existing names."""
+    while name in existing:
         name = f"{name}_"
     return name
-
-
-def with_rid(relation: ops.Relation) -> ops.Relation | None:
-    """Add the row identity of its base to a query over single rows of it, else return None.
-
-    A row of the base may be shown by several rows, or none, where the query unnests, filters or
-    samples.
-    """
-    if isinstance(relation, ManagedTable):
-        return relation.copy(hidden=True)
-    if isinstance(relation, ops.Filter | ops.Sample):
-        below = with_rid(relation.parent)
-        return below and rebuild(relation, below)
-    if isinstance(relation, ops.Project):
-        below = with_rid(relation.parent)
-        if below is None or RID in relation.values:
-            return below and rebuild(relation, below)
-        values = {
-            name: repoint(value, relation.parent, below) for name, value in relation.values.items()
-        }
-        return ops.Project(below, {**values, RID: ops.Field(below, RID)})
-    if isinstance(relation, ops.DropColumns):
-        below = with_rid(relation.parent)
-        return below and ops.DropColumns(below, relation.columns_to_drop)
-    return None
 
 
 def without_filters(
@@ -239,10 +184,10 @@ def without_filters(
     def change(relation: ops.Relation) -> ops.Relation:
         if not isinstance(relation, ops.Filter):
             return relation
-        left = [each for each in relation.predicates if not dropped(each)]
-        if len(left) == len(relation.predicates):
+        predicates = [predicate for predicate in relation.predicates if not dropped(predicate)]
+        if len(predicates) == len(relation.predicates):
             return relation
-        return ops.Filter(relation.parent, left) if left else relation.parent
+        return ops.Filter(relation.parent, predicates) if predicates else relation.parent
 
     return each_relation(root, change)
 
@@ -256,46 +201,46 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
         For each relation below and including `root`; all columns of `root` are needed, and
         those that decide how many rows there are, as `unnest()` does.
     """
-    relations = _from_the_top(root)
+    relations = _top_down(root)
     needed: dict[ops.Relation, set[str]] = {relation: set() for relation in relations}
     needed[root] = set(root.schema.names)
     for subquery in root.find(ops.Subquery):
         needed[subquery.rel] |= set(subquery.rel.schema.names)
     for relation in relations:
-        wanted = needed[relation]
+        names = needed[relation]
         if isinstance(relation, ops.Project | ops.JoinChain):
-            wanted |= _lasting_columns(relation.values, wanted)
-        for value in _read_values(relation, wanted):
+            names |= _unprunable_columns(relation.values, names)
+        for value in _read_values(relation, names):
             for field in value.find(ops.Field, filter=ops.Value):
                 needed[field.rel].add(field.name)
-            for rows in value.find(ops.CountDistinctStar, filter=ops.Value):
-                needed[rows.arg] |= set(rows.arg.schema.names)  # all columns tell rows apart
-        for child in _children(relation):
+            for count in value.find(ops.CountDistinctStar, filter=ops.Value):
+                needed[count.arg] |= set(count.arg.schema.names)  # all columns tell rows apart
+        for child in _child_relations(relation):
             if isinstance(relation, (*PASSING, ops.Reference)):
-                needed[child] |= wanted
+                needed[child] |= names
             elif not isinstance(relation, ops.Project | ops.Aggregate | ops.JoinChain):
                 needed[child] |= set(child.schema.names)
     return needed
 
 
-def _lasting_columns(values: Mapping[str, ops.Value], wanted: set[str]) -> set[str]:
+def _unprunable_columns(values: Mapping[str, ops.Value], needed: set[str]) -> set[str]:
     """Return the columns of a relation that stay though nothing may read them.
 
     These are what unnests, and one where there would be none: rows may still be counted.
     """
-    lasting = {name for name, value in values.items() if changes_row_count(value)}
-    if lasting or wanted or not values:
-        return lasting
+    unnested = {name for name, value in values.items() if changes_row_count(value)}
+    if unnested or needed or not values:
+        return unnested
     return {min(values, key=lambda name: len(calls_in(values[name])))}
 
 
-def _read_values(relation: ops.Relation, wanted: set[str]) -> list[ops.Value]:
-    """List the values of a relation that are computed when only some columns are wanted."""
+def _read_values(relation: ops.Relation, needed: set[str]) -> list[ops.Value]:
+    """List the values of a relation that are computed when only some columns are needed."""
     if isinstance(relation, ops.Project):
-        return [value for name, value in relation.values.items() if name in wanted]
+        return [value for name, value in relation.values.items() if name in needed]
     if isinstance(relation, ops.JoinChain):
-        shown = [value for name, value in relation.values.items() if name in wanted]
-        return [*shown, *(each for link in relation.rest for each in link.predicates)]
+        columns = [value for name, value in relation.values.items() if name in needed]
+        return [*columns, *(predicate for link in relation.rest for predicate in link.predicates)]
     return own_values(relation)
 
 
@@ -309,21 +254,21 @@ def prune(root: ops.Relation) -> ops.Relation:
         if not isinstance(node, ops.Project | ops.JoinChain):
             return node.__recreate__(kwargs) if kwargs else node
         arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
-        kept = {name: v for name, v in node.values.items() if name in needed[node]}
-        if len(kept) == len(node.values):
+        names = [name for name in node.values if name in needed[node]]
+        if len(names) == len(node.values):
             return node.__recreate__(kwargs) if kwargs else node
-        values = {name: arguments["values"][name] for name in kept}
+        values = {name: arguments["values"][name] for name in names}
         return node.__recreate__({**arguments, "values": values})
 
     return root.replace(replace)
 
 
-def _from_the_top(root: ops.Relation) -> list[ops.Relation]:
+def _top_down(root: ops.Relation) -> list[ops.Relation]:
     """List relations so that each comes before those it reads."""
-    order: list[ops.Relation] = []
-    root.map(lambda node, _results, **_kwargs: order.append(node))
-    return [node for node in reversed(order) if isinstance(node, ops.Relation)]
+    nodes: list[ops.Node] = []
+    root.map(lambda node, _results, **_kwargs: nodes.append(node))
+    return [node for node in reversed(nodes) if isinstance(node, ops.Relation)]
 
 
-def _children(relation: ops.Relation) -> list[ops.Relation]:
-    return [value for value in relation.args if isinstance(value, ops.Relation)]
+def _child_relations(relation: ops.Relation) -> list[ops.Relation]:
+    return [argument for argument in relation.args if isinstance(argument, ops.Relation)]

@@ -1,7 +1,7 @@
-"""Plans of searches that were made before, for the same search with another query.
+"""Plans of searches, reused for the same search with another query.
 
-Owns what is the same of two searches: all but the constant that is searched for. Planning a
-search and compiling it takes several times as long as finding the rows.
+Owns when two searches share a plan: where they differ in the constant that is searched for alone.
+Planning a search and compiling it takes several times as long as finding the rows.
 """
 
 from __future__ import annotations
@@ -10,56 +10,58 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
 from barbule.expression_keys import ExpressionKey, equal
 from barbule.nodes import ManagedTable, Similarity, VectorLiteral
-from barbule.planner.plan import CallStage, CandidateStage, Plan
+from barbule.planner.stages import CallStage, CandidateStage, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["RememberedPlans"]
+    from barbule.planner.plan import Plan
 
-_MOST = 128
+__all__ = ["PlanCache"]
+
+_MAX_PLANS = 128
 
 
-class RememberedPlans:
+class PlanCache:
     """The plans of searches, as long as the structure of tables and functions stay the same."""
 
     def __init__(self) -> None:
         self._plans: OrderedDict[ExpressionKey, tuple[Hashable, ops.Value, Plan]] = OrderedDict()
 
-    def plan(self, root: ops.Relation, moment: Hashable, make: Callable[[], Plan]) -> Plan:
-        """Return the plan of a relation, made only where none of its like is known.
+    def plan(self, root: ops.Relation, state: Hashable, make_plan: Callable[[], Plan]) -> Plan:
+        """Return the plan of a relation, made only where none of the same shape is cached.
 
         Parameters
         ----------
-        moment
+        state
             What differs once a plan may be another one.
         """
-        asked = _constant(root)
-        if asked is None:
-            return make()
-        like = ExpressionKey(_likeness(root))
-        known = self._plans.get(like)
-        if known is not None and known[0] == moment:
+        query = _query_constant(root)
+        if query is None:
+            return make_plan()
+        key = ExpressionKey(_shape(root))
+        cached = self._plans.get(key)
+        if cached is not None and cached[0] == state:
             with suppress(KeyError):  # another thread may just have made room
-                self._plans.move_to_end(like)
-            return _with_constant(known[2], known[1], asked)
-        plan = make()
-        if _lasts(root, plan) and _is_general(plan, asked):
-            self._plans[like] = (moment, asked, plan)
-            if len(self._plans) > _MOST:
+                self._plans.move_to_end(key)
+            return _with_constant(cached[2], cached[1], query)
+        plan = make_plan()
+        if _is_stable(root, plan) and _is_reusable(plan, query):
+            self._plans[key] = (state, query, plan)
+            if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         return plan
 
 
-def _constant(root: ops.Relation) -> ops.Value | None:
+def _query_constant(root: ops.Relation) -> ops.Value | None:
     """Return the one constant that is searched for, if it may be any other as well."""
-    queries = {found.query for found in root.find(Similarity)}
+    queries = {similarity.query for similarity in root.find(Similarity)}
     if len(queries) != 1:
         return None
     (query,) = queries
@@ -68,69 +70,73 @@ def _constant(root: ops.Relation) -> ops.Value | None:
     return query if isinstance(query, ops.Literal) and isinstance(query.value, str) else None
 
 
-def _likeness(root: ops.Relation) -> Any:
+def _shape(root: ops.Relation) -> object:
     """Return what is equal for two relations that differ in what is searched for alone.
 
     Nodes without a search below them stand for themselves: to rebuild the tree around another
     constant takes as long as to find the rows.
     """
-    known: dict[Any, Any] = {}
+    shapes: dict[ops.Node, object] = {}
 
-    def of(value: Any) -> Any:
-        if isinstance(value, ops.Node):
-            if value not in known:
-                known[value] = of_node(value)
-            return known[value]
-        if isinstance(value, tuple):
-            found = tuple(of(item) for item in value)
-            return value if all(a is b for a, b in zip(found, value, strict=True)) else found
-        if isinstance(value, Mapping):
-            found = tuple((name, of(item)) for name, item in value.items())
-            same = all(item is value[name] for name, item in found)
-            return value if same else ("map", *found)
-        return value
+    def shape_of(argument: object) -> object:
+        if isinstance(argument, ops.Node):
+            if argument not in shapes:
+                shapes[argument] = node_shape(argument)
+            return shapes[argument]
+        if isinstance(argument, tuple):
+            members = tuple(shape_of(member) for member in argument)
+            same = all(one is other for one, other in zip(members, argument, strict=True))
+            return argument if same else members
+        if isinstance(argument, Mapping):
+            fields = tuple((name, shape_of(member)) for name, member in argument.items())
+            same = all(member is argument[name] for name, member in fields)
+            return argument if same else ("map", *fields)
+        return argument
 
-    def of_node(node: ops.Node) -> Any:
+    def node_shape(node: ops.Node) -> object:
         if isinstance(node, Similarity):
             query = node.query
-            asked = query.length if isinstance(query, VectorLiteral) else query.dtype
-            return (Similarity, of(node.arg), asked, node.index)
-        found = tuple(of(argument) for argument in node.__args__)
-        if all(a is b for a, b in zip(found, node.__args__, strict=True)):
+            query_shape = query.length if isinstance(query, VectorLiteral) else query.dtype
+            return (Similarity, shape_of(node.arg), query_shape, node.index)
+        arguments = tuple(shape_of(argument) for argument in node.__args__)
+        if all(one is other for one, other in zip(arguments, node.__args__, strict=True)):
             return node
-        return (type(node), *found)
+        return (type(node), *arguments)
 
-    return of(root)
+    return shape_of(root)
 
 
-def _lasts(root: ops.Relation, plan: Plan) -> bool:
+def _is_stable(root: ops.Relation, plan: Plan) -> bool:
     """Whether nothing but a commit changes the plan: rows are scanned till an index is filled."""
-    searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
-    return searched or all(leaf.commit is not None for leaf in root.find(ManagedTable))
+    searches = any(isinstance(stage, CandidateStage) for stage in plan.stages)
+    return searches or all(leaf.commit is not None for leaf in root.find(ManagedTable))
 
 
-def _is_general(plan: Plan, asked: ops.Value) -> bool:
+def _is_reusable(plan: Plan, query: ops.Value) -> bool:
     """Whether the constant stands nowhere but in the stages that give it."""
-    relations, given = [plan.final], False
+    relations, staged = [plan.final], False
     for stage in plan.stages:
         if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):
-            given |= asked in stage.source.values.values()
+            staged |= query in stage.source.values.values()
         elif isinstance(stage, CallStage):
             relations.append(stage.source)
         elif getattr(stage, "rows", None) is not None:
             relations.append(stage.rows)  # type: ignore[union-attr]
-    return given and not any(asked in relation.find(type(asked)) for relation in relations)
+    return staged and not any(query in relation.find(type(query)) for relation in relations)
 
 
 def _with_constant(plan: Plan, old: ops.Value, new: ops.Value) -> Plan:
     if equal(old, new):
         return plan
-    stages = []
+    stages: list[Stage] = []
     for stage in plan.stages:
         if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):
-            values = {name: new if equal(v, old) else v for name, v in stage.source.values.items()}
+            values = {
+                name: new if equal(value, old) else value
+                for name, value in stage.source.values.items()
+            }
             source = ops.DummyTable(values)
             stages.append(replace(stage, source=source, logical=source))
         else:
-            stages.append(stage)  # type: ignore[arg-type]
+            stages.append(stage)
     return replace(plan, stages=tuple(stages))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
@@ -24,9 +24,20 @@ from barbule.nodes import (
 from barbule.planner.python_code.fragments import COMPARED, Code
 from barbule.planner.python_code.literals import code_of
 
-__all__ = ["call_text", "tree", "value_text"]
+if TYPE_CHECKING:
+    from typing import Any
 
-_STAGES = {
+__all__ = [
+    "call_text",
+    "cost_text",
+    "count_text",
+    "stage_title",
+    "tree",
+    "tree_lines",
+    "value_text",
+]
+
+_STAGE_PREFIXES = {
     "bb_stage_": "stage ",
     "bb_candidates_": "candidates ",
     "bb_pairs_": "pairs ",
@@ -49,26 +60,62 @@ def tree(relation: ops.Relation) -> str:
     return "\n".join(_lines(relation))
 
 
+def tree_lines(relation: ops.Relation) -> list[str]:
+    """Return the lines of the tree of a relation, indented once."""
+    return [f"  {line}" for line in tree(relation).splitlines()]
+
+
+def stage_title(name: str) -> str:
+    """Write the name of a stage for people.
+
+    Examples
+    --------
+    >>> stage_title("bb_stage_0")
+    'Stage 0'
+    """
+    return name.removeprefix("bb_").replace("_", " ").capitalize()
+
+
+def count_text(count: int, noun: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> count_text(1, "call"), count_text(1200, "call")
+    ('1 call', '1,200 calls')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def cost_text(usd: tuple[float, float, float] | None) -> str:
+    """Write the expected cost, and the range where it is not certain."""
+    if usd is None:
+        return "price not known"
+    low, expected, high = (f"${amount:.4g}" for amount in usd)
+    return expected if low == high else f"{expected} ({low} to {high})"
+
+
 def _lines(relation: ops.Relation) -> list[str]:
-    lines = [_head(relation)]
+    lines = [_headline(relation)]
     if isinstance(relation, ops.JoinChain):
         for side in (relation.first, *(link.table for link in relation.rest)):
-            first, *rest = _lines(side.parent)
-            lines += [f"  {_side(side)} = {first}", *(f"  {line}" for line in rest)]
+            first_line, *further_lines = _lines(side.parent)
+            lines += [f"  {_side(side)} = {first_line}", *(f"  {line}" for line in further_lines)]
         return lines
-    for child in _below(relation):
+    for child in _children(relation):
         lines += [f"  {line}" for line in _lines(child)]
     return lines
 
 
-def _below(relation: ops.Relation) -> list[ops.Relation]:
+def _children(relation: ops.Relation) -> list[ops.Relation]:
     subqueries = [
-        found.rel
+        subquery.rel
         for value in _values(relation)
-        for found in value.find(ops.Subquery, filter=ops.Value)
-        if not _reads_a_stage(found)
+        for subquery in value.find(ops.Subquery, filter=ops.Value)
+        if not _reads_a_stage(subquery)
     ]
-    return [*(each for each in relation.args if isinstance(each, ops.Relation)), *subqueries]
+    parents = (argument for argument in relation.args if isinstance(argument, ops.Relation))
+    return [*parents, *subqueries]
 
 
 def _reads_a_stage(subquery: ops.Subquery) -> bool:
@@ -78,16 +125,16 @@ def _reads_a_stage(subquery: ops.Subquery) -> bool:
 
 
 def _values(relation: ops.Relation) -> list[ops.Value]:
-    items: list[Any] = []
+    members: list[object] = []
     for argument in relation.args:
         if isinstance(argument, Mapping):
-            items += argument.values()
+            members += argument.values()
         elif isinstance(argument, tuple):
-            items += argument
-    return [item for item in items if isinstance(item, ops.Value)]
+            members += argument
+    return [member for member in members if isinstance(member, ops.Value)]
 
 
-def _head(relation: ops.Relation) -> str:
+def _headline(relation: ops.Relation) -> str:
     kind = type(relation).__name__
     if isinstance(relation, ManagedTable):
         marks = [f"at commit {relation.commit}"] if relation.commit is not None else []
@@ -95,31 +142,31 @@ def _head(relation: ops.Relation) -> str:
         return f"{relation.name} ({', '.join(marks)})" if marks else str(relation.name)
     if isinstance(relation, ops.PhysicalTable):
         name = getattr(relation, "name", kind)
-        prefix = next((each for each in _STAGES if name.startswith(each)), None)
-        return name if prefix is None else name.replace(prefix, _STAGES[prefix])
+        prefix = next((prefix for prefix in _STAGE_PREFIXES if name.startswith(prefix)), None)
+        return name if prefix is None else name.replace(prefix, _STAGE_PREFIXES[prefix])
     if isinstance(relation, ops.Filter):
-        return f"{kind} {_listed(relation.predicates)}"
+        return f"{kind} {_values_text(relation.predicates)}"
     if isinstance(relation, ops.Sort):
-        return f"{kind} {_listed(relation.keys)}"
+        return f"{kind} {_values_text(relation.keys)}"
     if isinstance(relation, ops.Limit):
         return f"{kind} {relation.n}" + (f" from {relation.offset}" if relation.offset else "")
     if isinstance(relation, ops.Aggregate):
-        groups = f" by {_named(relation.groups)}" if relation.groups else ""
-        return f"{kind} {_named(relation.metrics)}{groups}"
+        groups = f" by {_columns_text(relation.groups)}" if relation.groups else ""
+        return f"{kind} {_columns_text(relation.metrics)}{groups}"
     if isinstance(relation, ops.JoinChain):
-        links = (f"{link.how} on {_listed(link.predicates)}" for link in relation.rest)
-        return f"Join {_named(relation.values)}: {'; '.join(links)}"
+        links = (f"{link.how} on {_values_text(link.predicates)}" for link in relation.rest)
+        return f"Join {_columns_text(relation.values)}: {'; '.join(links)}"
     if isinstance(relation, ops.Project | ops.DummyTable):
-        return f"{kind} {_named(relation.values)}"
+        return f"{kind} {_columns_text(relation.values)}"
     return kind
 
 
-def _listed(values: Sequence[ops.Value]) -> str:
+def _values_text(values: Sequence[ops.Value]) -> str:
     return ", ".join(value_text(value) for value in values)
 
 
-def _named(values: Mapping[str, ops.Value]) -> str:
-    texts = {name: value_text(value) for name, value in values.items()}
+def _columns_text(columns: Mapping[str, ops.Value]) -> str:
+    texts = {name: value_text(value) for name, value in columns.items()}
     return ", ".join(name if text == name else f"{name} = {text}" for name, text in texts.items())
 
 
@@ -130,30 +177,29 @@ def _side(reference: ops.JoinReference) -> str:
 def value_text(value: ops.Value) -> str:
     """Write a value in one line, columns by their bare names."""
 
-    def write(node: ops.Node, results: Any, **arguments: Any) -> Code:
-        if (once := _computed_once(node)) is not None:
-            written: Code = results[once]
-            return written
+    def write(node: ops.Node, results: Mapping[ops.Node, Code], **arguments: Any) -> Code:
+        if (listed := _listed_value(node)) is not None:
+            return results[listed]
         if isinstance(node, ops.Field):
             side = f"{_side(node.rel)}." if isinstance(node.rel, ops.JoinReference) else ""
             return Code(f"{side}{node.name}")
         if isinstance(node, FunctionCall):
             return Code(call_text(node.function, node.template, arguments["values"]))
-        special = _special(node, arguments)
+        special = _plan_only_code(node, arguments)
         return code_of(node, arguments) if special is None else special
 
     return str(value.map(write)[value])
 
 
-def _special(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None:
+def _plan_only_code(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None:
     """Write what a plan shows otherwise than its user wrote it; None for all else."""
-    searched = _searched_text(node, arguments)
-    if searched is not None:
-        return Code(searched)
+    search = _search_text(node, arguments)
+    if search is not None:
+        return Code(search)
     if isinstance(node, ops.ScalarUDF):
         return Code(f"{node.__func_name__}({', '.join(map(str, arguments.values()))})")
     if isinstance(node, ops.Subquery):
-        source = _head(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
+        source = _headline(node.rel.parent) if _reads_a_stage(node) else "(subquery)"
         needle = arguments.get("needle")
         return Code(source) if needle is None else Code(f"{needle} in {source}", COMPARED)
     if isinstance(node, ops.CountStar):
@@ -163,7 +209,7 @@ def _special(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None:
     return Code("rows") if isinstance(node, ops.Relation) else None
 
 
-def _computed_once(node: ops.Node) -> ops.Node | None:
+def _listed_value(node: ops.Node) -> ops.Node | None:
     """Return what a backend has put into a list so as not to compute it twice; else None."""
     mapped = node.arg if isinstance(node, ops.ArrayIndex) else None
     listed = mapped.arg if isinstance(mapped, ops.ArrayMap) else None
@@ -172,8 +218,8 @@ def _computed_once(node: ops.Node) -> ops.Node | None:
     return None
 
 
-def _searched_text(node: ops.Node, arguments: Mapping[str, Any]) -> str | None:
-    """Write what is asked of an index or of words; None for all else."""
+def _search_text(node: ops.Node, arguments: Mapping[str, Any]) -> str | None:
+    """Write a value that searches an index or words; None for all else."""
     if isinstance(node, Similarity):
         return f"similarity({arguments['arg']}, {arguments['query']})"
     if isinstance(node, StoredVector):
@@ -186,7 +232,7 @@ def _searched_text(node: ops.Node, arguments: Mapping[str, Any]) -> str | None:
 
 
 def call_text(function: str, template: str, values: Sequence[str]) -> str:
-    """Write a call of a function as Python would, its values in their places.
+    """Write a call of a function as Python would, its values in their slots.
 
     Examples
     --------
@@ -198,20 +244,20 @@ def call_text(function: str, template: str, values: Sequence[str]) -> str:
     arguments = json.loads(template)
     name = function.rsplit(".", 1)[-1]
     if len(arguments) == 1:
-        return f"{name}({_argument(next(iter(arguments.values())), values)})"
-    shown = (f"{key}={_argument(item, values)}" for key, item in arguments.items())
-    return f"{name}({', '.join(shown)})"
+        return f"{name}({_argument_text(next(iter(arguments.values())), values)})"
+    texts = (f"{key}={_argument_text(value, values)}" for key, value in arguments.items())
+    return f"{name}({', '.join(texts)})"
 
 
-def _argument(item: Any, values: Sequence[str]) -> str:
-    if isinstance(item, dict):
-        if set(item) == {"$"}:
-            return values[item["$"]]
-        if set(item) == {INNER_CALL}:
-            inside = item[INNER_CALL]
-            return call_text(inside["function"], json.dumps(inside["arguments"]), values)
-        inner = (f"{key!r}: {_argument(each, values)}" for key, each in item.items())
-        return f"{{{', '.join(inner)}}}"
-    if isinstance(item, list):
-        return f"[{', '.join(_argument(each, values) for each in item)}]"
-    return repr(item)
+def _argument_text(argument: object, values: Sequence[str]) -> str:
+    if isinstance(argument, dict):
+        if set(argument) == {"$"}:
+            return values[argument["$"]]
+        if set(argument) == {INNER_CALL}:
+            inner = argument[INNER_CALL]
+            return call_text(inner["function"], json.dumps(inner["arguments"]), values)
+        fields = (f"{key!r}: {_argument_text(value, values)}" for key, value in argument.items())
+        return f"{{{', '.join(fields)}}}"
+    if isinstance(argument, list):
+        return f"[{', '.join(_argument_text(value, values) for value in argument)}]"
+    return repr(argument)

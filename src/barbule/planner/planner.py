@@ -1,13 +1,13 @@
 """From a relation to a plan: rules, staging, lowering, in this order.
 
-Owns the order of the steps and what ties them together. Pure: what it needs to know it asks of
-`Facts`, and nothing is run.
+Owns the order of the steps and what ties them together. Pure: what it needs to know it reads from
+a `PlannerContext`, and nothing is run.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -15,31 +15,34 @@ import ibis.expr.schema as sch
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
-from barbule.planner.call_stages import Staging
 from barbule.planner.lineage import origin, prune
-from barbule.planner.lowering import lower as lowering
-from barbule.planner.plan import (
+from barbule.planner.lowering.lower import Rows, lower
+from barbule.planner.lowering.table_schemas import LoweringContext
+from barbule.planner.plan import Plan
+from barbule.planner.rewriter import apply_rules
+from barbule.planner.stages import (
     HIT,
-    PLACE,
+    QUERY_ROW,
     SCORE,
     CallStage,
     CandidateStage,
     KeywordStage,
     NearestStage,
-    Plan,
     Stage,
 )
-from barbule.planner.rules.fuse_images import fuse_images
-from barbule.planner.rules.rewrites import apply_rules
+from barbule.planner.staging.call_stages import Staging
+from barbule.planner.staging.fuse_images import fuse_images
 from barbule.relations.promotion import promoted
 
 if TYPE_CHECKING:
-    from barbule.planner.rules.similarity import IndexedColumn
+    from typing import Any
 
-__all__ = ["Facts", "make_plan"]
+    from barbule.planner.query_vectors import IndexedColumn
+
+__all__ = ["PlannerContext", "make_plan"]
 
 
-class Facts(lowering.Source, Protocol):
+class PlannerContext(LoweringContext, Protocol):
     """What the planner knows of tables, indexes and the backend."""
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
@@ -49,65 +52,65 @@ class Facts(lowering.Source, Protocol):
         """Return the name of the hidden column with the errors of a column, if it has any."""
 
     def content_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with what was recorded of media, if it has any."""
+        """Return the name of the hidden column with the recorded content of media, if any."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
         """Make the backend's similarity of two vectors."""
 
 
-class _Planning:
-    """The scope of the rules for one plan: facts, and the stages that rules add."""
+class PlanBuilder:
+    """The `RewriteContext` of one plan: the planner's context, and the stages that rules add."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-        self.staging = Staging(facts.stored)
+    def __init__(self, context: PlannerContext) -> None:
+        self._context = context
+        self.staging = Staging(context.stored)
         self.candidate_stages: list[CandidateStage | NearestStage] = []
         self.keyword_stages: list[KeywordStage] = []
-        self.scored: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]] = {}
+        self.score_columns: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]] = {}
         self.notes: dict[str, None] = {}
 
-    def note(self, text: str) -> None:
+    def add_note(self, text: str) -> None:
         self.notes[text] = None
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
-        return self._facts.index_of(leaf, column, name)
+        return self._context.index_of(leaf, column, name)
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
-        return self._facts.errors_of(leaf, column)
+        return self._context.errors_of(leaf, column)
 
     def content_of(self, leaf: ManagedTable, column: str) -> str | None:
-        return self._facts.content_of(leaf, column)
+        return self._context.content_of(leaf, column)
 
-    def shown_of(self, leaf: ManagedTable, column: str) -> tuple[ManagedTable, str] | None:
-        record = self._facts.record(leaf)
+    def base_column(self, leaf: ManagedTable, column: str) -> tuple[ManagedTable, str] | None:
+        record = self._context.record(leaf)
         if record.view is None or record.view.bases or record.column(column) is not None:
             return None
-        query = self._facts.expression(record.view.query, leaf.commit)
+        query = self._context.expression(record.view.query, leaf.commit)
         return origin(ops.Field(query, column)) if column in query.schema else None
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        return self._facts.similarity(left, right, metric)
+        return self._context.similarity(left, right, metric)
 
     def candidates(
         self, index: IndexedColumn, vector: ops.Value, count: int, rows: ops.Relation | None
     ) -> ops.Relation:
         name = f"bb_candidates_{len(self.candidate_stages)}"
-        asked = self.staging.constant(vector, index.searched)
-        stage = CandidateStage(name, index.table_id, index.name, asked, count, rows)
+        vector_stage = self.staging.constant(vector, index.searched_index)
+        stage = CandidateStage(name, index.table_id, index.name, vector_stage, count, rows)
         self.candidate_stages.append(stage)
-        return self._facts.stored(name, sch.Schema({RID: "int64", SCORE: "float64"}))
+        return self._context.stored(name, sch.Schema({RID: "int64", SCORE: "float64"}))
 
-    def constant(self, value: ops.Value, index: IndexedColumn) -> ops.Value:
-        return self.staging.scalar(value, index.searched)
+    def staged_constant(self, value: ops.Value, index: IndexedColumn) -> ops.Value:
+        return self.staging.scalar(value, index.searched_index)
 
     def materialised(self, relation: ops.Relation) -> ops.Relation:
-        whole = self.staging.stage_all(fuse_images(prune(relation)))
-        return self.staging.kept(whole, relation.schema)
+        staged = self.staging.stage_all(fuse_images(prune(relation)))
+        return self.staging.materialised(staged, relation.schema)
 
-    def pairs(
+    def nearest_pairs(
         self,
         index: IndexedColumn,
-        queries: Any,
+        queries: ops.Relation,
         vector: str,
         count: int,
         rows: ops.Relation | None,
@@ -115,21 +118,22 @@ class _Planning:
         name = f"bb_pairs_{len(self.candidate_stages)}"
         stage = NearestStage(name, index.table_id, index.name, queries.name, vector, count, rows)
         self.candidate_stages.append(stage)
-        return self._facts.stored(
-            name, sch.Schema({PLACE: "int64", HIT: "int64", SCORE: "float64"})
+        return self._context.stored(
+            name, sch.Schema({QUERY_ROW: "int64", HIT: "int64", SCORE: "float64"})
         )
 
     def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
-        asked = KeywordStage("", leaf.table_id, leaf.commit, column, query)
-        known = [replace(stage, name="") for stage in self.keyword_stages]
-        place = known.index(asked) if asked in known else len(known)
-        name = f"bb_keywords_{place}"
-        if place == len(known):
-            self.keyword_stages.append(replace(asked, name=name))
-        return self._facts.stored(name, sch.Schema({HIT: "int64", SCORE: "float64"}))
+        new_stage = KeywordStage("", leaf.table_id, leaf.commit, column, query)
+        unnamed_stages = [replace(stage, name="") for stage in self.keyword_stages]
+        is_new = new_stage not in unnamed_stages
+        number = len(unnamed_stages) if is_new else unnamed_stages.index(new_stage)
+        name = f"bb_keywords_{number}"
+        if is_new:
+            self.keyword_stages.append(replace(new_stage, name=name))
+        return self._context.stored(name, sch.Schema({HIT: "int64", SCORE: "float64"}))
 
 
-def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = None) -> Plan:
+def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = None) -> Plan:
     """Plan how to compute a relation.
 
     Parameters
@@ -150,56 +154,63 @@ def make_plan(root: ops.Relation, facts: Facts, rows: lowering.Rows | None = Non
             hint="Give it to what runs the query, params={parameter: value}, or write the value.",
         )
     root = promoted(root)
-    planning = _Planning(facts)
-    logical = apply_rules(root, planning)
+    builder = PlanBuilder(context)
+    logical = apply_rules(root, builder)
     if missing := [name for name in root.schema.names if name not in logical.schema]:
         raise ColumnNotFoundError(
             f"there is no column {missing[0]!r}.",
             hint="It may have been dropped or renamed since the expression was written.",
         )
     if logical.find(FunctionCall):
-        logical = prune(planning.staging.stage_all(fuse_images(prune(logical))))
-    staged = planning.staging.stages
-    source: Any = _Unsettled(facts) if staged or planning.keyword_stages else facts
-    found = [_narrowed(stage, source, rows) for stage in planning.candidate_stages]
-    stages = _ordered([_lowered(stage, source, rows) for stage in staged], found)
-    stages = (*planning.keyword_stages, *stages)
-    final = lowering.lower(logical, source, rows)
-    return Plan(stages, final, root.schema, logical, tuple(planning.notes))
+        logical = prune(builder.staging.stage_all(fuse_images(prune(logical))))
+    call_stages = builder.staging.stages
+    stage_context: Any = context
+    if call_stages or builder.keyword_stages:
+        stage_context = _LongRunning(context)
+    candidate_stages = [
+        _lowered_search(stage, stage_context, rows) for stage in builder.candidate_stages
+    ]
+    lowered_stages = [_lowered(stage, stage_context, rows) for stage in call_stages]
+    stages = (*builder.keyword_stages, *_ordered(lowered_stages, candidate_stages))
+    final = lower(logical, stage_context, rows)
+    return Plan(stages, final, root.schema, logical, tuple(builder.notes))
 
 
-class _Unsettled:
-    """Facts that have to hold for longer: rows may be closed while functions are called."""
+class _LongRunning:
+    """A context that has to hold for longer: rows may be closed while functions are called."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, context: PlannerContext) -> None:
+        self._context = context
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._facts, name)
+        return getattr(self._context, name)
 
     def has_closed_rows(self, table_id: int) -> bool:
         return True
 
 
-def _lowered(stage: CallStage, facts: Facts, rows: Any) -> CallStage:
-    source = lowering.lower(stage.source, facts, rows)
-    enough = stage.enough
-    if enough is not None:
-        enough = replace(enough, kept=lowering.lower(enough.kept, facts, rows))
-    return replace(stage, source=source, logical=prune(stage.source), enough=enough)
+def _lowered(stage: CallStage, context: PlannerContext, rows: Rows | None) -> CallStage:
+    source = lower(stage.source, context, rows)
+    early_stop = stage.early_stop
+    if early_stop is not None:
+        qualifying = lower(early_stop.qualifying, context, rows)
+        early_stop = replace(early_stop, qualifying=qualifying)
+    return replace(stage, source=source, logical=prune(stage.source), early_stop=early_stop)
 
 
-def _narrowed(stage: Any, facts: Facts, rows: Any) -> CandidateStage | NearestStage:
+def _lowered_search(
+    stage: CandidateStage | NearestStage, context: PlannerContext, rows: Rows | None
+) -> CandidateStage | NearestStage:
     """Lower which rows are searched."""
     if stage.rows is None:
         return stage
-    lowered = lowering.lower(stage.rows, facts, rows)
-    lasting = rows is None and _is_lasting(stage.rows)
-    return replace(stage, rows=lowered, logical=prune(stage.rows), lasting=lasting)
+    lowered = lower(stage.rows, context, rows)
+    stable = rows is None and _is_stable(stage.rows)
+    return replace(stage, rows=lowered, logical=prune(stage.rows), stable=stable)
 
 
 # What is another the next time, though no table changed, or reads what barbule knows nothing of.
-_PASSING_VALUES = (
+_VOLATILE_NODES = (
     ops.Constant,
     ops.Impure,
     ops.Sample,
@@ -210,22 +221,22 @@ _PASSING_VALUES = (
 )
 
 
-def _is_lasting(rows: ops.Relation) -> bool:
+def _is_stable(rows: ops.Relation) -> bool:
     """Whether nothing but a commit changes which rows a relation gives."""
     leaves = rows.find(ops.PhysicalTable)
-    return all(isinstance(leaf, ManagedTable) for leaf in leaves) and not rows.find(_PASSING_VALUES)
+    return all(isinstance(leaf, ManagedTable) for leaf in leaves) and not rows.find(_VOLATILE_NODES)
 
 
 def _ordered(
-    calls: list[CallStage], candidates: list[CandidateStage | NearestStage]
+    call_stages: list[CallStage], candidate_stages: list[CandidateStage | NearestStage]
 ) -> tuple[Stage, ...]:
     """Put each search right after the stage that gives its vector."""
     ordered: list[Stage] = []
-    for stage in calls:
-        ordered.append(stage)
-        ordered += [each for each in candidates if _asked_by(each) == stage.name]
+    for call_stage in call_stages:
+        ordered.append(call_stage)
+        ordered += [stage for stage in candidate_stages if _input_stage(stage) == call_stage.name]
     return tuple(ordered)
 
 
-def _asked_by(stage: CandidateStage | NearestStage) -> str:
+def _input_stage(stage: CandidateStage | NearestStage) -> str:
     return stage.vector if isinstance(stage, CandidateStage) else stage.queries

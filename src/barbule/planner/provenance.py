@@ -5,7 +5,7 @@ Owns the walk from the result back to the stages. Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
@@ -14,7 +14,7 @@ from barbule.planner.lineage import trace
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from barbule.planner.plan import CallStage
+    from barbule.planner.stages import CallStage
 
 __all__ = ["columns_of"]
 
@@ -33,30 +33,30 @@ def columns_of(
     -------
     dict
         Names of columns by the names of a stage and of the call's output. A call that no column
-        shows, as one in a filter, is not there; one that several need stands for the first.
+        shows, as one in a filter, is left out; one that several need stands for the first.
     """
     if logical is None:
         return {}
     stages = {stage.name: stage for stage in calls}
-    found: dict[tuple[str, str], str] = {}
+    columns: dict[tuple[str, str], str] = {}
     for name in logical.schema.names:
-        waiting: list[ops.Value] = [ops.Field(logical, name)]
-        while waiting:
-            for field in trace(waiting.pop()).find(ops.Field, filter=ops.Value):
-                made = trace(field)
-                if not isinstance(made, ops.Field):
-                    waiting.append(made)
+        pending: list[ops.Value] = [ops.Field(logical, name)]
+        while pending:
+            for field in trace(pending.pop()).find(ops.Field, filter=ops.Value):
+                source = trace(field)
+                if not isinstance(source, ops.Field):
+                    pending.append(source)
                     continue
-                stage = stages.get(getattr(made.rel, "name", ""))
-                if stage is not None and (stage.name, made.name) not in found:
-                    found[stage.name, made.name] = name
-                    waiting += _before(stage, made.name)
-    return found
+                stage = stages.get(getattr(source.rel, "name", ""))
+                if stage is not None and (stage.name, source.name) not in columns:
+                    columns[stage.name, source.name] = name
+                    pending += _input_values(stage, source.name)
+    return columns
 
 
-def _before(stage: CallStage, output: str) -> list[ops.Value]:
-    """List the values that a column of a stage is made of."""
-    source: Any = stage.source if stage.logical is None else stage.logical
+def _input_values(stage: CallStage, output: str) -> list[ops.Value]:
+    """List the values that a column of a stage is computed from."""
+    source = stage.source if stage.logical is None else stage.logical
     values = getattr(source, "values", {})
     call = next((call for call in stage.calls if output in (call.output, call.errors)), None)
     names = (output,) if call is None else call.arguments

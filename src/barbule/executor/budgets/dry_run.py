@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
 
     from barbule.media.library import MediaLibrary
-    from barbule.planner.plan import Call
+    from barbule.planner.stages import Call
 
 __all__ = ["Noting"]
 

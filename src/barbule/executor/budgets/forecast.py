@@ -19,7 +19,7 @@ from barbule.executor.ledger.call_ledger import question_of
 from barbule.functions.registry import lookup
 from barbule.models.base import ModelClient
 from barbule.models.estimates import NOTHING, Estimate, Expected, estimate, price
-from barbule.planner.plan import CallStage, CandidateStage, Forecast, NearestStage, Plan
+from barbule.planner.stages import CallStage, CandidateStage, Forecast, NearestStage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from barbule.executor.run import Runner
     from barbule.models.base import Endpoint
-    from barbule.planner.plan import Call, Stage
+    from barbule.planner.plan import Plan
+    from barbule.planner.stages import Call, Stage
 
 __all__ = ["forecast"]
 
@@ -78,7 +79,7 @@ class _Forecasting:
             return replace(stage, forecasts=tuple(found))
         counted = self._counted(stage)
         found = [each.forecast() for each in counted]
-        if stage.enough and any(each.missing for each in counted):
+        if stage.early_stop and any(each.missing for each in counted):
             found = [replace(each, exact=False) for each in found]
         if all(each.call.cached and not each.missing for each in counted):
             self.ready[stage.name] = self._runner.stage(self._plan, stage, self.ready)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from barbule.executor.ledger.recording import Tape
     from barbule.functions.registry import Function, Parameter
     from barbule.models.base import ModelClient
-    from barbule.planner.plan import Call
+    from barbule.planner.stages import Call
 
 __all__ = ["Record", "Work", "described"]
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from barbule.locks import Claims
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
-    from barbule.planner.plan import Call
+    from barbule.planner.stages import Call
 
 _GLANCE = 0.02  # seconds between two looks whether other processes have answers
 _DIGITS = 15  # of a key, which are its place among the claims

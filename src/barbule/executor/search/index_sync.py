@@ -20,7 +20,7 @@ import ibis.expr.datatypes as dt
 from barbule.backends.base import FROM, RID, TO, Backend
 from barbule.errors import VectorIndexError
 from barbule.indexes.base import Graph, IndexStore, VectorIndex, open_store
-from barbule.planner.lowering.lower import physical_schema
+from barbule.planner.lowering.table_schemas import physical_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

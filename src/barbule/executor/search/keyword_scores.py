@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
 from barbule.indexes.keyword import Postings
-from barbule.planner.lowering.lower import physical_schema
-from barbule.planner.plan import HIT, SCORE
+from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.planner.stages import HIT, SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from barbule.catalog.records import Column, TableRecord
     from barbule.catalog.store import Catalog
-    from barbule.planner.plan import KeywordStage
+    from barbule.planner.stages import KeywordStage
 
 __all__ = ["Keywords"]
 

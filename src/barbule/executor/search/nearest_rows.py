@@ -25,7 +25,7 @@ from barbule.executor.search.index_sync import (
     living_at,
     physical_rows,
 )
-from barbule.planner.plan import SCORE
+from barbule.planner.stages import SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
     from barbule.indexes.matrix import Matrix
-    from barbule.planner.plan import CandidateStage, NearestStage, Searched
+    from barbule.planner.stages import CandidateStage, NearestStage, SearchedIndex
 
     Ids = npt.NDArray[np.int64]
 
@@ -438,7 +438,7 @@ class Nearest:
             self._kept.clear()
 
 
-def check_query(vector: npt.NDArray[np.float32], searched: Searched) -> None:
+def check_query(vector: npt.NDArray[np.float32], searched: SearchedIndex) -> None:
     """Refuse a query that cannot be compared with the vectors of an index.
 
     Raises

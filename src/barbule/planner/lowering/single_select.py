@@ -1,14 +1,14 @@
 """Lowering in one step: filters, projections, sorts over one table become one SELECT.
 
-Owns the short way for the queries that are asked most. Ibis would compile the same chain of
-relations by turning each into a SELECT and merging them two at a time, which takes several
-times as long as running the query over a small table does.
+Owns the fast path for the most frequent queries. Ibis would compile the same chain of relations
+by turning each into a SELECT and merging them two at a time, which takes several times as long as
+running the query over a small table does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -25,11 +25,14 @@ from barbule.nodes import (
     TableScore,
 )
 from barbule.planner.lineage import changes_row_count
-from barbule.planner.rules.json_lists import compared_by_kind
-from barbule.planner.rules.time_zones import by_the_clock
+from barbule.planner.lowering.json_lists import compared_by_kind
+from barbule.planner.lowering.time_zones import by_the_clock
 from barbule.types import storage, storage_schema
 
-__all__ = ["Move", "flatten"]
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["FlatTable", "Inliner", "flatten"]
 
 _CHAIN = (ops.Project, ops.Filter, ops.Sort, ops.Limit, ops.Aggregate)
 # What is more than a value of its row, or not the same each time that it is written down.
@@ -49,37 +52,38 @@ _BLOCKING = (
     TableScore,
 )
 # Values are written out where they are used: chains of projections may not multiply them.
-_MOST_RELATIONS = 8
-_MOST_NODES = 500
-# The walks here are recursive; the long way's are not.
-_MOST_LEVELS = 60
+_MAX_RELATIONS = 8
+_MAX_NODES = 500
+# The walks here are recursive; those of the general path are not.
+_MAX_LEVELS = 60
 
-Columns = Callable[[str], ops.Value]
+# Gives a column, by its name, as a value over some relation.
+Columns: TypeAlias = Callable[[str], ops.Value]
 
 
-class Shown(NamedTuple):
-    """A managed table as the backend has it.
+class FlatTable(NamedTuple):
+    """A managed table whose rows one relation of the backend holds.
 
     Attributes
     ----------
     stored
         The relation of its stored rows, of all versions.
-    alive
-        What holds for the rows that are seen.
+    predicates
+        The conditions on the rows that are visible.
     columns
         Gives a column, by its name, as a value over the stored rows.
     zone
-        The zone of moments that have none.
+        The zone of timestamps that have none.
     """
 
     stored: ops.Relation
-    alive: list[ops.Value]
+    predicates: list[ops.Value]
     columns: Columns
     zone: str
 
 
 def flatten(
-    root: ops.Relation, show: Callable[[ManagedTable], Shown | None]
+    root: ops.Relation, find_table: Callable[[ManagedTable], FlatTable | None]
 ) -> ops.Relation | None:
     """Lower a chain of relations over one managed table.
 
@@ -87,7 +91,7 @@ def flatten(
     ----------
     root
         The uppermost relation.
-    show
+    find_table
         Gives a table as the backend has it, or None where that takes more than one relation.
 
     Returns
@@ -96,67 +100,68 @@ def flatten(
         A `Select`, as Ibis' SQL compilers make them, or what stands on one; None for all that
         is no such chain.
     """
-    chain: list[Any] = []
-    node: Any = root
-    while isinstance(node, _CHAIN):
-        chain.append(node)
-        node = node.parent
-    if not isinstance(node, ManagedTable) or len(chain) > _MOST_RELATIONS:
+    chain: list[ops.Relation] = []
+    relation = root
+    while isinstance(relation, _CHAIN):
+        chain.append(relation)
+        relation = relation.parent
+    if not isinstance(relation, ManagedTable) or len(chain) > _MAX_RELATIONS:
         return None
     try:
-        wanted = _wanted(root, chain)
-        shown = show(node)
-        return None if shown is None else _flat(chain, wanted, shown)
+        read_columns = _read_columns(root, chain)
+        table = find_table(relation)
+        return None if table is None else _flattened(chain, read_columns, table)
     except _NotFlatError:
         return None
 
 
 class _NotFlatError(Exception):
-    """Ends the short way where a value needs the long one."""
+    """Ends the fast path where a value needs the general one."""
 
 
-def _wanted(root: ops.Relation, chain: list[Any]) -> list[tuple[str, ...]]:
-    """List for each relation the columns that what is above it reads."""
-    wanted = [tuple(root.schema.names)]
-    for node in chain:
-        if isinstance(node, ops.Project):
+def _read_columns(root: ops.Relation, chain: list[ops.Relation]) -> list[tuple[str, ...]]:
+    """List for each relation the columns that are read of it, the table's last."""
+    read_columns = [tuple(root.schema.names)]
+    for relation in chain:
+        if isinstance(relation, ops.Project):
             names: dict[str, None] = {}
-            values: list[Any] = [node.values[name] for name in wanted[-1]]
-            if len(values) < len(node.values) and any(map(changes_row_count, node.values.values())):
+            columns = relation.values
+            values: list[ops.Value] = [columns[name] for name in read_columns[-1]]
+            if len(values) < len(columns) and any(map(changes_row_count, columns.values())):
                 raise _NotFlatError
-        elif isinstance(node, ops.Aggregate):
+        elif isinstance(relation, ops.Aggregate):
             names = {}
-            values = [*node.groups.values(), *node.metrics.values()]
+            values = [*relation.groups.values(), *relation.metrics.values()]
         else:
-            names = dict.fromkeys(wanted[-1])
-            values = [*getattr(node, "predicates", ()), *getattr(node, "keys", ())]
-        if isinstance(node, ops.Limit) and isinstance(node.n, ops.Node):
+            names = dict.fromkeys(read_columns[-1])
+            values = [*getattr(relation, "predicates", ()), *getattr(relation, "keys", ())]
+        if isinstance(relation, ops.Limit) and isinstance(relation.n, ops.Node):
             raise _NotFlatError
-        if isinstance(node, ops.Limit) and isinstance(node.offset, ops.Node):
+        if isinstance(relation, ops.Limit) and isinstance(relation.offset, ops.Node):
             raise _NotFlatError
         for value in values:
             _collect_fields(value, names)
-        wanted.append(tuple(names))
-    return wanted
+        read_columns.append(tuple(names))
+    return read_columns
 
 
-def _collect_fields(value: Any, names: dict[str, None], level: int = 0) -> None:
-    if isinstance(value, ops.Field):
-        names[value.name] = None
-    elif isinstance(value, _BLOCKING) or level > _MOST_LEVELS:
+def _collect_fields(argument: object, names: dict[str, None], level: int = 0) -> None:
+    if isinstance(argument, ops.Field):
+        names[argument.name] = None
+    elif isinstance(argument, _BLOCKING) or level > _MAX_LEVELS:
         raise _NotFlatError
-    elif isinstance(value, ops.Value):
-        for argument in value.args:
-            _collect_fields(argument, names, level + 1)
-    elif isinstance(value, tuple):
-        for item in value:
-            _collect_fields(item, names, level)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _collect_fields(item, names, level)
+    elif isinstance(argument, ops.Value):
+        for child in argument.args:
+            _collect_fields(child, names, level + 1)
+    elif isinstance(argument, tuple):
+        for member in argument:
+            _collect_fields(member, names, level)
+    elif isinstance(argument, Mapping):
+        for member in argument.values():
+            _collect_fields(member, names, level)
 
 
-class _Select:
+class _SelectBuilder:
     """A SELECT in the making.
 
     Attributes
@@ -173,37 +178,44 @@ class _Select:
         self.zone = zone
         self.predicates: list[ops.Value] = []
         self.keys: list[ops.SortKey] = []
-        self.plain = False  # whether it is the base and nothing else
+        self.is_base = False  # whether it is the base and nothing else
 
-    def moved(self, value: Any) -> Any:
+    def inlined(self, value: ops.Value) -> ops.Value:
         """Make a value read the base."""
-        return Move(self.columns, self.base, self.zone)(value)
+        return Inliner(self.columns, self.base, self.zone)(value)
 
-    def projected(self, values: Mapping[str, ops.Value]) -> None:
+    def filter(self, predicates: tuple[ops.Value, ...]) -> None:
+        """Add conditions."""
+        self.predicates += [self.inlined(predicate) for predicate in predicates]
+        self.is_base = False
+
+    def project(self, values: Mapping[str, ops.Value]) -> None:
         """Put other columns in place of those so far."""
-        move = Move(self.columns, self.base, self.zone)
-        self.columns = _Lazy(lambda name: move(values[name]))
-        self.plain = False
+        inline = Inliner(self.columns, self.base, self.zone)
+        self.columns = _LazyColumns(lambda name: inline(values[name]))
+        self.is_base = False
 
-    def sorted_by(self, keys: tuple[ops.SortKey, ...]) -> None:
+    def sort(self, keys: tuple[ops.SortKey, ...]) -> None:
         """Sort, first by these keys."""
-        new = [self.moved(key) for key in keys]
-        taken = {key.arg for key in new}
-        kept = [*new, *(key for key in self.keys if key.arg not in taken)]
-        self.keys = [key for key in kept if not isinstance(key.arg, ops.Literal)]
-        self.plain = False
+        new_keys = [self.inlined(key) for key in keys]
+        new_values = {key.arg for key in new_keys}
+        all_keys = [*new_keys, *(key for key in self.keys if key.arg not in new_values)]
+        self.keys = [key for key in all_keys if not isinstance(key.arg, ops.Literal)]
+        self.is_base = False
 
-    def stand_on(self, base: ops.Relation) -> None:
+    def restart(self, base: ops.Relation) -> None:
         """Go on over a relation that is done."""
-        columns = _Lazy(lambda name: ops.Field(base, name))
-        self.__init__(base, columns, self.zone)  # type: ignore[misc]
-        self.plain = True
+        self.base = base
+        self.columns = _LazyColumns(lambda name: ops.Field(base, name))
+        self.predicates = []
+        self.keys = []
+        self.is_base = True
 
-    def finished(self, names: tuple[str, ...]) -> ops.Relation:
+    def build(self, names: tuple[str, ...]) -> ops.Relation:
         """Make the relation with the columns of these names."""
         from ibis.backends.sql.rewrites import Select
 
-        if self.plain and names == tuple(self.base.schema.names):
+        if self.is_base and names == tuple(self.base.schema.names):
             return self.base
         return Select(
             self.base,
@@ -213,42 +225,45 @@ class _Select:
         )
 
 
-def _flat(chain: list[Any], wanted: list[tuple[str, ...]], table: Shown) -> ops.Relation:
-    made = _Select(table.stored, _Lazy(table.columns), table.zone)
-    made.predicates = list(table.alive)
-    for node, below in zip(reversed(chain), reversed(wanted[1:]), strict=True):
-        if isinstance(node, ops.Filter):
-            made.predicates += [made.moved(each) for each in node.predicates]
-            made.plain = False
-        elif isinstance(node, ops.Project):
-            made.projected(node.values)
-        elif isinstance(node, ops.Sort):
-            made.sorted_by(node.keys)
-        elif isinstance(node, ops.Limit):
-            some = made.finished(_some(below, node))
-            made.stand_on(ops.Limit(some, n=node.n, offset=node.offset))
+def _flattened(
+    chain: list[ops.Relation], read_columns: list[tuple[str, ...]], table: FlatTable
+) -> ops.Relation:
+    select = _SelectBuilder(table.stored, _LazyColumns(table.columns), table.zone)
+    select.predicates = list(table.predicates)
+    for relation, names in zip(reversed(chain), reversed(read_columns[1:]), strict=True):
+        if isinstance(relation, ops.Filter):
+            select.filter(relation.predicates)
+        elif isinstance(relation, ops.Project):
+            select.project(relation.values)
+        elif isinstance(relation, ops.Sort):
+            select.sort(relation.keys)
+        elif isinstance(relation, ops.Limit):
+            rows = select.build(_at_least_one(names, relation))
+            select.restart(ops.Limit(rows, n=relation.n, offset=relation.offset))
         else:
-            made.stand_on(_aggregated(made, node, _some(below, node)))
-    if not wanted[0]:
+            select.restart(_aggregated(select, relation, _at_least_one(names, relation)))
+    if not read_columns[0]:
         raise _NotFlatError
-    return made.finished(wanted[0])
+    return select.build(read_columns[0])
 
 
-def _some(names: tuple[str, ...], node: Any) -> tuple[str, ...]:
+def _at_least_one(names: tuple[str, ...], relation: ops.Relation) -> tuple[str, ...]:
     """Return the columns that are read, or one where rows are only counted."""
-    return names or tuple(node.parent.schema.names[:1])
+    return names or tuple(relation.parent.schema.names[:1])
 
 
-def _aggregated(made: _Select, node: Any, names: tuple[str, ...]) -> ops.Relation:
-    if made.predicates or made.keys:
-        made.stand_on(made.finished(names))
-    groups = {name: made.moved(value) for name, value in node.groups.items()}
-    metrics = {name: made.moved(value) for name, value in node.metrics.items()}
-    return ops.Aggregate(made.base, groups=groups, metrics=metrics)
+def _aggregated(
+    select: _SelectBuilder, aggregate: ops.Aggregate, names: tuple[str, ...]
+) -> ops.Relation:
+    if select.predicates or select.keys:
+        select.restart(select.build(names))
+    groups = {name: select.inlined(value) for name, value in aggregate.groups.items()}
+    metrics = {name: select.inlined(value) for name, value in aggregate.metrics.items()}
+    return ops.Aggregate(select.base, groups=groups, metrics=metrics)
 
 
-class _Lazy(dict[str, ops.Value]):
-    """Columns that are made when they are asked for."""
+class _LazyColumns(dict[str, ops.Value]):
+    """Columns that are made when they are read."""
 
     def __init__(self, make: Columns) -> None:
         super().__init__()
@@ -260,41 +275,41 @@ class _Lazy(dict[str, ops.Value]):
         return self[name]
 
 
-class Move:
+class Inliner:
     """Rewrites values: fields become columns over the base, our types those of storage.
 
-    What asks for parts of moments goes by the clock of their zone.
+    What reads parts of timestamps goes by the clock of their zone.
     """
 
     def __init__(self, columns: Columns, base: ops.Relation, zone: str) -> None:
         self._columns = columns
         self._base = base
         self._zone = zone
-        self._nodes = 0
+        self._node_count = 0
         self._level = 0
 
-    def __call__(self, value: Any) -> Any:
-        """Rewrite a value, or what an operation holds beside values."""
-        if isinstance(value, ops.Field):
-            return self._columns(value.name)
-        if isinstance(value, ops.Value):
-            return self._rebuilt(value)
-        if isinstance(value, tuple):
-            return tuple(map(self, value))
-        if isinstance(value, dt.DataType):
-            return storage(value)
-        if isinstance(value, sch.Schema):
-            return storage_schema(value)
-        if isinstance(value, ops.Relation):  # CountStar and the like hold it
+    def __call__(self, argument: Any) -> Any:
+        """Rewrite a value, or what an operation holds besides values."""
+        if isinstance(argument, ops.Field):
+            return self._columns(argument.name)
+        if isinstance(argument, ops.Value):
+            return self._rebuilt(argument)
+        if isinstance(argument, tuple):
+            return tuple(map(self, argument))
+        if isinstance(argument, dt.DataType):
+            return storage(argument)
+        if isinstance(argument, sch.Schema):
+            return storage_schema(argument)
+        if isinstance(argument, ops.Relation):  # CountStar and the like hold it
             return self._base
-        if isinstance(value, Mapping):
-            return {name: self(item) for name, item in value.items()}
-        return value
+        if isinstance(argument, Mapping):
+            return {name: self(member) for name, member in argument.items()}
+        return argument
 
     def _rebuilt(self, value: ops.Value) -> ops.Value:
-        self._nodes += 1
+        self._node_count += 1
         self._level += 1
-        if self._nodes > _MOST_NODES or self._level > _MOST_LEVELS:
+        if self._node_count > _MAX_NODES or self._level > _MAX_LEVELS:
             raise _NotFlatError
         arguments = [self(argument) for argument in value.args]
         self._level -= 1

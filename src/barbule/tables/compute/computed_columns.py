@@ -30,7 +30,7 @@ from barbule.nodes import (
     build_call,
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
-from barbule.planner.lowering.lower import physical_schema
+from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.relations.promotion import as_declared
 from barbule.tables.compute.function_expressions import resolve
 from barbule.tables.compute.function_versions import note_versions, warn_of_mixing

@@ -31,7 +31,7 @@ from barbule.executor.ledger.call_ledger import NAME as CALLS
 from barbule.executor.ledger.call_ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
 from barbule.media.references import references_within, stored_references
-from barbule.planner.lowering.lower import physical_schema
+from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.suggestions import Answer
 from barbule.threads import in_threads
 from barbule.values.cells import holds_media

@@ -23,7 +23,7 @@ from barbule.catalog.records import TableRecord, Version
 from barbule.errors import BarbuleError, ConflictError, DataError
 from barbule.executor.calls.provenance import PROVISIONAL
 from barbule.nodes import ERROR
-from barbule.planner.lowering.lower import physical_schema
+from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.suggestions import Answer
 from barbule.tables.transaction.media_references import deleted_meanwhile, undone_where_it_fails
 from barbule.tables.views.full_refresh import refresh

@@ -16,7 +16,8 @@ from barbule.backends.base import FROM, RID, TO
 from barbule.catalog import codec
 from barbule.catalog.records import Origin, TableRecord
 from barbule.errors import DependencyError, TableExistsError, UnsupportedError, VersionError
-from barbule.planner.lowering.lower import physical_schema, visible
+from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.planner.lowering.visible_rows import visible_rows
 from barbule.tables.compute.computed_columns import dependents
 from barbule.tables.transaction.names import current, make_room, present
 from barbule.tables.transaction.row_differences import differing, rows_by_changes
@@ -252,7 +253,7 @@ def _is_as_it_was(engine: Engine, view: TableRecord, commit: int) -> bool:
 def _rows(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
     """Read the physical rows of a table at a commit, with the commit that made each."""
     leaf = engine.leaf(record.id, commit)
-    relation = visible(leaf, record, engine)
+    relation = visible_rows(leaf, record, engine)
     names = [name for name in physical_schema(record).names if name != "_to"]
     shown = {name: ops.Field(relation, name) for name in names}
     return engine.backend.arrow(ops.Project(relation, shown).to_expr(), {})

@@ -17,8 +17,8 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FROM, RID, TO
 from barbule.errors import StoreError
-from barbule.planner.lineage import with_rid
-from barbule.planner.lowering.lower import physical_schema
+from barbule.planner.hidden_columns import with_rid
+from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.transaction.media_references import references, release
 from barbule.tables.transaction.transaction import DeleteResult, NothingToDo, mutate
 from barbule.tables.verbs.mutations import chosen_rows, end_rows, writable

@@ -11,7 +11,7 @@ import ibis.expr.operations as ops
 
 from barbule.nodes import ManagedTable
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count, is_unsteady, own_values, trace
-from barbule.planner.lowering.lower import kept_names
+from barbule.planner.lowering.table_schemas import stored_view_columns
 from barbule.tables.compute.computed_columns import reads
 from barbule.tables.views.incremental import ITEMS
 
@@ -56,7 +56,7 @@ def read_to_make_rows(engine: Engine, view: TableRecord) -> set[str]:
         found |= read_of_base(engine.expression(view.view.items, None).values[ITEMS])
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
-        values = [ops.Field(rows, name) for name in kept_names(view, None, engine)]
+        values = [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
         predicates = [each for kept in rows.find(ops.Filter) for each in kept.predicates]
         values += [each for each in predicates if is_unsteady(each) or changes_row_count(each)]
         for value in values:
@@ -78,7 +78,7 @@ def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
         values += [each for kept in rows.find(ops.Filter) for each in kept.predicates]
-        values += [ops.Field(rows, name) for name in kept_names(view, None, engine)]
+        values += [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
     if view.view.items:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:

@@ -17,6 +17,7 @@ from ibis.expr.types.groupby import GroupedTable
 from barbule.catalog.records import MULTIPLE_BASES
 from barbule.errors import ExpressionError, UnsupportedError
 from barbule.nodes import FunctionCall, ManagedTable
+from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import (
     LOOKS_AROUND,
     calls_in,
@@ -25,7 +26,6 @@ from barbule.planner.lineage import (
     own_values,
     prune,
     repoint,
-    with_rid,
 )
 from barbule.types import refusal
 

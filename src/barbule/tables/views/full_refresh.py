@@ -14,7 +14,8 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, RID
 from barbule.errors import DataError, UnsupportedError
-from barbule.planner.lowering.lower import physical_schema, visible
+from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.planner.lowering.visible_rows import visible_rows
 from barbule.tables.compute.computed_columns import compute, physical_rows
 from barbule.tables.transaction.row_differences import differing, rows_by_changes
 from barbule.tables.views.base_columns import steady_columns
@@ -190,7 +191,7 @@ def _overlay(
     if not ended and not added:
         return None
     there = set(physical_schema(change.written(record)).names)
-    relation = visible(engine.leaf(record.id), record, engine, there)
+    relation = visible_rows(engine.leaf(record.id), record, engine, there)
     if ended:
         name = f"bb_ended_{record.id}"
         chunks = [chunk for each in ended for chunk in _chunks(each)]

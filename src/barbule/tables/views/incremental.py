@@ -21,8 +21,9 @@ from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.calls.provenance import Purpose
 from barbule.functions.registry import lookup
 from barbule.nodes import ERROR, CellError, FunctionCall
-from barbule.planner.lineage import calls_in, with_rid, without_filters
-from barbule.planner.lowering.lower import kept_names
+from barbule.planner.hidden_columns import with_rid
+from barbule.planner.lineage import calls_in, without_filters
+from barbule.planner.lowering.table_schemas import stored_view_columns
 from barbule.tables.compute.computed_columns import compute, fresh_rows
 from barbule.tables.compute.function_versions import note_items, warn_of_mixing
 from barbule.tables.views.filter_columns import name_filtered
@@ -261,7 +262,7 @@ def kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
     """Return the columns that the query of the rows gives, by the names they have there."""
     if record.view is None or record.view.rows is None:
         return {}
-    names = kept_names(record, None, engine)
+    names = stored_view_columns(record, None, engine)
     return {names[column.id]: column for column in record.columns if column.kind == "data"}
 
 

@@ -1,0 +1,56 @@
+"""The operations that barbule adds to Ibis.
+
+Owns the node classes: leaves of managed tables, calls of functions, searches, and what is stored
+about cells. A node says *what* is computed; how that runs is the business of the planner and the
+executor. No compiler of Ibis ever sees these nodes: the planner replaces each of them first.
+"""
+
+from __future__ import annotations
+
+from barbule.nodes.call_templates import INNER_CALL, bind_arguments, fill_template
+from barbule.nodes.calls import FunctionCall, build_call
+from barbule.nodes.cells import CONTENT, ERROR, CellError, Recorded
+from barbule.nodes.media_literals import image_literal, media_literal
+from barbule.nodes.search import (
+    KeywordScore,
+    NearestRows,
+    RerankedScore,
+    RowRank,
+    ScoreRank,
+    Similarity,
+    StoredVector,
+    TableScore,
+    VectorLiteral,
+)
+from barbule.nodes.tables import HeldRows, ManagedTable, SystemTable, managed_table
+
+__all__ = [
+    "ASKING",
+    "CONTENT",
+    "ERROR",
+    "INNER_CALL",
+    "CellError",
+    "FunctionCall",
+    "HeldRows",
+    "KeywordScore",
+    "ManagedTable",
+    "NearestRows",
+    "Recorded",
+    "RerankedScore",
+    "RowRank",
+    "ScoreRank",
+    "Similarity",
+    "StoredVector",
+    "SystemTable",
+    "TableScore",
+    "VectorLiteral",
+    "bind_arguments",
+    "build_call",
+    "fill_template",
+    "image_literal",
+    "managed_table",
+    "media_literal",
+]
+
+# What may ask a function or a model when it is computed.
+ASKING = (FunctionCall, NearestRows, Similarity)

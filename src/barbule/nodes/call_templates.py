@@ -1,0 +1,143 @@
+"""The arguments of a call as a JSON template, with a slot for each expression.
+
+Owns how Python values are written into a template and read from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.errors import ExpressionError
+from barbule.nodes.media_literals import image_literal
+
+__all__ = ["INNER_CALL", "bind_arguments", "fill_template"]
+
+# In a template of the planner's: a call whose result is the argument, as it is.
+INNER_CALL = "$call"
+
+
+def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
+    """Split arguments, nested containers included, into a template and its expressions.
+
+    Parameters
+    ----------
+    arguments
+        Python values, Ibis expressions, and lists and dicts that hold both.
+
+    Returns
+    -------
+    tuple
+        The JSON template and the expressions that fill its places.
+
+    Raises
+    ------
+    ExpressionError
+        When a value is neither an expression nor something that JSON can say.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> t = ibis.table({"a": "string"}, name="t")
+    >>> bind_arguments({"x": t.a, "n": 3})[0]
+    '{"x":{"$":0},"n":3}'
+    """
+    values: list[ops.Value] = []
+    tree = _encode(arguments, values)
+    return json.dumps(tree, separators=(",", ":"), ensure_ascii=False), tuple(values)
+
+
+def _iso(value: datetime.date | datetime.time) -> str:
+    return value.isoformat()
+
+
+def _microseconds(value: datetime.timedelta) -> str:
+    return str(value // datetime.timedelta(microseconds=1))
+
+
+def _from_microseconds(text: str) -> datetime.timedelta:
+    return datetime.timedelta(microseconds=int(text))
+
+
+# Values that JSON has no word for: the tag, their type, and how they are written and read. A
+# datetime is a date too, so it comes first.
+_TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
+    "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
+    "$datetime": (datetime.datetime, _iso, datetime.datetime.fromisoformat),
+    "$duration": (datetime.timedelta, _microseconds, _from_microseconds),
+    "$date": (datetime.date, _iso, datetime.date.fromisoformat),
+    "$time": (datetime.time, _iso, datetime.time.fromisoformat),
+    "$decimal": (decimal.Decimal, str, decimal.Decimal),
+    "$uuid": (uuid.UUID, str, uuid.UUID),
+}
+
+
+def _encode(value: Any, values: list[ops.Value]) -> Any:
+    if isinstance(value, ir.Expr | ops.Value):
+        values.append(_unnamed(value.op() if isinstance(value, ir.Expr) else value))
+        return {"$": len(values) - 1}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    for name, (kind, write, _) in _TAGGED.items():
+        if isinstance(value, kind):
+            return {name: write(value)}
+    if isinstance(value, Mapping):
+        fields = {str(key): _encode(item, values) for key, item in value.items()}
+        # A user's own "$" must not read as one of ours.
+        return {"$map": list(fields.items())} if _looks_tagged(fields) else fields
+    if isinstance(value, Sequence | set | frozenset):
+        return [_encode(item, values) for item in value]
+    if (image := image_literal(value)) is not None:
+        return _encode(image, values)
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return _encode(value.tolist(), values)
+    raise ExpressionError(
+        f"a {type(value).__name__} cannot be an argument of a stored call.",
+        value=value,
+        hint="Pass columns, texts, numbers, images, or lists and dicts of these.",
+    )
+
+
+def _unnamed(value: ops.Value) -> ops.Value:
+    """Return a value without the name that it was given, which is no part of an argument."""
+    return _unnamed(value.arg) if isinstance(value, ops.Alias) else value
+
+
+def _looks_tagged(fields: Mapping[str, Any]) -> bool:
+    return len(fields) == 1 and next(iter(fields)).startswith("$")
+
+
+def fill_template(tree: Any, row: Sequence[Any]) -> Any:
+    """Put the values of one row into the places of a parsed template.
+
+    Examples
+    --------
+    >>> fill_template({"x": {"$": 0}, "n": [1, {"$": 1}]}, ["a", True])
+    {'x': 'a', 'n': [1, True]}
+    """
+    if isinstance(tree, list):
+        return [fill_template(item, row) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1:
+        ((key, item),) = tree.items()
+        if key == "$":
+            return row[item]
+        if key == "$float":
+            return float(item)
+        if key == "$map":
+            return {name: fill_template(each, row) for name, each in item}
+        if key in _TAGGED:
+            return _TAGGED[key][2](item)
+    return {key: fill_template(item, row) for key, item in tree.items()}

@@ -1,0 +1,46 @@
+"""Nodes that read what is stored about a cell: its error, and the content of its media file.
+
+Owns their data types; how they are read from companion columns is planned later.
+"""
+
+from __future__ import annotations
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.rules as rlz
+
+__all__ = ["CONTENT", "ERROR", "CellError", "Recorded"]
+
+ERROR = dt.Struct({"type": dt.string, "message": dt.string})
+CONTENT = dt.Struct({"sha256": dt.string, "size": dt.int64})
+
+
+class CellError(ops.Value):
+    """Why a cell is empty: the error that a function raised for it.
+
+    Parameters
+    ----------
+    arg
+        A call, while columns are computed; else a computed column, or what is derived from it
+        without change.
+    """
+
+    arg: ops.Value
+
+    dtype = ERROR
+    shape = rlz.shape_like("arg")
+
+
+class Recorded(ops.Value):
+    """What was written down of the content of a medium when its cell was written.
+
+    Parameters
+    ----------
+    arg
+        A column of media, or what is derived from it without change.
+    """
+
+    arg: ops.Value
+
+    dtype = CONTENT
+    shape = rlz.shape_like("arg")

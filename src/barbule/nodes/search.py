@@ -1,0 +1,261 @@
+"""The nodes of searches: similarity, stored vectors, similarity joins and scores.
+
+Owns what each of them reads. How they are computed is planned later.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, Optional
+
+import ibis.expr.datashape as ds
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.rules as rlz
+import ibis.expr.schema as sch
+from ibis.common.annotations import attribute
+
+__all__ = [
+    "KeywordScore",
+    "NearestRows",
+    "RerankedScore",
+    "RowRank",
+    "ScoreRank",
+    "Similarity",
+    "StoredVector",
+    "TableScore",
+    "VectorLiteral",
+]
+
+_LONGEST_NAME = 80
+
+
+class Similarity(ops.Value):
+    """How similar the values of an indexed column are to a query (larger is nearer).
+
+    Parameters
+    ----------
+    arg
+        The indexed column, or what is derived from it without change.
+    query
+        A text, an image reference or a vector: a literal or a column.
+    index
+        The name of the index; None where the column has only one.
+    """
+
+    arg: ops.Value
+    query: ops.Value
+    index: Optional[str] = None
+
+    dtype = dt.float64
+
+    @attribute
+    def shape(self) -> ds.DataShape:
+        """Columnar when the column or the query is."""
+        return rlz.highest_precedence_shape((self.arg, self.query))
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name, without the content of an image."""
+        index = "" if self.index is None else f", {self.index!r}"
+        return f"Similarity({self.arg.name}, {_query_name(self.query)}{index})"
+
+
+def _query_name(query: ops.Value) -> str:
+    if not isinstance(query, ops.Literal) or not isinstance(query.value, str):
+        return str(query.name)
+    if query.value.startswith("data:") and ";base64," in query.value:
+        kind = query.value.removeprefix("data:").partition(";")[0]
+        return f"{kind} {_digest(query.value)}"
+    return _shortened(repr(query.value))
+
+
+def _shortened(name: str) -> str:
+    """Cut a name that is long; what it was cut from still tells it from others."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}… {_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+class StoredVector(ops.Value):
+    """The vector that an embedding index keeps of a value.
+
+    Parameters
+    ----------
+    arg
+        The indexed column, or what is derived from it without change.
+    dtype
+        What the vectors are.
+    index
+        The name of the index; None where the column has only one.
+    """
+
+    arg: ops.Value
+    dtype: dt.DataType
+    index: Optional[str] = None
+
+    shape = rlz.shape_like("arg")
+    name = "embedding"
+
+
+class NearestRows(ops.Relation):
+    """For each row of one relation the rows of another that are most like it.
+
+    Parameters
+    ----------
+    left
+        The rows that search.
+    right
+        The rows that are searched.
+    arg
+        The indexed column of `right`.
+    query
+        What is searched for: a value over `left`.
+    k
+        How many rows each finds.
+    score
+        The name of the column that says how similar they are.
+    """
+
+    left: ops.Relation
+    right: ops.Relation
+    arg: ops.Value
+    query: ops.Value
+    k: int
+    index: Optional[str] = None
+    score: str = "score"
+
+    @attribute
+    def values(self) -> Any:
+        """Nothing: each column is another relation's."""
+        return {}
+
+    def names(self) -> tuple[str, ...]:
+        """Name the columns of `right` here: those that `left` has too end with `_right`."""
+        taken = {*self.left.schema.names, self.score}
+        return tuple(f"{name}_right" if name in taken else name for name in self.right.schema.names)
+
+    @attribute
+    def schema(self) -> sch.Schema:
+        """Return the columns of both sides and the score."""
+        right = dict(zip(self.names(), self.right.schema.types, strict=True))
+        return sch.Schema({**self.left.schema, **right, self.score: dt.float64})
+
+
+class VectorLiteral(ops.Value):
+    """A constant vector, in one piece: a literal would be a node for each of its numbers.
+
+    Parameters
+    ----------
+    data
+        The numbers as float32, in base64.
+    """
+
+    data: str
+    length: int
+
+    shape = ds.scalar
+
+    @property
+    def dtype(self) -> dt.DataType:
+        """A vector of so many numbers."""
+        return dt.Array(dt.float32, length=self.length)
+
+    @attribute
+    def name(self) -> str:
+        """Return what tells it from other vectors."""
+        return f"vector {_digest(self.data)}"
+
+    def numbers(self) -> Any:
+        """Return the numbers as a NumPy array."""
+        import numpy as np
+
+        return np.frombuffer(base64.b64decode(self.data), np.float32)
+
+
+class KeywordScore(ops.Value):
+    """How well the texts of a column fit the words of a query, by BM25; 0 where none occurs.
+
+    Parameters
+    ----------
+    arg
+        The column, or what is derived from it without change.
+    query
+        What is searched for.
+    """
+
+    arg: ops.Value
+    query: str
+
+    dtype = dt.float64
+    shape = rlz.shape_like("arg")
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name."""
+        return f"KeywordScore({self.arg.name}, {_shortened(repr(self.query))})"
+
+
+class _Rank(ops.Value):
+    """The place of a row, from 0, in the order of a score.
+
+    Parameters
+    ----------
+    arg
+        The score; larger is better.
+    """
+
+    arg: ops.Value
+
+    dtype = dt.int64
+    shape = rlz.shape_like("arg")
+
+
+class ScoreRank(_Rank):
+    """The place of a row, from 0, in the order of a score; rows without one share the last.
+
+    It stands inside of a `TableScore`. That it is a window is the planner's secret: Ibis' `over`
+    and `group_by` put their own frame into all windows that they find.
+    """
+
+
+class RowRank(_Rank):
+    """The place of a row, from 0, among the rows of a query; no two rows share one.
+
+    It stands inside of a `RerankedScore`. Rows of the same score stand in the order of their
+    identities, and those without a score come last.
+    """
+
+
+class _ScoreOfRows(ops.Value):
+    """A score that is computed over several rows at once.
+
+    Parameters
+    ----------
+    arg
+        The column that is scored, or what is derived from it without change.
+    value
+        The score, which reads no other column.
+    """
+
+    arg: ops.Value
+    value: ops.Value
+
+    dtype = dt.float64
+    shape = rlz.shape_like("arg")
+
+    @attribute
+    def name(self) -> str:
+        """Name a column that is given no name; what the score is made of can be much."""
+        return _shortened(f"{type(self).__name__}({self.arg.name}, {self.value.name})")
+
+
+class TableScore(_ScoreOfRows):
+    """A score that is computed over all rows of a table, whatever query reads it."""
+
+
+class RerankedScore(_ScoreOfRows):
+    """A score of the best rows among those that a query has where it asks for the score."""

@@ -1,0 +1,123 @@
+"""The schemas of a managed table: physical, hidden and visible columns.
+
+Owns which columns a table has for whom, and the Protocol by which lowering asks the catalog.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+
+from barbule.backends.base import BASE, FROM, RID, TO
+from barbule.nodes import ERROR
+from barbule.types import storage
+
+if TYPE_CHECKING:
+    import ibis.expr.operations as ops
+
+    from barbule.catalog.records import TableRecord
+    from barbule.nodes import ManagedTable
+
+__all__ = [
+    "LoweringContext",
+    "hidden_columns",
+    "inherited_columns",
+    "physical_schema",
+    "stored_view_columns",
+    "visible_schema",
+]
+
+
+class LoweringContext(Protocol):
+    """What lowering asks of the catalog and the backend.
+
+    Attributes
+    ----------
+    zone
+        The zone of timestamps that have none.
+    """
+
+    zone: str
+
+    def record(self, leaf: ManagedTable) -> TableRecord:
+        """Return the structure of a table as a leaf sees it."""
+
+    def expression(self, text: str, commit: int | None) -> ops.Node:
+        """Read a stored expression, its leaves seen at a commit."""
+
+    def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a table in the backend."""
+
+    def has_closed_rows(self, table_id: int) -> bool:
+        """Whether rows of a table have ever been updated or deleted."""
+
+    def head(self) -> int:
+        """Return the latest commit."""
+
+    def track_rows_read(self, table_id: int) -> None:
+        """Note that what is lowered reads the live rows of a table."""
+
+
+def physical_schema(record: TableRecord) -> sch.Schema:
+    """Return the schema of a table's rows in the backend."""
+    keys = {RID: dt.int64, FROM: dt.int64, TO: dt.int64}
+    if record.view:
+        keys[BASE] = dt.int64
+    stored = {
+        column.physical: storage(column.dtype)
+        for column in record.columns
+        if column.kind != "virtual"
+    }
+    errors = {column.errors: ERROR for column in record.columns if column.fallible}
+    return sch.Schema({**keys, **stored, **errors})
+
+
+def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:
+    """Return the columns of a hidden leaf that users do not see."""
+    embeddings = {column.name: column.dtype for column in record.columns if column.hidden}
+    keys = {RID: dt.int64, BASE: dt.int64} if record.view else {RID: dt.int64}
+    errors = {column.error_name: ERROR for column in record.columns if column.fallible}
+    return {**keys, **embeddings, **errors}
+
+
+def inherited_columns(
+    record: TableRecord, commit: int | None, context: LoweringContext
+) -> sch.Schema:
+    """Return the columns that a view shows of its base."""
+    if record.view is None or record.view.bases:
+        return sch.Schema({})
+    # Names of the view's own columns win; there are none at its creation.
+    query_schema = context.expression(record.view.query, commit).schema
+    own_names = {column.name for column in record.columns}
+    return sch.Schema({name: kind for name, kind in query_schema.items() if name not in own_names})
+
+
+def stored_view_columns(
+    record: TableRecord, commit: int | None, context: LoweringContext
+) -> list[str]:
+    """Name the columns that the query of a view's rows gives besides those of its base.
+
+    They were the first columns of the view's own, in this order; the view may have renamed them.
+    """
+    if record.view is None or record.view.rows is None:
+        return []
+    query_schema = context.expression(record.view.query, commit).schema
+    row_schema = context.expression(record.view.rows, commit).schema
+    return [name for name in row_schema.names if name not in query_schema]
+
+
+def visible_schema(record: TableRecord, commit: int | None, context: LoweringContext) -> sch.Schema:
+    """Return the columns that users see of a table, in their order."""
+    columns = dict(inherited_columns(record, commit, context).items())
+    columns |= {column.name: column.dtype for column in record.columns if not column.hidden}
+    if record.view is None or record.view.rows is None:
+        return sch.Schema(columns)
+    names_by_id = {column.id: column.name for column in record.columns}
+    stored_names = stored_view_columns(record, commit, context)
+    new_names = {name: names_by_id.get(number) for number, name in enumerate(stored_names)}
+    row_names = context.expression(record.view.rows, commit).schema.names
+    ordered = [new_names.get(name, name) for name in row_names]
+    first = [name for name in ordered if name in columns]
+    return sch.Schema({name: columns[name] for name in dict.fromkeys((*first, *columns))})

@@ -1,0 +1,130 @@
+"""How a query becomes a vector that an embedding index can be searched with.
+
+Owns what the planner knows of an index, and which queries it takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+from barbule.errors import ExpressionError
+from barbule.functions.registry import lookup
+from barbule.nodes import FunctionCall, VectorLiteral
+from barbule.planner.stages import SearchedIndex
+from barbule.types import Media
+
+__all__ = ["IndexedColumn", "vector_of"]
+
+
+@dataclass(frozen=True)
+class IndexedColumn:
+    """What the planner knows of an embedding index.
+
+    Attributes
+    ----------
+    vector
+        The name of the hidden column that holds the vectors.
+    embeddings
+        The types of values that it takes beside vectors, and the calls that embed them; that of
+        the column comes first.
+    ready
+        Whether there is a faster way to the nearest live rows than a scan by the database.
+    in_memory
+        Whether the vectors of the live rows may be kept in memory.
+    scan_reason
+        Why the database has to compare the rows where it is not ready, in words.
+    """
+
+    table_id: int
+    table: str
+    name: str
+    vector: str
+    kind: dt.DataType
+    metric: str
+    embeddings: tuple[tuple[dt.DataType, FunctionCall], ...]
+    ready: bool
+    in_memory: bool = False
+    scan_reason: str = ""
+
+    @property
+    def searched_index(self) -> SearchedIndex:
+        """What errors say of it when a query cannot be compared with its vectors."""
+        return SearchedIndex(self.table, self.name, self.metric)
+
+
+def vector_of(index: IndexedColumn, query: ops.Value) -> ops.Value:
+    """Make the vector of a query: itself, or the embedding of its text or file.
+
+    Raises
+    ------
+    ExpressionError
+        When the index takes no such query.
+    """
+    if isinstance(query.dtype, dt.Array):
+        return _checked_vector(index, query)
+    calls = (call for kind, call in index.embeddings if _same_modality(kind, query.dtype))
+    call = next(calls, None)
+    if call is None and index.embeddings and _takes_any_type(index.embeddings[0][1]):
+        call = index.embeddings[0][1]
+    if call is None:
+        raise _type_error(index, query.dtype)
+    return call.copy(values=(query,), dtype=index.kind)
+
+
+def _same_modality(kind: dt.DataType, other: dt.DataType) -> bool:
+    if isinstance(kind, Media) or isinstance(other, Media):
+        return type(kind) is type(other)
+    return kind.is_string() == other.is_string()
+
+
+def _takes_any_type(call: FunctionCall) -> bool:
+    """Whether a user's function does not declare what it takes, say both texts and images."""
+    function = lookup(call.function, call.version)
+    parameters = [
+        parameter for parameter in function.parameters if parameter.name not in function.fixed
+    ]
+    kind = parameters[0].kind if parameters else dt.string
+    return function.kind != "model" and (kind is None or kind.is_json())
+
+
+def _type_error(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
+    modality = _modality(kind)
+    if not index.embeddings:
+        return ExpressionError(
+            f"the index {index.name!r} is over vectors and cannot embed {modality}.",
+            hint="Search it with a vector, or add it with string_embed= or image_embed=.",
+        )
+    nouns = (_modality(embedded).split(" ", 1)[1] for embedded, _ in index.embeddings)
+    accepted = " and ".join(f"{noun}s" for noun in nouns)
+    parameter = {"a text": "string_embed=", "an image": "image_embed="}.get(modality)
+    hint = f"Search it with what it takes, or with a vector{'.' if parameter is None else ''}"
+    if parameter is not None:
+        hint += f"; or add it with {parameter} too, a function into the same vectors."
+    return ExpressionError(f"the index {index.name!r} takes {accepted}, not {modality}.", hint=hint)
+
+
+def _modality(kind: dt.DataType) -> str:
+    nouns = {"Image": "an image", "Audio": "a sound", "Video": "a video", "Document": "a document"}
+    if isinstance(kind, Media):
+        return nouns.get(type(kind).__name__, "a file")
+    return "a text" if kind.is_string() else f"a {kind}"
+
+
+def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
+    if not isinstance(query, VectorLiteral):
+        return ops.Cast(query, index.kind)
+    length = getattr(index.kind, "length", None)
+    if length and query.length != length:
+        raise ExpressionError(
+            f"the query vector has {query.length} numbers, the index {index.name!r} has {length}.",
+            hint="Use the embedding that the index uses.",
+        )
+    if index.metric == "cosine" and not query.numbers().any():
+        raise ExpressionError(
+            "the query vector is zero and has no cosine.",
+            hint="Search with another vector, or by an index with the metric 'l2' or 'ip'.",
+        )
+    return query

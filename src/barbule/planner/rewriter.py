@@ -1,0 +1,58 @@
+"""Applies the rewrite rules, in their order.
+
+Owns the order. A rule is a pure function of the root relation and a `RewriteContext`, and returns
+a tree of the same meaning. In the end calls are in relations with one parent, where staging finds
+them, and similarity is arithmetic over stored vectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from barbule.nodes import NearestRows
+from barbule.planner.lineage import EXPENSIVE_VALUES
+from barbule.planner.rules.companion_columns import COMPANION_VALUES, join_companion_columns
+from barbule.planner.rules.extract_aggregate_calls import extract_aggregate_calls
+from barbule.planner.rules.extract_join_calls import extract_join_calls
+from barbule.planner.rules.pushdown_clauses import pushdown_clauses
+from barbule.planner.rules.search_indexes import search_indexes
+from barbule.planner.rules.search_scores import compute_table_scores, join_keyword_scores
+from barbule.planner.rules.share_calls import share_calls
+from barbule.planner.rules.similarity_joins import batch_similarity_joins, scan_similarity_joins
+from barbule.planner.rules.similarity_to_vectors import similarity_to_vectors
+from barbule.planner.rules.sort_before_calls import sort_before_calls
+from barbule.planner.rules.split_filters import split_filters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import ibis.expr.operations as ops
+
+    from barbule.planner.rewrite_context import RewriteContext
+
+__all__ = ["RULES", "apply_rules"]
+
+RULES: tuple[Callable[[ops.Relation, RewriteContext], ops.Relation], ...] = (
+    scan_similarity_joins,
+    split_filters,
+    pushdown_clauses,
+    extract_join_calls,
+    compute_table_scores,
+    search_indexes,
+    similarity_to_vectors,
+    join_keyword_scores,
+    join_companion_columns,
+    extract_aggregate_calls,
+    batch_similarity_joins,
+    share_calls,
+    sort_before_calls,
+)
+
+
+def apply_rules(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+    """Apply all rules, in their order."""
+    if not root.find((*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
+        return root
+    for rule in RULES:
+        root = rule(root, context)
+    return root

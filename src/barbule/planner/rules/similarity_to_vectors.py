@@ -1,0 +1,131 @@
+"""Similarity becomes arithmetic over stored vectors, and a stored vector a column.
+
+Owns the rewrite of similarities and vectors where the nearest rows are not looked for first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import ibis.expr.operations as ops
+
+from barbule.errors import ExpressionError, UnsupportedError
+from barbule.nodes import Similarity, StoredVector
+from barbule.planner.hidden_columns import expose
+from barbule.planner.lineage import (
+    calls_in,
+    each_relation,
+    hide,
+    origin,
+    own_values,
+    rebuild,
+    repoint,
+)
+from barbule.planner.query_vectors import vector_of
+from barbule.planner.stages import SCORE
+
+if TYPE_CHECKING:
+    from barbule.nodes import ManagedTable
+    from barbule.planner.query_vectors import IndexedColumn
+    from barbule.planner.rewrite_context import RewriteContext
+
+__all__ = ["similarity_to_vectors"]
+
+IndexValue: TypeAlias = Similarity | StoredVector
+
+
+def similarity_to_vectors(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+    """Replace similarity by arithmetic over the stored vectors and the embedded query."""
+
+    def replace(relation: ops.Relation) -> ops.Relation:
+        index_values = dict.fromkeys(
+            index_value
+            for value in own_values(relation)
+            for index_value in calls_in(value, (Similarity, StoredVector))
+        )
+        return _with_vectors(relation, list(index_values), context) if index_values else relation
+
+    return each_relation(root, replace)
+
+
+def _with_vectors(
+    relation: ops.Relation, index_values: list[IndexValue], context: RewriteContext
+) -> ops.Relation:
+    if not hasattr(relation, "parent"):
+        raise UnsupportedError(
+            f"similarity cannot be used inside {type(relation).__name__}.",
+            hint="Compute it with mutate() first.",
+        )
+    parent = relation.parent
+    vector_columns: list[tuple[IndexValue, IndexedColumn, str | None]] = []
+    scores: dict[IndexValue, str] = {}
+    for index_value in index_values:
+        leaf, column = _indexed_column(index_value)
+        index = context.index_of(leaf, column, index_value.index)
+        score = _searched_score(index_value, index, parent, context)
+        if score is not None:
+            parent, scores[index_value] = score
+            continue
+        exposed = expose(parent, leaf, index.vector, index_value.arg)
+        if exposed is not None:
+            parent = exposed[0]
+        vector_columns.append((index_value, index, exposed and exposed[1]))
+    replacements: dict[ops.Node, ops.Node] = {
+        index_value: ops.Field(parent, name) for index_value, name in scores.items()
+    }
+    for index_value, index, vector_column in vector_columns:
+        # Single rows may not be handed on: the values are embedded again then, by the ledger.
+        arg = repoint(index_value.arg, relation.parent, parent)
+        left = ops.Field(parent, vector_column) if vector_column else vector_of(index, arg)
+        replacements[index_value] = left
+        if isinstance(index_value, Similarity):
+            right = vector_of(index, repoint(index_value.query, relation.parent, parent))
+            if not right.relations and not _holds_calls(right):
+                right = context.staged_constant(right, index)
+            replacements[index_value] = context.similarity(left, right, index.metric)
+            context.add_note(_scan_note(relation, index_value, index))
+    rebuilt = rebuild(relation, parent, lambda value: value.replace(replacements, filter=ops.Value))
+    return hide(rebuilt, relation.schema.names)
+
+
+def _holds_calls(value: ops.Value) -> bool:
+    """Whether a value is made of what a function returns, and is not that itself."""
+    return any(call != value for call in calls_in(value))
+
+
+def _indexed_column(index_value: IndexValue) -> tuple[ManagedTable, str]:
+    column_origin = origin(index_value.arg)
+    if column_origin is not None:
+        return column_origin
+    is_similarity = isinstance(index_value, Similarity)
+    subject = "similarity is" if is_similarity else "a stored vector is"
+    verb = "similarity" if is_similarity else "embedding"
+    raise ExpressionError(
+        f"{subject} asked of a value that is no column of a table.",
+        hint=f"Ask it of a column with an embedding index: t.text.{verb}(...).",
+    )
+
+
+def _searched_score(
+    index_value: IndexValue, index: IndexedColumn, parent: ops.Relation, context: RewriteContext
+) -> tuple[ops.Relation, str] | None:
+    """Show the score that the search for the nearest rows gave already, if there was one."""
+    if not isinstance(index_value, Similarity):
+        return None
+    key = (index.table_id, index.name, vector_of(index, index_value.query))
+    score_columns = context.score_columns.get(key)
+    leaf, _ = _indexed_column(index_value)
+    return (score_columns and expose(parent, leaf, SCORE, index_value.arg, score_columns)) or None
+
+
+def _scan_note(relation: ops.Relation, similarity: Similarity, index: IndexedColumn) -> str:
+    """Say why every row is compared by the database."""
+    if index.scan_reason:
+        reason = index.scan_reason
+    elif similarity.query.relations:
+        reason = "each row is compared with a value of its own"
+    elif not isinstance(relation, ops.Sort):
+        reason = "all rows are asked for; order_by(..., asc=False).limit(k) looks for the nearest"
+    else:
+        reason = "the rows that are sorted, or their number, are not known beforehand"
+    return f"Similarity by the index {index.name!r}: compared exactly by the database: {reason}"

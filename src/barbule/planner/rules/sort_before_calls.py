@@ -1,0 +1,73 @@
+"""A sort that a limit cuts moves below the filter that calls.
+
+So rows can be filtered in order, in growing batches, until there are enough; that is the
+executor's business. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis.expr.operations as ops
+
+from barbule.planner.lineage import (
+    NOT_ROWWISE,
+    calls_in,
+    is_plain,
+    is_rowwise,
+    own_values,
+    rebuild,
+    repoint,
+)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from barbule.planner.rewrite_context import RewriteContext
+
+__all__ = ["sort_before_calls"]
+
+
+def sort_before_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+    """Sort before a filter that calls, where a limit cuts what is sorted."""
+
+    def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        return _with_lower_sort(rebuilt) if isinstance(rebuilt, ops.Limit) else rebuilt
+
+    return root.replace(replace)
+
+
+def _with_lower_sort(limit: ops.Limit) -> ops.Relation:
+    projections = []
+    relation = limit.parent
+    while isinstance(relation, ops.Project) and is_plain(relation):
+        projections.append(relation)
+        relation = relation.parent
+    if not isinstance(relation, ops.Sort) or not is_plain(relation):
+        return limit
+    lowered = _below_filters(relation)
+    if lowered is None:
+        return limit
+    for projection in reversed(projections):
+        lowered = rebuild(projection, lowered)
+    return rebuild(limit, lowered)
+
+
+def _below_filters(sort: ops.Sort) -> ops.Relation | None:
+    """Put a sort below the filters under it; None where no call is among what it passes."""
+    parent = sort.parent
+    if not isinstance(parent, ops.Filter | ops.Project) or not is_rowwise(parent):
+        return None
+    if isinstance(parent, ops.Project):
+        fields = {ops.Field(parent, name): value for name, value in parent.values.items()}
+        keys = [key.replace(fields, filter=ops.Value) for key in sort.keys]
+    else:
+        keys = [repoint(key, parent, parent.parent) for key in sort.keys]
+    if any(calls_in(key) or key.find(NOT_ROWWISE, filter=ops.Value) for key in keys):
+        return None
+    lower_sort = ops.Sort(parent.parent, keys)
+    lowest = _below_filters(lower_sort)
+    if lowest is None and not any(calls_in(value) for value in own_values(parent)):
+        return None
+    return rebuild(parent, lowest or lower_sort)

@@ -1,0 +1,1 @@
+"""Staging: calls become stages, which later ones read."""
