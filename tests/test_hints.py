@@ -21,8 +21,8 @@ import barbule as bb
 from barbule.errors import BarbuleError, DependencyError
 from barbule.executor.results.result_set import ResultSet
 from barbule.functions.registry import Function
-from barbule.relations.columns import ColumnExtras
-from barbule.relations.queries import GroupedQuery, Query
+from barbule.relations import GroupedQuery, Query
+from barbule.relations.columns import ManagedColumn
 from barbule.session import Session
 from barbule.tables.table import Table
 
@@ -34,7 +34,7 @@ CALL = re.compile(r"(?<![\w`])((?:\w+\.|\.)*)(\w+)\((?!s\))")
 VALUES = [kind for kind in vars(ir).values() if isinstance(kind, type)]
 NAMESPACES = [
     bb, bb.functions.string, Session, Table, Query, GroupedQuery, ResultSet, ibis, pd, pathlib,
-    datetime, datetime.datetime, builtins, ColumnExtras, Function, bb.functions.DocumentSplitter,
+    datetime, datetime.datetime, builtins, ManagedColumn, Function, bb.functions.DocumentSplitter,
     pd.DataFrame, pd.Series, pd.Index, pa.Scalar, np.ndarray, pathlib.Path, bytes, *VALUES,
 ]  # fmt: skip
 OF_OTHERS = {"load_dataset", "save_pretrained"}  # of packages that need not be installed

@@ -23,8 +23,8 @@ from barbule.functions.identity.generations import Generation, joined, split
 from barbule.functions.identity.source_hash import Source
 from barbule.functions.parameters.argument_check import fitted
 from barbule.nodes import build_call
+from barbule.relations.errors.checked_values import checked
 from barbule.relations.errors.invalid_queries import refuse_written
-from barbule.relations.errors.value_use import checked
 from barbule.suggestions import misfit_of_call, one_of
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]

@@ -7,6 +7,8 @@ How a query runs is known to the source of its leaves alone.
 
 from __future__ import annotations
 
-from barbule.relations.queries import GroupedQuery, JoinQuery, Query, wrap
+from barbule.relations.grouped_query import GroupedQuery
+from barbule.relations.ibis_verbs import wrap
+from barbule.relations.queries import JoinQuery, Query
 
 __all__ = ["GroupedQuery", "JoinQuery", "Query", "wrap"]

@@ -1,157 +1,67 @@
-"""The classes of queries: Ibis tables, joins and groups with barbule's verbs."""
+"""Queries: Ibis tables and joins with barbule's verbs."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import sys
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 import ibis
-import ibis.expr.datatypes as dt
-import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.deferred import Deferred
 from ibis.common.exceptions import ExpressionError as IbisExpressionError
-from ibis.common.exceptions import IntegrityError
-from ibis.expr.types.groupby import GroupedTable
 
 from barbule import nodes
 from barbule.errors import ExpressionError, TableNotFoundError
-from barbule.relations.columns import extended
+from barbule.relations.binding import array_constant, promoted_value
+from barbule.relations.columns import as_managed_column
 from barbule.relations.errors.formatted_strings import Formatted
 from barbule.relations.errors.invalid_queries import (
-    REFUSALS,
     both_classes,
     check_select,
-    explained,
-    no_group_verb,
     no_name,
     refuse_masks,
-    refuse_methods,
     refuse_plain,
     table_name,
 )
-from barbule.relations.errors.value_use import checked
 from barbule.relations.exports import Exports, engine_of
+from barbule.relations.ibis_verbs import lift, register_wrapper, run_verb, wrap
 from barbule.relations.methods.statistics import summary
-from barbule.relations.promotion import as_duration, promoted
 from barbule.relations.query_backend import sources
-from barbule.relations.row_counts import counting_rows, recounted
+from barbule.relations.row_counts import counting_rows
 from barbule.relations.row_limits import check_count, check_index, check_sample
-from barbule.suggestions import check_arguments, check_methods
+from barbule.relations.sort_keys import descending, flat_keys, json_by_kind
+from barbule.suggestions import check_methods
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
 
-__all__ = ["CachedQuery", "GroupedQuery", "JoinQuery", "Query", "wrap"]
+__all__ = ["CachedQuery", "JoinQuery", "Query"]
 
+Predicate: TypeAlias = (
+    ir.BooleanValue | bool | Deferred | Sequence[ir.BooleanValue] | Callable[[ir.Table], ir.Value]
+)
+Metric: TypeAlias = ir.Value | Deferred | Sequence[ir.Value] | Callable[[ir.Table], ir.Value]
+SortKey: TypeAlias = str | int | Metric
+RowCount: TypeAlias = int | ir.IntegerScalar | Deferred
 
 _NOT_RUN = "This is a query that has not run: .collect() returns its rows, .show() prints some."
 
 
-def wrap(result: Any) -> Any:
-    """Bring what an Ibis verb returned into the classes of this module."""
-    if type(result) is ir.Table:
-        return Query(result.op())
-    if type(result) is ir.Join:
-        return JoinQuery(result.op(), result._collisions, result._equalities)
-    if type(result) is GroupedTable:
-        return GroupedQuery(*result.__args__)
-    return checked(result)
-
-
-def _told(query: Any, verb: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run a verb of Ibis, and say in our words what it refuses."""
-    refuse_methods((*args, *kwargs.values()), query)
-    try:
-        return wrap(verb(query, *args, **kwargs))
-    except REFUSALS as error:
-        table = query.table.to_expr() if isinstance(query, GroupedTable) else query
-        if isinstance(error, IntegrityError) and (changed := recounted(table, args, kwargs)):
-            return _told(query, verb, *changed[0], **changed[1])
-        refused = explained(error, table, (*args, *kwargs.values()))
-        if refused is error:
-            raise
-        raise refused from error
-
-
-# Structural methods that Ibis itself relies on; what they return must stay as it is.
-_UNLIFTED = {"op", "get_name", "equals", "bind", "schema", "compile", "visualize"}
-
-
-def _lift(base: type) -> Any:
-    """Return a class decorator that wraps what each public method of `base` returns."""
-
-    def decorate(cls: type) -> type:
-        own = {name for klass in cls.__mro__ if klass not in base.__mro__ for name in vars(klass)}
-        for klass in reversed(base.__mro__[:-1]):
-            for name, function in vars(klass).items():
-                if name in own or name in _UNLIFTED or not inspect.isfunction(function):
-                    continue
-                if name.startswith("_"):
-                    continue
-                setattr(cls, name, _lifted(check_arguments(getattr(base, name))))
-        return cls
-
-    return decorate
-
-
-_JOINS = {
-    *(f"{how}_join" for how in ("inner", "left", "right", "outer", "semi", "anti")),
-    *("join", "any_inner_join", "any_left_join"),
-}
-
-
-def _lifted(function: Any) -> Any:
-    if function.__name__ in _JOINS:
-        return _lifted_join(function)
-
-    @functools.wraps(function)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _told(self, function, *args, **kwargs)
-
-    return method
-
-
-def _lifted_join(function: Any) -> Any:
-    @functools.wraps(function)
-    def join(
-        self: Any, right: Any, predicates: Any = None, *args: Any, on: Any = None, **kwargs: Any
-    ) -> Any:
-        """Join as Ibis does; the columns that both have may be given as `on` too."""
-        if on is not None and predicates is not None:
-            raise ExpressionError(
-                "a join takes predicates or on=, which are the same.", hint="Give one of them."
-            )
-        wanted = on if predicates is None else predicates
-        given = () if wanted is None else _flat(wanted)
-        return _told(self, function, right, tuple(map(_key, given)), *args, **kwargs)
-
-    return join
-
-
-def _key(given: Any) -> Any:
-    """Return the predicate of a join: a column that is no condition stands for its name."""
-    if isinstance(given, ir.Column) and not given.type().is_boolean():
-        return given.get_name()
-    return given
-
-
 @check_methods
-class _Verbs(Formatted):
+class QueryVerbs(Formatted):
     """The verbs that tables and queries have beside those of Ibis."""
 
     __slots__ = ()
 
-    def __getitem__(self, what: Any) -> Any:
-        check_index(what, self)
-        return extended(_told(self, super(_Verbs, type(self)).__getitem__, what))  # type: ignore[misc]
+    def __getitem__(self, key: Any) -> Any:
+        check_index(key, self)
+        return as_managed_column(run_verb(self, super(QueryVerbs, type(self)).__getitem__, key))  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return extended(super().__getattr__(name))  # type: ignore[misc]
+            return as_managed_column(super().__getattr__(name))  # type: ignore[misc]
         except AttributeError as error:
             if name.startswith("_"):
                 raise
@@ -183,9 +93,9 @@ class _Verbs(Formatted):
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
         """Bind values to the table, computed in types that hold their results."""
-        plain = map(_constant, args)
-        named = {name: _constant(value) for name, value in kwargs.items()}
-        return tuple(map(_promoted, super().bind(*plain, **named)))  # type: ignore[misc]
+        positional = map(array_constant, args)
+        named = {name: array_constant(value) for name, value in kwargs.items()}
+        return tuple(map(promoted_value, super().bind(*positional, **named)))  # type: ignore[misc]
 
     def to_pandas(
         self,
@@ -199,10 +109,10 @@ class _Verbs(Formatted):
         Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
         them, as Ibis does.
         """
-        run = self._find_backend(use_default=True).to_pandas
-        return _told(self, lambda each: run(each, params=params, limit=limit, **options))
+        to_pandas = self._find_backend(use_default=True).to_pandas
+        return run_verb(self, lambda query: to_pandas(query, params=params, limit=limit, **options))
 
-    def filter(self, *predicates: Any) -> Any:
+    def filter(self, *predicates: Predicate) -> Query:
         """Keep the rows for which all predicates hold.
 
         Parameters
@@ -212,9 +122,9 @@ class _Verbs(Formatted):
         """
         for predicate in predicates:
             refuse_masks(predicate, self)
-        return _told(self, _base(self).filter, *predicates)
+        return run_verb(self, _ibis_class(self).filter, *predicates)
 
-    def where(self, *predicates: Any) -> Any:
+    def where(self, *predicates: Predicate) -> Query:
         """Keep the rows for which all predicates hold; another name of `filter`.
 
         Raises
@@ -227,8 +137,14 @@ class _Verbs(Formatted):
         return self.filter(*predicates)
 
     def aggregate(
-        self, metrics: Any = (), /, *, by: Any = (), having: Any = (), **named: Any
-    ) -> Any:
+        self,
+        metrics: Metric | dict[str, ir.Value] = (),
+        /,
+        *,
+        by: SortKey | Sequence[str] = (),
+        having: Predicate = (),
+        **named: Metric,
+    ) -> Query:
         """Compute aggregates over all rows, or over each group.
 
         `t.count()` counts the rows of the query, also where that is made of `t` by filters and the
@@ -253,12 +169,12 @@ class _Verbs(Formatted):
         >>> recent.agg(n=films.count(), last=films.year.max()).collect()[0]
         {'n': 1, 'last': 2009}
         """
-        kept = counting_rows(self, having)
-        return _told(self, _base(self).aggregate, metrics, by=by, having=kept, **named)
+        having = counting_rows(self, having)
+        return run_verb(self, _ibis_class(self).aggregate, metrics, by=by, having=having, **named)
 
     agg = aggregate
 
-    def order_by(self, *by: Any, asc: bool = True) -> Any:
+    def order_by(self, *by: SortKey | Sequence[SortKey], asc: bool = True) -> Query:
         """Sort the rows by one or more keys.
 
         Parameters
@@ -268,10 +184,10 @@ class _Verbs(Formatted):
         asc
             False sorts all keys from large to small, missing values last.
         """
-        keys = by if asc else tuple(_descending(key) for each in by for key in _flat(each))
-        return wrap(_by_kind(_told(self, _base(self).order_by, *keys)))
+        keys = by if asc else tuple(descending(key) for keys in by for key in flat_keys(keys))
+        return wrap(json_by_kind(run_verb(self, _ibis_class(self).order_by, *keys)))
 
-    def limit(self, n: Any, /, *, offset: Any = 0) -> Any:
+    def limit(self, n: RowCount | None, /, *, offset: RowCount = 0) -> Query:
         """Keep the first rows.
 
         Parameters
@@ -287,10 +203,10 @@ class _Verbs(Formatted):
             When it is no whole number that is zero or more.
         """
         count = check_count(n, "limit()", self, unlimited=True)
-        before = check_count(offset, "offset=", self)
-        return _told(self, _base(self).limit, count, offset=before)
+        first_row = check_count(offset, "offset=", self)
+        return run_verb(self, _ibis_class(self).limit, count, offset=first_row)
 
-    def head(self, n: Any = 5, /) -> Any:
+    def head(self, n: RowCount = 5, /) -> Query:
         """Keep the first `n` rows.
 
         Raises
@@ -298,9 +214,9 @@ class _Verbs(Formatted):
         ExpressionError
             When it is no whole number that is zero or more.
         """
-        return _told(self, _base(self).head, check_count(n, "head()", self))
+        return run_verb(self, _ibis_class(self).head, check_count(n, "head()", self))
 
-    def sample(self, fraction: Any, /, *, method: str = "row", seed: int | None = None) -> Any:
+    def sample(self, fraction: float, /, *, method: str = "row", seed: int | None = None) -> Query:
         """Keep about a fraction of the rows, chosen at random.
 
         Parameters
@@ -318,9 +234,9 @@ class _Verbs(Formatted):
             When it is none.
         """
         check_sample(fraction, method, seed, self)
-        return _told(self, _base(self).sample, fraction, method=method, seed=seed)
+        return run_verb(self, _ibis_class(self).sample, fraction, method=method, seed=seed)
 
-    def sql(self, query: str, /, *, dialect: str | None = None) -> Any:
+    def sql(self, query: str, /, *, dialect: str | None = None) -> Query:
         """Run SQL over the table, which it names as `get_name()` or `alias(...)` does.
 
         Parameters
@@ -338,7 +254,7 @@ class _Verbs(Formatted):
         op = self.op()
         check_select(query, dialect or self._find_backend().dialect)
         named = self.alias(op.name) if isinstance(op, nodes.ManagedTable) else self
-        return _told(named, ir.Table.sql, query, dialect=dialect)
+        return run_verb(named, ir.Table.sql, query, dialect=dialect)
 
     def cache(self) -> CachedQuery:
         """Compute the rows now, once, and return a query over them; they are kept in memory.
@@ -355,14 +271,14 @@ class _Verbs(Formatted):
         return CachedQuery(engine_of(self).hold(self))
 
     def _find_backends(self) -> tuple[list[Any], bool]:
-        found, unbound = sources(self.op())
-        if len(found) > 1:
+        backends, unbound = sources(self.op())
+        if len(backends) > 1:
             raise ExpressionError(
                 "this query reads tables of more than one database.",
                 hint="Insert the rows of the other one into a table here: "
                 "bb.create_table(name, schema).insert(expression).",
             )
-        return found, unbound
+        return backends, unbound
 
     def collect(self, *, params: Mapping[Any, Any] | None = None) -> Any:
         """Run the query and return its rows as a `ResultSet`.
@@ -394,18 +310,18 @@ class _Verbs(Formatted):
             return f"{type(self).__name__}: {error}"
 
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
-        shown = {"text/plain": repr(self)}
+        bundle = {"text/plain": repr(self)}
         try:
-            shown["text/html"] = engine_of(self).html(self)
+            bundle["text/html"] = engine_of(self).html(self)
         except Exception:  # noqa: BLE001 - a notebook shows the text then
-            return shown
-        return shown
+            return bundle
+        return bundle
 
     def _repr_html_(self) -> str:
         """Draw the first rows, for what asks for HTML alone."""
         return engine_of(self).html(self)
 
-    def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Any:
+    def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Query:
         """Compute statistics of each column, as `ibis.Table.describe`; of media and nested too.
 
         Parameters
@@ -428,58 +344,13 @@ class _Verbs(Formatted):
         return engine_of(self).explain(self)
 
 
-def _base(query: Any) -> Any:
+def _ibis_class(query: ir.Table) -> type[ir.Table]:
     """Return Ibis' own class, which has the verbs as they are."""
     return ir.Join if isinstance(query, ir.Join) else ir.Table
 
 
-def _promoted(value: ir.Value) -> ir.Value:
-    """Promote the numbers of a value; a column that is made of it keeps its name."""
-    given = value.op()
-    changed = as_duration(promoted(given))
-    if changed is given:
-        return value
-    return changed.to_expr() if changed.name == given.name else changed.to_expr().name(given.name)
-
-
-def _constant(value: Any) -> Any:
-    """Make a constant of an array of NumPy that Ibis cannot read: a matrix, or truths."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray):
-        return value
-    if value.ndim == 1 and value.dtype != bool:
-        return value
-    kind = dt.dtype(value.dtype) if value.dtype.kind in "biuf" else None
-    for _ in range(value.ndim):
-        kind = kind and dt.Array(kind)
-    return ibis.literal(value.tolist(), kind)
-
-
-def _flat(key: Any) -> tuple[Any, ...]:
-    return tuple(key) if isinstance(key, list | tuple) else (key,)
-
-
-def _descending(key: Any) -> Any:
-    return ibis.desc(key, nulls_first=False)
-
-
-def _by_kind(ordered: ir.Table) -> ir.Table:
-    """Order by Json as what its values are: numbers first, then texts, then all else."""
-    sort = ordered.op()
-    if not isinstance(sort, ops.Sort) or not any(key.dtype.is_json() for key in sort.keys):
-        return ordered
-    keys: list[ops.SortKey] = []
-    for key in sort.keys:
-        if not isinstance(key.dtype, dt.JSON):
-            keys.append(key)
-            continue
-        parts = ops.UnwrapJSONFloat64(key.arg), ops.UnwrapJSONString(key.arg)
-        keys += [key.copy(arg=part) for part in (*parts, ops.Cast(key.arg, dt.string))]
-    return sort.copy(keys=tuple(keys)).to_expr()
-
-
-@_lift(ir.Table)
-class Query(_Verbs, Exports, ir.Table):
+@lift(ir.Table)
+class Query(QueryVerbs, Exports, ir.Table):
     """A query over managed tables: an Ibis table with barbule's verbs."""
 
     __slots__ = ()
@@ -500,46 +371,12 @@ class CachedQuery(Query):
         self.release()
 
 
-@_lift(ir.Join)
-class JoinQuery(_Verbs, Exports, ir.Join):
+@lift(ir.Join)
+class JoinQuery(QueryVerbs, Exports, ir.Join):
     """A join that is still being put together, with barbule's verbs."""
 
     __slots__ = ()
 
 
-class GroupedQuery(GroupedTable):
-    """A grouped query whose results keep barbule's verbs."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in self.table.schema.names:
-            return super().__getattr__(name)
-        raise no_group_verb(self, name)
-
-    def aggregate(self, *metrics: Any, **named: Any) -> Any:
-        """Compute aggregates over each group."""
-        return _told(self, GroupedTable.aggregate, *metrics, **named)
-
-    agg = aggregate
-
-    def having(self, *predicates: Any) -> Any:
-        """Keep the groups for which all predicates hold."""
-        table = self.table.to_expr()
-        return _told(self, GroupedTable.having, *counting_rows(table, predicates))
-
-    def order_by(self, *by: Any) -> Any:
-        """Sort the rows of each group."""
-        return _told(self, GroupedTable.order_by, *by)
-
-    def mutate(self, *args: Any, **kwargs: Any) -> Any:
-        """Add columns computed over each group's window."""
-        return _told(self, GroupedTable.mutate, *args, **kwargs)
-
-    def select(self, *args: Any, **kwargs: Any) -> Any:
-        """Select columns computed over each group's window."""
-        return _told(self, GroupedTable.select, *args, **kwargs)
-
-    def count(self) -> Any:
-        """Count the rows of each group."""
-        return _told(self, GroupedTable.count)
-
-    size = count
+register_wrapper(ir.Table, lambda table: Query(table.op()))
+register_wrapper(ir.Join, lambda join: JoinQuery(join.op(), join._collisions, join._equalities))

@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from barbule.relations.promotion import as_duration
 from barbule.types import Duration
 
-__all__ = ["DateMethods", "DurationColumnMethods", "DurationMethods", "MomentMethods"]
+__all__ = ["DateMethods", "DurationColumnMethods", "DurationMethods", "TimestampMethods"]
 
 _DAY = datetime.timedelta(days=1)
 _TIMES = (ir.DateValue, ir.TimeValue, ir.TimestampValue)
@@ -129,7 +129,7 @@ class DateMethods:
         return type(start).__rsub__(start, other)
 
 
-class MomentMethods:
+class TimestampMethods:
     """What moments can do: dates are subtracted from them, as of their midnight."""
 
     __slots__ = ()

@@ -5,18 +5,22 @@ Owns which columns can be joined by similarity. How the nearest rows are found i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
+from barbule.relations.ibis_verbs import wrap
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["nearest"]
 
 
-def nearest(column: Any, query: Any, *, k: int, index: str | None, name: str) -> Any:
+def nearest(column: ir.Column, query: ir.Column, *, k: int, index: str | None, name: str) -> Any:
     """Make the relation of the rows that are most like those of another one."""
     if not isinstance(query, ir.Column) or len(query.op().relations) != 1:
         raise ExpressionError(
@@ -31,12 +35,12 @@ def nearest(column: Any, query: Any, *, k: int, index: str | None, name: str) ->
             "the nearest are asked of a value that is no column of a table.",
             hint="Ask them of a column with an embedding index: t.text.nearest(...).",
         )
-    from barbule.relations.queries import Query  # which needs the columns, which need this
-
     (left,) = query.op().relations
     if name in left.schema:
         raise ExpressionError(
             f"there is a column {name!r} already.", hint="Give the score another name by name=."
         )
     searched = column.op()
-    return Query(nodes.NearestRows(left, searched.rel, searched, query.op(), k, index, name))
+    return wrap(
+        nodes.NearestRows(left, searched.rel, searched, query.op(), k, index, name).to_expr()
+    )

@@ -1,0 +1,41 @@
+"""Values that are bound to a query: numbers in types that hold their results, arrays as constants.
+
+Owns what is done to a value when a verb takes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TypeVar
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule.relations.promotion import as_duration, promoted
+
+__all__ = ["array_constant", "promoted_value"]
+
+T = TypeVar("T")
+
+
+def promoted_value(value: ir.Value) -> ir.Value:
+    """Promote the numbers of a value; a column that is made of it keeps its name."""
+    op = value.op()
+    new_op = as_duration(promoted(op))
+    if new_op is op:
+        return value
+    return new_op.to_expr() if new_op.name == op.name else new_op.to_expr().name(op.name)
+
+
+def array_constant(value: T) -> T | ir.Value:
+    """Make a constant of an array of NumPy that Ibis cannot read: a matrix, or booleans."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return value
+    if value.ndim == 1 and value.dtype != bool:
+        return value
+    kind = dt.dtype(value.dtype) if value.dtype.kind in "biuf" else None
+    for _ in range(value.ndim):
+        kind = kind and dt.Array(kind)
+    return ibis.literal(value.tolist(), kind)

@@ -1,0 +1,48 @@
+"""Columns of managed tables: Ibis' columns with methods of barbule's.
+
+Owns the class of a column, by its type. What a method means is planned later.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, TypeVar
+
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from barbule.relations.columns.managed_column import ManagedColumn
+from barbule.relations.columns.numeric import NumericColumn
+from barbule.relations.columns.temporal import TemporalColumn
+from barbule.relations.columns.vectors import VectorColumn
+from barbule.relations.errors.checked_values import add_checks, checked_class
+
+__all__ = ["ManagedColumn", "as_managed_column"]
+
+T = TypeVar("T")
+
+
+def as_managed_column(value: T) -> T:
+    """Give a column the methods of managed columns; return everything else as it is."""
+    if not isinstance(value, ir.Column) or isinstance(value, ManagedColumn):
+        return value
+    op = value.op()
+    ibis_class: Any = type(op.to_expr())
+    mixin: Any = _mixin(op.dtype)
+    return _column_class(ibis_class, mixin)(op)
+
+
+@functools.cache
+def _column_class(ibis_class: type[ir.Column], mixin: type[ManagedColumn]) -> type[ir.Column]:
+    key: Any = ibis_class
+    bases = (mixin, checked_class(key))
+    namespace = {"__slots__": (), "__doc__": ibis_class.__doc__}
+    return add_checks(type(ibis_class.__name__, bases, namespace))
+
+
+def _mixin(kind: dt.DataType) -> type[ManagedColumn]:
+    if isinstance(kind, dt.Array) and kind.length is not None:
+        return VectorColumn
+    if isinstance(kind, dt.Timestamp | dt.Date | dt.Time):
+        return TemporalColumn
+    return NumericColumn if isinstance(kind, dt.Integer | dt.Decimal) else ManagedColumn

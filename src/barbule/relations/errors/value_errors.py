@@ -1,0 +1,178 @@
+"""Errors about values: what a method, an operator or a name cannot do, and what to write instead.
+
+Owns the messages alone.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from ibis.common.annotations import SignatureValidationError
+
+from barbule import nodes
+from barbule.errors import ExpressionError
+from barbule.relations.errors.conversion_hints import conversion, sort_of
+from barbule.relations.errors.invalid_queries import both_classes, shown_argument
+from barbule.suggestions import did_you_mean
+
+__all__ = [
+    "OPERATOR_SYMBOLS",
+    "described",
+    "location",
+    "no_attribute",
+    "no_field",
+    "no_operator",
+    "not_a_text",
+    "refused_method",
+    "table_verb_hint",
+]
+
+OPERATOR_SYMBOLS = {
+    "__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//",
+    "__mod__": "%", "__pow__": "**", "__lshift__": "<<", "__rshift__": ">>",
+    "__and__": "&", "__or__": "|", "__xor__": "^",
+    "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__eq__": "==", "__ne__": "!=",
+}  # fmt: skip
+_LOGICAL_NODES = (ops.And, ops.Or, ops.Xor, ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor)
+_TABLE_VERBS = {name for name in dir(ir.Table) if not name.startswith("_")} | {
+    "collect",
+    "show",
+    "where",
+}
+_METHOD_HINT = "help() of the method says what it takes; cast() makes a value of another type."
+_TYPES_HINT = "Types are bb.Int, bb.Float, bb.String and the like, or 'int64', 'float64', 'string'."
+_METHOD_HINTS = {"cast": _TYPES_HINT, "try_cast": _TYPES_HINT}
+_COMPARING_METHODS = {"between", "isin", "notin", "fill_null", "nullif", "identical_to"}
+
+
+class _Location(TypedDict):
+    table: str | None
+    column: str | None
+
+
+def location(value: ir.Value) -> _Location:
+    """Return of which table a value is, and of which column where it is one, for errors."""
+    op = value.op()
+    names = {leaf.name for leaf in op.find(nodes.ManagedTable)}
+    column = op.name if isinstance(op, ops.Field) else None
+    return {"table": names.pop() if len(names) == 1 else None, "column": column}
+
+
+def no_attribute(value: ir.Value, name: str) -> ExpressionError:
+    """Say that a value has no method, or field, of a name."""
+    kind = value.type()
+    error = both_classes(ExpressionError, AttributeError)
+    methods = [method for method in dir(type(value)) if not method.startswith("_")]
+    if not isinstance(kind, dt.Struct):
+        if name in _TABLE_VERBS:
+            hint = table_verb_hint(value, name)
+        else:
+            hint = did_you_mean(name, methods) or f"dir() of it lists those of {kind}."
+        return error(f"{kind} has no method {name!r}.", **location(value), hint=hint)
+    return error(
+        f"there is no field or method {name!r}.",
+        **location(value),
+        hint=f"{did_you_mean(name, [*kind.names, *methods])} Fields are {', '.join(kind.names)}; "
+        'column["name"] reads any of them, also one that is called like a method.'.lstrip(),
+    )
+
+
+def table_verb_hint(value: ir.Value, verb: str) -> str:
+    """Say how a verb of tables is applied to a value."""
+    if isinstance(value, ir.Scalar):
+        return "It is one value: .to_pyarrow().as_py() computes it, t.agg(x=...).collect() a row."
+    is_field = isinstance(value.op(), ops.Field)
+    column = f'"{value.get_name()}"' if is_field else "x=..."
+    return f"It is a verb of tables: t.select({column}).{verb}()."
+
+
+def no_field(value: ir.StructValue, name: object) -> ExpressionError:
+    """Say that a struct has no field of a name."""
+    names = value.type().names
+    error = both_classes(ExpressionError, KeyError)
+    return error(
+        f"there is no field {name!r}.",
+        **location(value),
+        hint=f"{did_you_mean(str(name), names)} Fields are {', '.join(names)}.".lstrip(),
+    )
+
+
+def refused_method(
+    error: Exception, value: ir.Value, method: str, arguments: tuple[object, ...]
+) -> ExpressionError:
+    """Say what an error of Ibis means for the method of a value."""
+    if isinstance(error, SignatureValidationError) or " object at 0x" in str(error):
+        listed = ", ".join(map(described, arguments)) or "these arguments"
+        message = f".{method}() of {described(value)} does not take {listed}"
+    else:
+        reason = " ".join(str(error).split()).rstrip(".")
+        message = f".{method}() of {described(value)}: {reason}"
+    hint = _METHOD_HINTS.get(method, _METHOD_HINT)
+    if method in _COMPARING_METHODS and arguments:
+        operands = arguments[0] if isinstance(arguments[0], list | tuple) else arguments
+        hint = conversion(value, _of_other_sort(value, operands), "==")
+    elif method == "concat":
+        hint = conversion(value, _of_other_sort(value, arguments), "+")
+    return _error_class(type(error))(f"{message}.", **location(value), hint=hint)
+
+
+def _of_other_sort(value: ir.Value, operands: list[object] | tuple[object, ...]) -> object:
+    """Return the first operand that does not go together with a value."""
+    return next((operand for operand in operands if sort_of(operand) != sort_of(value)), value)
+
+
+def not_a_text(value: ir.Value, method: str, argument: object) -> ExpressionError:
+    """Say that a method of texts takes texts."""
+    several = isinstance(argument, list | tuple | set)
+    return ExpressionError(
+        f".{method}() of {described(value)} takes texts, not {shown_argument(argument)}.",
+        **location(value),
+        hint="Look for one of several by t.s.isin(['a', 'b']), or by t.s.re_search('a|b') within "
+        "the text."
+        if several
+        else f"Write a text, {str(argument)!r}.",
+    )
+
+
+def no_operator(
+    operator: str, left: object, right: object, ibis_error: type[Exception] | None = None
+) -> ExpressionError:
+    """Say that an operator cannot be computed of two operands.
+
+    Parameters
+    ----------
+    ibis_error
+        The class of the error of Ibis that was raised, if any was.
+    """
+    value = next(operand for operand in (left, right) if isinstance(operand, ir.Value))
+    symbol = OPERATOR_SYMBOLS[operator]
+    return _error_class(ibis_error)(
+        f"{symbol} cannot be computed of {described(left)} and {described(right)}.",
+        **location(value),
+        hint=_operator_hint(symbol, left, right),
+    )
+
+
+def _operator_hint(symbol: str, left: object, right: object) -> str:
+    values = [operand for operand in (left, right) if isinstance(operand, ir.Value)]
+    logical = any(isinstance(value.op(), _LOGICAL_NODES) for value in values)
+    if symbol in {"&", "|", "^"} or logical:
+        return "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
+    return conversion(left, right, symbol)
+
+
+def _error_class(ibis_error: type[Exception] | None) -> type[ExpressionError]:
+    """Choose a class that those who expect an error of Ibis catch too, where it can be made."""
+    if ibis_error is None or issubclass(ibis_error, SignatureValidationError):
+        return ExpressionError
+    return both_classes(ExpressionError, ibis_error)
+
+
+def described(value: object) -> str:
+    """Write an operand as messages do: a column with its type."""
+    if isinstance(value, ir.Value):
+        return f"{value.get_name()!r} ({value.type()})"
+    return shown_argument(value)

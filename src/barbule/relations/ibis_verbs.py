@@ -1,0 +1,119 @@
+"""The verbs of Ibis, run so that their results and their errors are barbule's.
+
+Owns how a verb of Ibis is wrapped. Which class a result becomes is registered by its module.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ibis.expr.types as ir
+from ibis.common.exceptions import IntegrityError
+from ibis.expr.types.groupby import GroupedTable
+
+from barbule.errors import ExpressionError
+from barbule.relations.errors.checked_values import checked
+from barbule.relations.errors.invalid_queries import REFUSALS, explained, refuse_methods
+from barbule.relations.row_counts import recounted
+from barbule.relations.sort_keys import flat_keys
+from barbule.suggestions import check_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["lift", "register_wrapper", "run_verb", "wrap"]
+
+C = TypeVar("C", bound=type)
+
+# Structural methods that Ibis itself relies on; what they return must stay as it is.
+_STRUCTURAL = {"op", "get_name", "equals", "bind", "schema", "compile", "visualize"}
+_JOINS = {
+    *(f"{how}_join" for how in ("inner", "left", "right", "outer", "semi", "anti")),
+    *("join", "any_inner_join", "any_left_join"),
+}
+_wrappers: dict[type, Callable[[Any], ir.Expr | GroupedTable]] = {}
+
+
+def register_wrapper(ibis_class: type, wrapper: Callable[[Any], ir.Expr | GroupedTable]) -> None:
+    """Let results of a class of Ibis, though not of classes derived from it, be wrapped."""
+    _wrappers[ibis_class] = wrapper
+
+
+def wrap(result: Any) -> Any:
+    """Bring what an Ibis verb returned into the classes of barbule."""
+    wrapper = _wrappers.get(type(result))
+    return checked(result) if wrapper is None else wrapper(result)
+
+
+def run_verb(query: Any, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a verb of Ibis, and explain what it refuses."""
+    refuse_methods((*args, *kwargs.values()), query)
+    try:
+        return wrap(verb(query, *args, **kwargs))
+    except REFUSALS as error:
+        table = query.table.to_expr() if isinstance(query, GroupedTable) else query
+        if isinstance(error, IntegrityError) and (changed := recounted(table, args, kwargs)):
+            return run_verb(query, verb, *changed[0], **changed[1])
+        refused = explained(error, table, (*args, *kwargs.values()))
+        if refused is error:
+            raise
+        raise refused from error
+
+
+def lift(base: type) -> Callable[[C], C]:
+    """Return a class decorator that wraps what each public method of `base` returns."""
+
+    def decorate(cls: C) -> C:
+        own = {name for klass in cls.__mro__ if klass not in base.__mro__ for name in vars(klass)}
+        for klass in reversed(base.__mro__[:-1]):
+            for name, function in vars(klass).items():
+                if name in own or name in _STRUCTURAL or not inspect.isfunction(function):
+                    continue
+                if name.startswith("_"):
+                    continue
+                setattr(cls, name, _lifted(check_arguments(getattr(base, name))))
+        return cls
+
+    return decorate
+
+
+def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
+    if function.__name__ in _JOINS:
+        return _lifted_join(function)
+
+    @functools.wraps(function)
+    def method(self: ir.Table, *args: Any, **kwargs: Any) -> Any:
+        return run_verb(self, function, *args, **kwargs)
+
+    return method
+
+
+def _lifted_join(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def join(
+        self: ir.Table,
+        right: ir.Table,
+        predicates: Any = None,
+        *args: Any,
+        on: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Join as Ibis does; the columns that both have may be given as `on` too."""
+        if on is not None and predicates is not None:
+            raise ExpressionError(
+                "a join takes predicates or on=, which are the same.", hint="Give one of them."
+            )
+        predicates = on if predicates is None else predicates
+        keys = () if predicates is None else flat_keys(predicates)
+        return run_verb(self, function, right, tuple(map(_join_key, keys)), *args, **kwargs)
+
+    return join
+
+
+def _join_key(key: object) -> object:
+    """Return the predicate of a join: a column that is no condition stands for its name."""
+    if isinstance(key, ir.Column) and not key.type().is_boolean():
+        return key.get_name()
+    return key
