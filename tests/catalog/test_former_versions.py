@@ -79,7 +79,7 @@ def test_it_is_brought_to_the_format_of_this_version(former, former_url):
     former.close()
     again = bb.connect(former_url, vectors="exact:")
     assert again._engine.catalog.identity == identity
-    meta = {row["key"]: row["value"] for row in again._engine.catalog._rows("bb_meta")}
+    meta = {row["key"]: row["value"] for row in again._engine.catalog._read_rows("bb_meta")}
     assert meta["format"] == str(migrations.FORMAT)
 
 

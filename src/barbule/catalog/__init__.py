@@ -1,1 +1,1 @@
-"""What barbule knows of its tables: records, their stored form, and the commits."""
+"""The catalog: records of tables and versions, their stored form, and the commits."""

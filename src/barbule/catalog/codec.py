@@ -1,8 +1,8 @@
 """Expressions and data types as JSON, over an allow-list of operations.
 
-Owns the stored form of expressions. Only operations of Ibis and of barbule that are listed
-here can be read back, tables and functions are named and looked up, and no code is ever
-loaded. Anything else fails loudly when it is written.
+Owns the stored form of expressions. Only the operations of Ibis and of barbule on the list can
+be written and read; tables and functions are stored by name and looked up, and no code is ever
+loaded. Anything else is an error when it is written.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ from barbule.nodes import (
     VectorLiteral,
 )
 
-__all__ = ["dump", "dump_type", "load", "load_type"]
+__all__ = ["JSON", "dump", "dump_type", "dump_value", "load", "load_type", "load_value"]
 
 FORMAT = 1
-_MOST_LEVELS = 50  # of operations within operations, in one piece of JSON
+_MAX_DEPTH = 50  # of nested operations, in one JSON document
 
-# Leaves that live in one process, or whose content would have to be stored.
-_REFUSED = (
+JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+# Leaves that exist in one process only, or whose rows would have to be stored.
+_UNSUPPORTED_OPERATIONS = (
     ops.DatabaseTable,
     ops.UnboundTable,
     ops.InMemoryTable,
@@ -52,21 +54,20 @@ _REFUSED = (
 )
 
 
-def _allowed() -> dict[str, type[ops.Node]]:
-    kinds = (CellError, FunctionCall, Recorded, Similarity, VectorLiteral)
-    own = {cls.__name__: cls for cls in kinds}
-    ibis_ops = {
+def _allowed_operations() -> dict[str, type[ops.Node]]:
+    barbule_operations = (CellError, FunctionCall, Recorded, Similarity, VectorLiteral)
+    ibis_operations = {
         name: cls
         for name, cls in vars(ops).items()
         if inspect.isclass(cls)
         and issubclass(cls, ops.Node)
         and name == cls.__name__
-        and not issubclass(cls, _REFUSED)
+        and not issubclass(cls, _UNSUPPORTED_OPERATIONS)
     }
-    return {**ibis_ops, **own}
+    return {**ibis_operations, **{cls.__name__: cls for cls in barbule_operations}}
 
 
-_OPERATIONS = _allowed()
+_OPERATIONS = _allowed_operations()
 _TYPES: dict[str, type[dt.DataType]] = {
     cls.__name__: cls
     for module in (dt, types)
@@ -82,9 +83,9 @@ _ENUMS = {
         temporal.TimestampUnit,
     )
 }
-# Arguments that operations have had since the first version of the format, None by default.
-_ADDED = {"FunctionCall": ("on_error",)}
-_MOMENTS: dict[str, Any] = {
+# Arguments that operations got after the first version of the format; None by default.
+_LATER_ARGUMENTS = {"FunctionCall": ("on_error",)}
+_TEMPORAL_TYPES: dict[str, Any] = {
     "datetime": datetime.datetime,
     "date": datetime.date,
     "time": datetime.time,
@@ -92,12 +93,12 @@ _MOMENTS: dict[str, Any] = {
 
 
 class _Writer:
-    """Turns a tree into JSON values; a node that occurs again is named by its number."""
+    """Writes a tree as JSON values; a node that occurs again is a reference to its id."""
 
     def __init__(self) -> None:
-        self.seen: dict[Any, int] = {}
+        self.node_ids: dict[ops.Node, int] = {}
 
-    def write(self, value: Any) -> Any:
+    def write(self, value: object) -> JSON:
         if value is None or (
             isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)
         ):
@@ -107,21 +108,27 @@ class _Writer:
         if isinstance(value, dt.DataType):
             return {"$": "type", **self._arguments(value)}
         if isinstance(value, sch.Schema):
-            return {"$": "schema", "v": [[name, self.write(kind)] for name, kind in value.items()]}
+            return {
+                "$": "schema",
+                "v": [[name, self.write(dtype)] for name, dtype in value.items()],
+            }
         if isinstance(value, ds.DataShape):
             return {"$": "shape", "v": type(value).__name__}
         if isinstance(value, FrozenDict | FrozenOrderedDict | Mapping):
-            return {"$": "map", "v": [[self.write(k), self.write(v)] for k, v in value.items()]}
+            return {
+                "$": "map",
+                "v": [[self.write(key), self.write(mapped)] for key, mapped in value.items()],
+            }
         if isinstance(value, tuple | list):
-            return {"$": "tuple", "v": [self.write(item) for item in value]}
+            return {"$": "tuple", "v": [self.write(element) for element in value]}
         if isinstance(value, frozenset):
-            items = sorted((self.write(item) for item in value), key=json.dumps)
-            return {"$": "set", "v": items}
+            elements = sorted((self.write(element) for element in value), key=json.dumps)
+            return {"$": "set", "v": elements}
         return _write_scalar(value)
 
-    def _node(self, node: ops.Node) -> Any:
-        if node in self.seen:
-            return {"$": "ref", "v": self.seen[node]}
+    def _node(self, node: ops.Node) -> dict[str, Any]:
+        if node in self.node_ids:
+            return {"$": "ref", "v": self.node_ids[node]}
         if isinstance(node, ManagedTable):
             written = {
                 "$": "table",
@@ -143,21 +150,21 @@ class _Writer:
                     "in-memory data into a table first, and use @bb.udf for own functions.",
                 )
             written = {"$": "op", **self._arguments(node)}
-        self.seen[node] = written["id"] = len(self.seen)
+        self.node_ids[node] = written["id"] = len(self.node_ids)
         return written
 
-    def _arguments(self, value: Any) -> dict[str, Any]:
-        name = type(value).__name__
+    def _arguments(self, value: ops.Node | dt.DataType) -> dict[str, Any]:
+        class_name = type(value).__name__
         pairs = zip(value.__argnames__, value.__args__, strict=True)
-        written = {each: self.write(arg) for each, arg in pairs}
-        # What has come later is left out where it says nothing: the text stays what it was.
-        for each in _ADDED.get(name, ()):
-            if written[each] is None:
-                del written[each]
-        return {"c": name, "a": written}
+        written = {name: self.write(argument) for name, argument in pairs}
+        # Left out where they have the default, so that older versions can read the expression.
+        for name in _LATER_ARGUMENTS.get(class_name, ()):
+            if written[name] is None:
+                del written[name]
+        return {"c": class_name, "a": written}
 
 
-def _write_scalar(value: Any) -> Any:
+def _write_scalar(value: object) -> JSON:
     if isinstance(value, float):
         return {"$": "float", "v": repr(value)}
     if isinstance(value, bytes):
@@ -182,37 +189,48 @@ def _write_scalar(value: Any) -> Any:
 
 
 class _Reader:
+    """Reads a tree from JSON values.
+
+    Parameters
+    ----------
+    table
+        Returns the leaf for (table id, commit, hidden).
+    """
+
     def __init__(self, table: Callable[[int, int | None, bool], ops.Node]) -> None:
         self.table = table
-        self.seen: dict[int, Any] = {}
+        self.nodes: dict[int, ops.Node] = {}
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: JSON) -> Any:
         if not isinstance(value, dict):
             return value
         kind = value["$"]
         if kind in {"op", "table"}:
             node = self._node(kind, value)
-            self.seen[value["id"]] = node
+            self.nodes[value["id"]] = node
             return node
         if kind == "ref":
-            return self.seen[value["v"]]
+            return self.nodes[value["v"]]
         if kind == "type":
-            return _TYPES[value["c"]](**{k: self.read(v) for k, v in value["a"].items()})
+            return _TYPES[value["c"]](**self._arguments(value))
         if kind in {"tuple", "set"}:
-            items = (self.read(item) for item in value["v"])
-            return tuple(items) if kind == "tuple" else frozenset(items)
+            elements = (self.read(element) for element in value["v"])
+            return tuple(elements) if kind == "tuple" else frozenset(elements)
         if kind == "map":
-            return {self.read(k): self.read(v) for k, v in value["v"]}
+            return {self.read(key): self.read(mapped) for key, mapped in value["v"]}
         if kind == "schema":
-            return sch.Schema({name: self.read(each) for name, each in value["v"]})
+            return sch.Schema({name: self.read(dtype) for name, dtype in value["v"]})
         if kind == "shape":
             return getattr(ds, value["v"])()
         return _read_scalar(kind, value)
 
-    def _node(self, kind: str, value: dict[str, Any]) -> Any:
+    def _arguments(self, value: dict[str, Any]) -> dict[str, Any]:
+        return {name: self.read(argument) for name, argument in value["a"].items()}
+
+    def _node(self, kind: str, value: dict[str, Any]) -> ops.Node:
         if kind == "table":
             return self.table(value["v"], value["commit"], value["hidden"])
-        arguments = {name: self.read(arg) for name, arg in value["a"].items()}
+        arguments = self._arguments(value)
         cls = _OPERATIONS.get(value["c"])
         if cls is None:
             raise ExpressionError(
@@ -228,7 +246,7 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
     "timedelta": lambda parts: datetime.timedelta(*parts),
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
-    **{name: cls.fromisoformat for name, cls in _MOMENTS.items()},
+    **{name: cls.fromisoformat for name, cls in _TEMPORAL_TYPES.items()},
 }
 
 
@@ -252,28 +270,28 @@ def dump(node: ops.Node) -> str:
         When it holds an operation or a value that is not on the list.
     """
     writer = _Writer()
-    parts = [writer.write(part) for part in _landings(node)]
+    parts = [writer.write(part) for part in _split_points(node)]
     document = {"format": FORMAT, "expression": writer.write(node)}
     if parts:
         document["parts"] = parts
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
-def _landings(node: ops.Node) -> list[ops.Node]:
-    """List the nodes at which a deep tree is cut, those first that others are made of.
+def _split_points(root: ops.Node) -> list[ops.Node]:
+    """Return the nodes at which a deep tree is split, children before their parents.
 
-    Each is written by itself, before the tree: JSON within JSON has a limit.
+    Each is written by itself, before the tree: parsers of JSON limit its depth.
     """
-    found: list[ops.Node] = []
+    points: list[ops.Node] = []
 
-    def level(each: ops.Node, levels: dict[ops.Node, int], **_: Any) -> int:
-        height = 1 + max((levels[child] for child in each.__children__), default=0)
-        if height % _MOST_LEVELS == 0 and each is not node:
-            found.append(each)
+    def height_of(node: ops.Node, heights: dict[ops.Node, int], **_: object) -> int:
+        height = 1 + max((heights[child] for child in node.__children__), default=0)
+        if height % _MAX_DEPTH == 0 and node is not root:
+            points.append(node)
         return height
 
-    node.map(level)
-    return found
+    root.map(height_of)
+    return points
 
 
 def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.Node:
@@ -284,7 +302,7 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
     text
         What `dump` wrote.
     table
-        Gives the leaf for (table id, commit, hidden).
+        Returns the leaf for (table id, commit, hidden).
     """
     document = json.loads(text)
     if document.get("format") != FORMAT:
@@ -298,81 +316,7 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
     return reader.read(document["expression"])
 
 
-def rename(text: str, names: dict[int, dict[str, str]]) -> tuple[str, dict[str, str]]:
-    """Rename columns of tables in a stored expression.
-
-    Parameters
-    ----------
-    names
-        For each table the new names of columns by their old ones.
-
-    Returns
-    -------
-    tuple
-        The expression, and which columns of the relation that it stands for are called
-        otherwise now (none for a value).
-    """
-    document = json.loads(text)
-    known: dict[int, dict[str, str]] = {}
-    for part in document.get("parts", ()):
-        _renamed(part, names, known)
-    shown = _renamed(document["expression"], names, known)
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False), shown
-
-
-def retarget(text: str, old: int, new: int) -> str:
-    """Make a stored expression over one table one over another with the same columns."""
-
-    def visit(value: Any) -> None:
-        if isinstance(value, dict):
-            if value.get("$") == "table" and value["v"] == old and value["commit"] is None:
-                value["v"] = new
-            for item in value.values():
-                visit(item)
-        elif isinstance(value, list):
-            for item in value:
-                visit(item)
-
-    document = json.loads(text)
-    visit([*document.get("parts", ()), document["expression"]])
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-
-
-# Relations whose columns are those of their parent, under the same names.
-_SAME_NAMES = ("Filter", "Sort", "Limit", "Sample", "Distinct", "DropColumns", "Reference")
-
-
-def _renamed(
-    value: Any, names: dict[int, dict[str, str]], known: dict[int, dict[str, str]]
-) -> dict[str, str]:
-    """Rename within a value, in place; return how columns of a relation are called now."""
-    if isinstance(value, list):
-        for item in value:
-            _renamed(item, names, known)
-    if not isinstance(value, dict):
-        return {}
-    kind = value.get("$")
-    if kind == "ref":
-        return known[value["v"]]
-    if kind == "table":
-        known[value["id"]] = {} if value["commit"] is not None else names.get(value["v"], {})
-        return known[value["id"]]
-    if kind != "op":
-        for item in value.values():
-            _renamed(item, names, known)
-        return {}
-    arguments = value["a"]
-    shown = {name: _renamed(argument, names, known) for name, argument in arguments.items()}
-    if value["c"] == "Field":
-        arguments["name"] = shown["rel"].get(arguments["name"], arguments["name"])
-    if value["c"] == "DropColumns":
-        dropped = arguments["columns_to_drop"]["v"]
-        dropped[:] = [shown["parent"].get(name, name) for name in dropped]
-    known[value["id"]] = shown.get("parent", {}) if value["c"] in _SAME_NAMES else {}
-    return known[value["id"]]
-
-
-def dump_value(value: Any) -> str:
+def dump_value(value: object) -> str:
     """Write a plain value as JSON."""
     return json.dumps(_Writer().write(value), separators=(",", ":"), ensure_ascii=False)
 
@@ -383,12 +327,12 @@ def load_value(text: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def dump_type(kind: dt.DataType) -> Any:
+def dump_type(dtype: dt.DataType) -> JSON:
     """Write a data type as JSON values."""
-    return _Writer().write(kind)
+    return _Writer().write(dtype)
 
 
-def load_type(value: Any) -> dt.DataType:
+def load_type(value: JSON) -> dt.DataType:
     """Read a data type back."""
     return _Reader(_no_table).read(value)
 

@@ -1,101 +1,101 @@
-"""What is derived from the structure of tables, kept until that structure changes.
+"""A cache of values that are derived from the structure of tables.
 
-Owns when it has changed: a derived value holds as long as no record has been replaced of the
-tables that it goes by, and of those that these are views of. What a change in the making
-replaces is seen by that change alone.
+Owns the invalidation: a derived value is valid until a record is replaced of a table that it
+depends on, or of a base of such a table. A pending change of structure is visible only to the
+thread that prepares it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from barbule.catalog.pending import DerivedValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     from barbule.catalog.store import Catalog
 
-__all__ = ["Derivations", "Derived"]
+__all__ = ["Derivations"]
 
-
-@dataclass(frozen=True)
-class Derived:
-    """A derived value.
-
-    Attributes
-    ----------
-    tables
-        The tables whose records it was derived from.
-    structure
-        The structure of the database when it was known to hold.
-    """
-
-    value: Any
-    tables: frozenset[int]
-    structure: tuple[int, int]
+Value = TypeVar("Value")
 
 
 class Derivations:
-    """Values by key, each derived once for the structure that it goes by."""
+    """Values by key, each derived once for the structure that it depends on."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._committed: dict[Hashable, Derived] = {}
+        self._committed: dict[Hashable, DerivedValue] = {}
 
     def get(
         self,
         key: Hashable,
-        derive: Callable[[], Any],
-        tables: Callable[[Any], Iterable[int]],
-    ) -> Any:
-        """Return a value; derive it where it is not known for the structure as it is.
+        derive: Callable[[], Value],
+        tables: Callable[[Value], Iterable[int]],
+    ) -> Value:
+        """Return a value, derived anew where the cached one is not valid.
 
         Parameters
         ----------
+        key
+            Identifies the value, and always the same kind of value.
         derive
             Derives the value from the records that the calling thread sees.
         tables
-            Names the tables that a value goes by; those that they are views of go without saying.
+            Returns the tables that a value depends on; their bases are added.
         """
+        value: Value = self._lookup(key, derive, tables).value
+        return value
+
+    def _lookup(
+        self,
+        key: Hashable,
+        derive: Callable[[], Value],
+        tables: Callable[[Value], Iterable[int]],
+    ) -> DerivedValue:
         pending = self._catalog.pending
         if pending is None or not pending.records:
-            known = self._known(self._committed, key)
-            if known is None:
-                known = self._committed[key] = self._derived(derive, tables)
+            derived = self._valid(self._committed, key)
+            if derived is None:
+                derived = self._committed[key] = self._derive(derive, tables)
             if pending is not None:
-                pending.structures_read |= known.tables
-            return known.value
-        known = self._known(pending.derived, key)
-        if known is None:
-            known = self._known(self._committed, key)
-            if known is None or known.tables & pending.records.keys():
-                known = self._derived(derive, tables)
-            pending.derived[key] = known
-            if not known.tables & pending.records.keys():
-                self._committed[key] = known
-        pending.structures_read |= known.tables
-        return known.value
+                pending.structures_read |= derived.tables
+            return derived
+        derived = self._valid(pending.derived, key)
+        if derived is None:
+            derived = self._valid(self._committed, key)
+            if derived is None or derived.tables & pending.records.keys():
+                derived = self._derive(derive, tables)
+            pending.derived[key] = derived
+            if not derived.tables & pending.records.keys():
+                self._committed[key] = derived
+        pending.structures_read |= derived.tables
+        return derived
 
     def forget(self, key: Hashable) -> None:
-        """Have a value derived anew, as it goes by more than structure."""
+        """Drop a cached value that depends on more than structure."""
         self._committed.pop(key, None)
         if (pending := self._catalog.pending) is not None:
             pending.derived.pop(key, None)
 
-    def _known(self, derived: dict[Hashable, Derived], key: Hashable) -> Derived | None:
-        """Return what was derived, unless a commit has replaced a record that it goes by."""
-        known, structure = derived.get(key), self._catalog.structure
-        if known is None or known.structure == structure:
-            return known
-        database, commit = known.structure
-        if database != structure[0] or self._catalog.structure_changed_since(commit, known.tables):
+    def _valid(self, cache: dict[Hashable, DerivedValue], key: Hashable) -> DerivedValue | None:
+        """Return a cached value, unless a commit has replaced a record that it depends on."""
+        derived, structure = cache.get(key), self._catalog.structure
+        if derived is None or derived.structure == structure:
+            return derived
+        database, commit = derived.structure
+        if database != structure[0] or self._catalog.structure_changed_since(
+            commit, derived.tables
+        ):
             return None
-        known = derived[key] = replace(known, structure=structure)
-        return known
+        derived = cache[key] = replace(derived, structure=structure)
+        return derived
 
-    def _derived(
-        self, derive: Callable[[], Any], tables: Callable[[Any], Iterable[int]]
-    ) -> Derived:
+    def _derive(
+        self, derive: Callable[[], Value], tables: Callable[[Value], Iterable[int]]
+    ) -> DerivedValue:
         structure = self._catalog.structure  # before: a commit meanwhile makes it out of date
         value = derive()
-        return Derived(value, self._catalog.with_bases(tables(value)), structure)
+        return DerivedValue(value, self._catalog.with_bases(tables(value)), structure)

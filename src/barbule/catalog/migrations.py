@@ -1,7 +1,7 @@
 """The format of a database: its number, and the steps from older ones to this one.
 
-Owns what a database says of itself in `bb_meta`. A step changes the stored form in place, within
-the transaction that writes the new number, so that a crash leaves the older format whole.
+Owns the rows of `bb_meta`. A step changes the stored form in place, within the transaction that
+writes the new number, so that a crash leaves the older format intact.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _META = "bb_meta"
 
 @dataclass(frozen=True)
 class Identity:
-    """What a database says of itself.
+    """The identity of a database.
 
     Attributes
     ----------
     database
-        Tells it from other databases; a copy of its file has the same.
+        A unique id; a copy of the database's file has the same.
     former_keys
-        Whether its call ledger holds answers under the keys of version 0.1.0.
+        Whether its call ledger has entries with the call keys of version 0.1.0.
     """
 
     database: str
@@ -42,7 +42,7 @@ class Identity:
 
     @classmethod
     def of(cls, meta: Mapping[str, str]) -> Identity:
-        """Read it from the rows of `bb_meta`."""
+        """Read the identity from the rows of `bb_meta`."""
         return cls(meta["database"], "former_keys" in meta)
 
 
@@ -52,15 +52,15 @@ def initial() -> dict[str, str]:
 
 
 def check(meta: Mapping[str, str]) -> int:
-    """Return the format of a database, which is this one or one that steps lead on from.
+    """Return the format of a database, which is the current one or one that can be migrated.
 
     Raises
     ------
     ConfigurationError
         When it is newer, or older than any that can be read.
     """
-    found = meta.get("format", "")
-    number = int(found) if found.isdecimal() else 0
+    stored = meta.get("format", "")
+    number = int(stored) if stored.isdecimal() else 0
     if number > FORMAT:
         raise ConfigurationError(
             f"the database has the format {number}, and this version of barbule knows formats up "
@@ -69,7 +69,7 @@ def check(meta: Mapping[str, str]) -> int:
         )
     if number != FORMAT and number not in _STEPS:
         raise ConfigurationError(
-            f"the database has the format {found!r}, which this version of barbule cannot read.",
+            f"the database has the format {stored!r}, which this version of barbule cannot read.",
             hint="It was written before version 0.1.0: export its tables by the version that wrote "
             "it, and start a new database.",
         )
@@ -77,7 +77,7 @@ def check(meta: Mapping[str, str]) -> int:
 
 
 def migrate(backend: Backend, meta: Mapping[str, str]) -> dict[str, str]:
-    """Bring a database to this format, within a transaction; return what it says of itself."""
+    """Migrate a database to the current format, within a transaction; return its `bb_meta`."""
     changed = dict(meta)
     for number in range(check(meta), FORMAT):
         changed |= _STEPS[number](backend)
@@ -90,7 +90,7 @@ def migrate(backend: Backend, meta: Mapping[str, str]) -> dict[str, str]:
 
 
 def _from_3(_backend: Backend) -> dict[str, str]:
-    """Name the database, and remember that keys of answers held less than they do now."""
+    """Give the database an id, and record that its call keys were made by version 0.1.0."""
     return {"database": uuid.uuid4().hex, "former_keys": "3"}
 
 

@@ -1,7 +1,7 @@
-"""What the catalog knows of a table: frozen records and their JSON form.
+"""The records of the catalog: tables, columns, versions, commits and labels, and their JSON.
 
-Owns the records. A record describes a table's structure at a commit; it never changes, a
-change of structure writes a new one.
+A record describes the structure of a table at a commit; it is frozen, and a change of structure
+writes a new one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from barbule.catalog.codec import dump_type, load_type
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Iterable
 
     import ibis.expr.datatypes as dt
@@ -42,10 +43,10 @@ class Column:
     Attributes
     ----------
     id
-        Never used again within the table; names the physical column.
+        Never reused within the table; names the physical column.
     kind
         "data" is inserted, "virtual" is an expression inlined when it is read, "stored" is an
-        expression whose values are kept.
+        expression whose values are stored.
     expression
         The stored form of the expression of a computed column.
     hidden
@@ -53,15 +54,15 @@ class Column:
     default
         The stored form of the value of cells that an insert leaves out.
     fallible
-        Whether single cells may be empty by an error, of a function or of a media file: why they
-        are is kept beside the values.
+        Whether single cells may be empty because of an error, of a function or of a media file;
+        the errors are stored in a column of their own.
     validated
-        Whether media are looked at when they are written; else they are when they are read.
+        Whether media are validated when they are written; else they are when they are read.
     computed
         Functions, with their versions, that computed some of its values after they had changed:
         other versions than those for which the expression was written.
     choices
-        The only values that are taken, of a column that was declared as a `Literal` or `Enum`.
+        The only values that are accepted, of a column that was declared as a `Literal` or `Enum`.
     """
 
     id: int
@@ -83,12 +84,12 @@ class Column:
 
     @property
     def errors(self) -> str:
-        """The name in the backend of the column that tells why cells of this one are empty."""
+        """The name in the backend of the column that holds the errors of this one's cells."""
         return f"e{self.id}"
 
     @property
     def error_name(self) -> str:
-        """The name by which the rows of a hidden leaf show these reasons."""
+        """The name of that column among the columns of a hidden leaf."""
         return f"bb_error_{self.id}"
 
     @property
@@ -104,13 +105,13 @@ class Index:
     Attributes
     ----------
     column
-        The id of the column that is searched; `INHERITED` for one that a view shows of its base,
-        which the expression of the vectors names.
+        The id of the column that is searched; `INHERITED` for a column of a view's base, which
+        the expression of the vectors names.
     embedding
         The id of the hidden column that holds its vectors.
     queries
-        The stored form of the calls that embed what is searched for where it is of another kind
-        than the column: texts that find images, say. Their argument is of the kind they take.
+        The stored form of the calls that embed queries of another type than the column: texts
+        that find images, say. Their argument has the type of the query.
     """
 
     name: str
@@ -125,27 +126,28 @@ INHERITED = -1
 
 @dataclass(frozen=True)
 class View:
-    """What a view is computed from.
+    """The definition of a view.
 
     Attributes
     ----------
     base
-        The id of the table or view that its rows come from.
+        The id of the table or view that its rows come from; `MULTIPLE_BASES` for a view that is
+        refreshed as a whole.
     query
-        The stored form of the query over the base: filters and projections of its rows. Its
-        columns are shown by the view beside its own.
+        The stored form of the query over the base: filters and projections of its rows. The view
+        has the columns of the query and its own.
     items
         The stored form of the query that gives, for each row of the base, the list of the
         rows of the view (in `bb_items`); None where each row of the query is one of the view.
     bases
-        The tables that a query reads which keeps no single rows: a join, an aggregate. All
-        that it gives is kept then, and it is computed as a whole; `base` is `MULTIPLE_BASES`.
+        The tables that the query reads where its rows do not correspond to rows of one base: a
+        join, an aggregate. All of its result is stored, and it is refreshed as a whole.
     computed
-        As of a column: other versions of the iterator that gave rows.
+        As of a column: other versions of the iterator that made rows.
     rows
         The stored form of the query that gives the rows for each row of the base, where `query`
-        does not: it unnests arrays, or is another each time that it is read (random values,
-        samples). It has the columns of both in their order; those that `query` has not are kept
+        does not: it unnests arrays, or differs each time that it is read (random values,
+        samples). It has the columns of both in their order; those that `query` lacks are stored
         with the rows. None where `query` gives all.
     """
 
@@ -164,8 +166,8 @@ MULTIPLE_BASES = -1
 class Origin:
     """The table from which another branched off, and the commit at which it did.
 
-    The branch reads the rows of its origin as they lived then, but for those of which it has a
-    state of its own: that one counts, and hides the other even when it has ended.
+    The branch reads the rows of its origin as they were at that commit, except rows that have a
+    state in the branch: that state hides the one of the origin, even after it has ended.
     """
 
     table: int
@@ -174,12 +176,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Caps:
-    """What the calls for a table may take from a moment on; None is no cap.
+    """The limits on calls for a table since a timestamp; None is no limit.
 
     Attributes
     ----------
     since
-        The moment, in ISO form.
+        The timestamp, in ISO form.
     """
 
     since: str
@@ -196,10 +198,10 @@ class TableRecord:
     ----------
     compacted
         The commit before which history has been dropped.
-    kept
-        The commits before that one whose rows were kept.
+    retained_commits
+        The commits before that one whose rows are still stored.
     budget
-        What the calls for its computed columns may take.
+        The limits on calls for its computed columns.
     """
 
     id: int
@@ -211,7 +213,7 @@ class TableRecord:
     dropped: bool = False
     origin: Origin | None = None
     compacted: int = 0
-    kept: tuple[int, ...] = ()
+    retained_commits: tuple[int, ...] = ()
     budget: Caps | None = None
 
     @property
@@ -229,21 +231,21 @@ class TableRecord:
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
-        return next((each for each in self.columns if each.name == name), None)
+        return next((column for column in self.columns if column.name == name), None)
 
     def column_by_id(self, column_id: int) -> Column:
         """Return the column of that id."""
-        return next(each for each in self.columns if each.id == column_id)
+        return next(column for column in self.columns if column.id == column_id)
 
     def with_columns(self, *added: Column, without: tuple[str, ...] = ()) -> TableRecord:
         """Return the record with columns added and others left out."""
-        kept = tuple(each for each in self.columns if each.name not in without)
-        following = max([self.next_column, *(each.id + 1 for each in added)])
-        return replace(self, columns=(*kept, *added), next_column=following)
+        remaining = tuple(column for column in self.columns if column.name not in without)
+        next_column = max([self.next_column, *(column.id + 1 for column in added)])
+        return replace(self, columns=(*remaining, *added), next_column=next_column)
 
     def replace_column(self, old: Column, new: Column) -> TableRecord:
-        """Return the record with a column put where another was; indexes go along."""
-        columns = tuple(new if each.id == old.id else each for each in self.columns)
+        """Return the record with a column replaced by another, also in its indexes."""
+        columns = tuple(new if column.id == old.id else column for column in self.columns)
         indexes = tuple(
             replace(
                 index,
@@ -252,12 +254,13 @@ class TableRecord:
             )
             for index in self.indexes
         )
-        following = max(self.next_column, new.id + 1)
-        return replace(self, columns=columns, indexes=indexes, next_column=following)
+        next_column = max(self.next_column, new.id + 1)
+        return replace(self, columns=columns, indexes=indexes, next_column=next_column)
 
     def to_json(self) -> str:
         """Write the record as JSON."""
         plain = asdict(replace(self, columns=()))
+        plain["kept"] = plain.pop("retained_commits")  # its name in the stored form
         plain["columns"] = [
             {**vars(column), "dtype": dump_type(column.dtype)} for column in self.columns
         ]
@@ -270,7 +273,7 @@ class TableRecord:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> TableRecord:
-        """Read a record back whose JSON has been read."""
+        """Read a record back from parsed JSON."""
         columns = tuple(
             Column(
                 **{
@@ -282,12 +285,14 @@ class TableRecord:
             )
             for column in plain["columns"]
         )
-        given = plain["view"]
+        stored = {name: value for name, value in plain.items() if name != "kept"}
+        definition = plain["view"]
         view = None
-        if given:
-            computed = _pairs(given.get("computed", ()))
-            view = View(**{**given, "bases": tuple(given["bases"]), "computed": computed})
-        read = {
+        if definition:
+            computed = _pairs(definition.get("computed", ()))
+            bases = tuple(definition["bases"])
+            view = View(**{**definition, "bases": bases, "computed": computed})
+        parsed = {
             "columns": columns,
             "view": view,
             "indexes": tuple(
@@ -295,14 +300,14 @@ class TableRecord:
                 for index in plain["indexes"]
             ),
             "origin": Origin(**plain["origin"]) if plain["origin"] else None,
-            "kept": tuple(plain["kept"]),
+            "retained_commits": tuple(plain["kept"]),
             "budget": Caps(**plain["budget"]) if plain.get("budget") else None,
         }
-        return cls(**{**plain, **read})
+        return cls(**{**stored, **parsed})
 
     def holds(self, commit: int) -> bool:
-        """Whether the rows of a commit are still there."""
-        return commit >= self.compacted or commit in self.kept
+        """Whether the rows of a commit are still stored."""
+        return commit >= self.compacted or commit in self.retained_commits
 
 
 def _pairs(lists: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
@@ -311,7 +316,7 @@ def _pairs(lists: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one table: what a mutation did to it, and the commit that shows it."""
+    """One version of one table: what a mutation did to it, and the commit that made it visible."""
 
     table_id: int
     version: int
@@ -324,7 +329,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Commit:
-    """One moment at which something became visible.
+    """One point in time at which changes became visible.
 
     Attributes
     ----------
@@ -335,7 +340,7 @@ class Commit:
     """
 
     id: int
-    at: Any
+    at: datetime.datetime
     operation: str
     by: str
     seconds: float
@@ -343,7 +348,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Label:
-    """A name for a version of a table; for the commit of all tables where that is `ALL_TABLES`."""
+    """A name of a version of a table; with the table id `ALL_TABLES` a snapshot, of a commit."""
 
     table_id: int
     label: str

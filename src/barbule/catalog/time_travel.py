@@ -1,19 +1,18 @@
-"""Moments at which tables are looked at, as users give them.
+"""Timestamps at which users read tables.
 
-Owns which values are moments. A day is none, as it is not known whether its begin or its end is
-meant, nor is a text, which is a label.
+Owns which values are timestamps. A date is none, as it may mean the beginning or the end of the
+day; nor is a string, which is a label.
 """
 
 from __future__ import annotations
 
 import datetime
-from typing import Any
 
 __all__ = ["as_timestamp", "timestamp_hint"]
 
 
-def as_timestamp(value: Any) -> datetime.datetime | None:
-    """Return the moment that a value is, in local time where it has no zone; None if it is none.
+def as_timestamp(value: object) -> datetime.datetime | None:
+    """Return a value as a timestamp, in local time where it has no zone; None if it is none.
 
     Examples
     --------
@@ -29,8 +28,8 @@ def as_timestamp(value: Any) -> datetime.datetime | None:
     return value if value.tzinfo else value.astimezone()
 
 
-def timestamp_hint(value: Any) -> str:
-    """Say how the moment is written that a day, or a text in the form of one, may mean.
+def timestamp_hint(value: object) -> str:
+    """Return a hint how a timestamp is written, for a date or a string that looks like one.
 
     Examples
     --------
@@ -39,20 +38,20 @@ def timestamp_hint(value: Any) -> str:
     >>> timestamp_hint("baseline"), timestamp_hint(3)
     ('', '')
     """
-    shown: Any = value.item() if type(value).__name__ == "datetime64" else value
+    parsed = getattr(value, "item")() if type(value).__name__ == "datetime64" else value  # noqa: B009
     if isinstance(value, str):
         try:
-            shown = datetime.datetime.fromisoformat(value)
+            parsed = datetime.datetime.fromisoformat(value)
         except ValueError:
             return ""
         if len(value) <= len("2026-01-05"):
-            shown = shown.date()
-    if isinstance(shown, datetime.datetime) and as_timestamp(shown) is not None:
-        return f"A moment is written datetime.datetime.fromisoformat({shown.isoformat()!r})."
-    if not isinstance(shown, datetime.date) or isinstance(shown, datetime.datetime):
+            parsed = parsed.date()
+    if isinstance(parsed, datetime.datetime) and as_timestamp(parsed) is not None:
+        return f"A moment is written datetime.datetime.fromisoformat({parsed.isoformat()!r})."
+    if not isinstance(parsed, datetime.date) or isinstance(parsed, datetime.datetime):
         return ""
-    ends = shown + datetime.timedelta(days=1)
+    end = parsed + datetime.timedelta(days=1)
     return (
-        f"datetime.datetime({shown.year}, {shown.month}, {shown.day}) looks at the begin of that "
-        f"day, datetime.datetime({ends.year}, {ends.month}, {ends.day}) looks at its end."
+        f"datetime.datetime({parsed.year}, {parsed.month}, {parsed.day}) looks at the begin of "
+        f"that day, datetime.datetime({end.year}, {end.month}, {end.day}) looks at its end."
     )

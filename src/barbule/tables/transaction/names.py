@@ -304,7 +304,7 @@ def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
     catalog = change.engine.catalog
     for record in doomed:
         held = tuple(sorted(catalog.externally_referenced_commits(record.id)))
-        change.put(replace(record, dropped=True, compacted=FOREVER, kept=held))
+        change.put(replace(record, dropped=True, compacted=FOREVER, retained_commits=held))
         if not held:
             change.drop_rows(record)
         for index in record.indexes:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+    from barbule.catalog.pending import PendingCatalog
     from barbule.catalog.records import Column, Commit
-    from barbule.catalog.store import PendingCatalog
     from barbule.executor.calls.caller import Tally
     from barbule.executor.engine import Engine
 

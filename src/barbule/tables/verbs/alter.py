@@ -18,6 +18,7 @@ import ibis.expr.operations as ops
 from barbule import types
 from barbule.backends.base import RID
 from barbule.catalog import codec
+from barbule.catalog.expression_edits import rename_columns
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import (
     BarbuleError,
@@ -585,21 +586,21 @@ def rename_everywhere(
         replace(
             column,
             name=names.get(column.name, column.name),
-            expression=column.expression and codec.rename(column.expression, known)[0],
+            expression=column.expression and rename_columns(column.expression, known)[0],
         )
         for column in record.columns
     )
     change.put(replace(record, columns=columns))
     for view in change.engine.catalog.queries_over(record.id):
         if view.view is not None:
-            query = codec.rename(view.view.query, known)[0]
+            query = rename_columns(view.view.query, known)[0]
             change.put(replace(view, view=replace(view.view, query=query)))
     for view in change.engine.catalog.views_of(record.id):
         if view.view is None:
             continue
-        query, shown = codec.rename(view.view.query, known)
-        items = view.view.items and codec.rename(view.view.items, known)[0]
-        rows = view.view.rows and codec.rename(view.view.rows, known)[0]
+        query, shown = rename_columns(view.view.query, known)
+        items = view.view.items and rename_columns(view.view.items, known)[0]
+        rows = view.view.rows and rename_columns(view.view.rows, known)[0]
         own = {column.name.lower() for column in view.columns if not column.hidden}
         taken = [name for name in shown.values() if name.lower() in own]
         if taken:

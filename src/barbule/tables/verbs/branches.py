@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from barbule.backends.base import FROM, RID, TO
-from barbule.catalog import codec
+from barbule.catalog.expression_edits import replace_table
 from barbule.catalog.records import Origin, TableRecord
 from barbule.errors import DependencyError, TableExistsError, UnsupportedError, VersionError
 from barbule.planner.lowering.table_schemas import physical_schema
@@ -238,7 +238,7 @@ def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
         next_column=record.next_column,
         origin=record.origin,
         compacted=record.compacted,
-        kept=record.kept,
+        retained_commits=record.retained_commits,
     )
 
 
@@ -310,12 +310,12 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
             name=name,
             origin=Origin(record.id, commit),
             compacted=0,
-            kept=(),
+            retained_commits=(),
             columns=tuple(
                 replace(
                     column,
                     expression=column.expression
-                    and codec.retarget(column.expression, record.id, table_id),
+                    and replace_table(column.expression, record.id, table_id),
                 )
                 for column in record.columns
             ),
@@ -379,7 +379,7 @@ def _compact_one(
     for name in sorted(there - used):
         change.drop_physical(record, name)
     limit = max(commit, record.compacted)
-    change.put(replace(record, compacted=limit, kept=kept))
+    change.put(replace(record, compacted=limit, retained_commits=kept))
     backend = engine.backend
     hiding = _hiding(engine, record, limit)
 

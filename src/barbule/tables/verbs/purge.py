@@ -308,7 +308,7 @@ def _remove(change: Change, family: list[_Member]) -> int:
         record = engine.catalog.record(member.record.id)
         count += _delete_states(change, record, member.rids.to_pylist())
     for view in _wholes(engine, [each.record for each in family]):
-        change.put(replace(view, compacted=head, kept=()))
+        change.put(replace(view, compacted=head, retained_commits=()))
         change.do(partial(_drop_history, engine, view.physical, head))
     return count
 

@@ -129,14 +129,14 @@ def _let_go(engine: Engine) -> None:
     def work(change: Change) -> None:
         for record in catalog.dropped():
             held = catalog.externally_referenced_commits(record.id)
-            if left := [commit for commit in record.kept if commit not in held]:
-                kept = tuple(commit for commit in record.kept if commit not in left)
-                change.put(replace(record, kept=kept))
+            if left := [commit for commit in record.retained_commits if commit not in held]:
+                kept = tuple(commit for commit in record.retained_commits if commit not in left)
+                change.put(replace(record, retained_commits=kept))
                 if not kept:
                     change.drop_rows(record)
 
     if any(
-        set(each.kept) - catalog.externally_referenced_commits(each.id)
+        set(each.retained_commits) - catalog.externally_referenced_commits(each.id)
         for each in catalog.dropped()
     ):
         mutate(engine, "drop snapshot", work, since=catalog.head)
