@@ -14,9 +14,9 @@ import pytest
 import barbule as bb
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend
-from barbule.backends.duckdb.errors import interruptible
+from barbule.backends.duckdb.errors import raise_keyboard_interrupt
 from barbule.backends.duckdb.sql import table_rewrite
-from barbule.backends.duckdb.sql.statements import copying
+from barbule.backends.duckdb.sql.statements import insert_relation
 from barbule.errors import ConfigurationError, DiskError, UnsupportedError
 
 ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
@@ -57,7 +57,7 @@ def test_threads_share_an_insert_only_where_rows_fill_batches(backend, in_turn):
     cursor = backend.cursor
     cursor.execute("SET threads = 2")
     cursor.register("given", rows)
-    statement = copying("t", ("a", "b"), "given", in_turn=in_turn)
+    statement = insert_relation("t", ("a", "b"), "given", in_turn=in_turn)
     ((_, plan),) = cursor.execute(f"EXPLAIN {statement}").fetchall()
     assert ("BATCH_INSERT" in plan) is not in_turn
     cursor.execute(statement)
@@ -352,8 +352,8 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     backend, monkeypatch, kind
 ):
     """Texts together longer than 2 GiB are beyond Arrow's usual offsets, so these are not used."""
-    monkeypatch.setattr(table_rewrite, "_LARGE", 0)
-    monkeypatch.setattr(table_rewrite, "_MOST", 0)
+    monkeypatch.setattr(table_rewrite, "_MIN_BYTES", 0)
+    monkeypatch.setattr(table_rewrite, "_MAX_OFFSET_BYTES", 0)
     backend.create("t", sch.Schema({RID: "int64", FROM: "int64", TO: "int64"}))
     lives = {RID: [0, 1, 1, 2], FROM: [1, 1, 2, 2], TO: [FOREVER, 2, FOREVER, FOREVER]}
     backend.append("t", pa.table(lives))
@@ -363,7 +363,7 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     )
     rows = pa.table({RID: [2, 1, 0], "x": pa.array(cells)})
     stored = backend.table("t", sch.Schema({RID: "int64", TO: "int64"})).to_expr()
-    beside = table_rewrite.in_order_of(backend.arrow(stored, {}), rows, "x")
+    beside = table_rewrite.align_to_rows(backend.arrow(stored, {}), rows, "x")
     if kind == "array<string>":
         assert beside is None
     else:
@@ -394,9 +394,9 @@ def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):
 
 
 def test_what_the_driver_makes_of_ctrl_c_is_ctrl_c():
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt), raise_keyboard_interrupt():
         raise RuntimeError("Query interrupted")
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt), raise_keyboard_interrupt():
         raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
-    with pytest.raises(RuntimeError, match="other"), interruptible():
+    with pytest.raises(RuntimeError, match="other"), raise_keyboard_interrupt():
         raise RuntimeError("other")

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from barbule.backends.base import open_backend
-from barbule.backends.duckdb.sql.insert_parameters import as_parameters
-from barbule.backends.duckdb.sql.statements import literals
+from barbule.backends.duckdb.sql.insert_parameters import insert_parameters
+from barbule.backends.duckdb.sql.literals import values_literals
 
 NAN = float("nan")
 INFINITE = float("inf")
@@ -107,7 +107,7 @@ def test_few_rows_arrive_as_arrow_holds_them(backend, kind, together):
     rows = pa.table({"n": range(len(cells)), "v": cells})
     backend.create("t", schema)
     for part in [rows] if together else [rows.slice(n, 1) for n in range(len(cells))]:
-        assert as_parameters(part) is not None
+        assert insert_parameters(part) is not None
         backend.append("t", part)
     found = _stored(backend, schema)
     assert _bits(found.cast(schema["v"].to_pyarrow())) == _bits(pa.chunked_array([cells]))
@@ -133,7 +133,7 @@ def test_few_rows_are_stored_as_many_are(backend, kind):
 def test_what_would_arrive_otherwise_is_handed_over(backend, kind):
     cells = OTHERS[kind]
     rows = pa.table({"v": cells})
-    assert as_parameters(rows) is None
+    assert insert_parameters(rows) is None
     if kind == "no rows":
         return
     schema = sch.Schema.from_pyarrow(rows.schema)
@@ -153,7 +153,7 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
         pa.table({f"c{n}": _array(EXACT[kind][0], [None]) for n, kind in enumerate(kinds)}),
     ]
     both = pa.concat_tables(rows)
-    assert as_parameters(both) is not None
+    assert insert_parameters(both) is not None
     backend.create("t", schema)
     backend.append("t", both)
     found = backend.cursor.execute("SELECT * FROM t ORDER BY c0 NULLS LAST").to_arrow_table()
@@ -162,7 +162,7 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
 
 
 def test_texts_in_statements_are_exact(backend):
-    assert literals(pa.table({"v": ["a\0b"]})) is None
+    assert values_literals(pa.table({"v": ["a\0b"]})) is None
     schema = sch.Schema({"k": "string", "n": "int64"})
     backend.create("t", schema)
     backend.append("t", pa.table({"k": TEXTS, "n": range(len(TEXTS))}))

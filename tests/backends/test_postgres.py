@@ -17,7 +17,7 @@ import pytest
 
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.postgres import PostgresBackend
-from barbule.backends.postgres.address import read_address
+from barbule.backends.postgres.connections.address import read_address
 from barbule.errors import (
     ConfigurationError,
     DataError,

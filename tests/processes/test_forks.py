@@ -202,14 +202,14 @@ def test_who_waits_first_and_is_stopped_keeps_nobody_from_a_free_turn(tmp_path: 
         stdout=subprocess.PIPE,
         text=True,
     )
-    while not ours.wanted():
+    while not ours.has_waiters():
         time.sleep(0.01)
     os.kill(waiting.pid, signal.SIGSTOP)
     ours.release()
     other = Lease(folder, timeout=PATIENCE)
     other.acquire()
     os.kill(waiting.pid, signal.SIGCONT)  # it waits again, and is served
-    while not other.wanted():
+    while not other.has_waiters():
         time.sleep(0.01)
     other.release()
     assert waiting.communicate(timeout=PATIENCE)[0] == "has it\n"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import barbule as bb
-from barbule.backends.postgres import commit_status
+from barbule.backends.postgres.connections import commit_status
 from barbule.errors import UnreachableError
 from barbule.executor.search import index_sync
 from barbule.functions import openai

@@ -11,7 +11,7 @@ import pytest
 
 import barbule as bb
 from barbule.backends.base import open_backend
-from barbule.backends.postgres import commit_status
+from barbule.backends.postgres.connections import commit_status
 from barbule.errors import UnreachableError
 from patience import PATIENCE
 from servers.proxy import Proxy, proxy

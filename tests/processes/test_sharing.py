@@ -76,7 +76,7 @@ def test_no_row_is_lost_when_processes_insert_and_read_at_once(url):
 BUSY = """
     import sys
     import barbule as bb
-    from barbule.backends.duckdb.shared_file import _files
+    from barbule.backends.duckdb.connections.shared_file import _files
     url, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     with bb.connect(url, vectors="exact:") as session:
         table = session.get_table("t")

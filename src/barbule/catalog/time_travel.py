@@ -23,9 +23,10 @@ def as_timestamp(value: object) -> datetime.datetime | None:
     """
     if not isinstance(value, datetime.datetime) or value.isoformat() == "NaT":
         return None
+    timestamp: datetime.datetime = value
     if hasattr(value, "nanosecond"):  # pandas' own, which has another astimezone()
-        value = getattr(value, "to_pydatetime")(warn=False)  # noqa: B009
-    return value if value.tzinfo else value.astimezone()
+        timestamp = getattr(value, "to_pydatetime")(warn=False)  # noqa: B009
+    return timestamp if timestamp.tzinfo else timestamp.astimezone()
 
 
 def timestamp_hint(value: object) -> str:

@@ -42,7 +42,7 @@ class Lease:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     lease = Lease(pathlib.Path(folder) / "app.lock", timeout=1)
     ...     lease.acquire()
-    ...     lease.wanted()
+    ...     lease.has_waiters()
     ...     lease.release()
     False
     """
@@ -62,7 +62,7 @@ class Lease:
             When another process keeps it for longer than the timeout; it is named.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        if not self.wanted():
+        if not self.has_waiters():
             self._descriptor = take(self._holder)
         if self._descriptor is None:
             self._wait()
@@ -77,7 +77,7 @@ class Lease:
         """Return the pid of the process whose turn it is, if it is known."""
         return holder(self._holder)
 
-    def wanted(self) -> bool:
+    def has_waiters(self) -> bool:
         """Whether another process waits."""
         return any(_is_alive(ticket) for ticket in self._tickets())
 

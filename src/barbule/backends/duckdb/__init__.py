@@ -1,7 +1,8 @@
-"""The DuckDB adapter: a file that processes hand to each other, or a database in memory.
+"""The DuckDB backend: a file that processes hand to each other, or a database in memory.
 
-`adapter` is the backend, `file` the file and who has it, `statements` the SQL that writes,
-`staging` the way of Arrow rows, `ibis` Ibis' own backend on the same connections.
+`adapter` opens it; its layers are `transactions`, `queries` and `writes`. `connections` has the
+file and its cursors, `sql` the SQL, `arrow` the results, `staging` the Arrow rows that statements
+read, `ibis` Ibis' own backend on the same connections.
 """
 
 from barbule.backends.duckdb.adapter import DuckDBBackend, is_persistent, open_backend

@@ -1,26 +1,40 @@
-"""What DuckDB says of its disk and its memory, in our words.
+"""Errors of DuckDB as errors of barbule.
 
-Owns which of its errors are about those. What an expression asks of it that it cannot do is the
-adapter's to say.
+Owns which of DuckDB's errors are about an expression, the disk, the memory or a damaged file.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
+import ibis.common.exceptions as com
 
-from barbule.errors import BarbuleError, ConfigurationError, DiskError
+from barbule.errors import (
+    BarbuleError,
+    ConfigurationError,
+    DataError,
+    DiskError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["damage_explained", "disk_explained", "interruptible", "only_read"]
+__all__ = [
+    "first_line",
+    "raise_keyboard_interrupt",
+    "read_only_error",
+    "translate_damage",
+    "translate_disk_errors",
+    "translate_errors",
+]
 
-_KINDS = (
+_DISK_EXCEPTIONS = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
     duckdb.InvalidInputException,
@@ -28,16 +42,67 @@ _KINDS = (
     duckdb.FatalException,
     duckdb.InternalException,
 )
+# Parts of DuckDB's messages, by what they are about.
 _READ_ONLY = "read-only mode"
-_MEMORY = ("out of memory", "failed to pin block", "could not allocate", "failed to allocate")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "failed to pin block",
+    "could not allocate",
+    "failed to allocate",
+)
 _DISK = ("write", "open file", "create", "truncate", "sync", "space", "disk", "directory")
-_FULL = ("no space left", "too large", "quota exceeded")
+_DISK_FULL = ("no space left", "too large", "quota exceeded")
 _DAMAGED = ("could not read", "corrupt", "checksum", "not a valid duckdb database")
+_SOURCE_COLUMN = re.compile(r" when casting from source column c\d+$")  # the column's stored name
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, without the stored name of a column."""
+    return _SOURCE_COLUMN.sub("", str(error).splitlines()[0])
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be what it is everywhere else: DuckDB's driver makes an error of it."""
+def translate_errors() -> Iterator[None]:
+    """Translate the errors of expressions that DuckDB cannot compile or compute.
+
+    Raises
+    ------
+    UnsupportedError
+        When it cannot compile an expression.
+    DataError
+        When it cannot compute some values.
+    """
+    try:
+        yield
+    except (com.OperationNotDefinedError, com.UnsupportedOperationError) as error:
+        raise UnsupportedError(
+            f"DuckDB cannot run this expression: {error}.",
+            hint="Rewrite that part, or compute it in a @bb.udf.",
+        ) from error
+    except duckdb.InvalidInputException as error:
+        raise DataError(
+            f"the database cannot compute this: {first_line(error)}.",
+            hint="Correct the pattern or format, or filter out the values that it does not fit.",
+        ) from error
+    except duckdb.ProgrammingError as error:
+        raise UnsupportedError(
+            f"DuckDB cannot run this expression: {first_line(error)}.",
+            hint="Correct the names and types that it is about.",
+        ) from error
+    except duckdb.DataError as error:
+        raise DataError(
+            f"the database cannot compute this: {first_line(error)}.",
+            hint="Filter out such values first, or use try_cast() where cast() fails. What ceil(), "
+            "floor(), round() and // make of floats are whole numbers of 64 bits: "
+            "(t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) keeps larger and infinite ones."
+            if "INT64" in str(error)
+            else "Filter out such values first, or use try_cast() where cast() fails.",
+        ) from error
+
+
+@contextmanager
+def raise_keyboard_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt where DuckDB's driver raises an error of its own for Ctrl-C."""
     try:
         yield
     except RuntimeError as error:
@@ -49,8 +114,8 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def damage_explained(path: Path) -> Iterator[None]:
-    """Say in our words that the file of a database is damaged, or none of DuckDB.
+def translate_damage(path: Path) -> Iterator[None]:
+    """Translate the errors of a file that is damaged, or no DuckDB database.
 
     Raises
     ------
@@ -61,13 +126,13 @@ def damage_explained(path: Path) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         if _is_damaged(error, path):
-            raise _damaged(error, f"the database '{path}'") from error
+            raise _damaged_error(error, f"the database '{path}'") from error
         raise
 
 
 @contextmanager
-def disk_explained(path: Path | None) -> Iterator[None]:
-    """Say in our words that the disk or the memory was not enough for DuckDB.
+def translate_disk_errors(path: Path | None) -> Iterator[None]:
+    """Translate the errors of DuckDB about its disk and its memory.
 
     Parameters
     ----------
@@ -84,62 +149,64 @@ def disk_explained(path: Path | None) -> Iterator[None]:
     """
     try:
         yield
-    except _KINDS as error:
-        shown = "the database" if path is None else f"the database '{path}'"
+    except _DISK_EXCEPTIONS as error:
+        database = "the database" if path is None else f"the database '{path}'"
         if path is not None and _is_damaged(error, path):
-            raise _damaged(error, shown) from error
-        explained = _explained(error, shown)
-        if explained is None:
+            raise _damaged_error(error, database) from error
+        translated = _translated(error, database)
+        if translated is None:
             raise
-        raise explained from error
+        raise translated from error
 
 
 def _is_damaged(error: BaseException, path: Path) -> bool:
-    """Whether DuckDB says that the file of a database is cut off, changed, or none of its own.
+    """Whether an error says that the file of a database is truncated, changed, or another format.
 
-    Queries may read other files, too: what is wrong with those is another error.
+    Queries may read other files, too: errors about those are not about the database.
     """
     text = str(error)
     lowered = text.lower()
-    own = str(path) in text or "database file" in lowered
-    return own and any(each in lowered for each in _DAMAGED)
+    about_database = str(path) in text or "database file" in lowered
+    return about_database and any(phrase in lowered for phrase in _DAMAGED)
 
 
-def _damaged(error: duckdb.Error, shown: str) -> DiskError:
+def _damaged_error(error: duckdb.Error, database: str) -> DiskError:
     reason = str(error).strip().splitlines()[0].rstrip(".!")
     return DiskError(
-        f"{shown} cannot be read: {reason}.",
+        f"{database} cannot be read: {reason}.",
         hint="It is no database of DuckDB: check the path; or it is damaged: put back a copy of it."
         if "not a valid duckdb database" in reason.lower()
         else "Its file is damaged: put back a copy of it.",
     )
 
 
-def only_read(path: Path | None) -> ConfigurationError:
+def read_only_error(path: Path | None) -> ConfigurationError:
     """Make the error of a change to a database that may only be read."""
-    return _only_read(f"the database '{path}'")
+    return _read_only_error(f"the database '{path}'")
 
 
-def _only_read(shown: str) -> ConfigurationError:
+def _read_only_error(database: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{shown} can only be read: its file or its folder may not be written.",
+        f"{database} can only be read: its file or its folder may not be written.",
         hint="Change their permissions, or copy it to where it may be written.",
     )
 
 
-def _explained(error: duckdb.Error, shown: str) -> BarbuleError | None:
+def _translated(error: duckdb.Error, database: str) -> BarbuleError | None:
     text = str(error).strip().splitlines()[0].rstrip(".!")
     lowered = text.lower()
     if _READ_ONLY in lowered:
-        return _only_read(shown)
-    if isinstance(error, duckdb.OutOfMemoryException) or any(each in lowered for each in _MEMORY):
+        return _read_only_error(database)
+    if isinstance(error, duckdb.OutOfMemoryException) or any(
+        phrase in lowered for phrase in _OUT_OF_MEMORY
+    ):
         return DiskError(
-            f"{shown} has too little memory for this: {text}.",
+            f"{database} has too little memory for this: {text}.",
             hint="Do it in smaller parts, or with a machine that has more.",
         )
-    about_disk = any(each in lowered for each in _DISK)
+    about_disk = any(phrase in lowered for phrase in _DISK)
     if isinstance(error, duckdb.InvalidInputException) or not about_disk:
         return None
     _, _, reason = text.rpartition(": ")
-    number = errno.ENOSPC if any(each in lowered for each in _FULL) else errno.EIO
-    return DiskError.of(shown, OSError(number, reason))
+    number = errno.ENOSPC if any(phrase in lowered for phrase in _DISK_FULL) else errno.EIO
+    return DiskError.of(database, OSError(number, reason))

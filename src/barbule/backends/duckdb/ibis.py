@@ -1,12 +1,13 @@
-"""Ibis' DuckDB backend on a database that is handed over between processes.
+"""Ibis' DuckDB backend on a database that processes hand to each other.
 
-Owns nothing but the way from Ibis' connection to the adapter's: users get it as `session.ibis`.
+Owns that each verb of Ibis has the database open while it runs, on the adapter's cursor of the
+calling thread. Users get it as `session.ibis`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -16,16 +17,22 @@ from barbule.backends.duckdb.sql.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import duckdb
     import ibis.expr.types as ir
+    import pyarrow as pa
 
-    from barbule.backends.duckdb.adapter import DuckDBBackend
+    from barbule.backends.base import Staged
 
 __all__ = ["SharedIbis"]
 
-# What runs statements: the database stays open for as long as each of them takes.
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The verbs that run statements: the database stays open while they run.
 _VERBS = (
     "attach",
     "create_database",
@@ -57,7 +64,24 @@ _VERBS = (
 )
 
 
-_ROWS = 100_000  # of a batch that is written
+_BATCH_ROWS = 100_000  # of a Parquet file
+
+
+class Queries(Protocol):
+    """What the Ibis backend uses of the adapter."""
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The calling thread's cursor."""
+
+    def use(self) -> AbstractContextManager[None]:
+        """Have the database open in this context."""
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches."""
 
 
 class SharedIbis(Backend):
@@ -65,7 +89,7 @@ class SharedIbis(Backend):
 
     compiler = COMPILER
 
-    def __init__(self, adapter: DuckDBBackend) -> None:
+    def __init__(self, adapter: Queries) -> None:
         super().__init__()
         self._adapter = adapter
         self._can_reconnect = False
@@ -77,34 +101,42 @@ class SharedIbis(Backend):
         return self._adapter.cursor
 
     def execute(
-        self, expr: ir.Expr, /, *, params: Any = None, limit: Any = None, **options: Any
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[ir.Scalar, object] | None = None,
+        limit: int | str | None = None,
+        **options: object,
     ) -> Any:
         """Return a data frame, a series or a value of pandas."""
         table = expr.as_table()
-        if params is None and any(map(_holds_durations, table.schema().types)):
+        if params is None and any(map(_contains_durations, table.schema().types)):
             if limit is not None:
                 table = table.limit(ibis.options.sql.default_limit if limit == "default" else limit)
             return expr.__pandas_result__(self._adapter.arrow(table, {}).to_pandas())
         return super().execute(expr, params=params, limit=limit, **options)
 
-    def to_parquet(self, expr: ir.Expr, /, path: Any, **options: Any) -> None:
+    def to_parquet(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
         """Write a Parquet file.
 
-        Vectors are written as lists: DuckDB writes an ARRAY that is missing in a way that no
-        reader of Parquet understands.
+        Vectors are written as lists: DuckDB writes a missing ARRAY in a way that no reader of
+        Parquet understands.
         """
         table = expr.as_table()
-        if any(map(_holds_durations, table.schema().types)):
+        if any(map(_contains_durations, table.schema().types)):
             self._write_durations(table, path, **options)
             return
         lists = {
-            name: without_length
-            for name, kind in table.schema().items()
-            if (without_length := _as_lists(kind)) != kind
+            name: with_lists
+            for name, dtype in table.schema().items()
+            if (with_lists := _with_lists(dtype)) != dtype
         }
         super().to_parquet(table.cast(lists) if lists else table, path, **options)
 
-    def _write_durations(self, table: ir.Table, path: Any, **options: Any) -> None:
+    def _write_durations(
+        self, table: ir.Table, path: str | os.PathLike[str], **options: object
+    ) -> None:
         """Write a Parquet file by Arrow; DuckDB's intervals are bytes to most readers."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -112,32 +144,35 @@ class SharedIbis(Backend):
         schema = table.schema().to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in schema])
         with pq.ParquetWriter(path, schema, **options) as writer:
-            for batch in self._adapter.batches(table, {}, _ROWS):
+            for batch in self._adapter.batches(table, {}, _BATCH_ROWS):
                 writer.write_batch(batch)
 
 
-def _holds_durations(kind: dt.DataType) -> bool:
-    if isinstance(kind, dt.Struct):
-        return any(map(_holds_durations, kind.fields.values()))
-    if isinstance(kind, dt.Array | dt.Map):
-        return _holds_durations(kind.value_type)
-    return isinstance(kind, dt.Interval)
+def _contains_durations(dtype: dt.DataType) -> bool:
+    if isinstance(dtype, dt.Struct):
+        return any(map(_contains_durations, dtype.fields.values()))
+    if isinstance(dtype, dt.Array | dt.Map):
+        return _contains_durations(dtype.value_type)
+    return isinstance(dtype, dt.Interval)
 
 
-def _as_lists(kind: dt.DataType) -> dt.DataType:
+def _with_lists(dtype: dt.DataType) -> dt.DataType:
     """Return a type whose arrays have any length."""
-    if isinstance(kind, dt.Array):
-        return kind.copy(value_type=_as_lists(kind.value_type), length=None)
-    if isinstance(kind, dt.Struct):
-        return kind.copy(fields={name: _as_lists(each) for name, each in kind.fields.items()})
-    if isinstance(kind, dt.Map):
-        return kind.copy(value_type=_as_lists(kind.value_type))
-    return kind
+    if isinstance(dtype, dt.Array):
+        return dtype.copy(value_type=_with_lists(dtype.value_type), length=None)
+    if isinstance(dtype, dt.Struct):
+        fields = {name: _with_lists(field) for name, field in dtype.fields.items()}
+        return dtype.copy(fields=fields)
+    if isinstance(dtype, dt.Map):
+        return dtype.copy(value_type=_with_lists(dtype.value_type))
+    return dtype
 
 
-def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _with_open_database(
+    verb: Callable[Concatenate[SharedIbis, P], T],
+) -> Callable[..., T]:
     @functools.wraps(verb)
-    def run(self: SharedIbis, *args: Any, **kwargs: Any) -> Any:
+    def run(self: SharedIbis, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._adapter.use():
             return verb(self, *args, **kwargs)
 
@@ -145,6 +180,6 @@ def _using(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in _VERBS:
-    setattr(SharedIbis, _name, _using(getattr(SharedIbis, _name)))
+    setattr(SharedIbis, _name, _with_open_database(getattr(SharedIbis, _name)))
 
 route_to_engine(SharedIbis)

@@ -1,16 +1,16 @@
-"""How Arrow rows get into DuckDB's statements, and out of its answers."""
+"""Arrow rows that DuckDB's statements read: appended ones, and staged tables of a query."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import sqlglot.expressions as sge
 
-from barbule.backends.base import RID, type_mismatch
-from barbule.backends.duckdb.sql.statements import literals, name_of, quoted
-from barbule.backends.intervals import durations
+from barbule.backends.base import RID
+from barbule.backends.duckdb.sql.literals import values_literals
+from barbule.backends.duckdb.sql.statements import identifier, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppendedRows",
-    "fitted",
-    "in_memory",
+    "columns_filtered_by_duckdb",
+    "has_union",
+    "in_memory_tables",
+    "inline_small_tables",
     "register",
     "registered",
-    "shown_as_values",
-    "unites",
-    "written_in",
 ]
 
 _APPENDED_ROWS = "bb_appended_rows"
-_FEW_ROWS = 64
-# What few rows may be made of to be written down; a bare whole number would be of any size.
-_WRITTEN = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
-_BEHIND = "_arrow"  # of what a view over staged rows reads
+_MAX_INLINE_ROWS = 64
+# The types of values that are written into a query; a bare integer would have any size.
+_INLINE_TYPES = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
+_ARROW_SUFFIX = "_arrow"  # of the name of Arrow rows that a view reads
 
 
 class AppendedRows:
-    """What a cursor reads Arrow rows from, registered once.
+    """A relation of Arrow rows that is registered once for a cursor, whatever rows it has.
 
     A transaction keeps all that is registered in it until its end, so that the rows of a large
     insert would stay in memory.
@@ -52,29 +51,30 @@ class AppendedRows:
         cursor.register(_APPENDED_ROWS, self)
 
     @contextmanager
-    def of(self, rows: pa.Table) -> Iterator[str]:
-        """Hand out these rows meanwhile; give the name that statements read them by."""
-        before, self._rows = self._rows, rows
+    def containing(self, rows: pa.Table) -> Iterator[str]:
+        """Have the relation contain these rows; return its name."""
+        previous, self._rows = self._rows, rows
         try:
             yield _APPENDED_ROWS
         finally:
-            self._rows = before
+            self._rows = previous
 
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._rows.__arrow_c_stream__(requested_schema)
 
 
-def unites(sql: str) -> bool:
-    """Whether a query puts rows of several relations together."""
+def has_union(sql: str) -> bool:
+    """Whether a query unites the rows of several relations."""
     return " UNION " in sql
 
 
-def shown_as_values(rows: pa.Table, *, united: bool) -> list[str]:
-    """Return the columns that are shown as computed values, which DuckDB filters itself.
+def columns_filtered_by_duckdb(rows: pa.Table, *, united: bool) -> list[str]:
+    """Return the columns that are registered as computed values, so that DuckDB filters them.
 
-    Else it lets Arrow filter what it scans. For Arrow NaN is not larger than other numbers, as it
-    is for DuckDB; and where rows are united with stored ones and then joined, DuckDB hands Arrow a
-    filter that Arrow does not know (https://github.com/duckdb/duckdb-python/issues/463).
+    Else DuckDB lets Arrow filter what it scans. In Arrow NaN is not larger than other numbers, as
+    it is in DuckDB; and where rows are united with stored ones and then joined, DuckDB passes
+    Arrow a filter that Arrow does not support
+    (https://github.com/duckdb/duckdb-python/issues/463).
     """
     import pyarrow as pa
 
@@ -83,52 +83,50 @@ def shown_as_values(rows: pa.Table, *, united: bool) -> list[str]:
     return [
         field.name
         for field in rows.schema
-        # A vector is not filtered by, and DuckDB has no CASE of it, which COALESCE becomes.
-        if not pa.types.is_null(field.type) and not _holds_vectors(field.type)
+        # Vectors are not filtered, and DuckDB has no CASE of them, which COALESCE becomes.
+        if not pa.types.is_null(field.type) and not _contains_vectors(field.type)
     ]
 
 
-def _holds_vectors(kind: pa.DataType) -> bool:
+def _contains_vectors(dtype: pa.DataType) -> bool:
     import pyarrow as pa
 
-    if pa.types.is_fixed_size_list(kind):
+    if pa.types.is_fixed_size_list(dtype):
         return True
-    return any(_holds_vectors(kind.field(place).type) for place in range(kind.num_fields))
+    return any(_contains_vectors(dtype.field(index).type) for index in range(dtype.num_fields))
 
 
 @contextmanager
 def registered(
     cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, *, united: bool
 ) -> Iterator[None]:
-    """Make Arrow rows readable under a name meanwhile."""
-    computed = shown_as_values(rows, united=united)
+    """Make Arrow rows readable under a name in this context."""
+    computed = columns_filtered_by_duckdb(rows, united=united)
     register(cursor, name, rows, computed)
     try:
         yield
     finally:
         if computed:
             cursor.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
-        cursor.unregister(f"{name}{_BEHIND}" if computed else name)
+        cursor.unregister(f"{name}{_ARROW_SUFFIX}" if computed else name)
 
 
 def register(
     cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, computed: list[str]
 ) -> None:
-    """Make Arrow rows readable under a name."""
+    """Make Arrow rows readable under a name, some columns as computed values."""
     if not computed:
         cursor.register(name, rows)
         return
-    behind = f"{name}{_BEHIND}"
-    cursor.register(behind, rows)
+    source = f"{name}{_ARROW_SUFFIX}"
+    cursor.register(source, rows)
     values = [
-        sge.alias_(sge.Coalesce(this=name_of(each), expressions=[name_of(each)]), each, quoted=True)
-        if each in computed
-        else name_of(each)
-        for each in rows.column_names
+        _coalesced(column) if column in computed else identifier(column)
+        for column in rows.column_names
     ]
-    query = sge.Select(expressions=values).from_(sge.Table(this=name_of(behind)))
+    query = sge.Select(expressions=values).from_(sge.Table(this=identifier(source)))
     view = sge.Create(
-        this=sge.Table(this=name_of(name)),
+        this=sge.Table(this=identifier(name)),
         kind="VIEW",
         expression=query,
         replace=True,
@@ -137,97 +135,63 @@ def register(
     cursor.execute(view.sql("duckdb"))
 
 
-def written_in(sql: str, staged: Mapping[str, pa.Table]) -> tuple[str, dict[str, pa.Table]]:
-    """Write few rows of numbers and short texts into the query that reads them; return the rest.
+def _coalesced(column: str) -> sge.Expression:
+    value = sge.Coalesce(this=identifier(column), expressions=[identifier(column)])
+    return sge.alias_(value, column, quoted=True)
 
-    To hand a table over takes longer than a small query.
+
+def inline_small_tables(
+    sql: str, staged: Mapping[str, pa.Table]
+) -> tuple[str, dict[str, pa.Table]]:
+    """Write staged tables of few numbers and short strings into a query; return the others.
+
+    To register a table takes longer than a small query.
     """
-    parts, left = [], {}
-    plain = not sql.startswith("WITH RECURSIVE")
+    ctes: list[str] = []
+    remaining: dict[str, pa.Table] = {}
+    is_recursive = sql.startswith("WITH RECURSIVE")
     for name, rows in staged.items():
-        shown = _as_query(rows) if plain and rows.num_rows <= _FEW_ROWS else None
-        if shown is None:
-            left[name] = rows
+        small = not is_recursive and rows.num_rows <= _MAX_INLINE_ROWS
+        query = _values_query(rows) if small else None
+        if query is None:
+            remaining[name] = rows
         else:
-            parts.append(f"{quoted(name)} AS NOT MATERIALIZED ({shown})")
-    if not parts:
-        return sql, left
-    given = ", ".join(parts)
+            ctes.append(f"{quoted(name)} AS NOT MATERIALIZED ({query})")
+    if not ctes:
+        return sql, remaining
+    joined = ", ".join(ctes)
     if sql.startswith("WITH "):
-        return f"WITH {given}, {sql.removeprefix('WITH ')}", left
-    return f"WITH {given} {sql}", left
+        return f"WITH {joined}, {sql.removeprefix('WITH ')}", remaining
+    return f"WITH {joined} {sql}", remaining
 
 
-def _as_query(rows: pa.Table) -> str | None:
-    """Write rows as a query; None where there are none, or they are of other kinds."""
-    kinds = [_WRITTEN.get(str(field.type)) for field in rows.schema]
-    if not rows.num_rows or not all(kinds) or (values := literals(rows)) is None:
+def _values_query(rows: pa.Table) -> str | None:
+    """Write rows as a query of VALUES; None where there are none, or values of other types."""
+    types = [_INLINE_TYPES.get(str(field.type)) for field in rows.schema]
+    if not rows.num_rows or not all(types) or (values := values_literals(rows)) is None:
         return None
-    names = [f"c{place}" for place in range(len(kinds))]
-    shown = ", ".join(
-        f"{name}::{kind} AS {quoted(column)}"
-        for name, kind, column in zip(names, kinds, rows.column_names, strict=True)
+    names = [f"c{index}" for index in range(len(types))]
+    columns = ", ".join(
+        f"{name}::{type_name} AS {quoted(column)}"
+        for name, type_name, column in zip(names, types, rows.column_names, strict=True)
     )
-    return f"SELECT {shown} FROM (VALUES {values}) AS v({', '.join(names)})"
+    return f"SELECT {columns} FROM (VALUES {values}) AS v({', '.join(names)})"
 
 
 def _has_nan(cells: pa.ChunkedArray) -> bool:
     import pyarrow as pa
 
     if pa.types.is_struct(cells.type):
-        return any(_has_nan(part) for part in cells.flatten())
+        return any(_has_nan(field) for field in cells.flatten())
     if not pa.types.is_floating(cells.type):
         return False
     import numpy as np
 
-    return any(bool(np.isnan(part.to_numpy(zero_copy_only=False)).any()) for part in cells.chunks)
+    return any(bool(np.isnan(chunk.to_numpy(zero_copy_only=False)).any()) for chunk in cells.chunks)
 
 
-def in_memory(query: ir.Table) -> dict[str, pa.Table]:
-    """Return the in-memory tables of a query, which are staged like finished stages."""
+def in_memory_tables(query: ir.Table) -> dict[str, pa.Table]:
+    """Return the in-memory tables of a query by name; they are staged."""
     return {
         leaf.name: leaf.data.to_pyarrow(leaf.schema) for leaf in query.op().find(ops.InMemoryTable)
     }
-
-
-def fitted(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """Give rows the columns and types that their query has for Ibis.
-
-    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
-    """
-    import pyarrow as pa
-
-    rows = rows if rows.column_names == wanted.names else rows.select(wanted.names)
-    # Whether a value may be missing is checked where it matters, with a message of its own.
-    wanted = pa.schema([field.with_nullable(True) for field in wanted])
-    if rows.schema.equals(wanted):
-        return rows
-    columns = [_cast(rows.column(place), field) for place, field in enumerate(wanted)]
-    return pa.Table.from_arrays(columns, schema=wanted)
-
-
-def _cast(cells: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    if cells.type.equals(field.type):
-        return cells
-    if pa.types.is_null(field.type):  # which databases count as int32 or text
-        return pa.chunked_array([pa.nulls(len(cells))])
-    if _holds_intervals(cells.type):
-        chunks = [durations(chunk, field.type) for chunk in cells.chunks]
-        return pa.chunked_array(chunks, field.type)
-    try:
-        if pa.types.is_decimal(cells.type) and pa.types.is_floating(field.type):
-            # Of the decimal 0.7 Arrow makes 0.7000000000000001.
-            return cells.cast(pa.string()).cast(field.type)
-        return cells.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise type_mismatch(field.name, field.type, error) from error
-
-
-def _holds_intervals(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_interval(kind):
-        return True
-    return any(_holds_intervals(kind.field(place).type) for place in range(kind.num_fields))

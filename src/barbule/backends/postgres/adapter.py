@@ -16,10 +16,10 @@ import ibis.expr.types as ir
 import sqlglot as sg
 
 from barbule.backends.base import FROM, RID, TO
-from barbule.backends.postgres import write_lock
-from barbule.backends.postgres.address import read_address
-from barbule.backends.postgres.commit_status import is_committed
-from barbule.backends.postgres.connection import Connection, Connections
+from barbule.backends.postgres.connections import write_lock
+from barbule.backends.postgres.connections.address import read_address
+from barbule.backends.postgres.connections.commit_status import is_committed
+from barbule.backends.postgres.connections.connection import Connection, Connections
 from barbule.backends.postgres.errors import explained, lost_connection
 from barbule.backends.postgres.sql import statements as sql
 from barbule.backends.postgres.sql.compiler import COMPILER, VectorSimilarity
@@ -133,7 +133,7 @@ class PostgresBackend:
 
     def psycopg(self) -> psycopg.Connection[Any]:
         """Return the calling thread's connection for what only Ibis does."""
-        from barbule.backends.postgres.psycopg import connect, is_there
+        from barbule.backends.postgres.connections.psycopg import connect, is_there
 
         thread = threading.current_thread()
         with self._lock:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlglot.expressions as sge
 
     from barbule.backends.base import Staged
-    from barbule.backends.postgres.connection import Connection
+    from barbule.backends.postgres.connections.connection import Connection
 
 __all__ = ["copy_rows", "fresh_name", "kinds_of", "readable"]
 

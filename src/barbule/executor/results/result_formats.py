@@ -43,10 +43,10 @@ def disk_errors(path: Any) -> Iterator[None]:
     DiskError
         When its disk is full, or does not take it.
     """
-    from barbule.backends.duckdb.errors import disk_explained
+    from barbule.backends.duckdb.errors import translate_disk_errors
 
     try:
-        with storing(repr(str(path))), disk_explained(None):
+        with storing(repr(str(path))), translate_disk_errors(None):
             yield
     except DiskError as error:  # DuckDB writes files for Postgres too, and does not name them
         raise DiskError.of(repr(str(path)), error) from error.__cause__

@@ -1,13 +1,13 @@
-"""How similar two vectors are, in SQL that only plain numbers come out of.
+"""The similarity of two vectors, in SQL of DuckDB that has only finite results.
 
-Owns what becomes of vectors that cannot be compared: they have no score.
+Owns that vectors which cannot be compared have no score.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import ibis.expr.operations as ops
+    import ibis.expr.types as ir
 
 __all__ = ["similarity"]
 
-# Squared lengths of vectors that can be compared by their direction, as float32 has them.
-_TINY, _HUGE = 1.1754943508222875e-38, 3.4028234663852886e38
+# The squared lengths of vectors that have a direction in float32.
+_MIN_SQUARE, _MAX_SQUARE = 1.1754943508222875e-38, 3.4028234663852886e38
 
 
 @ibis.udf.scalar.builtin(name="array_cosine_similarity")
@@ -38,25 +39,29 @@ def _distance(left, right) -> float: ...  # type: ignore[no-untyped-def, empty-b
 def _list(value: float) -> list[float]: ...  # type: ignore[empty-body]
 
 
-def _fit(vector: Any) -> Any:
-    """Whether a vector has a direction: it is finite, and not as good as zero."""
-    return _inner(vector, vector).between(_TINY, _HUGE)
+def _has_direction(vector: ir.Value) -> ir.BooleanValue:
+    """Whether a vector has a direction: it is finite and not nearly zero."""
+    return _inner(vector, vector).between(_MIN_SQUARE, _MAX_SQUARE)
 
 
-def _once(value: Any, change: Callable[[Any], Any]) -> ops.Value:
-    """Change a value that is written down once; DuckDB computes it as often as it is."""
-    return _list(value).map(change)[0].op()
+def _let(
+    value: ir.FloatingValue, body: Callable[[ir.FloatingValue], ir.FloatingValue]
+) -> ops.Value:
+    """Compute with a value that is written once; DuckDB computes it as often as it is written."""
+    return _list(value).map(body)[0].op()
 
 
 def similarity(left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-    """Make the value that says how similar two vectors are; larger is nearer."""
+    """Make the value of the similarity of two vectors; larger is nearer."""
     a, b = left.to_expr(), right.to_expr()
     if metric == "cosine":
-        # DuckDB says -1 where there is no cosine, or 0; what else is -1 or 0 is rare. What all
-        # rows are compared with has been looked at, and a lambda may not ask for it.
-        compared = [_fit(each) for each in (a, b) if each.op().shape.is_columnar()]
-        fit = functools.reduce(operator.and_, compared, ibis.literal(True))
-        return _once(_cosine(a, b), lambda s: (s.isin([-1, 0]) & ~fit).ifelse(None, s))
-    alike = _inner(a, b) if metric == "ip" else -_distance(a, b)
-    # Either would be larger than all numbers.
-    return _once(alike, lambda score: (score.isnan() | score.isinf()).ifelse(None, score))
+        # DuckDB returns -1 or 0 where there is no cosine; other vectors have these rarely. A
+        # constant has been checked before, and a lambda cannot refer to it.
+        checks = [_has_direction(vector) for vector in (a, b) if vector.op().shape.is_columnar()]
+        comparable = functools.reduce(operator.and_, checks, ibis.literal(True))
+        return _let(
+            _cosine(a, b), lambda score: (score.isin([-1, 0]) & ~comparable).ifelse(None, score)
+        )
+    score = _inner(a, b) if metric == "ip" else -_distance(a, b)
+    # NaN would be larger than all numbers, and so would an infinite score.
+    return _let(score, lambda score: (score.isnan() | score.isinf()).ifelse(None, score))

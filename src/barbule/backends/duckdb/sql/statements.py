@@ -1,97 +1,149 @@
-"""The SQL that writes to DuckDB.
+"""The statements that write to DuckDB.
 
-Built with sqlglot, or of parts that it has quoted; rows of plain values travel as literals.
+Names are quoted by sqlglot, and values are literals or parameters: neither can become SQL.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
 from typing import TYPE_CHECKING, Any
 
 import sqlglot.expressions as sge
+from ibis.backends.sql.datatypes import DuckDBType
 
-from barbule.backends.base import FOREVER, RID, TO
+from barbule.backends.base import FOREVER, FROM, RID, TO
+from barbule.backends.duckdb.sql.literals import string_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
-
-__all__ = [
-    "FROM_ARGUMENT",
-    "column_of",
-    "copying",
-    "ending_of",
-    "ending_where",
-    "filling_by",
-    "insert_into",
-    "literal",
-    "literals",
-    "name_of",
-    "new_states",
-    "quoted",
-    "rows_with_values",
-]
-
-_LONG_TEXT = 1000  # what is not written into a statement
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
 
 # sqlglot 28 renamed the argument.
-FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
+_FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
+_QUERY, _STORED = "bb_query", "bb_stored"  # names of relations within a statement
+
+
+def identifier(name: str) -> sge.Identifier:
+    """Return a quoted identifier."""
+    return sge.to_identifier(name, quoted=True)
+
+
+def column_reference(name: str, table: str | None = None) -> sge.Column:
+    """Return a reference to a column."""
+    return sge.Column(this=identifier(name), table=identifier(table) if table else None)
+
+
+@functools.cache
+def quoted(name: str) -> str:
+    """Write a quoted identifier."""
+    return identifier(name).sql("duckdb")
+
+
+def _table(name: str) -> sge.Table:
+    return sge.Table(this=identifier(name))
+
+
+def _number(value: int) -> sge.Literal:
+    return sge.Literal.number(value)
+
+
+def _is_live(table: str | None = None) -> sge.Expression:
+    return sge.EQ(this=column_reference(TO, table), expression=_number(FOREVER))
+
+
+def _column_type(dtype: dt.DataType) -> sge.Expression:
+    return DuckDBType.from_ibis(dtype.copy(nullable=True))
+
+
+# Tables and columns
+
+
+def create_table(name: str, schema: sch.Schema) -> str:
+    """Create a table."""
+    columns = [
+        sge.ColumnDef(this=identifier(column), kind=_column_type(dtype))
+        for column, dtype in schema.items()
+    ]
+    target = sge.Schema(this=_table(name), expressions=columns)
+    return sge.Create(this=target, kind="TABLE").sql("duckdb")
+
+
+def drop_table(name: str) -> str:
+    """Drop a table, if it exists."""
+    return sge.Drop(this=_table(name), kind="TABLE", exists=True).sql("duckdb")
+
+
+def add_column(name: str, column: str, dtype: dt.DataType) -> str:
+    """Add a column."""
+    action = sge.ColumnDef(this=identifier(column), kind=_column_type(dtype))
+    return sge.Alter(this=_table(name), kind="TABLE", actions=[action]).sql("duckdb")
+
+
+def drop_column(name: str, column: str) -> str:
+    """Drop a column, if it exists."""
+    action = sge.Drop(this=sge.Column(this=identifier(column)), kind="COLUMN", exists=True)
+    return sge.Alter(this=_table(name), kind="TABLE", actions=[action]).sql("duckdb")
+
+
+# Inserts
 
 
 @functools.cache
 def insert_into(name: str, columns: tuple[str, ...]) -> str:
-    """Write the beginning of an insert, to which VALUES or a query belongs."""
+    """Write the beginning of an insert, before VALUES or a query."""
     return f"INSERT INTO {quoted(name)} ({', '.join(map(quoted, columns))})"
 
 
 @functools.cache
-def copying(name: str, columns: tuple[str, ...], source: str, *, in_turn: bool) -> str:
-    """Write the insert of the rows of another relation.
+def insert_relation(name: str, columns: tuple[str, ...], source: str, *, in_turn: bool) -> str:
+    """Insert the rows of another relation.
 
     Parameters
     ----------
     in_turn
-        Whether rows go into the table one after the other. Else threads share them, in batches
-        that are put together afterwards: rows that fill none are written twice.
+        Whether rows are written one after the other. Else threads share them, in batches that are
+        merged afterwards: rows that fill no batch are written twice.
     """
-    shown = ", ".join(map(quoted, columns))
-    copied = f"{insert_into(name, columns)} SELECT {shown} FROM {source}"
+    selected = ", ".join(map(quoted, columns))
+    insert = f"{insert_into(name, columns)} SELECT {selected} FROM {source}"
     if not in_turn:
-        return copied
-    # DuckDB shares no rows of which some come from a function, be they none.
-    nothing = ", ".join(["NULL"] * len(columns))
-    return f"{copied} UNION ALL SELECT {nothing} FROM range(0)"
+        return insert
+    # DuckDB does not share the rows of a query that has a table function, even an empty one.
+    nulls = ", ".join(["NULL"] * len(columns))
+    return f"{insert} UNION ALL SELECT {nulls} FROM range(0)"
 
 
-def ending_of(name: str, commit: int, rids: str) -> str:
-    """Write the statement that ends the life of rows, given their identities or a query."""
+# The life of rows
+
+
+def end_rows(name: str, commit: int, rids: str) -> str:
+    """End the life of live rows, given a list of their identities or a query of them."""
     return f"UPDATE {quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
 
 
-def ending_where(name: str, commit: int, select: sge.Expression) -> str | None:
-    """Write the same by the condition of a query that filters the table itself, else None.
+def end_filtered_rows(name: str, commit: int, select: sge.Expression) -> str | None:
+    """End the life of the live rows of a query by its condition, if it only filters the table.
 
-    It saves joining the rows with themselves.
+    It saves a join of the rows with themselves. None where the query does more.
     """
-    table, where = _filtered(name, select), select.args.get("where")
+    table, where = _filtered_table(name, select), select.args.get("where")
     if table is None:
         return None
-    alive = sge.EQ(this=column_of(TO), expression=sge.Literal.number(FOREVER))
     update = sge.Update(
         this=table,
-        expressions=[sge.EQ(this=name_of(TO), expression=sge.Literal.number(commit))],
-        where=sge.Where(this=alive if where is None else sge.and_(where.this, alive)),
+        expressions=[sge.EQ(this=identifier(TO), expression=_number(commit))],
+        where=sge.Where(this=_is_live() if where is None else sge.and_(where.this, _is_live())),
     )
     return update.sql("duckdb", copy=False)
 
 
-def _filtered(name: str, select: sge.Expression) -> sge.Table | None:
-    """Return the table that a query does no more than filter, by its name there; else None."""
-    source, where = select.args.get(FROM_ARGUMENT), select.args.get("where")
-    parts = {part for part, value in select.args.items() if value}
-    if not parts <= {"expressions", FROM_ARGUMENT, "where"} or source is None:
+def _filtered_table(name: str, select: sge.Expression) -> sge.Table | None:
+    """Return the table of this name in a query that only filters it; else None."""
+    source, where = select.args.get(_FROM_ARGUMENT), select.args.get("where")
+    clauses = {clause for clause, value in select.args.items() if value}
+    if not clauses <= {"expressions", _FROM_ARGUMENT, "where"} or source is None:
         return None
     table = source.this
     if not isinstance(table, sge.Table) or table.name != name:
@@ -99,119 +151,136 @@ def _filtered(name: str, select: sge.Expression) -> sge.Table | None:
     return None if where is not None and where.find(sge.Query) else table
 
 
-def new_states(name: str, select: sge.Expression, commit: int, kept: Sequence[str]) -> str:
-    """Write the query of new states of rows: what a query gives, what is kept, from a commit on."""
-    life = [sge.Literal.number(commit), sge.Literal.number(FOREVER)]
-    table = _filtered(name, select)
+def select_new_states(
+    name: str, select: sge.Expression, commit: int, unchanged: Sequence[str]
+) -> str:
+    """Write the query of new states of rows.
+
+    Parameters
+    ----------
+    select
+        The query of their identities and new values.
+    commit
+        The commit at which they begin.
+    unchanged
+        Columns that keep the values of the live rows.
+    """
+    life = [_number(commit), _number(FOREVER)]
+    table = _filtered_table(name, select)
     if table is not None and not select.find(sge.Star):
-        rest = [column_of(each, table.alias_or_name) for each in kept]
-        return select.select(*rest, *life, copy=False).sql("duckdb")
-    given, stored = "bb_given", "bb_stored"
-    same = sge.EQ(this=column_of(RID, given), expression=column_of(RID, stored))
-    alive = sge.EQ(this=column_of(TO, stored), expression=sge.Literal.number(FOREVER))
-    rest = [column_of(each, stored) for each in kept]
-    whole = sge.Column(this=sge.Star(), table=name_of(given))
+        columns = [column_reference(column, table.alias_or_name) for column in unchanged]
+        return select.select(*columns, *life, copy=False).sql("duckdb")
+    same = sge.EQ(this=column_reference(RID, _QUERY), expression=column_reference(RID, _STORED))
+    columns = [column_reference(column, _STORED) for column in unchanged]
+    star = sge.Column(this=sge.Star(), table=identifier(_QUERY))
     return (
-        sge.Select(expressions=[whole, *rest, *life])
-        .from_(select.subquery(name_of(given)))
-        .join(sge.Table(this=name_of(name), alias=name_of(stored)), on=same)
-        .where(alive)
+        sge.Select(expressions=[star, *columns, *life])
+        .from_(select.subquery(identifier(_QUERY)))
+        .join(sge.Table(this=identifier(name), alias=identifier(_STORED)), on=same)
+        .where(_is_live(_STORED))
         .sql("duckdb")
     )
 
 
-def filling_by(name: str, columns: Sequence[str], select: sge.Expression) -> str:
-    """Write the statement that sets columns of live rows to what a query of them gives."""
-    table, given = _filtered(name, select), "bb_given"
-    conditions, rest = [], {}
-    if table is None or select.find(sge.Star):  # by identity
-        table, of = sge.Table(this=name_of(name)), name
-        values = {each: column_of(each, given) for each in columns}
-        conditions.append(sge.EQ(this=column_of(RID, given), expression=column_of(RID, name)))
-        rest[FROM_ARGUMENT] = sge.From(this=select.subquery(name_of(given)))
-    else:
-        of = table.alias_or_name
-        values = {each.alias_or_name: each.unalias() for each in select.expressions}
-        conditions += [where.this] if (where := select.args.get("where")) else []
-    conditions.append(sge.EQ(this=column_of(TO, of), expression=sge.Literal.number(FOREVER)))
+def purge_rows(name: str, before: int, retained: Sequence[int]) -> str:
+    """Delete ended rows, except those that lived at a retained commit."""
+    ended = sge.LTE(this=column_reference(TO), expression=_number(before))
+    lived = [
+        sge.and_(
+            sge.LTE(this=column_reference(FROM), expression=_number(commit)),
+            sge.GT(this=column_reference(TO), expression=_number(commit)),
+        )
+        for commit in retained
+    ]
+    where = sge.and_(ended, sge.not_(sge.or_(*lived))) if lived else ended
+    return sge.Delete(this=_table(name), where=sge.Where(this=where)).sql("duckdb")
+
+
+# Values
+
+
+def fill_column(name: str, column: str, source: str) -> str:
+    """Set a column of live rows from another relation."""
+    same = sge.EQ(this=column_reference(RID, name), expression=column_reference(RID, source))
+    value = column_reference(column, source)
     update = sge.Update(
-        this=table,
-        expressions=[
-            sge.EQ(this=name_of(each), expression=values[each]) for each in columns if each != RID
-        ],
-        where=sge.Where(this=sge.and_(*conditions)),
-        **rest,
+        this=_table(name),
+        expressions=[sge.EQ(this=identifier(column), expression=value)],
+        **{_FROM_ARGUMENT: sge.From(this=_table(source))},
+        where=sge.Where(this=sge.and_(_is_live(name), same)),
     )
     return update.sql("duckdb")
 
 
-def rows_with_values(
+def fill_columns(name: str, columns: Sequence[str], select: sge.Expression) -> str:
+    """Set columns of live rows to the values of a query of them."""
+    table = _filtered_table(name, select)
+    conditions: list[sge.Expression] = []
+    sources: dict[str, Any] = {}
+    if table is None or select.find(sge.Star):  # by identity
+        table, alias = _table(name), name
+        values = {column: column_reference(column, _QUERY) for column in columns}
+        conditions.append(
+            sge.EQ(this=column_reference(RID, _QUERY), expression=column_reference(RID, name))
+        )
+        sources[_FROM_ARGUMENT] = sge.From(this=select.subquery(identifier(_QUERY)))
+    else:
+        alias = table.alias_or_name
+        values = {value.alias_or_name: value.unalias() for value in select.expressions}
+        conditions += [where.this] if (where := select.args.get("where")) else []
+    conditions.append(_is_live(alias))
+    update = sge.Update(
+        this=table,
+        expressions=[
+            sge.EQ(this=identifier(column), expression=values[column])
+            for column in columns
+            if column != RID
+        ],
+        where=sge.Where(this=sge.and_(*conditions)),
+        **sources,
+    )
+    return update.sql("duckdb")
+
+
+def delete_rows(name: str, predicate: Mapping[str, object]) -> str:
+    """Delete the rows whose columns have these values."""
+    conditions: list[sge.Expression] = [
+        sge.EQ(this=column_reference(column), expression=sge.convert(value))
+        for column, value in predicate.items()
+    ]
+    where = sge.Where(this=sge.and_(*conditions))
+    return sge.Delete(this=_table(name), where=where).sql("duckdb")
+
+
+def delete_listed_rows(name: str, column: str, source: str) -> str:
+    """Delete the rows in which a column has a value that the column has in another relation."""
+    values = f"SELECT {quoted(column)} FROM {quoted(source)}"
+    return f"DELETE FROM {quoted(name)} WHERE {quoted(column)} IN ({values})"
+
+
+# Queries
+
+
+def select_rows_with_values(
     name: str, columns: tuple[str, ...], column: str, values: Sequence[str]
 ) -> str:
-    """Write the query of the rows in which a column has one of some texts."""
-    return (
-        f"{_selection(name, columns)} WHERE {quoted(column)} IN ({', '.join(map(_text, values))})"
-    )
+    """Select the rows in which a column of strings has one of these values."""
+    listed = ", ".join(map(string_literal, values))
+    return f"{_select(name, columns)} WHERE {quoted(column)} IN ({listed})"
 
 
 @functools.cache
-def _selection(name: str, columns: tuple[str, ...]) -> str:
+def _select(name: str, columns: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(name)}"
 
 
-@functools.cache
-def quoted(name: str) -> str:
-    """Write a name."""
-    return name_of(name).sql("duckdb")
+def select_ended_rids(name: str, since: int, until: int) -> str:
+    """Select the identities of rows of which a state has ended between two commits."""
+    return f"SELECT DISTINCT {RID} FROM {quoted(name)} WHERE {TO} > {since} AND {TO} <= {until}"
 
 
-def literal(value: Any) -> str:
-    """Write a plain value."""
-    if isinstance(value, datetime.datetime):
-        return sge.cast(sge.Literal.string(value.isoformat()), "timestamptz").sql("duckdb")
-    return sge.convert(value).sql("duckdb")
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("'", "''")
-    if "\0" in escaped:  # at which a statement ends
-        return "('" + escaped.replace("\0", "' || chr(0) || '") + "')"
-    return f"'{escaped}'"
-
-
-# How a value of an Arrow type is written, exactly: DuckDB reads a bare 0.7 as a decimal.
-_LITERALS: dict[str, Callable[[Any], str]] = {
-    "bool": str,
-    "double": lambda value: f"'{value!r}'::DOUBLE",
-    "float": lambda value: f"'{value!r}'::FLOAT",
-    "large_string": _text,
-    "null": str,
-    "string": _text,
-    **{f"{sign}int{bits}": str for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}
-
-
-def literals(rows: pa.Table) -> str | None:
-    """Write rows of plain values as the tuples of a VALUES clause; None where that is not exact."""
-    kinds = [str(field.type) for field in rows.schema]
-    if not all(kind in _LITERALS for kind in kinds):
-        return None
-    columns = [column.to_pylist() for column in rows.columns]
-    texts = [value for column in columns for value in column if isinstance(value, str)]
-    if any(len(text) > _LONG_TEXT or "\0" in text for text in texts):
-        return None
-    written = [
-        ["NULL" if value is None else write(value) for value in column]
-        for write, column in zip((_LITERALS[kind] for kind in kinds), columns, strict=True)
-    ]
-    return ", ".join(f"({', '.join(row)})" for row in zip(*written, strict=True))
-
-
-def name_of(name: str) -> sge.Identifier:
-    """Make an identifier, quoted as it is."""
-    return sge.to_identifier(name, quoted=True)
-
-
-def column_of(name: str, table: str | None = None) -> sge.Column:
-    """Make the reference to a column."""
-    return sge.Column(this=name_of(name), table=name_of(table) if table else None)
+def select_new_values(name: str, column: str, since: int, until: int) -> str:
+    """Select identity and column of states that began between two commits and live at the later."""
+    value = quoted(column)
+    began = f"{FROM} > {since} AND {FROM} <= {until} AND {TO} > {until}"
+    return f"SELECT {RID}, {value} FROM {quoted(name)} WHERE {began} AND {value} IS NOT NULL"

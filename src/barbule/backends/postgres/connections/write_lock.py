@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from barbule.errors import LockedError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.connection import Connection, Connections
+    from barbule.backends.postgres.connections.connection import Connection, Connections
 
 __all__ = ["give_up", "take"]
 

@@ -13,7 +13,7 @@ from barbule.backends.postgres.errors import lost_connection
 from barbule.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.address import Address
+    from barbule.backends.postgres.connections.address import Address
 
 __all__ = ["connect", "is_there"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.backends.postgres.address import Address
+    from barbule.backends.postgres.connections.address import Address
 
 __all__ = ["Connection", "Connections"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from barbule.errors import DataError, UnreachableError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.connection import Connections
+    from barbule.backends.postgres.connections.connection import Connections
 
 __all__ = ["is_committed"]
 

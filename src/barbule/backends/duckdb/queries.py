@@ -1,0 +1,172 @@
+"""Queries on DuckDB: compiled, run with staged tables, and returned as Arrow."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import ibis.expr.operations as ops
+
+from barbule.backends.duckdb.arrow import to_query_result
+from barbule.backends.duckdb.connections.interruptible_reads import read_batches, read_table
+from barbule.backends.duckdb.errors import raise_keyboard_interrupt, translate_errors
+from barbule.backends.duckdb.sql import similarity as similarities
+from barbule.backends.duckdb.sql import statements as sql
+from barbule.backends.duckdb.staging import (
+    columns_filtered_by_duckdb,
+    has_union,
+    in_memory_tables,
+    inline_small_tables,
+    register,
+    registered,
+)
+from barbule.backends.duckdb.transactions import DuckDBTransactions
+from barbule.expression_keys import ExpressionKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.backends.base import Staged
+    from barbule.backends.duckdb.connections.shared_file import DuckDBFile
+    from barbule.backends.duckdb.ibis import SharedIbis
+
+__all__ = ["DuckDBQueries"]
+
+_VECTOR_ROWS = 2048  # of DuckDB's own batches, of which ours are multiples
+
+
+class _InMemoryTablesError(Exception):
+    """Says that a query holds rows, and is not to be cached with them."""
+
+
+class DuckDBQueries(DuckDBTransactions):
+    """The reading half of the adapter."""
+
+    def __init__(self, database: DuckDBFile) -> None:
+        super().__init__(database)
+        self._ibis: SharedIbis | None = None
+        # Compiling takes longer than most queries, and the same plans are run again.
+        self._compiled = functools.lru_cache(maxsize=256)(self._compile_key)
+
+    @property
+    def ibis(self) -> SharedIbis:
+        """The Ibis backend, the same one for all threads."""
+        if self._ibis is None:
+            from barbule.backends.duckdb.ibis import SharedIbis
+
+            self._ibis = SharedIbis(self)
+        return self._ibis
+
+    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a stored or staged table."""
+        return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
+
+    def staging(self, staged: Staged) -> AbstractContextManager[SharedIbis]:
+        """Make staged tables readable on the calling thread's Ibis backend, and return it."""
+        return self._staging(staged, united=True)
+
+    @contextmanager
+    def _staging(self, staged: Staged, *, united: bool = False) -> Iterator[SharedIbis]:
+        with self.use(), ExitStack() as stack:
+            cursor = self.cursor
+            for name, rows in staged.items():
+                stack.enter_context(registered(cursor, name, rows, united=united))
+            stack.enter_context(self._translated_disk_errors())
+            stack.enter_context(translate_errors())
+            yield self.ibis
+
+    # Compilation
+
+    def compile(self, query: ir.Expr) -> str:
+        """Return the SQL of a query of plain Ibis operations."""
+        with translate_errors():
+            return self.ibis.compile(query)
+
+    def _compile_key(self, key: ExpressionKey) -> tuple[str, pa.Schema]:
+        """Return the SQL of a query and the schema of its rows."""
+        query = key.node.to_expr()
+        if in_memory_tables(query):
+            raise _InMemoryTablesError
+        return str(self.ibis.compile(query)), query.schema().to_pyarrow()
+
+    # Results
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+        with translate_errors():
+            try:
+                statement, schema = self._compiled(ExpressionKey(query.op()))
+            except _InMemoryTablesError:
+                staged = {**staged, **in_memory_tables(query)}
+                statement, schema = self.ibis.compile(query), query.schema().to_pyarrow()
+        read = {name: rows for name, rows in staged.items() if name in statement}
+        statement, registered_tables = inline_small_tables(statement, read)
+        with self._staging(registered_tables, united=has_union(statement)) as backend:
+            rows = read_table(backend.con, statement)
+        return to_query_result(rows, schema)
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+        import pyarrow as pa
+
+        if self.in_transaction:  # another cursor would not see what this one has written
+            yield from self.arrow(query, staged).to_batches(size)
+            return
+        schema = query.schema().to_pyarrow()
+        batch_rows = max(_VECTOR_ROWS, size // _VECTOR_ROWS * _VECTOR_ROWS)
+        # A cursor of its own: the caller may run other queries between two batches.
+        self._database.acquire()
+        try:
+            statement, cursor = self.compile(query), self._database.cursor()
+            united = has_union(statement)
+            for name, rows in {**staged, **in_memory_tables(query)}.items():
+                register(cursor, name, rows, columns_filtered_by_duckdb(rows, united=united))
+            with raise_keyboard_interrupt(), self._translated_disk_errors(), translate_errors():
+                for batch in read_batches(cursor, statement, batch_rows):
+                    rows = to_query_result(pa.Table.from_batches([batch]), schema)
+                    yield from rows.to_batches()
+            self._database.close_cursor(cursor)
+        finally:
+            self._database.release()
+
+    def changes(
+        self, rows: ir.Table, column: str, since: int, until: int
+    ) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Return what ended between two commits, and what began then and lives at the later one.
+
+        Written as SQL: to make and compile a query takes several times as long as to run it.
+        """
+        name = rows.op().name
+        with self.use(), translate_errors():
+            cursor = self.cursor
+            ended = cursor.execute(sql.select_ended_rids(name, since, until)).to_arrow_table()
+            new = cursor.execute(sql.select_new_values(name, column, since, until))
+            return ended.column(0), new.to_arrow_table()
+
+    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+        """Return the rows in which a column of strings has one of these values.
+
+        Written as SQL, as in `changes`; and to join a staged table takes three times as long.
+        """
+        schema = rows.schema()
+        query = sql.select_rows_with_values(rows.op().name, tuple(schema), column, values)
+        with self.use(), self._translated_disk_errors(), translate_errors():
+            result = self.cursor.execute(query).to_arrow_table()
+        return to_query_result(result, schema.to_pyarrow())
+
+    # Values
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the value of the similarity of two vectors; larger is nearer."""
+        return similarities.similarity(left, right, metric)
+
+    def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:
+        """Return None: the database stores every value of its types."""
+        return None

@@ -1,0 +1,146 @@
+"""Transactions on DuckDB: cursors of threads, the write lock, snapshots and commits."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from barbule.backends.duckdb.connections.memory_limit import limited_memory
+from barbule.backends.duckdb.errors import read_only_error, translate_disk_errors
+from barbule.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from barbule.backends.duckdb.connections.shared_file import DuckDBFile
+
+__all__ = ["DuckDBTransactions"]
+
+_HEAD = "SELECT max(id) FROM bb_commits"
+
+
+class DuckDBTransactions:
+    """The use of one DuckDB database by threads, each on a cursor of its own."""
+
+    def __init__(self, database: DuckDBFile) -> None:
+        self._database = database
+        self._local = threading.local()
+        self._closed = False
+        self._unpublished = 0  # commits of the writing thread that other threads do not see yet
+
+    def use(self) -> AbstractContextManager[None]:
+        """Have the database open in this context; other processes get it when nobody uses it."""
+        if self._closed:
+            raise ConfigurationError(
+                "the session is closed.",
+                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+            )
+        return self._database.use()
+
+    def stamp(self) -> object:
+        """Return a value that differs once another process or session may have committed."""
+        commits = self._database.commits
+        if not getattr(self._local, "writers", 0):
+            commits -= self._unpublished
+        return self._database.openings, commits
+
+    def plan_epoch(self) -> object:
+        """Return a value that differs once plans that were made before may be wrong."""
+        return self._database.openings, self._database.plan_epoch()
+
+    def check_writable(self) -> None:
+        """Refuse a database that can only be read, or whose file is gone."""
+        if self._database.read_only:
+            raise read_only_error(self._database.path)
+        self._database.check_file()
+
+    @contextmanager
+    def write_lock(self) -> Iterator[None]:
+        """Be the only thread of all processes that writes in this context.
+
+        Until its end other threads are not told of its commits: who has made them is about to
+        publish them.
+        """
+        with self.use(), self._database.write_lock:
+            self._local.writers = writers = getattr(self._local, "writers", 0) + 1
+            try:
+                yield
+            finally:
+                self._local.writers = writers - 1
+                if writers == 1:
+                    self._unpublished = 0
+
+    # Cursors
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The calling thread's cursor; it lasts until the database is handed over."""
+        cursor = getattr(self._local, "cursor", None)
+        if cursor is None or self._local.opening != self._database.openings:
+            cursor = self._local.cursor = self._database.cursor()
+            self._local.opening = self._database.openings
+            self._local.in_transaction = False
+        elif not self._database.is_open:
+            return self._renewed_cursor()
+        return cursor
+
+    def _renewed_cursor(self) -> duckdb.DuckDBPyConnection:
+        self._local.cursor = None
+        return self.cursor
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the calling thread is in a transaction that writes."""
+        return getattr(self._local, "in_transaction", False)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """Let the calling thread read at one commit in this context; return the commit."""
+        with self.use():
+            cursor = self.cursor
+            try:
+                (head,) = cursor.execute(f"BEGIN; {_HEAD}").fetchone() or (0,)
+                yield head or 0
+            finally:
+                with suppress(duckdb.Error):  # it has failed, and is ended by that
+                    cursor.rollback()
+
+    @contextmanager
+    def transaction(
+        self, *, large: bool = False, invalidates_plans: bool = False
+    ) -> Iterator[None]:
+        """Make the calling thread's writes visible together, or not at all."""
+        with (
+            self._translated_disk_errors(),
+            self.use(),
+            limited_memory(self.cursor) if large else nullcontext(),
+        ):
+            cursor = self.cursor
+            self._database.check_file()
+            cursor.begin()
+            self._local.in_transaction = True
+            try:
+                yield
+            except BaseException:
+                cursor.rollback()
+                self._local.appended_rows = None  # what was registered in it is gone
+                raise
+            else:
+                with self._database.invalidating_plans() if invalidates_plans else nullcontext():
+                    cursor.commit()
+                    if getattr(self._local, "writers", 0):
+                        self._unpublished += 1
+                    self._database.commits += 1
+            finally:
+                self._local.in_transaction = False
+
+    def _check_file(self) -> None:
+        if not self.in_transaction:  # a transaction has checked it when it began
+            self._database.check_file()
+
+    def _translated_disk_errors(self) -> AbstractContextManager[None]:
+        return translate_disk_errors(self._database.path)

@@ -1,0 +1,229 @@
+"""Writes to DuckDB: tables, columns, rows and their lives."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+
+from barbule.backends.base import FROM, RID, TO
+from barbule.backends.duckdb.errors import translate_errors
+from barbule.backends.duckdb.queries import DuckDBQueries
+from barbule.backends.duckdb.sql import statements as sql
+from barbule.backends.duckdb.sql.insert_parameters import insert_parameters
+from barbule.backends.duckdb.sql.literals import literal, values_literals
+from barbule.backends.duckdb.sql.table_rewrite import (
+    add_aligned_column,
+    align_to_rows,
+    is_large,
+    select_row_order,
+)
+from barbule.backends.duckdb.staging import AppendedRows, in_memory_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.schema as sch
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.backends.base import Staged
+
+__all__ = ["DuckDBWrites"]
+
+_STAGED_ROWS = "bb_staged_rows"
+_MAX_LITERAL_ROWS = 16
+_ROW_GROUP_ROWS = 122_880  # that DuckDB compresses and writes together
+
+
+class DuckDBWrites(DuckDBQueries):
+    """The writing half of the adapter."""
+
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a statement that returns no rows, or the number of those that it changed."""
+        with self.use(), self._translated_disk_errors():
+            self._check_file()
+            result = self.cursor.execute(statement, parameters or None).fetchall()
+        return int(result[0][0]) if result else 0
+
+    # Tables and columns
+
+    def create(self, name: str, schema: sch.Schema) -> None:
+        """Create a table; one of the same name that a crash left is replaced."""
+        self.drop(name)
+        self._execute(sql.create_table(name, schema))
+
+    def drop(self, name: str) -> None:
+        """Drop a table, if it exists."""
+        self._execute(sql.drop_table(name))
+
+    def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
+        """Add an empty column; one of the same name that a crash left is replaced."""
+        self._execute(sql.drop_column(name, column))
+        self._execute(sql.add_column(name, column, dtype))
+
+    def add_columns(
+        self, name: str, dtypes: Mapping[str, dt.DataType], values: Mapping[str, pa.Table]
+    ) -> None:
+        """Add columns, and set some; for large ones the table is written anew."""
+        rewritten = {
+            column
+            for column, rows in values.items()
+            if is_large(rows.column(column)) and self._add_by_rewrite(name, column, rows)
+        }
+        # DuckDB alters no table that the same transaction has updated.
+        for column, dtype in dtypes.items():
+            if column not in rewritten:
+                self.add_column(name, column, dtype)
+        for column, rows in values.items():
+            if column not in rewritten:
+                self.fill(name, column, rows)
+
+    def _add_by_rewrite(self, name: str, column: str, rows: pa.Table) -> bool:
+        """Add a column by writing the table anew; return whether its values can be aligned."""
+        with self.use():
+            stored = self.cursor.execute(select_row_order(name)).to_arrow_table()
+        aligned = align_to_rows(stored, rows, column)
+        if aligned is None:
+            return False
+        with self._staging({_STAGED_ROWS: aligned}):
+            for statement in add_aligned_column(name, column, _STAGED_ROWS):
+                self._execute(statement)
+        return True
+
+    def drop_column(self, name: str, column: str) -> None:
+        """Drop a column, if it exists."""
+        self._execute(sql.drop_column(name, column))
+
+    # New rows
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows, matched by column name; other columns are empty."""
+        columns = tuple(rows.column_names)
+        if rows.num_rows <= _MAX_LITERAL_ROWS and (clause := _values_clause(rows)) is not None:
+            values, parameters = clause
+            with translate_errors():
+                self._execute(f"{sql.insert_into(name, columns)} VALUES {values}", parameters)
+            return
+        in_turn = rows.num_rows < _ROW_GROUP_ROWS
+        with self.use(), self._appended_rows().containing(rows) as source, translate_errors():
+            self._execute(sql.insert_relation(name, columns, source, in_turn=in_turn))
+
+    def _appended_rows(self) -> AppendedRows:
+        """Return the relation of appended rows of the calling thread's cursor."""
+        cursor = self.cursor
+        relation: AppendedRows | None = getattr(self._local, "appended_rows", None)
+        if relation is None or relation.cursor is not cursor:
+            relation = self._local.appended_rows = AppendedRows(cursor)
+        return relation
+
+    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
+        """Append the rows of a query, matched by column name; return how many."""
+        with self.staging({**staged, **in_memory_tables(query)}) as backend:
+            insert = sql.insert_into(name, tuple(query.columns))
+            return self._execute(f"{insert} {backend.compile(query)}")
+
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert a few rows of plain values, all with the same columns.
+
+        Until something else has loaded pandas they are written as SQL literals: DuckDB's driver
+        imports it for parameters, as pyarrow does for tables of Python values, and that takes
+        longer than opening a database.
+        """
+        columns = tuple(rows[0])
+        insert = sql.insert_into(name, columns)
+        if "pandas" in sys.modules:
+            placeholders = ", ".join("?" * len(columns))
+            with self.use(), self._translated_disk_errors():
+                self._check_file()
+                for row in rows:
+                    self.cursor.execute(f"{insert} VALUES ({placeholders})", list(row.values()))
+            return
+        tuples = (", ".join(literal(value) for value in row.values()) for row in rows)
+        self._execute(f"{insert} VALUES {', '.join(f'({values})' for values in tuples)}")
+
+    # The life of rows
+
+    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+        """End the life of the live rows with these identities at a commit."""
+        import pyarrow as pa
+
+        if not len(rids):
+            return
+        if len(rids) <= _MAX_LITERAL_ROWS:  # as literals: staging a table takes a millisecond
+            values = rids.to_pylist() if hasattr(rids, "to_pylist") else rids
+            listed = ", ".join(str(int(value)) for value in values)
+            self._execute(sql.end_rows(name, commit, listed))
+            return
+        staged = pa.table({RID: pa.array(rids, pa.int64())})
+        with self._staging({_STAGED_ROWS: staged}):
+            self._execute(sql.end_rows(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
+
+    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+        """End the life of the live rows whose identities a query returns; return how many."""
+        with self.staging({**staged, **in_memory_tables(query)}) as backend:
+            select = backend.compiler.to_sqlglot(query)
+            statement = sql.end_filtered_rows(name, commit, select)
+            return self._execute(statement or sql.end_rows(name, commit, select.sql("duckdb")))
+
+    def replace_query(
+        self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
+    ) -> int:
+        """Append new states of live rows, and end their old ones."""
+        with self.staging(in_memory_tables(query)) as backend:
+            select = backend.compiler.to_sqlglot(query)
+            insert = sql.insert_into(name, (*query.columns, *unchanged, FROM, TO))
+            states = sql.select_new_states(name, select, commit, unchanged)
+            count = self._execute(f"{insert} {states}")
+            # A random query returns other rows when it is run again.
+            pure = not query.op().find(ops.Impure)
+            statement = sql.end_filtered_rows(name, commit, select) if pure else None
+            if statement is None:
+                replaced = f"SELECT {RID} FROM {sql.quoted(name)} WHERE {FROM} = {commit}"
+                statement = sql.end_rows(name, commit, replaced)
+            self._execute(f"{statement} AND {FROM} < {commit}")
+        return count
+
+    def purge(self, name: str, before: int, retained: Sequence[int]) -> int:
+        """Delete the rows that ended by a commit, except those that lived at a retained one."""
+        return self._execute(sql.purge_rows(name, before, retained))
+
+    # Values of existing rows
+
+    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+        with self._staging({_STAGED_ROWS: rows}):
+            self._execute(sql.fill_column(name, column, _STAGED_ROWS))
+
+    def fill_query(self, name: str, query: ir.Table) -> int:
+        """Set columns of live rows to the values of a query of them; return how many rows."""
+        with self.staging(in_memory_tables(query)) as backend, translate_errors():
+            select = backend.compiler.to_sqlglot(query)
+            return self._execute(sql.fill_columns(name, tuple(query.columns), select))
+
+    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+        """Delete the rows whose columns have these values."""
+        self._execute(sql.delete_rows(name, predicate))
+
+    def delete_with_values(
+        self, name: str, column: str, values: Sequence[str] | Sequence[int]
+    ) -> None:
+        """Delete the rows in which a column of strings or integers has one of these values."""
+        import pyarrow as pa
+
+        with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values)})}):
+            self._execute(sql.delete_listed_rows(name, column, _STAGED_ROWS))
+
+
+def _values_clause(rows: pa.Table) -> tuple[str, list[Any]] | None:
+    """Write a few rows as the tuples of a VALUES clause, with its parameters.
+
+    None where that is not exact, or slower than to register the rows. Parameters are used once
+    something else has loaded pandas, as in `insert`.
+    """
+    if "pandas" in sys.modules:
+        return insert_parameters(rows)
+    values = values_literals(rows)
+    return None if values is None else (values, [])
