@@ -13,9 +13,8 @@ from barbule.types.annotations import (
     Struct,
     Vector,
     dtype,
-    fields_of,
-    values_of,
 )
+from barbule.types.class_fields import fields_of, values_of
 from barbule.types.inference import holds_rows, infer
 from barbule.types.kinds import (
     UUID,

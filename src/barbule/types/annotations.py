@@ -5,11 +5,9 @@ Owns `dtype`, and the functions that read like types (`Array`, `Vector`, `Struct
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import decimal
 import enum
-import functools
 import inspect
 import pathlib
 import re
@@ -22,10 +20,11 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
-from barbule.types.arrow import of_arrow, of_arrow_field
+from barbule.types.class_fields import fields_of, is_ibis_type
 from barbule.types.kinds import Audio, Document, Duration, Image, Json, Video, canonical
+from barbule.types.library_types import of_library, of_pydantic
 
-__all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype", "fields_of", "is_typed_dict"]
+__all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype"]
 
 
 def Array(dtype: Any, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
@@ -135,9 +134,6 @@ _PYTHON: dict[Any, Callable[[], dt.DataType]] = {
     pathlib.PurePath: dt.String,
 }
 
-# Types of these libraries say themselves what they are.
-_LIBRARIES = {"numpy", "pandas", "polars", "pyarrow"}
-
 Outer = tuple[Any, ...]  # the classes around an annotation, which it must not lead back to
 
 
@@ -176,17 +172,11 @@ _dtype = dtype  # `dtype` is a parameter name of `Array`, as its users write it
 def _read(kind: Any, outer: Outer) -> dt.DataType:
     if isinstance(kind, dt.DataType):
         return canonical(kind)
-    if _is_dtype(kind):
+    if is_ibis_type(kind):
         return _made(kind)
     if isinstance(kind, str):
         return _from_name(kind)
     return _from_annotation(kind, outer)
-
-
-def _is_dtype(kind: Any) -> bool:
-    return isinstance(kind, dt.DataType) or (
-        inspect.isclass(kind) and issubclass(kind, dt.DataType)
-    )
 
 
 def _made(kind: type[dt.DataType]) -> dt.DataType:
@@ -286,7 +276,7 @@ def _listed(origin: type, arguments: tuple[Any, ...], outer: Outer) -> dt.DataTy
 def _annotated(kind: Any, metadata: Iterable[Any], outer: Outer) -> dt.DataType:
     """Read `Annotated[Any, bb.Image]`, which says the type beside it, or limits of a decimal."""
     metadata = [note for each in metadata for note in getattr(each, "metadata", None) or [each]]
-    if given := [each for each in metadata if _is_dtype(each)]:
+    if given := [each for each in metadata if is_ibis_type(each)]:
         return _read(given[0], outer)
     found = _read(kind, outer)
     if type(found) is dt.Decimal:
@@ -353,46 +343,6 @@ def _struct(fields: Mapping[str, Any], outer: Outer, *, nullable: bool = True) -
     return dt.Struct(kinds, nullable=nullable)
 
 
-def _of_a_library(kind: Any, _: Outer) -> dt.DataType | None:
-    """Read types of NumPy, pandas, polars and Arrow, which Ibis knows."""
-    owner = kind if inspect.isclass(kind) else type(kind)
-    library = owner.__module__.split(".")[0]
-    if library not in _LIBRARIES:
-        return None
-    try:
-        if library == "polars":
-            return _of_polars(kind)
-        if library == "pyarrow":
-            named = hasattr(kind, "nullable")  # a field, whose metadata may tell more
-            return canonical(of_arrow_field(kind) if named else of_arrow(kind))
-        if library == "numpy" and inspect.isclass(kind):
-            import numpy as np
-
-            kind = np.dtype(kind)
-        return canonical(dt.dtype(kind))
-    except Exception as error:  # what Ibis raises is its own business
-        raise SchemaError(
-            "this is no type that a column can have.",
-            value=kind,
-            hint="Use bb.Vector(n) for arrays.",
-        ) from error
-
-
-def _of_polars(kind: Any) -> dt.DataType:
-    import polars as pl
-    from ibis.formats.polars import PolarsType
-
-    if isinstance(kind, pl.Array):  # whose length Ibis forgets
-        return dt.Array(_of_polars(kind.inner), length=kind.size)
-    if isinstance(kind, pl.List):
-        return dt.Array(_of_polars(kind.inner))
-    if isinstance(kind, pl.Struct):
-        return dt.Struct({field.name: _of_polars(field.dtype) for field in kind.fields})
-    if kind == pl.Categorical or kind == pl.Enum:  # noqa: PLR1714 - classes are equal, not hashed, so
-        return dt.string
-    return PolarsType.to_ibis(kind)
-
-
 def _derived(kind: Any, _: Outer) -> dt.DataType | None:
     """Read subclasses of Python's types (`class Name(str)`, `pathlib.Path`)."""
     if not inspect.isclass(kind):
@@ -401,79 +351,12 @@ def _derived(kind: Any, _: Outer) -> dt.DataType | None:
     return next((_PYTHON[known]() for known in found), None)
 
 
-def _of_pydantic(kind: Any, _: Outer) -> dt.DataType | None:
-    """Read pydantic's own types (`HttpUrl`, `SecretStr`) as what they are in JSON."""
-    if not hasattr(kind, "__get_pydantic_core_schema__"):
-        return None
-    import pydantic
-
-    try:
-        shown = pydantic.TypeAdapter(kind).json_schema().get("type")
-    except pydantic.PydanticUserError:
-        return None
-    names = {"string": dt.String, "integer": dt.Int64, "number": dt.Float64, "boolean": dt.Boolean}
-    return names[shown]() if shown in names else Json()
-
-
-_READERS = (_named, _renamed, _generic, _of_a_library, _class, _derived, _of_pydantic)
-
-
-def fields_of(kind: Any) -> dict[str, Any] | None:
-    """Return the annotated fields of a pydantic model, dataclass or TypedDict, else None."""
-    cls: Any = kind if inspect.isclass(kind) else type(kind)
-    if hasattr(cls, "model_fields"):
-        return {name: _with_metadata(field) for name, field in cls.model_fields.items()}
-    if dataclasses.is_dataclass(cls):
-        hints = _hints(cls)
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-    return _hints(cls) if is_typed_dict(cls) else None
-
-
-def values_of(record: Any) -> dict[str, Any] | None:
-    """Return the values of the fields of an object of such a class, else None.
-
-    What a pydantic model computes is no field; what it leaves out when it is written is one.
-    """
-    cls = type(record)
-    if (ways := _values_of_model(typing.cast("Any", cls))) is not None:
-        return ways(record)
-    if dataclasses.is_dataclass(cls):
-        return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
-    return None
-
-
-@functools.lru_cache(maxsize=512)
-def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
-    if not hasattr(cls, "model_fields"):
-        return None
-    if getattr(cls, "__pydantic_root_model__", False):
-        return lambda record: values_of(record.root) or record.root
-    names = list(cls.model_fields)
-    written = getattr(cls, "__pydantic_decorators__", None)
-    if written is not None and (written.field_serializers or written.model_serializers):
-        return lambda record: record.model_dump(round_trip=True)
-    return lambda record: {
-        **{name: getattr(record, name) for name in names},
-        **(record.model_extra or {}),
-    }
-
-
-def _with_metadata(field: Any) -> Any:
-    """Put back together what pydantic takes apart: `Annotated[Any, bb.Image]`."""
-    notes = [each for each in field.metadata if _is_dtype(each) or hasattr(each, "max_digits")]
-    return typing.Annotated[field.annotation, *notes] if notes else field.annotation
-
-
-def is_typed_dict(kind: Any) -> bool:
-    """Whether a class is a TypedDict, of `typing` or of `typing_extensions`."""
-    return inspect.isclass(kind) and issubclass(kind, dict) and hasattr(kind, "__optional_keys__")
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except NameError as error:
-        raise SchemaError(
-            f"an annotation of {kind.__name__} names what is not known: {error}.",
-            hint="Import it in the module of the class, not within a function.",
-        ) from error
+_READERS: tuple[Callable[[Any, Outer], dt.DataType | None], ...] = (
+    _named,
+    _renamed,
+    _generic,
+    lambda kind, _: of_library(kind),
+    _class,
+    _derived,
+    lambda kind, _: of_pydantic(kind),
+)

@@ -14,7 +14,8 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.errors import SchemaError
-from barbule.types.annotations import dtype, fields_of, is_typed_dict
+from barbule.types.annotations import dtype
+from barbule.types.class_fields import fields_of, is_typed_dict
 from barbule.types.kinds import MAX_DIGITS, VARIABLE_UNITS, canonical
 from barbule.types.zones import canonical_zone
 

@@ -37,7 +37,7 @@ from barbule.tables.verbs.mutations import (
     write_new,
 )
 from barbule.types import storage
-from barbule.types.inference import with_index
+from barbule.types.frame_schemas import with_index
 
 if TYPE_CHECKING:
     import pyarrow as pa

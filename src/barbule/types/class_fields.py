@@ -1,0 +1,89 @@
+"""Classes with fields: pydantic models, dataclasses and TypedDicts.
+
+Owns which annotated fields a class has, and how the values of an object's fields are read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["fields_of", "is_ibis_type", "is_typed_dict", "values_of"]
+
+
+def fields_of(kind: Any) -> dict[str, Any] | None:
+    """Return the annotated fields of a pydantic model, dataclass or TypedDict, else None."""
+    cls: Any = kind if inspect.isclass(kind) else type(kind)
+    if hasattr(cls, "model_fields"):
+        return {name: _with_metadata(field) for name, field in cls.model_fields.items()}
+    if dataclasses.is_dataclass(cls):
+        hints = _hints(cls)
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _hints(cls) if is_typed_dict(cls) else None
+
+
+def values_of(record: Any) -> dict[str, Any] | None:
+    """Return the values of the fields of an object of such a class, else None.
+
+    What a pydantic model computes is no field; what it leaves out when it is written is one.
+    """
+    cls = type(record)
+    if (ways := _values_of_model(typing.cast("Any", cls))) is not None:
+        return ways(record)
+    if dataclasses.is_dataclass(cls):
+        return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
+    return None
+
+
+@functools.lru_cache(maxsize=512)
+def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
+    if not hasattr(cls, "model_fields"):
+        return None
+    if getattr(cls, "__pydantic_root_model__", False):
+        return lambda record: values_of(record.root) or record.root
+    names = list(cls.model_fields)
+    written = getattr(cls, "__pydantic_decorators__", None)
+    if written is not None and (written.field_serializers or written.model_serializers):
+        return lambda record: record.model_dump(round_trip=True)
+    return lambda record: {
+        **{name: getattr(record, name) for name in names},
+        **(record.model_extra or {}),
+    }
+
+
+def _with_metadata(field: Any) -> Any:
+    """Put back together what pydantic takes apart: `Annotated[Any, bb.Image]`."""
+    notes = [each for each in field.metadata if is_ibis_type(each) or hasattr(each, "max_digits")]
+    return typing.Annotated[field.annotation, *notes] if notes else field.annotation
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Whether a class is a TypedDict, of `typing` or of `typing_extensions`."""
+    return inspect.isclass(kind) and issubclass(kind, dict) and hasattr(kind, "__optional_keys__")
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except NameError as error:
+        raise SchemaError(
+            f"an annotation of {kind.__name__} names what is not known: {error}.",
+            hint="Import it in the module of the class, not within a function.",
+        ) from error
+
+
+def is_ibis_type(kind: Any) -> bool:
+    """Whether something is a data type of Ibis: an instance or a class of them."""
+    return isinstance(kind, dt.DataType) or (
+        inspect.isclass(kind) and issubclass(kind, dt.DataType)
+    )

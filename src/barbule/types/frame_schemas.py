@@ -1,0 +1,147 @@
+"""Schemas of data frames and Arrow tables.
+
+Owns what the columns of pandas, polars and Arrow are taken for, and which levels of an index of
+pandas are columns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+
+from barbule.errors import SchemaError
+from barbule.types.annotations import dtype
+from barbule.types.schemas import schema
+from barbule.types.value_types import no_value, type_of_column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import ibis.expr.schema as sch
+
+__all__ = ["FRAME_SCHEMAS", "no_rows", "series_hint", "with_index"]
+
+
+def series_hint(source: Any) -> str:
+    """Say how a column, or row, of another library is made rows; empty for all else.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> series_hint(pa.array([1]))
+    'An array is one column: give pyarrow.table({"n": array}).'
+    >>> series_hint([1])
+    ''
+    """
+    library, name = type(source).__module__.split(".")[0], type(source).__name__
+    if library == "pyarrow" and name.endswith("Array"):
+        return 'An array is one column: give pyarrow.table({"n": array}).'
+    if library == "pandas" and name.endswith("Index"):
+        return 'An index is one column: give index.to_frame(name="n").'
+    if library not in {"pandas", "polars"} or name != "Series":
+        return ""
+    row = ", or series.to_dict() where it is a row" if library == "pandas" else ""
+    return f'A series is one column: give series.to_frame("n"){row}.'
+
+
+def no_rows(source: object) -> SchemaError:
+    """Make the error of a value that has no rows from which a schema can be read."""
+    return SchemaError(
+        "no schema can be read from this.",
+        value=source,
+        hint=series_hint(source)
+        or "Give a list of mappings or objects, a data frame, an Arrow table or an Ibis table.",
+    )
+
+
+def with_index(frame: Any) -> Any:
+    """Make columns of the named levels of the index of a pandas data frame.
+
+    A level that has the name of a column is left out, as are those without a name; what is no
+    data frame of pandas stays as it is.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"shop": ["a", "a"], "sold": [1, 2]}).groupby("shop").sum()
+    >>> list(with_index(frame).columns)
+    ['shop', 'sold']
+    """
+    if type(frame).__module__.split(".")[0] != "pandas" or not hasattr(frame, "index"):
+        return frame
+    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=levels) if levels else frame
+
+
+def _of_pandas(frame: Any) -> sch.Schema:
+    if not hasattr(frame, "columns"):
+        raise no_rows(frame)
+    frame = with_index(frame)
+    kinds: dict[str, dt.DataType] = {}
+    for place, name in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        if name in kinds:
+            raise SchemaError(
+                "two columns have the same name.", column=name, hint="Rename one of them."
+            )
+        kind = column.dtype
+        if str(kind) == "category":
+            kind = kind.categories.dtype
+        objects = str(kind) == "object"
+        kinds[name] = type_of_column(name, column.tolist()) if objects else _known(name, kind)
+        if str(kind) == "datetime64[ns]" and _has_nanoseconds(column):
+            kinds[name] = dt.Timestamp(scale=9)
+    return schema(kinds)
+
+
+def _has_nanoseconds(moments: Any) -> bool:
+    """Whether moments of pandas, which are often counted in nanoseconds, have some."""
+    return bool((moments.dropna().dt.nanosecond != 0).any())
+
+
+def _of_polars(frame: Any) -> sch.Schema:
+    import polars as pl
+
+    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        raise no_rows(frame)
+    kinds = {
+        name: type_of_column(name, frame.lazy().select(name).collect()[name].to_list())
+        if kind == pl.Object
+        else _known(name, kind)
+        for name, kind in frame.collect_schema().items()
+    }
+    return schema(kinds)
+
+
+def _of_arrow(rows: Any) -> sch.Schema:
+    import pyarrow as pa
+
+    found = rows if isinstance(rows, pa.Schema) else getattr(rows, "schema", None)
+    if not isinstance(found, pa.Schema):
+        raise no_rows(rows)
+    if len(set(found.names)) < len(found.names):
+        raise SchemaError(
+            "two columns have the same name.", value=found.names, hint="Rename one of them."
+        )
+    return schema(
+        {field.name: _known(field.name, field).copy(nullable=field.nullable) for field in found}
+    )
+
+
+FRAME_SCHEMAS: dict[str, Callable[[Any], sch.Schema]] = {
+    "pandas": _of_pandas,
+    "polars": _of_polars,
+    "pyarrow": _of_arrow,
+}
+
+
+def _known(name: Any, kind: Any) -> dt.DataType:
+    """Read the type of a column that a data frame or an Arrow table tells."""
+    try:
+        found = dtype(kind)
+    except SchemaError as error:
+        raise error.at(column=name) from error.__cause__
+    if isinstance(found, dt.Null):
+        raise no_value(name)
+    return found
