@@ -7,19 +7,14 @@ https://github.com/webdataset/webdataset, which reads what is written here.
 
 from __future__ import annotations
 
-import bz2
-import contextlib
-import gzip
 import io
 import itertools
 import json
-import lzma
 import os
 import re
 import tarfile
-import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
@@ -30,9 +25,10 @@ from barbule.io.file_types import ENDINGS
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
 from barbule.io.paths import find_files
+from barbule.io.tar_files import open_tar_file
 from barbule.io.text_cells import json_text, json_writer
 from barbule.locations import expanded, written_atomically
-from barbule.media.archives import check_member, is_swollen
+from barbule.media.archives import check_member
 from barbule.types import Document, Json, Media, infer
 
 if TYPE_CHECKING:
@@ -149,22 +145,16 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
     """
     key: str | None = None
     sample: _Sample = {}
-    with (
-        _explained(file),
-        file.open_python() as opened,
-        _read_once(stream := _Counted(opened)) as archive,
-    ):
-        for number, member in enumerate(archive):
-            archive.members.clear()  # type: ignore[attr-defined]  # all it has seen
-            _refuse_swollen(file, stream.count, member, number)
-            named = _named(member, file, limit)
-            if named is None:
+    with open_tar_file(file) as members:
+        for member, archive in members:
+            parts = _key_and_column(member, file, limit)
+            if parts is None:
                 continue
-            current, suffix = named
-            if current != key and key is not None:
+            current_key, suffix = parts
+            if current_key != key and key is not None:
                 yield key, sample
                 sample = {}
-            key = current
+            key = current_key
             if suffix in sample:
                 raise DataError(
                     f"{member.name!r} is twice in {file.shown!r}.",
@@ -176,83 +166,7 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
         yield key, sample
 
 
-@contextlib.contextmanager
-def _read_once(stream: Any) -> Iterator[tarfile.TarFile]:
-    """Open a tar file, compressed or not, for reading from its beginning to its end."""
-    head = stream.read(6)
-    stream.seek(0)
-    opener = next((each for magic, each in _DECOMPRESSED.items() if head.startswith(magic)), None)
-    with contextlib.ExitStack() as closing:
-        # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
-        plain = stream if opener is None else closing.enter_context(opener(stream))
-        yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member))
-
-
-_DECOMPRESSED: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
-    b"\x5d\x00\x00\x80": lzma.LZMAFile,
-}
-_FEW_MEMBERS = 20_000
-_LEAST_PACKED = 8  # bytes of a member: a header with a name and a time takes some 20
-
-
-def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, number: int) -> None:
-    empty = number > _FEW_MEMBERS and packed < _LEAST_PACKED * number
-    if empty or is_swollen(packed, member.offset_data):
-        raise DataError(
-            f"the file {file.shown!r} unpacks to {member.offset_data} bytes and more in "
-            f"{number + 1} files, from {packed}.",
-            hint="It is refused as an archive bomb; decompress it first if you trust it.",
-        )
-
-
-class _Counted:
-    """Counts what is read of a stream."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.count = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self.count += len(data)
-        return data
-
-    def seek(self, place: int, whence: int = 0) -> int:
-        self.count = 0
-        return self._stream.seek(place, whence)
-
-
-_LONGEST_HEADER = 1 << 20
-_HEADERS = {
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-}
-
-
-class _Member(tarfile.TarInfo):
-    """A member of an archive that has to have an end: `tarfile` takes one that is cut off."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        # Their content is read at once, before anybody sees a member.
-        if self.type in _HEADERS and self.size > _LONGEST_HEADER:
-            raise tarfile.ReadError(f"a header in it claims {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            return super().fromtarfile(archive)
-        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise EOFError("it has no end") from error
-
-
-def _named(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] | None:
+def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] | None:
     """Split the name of a member into the key of its sample and the rest; None for no sample."""
     check_member(member.name, file.shown)
     folder, _, name = member.name.rpartition("/")
@@ -265,20 +179,6 @@ def _named(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] |
             hint="Raise max_bytes in [media] of the configuration.",
         )
     return (f"{folder}/{stem}" if folder else stem), suffix
-
-
-@contextlib.contextmanager
-def _explained(file: File) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise file.missing() from error
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        reason = str(error).strip().rstrip(".") or "it ends in the middle"
-        raise DataError(
-            f"the file {file.shown!r} cannot be read: {reason}.",
-            hint="It may be cut off or damaged, or no tar file.",
-        ) from error
 
 
 def _value(data: bytes, member: str, kind: Any, where: str) -> Any:

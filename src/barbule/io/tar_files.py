@@ -1,0 +1,143 @@
+"""Tar files, compressed or not, read from their beginning to their end.
+
+Owns what is refused of one from others: archive bombs, headers without measure, and files that are
+cut off.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import tarfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from barbule.errors import DataError
+from barbule.media.archives import is_swollen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barbule.io.paths import File
+
+__all__ = ["open_tar_file"]
+
+
+@contextlib.contextmanager
+def open_tar_file(file: File) -> Iterator[Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]]:
+    """Open a tar file, and give its members one after the other, each with the archive.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged or cut off, or unpacks to far more than it is.
+    """
+    with (
+        _explain_errors(file),
+        file.open_python() as opened,
+        _open_stream(stream := _CountingStream(opened)) as archive,
+    ):
+        yield _checked_members(file, stream, archive)
+
+
+def _checked_members(
+    file: File, stream: _CountingStream, archive: tarfile.TarFile
+) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    for index, member in enumerate(archive):
+        archive.members.clear()  # type: ignore[attr-defined]  # all it has seen
+        _refuse_swollen(file, stream.count, member, index)
+        yield member, archive
+
+
+@contextlib.contextmanager
+def _open_stream(stream: _CountingStream) -> Iterator[tarfile.TarFile]:
+    """Open a tar file, compressed or not, for reading from its beginning to its end."""
+    head = stream.read(6)
+    stream.seek(0)
+    opener = next(
+        (decompress for magic, decompress in _DECOMPRESSORS.items() if head.startswith(magic)), None
+    )
+    with contextlib.ExitStack() as closing:
+        # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
+        plain = stream if opener is None else closing.enter_context(opener(stream))
+        yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_TarMember))
+
+
+_DECOMPRESSORS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+    b"\x5d\x00\x00\x80": lzma.LZMAFile,
+}
+_MAX_MEMBERS_OF_ANY_SIZE = 20_000
+_MIN_PACKED_BYTES = 8  # of a member: a header with a name and a time takes some 20
+
+
+def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, index: int) -> None:
+    empty = index > _MAX_MEMBERS_OF_ANY_SIZE and packed < _MIN_PACKED_BYTES * index
+    if empty or is_swollen(packed, member.offset_data):
+        raise DataError(
+            f"the file {file.shown!r} unpacks to {member.offset_data} bytes and more in "
+            f"{index + 1} files, from {packed}.",
+            hint="It is refused as an archive bomb; decompress it first if you trust it.",
+        )
+
+
+class _CountingStream:
+    """Counts what is read of a stream."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        self.count = 0
+        return self._stream.seek(position, whence)
+
+
+_MAX_HEADER_BYTES = 1 << 20
+_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+
+
+class _TarMember(tarfile.TarInfo):
+    """A member of an archive that has to have an end: `tarfile` takes one that is cut off."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        # Their content is read at once, before anybody sees a member.
+        if self.type in _HEADERS and self.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header in it claims {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise EOFError("it has no end") from error
+
+
+@contextlib.contextmanager
+def _explain_errors(file: File) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise file.missing() from error
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        reason = str(error).strip().rstrip(".") or "it ends in the middle"
+        raise DataError(
+            f"the file {file.shown!r} cannot be read: {reason}.",
+            hint="It may be cut off or damaged, or no tar file.",
+        ) from error

@@ -1,0 +1,11 @@
+"""Sessions: an open database with its media, vectors and models, and the default one.
+
+Owns what is opened and closed together.
+"""
+
+from __future__ import annotations
+
+from barbule.session.default import connect, current
+from barbule.session.session import Session
+
+__all__ = ["Session", "connect", "current"]

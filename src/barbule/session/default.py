@@ -1,0 +1,153 @@
+"""The default session: the only state of the process beside the function registry.
+
+Owns `connect`, which opens it, and what becomes of it in a forked child and at exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from barbule.backends.base import is_persistent
+from barbule.config import ProviderSettings, checked_timezone, load_settings
+from barbule.errors import ConfigurationError
+from barbule.session.session import Session
+from barbule.suggestions import check_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["connect", "current"]
+
+_lock = threading.RLock()
+_default: Session | None = None
+
+
+@check_arguments
+def connect(
+    backend: str | None = None,
+    *,
+    vectors: str | None = None,
+    media: str | None = None,
+    home: str | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
+    lock_timeout: float | None = None,
+    timezone: str | None = None,
+) -> Session:
+    """Open a session and make it the default one.
+
+    Without a call of it the first use connects from the configuration. The first verb that uses a
+    database makes barbule's own tables in it, `bb_...`, also where another program has made it.
+
+    Parameters
+    ----------
+    backend
+        Where tables, catalog and call ledger live: "duckdb:///data/app.duckdb".
+    vectors
+        Where vector indexes live: "chroma:///data/vectors", "chroma+http://host:8000", "exact:".
+    media
+        Where media are kept: any fsspec URL, or a path.
+    home
+        The folder for what has no other place; ~/.barbule by default.
+    models
+        Settings of providers by their LiteLLM prefix, as in `[models.<prefix>]` of the
+        configuration: `{"openai": {"api_base": "http://localhost:8080/v1"}}`.
+
+    lock_timeout
+        How long to wait for another process that uses a DuckDB file, or writes to Postgres, in
+        seconds; 60 by default.
+    timezone
+        The zone of moments that have none where they meet moments with one, "Europe/Berlin" say;
+        "UTC" by default. The parts of a moment with a zone are those of the clock there.
+
+    Raises
+    ------
+    ConfigurationError
+        When a key or value is wrong, or the database cannot be opened.
+    DiskError
+        When its file is damaged or no DuckDB database, or was deleted or replaced while a session
+        of this process has it open.
+    LockedError
+        When another process keeps the database for longer than that.
+    """
+    global _default  # noqa: PLW0603 - one state of the process
+    settings = load_settings(
+        backend=backend, vectors=vectors, media=media, home=home, lock_timeout=lock_timeout
+    )
+    if zone := checked_timezone(timezone, "the argument timezone="):
+        settings = replace(settings, timezone=zone)
+    if models:
+        settings = replace(settings, models={**settings.models, **_providers(models)})
+    with _lock:
+        opened = Session(settings, on_close=_forget)  # if that fails, the session before it goes on
+        if _default is not None:
+            _default.close()
+        _default = opened
+        return _default
+
+
+def _providers(models: Mapping[str, Mapping[str, Any]]) -> dict[str, ProviderSettings]:
+    allowed = [field.name for field in fields(ProviderSettings)]
+    for name, given in models.items():
+        for key in given:
+            if key not in allowed:
+                raise ConfigurationError(
+                    f"models[{name!r}] has no setting {key!r}.",
+                    hint=f"It takes {', '.join(allowed)}; a key is named by api_key_env.",
+                )
+    return {name: ProviderSettings(**given) for name, given in models.items()}
+
+
+def current() -> Session:
+    """Return the default session, opened if it is not; a forked child opens its own."""
+    global _default  # noqa: PLW0603 - one state of the process
+    with _lock:
+        if _default is None:
+            return connect()
+        if _default.opened_by != os.getpid():
+            _inherited.append(_default)
+            _default = _reopened(_default)
+        return _default
+
+
+# Sessions of the parent of a forked process: to drop one would close its connections.
+_inherited: list[Session] = []
+
+
+def _reopened(parents: Session) -> Session:
+    """Open in a forked child what the default session of its parent has open."""
+    if not is_persistent(parents.settings.backend):
+        raise ConfigurationError(
+            f"the database of the process {parents.opened_by}, from which this one was forked, "
+            "is in its memory.",
+            hint="Connect to a file or a server before forking, or by bb.connect(...) here.",
+        )
+    return Session(parents.settings, on_close=_forget)
+
+
+def _forget(session: Session) -> None:
+    """Have no default session any more where this one is it: it is about to close."""
+    global _default  # noqa: PLW0603 - one state of the process
+    with _lock:
+        if _default is session:
+            _default = None
+
+
+def _renew_lock() -> None:
+    """Give a forked child a lock of its own: that of its parent may be held by a lost thread."""
+    global _lock  # noqa: PLW0603 - one state of the process
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    with _lock:
+        if _default is not None:
+            _default.close()

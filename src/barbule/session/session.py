@@ -1,0 +1,351 @@
+"""A session: an open database with its media, vectors and models.
+
+Owns what is opened and closed together, and the verbs that make, find and drop tables.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+
+from barbule.backends.base import is_persistent, open_backend
+from barbule.config import (
+    Settings,
+    redact,
+)
+from barbule.errors import TableNotFoundError, unpicklable
+from barbule.executor.engine import Engine
+from barbule.media.library import MediaLibrary
+from barbule.models.base import Endpoint
+from barbule.models.litellm.client import LiteLLMClient
+from barbule.session.data_sets import DataSetReaders
+from barbule.session.maintenance import Maintenance
+from barbule.suggestions import check_methods, one_of
+from barbule.tables.table import Table
+from barbule.tables.transaction.names import IF_NOT_EXISTS, check_policy
+from barbule.tables.verbs import create_drop, snapshots
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable, Mapping
+
+    import ibis.expr.types as ir
+
+    from barbule.functions.registry import OnError
+    from barbule.tables.transaction.names import IfExists, IfNotExists
+    from barbule.tables.verbs.snapshots import Snapshot
+
+__all__ = ["Session"]
+
+
+@check_methods
+class Session(DataSetReaders, Maintenance):
+    """An open database with its media, vectors and models.
+
+    Made by `connect`. Every function of the module is a method of it.
+
+    Parameters
+    ----------
+    settings
+        What is opened, and how.
+    on_close
+        Called with the session when it is closed, before its database is.
+    """
+
+    def __init__(
+        self, settings: Settings, *, on_close: Callable[[Session], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.opened_by = os.getpid()
+        self._on_close = on_close
+        library = MediaLibrary(
+            settings.media,
+            settings.home / "cache",
+            settings.media_options,
+            user=redact(settings.backend) if is_persistent(settings.backend) else None,
+            zone=settings.timezone,
+        )
+        endpoints = {
+            name: Endpoint(
+                provider=name,
+                api_base=given.api_base,
+                api_key_env=given.api_key_env,
+                max_concurrency=given.max_concurrency,
+                rpm=given.rpm,
+                tpm=given.tpm,
+                timeout=given.timeout,
+            )
+            for name, given in settings.models.items()
+        }
+        backend = open_backend(settings.backend, settings.lock_timeout, settings.home)
+        client = LiteLLMClient(endpoints)
+        try:
+            self._engine = Engine(backend, library, client, settings.vectors, Table, settings)
+        except BaseException:
+            backend.disconnect()  # another attempt opens what is there by then
+            raise
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise unpicklable("a session")
+
+    def __barbule_identity__(self) -> str:
+        """Tell the database from others, for functions that close over it."""
+        return self._engine.__barbule_identity__()
+
+    def __repr__(self) -> str:
+        return f"<barbule session on {redact(self.settings.backend)}>"
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis backend below, for anything that Ibis does."""
+        return self._engine.backend.ibis
+
+    def create_table(
+        self,
+        name: str,
+        schema: Any,
+        *,
+        if_exists: IfExists = "error",
+        mode: str = "versioned",
+        defaults: Mapping[str, Any] | None = None,
+        media_validation: str | Mapping[str, str] | None = None,
+    ) -> Table:
+        """Make a table.
+
+        Parameters
+        ----------
+        name
+            Dots separate folders: "docs.reports".
+        schema
+            A mapping of column names to types (of barbule, Ibis or Python), an `ibis.Schema`,
+            a pydantic model or a dataclass, whose fields' defaults are the columns'. Or data,
+            whose types are found and which is inserted in the same version: a list of mappings
+            or objects, a pandas or polars data frame, an Arrow table or reader, an Ibis table.
+        if_exists
+            "error", "ignore" (return the one that is there), "replace", or "replace_force"
+            (with the views that depend on it).
+        mode
+            Every table is versioned; the argument is accepted for readers who expect to say so.
+        defaults
+            Values, by column, of cells that an insert leaves out.
+        media_validation
+            When media are looked at: "on_write", so that no bad file gets into the table, or
+            "on_read", so that nothing is fetched or opened before; for all columns, or by
+            column. What the configuration says by default.
+
+        Raises
+        ------
+        TableExistsError
+            When the name is taken.
+        SchemaError
+            When a name or type is wrong, or the type of a column of the data cannot be told.
+        DataError
+            When a value of the data does not fit; there is no table then.
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> bb.create_table("films", {"name": bb.String, "revenue": bb.Float}).columns
+        ('name', 'revenue')
+        >>> bb.create_table("years", [{"name": "Up", "year": 2009}]).count().to_pyarrow().as_py()
+        1
+        """
+        check_policy(mode, ("versioned",), "mode")
+        table = Table(
+            create_drop.create_table(
+                self._engine, name, schema, if_exists, defaults, media_validation
+            )
+        )
+        _warn_of_verbs(table)
+        return table
+
+    def create_view(
+        self,
+        name: str,
+        query: ir.Table,
+        *,
+        iterator: Any = None,
+        computed_columns: Mapping[str, Any] | None = None,
+        if_exists: IfExists = "error",
+        on_error: OnError | None = None,
+    ) -> Table:
+        """Make a view: rows that are computed from those of a table, and follow it.
+
+        Parameters
+        ----------
+        query
+            Any query; its columns are the view's. Where it filters and projects one table, its
+            filters and columns may call functions, which are called for new and changed rows
+            alone; a join or aggregate is computed as a whole, and only rows that differ are
+            written.
+        iterator
+            A call that gives many rows for each row: `DocumentSplitter.create(...)`.
+        computed_columns
+            Expressions by column name, over the columns of the query.
+        if_exists
+            As for `create_table`.
+        on_error
+            What becomes of a row for which the iterator fails. "abort": the operation ends, and
+            nothing of it is kept. "null": the others go on, and for that row the view has one
+            row, whose columns of the iterator are empty; `view.errors()` says why, and
+            `view.recompute(errors_only=True)` tries again. By default what the iterator says,
+            else "abort".
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> @bb.iterator(return_type={"half": int})
+        ... def halves(number: int):
+        ...     if number % 2:
+        ...         raise ValueError("it is odd")
+        ...     yield from ({"half": number // 2} for _ in range(2))
+        >>> numbers = bb.create_table("numbers", [{"n": 2}, {"n": 3}])
+        >>> parts = bb.create_view("parts", numbers, iterator=halves(numbers.n), on_error="null")
+        >>> parts.order_by("n", "pos").select("n", "pos", "half").collect()[2]
+        {'n': 3, 'pos': None, 'half': None}
+        >>> parts.errors().collect()["message"]
+        ['it is odd']
+        """
+        leaf = create_drop.create_view(
+            self._engine,
+            name,
+            query,
+            iterator=iterator,
+            computed_columns=computed_columns,
+            if_exists=if_exists,
+            on_error=on_error,
+        )
+        return Table(leaf)
+
+    @overload
+    def get_table(self, name: str) -> Table: ...
+
+    @overload
+    def get_table(self, name: str, *, if_not_exists: IfNotExists) -> Table | None: ...
+
+    def get_table(self, name: str, *, if_not_exists: IfNotExists = "error") -> Table | None:
+        """Return a table or view by name.
+
+        Parameters
+        ----------
+        if_not_exists
+            "error", or "ignore" to get None where there is none.
+
+        Raises
+        ------
+        TableNotFoundError
+            When there is none.
+        """
+        check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+        self._engine.catalog.refresh()
+        record = self._engine.catalog.find(name)
+        if record is None and if_not_exists == "ignore":
+            return None
+        if record is None:
+            raise TableNotFoundError(
+                "there is no table of this name.",
+                table=name,
+                hint=one_of(str(name), map(repr, self.list_tables()), "There are:"),
+            )
+        return Table(self._engine.leaf(record.id))
+
+    def list_tables(self, folder: str | None = None) -> list[str]:
+        """Return the names of all tables and views, or of those in a folder, sorted."""
+        self._engine.catalog.refresh()
+        names = [record.name for record in self._engine.catalog.tables()]
+        return [name for name in names if folder is None or name.startswith(f"{folder}.")]
+
+    def list_dirs(self, folder: str | None = None) -> list[str]:
+        """Return the names of all folders, or of those within one, sorted.
+
+        Folders are made by the names of tables: "docs.reports" is in the folder "docs".
+        """
+        return create_drop.folders(self._engine, folder)
+
+    def drop_dir(
+        self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
+    ) -> None:
+        """Drop a folder.
+
+        Parameters
+        ----------
+        cascade
+            Whether the tables in it are dropped too; otherwise they forbid it.
+        """
+        create_drop.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+
+    def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
+        """Give the state of all tables, views and indexes at this moment a name.
+
+        Parameters
+        ----------
+        if_exists
+            "error", "ignore" (return the one that is there) or "replace".
+
+        Examples
+        --------
+        >>> import barbule as bb
+        >>> films = bb.create_table("films", {"name": bb.String})
+        >>> release = bb.snapshot("release-1")
+        >>> _ = films.insert(name="Up")
+        >>> bb.at("release-1").get_table("films").count().to_pyarrow().as_py()
+        0
+        """
+        return snapshots.take(self._engine, name, if_exists)
+
+    def at(self, moment: str | datetime.datetime) -> Snapshot:
+        """Return all tables as they were in a snapshot, or at a moment."""
+        return snapshots.look(self._engine, moment)
+
+    def list_snapshots(self) -> list[str]:
+        """Return the names of all snapshots, oldest first."""
+        return snapshots.names(self._engine)
+
+    def drop_snapshot(self, name: str, *, if_not_exists: IfNotExists = "error") -> None:
+        """Forget a snapshot; what only it holds is dropped."""
+        snapshots.drop(self._engine, name, if_not_exists)
+
+    def drop_table(
+        self, name: str | Table, *, if_not_exists: IfNotExists = "error", cascade: bool = False
+    ) -> None:
+        """Drop a table or view, with its rows, history and indexes.
+
+        Parameters
+        ----------
+        name
+            Its name, or the table itself.
+        if_not_exists
+            "error" or "ignore".
+        cascade
+            Whether views that depend on it are dropped too; otherwise they forbid it. So does a
+            column of another table whose `@bb.query` reads it, as far as this process defines
+            that; with `cascade=True` the column stays, with what it holds.
+        """
+        check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
+        create_drop.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+
+    def close(self) -> None:
+        """Close the database and the indexes; tables of the session cannot be used afterwards."""
+        if self.opened_by != os.getpid():
+            return  # a forked child closes nothing of its parent
+        if self._on_close is not None:
+            self._on_close(self)
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _warn_of_verbs(table: Table) -> None:
+    shadowed = [name for name in table.columns if hasattr(Table, name)]
+    if shadowed:
+        names = ", ".join(f"table[{name!r}]" for name in shadowed)
+        warnings.warn(
+            f"table {table.get_name()!r}: columns with the name of a verb are reached by {names}.",
+            UserWarning,
+            stacklevel=4,  # the caller of the method, whose arguments are checked
+        )
