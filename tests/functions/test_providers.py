@@ -13,7 +13,7 @@ from ibis import _
 import barbule as bb
 from barbule.errors import ExpressionError, UnknownFunctionError, UnsupportedError
 from barbule.functions.registry import lookup
-from barbule.models.providers import ANY, KINDS, PROVIDERS
+from barbule.models.providers import ANY_PROVIDER, KINDS, PROVIDERS
 
 BY_KIND = {
     "chat": [
@@ -80,7 +80,7 @@ def test_making_the_namespaces_is_light():
 def test_what_a_provider_lacks_is_said_when_it_is_asked_for(kind):
     table = bb.create_table("t", {"text": bb.String, "sound": bb.Audio})
     without = next(name for name, row in PROVIDERS.items() if not row.answers(kind))
-    having = [name for name, row in PROVIDERS.items() if row.answers(kind) and name != ANY]
+    having = [name for name, row in PROVIDERS.items() if row.answers(kind) and name != ANY_PROVIDER]
     function = getattr(getattr(bb.functions, without), BY_KIND[kind][0])
     arguments = {"transcribe": [table.sound], "rerank": [table.text, ["a"]]}
     with pytest.raises(UnsupportedError, match=f"{without} has no .*{having[0]}"):

@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from barbule.models.litellm.loading import loaded
-from barbule.models.price_table import facts, vector_length
-from barbule.models.providers import ANY, KINDS, PROVIDERS, provider_of
+from barbule.models.litellm.loading import import_litellm
+from barbule.models.price_table import model_info, vector_length
+from barbule.models.providers import ANY_PROVIDER, KINDS, PROVIDERS, provider_of
 
-ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY]
+ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY_PROVIDER]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_litellm_knows_the_provider(row):
-    litellm = loaded()
+    litellm = import_litellm()
     known = {each.value for each in litellm.LlmProviders}
     for kind in (None, "chat"):
         prefix, _, name = row.qualified("some-model", kind).partition("/")
@@ -29,7 +29,7 @@ def test_litellm_knows_the_provider(row):
 @pytest.mark.parametrize("row", [row for row in ROWS if row.model], ids=lambda row: row.name)
 def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
     assert row.answers("chat")
-    found = facts(row.qualified(row.model, "chat"))
+    found = model_info(row.qualified(row.model, "chat"))
     # Two providers' models are not listed under their own prefix.
     assert found.get("mode") == "chat" or row.name in {"moonshot", "github"}
 

@@ -287,7 +287,7 @@ def test_answers_that_are_not_written_yet_take_room_as_if_they_were_in_flight(cl
     async def work(number):
         async with gate:
             begun.append(number)
-        waiting.append(gate.answered())
+        waiting.append(gate.count_unwritten())
 
     async def main():
         tasks = [asyncio.create_task(work(number)) for number in range(4)]

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Length", "length_of"]
+__all__ = ["AnswerLength", "answer_length"]
 
-_DEPTH = 8  # of objects within objects; a schema that refers to itself has no end
-_ITEMS = 3  # of a list whose length the schema leaves open
-_WORDS = "some words that fit"
+_MAX_DEPTH = 8  # of objects within objects; a schema that refers to itself has no end
+_DEFAULT_ITEMS = 3  # of a list whose length the schema leaves open
+_EXAMPLE_TEXT = "some words that fit"
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:34:56.789012+00:00",
@@ -25,7 +25,7 @@ _FORMATS = {
     "duration": "P1DT12H34M56S",
     "uuid": "123e4567-e89b-12d3-a456-426614174000",
 }
-_NUMBERS = {
+_SCALAR_EXAMPLES = {
     "boolean": (True, False),
     "integer": (42, -9_223_372_036_854_775_807),
     "number": (0.85, -0.1234567890123456),
@@ -34,7 +34,7 @@ _NUMBERS = {
 
 
 @dataclass(frozen=True)
-class Length:
+class AnswerLength:
     """Answers that fit a schema, as JSON.
 
     Attributes
@@ -50,102 +50,110 @@ class Length:
 
 
 @dataclass(frozen=True)
-class _Values:
+class _Examples:
     usual: Any
     longest: Any
     bounded: bool = True
 
 
-def length_of(schema: Mapping[str, Any]) -> Length:
+def answer_length(schema: Mapping[str, Any]) -> AnswerLength:
     """Return answers that fit a schema.
 
     Examples
     --------
     >>> truth = {"type": "object", "properties": {"answer": {"type": "boolean"}}}
-    >>> length_of(truth)
-    Length(usual='{"answer":true}', longest='{"answer": false}')
-    >>> length_of({"type": "string"})
-    Length(usual='"some words that fit"', longest=None)
+    >>> answer_length(truth)
+    AnswerLength(usual='{"answer":true}', longest='{"answer": false}')
+    >>> answer_length({"type": "string"})
+    AnswerLength(usual='"some words that fit"', longest=None)
     """
-    found = _values(schema, schema, _DEPTH)
-    usual = json.dumps(found.usual, ensure_ascii=False, separators=(",", ":"))
-    return Length(usual, json.dumps(found.longest, ensure_ascii=False) if found.bounded else None)
+    examples = _examples_of(schema, schema, _MAX_DEPTH)
+    usual = json.dumps(examples.usual, ensure_ascii=False, separators=(",", ":"))
+    return AnswerLength(
+        usual, json.dumps(examples.longest, ensure_ascii=False) if examples.bounded else None
+    )
 
 
-def _values(schema: Any, root: Mapping[str, Any], depth: int) -> _Values:
+def _examples_of(schema: Any, root: Mapping[str, Any], depth: int) -> _Examples:
     if not isinstance(schema, dict) or depth == 0:
-        return _Values(_WORDS, _WORDS, bounded=False)
+        return _Examples(_EXAMPLE_TEXT, _EXAMPLE_TEXT, bounded=False)
     if (reference := schema.get("$ref")) is not None:
-        return _values(_referred(reference, root), root, depth - 1)
+        return _examples_of(_resolve_reference(reference, root), root, depth - 1)
     if "const" in schema:
-        return _Values(schema["const"], schema["const"])
+        return _Examples(schema["const"], schema["const"])
     if options := schema.get("enum"):
         by_length = sorted(options, key=lambda option: len(str(option)))
-        return _Values(by_length[len(by_length) // 2], by_length[-1])
-    if (several := _alternatives(schema)) is not None:
-        return _one_of(several, root, depth)
-    kind = schema.get("type")
-    if kind in _NUMBERS:
-        return _Values(*_NUMBERS[kind])
-    if kind == "object":
-        return _record(schema, root, depth)
-    if kind == "array":
-        return _list(schema, root, depth)
-    return _text(schema)
+        return _Examples(by_length[len(by_length) // 2], by_length[-1])
+    if (alternatives := _alternatives(schema)) is not None:
+        return _examples_of_alternatives(alternatives, root, depth)
+    json_type = schema.get("type")
+    if json_type in _SCALAR_EXAMPLES:
+        return _Examples(*_SCALAR_EXAMPLES[json_type])
+    if json_type == "object":
+        return _examples_of_object(schema, root, depth)
+    if json_type == "array":
+        return _examples_of_list(schema, root, depth)
+    return _examples_of_string(schema)
 
 
-def _referred(reference: str, root: Mapping[str, Any]) -> Any:
-    found: Any = root
+def _resolve_reference(reference: str, root: Mapping[str, Any]) -> Any:
+    node: Any = root
     for part in reference.removeprefix("#").strip("/").split("/"):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def _alternatives(schema: Mapping[str, Any]) -> Sequence[Any] | None:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return [{**schema, "type": each} for each in kind]
-    several = schema.get("anyOf") or schema.get("oneOf") or (schema.get("allOf") or [])[:1]
-    return several or None
+    json_type = schema.get("type")
+    if isinstance(json_type, list):
+        return [{**schema, "type": type_name} for type_name in json_type]
+    alternatives = schema.get("anyOf") or schema.get("oneOf") or (schema.get("allOf") or [])[:1]
+    return alternatives or None
 
 
-def _one_of(schemas: Sequence[Any], root: Mapping[str, Any], depth: int) -> _Values:
-    options = [_values(each, root, depth - 1) for each in schemas]
-    usual = next((each.usual for each in options if each.usual is not None), None)
-    longest = max((each.longest for each in options), key=lambda value: len(json.dumps(value)))
-    return _Values(usual, longest, all(each.bounded for each in options))
+def _examples_of_alternatives(
+    schemas: Sequence[Any], root: Mapping[str, Any], depth: int
+) -> _Examples:
+    options = [_examples_of(schema, root, depth - 1) for schema in schemas]
+    usual = next((option.usual for option in options if option.usual is not None), None)
+    longest = max((option.longest for option in options), key=lambda value: len(json.dumps(value)))
+    return _Examples(usual, longest, all(option.bounded for option in options))
 
 
-def _record(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> _Values:
+def _examples_of_object(
+    schema: Mapping[str, Any], root: Mapping[str, Any], depth: int
+) -> _Examples:
     fields = {
-        name: _values(each, root, depth - 1)
-        for name, each in (schema.get("properties") or {}).items()
+        name: _examples_of(field_schema, root, depth - 1)
+        for name, field_schema in (schema.get("properties") or {}).items()
     }
-    return _Values(
-        {name: each.usual for name, each in fields.items()},
-        {name: each.longest for name, each in fields.items()},
-        bool(fields) and all(each.bounded for each in fields.values()),
+    return _Examples(
+        {name: field.usual for name, field in fields.items()},
+        {name: field.longest for name, field in fields.items()},
+        bool(fields) and all(field.bounded for field in fields.values()),
     )
 
 
-def _list(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> _Values:
+def _examples_of_list(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> _Examples:
     items = schema.get("items")
-    item = _values(items, root, depth - 1)
-    least, most = schema.get("minItems", 0), schema.get("maxItems")
-    if most is None and isinstance(items, dict) and items.get("enum"):
-        most = len(items["enum"])  # labels, each of them once
-    count = max(least, min(_ITEMS, most if most is not None else _ITEMS))
-    return _Values(
+    item = _examples_of(items, root, depth - 1)
+    min_items, max_items = schema.get("minItems", 0), schema.get("maxItems")
+    if max_items is None and isinstance(items, dict) and items.get("enum"):
+        max_items = len(items["enum"])  # labels, each of them once
+    count = max(
+        min_items, min(_DEFAULT_ITEMS, max_items if max_items is not None else _DEFAULT_ITEMS)
+    )
+    return _Examples(
         [item.usual] * count,
-        [item.longest] * (most or count),
-        item.bounded and most is not None,
+        [item.longest] * (max_items or count),
+        item.bounded and max_items is not None,
     )
 
 
-def _text(schema: Mapping[str, Any]) -> _Values:
-    if (form := _FORMATS.get(schema.get("format", ""))) is not None:
-        return _Values(form, form)
-    most = schema.get("maxLength")
-    if isinstance(most, int):
-        return _Values(_WORDS[:most], "m" * most)
-    return _Values(_WORDS, _WORDS, bounded=False)
+def _examples_of_string(schema: Mapping[str, Any]) -> _Examples:
+    if (example := _FORMATS.get(schema.get("format", ""))) is not None:
+        return _Examples(example, example)
+    max_length = schema.get("maxLength")
+    if isinstance(max_length, int):
+        return _Examples(_EXAMPLE_TEXT[:max_length], "m" * max_length)
+    return _Examples(_EXAMPLE_TEXT, _EXAMPLE_TEXT, bounded=False)

@@ -155,37 +155,37 @@ class ModelClient(Protocol):
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
         """Return the answer to a conversation, in OpenAI's form."""
-        raise self._cannot("chat", model)
+        raise self._unsupported("chat", model)
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
         """Return the answer to a conversation, in Anthropic's form."""
-        raise self._cannot("messages", model)
+        raise self._unsupported("messages", model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
         """Return one vector for each input, in input order."""
-        raise self._cannot("embed", model)
+        raise self._unsupported("embed", model)
 
     async def image(self, model: str, prompt: str, **params: Any) -> Reply:
         """Return one image."""
-        raise self._cannot("image", model)
+        raise self._unsupported("image", model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
         """Return what is said in a sound file."""
-        raise self._cannot("transcribe", model)
+        raise self._unsupported("transcribe", model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
         """Return a sound file in which a text is read."""
-        raise self._cannot("speak", model)
+        raise self._unsupported("speak", model)
 
     async def moderate(self, model: str, text: str, **params: Any) -> Reply:
         """Return whether a text is harmful."""
-        raise self._cannot("moderate", model)
+        raise self._unsupported("moderate", model)
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
         """Return the documents' places, those that fit a query best first."""
-        raise self._cannot("rerank", model)
+        raise self._unsupported("rerank", model)
 
-    def takes(self, model: str, what: str) -> bool:
+    def takes(self, model: str, feature: str) -> bool:
         """Whether a model takes "pdf" content or a parameter such as "response_format"."""
         return False
 
@@ -230,7 +230,7 @@ class ModelClient(Protocol):
     async def ready(self) -> None:
         """Wait until what questions need is loaded, so that its time is not the model's."""
 
-    def _cannot(self, verb: str, model: str) -> UnsupportedError:
+    def _unsupported(self, verb: str, model: str) -> UnsupportedError:
         return UnsupportedError(
             f"model {model!r}: {type(self).__name__} does not answer {verb!r} questions.",
             hint="Ask through a client that does.",

@@ -13,37 +13,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from barbule.models.answer_lengths import length_of
+from barbule.models.answer_lengths import answer_length
 from barbule.models.base import Reply, Usage
-from barbule.models.litellm.loading import loaded, loaded_already
-from barbule.models.price_table import facts
+from barbule.models.litellm.loading import import_litellm, is_imported
+from barbule.models.price_table import model_info
 
 __all__ = [
-    "ANSWER",
-    "NOTHING",
+    "DEFAULT_ANSWER_TOKENS",
+    "UNKNOWN_ANSWER",
     "Estimate",
-    "Expected",
-    "completed",
+    "ExpectedAnswer",
     "count_tokens",
     "estimate",
-    "most_out",
+    "max_output_tokens",
+    "measured_usage",
     "price",
 ]
 
-ANSWER = 256
+DEFAULT_ANSWER_TOKENS = 256
 """Tokens of an answer of which nothing is known."""
 
-_MOST = 4096
-_RESERVED = 1024  # tokens that few answers exceed to which nobody set an end
-_CHATS = {"chat", "messages"}
-_UNCOUNTED = {"image", "transcribe"}
-_CHARACTERS = 4  # to a token, where no tokenizer takes a text
-_WORDS = 0.75  # to a token
-_SOUND = 2000  # characters of an encoded sound to a token: ten tokens a second, of MP3
+_DEFAULT_MAX_TOKENS = 4096
+_MIN_RESERVED_TOKENS = 1024  # tokens that few answers exceed to which nobody set an end
+_CHAT_VERBS = {"chat", "messages"}
+_UNCOUNTED_VERBS = {"image", "transcribe"}
+_CHARACTERS_PER_TOKEN = 4  # to a token, where no tokenizer takes a text
+_WORDS_PER_TOKEN = 0.75  # to a token
+_SOUND_CHARACTERS_PER_TOKEN = (
+    2000  # characters of an encoded sound to a token: ten tokens a second, of MP3
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedAnswer:
     """What is known of an answer beforehand; see `ModelClient.expecting`."""
 
     schema: Mapping[str, Any] | None = None
@@ -61,35 +63,35 @@ class Estimate:
         Tokens of the question.
     tokens_out
         Tokens that are expected of the answer.
-    most_out
+    max_tokens_out
         The most that the answer may have.
-    likely_out
+    likely_tokens_out
         What it has at most, unless it is far longer than such answers are: where nothing bounds
         an answer, all that the model could say is no measure of it.
     """
 
     tokens_in: int = 0
     tokens_out: int = 0
-    most_out: int = 0
-    likely_out: int = 0
+    max_tokens_out: int = 0
+    likely_tokens_out: int = 0
 
     @property
     def bounded(self) -> bool:
         """Whether the answer cannot be longer than it is likely to be."""
-        return self.likely_out >= self.most_out
+        return self.likely_tokens_out >= self.max_tokens_out
 
 
-NOTHING = Expected()
+UNKNOWN_ANSWER = ExpectedAnswer()
 
 
 def estimate(
     model: str,
     verb: str,
-    asked: Any,
+    request: Any,
     params: Mapping[str, Any],
     *,
     usual: float | None = None,
-    expected: Expected = NOTHING,
+    expected: ExpectedAnswer = UNKNOWN_ANSWER,
 ) -> Estimate:
     """Say what a question takes, given as a `ModelClient` is asked.
 
@@ -97,7 +99,7 @@ def estimate(
     ----------
     verb
         The method of the client: "chat", "embed" …
-    asked
+    request
         Its messages or texts.
     params
         Its further parameters; `max_tokens` bounds the answer.
@@ -112,34 +114,44 @@ def estimate(
     2
     >>> truth = {"type": "object", "properties": {"answer": {"type": "boolean"}}}
     >>> asked = [{"role": "user", "content": "Is it so?"}]
-    >>> found = estimate("openai/gpt-4o-mini", "chat", asked, {}, expected=Expected(truth))
-    >>> found.tokens_out, found.most_out
+    >>> found = estimate("openai/gpt-4o-mini", "chat", asked, {}, expected=ExpectedAnswer(truth))
+    >>> found.tokens_out, found.max_tokens_out
     (5, 10)
     """
-    if verb in _UNCOUNTED:
+    if verb in _UNCOUNTED_VERBS:
         return Estimate()
-    tokens = count_tokens(model, asked, params)
-    if verb not in _CHATS:
+    tokens = count_tokens(model, request, params)
+    if verb not in _CHAT_VERBS:
         return Estimate(tokens)
-    most = most_out(model, params)
-    given = _given(params)
-    told, bound = _told(model, expected, thinks=_thinks(model, params))
+    max_tokens = max_output_tokens(model, params)
+    requested_limit = _requested_limit(params)
+    expected_tokens, bound = _expected_tokens(model, expected, thinks=_thinks(model, params))
     if bound is not None:
-        most = min(most, bound)
-    likely = most if given or bound is not None else min(most, max(_RESERVED, 4 * (told or 0)))
-    out = usual if usual is not None else told if told is not None else ANSWER
-    return Estimate(tokens, min(most, round(out)), most, likely)
+        max_tokens = min(max_tokens, bound)
+    likely_tokens = (
+        max_tokens
+        if requested_limit or bound is not None
+        else min(max_tokens, max(_MIN_RESERVED_TOKENS, 4 * (expected_tokens or 0)))
+    )
+    output_tokens = (
+        usual
+        if usual is not None
+        else expected_tokens
+        if expected_tokens is not None
+        else DEFAULT_ANSWER_TOKENS
+    )
+    return Estimate(tokens, min(max_tokens, round(output_tokens)), max_tokens, likely_tokens)
 
 
-def _given(params: Mapping[str, Any]) -> Any:
+def _requested_limit(params: Mapping[str, Any]) -> Any:
     return params.get("max_completion_tokens") or params.get("max_tokens")
 
 
-def most_out(model: str, params: Mapping[str, Any]) -> int:
+def max_output_tokens(model: str, params: Mapping[str, Any]) -> int:
     """Return the most tokens that an answer may have."""
-    known = facts(model)
-    found = _given(params) or known.get("max_output_tokens") or known.get("max_tokens")
-    return int(found) if isinstance(found, int | float) else _MOST
+    info = model_info(model)
+    limit = _requested_limit(params) or info.get("max_output_tokens") or info.get("max_tokens")
+    return int(limit) if isinstance(limit, int | float) else _DEFAULT_MAX_TOKENS
 
 
 def _thinks(model: str, params: Mapping[str, Any]) -> bool:
@@ -150,74 +162,78 @@ def _thinks(model: str, params: Mapping[str, Any]) -> bool:
     if params.get("thinking"):
         return True
     # Anthropic's models think where they are asked to.
-    return bool(facts(model).get("supports_reasoning")) and "claude" not in model
+    return bool(model_info(model).get("supports_reasoning")) and "claude" not in model
 
 
-def _told(model: str, expected: Expected, *, thinks: bool) -> tuple[int | None, int | None]:
+def _expected_tokens(
+    model: str, expected: ExpectedAnswer, *, thinks: bool
+) -> tuple[int | None, int | None]:
     """Return the tokens that are expected of an answer, and their bound, as far as is known."""
-    told = bound = None
+    tokens = bound = None
     if expected.schema is not None:
-        told, bound = _of_schema(model, json.dumps(expected.schema, default=str))
+        tokens, bound = _schema_tokens(model, json.dumps(expected.schema, default=str))
     elif expected.words is not None:
-        told = max(1, round(expected.words / _WORDS))
+        tokens = max(1, round(expected.words / _WORDS_PER_TOKEN))
     if not thinks:
-        return told, bound
-    return None if told is None else told + ANSWER, None
+        return tokens, bound
+    return None if tokens is None else tokens + DEFAULT_ANSWER_TOKENS, None
 
 
 @functools.lru_cache(maxsize=256)
-def _of_schema(model: str, schema: str) -> tuple[int, int | None]:
-    found = length_of(json.loads(schema))
-    usual = count_tokens(model, found.usual, {})
-    if found.longest is None:
+def _schema_tokens(model: str, schema: str) -> tuple[int, int | None]:
+    length = answer_length(json.loads(schema))
+    usual = count_tokens(model, length.usual, {})
+    if length.longest is None:
         return usual, None
     # Models break lines and indent as they please, and some put a fence around it.
-    return usual, 2 * count_tokens(model, found.longest, {})
+    return usual, 2 * count_tokens(model, length.longest, {})
 
 
-def count_tokens(model: str, asked: Any, params: Mapping[str, Any]) -> int:
+def count_tokens(model: str, request: Any, params: Mapping[str, Any]) -> int:
     """Count the tokens of a question, of messages or texts."""
-    litellm = loaded()
+    litellm = import_litellm()
     litellm.disable_hf_tokenizer_download = True  # it would reach for the network
     name = model.partition("/")[2] or model
-    texts = [asked] if isinstance(asked, str) else asked
+    texts = [request] if isinstance(request, str) else request
     if isinstance(texts, Sequence) and texts and isinstance(texts[0], str):
-        return sum(_counted(litellm, name, text=text) for text in texts)
+        return sum(_litellm_token_count(litellm, name, text=text) for text in texts)
     tools = params.get("tools")
-    more = sum(
-        _counted(litellm, name, text=json.dumps(params[part], default=str))
+    extra_tokens = sum(
+        _litellm_token_count(litellm, name, text=json.dumps(params[part], default=str))
         for part in ("system", "response_format")
         if params.get(part)
     )
     messages, sounds = _without_sounds(texts)
-    return more + sounds + _counted(litellm, name, messages=messages, tools=tools)
+    return (
+        extra_tokens + sounds + _litellm_token_count(litellm, name, messages=messages, tools=tools)
+    )
 
 
 def _without_sounds(messages: Sequence[Any]) -> tuple[list[Any], int]:
     """Leave out the sounds in messages, which no tokenizer takes; return their tokens, about."""
     tokens = 0
-    rest = []
+    remaining = []
     for message in messages:
         content = message.get("content") if isinstance(message, Mapping) else None
         if not isinstance(content, list):
-            rest.append(message)
+            remaining.append(message)
             continue
-        sounds = [each for each in content if _is_sound(each)]
-        tokens += sum(len(each["input_audio"].get("data", "")) for each in sounds)
-        rest.append({**message, "content": [each for each in content if not _is_sound(each)]})
-    return rest, tokens // _SOUND
+        sounds = [part for part in content if _is_sound(part)]
+        tokens += sum(len(sound["input_audio"].get("data", "")) for sound in sounds)
+        remaining.append({**message, "content": [part for part in content if not _is_sound(part)]})
+    return remaining, tokens // _SOUND_CHARACTERS_PER_TOKEN
 
 
 def _is_sound(part: Any) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("input_audio"), Mapping)
 
 
-def _counted(litellm: Any, name: str, **what: Any) -> int:
+def _litellm_token_count(litellm: Any, name: str, **content: Any) -> int:
     try:
         # Images are counted by a usual size; they would be fetched to be measured.
-        return int(litellm.token_counter(name, use_default_image_token_count=True, **what))
+        return int(litellm.token_counter(name, use_default_image_token_count=True, **content))
     except Exception:  # noqa: BLE001 - content that the tokenizer does not know, such as a file
-        return len(json.dumps(what, default=str)) // _CHARACTERS
+        return len(json.dumps(content, default=str)) // _CHARACTERS_PER_TOKEN
 
 
 def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
@@ -229,60 +245,64 @@ def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
     0.15
     >>> price("openai/of-my-own-server", 10, 10)
     """
-    known = facts(model)
-    one, other = known.get("input_cost_per_token"), known.get("output_cost_per_token")
-    if one is None and other is None:
+    info = model_info(model)
+    input_price, output_price = info.get("input_cost_per_token"), info.get("output_cost_per_token")
+    if input_price is None and output_price is None:
         return None
-    return round(float(one or 0) * tokens_in + float(other or 0) * tokens_out, 12)
+    return round(float(input_price or 0) * tokens_in + float(output_price or 0) * tokens_out, 12)
 
 
-def completed(model: str, verb: str, asked: Any, params: Mapping[str, Any], reply: Reply) -> Usage:
+def measured_usage(
+    model: str, verb: str, request: Any, params: Mapping[str, Any], reply: Reply
+) -> Usage:
     """Return what a question took; what its provider does not say is counted.
 
     Examples
     --------
     >>> answer = {"choices": [{"message": {"content": "Yes, it is."}}]}
     >>> asked = [{"role": "user", "content": "Is it so?"}]
-    >>> completed("openai/gpt-4o-mini", "chat", asked, {}, Reply(answer)).estimated
+    >>> measured_usage("openai/gpt-4o-mini", "chat", asked, {}, Reply(answer)).estimated
     True
     """
-    used = reply.usage
-    answer = _words_of(reply.value) if verb in _CHATS else ""
-    silent = bool(answer) and not used.tokens_out
-    if verb in _UNCOUNTED or (used.tokens_in is not None and not silent):
-        return used
-    tokens_in, tokens_out = used.tokens_in, used.tokens_out
+    usage = reply.usage
+    answer = _answer_text(reply.value) if verb in _CHAT_VERBS else ""
+    lacks_answer_tokens = bool(answer) and not usage.tokens_out
+    if verb in _UNCOUNTED_VERBS or (usage.tokens_in is not None and not lacks_answer_tokens):
+        return usage
+    tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
     if tokens_in is None:
-        tokens_in = _roughly(model, asked, params)
-    if silent:
-        tokens_out = _roughly(model, answer, {})
+        tokens_in = _approximate_tokens(model, request, params)
+    if lacks_answer_tokens:
+        tokens_out = _approximate_tokens(model, answer, {})
     usd = price(model, tokens_in, tokens_out or 0)
-    return Usage(tokens_in, tokens_out, usd if used.usd is None or silent else used.usd, True)
+    return Usage(
+        tokens_in, tokens_out, usd if usage.usd is None or lacks_answer_tokens else usage.usd, True
+    )
 
 
-def _roughly(model: str, asked: Any, params: Mapping[str, Any]) -> int:
+def _approximate_tokens(model: str, request: Any, params: Mapping[str, Any]) -> int:
     """Count tokens, but import no LiteLLM for it: another client may be the one that asks."""
-    if loaded_already():
-        return count_tokens(model, asked, params)
-    more = [params[part] for part in ("system", "tools", "response_format") if params.get(part)]
-    texts = [asked, *more]
+    if is_imported():
+        return count_tokens(model, request, params)
+    extras = [params[part] for part in ("system", "tools", "response_format") if params.get(part)]
+    texts = [request, *extras]
     return (
-        sum(len(each if isinstance(each, str) else json.dumps(each, default=str)) for each in texts)
-        // _CHARACTERS
+        sum(len(text if isinstance(text, str) else json.dumps(text, default=str)) for text in texts)
+        // _CHARACTERS_PER_TOKEN
         + 1
     )
 
 
-def _words_of(value: Any) -> str:
+def _answer_text(value: Any) -> str:
     """Return all that a model wrote in an answer of OpenAI's or Anthropic's form."""
     if not isinstance(value, Mapping):
         return ""
     messages = [choice.get("message") or {} for choice in value.get("choices") or ()]
     messages += [part for part in value.get("content") or () if isinstance(part, Mapping)]
-    written = ("reasoning_content", "content", "refusal", "tool_calls", "thinking", "text", "input")
+    keys = ("reasoning_content", "content", "refusal", "tool_calls", "thinking", "text", "input")
     return "\n".join(
-        each if isinstance(each, str) else json.dumps(each, default=str)
+        text if isinstance(text, str) else json.dumps(text, default=str)
         for message in messages
-        for name in written
-        if (each := message.get(name))
+        for name in keys
+        if (text := message.get(name))
     )

@@ -11,7 +11,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from barbule.models.litellm.loading import loaded
+from barbule.models.litellm.loading import import_litellm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,15 +30,17 @@ RESERVED = {
 }
 """What cannot be passed with a call, and what to do instead."""
 
-_ANY = frozenset({"extra_body", "extra_headers", "allowed_openai_params", "timeout", "user"})
-_USUAL = _ANY | {
+_ALWAYS_ACCEPTED = frozenset(
+    {"extra_body", "extra_headers", "allowed_openai_params", "timeout", "user"}
+)
+_COMMON_CHAT_PARAMETERS = _ALWAYS_ACCEPTED | {
     *("temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "stop", "seed"),
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
     *("logit_bias", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty"),
 }
 """What needs no look into LiteLLM, whose import takes seconds."""
 
-_OF_SERVERS = frozenset(
+_SERVER_PARAMETERS = frozenset(
     {
         *("top_k", "min_p", "typical_p", "best_of", "min_tokens", "ignore_eos", "cache_prompt"),
         *("repetition_penalty", "length_penalty", "repeat_penalty", "stop_token_ids", "grammar"),
@@ -48,7 +50,7 @@ _OF_SERVERS = frozenset(
 )
 """What vLLM, llama.cpp and others take that speak OpenAI's protocol, beside what it says."""
 
-_FUNCTIONS = {
+_LITELLM_FUNCTIONS = {
     "chat": "completion",
     "messages": "anthropic_messages",
     "embed": "embedding",
@@ -58,8 +60,8 @@ _FUNCTIONS = {
     "moderate": "moderation",
     "rerank": "rerank",
 }
-_GEMINI = {"safety_settings", "cached_content", "labels"}
-_ALIKE = 0.8  # from which on a name is taken for a misspelling of another
+_GEMINI_PARAMETERS = {"safety_settings", "cached_content", "labels"}
+_SIMILARITY_CUTOFF = 0.8  # from which on a name is taken for a misspelling of another
 
 
 def unknown_parameter(verb: str, model: str | None, names: Iterable[str]) -> tuple[str, str] | None:
@@ -80,50 +82,57 @@ def unknown_parameter(verb: str, model: str | None, names: Iterable[str]) -> tup
     ('temprature', 'temperature')
     """
     for name in names:
-        if name in _ANY or (verb == "chat" and name in _USUAL | _OF_SERVERS):
+        if name in _ALWAYS_ACCEPTED or (
+            verb == "chat" and name in _COMMON_CHAT_PARAMETERS | _SERVER_PARAMETERS
+        ):
             continue
-        known = _known(verb, model)
-        if name in known:
+        accepted = _accepted_parameters(verb, model)
+        if name in accepted:
             continue
-        meant = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)), "")
+        suggestion = next(
+            iter(difflib.get_close_matches(name, accepted, n=1, cutoff=_SIMILARITY_CUTOFF)), ""
+        )
         # LiteLLM does not name what providers take beside chats: only what looks misspelt is.
-        if verb in {"chat", "messages"} or meant:
-            return name, meant
+        if verb in {"chat", "messages"} or suggestion:
+            return name, suggestion
     return None
 
 
 @functools.lru_cache(maxsize=256)
-def _known(verb: str, model: str | None) -> tuple[str, ...]:
-    litellm = loaded()
-    known = {*_ANY, *inspect.signature(getattr(litellm, _FUNCTIONS[verb])).parameters}
-    known |= _USUAL | _OF_SERVERS if verb == "chat" else set()
+def _accepted_parameters(verb: str, model: str | None) -> tuple[str, ...]:
+    litellm = import_litellm()
+    accepted = {
+        *_ALWAYS_ACCEPTED,
+        *inspect.signature(getattr(litellm, _LITELLM_FUNCTIONS[verb])).parameters,
+    }
+    accepted |= _COMMON_CHAT_PARAMETERS | _SERVER_PARAMETERS if verb == "chat" else set()
     prefix, _, name = (model or "").partition("/")
     if verb in {"chat", "messages"} and name:
-        known |= _of_provider(litellm, prefix, name)
+        accepted |= _provider_parameters(litellm, prefix, name)
     elif verb in {"chat", "messages"}:
-        known |= {*litellm.OPENAI_CHAT_COMPLETION_PARAMS}
-    common = sorted(known)
+        accepted |= {*litellm.OPENAI_CHAT_COMPLETION_PARAMS}
+    common = sorted(accepted)
     # Its own settings come last: what is misspelt is rarely one of them.
-    return (*common, *sorted(set(_settings(litellm)) - known))
+    return (*common, *sorted(set(_litellm_settings(litellm)) - accepted))
 
 
-def _settings(litellm: Any) -> list[str]:
-    return [each for each in litellm.types.utils.all_litellm_params if not each.startswith("_")]
+def _litellm_settings(litellm: Any) -> list[str]:
+    return [name for name in litellm.types.utils.all_litellm_params if not name.startswith("_")]
 
 
-def _of_provider(litellm: Any, prefix: str, name: str) -> set[str]:
+def _provider_parameters(litellm: Any, prefix: str, name: str) -> set[str]:
     """Return what LiteLLM knows that a provider takes in a chat."""
-    known = set(litellm.get_supported_openai_params(name, prefix) or ())
-    known |= _GEMINI if prefix in {"gemini", "vertex_ai"} else set()
+    parameters = set(litellm.get_supported_openai_params(name, prefix) or ())
+    parameters |= _GEMINI_PARAMETERS if prefix in {"gemini", "vertex_ai"} else set()
     try:
         provider = litellm.LlmProviders(prefix)
         config = litellm.utils.ProviderConfigManager.get_provider_chat_config(name, provider)
     except Exception:  # noqa: BLE001 - of some providers it has no such table, and says so variously
-        return known
+        return parameters
     classes = type(config).__mro__ if config is not None else ()
-    return known | {
+    return parameters | {
         field
-        for each in classes
-        for field in inspect.get_annotations(each)
+        for cls in classes
+        for field in inspect.get_annotations(cls)
         if not field.startswith("_")
     }

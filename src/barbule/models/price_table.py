@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["facts", "vector_length"]
+__all__ = ["model_info", "vector_length"]
 
 _TABLE = "model_prices_and_context_window_backup.json"
 
 # Lengths that providers document and the table lacks. They are those of an answer to a question
 # without `dimensions`.
-_LENGTHS = {
+_VECTOR_LENGTHS = {
     "cohere/embed-english-v3.0": 1024,
     "cohere/embed-multilingual-v3.0": 1024,
     "cohere/embed-english-light-v3.0": 384,
@@ -52,7 +52,12 @@ _LENGTHS = {
 }
 
 # The same models behind other addresses.
-_SAME = {"azure": "openai", "vercel_ai_gateway": "", "openrouter": "", "github_copilot": "openai"}
+_EQUIVALENT_PREFIXES = {
+    "azure": "openai",
+    "vercel_ai_gateway": "",
+    "openrouter": "",
+    "github_copilot": "openai",
+}
 
 
 @functools.cache
@@ -65,7 +70,7 @@ def _table() -> Mapping[str, Any]:
     return {}
 
 
-def facts(model: str) -> Mapping[str, Any]:
+def model_info(model: str) -> Mapping[str, Any]:
     """Return what LiteLLM's table says of a model; empty when it does not know it.
 
     Parameters
@@ -75,13 +80,13 @@ def facts(model: str) -> Mapping[str, Any]:
 
     Examples
     --------
-    >>> facts("openai/gpt-4o-mini")["mode"]
+    >>> model_info("openai/gpt-4o-mini")["mode"]
     'chat'
-    >>> facts("openai/of-my-own-server")
+    >>> model_info("openai/of-my-own-server")
     {}
     """
     table = _table()
-    return next((table[name] for name in _names(model) if name in table), {})
+    return next((table[name] for name in _table_names(model) if name in table), {})
 
 
 def vector_length(model: str) -> int | None:
@@ -98,14 +103,14 @@ def vector_length(model: str) -> int | None:
     1536
     """
     plain = model.split(":", 1)[0] if model.startswith("ollama/") else model
-    for name in _names(plain):
-        found = _table().get(name, {}).get("output_vector_size") or _LENGTHS.get(name)
-        if found is not None:
-            return int(found)
+    for name in _table_names(plain):
+        length = _table().get(name, {}).get("output_vector_size") or _VECTOR_LENGTHS.get(name)
+        if length is not None:
+            return int(length)
     return None
 
 
-def _names(model: str) -> Iterator[str]:
+def _table_names(model: str) -> Iterator[str]:
     """Yield the names under which the table may hold a model: it is not of one mind."""
     yield model
     prefix, _, name = model.partition("/")
@@ -114,5 +119,5 @@ def _names(model: str) -> Iterator[str]:
         owner = _table().get(name, {}).get("litellm_provider", "")
         if owner.startswith(prefix.removesuffix("_chat")):
             yield name
-        if (same := _SAME.get(prefix)) is not None:
-            yield from _names(f"{same}/{name}" if same else name)
+        if (equivalent := _EQUIVALENT_PREFIXES.get(prefix)) is not None:
+            yield from _table_names(f"{equivalent}/{name}" if equivalent else name)

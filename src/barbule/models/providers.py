@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-__all__ = ["ANY", "KINDS", "PROVIDERS", "Kind", "Provider", "provider_of", "qualified"]
+__all__ = ["ANY_PROVIDER", "KINDS", "PROVIDERS", "Kind", "Provider", "provider_of", "qualified"]
 
 Kind = Literal["chat", "embed", "image", "transcribe", "speak", "moderate", "rerank"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-ANY = "litellm"
+ANY_PROVIDER = "litellm"
 """The namespace whose models are named with their provider's prefix."""
 
 
@@ -60,13 +60,13 @@ class Provider:
 
     def qualified(self, model: str, kind: Kind | None = None) -> str:
         """Return a model's name with the prefix under which LiteLLM asks it."""
-        if self.name == ANY:
-            row = provider_of(model.partition("/")[0])
-            return row.qualified(model, kind) if row and row is not self else model
+        if self.name == ANY_PROVIDER:
+            provider = provider_of(model.partition("/")[0])
+            return provider.qualified(model, kind) if provider and provider is not self else model
         prefix = (self.chat_prefix if kind == "chat" else "") or self.prefix or self.name
-        for given in (self.name, *self.aliases):
-            if given != prefix and model.startswith(f"{given}/"):
-                return f"{prefix}/{model.removeprefix(f'{given}/')}"
+        for name in (self.name, *self.aliases):
+            if name != prefix and model.startswith(f"{name}/"):
+                return f"{prefix}/{model.removeprefix(f'{name}/')}"
         return qualified(prefix, model)
 
 
@@ -95,10 +95,10 @@ def qualified(prefix: str, model: str) -> str:
     return model if model.startswith(f"{prefix}/") else f"{prefix}/{model}"
 
 
-_ALL = " ".join(KINDS)
+_ALL_KINDS = " ".join(KINDS)
 
 _ROWS = (
-    Provider(ANY, _ALL),
+    Provider(ANY_PROVIDER, _ALL_KINDS),
     Provider(
         "openai", "chat embed image transcribe speak moderate", "OPENAI_API_KEY", "gpt-4o-mini"
     ),

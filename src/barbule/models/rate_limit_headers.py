@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["pause"]
 
-_FORMS = (
-    "x-ratelimit-{what}-{kind}",  # OpenAI and those who follow it
-    "anthropic-ratelimit-{kind}-{what}",
+_HEADER_TEMPLATES = (
+    "x-ratelimit-{field}-{kind}",  # OpenAI and those who follow it
+    "anthropic-ratelimit-{kind}-{field}",
 )
 _KINDS = ("requests", "tokens")
-_PART = 10  # of a limit that is spent, how much is waited for: it comes back bit by bit
-_LONGEST = 60.0  # limits are those of a minute; longer ones come with a refusal that says so
+_RESET_DIVISOR = 10  # of a limit that is spent, how much is waited for: it comes back bit by bit
+_MAX_RESET_SECONDS = (
+    60.0  # limits are those of a minute; longer ones come with a refusal that says so
+)
 
 
 def pause(headers: Mapping[str, str], now: datetime | None = None) -> float:
@@ -42,19 +44,19 @@ def pause(headers: Mapping[str, str], now: datetime | None = None) -> float:
     2.0
     """
     waits = [0.0]
-    for form in _FORMS:
+    for template in _HEADER_TEMPLATES:
         for kind in _KINDS:
-            left = headers.get(form.format(what="remaining", kind=kind))
-            reset = headers.get(form.format(what="reset", kind=kind))
-            if left is not None and reset is not None and _is_nothing(left):
+            remaining = headers.get(template.format(field="remaining", kind=kind))
+            reset = headers.get(template.format(field="reset", kind=kind))
+            if remaining is not None and reset is not None and _is_exhausted(remaining):
                 seconds = _seconds(reset, now or datetime.now(UTC))
-                waits.append(min(seconds, _LONGEST) / _PART)
+                waits.append(min(seconds, _MAX_RESET_SECONDS) / _RESET_DIVISOR)
     return max(waits)
 
 
-def _is_nothing(left: str) -> bool:
+def _is_exhausted(remaining: str) -> bool:
     try:
-        return float(left) <= 0
+        return float(remaining) <= 0
     except ValueError:
         return False
 
@@ -73,8 +75,8 @@ def _seconds(reset: str, now: datetime) -> float:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(reset)
+        timestamp = datetime.fromisoformat(reset)
     except ValueError:
         return 0.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    timestamp = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+    return max(0.0, (timestamp - now).total_seconds())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "backoff", "call_with_retries"]
 
-_HALVING_INTERVAL = 1.0
+_HALVING_SECONDS = 1.0
 """Seconds in which 429s count once: they answer requests that were sent before the halving."""
 
 _RECOVERY_ROUNDS = 16
@@ -33,12 +33,12 @@ _RECOVERY_ROUNDS = 16
 _BURST_SECONDS = 10.0
 """How much of a minute's allowance may be used at once: exceeds it by a sixth at most."""
 
-_LONGEST_WAIT = 300.0
+_MAX_WAIT_SECONDS = 300.0
 
 _USUAL_TOKENS = 500.0
 """What a question is taken to use, before the first answer tells."""
 
-_GLANCE = 0.1
+_POLL_SECONDS = 0.1
 """Seconds after which to look again whether questions in flight have used fewer tokens."""
 
 
@@ -49,11 +49,11 @@ class _Bucket:
     per_minute: float
     clock: Callable[[], float]
     _level: float = field(init=False)
-    _at: float = field(init=False)
+    _refilled_at: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._level = self._capacity
-        self._at = self.clock()
+        self._refilled_at = self.clock()
 
     @property
     def _capacity(self) -> float:
@@ -63,10 +63,10 @@ class _Bucket:
         self._refill()
         self._level -= amount
 
-    def delay(self, needed: float) -> float:
-        """Return the seconds until `needed` may be taken."""
+    def delay(self, required: float) -> float:
+        """Return the seconds until `required` may be taken."""
         self._refill()
-        return max(0.0, (needed - self._level) * 60 / self.per_minute)
+        return max(0.0, (required - self._level) * 60 / self.per_minute)
 
     def holds(self, amount: float) -> bool:
         """Whether so much may be taken now."""
@@ -75,9 +75,9 @@ class _Bucket:
 
     def _refill(self) -> None:
         now = self.clock()
-        gained = (now - self._at) * self.per_minute / 60
+        gained = (now - self._refilled_at) * self.per_minute / 60
         self._level = min(self._capacity, self._level + gained)
-        self._at = now
+        self._refilled_at = now
 
 
 class Gate:
@@ -129,7 +129,7 @@ class Gate:
         self._tokens = _Bucket(tpm, clock) if tpm else None
         self._clock = clock
         self._sleep = sleep
-        self._usual = _USUAL_TOKENS
+        self._tokens_per_request = _USUAL_TOKENS
         self._not_before = clock()
         self._halved_at: float | None = None
         # Whoever holds the turn waits for room; the others queue behind, first come first served.
@@ -169,7 +169,7 @@ class Gate:
         self.in_flight -= 1
         self._room.set()
 
-    def answered(self) -> Callable[[], None]:
+    def count_unwritten(self) -> Callable[[], None]:
         """Count an answer as if it were in flight, since a crash loses both.
 
         Returns
@@ -196,10 +196,12 @@ class Gate:
         self._width = min(float(self.max_concurrency), self._width + step)
         if self._tokens is not None:
             self._tokens.take(tokens)
-            self._usual += (tokens - self._usual) / 8  # as TCP averages round trips
+            self._tokens_per_request += (
+                tokens - self._tokens_per_request
+            ) / 8  # as TCP averages round trips
         self._room.set()
 
-    def told(self, headers: Mapping[str, str]) -> None:
+    def observe_headers(self, headers: Mapping[str, str]) -> None:
         """Start nothing for a while where a reply says that nothing is left."""
         if (wait := pause(headers)) > 0:
             self._not_before = max(self._not_before, self._clock() + wait)
@@ -209,7 +211,7 @@ class Gate:
         now = self._clock()
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
-        if self._halved_at is None or now - self._halved_at >= _HALVING_INTERVAL:
+        if self._halved_at is None or now - self._halved_at >= _HALVING_SECONDS:
             self._halved_at = now
             self._width = max(1.0, self._width / 2)
 
@@ -226,7 +228,11 @@ class Gate:
         overdrawn = self._tokens.delay(0)
         if overdrawn or not self.in_flight:
             return overdrawn
-        return 0.0 if self._tokens.holds(self._usual * (self.in_flight + 1)) else _GLANCE
+        return (
+            0.0
+            if self._tokens.holds(self._tokens_per_request * (self.in_flight + 1))
+            else _POLL_SECONDS
+        )
 
 
 def backoff(
@@ -278,7 +284,7 @@ async def call_with_retries(
     *,
     retries: int,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    longest_wait: float = _LONGEST_WAIT,
+    max_wait: float = _MAX_WAIT_SECONDS,
 ) -> tuple[Reply, int]:
     """Ask through a gate, and again after failures that may pass.
 
@@ -292,7 +298,7 @@ async def call_with_retries(
         How often to ask again at most; 0 asks once.
     sleep
         Waits for so many seconds.
-    longest_wait
+    max_wait
         A provider that asks for a longer wait (in seconds) than this is not asked again: a
         daily quota should end a job with a message, not stop it for a day without one.
 
@@ -327,24 +333,24 @@ async def call_with_retries(
             async with gate:
                 reply = await ask()
         except (ModelError, TimeoutError) as error:
-            wait = _wait_before_retry(error, gate, attempt, longest_wait)
+            wait = _wait_before_retry(error, gate, attempt, max_wait)
             if wait is None or attempt > retries:
                 raise
         else:
             gate.succeeded(tokens=(reply.usage.tokens_in or 0) + (reply.usage.tokens_out or 0))
-            gate.told(reply.headers)
+            gate.observe_headers(reply.headers)
             return reply, attempt
         await sleep(wait)
 
 
 def _wait_before_retry(
-    error: ModelError | TimeoutError, gate: Gate, attempt: int, longest_wait: float
+    error: ModelError | TimeoutError, gate: Gate, attempt: int, max_wait: float
 ) -> float | None:
     """Tell the gate of a failure; return the seconds to wait, or None if waiting is no use."""
     retry_after = None
     if isinstance(error, ModelError):
         retry_after = error.retry_after
-        if not error.retryable or (retry_after or 0.0) > longest_wait:
+        if not error.retryable or (retry_after or 0.0) > max_wait:
             return None
         # A rate limit always carries a retry_after, 0.0 when the provider named no time.
         if retry_after is not None:

@@ -18,7 +18,7 @@ from barbule.executor.calls.call import Work
 from barbule.executor.ledger.call_ledger import question_of
 from barbule.functions.registry import lookup
 from barbule.models.base import ModelClient
-from barbule.models.estimates import NOTHING, Estimate, Expected, estimate, price
+from barbule.models.estimates import UNKNOWN_ANSWER, Estimate, ExpectedAnswer, estimate, price
 from barbule.planner.stages import CallStage, CandidateStage, Forecast, NearestStage
 
 if TYPE_CHECKING:
@@ -219,11 +219,11 @@ class _Counted:
         prices: list[tuple[float | None, ...]] = []
         for each in asked:
             usual = used.get(each.model, {})
-            similar = usual.get("same") or each.expected == NOTHING
+            similar = usual.get("same") or each.expected == UNKNOWN_ANSWER
             found = each.estimate(usual.get("expected") if similar and not answering else None)
-            least = min(usual.get("low", 1) if similar else 1, found.most_out)
-            middle = min(found.most_out, found.tokens_out * (answering or 1.0))
-            outs = (least, middle, found.most_out)
+            least = min(usual.get("low", 1) if similar else 1, found.max_tokens_out)
+            middle = min(found.max_tokens_out, found.tokens_out * (answering or 1.0))
+            outs = (least, middle, found.max_tokens_out)
             tokens_in = found.tokens_in * asking
             tokens += tokens_in
             low, expected, high = low + outs[0], expected + outs[1], high + outs[2]
@@ -253,7 +253,7 @@ class _Question(Exception):  # noqa: N818 - no error
     model: str
     asked: Any
     params: Mapping[str, Any]
-    expected: Expected = NOTHING
+    expected: ExpectedAnswer = UNKNOWN_ANSWER
 
     def estimate(self, usual: float | None = None) -> Estimate:
         """Say what it takes."""
@@ -270,7 +270,7 @@ class _Question(Exception):  # noqa: N818 - no error
 class _Probe(ModelClient):
     """Answers no question, but tells which one it is."""
 
-    def __init__(self, client: ModelClient, expected: Expected = NOTHING) -> None:
+    def __init__(self, client: ModelClient, expected: ExpectedAnswer = UNKNOWN_ANSWER) -> None:
         self._client = client
         self._expected = expected
 
@@ -281,7 +281,7 @@ class _Probe(ModelClient):
         words: float | None = None,
         repairs: int = 0,
     ) -> AbstractContextManager[ModelClient]:
-        expected = Expected(schema, words, repairs)
+        expected = ExpectedAnswer(schema, words, repairs)
         return contextlib.nullcontext(_Probe(self._client, expected))
 
     @property
@@ -312,8 +312,8 @@ class _Probe(ModelClient):
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> NoReturn:
         raise _Question("rerank", model, [query, *documents], params, self._expected)
 
-    def takes(self, model: str, what: str) -> bool:
-        return self._client.takes(model, what)
+    def takes(self, model: str, feature: str) -> bool:
+        return self._client.takes(model, feature)
 
     def endpoint(self, model: str) -> Endpoint:
         return self._client.endpoint(model)

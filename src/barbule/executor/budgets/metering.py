@@ -15,11 +15,11 @@ from barbule.errors import ConfigurationError, ModelError, UnsupportedError
 from barbule.executor.budgets.budget import Need, Room
 from barbule.models.base import ModelClient, Reply, Usage
 from barbule.models.estimates import (
-    NOTHING,
+    UNKNOWN_ANSWER,
     Estimate,
-    Expected,
-    completed,
+    ExpectedAnswer,
     estimate,
+    measured_usage,
     price,
 )
 
@@ -183,11 +183,11 @@ class Metering:
         if not self._weighs:
             return Need(), Need(1 + repairs)
         tokens_in = self.lengths.measured(model, found.tokens_in)
-        likely = found.likely_out
+        likely = found.likely_tokens_out
         if not found.bounded and (seen := self.lengths.likely(model)) is not None:
-            likely = min(found.most_out, seen)
+            likely = min(found.max_tokens_out, seen)
         usual = self.lengths.usual(model)
-        out = found.tokens_out if usual is None else min(found.most_out, round(usual))
+        out = found.tokens_out if usual is None else min(found.max_tokens_out, round(usual))
         expected = _need(model, tokens_in, out)
         most = _need(model, tokens_in, likely)
         for _ in range(repairs):  # which is told the question, the answer and what is wrong
@@ -195,7 +195,7 @@ class Metering:
             most = Need(most.calls + 1, most.tokens + again.tokens, most.usd + again.usd)
         return expected, most
 
-    def estimated(self, question: _Question, expected: Expected) -> Estimate:
+    def estimated(self, question: _Question, expected: ExpectedAnswer) -> Estimate:
         """Say what a question takes."""
         return estimate(
             question.model,
@@ -255,7 +255,9 @@ class _Asking:
 class _Metered(ModelClient):
     """Asks for one answer, as long as there is room."""
 
-    def __init__(self, metering: Metering, asking: _Asking, expected: Expected = NOTHING) -> None:
+    def __init__(
+        self, metering: Metering, asking: _Asking, expected: ExpectedAnswer = UNKNOWN_ANSWER
+    ) -> None:
         self._metering = metering
         self._asking = asking
         self._expected = expected
@@ -290,8 +292,8 @@ class _Metered(ModelClient):
             lambda: client.rerank(model, query, documents, **params),
         )
 
-    def takes(self, model: str, what: str) -> bool:
-        return self._metering.client.takes(model, what)
+    def takes(self, model: str, feature: str) -> bool:
+        return self._metering.client.takes(model, feature)
 
     @contextlib.contextmanager
     def expecting(
@@ -301,7 +303,7 @@ class _Metered(ModelClient):
         words: float | None = None,
         repairs: int = 0,
     ) -> Iterator[ModelClient]:
-        expected = Expected(schema, words, repairs)
+        expected = ExpectedAnswer(schema, words, repairs)
         asking = _Metered(self._metering, self._asking, expected)
         try:
             yield asking
@@ -379,7 +381,7 @@ class _Metered(ModelClient):
             raise
         self._asking.sent()
         model = question.model
-        used = completed(model, question.verb, question.asked, question.params, reply)
+        used = measured_usage(model, question.verb, question.asked, question.params, reply)
         if used.tokens_out:
             self._metering.lengths.add(model, used.tokens_out)
         return Reply(reply.value, used, reply.headers)

@@ -155,7 +155,7 @@ class Asynchronous:
                 seconds=time.perf_counter() - started,
                 attempts=attempts,
                 model=model,
-                written=gate.answered(),
+                written=gate.count_unwritten(),
                 **tried.account.columns,
             )
         return reply.value

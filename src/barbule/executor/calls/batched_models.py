@@ -101,7 +101,7 @@ class _Asking:
 
     def _keep(self, given: dict[int, Any], shares: dict[int, Account], **details: Any) -> None:
         """Take answers, and write them into the ledger."""
-        written = self._gate(list(shares)).answered() if self.record and given else None
+        written = self._gate(list(shares)).count_unwritten() if self.record and given else None
         for number, (place, value) in enumerate(given.items(), 1):
             self.results[place] = value
             if self.record:

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function, Parameter, register
-from barbule.models.huggingface.hub import Place, place_of, prefixed
+from barbule.models.huggingface.hub import ModelSource, ledger_name, model_source
 from barbule.types import Audio, Image, Media, Video
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def local_model(
                 batch_size=batch_size,
                 cached=True,
                 stated="1",
-                model_of=lambda arguments: prefixed(arguments["model_id"]),
+                model_of=lambda arguments: ledger_name(arguments["model_id"]),
                 prepare=lambda arguments: _prepared(body, names[:rows], takes, arguments),
             )
         )
@@ -167,7 +167,7 @@ def _prepared(
         )
     if "labels" in given:
         _check_labels(short, given["labels"])
-    place = place_of(str(model_id))
+    place = model_source(str(model_id))
     return {**given, "model_id": place.name if place.is_folder else str(model_id)}
 
 
@@ -210,7 +210,7 @@ def classes_of(scores: Any, names: Mapping[int, str], top_k: int | None) -> list
     return found
 
 
-def network(kind: str, place: Place, *, optional: tuple[str, ...] = ()) -> Any:
+def network(kind: str, place: ModelSource, *, optional: tuple[str, ...] = ()) -> Any:
     """Load the weights of a network of one of transformers' classes.
 
     Parameters

@@ -13,8 +13,8 @@ from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
 from barbule.functions.huggingface.vectors import load_clip
 from barbule.media.images.conversion import rgb
-from barbule.models.huggingface.hub import Place
-from barbule.models.huggingface.local_models import Loaded, loaded
+from barbule.models.huggingface.hub import ModelSource
+from barbule.models.huggingface.local_models import LoadedModel, loaded_model
 
 __all__ = [
     "detect_objects",
@@ -86,7 +86,7 @@ def detr_for_object_detection(
 
 
 def _detected(images: list[Any], model_id: str, threshold: float) -> list[dict[str, Any]]:
-    detector = loaded("detect_objects", model_id, _load_detector)
+    detector = loaded_model("detect_objects", model_id, _load_detector)
     pictures = [rgb(each) for each in images]
     with detector.running():
         made = detector.reader(images=pictures, return_tensors="pt")
@@ -121,7 +121,7 @@ def _in_single(outputs: Any) -> Any:
     return outputs
 
 
-def _pixels(model: Loaded, made: Any) -> dict[str, Any]:
+def _pixels(model: LoadedModel, made: Any) -> dict[str, Any]:
     """Leave out what the network does not take (sizes, labels …)."""
     return {
         name: value
@@ -130,7 +130,7 @@ def _pixels(model: Loaded, made: Any) -> dict[str, Any]:
     }
 
 
-def _load_detector(place: Place) -> tuple[Any, Any]:
+def _load_detector(place: ModelSource) -> tuple[Any, Any]:
     import transformers
 
     reader = transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
@@ -163,7 +163,7 @@ def vit_for_image_classification(
     Struct
         `.label` and `.score` of the best class; `.labels` and `.scores` of the best `top_k`.
     """
-    classifier = loaded("vit_for_image_classification", model_id, _load_classifier)
+    classifier = loaded_model("vit_for_image_classification", model_id, _load_classifier)
     with classifier.running():
         pictures = [rgb(each) for each in image]
         made = classifier.reader(images=pictures, return_tensors="pt")
@@ -171,7 +171,7 @@ def vit_for_image_classification(
     return classes_of(scores, classifier.model.config.id2label, top_k)
 
 
-def _load_classifier(place: Place) -> tuple[Any, Any]:
+def _load_classifier(place: ModelSource) -> tuple[Any, Any]:
     import transformers
 
     model = network("AutoModelForImageClassification", place)
@@ -204,7 +204,7 @@ def zero_shot_image_classification(
     Struct
         `.label` and `.score` of the best; all `.labels` and `.scores`, best first.
     """
-    both = loaded("clip", model_id, load_clip)
+    both = loaded_model("clip", model_id, load_clip)
     with both.running():
         sigmoid = both.model.config.model_type.startswith("siglip")
         made = both.reader(
@@ -244,7 +244,7 @@ def image_captioning(
     -------
     String
     """
-    captioner = loaded("image_captioning", model_id, _load_captioner, precise=True)
+    captioner = loaded_model("image_captioning", model_id, _load_captioner, precise=True)
     reader = captioner.reader
     with captioner.running():
         pictures = [rgb(each) for each in image]
@@ -263,12 +263,12 @@ def image_captioning(
 class _Captions:
     """What reads images and what reads and writes texts."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ModelSource) -> None:
         import transformers
 
         self.images = transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
         self.texts = transformers.AutoTokenizer.from_pretrained(place.name, **place.options)
 
 
-def _load_captioner(place: Place) -> tuple[Any, Any]:
+def _load_captioner(place: ModelSource) -> tuple[Any, Any]:
     return network("AutoModelForImageTextToText", place), _Captions(place)

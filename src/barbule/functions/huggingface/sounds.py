@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import ModelError
 from barbule.functions.huggingface.declaring import local_model, network
 from barbule.functions.language_models.replies import TRANSCRIPT
-from barbule.models.huggingface.hub import Place
-from barbule.models.huggingface.local_models import loaded
+from barbule.models.huggingface.hub import ModelSource
+from barbule.models.huggingface.local_models import loaded_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ def transcriptions(
         `.text`, `.language`, `.duration`, and `.segments` or `.words` with
         their times in seconds.
     """
-    ear = loaded("transcriptions", model_id, _load_ear, precise=True)
+    ear = loaded_model("transcriptions", model_id, _load_ear, precise=True)
     rate = ear.reader.feature_extractor.sampling_rate
     sounds = [_samples(each, rate) for each in audio]
     asked: dict[str, Any] = {"task": "translate"} if translate else {}
@@ -123,7 +123,7 @@ def _samples(path: str, rate: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _load_ear(place: Place) -> tuple[Any, Any]:
+def _load_ear(place: ModelSource) -> tuple[Any, Any]:
     import transformers
 
     model = network("AutoModelForSpeechSeq2Seq", place)

@@ -13,8 +13,8 @@ import ibis.expr.datatypes as dt
 from barbule.errors import ConfigurationError
 from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
 from barbule.functions.language_models.replies import SENTIMENT
-from barbule.models.huggingface.hub import Place
-from barbule.models.huggingface.local_models import Loaded, loaded
+from barbule.models.huggingface.hub import ModelSource
+from barbule.models.huggingface.local_models import LoadedModel, loaded_model
 
 __all__ = [
     "analyze_sentiment",
@@ -67,7 +67,7 @@ def text_generation(
     String
         What was written, without what it goes on from.
     """
-    writer = loaded("text_generation", model_id, _load_writer, precise=True)
+    writer = loaded_model("text_generation", model_id, _load_writer, precise=True)
     import torch  # which loading says is missing, where it is
 
     options: dict[str, Any] = {"do_sample": False}
@@ -88,7 +88,7 @@ def _until(text: str, stop: Iterable[str]) -> str:
     return text[: min((text.find(each) for each in stop if each in text), default=len(text))]
 
 
-def _read(writer: Loaded, items: list[Any], room: int) -> Any:
+def _read(writer: LoadedModel, items: list[Any], room: int) -> Any:
     """Make tokens of texts and conversations, leaving room for what is written."""
     reader = writer.reader
     texts = [each if isinstance(each, str) else _conversation(reader, each) for each in items]
@@ -115,13 +115,13 @@ def _conversation(reader: Any, messages: Any) -> str:
     return reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
-def _load_writer(place: Place) -> tuple[Any, Any]:
+def _load_writer(place: ModelSource) -> tuple[Any, Any]:
     # What is written follows the end of the text.
     reader = _tokenizer(place, padding_side="left", truncation_side="left")
     return _without_defaults(network("AutoModelForCausalLM", place), reader), reader
 
 
-def _tokenizer(place: Place, **options: Any) -> Any:
+def _tokenizer(place: ModelSource, **options: Any) -> Any:
     import transformers
 
     reader = transformers.AutoTokenizer.from_pretrained(place.name, **options, **place.options)
@@ -165,7 +165,7 @@ def summarization(
     -------
     String
     """
-    rewriter = loaded("seq2seq", model_id, _load_rewriter, precise=True)
+    rewriter = loaded_model("seq2seq", model_id, _load_rewriter, precise=True)
     prefix = _task(rewriter, "summarization")
     texts = [prefix + each for each in text]
     limits = {"max_new_tokens": max_new_tokens, "min_new_tokens": min_new_tokens}
@@ -200,14 +200,14 @@ def translation(
     -------
     String
     """
-    rewriter = loaded("seq2seq", model_id, _load_rewriter, precise=True)
+    rewriter = loaded_model("seq2seq", model_id, _load_rewriter, precise=True)
     with rewriter.running():  # a tokenizer keeps the language as its state
         texts, options = _languages(rewriter, text, source, target)
         return _rewritten(rewriter, texts, max_new_tokens=max_new_tokens, **options)
 
 
 def _languages(
-    rewriter: Loaded, texts: list[str], source: str | None, target: str | None
+    rewriter: LoadedModel, texts: list[str], source: str | None, target: str | None
 ) -> tuple[list[str], dict[str, Any]]:
     reader = rewriter.reader
     if rewriter.model.config.model_type in {"t5", "mt5", "umt5"}:
@@ -232,13 +232,13 @@ def _languages(
     return texts, {"forced_bos_token_id": token}
 
 
-def _task(rewriter: Loaded, name: str) -> str:
+def _task(rewriter: LoadedModel, name: str) -> str:
     """Return what a model that does several things wants before a text."""
     told = getattr(rewriter.model.config, "task_specific_params", None) or {}
     return (told.get(name) or {}).get("prefix") or ""
 
 
-def _rewritten(rewriter: Loaded, texts: list[str], **options: Any) -> list[str]:
+def _rewritten(rewriter: LoadedModel, texts: list[str], **options: Any) -> list[str]:
     with rewriter.running():
         made = rewriter.reader(texts, padding=True, truncation=True, return_tensors="pt")
         inputs = rewriter.inputs(made)
@@ -248,7 +248,7 @@ def _rewritten(rewriter: Loaded, texts: list[str], **options: Any) -> list[str]:
     return [each.strip() for each in found]
 
 
-def _load_rewriter(place: Place) -> tuple[Any, Any]:
+def _load_rewriter(place: ModelSource) -> tuple[Any, Any]:
     reader = _tokenizer(place)
     model = network("AutoModelForSeq2SeqLM", place)
     model.generation_config.max_length = None  # the caller's limit decides
@@ -309,8 +309,8 @@ def analyze_sentiment(text: list[str], *, model_id: str = _SENTIMENT) -> list[di
 sentiment = analyze_sentiment
 
 
-def _classified(texts: list[str], model_id: str) -> tuple[Loaded, Any]:
-    classifier = loaded("text_classification", model_id, _load_classifier)
+def _classified(texts: list[str], model_id: str) -> tuple[LoadedModel, Any]:
+    classifier = loaded_model("text_classification", model_id, _load_classifier)
     with classifier.running():
         made = classifier.reader(texts, padding=True, truncation=True, return_tensors="pt")
         logits = classifier.model(**classifier.inputs(made)).logits.float()
@@ -318,7 +318,7 @@ def _classified(texts: list[str], model_id: str) -> tuple[Loaded, Any]:
     return classifier, logits.sigmoid() if several else logits.softmax(-1)
 
 
-def _load_classifier(place: Place) -> tuple[Any, Any]:
+def _load_classifier(place: ModelSource) -> tuple[Any, Any]:
     reader = _tokenizer(place)
     model = network("AutoModelForSequenceClassification", place)
     if model.config.pad_token_id is None:
@@ -355,7 +355,7 @@ def zero_shot_classification(
     Struct
         `.label` and `.score` of the best; all `.labels` and `.scores`, best first.
     """
-    judge = loaded("text_classification", model_id, _load_classifier)
+    judge = loaded_model("text_classification", model_id, _load_classifier)
     import transformers
 
     with judge.running():

@@ -14,8 +14,8 @@ import ibis.expr.datatypes as dt
 from barbule.errors import ModelError, UnsupportedError
 from barbule.functions.huggingface.declaring import local_model, network
 from barbule.media.images.conversion import rgb
-from barbule.models.huggingface.hub import Place, configuration, parts
-from barbule.models.huggingface.local_models import loaded
+from barbule.models.huggingface.hub import ModelSource, configuration, sentence_transformer_modules
+from barbule.models.huggingface.local_models import loaded_model
 from barbule.types import Vector
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LONGEST = 1 << 20  # tokenizers that know no limit say a larger number
 def _sentence_type(arguments: Mapping[str, Any]) -> dt.DataType:
     model_id = arguments["model_id"]
     length = None
-    for each in parts(model_id) or ():
+    for each in sentence_transformer_modules(model_id) or ():
         kind = each["type"].rsplit(".", 1)[-1]
         if kind in {"Pooling", "Dense"}:
             said = configuration(model_id, f"{each['path']}/config.json")
@@ -95,7 +95,7 @@ def sentence_transformer(
     Vector
         Of the length that the model's configuration tells.
     """
-    sentences = loaded("sentence_transformer", model_id, _load_sentences)
+    sentences = loaded_model("sentence_transformer", model_id, _load_sentences)
     import torch  # which loading says is missing, where it is
 
     encoder = sentences.model
@@ -148,12 +148,12 @@ class _Sentences:
         return value
 
 
-def _load_sentences(place: Place) -> tuple[Any, Any]:
+def _load_sentences(place: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    said = configuration(_id_of(place), "sentence_bert_config.json", needed=False) or {}
+    said = configuration(_id_of(place), "sentence_bert_config.json", required=False) or {}
     after: list[Any] = []
-    for each in parts(_id_of(place)) or ():
+    for each in sentence_transformer_modules(_id_of(place)) or ():
         kind = each["type"].rsplit(".", 1)[-1]
         if kind not in {"Transformer", "Normalize"}:
             after.append(_step(kind, place, each["path"]))
@@ -169,7 +169,7 @@ def _load_sentences(place: Place) -> tuple[Any, Any]:
     return _Sentences(base, after, longest, lower=lower), reader
 
 
-def _id_of(place: Place) -> str:
+def _id_of(place: ModelSource) -> str:
     return f"{place.name}@{place.revision}" if place.revision else place.name
 
 
@@ -180,7 +180,7 @@ def _positions(config: Any) -> int | None:
     return most - 2 if most and shifted else most
 
 
-def _step(kind: str, place: Place, folder: str) -> Any:
+def _step(kind: str, place: ModelSource, folder: str) -> Any:
     if kind == "Pooling":
         return _Pooling(configuration(_id_of(place), f"{folder}/config.json"))
     if kind == "Dense":
@@ -231,7 +231,7 @@ class _Pooling:
         return summed / (total.sqrt() if mode == "mean_sqrt_len_tokens" else total)
 
 
-def _dense(place: Place, folder: str) -> Any:
+def _dense(place: ModelSource, folder: str) -> Any:
     """Load the layer that brings vectors to another length."""
     import torch
     from transformers.utils.hub import cached_file
@@ -296,7 +296,7 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
     >>> images.add_embedding_index("img", embedding=embedding)  # doctest: +SKIP
     >>> found = images.order_by(images.img.similarity("a cat"), asc=False)  # doctest: +SKIP
     """
-    both = loaded("clip", model_id, load_clip)
+    both = loaded_model("clip", model_id, load_clip)
     import torch
 
     vectors: list[Any] = [None] * len(item)
@@ -315,7 +315,7 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
     return vectors
 
 
-def load_clip(place: Place) -> tuple[Any, Any]:
+def load_clip(place: ModelSource) -> tuple[Any, Any]:
     """Load a model that has texts and images in one space."""
     import transformers
 
@@ -363,13 +363,13 @@ def cross_encoder(query: list[str], text: list[str], *, model_id: str) -> list[f
     Float
         Larger is better.
     """
-    pairs = loaded("cross_encoder", model_id, _load_pairs)
+    pairs = loaded_model("cross_encoder", model_id, _load_pairs)
     with pairs.running():
         made = pairs.reader(query, text, padding=True, truncation=True, return_tensors="pt")
         return pairs.model(**pairs.inputs(made)).logits[:, 0].float().tolist()
 
 
-def _load_pairs(place: Place) -> tuple[Any, Any]:
+def _load_pairs(place: ModelSource) -> tuple[Any, Any]:
     import transformers
 
     model = network("AutoModelForSequenceClassification", place)

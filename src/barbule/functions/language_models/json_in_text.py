@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from barbule.models.litellm.responses import without_halves
+from barbule.models.litellm.responses import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def _fenced(text: str) -> Iterator[str]:
 
 def _written(value: Any) -> str:
     """Write a value as JSON; half of a character, which nothing takes, is marked as such."""
-    return without_halves(json.dumps(value, ensure_ascii=False))
+    return replace_surrogates(json.dumps(value, ensure_ascii=False))
 
 
 def _whole(text: str) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from barbule.models.parameters import RESERVED, unknown_parameter
-from barbule.models.providers import ANY, PROVIDERS, Provider, provider_of
+from barbule.models.providers import ANY_PROVIDER, PROVIDERS, Provider, provider_of
 from barbule.suggestions import no_attribute
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _prepared(
     given = {key: value for key, value in arguments.items() if value is not None}
     model = given.pop("model", provider.model if call.defaulted else None)
     asked = provider
-    if provider.name == ANY and isinstance(model, str):
+    if provider.name == ANY_PROVIDER and isinstance(model, str):
         prefix, _, rest = model.partition("/")
         if not (prefix and rest):
             raise ExpressionError(
@@ -176,10 +176,10 @@ def _prepared(
         ]
         raise UnsupportedError(
             f"{asked.name} has no {name}: LiteLLM brings it no {_WORDS[call.kind]}.",
-            hint=f"These have: {', '.join(each for each in having if each != ANY)}.",
+            hint=f"These have: {', '.join(each for each in having if each != ANY_PROVIDER)}.",
         )
     if model is None:
-        example = "openai/gpt-4o-mini" if provider.name == ANY else "…"
+        example = "openai/gpt-4o-mini" if provider.name == ANY_PROVIDER else "…"
         raise ExpressionError(
             f"{provider.name}.{name}: which model is not said.", hint=f"Add model={example!r}."
         )

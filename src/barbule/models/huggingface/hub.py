@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "Place",
+    "ModelSource",
     "configuration",
-    "not_loaded",
-    "package",
-    "parts",
-    "place_of",
-    "prefixed",
-    "quiet",
+    "import_package",
+    "ledger_name",
+    "loading_error",
+    "model_source",
+    "quiet_logging",
+    "sentence_transformer_modules",
 ]
 
 
-class Place(NamedTuple):
+class ModelSource(NamedTuple):
     """Where a model is.
 
     Attributes
@@ -56,18 +56,18 @@ class Place(NamedTuple):
         return {"revision": self.revision} if self.revision else {}
 
 
-def prefixed(model_id: str) -> str:
+def ledger_name(model_id: str) -> str:
     """Return the name under which the call ledger lists a model.
 
     Examples
     --------
-    >>> prefixed("openai/whisper-tiny")
+    >>> ledger_name("openai/whisper-tiny")
     'huggingface/openai/whisper-tiny'
     """
     return f"huggingface/{model_id}"
 
 
-def place_of(model_id: str) -> Place:
+def model_source(model_id: str) -> ModelSource:
     """Tell a folder from a name at the hub.
 
     Parameters
@@ -83,12 +83,12 @@ def place_of(model_id: str) -> Place:
 
     Examples
     --------
-    >>> place_of("facebook/detr-resnet-50@no_timm")
-    Place(name='facebook/detr-resnet-50', revision='no_timm')
+    >>> model_source("facebook/detr-resnet-50@no_timm")
+    ModelSource(name='facebook/detr-resnet-50', revision='no_timm')
     """
     folder = Path(model_id).expanduser()
     if folder.is_dir():
-        return Place(str(folder.absolute()))
+        return ModelSource(str(folder.absolute()))
     if folder.is_absolute() or model_id.startswith((".", "~")) or "\\" in model_id:
         raise ModelError(
             f"there is no folder {str(folder)!r} with a model.",
@@ -96,33 +96,33 @@ def place_of(model_id: str) -> Place:
             "make such a folder.",
         )
     name, _, revision = model_id.partition("@")
-    return Place(name, revision or None)
+    return ModelSource(name, revision or None)
 
 
-def parts(model_id: str) -> list[dict[str, Any]] | None:
+def sentence_transformer_modules(model_id: str) -> list[dict[str, Any]] | None:
     """Return what `modules.json` says: how sentence-transformers puts a model together."""
-    return configuration(model_id, "modules.json", needed=False)
+    return configuration(model_id, "modules.json", required=False)
 
 
 @functools.lru_cache(maxsize=256)
 def _hub_json(name: str, revision: str | None, file: str) -> Any:
-    hub = package("huggingface_hub", f"the model {name!r}")
+    hub = import_package("huggingface_hub", f"the model {name!r}")
     try:
-        with quiet():
+        with quiet_logging():
             path = hub.hf_hub_download(name, file, revision=revision)
     except Exception as error:
-        raise not_loaded(f"{name}@{revision}" if revision else name, error) from error
+        raise loading_error(f"{name}@{revision}" if revision else name, error) from error
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def configuration(model_id: str, file: str = "config.json", *, needed: bool = True) -> Any:
+def configuration(model_id: str, file: str = "config.json", *, required: bool = True) -> Any:
     """Return a JSON file of a model; of the hub's models no more than this file is fetched.
 
     Parameters
     ----------
     file
         Its name inside of the folder.
-    needed
+    required
         Whether it is an error when the model has no such file; otherwise that is None.
 
     Raises
@@ -130,32 +130,32 @@ def configuration(model_id: str, file: str = "config.json", *, needed: bool = Tr
     ModelError
         When the model cannot be had.
     """
-    place = place_of(model_id)
-    if not place.is_folder:
+    source = model_source(model_id)
+    if not source.is_folder:
         try:
-            return _hub_json(place.name, place.revision, file)
+            return _hub_json(source.name, source.revision, file)
         except ModelError as error:
-            if not needed and "EntryNotFound" in _kinds(error):
+            if not required and "EntryNotFound" in _class_names(error):
                 return None
             raise
-    path = Path(place.name, file)
+    path = Path(source.name, file)
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
-    if not needed:
+    if not required:
         return None
     raise ModelError(
-        f"the folder {place.name!r} holds no model: it has no {file}.",
+        f"the folder {source.name!r} holds no model: it has no {file}.",
         hint="Give the folder that save_pretrained() wrote.",
     )
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_logging() -> Iterator[None]:
     """Show no progress bars where nobody watches, and nothing that users cannot act on."""
     bars = sys.stderr.isatty()
     hub = importlib.import_module("huggingface_hub.utils")
-    shown = not hub.are_progress_bars_disabled()
-    if shown and not bars:
+    had_progress_bars = not hub.are_progress_bars_disabled()
+    if had_progress_bars and not bars:
         hub.disable_progress_bars()
     logging = _transformers_logging()
     level = logging.get_verbosity() if logging else None
@@ -171,7 +171,7 @@ def quiet() -> Iterator[None]:
             logging.set_verbosity(level)
             if own_bars:
                 logging.enable_progress_bar()
-        if shown and not bars:
+        if had_progress_bars and not bars:
             hub.enable_progress_bars()
 
 
@@ -184,7 +184,7 @@ def _transformers_logging() -> Any:
 # --- what is said when a model cannot be had ---------------------------------------------------
 
 
-def package(name: str, what: str) -> Any:
+def import_package(name: str, purpose: str) -> Any:
     """Import a package of the extra, or say how it is installed."""
     try:
         return importlib.import_module(name)
@@ -192,12 +192,12 @@ def package(name: str, what: str) -> Any:
         if error.name != name:
             raise
         raise UnsupportedError(
-            f"{what} needs the package {name}, which is not installed.",
+            f"{purpose} needs the package {name}, which is not installed.",
             hint="pip install 'barbule[huggingface]'.",
         ) from None
 
 
-def _kinds(error: BaseException | None) -> str:
+def _class_names(error: BaseException | None) -> str:
     """List the names of the classes of an error and of what caused it."""
     names: list[str] = []
     while error is not None:
@@ -206,7 +206,7 @@ def _kinds(error: BaseException | None) -> str:
     return " ".join(names)
 
 
-_CONNECT = (
+_OFFLINE_HINT = (
     "Run once where there is a network, or give the path of a folder with the model "
     "(hf download NAME --local-dir FOLDER makes one)."
 )
@@ -234,24 +234,24 @@ _REASONS = (
     (
         "LocalEntryNotFoundError OfflineModeIsEnabled ConnectError ConnectTimeout ConnectionError",
         "it is not on this machine, and the hub cannot be reached",
-        _CONNECT,
+        _OFFLINE_HINT,
     ),
 )
 
 
-def not_loaded(model_id: str, error: Exception) -> BarbuleError:
+def loading_error(model_id: str, error: Exception) -> BarbuleError:
     """Say in one sentence why a model cannot be had, and what helps."""
-    what = f"the model {model_id!r} cannot be loaded"
-    kinds = set(_kinds(error).split())
+    subject = f"the model {model_id!r} cannot be loaded"
+    class_names = set(_class_names(error).split())
     for names, reason, hint in _REASONS:
-        if kinds & set(names.split()):
-            return ModelError(f"{what}: {reason}.", hint=hint)
+        if class_names & set(names.split()):
+            return ModelError(f"{subject}: {reason}.", hint=hint)
     if isinstance(error, ImportError):
         return UnsupportedError(
-            f"{what}: {_first_line(error)}.", hint="Install the package that it names."
+            f"{subject}: {_first_line(error)}.", hint="Install the package that it names."
         )
     return ModelError(
-        f"{what}: {type(error).__name__}: {_first_line(error)}.",
+        f"{subject}: {type(error).__name__}: {_first_line(error)}.",
         hint="Check that its files are complete, and that it is a model for this function.",
     )
 

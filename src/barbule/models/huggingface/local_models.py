@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, ConfigurationError
 from barbule.models.huggingface.hub import (
-    Place,
+    ModelSource,
     configuration,
-    not_loaded,
-    package,
-    place_of,
-    quiet,
+    import_package,
+    loading_error,
+    model_source,
+    quiet_logging,
 )
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEVICE", "Loaded", "device", "loaded", "unload"]
+__all__ = ["DEVICE_VARIABLE", "LoadedModel", "device", "loaded_model", "unload"]
 
-DEVICE = "BARBULE_DEVICE"
+DEVICE_VARIABLE = "BARBULE_DEVICE"
 """The environment variable that chooses the device. It is no argument of functions, as it is a
 property of the machine: what is stored must run on another one, and an answer is the same."""
 
 
 @dataclass
-class Loaded:
+class LoadedModel:
     """A model in memory.
 
     Attributes
@@ -56,28 +56,28 @@ class Loaded:
         """Run it without gradients, and by one thread at a time: tokenizers bear no more."""
         import torch
 
-        with self._lock, quiet(), torch.inference_mode():
+        with self._lock, quiet_logging(), torch.inference_mode():
             yield
 
-    def inputs(self, made: Any) -> Any:
+    def inputs(self, tensors: Any) -> Any:
         """Move inputs to where the model is, numbers with a point in its precision."""
         import torch
 
         model = self.model
         return {
             name: value.to(model.device, model.dtype if torch.is_floating_point(value) else None)
-            for name, value in made.items()
+            for name, value in tensors.items()
         }
 
 
-Loader = Callable[[Place], tuple[Any, Any]]
+Loader = Callable[[ModelSource], tuple[Any, Any]]
 
-_models: dict[tuple[str, str], Loaded] = {}
-_guards: dict[tuple[str, str], threading.Lock] = {}
-_guard = threading.Lock()
+_models: dict[tuple[str, str], LoadedModel] = {}
+_loading_locks: dict[tuple[str, str], threading.Lock] = {}
+_locks_guard = threading.Lock()
 
 
-def loaded(task: str, model_id: str, load: Loader, *, precise: bool = False) -> Loaded:
+def loaded_model(task: str, model_id: str, load: Loader, *, precise: bool = False) -> LoadedModel:
     """Return a model, loaded when it is first asked for and kept by the process.
 
     Parameters
@@ -97,9 +97,9 @@ def loaded(task: str, model_id: str, load: Loader, *, precise: bool = False) -> 
         When the model cannot be had.
     """
     key = (task, model_id)
-    with _guard:
-        mine = _guards.setdefault(key, threading.Lock())
-    with mine:  # what is dear to load is not loaded twice at once
+    with _locks_guard:
+        lock = _loading_locks.setdefault(key, threading.Lock())
+    with lock:  # what is dear to load is not loaded twice at once
         if key not in _models:
             _models[key] = _load(task, model_id, load, precise=precise)
         return _models[key]
@@ -113,30 +113,30 @@ def unload(model_id: str | None = None) -> int:
     int
         How many were forgotten.
     """
-    chosen = [key for key in list(_models) if model_id in {None, key[1]}]
-    for key in chosen:
+    keys = [key for key in list(_models) if model_id in {None, key[1]}]
+    for key in keys:
         _models.pop(key, None)
     torch = sys.modules.get("torch")
-    if chosen and torch is not None and torch.cuda.is_available():
+    if keys and torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return len(chosen)
+    return len(keys)
 
 
-def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> Loaded:
+def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> LoadedModel:
     for name in ("torch", "transformers"):
-        package(name, f"huggingface.{task}")
+        import_package(name, f"huggingface.{task}")
     configuration(model_id)  # which tells best why a model cannot be had
-    place = place_of(model_id)
+    source = model_source(model_id)
     try:
-        with quiet():
-            model, reader = load(place)
-            chosen = device()
-            model = model.to(device=chosen, dtype=_precision(chosen, precise=precise)).eval()
+        with quiet_logging():
+            model, reader = load(source)
+            target = device()
+            model = model.to(device=target, dtype=_precision(target, precise=precise)).eval()
     except BarbuleError:
         raise
     except Exception as error:
-        raise not_loaded(model_id, error) from error
-    return Loaded(model, reader)
+        raise loading_error(model_id, error) from error
+    return LoadedModel(model, reader)
 
 
 def device() -> torch.device:
@@ -149,18 +149,18 @@ def device() -> torch.device:
     """
     import torch
 
-    named = os.environ.get(DEVICE)
-    if named:
+    device_name = os.environ.get(DEVICE_VARIABLE)
+    if device_name:
         try:
-            torch.empty(1, device=named)
+            torch.empty(1, device=device_name)
         except Exception as error:
             raise ConfigurationError(
-                f"{DEVICE} names a device that cannot be used here: "
+                f"{DEVICE_VARIABLE} names a device that cannot be used here: "
                 f"{str(error).splitlines()[0].rstrip('.')}.",
-                value=named,
+                value=device_name,
                 hint="Set it to 'cpu', 'cuda', 'cuda:1', 'mps' …, or leave it out.",
             ) from error
-        return torch.device(named)
+        return torch.device(device_name)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -168,11 +168,11 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def _precision(where: torch.device, *, precise: bool) -> torch.dtype:
+def _precision(target: torch.device, *, precise: bool) -> torch.dtype:
     """Half precision on a GPU; processors are not faster with it."""
     import torch
 
-    if where.type != "cuda":
+    if target.type != "cuda":
         return torch.float32
     # Float16 is the finer one, but what models that write compute may be too large for it.
     return torch.bfloat16 if precise and torch.cuda.is_bf16_supported() else torch.float16

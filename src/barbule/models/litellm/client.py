@@ -18,19 +18,19 @@ from barbule.errors import ConfigurationError, MediaError, ModelError
 from barbule.models.base import Endpoint, ModelClient, Reply, Usage
 from barbule.models.litellm import responses
 from barbule.models.litellm.loading import (
-    begin,
     close_with_loop,
     expect_large_body,
-    litellm_module,
-    loaded,
+    import_in_background,
+    import_litellm,
+    import_litellm_async,
     openai_client,
-    unlogged,
+    without_logging,
 )
 from barbule.models.litellm.provider_errors import model_error
-from barbule.models.litellm.salvage import expect_odd_usage, salvaged
-from barbule.models.litellm.timeouts import limited
+from barbule.models.litellm.salvage import expect_odd_usage, salvage_answer
+from barbule.models.litellm.timeouts import run_with_timeout
 from barbule.models.parameters import RESERVED
-from barbule.models.price_table import facts
+from barbule.models.price_table import model_info
 from barbule.models.providers import provider_of
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class _TrueZero(int):
 
 _NO_RETRIES = _TrueZero()
 
-_RETRYING = {"aimage_generation", "amoderation"}
+_RETRYING_FUNCTIONS = {"aimage_generation", "amoderation"}
 """What LiteLLM asks several times, whatever `max_retries` says."""
 
-_LARGEST_FILE = 64 * 2**20
+_MAX_FILE_BYTES = 64 * 2**20
 
-_FETCHED = {"http", "https", "data"}
+_FETCHABLE_SCHEMES = {"http", "https", "data"}
 """Where a provider's files are fetched from: neither files here nor buckets that keys here open."""
 
 
@@ -86,11 +86,11 @@ class LiteLLMClient(ModelClient):
 
     def prepare(self) -> None:
         """Begin to import LiteLLM in the background: it takes seconds."""
-        begin()
+        import_in_background()
 
     async def ready(self) -> None:
         """Wait until LiteLLM is imported."""
-        await litellm_module()
+        await import_litellm_async()
 
     def endpoint(self, model: str) -> Endpoint:
         """Return the settings under which a model is asked.
@@ -107,10 +107,13 @@ class LiteLLMClient(ModelClient):
                 f"the model {model!r} names no provider.",
                 hint=f"Write it with its prefix, like {'openai/' + (prefix or 'gpt-4o-mini')!r}.",
             )
-        row = provider_of(prefix)
-        names = (prefix, row.name, *row.aliases) if row else (prefix,)
-        found = next((self._endpoints[each] for each in names if each in self._endpoints), None)
-        return found or Endpoint(row.name if row else prefix)
+        provider = provider_of(prefix)
+        names = (prefix, provider.name, *provider.aliases) if provider else (prefix,)
+        settings = next(
+            (self._endpoints[candidate] for candidate in names if candidate in self._endpoints),
+            None,
+        )
+        return settings or Endpoint(provider.name if provider else prefix)
 
     def address(self, model: str) -> str:
         """Return where a model is asked, be it that a variable which LiteLLM reads says so."""
@@ -120,12 +123,12 @@ class LiteLLMClient(ModelClient):
         base = endpoint.api_base or next(read, "")
         return f"{endpoint.provider} {base.rstrip('/')}"
 
-    def takes(self, model: str, what: str) -> bool:
+    def takes(self, model: str, feature: str) -> bool:
         """Whether a model takes "pdf" content, or a parameter by its name in OpenAI's API.
 
         LiteLLM tells; a model that it does not know takes no PDF.
         """
-        return _takes(model, what)
+        return _takes(model, feature)
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
         """Return the answer to a conversation, in the shape that `Reply` documents.
@@ -172,7 +175,7 @@ class LiteLLMClient(ModelClient):
             As `chat`.
         """
         response = await self._ask("anthropic_messages", model, {"messages": messages}, params)
-        return responses.messages(response, loaded(), model)
+        return responses.messages(response, import_litellm(), model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
         """Return one vector for each input, in input order, whatever order came back.
@@ -222,8 +225,8 @@ class LiteLLMClient(ModelClient):
             reply = Reply(await self._fetched(url, model), reply.usage, reply.headers)
         if reply.value is None:
             hint = "Check that the model makes images, and that the prompt asks for one."
-            raise responses.broken(model, "no image came back", hint)
-        return _priced(reply, model)
+            raise responses.invalid_answer(model, "no image came back", hint)
+        return _without_unknown_cost(reply, model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
         """Return what is said in a sound file.
@@ -235,7 +238,7 @@ class LiteLLMClient(ModelClient):
         """
         content = await asyncio.to_thread(file.read_bytes)
         response = await self._ask("atranscription", model, {"file": (file.name, content)}, params)
-        return _priced(responses.transcript(response), model)
+        return _without_unknown_cost(responses.transcript(response), model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
         """Return the bytes of a sound file in which a text is read.
@@ -267,12 +270,12 @@ class LiteLLMClient(ModelClient):
         """
         if not documents:
             return Reply([], Usage(0, 0, 0.0))
-        asked = {"query": query, "documents": documents}
-        response = await self._ask("arerank", model, asked, params)
-        return _priced(responses.ranking(response, model, len(documents)), model)
+        request = {"query": query, "documents": documents}
+        response = await self._ask("arerank", model, request, params)
+        return _without_unknown_cost(responses.ranking(response, model, len(documents)), model)
 
     async def _ask(
-        self, verb: str, model: str, asked: dict[str, Any], params: dict[str, Any]
+        self, verb: str, model: str, request: dict[str, Any], params: dict[str, Any]
     ) -> Any:
         endpoint = self.endpoint(model)
         for name in RESERVED.keys() & params.keys():
@@ -280,30 +283,32 @@ class LiteLLMClient(ModelClient):
                 f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
                 hint=RESERVED[name].format(provider=endpoint.provider),
             )
-        key = _key(endpoint)
-        litellm = await litellm_module()
+        key = _api_key(endpoint)
+        litellm = await import_litellm_async()
         await close_with_loop()
-        call = {"timeout": endpoint.timeout, **params, **asked}
+        call = {"timeout": endpoint.timeout, **params, **request}
         call |= {"model": model, "max_retries": _NO_RETRIES, "num_retries": 0}
         call |= {"api_key": key} if key else {}
         call |= {"api_base": endpoint.api_base} if endpoint.api_base else {}
         if "tools" in call:
             # It would import its MCP gateway, which needs a package that it does not install.
             call["_skip_mcp_handler"] = True
-        expect_large_body(asked)
+        expect_large_body(request)
         expect_odd_usage()
         failure: ModelError
         try:
-            if verb in _RETRYING and (
+            if verb in _RETRYING_FUNCTIONS and (
                 client := openai_client(litellm, model, key, endpoint.api_base)
             ):
                 call["client"] = client
-            with unlogged(litellm):
+            with without_logging(litellm):
                 # The clients' limit begins anew with each part of an answer.
-                question = getattr(litellm, verb)(**call)
-                return await limited(question, _seconds(call), (verb, endpoint.provider))
+                coroutine = getattr(litellm, verb)(**call)
+                return await run_with_timeout(
+                    coroutine, _timeout_seconds(call), (verb, endpoint.provider)
+                )
         except Exception as error:  # noqa: BLE001 - it raises what the providers' code raises
-            if (answer := salvaged(error, litellm, verb, model)) is not None:
+            if (answer := salvage_answer(error, litellm, verb, model)) is not None:
                 return answer
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
         # Raised out here, so that the original, which may hold the key, is not its context and
@@ -315,43 +320,43 @@ class LiteLLMClient(ModelClient):
         from barbule.locations import without_secrets
         from barbule.media.fetch import Fetcher
 
-        if urlsplit(url).scheme.lower() not in _FETCHED:
-            raise responses.broken(
+        if urlsplit(url).scheme.lower() not in _FETCHABLE_SCHEMES:
+            raise responses.invalid_answer(
                 model,
                 f"it says that the image is at {without_secrets(url)!r}, which is not on the web",
                 "Ask for response_format='b64_json'.",
             )
         base = self.endpoint(model).api_base
-        own = urlsplit(base).hostname if base else None
+        own_host = urlsplit(base).hostname if base else None
 
         def fetch() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 fetcher = Fetcher(
                     allow_private=False,
-                    max_bytes=_LARGEST_FILE,
+                    max_bytes=_MAX_FILE_BYTES,
                     cache_dir=Path(folder),
                     time_limit=self.endpoint(model).timeout,
-                    private_hosts=[own] if own else [],
+                    private_hosts=[own_host] if own_host else [],
                 )
                 return fetcher.local_path(url).read_bytes()
 
         try:
             return await asyncio.to_thread(fetch)
         except MediaError as error:
-            raise responses.broken(
+            raise responses.invalid_answer(
                 model,
                 f"the image that it made cannot be fetched ({error.message.rstrip('.')})",
                 "Ask for response_format='b64_json'.",
             ) from None
 
 
-def _seconds(call: Mapping[str, Any]) -> float | None:
+def _timeout_seconds(call: Mapping[str, Any]) -> float | None:
     """Return how long a whole call may take; None where its own limit is not in seconds."""
-    given = call["timeout"]
-    return float(given) if isinstance(given, (int, float)) else None
+    timeout = call["timeout"]
+    return float(timeout) if isinstance(timeout, (int, float)) else None
 
 
-def _key(endpoint: Endpoint) -> str | None:
+def _api_key(endpoint: Endpoint) -> str | None:
     """Return the key to send; None leaves it to LiteLLM to read the provider's usual variable."""
     if endpoint.api_key_env:
         if key := os.environ.get(endpoint.api_key_env):
@@ -361,26 +366,26 @@ def _key(endpoint: Endpoint) -> str | None:
             f"{endpoint.provider}] names as its key, is not set.",
             hint=f"Set {endpoint.api_key_env}, or correct api_key_env.",
         )
-    row = provider_of(endpoint.provider)
-    if row and row.key and endpoint.api_base and not os.environ.get(row.key):
+    provider = provider_of(endpoint.provider)
+    if provider and provider.key and endpoint.api_base and not os.environ.get(provider.key):
         # A server of one's own needs no key, but the client libraries send nothing without.
         return _PLACEHOLDER_KEY
     return None
 
 
 @functools.lru_cache(maxsize=1024)
-def _takes(model: str, what: str) -> bool:
-    litellm = loaded()
+def _takes(model: str, feature: str) -> bool:
+    litellm = import_litellm()
     prefix, _, name = model.partition("/")
-    if what == "pdf":
+    if feature == "pdf":
         return bool(litellm.utils.supports_pdf_input(name, prefix))
-    known = litellm.get_supported_openai_params(name, prefix)
-    return what in (known or ())
+    supported = litellm.get_supported_openai_params(name, prefix)
+    return feature in (supported or ())
 
 
-def _priced(reply: Reply, model: str) -> Reply:
+def _without_unknown_cost(reply: Reply, model: str) -> Reply:
     """Take the cost away where LiteLLM says 0 because it does not know the model."""
-    if reply.usage.usd == 0.0 and not facts(model):
-        used = reply.usage
-        return Reply(reply.value, Usage(used.tokens_in, used.tokens_out), reply.headers)
+    if reply.usage.usd == 0.0 and not model_info(model):
+        usage = reply.usage
+        return Reply(reply.value, Usage(usage.tokens_in, usage.tokens_out), reply.headers)
     return reply

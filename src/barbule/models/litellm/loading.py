@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
 __all__ = [
-    "begin",
     "close_with_loop",
     "expect_large_body",
-    "litellm_module",
-    "loaded",
-    "loaded_already",
+    "import_in_background",
+    "import_litellm",
+    "import_litellm_async",
+    "is_imported",
     "openai_client",
-    "unlogged",
+    "without_logging",
 ]
 
 _import_lock = threading.Lock()
@@ -36,34 +36,34 @@ _closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[No
 )
 
 
-def begin() -> None:
+def import_in_background() -> None:
     """Begin to import LiteLLM in the background: it takes seconds."""
-    if not _imported.cache_info().currsize:
-        threading.Thread(target=_import, name="barbule-litellm", daemon=True).start()
+    if not _litellm.cache_info().currsize:
+        threading.Thread(target=_import_locked, name="barbule-litellm", daemon=True).start()
 
 
-def loaded() -> Any:
+def import_litellm() -> Any:
     """Return LiteLLM, which is imported when it is not yet."""
-    return _imported() if _imported.cache_info().currsize else _import()
+    return _litellm() if _litellm.cache_info().currsize else _import_locked()
 
 
-def loaded_already() -> bool:
+def is_imported() -> bool:
     """Whether LiteLLM is imported."""
-    return bool(_imported.cache_info().currsize)
+    return bool(_litellm.cache_info().currsize)
 
 
-async def litellm_module() -> Any:
+async def import_litellm_async() -> Any:
     """Return LiteLLM; the loop goes on with other work while it is imported."""
-    return _imported() if _imported.cache_info().currsize else await asyncio.to_thread(_import)
+    return _litellm() if _litellm.cache_info().currsize else await asyncio.to_thread(_import_locked)
 
 
-def _import() -> Any:
+def _import_locked() -> Any:
     with _import_lock:
-        return _imported()
+        return _litellm()
 
 
 @functools.cache
-def _imported() -> Any:
+def _litellm() -> Any:
     # Without these LiteLLM fetches its price list and a list of headers from the network, and
     # reads a .env file into the environment of the whole process.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -86,12 +86,12 @@ def _imported() -> Any:
     return litellm
 
 
-_LARGE = 2**18
+_LARGE_BODY_BYTES = 2**18
 
 
-def expect_large_body(asked: Any) -> None:
+def expect_large_body(request: Any) -> None:
     """Keep aiohttp from warning of a large body, which is an error where warnings are errors."""
-    if any(len(text) > _LARGE for text in _texts(asked)):
+    if any(len(text) > _LARGE_BODY_BYTES for text in _texts(request)):
         warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
 
 
@@ -110,7 +110,7 @@ _CALLBACKS = ("callbacks", "success_callback", "failure_callback")
 
 
 @contextlib.contextmanager
-def unlogged(litellm: Any) -> Iterator[None]:
+def without_logging(litellm: Any) -> Iterator[None]:
     """Keep LiteLLM from preparing log records when no callback of the user waits for them.
 
     Its log worker belongs to one event loop at a time and fails, loudly, when two loops call at
@@ -144,20 +144,20 @@ def openai_client(litellm: Any, model: str, key: str | None, base: str | None) -
     name = f"barbule-{provider}-{base}-{hash(key)}"
     client = cache.get_cache(name)
     if client is None:
-        client = _asking_once()(api_key=key, base_url=base)
+        client = _client_class_without_retries()(api_key=key, base_url=base)
         cache.set_cache(name, client, litellm_owned_client=True)
     return client
 
 
 @functools.cache
-def _asking_once() -> Any:
+def _client_class_without_retries() -> Any:
     from openai import AsyncOpenAI
 
-    class AskingOnce(AsyncOpenAI):
+    class ClientWithoutRetries(AsyncOpenAI):
         # LiteLLM sets it to 2 with each question.
         max_retries = property(lambda self: 0, lambda self, value: None)  # noqa: ARG005
 
-    return AskingOnce
+    return ClientWithoutRetries
 
 
 async def close_with_loop() -> None:
@@ -174,12 +174,12 @@ async def _close_at_end() -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        cache = _imported().in_memory_llm_clients_cache
-        mine = f"-{id(asyncio.get_running_loop())}"
-        for name in [name for name in cache.cache_dict if name.endswith(mine)]:
+        cache = _litellm().in_memory_llm_clients_cache
+        loop_suffix = f"-{id(asyncio.get_running_loop())}"
+        for name in [name for name in cache.cache_dict if name.endswith(loop_suffix)]:
             # Also taken out: another loop may get the same id, and must not find a closed client.
             client = cache.cache_dict.pop(name, None)
             cache.ttl_dict.pop(name, None)
-            closed = client.close() if hasattr(client, "close") else None
-            if inspect.isawaitable(closed):
-                await closed
+            closing = client.close() if hasattr(client, "close") else None
+            if inspect.isawaitable(closing):
+                await closing

@@ -18,43 +18,55 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
 from barbule.models.providers import provider_of
-from barbule.models.redaction import redacted, secrets_of
+from barbule.models.redaction import redact_secrets, secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from barbule.models.base import Endpoint
 
-__all__ = ["at", "model_error"]
+__all__ = ["address_suffix", "model_error"]
 
-_TEXT_LIMIT = 500
+_MAX_MESSAGE_CHARACTERS = 500
 
-_READ_LIMIT = 20_000
+_MAX_SEARCHED_CHARACTERS = 20_000
 """Characters of what a provider says in which secrets are looked for; far more than are shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _FailureKind:
     retryable: bool
     hint: str
 
 
-_KINDS = {
-    "auth": _Kind(False, "Set the environment variable {key_env} to a valid key."),
-    "quota": _Kind(False, "Check the plan and the billing of the account."),
-    "missing": _Kind(False, "Check the model's name, and that the provider offers it to you."),
-    "provider": _Kind(False, "Write the model as 'provider/name' with a prefix LiteLLM knows."),
-    "context": _Kind(False, "Shorten the prompt, or choose a model with a longer context."),
-    "policy": _Kind(False, "Change the prompt: the provider refuses its content."),
-    "params": _Kind(False, "Leave the parameter out, or name it in allowed_openai_params=[…]."),
-    "request": _Kind(False, "Correct the model, the messages or the parameters of the call."),
-    "package": _Kind(False, "Install the package, which LiteLLM needs for this provider."),
-    "rate": _Kind(True, "Set rpm or a lower max_concurrency in [models.{provider}], or wait."),
-    "timeout": _Kind(True, "Raise timeout in [models.{provider}], or ask for a shorter answer."),
-    "connection": _Kind(True, "{reach}"),
-    "malformed": _Kind(True, "Check that {where} speaks the provider's protocol."),
-    "misfit": _Kind(False, "Say in the prompt what is expected, or take a stronger model."),
-    "server": _Kind(True, "The fault is on the provider's side: try again later."),
+_FAILURE_KINDS = {
+    "auth": _FailureKind(False, "Set the environment variable {key_env} to a valid key."),
+    "quota": _FailureKind(False, "Check the plan and the billing of the account."),
+    "missing": _FailureKind(
+        False, "Check the model's name, and that the provider offers it to you."
+    ),
+    "provider": _FailureKind(
+        False, "Write the model as 'provider/name' with a prefix LiteLLM knows."
+    ),
+    "context": _FailureKind(False, "Shorten the prompt, or choose a model with a longer context."),
+    "policy": _FailureKind(False, "Change the prompt: the provider refuses its content."),
+    "params": _FailureKind(
+        False, "Leave the parameter out, or name it in allowed_openai_params=[…]."
+    ),
+    "request": _FailureKind(
+        False, "Correct the model, the messages or the parameters of the call."
+    ),
+    "package": _FailureKind(False, "Install the package, which LiteLLM needs for this provider."),
+    "rate": _FailureKind(
+        True, "Set rpm or a lower max_concurrency in [models.{provider}], or wait."
+    ),
+    "timeout": _FailureKind(
+        True, "Raise timeout in [models.{provider}], or ask for a shorter answer."
+    ),
+    "connection": _FailureKind(True, "{reach}"),
+    "malformed": _FailureKind(True, "Check that {where} speaks the provider's protocol."),
+    "misfit": _FailureKind(False, "Say in the prompt what is expected, or take a stronger model."),
+    "server": _FailureKind(True, "The fault is on the provider's side: try again later."),
 }
 
 _LASTING = {"auth", "quota", "missing", "provider", "package"}
@@ -85,13 +97,15 @@ _BY_CLASS = {
 }
 
 _KEYLESS = re.compile(r"Missing credentials|api_key client option must be set")
-_UNREAD = re.compile(r"Empty or invalid response from LLM endpoint|has no attribute 'model_dump'")
+_INVALID_RESPONSE = re.compile(
+    r"Empty or invalid response from LLM endpoint|has no attribute 'model_dump'"
+)
 """What LiteLLM says of an answer that is no object of JSON."""
 
 _BY_TEXT = (
     (_KEYLESS, "auth"),
     (re.compile(r"LLM Provider NOT provided"), "provider"),
-    (_UNREAD, "malformed"),
+    (_INVALID_RESPONSE, "malformed"),
     (re.compile(r"insufficient_quota|exceeded your current quota"), "quota"),
 )
 
@@ -106,7 +120,7 @@ _UNSENT = {
     "InvalidUrlClientError",
 }
 """What ends a question before any of it is sent."""
-_READING = re.compile(r"^(?:async_)?transform_\w*response$|^convert_to_\w*response")
+_RESPONSE_READERS = re.compile(r"^(?:async_)?transform_\w*response$|^convert_to_\w*response")
 _PROGRAMMING = (TypeError, AttributeError, LookupError, ValueError)
 
 
@@ -141,8 +155,8 @@ def model_error(
     model 'x/y': the key *** is blocked.
     """
     name = _kind_of(error)
-    kind = _KINDS[name]
-    secrets = secrets_of(key)
+    kind = _FAILURE_KINDS[name]
+    secrets = secret_values(key)
     text = _provider_text(error, secrets)
     if name == "timeout" and (not str(error) or "timed out" in text.lower()):
         text = f"no answer within {timeout} s"
@@ -154,21 +168,21 @@ def model_error(
     retry_after = _retry_after(error, text)
     if name == "rate" and retry_after is None:
         retry_after = 0.0  # slow down, without naming a time
-    where = endpoint.api_base or f"the address of {endpoint.provider}"
-    row = provider_of(endpoint.provider)
-    usual = (row and row.key) or f"{endpoint.provider.upper()}_API_KEY"
+    address = endpoint.api_base or f"the address of {endpoint.provider}"
+    provider = provider_of(endpoint.provider)
+    key_variable = (provider and provider.key) or f"{endpoint.provider.upper()}_API_KEY"
     hint = kind.hint.format(
         provider=endpoint.provider,
-        key_env=endpoint.api_key_env or usual,
-        where=where,
-        reach=f"Start the server at {where}, or correct api_base of [models.{endpoint.provider}]."
+        key_env=endpoint.api_key_env or key_variable,
+        where=address,
+        reach=f"Start the server at {address}, or correct api_base of [models.{endpoint.provider}]."
         if endpoint.api_base
         else "Check the network connection.",
     )
-    message = f"model {model!r}{at(endpoint)}: {text.rstrip('.')}."
+    message = f"model {model!r}{address_suffix(endpoint)}: {text.rstrip('.')}."
     return ModelError(
-        redacted(message, secrets),
-        hint=redacted(hint, secrets),
+        redact_secrets(message, secrets),
+        hint=redact_secrets(hint, secrets),
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
         lasting=name in _LASTING,
@@ -185,8 +199,8 @@ def _is_sent(error: Exception) -> bool:
         return False
     # aiohttp's other failures of the operating system are a `ConnectError`, too.
     refused = "ConnectError" in names and "ClientOSError" not in names
-    missing = _is_keyless(error)
-    return not (refused or missing)
+    lacks_key = _is_keyless(error)
+    return not (refused or lacks_key)
 
 
 def _is_keyless(error: Exception) -> bool:
@@ -201,9 +215,9 @@ def _is_broken_off(error: Exception) -> bool:
 
 
 def _kind_of(error: Exception) -> str:
-    shown = f"{error} {getattr(error, 'body', '')}"
+    text = f"{error} {getattr(error, 'body', '')}"
     for pattern, kind in _BY_TEXT:
-        if pattern.search(shown):
+        if pattern.search(text):
             return kind
     names = [cls.__name__ for cls in type(error).__mro__]
     kind = next((_BY_CLASS[name] for name in names if name in _BY_CLASS), "request")
@@ -212,17 +226,17 @@ def _kind_of(error: Exception) -> str:
         kind = "server"
     if kind == "request" and isinstance(error, _PROGRAMMING) and _is_reading(error):
         return "malformed"
-    return _behind(error) if kind == "server" else kind
+    return _server_failure_kind(error) if kind == "server" else kind
 
 
 def _is_reading(error: BaseException) -> bool:
     """Whether LiteLLM stumbled over what it was answered, and not over what it was to ask."""
     frames = traceback.walk_tb(error.__traceback__)
-    reads = any(_READING.match(frame.f_code.co_name) for frame, _ in frames)
+    reads = any(_RESPONSE_READERS.match(frame.f_code.co_name) for frame, _ in frames)
     return reads and isinstance(error, _PROGRAMMING)
 
 
-def _behind(error: Exception) -> str:
+def _server_failure_kind(error: Exception) -> str:
     """Tell apart what LiteLLM calls a server error: that, no connection, or a failure of its own.
 
     Its message is the same for all of them, so the exceptions it was made from have to tell.
@@ -268,14 +282,16 @@ def _provider_text(error: Exception, secrets: list[str]) -> str:
                 continue
     text = " ".join(text.split()) or type(error).__name__
     # Before it is cut: the beginning of a secret would not be known for one.
-    text = redacted(text[:_READ_LIMIT], secrets)
-    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+    text = redact_secrets(text[:_MAX_SEARCHED_CHARACTERS], secrets)
+    return (
+        text if len(text) <= _MAX_MESSAGE_CHARACTERS else text[: _MAX_MESSAGE_CHARACTERS - 1] + "…"
+    )
 
 
 def _message_in(body: Any) -> str | None:
     if isinstance(body, dict):
-        found = body.get("message") or body.get("error")
-        return found if isinstance(found, str) else _message_in(found)
+        message = body.get("message") or body.get("error")
+        return message if isinstance(message, str) else _message_in(message)
     return None
 
 
@@ -290,10 +306,10 @@ def _retry_after(error: Exception, text: str) -> float | None:
     headers = getattr(error, "litellm_response_headers", None) or getattr(
         getattr(error, "response", None), "headers", {}
     )
-    if (found := _seconds(headers.get("retry-after-ms"), 1000)) is not None:
-        return found
-    if (found := _seconds(headers.get("retry-after"), 1)) is not None:
-        return found
+    if (seconds := _seconds(headers.get("retry-after-ms"), 1000)) is not None:
+        return seconds
+    if (seconds := _seconds(headers.get("retry-after"), 1)) is not None:
+        return seconds
     match = _WAIT_IN_TEXT.search(f"{text} {error}")
     if match is None:
         return None
@@ -315,6 +331,6 @@ def _seconds(value: str | None, divisor: int) -> float | None:
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
-def at(endpoint: Endpoint) -> str:
+def address_suffix(endpoint: Endpoint) -> str:
     """Return where a model was asked, for a message, without secrets."""
-    return f" at {redacted(endpoint.api_base, [])}" if endpoint.api_base else ""
+    return f" at {redact_secrets(endpoint.api_base, [])}" if endpoint.api_base else ""

@@ -1,7 +1,7 @@
 """LiteLLM's answers as the values that `Reply` documents.
 
 Owns the shape of every kind of answer, what it used and what it cost. Asks nothing; what does
-not look like an answer is a `ModelError`, which `broken` makes.
+not look like an answer is a `ModelError`, which `invalid_answer` makes.
 """
 
 from __future__ import annotations
@@ -19,37 +19,39 @@ from barbule.models.base import Reply, Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["broken", "chat", "embedding", "image", "messages", "moderation", "ranking"]
+__all__ = ["chat", "embedding", "image", "invalid_answer", "messages", "moderation", "ranking"]
 __all__ += ["speech", "transcript"]
 
 
-def broken(model: str, what: str, hint: str) -> ModelError:
+def invalid_answer(model: str, problem: str, hint: str) -> ModelError:
     """Make the error of an answer that is not what was asked for."""
-    return ModelError(f"model {model!r}: {what}.", hint=hint, charged=True)
+    return ModelError(f"model {model!r}: {problem}.", hint=hint, charged=True)
 
 
-_HALVES = re.compile("[\ud800-\udfff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def without_halves(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     r"""Put U+FFFD in the place of halves of characters, which no database and no file takes.
 
     Servers send them where they cut an answer within an emoji.
 
     Examples
     --------
-    >>> without_halves("a\ud83d") == "a\ufffd"
+    >>> replace_surrogates("a\ud83d") == "a\ufffd"
     True
     """
-    return text if text.isascii() else _HALVES.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
-def _whole(value: Any) -> Any:
+def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return without_halves(value)
+        return replace_surrogates(value)
     if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+        return {
+            _without_surrogates(name): _without_surrogates(item) for name, item in value.items()
+        }
+    return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
 MAX_TOKENS = 10**12
@@ -72,10 +74,10 @@ def token_count(value: Any) -> int | None:
         return None
     try:
         count = int(value)
-        whole = isinstance(value, str) or count == value
+        is_integer = isinstance(value, str) or count == value
     except (ValueError, OverflowError):
         return None
-    return count if whole and 0 <= count <= MAX_TOKENS else None
+    return count if is_integer and 0 <= count <= MAX_TOKENS else None
 
 
 def _dollars(cost: Any) -> float | None:
@@ -87,13 +89,13 @@ def _dollars(cost: Any) -> float | None:
     return usd if usd is not None and 0 <= usd < math.inf else None
 
 
-def _second(value: Any) -> int | None:
+def _epoch_second(value: Any) -> int | None:
     """Return a moment in seconds; None where no column of integers holds it."""
     try:
-        moment = int(value)
+        timestamp = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return moment if -_INT64 <= moment < _INT64 else None
+    return timestamp if -_INT64 <= timestamp < _INT64 else None
 
 
 def chat(response: Any) -> Reply:
@@ -103,7 +105,7 @@ def chat(response: Any) -> Reply:
     value = {
         "id": response.id,
         "model": response.model,
-        "created": _second(response.created),
+        "created": _epoch_second(response.created),
         "choices": [
             {
                 "index": choice.index,
@@ -114,7 +116,7 @@ def chat(response: Any) -> Reply:
         ],
         "usage": {count: token_count(getattr(usage, count, None)) for count in counts},
     }
-    reply = _reply(response, _whole(value))
+    reply = _reply(response, _without_surrogates(value))
     if reply.usage.tokens_in is None:
         reply.value["usage"] = dict.fromkeys(counts)
     return reply
@@ -122,12 +124,12 @@ def chat(response: Any) -> Reply:
 
 def _message(message: Any) -> dict[str, Any]:
     content = message.content
-    more = getattr(message, "provider_specific_fields", None) or {}
+    provider_fields = getattr(message, "provider_specific_fields", None) or {}
     return {
         "role": message.role,
         # A few providers answer with a list of parts.
         "content": content if content is None or isinstance(content, str) else json.dumps(content),
-        "refusal": getattr(message, "refusal", None) or more.get("refusal"),
+        "refusal": getattr(message, "refusal", None) or provider_fields.get("refusal"),
         "tool_calls": [_tool_call(call) for call in message.tool_calls or ()] or None,
         "reasoning_content": getattr(message, "reasoning_content", None),
     }
@@ -144,17 +146,17 @@ def _tool_call(call: Any) -> dict[str, Any]:
     }
 
 
-_PART = ("type", "text", "thinking", "id", "name", "input")
+_PART_KEYS = ("type", "text", "thinking", "id", "name", "input")
 
 
 def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
     """Read the answer to a conversation in Anthropic's form, which carries no cost."""
-    told = response.get("usage")
-    used = told if isinstance(told, dict) else {}
-    tokens_in = token_count(used.get("input_tokens")) or None
-    tokens_out = token_count(used.get("output_tokens"))
+    reported = response.get("usage")
+    usage = reported if isinstance(reported, dict) else {}
+    tokens_in = token_count(usage.get("input_tokens")) or None
+    tokens_out = token_count(usage.get("output_tokens"))
     cached = {
-        name: token_count(used.get(name)) or 0
+        name: token_count(usage.get(name)) or 0
         for name in ("cache_creation_input_tokens", "cache_read_input_tokens")
     }
     if tokens_in is not None or any(cached.values()):
@@ -165,14 +167,14 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
         "role": response.get("role"),
         "model": response.get("model"),
         "content": [
-            {name: part.get(name) for name in _PART} for part in response.get("content") or ()
+            {name: part.get(name) for name in _PART_KEYS} for part in response.get("content") or ()
         ],
         "stop_reason": response.get("stop_reason"),
         "stop_sequence": response.get("stop_sequence"),
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
-    value = _whole(value)
-    if _are_impossible(used, "input_tokens", "output_tokens", *cached):
+    value = _without_surrogates(value)
+    if _are_impossible(usage, "input_tokens", "output_tokens", *cached):
         return Reply(value, Usage(tokens_in, tokens_out))
     if not tokens_in and not tokens_out:
         value["usage"] = {"input_tokens": None, "output_tokens": None}
@@ -193,14 +195,16 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
 def embedding(response: Any, model: str, count: int) -> Reply:
     """Read the vectors of some texts, in the order of the texts."""
     items = sorted(response.data, key=lambda item: item["index"])
-    numbers = [item["index"] for item in items]
-    if numbers != list(range(count)):
-        raise broken(
+    indexes = [item["index"] for item in items]
+    if indexes != list(range(count)):
+        raise invalid_answer(
             model,
-            f"{count} texts were sent, and the vectors that came back are numbered {numbers[:10]}",
+            f"{count} texts were sent, and the vectors that came back are numbered {indexes[:10]}",
             "Send fewer texts at once, or check that the model makes embeddings.",
         )
-    vectors = [each and list(map(float, each)) for each in (it["embedding"] for it in items)]
+    vectors = [
+        vector and list(map(float, vector)) for vector in (item["embedding"] for item in items)
+    ]
     return _reply(response, vectors)
 
 
@@ -222,10 +226,10 @@ def transcript(response: Any) -> Reply:
         "text": response.text,
         "language": getattr(response, "language", None),
         "duration": None if duration is None else float(duration),
-        "segments": segments and [_timed(each, "text") for each in segments],
-        "words": words and [_timed(each, "word") for each in words],
+        "segments": segments and [_timed(segment, "text") for segment in segments],
+        "words": words and [_timed(word, "word") for word in words],
     }
-    return _reply(response, _whole(value))
+    return _reply(response, _without_surrogates(value))
 
 
 def _timed(item: Any, name: str) -> dict[str, Any]:
@@ -263,21 +267,21 @@ def _by_name(categories: Any) -> dict[str, Any]:
 
 def ranking(response: Any, model: str, count: int) -> Reply:
     """Read an order of documents."""
-    found = [
+    ranked = [
         {"index": int(item["index"]), "relevance_score": float(item["relevance_score"])}
         for item in response.results or ()
     ]
-    if any(not 0 <= item["index"] < count for item in found):
-        raise broken(
+    if any(not 0 <= item["index"] < count for item in ranked):
+        raise invalid_answer(
             model,
             f"{count} documents were sent, and others came back",
             "Check that the model is a reranker.",
         )
-    found.sort(key=lambda item: -item["relevance_score"])
+    ranked.sort(key=lambda item: -item["relevance_score"])
     meta = response.meta or {}
     tokens = (meta.get("tokens") or {}).get("input_tokens")
     tokens = tokens or (meta.get("billed_units") or {}).get("total_tokens")
-    return _reply(response, found, tokens_in=token_count(tokens))
+    return _reply(response, ranked, tokens_in=token_count(tokens))
 
 
 def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
@@ -298,11 +302,11 @@ _TOKENS_OUT = ("completion_tokens", "output_tokens")
 
 def _usage(response: Any, cost: float | None, tokens_in: int | None) -> Usage:
     usage = getattr(response, "usage", None)
-    told = {name: getattr(usage, name, None) for name in (*_TOKENS_IN, *_TOKENS_OUT)}
+    reported = {name: getattr(usage, name, None) for name in (*_TOKENS_IN, *_TOKENS_OUT)}
     if tokens_in is None:
-        tokens_in = _count(told, _TOKENS_IN)
-    tokens_out = _count(told, _TOKENS_OUT)
-    if _are_impossible(told, *told):
+        tokens_in = _count(reported, _TOKENS_IN)
+    tokens_out = _count(reported, _TOKENS_OUT)
+    if _are_impossible(reported, *reported):
         return Usage(tokens_in, tokens_out)  # LiteLLM has computed the cost from them
     usd = _dollars(cost)
     if usage is not None and not tokens_in and not tokens_out:
@@ -312,11 +316,11 @@ def _usage(response: Any, cost: float | None, tokens_in: int | None) -> Usage:
     return Usage(tokens_in, tokens_out, usd)
 
 
-def _count(told: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    return next((token_count(told[name]) for name in names if told[name] is not None), None)
+def _count(reported: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    return next((token_count(reported[name]) for name in names if reported[name] is not None), None)
 
 
-def _are_impossible(told: Mapping[str, Any], *names: str) -> bool:
+def _are_impossible(reported: Mapping[str, Any], *names: str) -> bool:
     """Whether a number of tokens is told that none can be, such as a negative one."""
-    counts = (told.get(name) for name in names)
+    counts = (reported.get(name) for name in names)
     return any(count is not None and token_count(count) is None for count in counts)

@@ -19,7 +19,7 @@ from barbule.models.litellm.responses import token_count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["expect_odd_usage", "salvaged"]
+__all__ = ["expect_odd_usage", "salvage_answer"]
 
 _CONVERTER = "convert_to_model_response_object"
 _COUNTS = ("prompt_tokens", "completion_tokens")
@@ -36,7 +36,7 @@ def expect_odd_usage() -> None:
     warnings.filterwarnings("ignore", _WARNING, UserWarning)
 
 
-def salvaged(error: Exception, litellm: Any, verb: str, model: str) -> Any:
+def salvage_answer(error: Exception, litellm: Any, verb: str, model: str) -> Any:
     """Return the answer that LiteLLM had when it failed, if only its usage is at fault.
 
     Parameters
@@ -54,16 +54,18 @@ def salvaged(error: Exception, litellm: Any, verb: str, model: str) -> Any:
         The response as LiteLLM would have given it, its usage as the provider told it; None where
         there is no answer, or something else is wrong with it.
     """
-    called = _converting(error)
-    if called is None:
+    arguments = _converter_arguments(error)
+    if arguments is None:
         return None
-    told = called["response_object"]["usage"]
-    usage = {str(name): value for name, value in told.items()} if isinstance(told, dict) else {}
+    reported = arguments["response_object"]["usage"]
+    usage = (
+        {str(name): value for name, value in reported.items()} if isinstance(reported, dict) else {}
+    )
     try:
-        response = _converted(called, litellm)
+        response = _convert_again(arguments, litellm)
         response.usage = SimpleNamespace(**usage)
         if verb == "anthropic_messages":
-            return _in_the_form_of_anthropic(response, usage, litellm)
+            return _to_anthropic_form(response, usage, litellm)
     except Exception:  # noqa: BLE001 - LiteLLM's own code, on an answer that is wrong elsewhere
         return None
     counts = [token_count(usage.get(name)) for name in _COUNTS]
@@ -73,22 +75,22 @@ def salvaged(error: Exception, litellm: Any, verb: str, model: str) -> Any:
     return response
 
 
-def _converting(error: BaseException | None) -> Mapping[str, Any] | None:
+def _converter_arguments(error: BaseException | None) -> Mapping[str, Any] | None:
     """Return the arguments with which LiteLLM was reading an answer that tells its usage."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_name == _CONVERTER:
-                found = frame.f_locals
-                answer = found.get("response_object")
+                local_variables = frame.f_locals
+                answer = local_variables.get("response_object")
                 if isinstance(answer, dict) and answer.get("usage") is not None:
-                    return found
+                    return local_variables
         error = error.__cause__ or error.__context__
     return None
 
 
-def _converted(called: Mapping[str, Any], litellm: Any) -> Any:
-    answer = {name: part for name, part in called["response_object"].items() if name != "usage"}
-    passed = (
+def _convert_again(arguments: Mapping[str, Any], litellm: Any) -> Any:
+    answer = {name: part for name, part in arguments["response_object"].items() if name != "usage"}
+    argument_names = (
         "response_type",
         "hidden_params",
         "_response_headers",
@@ -96,12 +98,12 @@ def _converted(called: Mapping[str, Any], litellm: Any) -> Any:
     )
     return getattr(litellm.utils, _CONVERTER)(
         response_object=answer,
-        model_response_object=type(called["model_response_object"])(),
-        **{name: called[name] for name in passed},
+        model_response_object=type(arguments["model_response_object"])(),
+        **{name: arguments[name] for name in argument_names},
     )
 
 
-def _in_the_form_of_anthropic(response: Any, usage: Mapping[str, Any], litellm: Any) -> Any:
+def _to_anthropic_form(response: Any, usage: Mapping[str, Any], litellm: Any) -> Any:
     from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
 
     response.usage = litellm.Usage()

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Hashable
 
-__all__ = ["limited"]
+__all__ = ["run_with_timeout"]
 
-_GLANCE = 0.02  # seconds between two looks whether a question is prepared
+_POLL_SECONDS = 0.02  # seconds between two looks whether a question is prepared
 _MAX_PREPARATION = 120.0  # seconds
 _prepared: set[Hashable] = set()
 
 
-async def limited(call: Coroutine[Any, Any, Any], seconds: float | None, kind: Hashable) -> Any:
+async def run_with_timeout(
+    call: Coroutine[Any, Any, Any], seconds: float | None, kind: Hashable
+) -> Any:
     """Return what a call of LiteLLM gives.
 
     Parameters
@@ -44,7 +46,7 @@ async def limited(call: Coroutine[Any, Any, Any], seconds: float | None, kind: H
     task = asyncio.ensure_future(call)
     try:
         if kind not in _prepared:
-            await _preparation(task)
+            await _wait_for_preparation(task)
             _prepared.add(kind)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
@@ -52,18 +54,18 @@ async def limited(call: Coroutine[Any, Any, Any], seconds: float | None, kind: H
         return task.result()
     finally:
         if not task.done():
-            await _ended(task)
+            await _cancel(task)
 
 
-async def _preparation(task: asyncio.Task[Any]) -> None:
+async def _wait_for_preparation(task: asyncio.Task[Any]) -> None:
     """Wait until LiteLLM has prepared a question."""
     end = time.monotonic() + _MAX_PREPARATION
     while _is_preparing(task) and time.monotonic() < end:
-        await asyncio.wait({task}, timeout=_GLANCE)
+        await asyncio.wait({task}, timeout=_POLL_SECONDS)
 
 
-async def _ended(task: asyncio.Task[Any]) -> None:
-    await _preparation(task)
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    await _wait_for_preparation(task)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await task
