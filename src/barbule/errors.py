@@ -38,7 +38,7 @@ __all__ = [
     "VersionError",
 ]
 
-_VALUE_LIMIT = 80
+_MAX_VALUE_CHARACTERS = 80
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tabs and ends of lines
 _DURATION = re.compile(r"(?<!\w)interval\('(?:[DWhms]|ms|us|ns)'\)")  # months and years are none
 
@@ -82,8 +82,8 @@ class BarbuleError(Exception):
         rows: int = 1,
     ) -> None:
         super().__init__(message)
-        self.message = _in_our_words(message)
-        self.hint = hint if hint is None else _in_our_words(hint)
+        self.message = _with_our_type_names(message)
+        self.hint = hint if hint is None else _with_our_type_names(hint)
         self.table = table
         self.column = column
         self.row = row
@@ -107,22 +107,22 @@ class BarbuleError(Exception):
 
     def __str__(self) -> str:
         # KeyError would show the repr of its argument, so the text is built here for all.
-        where = [
-            f"{label} {shown!r}"
-            for label, shown in (("table", self.table), ("column", self.column))
-            if shown is not None
+        locations = [
+            f"{label} {name!r}"
+            for label, name in (("table", self.table), ("column", self.column))
+            if name is not None
         ]
         if self.row is not None:
             last = self.row + self.rows - 1
-            where.append(f"row {self.row}" if self.rows == 1 else f"rows {self.row} to {last}")
-        text = f"{', '.join(where)}: {self.message}" if where else self.message
+            locations.append(f"row {self.row}" if self.rows == 1 else f"rows {self.row} to {last}")
+        text = f"{', '.join(locations)}: {self.message}" if locations else self.message
         if self.value is not None:
             text = f"{text} (value: {_short(self.value)})"
         # What others' functions, files and servers say is a part of it.
         return printable(f"{text} {self.hint}" if self.hint else text)
 
 
-def _in_our_words(text: str) -> str:
+def _with_our_type_names(text: str) -> str:
     """Call a type by its name here: Ibis writes bb.Duration as interval('us')."""
     return _DURATION.sub("duration", text) if "interval(" in text else text
 
@@ -139,7 +139,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 def message_of(error: BaseException) -> str:
@@ -161,10 +161,10 @@ def message_of(error: BaseException) -> str:
 
 def _short(value: Any) -> str:
     try:
-        shown = repr(value)
+        text = repr(value)
     except Exception:  # noqa: BLE001 - others' objects may raise anything
-        shown = f"<{type(value).__name__}>"
-    return shown if len(shown) <= _VALUE_LIMIT else shown[: _VALUE_LIMIT - 1] + "…"
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _MAX_VALUE_CHARACTERS else text[: _MAX_VALUE_CHARACTERS - 1] + "…"
 
 
 class ConfigurationError(BarbuleError, ValueError):
@@ -205,12 +205,12 @@ class DiskError(BarbuleError, OSError):
     """A disk is full, or what is on it cannot be written, or is damaged."""
 
     @classmethod
-    def of(cls, what: str, error: OSError) -> DiskError:
+    def of(cls, subject: str, error: OSError) -> DiskError:
         """Say that something cannot be written.
 
         Parameters
         ----------
-        what
+        subject
             The file, folder or database, as it may be shown.
         error
             What the system says.
@@ -221,18 +221,18 @@ class DiskError(BarbuleError, OSError):
         'a.csv' cannot be written: no space left on device. Make room on its disk, and try again.
         """
         reason = error.strerror or str(error) or type(error).__name__
-        full = error.errno in _FULL
-        made = cls(
-            f"{what} cannot be written: {reason[:1].lower()}{reason[1:]}.",
+        full = error.errno in _DISK_FULL_CODES
+        disk_error = cls(
+            f"{subject} cannot be written: {reason[:1].lower()}{reason[1:]}.",
             hint="Make room on its disk, and try again."
             if full
             else "Check the path and its permissions.",
         )
-        made.errno, made.strerror = error.errno, reason
-        return made
+        disk_error.errno, disk_error.strerror = error.errno, reason
+        return disk_error
 
 
-_FULL = frozenset(
+_DISK_FULL_CODES = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)
 )
 
@@ -307,9 +307,9 @@ class ModelError(BarbuleError, RuntimeError):
         lasting: bool = False,
         charged: bool = False,
         sent: bool = True,
-        **where: Any,
+        **location: Any,
     ) -> None:
-        super().__init__(message, **where)
+        super().__init__(message, **location)
         self.retryable = retryable
         self.retry_after = retry_after
         self.lasting = lasting
@@ -333,10 +333,10 @@ class ExpressionError(BarbuleError, TypeError):
     """An expression cannot be built or stored."""
 
 
-def unpicklable(what: str) -> ExpressionError:
+def unpicklable(subject: str) -> ExpressionError:
     """Make the error of pickling what belongs to the connections of this process."""
     return ExpressionError(
-        f"{what} cannot be pickled: it belongs to a session, which is open in this process.",
+        f"{subject} cannot be pickled: it belongs to a session, which is open in this process.",
         hint="Send rows, as .collect() or .to_pyarrow() gives them, or open the database there "
         "again: bb.connect(url).get_table(name).",
     )

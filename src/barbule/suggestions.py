@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
-    "Answer",
-    "Maker",
+    "FunctionNamespace",
+    "VerbResult",
+    "call_argument_error",
     "check_arguments",
     "check_methods",
     "did_you_mean",
-    "guard",
-    "misfit_of_call",
     "no_attribute",
     "one_of",
+    "suggesting_getattr",
 ]
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -41,11 +41,11 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     >>> did_you_mean("rezise", ["resize", "rotate"]), did_you_mean("blur", ["resize"])
     ("Did you mean 'resize'?", '')
     """
-    lowered = {each.lower(): each for each in names}
+    lowered = {candidate.lower(): candidate for candidate in names}
     if lowered.get(name.lower()) == name:
         return ""
-    near = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f"Did you mean {lowered[near[0]]!r}?" if near else ""
+    matches = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f"Did you mean {lowered[matches[0]]!r}?" if matches else ""
 
 
 def one_of(name: str, names: Iterable[str], lead: str) -> str:
@@ -58,8 +58,8 @@ def one_of(name: str, names: Iterable[str], lead: str) -> str:
     >>> one_of("a", [], "It has")
     'It has none.'
     """
-    known = list(names)
-    return f"{did_you_mean(name, known)} {lead} {', '.join(known) or 'none'}.".lstrip()
+    choices = list(names)
+    return f"{did_you_mean(name, choices)} {lead} {', '.join(choices) or 'none'}.".lstrip()
 
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
@@ -70,14 +70,14 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
     >>> print(no_attribute("barbule", "creat_table", ["create_table"]))
     module 'barbule' has no attribute 'creat_table'. Did you mean 'create_table'?
     """
-    known = [each for each in names if not each.startswith("_")]
+    public_names = [candidate for candidate in names if not candidate.startswith("_")]
     # Python asks for names such as __path__ that nobody has misspelt.
-    meant = "" if name.startswith("_") else did_you_mean(name, known)
+    suggestion = "" if name.startswith("_") else did_you_mean(name, public_names)
     text = f"module {module!r} has no attribute {name!r}"
-    return AttributeError(f"{text}. {meant}" if meant else text)
+    return AttributeError(f"{text}. {suggestion}" if suggestion else text)
 
 
-def guard(module: str, names: Iterable[str]) -> Callable[[str], Any]:
+def suggesting_getattr(module: str, names: Iterable[str]) -> Callable[[str], Any]:
     """Make the `__getattr__` of a module, which suggests one of these names."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - what Python calls it
@@ -86,15 +86,15 @@ def guard(module: str, names: Iterable[str]) -> Callable[[str], Any]:
     return __getattr__
 
 
-_NO_ATTRIBUTE: Any = type(
+_ATTRIBUTE_ERROR: Any = type(
     "ExpressionError", (ExpressionError, AttributeError), {"__module__": ExpressionError.__module__}
 )
-_NOT_CALLED: Any = type(
+_CALL_ERROR: Any = type(
     "ExpressionError", (ExpressionError, TypeError), {"__module__": ExpressionError.__module__}
 )
 
 
-class Answer:
+class VerbResult:
     """What a verb gives that is no query: it says so where a verb of queries is asked of it."""
 
     __slots__ = ()
@@ -107,23 +107,23 @@ class Answer:
                 raise AttributeError(name)
             kind = type(self)
             names = {*vars(kind).get("__annotations__", ()), *vars(kind)}
-            names |= {each.name for each in getattr(kind, "__dataclass_fields__", {}).values()}
-            known = sorted(each for each in names if not each.startswith("_"))
-            raise _NO_ATTRIBUTE(
+            names |= {field.name for field in getattr(kind, "__dataclass_fields__", {}).values()}
+            attributes = sorted(attribute for attribute in names if not attribute.startswith("_"))
+            raise _ATTRIBUTE_ERROR(
                 f"{kind.__name__} has no attribute {name!r}.",
-                hint=f"{one_of(name, known, 'It has')} {self._reading}".rstrip(),
+                hint=f"{one_of(name, attributes, 'It has')} {self._reading}".rstrip(),
             )
 
 
-class Maker:
+class FunctionNamespace:
     """A class of functions, such as `create`, of which no objects are made."""
 
     __slots__ = ()
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         """Refuse: its functions are called on the class."""
-        names = [each for each in dir(cls) if not each.startswith("_")]
-        raise _NOT_CALLED(
+        names = [name for name in dir(cls) if not name.startswith("_")]
+        raise _CALL_ERROR(
             f"{cls.__name__} is not called itself.",
             hint=f"Write {cls.__name__}.{names[0]}(...) with the arguments.",
         )
@@ -141,7 +141,7 @@ def check_arguments(function: F) -> F:
     Traceback (most recent call last):
     barbule.errors.ExpressionError: resize() takes no argument 'hieght'. Did you mean 'height'? ...
     """
-    explain = _misfit
+    explain = _argument_error
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -150,18 +150,18 @@ def check_arguments(function: F) -> F:
             # Raised by the call itself, and not within the function.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            misfit = explain(function, args, kwargs)
-            if misfit is None:
+            argument_error = explain(function, args, kwargs)
+            if argument_error is None:
                 raise
-            raise misfit from error
+            raise argument_error from error
 
     # Doctest finds the examples of a function by the module of its globals.
-    moved: Any = types.FunctionType(
+    checked: Any = types.FunctionType(
         call.__code__, function.__globals__, function.__name__, None, call.__closure__
     )
-    moved = functools.wraps(function)(moved)
-    made: F = moved
-    return made
+    checked = functools.wraps(function)(checked)
+    result: F = checked
+    return result
 
 
 def check_methods(cls: C) -> C:
@@ -172,7 +172,7 @@ def check_methods(cls: C) -> C:
     return cls
 
 
-def misfit_of_call(
+def call_argument_error(
     name: str, signature: inspect.Signature, kwargs: Mapping[str, Any], reason: TypeError
 ) -> ExpressionError:
     """Say that arguments do not fit a function of users or of ours, and which one was meant.
@@ -180,20 +180,22 @@ def misfit_of_call(
     Examples
     --------
     >>> signature = inspect.Signature.from_callable(lambda width: width)
-    >>> print(misfit_of_call("resize", signature, {"widht": 1}, TypeError("missing 'width'")))
+    >>> print(call_argument_error("resize", signature, {"widht": 1}, TypeError("missing 'width'")))
     resize(width) takes no argument 'widht'. Did you mean 'width'? Check the arguments of the call.
     """
     parameters = signature.parameters.values()
-    names = [each.name for each in parameters if each.kind in _BY_NAME]
-    unknown = [each for each in kwargs if each not in names]
-    meant = next((found for each in unknown if (found := did_you_mean(each, names))), "")
+    names = [parameter.name for parameter in parameters if parameter.kind in _KEYWORD_KINDS]
+    unknown = [keyword for keyword in kwargs if keyword not in names]
+    suggestion = next((match for keyword in unknown if (match := did_you_mean(keyword, names))), "")
     text = f"{name}{signature}: {reason}."
-    if unknown and not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+    if unknown and not any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters
+    ):
         text = f"{name}{signature} takes no argument {unknown[0]!r}."
-    return ExpressionError(text, hint=f"{meant} Check the arguments of the call.".lstrip())
+    return ExpressionError(text, hint=f"{suggestion} Check the arguments of the call.".lstrip())
 
 
-def _misfit(
+def _argument_error(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> ExpressionError | None:
     """Say which arguments a function does not take; None where it takes them all."""
@@ -204,23 +206,25 @@ def _misfit(
         reason = str(error)
     else:
         return None
-    bare = [
-        each.replace(annotation=inspect.Parameter.empty)
-        for each in signature.parameters.values()
-        if each.name != "self"
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
     ]
     # Methods are named as their table's handle has them, static ones by their class.
     static = "<locals>" not in function.__qualname__ and "self" not in signature.parameters
-    written = function.__qualname__ if static else function.__name__
-    called = f"It is called as {written}{inspect.Signature(bare)}."
-    names = [each.name for each in bare if each.kind in _BY_NAME]
-    wrong = next((each for each in kwargs if each not in names), None)
-    if wrong is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in bare):
-        return ExpressionError(f"{written}(): {reason}.", hint=called)
+    display_name = function.__qualname__ if static else function.__name__
+    usage = f"It is called as {display_name}{inspect.Signature(parameters)}."
+    names = [parameter.name for parameter in parameters if parameter.kind in _KEYWORD_KINDS]
+    unexpected = next((keyword for keyword in kwargs if keyword not in names), None)
+    if unexpected is None or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters
+    ):
+        return ExpressionError(f"{display_name}(): {reason}.", hint=usage)
     return ExpressionError(
-        f"{written}() takes no argument {wrong!r}.",
-        hint=f"{did_you_mean(wrong, names)} {called}".lstrip(),
+        f"{display_name}() takes no argument {unexpected!r}.",
+        hint=f"{did_you_mean(unexpected, names)} {usage}".lstrip(),
     )
 
 
-_BY_NAME = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+_KEYWORD_KINDS = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}

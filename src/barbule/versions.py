@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.backends.base import RID
 from barbule.relations.exports import engine_of
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["DIFFERS", "Checkpoint", "Diff", "diff", "drifted"]
 DIFFERS = "bb_differs_"
 
 
-class Checkpoint(Answer, int):
+class Checkpoint(VerbResult, int):
     """The number of a version, with the label it was given; usable wherever a version is.
 
     Examples
@@ -89,7 +89,7 @@ class SchemaChange:
 
 
 @dataclass(frozen=True)
-class Diff(Answer):
+class Diff(VerbResult):
     """What differs between two versions of a table.
 
     Attributes

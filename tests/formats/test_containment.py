@@ -14,7 +14,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, DataError
-from barbule.io.export_rows import Names
+from barbule.io.export_rows import FileNames
 
 CONTENT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 REFUSED = r"leads to a file of this machine that is not its own: .*root="
@@ -172,7 +172,7 @@ def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
     "names", [["a.d", "a.d/b.txt"], ["a.d/b.txt", "a.d"], ["x" * 300], ["."], ["\ud800"], ["a\0b"]]
 )
 def test_names_that_no_file_has_are_errors_that_say_so(session, tmp_path, names):
-    given = Names("out")
+    given = FileNames("out")
     for number, name in enumerate(names[:-1]):
         given.of(name, "/a.txt", Path("/a.txt"), number)
     with pytest.raises(BarbuleError, match=r"name"):

@@ -25,19 +25,19 @@ def test_other_processes_read_their_share_without_the_database(session, start):
     """Run what a worker of a loader runs, in processes that share nothing with this one."""
     from PIL import Image
 
-    from barbule.io.export_rows import Exported
-    from barbule.io.formats.pytorch import staged
+    from barbule.io.export_rows import ExportRows
+    from barbule.io.formats.pytorch import stage_rows
 
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.insert([{"n": n, "img": Image.new("L", (2, 2), n % 250)} for n in range(600)])
     engine = table.op().source
     rows = table.order_by("n")
-    exported = Exported(
+    exported = ExportRows(
         rows.schema(),
         lambda size: engine.to_pyarrow_batches(rows, chunk_size=size),
         engine.library,
     )
-    content, count = staged(exported, by_size)
+    content, count = stage_rows(exported, by_size)
     assert count == 600
     assert list(content.rows(0, 1))[:2] == [(0, (2, 2)), (1, (2, 2))]
     sized = pickle.loads(pickle.dumps(content))

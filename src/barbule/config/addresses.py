@@ -19,9 +19,9 @@ from barbule.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PLACES", "Given", "allowed", "resolve"]
+__all__ = ["ADDRESS_NAMES", "Address", "allowed_names", "resolve"]
 
-PLACES: Final = ("home", "backend", "vectors", "media")
+ADDRESS_NAMES: Final = ("home", "backend", "vectors", "media")
 
 _FILE_BACKENDS: Final = ("duckdb", "sqlite")
 _BACKENDS: Final = (*_FILE_BACKENDS, "postgres", "postgresql", "pyspark")
@@ -32,7 +32,7 @@ _SUFFIXES: Final = {".duckdb": "duckdb", ".ddb": "duckdb", ".sqlite": "sqlite"}
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?(.*)", re.DOTALL)
 
 
-class Given(NamedTuple):
+class Address(NamedTuple):
     """An address as it was given.
 
     Parameters
@@ -52,7 +52,7 @@ class Given(NamedTuple):
     base: Path
     user: Path
 
-    def wrong(self, problem: str, hint: str) -> ConfigurationError:
+    def invalid(self, problem: str, hint: str) -> ConfigurationError:
         """Build the error that this address is wrong."""
         return ConfigurationError(f"{self.label} {problem}.", hint=hint, value=redact(self.value))
 
@@ -62,31 +62,31 @@ class Given(NamedTuple):
         if path == "~" or path.startswith("~/"):
             path = f"{self.user}{path[1:]}"
         elif path.startswith("~") and (path := os.path.expanduser(path)).startswith("~"):  # noqa: PTH111 - which raises
-            raise self.wrong(
+            raise self.invalid(
                 "begins with the home folder of a user that does not exist",
                 "Check the name; a file whose name begins with '~' is './~name'.",
             )
         # pathlib has no way to fold ".." without following links; a leading "//" is no host here.
         return Path("/" + os.path.normpath(self.base / path).lstrip("/"))
 
-    def local(self, scheme: str, text: str) -> str:
+    def local_url(self, scheme: str, text: str) -> str:
         """Make a part of the value a URL with an absolute path."""
         path = self.path(text)
         if set("?#") & set(str(path)):
-            raise self.wrong(
+            raise self.invalid(
                 "leads to a path with '?' or '#', which end the path of a URL",
                 "Choose a folder without them.",
             )
         return f"{scheme}://{path.as_posix()}"
 
 
-def resolve(given: Mapping[str, Given], home: Path) -> tuple[str, str, str]:
+def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str]:
     """Check what was given and fill in the rest.
 
     Parameters
     ----------
-    given
-        Addresses by the names in `PLACES`, those that were given.
+    addresses
+        Addresses by the names in `ADDRESS_NAMES`, those that were given.
     home
         Folder of the defaults.
 
@@ -100,13 +100,13 @@ def resolve(given: Mapping[str, Given], home: Path) -> tuple[str, str, str]:
     ConfigurationError
         An address has an unknown scheme, or lacks its host or folder.
     """
-    origin = Given(str(home), "the home folder", home, home)
-    default = origin.local("duckdb", "barbule.duckdb")
-    backend = _backend(given["backend"]) if "backend" in given else default
+    origin = Address(str(home), "the home folder", home, home)
+    default = origin.local_url("duckdb", "barbule.duckdb")
+    backend = _backend(addresses["backend"]) if "backend" in addresses else default
 
-    scheme, _, rest = backend.partition("://")
-    file = rest.partition("?")[0]
-    vectors, media = origin.local("chroma", "vectors"), origin.local("file", "media")
+    scheme, _, location = backend.partition("://")
+    file = location.partition("?")[0]
+    vectors, media = origin.local_url("chroma", "vectors"), origin.local_url("file", "media")
     if scheme in _FILE_BACKENDS and not file:
         # One of its own: nothing in memory tells whose media they are.
         vectors, media = "exact:", f"memory://barbule/{uuid.uuid4().hex}/media"
@@ -116,32 +116,32 @@ def resolve(given: Mapping[str, Given], home: Path) -> tuple[str, str, str]:
         vectors, media = f"chroma://{stem}.vectors", f"file://{stem}.media"
     return (
         backend,
-        _vectors(given["vectors"]) if "vectors" in given else vectors,
-        _media(given["media"]) if "media" in given else media,
+        _vectors(addresses["vectors"]) if "vectors" in addresses else vectors,
+        _media(addresses["media"]) if "media" in addresses else media,
     )
 
 
-def _backend(given: Given) -> str:
-    match = _SCHEME.fullmatch(given.value)
+def _backend(address: Address) -> str:
+    match = _SCHEME.fullmatch(address.value)
     if match is None:
-        suffix = Path(given.value).suffix.lower()
+        suffix = Path(address.value).suffix.lower()
         if suffix not in _SUFFIXES:
-            raise given.wrong(
+            raise address.invalid(
                 "is neither an Ibis URL nor the path of a database file",
-                f"Write e.g. 'duckdb:///data/app.duckdb'. {allowed('scheme', '', _BACKENDS)}",
+                f"Write e.g. 'duckdb:///data/app.duckdb'. {allowed_names('scheme', '', _BACKENDS)}",
             )
-        return given.local(_SUFFIXES[suffix], given.value)
-    scheme, rest = match[1].lower(), match[2]
+        return address.local_url(_SUFFIXES[suffix], address.value)
+    scheme, location = match[1].lower(), match[2]
     if scheme not in _BACKENDS and scheme not in _installed_backends():
-        raise given.wrong(
-            f"has the unknown scheme {scheme!r}", allowed("scheme", scheme, _BACKENDS)
+        raise address.invalid(
+            f"has the unknown scheme {scheme!r}", allowed_names("scheme", scheme, _BACKENDS)
         )
-    path, mark, query = rest.partition("?")
+    path, mark, query = location.partition("?")
     if scheme not in _FILE_BACKENDS or path.startswith(("md:", "motherduck:")):
-        return given.value
+        return address.value
     if path in {"", ":memory:"}:
         return f"{scheme}://{mark}{query}"
-    return f"{given.local(scheme, path)}{mark}{query}"
+    return f"{address.local_url(scheme, path)}{mark}{query}"
 
 
 def _installed_backends() -> set[str]:
@@ -151,42 +151,42 @@ def _installed_backends() -> set[str]:
     return {entry.name for entry in entry_points(group="ibis.backends")}
 
 
-def _vectors(given: Given) -> str:
-    match = _SCHEME.fullmatch(given.value)
-    scheme, rest = (match[1].lower(), match[2]) if match else ("", "")
-    if given.value == "exact" or (scheme == "exact" and not rest):
+def _vectors(address: Address) -> str:
+    match = _SCHEME.fullmatch(address.value)
+    scheme, location = (match[1].lower(), match[2]) if match else ("", "")
+    if address.value == "exact" or (scheme == "exact" and not location):
         return "exact:"
     if scheme not in _VECTORS:
         problem = f"has the unknown scheme {scheme!r}" if scheme else "is not a URL"
-        raise given.wrong(problem, allowed("scheme", scheme, _VECTORS))
+        raise address.invalid(problem, allowed_names("scheme", scheme, _VECTORS))
     if scheme == "exact":
-        raise given.wrong("names a place, and an exact search has none", "Write 'exact:'.")
+        raise address.invalid("names a place, and an exact search has none", "Write 'exact:'.")
     if scheme == "chroma":
-        if not rest:
-            raise given.wrong("names no folder", "Write e.g. 'chroma:///data/vectors'.")
-        return given.local(scheme, rest)
-    if not rest or rest.startswith(("/", ":")):
-        raise given.wrong("names no host", f"Write e.g. '{scheme}://localhost:8000'.")
-    return given.value
+        if not location:
+            raise address.invalid("names no folder", "Write e.g. 'chroma:///data/vectors'.")
+        return address.local_url(scheme, location)
+    if not location or location.startswith(("/", ":")):
+        raise address.invalid("names no host", f"Write e.g. '{scheme}://localhost:8000'.")
+    return address.value
 
 
-def _media(given: Given) -> str:
-    match = _SCHEME.fullmatch(given.value)
-    scheme, rest = (match[1].lower(), match[2]) if match else ("file", given.value)
+def _media(address: Address) -> str:
+    match = _SCHEME.fullmatch(address.value)
+    scheme, location = (match[1].lower(), match[2]) if match else ("file", address.value)
     if scheme in {"file", "local"}:
-        if not rest:
-            raise given.wrong("names no folder", "Write e.g. 'file:///data/media'.")
-        return given.local("file", rest)
-    if "://" not in given.value:
-        raise given.wrong(
+        if not location:
+            raise address.invalid("names no folder", "Write e.g. 'file:///data/media'.")
+        return address.local_url("file", location)
+    if "://" not in address.value:
+        raise address.invalid(
             "is neither a path nor a URL", "Write e.g. 's3://bucket/media' or './media'."
         )
-    return given.value
+    return address.value
 
 
-def allowed(what: str, given: str, names: Iterable[str]) -> str:
+def allowed_names(noun: str, name: str, names: Iterable[str]) -> str:
     """Say which names are allowed, and which of them was perhaps meant."""
     names = list(names)
-    close = difflib.get_close_matches(given, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1)
     guess = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{guess}Allowed {what}s: {', '.join(names)}."
+    return f"{guess}Allowed {noun}s: {', '.join(names)}."

@@ -12,7 +12,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from barbule.config.addresses import PLACES, allowed
+from barbule.config.addresses import ADDRESS_NAMES, allowed_names
 from barbule.config.settings import SECRET_WORDS, ZONE_NAMES, is_timezone, redact
 from barbule.errors import ConfigurationError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "find_file", "read_options"]
 
-_FILE: Final = "barbule.toml"
+_FILE_NAME: Final = "barbule.toml"
 _SECRET_KEY: Final = re.compile(rf"(?:.*[_-])?(?:api)?{SECRET_WORDS}", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -30,7 +30,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Options(NamedTuple):
     """What a checked file says: addresses by name, and the fields of the settings records."""
 
-    places: dict[str, str]
+    addresses: dict[str, str]
     models: dict[str, dict[str, Any]]
     media: dict[str, Any]
     budget: dict[str, Any]
@@ -43,9 +43,9 @@ class Options(NamedTuple):
 class _Rule(NamedTuple):
     """What a key may hold; `shown` is False where a wrong value may be a misplaced key."""
 
-    allowed: str
+    allowed_names: str
     accepts: Callable[[Any], bool]
-    shown: bool = True
+    is_shown: bool = True
 
 
 def _is_number(value: object) -> bool:
@@ -60,7 +60,7 @@ _TEXT: Final = _Rule("a string that is not empty", lambda v: isinstance(v, str) 
 _COUNT: Final = _Rule("a whole number above 0", lambda v: _is_whole(v) and v > 0)
 _SECONDS: Final = _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
 _FLAG: Final = _Rule("true or false", lambda v: isinstance(v, bool))
-_PLACE_RULES: Final = dict.fromkeys(PLACES, _TEXT)
+_ADDRESS_RULES: Final = dict.fromkeys(ADDRESS_NAMES, _TEXT)
 _MEDIA_RULES: Final = {
     "url": _TEXT,
     "allow_private": _FLAG,
@@ -101,12 +101,12 @@ _PROVIDER_RULES: Final = {
     "api_base": _Rule(
         "an address that begins with http:// or https://",
         lambda v: isinstance(v, str) and re.match(r"https?://[^/\s]", v) is not None,
-        shown=False,
+        is_shown=False,
     ),
     "api_key_env": _Rule(
         "the name of an environment variable (letters, digits and underscores)",
         lambda v: isinstance(v, str) and _VARIABLE.fullmatch(v) is not None,
-        shown=False,
+        is_shown=False,
     ),
     "max_concurrency": _COUNT,
     "rpm": _COUNT,
@@ -136,16 +136,16 @@ def find_file(cwd: Path, home: Path) -> tuple[Path, dict[str, Any]] | None:
         A file on the way cannot be read or parsed.
     """
     for folder in (cwd, *cwd.parents):
-        own = folder / _FILE
-        if _is_there(own):
-            return own, _parse(own)
+        file = folder / _FILE_NAME
+        if _is_file(file):
+            return file, _parse(file)
         project = folder / "pyproject.toml"
-        if _is_there(project):
+        if _is_file(project):
             tool = _parse(project).get("tool")
             if isinstance(tool, dict) and "barbule" in tool:
                 return project, _table(tool["barbule"], project, "tool.barbule")
-    own = home / _FILE
-    return (own, _parse(own)) if _is_there(own) else None
+    file = home / _FILE_NAME
+    return (file, _parse(file)) if _is_file(file) else None
 
 
 def read_options(table: dict[str, Any], path: Path) -> Options:
@@ -170,26 +170,26 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     """
     prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
     _refuse_unknown(
-        table, (*PLACES, "models", "budget", "search", "ledger", *_PLAIN_RULES), path, prefix
+        table, (*ADDRESS_NAMES, "models", "budget", "search", "ledger", *_PLAIN_RULES), path, prefix
     )
-    given = {name: table[name] for name in PLACES if name in table}
+    addresses = {name: table[name] for name in ADDRESS_NAMES if name in table}
     media: dict[str, Any] = {}
-    if isinstance(given.get("media"), dict):
-        media = _checked(given.pop("media"), _MEDIA_RULES, path, f"{prefix}media")
+    if isinstance(addresses.get("media"), dict):
+        media = _check_table(addresses.pop("media"), _MEDIA_RULES, path, f"{prefix}media")
         if "url" in media:
-            given["media"] = media.pop("url")
+            addresses["media"] = media.pop("url")
     models = _table(table.get("models", {}), path, f"{prefix}models")
     return Options(
-        places=_checked(given, _PLACE_RULES, path, prefix.rstrip(".")),
+        addresses=_check_table(addresses, _ADDRESS_RULES, path, prefix.rstrip(".")),
         models={
-            name: _checked(keys, _PROVIDER_RULES, path, f"{prefix}models.{name}")
+            name: _check_table(keys, _PROVIDER_RULES, path, f"{prefix}models.{name}")
             for name, keys in models.items()
         },
         media=media,
-        budget=_checked(table.get("budget", {}), _BUDGET_RULES, path, f"{prefix}budget"),
-        search=_checked(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
-        ledger=_checked(table.get("ledger", {}), _LEDGER_RULES, path, f"{prefix}ledger"),
-        **_checked(
+        budget=_check_table(table.get("budget", {}), _BUDGET_RULES, path, f"{prefix}budget"),
+        search=_check_table(table.get("search", {}), _SEARCH_RULES, path, f"{prefix}search"),
+        ledger=_check_table(table.get("ledger", {}), _LEDGER_RULES, path, f"{prefix}ledger"),
+        **_check_table(
             {name: table[name] for name in _PLAIN_RULES if name in table},
             _PLAIN_RULES,
             path,
@@ -198,7 +198,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     )
 
 
-def _is_there(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     # Path.is_file raises where a folder on the way up may not be looked into.
     return os.path.isfile(path)  # noqa: PTH113 - never raises
 
@@ -234,18 +234,20 @@ def _correction(fault: str) -> str:
     )
 
 
-def _checked(table: object, rules: Mapping[str, _Rule], path: Path, dotted: str) -> dict[str, Any]:
+def _check_table(
+    table: object, rules: Mapping[str, _Rule], path: Path, dotted: str
+) -> dict[str, Any]:
     checked = dict(_table(table, path, dotted))
     prefix = f"{dotted}." if dotted else ""
     _refuse_unknown(checked, rules, path, prefix)
     for key, value in checked.items():
         rule = rules[key]
         if not rule.accepts(value):
-            hint = None if rule.shown else "Its value is not shown: it may be a secret."
+            hint = None if rule.is_shown else "Its value is not shown: it may be a secret."
             raise ConfigurationError(
-                f"{path}: {prefix}{key} must be {rule.allowed}.",
+                f"{path}: {prefix}{key} must be {rule.allowed_names}.",
                 hint=hint,
-                value=_shown(value) if rule.shown else None,
+                value=_printable_value(value) if rule.is_shown else None,
             )
     return checked
 
@@ -260,11 +262,11 @@ def _table(value: object, path: Path, dotted: str) -> dict[str, Any]:
 
 
 def _refuse_unknown(
-    table: Mapping[str, Any], known: Iterable[str], path: Path, prefix: str
+    table: Mapping[str, Any], names: Iterable[str], path: Path, prefix: str
 ) -> None:
-    known = list(known)
+    names = list(names)
     for key in table:
-        if key in known:
+        if key in names:
             continue
         if _SECRET_KEY.fullmatch(key):
             raise ConfigurationError(
@@ -273,11 +275,11 @@ def _refuse_unknown(
                 'api_key_env = "MY_KEY" in [models.<provider>].',
             )
         raise ConfigurationError(
-            f"{path}: {prefix}{key} is not a known key.", hint=allowed("key", key, known)
+            f"{path}: {prefix}{key} is not a known key.", hint=allowed_names("key", key, names)
         )
 
 
-def _shown(value: object) -> object:
+def _printable_value(value: object) -> object:
     if isinstance(value, dict | list):
         return None  # may hold an address with a password, at any depth
     return redact(value) if isinstance(value, str) else value

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from barbule.config.addresses import PLACES, Given, allowed, resolve
+from barbule.config.addresses import ADDRESS_NAMES, Address, allowed_names, resolve
 from barbule.config.config_file import Options, find_file, read_options
 from barbule.config.settings import (
     LOCK_TIMEOUT,
@@ -25,7 +25,7 @@ from barbule.config.settings import (
     Settings,
     is_timezone,
 )
-from barbule.config.trust import TRUSTED, check_trusted
+from barbule.config.trust import TRUSTED_VARIABLE, check_trusted
 from barbule.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["checked_timezone", "load_settings"]
 
-_VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in PLACES}
-_ZONE: Final = "BARBULE_TIMEZONE"
-_TESTS: Final = "BARBULE_TEST_"
-_ELSEWHERE: Final = frozenset({"BARBULE_DEVICE"})  # read where local models are loaded
+_ADDRESS_VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in ADDRESS_NAMES}
+_TIMEZONE_VARIABLE: Final = "BARBULE_TIMEZONE"
+_TEST_PREFIX: Final = "BARBULE_TEST_"
+_OTHER_VARIABLES: Final = frozenset({"BARBULE_DEVICE"})  # read where local models are loaded
 
 
 def load_settings(
@@ -96,94 +96,108 @@ def load_settings(
     cwd = Path.cwd() if cwd is None else Path(cwd).resolve()
     user = Path(environ.get("HOME") or Path.home())
     arguments = {"home": home, "backend": backend, "vectors": vectors, "media": media}
-    given = _from_environment(environ, cwd, user) | _from_arguments(arguments, cwd, user)
+    addresses = _from_environment(environ, cwd, user) | _from_arguments(arguments, cwd, user)
 
-    root = given["home"].path() if "home" in given else user / ".barbule"
-    found = find_file(cwd, root)
+    root = addresses["home"].path() if "home" in addresses else user / ".barbule"
+    file = find_file(cwd, root)
     source, options = None, Options({}, {}, {}, {}, {}, {})
-    if found is not None:
-        source, options = found[0], read_options(found[1], found[0])
-        check_trusted(source, options.models, cwd=cwd, home=root, trusted=environ.get(TRUSTED))
-        in_file = {
-            name: Given(value, f"{source}: {name}", source.parent, user)
-            for name, value in options.places.items()
+    if file is not None:
+        source, options = file[0], read_options(file[1], file[0])
+        check_trusted(
+            source, options.models, cwd=cwd, home=root, trusted=environ.get(TRUSTED_VARIABLE)
+        )
+        file_addresses = {
+            name: Address(value, f"{source}: {name}", source.parent, user)
+            for name, value in options.addresses.items()
         }
-        given = in_file | given
-        root = given["home"].path() if "home" in given else root
+        addresses = file_addresses | addresses
+        root = addresses["home"].path() if "home" in addresses else root
 
-    places = resolve(given, root)
+    urls = resolve(addresses, root)
     models = {name: ProviderSettings(**keys) for name, keys in options.models.items()}
     return Settings(
         home=root,
-        backend=places[0],
-        vectors=places[1],
-        media=places[2],
+        backend=urls[0],
+        vectors=urls[1],
+        media=urls[2],
         models=MappingProxyType(models),
         media_options=MediaSettings(**options.media),
         source=source,
         budget=BudgetSettings(**options.budget),
-        lock_timeout=_seconds(lock_timeout, options.lock_timeout),
+        lock_timeout=_lock_timeout_seconds(lock_timeout, options.lock_timeout),
         search=SearchSettings(**options.search),
         ledger=LedgerSettings(**options.ledger),
-        timezone=checked_timezone(environ.get(_ZONE) or None, f"the environment variable {_ZONE}")
+        timezone=checked_timezone(
+            environ.get(_TIMEZONE_VARIABLE) or None,
+            f"the environment variable {_TIMEZONE_VARIABLE}",
+        )
         or options.timezone
         or TIMEZONE,
     )
 
 
-def checked_timezone(name: str | None, place: str) -> str | None:
+def checked_timezone(name: str | None, origin: str) -> str | None:
     """Return the name of a time zone, or None where none is given.
 
     Parameters
     ----------
-    place
+    origin
         What gives it, for errors.
     """
     if name is not None and not is_timezone(name):
-        raise ConfigurationError(f"{place} must be {ZONE_NAMES}.", value=name)
+        raise ConfigurationError(f"{origin} must be {ZONE_NAMES}.", value=name)
     return name
 
 
-def _seconds(argument: float | None, in_file: float | None) -> float:
-    given = argument if argument is not None else in_file
-    if given is None:
+def _lock_timeout_seconds(argument: float | None, in_file: float | None) -> float:
+    seconds = argument if argument is not None else in_file
+    if seconds is None:
         return LOCK_TIMEOUT
-    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
         raise ConfigurationError(
-            "the argument lock_timeout= must be a number of seconds above 0.", value=given
+            "the argument lock_timeout= must be a number of seconds above 0.", value=seconds
         )
-    return float(given)
+    return float(seconds)
 
 
-def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> dict[str, Given]:
-    given = {}
+def _from_arguments(arguments: Mapping[str, object], cwd: Path, user: Path) -> dict[str, Address]:
+    addresses = {}
     for name, value in arguments.items():
         if value is None:
             continue
         text = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(text, str) or not text:
             raise ConfigurationError(
-                f"the argument {name}= must be a URL or a path, not {_kind(value)}.",
+                f"the argument {name}= must be a URL or a path, not {_described_type(value)}.",
                 hint="Leave it out to take it from the configuration.",
             )
-        given[name] = Given(text, f"the argument {name}=", cwd, user)
-    return given
+        addresses[name] = Address(text, f"the argument {name}=", cwd, user)
+    return addresses
 
 
-def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Given]:
-    known = (*_VARIABLES.values(), _ZONE, TRUSTED, *_ELSEWHERE)
+def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict[str, Address]:
+    variables = (
+        *_ADDRESS_VARIABLES.values(),
+        _TIMEZONE_VARIABLE,
+        TRUSTED_VARIABLE,
+        *_OTHER_VARIABLES,
+    )
     for name in sorted(environ):
-        if name.startswith("BARBULE_") and name not in known and not name.startswith(_TESTS):
+        if (
+            name.startswith("BARBULE_")
+            and name not in variables
+            and not name.startswith(_TEST_PREFIX)
+        ):
             raise ConfigurationError(
                 f"the environment variable {name} is not a known one.",
-                hint=allowed("variable", name, known),
+                hint=allowed_names("variable", name, variables),
             )
     return {
-        name: Given(environ[variable], f"the environment variable {variable}", cwd, user)
-        for name, variable in _VARIABLES.items()
+        name: Address(environ[variable], f"the environment variable {variable}", cwd, user)
+        for name, variable in _ADDRESS_VARIABLES.items()
         if environ.get(variable)
     }
 
 
-def _kind(value: object) -> str:
+def _described_type(value: object) -> str:
     return "an empty string" if value == "" else f"an object of type {type(value).__name__!r}"

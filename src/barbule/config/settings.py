@@ -79,9 +79,9 @@ def redact(text: str) -> str:
     'postgres://app:***@db/app?sslkey=***&sslmode=require'
     """
     # Up to the last "@": an unescaped password may hold any character.
-    before, at, behind = text.rpartition("@")
-    if at and (user := _USER.search(before)):
-        text = f"{before[: user.end()]}***@{behind}"
+    head, at, tail = text.rpartition("@")
+    if at and (user := _USER.search(head)):
+        text = f"{head[: user.end()]}***@{tail}"
     text = _HTTP_USER.sub(r"\1***@", text)
     return _PARAMETER.sub(r"\1***", text)
 
@@ -92,12 +92,12 @@ class _Redacted:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_repr(getattr(self, name))}" for name in _names(self))
-        return f"{type(self).__name__}({', '.join(shown)})"
+        parts = (f"{name}={_repr(getattr(self, name))}" for name in _names(self))
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def _names(record: Any) -> list[str]:
-    return [each.name for each in fields(record)]
+    return [record_field.name for record_field in fields(record)]
 
 
 def _repr(value: object) -> str:

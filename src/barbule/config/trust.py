@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["TRUSTED", "check_trusted"]
+__all__ = ["TRUSTED_VARIABLE", "check_trusted"]
 
-TRUSTED: Final = "BARBULE_TRUSTED"
+TRUSTED_VARIABLE: Final = "BARBULE_TRUSTED"
 _REPOSITORIES: Final = (".git", ".hg")
 _PROJECTS: Final = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
 
@@ -50,20 +50,20 @@ def check_trusted(
     ConfigurationError
         When such a file has an `api_base`.
     """
-    asked = [name for name, keys in models.items() if "api_base" in keys]
-    if not asked or source.parent in {cwd, home} or _is_named(source, trusted):
+    providers = [name for name, keys in models.items() if "api_base" in keys]
+    if not providers or source.parent in {cwd, home} or _is_trusted(source, trusted):
         return
     if _belongs(source, cwd) and source.parent in _project(cwd):
         return
     raise ConfigurationError(
-        f"{source} says where the models of {asked[0]!r} are asked, to whom a key of the "
+        f"{source} says where the models of {providers[0]!r} are asked, to whom a key of the "
         "environment is sent, and it is neither in the working directory nor in its project.",
-        hint=f"If it is yours, set the environment variable {TRUSTED} to its path, or move "
-        f"it to {str(home)!r} or to the working directory.",
+        hint=f"If it is yours, set the environment variable {TRUSTED_VARIABLE} to its path, or "
+        f"move it to {str(home)!r} or to the working directory.",
     )
 
 
-def _is_named(source: Path, trusted: str | None) -> bool:
+def _is_trusted(source: Path, trusted: str | None) -> bool:
     names = (trusted or "").split(os.pathsep)
     return any(os.path.realpath(name) == os.path.realpath(source) for name in names if name)
 
@@ -72,13 +72,13 @@ def _project(cwd: Path) -> set[Path]:
     """Return the folders from the working directory up to the one that its project begins in."""
     folders = [cwd, *cwd.parents]
     for marks in (_REPOSITORIES, _PROJECTS):
-        for place, folder in enumerate(folders):
-            if _has(folder, marks):
-                return set(folders[: place + 1])
+        for index, folder in enumerate(folders):
+            if _contains_any(folder, marks):
+                return set(folders[: index + 1])
     return {cwd}
 
 
-def _has(folder: Path, names: Iterable[str]) -> bool:
+def _contains_any(folder: Path, names: Iterable[str]) -> bool:
     return any(os.path.exists(folder / name) for name in names)  # noqa: PTH110 - never raises
 
 

@@ -57,7 +57,7 @@ from barbule.executor.search.keyword_scores import Keywords
 from barbule.executor.search.nearest_rows import Nearest
 from barbule.functions.registry import registrations
 from barbule.indexes.base import Graph
-from barbule.io.export_rows import Exported
+from barbule.io.export_rows import ExportRows
 from barbule.io.formats.writers import write
 from barbule.io.output_files import target_file
 from barbule.locks import Claims
@@ -729,7 +729,7 @@ class Engine:
         def batches(size: int) -> Iterator[pa.RecordBatch]:
             yield from self.to_pyarrow_batches(expr, chunk_size=size)
 
-        return write(form, Exported(expr.schema(), batches, self.library), *arguments)
+        return write(form, ExportRows(expr.schema(), batches, self.library), *arguments)
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
         """Return the SQL of an expression that calls no function."""

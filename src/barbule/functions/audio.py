@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.stream_functions import Track, source_of, stream_function
-from barbule.suggestions import Maker, check_arguments, guard
+from barbule.suggestions import FunctionNamespace, check_arguments, suggesting_getattr
 from barbule.types import Audio, Json
 
 __all__ = [
@@ -220,7 +220,7 @@ def split(
     )
 
 
-class AudioSplitter(Maker):
+class AudioSplitter(FunctionNamespace):
     """Makes the iterator that cuts sound into pieces."""
 
     @staticmethod
@@ -283,4 +283,4 @@ class AudioSplitter(Maker):
 
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
 from barbule.nodes import CONTENT
-from barbule.suggestions import guard
+from barbule.suggestions import suggesting_getattr
 
 __all__ = ["changed", "content", "sha256"]
 
@@ -46,4 +46,4 @@ sha256 = register(replace(sha256, images="file"))
 changed = register(replace(changed, images="current"))
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

@@ -25,7 +25,7 @@ from barbule.functions.parameters.argument_check import fitted
 from barbule.nodes import build_call
 from barbule.relations.errors.checked_values import checked
 from barbule.relations.errors.invalid_queries import refuse_written
-from barbule.suggestions import misfit_of_call, one_of
+from barbule.suggestions import call_argument_error, one_of
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
 
@@ -431,7 +431,7 @@ class Function:
                 *args, **{name: value for name, value in kwargs.items() if name not in fixed}
             )
         except TypeError as error:
-            raise misfit_of_call(self.name, whole, kwargs, error) from error
+            raise call_argument_error(self.name, whole, kwargs, error) from error
         bound.apply_defaults()
         return {**_flatten_variadic(rest, bound.arguments), **fixed}
 

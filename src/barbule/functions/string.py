@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 from barbule.functions.language_models.templates import check, fill
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
-from barbule.suggestions import Maker, check_arguments, guard
+from barbule.suggestions import FunctionNamespace, check_arguments, suggesting_getattr
 
 __all__ = ["StringSplitter", "format", "split_text"]
 
@@ -91,7 +91,7 @@ def split_text(
     return [{"text": part, "pos": pos} for pos, part in enumerate(split_text(text, options))]
 
 
-class StringSplitter(Maker):
+class StringSplitter(FunctionNamespace):
     """Makes the iterator that cuts columns of text into chunks."""
 
     @staticmethod
@@ -161,4 +161,4 @@ class StringSplitter(Maker):
 
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

@@ -24,7 +24,7 @@ from barbule.functions.parameters.argument_check import fitted
 from barbule.functions.parameters.signatures import hints_of, parameters_of
 from barbule.functions.registry import Function, Parameter, register
 from barbule.nodes import build_call
-from barbule.suggestions import check_arguments, misfit_of_call
+from barbule.suggestions import call_argument_error, check_arguments
 
 __all__ = ["Aggregation", "uda"]
 
@@ -71,7 +71,7 @@ class Aggregation:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise misfit_of_call(self.name, self.signature, kwargs, error) from error
+            raise call_argument_error(self.name, self.signature, kwargs, error) from error
         stated = set(bound.arguments)
         bound.apply_defaults()
         given = dict(bound.arguments)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DataSetRoot", "contained_media", "is_embedded"]
 
-_EMBEDDED = frozenset(("bytes", "path"))
-_STORED = "media:"
-_FRAME = "frame:"
+_EMBEDDED_FIELDS = frozenset(("bytes", "path"))
+_STORE_PREFIX = "media:"
+_FRAME_PREFIX = "frame:"
 
 
 class DataSetRoot:
@@ -35,11 +35,11 @@ class DataSetRoot:
     ----------
     folder
         The data set's own; None where it has none on this machine.
-    shown
+    label
         What errors call the data set.
     root
         The folder that the user allows instead.
-    how
+    hint
         What the user writes to allow another.
 
     Examples
@@ -54,27 +54,27 @@ class DataSetRoot:
     def __init__(
         self,
         folder: str | os.PathLike[str] | None,
-        shown: str,
+        label: str,
         root: str | os.PathLike[str] | None = None,
-        how: str = "Give root= a folder that holds it, if you trust the data set.",
+        hint: str = "Give root= a folder that holds it, if you trust the data set.",
     ) -> None:
         self._folder = None if folder is None else expanded(folder).absolute()
         allowed = self._folder if root is None else expanded(root)
         self._allowed = None if allowed is None else os.path.realpath(allowed)
         self._is_given = root is not None
-        self._shown = shown
-        self._how = how
+        self._label = label
+        self._hint = hint
         self._parents: dict[str, str] = {}
 
     @classmethod
     def of(
-        cls, file: File, root: str | os.PathLike[str] | None = None, how: str | None = None
+        cls, file: File, root: str | os.PathLike[str] | None = None, hint: str | None = None
     ) -> DataSetRoot:
         """Return the root of a data set that is one file: its folder."""
-        local = file.filesystem is None and not file.shown.startswith(("http://", "https://"))
+        local = file.filesystem is None and not file.label.startswith(("http://", "https://"))
         folder = Path(file.path).parent if local else None
-        shown = f"the file {file.shown!r}"
-        return cls(folder, shown, root) if how is None else cls(folder, shown, root, how)
+        label = f"the file {file.label!r}"
+        return cls(folder, label, root) if hint is None else cls(folder, label, root, hint)
 
     def reference(self, reference: str) -> str:
         """Return a reference as a cell holds it; relative paths belong to the folder.
@@ -87,21 +87,21 @@ class DataSetRoot:
         DataError
             When it names a local file that may not be read.
         """
-        if reference.startswith(_STORED) or not (
-            reference.startswith(_FRAME) or Fetcher.is_local(reference)
+        if reference.startswith(_STORE_PREFIX) or not (
+            reference.startswith(_FRAME_PREFIX) or Fetcher.is_local(reference)
         ):
             return reference
-        if reference.startswith(_FRAME):  # within which there is a path
-            raise self._refused(reference)
+        if reference.startswith(_FRAME_PREFIX):  # within which there is a path
+            raise self._refusal(reference)
         path = url2pathname(urlsplit(reference).path) if _is_file_uri(reference) else reference
         own = not Path(path).is_absolute() and not any(map(_is_hidden, Path(path).parts))
         if "\0" in path or not (own or self._is_given):
-            raise self._refused(reference)
-        whole = Path(path) if self._folder is None else self._folder / path
-        if not whole.is_absolute():
-            raise self._refused(reference)
-        self.check(whole)
-        return str(whole)
+            raise self._refusal(reference)
+        full_path = Path(path) if self._folder is None else self._folder / path
+        if not full_path.is_absolute():
+            raise self._refusal(reference)
+        self.check(full_path)
+        return str(full_path)
 
     def check(self, file: Path) -> None:
         """Refuse a file that lies, or is a link to one that lies, elsewhere."""
@@ -112,27 +112,27 @@ class DataSetRoot:
         if os.path.islink(real) or file.name == "..":  # noqa: PTH114 - never raises
             real = os.path.realpath(real)
         if self._allowed is None or not Path(real).is_relative_to(self._allowed):
-            raise self._refused(str(file), real)
+            raise self._refusal(str(file), real)
 
-    def values(self, value: Any) -> Any:
+    def contained_values(self, value: Any) -> Any:
         """Return a value in which media without content name only files that may be read."""
         if isinstance(value, dict):
-            if value.keys() == _EMBEDDED:
+            if value.keys() == _EMBEDDED_FIELDS:
                 path = value["path"]
                 if value["bytes"] is not None or not isinstance(path, str):
                     return value
                 return {"bytes": None, "path": self.reference(path)}
-            return {name: self.values(each) for name, each in value.items()}
+            return {name: self.contained_values(field_value) for name, field_value in value.items()}
         if isinstance(value, list):
-            return [self.values(each) for each in value]
+            return [self.contained_values(item) for item in value]
         return value
 
-    def _refused(self, given: str, real: str | None = None) -> DataError:
-        link = f", a link to {real!r}," if real is not None and real != given else ""
+    def _refusal(self, path: str, real: str | None = None) -> DataError:
+        link = f", a link to {real!r}," if real is not None and real != path else ""
         return DataError(
-            f"{self._shown} leads to a file of this machine that is not its own: "
-            f"{given!r}{link} is not read.",
-            hint=self._how,
+            f"{self._label} leads to a file of this machine that is not its own: "
+            f"{path!r}{link} is not read.",
+            hint=self._hint,
         )
 
 
@@ -150,13 +150,13 @@ def is_embedded(kind: pa.DataType) -> bool:
 
     return (
         pa.types.is_struct(kind)
-        and {kind.field(place).name for place in range(kind.num_fields)} == _EMBEDDED
+        and {kind.field(index).name for index in range(kind.num_fields)} == _EMBEDDED_FIELDS
     )
 
 
 def _holds_embedded(kind: pa.DataType) -> bool:
-    fields = [kind.field(place) for place in range(kind.num_fields)]
-    return is_embedded(kind) or any(_holds_embedded(each.type) for each in fields)
+    fields = [kind.field(index) for index in range(kind.num_fields)]
+    return is_embedded(kind) or any(_holds_embedded(field.type) for field in fields)
 
 
 def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
@@ -170,10 +170,10 @@ def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for place, field in enumerate(rows.schema):
+    for index, field in enumerate(rows.schema):
         if not _holds_embedded(field.type):
             continue
-        column = rows.column(place)
+        column = rows.column(index)
         if is_embedded(field.type):
             content, path = (pc.struct_field(column, name) for name in ("bytes", "path"))
             if not pc.any(pc.and_(pc.is_null(content), pc.is_valid(path))).as_py():
@@ -181,8 +181,8 @@ def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
         cells = []
         for row, cell in enumerate(column.to_pylist()):
             try:
-                cells.append(root.values(cell))
+                cells.append(root.contained_values(cell))
             except DataError as error:
                 raise error.at(column=field.name, row=row) from error.__cause__
-        rows = rows.set_column(place, field, pa.chunked_array([pa.array(cells, field.type)]))
+        rows = rows.set_column(index, field, pa.chunked_array([pa.array(cells, field.type)]))
     return rows

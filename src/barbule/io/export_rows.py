@@ -1,6 +1,6 @@
 """Rows on their way out: what the writers of data sets are given.
 
-Owns `Exported`, and what all writers need: which column holds the media, their names and
+Owns `ExportRows`, and what all writers need: which column holds the media, their names and
 endings, and cells as plain Python.
 """
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
 
 __all__ = [
-    "Exported",
-    "Names",
+    "ExportRows",
+    "FileNames",
     "ending",
     "json_rows",
     "media_column",
@@ -41,11 +41,13 @@ __all__ = [
 ]
 
 
-_MAX_NAME = 240  # bytes; file systems have 255, and a number or an ending may be put behind it
+_MAX_NAME_BYTES = (
+    240  # bytes; file systems have 255, and a number or an ending may be put behind it
+)
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportRows:
     """The result of a query, read in batches.
 
     Parameters
@@ -61,12 +63,12 @@ class Exported:
     library: MediaLibrary
 
 
-def media_columns(rows: Exported) -> list[str]:
+def media_columns(rows: ExportRows) -> list[str]:
     """Return the names of the columns that hold media."""
     return [name for name, kind in rows.schema.items() if isinstance(kind, Media)]
 
 
-def media_column(rows: Exported, column: str | None) -> str:
+def media_column(rows: ExportRows, column: str | None) -> str:
     """Return the column whose media are meant.
 
     Raises
@@ -74,20 +76,20 @@ def media_column(rows: Exported, column: str | None) -> str:
     SchemaError
         When there is none, or more than one and none is named.
     """
-    found = media_columns(rows)
-    if column is not None and column in found:
+    columns = media_columns(rows)
+    if column is not None and column in columns:
         return column
-    names = ", ".join(map(repr, found)) or "none"
+    names = ", ".join(map(repr, columns)) or "none"
     if column is not None:
         raise SchemaError("it holds no media.", column=column, hint=f"Columns that do: {names}.")
-    if len(found) != 1:
+    if len(columns) != 1:
         raise SchemaError(
             f"which column's media are meant? Those with media are: {names}.", hint="Give column=."
         )
-    return found[0]
+    return columns[0]
 
 
-def plain_rows(rows: Exported, size: int = 1024) -> Iterator[dict[str, Any]]:
+def plain_rows(rows: ExportRows, size: int = 1024) -> Iterator[dict[str, Any]]:
     """Read rows as dicts; media cells are references."""
     readers = {name: read for name, kind in rows.schema.items() if (read := reader(kind))}
     for batch in rows.batches(size):
@@ -99,7 +101,7 @@ def plain_rows(rows: Exported, size: int = 1024) -> Iterator[dict[str, Any]]:
 
 
 def json_rows(
-    rows: Exported, columns: Collection[str], size: int = 1024
+    rows: ExportRows, columns: Collection[str], size: int = 1024
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Read rows as Arrow gives them, and beside each some of its columns as values of JSON."""
     writers = {name: json_writer(rows.schema[name]) for name in columns}
@@ -141,43 +143,43 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{str(target)!r} is there already, and is not an empty folder.",
             hint="Give a new folder: nothing is overwritten.",
         )
-    was_there = target.exists()
+    existed = target.exists()
     target.mkdir(parents=True, exist_ok=True)
     try:
         yield target
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
-        if was_there:
+        if existed:
             target.mkdir(exist_ok=True)
         raise
 
 
-class Names:
+class FileNames:
     """Names of files that are written beside each other: each is given once.
 
     Parameters
     ----------
-    where
+    target
         What they are written into, for messages.
-    taken
+    reserved
         The names of files that lie beside them, in whatever folder.
 
     Examples
     --------
-    >>> names = Names("out")
+    >>> names = FileNames("out")
     >>> names.of(None, "/photos/cat.jpg", Path("/photos/cat.jpg"), 0)
     'cat.jpg'
     >>> names.of(None, "/others/cat.jpg", Path("/others/cat.jpg"), 1)
     'cat-1.jpg'
     """
 
-    def __init__(self, where: str, taken: Collection[str] = ()) -> None:
-        self._where = where
-        self._taken = frozenset(taken)
-        self._given: set[str] = set()
+    def __init__(self, target: str, reserved: Collection[str] = ()) -> None:
+        self._target = target
+        self._reserved = frozenset(reserved)
+        self._used: set[str] = set()
         self._folders: set[str] = set()
 
-    def of(self, wanted: Any, reference: str, path: Path, number: int) -> str:
+    def of(self, requested: Any, reference: str, path: Path, number: int) -> str:
         """Return the name for the file of a row: a wanted one, its own, or the row's number.
 
         Raises
@@ -186,8 +188,8 @@ class Names:
             When the wanted one is no name of a file, or that of a folder in which others are.
         """
         suffix = ending(reference, path)
-        if wanted is not None:
-            name = self._checked(str(wanted), number)
+        if requested is not None:
+            name = self._normalized(str(requested), number)
             if "." not in name.rpartition("/")[2]:
                 name = f"{name}.{suffix}"
         elif ":" in reference[:12]:
@@ -196,30 +198,32 @@ class Names:
             name = Path(reference).name
         folder, slash, last = name.rpartition("/")
         stem, dot, last = last.rpartition(".") if "." in last else (last, "", "")
-        while name.lower() in self._given or name.rpartition("/")[2].lower() in self._taken:
+        while name.lower() in self._used or name.rpartition("/")[2].lower() in self._reserved:
             stem = f"{stem}-{number}"
             name = f"{folder}{slash}{stem}{dot}{last}"
-        self._place(name, number)
+        self._register(name, number)
         return name
 
-    def _checked(self, wanted: str, number: int) -> str:
+    def _normalized(self, requested: str, number: int) -> str:
         """Return a wanted name in one form: "a//b" and "./a/b" are the file "a/b"."""
-        check_member(wanted, f"row {number} for {self._where}")
-        name = str(PurePosixPath(wanted))
-        too_long = any(len(part.encode(errors="replace")) > _MAX_NAME for part in name.split("/"))
-        if name == "." or wanted.endswith("/") or too_long or not _is_encodable(name):
+        check_member(requested, f"row {number} for {self._target}")
+        name = str(PurePosixPath(requested))
+        too_long = any(
+            len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in name.split("/")
+        )
+        if name == "." or requested.endswith("/") or too_long or not _is_encodable(name):
             raise DataError(
                 "this is no name of a file.",
                 row=number,
-                value=wanted,
-                hint=f"A name is a text of at most {_MAX_NAME} bytes between its slashes.",
+                value=requested,
+                hint=f"A name is a text of at most {_MAX_NAME_BYTES} bytes between its slashes.",
             )
         return name
 
-    def _place(self, name: str, number: int) -> None:
+    def _register(self, name: str, number: int) -> None:
         parts = name.lower().split("/")
         folders = {"/".join(parts[:end]) for end in range(1, len(parts))}
-        if folders & self._given or name.lower() in self._folders:
+        if folders & self._used or name.lower() in self._folders:
             raise DataError(
                 "this is the name of a file and of a folder in which others are.",
                 row=number,
@@ -227,7 +231,7 @@ class Names:
                 hint="Give it another name.",
             )
         self._folders |= folders
-        self._given.add(name.lower())
+        self._used.add(name.lower())
 
 
 def _is_encodable(name: str) -> bool:

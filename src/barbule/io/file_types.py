@@ -25,7 +25,7 @@ _BY_KIND: dict[type[Media], str] = {
 ENDINGS: dict[str, type[Media]] = {
     ending: kind for kind, endings in _BY_KIND.items() for ending in endings.split()
 }
-_MORE_TYPES = {
+_MEDIA_TYPES = {
     "webp": "image/webp", "avif": "image/avif", "heic": "image/heic", "heif": "image/heif",
     "jfif": "image/jpeg", "md": "text/markdown", "markdown": "text/markdown",
     "jsonl": "application/jsonl", "flac": "audio/flac", "opus": "audio/opus",
@@ -56,7 +56,7 @@ def media_type(name: str | PurePath) -> str | None:
     >>> media_type("a.webp")
     'image/webp'
     """
-    return _MORE_TYPES.get(_ending(name)) or mimetypes.guess_type(str(name))[0]
+    return _MEDIA_TYPES.get(_ending(name)) or mimetypes.guess_type(str(name))[0]
 
 
 def noun(kind: type[Media] | Media) -> str:

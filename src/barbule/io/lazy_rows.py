@@ -28,7 +28,7 @@ class Rows:
         The types by name.
     read
         Gives what each row is read from (a file, for messages; None where cells tell) and the row.
-    shown
+    label
         What they are called.
     form
         "json" where what has no form in JSON, bytes say, stands there as texts.
@@ -44,17 +44,17 @@ class Rows:
         self,
         columns: Mapping[str, Any],
         read: Callable[[], Iterator[tuple[str | None, dict[str, Any]]]],
-        shown: str,
+        label: str,
         form: Literal["records", "json"] = "records",
     ) -> None:
         self.schema: sch.Schema = types.schema(dict(columns))
         self._read = read
-        self._shown = shown
+        self._label = label
         self.form: Literal["records", "json"] = form
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in self.schema.items())
-        return f"<rows of {self._shown} ({kinds})>"
+        return f"<rows of {self._label} ({kinds})>"
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_folder", "check_target", "is_lines", "target_file"]
+__all__ = ["check_folder", "check_target", "is_json_lines", "target_file"]
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -38,8 +38,8 @@ def check_target(path: Any) -> Path | None:
     """
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise DataError("this is no path of a file.", value=path, hint='Write "rows.csv", say.')
-    shown = os.fspath(path)
-    if _URL.match(str(shown)):
+    name = os.fspath(path)
+    if _URL.match(str(name)):
         return None
     file = expanded(path)
     if file.is_dir():
@@ -61,16 +61,16 @@ def check_folder(path: Path) -> None:
     DataError
         When it is not to be written, or one of its parents is a file.
     """
-    there = path
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
         raise DataError(
-            f"{str(there)!r} is a file, so {str(path)!r} cannot be a folder.",
+            f"{str(existing)!r} is a file, so {str(path)!r} cannot be a folder.",
             hint="Give another folder.",
         )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise _forbidden(there)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _forbidden(existing)
 
 
 def _check_parent(file: Path) -> None:
@@ -97,12 +97,12 @@ def _forbidden(path: Path) -> DataError:
     )
 
 
-def is_lines(path: Any) -> bool:
+def is_json_lines(path: Any) -> bool:
     """Whether a file of JSON has an object in each line, by its name; compressed or not.
 
     Examples
     --------
-    >>> is_lines("rows.jsonl.gz"), is_lines("rows.json")
+    >>> is_json_lines("rows.jsonl.gz"), is_json_lines("rows.json")
     (True, False)
     """
     endings = str(path).lower().split(".")[1:]

@@ -30,7 +30,7 @@ __all__ = ["COMPRESSIONS", "File", "find_files", "remote_files"]
 
 COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
-_MAGIC = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +41,21 @@ class File:
     ----------
     path
         Its path in its file system.
-    shown
+    label
         What errors call it: the path or URL as it was given, without a password.
     filesystem
         The fsspec file system; None for a local file.
     """
 
     path: str
-    shown: str
+    label: str
     filesystem: Any = None
 
     @property
     def name(self) -> str:
         """The last part of the path, or of what was given for it."""
-        shown = urlsplit(self.shown).path if _URL.match(self.shown) else self.shown
-        return shown.replace("\\", "/").rsplit("/", 1)[-1]
+        display_name = urlsplit(self.label).path if _URL.match(self.label) else self.label
+        return display_name.replace("\\", "/").rsplit("/", 1)[-1]
 
     def open(self) -> pa.NativeFile:
         """Open the bytes as they are stored."""
@@ -77,7 +77,7 @@ class File:
         if codec is None:
             return stored
         packed = stored.size()
-        unpacked = _Unpacked(pa.CompressedInputStream(stored, codec), packed, self.shown)
+        unpacked = _BoundedStream(pa.CompressedInputStream(stored, codec), packed, self.label)
         return pa.PythonFile(unpacked, mode="r")
 
     def open_python(self) -> IO[bytes]:
@@ -89,13 +89,13 @@ class File:
     def missing(self) -> DataError:
         """Say that the file is not there."""
         hint = "Give the path, glob or URL of a file"
-        if not re.search(r"[./\\]", self.shown):
+        if not re.search(r"[./\\]", self.label):
             hint = "A text is taken for the path of a file; give values by name: insert(name=…)"
-        return DataError(f"there is no file {self.shown!r}.", hint=f"{hint}.")
+        return DataError(f"there is no file {self.label!r}.", hint=f"{hint}.")
 
     def not_utf8(self) -> DataError:
         """Say where the file stops being UTF-8."""
-        line, place = 1, 0
+        line, position = 1, 0
         decoder = codecs.getincrementaldecoder("utf-8")()
         with self.open_plain() as stream:
             while data := stream.read(1 << 20):
@@ -105,24 +105,24 @@ class File:
                 except UnicodeDecodeError as error:
                     start = max(error.start - len(pending), 0)
                     line += data[:start].count(b"\n")
-                    place += error.start - len(pending)
+                    position += error.start - len(pending)
                     break
                 line += data.count(b"\n")
-                place += len(data)
+                position += len(data)
         return DataError(
-            f"the file {self.shown!r} is not UTF-8: byte {place}, in line {line}.",
+            f"the file {self.label!r} is not UTF-8: byte {position}, in line {line}.",
             hint="Convert it to UTF-8, or read it with pandas.read_csv(..., encoding='latin-1') "
             "and insert the data frame.",
         )
 
 
-class _Unpacked:
+class _BoundedStream:
     """A decompressed stream that is refused once it is far larger than the file."""
 
-    def __init__(self, stream: pa.NativeFile, packed: int, shown: str) -> None:
+    def __init__(self, stream: pa.NativeFile, packed: int, label: str) -> None:
         self._stream = stream
         self._packed = packed
-        self._shown = shown
+        self._label = label
         self._count = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -130,7 +130,7 @@ class _Unpacked:
         self._count += len(data)
         if is_swollen(self._packed, self._count):
             raise DataError(
-                f"the file {self._shown!r} unpacks to {self._count} bytes and more, from "
+                f"the file {self._label!r} unpacks to {self._count} bytes and more, from "
                 f"{self._packed}.",
                 hint="It is refused as an archive bomb; decompress it first if you trust it.",
             )
@@ -165,7 +165,7 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
     if source.startswith(("http://", "https://")):
         return [File(str(library.path(source)), _without_secrets(source))]
     if _URL.match(source):
-        return _remote(source)
+        return _remote_files(source)
     if not source:
         raise File(source, source).missing()
     path = expanded(source)
@@ -180,28 +180,28 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
             f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
             hint="Write what it gives into a file first.",
         )
-    if not _MAGIC.search(source):
+    if not _WILDCARD.search(source):
         raise File(source, source).missing()
     matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - "**", absolute paths
-    found = [each for each in matches if Path(each).is_file()]
-    return [File(each, each) for each in found] or _nothing(source)
+    paths = [match for match in matches if Path(match).is_file()]
+    return [File(matching_path, matching_path) for matching_path in paths] or _no_match(source)
 
 
-def _nothing(source: str) -> list[Any]:
+def _no_match(source: str) -> list[Any]:
     raise DataError(
         f"no file matches {source!r}.", hint="Check the pattern and the working directory."
     )
 
 
-def _remote(source: str) -> list[File]:
-    shown = _without_secrets(source)
-    with _reaching(source, shown):
+def _remote_files(source: str) -> list[File]:
+    name = _without_secrets(source)
+    with _explain_remote_errors(source, name):
         filesystem, path = _file_system(source)
-        if not _MAGIC.search(path):
-            return [File(path, shown, filesystem)]
-        found = sorted(filesystem.glob(path))
-    return [File(each, filesystem.unstrip_protocol(each), filesystem) for each in found] or (
-        _nothing(shown)
+        if not _WILDCARD.search(path):
+            return [File(path, name, filesystem)]
+        matches = sorted(filesystem.glob(path))
+    return [File(match, filesystem.unstrip_protocol(match), filesystem) for match in matches] or (
+        _no_match(name)
     )
 
 
@@ -213,19 +213,19 @@ def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
     DataError
         When there is none.
     """
-    shown = _without_secrets(source)
-    with _reaching(source, shown):
+    name = _without_secrets(source)
+    with _explain_remote_errors(source, name):
         filesystem, path = _file_system(source)
-        if _MAGIC.search(path):
-            found = filesystem.glob(path, detail=True)
+        if _WILDCARD.search(path):
+            listing = filesystem.glob(path, detail=True)
         else:
-            found = filesystem.find(path, detail=True)
+            listing = filesystem.find(path, detail=True)
     files = [
-        (File(each, filesystem.unstrip_protocol(each), filesystem), info)
-        for each, info in sorted(found.items())
+        (File(remote_path, filesystem.unstrip_protocol(remote_path), filesystem), info)
+        for remote_path, info in sorted(listing.items())
         if info["type"] == "file"
     ]
-    return files or _nothing(shown)
+    return files or _no_match(name)
 
 
 def _file_system(source: str) -> tuple[Any, str]:
@@ -236,7 +236,7 @@ def _file_system(source: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _reaching(source: str, shown: str) -> Iterator[None]:
+def _explain_remote_errors(source: str, name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
@@ -247,7 +247,7 @@ def _reaching(source: str, shown: str) -> Iterator[None]:
         ) from error
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{shown!r} cannot be reached: {error}.", hint="Check the URL and the credentials."
+            f"{name!r} cannot be reached: {error}.", hint="Check the URL and the credentials."
         ) from error
 
 

@@ -79,7 +79,7 @@ def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, index: int
     empty = index > _MAX_MEMBERS_OF_ANY_SIZE and packed < _MIN_PACKED_BYTES * index
     if empty or is_swollen(packed, member.offset_data):
         raise DataError(
-            f"the file {file.shown!r} unpacks to {member.offset_data} bytes and more in "
+            f"the file {file.label!r} unpacks to {member.offset_data} bytes and more in "
             f"{index + 1} files, from {packed}.",
             hint="It is refused as an archive bomb; decompress it first if you trust it.",
         )
@@ -138,6 +138,6 @@ def _explain_errors(file: File) -> Iterator[None]:
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         reason = str(error).strip().rstrip(".") or "it ends in the middle"
         raise DataError(
-            f"the file {file.shown!r} cannot be read: {reason}.",
+            f"the file {file.label!r} cannot be read: {reason}.",
             hint="It may be cut off or damaged, or no tar file.",
         ) from error

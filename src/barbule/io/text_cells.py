@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_file_columns", "file_columns", "json_text", "json_writer"]
 
-_EXACT_DIGITS = 15  # of a decimal that is told from all others by a double
+_MAX_EXACT_DIGITS = 15  # of a decimal that is told from all others by a double
 
 
 def json_writer(kind: dt.DataType) -> Writer | None:
@@ -37,14 +37,16 @@ def json_writer(kind: dt.DataType) -> Writer | None:
     """
     if isinstance(kind, dt.Array):
         inner = json_writer(kind.value_type)
-        return inner and (lambda items: [_written(item, inner) for item in items])
+        return inner and (lambda items: [_write_value(item, inner) for item in items])
     if isinstance(kind, dt.Struct):
         return _struct_writer(kind)
     if isinstance(kind, dt.Map):
         return _map_writer(kind)
     if isinstance(kind, dt.Decimal):
         return str if _is_wide(kind) else float
-    return next((write for each, write in _WRITERS.items() if isinstance(kind, each)), None)
+    return next(
+        (write for data_type, write in _WRITERS.items() if isinstance(kind, data_type)), None
+    )
 
 
 def json_text(value: Any) -> str:
@@ -52,16 +54,16 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(value: Any, write: Writer | None) -> Any:
+def _write_value(value: Any, write: Writer | None) -> Any:
     return value if value is None or write is None else write(value)
 
 
 def _struct_writer(kind: dt.Struct) -> Writer | None:
-    writers = {name: json_writer(each) for name, each in kind.fields.items()}
+    writers = {name: json_writer(field_kind) for name, field_kind in kind.fields.items()}
     if not any(writers.values()):
         return None
     return lambda fields: {
-        name: _written(value, writers.get(name)) for name, value in fields.items()
+        name: _write_value(value, writers.get(name)) for name, value in fields.items()
     }
 
 
@@ -69,11 +71,11 @@ def _map_writer(kind: dt.Map) -> Writer:
     key_writer, value_writer = json_writer(kind.key_type), json_writer(kind.value_type)
 
     def key_text(key: Any) -> str:
-        plain = _written(key, key_writer)
+        plain = _write_value(key, key_writer)
         return plain if isinstance(plain, str) else json_text(plain)
 
     return lambda pairs: {
-        key_text(key): _written(value, value_writer) for key, value in dict(pairs).items()
+        key_text(key): _write_value(value, value_writer) for key, value in dict(pairs).items()
     }
 
 
@@ -81,22 +83,22 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _iso(moment: Any) -> str:
-    return str(moment.isoformat())
+def _iso_text(timestamp: Any) -> str:
+    return str(timestamp.isoformat())
 
 
 _WRITERS: dict[type[dt.DataType], Writer] = {
     dt.Binary: _base64,
     dt.Interval: duration_text,
-    dt.Timestamp: _iso,
-    dt.Date: _iso,
-    dt.Time: _iso,
+    dt.Timestamp: _iso_text,
+    dt.Date: _iso_text,
+    dt.Time: _iso_text,
     dt.JSON: json.loads,
 }
 
 
 def _is_wide(kind: dt.Decimal) -> bool:
-    return kind.precision is None or kind.precision > _EXACT_DIGITS
+    return kind.precision is None or kind.precision > _MAX_EXACT_DIGITS
 
 
 def _is_nested(kind: dt.DataType) -> bool:
@@ -128,23 +130,23 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
         By column what makes a text of a cell; None where the column is to be written as JSON by
         DuckDB. Other columns are not in it.
     """
-    made: dict[str, Writer | None] = {}
+    writers: dict[str, Writer | None] = {}
     for name, kind in schema.items():
         if _is_nested(kind):
             native = _is_written_by_duckdb(kind)
             if form == "csv" and native:
-                made[name] = None
+                writers[name] = None
             elif not native:
-                made[name] = _json_cell(json_writer(kind))
+                writers[name] = _json_cell(json_writer(kind))
         elif isinstance(kind, dt.Binary | dt.Interval) or (
             form == "json" and isinstance(kind, dt.Decimal) and _is_wide(kind)
         ):
-            made[name] = json_writer(kind)
-    return made
+            writers[name] = json_writer(kind)
+    return writers
 
 
 def _json_cell(write: Writer | None) -> Writer:
-    return lambda value: json_text(_written(value, write))
+    return lambda value: json_text(_write_value(value, write))
 
 
 def as_file_columns(
@@ -159,15 +161,15 @@ def as_file_columns(
         fields[name] = pa.field(name, pa.string())
         if _is_nested(schema[name]):
             fields[name] = fields[name].with_metadata({"ARROW:extension:name": "arrow.json"})
-    made = pa.schema(list(fields.values()))
+    text_schema = pa.schema(list(fields.values()))
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in rows:
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             for name in names:
                 values = columns[name].to_pylist()
-                texts = [_written(value, writers[name]) for value in values]
+                texts = [_write_value(value, writers[name]) for value in values]
                 columns[name] = pa.array(texts, pa.string())
-            yield pa.RecordBatch.from_arrays(list(columns.values()), schema=made)
+            yield pa.RecordBatch.from_arrays(list(columns.values()), schema=text_schema)
 
-    return pa.RecordBatchReader.from_batches(made, batches())
+    return pa.RecordBatchReader.from_batches(text_schema, batches())

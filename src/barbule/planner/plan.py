@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from barbule.planner.plan_text import cost_text, count_text, tree_lines
 from barbule.planner.provenance import columns_of
 from barbule.planner.stages import CallStage, Forecast, Stage
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ __all__ = ["Plan"]
 
 
 @dataclass(frozen=True)
-class Plan(Answer):
+class Plan(VerbResult):
     """What to run, in order, and the query that gives the result.
 
     Attributes

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.backends.text_files import write_text_file
 from barbule.errors import DiskError
-from barbule.io.output_files import is_lines
+from barbule.io.output_files import is_json_lines
 from barbule.io.text_cells import as_file_columns, file_columns
 from barbule.locations import storing
 
@@ -111,7 +111,7 @@ def write_text(
         return False
     kinds = expr.as_table().schema()
     writers = file_columns(_TEXT_FILES[verb], kinds)
-    lines = verb == "to_json" and is_lines(path)
+    lines = verb == "to_json" and is_json_lines(path)
     if not writers and not lines:
         return False
     asked = {name: options.pop(name, None) for name in ("params", "limit")}

@@ -19,7 +19,7 @@ from barbule.functions.document.contents import (
     title,
 )
 from barbule.functions.document.splitting import DocumentSplitter, split
-from barbule.suggestions import guard
+from barbule.suggestions import suggesting_getattr
 
 __all__ = [
     "DocumentSplitter",
@@ -36,4 +36,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 from barbule.functions.document.reading import File, check_encoding, readable
 from barbule.functions.stream_functions import source_of
 from barbule.functions.udf import udf
-from barbule.suggestions import Maker, check_arguments
+from barbule.suggestions import FunctionNamespace, check_arguments
 from barbule.types import Document
 
 __all__ = ["DocumentSplitter", "split"]
@@ -63,7 +63,7 @@ def split(  # noqa: PLR0913 - each is an option of users
     return [chunk._asdict() for chunk in chunks]
 
 
-class DocumentSplitter(Maker):
+class DocumentSplitter(FunctionNamespace):
     """Makes the iterator that cuts documents into chunks."""
 
     @staticmethod

@@ -37,7 +37,7 @@ from barbule.functions.huggingface.texts import (
 )
 from barbule.functions.huggingface.vectors import clip, cross_encoder, sentence_transformer
 from barbule.models.huggingface.local_models import unload
-from barbule.suggestions import guard
+from barbule.suggestions import suggesting_getattr
 
 __all__ = [
     "analyze_sentiment",
@@ -61,4 +61,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

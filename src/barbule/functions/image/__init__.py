@@ -51,7 +51,7 @@ from barbule.functions.image.reading import (
     reduce,
     remap_palette,
 )
-from barbule.suggestions import guard
+from barbule.suggestions import suggesting_getattr
 
 __all__ = [
     "alpha_composite",
@@ -92,4 +92,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

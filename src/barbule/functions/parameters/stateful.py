@@ -18,7 +18,7 @@ from ibis import Deferred
 from barbule.errors import ExpressionError
 from barbule.functions.registry import Function
 from barbule.nodes import bind_arguments
-from barbule.suggestions import misfit_of_call
+from barbule.suggestions import call_argument_error
 
 __all__ = ["Stateful", "body_of", "start_parameters"]
 
@@ -54,7 +54,7 @@ class Stateful:
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise misfit_of_call(self.name, self._signature, kwargs, error) from error
+            raise call_argument_error(self.name, self._signature, kwargs, error) from error
         bound.apply_defaults()
         return self._function.using(**bound.arguments)
 

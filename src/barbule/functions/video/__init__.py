@@ -30,7 +30,7 @@ from barbule.functions.video.scenes import (
     scene_detect_threshold,
 )
 from barbule.functions.video.splitting import VideoSplitter, split
-from barbule.suggestions import guard
+from barbule.suggestions import suggesting_getattr
 
 __all__ = [
     "FrameIterator",
@@ -56,4 +56,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows what there is
-    __getattr__ = guard(__name__, __all__)
+    __getattr__ = suggesting_getattr(__name__, __all__)

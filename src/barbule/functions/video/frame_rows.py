@@ -8,7 +8,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.functions.stream_functions import Clip, source_of, stream_function, uri_of
-from barbule.suggestions import Maker, check_arguments
+from barbule.suggestions import FunctionNamespace, check_arguments
 from barbule.types import Image, Video
 
 __all__ = [
@@ -67,7 +67,7 @@ def frames(
     return rows
 
 
-class FrameIterator(Maker):
+class FrameIterator(FunctionNamespace):
     """Makes the iterator that gives the frames of videos."""
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.stream_functions import Clip, source_of, stream_function
-from barbule.suggestions import Maker, check_arguments
+from barbule.suggestions import FunctionNamespace, check_arguments
 from barbule.types import Video
 
 __all__ = [
@@ -53,7 +53,7 @@ def split(
     ]
 
 
-class VideoSplitter(Maker):
+class VideoSplitter(FunctionNamespace):
     """Makes the iterator that cuts videos into parts."""
 
     @staticmethod

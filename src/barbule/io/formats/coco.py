@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
-from barbule.io.export_rows import Names, media_column, new_folder, plain_rows
+from barbule.io.export_rows import FileNames, media_column, new_folder, plain_rows
 from barbule.io.lazy_rows import Rows
 from barbule.locations import expanded, written_atomically
 from barbule.media.archives import check_member
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
 
 __all__ = ["BOX", "read_coco", "write_coco"]
 
@@ -61,101 +61,108 @@ def read_coco(
     folder = expanded(images) if images is not None else path.parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r}.", hint="Give images= the folder.")
-    found = _parsed(path)
-    labels = _labels(found, path)
+    document = _parse(path)
+    labels = _labels(document, path)
     boxes: dict[Any, list[dict[str, Any]]] = {}
-    for number, each in enumerate(_records(found, "annotations", path)):
-        box = _box(each, labels, number, path)
-        boxes.setdefault(_id(each.get("image_id"), f"annotation {number}", path), []).append(box)
-    images_told = _records(found, "images", path)
-    known = {
-        _id(each.get("id"), f"image {number}", path) for number, each in enumerate(images_told)
+    for number, annotation in enumerate(_records(document, "annotations", path)):
+        box = _box(annotation, labels, number, path)
+        boxes.setdefault(_id(annotation.get("image_id"), f"annotation {number}", path), []).append(
+            box
+        )
+    image_records = _records(document, "images", path)
+    image_ids = {
+        _id(image.get("id"), f"image {number}", path) for number, image in enumerate(image_records)
     }
-    if strange := boxes.keys() - known:
+    if unknown_ids := boxes.keys() - image_ids:
         raise DataError(
             f"{str(path)!r} has annotations of images that are not in it: "
-            f"{', '.join(map(str, list(strange)[:5]))}.",
+            f"{', '.join(map(str, list(unknown_ids)[:5]))}.",
             hint="Add the images, or leave out their annotations.",
         )
 
-    reach = DataSetRoot(folder, f"the file {str(path)!r}", root)
+    containment = DataSetRoot(folder, f"the file {str(path)!r}", root)
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
-        for each in images_told:
-            name = str(each.get("file_name", ""))
+        for image in image_records:
+            name = str(image.get("file_name", ""))
             check_member(name, str(path))
             yield (
                 None,
                 {
-                    "image": reach.reference(name),
-                    "id": each.get("id"),
+                    "image": containment.reference(name),
+                    "id": image.get("id"),
                     "file_name": name,
-                    "width": each.get("width"),
-                    "height": each.get("height"),
-                    "boxes": boxes.get(each.get("id"), []),
+                    "width": image.get("width"),
+                    "height": image.get("height"),
+                    "boxes": boxes.get(image.get("id"), []),
                 },
             )
 
     return Rows(_COLUMNS, read, f"the images of {str(path)!r}")
 
 
-def _records(found: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+def _records(document: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
     """Return a list of the file; null is an empty one."""
-    records = found.get(name) or []
-    if isinstance(records, list) and all(isinstance(each, dict) for each in records):
+    records = document.get(name) or []
+    if isinstance(records, list) and all(isinstance(record, dict) for record in records):
         return records
     raise DataError(f"{name!r} of {str(path)!r} is no list of objects.", hint="Correct the file.")
 
 
-def _id(value: Any, what: str, path: Path) -> Any:
+def _id(value: Any, subject: str, path: Path) -> Any:
     if value is None or isinstance(value, int | float | str):
         return value
     raise DataError(
-        f"the id of {what} of {str(path)!r} is no number and no text.",
+        f"the id of {subject} of {str(path)!r} is no number and no text.",
         value=value,
         hint="Correct the file.",
     )
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no file {str(path)!r}.", hint="Check the path.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"the file {str(path)!r} cannot be read: {error}.", hint="It may be cut off."
         ) from error
-    if not isinstance(found, dict) or not isinstance(found.get("images"), list):
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise DataError(
             f"the file {str(path)!r} is no COCO file: it has no list of images.",
             hint='Give the file with {"images": …, "annotations": …, "categories": …}.',
         )
-    return found
+    return document
 
 
-def _labels(found: dict[str, Any], path: Path) -> dict[Any, str]:
+def _labels(document: dict[str, Any], path: Path) -> dict[Any, str]:
     try:
-        return {each["id"]: str(each["name"]) for each in _records(found, "categories", path)}
+        return {
+            category["id"]: str(category["name"])
+            for category in _records(document, "categories", path)
+        }
     except (KeyError, TypeError) as error:
         raise DataError(
             f"a category of {str(path)!r} has no id or name.", hint="Correct the file."
         ) from error
 
 
-def _box(each: dict[str, Any], labels: dict[Any, str], number: int, path: Path) -> dict[str, Any]:
+def _box(
+    annotation: dict[str, Any], labels: dict[Any, str], number: int, path: Path
+) -> dict[str, Any]:
     try:
-        x, y, width, height = map(float, each["bbox"])
-        label = labels[each["category_id"]]
-        area = float(each.get("area", width * height))
+        x, y, width, height = map(float, annotation["bbox"])
+        label = labels[annotation["category_id"]]
+        area = float(annotation.get("area", width * height))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"annotation {number} of {str(path)!r} has no box of four numbers, or a category "
             "that is not in the file.",
-            value=each,
+            value=annotation,
             hint="Correct the file.",
         ) from error
-    shape = each.get("segmentation")
+    shape = annotation.get("segmentation")
     return {
         "label": label,
         "x": x,
@@ -163,13 +170,13 @@ def _box(each: dict[str, Any], labels: dict[Any, str], number: int, path: Path) 
         "width": width,
         "height": height,
         "area": area,
-        "iscrowd": bool(each.get("iscrowd", 0)),
+        "iscrowd": bool(annotation.get("iscrowd", 0)),
         "segmentation": None if shape is None else json.dumps(shape),
     }
 
 
 def write_coco(
-    rows: Exported, folder: str | os.PathLike[str], column: str | None, boxes: str
+    rows: ExportRows, folder: str | os.PathLike[str], column: str | None, boxes: str
 ) -> int:
     """Write images and their boxes: `images/` and `annotations.json` of a folder.
 
@@ -178,25 +185,25 @@ def write_coco(
     int
         How many images were written.
     """
-    chosen = media_column(rows, column)
+    media_name = media_column(rows, column)
     _check_boxes(rows, boxes)
     with new_folder(folder) as target:
-        return _write_coco(rows, target, chosen, boxes)
+        return _write_coco(rows, target, media_name, boxes)
 
 
-def _write_coco(rows: Exported, target: Path, chosen: str, boxes: str) -> int:
+def _write_coco(rows: ExportRows, target: Path, media_name: str, boxes: str) -> int:
     import PIL.Image
 
     (target / "images").mkdir()
-    names = Names(str(target))
+    names = FileNames(str(target))
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     labels: dict[str, int] = {}
     for number, row in enumerate(plain_rows(rows)):
-        if row[chosen] is None:
+        if row[media_name] is None:
             continue
-        source = rows.library.path(row[chosen])
-        name = names.of(row.get("file_name"), row[chosen], source, number)
+        source = rows.library.path(row[media_name])
+        name = names.of(row.get("file_name"), row[media_name], source, number)
         (target / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target / "images" / name)
         with PIL.Image.open(source) as image:
@@ -205,18 +212,18 @@ def _write_coco(rows: Exported, target: Path, chosen: str, boxes: str) -> int:
         for box in row[boxes] or []:
             label = labels.setdefault(str(box["label"]), len(labels) + 1)
             annotations.append(_annotation(box, len(annotations) + 1, number + 1, label))
-    categories = [{"id": place, "name": label} for label, place in labels.items()]
-    written = {"images": images, "annotations": annotations, "categories": categories}
+    categories = [{"id": category_id, "name": label} for label, category_id in labels.items()]
+    document = {"images": images, "annotations": annotations, "categories": categories}
     with written_atomically(target / "annotations.json") as file:
-        file.write(json.dumps(written).encode())
+        file.write(json.dumps(document).encode())
     return len(images)
 
 
-def _check_boxes(rows: Exported, boxes: str) -> None:
+def _check_boxes(rows: ExportRows, boxes: str) -> None:
     kind = rows.schema.get(boxes) if boxes in rows.schema else None
-    needed = {"label", "x", "y", "width", "height"}
+    required = {"label", "x", "y", "width", "height"}
     inner = kind.value_type if isinstance(kind, dt.Array) else None
-    if not isinstance(inner, dt.Struct) or needed - set(inner.names):
+    if not isinstance(inner, dt.Struct) or required - set(inner.names):
         raise SchemaError(
             "boxes are a list of structs with label, x, y, width and height.",
             column=boxes,
@@ -225,7 +232,7 @@ def _check_boxes(rows: Exported, boxes: str) -> None:
 
 
 def _annotation(box: dict[str, Any], number: int, image: int, category: int) -> dict[str, Any]:
-    made = {
+    annotation = {
         "id": number,
         "image_id": image,
         "category_id": category,
@@ -234,5 +241,5 @@ def _annotation(box: dict[str, Any], number: int, image: int, category: int) -> 
         "iscrowd": int(bool(box.get("iscrowd"))),
     }
     if box.get("segmentation"):
-        made["segmentation"] = json.loads(box["segmentation"])
-    return made
+        annotation["segmentation"] = json.loads(box["segmentation"])
+    return annotation

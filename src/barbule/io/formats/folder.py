@@ -20,7 +20,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
-from barbule.io.export_rows import Names, json_rows, media_column, new_folder
+from barbule.io.export_rows import FileNames, json_rows, media_column, new_folder
 from barbule.io.file_types import kind_of, media_type, noun
 from barbule.io.formats.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.lazy_rows import Rows
@@ -32,11 +32,11 @@ from barbule.types import Media, Timestamp, dtype
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
 
 __all__ = ["read_folder", "write_folder"]
 
-_MAGIC = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -48,21 +48,27 @@ def read_folder(
 ) -> Rows:
     """Make rows of the files that a folder or a pattern means; see `Session.read_folder`."""
     source = os.fspath(pattern)
-    reach = None if _URL.match(source) else _reach(source, root)
-    listed = _remote if reach is None else functools.partial(_local, reach=reach)
-    chosen = _kind(source, kind, listed)
-    name = column or noun(chosen)
-    facts = {"path": dt.string, "name": dt.string, "size": dt.int64}
-    facts |= {"modified": Timestamp("UTC"), "media_type": dt.string}
-    if name in facts:
+    containment = None if _URL.match(source) else _containment(source, root)
+    list_files = (
+        _remote_files
+        if containment is None
+        else functools.partial(_local_files, containment=containment)
+    )
+    media_kind = _media_kind(source, kind, list_files)
+    name = column or noun(media_kind)
+    file_columns = {"path": dt.string, "name": dt.string, "size": dt.int64}
+    file_columns |= {"modified": Timestamp("UTC"), "media_type": dt.string}
+    if name in file_columns:
         raise SchemaError(
             "this column tells of the file.", column=name, hint="Give column= another name."
         )
 
     folder = None if _URL.match(source) else expanded(source)
-    said = FolderMetadata(folder if folder is not None and folder.is_dir() else None, reach)
-    more = said.columns()
-    if name in more:
+    metadata = FolderMetadata(
+        folder if folder is not None and folder.is_dir() else None, containment
+    )
+    metadata_columns = metadata.columns()
+    if name in metadata_columns:
         raise SchemaError(
             f"{METADATA} has a column of this name.",
             column=name,
@@ -70,44 +76,50 @@ def read_folder(
         )
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
-        for path, size, modified in listed(source):
-            told = {
+        for path, size, modified in list_files(source):
+            file_cells = {
                 "path": path,
                 "name": re.split(r"[/\\]", path)[-1],
                 "size": size,
                 "modified": modified,
                 "media_type": media_type(path),
             }
-            yield None, {name: path, **told, **said.of.get(path, {})}
-        for record in said.rest:
+            yield None, {name: path, **file_cells, **metadata.by_path.get(path, {})}
+        for record in metadata.unassigned:
             yield None, record
 
-    return Rows({name: chosen, **facts, **more}, read, f"the files {source!r}", "json")
+    return Rows(
+        {name: media_kind, **file_columns, **metadata_columns},
+        read,
+        f"the files {source!r}",
+        "json",
+    )
 
 
-def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
+def _media_kind(source: str, kind: Any, list_files: Any) -> type[Media] | dt.DataType:
     """Return the type of the media column: the given one, or what all files are."""
     if kind is not None:
-        found = dtype(kind)
-        if not isinstance(found, Media):
+        media_kind = dtype(kind)
+        if not isinstance(media_kind, Media):
             raise SchemaError(
                 "files are images, sounds, videos or documents.",
                 value=kind,
                 hint="kind=bb.Image, bb.Audio, bb.Video or bb.Document.",
             )
-        return found
-    seen = Counter(kind_of(path) for path, _, _ in listed(source))
-    if not seen:
+        return media_kind
+    counts = Counter(kind_of(path) for path, _, _ in list_files(source))
+    if not counts:
         raise DataError(
             f"no file matches {source!r}.", hint="Check the pattern and the working directory."
         )
-    if len(seen) == 1 and (only := next(iter(seen))) is not None:
+    if len(counts) == 1 and (only := next(iter(counts))) is not None:
         return only
-    told = ", ".join(
-        f"{count} of type {each.__name__ if each else 'unknown'}" for each, count in seen.items()
+    summary = ", ".join(
+        f"{count} of type {media_class.__name__ if media_class else 'unknown'}"
+        for media_class, count in counts.items()
     )
     raise DataError(
-        f"the files of {source!r} are of several types: {told}.",
+        f"the files of {source!r} are of several types: {summary}.",
         hint='Narrow the pattern ("photos/**/*.jpg"), or say what they are: kind=bb.Image.',
     )
 
@@ -115,60 +127,62 @@ def _kind(source: str, kind: Any, listed: Any) -> type[Media] | dt.DataType:
 _File = tuple[str, int | None, datetime.datetime | None]
 
 
-def _reach(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
+def _containment(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
     """Return whose files a folder or pattern may lead to: those below what has no wildcard."""
     path = expanded(source)
     if not path.exists():
-        fixed = itertools.takewhile(lambda part: not _MAGIC.search(part), path.parts)
+        fixed = itertools.takewhile(lambda part: not _WILDCARD.search(part), path.parts)
         path = Path(*fixed)
     return DataSetRoot(path, f"the folder {str(path)!r}", root)
 
 
-def _local(source: str, reach: DataSetRoot) -> Iterator[_File]:
+def _local_files(source: str, containment: DataSetRoot) -> Iterator[_File]:
     path = expanded(source)
     if path.is_file():
-        found: Iterator[str] = iter([str(path)])
+        names: Iterator[str] = iter([str(path)])
     elif path.is_dir():
-        found = _walk(path)
+        names = _walk(path)
     elif path.exists():
         raise DataError(
             f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
             hint="Write what it gives into a file first.",
         )
-    elif _MAGIC.search(source):
-        found = iter(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - "**", absolute
+    elif _WILDCARD.search(source):
+        names = iter(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - "**", absolute
     else:
         raise DataError(f"there is no folder or file {source!r}.", hint="Check the path.")
-    for each in found:
-        file = Path(each).absolute()
+    for name in names:
+        file = Path(name).absolute()
         if file.is_file():
             if file != path.absolute():  # which was named as it is
-                reach.check(file)
+                containment.check(file)
             state = file.stat()
-            moment = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
-            yield str(file), state.st_size, moment
+            modified = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
+            yield str(file), state.st_size, modified
 
 
 def _walk(folder: Path) -> Iterator[str]:
     """List the files of a folder and those below, in order; hidden ones are left out."""
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            folder_name for folder_name in folders if not folder_name.startswith(".")
+        )
         for name in sorted(names):
             if not name.startswith(".") and name != METADATA:
-                yield os.path.join(where, name)  # noqa: PTH118 - for many files
+                yield os.path.join(parent, name)  # noqa: PTH118 - for many files
 
 
-def _remote(source: str) -> Iterator[_File]:
+def _remote_files(source: str) -> Iterator[_File]:
     for file, info in remote_files(source):
-        moment = next(
+        timestamp = next(
             (info[k] for k in ("LastModified", "last_modified", "created") if k in info), 0
         )
-        known = moment if isinstance(moment, datetime.datetime) else None
-        yield file.shown, info.get("size"), known
+        modified = timestamp if isinstance(timestamp, datetime.datetime) else None
+        yield file.label, info.get("size"), modified
 
 
 def write_folder(
-    rows: Exported, folder: str | os.PathLike[str], column: str | None, name: str | None
+    rows: ExportRows, folder: str | os.PathLike[str], column: str | None, name: str | None
 ) -> int:
     """Write the media of a column into a folder, and what else rows hold beside them.
 
@@ -177,25 +191,25 @@ def write_folder(
     int
         How many files were written.
     """
-    chosen = media_column(rows, column)
+    media_name = media_column(rows, column)
     with new_folder(folder) as target:
-        return _write_folder(rows, target, chosen, name)
+        return _write_folder(rows, target, media_name, name)
 
 
-def _write_folder(rows: Exported, target: Path, chosen: str, name: str | None) -> int:
-    names, count = Names(str(target), {METADATA}), 0
-    others = [each for each in rows.schema.names if each != chosen]
+def _write_folder(rows: ExportRows, target: Path, media_name: str, name: str | None) -> int:
+    names, count = FileNames(str(target), {METADATA}), 0
+    other_columns = [column for column in rows.schema.names if column != media_name]
     with (target / METADATA).open("w", encoding="utf-8") as metadata:
-        for number, (cells, row) in enumerate(json_rows(rows, others)):
-            reference = cells[chosen]
-            named = row
+        for number, (cells, row) in enumerate(json_rows(rows, other_columns)):
+            reference = cells[media_name]
+            record = row
             if reference is not None:
                 source = rows.library.path(reference)
-                given = cells[name] if name else None
-                wanted = names.of(given, reference, source, number)
-                (target / wanted).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target / wanted)
-                named = {FILE_NAME: wanted, **row}
+                requested = cells[name] if name else None
+                file_name = names.of(requested, reference, source, number)
+                (target / file_name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / file_name)
+                record = {FILE_NAME: file_name, **row}
                 count += 1
-            metadata.write(json_text(named) + "\n")
+            metadata.write(json_text(record) + "\n")
     return count

@@ -57,10 +57,10 @@ class FolderMetadata:
     {'hooks': Int64(nullable=True)}
     """
 
-    def __init__(self, folder: Path | None, reach: DataSetRoot | None = None) -> None:
-        self._reach = reach
-        self.of: dict[str, dict[str, Any]] = {}
-        self.rest: list[dict[str, Any]] = []
+    def __init__(self, folder: Path | None, containment: DataSetRoot | None = None) -> None:
+        self._containment = containment
+        self.by_path: dict[str, dict[str, Any]] = {}
+        self.unassigned: list[dict[str, Any]] = []
         if folder is not None:
             for file in sorted(folder.rglob(METADATA)):
                 if not any(part.startswith(".") for part in file.relative_to(folder).parts):
@@ -68,36 +68,38 @@ class FolderMetadata:
 
     def columns(self) -> Mapping[str, dt.DataType]:
         """Return the types of what is said; what is never said is text, and a mixture Json."""
-        records = [*self.of.values(), *self.rest]
+        records = [*self.by_path.values(), *self.unassigned]
         names = dict.fromkeys(name for record in records for name in record)
         return {name: _type_of([record.get(name) for record in records]) for name in names}
 
     def _read(self, file: Path) -> None:
-        if self._reach is not None:
-            self._reach.check(file)
-        for number, data in enumerate(file.read_bytes().split(b"\n"), 1):
+        if self._containment is not None:
+            self._containment.check(file)
+        for line_number, data in enumerate(file.read_bytes().split(b"\n"), 1):
             try:
                 line = data.decode()
             except UnicodeDecodeError as error:
-                raise _wrong(file, number, "is not UTF-8") from error
+                raise _invalid_line(file, line_number, "is not UTF-8") from error
             if not line.strip():
                 continue
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
-                raise _wrong(file, number, f"is no JSON: {error}") from error
+                raise _invalid_line(file, line_number, f"is no JSON: {error}") from error
             if not isinstance(record, dict):
-                raise _wrong(file, number, "is no JSON object")
+                raise _invalid_line(file, line_number, "is no JSON object")
             name = record.pop(FILE_NAME, None)
             if name is None:
-                self.rest.append(record)
+                self.unassigned.append(record)
                 continue
             path = file.parent.absolute() / str(name)
-            if self._reach is not None and "\0" not in str(name):
-                self._reach.check(Path(os.path.normpath(path)))
+            if self._containment is not None and "\0" not in str(name):
+                self._containment.check(Path(os.path.normpath(path)))
             if not path.is_file():
-                raise _wrong(file, number, f"is about {name!r}, and there is no such file")
-            self.of[os.path.normpath(path)] = record
+                raise _invalid_line(
+                    file, line_number, f"is about {name!r}, and there is no such file"
+                )
+            self.by_path[os.path.normpath(path)] = record
 
 
 def _type_of(values: list[Any]) -> dt.DataType:
@@ -109,8 +111,8 @@ def _type_of(values: list[Any]) -> dt.DataType:
         return Json()
 
 
-def _wrong(file: Path, line: int, what: str) -> DataError:
+def _invalid_line(file: Path, line: int, problem: str) -> DataError:
     return DataError(
-        f"line {line} of {str(file)!r} {what}.",
+        f"line {line} of {str(file)!r} {problem}.",
         hint=f'Each line is like {{"{FILE_NAME}": "a.png", "label": 1}}.',
     )

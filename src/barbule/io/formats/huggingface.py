@@ -21,12 +21,17 @@ from barbule.values.cells import arrow_type
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
 
 __all__ = ["is_dataset", "read_huggingface", "to_huggingface"]
 
 _SPLIT = "split"
-_MEDIA: dict[str, type[Media]] = {"Image": Image, "Audio": Audio, "Video": Video, "Pdf": Document}
+_MEDIA_FEATURES: dict[str, type[Media]] = {
+    "Image": Image,
+    "Audio": Audio,
+    "Video": Video,
+    "Pdf": Document,
+}
 
 
 def is_dataset(source: Any) -> bool:
@@ -47,7 +52,7 @@ def read_huggingface(dataset: Any) -> Rows:
         )
     if not isinstance(dataset, dict):
         kinds = _kinds(dataset)
-        return Rows(kinds, lambda: ((None, row) for row in _rows(dataset)), _shown(dataset))
+        return Rows(kinds, lambda: ((None, row) for row in _rows(dataset)), _described(dataset))
     if not dataset:
         raise DataError("the data set has no splits.", hint="Give one with rows.")
     kinds = {_SPLIT: dt.string, **_kinds(next(iter(dataset.values())))}
@@ -60,7 +65,7 @@ def read_huggingface(dataset: Any) -> Rows:
     return Rows(kinds, read, f"a data set with the splits {', '.join(map(str, dataset))}")
 
 
-def _shown(dataset: Any) -> str:
+def _described(dataset: Any) -> str:
     return f"a {type(dataset).__name__} of Hugging Face"
 
 
@@ -82,12 +87,12 @@ def _kinds(dataset: Any) -> dict[str, Any]:
 def _kind(feature: Any) -> Any:
     """Return the type of a feature; a class is known by its name."""
     name = type(feature).__name__
-    if name in _MEDIA:
-        return _MEDIA[name]()
+    if name in _MEDIA_FEATURES:
+        return _MEDIA_FEATURES[name]()
     if name == "ClassLabel":
         return dt.string
     if isinstance(feature, dict):
-        return dt.Struct({each: dtype(_kind(inner)) for each, inner in feature.items()})
+        return dt.Struct({field: dtype(_kind(inner)) for field, inner in feature.items()})
     if name in {"List", "LargeList", "Sequence"} or isinstance(feature, list):
         inner = feature[0] if isinstance(feature, list) else feature.feature
         length = getattr(feature, "length", -1)
@@ -101,11 +106,13 @@ def _kind(feature: Any) -> Any:
 def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
     """Read rows with their media as they are kept, not decoded, and classes by name."""
     features = _features(dataset)
-    readers = {name: read for name, each in features.items() if (read := _reader(each))}
+    readers = {
+        name: read for name, column_feature in features.items() if (read := _reader(column_feature))
+    }
     # Rows are always plain values, whatever format somebody has set.
     dataset = dataset.with_format(None)
     for name, feature in features.items():
-        if type(feature).__name__ in _MEDIA and getattr(feature, "decode", False):
+        if type(feature).__name__ in _MEDIA_FEATURES and getattr(feature, "decode", False):
             dataset = dataset.cast_column(name, type(feature)(decode=False))
     for row in dataset:
         for name, read in readers.items():
@@ -119,9 +126,11 @@ def _reader(feature: Any) -> Callable[[Any], Any] | None:
         return lambda number: number if isinstance(number, str) else feature.int2str(number)
     if isinstance(feature, list) or type(feature).__name__ in {"List", "LargeList", "Sequence"}:
         inner = _reader(feature[0] if isinstance(feature, list) else feature.feature)
-        return inner and (lambda items: [None if x is None else inner(x) for x in items])
+        return inner and (lambda items: [None if item is None else inner(item) for item in items])
     if isinstance(feature, dict):
-        return _struct_reader({n: r for n, each in feature.items() if (r := _reader(each))})
+        return _struct_reader(
+            {n: r for n, field_feature in feature.items() if (r := _reader(field_feature))}
+        )
     return None
 
 
@@ -136,7 +145,7 @@ def _struct_reader(
     }
 
 
-def to_huggingface(rows: Exported) -> Any:
+def to_huggingface(rows: ExportRows) -> Any:
     """Make a data set of rows: files of this machine by their path, others with their content.
 
     Raises
@@ -161,8 +170,8 @@ def to_huggingface(rows: Exported) -> Any:
         for name in names:
             cells = batch.column(name)
             if name in media:
-                made = [_referred(each, rows) for each in cells.to_pylist()]
-                cells = pa.array(made, content)
+                embedded_media = [_media_struct(reference, rows) for reference in cells.to_pylist()]
+                cells = pa.array(embedded_media, content)
             columns[name].append(cells)
     table = pa.table(
         {
@@ -180,7 +189,7 @@ def to_huggingface(rows: Exported) -> Any:
     return datasets.Dataset(table, info=datasets.DatasetInfo(features=features))
 
 
-def _referred(reference: str | None, rows: Exported) -> dict[str, Any] | None:
+def _media_struct(reference: str | None, rows: ExportRows) -> dict[str, Any] | None:
     if reference is None:
         return None
     if rows.library.is_lasting(reference):

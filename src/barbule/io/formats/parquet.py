@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     import ibis.expr.schema as sch
     import pyarrow as pa
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
     from barbule.io.paths import File
     from barbule.media.library import MediaLibrary
 
 __all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]
 
-_ROWS = 256  # at a time: each may hold a large file
+_ROWS_PER_BATCH = 256  # at a time: each may hold a large file
 _FEATURES: dict[str, type[Media]] = {
     "Image": Image, "Audio": Audio, "Video": Video, "Pdf": Document, "Document": Document,
 }  # fmt: skip
-_NAMES = {Image: "Image", Audio: "Audio", Video: "Video"}
+_FEATURE_NAMES = {Image: "Image", Audio: "Audio", Video: "Video"}
 
 
 def read_parquet(
@@ -52,10 +52,10 @@ def read_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shown = os.fspath(source)
-    files = find_files(shown, library)
+    name = os.fspath(source)
+    files = find_files(name, library)
 
-    def opened(file: File) -> pq.ParquetFile:
+    def open_file(file: File) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(file.open())
         except FileNotFoundError as error:
@@ -63,14 +63,14 @@ def read_parquet(
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(file, error) from error
 
-    with opened(files[0]) as first:
+    with open_file(files[0]) as first:
         kinds = features_of(first.schema_arrow)
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for file in files:
-            reach = DataSetRoot.of(file, root)
-            with opened(file) as parquet:
-                batches = parquet.iter_batches(_ROWS)
+            containment = DataSetRoot.of(file, root)
+            with open_file(file) as parquet:
+                batches = parquet.iter_batches(_ROWS_PER_BATCH)
                 while True:
                     try:
                         batch = next(batches, None)
@@ -78,18 +78,18 @@ def read_parquet(
                         raise _unreadable(file, error) from error
                     if batch is None:
                         break
-                    rows = contained_media(pa.Table.from_batches([batch]), reach)
+                    rows = contained_media(pa.Table.from_batches([batch]), containment)
                     for row in _records(rows):
-                        yield file.shown, row
+                        yield file.label, row
 
-    return Rows(kinds, read, f"the file {shown!r}")
+    return Rows(kinds, read, f"the file {name!r}")
 
 
 def _records(rows: pa.Table) -> list[dict[str, Any]]:
     """Return rows as Python's values, those of JSON too."""
-    texts = [field for field in rows.schema if _holds_json(field)]
+    json_fields = [field for field in rows.schema if _holds_json(field)]
     records: list[dict[str, Any]] = rows.to_pylist()
-    for field in texts:
+    for field in json_fields:
         for record in records:
             record[field.name] = _json_values(record[field.name], field)
     return records
@@ -106,7 +106,7 @@ def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
     import pyarrow.types as pat
 
     if pat.is_struct(kind):
-        return [kind.field(place) for place in range(kind.num_fields)]
+        return [kind.field(index) for index in range(kind.num_fields)]
     return [kind.value_field] if pat.is_list(kind) or pat.is_large_list(kind) else []
 
 
@@ -118,13 +118,16 @@ def _json_values(value: Any, field: pa.Field) -> Any:
     if not inner:
         return json.loads(value)
     if isinstance(value, dict):
-        return {each.name: _json_values(value[each.name], each) for each in inner}
+        return {
+            inner_field.name: _json_values(value[inner_field.name], inner_field)
+            for inner_field in inner
+        }
     return [_json_values(item, inner[0]) for item in value]
 
 
 def _unreadable(file: File, error: Exception) -> DataError:
     return DataError(
-        f"the file {file.shown!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
+        f"the file {file.label!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
         hint="It may be cut off or damaged, or no Parquet file.",
     )
 
@@ -135,15 +138,15 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
     Columns that `datasets` calls images, sounds or videos are; where nothing is said, a struct
     of `bytes` and `path` is an image.
     """
-    told = (schema.metadata or {}).get(b"huggingface", b"{}")
+    metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
-        features = json.loads(told).get("info", {}).get("features", {})
+        features = json.loads(metadata).get("info", {}).get("features", {})
     except ValueError:
         features = {}
     kinds: dict[str, Any] = {}
     for field in schema:
-        said = features.get(field.name)
-        name = said.get("_type") if isinstance(said, dict) else None
+        feature = features.get(field.name)
+        name = feature.get("_type") if isinstance(feature, dict) else None
         if name in _FEATURES:
             kinds[field.name] = _FEATURES[name]
         elif is_embedded(field.type):
@@ -161,14 +164,14 @@ def embedded(reference: str | None, library: MediaLibrary) -> dict[str, Any] | N
     if reference is None:
         return None
     path = library.path(reference)
-    return {"bytes": path.read_bytes(), "path": _name(reference, path)}
+    return {"bytes": path.read_bytes(), "path": _file_name(reference, path)}
 
 
-def _name(reference: str, path: Path) -> str:
+def _file_name(reference: str, path: Path) -> str:
     return path.name if ":" in reference[:12] else Path(reference).name
 
 
-def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
+def write_parquet(rows: ExportRows, target: str | os.PathLike[str]) -> int:
     """Write rows with their media into a Parquet file.
 
     Returns
@@ -184,14 +187,16 @@ def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
     count = 0
     path = check_target(target) or expanded(target)
     with written_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
-        batches = rows.batches(_ROWS)
+        batches = rows.batches(_ROWS_PER_BATCH)
         for batch in itertools.chain.from_iterable(map(_slices, batches)):
             columns = []
             for field in schema:
                 cells = batch.column(field.name)
                 if field.name in media:
-                    made = [embedded(each, rows.library) for each in cells.to_pylist()]
-                    cells = pa.array(made, field.type)
+                    embedded_media = [
+                        embedded(reference, rows.library) for reference in cells.to_pylist()
+                    ]
+                    cells = pa.array(embedded_media, field.type)
                 columns.append(cells.cast(field.type))
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             count += batch.num_rows
@@ -199,8 +204,8 @@ def write_parquet(rows: Exported, target: str | os.PathLike[str]) -> int:
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    for start in range(0, batch.num_rows, _ROWS):
-        yield batch.slice(start, _ROWS)
+    for start in range(0, batch.num_rows, _ROWS_PER_BATCH):
+        yield batch.slice(start, _ROWS_PER_BATCH)
 
 
 def _with_features(columns: sch.Schema, media: list[str]) -> pa.Schema:
@@ -210,14 +215,21 @@ def _with_features(columns: sch.Schema, media: list[str]) -> pa.Schema:
     fields = [
         (name, content if name in media else arrow_type(kind)) for name, kind in columns.items()
     ]
-    features = {name: {"_type": _feature(columns[name])} for name in media}
+    media_features = {name: {"_type": _feature_name(columns[name])} for name in media}
     arrow = pa.schema(fields)
-    plain = [place for place, (name, _) in enumerate(fields) if name not in media]
-    for place in plain:
-        arrow = arrow.set(place, marked_field(arrow.field(place), columns[fields[place][0]]))
-    told = json.dumps({"info": {"features": {k: v for k, v in features.items() if v["_type"]}}})
-    return arrow.with_metadata({"huggingface": told})
+    plain_indexes = [
+        column_index for column_index, (name, _) in enumerate(fields) if name not in media
+    ]
+    for index in plain_indexes:
+        arrow = arrow.set(index, marked_field(arrow.field(index), columns[fields[index][0]]))
+    metadata = json.dumps(
+        {"info": {"features": {k: v for k, v in media_features.items() if v["_type"]}}}
+    )
+    return arrow.with_metadata({"huggingface": metadata})
 
 
-def _feature(kind: dt.DataType) -> str | None:
-    return next((name for each, name in _NAMES.items() if isinstance(kind, each)), None)
+def _feature_name(kind: dt.DataType) -> str | None:
+    return next(
+        (name for media_class, name in _FEATURE_NAMES.items() if isinstance(kind, media_class)),
+        None,
+    )

@@ -25,16 +25,16 @@ from barbule.values.cells import arrow_type, reader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
     from barbule.media.library import MediaLibrary
 
-__all__ = ["staged", "to_pytorch"]
+__all__ = ["stage_rows", "to_pytorch"]
 
-_ROWS = 256
+_ROWS_PER_BATCH = 256
 
 
 @dataclass(frozen=True)
-class _Content:
+class _StagedRows:
     """What a worker needs to read rows by itself."""
 
     file: Path
@@ -46,10 +46,14 @@ class _Content:
         """Read every n-th batch of rows, and open their media."""
         import pyarrow as pa
 
-        readers = {name: each for name, kind in self.kinds.items() if (each := self._reader(kind))}
+        readers = {
+            name: cell_reader
+            for name, kind in self.kinds.items()
+            if (cell_reader := self._reader(kind))
+        }
         with pa.ipc.open_file(str(self.file)) as file:
-            for place in range(worker, file.num_record_batches, workers):
-                for row in file.get_batch(place).to_pylist():
+            for index in range(worker, file.num_record_batches, workers):
+                for row in file.get_batch(index).to_pylist():
                     for name, read in readers.items():
                         row[name] = read(row[name])
                     yield row if self.transform is None else self.transform(row)
@@ -64,7 +68,7 @@ class _Content:
             read = self._path
         else:
             read = reader(kind)
-        return None if read is None else _of_present(read)
+        return None if read is None else _skipping_none(read)
 
     def _path(self, reference: str) -> str:
         return str(self.library.path(reference))
@@ -83,7 +87,7 @@ class _Content:
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _of_present(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _skipping_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
 
 
@@ -109,7 +113,7 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
     def tensor(value: Any) -> Any:
         import torch
 
-        numbers = missing if value is None else _filled(value, item)
+        numbers = missing if value is None else _with_nan(value, item)
         if numbers is None:
             return None
         try:
@@ -120,10 +124,10 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
     return tensor
 
 
-def _filled(value: Any, item: dt.DataType) -> Any:
+def _with_nan(value: Any, item: dt.DataType) -> Any:
     """Put NaN where floats are missing in a list, however deep."""
     if isinstance(value, list):
-        return [_filled(each, item) for each in value]
+        return [_with_nan(element, item) for element in value]
     return math.nan if value is None and isinstance(item, dt.Floating) else value
 
 
@@ -135,7 +139,7 @@ def _dataset_class() -> Any:
     class RowsDataset(torch.utils.data.IterableDataset):
         """The rows of a query."""
 
-        def __init__(self, content: _Content, count: int) -> None:
+        def __init__(self, content: _StagedRows, count: int) -> None:
             self._content = content
             self._count = count
 
@@ -144,20 +148,20 @@ def _dataset_class() -> Any:
 
         def __iter__(self) -> Iterator[Any]:
             info = torch.utils.data.get_worker_info()
-            place, workers = (0, 1) if info is None else (info.id, info.num_workers)
-            return self._content.rows(place, workers)
+            worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+            return self._content.rows(worker, workers)
 
         def __reduce__(self) -> Any:  # for workers that are not forked
-            return _again, (self._content, self._count)
+            return _rebuild_dataset, (self._content, self._count)
 
     return RowsDataset
 
 
-def _again(content: _Content, count: int) -> Any:
+def _rebuild_dataset(content: _StagedRows, count: int) -> Any:
     return _dataset_class()(content, count)
 
 
-def to_pytorch(rows: Exported, transform: Callable[[dict[str, Any]], Any] | None) -> Any:
+def to_pytorch(rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None) -> Any:
     """Make the data set; see `Query.to_pytorch_dataset`.
 
     Raises
@@ -171,15 +175,15 @@ def to_pytorch(rows: Exported, transform: Callable[[dict[str, Any]], Any] | None
         raise UnsupportedError(
             "PyTorch is not installed.", hint="Install torch as https://pytorch.org says."
         ) from error
-    content, count = staged(rows, transform)
+    content, count = stage_rows(rows, transform)
     dataset = make(content, count)
     weakref.finalize(dataset, _remove, content.file)
     return dataset
 
 
-def staged(
-    rows: Exported, transform: Callable[[dict[str, Any]], Any] | None
-) -> tuple[_Content, int]:
+def stage_rows(
+    rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None
+) -> tuple[_StagedRows, int]:
     """Write rows to a temporary file; return what reads them, and how many there are."""
     import pyarrow as pa
 
@@ -187,12 +191,12 @@ def staged(
     schema = pa.schema([(column, arrow_type(kind)) for column, kind in rows.schema.items()])
     count = 0
     with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in rows.batches(_ROWS):
-            for start in range(0, batch.num_rows, _ROWS):
-                part = batch.slice(start, _ROWS).cast(schema)
+        for batch in rows.batches(_ROWS_PER_BATCH):
+            for start in range(0, batch.num_rows, _ROWS_PER_BATCH):
+                part = batch.slice(start, _ROWS_PER_BATCH).cast(schema)
                 writer.write_batch(part)
                 count += part.num_rows
-    return _Content(Path(name), dict(rows.schema.items()), rows.library, transform), count
+    return _StagedRows(Path(name), dict(rows.schema.items()), rows.library, transform), count
 
 
 def _remove(file: Path) -> None:

@@ -34,70 +34,72 @@ from barbule.types import Document, Json, Media, infer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
     from barbule.io.paths import File
     from barbule.media.library import MediaLibrary
 
 __all__ = ["KEY", "read_webdataset", "write_webdataset"]
 
 KEY = "key"
-_LOOKED_AT = 100  # samples, for the columns
-_ROWS = 1024  # at a time, when they are written
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_TEXTS = frozenset(("txt", "text", "transcript"))
-_COUNTS = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
-_OBJECTS = frozenset(("json", "jsn"))
+_SCHEMA_SAMPLES = 100  # samples, for the columns
+_ROWS_PER_BATCH = 1024  # at a time, when they are written
+_SHARD_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_TEXT_SUFFIXES = frozenset(("txt", "text", "transcript"))
+_COUNT_SUFFIXES = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
+_JSON_SUFFIXES = frozenset(("json", "jsn"))
 
-_ARCHIVED = "Put it into the archive, as a member of its sample."
+_ARCHIVE_HINT = "Put it into the archive, as a member of its sample."
 
 _Sample = dict[str, bytes]
 
 
 def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
     """Make rows of the samples of tar files; see `Session.read_webdataset`."""
-    shown = os.fspath(source)
-    files = [file for each in _expanded(shown) for file in find_files(each, library)]
+    pattern = os.fspath(source)
+    files = [file for shard in _expand_shards(pattern) for file in find_files(shard, library)]
     limit = library.max_bytes
-    first = list(itertools.islice(_samples(files[0], limit), _LOOKED_AT))
+    first = list(itertools.islice(_samples(files[0], limit), _SCHEMA_SAMPLES))
     if not first:
-        raise DataError(f"the file {files[0].shown!r} holds no samples.", hint="Check the file.")
+        raise DataError(f"the file {files[0].label!r} holds no samples.", hint="Check the file.")
     members = dict.fromkeys(member for _, sample in first for member in sample)
     columns = {member: _column_of(member) for member in members}
     kinds: dict[str, Any] = {KEY: dt.string}
     for member, column in columns.items():
-        kind = _kind(member, [sample[member] for _, sample in first if member in sample])
+        kind = _member_kind(member, [sample[member] for _, sample in first if member in sample])
         if column == KEY or kinds.setdefault(column, kind) != kind:
             raise DataError(
-                f"two kinds of members are the column {column!r} in {files[0].shown!r}.",
+                f"two kinds of members are the column {column!r} in {files[0].label!r}.",
                 hint="Rename the members of the samples.",
             )
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for file in files:
-            reach = DataSetRoot(None, f"the file {file.shown!r}", None, _ARCHIVED)
+            containment = DataSetRoot(None, f"the file {file.label!r}", None, _ARCHIVE_HINT)
             for key, sample in _samples(file, limit):
                 row: dict[str, Any] = {KEY: key}
                 for member, data in sample.items():
                     column = _column_of(member)
-                    where = f"{file.shown}: {key}.{member}"
-                    row[column] = reach.values(_value(data, member, kinds.get(column), where))
-                yield file.shown, row
+                    location = f"{file.label}: {key}.{member}"
+                    row[column] = containment.contained_values(
+                        _member_value(data, member, kinds.get(column), location)
+                    )
+                yield file.label, row
 
-    return Rows(kinds, read, f"the samples of {shown!r}", "json")
+    return Rows(kinds, read, f"the samples of {pattern!r}", "json")
 
 
-def _expanded(source: str) -> list[str]:
+def _expand_shards(source: str) -> list[str]:
     """Expand `{000..002}` in the name of shards, as WebDataset writes it."""
-    found = _RANGE.search(source)
-    if not found:
+    match = _SHARD_RANGE.search(source)
+    if not match:
         return [source]
-    first, last = found[1], found[2]
+    first, last = match[1], match[2]
     numbers = range(int(first), int(last) + 1)
     return [
-        each
+        shard
         for number in numbers
-        for each in _expanded(
-            f"{source[: found.start()]}{number:0{len(first)}}{source[found.end() :]}"
+        for shard in _expand_shards(
+            f"{source[: match.start()]}{number:0{len(first)}}{source[match.end() :]}"
         )
     ]
 
@@ -111,22 +113,26 @@ def _ending(member: str) -> str:
     return member.rpartition(".")[2].lower()
 
 
-def _kind(member: str, seen: list[bytes]) -> Any:
-    last = _ending(member)
-    if last in _TEXTS:
+def _member_kind(member: str, contents: list[bytes]) -> Any:
+    suffix = _ending(member)
+    if suffix in _TEXT_SUFFIXES:
         return dt.string
-    if last in _OBJECTS:
-        return _of_json(seen)
-    if last in _COUNTS:
-        return dt.int64 if all(each.strip().lstrip(b"-").isdigit() for each in seen) else dt.string
-    kind = ENDINGS.get(last)
+    if suffix in _JSON_SUFFIXES:
+        return _json_kind(contents)
+    if suffix in _COUNT_SUFFIXES:
+        return (
+            dt.int64
+            if all(content.strip().lstrip(b"-").isdigit() for content in contents)
+            else dt.string
+        )
+    kind = ENDINGS.get(suffix)
     return dt.binary if kind is None else kind
 
 
-def _of_json(seen: list[bytes]) -> Any:
+def _json_kind(contents: list[bytes]) -> Any:
     """Find the type of values written as JSON; `Json` where they are no plain values."""
     try:
-        values = [{"value": json.loads(each)} for each in seen]
+        values = [{"value": json.loads(content)} for content in contents]
         kind = infer(values)["value"]
     except (ValueError, SchemaError):
         return Json()
@@ -157,7 +163,7 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
             key = current_key
             if suffix in sample:
                 raise DataError(
-                    f"{member.name!r} is twice in {file.shown!r}.",
+                    f"{member.name!r} is twice in {file.label!r}.",
                     hint="The members of a sample stand together, each once.",
                 )
             content = archive.extractfile(member)
@@ -168,20 +174,20 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
 
 def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] | None:
     """Split the name of a member into the key of its sample and the rest; None for no sample."""
-    check_member(member.name, file.shown)
+    check_member(member.name, file.label)
     folder, _, name = member.name.rpartition("/")
     stem, dot, suffix = name.partition(".")
     if not member.isfile() or not stem or not dot:
         return None
     if member.size > limit:
         raise DataError(
-            f"{member.name!r} in {file.shown!r} is larger than {limit} bytes.",
+            f"{member.name!r} in {file.label!r} is larger than {limit} bytes.",
             hint="Raise max_bytes in [media] of the configuration.",
         )
     return (f"{folder}/{stem}" if folder else stem), suffix
 
 
-def _value(data: bytes, member: str, kind: Any, where: str) -> Any:
+def _member_value(data: bytes, member: str, kind: Any, location: str) -> Any:
     """Read the content of a member as a value of its column."""
     if kind is Document:
         return {"bytes": data, "path": member}  # by its ending Markdown is told from a text
@@ -189,18 +195,18 @@ def _value(data: bytes, member: str, kind: Any, where: str) -> Any:
         return data
     try:
         text = data.decode("utf-8")
-        if kind is dt.string and _ending(member) not in _OBJECTS:
+        if kind is dt.string and _ending(member) not in _JSON_SUFFIXES:
             return text
         return int(text) if kind is dt.int64 and "." not in text else json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"the member {where!r} is not what those before it are: {error}.",
+            f"the member {location!r} is not what those before it are: {error}.",
             hint="Correct it, or leave it out.",
         ) from error
 
 
 def write_webdataset(
-    rows: Exported, target: str | os.PathLike[str], key: str | None, max_bytes: int
+    rows: ExportRows, target: str | os.PathLike[str], key: str | None, max_bytes: int
 ) -> list[str]:
     """Write rows as samples of one tar file, or of several where the name has a number's place.
 
@@ -217,36 +223,38 @@ def write_webdataset(
         raise DataError(
             f"{pattern!r} has no place for one number.", hint='Write it as "shard-%06d.tar".'
         ) from None
-    members = _members(rows, key)
+    members = _member_writers(rows, key)
     written: list[str] = []
-    batches = rows.batches(_ROWS)
+    batches = rows.batches(_ROWS_PER_BATCH)
     samples = enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches))
-    waiting = next(samples, None)
-    seen: set[str] = set()
-    while waiting is not None or not written:
+    sample = next(samples, None)
+    used_keys: set[str] = set()
+    while sample is not None or not written:
         shard = pattern % len(written) if numbered else first
         path = check_target(shard) or expanded(shard)
         written.append(str(path))
         with written_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
-            while waiting is not None:
-                number, row = waiting
-                name = _key_of(row, key, number, seen)
+            while sample is not None:
+                number, row = sample
+                name = _sample_key(row, key, number, used_keys)
                 for column, write in members.items():
                     if row[column] is not None:
                         suffix, data = write(row[column])
                         _add(archive, f"{name}.{suffix}", data)
-                waiting = next(samples, None)
+                sample = next(samples, None)
                 if numbered and archive.offset >= max_bytes:
                     break
     return written
 
 
-_Content = tuple[str, "bytes | Path"]
+_MemberContent = tuple[str, "bytes | Path"]
 
 
-def _members(rows: Exported, key: str | None) -> dict[str, Callable[[Any], _Content]]:
+def _member_writers(
+    rows: ExportRows, key: str | None
+) -> dict[str, Callable[[Any], _MemberContent]]:
     """Return for each column what makes its member of a cell."""
-    found: dict[str, Callable[[Any], _Content]] = {}
+    writers: dict[str, Callable[[Any], _MemberContent]] = {}
     for column, kind in rows.schema.items():
         if column == (key or KEY):
             continue
@@ -256,17 +264,19 @@ def _members(rows: Exported, key: str | None) -> dict[str, Callable[[Any], _Cont
                 column=column,
                 hint="Select it under another name: letters, digits, '_' and '-'.",
             )
-        found[column] = _writer(column, kind, rows.library)
-    return found
+        writers[column] = _writer(column, kind, rows.library)
+    return writers
 
 
-def _writer(column: str, kind: dt.DataType, library: MediaLibrary) -> Callable[[Any], _Content]:
+def _writer(
+    column: str, kind: dt.DataType, library: MediaLibrary
+) -> Callable[[Any], _MemberContent]:
     if isinstance(kind, Media):
 
-        def media(reference: str) -> _Content:
+        def media(reference: str) -> _MemberContent:
             path = library.path(reference)
-            own = ending(reference, path)
-            return _member(column, own, own if ENDINGS.get(own) else column), path
+            suffix = ending(reference, path)
+            return _member(column, suffix, suffix if ENDINGS.get(suffix) else column), path
 
         return media
     if isinstance(kind, dt.String):
@@ -284,30 +294,30 @@ def _writer(column: str, kind: dt.DataType, library: MediaLibrary) -> Callable[[
 
 def _member(column: str, suffix: str, plain: str) -> str:
     """Name a member: by the ending alone where the column is called by one."""
-    alike = column.lower() == suffix or (column == plain and _same(column, suffix))
-    return column if alike else f"{column}.{suffix}"
+    is_suffix_name = column.lower() == suffix or (column == plain and _share_group(column, suffix))
+    return column if is_suffix_name else f"{column}.{suffix}"
 
 
-def _same(column: str, suffix: str) -> bool:
-    groups: tuple[frozenset[str], ...] = (_TEXTS, _COUNTS, _OBJECTS)
+def _share_group(column: str, suffix: str) -> bool:
+    groups: tuple[frozenset[str], ...] = (_TEXT_SUFFIXES, _COUNT_SUFFIXES, _JSON_SUFFIXES)
     return any(column in group and suffix in group for group in groups)
 
 
-def _key_of(row: dict[str, Any], key: str | None, number: int, seen: set[str]) -> str:
-    given = row.get(key or KEY)
-    if given is None:
+def _sample_key(row: dict[str, Any], key: str | None, number: int, used_keys: set[str]) -> str:
+    value = row.get(key or KEY)
+    if value is None:
         return f"{number:08d}"
-    name = str(given)
+    name = str(value)
     check_member(name, f"row {number}")
-    if not name or "." in name.rpartition("/")[2] or name in seen:
+    if not name or "." in name.rpartition("/")[2] or name in used_keys:
         raise DataError(
             "the key of a sample is a text without dots, that no other has.",
             column=key or KEY,
             row=number,
-            value=given,
+            value=value,
             hint="Give key= another column, or leave it out: rows are numbered then.",
         )
-    seen.add(name)
+    used_keys.add(name)
     return name
 
 

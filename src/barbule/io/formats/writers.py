@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.locations import storing
 
 if TYPE_CHECKING:
-    from barbule.io.export_rows import Exported
+    from barbule.io.export_rows import ExportRows
 
 __all__ = ["write"]
 
@@ -25,12 +25,12 @@ _WRITERS = {
     "webdataset": ("barbule.io.formats.webdataset", "write_webdataset"),
 }
 
-_TO_FILES = {"coco", "folder", "parquet", "webdataset"}  # whose first argument is the place
+_FILE_FORMATS = {"coco", "folder", "parquet", "webdataset"}  # whose first argument is the place
 
 
-def write(form: str, rows: Exported, *arguments: Any) -> Any:
+def write(form: str, rows: ExportRows, *arguments: Any) -> Any:
     """Write rows in a form; see its writer."""
     module, name = _WRITERS[form]
     writer = getattr(importlib.import_module(module), name)
-    with storing(repr(os.fspath(arguments[0])) if form in _TO_FILES else "a temporary file"):
+    with storing(repr(os.fspath(arguments[0])) if form in _FILE_FORMATS else "a temporary file"):
         return writer(rows, *arguments)

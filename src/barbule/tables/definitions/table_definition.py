@@ -21,7 +21,7 @@ from barbule.executor.search.index_lookup import embedded_by, searched_column
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import trace
 from barbule.planner.python_code import call_as_written, written
-from barbule.suggestions import Answer, one_of
+from barbule.suggestions import VerbResult, one_of
 from barbule.tables.views.base_columns import read_by_view
 from barbule.tables.views.incremental import ITEMS, POSITION
 
@@ -48,7 +48,7 @@ _INFO = sch.Schema(
 )
 
 
-class ColumnDefinition(Answer, str):  # noqa: SLOT000 - it carries what it knows beside the text
+class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it knows beside the text
     """How a column is made: a text, the expression as it was written, that knows more.
 
     Of a column that takes data it is the type.

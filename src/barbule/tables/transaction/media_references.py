@@ -32,7 +32,7 @@ from barbule.executor.ledger.call_ledger import SCHEMA as CALLS_SCHEMA
 from barbule.functions.registry import lookup
 from barbule.media.references import references_within, stored_references
 from barbule.planner.lowering.table_schemas import physical_schema
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 from barbule.threads import in_threads
 from barbule.values.cells import holds_media
 
@@ -66,7 +66,7 @@ _LOOKERS = 16  # threads that ask a store elsewhere
 
 
 @dataclass(frozen=True)
-class CollectedMedia(Answer):
+class CollectedMedia(VerbResult):
     """What a collection of unused media did.
 
     Attributes

@@ -24,7 +24,7 @@ from barbule.errors import BarbuleError, ConflictError, DataError
 from barbule.executor.calls.provenance import PROVISIONAL
 from barbule.nodes import ERROR
 from barbule.planner.lowering.table_schemas import physical_schema
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 from barbule.tables.transaction.media_references import deleted_meanwhile, undone_where_it_fails
 from barbule.tables.views.full_refresh import refresh
 from barbule.types import storage
@@ -68,7 +68,7 @@ _FREE_TRIES = 3
 
 
 @dataclass(frozen=True)
-class MutationResult(Answer):
+class MutationResult(VerbResult):
     """What a mutation did.
 
     Attributes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.backends.base import FOREVER, RID, TO
 from barbule.errors import VectorIndexError
 from barbule.executor.search.index_sync import as_matrix, physical_rows
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 from barbule.tables.transaction.media_references import lost
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class MediaCheck:
 
 
 @dataclass(frozen=True, repr=False)
-class CheckResult(Answer):
+class CheckResult(VerbResult):
     """What `check` found; true when all is well, or was repaired.
 
     Attributes

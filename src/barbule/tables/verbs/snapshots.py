@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from barbule.catalog.records import ALL_TABLES, Label
 from barbule.catalog.time_travel import as_timestamp, timestamp_hint
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
-from barbule.suggestions import Answer
+from barbule.suggestions import VerbResult
 from barbule.tables.table import Table
 from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
 from barbule.tables.transaction.transaction import mutate
@@ -27,7 +27,7 @@ __all__ = ["Snapshot", "drop", "look", "names", "take"]
 
 
 @dataclass(frozen=True)
-class Snapshot(Answer):
+class Snapshot(VerbResult):
     """All tables as they were at a moment, read-only.
 
     Attributes

@@ -111,7 +111,7 @@ def _reader(file: File) -> Reader:
         return _READERS[suffix[0]]
     known = ", ".join(f".{each}" for each in _READERS)
     raise DataError(
-        f"the format of {file.shown!r} is not known by its name.",
+        f"the format of {file.label!r} is not known by its name.",
         hint=f"The names of files end with one of {known}; text formats also with "
         f"{', '.join(f'.{each}' for each in COMPRESSIONS)} behind that.",
     )
@@ -129,14 +129,14 @@ def _explained(file: File) -> Iterator[None]:
     try:
         yield
     except BarbuleError as error:
-        if file.shown not in error.message:
-            error.message = f"{error.message.rstrip('.')} (in {file.shown!r})."
+        if file.label not in error.message:
+            error.message = f"{error.message.rstrip('.')} (in {file.label!r})."
         raise
     except FileNotFoundError as error:
         raise file.missing() from error
     except PermissionError as error:
         raise DataError(
-            f"the file {file.shown!r} may not be read.", hint="Check its permissions."
+            f"the file {file.label!r} may not be read.", hint="Check its permissions."
         ) from error
     except UnicodeDecodeError as error:
         raise file.not_utf8() from error
@@ -146,6 +146,6 @@ def _explained(file: File) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
         raise DataError(
-            f"the file {file.shown!r} cannot be read: {reason}.",
+            f"the file {file.label!r} cannot be read: {reason}.",
             hint="It may be cut off or damaged, or have another format than its name says.",
         ) from error

@@ -33,7 +33,7 @@ def read_parquet(file: File, size: int) -> Generator[Chunk]:
         pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False) as opened,
     ):
         schema = opened.schema_arrow
-        yield Chunk(empty(schema), origin=file.shown)
+        yield Chunk(empty(schema), origin=file.label)
         read = opened.iter_batches(min(size, READ_ROWS))
         batches = (pa.Table.from_batches([batch], schema) for batch in read)
         yield from _valid(batches, file, size)
@@ -53,13 +53,13 @@ def read_feather(file: File, size: int) -> Generator[Chunk]:
         else:
             opened = pa.ipc.open_stream(stream)
             schema, batches = opened.schema, iter(opened)
-        yield Chunk(empty(schema), origin=file.shown)
+        yield Chunk(empty(schema), origin=file.label)
         tables = (pa.Table.from_batches([batch], schema) for batch in batches)
         yield from _valid(tables, file, size)
 
 
 def _valid(tables: Iterator[pa.Table], file: File, size: int) -> Generator[Chunk]:
-    root = DataSetRoot.of(file, how=_ELSEWHERE)
+    root = DataSetRoot.of(file, hint=_ELSEWHERE)
     for rows in sized(tables, size):
         rows.validate(full=True)  # texts that are no UTF-8, among others
-        yield Chunk(contained_media(rows, root), origin=file.shown)
+        yield Chunk(contained_media(rows, root), origin=file.label)

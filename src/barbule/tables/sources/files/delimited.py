@@ -43,11 +43,11 @@ def _read(file: File, size: int, delimiter: str) -> Generator[Chunk]:
 
     names = _header(file, delimiter)
     texts = pa.schema([(name, pa.string()) for name in names])
-    yield Chunk(texts.empty_table(), "texts", file.shown)
+    yield Chunk(texts.empty_table(), "texts", file.label)
     try:
         with file.open_plain() as stream:
             for rows in sized(_tables(stream, texts, delimiter), size):
-                yield Chunk(rows, "texts", file.shown)
+                yield Chunk(rows, "texts", file.label)
     except pa.ArrowInvalid as error:
         raise _diagnosis(file, delimiter, len(names), error) from error
 
@@ -119,7 +119,7 @@ def _diagnosis(file: File, delimiter: str, width: int, error: Exception) -> Exce
                 for row in rows:
                     if row and len(row) != width:
                         return DataError(
-                            f"line {rows.line_num} of {file.shown!r} has {len(row)} fields, the "
+                            f"line {rows.line_num} of {file.label!r} has {len(row)} fields, the "
                             f"first line has {width}.",
                             value=delimiter.join(row),
                             hint="Correct the line, or quote the field that holds the separator.",

@@ -32,15 +32,15 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
     import pyarrow as pa
 
     with file.open_python() as stream:
-        check_zip(stream, file.shown)
+        check_zip(stream, file.label)
         stream.seek(0)
         book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
         rows = iter(book.worksheets[0].iter_rows(values_only=True))
         names = _header(next(rows, ()))
-        yield Chunk(pa.table([pa.nulls(0)] * len(names), names=names), "arrow", origin=file.shown)
+        yield Chunk(pa.table([pa.nulls(0)] * len(names), names=names), "arrow", origin=file.label)
         records = (_record(names, row) for row in rows if any(cell is not None for cell in row))
         while chunk := list(itertools.islice(records, size)):
-            yield Chunk(chunk, "cells", file.shown)
+            yield Chunk(chunk, "cells", file.label)
 
 
 def _header(cells: Sequence[Any]) -> list[str]:

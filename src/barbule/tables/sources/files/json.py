@@ -65,20 +65,20 @@ def read_json(file: File, size: int) -> Generator[Chunk]:
 
 def _in_chunks(values: Iterator[Any], file: File, size: int) -> Generator[Chunk]:
     while rows := list(itertools.islice(values, size)):
-        yield Chunk(rows, "json", file.shown)
+        yield Chunk(rows, "json", file.label)
 
 
 def _broken(file: File, line: int, error: ValueError) -> DataError:
     reason = getattr(error, "msg", str(error))
     return DataError(
-        f"line {line} of {file.shown!r} is no JSON: {reason}.",
+        f"line {line} of {file.label!r} is no JSON: {reason}.",
         hint="The file may be cut off; it holds a list of objects, or one object a line.",
     )
 
 
 def _too_long(file: File, line: int) -> DataError:
     return DataError(
-        f"the object in line {line} of {file.shown!r} has more than {_MAX_RECORD:,} characters.",
+        f"the object in line {line} of {file.label!r} has more than {_MAX_RECORD:,} characters.",
         hint="Keep large values in files of their own, and give their paths.",
     )
 
