@@ -71,7 +71,7 @@ from barbule.relations import Query
 from barbule.relations.promotion import promoted
 from barbule.relations.value_origins import origin
 from barbule.types import storage_schema
-from barbule.types.marks import marked, marked_schema
+from barbule.types.json_marks import mark_json, mark_json_schema
 from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
@@ -605,7 +605,7 @@ class Engine:
         Columns of Json are texts that are marked as Arrow's `arrow.json`.
         """
         rows = self._unmarked(expr, **options)
-        return marked(rows, expr.schema()) if isinstance(expr, ir.Table) else rows
+        return mark_json(rows, expr.schema()) if isinstance(expr, ir.Table) else rows
 
     def _unmarked(self, expr: ir.Expr, /, **options: Any) -> Any:
         if any(value is not None for value in options.values()):
@@ -720,7 +720,7 @@ class Engine:
         # Whether a value may be missing is no part of the batches, so not of their stream either.
         columns = self.plan(expr).final.schema.to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in columns])
-        schema = marked_schema(schema, expr.as_table().schema())
+        schema = mark_json_schema(schema, expr.as_table().schema())
         return pa.RecordBatchReader.from_batches(schema, named())
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:

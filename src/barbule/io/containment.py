@@ -19,7 +19,7 @@ from barbule.media.fetch import Fetcher
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
 
 __all__ = ["DataSetRoot", "contained_media", "is_embedded"]
 

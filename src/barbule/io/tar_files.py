@@ -20,7 +20,7 @@ from barbule.media.archives import is_swollen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
 
 __all__ = ["open_tar_file"]
 

@@ -16,7 +16,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.types.kinds import MAX_DIGITS, Duration, canonical
+from barbule.types.data_types import MAX_DIGITS, Duration, canonical
 
 __all__ = ["alike", "as_declared", "as_duration", "promoted", "with_sign"]
 

@@ -80,25 +80,27 @@ def connect(
     if zone := checked_timezone(timezone, "the argument timezone="):
         settings = replace(settings, timezone=zone)
     if models:
-        settings = replace(settings, models={**settings.models, **_providers(models)})
+        settings = replace(settings, models={**settings.models, **_provider_settings(models)})
     with _lock:
-        opened = Session(settings, on_close=_forget)  # if that fails, the session before it goes on
+        opened = Session(
+            settings, on_close=_unset_default
+        )  # if that fails, the session before it goes on
         if _default is not None:
             _default.close()
         _default = opened
         return _default
 
 
-def _providers(models: Mapping[str, Mapping[str, Any]]) -> dict[str, ProviderSettings]:
+def _provider_settings(models: Mapping[str, Mapping[str, Any]]) -> dict[str, ProviderSettings]:
     allowed = [field.name for field in fields(ProviderSettings)]
-    for name, given in models.items():
-        for key in given:
+    for name, options in models.items():
+        for key in options:
             if key not in allowed:
                 raise ConfigurationError(
                     f"models[{name!r}] has no setting {key!r}.",
                     hint=f"It takes {', '.join(allowed)}; a key is named by api_key_env.",
                 )
-    return {name: ProviderSettings(**given) for name, given in models.items()}
+    return {name: ProviderSettings(**options) for name, options in models.items()}
 
 
 def current() -> Session:
@@ -109,7 +111,7 @@ def current() -> Session:
             return connect()
         if _default.opened_by != os.getpid():
             _inherited.append(_default)
-            _default = _reopened(_default)
+            _default = _reopen(_default)
         return _default
 
 
@@ -117,18 +119,18 @@ def current() -> Session:
 _inherited: list[Session] = []
 
 
-def _reopened(parents: Session) -> Session:
+def _reopen(inherited: Session) -> Session:
     """Open in a forked child what the default session of its parent has open."""
-    if not is_persistent(parents.settings.backend):
+    if not is_persistent(inherited.settings.backend):
         raise ConfigurationError(
-            f"the database of the process {parents.opened_by}, from which this one was forked, "
+            f"the database of the process {inherited.opened_by}, from which this one was forked, "
             "is in its memory.",
             hint="Connect to a file or a server before forking, or by bb.connect(...) here.",
         )
-    return Session(parents.settings, on_close=_forget)
+    return Session(inherited.settings, on_close=_unset_default)
 
 
-def _forget(session: Session) -> None:
+def _unset_default(session: Session) -> None:
     """Have no default session any more where this one is it: it is about to close."""
     global _default  # noqa: PLW0603 - one state of the process
     with _lock:

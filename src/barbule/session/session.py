@@ -69,14 +69,14 @@ class Session(DataSetReaders, Maintenance):
         endpoints = {
             name: Endpoint(
                 provider=name,
-                api_base=given.api_base,
-                api_key_env=given.api_key_env,
-                max_concurrency=given.max_concurrency,
-                rpm=given.rpm,
-                tpm=given.tpm,
-                timeout=given.timeout,
+                api_base=provider.api_base,
+                api_key_env=provider.api_key_env,
+                max_concurrency=provider.max_concurrency,
+                rpm=provider.rpm,
+                tpm=provider.tpm,
+                timeout=provider.timeout,
             )
-            for name, given in settings.models.items()
+            for name, provider in settings.models.items()
         }
         backend = open_backend(settings.backend, settings.lock_timeout, settings.home)
         client = LiteLLMClient(endpoints)
@@ -157,7 +157,7 @@ class Session(DataSetReaders, Maintenance):
                 self._engine, name, schema, if_exists, defaults, media_validation
             )
         )
-        _warn_of_verbs(table)
+        _warn_of_shadowed_columns(table)
         return table
 
     def create_view(
@@ -340,7 +340,7 @@ class Session(DataSetReaders, Maintenance):
         self.close()
 
 
-def _warn_of_verbs(table: Table) -> None:
+def _warn_of_shadowed_columns(table: Table) -> None:
     shadowed = [name for name in table.columns if hasattr(Table, name)]
     if shadowed:
         names = ", ".join(f"table[{name!r}]" for name in shadowed)

@@ -15,8 +15,7 @@ from barbule.types.annotations import (
     dtype,
 )
 from barbule.types.class_fields import fields_of, values_of
-from barbule.types.inference import holds_rows, infer
-from barbule.types.kinds import (
+from barbule.types.data_types import (
     UUID,
     Audio,
     Binary,
@@ -36,6 +35,7 @@ from barbule.types.kinds import (
     storage,
     storage_schema,
 )
+from barbule.types.inference import holds_rows, infer
 from barbule.types.schemas import choices_of, defaults_of, refusal, schema
 
 __all__ = [

@@ -21,7 +21,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.class_fields import fields_of, is_ibis_type
-from barbule.types.kinds import Audio, Document, Duration, Image, Json, Video, canonical
+from barbule.types.data_types import Audio, Document, Duration, Image, Json, Video, canonical
 from barbule.types.library_types import of_library, of_pydantic
 
 __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype"]
@@ -77,10 +77,10 @@ def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - w
     return dt.Array(dt.float32, length=length, nullable=nullable)
 
 
-def _check_length(length: Any, what: str, example: str) -> None:
+def _check_length(length: Any, subject: str, example: str) -> None:
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise SchemaError(
-            f"the length of {what} is a whole number from 1.", value=length, hint=f"{example}."
+            f"the length of {subject} is a whole number from 1.", value=length, hint=f"{example}."
         )
 
 
@@ -97,10 +97,10 @@ def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  #
         raise SchemaError(
             "a struct has fields with names.", value=fields, hint='Struct({"label": String}).'
         )
-    return _struct(fields, (), nullable=nullable)
+    return _struct_type(fields, (), nullable=nullable)
 
 
-_NAMES: dict[str, Callable[[], dt.DataType]] = {
+_TYPE_NAMES: dict[str, Callable[[], dt.DataType]] = {
     "duration": lambda: Duration,
     "image": Image,
     "audio": Audio,
@@ -113,7 +113,7 @@ _NAMES: dict[str, Callable[[], dt.DataType]] = {
     "str": dt.String,
 }
 
-_PYTHON: dict[Any, Callable[[], dt.DataType]] = {
+_PYTHON_TYPES: dict[Any, Callable[[], dt.DataType]] = {
     str: dt.String,
     int: dt.Int64,
     float: dt.Float64,
@@ -134,7 +134,8 @@ _PYTHON: dict[Any, Callable[[], dt.DataType]] = {
     pathlib.PurePath: dt.String,
 }
 
-Outer = tuple[Any, ...]  # the classes around an annotation, which it must not lead back to
+# The classes around an annotation, to which it must not lead back.
+EnclosingClasses = tuple[Any, ...]
 
 
 def dtype(kind: Any) -> dt.DataType:
@@ -163,23 +164,23 @@ def dtype(kind: Any) -> dt.DataType:
     >>> str(dtype("vector(3)")), str(dtype(list[int]))
     ('array<float32, 3>', 'array<int64>')
     """
-    return canonical(_read(kind, ()))
+    return canonical(_type_of(kind, ()))
 
 
 _dtype = dtype  # `dtype` is a parameter name of `Array`, as its users write it
 
 
-def _read(kind: Any, outer: Outer) -> dt.DataType:
+def _type_of(kind: Any, enclosing: EnclosingClasses) -> dt.DataType:
     if isinstance(kind, dt.DataType):
         return canonical(kind)
     if is_ibis_type(kind):
-        return _made(kind)
+        return _instance_of(kind)
     if isinstance(kind, str):
         return _from_name(kind)
-    return _from_annotation(kind, outer)
+    return _type_of_annotation(kind, enclosing)
 
 
-def _made(kind: type[dt.DataType]) -> dt.DataType:
+def _instance_of(kind: type[dt.DataType]) -> dt.DataType:
     try:
         return canonical(kind())
     except Exception as error:  # what Ibis raises is its own business
@@ -194,27 +195,27 @@ def _from_name(name: str) -> dt.DataType:
     if text.startswith("!"):
         return _from_name(text[1:]).copy(nullable=False)
     plain = text.lower()
-    if plain in _NAMES:
-        return _NAMES[plain]()
+    if plain in _TYPE_NAMES:
+        return _TYPE_NAMES[plain]()
     if match := re.fullmatch(r"vector\(\s*(\d+)\s*\)", plain):
         return Vector(int(match[1]))
     match = re.fullmatch(r"array<(.+?)(?:,\s*(\d+))?>", text, re.IGNORECASE)
-    if match and match[1].strip().lower() in _NAMES:  # names that Ibis does not know
+    if match and match[1].strip().lower() in _TYPE_NAMES:  # names that Ibis does not know
         return Array(match[1], int(match[2]) if match[2] else None)
     try:
         return canonical(dt.dtype(text))
     except Exception as error:
         raise SchemaError(
             f"no type is called {name!r}.",
-            hint=f"Use an Ibis type such as 'int64', or one of {', '.join(sorted(_NAMES))}.",
+            hint=f"Use an Ibis type such as 'int64', or one of {', '.join(sorted(_TYPE_NAMES))}.",
         ) from error
 
 
-def _from_annotation(kind: Any, outer: Outer) -> dt.DataType:
+def _type_of_annotation(kind: Any, enclosing: EnclosingClasses) -> dt.DataType:
     for read in _READERS:
-        found = read(kind, outer)
-        if found is not None:
-            return found
+        data_type = read(kind, enclosing)
+        if data_type is not None:
+            return data_type
     raise SchemaError(
         "this is no type that a column can have.",
         value=kind,
@@ -222,92 +223,98 @@ def _from_annotation(kind: Any, outer: Outer) -> dt.DataType:
     )
 
 
-def _named(kind: Any, _: Outer) -> dt.DataType | None:
+def _python_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
     """Read a Python type that is known as it is."""
     try:
-        return _PYTHON[kind]() if kind in _PYTHON else None
+        return _PYTHON_TYPES[kind]() if kind in _PYTHON_TYPES else None
     except TypeError:  # it has no hash, and is no type
         return None
 
 
-def _renamed(kind: Any, outer: Outer) -> dt.DataType | None:
+def _alias_target(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
     """Look behind `NewType`, `type X = ...` and type variables with a bound."""
     for name in ("__supertype__", "__value__", "__bound__"):
         inner = getattr(kind, name, None)
         if inner is not None and not inspect.isclass(kind):
-            return _read(inner, outer)
+            return _type_of(inner, enclosing)
     return None
 
 
-def _generic(kind: Any, outer: Outer) -> dt.DataType | None:
+def _generic_type(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in {typing.Union, pytypes.UnionType}:
-        return _union([_read(each, outer) for each in arguments if each is not _NONE], kind)
+        return _common_type(
+            [_type_of(argument, enclosing) for argument in arguments if argument is not _NONE], kind
+        )
     if origin is typing.Annotated:
-        return _annotated(arguments[0], kind.__metadata__, outer)
+        return _annotated_type(arguments[0], kind.__metadata__, enclosing)
     if origin is typing.Literal:
-        return _union(_types_of_values(arguments), kind)
+        return _common_type(_types_of_values(arguments), kind)
     if origin in {typing.Required, typing.NotRequired, typing.Final}:
-        return _read(arguments[0], outer)
+        return _type_of(arguments[0], enclosing)
     if not inspect.isclass(origin):
         return None
     if issubclass(origin, Mapping):
         return Json()
     if issubclass(origin, Iterable):
-        return _listed(origin, arguments, outer)
+        return _array_type(origin, arguments, enclosing)
     return None
 
 
 _NONE = type(None)
 
 
-def _listed(origin: type, arguments: tuple[Any, ...], outer: Outer) -> dt.DataType | None:
+def _array_type(
+    origin: type, arguments: tuple[Any, ...], enclosing: EnclosingClasses
+) -> dt.DataType | None:
     if not arguments:
         return Json()
-    items = [each for each in arguments if each is not Ellipsis]
+    items = [argument for argument in arguments if argument is not Ellipsis]
     if not issubclass(origin, tuple):
-        return dt.Array(_read(items[0], outer)) if len(items) == 1 else None
+        return dt.Array(_type_of(items[0], enclosing)) if len(items) == 1 else None
     try:
-        return dt.Array(_union([_read(each, outer) for each in items], origin))
+        return dt.Array(_common_type([_type_of(item, enclosing) for item in items], origin))
     except SchemaError:
         return Json()  # a tuple of different things
 
 
-def _annotated(kind: Any, metadata: Iterable[Any], outer: Outer) -> dt.DataType:
+def _annotated_type(kind: Any, metadata: Iterable[Any], enclosing: EnclosingClasses) -> dt.DataType:
     """Read `Annotated[Any, bb.Image]`, which says the type beside it, or limits of a decimal."""
-    metadata = [note for each in metadata for note in getattr(each, "metadata", None) or [each]]
-    if given := [each for each in metadata if is_ibis_type(each)]:
-        return _read(given[0], outer)
-    found = _read(kind, outer)
-    if type(found) is dt.Decimal:
+    metadata = [note for group in metadata for note in getattr(group, "metadata", None) or [group]]
+    if ibis_types := [note for note in metadata if is_ibis_type(note)]:
+        return _type_of(ibis_types[0], enclosing)
+    data_type = _type_of(kind, enclosing)
+    if type(data_type) is dt.Decimal:
         limits = {
-            name: getattr(each, name)
-            for each in metadata
+            name: getattr(note, name)
+            for note in metadata
             for name in ("max_digits", "decimal_places")
-            if getattr(each, name, None) is not None
+            if getattr(note, name, None) is not None
         }
         if "max_digits" in limits:
             scale = limits.get("decimal_places", 0)
-            return dt.Decimal(limits["max_digits"], scale, nullable=found.nullable)
-    return found
+            return dt.Decimal(limits["max_digits"], scale, nullable=data_type.nullable)
+    return data_type
 
 
 def _types_of_values(values: Iterable[Any]) -> list[dt.DataType]:
-    kinds = dict.fromkeys(type(each) for each in values if each is not None)
-    return [_read(each, ()) for each in kinds]
+    kinds = dict.fromkeys(type(value) for value in values if value is not None)
+    return [_type_of(value_type, ()) for value_type in kinds]
 
 
-def _union(kinds: list[dt.DataType], shown: Any) -> dt.DataType:
+def _common_type(kinds: list[dt.DataType], annotation: Any) -> dt.DataType:
     """Find the one type of several: they are equal, or all are numbers."""
-    plain = list(dict.fromkeys(each.copy(nullable=True) for each in kinds))
-    if len(plain) == 1:
-        return plain[0]
-    if plain and all(isinstance(each, dt.Integer | dt.Floating) for each in plain):
-        return dt.float64 if any(map(_is_float, plain)) else dt.int64
+    nullable_kinds = list(dict.fromkeys(kind.copy(nullable=True) for kind in kinds))
+    if len(nullable_kinds) == 1:
+        return nullable_kinds[0]
+    if nullable_kinds and all(
+        isinstance(kind, dt.Integer | dt.Floating) for kind in nullable_kinds
+    ):
+        return dt.float64 if any(map(_is_float, nullable_kinds)) else dt.int64
     raise SchemaError(
         "a column has one type, and this annotation allows "
-        + ("several." if plain else "no value at all."),
-        value=shown,
+        + ("several." if nullable_kinds else "no value at all."),
+        value=annotation,
         hint="Choose one; bb.Json takes any mixture.",
     )
 
@@ -316,47 +323,49 @@ def _is_float(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Floating)
 
 
-def _class(kind: Any, outer: Outer) -> dt.DataType | None:
+def _type_of_class(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
     if not inspect.isclass(kind):
         return None
     if issubclass(kind, enum.Enum):
-        return _union(_types_of_values(member.value for member in kind), kind)
+        return _common_type(_types_of_values(member.value for member in kind), kind)
     if kind.__module__.split(".")[0] == "PIL":
         return Image()
     if (fields := fields_of(kind)) is not None:
-        if kind in outer:
+        if kind in enclosing:
             raise SchemaError(
                 f"{kind.__name__} holds itself, and a column has an end.",
                 hint="Use bb.Json for what is nested without end.",
             )
         if getattr(kind, "__pydantic_root_model__", False):
-            return _read(fields["root"], (*outer, kind))
-        return _struct(fields, (*outer, kind))
+            return _type_of(fields["root"], (*enclosing, kind))
+        return _struct_type(fields, (*enclosing, kind))
     return None
 
 
-def _struct(fields: Mapping[str, Any], outer: Outer, *, nullable: bool = True) -> dt.Struct:
+def _struct_type(
+    fields: Mapping[str, Any], enclosing: EnclosingClasses, *, nullable: bool = True
+) -> dt.Struct:
     if not fields:
         raise SchemaError("a struct has at least one field.", hint="Use bb.Json for any record.")
     # Whether a field is required is checked by nobody; the type stays the same either way.
-    kinds = {name: _read(kind, outer) for name, kind in fields.items()}
+    kinds = {name: _type_of(kind, enclosing) for name, kind in fields.items()}
     return dt.Struct(kinds, nullable=nullable)
 
 
-def _derived(kind: Any, _: Outer) -> dt.DataType | None:
+def _base_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
     """Read subclasses of Python's types (`class Name(str)`, `pathlib.Path`)."""
     if not inspect.isclass(kind):
         return None
-    found = (known for known in kind.__mro__[1:] if known in _PYTHON)
-    return next((_PYTHON[known]() for known in found), None)
+    bases = (base for base in kind.__mro__[1:] if base in _PYTHON_TYPES)
+    return next((_PYTHON_TYPES[base]() for base in bases), None)
 
 
-_READERS: tuple[Callable[[Any, Outer], dt.DataType | None], ...] = (
-    _named,
-    _renamed,
-    _generic,
+_READERS: tuple[Callable[[Any, EnclosingClasses], dt.DataType | None], ...] = (
+    _python_type,
+    _alias_target,
+    _generic_type,
     lambda kind, _: of_library(kind),
-    _class,
-    _derived,
+    _type_of_class,
+    _base_type,
     lambda kind, _: of_pydantic(kind),
 )

@@ -10,8 +10,8 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.types.kinds import Json
-from barbule.types.marks import is_marked_json
+from barbule.types.data_types import Json
+from barbule.types.json_marks import is_marked_json
 
 __all__ = ["of_arrow", "of_arrow_field"]
 
@@ -33,7 +33,7 @@ def of_arrow(kind: Any) -> dt.DataType:
     import pyarrow.types as pat
 
     if hasattr(kind, "extension_name"):
-        return _extension(kind)
+        return _of_extension(kind)
     if pat.is_string_view(kind):
         return dt.string
     if pat.is_binary_view(kind) or pat.is_fixed_size_binary(kind):
@@ -45,7 +45,7 @@ def of_arrow(kind: Any) -> dt.DataType:
     if _is_list(kind):
         return dt.Array(of_arrow_field(kind.value_field))
     if pat.is_struct(kind):
-        fields = [kind.field(place) for place in range(kind.num_fields)]
+        fields = [kind.field(index) for index in range(kind.num_fields)]
         return dt.Struct({field.name: of_arrow_field(field) for field in fields})
     if pat.is_map(kind):
         return dt.Map(of_arrow_field(kind.key_field), of_arrow_field(kind.item_field))
@@ -73,7 +73,7 @@ def of_arrow_field(field: Any) -> dt.DataType:
     return kind.copy(nullable=field.nullable)
 
 
-def _extension(kind: Any) -> dt.DataType:
+def _of_extension(kind: Any) -> dt.DataType:
     """Say what extension types are; of others than Arrow's own the values are those stored."""
     if kind.extension_name == "arrow.json":
         return Json()

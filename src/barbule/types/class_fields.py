@@ -25,11 +25,11 @@ def fields_of(kind: Any) -> dict[str, Any] | None:
     """Return the annotated fields of a pydantic model, dataclass or TypedDict, else None."""
     cls: Any = kind if inspect.isclass(kind) else type(kind)
     if hasattr(cls, "model_fields"):
-        return {name: _with_metadata(field) for name, field in cls.model_fields.items()}
+        return {name: _with_type_notes(field) for name, field in cls.model_fields.items()}
     if dataclasses.is_dataclass(cls):
-        hints = _hints(cls)
+        hints = _type_hints(cls)
         return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-    return _hints(cls) if is_typed_dict(cls) else None
+    return _type_hints(cls) if is_typed_dict(cls) else None
 
 
 def values_of(record: Any) -> dict[str, Any] | None:
@@ -38,8 +38,8 @@ def values_of(record: Any) -> dict[str, Any] | None:
     What a pydantic model computes is no field; what it leaves out when it is written is one.
     """
     cls = type(record)
-    if (ways := _values_of_model(typing.cast("Any", cls))) is not None:
-        return ways(record)
+    if (read_values := _values_of_model(typing.cast("Any", cls))) is not None:
+        return read_values(record)
     if dataclasses.is_dataclass(cls):
         return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
     return None
@@ -52,8 +52,8 @@ def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
     if getattr(cls, "__pydantic_root_model__", False):
         return lambda record: values_of(record.root) or record.root
     names = list(cls.model_fields)
-    written = getattr(cls, "__pydantic_decorators__", None)
-    if written is not None and (written.field_serializers or written.model_serializers):
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    if decorators is not None and (decorators.field_serializers or decorators.model_serializers):
         return lambda record: record.model_dump(round_trip=True)
     return lambda record: {
         **{name: getattr(record, name) for name in names},
@@ -61,9 +61,9 @@ def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
     }
 
 
-def _with_metadata(field: Any) -> Any:
+def _with_type_notes(field: Any) -> Any:
     """Put back together what pydantic takes apart: `Annotated[Any, bb.Image]`."""
-    notes = [each for each in field.metadata if is_ibis_type(each) or hasattr(each, "max_digits")]
+    notes = [note for note in field.metadata if is_ibis_type(note) or hasattr(note, "max_digits")]
     return typing.Annotated[field.annotation, *notes] if notes else field.annotation
 
 
@@ -72,7 +72,7 @@ def is_typed_dict(kind: Any) -> bool:
     return inspect.isclass(kind) and issubclass(kind, dict) and hasattr(kind, "__optional_keys__")
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+def _type_hints(kind: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(kind, include_extras=True)
     except NameError as error:

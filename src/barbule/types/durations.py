@@ -32,11 +32,11 @@ def duration_text(length: datetime.timedelta) -> str:
         return f"-{duration_text(-length)}"
     minutes, seconds = divmod(length.seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    shown = str(seconds)
+    seconds_text = str(seconds)
     if length.microseconds:
-        shown = f"{seconds}.{length.microseconds:06}".rstrip("0")
+        seconds_text = f"{seconds}.{length.microseconds:06}".rstrip("0")
     clock = (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes else "")
-    clock += f"{shown}S" if shown != "0" or not (clock or length.days) else ""
+    clock += f"{seconds_text}S" if seconds_text != "0" or not (clock or length.days) else ""
     return f"P{length.days}D{'T' * bool(clock)}{clock}" if length.days else f"PT{clock}"
 
 
@@ -53,16 +53,16 @@ def read_duration(text: str) -> datetime.timedelta:
     >>> read_duration("-PT1M30S")
     datetime.timedelta(days=-1, seconds=86310)
     """
-    found = _ISO.fullmatch(text)
-    if found is None or not any(found.group(2, 3, 5, 6, 7)) or found[4] == "T":
+    match = _ISO.fullmatch(text)
+    if match is None or not any(match.group(2, 3, 5, 6, 7)) or match[4] == "T":
         raise ValueError(f"{text!r} is no duration of ISO 8601, which is like 'P1DT2H3M4.5S'")
-    weeks, days, hours, minutes, seconds = (int(found[place] or 0) for place in (2, 3, 5, 6, 7))
+    weeks, days, hours, minutes, seconds = (int(match[group] or 0) for group in (2, 3, 5, 6, 7))
     length = datetime.timedelta(
         weeks=weeks,
         days=days,
         hours=hours,
         minutes=minutes,
         seconds=seconds,
-        microseconds=int((found[8] or "").ljust(6, "0")),
+        microseconds=int((match[8] or "").ljust(6, "0")),
     )
-    return -length if found[1] == "-" else length
+    return -length if match[1] == "-" else length

@@ -13,14 +13,14 @@ import ibis.expr.datatypes as dt
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype
 from barbule.types.schemas import schema
-from barbule.types.value_types import no_value, type_of_column
+from barbule.types.value_types import no_value_error, type_of_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import ibis.expr.schema as sch
 
-__all__ = ["FRAME_SCHEMAS", "no_rows", "series_hint", "with_index"]
+__all__ = ["FRAME_SCHEMAS", "no_rows_error", "series_hint", "with_index"]
 
 
 def series_hint(source: Any) -> str:
@@ -45,7 +45,7 @@ def series_hint(source: Any) -> str:
     return f'A series is one column: give series.to_frame("n"){row}.'
 
 
-def no_rows(source: object) -> SchemaError:
+def no_rows_error(source: object) -> SchemaError:
     """Make the error of a value that has no rows from which a schema can be read."""
     return SchemaError(
         "no schema can be read from this.",
@@ -76,11 +76,11 @@ def with_index(frame: Any) -> Any:
 
 def _of_pandas(frame: Any) -> sch.Schema:
     if not hasattr(frame, "columns"):
-        raise no_rows(frame)
+        raise no_rows_error(frame)
     frame = with_index(frame)
     kinds: dict[str, dt.DataType] = {}
-    for place, name in enumerate(frame.columns):
-        column = frame.iloc[:, place]
+    for index, name in enumerate(frame.columns):
+        column = frame.iloc[:, index]
         if name in kinds:
             raise SchemaError(
                 "two columns have the same name.", column=name, hint="Rename one of them."
@@ -89,7 +89,9 @@ def _of_pandas(frame: Any) -> sch.Schema:
         if str(kind) == "category":
             kind = kind.categories.dtype
         objects = str(kind) == "object"
-        kinds[name] = type_of_column(name, column.tolist()) if objects else _known(name, kind)
+        kinds[name] = (
+            type_of_column(name, column.tolist()) if objects else _type_of_known_column(name, kind)
+        )
         if str(kind) == "datetime64[ns]" and _has_nanoseconds(column):
             kinds[name] = dt.Timestamp(scale=9)
     return schema(kinds)
@@ -104,11 +106,11 @@ def _of_polars(frame: Any) -> sch.Schema:
     import polars as pl
 
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        raise no_rows(frame)
+        raise no_rows_error(frame)
     kinds = {
         name: type_of_column(name, frame.lazy().select(name).collect()[name].to_list())
         if kind == pl.Object
-        else _known(name, kind)
+        else _type_of_known_column(name, kind)
         for name, kind in frame.collect_schema().items()
     }
     return schema(kinds)
@@ -117,15 +119,18 @@ def _of_polars(frame: Any) -> sch.Schema:
 def _of_arrow(rows: Any) -> sch.Schema:
     import pyarrow as pa
 
-    found = rows if isinstance(rows, pa.Schema) else getattr(rows, "schema", None)
-    if not isinstance(found, pa.Schema):
-        raise no_rows(rows)
-    if len(set(found.names)) < len(found.names):
+    arrow_schema = rows if isinstance(rows, pa.Schema) else getattr(rows, "schema", None)
+    if not isinstance(arrow_schema, pa.Schema):
+        raise no_rows_error(rows)
+    if len(set(arrow_schema.names)) < len(arrow_schema.names):
         raise SchemaError(
-            "two columns have the same name.", value=found.names, hint="Rename one of them."
+            "two columns have the same name.", value=arrow_schema.names, hint="Rename one of them."
         )
     return schema(
-        {field.name: _known(field.name, field).copy(nullable=field.nullable) for field in found}
+        {
+            field.name: _type_of_known_column(field.name, field).copy(nullable=field.nullable)
+            for field in arrow_schema
+        }
     )
 
 
@@ -136,12 +141,12 @@ FRAME_SCHEMAS: dict[str, Callable[[Any], sch.Schema]] = {
 }
 
 
-def _known(name: Any, kind: Any) -> dt.DataType:
+def _type_of_known_column(name: Any, kind: Any) -> dt.DataType:
     """Read the type of a column that a data frame or an Arrow table tells."""
     try:
-        found = dtype(kind)
+        data_type = dtype(kind)
     except SchemaError as error:
         raise error.at(column=name) from error.__cause__
-    if isinstance(found, dt.Null):
-        raise no_value(name)
-    return found
+    if isinstance(data_type, dt.Null):
+        raise no_value_error(name)
+    return data_type

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import SchemaError
 from barbule.types.class_fields import fields_of
-from barbule.types.frame_schemas import FRAME_SCHEMAS, no_rows, series_hint
+from barbule.types.frame_schemas import FRAME_SCHEMAS, no_rows_error, series_hint
 from barbule.types.schemas import schema
 from barbule.types.value_types import type_of_column
 
@@ -56,10 +56,10 @@ def infer(source: Any) -> sch.Schema:
     if (record := _as_mapping(source)) is not None:
         return _of_records([source], [record])
     if not isinstance(source, Sequence) or isinstance(source, str | bytes):
-        raise no_rows(source)
-    records = [_as_mapping(each) for each in source]
-    for row, each in enumerate(records):
-        if each is None:
+        raise no_rows_error(source)
+    records = [_as_mapping(item) for item in source]
+    for row, mapping in enumerate(records):
+        if mapping is None:
             name = type(source[row]).__name__
             raise SchemaError(
                 f"a row is a mapping of column names to values, not a {name}.",
@@ -67,7 +67,7 @@ def infer(source: Any) -> sch.Schema:
                 value=source[row],
                 hint=series_hint(source[row]) or 'For example {"name": "Up"}.',
             )
-    return _of_records(source, [each for each in records if each is not None])
+    return _of_records(source, [record for record in records if record is not None])
 
 
 def holds_rows(source: Any) -> bool:
@@ -92,8 +92,8 @@ def holds_rows(source: Any) -> bool:
 
 def _tells_its_schema(source: Any) -> bool:
     """Whether something gives rows one by one and tells their types before."""
-    told = isinstance(getattr(source, "schema", None), sch.Schema)
-    return told and isinstance(source, Iterable) and not isinstance(source, type)
+    has_schema = isinstance(getattr(source, "schema", None), sch.Schema)
+    return has_schema and isinstance(source, Iterable) and not isinstance(source, type)
 
 
 def _as_mapping(value: Any) -> Mapping[str, Any] | None:
@@ -107,8 +107,8 @@ def _as_mapping(value: Any) -> Mapping[str, Any] | None:
     return None if fields is None else {name: getattr(value, name) for name in fields}
 
 
-def _of_records(given: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> sch.Schema:
-    kinds = set(map(type, given))
+def _of_records(rows: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> sch.Schema:
+    kinds = set(map(type, rows))
     if len(kinds) == 1 and fields_of(only := kinds.pop()) is not None:
         return schema(only)
     names = dict.fromkeys(name for record in records for name in record)
@@ -117,5 +117,5 @@ def _of_records(given: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> s
             "there is no row with a column.", hint="Give rows, or the schema: {name: type}."
         )
     return schema(
-        {name: type_of_column(name, [each.get(name) for each in records]) for name in names}
+        {name: type_of_column(name, [record.get(name) for record in records]) for name in names}
     )

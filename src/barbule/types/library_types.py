@@ -9,7 +9,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.arrow import of_arrow, of_arrow_field
-from barbule.types.kinds import Json, canonical
+from barbule.types.data_types import Json, canonical
 
 __all__ = ["of_library", "of_pydantic"]
 
@@ -64,8 +64,8 @@ def of_pydantic(kind: Any) -> dt.DataType | None:
     import pydantic
 
     try:
-        shown = pydantic.TypeAdapter(kind).json_schema().get("type")
+        json_type = pydantic.TypeAdapter(kind).json_schema().get("type")
     except pydantic.PydanticUserError:
         return None
-    names = {"string": dt.String, "integer": dt.Int64, "number": dt.Float64, "boolean": dt.Boolean}
-    return names[shown]() if shown in names else Json()
+    types = {"string": dt.String, "integer": dt.Int64, "number": dt.Float64, "boolean": dt.Boolean}
+    return types[json_type]() if json_type in types else Json()

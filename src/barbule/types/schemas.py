@@ -16,7 +16,7 @@ import ibis.expr.schema as sch
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype
 from barbule.types.class_fields import fields_of, is_typed_dict
-from barbule.types.kinds import MAX_DIGITS, VARIABLE_UNITS, canonical
+from barbule.types.data_types import MAX_DIGITS, VARIABLE_UNITS, canonical
 from barbule.types.zones import canonical_zone
 
 __all__ = ["choices_of", "defaults_of", "refusal", "schema"]
@@ -43,7 +43,7 @@ def schema(columns: Any) -> sch.Schema:
     ('name', 'revenue')
     """
     if isinstance(columns, sch.Schema):
-        return _kept(sch.Schema({name: canonical(kind) for name, kind in columns.items()}))
+        return _checked(sch.Schema({name: canonical(kind) for name, kind in columns.items()}))
     if type(columns).__module__.startswith("pyarrow"):
         return _from_arrow(columns)
     is_class = not isinstance(columns, Mapping)
@@ -63,19 +63,19 @@ def schema(columns: Any) -> sch.Schema:
                 "a column name is a text that is not empty.", value=name, hint="Name the column."
             )
         try:
-            found = dtype(kind)
+            data_type = dtype(kind)
         except SchemaError as error:
             if all(map(_is_values, fields.values())):
                 raise _no_columns_of_values(name, kind) from None
             raise error.at(column=name) from error.__cause__
-        checked[name] = found.copy(nullable=False) if name in required else found
-    return _kept(sch.Schema(checked))
+        checked[name] = data_type.copy(nullable=False) if name in required else data_type
+    return _checked(sch.Schema(checked))
 
 
 def _is_values(kind: Any) -> bool:
     """Whether something is a column of values, where a type is meant."""
     if isinstance(kind, list | tuple | range):
-        return not any(isinstance(each, type | dt.DataType) for each in kind)
+        return not any(isinstance(item, type | dt.DataType) for item in kind)
     shaped = hasattr(kind, "shape") or hasattr(kind, "to_pylist")  # arrays and series
     return shaped and not isinstance(kind, type)
 
@@ -89,12 +89,12 @@ def _no_columns_of_values(name: str, values: Any) -> SchemaError:
     )
 
 
-def _kept(columns: sch.Schema) -> sch.Schema:
+def _checked(columns: sch.Schema) -> sch.Schema:
     """Check that names differ, and that each type is one that cells can have."""
-    if (alike := _alike(columns.names)) is not None:
+    if (twins := _names_differing_in_case(columns.names)) is not None:
         raise SchemaError(
-            f"its name differs from that of {alike[0]!r} in upper and lower case alone.",
-            column=alike[1],
+            f"its name differs from that of {twins[0]!r} in upper and lower case alone.",
+            column=twins[1],
             hint="Databases take them for the same; give one another name.",
         )
     for name, kind in columns.items():
@@ -104,7 +104,7 @@ def _kept(columns: sch.Schema) -> sch.Schema:
     return columns
 
 
-def _alike(names: Iterable[str]) -> tuple[str, str] | None:
+def _names_differing_in_case(names: Iterable[str]) -> tuple[str, str] | None:
     """Find two names that differ in upper and lower case alone."""
     lowered: dict[str, str] = {}
     return next(
@@ -119,9 +119,9 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
     if isinstance(kind, dt.Map):
         return refusal(kind.key_type) or refusal(kind.value_type)
     if isinstance(kind, dt.Struct):
-        if (alike := _alike(kind.names)) is not None:
+        if (twins := _names_differing_in_case(kind.names)) is not None:
             return (
-                f"its fields {alike[0]!r} and {alike[1]!r} differ in upper and lower case alone.",
+                f"its fields {twins[0]!r} and {twins[1]!r} differ in upper and lower case alone.",
                 "Databases take them for the same; give one another name, or use bb.Json.",
             )
         return next(filter(None, map(refusal, kind.fields.values())), None)
@@ -179,17 +179,19 @@ def _required(kind: Any, fields: Mapping[str, Any]) -> set[str]:
     """Name the fields that have a value in every object, by what their class says."""
     optional = set(_defaults(kind))
     if is_typed_dict(kind):
-        optional = {name for name, hint in fields.items() if _may_lack(name, hint, kind)}
-    return {name for name, hint in fields.items() if name not in optional and not _empty(hint)}
+        optional = {name for name, hint in fields.items() if _is_optional_key(name, hint, kind)}
+    return {
+        name for name, hint in fields.items() if name not in optional and not _allows_none(hint)
+    }
 
 
-def _may_lack(name: str, hint: Any, kind: Any) -> bool:
+def _is_optional_key(name: str, hint: Any, kind: Any) -> bool:
     """Whether a TypedDict need not have a key; where annotations are texts, only they know."""
-    said = {typing.Required: False, typing.NotRequired: True}
-    return said.get(typing.get_origin(hint), name in kind.__optional_keys__)
+    by_qualifier = {typing.Required: False, typing.NotRequired: True}
+    return by_qualifier.get(typing.get_origin(hint), name in kind.__optional_keys__)
 
 
-def _empty(hint: Any) -> bool:
+def _allows_none(hint: Any) -> bool:
     """Whether an annotation allows None."""
     if hint is None or hint is type(None) or hint is Any or hint is object:
         return True
@@ -198,13 +200,13 @@ def _empty(hint: Any) -> bool:
     arguments = typing.get_args(hint)
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
-        given = [each for each in arguments[1:] if isinstance(each, dt.DataType)]
-        return given[0].nullable if given else _empty(arguments[0])
+        ibis_types = [argument for argument in arguments[1:] if isinstance(argument, dt.DataType)]
+        return ibis_types[0].nullable if ibis_types else _allows_none(arguments[0])
     if origin in {typing.Required, typing.NotRequired}:
-        return _empty(arguments[0])
+        return _allows_none(arguments[0])
     if origin is typing.Literal:
         return None in arguments
-    return origin in {typing.Union, pytypes.UnionType} and any(map(_empty, arguments))
+    return origin in {typing.Union, pytypes.UnionType} and any(map(_allows_none, arguments))
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
@@ -218,13 +220,13 @@ def _defaults(kind: Any) -> dict[str, Any]:
         }
     if not dataclasses.is_dataclass(cls):
         return {}
-    made: dict[str, Any] = {}
+    factories: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:
-            made[field.name] = lambda field=field: field.default
+            factories[field.name] = lambda field=field: field.default
         elif field.default_factory is not dataclasses.MISSING:
-            made[field.name] = None
-    return made
+            factories[field.name] = None
+    return factories
 
 
 def choices_of(columns: Any) -> dict[str, tuple[Any, ...]]:
@@ -238,8 +240,8 @@ def choices_of(columns: Any) -> dict[str, tuple[Any, ...]]:
     if isinstance(columns, sch.Schema) or type(columns).__module__.startswith("pyarrow"):
         return {}
     fields = columns if isinstance(columns, Mapping) else fields_of(columns)
-    found = {name: _choices(kind) for name, kind in (fields or {}).items()}
-    return {name: values for name, values in found.items() if values}
+    choices = {name: _choices(kind) for name, kind in (fields or {}).items()}
+    return {name: values for name, values in choices.items() if values}
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:
@@ -247,14 +249,14 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     if origin is typing.Annotated:
         return _choices(arguments[0])
     if origin in {typing.Union, pytypes.UnionType}:
-        parts = [_choices(each) for each in arguments if each is not type(None)]
+        parts = [_choices(argument) for argument in arguments if argument is not type(None)]
         return tuple(value for part in parts for value in part) if all(parts) else ()
     values: tuple[Any, ...] = arguments if origin is typing.Literal else ()
     if inspect.isclass(kind) and issubclass(kind, enum.Enum) and not issubclass(kind, enum.Flag):
         values = tuple(kind)
-    plain = [each.value if isinstance(each, enum.Enum) else each for each in values]
-    plain = [each for each in plain if each is not None]
-    return tuple(plain) if all(isinstance(each, str | int | float) for each in plain) else ()
+    plain = [member.value if isinstance(member, enum.Enum) else member for member in values]
+    plain = [value for value in plain if value is not None]
+    return tuple(plain) if all(isinstance(value, str | int | float) for value in plain) else ()
 
 
 def defaults_of(columns: Any) -> dict[str, Any]:
@@ -273,5 +275,5 @@ def defaults_of(columns: Any) -> dict[str, Any]:
     """
     if isinstance(columns, Mapping) or fields_of(columns) is None:
         return {}
-    found = {name: make() for name, make in _defaults(columns).items() if make is not None}
-    return {name: value for name, value in found.items() if value is not None}
+    defaults = {name: make() for name, make in _defaults(columns).items() if make is not None}
+    return {name: value for name, value in defaults.items() if value is not None}

@@ -52,7 +52,7 @@ def canonical_zone(name: str) -> str | None:
     try:
         return ZoneInfo(name).key
     except _UNKNOWN:
-        lowered = {each.lower(): each for each in available_timezones()}
+        lowered = {zone.lower(): zone for zone in available_timezones()}
         return lowered.get(name.lower())
 
 

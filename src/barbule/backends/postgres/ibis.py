@@ -15,7 +15,7 @@ from barbule.backends.postgres.sql.column_types import PostgresTypes
 from barbule.backends.postgres.sql.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
 from barbule.backends.text_files import write_text_file
-from barbule.types.marks import marked_schema
+from barbule.types.json_marks import mark_json_schema
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -111,7 +111,7 @@ class SharedIbis(Backend):
 
         table = expr.as_table()
         rows = self.to_pyarrow_batches(table, params=params, limit=limit)
-        schema = marked_schema(rows.schema, table.schema())
+        schema = mark_json_schema(rows.schema, table.schema())
         with pq.ParquetWriter(path, schema, **options) as writer:
             for batch in rows:
                 writer.write_batch(batch.cast(schema))

@@ -17,7 +17,7 @@ from barbule.executor.display.preview import SHOWN_ROWS, Reason, Shown
 from barbule.executor.display.terminal import rows_table, rows_text
 from barbule.executor.results.data_frames import exact_frame
 from barbule.suggestions import did_you_mean, one_of
-from barbule.types.marks import marked
+from barbule.types.json_marks import mark_json
 from barbule.values.cells import holds_media, reader
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class ResultSet(Sequence[dict[str, Any]]):
 
         Json is text, marked as Arrow's `arrow.json`: a table that is made of it has Json again.
         """
-        return marked(self._table, self.schema)
+        return mark_json(self._table, self.schema)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame; media are references, Json is text.

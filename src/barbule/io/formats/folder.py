@@ -23,8 +23,8 @@ from barbule.io.containment import DataSetRoot
 from barbule.io.export_rows import FileNames, json_rows, media_column, new_folder
 from barbule.io.file_types import kind_of, media_type, noun
 from barbule.io.formats.folder_metadata import FILE_NAME, METADATA, FolderMetadata
+from barbule.io.input_files import remote_files
 from barbule.io.lazy_rows import Rows
-from barbule.io.paths import remote_files
 from barbule.io.text_cells import json_text
 from barbule.locations import expanded
 from barbule.types import Media, Timestamp, dtype

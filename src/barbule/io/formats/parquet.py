@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot, contained_media, is_embedded
 from barbule.io.export_rows import media_columns
+from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
-from barbule.io.paths import find_files
 from barbule.locations import expanded, written_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
-from barbule.types.marks import is_marked_json, marked_field
+from barbule.types.json_marks import is_marked_json, mark_json_field
 from barbule.values.cells import arrow_type
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.io.export_rows import ExportRows
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
     from barbule.media.library import MediaLibrary
 
 __all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]
@@ -221,7 +221,7 @@ def _with_features(columns: sch.Schema, media: list[str]) -> pa.Schema:
         column_index for column_index, (name, _) in enumerate(fields) if name not in media
     ]
     for index in plain_indexes:
-        arrow = arrow.set(index, marked_field(arrow.field(index), columns[fields[index][0]]))
+        arrow = arrow.set(index, mark_json_field(arrow.field(index), columns[fields[index][0]]))
     metadata = json.dumps(
         {"info": {"features": {k: v for k, v in media_features.items() if v["_type"]}}}
     )

@@ -22,9 +22,9 @@ from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
 from barbule.io.export_rows import ending
 from barbule.io.file_types import ENDINGS
+from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
-from barbule.io.paths import find_files
 from barbule.io.tar_files import open_tar_file
 from barbule.io.text_cells import json_text, json_writer
 from barbule.locations import expanded, written_atomically
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from barbule.io.export_rows import ExportRows
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
     from barbule.media.library import MediaLibrary
 
 __all__ = ["KEY", "read_webdataset", "write_webdataset"]

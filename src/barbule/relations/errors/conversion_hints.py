@@ -12,7 +12,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from barbule.types.kinds import Media
+from barbule.types.data_types import Media
 
 __all__ = ["conversion", "sort_of"]
 

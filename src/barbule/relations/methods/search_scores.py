@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.errors.invalid_queries import refuse_written
-from barbule.types.kinds import Media
+from barbule.types.data_types import Media
 
 __all__ = ["Mode", "search"]
 

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 from ibis import Deferred
 
 from barbule.relations.methods.slices import TextParts
-from barbule.types.kinds import Media
+from barbule.types.data_types import Media
 
 __all__ = ["TextMethods", "unwrapped", "written_out"]
 

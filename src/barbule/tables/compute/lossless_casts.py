@@ -14,7 +14,7 @@ import ibis.expr.operations as ops
 from barbule.errors import BarbuleError, DataError
 from barbule.tables.sources.conversion import cast_column
 from barbule.types import storage
-from barbule.types.kinds import MAX_DIGITS
+from barbule.types.data_types import MAX_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
 from barbule.types import Media
-from barbule.types.marks import is_marked_json
+from barbule.types.json_marks import is_marked_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

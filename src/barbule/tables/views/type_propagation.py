@@ -19,7 +19,7 @@ from barbule.relations.errors.invalid_queries import REFUSALS
 from barbule.tables.compute.computed_columns import dependents
 from barbule.tables.views.base_columns import shown_of
 from barbule.tables.views.incremental import kept_with_rows
-from barbule.types.kinds import canonical
+from barbule.types.data_types import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

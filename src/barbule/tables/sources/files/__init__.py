@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, DataError
-from barbule.io.paths import COMPRESSIONS, File, find_files
+from barbule.io.input_files import COMPRESSIONS, File, find_files
 from barbule.tables.sources.files.arrow import read_feather, read_parquet
 from barbule.tables.sources.files.delimited import read_csv, read_tsv
 from barbule.tables.sources.files.excel import read_excel

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
 
 __all__ = ["read_csv", "read_tsv"]
 

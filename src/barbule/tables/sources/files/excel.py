@@ -12,7 +12,7 @@ from barbule.tables.sources.target import Chunk
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
 
 __all__ = ["read_excel"]
 

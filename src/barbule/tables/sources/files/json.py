@@ -14,7 +14,7 @@ from barbule.tables.sources.target import Chunk
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from barbule.io.paths import File
+    from barbule.io.input_files import File
 
 __all__ = ["read_json", "read_lines"]
 

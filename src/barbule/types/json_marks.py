@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import ibis.expr.schema as sch
     import pyarrow as pa
 
-__all__ = ["is_marked_json", "marked", "marked_field", "marked_schema"]
+__all__ = ["is_marked_json", "mark_json", "mark_json_field", "mark_json_schema"]
 
 _NAME, _JSON = b"ARROW:extension:name", b"arrow.json"
 _MARK = {_NAME: _JSON, b"ARROW:extension:metadata": b""}
@@ -32,7 +32,7 @@ def is_marked_json(field: Any) -> bool:
     return named or bool((field.metadata or {}).get(_NAME) == _JSON)
 
 
-def marked_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
+def mark_json_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
     """Mark the fields of an Arrow schema that hold Json, at any depth.
 
     Parameters
@@ -42,15 +42,15 @@ def marked_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
     """
     import pyarrow as pa
 
-    fields = [marked_field(field, kind) for field, kind in zip(schema, kinds.types, strict=True)]
+    fields = [mark_json_field(field, kind) for field, kind in zip(schema, kinds.types, strict=True)]
     return pa.schema(fields, schema.metadata)
 
 
-def marked(rows: pa.Table, kinds: sch.Schema) -> pa.Table:
+def mark_json(rows: pa.Table, kinds: sch.Schema) -> pa.Table:
     """Mark the columns of a table that hold Json; their values are not copied."""
     if not any(map(_holds_json, kinds.types)):
         return rows
-    return rows.cast(marked_schema(rows.schema, kinds))
+    return rows.cast(mark_json_schema(rows.schema, kinds))
 
 
 def _holds_json(kind: dt.DataType) -> bool:
@@ -63,7 +63,7 @@ def _holds_json(kind: dt.DataType) -> bool:
     )
 
 
-def marked_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
+def mark_json_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
     """Mark a field of Arrow that holds Json, and those within it."""
     import pyarrow as pa
     import pyarrow.types as pat
@@ -74,20 +74,27 @@ def marked_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
         return (
             field.with_metadata({**(field.metadata or {}), **_MARK}) if _is_text(field) else field
         )
-    made = field.type
+    arrow_type = field.type
     if isinstance(kind, dt.Array):
-        inner = marked_field(made.value_field, kind.value_type)
-        if pat.is_fixed_size_list(made):
-            return field.with_type(pa.list_(inner, made.list_size))
-        return field.with_type(pa.large_list(inner) if pat.is_large_list(made) else pa.list_(inner))
+        inner = mark_json_field(arrow_type.value_field, kind.value_type)
+        if pat.is_fixed_size_list(arrow_type):
+            return field.with_type(pa.list_(inner, arrow_type.list_size))
+        return field.with_type(
+            pa.large_list(inner) if pat.is_large_list(arrow_type) else pa.list_(inner)
+        )
     if isinstance(kind, dt.Struct):
-        parts = [made.field(place) for place in range(made.num_fields)]
+        inner_fields = [arrow_type.field(index) for index in range(arrow_type.num_fields)]
         return field.with_type(
             pa.struct(
-                [marked_field(each, part) for each, part in zip(parts, kind.types, strict=True)]
+                [
+                    mark_json_field(inner_field, part)
+                    for inner_field, part in zip(inner_fields, kind.types, strict=True)
+                ]
             )
         )
-    return field.with_type(pa.map_(made.key_field, marked_field(made.item_field, kind.value_type)))
+    return field.with_type(
+        pa.map_(arrow_type.key_field, mark_json_field(arrow_type.item_field, kind.value_type))
+    )
 
 
 def _is_text(field: pa.Field) -> bool:

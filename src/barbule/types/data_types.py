@@ -44,7 +44,7 @@ Binary = dt.Binary
 
 MAX_DIGITS = 38  # of a decimal, as Arrow and the databases have them in 128 bits
 VARIABLE_UNITS = {"M", "Q", "Y"}  # of intervals that last as long as the calendar says
-_SCALE = 9  # of a decimal of which no size is said, as Arrow has it for Ibis
+_DEFAULT_SCALE = 9  # of a decimal of which no size is said, as Arrow has it for Ibis
 
 
 class Media(dt.String):
@@ -95,38 +95,38 @@ class Json(dt.JSON):
     column = "BarbuleJsonColumn"
 
 
-def _rebuilt(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
+def _rebuild(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
     """Rebuild a type from the inside out; `change` is what JSON becomes, None its storage form."""
-    empty = kind.nullable
+    nullable = kind.nullable
     if isinstance(kind, dt.Array):
-        inner = _within(kind.value_type, change)
+        inner = _rebuild_inner(kind.value_type, change)
         return kind if inner == kind.value_type else kind.copy(value_type=inner)
     if isinstance(kind, dt.Struct):
-        fields = {name: _within(each, change) for name, each in kind.fields.items()}
+        fields = {name: _rebuild_inner(field, change) for name, field in kind.fields.items()}
         return kind if fields == dict(kind.fields) else kind.copy(fields=fields)
     if isinstance(kind, dt.Map):
-        key, value = _rebuilt(kind.key_type, change), _within(kind.value_type, change)
-        return dt.Map(key, value, nullable=empty)
+        key, value = _rebuild(kind.key_type, change), _rebuild_inner(kind.value_type, change)
+        return dt.Map(key, value, nullable=nullable)
     if change is not None:
-        return _canonical(kind, change)
+        return _canonical_leaf(kind, change)
     if isinstance(kind, Media):
-        return dt.String(nullable=empty)
-    return dt.JSON(nullable=empty) if isinstance(kind, Json) else kind
+        return dt.String(nullable=nullable)
+    return dt.JSON(nullable=nullable) if isinstance(kind, Json) else kind
 
 
-def _within(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
+def _rebuild_inner(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
     """Rebuild the type of a part; stored, it is empty where the whole is missing."""
-    rebuilt = _rebuilt(kind, change)
+    rebuilt = _rebuild(kind, change)
     return rebuilt if change is not None or rebuilt.nullable else rebuilt.copy(nullable=True)
 
 
-def _canonical(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:
+def _canonical_leaf(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType:
     if isinstance(kind, dt.Interval) and kind.unit.short not in VARIABLE_UNITS:
         return Duration.copy(nullable=kind.nullable)
     if isinstance(kind, dt.Float16):
         return dt.Float32(nullable=kind.nullable)
     if isinstance(kind, dt.Decimal) and None in {kind.precision, kind.scale}:
-        scale = 0 if kind.precision is not None else _SCALE
+        scale = 0 if kind.precision is not None else _DEFAULT_SCALE
         return kind.copy(
             precision=kind.precision or MAX_DIGITS,
             scale=scale if kind.scale is None else kind.scale,
@@ -152,7 +152,7 @@ def canonical(kind: dt.DataType) -> dt.DataType:
     >>> str(canonical(dt.float16)), str(canonical(dt.Decimal()))
     ('float32', 'decimal(38, 9)')
     """
-    return _rebuilt(kind, Json)
+    return _rebuild(kind, Json)
 
 
 def storage(kind: dt.DataType) -> dt.DataType:
@@ -163,7 +163,7 @@ def storage(kind: dt.DataType) -> dt.DataType:
     >>> str(storage(Image()))
     'string'
     """
-    return _rebuilt(kind, None)
+    return _rebuild(kind, None)
 
 
 def storage_schema(columns: sch.Schema) -> sch.Schema:
