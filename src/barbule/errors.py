@@ -78,7 +78,7 @@ class BarbuleError(Exception):
         table: str | None = None,
         column: str | None = None,
         row: int | None = None,
-        value: Any = None,
+        value: object = None,
         rows: int = 1,
     ) -> None:
         super().__init__(message)
@@ -159,7 +159,7 @@ def message_of(error: BaseException) -> str:
         return f"(its message cannot be shown: {type(failure).__name__})"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - others' objects may raise anything

@@ -10,7 +10,7 @@ import difflib
 import functools
 import inspect
 import types
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from barbule.errors import ExpressionError
 
@@ -77,10 +77,10 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
     return AttributeError(f"{text}. {suggestion}" if suggestion else text)
 
 
-def suggesting_getattr(module: str, names: Iterable[str]) -> Callable[[str], Any]:
+def suggesting_getattr(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
     """Make the `__getattr__` of a module, which suggests one of these names."""
 
-    def __getattr__(name: str) -> Any:  # noqa: N807 - what Python calls it
+    def __getattr__(name: str) -> NoReturn:  # noqa: N807 - what Python calls it
         raise no_attribute(module, name, names)
 
     return __getattr__
@@ -102,7 +102,7 @@ class VerbResult:
 
     if not TYPE_CHECKING:  # which knows the attributes there are
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
                 raise AttributeError(name)
             kind = type(self)
@@ -120,7 +120,7 @@ class FunctionNamespace:
 
     __slots__ = ()
 
-    def __new__(cls, *_: Any, **__: Any) -> Any:
+    def __new__(cls, *_: Any, **__: Any) -> NoReturn:
         """Refuse: its functions are called on the class."""
         names = [name for name in dir(cls) if not name.startswith("_")]
         raise _CALL_ERROR(
@@ -143,7 +143,7 @@ def check_arguments(function: F) -> F:
     """
     explain = _argument_error
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> object:
         try:
             return function(*args, **kwargs)
         except TypeError as error:

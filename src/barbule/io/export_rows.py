@@ -179,7 +179,7 @@ class FileNames:
         self._used: set[str] = set()
         self._folders: set[str] = set()
 
-    def of(self, requested: Any, reference: str, path: Path, number: int) -> str:
+    def of(self, requested: object, reference: str, path: Path, number: int) -> str:
         """Return the name for the file of a row: a wanted one, its own, or the row's number.
 
         Raises

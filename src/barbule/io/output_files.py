@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.errors import DataError
 from barbule.locations import expanded
@@ -23,7 +23,7 @@ __all__ = ["check_folder", "check_target", "is_json_lines", "target_file"]
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-def check_target(path: Any) -> Path | None:
+def check_target(path: object) -> Path | None:
     """Return the file that is to be written; None for a URL.
 
     Raises
@@ -97,7 +97,7 @@ def _forbidden(path: Path) -> DataError:
     )
 
 
-def is_json_lines(path: Any) -> bool:
+def is_json_lines(path: object) -> bool:
     """Whether a file of JSON has an object in each line, by its name; compressed or not.
 
     Examples
@@ -110,7 +110,7 @@ def is_json_lines(path: Any) -> bool:
 
 
 @contextlib.contextmanager
-def target_file(path: Any) -> Iterator[Any]:
+def target_file(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
     """Check where a file is to be written, and have it appear whole or not at all.
 
     Yields

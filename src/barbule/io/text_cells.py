@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 from barbule.types.durations import duration_text
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Iterator, Mapping
 
     import ibis.expr.schema as sch
@@ -49,7 +50,7 @@ def json_writer(kind: dt.DataType) -> Writer | None:
     )
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """Write a value as JSON; NaN and the infinite are written as Python and JavaScript do."""
     return json.dumps(value, ensure_ascii=False)
 
@@ -70,7 +71,7 @@ def _struct_writer(kind: dt.Struct) -> Writer | None:
 def _map_writer(kind: dt.Map) -> Writer:
     key_writer, value_writer = json_writer(kind.key_type), json_writer(kind.value_type)
 
-    def key_text(key: Any) -> str:
+    def key_text(key: object) -> str:
         plain = _write_value(key, key_writer)
         return plain if isinstance(plain, str) else json_text(plain)
 
@@ -83,7 +84,7 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _iso_text(timestamp: Any) -> str:
+def _iso_text(timestamp: datetime.date | datetime.time) -> str:
     return str(timestamp.isoformat())
 
 

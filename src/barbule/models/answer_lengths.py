@@ -74,7 +74,7 @@ def answer_length(schema: Mapping[str, Any]) -> AnswerLength:
     )
 
 
-def _examples_of(schema: Any, root: Mapping[str, Any], depth: int) -> _Examples:
+def _examples_of(schema: object, root: Mapping[str, Any], depth: int) -> _Examples:
     if not isinstance(schema, dict) or depth == 0:
         return _Examples(_EXAMPLE_TEXT, _EXAMPLE_TEXT, bounded=False)
     if (reference := schema.get("$ref")) is not None:
@@ -96,8 +96,8 @@ def _examples_of(schema: Any, root: Mapping[str, Any], depth: int) -> _Examples:
     return _examples_of_string(schema)
 
 
-def _resolve_reference(reference: str, root: Mapping[str, Any]) -> Any:
-    node: Any = root
+def _resolve_reference(reference: str, root: Mapping[str, Any]) -> object:
+    node: object = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         node = node.get(part) if isinstance(node, dict) else None
     return node

@@ -11,12 +11,15 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from barbule.models.answer_lengths import answer_length
 from barbule.models.base import Reply, Usage
 from barbule.models.litellm.loading import import_litellm, is_imported
 from barbule.models.price_table import model_info
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "DEFAULT_ANSWER_TOKENS",
@@ -42,6 +45,10 @@ _WORDS_PER_TOKEN = 0.75  # to a token
 _SOUND_CHARACTERS_PER_TOKEN = (
     2000  # characters of an encoded sound to a token: ten tokens a second, of MP3
 )
+
+
+Request: TypeAlias = str | Sequence[str] | Sequence[Mapping[str, Any]]
+"""What a model is asked: a text, texts, or the messages of a chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ UNKNOWN_ANSWER = ExpectedAnswer()
 def estimate(
     model: str,
     verb: str,
-    request: Any,
+    request: Request,
     params: Mapping[str, Any],
     *,
     usual: float | None = None,
@@ -143,7 +150,7 @@ def estimate(
     return Estimate(tokens, min(max_tokens, round(output_tokens)), max_tokens, likely_tokens)
 
 
-def _requested_limit(params: Mapping[str, Any]) -> Any:
+def _requested_limit(params: Mapping[str, Any]) -> int | None:
     return params.get("max_completion_tokens") or params.get("max_tokens")
 
 
@@ -189,7 +196,7 @@ def _schema_tokens(model: str, schema: str) -> tuple[int, int | None]:
     return usual, 2 * count_tokens(model, length.longest, {})
 
 
-def count_tokens(model: str, request: Any, params: Mapping[str, Any]) -> int:
+def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int:
     """Count the tokens of a question, of messages or texts."""
     litellm = import_litellm()
     litellm.disable_hf_tokenizer_download = True  # it would reach for the network
@@ -224,11 +231,11 @@ def _without_sounds(messages: Sequence[Any]) -> tuple[list[Any], int]:
     return remaining, tokens // _SOUND_CHARACTERS_PER_TOKEN
 
 
-def _is_sound(part: Any) -> bool:
+def _is_sound(part: object) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("input_audio"), Mapping)
 
 
-def _litellm_token_count(litellm: Any, name: str, **content: Any) -> int:
+def _litellm_token_count(litellm: ModuleType, name: str, **content: Any) -> int:
     try:
         # Images are counted by a usual size; they would be fetched to be measured.
         return int(litellm.token_counter(name, use_default_image_token_count=True, **content))
@@ -253,7 +260,7 @@ def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
 
 
 def measured_usage(
-    model: str, verb: str, request: Any, params: Mapping[str, Any], reply: Reply
+    model: str, verb: str, request: Request, params: Mapping[str, Any], reply: Reply
 ) -> Usage:
     """Return what a question took; what its provider does not say is counted.
 
@@ -280,7 +287,7 @@ def measured_usage(
     )
 
 
-def _approximate_tokens(model: str, request: Any, params: Mapping[str, Any]) -> int:
+def _approximate_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int:
     """Count tokens, but import no LiteLLM for it: another client may be the one that asks."""
     if is_imported():
         return count_tokens(model, request, params)
@@ -293,7 +300,7 @@ def _approximate_tokens(model: str, request: Any, params: Mapping[str, Any]) -> 
     )
 
 
-def _answer_text(value: Any) -> str:
+def _answer_text(value: object) -> str:
     """Return all that a model wrote in an answer of OpenAI's or Anthropic's form."""
     if not isinstance(value, Mapping):
         return ""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.models.litellm.loading import import_litellm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
 __all__ = ["RESERVED", "unknown_parameter"]
 
@@ -116,11 +117,11 @@ def _accepted_parameters(verb: str, model: str | None) -> tuple[str, ...]:
     return (*common, *sorted(set(_litellm_settings(litellm)) - accepted))
 
 
-def _litellm_settings(litellm: Any) -> list[str]:
+def _litellm_settings(litellm: ModuleType) -> list[str]:
     return [name for name in litellm.types.utils.all_litellm_params if not name.startswith("_")]
 
 
-def _provider_parameters(litellm: Any, prefix: str, name: str) -> set[str]:
+def _provider_parameters(litellm: ModuleType, prefix: str, name: str) -> set[str]:
     """Return what LiteLLM knows that a provider takes in a chat."""
     parameters = set(litellm.get_supported_openai_params(name, prefix) or ())
     parameters |= _GEMINI_PARAMETERS if prefix in {"gemini", "vertex_ai"} else set()

@@ -5,7 +5,7 @@ Owns the verbs `read_...` and their documentation; each hands over to the module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.suggestions import check_methods
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
     from barbule.io.lazy_rows import Rows
+    from barbule.types import Media
 
 __all__ = ["DataSetReaders"]
 
@@ -28,7 +29,7 @@ class DataSetReaders:
         self,
         pattern: str | os.PathLike[str],
         *,
-        kind: Any = None,
+        kind: type[Media] | Media | str | None = None,
         column: str | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> Rows:
@@ -114,7 +115,7 @@ class DataSetReaders:
 
         return read_parquet(path, self._engine.library, root)
 
-    def read_huggingface(self, dataset: Any) -> Rows:
+    def read_huggingface(self, dataset: object) -> Rows:
         """Read a data set of Hugging Face's `datasets` as rows; tables take it as it is, too.
 
         Images, sounds and videos are media columns, classes are their names; a `DatasetDict` has

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
 from barbule.backends.base import is_persistent, open_backend
 from barbule.config import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import ibis.expr.types as ir
+    from ibis.backends import BaseBackend
 
     from barbule.functions.registry import OnError
     from barbule.tables.transaction.names import IfExists, IfNotExists
@@ -86,7 +87,7 @@ class Session(DataSetReaders, Maintenance):
             backend.disconnect()  # another attempt opens what is there by then
             raise
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise unpicklable("a session")
 
     def __barbule_identity__(self) -> str:
@@ -97,14 +98,14 @@ class Session(DataSetReaders, Maintenance):
         return f"<barbule session on {redact(self.settings.backend)}>"
 
     @property
-    def ibis(self) -> Any:
+    def ibis(self) -> BaseBackend:
         """The Ibis backend below, for anything that Ibis does."""
         return self._engine.backend.ibis
 
     def create_table(
         self,
         name: str,
-        schema: Any,
+        schema: object,
         *,
         if_exists: IfExists = "error",
         mode: str = "versioned",

@@ -27,7 +27,7 @@ from barbule.types.library_types import of_library, of_pydantic
 __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype"]
 
 
-def Array(dtype: Any, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
+def Array(dtype: object, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
     """Make the type of a list of `dtype` values.
 
     Parameters
@@ -77,7 +77,7 @@ def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - w
     return dt.Array(dt.float32, length=length, nullable=nullable)
 
 
-def _check_length(length: Any, subject: str, example: str) -> None:
+def _check_length(length: object, subject: str, example: str) -> None:
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise SchemaError(
             f"the length of {subject} is a whole number from 1.", value=length, hint=f"{example}."
@@ -138,7 +138,7 @@ _PYTHON_TYPES: dict[Any, Callable[[], dt.DataType]] = {
 EnclosingClasses = tuple[Any, ...]
 
 
-def dtype(kind: Any) -> dt.DataType:
+def dtype(kind: object) -> dt.DataType:
     """Turn what a user writes for a type into an Ibis data type.
 
     Parameters
@@ -170,7 +170,7 @@ def dtype(kind: Any) -> dt.DataType:
 _dtype = dtype  # `dtype` is a parameter name of `Array`, as its users write it
 
 
-def _type_of(kind: Any, enclosing: EnclosingClasses) -> dt.DataType:
+def _type_of(kind: object, enclosing: EnclosingClasses) -> dt.DataType:
     if isinstance(kind, dt.DataType):
         return canonical(kind)
     if is_ibis_type(kind):
@@ -211,7 +211,7 @@ def _from_name(name: str) -> dt.DataType:
         ) from error
 
 
-def _type_of_annotation(kind: Any, enclosing: EnclosingClasses) -> dt.DataType:
+def _type_of_annotation(kind: object, enclosing: EnclosingClasses) -> dt.DataType:
     for read in _READERS:
         data_type = read(kind, enclosing)
         if data_type is not None:
@@ -223,7 +223,7 @@ def _type_of_annotation(kind: Any, enclosing: EnclosingClasses) -> dt.DataType:
     )
 
 
-def _python_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
+def _python_type(kind: object, _: EnclosingClasses) -> dt.DataType | None:
     """Read a Python type that is known as it is."""
     try:
         return _PYTHON_TYPES[kind]() if kind in _PYTHON_TYPES else None
@@ -231,7 +231,7 @@ def _python_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
         return None
 
 
-def _alias_target(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
+def _alias_target(kind: object, enclosing: EnclosingClasses) -> dt.DataType | None:
     """Look behind `NewType`, `type X = ...` and type variables with a bound."""
     for name in ("__supertype__", "__value__", "__bound__"):
         inner = getattr(kind, name, None)
@@ -240,7 +240,7 @@ def _alias_target(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
     return None
 
 
-def _generic_type(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
+def _generic_type(kind: object, enclosing: EnclosingClasses) -> dt.DataType | None:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in {typing.Union, pytypes.UnionType}:
         return _common_type(
@@ -278,7 +278,9 @@ def _array_type(
         return Json()  # a tuple of different things
 
 
-def _annotated_type(kind: Any, metadata: Iterable[Any], enclosing: EnclosingClasses) -> dt.DataType:
+def _annotated_type(
+    kind: object, metadata: Iterable[object], enclosing: EnclosingClasses
+) -> dt.DataType:
     """Read `Annotated[Any, bb.Image]`, which says the type beside it, or limits of a decimal."""
     metadata = [note for group in metadata for note in getattr(group, "metadata", None) or [group]]
     if ibis_types := [note for note in metadata if is_ibis_type(note)]:
@@ -302,7 +304,7 @@ def _types_of_values(values: Iterable[Any]) -> list[dt.DataType]:
     return [_type_of(value_type, ()) for value_type in kinds]
 
 
-def _common_type(kinds: list[dt.DataType], annotation: Any) -> dt.DataType:
+def _common_type(kinds: list[dt.DataType], annotation: object) -> dt.DataType:
     """Find the one type of several: they are equal, or all are numbers."""
     nullable_kinds = list(dict.fromkeys(kind.copy(nullable=True) for kind in kinds))
     if len(nullable_kinds) == 1:
@@ -323,7 +325,7 @@ def _is_float(kind: dt.DataType) -> bool:
     return isinstance(kind, dt.Floating)
 
 
-def _type_of_class(kind: Any, enclosing: EnclosingClasses) -> dt.DataType | None:
+def _type_of_class(kind: object, enclosing: EnclosingClasses) -> dt.DataType | None:
     if not inspect.isclass(kind):
         return None
     if issubclass(kind, enum.Enum):
@@ -352,7 +354,7 @@ def _struct_type(
     return dt.Struct(kinds, nullable=nullable)
 
 
-def _base_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
+def _base_type(kind: object, _: EnclosingClasses) -> dt.DataType | None:
     """Read subclasses of Python's types (`class Name(str)`, `pathlib.Path`)."""
     if not inspect.isclass(kind):
         return None
@@ -360,7 +362,7 @@ def _base_type(kind: Any, _: EnclosingClasses) -> dt.DataType | None:
     return next((_PYTHON_TYPES[base]() for base in bases), None)
 
 
-_READERS: tuple[Callable[[Any, EnclosingClasses], dt.DataType | None], ...] = (
+_READERS: tuple[Callable[[object, EnclosingClasses], dt.DataType | None], ...] = (
     _python_type,
     _alias_target,
     _generic_type,

@@ -6,17 +6,20 @@ extension types are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
 from barbule.types.data_types import Json
 from barbule.types.json_marks import is_marked_json
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["of_arrow", "of_arrow_field"]
 
 
-def of_arrow(kind: Any) -> dt.DataType:
+def of_arrow(kind: pa.DataType) -> dt.DataType:
     """Return the type of the values of an Arrow type.
 
     Raises
@@ -52,14 +55,14 @@ def of_arrow(kind: Any) -> dt.DataType:
     return dt.dtype(kind)
 
 
-def _is_list(kind: Any) -> bool:
+def _is_list(kind: pa.DataType) -> bool:
     import pyarrow.types as pat
 
     tests = (pat.is_list, pat.is_large_list, pat.is_list_view, pat.is_large_list_view)
     return any(test(kind) for test in tests)
 
 
-def of_arrow_field(field: Any) -> dt.DataType:
+def of_arrow_field(field: pa.Field) -> dt.DataType:
     """Return the type of the values of a field of Arrow; its metadata may say that they are Json.
 
     Raises
@@ -73,7 +76,7 @@ def of_arrow_field(field: Any) -> dt.DataType:
     return kind.copy(nullable=field.nullable)
 
 
-def _of_extension(kind: Any) -> dt.DataType:
+def _of_extension(kind: pa.ExtensionType) -> dt.DataType:
     """Say what extension types are; of others than Arrow's own the values are those stored."""
     if kind.extension_name == "arrow.json":
         return Json()

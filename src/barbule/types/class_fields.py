@@ -18,10 +18,12 @@ from barbule.errors import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic.fields import FieldInfo
+
 __all__ = ["fields_of", "is_ibis_type", "is_typed_dict", "values_of"]
 
 
-def fields_of(kind: Any) -> dict[str, Any] | None:
+def fields_of(kind: object) -> dict[str, Any] | None:
     """Return the annotated fields of a pydantic model, dataclass or TypedDict, else None."""
     cls: Any = kind if inspect.isclass(kind) else type(kind)
     if hasattr(cls, "model_fields"):
@@ -32,13 +34,13 @@ def fields_of(kind: Any) -> dict[str, Any] | None:
     return _type_hints(cls) if is_typed_dict(cls) else None
 
 
-def values_of(record: Any) -> dict[str, Any] | None:
+def values_of(record: object) -> dict[str, Any] | None:
     """Return the values of the fields of an object of such a class, else None.
 
     What a pydantic model computes is no field; what it leaves out when it is written is one.
     """
     cls = type(record)
-    if (read_values := _values_of_model(typing.cast("Any", cls))) is not None:
+    if (read_values := _values_of_model(cls)) is not None:
         return read_values(record)
     if dataclasses.is_dataclass(cls):
         return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}
@@ -46,7 +48,7 @@ def values_of(record: Any) -> dict[str, Any] | None:
 
 
 @functools.lru_cache(maxsize=512)
-def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
+def _values_of_model(cls: type) -> Callable[[Any], dict[str, Any]] | None:
     if not hasattr(cls, "model_fields"):
         return None
     if getattr(cls, "__pydantic_root_model__", False):
@@ -61,18 +63,18 @@ def _values_of_model(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
     }
 
 
-def _with_type_notes(field: Any) -> Any:
+def _with_type_notes(field: FieldInfo) -> object:
     """Put back together what pydantic takes apart: `Annotated[Any, bb.Image]`."""
     notes = [note for note in field.metadata if is_ibis_type(note) or hasattr(note, "max_digits")]
     return typing.Annotated[field.annotation, *notes] if notes else field.annotation
 
 
-def is_typed_dict(kind: Any) -> bool:
+def is_typed_dict(kind: object) -> bool:
     """Whether a class is a TypedDict, of `typing` or of `typing_extensions`."""
     return inspect.isclass(kind) and issubclass(kind, dict) and hasattr(kind, "__optional_keys__")
 
 
-def _type_hints(kind: Any) -> dict[str, Any]:
+def _type_hints(kind: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
@@ -82,7 +84,7 @@ def _type_hints(kind: Any) -> dict[str, Any]:
         ) from error
 
 
-def is_ibis_type(kind: Any) -> bool:
+def is_ibis_type(kind: object) -> bool:
     """Whether something is a data type of Ibis: an instance or a class of them."""
     return isinstance(kind, dt.DataType) or (
         inspect.isclass(kind) and issubclass(kind, dt.DataType)

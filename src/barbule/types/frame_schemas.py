@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import ibis.expr.schema as sch
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
 __all__ = ["FRAME_SCHEMAS", "no_rows_error", "series_hint", "with_index"]
 
 
-def series_hint(source: Any) -> str:
+def series_hint(source: object) -> str:
     """Say how a column, or row, of another library is made rows; empty for all else.
 
     Examples
@@ -74,7 +77,7 @@ def with_index(frame: Any) -> Any:
     return frame.reset_index(level=levels) if levels else frame
 
 
-def _of_pandas(frame: Any) -> sch.Schema:
+def _of_pandas(frame: pd.DataFrame) -> sch.Schema:
     if not hasattr(frame, "columns"):
         raise no_rows_error(frame)
     frame = with_index(frame)
@@ -97,12 +100,12 @@ def _of_pandas(frame: Any) -> sch.Schema:
     return schema(kinds)
 
 
-def _has_nanoseconds(moments: Any) -> bool:
+def _has_nanoseconds(timestamps: pd.Series) -> bool:
     """Whether moments of pandas, which are often counted in nanoseconds, have some."""
-    return bool((moments.dropna().dt.nanosecond != 0).any())
+    return bool((timestamps.dropna().dt.nanosecond != 0).any())
 
 
-def _of_polars(frame: Any) -> sch.Schema:
+def _of_polars(frame: pl.DataFrame | pl.LazyFrame) -> sch.Schema:
     import polars as pl
 
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
@@ -116,7 +119,7 @@ def _of_polars(frame: Any) -> sch.Schema:
     return schema(kinds)
 
 
-def _of_arrow(rows: Any) -> sch.Schema:
+def _of_arrow(rows: pa.Table | pa.Schema) -> sch.Schema:
     import pyarrow as pa
 
     arrow_schema = rows if isinstance(rows, pa.Schema) else getattr(rows, "schema", None)
@@ -141,7 +144,7 @@ FRAME_SCHEMAS: dict[str, Callable[[Any], sch.Schema]] = {
 }
 
 
-def _type_of_known_column(name: Any, kind: Any) -> dt.DataType:
+def _type_of_known_column(name: str, kind: object) -> dt.DataType:
     """Read the type of a column that a data frame or an Arrow table tells."""
     try:
         data_type = dtype(kind)

@@ -20,7 +20,7 @@ from barbule.types.value_types import type_of_column
 __all__ = ["holds_rows", "infer"]
 
 
-def infer(source: Any) -> sch.Schema:
+def infer(source: object) -> sch.Schema:
     """Find the schema that fits rows.
 
     Numbers of which some are real become Float, images Image, mappings Json. NumPy's vectors of
@@ -70,7 +70,7 @@ def infer(source: Any) -> sch.Schema:
     return _of_records(source, [record for record in records if record is not None])
 
 
-def holds_rows(source: Any) -> bool:
+def holds_rows(source: object) -> bool:
     """Whether something is data, not a schema: a mapping is a schema, a list of mappings is data.
 
     Examples
@@ -90,13 +90,13 @@ def holds_rows(source: Any) -> bool:
     return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
 
 
-def _tells_its_schema(source: Any) -> bool:
+def _tells_its_schema(source: object) -> bool:
     """Whether something gives rows one by one and tells their types before."""
     has_schema = isinstance(getattr(source, "schema", None), sch.Schema)
     return has_schema and isinstance(source, Iterable) and not isinstance(source, type)
 
 
-def _as_mapping(value: Any) -> Mapping[str, Any] | None:
+def _as_mapping(value: object) -> Mapping[str, Any] | None:
     if isinstance(value, type):
         return None
     if isinstance(value, Mapping):

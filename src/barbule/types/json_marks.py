@@ -5,7 +5,7 @@ Owns the mark alone. The values stay texts for whoever does not read it; `types.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
@@ -19,7 +19,7 @@ _NAME, _JSON = b"ARROW:extension:name", b"arrow.json"
 _MARK = {_NAME: _JSON, b"ARROW:extension:metadata": b""}
 
 
-def is_marked_json(field: Any) -> bool:
+def is_marked_json(field: pa.Field) -> bool:
     """Whether a field of Arrow says that its texts are Json.
 
     Examples

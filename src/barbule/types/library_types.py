@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
@@ -11,13 +11,16 @@ from barbule.errors import SchemaError
 from barbule.types.arrow import of_arrow, of_arrow_field
 from barbule.types.data_types import Json, canonical
 
+if TYPE_CHECKING:
+    from polars.datatypes import DataType, DataTypeClass
+
 __all__ = ["of_library", "of_pydantic"]
 
 # Types of these libraries say themselves what they are.
 _LIBRARIES = {"numpy", "pandas", "polars", "pyarrow"}
 
 
-def of_library(kind: Any) -> dt.DataType | None:
+def of_library(kind: object) -> dt.DataType | None:
     """Read types of NumPy, pandas, polars and Arrow, which Ibis knows."""
     owner = kind if inspect.isclass(kind) else type(kind)
     library = owner.__module__.split(".")[0]
@@ -42,7 +45,7 @@ def of_library(kind: Any) -> dt.DataType | None:
         ) from error
 
 
-def _of_polars(kind: Any) -> dt.DataType:
+def _of_polars(kind: DataType | DataTypeClass) -> dt.DataType:
     import polars as pl
     from ibis.formats.polars import PolarsType
 
@@ -57,7 +60,7 @@ def _of_polars(kind: Any) -> dt.DataType:
     return PolarsType.to_ibis(kind)
 
 
-def of_pydantic(kind: Any) -> dt.DataType | None:
+def of_pydantic(kind: object) -> dt.DataType | None:
     """Read pydantic's own types (`HttpUrl`, `SecretStr`) as what they are in JSON."""
     if not hasattr(kind, "__get_pydantic_core_schema__"):
         return None

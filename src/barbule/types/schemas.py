@@ -22,7 +22,7 @@ from barbule.types.zones import canonical_zone
 __all__ = ["choices_of", "defaults_of", "refusal", "schema"]
 
 
-def schema(columns: Any) -> sch.Schema:
+def schema(columns: object) -> sch.Schema:
     """Turn what a user writes for a schema into an Ibis schema.
 
     Parameters
@@ -72,7 +72,7 @@ def schema(columns: Any) -> sch.Schema:
     return _checked(sch.Schema(checked))
 
 
-def _is_values(kind: Any) -> bool:
+def _is_values(kind: object) -> bool:
     """Whether something is a column of values, where a type is meant."""
     if isinstance(kind, list | tuple | range):
         return not any(isinstance(item, type | dt.DataType) for item in kind)
@@ -80,7 +80,7 @@ def _is_values(kind: Any) -> bool:
     return shaped and not isinstance(kind, type)
 
 
-def _no_columns_of_values(name: str, values: Any) -> SchemaError:
+def _no_columns_of_values(name: str, values: object) -> SchemaError:
     return SchemaError(
         "a schema maps names to types, and this is a column of values.",
         column=name,
@@ -154,7 +154,7 @@ def refusal(kind: dt.DataType) -> tuple[str, str] | None:
     return None
 
 
-def _from_arrow(columns: Any) -> sch.Schema:
+def _from_arrow(columns: object) -> sch.Schema:
     import pyarrow as pa
 
     if not isinstance(columns, pa.Schema):
@@ -175,7 +175,7 @@ def _from_arrow(columns: Any) -> sch.Schema:
     return schema(checked)
 
 
-def _required(kind: Any, fields: Mapping[str, Any]) -> set[str]:
+def _required(kind: object, fields: Mapping[str, Any]) -> set[str]:
     """Name the fields that have a value in every object, by what their class says."""
     optional = set(_defaults(kind))
     if is_typed_dict(kind):
@@ -185,13 +185,13 @@ def _required(kind: Any, fields: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _is_optional_key(name: str, hint: Any, kind: Any) -> bool:
+def _is_optional_key(name: str, hint: object, kind: object) -> bool:
     """Whether a TypedDict need not have a key; where annotations are texts, only they know."""
     by_qualifier = {typing.Required: False, typing.NotRequired: True}
     return by_qualifier.get(typing.get_origin(hint), name in kind.__optional_keys__)
 
 
-def _allows_none(hint: Any) -> bool:
+def _allows_none(hint: object) -> bool:
     """Whether an annotation allows None."""
     if hint is None or hint is type(None) or hint is Any or hint is object:
         return True
@@ -209,7 +209,7 @@ def _allows_none(hint: Any) -> bool:
     return origin in {typing.Union, pytypes.UnionType} and any(map(_allows_none, arguments))
 
 
-def _defaults(kind: Any) -> dict[str, Any]:
+def _defaults(kind: object) -> dict[str, Any]:
     """Return the fields that may be left out, with a function that makes their value."""
     cls = kind if inspect.isclass(kind) else type(kind)
     if hasattr(cls, "model_fields"):
@@ -229,7 +229,7 @@ def _defaults(kind: Any) -> dict[str, Any]:
     return factories
 
 
-def choices_of(columns: Any) -> dict[str, tuple[Any, ...]]:
+def choices_of(columns: object) -> dict[str, tuple[Any, ...]]:
     """Return the values that columns may have, where a `Literal` or an `Enum` says them.
 
     Examples
@@ -244,7 +244,7 @@ def choices_of(columns: Any) -> dict[str, tuple[Any, ...]]:
     return {name: values for name, values in choices.items() if values}
 
 
-def _choices(kind: Any) -> tuple[Any, ...]:
+def _choices(kind: object) -> tuple[Any, ...]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _choices(arguments[0])
@@ -259,7 +259,7 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     return tuple(plain) if all(isinstance(value, str | int | float) for value in plain) else ()
 
 
-def defaults_of(columns: Any) -> dict[str, Any]:
+def defaults_of(columns: object) -> dict[str, Any]:
     """Return the values that the fields of a class have where none is given.
 
     Those that a function makes anew for each object, and None, are left out.

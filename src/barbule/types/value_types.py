@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["no_value_error", "type_of_column"]
 
 
-def type_of_column(name: Any, values: Sequence[Any]) -> dt.DataType:
+def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
     """Find the type of a column of Python values."""
     data_type = _common_type(values)
     if data_type is None:
@@ -61,11 +61,11 @@ class _Mixture:
         return ", ".join(self._names)
 
 
-def _missing(value: Any) -> bool:
+def _missing(value: object) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"}
 
 
-def _is_nan(value: Any) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
@@ -117,7 +117,7 @@ def _decimal_type(values: list[Any]) -> dt.DataType:
     return dt.Decimal(38, max([0, *scales]))
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     return isinstance(value, decimal.Decimal) and value.is_finite()
 
 

@@ -109,7 +109,7 @@ def _records(document: dict[str, Any], name: str, path: Path) -> list[dict[str, 
     raise DataError(f"{name!r} of {str(path)!r} is no list of objects.", hint="Correct the file.")
 
 
-def _id(value: Any, subject: str, path: Path) -> Any:
+def _id(value: object, subject: str, path: Path) -> int | float | str | None:
     if value is None or isinstance(value, int | float | str):
         return value
     raise DataError(

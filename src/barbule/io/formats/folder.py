@@ -30,7 +30,7 @@ from barbule.locations import expanded
 from barbule.types import Media, Timestamp, dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from barbule.io.export_rows import ExportRows
 
@@ -42,7 +42,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 def read_folder(
     pattern: str | os.PathLike[str],
-    kind: Any = None,
+    kind: object = None,
     column: str | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
@@ -96,7 +96,9 @@ def read_folder(
     )
 
 
-def _media_kind(source: str, kind: Any, list_files: Any) -> type[Media] | dt.DataType:
+def _media_kind(
+    source: str, kind: object, list_files: Callable[[str], Iterator[_File]]
+) -> type[Media] | dt.DataType:
     """Return the type of the media column: the given one, or what all files are."""
     if kind is not None:
         media_kind = dtype(kind)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
@@ -21,9 +21,14 @@ from barbule.values.cells import arrow_type
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from datasets import Dataset, Features, IterableDataset
+
     from barbule.io.export_rows import ExportRows
 
 __all__ = ["is_dataset", "read_huggingface", "to_huggingface"]
+
+# A class of features, or a mapping or list of features.
+Feature: TypeAlias = Any
 
 _SPLIT = "split"
 _MEDIA_FEATURES: dict[str, type[Media]] = {
@@ -34,7 +39,7 @@ _MEDIA_FEATURES: dict[str, type[Media]] = {
 }
 
 
-def is_dataset(source: Any) -> bool:
+def is_dataset(source: object) -> bool:
     """Whether something is a data set of the `datasets` package, if that is loaded."""
     if type(source).__module__.split(".")[0] != "datasets":
         return False
@@ -43,7 +48,7 @@ def is_dataset(source: Any) -> bool:
     return isinstance(source, (*kinds, datasets.IterableDatasetDict))
 
 
-def read_huggingface(dataset: Any) -> Rows:
+def read_huggingface(dataset: object) -> Rows:
     """Make rows of a data set; see `Session.read_huggingface`."""
     if not is_dataset(dataset):
         raise DataError(
@@ -65,11 +70,11 @@ def read_huggingface(dataset: Any) -> Rows:
     return Rows(kinds, read, f"a data set with the splits {', '.join(map(str, dataset))}")
 
 
-def _described(dataset: Any) -> str:
+def _described(dataset: object) -> str:
     return f"a {type(dataset).__name__} of Hugging Face"
 
 
-def _features(dataset: Any) -> Any:
+def _features(dataset: Dataset | IterableDataset) -> Features:
     features = dataset.features
     if features is None:
         features = dataset._resolve_features().features
@@ -80,11 +85,11 @@ def _features(dataset: Any) -> Any:
     return features
 
 
-def _kinds(dataset: Any) -> dict[str, Any]:
+def _kinds(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     return {name: _kind(feature) for name, feature in _features(dataset).items()}
 
 
-def _kind(feature: Any) -> Any:
+def _kind(feature: object) -> dt.DataType:
     """Return the type of a feature; a class is known by its name."""
     name = type(feature).__name__
     if name in _MEDIA_FEATURES:
@@ -103,7 +108,7 @@ def _kind(feature: Any) -> Any:
     return Json()
 
 
-def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
     """Read rows with their media as they are kept, not decoded, and classes by name."""
     features = _features(dataset)
     readers = {
@@ -121,7 +126,7 @@ def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _reader(feature: Any) -> Callable[[Any], Any] | None:
+def _reader(feature: Feature) -> Callable[[Any], Any] | None:
     if type(feature).__name__ == "ClassLabel":
         return lambda number: number if isinstance(number, str) else feature.int2str(number)
     if isinstance(feature, list) or type(feature).__name__ in {"List", "LargeList", "Sequence"}:
@@ -145,7 +150,7 @@ def _struct_reader(
     }
 
 
-def to_huggingface(rows: ExportRows) -> Any:
+def to_huggingface(rows: ExportRows) -> Dataset:
     """Make a data set of rows: files of this machine by their path, others with their content.
 
     Raises

@@ -25,6 +25,10 @@ from barbule.values.cells import arrow_type, reader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import PIL.Image
+    import torch
+    from torch.utils.data import IterableDataset
+
     from barbule.io.export_rows import ExportRows
     from barbule.media.library import MediaLibrary
 
@@ -73,7 +77,7 @@ class _StagedRows:
     def _path(self, reference: str) -> str:
         return str(self.library.path(reference))
 
-    def _pixels(self, reference: str) -> Any:
+    def _pixels(self, reference: str) -> PIL.Image.Image | torch.Tensor:
         """Return an image as torch takes it: channels, height, width."""
         image = self.library.image(reference)
         if self.transform is not None:
@@ -110,7 +114,7 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
     is_vector = kind.length is not None and isinstance(kind.value_type, dt.Floating)
     missing = [math.nan] * (kind.length or 0) if is_vector else None
 
-    def tensor(value: Any) -> Any:
+    def tensor(value: object) -> object:
         import torch
 
         numbers = missing if value is None else _with_nan(value, item)
@@ -124,7 +128,7 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
     return tensor
 
 
-def _with_nan(value: Any, item: dt.DataType) -> Any:
+def _with_nan(value: object, item: dt.DataType) -> object:
     """Put NaN where floats are missing in a list, however deep."""
     if isinstance(value, list):
         return [_with_nan(element, item) for element in value]
@@ -132,7 +136,7 @@ def _with_nan(value: Any, item: dt.DataType) -> Any:
 
 
 @functools.cache
-def _dataset_class() -> Any:
+def _dataset_class() -> Callable[[_StagedRows, int], IterableDataset[Any]]:
     """Make the class when torch is there to be subclassed."""
     import torch.utils.data
 
@@ -151,17 +155,21 @@ def _dataset_class() -> Any:
             worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
             return self._content.rows(worker, workers)
 
-        def __reduce__(self) -> Any:  # for workers that are not forked
+        def __reduce__(
+            self,
+        ) -> tuple[Callable[..., object], tuple[object, ...]]:  # for workers that are not forked
             return _rebuild_dataset, (self._content, self._count)
 
     return RowsDataset
 
 
-def _rebuild_dataset(content: _StagedRows, count: int) -> Any:
+def _rebuild_dataset(content: _StagedRows, count: int) -> IterableDataset[Any]:
     return _dataset_class()(content, count)
 
 
-def to_pytorch(rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None) -> Any:
+def to_pytorch(
+    rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None
+) -> IterableDataset[Any]:
     """Make the data set; see `Query.to_pytorch_dataset`.
 
     Raises

@@ -14,7 +14,7 @@ import os
 import re
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
@@ -51,6 +51,7 @@ _JSON_SUFFIXES = frozenset(("json", "jsn"))
 _ARCHIVE_HINT = "Put it into the archive, as a member of its sample."
 
 _Sample = dict[str, bytes]
+MemberType: TypeAlias = dt.DataType | type[Media]
 
 
 def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
@@ -113,7 +114,7 @@ def _ending(member: str) -> str:
     return member.rpartition(".")[2].lower()
 
 
-def _member_kind(member: str, contents: list[bytes]) -> Any:
+def _member_kind(member: str, contents: list[bytes]) -> MemberType:
     suffix = _ending(member)
     if suffix in _TEXT_SUFFIXES:
         return dt.string
@@ -129,7 +130,7 @@ def _member_kind(member: str, contents: list[bytes]) -> Any:
     return dt.binary if kind is None else kind
 
 
-def _json_kind(contents: list[bytes]) -> Any:
+def _json_kind(contents: list[bytes]) -> MemberType:
     """Find the type of values written as JSON; `Json` where they are no plain values."""
     try:
         values = [{"value": json.loads(content)} for content in contents]
@@ -187,7 +188,7 @@ def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[st
     return (f"{folder}/{stem}" if folder else stem), suffix
 
 
-def _member_value(data: bytes, member: str, kind: Any, location: str) -> Any:
+def _member_value(data: bytes, member: str, kind: MemberType | None, location: str) -> Any:
     """Read the content of a member as a value of its column."""
     if kind is Document:
         return {"bytes": data, "path": member}  # by its ending Markdown is told from a text

@@ -18,6 +18,7 @@ from barbule.errors import BarbuleError, ModelError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 __all__ = [
     "ModelSource",
@@ -175,7 +176,7 @@ def quiet_logging() -> Iterator[None]:
             hub.enable_progress_bars()
 
 
-def _transformers_logging() -> Any:
+def _transformers_logging() -> ModuleType | None:
     if "transformers" not in sys.modules:
         return None
     return importlib.import_module("transformers.utils.logging")
@@ -184,7 +185,7 @@ def _transformers_logging() -> Any:
 # --- what is said when a model cannot be had ---------------------------------------------------
 
 
-def import_package(name: str, purpose: str) -> Any:
+def import_package(name: str, purpose: str) -> ModuleType:
     """Import a package of the extra, or say how it is installed."""
     try:
         return importlib.import_module(name)

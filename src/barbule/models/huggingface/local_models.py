@@ -26,6 +26,8 @@ from barbule.models.huggingface.hub import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
 __all__ = ["DEVICE_VARIABLE", "LoadedModel", "device", "loaded_model", "unload"]
@@ -59,7 +61,7 @@ class LoadedModel:
         with self._lock, quiet_logging(), torch.inference_mode():
             yield
 
-    def inputs(self, tensors: Any) -> Any:
+    def inputs(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Move inputs to where the model is, numbers with a point in its precision."""
         import torch
 

@@ -14,10 +14,13 @@ import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
+    from types import ModuleType
+
+    from openai import AsyncOpenAI
 
 __all__ = [
     "close_with_loop",
@@ -42,7 +45,7 @@ def import_in_background() -> None:
         threading.Thread(target=_import_locked, name="barbule-litellm", daemon=True).start()
 
 
-def import_litellm() -> Any:
+def import_litellm() -> ModuleType:
     """Return LiteLLM, which is imported when it is not yet."""
     return _litellm() if _litellm.cache_info().currsize else _import_locked()
 
@@ -52,18 +55,18 @@ def is_imported() -> bool:
     return bool(_litellm.cache_info().currsize)
 
 
-async def import_litellm_async() -> Any:
+async def import_litellm_async() -> ModuleType:
     """Return LiteLLM; the loop goes on with other work while it is imported."""
     return _litellm() if _litellm.cache_info().currsize else await asyncio.to_thread(_import_locked)
 
 
-def _import_locked() -> Any:
+def _import_locked() -> ModuleType:
     with _import_lock:
         return _litellm()
 
 
 @functools.cache
-def _litellm() -> Any:
+def _litellm() -> ModuleType:
     # Without these LiteLLM fetches its price list and a list of headers from the network, and
     # reads a .env file into the environment of the whole process.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -89,13 +92,13 @@ def _litellm() -> Any:
 _LARGE_BODY_BYTES = 2**18
 
 
-def expect_large_body(request: Any) -> None:
+def expect_large_body(request: object) -> None:
     """Keep aiohttp from warning of a large body, which is an error where warnings are errors."""
     if any(len(text) > _LARGE_BODY_BYTES for text in _texts(request)):
         warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
 
 
-def _texts(value: Any) -> Iterator[str | bytes]:
+def _texts(value: object) -> Iterator[str | bytes]:
     if isinstance(value, str | bytes):
         yield value
     elif isinstance(value, dict):
@@ -110,7 +113,7 @@ _CALLBACKS = ("callbacks", "success_callback", "failure_callback")
 
 
 @contextlib.contextmanager
-def without_logging(litellm: Any) -> Iterator[None]:
+def without_logging(litellm: ModuleType) -> Iterator[None]:
     """Keep LiteLLM from preparing log records when no callback of the user waits for them.
 
     Its log worker belongs to one event loop at a time and fails, loudly, when two loops call at
@@ -131,7 +134,9 @@ def without_logging(litellm: Any) -> Iterator[None]:
         is_internal_call.reset(token)
 
 
-def openai_client(litellm: Any, model: str, key: str | None, base: str | None) -> Any:
+def openai_client(
+    litellm: ModuleType, model: str, key: str | None, base: str | None
+) -> AsyncOpenAI | None:
     """Return an OpenAI client of the running loop that asks once; None for other protocols.
 
     LiteLLM's own asks up to three times where it is not told otherwise, which a question for
@@ -150,7 +155,7 @@ def openai_client(litellm: Any, model: str, key: str | None, base: str | None) -
 
 
 @functools.cache
-def _client_class_without_retries() -> Any:
+def _client_class_without_retries() -> type[AsyncOpenAI]:
     from openai import AsyncOpenAI
 
     class ClientWithoutRetries(AsyncOpenAI):

@@ -14,7 +14,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.errors import ModelError
 from barbule.models.providers import provider_of
@@ -288,7 +288,7 @@ def _provider_text(error: Exception, secrets: list[str]) -> str:
     )
 
 
-def _message_in(body: Any) -> str | None:
+def _message_in(body: object) -> str | None:
     if isinstance(body, dict):
         message = body.get("message") or body.get("error")
         return message if isinstance(message, str) else _message_in(message)

@@ -18,6 +18,19 @@ from barbule.models.base import Reply, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+    from litellm.types.llms.openai import HttpxBinaryResponseContent
+    from litellm.types.rerank import RerankResponse
+    from litellm.types.utils import (
+        ChatCompletionMessageToolCall,
+        EmbeddingResponse,
+        ImageResponse,
+        Message,
+        ModelResponse,
+        TranscriptionResponse,
+    )
+    from openai.types import ModerationCreateResponse
 
 __all__ = ["chat", "embedding", "image", "invalid_answer", "messages", "moderation", "ranking"]
 __all__ += ["speech", "transcript"]
@@ -60,7 +73,7 @@ MAX_TOKENS = 10**12
 _INT64 = 1 << 63
 
 
-def token_count(value: Any) -> int | None:
+def token_count(value: object) -> int | None:
     """Return a number of tokens as a provider tells it; None where it cannot be one.
 
     Examples
@@ -80,7 +93,7 @@ def token_count(value: Any) -> int | None:
     return count if is_integer and 0 <= count <= MAX_TOKENS else None
 
 
-def _dollars(cost: Any) -> float | None:
+def _dollars(cost: float | str | None) -> float | None:
     """Return a cost; None where it is none, as that of tokens that cannot be."""
     try:
         usd = None if cost is None else float(cost)
@@ -89,7 +102,7 @@ def _dollars(cost: Any) -> float | None:
     return usd if usd is not None and 0 <= usd < math.inf else None
 
 
-def _epoch_second(value: Any) -> int | None:
+def _epoch_second(value: float | str | None) -> int | None:
     """Return a moment in seconds; None where no column of integers holds it."""
     try:
         timestamp = int(value)
@@ -98,7 +111,7 @@ def _epoch_second(value: Any) -> int | None:
     return timestamp if -_INT64 <= timestamp < _INT64 else None
 
 
-def chat(response: Any) -> Reply:
+def chat(response: ModelResponse) -> Reply:
     """Read the answer to a conversation."""
     usage = getattr(response, "usage", None)
     counts = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -122,7 +135,7 @@ def chat(response: Any) -> Reply:
     return reply
 
 
-def _message(message: Any) -> dict[str, Any]:
+def _message(message: Message) -> dict[str, Any]:
     content = message.content
     provider_fields = getattr(message, "provider_specific_fields", None) or {}
     return {
@@ -135,7 +148,7 @@ def _message(message: Any) -> dict[str, Any]:
     }
 
 
-def _tool_call(call: Any) -> dict[str, Any]:
+def _tool_call(call: ChatCompletionMessageToolCall) -> dict[str, Any]:
     arguments = call.function.arguments
     with contextlib.suppress(ValueError, TypeError):  # no JSON, or JSON already
         arguments = json.loads(arguments)
@@ -149,7 +162,7 @@ def _tool_call(call: Any) -> dict[str, Any]:
 _PART_KEYS = ("type", "text", "thinking", "id", "name", "input")
 
 
-def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
+def messages(response: Mapping[str, Any], litellm: ModuleType, model: str) -> Reply:
     """Read the answer to a conversation in Anthropic's form, which carries no cost."""
     reported = response.get("usage")
     usage = reported if isinstance(reported, dict) else {}
@@ -192,7 +205,7 @@ def messages(response: Mapping[str, Any], litellm: Any, model: str) -> Reply:
     return Reply(value, Usage(tokens_in, tokens_out, cost))
 
 
-def embedding(response: Any, model: str, count: int) -> Reply:
+def embedding(response: EmbeddingResponse, model: str, count: int) -> Reply:
     """Read the vectors of some texts, in the order of the texts."""
     items = sorted(response.data, key=lambda item: item["index"])
     indexes = [item["index"] for item in items]
@@ -208,7 +221,7 @@ def embedding(response: Any, model: str, count: int) -> Reply:
     return _reply(response, vectors)
 
 
-def image(response: Any) -> tuple[Reply, str | None]:
+def image(response: ImageResponse) -> tuple[Reply, str | None]:
     """Read an image: its bytes, or the address from which to get them."""
     items = response.data or []
     if not items:
@@ -217,7 +230,7 @@ def image(response: Any) -> tuple[Reply, str | None]:
     return _reply(response, base64.b64decode(text) if text else None), items[0].url
 
 
-def transcript(response: Any) -> Reply:
+def transcript(response: TranscriptionResponse) -> Reply:
     """Read what is said in a sound file."""
     segments = getattr(response, "segments", None)
     words = getattr(response, "words", None)
@@ -232,17 +245,17 @@ def transcript(response: Any) -> Reply:
     return _reply(response, _without_surrogates(value))
 
 
-def _timed(item: Any, name: str) -> dict[str, Any]:
+def _timed(item: object, name: str) -> dict[str, Any]:
     fields = item if isinstance(item, dict) else vars(item)
     return {"start": fields.get("start"), "end": fields.get("end"), name: fields.get(name)}
 
 
-def speech(response: Any) -> Reply:
+def speech(response: HttpxBinaryResponseContent) -> Reply:
     """Read a sound file."""
     return _reply(response, bytes(response.content))
 
 
-def moderation(response: Any) -> Reply:
+def moderation(response: ModerationCreateResponse) -> Reply:
     """Read a judgement of a text."""
     result = response.results[0]
     value = {
@@ -265,7 +278,7 @@ def _by_name(categories: Any) -> dict[str, Any]:
     }
 
 
-def ranking(response: Any, model: str, count: int) -> Reply:
+def ranking(response: RerankResponse, model: str, count: int) -> Reply:
     """Read an order of documents."""
     ranked = [
         {"index": int(item["index"]), "relevance_score": float(item["relevance_score"])}
@@ -284,7 +297,7 @@ def ranking(response: Any, model: str, count: int) -> Reply:
     return _reply(response, ranked, tokens_in=token_count(tokens))
 
 
-def _reply(response: Any, value: Any, *, tokens_in: int | None = None) -> Reply:
+def _reply(response: object, value: object, *, tokens_in: int | None = None) -> Reply:
     hidden = getattr(response, "_hidden_params", None) or {}
     return Reply(
         value,
@@ -300,7 +313,7 @@ _TOKENS_IN = ("prompt_tokens", "input_tokens")
 _TOKENS_OUT = ("completion_tokens", "output_tokens")
 
 
-def _usage(response: Any, cost: float | None, tokens_in: int | None) -> Usage:
+def _usage(response: object, cost: float | None, tokens_in: int | None) -> Usage:
     usage = getattr(response, "usage", None)
     reported = {name: getattr(usage, name, None) for name in (*_TOKENS_IN, *_TOKENS_OUT)}
     if tokens_in is None:

@@ -18,6 +18,9 @@ from barbule.models.litellm.responses import token_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
+
+    from litellm.types.utils import ModelResponse
 
 __all__ = ["expect_odd_usage", "salvage_answer"]
 
@@ -36,7 +39,9 @@ def expect_odd_usage() -> None:
     warnings.filterwarnings("ignore", _WARNING, UserWarning)
 
 
-def salvage_answer(error: Exception, litellm: Any, verb: str, model: str) -> Any:
+def salvage_answer(
+    error: Exception, litellm: ModuleType, verb: str, model: str
+) -> ModelResponse | dict[str, Any] | None:
     """Return the answer that LiteLLM had when it failed, if only its usage is at fault.
 
     Parameters
@@ -88,7 +93,7 @@ def _converter_arguments(error: BaseException | None) -> Mapping[str, Any] | Non
     return None
 
 
-def _convert_again(arguments: Mapping[str, Any], litellm: Any) -> Any:
+def _convert_again(arguments: Mapping[str, Any], litellm: ModuleType) -> ModelResponse:
     answer = {name: part for name, part in arguments["response_object"].items() if name != "usage"}
     argument_names = (
         "response_type",
@@ -103,7 +108,9 @@ def _convert_again(arguments: Mapping[str, Any], litellm: Any) -> Any:
     )
 
 
-def _to_anthropic_form(response: Any, usage: Mapping[str, Any], litellm: Any) -> Any:
+def _to_anthropic_form(
+    response: ModelResponse, usage: Mapping[str, Any], litellm: ModuleType
+) -> dict[str, Any]:
     from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
 
     response.usage = litellm.Usage()

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import inspect
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Hashable
@@ -21,12 +21,14 @@ __all__ = ["run_with_timeout"]
 
 _POLL_SECONDS = 0.02  # seconds between two looks whether a question is prepared
 _MAX_PREPARATION = 120.0  # seconds
+Answer = TypeVar("Answer")
+
 _prepared: set[Hashable] = set()
 
 
 async def run_with_timeout(
-    call: Coroutine[Any, Any, Any], seconds: float | None, kind: Hashable
-) -> Any:
+    call: Coroutine[Any, Any, Answer], seconds: float | None, kind: Hashable
+) -> Answer:
     """Return what a call of LiteLLM gives.
 
     Parameters
