@@ -41,10 +41,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def _close_default() -> None:
-    from barbule import session
+    from barbule.session import default
 
-    if session._default is not None:
-        session._default.close()
+    if default._default is not None:
+        default._default.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,8 +29,10 @@ MEDIA = {"image": bb.Image, "audio": bb.Audio, "video": bb.Video, "document": bb
 
 
 def public(kind: type) -> set[str]:
-    """Name what a class adds itself."""
-    return {name for name in vars(kind) if not name.startswith("_")}
+    """Name what a class adds itself, with the parts of it that are classes of its package."""
+    package = kind.__module__.rpartition(".")[0]
+    parts = [base for base in kind.__mro__ if base.__module__.rpartition(".")[0] == package]
+    return {name for part in parts for name in vars(part) if not name.startswith("_")}
 
 
 def own_verbs(kind: type) -> set[str]:

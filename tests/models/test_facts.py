@@ -79,10 +79,10 @@ def test_the_length_of_vectors(model, length):
     assert vector_length(model) == length
 
 
-def test_facts_are_read_without_litellm():
+def test_model_info_is_read_without_litellm():
     code = (
-        "import sys; from barbule.models.price_table import facts; "
-        "assert facts('openai/gpt-4o-mini')['mode'] == 'chat'; "
-        "assert facts('nobody/x') == {}; assert 'litellm' not in sys.modules"
+        "import sys; from barbule.models.price_table import model_info; "
+        "assert model_info('openai/gpt-4o-mini')['mode'] == 'chat'; "
+        "assert model_info('nobody/x') == {}; assert 'litellm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -90,8 +90,8 @@ def test_a_model_without_a_provider_is_refused(model):
 def test_no_module_of_models_imports_litellm():
     code = textwrap.dedent("""
         import sys
-        import barbule.models, barbule.models.base, barbule.models.litellm
-        import barbule.models.rates, barbule.models.failures
+        import barbule.models, barbule.models.base, barbule.models.litellm.client
+        import barbule.models.rate_limits, barbule.models.litellm.provider_errors
         heavy = {"litellm", "openai", "httpx", "pydantic", "ibis", "aiohttp"} & set(sys.modules)
         assert not heavy, heavy
     """)

@@ -61,7 +61,7 @@ def _open_stream(stream: _CountingStream) -> Iterator[tarfile.TarFile]:
     )
     with contextlib.ExitStack() as closing:
         # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
-        plain = stream if opener is None else closing.enter_context(opener(stream))
+        plain: Any = stream if opener is None else closing.enter_context(opener(stream))
         yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_TarMember))
 
 

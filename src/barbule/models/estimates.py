@@ -198,7 +198,7 @@ def _schema_tokens(model: str, schema: str) -> tuple[int, int | None]:
 
 def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int:
     """Count the tokens of a question, of messages or texts."""
-    litellm = import_litellm()
+    litellm: Any = import_litellm()
     litellm.disable_hf_tokenizer_download = True  # it would reach for the network
     name = model.partition("/")[2] or model
     texts = [request] if isinstance(request, str) else request

@@ -173,7 +173,7 @@ _dtype = dtype  # `dtype` is a parameter name of `Array`, as its users write it
 def _type_of(kind: object, enclosing: EnclosingClasses) -> dt.DataType:
     if isinstance(kind, dt.DataType):
         return canonical(kind)
-    if is_ibis_type(kind):
+    if inspect.isclass(kind) and is_ibis_type(kind):
         return _instance_of(kind)
     if isinstance(kind, str):
         return _from_name(kind)
@@ -247,7 +247,7 @@ def _generic_type(kind: object, enclosing: EnclosingClasses) -> dt.DataType | No
             [_type_of(argument, enclosing) for argument in arguments if argument is not _NONE], kind
         )
     if origin is typing.Annotated:
-        return _annotated_type(arguments[0], kind.__metadata__, enclosing)
+        return _annotated_type(arguments[0], arguments[1:], enclosing)
     if origin is typing.Literal:
         return _common_type(_types_of_values(arguments), kind)
     if origin in {typing.Required, typing.NotRequired, typing.Final}:

@@ -16,7 +16,7 @@ import ibis.expr.datatypes as dt
 from barbule.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from pydantic.fields import FieldInfo
 
@@ -39,7 +39,7 @@ def values_of(record: object) -> dict[str, Any] | None:
 
     What a pydantic model computes is no field; what it leaves out when it is written is one.
     """
-    cls = type(record)
+    cls: Any = type(record)
     if (read_values := _values_of_model(cls)) is not None:
         return read_values(record)
     if dataclasses.is_dataclass(cls):
@@ -48,7 +48,7 @@ def values_of(record: object) -> dict[str, Any] | None:
 
 
 @functools.lru_cache(maxsize=512)
-def _values_of_model(cls: type) -> Callable[[Any], dict[str, Any]] | None:
+def _values_of_model(cls: Hashable) -> Callable[[Any], dict[str, Any]] | None:
     if not hasattr(cls, "model_fields"):
         return None
     if getattr(cls, "__pydantic_root_model__", False):
@@ -74,7 +74,7 @@ def is_typed_dict(kind: object) -> bool:
     return inspect.isclass(kind) and issubclass(kind, dict) and hasattr(kind, "__optional_keys__")
 
 
-def _type_hints(kind: type) -> dict[str, Any]:
+def _type_hints(kind: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(kind, include_extras=True)
     except NameError as error:

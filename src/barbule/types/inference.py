@@ -6,7 +6,7 @@ Owns what a column of Python values is taken for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -16,6 +16,9 @@ from barbule.types.class_fields import fields_of
 from barbule.types.frame_schemas import FRAME_SCHEMAS, no_rows_error, series_hint
 from barbule.types.schemas import schema
 from barbule.types.value_types import type_of_column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["holds_rows", "infer"]
 
@@ -90,7 +93,16 @@ def holds_rows(source: object) -> bool:
     return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
 
 
-def _tells_its_schema(source: object) -> bool:
+class _TypedRows(Protocol):
+    """Rows that know their types: they can be iterated over, and have a schema."""
+
+    @property
+    def schema(self) -> sch.Schema: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
+
+
+def _tells_its_schema(source: object) -> TypeGuard[_TypedRows]:
     """Whether something gives rows one by one and tells their types before."""
     has_schema = isinstance(getattr(source, "schema", None), sch.Schema)
     return has_schema and isinstance(source, Iterable) and not isinstance(source, type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
@@ -60,7 +60,7 @@ def _of_polars(kind: DataType | DataTypeClass) -> dt.DataType:
     return PolarsType.to_ibis(kind)
 
 
-def of_pydantic(kind: object) -> dt.DataType | None:
+def of_pydantic(kind: Any) -> dt.DataType | None:
     """Read pydantic's own types (`HttpUrl`, `SecretStr`) as what they are in JSON."""
     if not hasattr(kind, "__get_pydantic_core_schema__"):
         return None

@@ -47,7 +47,7 @@ def schema(columns: object) -> sch.Schema:
     if type(columns).__module__.startswith("pyarrow"):
         return _from_arrow(columns)
     is_class = not isinstance(columns, Mapping)
-    fields = fields_of(columns) if is_class else columns
+    fields = columns if isinstance(columns, Mapping) else fields_of(columns)
     if fields is None:
         raise SchemaError(
             "a schema is a mapping of column names to types, a pydantic model or a dataclass.",
@@ -179,16 +179,17 @@ def _required(kind: object, fields: Mapping[str, Any]) -> set[str]:
     """Name the fields that have a value in every object, by what their class says."""
     optional = set(_defaults(kind))
     if is_typed_dict(kind):
-        optional = {name for name, hint in fields.items() if _is_optional_key(name, hint, kind)}
+        keys: frozenset[str] = getattr(kind, "__optional_keys__", frozenset())
+        optional = {name for name, hint in fields.items() if _is_optional_key(name, hint, keys)}
     return {
         name for name, hint in fields.items() if name not in optional and not _allows_none(hint)
     }
 
 
-def _is_optional_key(name: str, hint: object, kind: object) -> bool:
+def _is_optional_key(name: str, hint: object, optional_keys: frozenset[str]) -> bool:
     """Whether a TypedDict need not have a key; where annotations are texts, only they know."""
-    by_qualifier = {typing.Required: False, typing.NotRequired: True}
-    return by_qualifier.get(typing.get_origin(hint), name in kind.__optional_keys__)
+    by_qualifier: dict[Any, bool] = {typing.Required: False, typing.NotRequired: True}
+    return by_qualifier.get(typing.get_origin(hint), name in optional_keys)
 
 
 def _allows_none(hint: object) -> bool:

@@ -89,7 +89,7 @@ def _kinds(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     return {name: _kind(feature) for name, feature in _features(dataset).items()}
 
 
-def _kind(feature: object) -> dt.DataType:
+def _kind(feature: Feature) -> dt.DataType:
     """Return the type of a feature; a class is known by its name."""
     name = type(feature).__name__
     if name in _MEDIA_FEATURES:

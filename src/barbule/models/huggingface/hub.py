@@ -160,7 +160,7 @@ def quiet_logging() -> Iterator[None]:
         hub.disable_progress_bars()
     logging = _transformers_logging()
     level = logging.get_verbosity() if logging else None
-    own_bars = bool(logging) and logging.is_progress_bar_enabled()
+    own_bars = logging is not None and logging.is_progress_bar_enabled()
     if logging:
         logging.set_verbosity_error()
         if own_bars and not bars:

@@ -105,10 +105,10 @@ def _dollars(cost: float | str | None) -> float | None:
 def _epoch_second(value: float | str | None) -> int | None:
     """Return a moment in seconds; None where no column of integers holds it."""
     try:
-        timestamp = int(value)
+        timestamp = None if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return timestamp if -_INT64 <= timestamp < _INT64 else None
+    return timestamp if timestamp is not None and -_INT64 <= timestamp < _INT64 else None
 
 
 def chat(response: ModelResponse) -> Reply:
