@@ -161,7 +161,7 @@ def _program(given: str | tuple[str, ...]) -> str:
 
 def test_every_name_is_tried():
     assert sorted(NAMES) == sorted(bb.__all__)
-    verbs = {name for name in vars(bb.Session) if not name.startswith("_")}
+    verbs = {name for name in dir(bb.Session) if not name.startswith("_")}
     assert verbs - {"close", "ibis"} <= set(NAMES)
 
 
