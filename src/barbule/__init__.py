@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from barbule.functions.udf import iterator, query, udf
     from barbule.session import Session, connect, current
     from barbule.tables.table import Table
-    from barbule.tables.transaction.transaction import InsertResult
+    from barbule.tables.transaction.results import InsertResult
     from barbule.types import (
         UUID,
         Array,
@@ -160,7 +160,7 @@ _TYPES = [
 _DEFINING_MODULES = {
     **dict.fromkeys(_TYPES, "barbule.types"),
     "BarbuleError": "barbule.errors",
-    "InsertResult": "barbule.tables.transaction.transaction",
+    "InsertResult": "barbule.tables.transaction.results",
     "ResultSet": "barbule.executor.results.result_set",
     "Session": "barbule.session",
     "Table": "barbule.tables.table",

@@ -165,7 +165,7 @@ def test_a_source_that_is_read_once_ends_in_a_conflict(session, other, gate, tab
 
 
 def test_large_sources_are_compared_too(session, other, table, monkeypatch):
-    monkeypatch.setattr("barbule.tables.verbs.mutations.PART_ROWS", 2)
+    monkeypatch.setattr("barbule.tables.verbs.rows.insert.PART_ROWS", 2)
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from ({"n": n, "img": png(n)} for n in range(2))

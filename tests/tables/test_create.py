@@ -345,7 +345,7 @@ def test_a_table_takes_its_own_place_with_what_was_computed_from_it(session):
 
 
 def test_data_in_many_parts_makes_one_version(session, monkeypatch):
-    monkeypatch.setattr("barbule.tables.verbs.create_drop.PART_ROWS", 3)
+    monkeypatch.setattr("barbule.tables.verbs.create_table.PART_ROWS", 3)
     table = session.create_table("long", [{"n": n} for n in range(10)])
     assert table.n.sum().to_pyarrow().as_py() == 45
     assert len(table.history()) == 1

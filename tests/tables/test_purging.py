@@ -87,7 +87,7 @@ def test_all_versions_answers_and_views_of_a_row_go(session, people):
 @pytest.mark.parametrize("step", ["_end", "forget", "_remove", "release"])
 def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
     """Fail at a step, as a crash does, and purge again."""
-    from barbule.tables.verbs import purge
+    from barbule.tables.verbs.rows import purge
 
     table = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
     table.insert([{"n": n, "img": picture(40 * n)} for n in (1, 2)])

@@ -11,7 +11,7 @@ import barbule as bb
 from barbule.catalog import codec
 from barbule.catalog.records import TableRecord, View
 from barbule.errors import DependencyError, ExpressionError, UnsupportedError
-from barbule.tables.transaction.transaction import mutate
+from barbule.tables.commit import run_transaction
 from barbule.tables.views.incremental import write_rows
 
 COLUMNS = {"k": "string", "n": "int64", "items": "array<string>"}
@@ -256,16 +256,16 @@ def test_an_iterator_goes_over_a_view_of_items(session, table):
 def test_views_of_version_0_1_0_show_all_rows(session, table):
     """They keep one row for each row of the base, and unnest whenever they are read."""
 
-    def work(change):
-        catalog = change.engine.catalog
+    def prepare(transaction):
+        catalog = transaction.engine.catalog
         view = View(catalog.find("t").id, codec.dump(_items(table).op()))
         record = TableRecord(catalog.next_table_id(), "v", (), view=view)
-        change.put(record)
-        change.create(record)
-        write_rows(change, record, catalog.find("t"), None)
+        transaction.put_record(record)
+        transaction.create_storage(record)
+        write_rows(transaction, record, catalog.find("t"), None)
 
     engine = table.op().source
-    mutate(engine, "create view", work, since=engine.catalog.refresh())
+    run_transaction(engine, "create view", prepare, since=engine.catalog.refresh())
     view = session.get_table("v")
     plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
     for name, ask in QUERIES.items():

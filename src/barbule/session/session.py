@@ -24,7 +24,10 @@ from barbule.session.maintenance import Maintenance
 from barbule.suggestions import check_methods, one_of
 from barbule.tables.table import Table
 from barbule.tables.transaction.names import IF_NOT_EXISTS, check_policy
-from barbule.tables.verbs import create_drop, snapshots
+from barbule.tables.verbs import drop
+from barbule.tables.verbs.create_table import create_table
+from barbule.tables.verbs.create_view import create_view
+from barbule.tables.verbs.versions import snapshots
 
 if TYPE_CHECKING:
     import datetime
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
 
     from barbule.functions.registry import OnError
-    from barbule.tables.transaction.names import IfExists, IfNotExists
-    from barbule.tables.verbs.snapshots import Snapshot
+    from barbule.tables.arguments import IfExists, IfNotExists
+    from barbule.tables.verbs.versions.snapshots import Snapshot
 
 __all__ = ["Session"]
 
@@ -154,9 +157,7 @@ class Session(DataSetReaders, Maintenance):
         """
         check_policy(mode, ("versioned",), "mode")
         table = Table(
-            create_drop.create_table(
-                self._engine, name, schema, if_exists, defaults, media_validation
-            )
+            create_table(self._engine, name, schema, if_exists, defaults, media_validation)
         )
         _warn_of_shadowed_columns(table)
         return table
@@ -208,7 +209,7 @@ class Session(DataSetReaders, Maintenance):
         >>> parts.errors().collect()["message"]
         ['it is odd']
         """
-        leaf = create_drop.create_view(
+        leaf = create_view(
             self._engine,
             name,
             query,
@@ -262,7 +263,7 @@ class Session(DataSetReaders, Maintenance):
 
         Folders are made by the names of tables: "docs.reports" is in the folder "docs".
         """
-        return create_drop.folders(self._engine, folder)
+        return drop.folders(self._engine, folder)
 
     def drop_dir(
         self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
@@ -274,7 +275,7 @@ class Session(DataSetReaders, Maintenance):
         cascade
             Whether the tables in it are dropped too; otherwise they forbid it.
         """
-        create_drop.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+        drop.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
         """Give the state of all tables, views and indexes at this moment a name.
@@ -324,7 +325,7 @@ class Session(DataSetReaders, Maintenance):
             that; with `cascade=True` the column stays, with what it holds.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-        create_drop.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+        drop.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""

@@ -1,210 +1,53 @@
-"""Computed columns: what they depend on, and their values for given rows.
+"""Values of stored columns, for rows that are new, changed, or all of a table.
 
-Owns the order in which stored columns are computed and the computation for a set of rows, be
-they new, changed or all. Virtual columns are inlined by the planner and never computed here.
+Owns the order in which columns are computed that read each other, and the batches that bound
+memory. Virtual columns are inlined by the planner and never computed here.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.backends.base import BASE, RID
-from barbule.catalog import codec
-from barbule.catalog.records import Column, TableRecord
-from barbule.errors import BarbuleError, ExpressionError
+from barbule.backends.base import RID
+from barbule.errors import BarbuleError
 from barbule.executor.budgets.table_budget import TableBudget
 from barbule.executor.calls.provenance import Purpose
 from barbule.executor.results.spilling import put_together
 from barbule.nodes import (
-    CONTENT,
     CellError,
-    FunctionCall,
-    ManagedTable,
-    Similarity,
-    StoredVector,
-    build_call,
 )
-from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
-from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.planner.lineage import calls_in
 from barbule.relations.promotion import as_declared
-from barbule.tables.compute.function_expressions import resolve
+from barbule.tables.compute.dependencies import reads
 from barbule.tables.compute.function_versions import note_versions, warn_of_mixing
-from barbule.types import Document, Media, refusal, storage
+from barbule.tables.compute.stored_rows import by_rid, fresh_rows, within_backend
+from barbule.types import Media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
+    from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
+
+__all__ = ["compute", "compute_all", "query_of_all"]
 
 _PART = 64 << 20  # bytes of results that are computed at a time
+
 _FEWEST = 16384  # rows, so that functions which take many at a time get them
+
 _UNKNOWN = 256  # bytes of a value of no fixed width
-
-__all__ = [
-    "bind_column",
-    "by_rid",
-    "compute",
-    "compute_all",
-    "dependents",
-    "fresh_rows",
-    "kept_fields",
-    "new_column",
-    "physical_rows",
-    "query_of_all",
-    "reads",
-    "rows_relation",
-    "with_contents",
-    "with_policy",
-    "within_backend",
-]
-
-
-def bind_column(table: ir.Table, expr: Any, name: str) -> ops.Value:
-    """Bind the expression of a computed column to its table.
-
-    Raises
-    ------
-    ExpressionError
-        When it looks at other rows than its own.
-    """
-    value = table.select(**{name: resolve(table, expr, name)}).op().values[name]
-    if refused := refusal(value.dtype):
-        reason, hint = refused
-        raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
-    found = value.find(LOOKS_AROUND, filter=ops.Value)
-    if value.find(StoredVector, filter=ops.Value):
-        raise ExpressionError(
-            "a column is not computed from the vectors of an index, which may be dropped.",
-            table=table.get_name(),
-            column=name,
-            hint="Call the embedding function itself: embed(t.text). The ledger has its answers.",
-        )
-    if found or value.find(Similarity, filter=ops.Value):
-        raise ExpressionError(
-            "a computed column is computed from the values of its own row.",
-            table=table.get_name(),
-            column=name,
-            hint="Use a query, or a view over one, for what looks at other rows; "
-            "@bb.query for what searches.",
-        )
-    if changes_row_count(value):
-        raise ExpressionError(
-            "a computed column has one value for each row, and unnest() makes rows.",
-            table=table.get_name(),
-            column=name,
-            hint=f"Make a view of the items: create_view(name, table.select({name}=...)).",
-        )
-    return value
-
-
-def with_policy(value: ops.Value, on_error: str | None) -> ops.Value:
-    """Say what becomes of errors in the calls of a value that leave it open."""
-    if on_error is None:
-        return value
-
-    def change(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-        rebuilt = node.__recreate__(kwargs) if kwargs else node
-        if isinstance(rebuilt, FunctionCall) and rebuilt.on_error is None:
-            return rebuilt.copy(on_error=on_error)
-        return rebuilt
-
-    changed: ops.Value = value.replace(change, filter=ops.Value)
-    return changed
-
-
-def new_column(
-    record: TableRecord, name: str, value: ops.Value, *, stored: bool | None, hidden: bool = False
-) -> Column:
-    """Make the record of a computed column.
-
-    Parameters
-    ----------
-    stored
-        Whether its values are kept; None keeps those of columns that call functions.
-    """
-    calls = bool(calls_in(value))
-    if stored is False and calls:
-        raise ExpressionError(
-            "a column that calls a function is stored.",
-            table=record.name,
-            column=name,
-            hint="Leave out stored=False, or call the function in queries.",
-        )
-    unsteady = value.find((ops.Impure,), filter=ops.Value)
-    keep = calls or bool(unsteady) if stored is None else stored
-    return Column(
-        id=record.next_column,
-        name=name,
-        dtype=value.dtype,
-        kind="stored" if keep else "virtual",
-        expression=codec.dump(value),
-        hidden=hidden,
-        fallible=calls and not hidden,
-    )
-
-
-def with_contents(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
-    """Add the hidden columns that record the content of media which are validated.
-
-    The record is known to the catalog.
-    """
-    for name in names:
-        column = record.column(name)
-        if column is None or not isinstance(column.dtype, Media) or not column.validated:
-            continue
-        # As a document: functions of these get the path of the file, and open nothing.
-        file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
-        value = build_call("barbule.functions.media.content", CONTENT, {"media": file}).op()
-        made = new_column(record, column.content_name, value, stored=True, hidden=True)
-        record = record.with_columns(made)
-    return record
-
-
-def reads(engine: Engine, record: TableRecord, column: Column) -> set[str]:
-    """Return the columns of its table that a computed column reads, virtual ones resolved."""
-    value = engine.expression(str(column.expression), None)
-    found: set[str] = set()
-    for field in value.find(ops.Field):
-        if not isinstance(field.rel, ManagedTable) or field.rel.table_id != record.id:
-            continue
-        known = record.column(field.name)
-        if known is not None and known.kind == "virtual":
-            found |= reads(engine, record, known)
-        found.add(field.name)
-    return found
-
-
-def dependents(engine: Engine, record: TableRecord, changed: set[str]) -> list[Column]:
-    """Return the computed columns downstream of changed columns."""
-    affected = set(changed)
-    found: list[Column] = []
-    remaining = [column for column in record.columns if column.kind != "data"]
-    while True:
-        hit = [c for c in remaining if reads(engine, record, c) & affected]
-        if not hit:
-            return found
-        found += hit
-        affected |= {column.name for column in hit}
-        remaining = [column for column in remaining if column not in hit]
-
-
-def rows_relation(engine: Engine, record: TableRecord, rows: pa.Table, name: str) -> Any:
-    """Make the relation by which the planner reads physical rows that are staged."""
-    schema = physical_schema(record)
-    shown = {column: schema[column] for column in rows.column_names}
-    return engine.stored(name, type(schema)(shown))
 
 
 def compute(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
     columns: Iterable[Column],
@@ -217,7 +60,7 @@ def compute(
         Physical columns by their physical names, `_rid` among them.
     columns
         The stored columns to compute; they may read each other, and what a view shows of its
-        base: of that, the rows in `change.fresh` where there are any.
+        base: of that, the rows in `transaction.new_rows` where there are any.
 
     Returns
     -------
@@ -226,26 +69,26 @@ def compute(
     """
     columns = [column for column in columns if column.kind == "stored"]
     if rows.num_rows:
-        warn_of_mixing(change, record, columns)
-    rows = put_together(_computed_parts(change, record, rows, columns))
-    change.fresh[record.id] = rows
+        warn_of_mixing(transaction, record, columns)
+    rows = put_together(_computed_parts(transaction, record, rows, columns))
+    transaction.new_rows[record.id] = rows
     if rows.num_rows:
-        note_versions(change, record, columns)
+        note_versions(transaction, record, columns)
     return rows
 
 
 def _computed_parts(
-    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column]
+    transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> Iterator[pa.Table]:
     """Compute a bounded number of rows at a time: each from its own values alone."""
     size = _at_a_time(columns)
     for start in range(0, max(rows.num_rows, 1), size):
         with _counting_from(start):
-            yield _compute_rows(change, record, rows.slice(start, size), columns)
+            yield _compute_rows(transaction, record, rows.slice(start, size), columns)
 
 
 def _compute_rows(
-    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column]
+    transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> pa.Table:
     """Compute columns level by level, those first that the others read."""
     remaining = columns
@@ -254,22 +97,24 @@ def _compute_rows(
         level = [
             column
             for column in remaining
-            if not reads(change.engine, record, column) & (waiting - {column.name})
+            if not reads(transaction.engine, record, column) & (waiting - {column.name})
         ]
-        rows = _compute_level(change, record, rows, level)
+        rows = _compute_level(transaction, record, rows, level)
         remaining = [column for column in remaining if column not in level]
     return rows
 
 
 def _compute_level(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
     level: list[Column],
 ) -> pa.Table:
-    change.fresh[record.id] = rows
-    relations, staged = fresh_rows(change, record)
-    computed = _computed(change.engine, record, level, relations, staged, lenient=change.lenient)
+    transaction.new_rows[record.id] = rows
+    relations, staged = fresh_rows(transaction, record)
+    computed = _computed(
+        transaction.engine, record, level, relations, staged, lenient=transaction.lenient
+    )
     return _joined(rows, computed, level)
 
 
@@ -360,12 +205,6 @@ def _is_assigned_exactly(value: ops.Value) -> bool:
     return isinstance(value.dtype, _PLAIN) and not isinstance(value.dtype, Media)
 
 
-def within_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
-    """Lower a query for the backend; None where it needs more than the backend."""
-    plan = engine.plan(query)
-    return None if plan.stages else plan.final.to_expr()
-
-
 def _query_of(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:
     """Make the query of the values of columns, and why there are none, by row identity."""
     leaf = engine.leaf(record.id, hidden=True)
@@ -429,23 +268,6 @@ def _purpose(
     return Purpose(record.name, names, first, budget, lenient)
 
 
-def fresh_rows(
-    change: Change, record: TableRecord
-) -> tuple[dict[int, ops.Relation], dict[str, pa.Table]]:
-    """Return the fresh rows of a table and of what it is a view of: as relations, and staged."""
-    relations: dict[int, ops.Relation] = {}
-    staged = {}
-    while True:
-        rows = change.fresh.get(record.id)
-        if rows is not None:
-            name = f"bb_fresh_{record.id}"
-            relations[record.id] = rows_relation(change.engine, record, rows, name)
-            staged[name] = rows
-        if record.view is None or record.view.bases:
-            return relations, staged
-        record = change.engine.catalog.record(record.view.base)
-
-
 def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
     """Put computed columns beside their rows, by row identity."""
     rows, computed = by_rid(rows), by_rid(computed)
@@ -461,36 +283,3 @@ def _with_column(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table
     if name in rows.column_names:
         return rows.set_column(rows.column_names.index(name), name, values)
     return rows.append_column(name, values)
-
-
-def by_rid(rows: pa.Table) -> pa.Table:
-    """Order rows by their identity."""
-    import pyarrow.compute as pc
-
-    return rows.take(pc.sort_indices(rows.column(RID)))
-
-
-def physical_rows(
-    engine: Engine,
-    record: TableRecord,
-    query: ir.Table,
-    staged: Mapping[str, pa.Table] | None = None,
-) -> pa.Table:
-    """Read the physical columns of rows of a hidden leaf that a query keeps."""
-    relation = query.op()
-    return engine.arrow(
-        ops.Project(relation, kept_fields(record, relation)).to_expr(), staged=staged
-    )
-
-
-def kept_fields(record: TableRecord, relation: ops.Relation) -> dict[str, ops.Value]:
-    """Return what is kept of each row, by physical names, as fields of a hidden relation."""
-    fields: dict[str, ops.Value] = {RID: ops.Field(relation, RID)}
-    if record.view:
-        fields[BASE] = ops.Field(relation, BASE)
-    for column in record.columns:
-        if column.kind != "virtual":
-            fields[column.physical] = ops.Field(relation, column.name)
-        if column.fallible:
-            fields[column.errors] = ops.Field(relation, column.error_name)
-    return fields

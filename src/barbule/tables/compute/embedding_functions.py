@@ -136,7 +136,7 @@ def _hint(kind: dt.DataType) -> str:
     return "Give embedding= or string_embed=; image_embed= is for what is searched for."
 
 
-def _call(function: Any, value: ir.Value) -> Any:
+def _call(function: object, value: ir.Value) -> FunctionCall:
     """Make the call that embeds a value; its answers are kept in the ledger."""
     if not isinstance(function, Function):
         hint = (
@@ -163,7 +163,7 @@ def _fits(takes: dt.DataType, kind: dt.DataType) -> bool:
     return isinstance(takes, dt.Array) and isinstance(kind, dt.Array)
 
 
-def _check(call: Any, function: Function, **place: Any) -> None:
+def _check(call: FunctionCall, function: Function, **place: Any) -> None:
     if isinstance(call, FunctionCall) and _is_vectors(call.dtype):
         return
     raise ExpressionError(

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
-import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.relations.errors.invalid_queries import refuse_methods
 
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from barbule.tables.arguments import Expression
+
 __all__ = ["resolve"]
+
 
 _FUNCTIONS = (
     types.FunctionType,
@@ -25,7 +30,9 @@ _FUNCTIONS = (
 )
 
 
-def resolve(table: ir.Table, given: Any, column: str | None = None) -> Any:
+def resolve(
+    table: ir.Table, given: Expression | None, column: str | None = None
+) -> Expression | None:
     """Call a function with the table whose expression it makes; return all else as it is.
 
     Parameters

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
     "Stale",
@@ -168,7 +168,9 @@ def _same(call: FunctionCall, version: str) -> bool:
         return False
 
 
-def warn_of_mixing(change: Change, record: TableRecord, columns: Iterable[Column | None]) -> None:
+def warn_of_mixing(
+    transaction: Transaction, record: TableRecord, columns: Iterable[Column | None]
+) -> None:
     """Warn where functions compute values beside those that other versions of them computed.
 
     Parameters
@@ -176,7 +178,7 @@ def warn_of_mixing(change: Change, record: TableRecord, columns: Iterable[Column
     columns
         What is going to be computed; None stands for the rows of a view, which an iterator gives.
     """
-    catalog, pending = change.engine.catalog, change.engine.catalog.pending
+    catalog, pending = transaction.engine.catalog, transaction.engine.catalog.pending
     if not any(version.next_rid for version in catalog.versions(record.id)):
         return  # there are no others
     if pending is not None and pending.operation == "recompute":
@@ -186,7 +188,7 @@ def warn_of_mixing(change: Change, record: TableRecord, columns: Iterable[Column
         expression = column.expression if column else latest.view and latest.view.items
         if column is not None and all(each.id != column.id for each in latest.columns):
             continue
-        for call in _calls(change.engine, str(expression)):
+        for call in _calls(transaction.engine, str(expression)):
             current = _current(call)
             if current is not None and current != call.version:
                 _warn(record, column, call, current)
@@ -218,9 +220,9 @@ def _is_own(module: str) -> bool:
     return module.partition(".")[0] in {"barbule", "contextlib", "functools", "threading"}
 
 
-def note_versions(change: Change, record: TableRecord, columns: Iterable[Column]) -> None:
+def note_versions(transaction: Transaction, record: TableRecord, columns: Iterable[Column]) -> None:
     """Remember of columns that their functions, as they are now, computed values of them."""
-    engine = change.engine
+    engine = transaction.engine
     latest = engine.catalog.record(record.id)
     noted = {}
     for column in columns:
@@ -231,18 +233,18 @@ def note_versions(change: Change, record: TableRecord, columns: Iterable[Column]
                 noted[known.id] = replace(known, computed=known.computed + new)
     if noted:
         kept = tuple(noted.get(each.id, each) for each in latest.columns)
-        change.put(replace(latest, columns=kept))
+        transaction.put_record(replace(latest, columns=kept))
 
 
-def note_items(change: Change, record: TableRecord) -> None:
+def note_items(transaction: Transaction, record: TableRecord) -> None:
     """Remember of a view that its iterator, as it is now, gave rows of it."""
-    latest = change.engine.catalog.record(record.id)
+    latest = transaction.engine.catalog.record(record.id)
     view = latest.view
     if view is None or view.items is None:
         return
-    new = _unnoted(change.engine, view.items, view.computed)
+    new = _unnoted(transaction.engine, view.items, view.computed)
     if new:
-        change.put(replace(latest, view=replace(view, computed=view.computed + new)))
+        transaction.put_record(replace(latest, view=replace(view, computed=view.computed + new)))
 
 
 def _unnoted(engine: Engine, expression: str, computed: Pairs) -> Pairs:

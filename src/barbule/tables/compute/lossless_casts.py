@@ -6,7 +6,7 @@ by value, that nothing is lost; a constant is refused likewise when it is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -126,7 +126,7 @@ def _missing(cells: pa.Array | pa.ChunkedArray) -> int:
     return int(cells.null_count) + within
 
 
-def _lossy(message: str, value: Any, column: Column, table: str) -> DataError:
+def _lossy(message: str, value: object, column: Column, table: str) -> DataError:
     return DataError(
         message,
         table=table,

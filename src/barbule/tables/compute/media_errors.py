@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["cell_rules", "place_of", "with_reasons", "without_reasons"]
 
@@ -39,7 +39,7 @@ def place_of(record: TableRecord, name: str) -> str:
     return column.errors if column else name
 
 
-def with_reasons(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+def with_reasons(transaction: Transaction, record: TableRecord, rows: pa.Table) -> pa.Table:
     """Let rows have all columns that say why data is missing, and count what they say."""
     import pyarrow as pa
 
@@ -50,7 +50,7 @@ def with_reasons(change: Change, record: TableRecord, rows: pa.Table) -> pa.Tabl
             continue
         if column.errors in rows.column_names:
             reasons = rows.column(column.errors)
-            change.tally.errors += rows.num_rows - reasons.null_count
+            transaction.tally.errors += rows.num_rows - reasons.null_count
         else:
             nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
             rows = rows.append_column(column.errors, nothing)

@@ -143,7 +143,7 @@ class Definitions:
         """The structure of the table."""
         return self.engine.record(self.leaf)
 
-    def expression(self, text: str) -> Any:
+    def expression(self, text: str) -> ops.Node:
         """Read a stored expression."""
         return self.engine.expression(text, self.leaf.commit)
 

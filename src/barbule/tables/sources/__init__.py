@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.media.library import MediaLibrary
+    from barbule.tables.arguments import RowSource
     from barbule.tables.sources.target import Chunk
 
 __all__ = [
@@ -37,7 +38,7 @@ _BATCH_ROWS = 65_536
 
 
 def read_batches(
-    source: Any,
+    source: RowSource,
     schema: sch.Schema,
     table: str,
     library: MediaLibrary,
@@ -96,7 +97,7 @@ def read_batches(
     return sized(_converted(_opened(source, target, size), target), size)
 
 
-def _opened(source: Any, target: Target, size: int) -> Iterator[Chunk]:
+def _opened(source: RowSource, target: Target, size: int) -> Iterator[Chunk]:
     yield from open_source(source, target, size)
 
 
@@ -151,7 +152,7 @@ def _placed(error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int
 
 
 def read_rows(
-    source: Any,
+    source: RowSource,
     schema: sch.Schema,
     table: str,
     library: MediaLibrary,

@@ -16,6 +16,10 @@ from barbule.types.frame_schemas import with_index
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
     from barbule.tables.sources.target import Target
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["read_array", "read_pandas", "read_polars"]
 
 
-def read_pandas(frame: Any, target: Target, size: int) -> Iterator[Chunk]:
+def read_pandas(frame: pd.DataFrame, target: Target, size: int) -> Iterator[Chunk]:
     """Read a pandas data frame with the named levels of its index; its NaN means missing.
 
     Labels without a name are refused, unless they are whole numbers.
@@ -57,7 +61,7 @@ def _check_index(levels: list[str], target: Target) -> None:
         )
 
 
-def _check_labels(index: Any, target: Target) -> None:
+def _check_labels(index: pd.Index, target: Target) -> None:
     """Refuse labels of rows that have no name: moments or texts are data, and would be lost.
 
     Whole numbers say where a row stood before the frame was filtered, sorted or put together.
@@ -78,7 +82,7 @@ def _check_labels(index: Any, target: Target) -> None:
 _PLACES = {"integer", "integer-na"}
 
 
-def _pandas_chunk(frame: Any, target: Target) -> Chunk:
+def _pandas_chunk(frame: pd.DataFrame, target: Target) -> Chunk:
     columns = {}
     for place, name in enumerate(map(str, frame.columns)):
         series = frame.iloc[:, place]
@@ -87,7 +91,7 @@ def _pandas_chunk(frame: Any, target: Target) -> Chunk:
     return Chunk(columns)
 
 
-def _column(series: Any) -> pa.Array | list[Any]:
+def _column(series: pd.Series) -> pa.Array | list[Any]:
     import pyarrow as pa
 
     try:
@@ -99,7 +103,7 @@ def _column(series: Any) -> pa.Array | list[Any]:
     return column
 
 
-def _objects(series: Any, kind: dt.DataType) -> pa.Array | list[Any] | None:
+def _objects(series: pd.Series, kind: dt.DataType) -> pa.Array | list[Any] | None:
     """Return the values of a column of Python objects; None for columns of other types."""
     import pyarrow as pa
 
@@ -111,7 +115,7 @@ def _objects(series: Any, kind: dt.DataType) -> pa.Array | list[Any] | None:
     return values
 
 
-def _present(series: Any) -> list[Any]:
+def _present(series: pd.Series) -> list[Any]:
     missing = series.isna()
     values = series.tolist()
     if missing.any():
@@ -119,7 +123,7 @@ def _present(series: Any) -> list[Any]:
     return values
 
 
-def read_polars(frame: Any, size: int) -> Iterator[pa.Table]:
+def read_polars(frame: pl.DataFrame | pl.LazyFrame, size: int) -> Iterator[pa.Table]:
     """Read a polars data frame, or a lazy one as it is computed.
 
     Examples
@@ -141,7 +145,7 @@ def read_polars(frame: Any, size: int) -> Iterator[pa.Table]:
     yield from map(pa.table, pieces)
 
 
-def read_array(array: Any, target: Target, size: int) -> Iterator[Chunk]:
+def read_array(array: npt.NDArray[np.void], target: Target, size: int) -> Iterator[Chunk]:
     """Read a structured NumPy array; its NaN are values.
 
     Examples
@@ -167,7 +171,7 @@ def read_array(array: Any, target: Target, size: int) -> Iterator[Chunk]:
         yield Chunk({name: _field(rows[name]) for name in names})
 
 
-def _field(values: Any) -> pa.Array | list[Any]:
+def _field(values: npt.NDArray[Any]) -> pa.Array | list[Any]:
     import pyarrow as pa
 
     if values.ndim > 1 or values.dtype == object:

@@ -6,7 +6,7 @@ Owns the checks. What holds no mark of JSON below its top is values, texts among
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ibis.expr.datatypes as dt
 
@@ -51,7 +51,7 @@ def json_texts(column: pa.ChunkedArray, wanted: pa.DataType, values: list[Any]) 
     return pa.chunked_array([pa.array(values, wanted)])
 
 
-def _check(text: Any, row: int) -> None:
+def _check(text: str | None, row: int) -> None:
     try:
         json.loads("null" if text is None else text, parse_constant=_no_constant)
     except ValueError as error:
@@ -64,7 +64,7 @@ def _check(text: Any, row: int) -> None:
         ) from error
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 

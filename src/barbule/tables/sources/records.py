@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["as_mappings", "is_record"]
 
 
-def is_record(value: Any) -> bool:
+def is_record(value: object) -> bool:
     """Whether a value is one row rather than several.
 
     Examples

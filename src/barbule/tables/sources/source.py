@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis.expr.types as ir
 
@@ -31,14 +31,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from barbule.tables.arguments import RowSource
     from barbule.tables.sources.target import Target
 
 __all__ = ["as_rows", "open_source"]
 
+SourceT = TypeVar("SourceT")
+
 _AT_ONCE = 64 << 20  # bytes of media in rows, before they go into the store
 
 
-def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
+def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]:
     """Read a source in chunks of at most `size` rows.
 
     Raises
@@ -83,7 +86,7 @@ def open_source(source: Any, target: Target, size: int) -> Iterator[Chunk]:
     )
 
 
-def as_rows(source: Any) -> Any:
+def as_rows(source: SourceT) -> SourceT | Rows:
     """Make `Rows` of a data set that another library has; return all else as it is."""
     if type(source).__module__.split(".")[0] != "datasets":
         return source
@@ -107,7 +110,7 @@ def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
             yield Chunk(rows, source.form, origin=origin)
 
 
-def _weight(value: Any) -> int:
+def _weight(value: object) -> int:
     """Say how much memory a value takes, if it is much."""
     if isinstance(value, bytes):
         return len(value)
@@ -118,7 +121,7 @@ def _weight(value: Any) -> int:
     return int(getattr(value, "nbytes", 0))
 
 
-def _from_frames(source: Any, target: Target, size: int) -> Iterator[Chunk] | None:
+def _from_frames(source: object, target: Target, size: int) -> Iterator[Chunk] | None:
     """Read what belongs to a library that is loaded if the source is of it."""
     if hint := series_hint(source):
         name = type(source).__name__
@@ -151,7 +154,7 @@ def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator
             yield from open_source(first, target, size)
 
 
-def _is_tabular(value: Any) -> bool:
+def _is_tabular(value: object) -> bool:
     exported = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
     return exported and not isinstance(value, type)
 
@@ -175,7 +178,7 @@ def _noted(source: Iterable[Any], target: Target) -> Iterator[Any]:
         yield item
 
 
-def _arrow_stream(source: Any, size: int) -> Iterator[pa.Table] | None:
+def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
     """Return the Arrow tables of a source that has some."""
     import pyarrow as pa
 
@@ -202,7 +205,7 @@ def _arrow_stream(source: Any, size: int) -> Iterator[pa.Table] | None:
     return None
 
 
-def _scanned(source: Any, size: int) -> Any:
+def _scanned(source: pa.dataset.Dataset | pa.dataset.Scanner, size: int) -> pa.RecordBatchReader:
     if not hasattr(source, "scanner"):
         return source.to_reader()  # it is a scanner already
     # Read ahead by little, so that memory stays bounded.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from barbule.errors import BarbuleError, DataError, StoreError
 from barbule.nodes import ERROR
 from barbule.suggestions import one_of
-from barbule.tables.compute.required_values import first_missing
 from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
+from barbule.tables.sources.required_values import first_missing
 from barbule.tables.sources.text_values import from_file
 from barbule.types import Media
 from barbule.values.cells import arrow_type, holds_media, media_within, to_array
@@ -36,7 +36,7 @@ __all__ = ["FAILED", "CellRules", "Chunk", "Target", "check_choices"]
 FAILED = "bb_failed_"  # before the name of a column: why its cells are empty
 
 
-def check_choices(cells: Any, choices: tuple[Any, ...], name: str) -> None:
+def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], name: str) -> None:
     """Check that a column holds none but some values; empty cells are another matter.
 
     Raises
@@ -165,7 +165,7 @@ class Target:
                         raise self._unknown(name, row)
         return keys
 
-    def _unknown(self, name: Any, row: int | None = None) -> DataError:
+    def _unknown(self, name: str, row: int | None = None) -> DataError:
         if name in self.rules.computed:
             return DataError(
                 "the column is computed, and takes no data.",
@@ -202,11 +202,14 @@ class Target:
             if values is None:
                 values = [row.get(name, default) for row in rows]
             if chunk.form != "records":
-                values = self._from_file(name, values, chunk.form)
+                form: Literal["json", "cells"] = "json" if chunk.form == "json" else "cells"
+                values = self._from_file(name, values, form)
             columns.append(self._array(name, values, failures.get(name)))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
-    def _from_file(self, name: str, values: Sequence[Any], form: Any) -> Sequence[Any]:
+    def _from_file(
+        self, name: str, values: Sequence[Any], form: Literal["json", "cells"]
+    ) -> Sequence[Any]:
         try:
             return from_file(values, self.schema[name], form)
         except DataError as error:

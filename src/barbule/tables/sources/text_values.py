@@ -145,7 +145,7 @@ def _bytes(value: Any) -> Any:
         ) from error
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> int | float:
     if "_" in text or not text.isascii():
         raise ValueError(f"{text!r} is no number")
     try:

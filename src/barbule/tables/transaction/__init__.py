@@ -1,1 +1,1 @@
-"""One change of the database: what it writes and reads, and its commit."""
+"""One transaction: what it reads and writes, and what it returns."""

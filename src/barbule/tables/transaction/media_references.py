@@ -48,12 +48,12 @@ __all__ = [
     "GRACE",
     "CollectedMedia",
     "collect",
-    "deleted_meanwhile",
+    "find_deleted_media",
     "held",
     "lost",
     "references",
     "release",
-    "undone_where_it_fails",
+    "undo_on_failure",
 ]
 
 _LOG = logging.getLogger("barbule")
@@ -255,7 +255,7 @@ def _delete(
 
 
 @contextmanager
-def undone_where_it_fails(engine: Engine) -> Iterator[None]:
+def undo_on_failure(engine: Engine) -> Iterator[None]:
     """Take back what a change puts into the store, if it fails.
 
     What was there before, and what another operation counts on, stays.
@@ -274,7 +274,7 @@ def undone_where_it_fails(engine: Engine) -> Iterator[None]:
         yield
 
 
-def deleted_meanwhile(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
+def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
     """Return what a change counts on in the store, and others have deleted.
 
     The calling thread has the right to write, so that nobody deletes anything now.

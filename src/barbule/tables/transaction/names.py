@@ -1,22 +1,19 @@
-"""Names of tables, views and columns: which are free, and what depends on what is in the way.
+"""Names of tables, views and columns: which are valid, which are free, and whose they are.
 
-Owns the policies `if_exists` and `if_not_exists`, and the refusal to drop what others need.
+Owns the policies `if_exists` and `if_not_exists`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 from ibis.common.exceptions import IbisError
 
-from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
+from barbule.backends.base import BASE, FROM, RID, TO
 from barbule.errors import (
     ColumnNotFoundError,
     ConfigurationError,
-    DependencyError,
     ExpressionError,
     SchemaError,
     TableExistsError,
@@ -24,7 +21,6 @@ from barbule.errors import (
 )
 from barbule.relations.value_origins import origin
 from barbule.suggestions import one_of
-from barbule.tables.views.query_functions import check_queried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,29 +28,27 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.arguments import ColumnLike, IfExists
 
 __all__ = [
-    "IfExists",
-    "IfNotExists",
+    "IF_EXISTS",
+    "IF_NOT_EXISTS",
     "check_names",
     "check_policy",
     "check_storable",
     "column_name",
     "column_names",
     "current",
-    "make_room",
     "own_column",
     "physical_name",
     "present",
-    "remove",
-    "removed_with",
 ]
 
-IfExists = Literal["error", "ignore", "replace", "replace_force"]
-IfNotExists = Literal["error", "ignore"]
+
 IF_EXISTS = ("error", "ignore", "replace", "replace_force")
+
 IF_NOT_EXISTS = ("error", "ignore")
+
 _RESERVED = {RID, FROM, TO, BASE}
 
 
@@ -119,7 +113,7 @@ def current(leaf: ManagedTable) -> TableRecord:
         raise UnsupportedError(
             "this is a look at an old version, which cannot be changed.",
             table=leaf.name,
-            hint="Change the table itself, or revert it to that version.",
+            hint="Transaction the table itself, or revert it to that version.",
         )
     return leaf.source.catalog.record(leaf.table_id)
 
@@ -140,7 +134,7 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
             "the view shows this column of its base.",
             table=record.name,
             column=name,
-            hint="Change the base table.",
+            hint="Transaction the base table.",
         )
     names = [each.name for each in record.columns if not each.hidden]
     raise ColumnNotFoundError(
@@ -151,7 +145,7 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
     )
 
 
-def column_name(table: ir.Table, given: Any) -> str:
+def column_name(table: ir.Table, given: ColumnLike) -> str:
     """Return the name of a column of a table that is given by name, or as the column itself.
 
     Raises
@@ -178,7 +172,7 @@ def column_name(table: ir.Table, given: Any) -> str:
     return found[1]
 
 
-def column_names(table: ir.Table, given: Any) -> list[str]:
+def column_names(table: ir.Table, given: ColumnLike | Iterable[ColumnLike]) -> list[str]:
     """Return the names of one column or several; see `column_name`."""
     several = given if isinstance(given, list | tuple | set) else [given]
     return [column_name(table, each) for each in several]
@@ -238,74 +232,3 @@ def _check_folders(engine: Engine, name: str) -> None:
                 table=name,
                 hint="Choose another name.",
             )
-
-
-def make_room(change: Change, name: str, if_exists: IfExists) -> list[TableRecord]:
-    """Drop what has to go to make room for another table; return it."""
-    found = change.engine.catalog.find(name)
-    if found is None:
-        return []
-    if if_exists in {"error", "ignore"}:
-        raise TableExistsError(
-            "the name has just been taken.", table=name, hint="Choose another name."
-        )
-    force = 'if_exists="replace_force"'
-    forced = if_exists == "replace_force"
-    doomed = removed_with(change.engine, found, cascade=forced, force=force)
-    if not forced:
-        check_queried(change.engine, doomed, force)
-    remove(change, doomed)
-    return doomed
-
-
-def removed_with(
-    engine: Engine, record: TableRecord, *, cascade: bool, force: str = "cascade=True"
-) -> list[TableRecord]:
-    """Return what is dropped with a table: what depends on it, then itself.
-
-    Parameters
-    ----------
-    force
-        The argument that drops what depends on it too, for errors.
-
-    Raises
-    ------
-    DependencyError
-        When views or branches depend on it and `cascade` is False.
-    """
-    catalog = engine.catalog
-    views = [*catalog.views_of(record.id), *catalog.queries_over(record.id)]
-    branches = engine.catalog.branches_of(record.id)
-    if (views or branches) and not cascade:
-        needed = [f"the view {view.name!r}" for view in views]
-        needed += [f"the branch {branch.name!r}" for branch in branches]
-        raise DependencyError(
-            f"it is the base of {', '.join(needed)}.",
-            table=record.name,
-            hint=f"Drop them first, or give {force}.",
-        )
-    found: dict[int, TableRecord] = {}
-    _find_dependent(engine, record, found)
-    return list(found.values())
-
-
-def _find_dependent(engine: Engine, record: TableRecord, found: dict[int, TableRecord]) -> None:
-    """Add what depends on a table, then itself; what several others reach is gone into once."""
-    catalog = engine.catalog
-    above = (catalog.views_of, catalog.queries_over, catalog.branches_of)
-    for each in (each for over in above for each in over(record.id)):
-        if each.id not in found:
-            _find_dependent(engine, each, found)
-    found[record.id] = record
-
-
-def remove(change: Change, doomed: Iterable[TableRecord]) -> None:
-    """Drop tables; what a snapshot holds of them is kept."""
-    catalog = change.engine.catalog
-    for record in doomed:
-        held = tuple(sorted(catalog.externally_referenced_commits(record.id)))
-        change.put(replace(record, dropped=True, compacted=FOREVER, retained_commits=held))
-        if not held:
-            change.drop_rows(record)
-        for index in record.indexes:
-            change.afterwards(partial(change.engine.indexing.drop, record, index))

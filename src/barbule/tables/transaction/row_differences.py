@@ -5,19 +5,23 @@ Owns what counts as the same value: what SQL's IS NOT DISTINCT FROM does, NaN an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
+
+    Cells: TypeAlias = pa.Array | pa.ChunkedArray
 
 __all__ = ["differing", "rows_by_changes"]
 
 _MAX_GROUPS = 16  # of rows that are written apart, as other columns of them changed
 
 
-def differing(old: Any, new: Any) -> Any:
+def differing(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
     """Tell of each cell of two columns whether they differ there, as a NumPy array.
 
     Examples
@@ -44,7 +48,7 @@ def differing(old: Any, new: Any) -> Any:
     return found
 
 
-def _in_one(column: Any) -> pa.Array:
+def _in_one(column: Cells) -> pa.Array:
     import pyarrow as pa
 
     if not isinstance(column, pa.ChunkedArray):
@@ -55,7 +59,7 @@ def _in_one(column: Any) -> pa.Array:
     return column
 
 
-def _values_differ(old: pa.Array, new: pa.Array) -> Any:
+def _values_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
     """Compare columns of values none of which is missing."""
     import numpy as np
     import pyarrow as pa
@@ -78,7 +82,7 @@ def _values_differ(old: pa.Array, new: pa.Array) -> Any:
     return found
 
 
-def _lists_differ(old: pa.Array, new: pa.Array) -> Any:
+def _lists_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -98,7 +102,9 @@ def _lists_differ(old: pa.Array, new: pa.Array) -> Any:
     return found
 
 
-def rows_by_changes(changed: Mapping[str, Any]) -> list[tuple[set[str], Any]]:
+def rows_by_changes(
+    changed: Mapping[str, npt.NDArray[np.bool_]],
+) -> list[tuple[set[str], npt.NDArray[np.intp]]]:
     """Group rows by the columns that changed in them; those in which none did are left out.
 
     Parameters

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from barbule.catalog.records import Caps
 from barbule.executor.budgets.budget import Budget
+from barbule.tables.commit import run_transaction
+from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import current
-from barbule.tables.transaction.transaction import UpdateResult, isolated, mutate
+from barbule.tables.transaction.results import UpdateResult
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["set_budget"]
 
@@ -39,8 +41,8 @@ def set_budget(
     limited = any(cap is not None for cap in given.values())
     caps = Caps(now, usd, calls, tokens) if limited else None
 
-    def work(change: Change) -> None:
-        change.put(replace(current(leaf), budget=caps))
+    def prepare(transaction: Transaction) -> None:
+        transaction.put_record(replace(current(leaf), budget=caps))
 
-    change, _ = mutate(engine, "set budget", work, since=since)
-    return change.result(UpdateResult, record.id, 0)  # type: ignore[return-value]
+    transaction, _ = run_transaction(engine, "set budget", prepare, since=since)
+    return transaction.result(UpdateResult, record.id, 0)

@@ -17,6 +17,9 @@ from barbule.suggestions import VerbResult
 from barbule.tables.transaction.media_references import lost
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from barbule.catalog.records import Index, TableRecord
     from barbule.executor.engine import Engine
     from barbule.indexes.base import VectorIndex
@@ -168,7 +171,9 @@ def _look(engine: Engine, record: TableRecord, index: Index) -> IndexCheck:
     )
 
 
-def _wanted(engine: Engine, record: TableRecord, index: Index) -> tuple[Any, Any, Any]:
+def _wanted(
+    engine: Engine, record: TableRecord, index: Index
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return the rows that belong into an index, and a sample of them with their vectors."""
     import numpy as np
 
@@ -187,14 +192,16 @@ def _wanted(engine: Engine, record: TableRecord, index: Index) -> tuple[Any, Any
             step = max(1, len(rids[-1]) // 50)
             kept.append((rids[-1][::step], vectors[fit][::step]))
     if not kept:
-        return rids[0], rids[0], None
+        return rids[0], rids[0], np.empty((0, 0), np.float32)
     ids = np.concatenate([each for each, _ in kept])
     vectors = np.concatenate([each for _, each in kept])
     step = max(1, len(ids) // _SAMPLE)
     return np.concatenate(rids), ids[::step], vectors[::step]
 
 
-def _unfound(kept: VectorIndex, sample: Any, vectors: Any) -> int:
+def _unfound(
+    kept: VectorIndex, sample: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
+) -> int:
     """Count vectors that a search for themselves does not find; a few escape any graph."""
     if not len(sample):
         return 0

@@ -12,7 +12,7 @@ import ibis.expr.operations as ops
 from barbule.nodes import ManagedTable
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count, is_unsteady, own_values, trace
 from barbule.planner.lowering.table_schemas import stored_view_columns
-from barbule.tables.compute.computed_columns import reads
+from barbule.tables.compute.dependencies import reads
 from barbule.tables.views.incremental import ITEMS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ rows: items of arrays and what is random.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -107,7 +107,7 @@ class ViewQuery:
         return value
 
 
-def check_query(query: Any, name: str) -> None:
+def check_query(query: object, name: str) -> None:
     """Refuse what is no query: data, a column, a name.
 
     Raises
@@ -192,7 +192,7 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     return ViewQuery(relation.copy(values=shown), MULTIPLE_BASES, bases, drawn, shown)
 
 
-def _drawn(relation: Any) -> dict[str, ops.Value]:
+def _drawn(relation: ops.Relation) -> dict[str, ops.Value]:
     """Return the random columns of a query that can be computed beside its other columns.
 
     They are drawn for new rows alone then, and not for all whenever a table changes.

@@ -7,7 +7,7 @@ Owns that comparison.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -16,7 +16,8 @@ from barbule.backends.base import BASE, RID
 from barbule.errors import DataError, UnsupportedError
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.planner.lowering.visible_rows import visible_rows
-from barbule.tables.compute.computed_columns import compute, physical_rows
+from barbule.tables.compute.computed_columns import compute
+from barbule.tables.compute.stored_rows import physical_rows
 from barbule.tables.transaction.row_differences import differing, rows_by_changes
 from barbule.tables.views.base_columns import steady_columns
 from barbule.tables.views.propagation import propagate, write_changed
@@ -25,19 +26,27 @@ from barbule.types import storage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["refresh"]
+__all__ = ["refresh", "refresh_scheduled"]
 
 _RIDS = sch.Schema({RID: "int64"})
 _PAIRED = "bb_paired"
 
 
-def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
+def refresh_scheduled(transaction: Transaction) -> None:
+    """Refresh the views over tables that a transaction changes, and those over these views."""
+    while (view_id := transaction.next_refresh()) is not None:
+        refresh(transaction, view_id)
+
+
+def refresh(transaction: Transaction, view_id: int, *, created: bool = False) -> None:
     """Bring the rows of a view to what its query gives now; views on it follow.
 
     Parameters
@@ -45,38 +54,40 @@ def refresh(change: Change, view_id: int, *, created: bool = False) -> None:
     created
         Whether the view is being made, and has no rows yet.
     """
-    record = change.engine.catalog.record(view_id)
-    fresh = _query_rows(change, record)
-    if created or record.id in change.remade:
-        ended = _no_rids() if created else _identities(change, record)
-        _replace(change, record, ended, fresh)
+    record = transaction.engine.catalog.record(view_id)
+    fresh = _query_rows(transaction, record)
+    if created or record.id in transaction.rebuilt_views:
+        ended = _no_rids() if created else _identities(transaction, record)
+        _replace(transaction, record, ended, fresh)
         return
-    old = _own_rows(change, record)
+    old = _own_rows(transaction, record)
     gone, new = _difference(old.drop_columns([RID]), fresh)
     before, after = old.take(gone), fresh.take(new)
-    left, right = _paired(before, after, _identifying(change, record))
+    left, right = _paired(before, after, _identifying(transaction, record))
     if len(left):
-        _write_paired(change, record, before.take(left), after.take(right))
+        _write_paired(transaction, record, before.take(left), after.take(right))
     ended = _except(before, left).column(RID)
-    _replace(change, record, ended, _except(after, right))
+    _replace(transaction, record, ended, _except(after, right))
 
 
-def _replace(change: Change, record: TableRecord, ended: pa.Array, after: pa.Table) -> None:
+def _replace(
+    transaction: Transaction, record: TableRecord, ended: pa.Array, after: pa.Table
+) -> None:
     """End rows and write others that have nothing to do with them."""
-    rows = _new_rows(change, record, after)
+    rows = _new_rows(transaction, record, after)
     if len(ended):
-        change.close(record, ended)
-        change.touch(record.id, rows=len(ended))
+        transaction.end_rows(record, ended)
+        transaction.touch(record.id, rows=len(ended))
     if rows.num_rows:
-        change.append(record, rows)
-        change.touch(record.id, rows=rows.num_rows)
+        transaction.append(record, rows)
+        transaction.touch(record.id, rows=rows.num_rows)
     if len(ended) or rows.num_rows:
-        propagate(change, record, rows, ended)
+        propagate(transaction, record, rows, ended)
 
 
-def _identifying(change: Change, record: TableRecord) -> list[str]:
+def _identifying(transaction: Transaction, record: TableRecord) -> list[str]:
     """Name the columns by which a row is told to be the same with new values, where there are."""
-    names = set(steady_columns(change.engine, record, change.changed))
+    names = set(steady_columns(transaction.engine, record, transaction.changed_columns))
     return [c.physical for c in record.columns if c.kind == "data" and c.name in names]
 
 
@@ -107,11 +118,13 @@ def _except(rows: pa.Table, places: pa.Array) -> pa.Table:
     return rows.filter(pa.array(kept))
 
 
-def _write_paired(change: Change, record: TableRecord, before: pa.Table, after: pa.Table) -> None:
+def _write_paired(
+    transaction: Transaction, record: TableRecord, before: pa.Table, after: pa.Table
+) -> None:
     """Give rows new values; of computed columns those that are downstream of them."""
     import pyarrow.compute as pc
 
-    engine = change.engine
+    engine = transaction.engine
     staged = {_PAIRED: before.select([RID])}
     chosen = engine.stored(_PAIRED, _RIDS).to_expr()
     leaf = engine.leaf(record.id, hidden=True).to_expr()
@@ -125,21 +138,21 @@ def _write_paired(change: Change, record: TableRecord, before: pa.Table, after: 
         rows = rows.set_column(place, column.physical, cells)
     changed = {c.name: differing(old.column(c.physical), rows.column(c.physical)) for c in data}
     for names, places in rows_by_changes(changed):
-        write_changed(change, record, rows.take(places), names)
+        write_changed(transaction, record, rows.take(places), names)
 
 
-def _query_rows(change: Change, record: TableRecord) -> pa.Table:
+def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
     """Compute the query over the state that its tables have with the change."""
     import pyarrow as pa
 
     if record.view is None:
         raise ValueError(f"{record.name} is no view")
-    engine = change.engine
+    engine = transaction.engine
     query = engine.expression(record.view.query, None)
     relations: dict[int, ops.Relation] = {}
     staged: dict[str, pa.Table] = {}
     for base in _read_of(engine, record.view.bases):
-        overlay = _overlay(change, base, staged)
+        overlay = _overlay(transaction, base, staged)
         if overlay is not None:
             relations[base.id] = overlay
     try:
@@ -173,16 +186,18 @@ def _read_of(engine: Engine, ids: Iterable[int]) -> list[TableRecord]:
 
 
 def _overlay(
-    change: Change, record: TableRecord, staged: dict[str, pa.Table]
+    transaction: Transaction, record: TableRecord, staged: dict[str, pa.Table]
 ) -> ops.Relation | None:
     """Read the physical rows of a table as the change leaves them; None where it has none."""
     import pyarrow as pa
 
-    engine = change.engine
-    ended, added = change.ended.get(record.id, []), change.added.get(record.id, [])
+    engine = transaction.engine
+    ended, added = transaction.ended.get(record.id, []), transaction.appended.get(record.id, [])
     schema = physical_schema(record)
     names = [name for name in schema.names if name not in {"_from", "_to"}]
-    if (whole := change.shown.get(record.id)) is not None:  # its columns may not be stored yet
+    if (
+        whole := transaction.overlays.get(record.id)
+    ) is not None:  # its columns may not be stored yet
         name = f"bb_shown_{record.id}"
         names = [each for each in names if each in whole.column_names]
         staged[name] = whole.select(names)
@@ -190,7 +205,7 @@ def _overlay(
         return ops.Project(shown, {each: ops.Field(shown, each) for each in names})
     if not ended and not added:
         return None
-    there = set(physical_schema(change.written(record)).names)
+    there = set(physical_schema(transaction.without_new_columns(record)).names)
     relation = visible_rows(engine.leaf(record.id), record, engine, there)
     if ended:
         name = f"bb_ended_{record.id}"
@@ -213,13 +228,13 @@ def _overlay(
     return relation
 
 
-def _chunks(rids: Any) -> list[Any]:
+def _chunks(rids: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
     return rids.chunks if hasattr(rids, "chunks") else [rids]
 
 
-def _own_rows(change: Change, record: TableRecord) -> pa.Table:
+def _own_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
     """Read the rows that the view has: their identities and what the query gave."""
-    engine = change.engine
+    engine = transaction.engine
     leaf = engine.leaf(record.id, hidden=True)
     data = [column for column in record.columns if column.kind == "data"]
     shown = {RID: ops.Field(leaf, RID)}
@@ -227,9 +242,9 @@ def _own_rows(change: Change, record: TableRecord) -> pa.Table:
     return engine.arrow(ops.Project(leaf, shown).to_expr())
 
 
-def _identities(change: Change, record: TableRecord) -> pa.Array:
-    leaf = change.engine.leaf(record.id, hidden=True)
-    return change.engine.arrow(leaf.to_expr().select(RID)).column(RID)
+def _identities(transaction: Transaction, record: TableRecord) -> pa.Array:
+    leaf = transaction.engine.leaf(record.id, hidden=True)
+    return transaction.engine.arrow(leaf.to_expr().select(RID)).column(RID)
 
 
 def _no_rids() -> pa.Array:
@@ -252,7 +267,7 @@ def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
     return pa.array(gone, pa.int64()), pa.array(come, pa.int64())
 
 
-def _numbered(old: pa.Table, new: pa.Table) -> tuple[Any, Any]:
+def _numbered(old: pa.Table, new: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Give the rows of two tables numbers, the n-th of equal ones the same in both."""
     import numpy as np
     import pyarrow as pa
@@ -260,7 +275,7 @@ def _numbered(old: pa.Table, new: pa.Table) -> tuple[Any, Any]:
     keys = _keys(pa.concat_tables([old, new]))
     before, after = keys[: old.num_rows], keys[old.num_rows :]
 
-    def occurrences(values: Any) -> Any:
+    def occurrences(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Give equal values the numbers 0, 1, 2 and so on."""
         order = np.argsort(values, kind="stable")
         ordered = values[order]
@@ -274,7 +289,7 @@ def _numbered(old: pa.Table, new: pa.Table) -> tuple[Any, Any]:
     return occurrences(before) * kinds + before, occurrences(after) * kinds + after
 
 
-def _keys(rows: pa.Table) -> Any:
+def _keys(rows: pa.Table) -> npt.NDArray[np.int64]:
     """Give rows numbers, equal ones (empty cells included) the same."""
     import numpy as np
 
@@ -285,7 +300,7 @@ def _keys(rows: pa.Table) -> Any:
     return codes
 
 
-def _column_codes(column: pa.ChunkedArray) -> Any:
+def _column_codes(column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
     import pyarrow as pa
 
     if pa.types.is_nested(column.type):
@@ -295,11 +310,11 @@ def _column_codes(column: pa.ChunkedArray) -> Any:
     return encoded.indices.to_numpy(zero_copy_only=False)
 
 
-def _new_rows(change: Change, record: TableRecord, rows: pa.Table) -> pa.Table:
+def _new_rows(transaction: Transaction, record: TableRecord, rows: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     count = rows.num_rows
-    rows = rows.append_column(RID, change.new_rids(record.id, count))
+    rows = rows.append_column(RID, transaction.allocate_rids(record.id, count))
     rows = rows.append_column(BASE, pa.nulls(count, pa.int64()))
     stored = [column for column in record.columns if column.kind == "stored"]
-    return compute(change, record, rows, stored)
+    return compute(transaction, record, rows, stored)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -24,8 +24,9 @@ from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import calls_in, without_filters
 from barbule.planner.lowering.table_schemas import stored_view_columns
-from barbule.tables.compute.computed_columns import compute, fresh_rows
+from barbule.tables.compute.computed_columns import compute
 from barbule.tables.compute.function_versions import note_items, warn_of_mixing
+from barbule.tables.compute.stored_rows import fresh_rows
 from barbule.tables.views.filter_columns import name_filtered
 from barbule.types import storage
 from barbule.values.cells import arrow_type
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
     from barbule.functions.registry import OnError
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.arguments import Expression
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
     "ITEMS",
@@ -58,7 +60,7 @@ _OURS = "barbule.functions."
 
 
 def items_query(
-    query: ir.Table, iterator: Any, name: str, on_error: OnError | None = None
+    query: ir.Table, iterator: Expression, name: str, on_error: OnError | None = None
 ) -> ops.Relation:
     """Make the query that gives, for each row of the base, the rows of the view.
 
@@ -146,7 +148,7 @@ def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, st
 
 
 def write_rows(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     base: TableRecord,
     base_rows: pa.Table | None,
@@ -156,8 +158,8 @@ def write_rows(
     Parameters
     ----------
     base_rows
-        The rows of the base that are new or changed, as they stand in `change.fresh`; None for
-        all.
+        The rows of the base that are new or changed, as they are in `transaction.new_rows`; None
+        for all.
 
     Returns
     -------
@@ -165,55 +167,59 @@ def write_rows(
         The rows that were written, by their physical names.
     """
     if record.view is not None and record.view.items is not None:
-        warn_of_mixing(change, record, [None])
-    rows = _own_rows(change, record, base, base_rows)
-    rows = rows.append_column(RID, change.new_rids(record.id, rows.num_rows))
+        warn_of_mixing(transaction, record, [None])
+    rows = _own_rows(transaction, record, base, base_rows)
+    rows = rows.append_column(RID, transaction.allocate_rids(record.id, rows.num_rows))
     stored = [column for column in record.columns if column.kind == "stored"]
-    rows = compute(change, record, rows, stored)
+    rows = compute(transaction, record, rows, stored)
     if rows.num_rows:
-        change.append(record, rows)
-        change.touch(record.id, rows=rows.num_rows)
-        note_items(change, record)
+        transaction.append(record, rows)
+        transaction.touch(record.id, rows=rows.num_rows)
+        note_items(transaction, record)
     return rows
 
 
 def passing(
-    change: Change,
+    transaction: Transaction,
     base: TableRecord,
     view: TableRecord,
     unasked: Callable[[ops.Value], bool],
 ) -> pa.ChunkedArray:
-    """Return the identities of the rows of its base, in `change.fresh`, that a view keeps.
+    """Return the identities of the rows of its base, in `transaction.new_rows`, that a view keeps.
 
     Parameters
     ----------
     unasked
         Tells predicates of which it is known that they hold.
     """
-    query = _over_base(change.engine, view, str(view.view and view.view.query), [RID])
+    query = _over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
     query = without_filters(query, unasked)
-    relations, staged = fresh_rows(change, base)
+    relations, staged = fresh_rows(transaction, base)
     try:
-        return change.engine.arrow(query.to_expr(), relations, staged).column(RID)
+        return transaction.engine.arrow(query.to_expr(), relations, staged).column(RID)
     except BarbuleError as error:
-        name_filtered(change.engine, error, query, relations, staged)
+        name_filtered(transaction.engine, error, query, relations, staged)
         raise error.at(table=view.name) from error.__cause__
 
 
-def passed(change: Change, view: TableRecord, rids: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def passed(
+    transaction: Transaction, view: TableRecord, rids: pa.ChunkedArray
+) -> pa.ChunkedArray | None:
     """Return which of some rows of its base a view kept before the change.
 
     None where its filters call functions: asking them again for what was may cost.
     """
     import pyarrow as pa
 
-    query = _over_base(change.engine, view, str(view.view and view.view.query), [RID])
+    query = _over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
     if query.find(FunctionCall):
         return None
     name = "bb_changed"
     staged = {name: pa.table({RID: rids})}
-    chosen = change.engine.stored(name, sch.Schema({RID: "int64"})).to_expr()
-    return change.engine.arrow(query.to_expr().semi_join(chosen, RID), staged=staged).column(RID)
+    chosen = transaction.engine.stored(name, sch.Schema({RID: "int64"})).to_expr()
+    return transaction.engine.arrow(query.to_expr().semi_join(chosen, RID), staged=staged).column(
+        RID
+    )
 
 
 def _over_base(engine: Engine, view: TableRecord, text: str, names: Iterable[str]) -> ops.Project:
@@ -225,20 +231,20 @@ def _over_base(engine: Engine, view: TableRecord, text: str, names: Iterable[str
 
 
 def _own_rows(
-    change: Change, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
+    transaction: Transaction, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
     """Compute the iterator's rows, or those of the query, with their base's identity."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    engine = change.engine
+    engine = transaction.engine
     view = record.view
     if view is None:
         raise ValueError(f"{record.name} is no view")
     kept = kept_with_rows(engine, record)
     names = (RID, ITEMS, REASON) if view.items else (RID, *kept)
     query = _over_base(engine, record, view.items or view.rows or view.query, names)
-    relations, staged = ({}, {}) if base_rows is None else fresh_rows(change, base)
+    relations, staged = ({}, {}) if base_rows is None else fresh_rows(transaction, base)
     purpose = Purpose(base.name, lenient=REASON in query.schema)
     try:
         with engine.caller.computing(purpose) if purpose.lenient else nullcontext():

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, RID
-from barbule.tables.compute.computed_columns import compute, dependents, physical_rows
+from barbule.tables.compute.computed_columns import compute
+from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.stored_rows import physical_rows
 from barbule.tables.views.base_columns import (
     read_by_filters,
     read_by_view,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
     "failed_again",
@@ -46,7 +48,7 @@ _CHOSEN = "bb_chosen"
 
 
 def write_changed(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
     changed: set[str],
@@ -54,16 +56,16 @@ def write_changed(
     """Write new states of rows; what is downstream of the changed columns is computed again."""
     if not rows.num_rows:
         return
-    affected = dependents(change.engine, record, changed)
-    rows = compute(change, record, rows, affected)
-    change.close(record, rows.column(RID))
-    change.append(record, rows)
-    change.touch(record.id, rows=rows.num_rows)
-    propagate_update(change, record, rows, changed | {each.name for each in affected})
+    affected = dependents(transaction.engine, record, changed)
+    rows = compute(transaction, record, rows, affected)
+    transaction.end_rows(record, rows.column(RID))
+    transaction.append(record, rows)
+    transaction.touch(record.id, rows=rows.num_rows)
+    propagate_update(transaction, record, rows, changed | {each.name for each in affected})
 
 
 def propagate(
-    change: Change, record: TableRecord, fresh: pa.Table | None, ended: pa.Array | None
+    transaction: Transaction, record: TableRecord, fresh: pa.Table | None, ended: pa.Array | None
 ) -> None:
     """Bring the views of a table up to date with its new and ended rows.
 
@@ -74,12 +76,12 @@ def propagate(
     ended
         Identities of rows that ended.
     """
-    for view in change.engine.catalog.views_of(record.id):
-        propagate_to(change, record, view, fresh, ended)
+    for view in transaction.engine.catalog.views_of(record.id):
+        propagate_to(transaction, record, view, fresh, ended)
 
 
 def propagate_to(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     view: TableRecord,
     fresh: pa.Table | None,
@@ -88,73 +90,81 @@ def propagate_to(
     """Bring one view of a table up to date; see `propagate`."""
     gone = None
     if ended is not None and len(ended):
-        gone = _rows_made_of(change, view, ended).column(RID)
-        change.close(view, gone)
-        change.touch(view.id, rows=0 if fresh is not None else len(gone))
-    rows = None if fresh is None else write_rows(change, view, record, fresh)
+        gone = _rows_made_of(transaction, view, ended).column(RID)
+        transaction.end_rows(view, gone)
+        transaction.touch(view.id, rows=0 if fresh is not None else len(gone))
+    rows = None if fresh is None else write_rows(transaction, view, record, fresh)
     if rows is not None or gone is not None:
-        propagate(change, view, rows, gone)
+        propagate(transaction, view, rows, gone)
 
 
 def propagate_update(
-    change: Change, record: TableRecord, rows: pa.Table, changed: set[str]
+    transaction: Transaction, record: TableRecord, rows: pa.Table, changed: set[str]
 ) -> None:
     """Bring the views of a table up to date with new values of columns in some of its rows.
 
     Parameters
     ----------
     rows
-        The new states of these rows, as they stand in `change.fresh`.
+        The new states of these rows, as they stand in `transaction.new_rows`.
     """
-    change.changed.setdefault(record.id, set()).update(changed)
-    for view in change.engine.catalog.views_of(record.id):
-        follow_update(change, record, view, rows, changed)
+    transaction.changed_columns.setdefault(record.id, set()).update(changed)
+    for view in transaction.engine.catalog.views_of(record.id):
+        follow_update(transaction, record, view, rows, changed)
 
 
 def follow_update(
-    change: Change, record: TableRecord, view: TableRecord, rows: pa.Table, changed: set[str]
+    transaction: Transaction,
+    record: TableRecord,
+    view: TableRecord,
+    rows: pa.Table,
+    changed: set[str],
 ) -> None:
     """Bring one view of a table up to date; see `propagate_update`."""
-    engine = change.engine
+    engine = transaction.engine
     if read_to_make_rows(engine, view) & changed:
-        propagate_to(change, record, view, rows, rows.column(RID))
+        propagate_to(transaction, record, view, rows, rows.column(RID))
     elif read_by_filters(engine, view) & changed:
-        _filter_again(change, record, view, rows, changed)
+        _filter_again(transaction, record, view, rows, changed)
     else:
-        _keep_rows(change, view, rows.column(RID), changed)
+        _keep_rows(transaction, view, rows.column(RID), changed)
 
 
 def _filter_again(
-    change: Change, record: TableRecord, view: TableRecord, rows: pa.Table, changed: set[str]
+    transaction: Transaction,
+    record: TableRecord,
+    view: TableRecord,
+    rows: pa.Table,
+    changed: set[str],
 ) -> None:
     """Find which rows a view keeps now: others go, or come, and what stays has new values."""
     import pyarrow.compute as pc
 
-    made = _rows_made_of(change, view, rows.column(RID))
+    made = _rows_made_of(transaction, view, rows.column(RID))
     before = made.column(BASE)
     if view.view and view.view.items:  # an iterator may have given no row for a row that passed
-        known = passed(change, view, rows.column(RID))
+        known = passed(transaction, view, rows.column(RID))
         before = before if known is None else known
     was = _is_in(rows.column(RID), before)
     unread = partial(_reads_none_of, changed)
-    kept = _passing(change, record, view, rows.filter(was), unread)
+    kept = _passing(transaction, record, view, rows.filter(was), unread)
     others = rows.filter(pc.invert(was))
     gone = made.filter(pc.invert(_is_in(made.column(BASE), kept.column(RID)))).column(RID)
     if len(gone):
-        change.close(view, gone)
-        change.touch(view.id, rows=len(gone))
-        propagate(change, view, None, gone)
+        transaction.end_rows(view, gone)
+        transaction.touch(view.id, rows=len(gone))
+        propagate(transaction, view, None, gone)
     if kept.num_rows:
-        change.fresh[record.id] = kept
-        _keep_rows(change, view, kept.column(RID), changed)
+        transaction.new_rows[record.id] = kept
+        _keep_rows(transaction, view, kept.column(RID), changed)
     if others.num_rows:
-        change.fresh[record.id] = others
-        propagate(change, view, write_rows(change, view, record, others), None)
-    change.fresh[record.id] = rows
+        transaction.new_rows[record.id] = others
+        propagate(transaction, view, write_rows(transaction, view, record, others), None)
+    transaction.new_rows[record.id] = rows
 
 
 def _passing(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     view: TableRecord,
     rows: pa.Table,
@@ -163,8 +173,8 @@ def _passing(
     """Return the rows of its base that a view keeps; some predicates hold and are not asked."""
     if not rows.num_rows:
         return rows
-    change.fresh[record.id] = rows
-    return rows.filter(_is_in(rows.column(RID), passing(change, record, view, unasked)))
+    transaction.new_rows[record.id] = rows
+    return rows.filter(_is_in(rows.column(RID), passing(transaction, record, view, unasked)))
 
 
 def _reads_none_of(names: set[str], predicate: ops.Value) -> bool:
@@ -177,63 +187,65 @@ def _is_in(identities: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedAr
     return pc.is_in(identities, value_set=others.combine_chunks())
 
 
-def _keep_rows(change: Change, view: TableRecord, bases: pa.Array, changed: set[str]) -> None:
+def _keep_rows(
+    transaction: Transaction, view: TableRecord, bases: pa.Array, changed: set[str]
+) -> None:
     """Give the rows of a view that were made of rows of its base their new values."""
-    engine = change.engine
+    engine = transaction.engine
     names = shown_of(engine, view, changed)
     affected = dependents(engine, view, names)
     stored = any(column.kind == "stored" for column in affected)
     if not stored:
         names |= {column.name for column in affected}
-        change.changed.setdefault(view.id, set()).update(names)
-        refresh_readers(change, view, names)
+        transaction.changed_columns.setdefault(view.id, set()).update(names)
+        refresh_readers(transaction, view, names)
         if not names or not engine.catalog.views_of(view.id):
             return
-    rows = _states_made_of(change, view, bases)
+    rows = _states_made_of(transaction, view, bases)
     if not rows.num_rows:
         return
     if stored:
-        write_changed(change, view, rows, names)
+        write_changed(transaction, view, rows, names)
     else:
-        change.fresh[view.id] = rows
-        propagate_update(change, view, rows, names)
+        transaction.new_rows[view.id] = rows
+        propagate_update(transaction, view, rows, names)
 
 
-def _rows_made_of(change: Change, view: TableRecord, bases: pa.Array) -> pa.Table:
+def _rows_made_of(transaction: Transaction, view: TableRecord, bases: pa.Array) -> pa.Table:
     """Read which rows of a view were made of which rows of its base: their identities."""
-    engine = change.engine
+    engine = transaction.engine
     rows = engine.leaf(view.id, hidden=True).to_expr().select(RID, BASE)
-    staged, chosen = _chosen(change, bases)
+    staged, chosen = _chosen(transaction, bases)
     return engine.arrow(rows.semi_join(chosen, rows[BASE] == chosen[RID]), staged=staged)
 
 
-def _states_made_of(change: Change, view: TableRecord, bases: pa.Array) -> pa.Table:
+def _states_made_of(transaction: Transaction, view: TableRecord, bases: pa.Array) -> pa.Table:
     """Read the physical rows of a view that were made of rows of its base."""
-    rows = change.engine.leaf(view.id, hidden=True).to_expr()
-    staged, chosen = _chosen(change, bases)
+    rows = transaction.engine.leaf(view.id, hidden=True).to_expr()
+    staged, chosen = _chosen(transaction, bases)
     return physical_rows(
-        change.engine,
-        change.written(view),
+        transaction.engine,
+        transaction.without_new_columns(view),
         rows.semi_join(chosen, rows[BASE] == chosen[RID]),
         staged,
     )
 
 
-def _chosen(change: Change, rids: pa.Array) -> tuple[dict[str, pa.Table], ir.Table]:
+def _chosen(transaction: Transaction, rids: pa.Array) -> tuple[dict[str, pa.Table], ir.Table]:
     import pyarrow as pa
 
     staged = {_CHOSEN: pa.table({RID: rids})}
-    return staged, change.engine.stored(_CHOSEN, sch.Schema({RID: "int64"})).to_expr()
+    return staged, transaction.engine.stored(_CHOSEN, sch.Schema({RID: "int64"})).to_expr()
 
 
-def refresh_readers(change: Change, record: TableRecord, changed: set[str]) -> None:
+def refresh_readers(transaction: Transaction, record: TableRecord, changed: set[str]) -> None:
     """Let the queries over a table that read changed columns be computed at the end."""
-    for view in change.engine.catalog.queries_over(record.id):
-        if read_by_view(change.engine, view) & changed:
-            change.refresh_later(view.id)
+    for view in transaction.engine.catalog.queries_over(record.id):
+        if read_by_view(transaction.engine, view) & changed:
+            transaction.schedule_refresh(view.id)
 
 
-def failed_again(change: Change, view: TableRecord) -> int:
+def failed_again(transaction: Transaction, view: TableRecord) -> int:
     """Call the iterator of a view again for the rows of its base for which it failed.
 
     Returns
@@ -241,7 +253,7 @@ def failed_again(change: Change, view: TableRecord) -> int:
     int
         How many rows of the base these are.
     """
-    engine = change.engine
+    engine = transaction.engine
     column = next((c for c in view.columns if c.fallible and c.kind == "data"), None)
     if column is None or view.view is None:
         return 0
@@ -251,6 +263,6 @@ def failed_again(change: Change, view: TableRecord) -> int:
     rows = engine.leaf(base.id, hidden=True).to_expr()
     fresh = physical_rows(engine, base, rows.semi_join(failed, rows[RID] == failed[BASE]))
     if fresh.num_rows:
-        change.fresh[base.id] = fresh
-        propagate_to(change, base, view, fresh, fresh.column(RID))
+        transaction.new_rows[base.id] = fresh
+        propagate_to(transaction, base, view, fresh, fresh.column(RID))
     return fresh.num_rows

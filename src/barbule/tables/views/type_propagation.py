@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -16,7 +16,7 @@ import ibis.expr.operations as ops
 from barbule import types
 from barbule.errors import BarbuleError, SchemaError
 from barbule.relations.errors.invalid_queries import REFUSALS
-from barbule.tables.compute.computed_columns import dependents
+from barbule.tables.compute.dependencies import dependents
 from barbule.tables.views.base_columns import shown_of
 from barbule.tables.views.incremental import kept_with_rows
 from barbule.types.data_types import canonical
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["is_wider", "retype_views", "retyped", "taking"]
 
@@ -49,7 +49,7 @@ def taking(record: TableRecord, column: str | None, what: str) -> Iterator[None]
         ) from error
 
 
-def retyped(engine: Engine, stored: str, committed: str | None = None) -> Any:
+def retyped(engine: Engine, stored: str, committed: str | None = None) -> ops.Node:
     """Read a stored expression over columns whose types a change gives.
 
     Parameters
@@ -73,7 +73,7 @@ def retyped(engine: Engine, stored: str, committed: str | None = None) -> Any:
     return now
 
 
-def _refuse_digits(before: Any, now: Any) -> None:
+def _refuse_digits(before: ops.Node, now: ops.Node) -> None:
     """Refuse to compute wider decimals by an expression that has the digits of narrower ones."""
     known = {(field.name, field.dtype) for field in before.find(ops.Field)}
     for cast in now.find(ops.Cast):
@@ -86,7 +86,7 @@ def _refuse_digits(before: Any, now: Any) -> None:
 
 
 def retype_views(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     changed: set[str],
     skip: Callable[[TableRecord], bool] = lambda _view: False,
@@ -108,24 +108,24 @@ def retype_views(
     SchemaError
         When a view cannot take a type.
     """
-    catalog, root = change.engine.catalog, root or record
+    catalog, root = transaction.engine.catalog, root or record
     for view in catalog.views_of(record.id):
         if skip(view):
             continue
         with taking(root, None, f"the view {view.name!r}"):
-            names = _retype(change, view, changed)
+            names = _retype(transaction, view, changed)
         if names:
-            retype_views(change, catalog.record(view.id), names, root=root)
+            retype_views(transaction, catalog.record(view.id), names, root=root)
     for view in catalog.queries_over(record.id):
         with taking(root, None, f"the view {view.name!r}"):
-            names = _retype_whole(change, view)
+            names = _retype_whole(transaction, view)
         if names:
-            retype_views(change, catalog.record(view.id), names, root=root)
+            retype_views(transaction, catalog.record(view.id), names, root=root)
 
 
-def _retype(change: Change, view: TableRecord, changed: set[str]) -> set[str]:
+def _retype(transaction: Transaction, view: TableRecord, changed: set[str]) -> set[str]:
     """Retype the columns of a view whose rows are made of single rows of its base."""
-    engine = change.engine
+    engine = transaction.engine
     names = shown_of(engine, view, changed)
     if view.view is None:
         return names
@@ -138,7 +138,7 @@ def _retype(change: Change, view: TableRecord, changed: set[str]) -> set[str]:
         kind = engine.expression(str(view.view.rows), None).schema[name]
         if not is_wider(kind, column.dtype):
             raise SchemaError(f"it keeps {column.name!r} as {column.dtype}, not {kind}.")
-    return names | _retype_computed(change, view, names)
+    return names | _retype_computed(transaction, view, names)
 
 
 def _committed(engine: Engine, view: TableRecord) -> TableRecord | None:
@@ -147,38 +147,38 @@ def _committed(engine: Engine, view: TableRecord) -> TableRecord | None:
     return history[-1][1] if history else None
 
 
-def _retype_whole(change: Change, view: TableRecord) -> set[str]:
+def _retype_whole(transaction: Transaction, view: TableRecord) -> set[str]:
     """Retype the columns of a view that is computed as a whole, and compute its rows anew."""
     if view.view is None:
         return set()
-    latest = _committed(change.engine, view)
+    latest = _committed(transaction.engine, view)
     committed = latest.view.query if latest and latest.view else None
-    query = retyped(change.engine, view.view.query, committed)
+    query = retyped(transaction.engine, view.view.query, committed)
     data = [column for column in view.columns if column.kind == "data"]
     kinds = dict(zip(data, query.schema.types, strict=True))
-    names = _put_types(change, view, kinds, exactly=True)
+    names = _put_types(transaction, view, kinds, exactly=True)
     if not names:
         return names
-    names |= _retype_computed(change, view, names)
-    change.remake(view.id)
+    names |= _retype_computed(transaction, view, names)
+    transaction.rebuild_view(view.id)
     return names
 
 
-def _retype_computed(change: Change, view: TableRecord, names: set[str]) -> set[str]:
+def _retype_computed(transaction: Transaction, view: TableRecord, names: set[str]) -> set[str]:
     """Retype computed columns downstream of others; return the names of all that are."""
-    engine = change.engine
+    engine = transaction.engine
     below = dependents(engine, view, names)
     for column in below:
         latest = engine.catalog.record(view.id)
         old = _committed(engine, view)
         known = next((c for c in old.columns if c.id == column.id), None) if old else None
         value = retyped(engine, str(column.expression), known.expression if known else None)
-        _put_types(change, latest, {column: value.dtype})
+        _put_types(transaction, latest, {column: value.dtype})
     return {column.name for column in below}
 
 
 def _put_types(
-    change: Change,
+    transaction: Transaction,
     view: TableRecord,
     kinds: dict[Column, dt.DataType],
     *,
@@ -201,9 +201,9 @@ def _put_types(
         if not virtual:  # old versions keep what they had
             new = replace(new, id=view.next_column)
         view = view.replace_column(column, new)
-        change.put(view)
+        transaction.put_record(view)
         if not virtual:
-            change.add_column(view, new)
+            transaction.add_column(view, new)
         names.add(column.name)
     return names
 

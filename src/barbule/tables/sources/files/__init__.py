@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.errors import BarbuleError, DataError
 from barbule.io.input_files import COMPRESSIONS, File, find_files
@@ -45,7 +45,7 @@ _LOOKED_AT = 100  # rows of each of many files, for their columns
 _COMPRESSED = {"csv", "tsv", "json", "jsonl", "ndjson"}
 
 
-def names_files(value: Any) -> bool:
+def names_files(value: object) -> bool:
     """Tell whether one of several values to insert can only be meant as the name of files."""
     if isinstance(value, os.PathLike):
         return True

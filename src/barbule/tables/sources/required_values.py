@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
@@ -54,7 +54,7 @@ def _parts(kind: dt.DataType) -> dict[str, dt.DataType]:
     return {"": kind.value_type} if isinstance(kind, dt.Array | dt.Map) else {}
 
 
-def _missing_part(cells: pa.Array, kind: Any) -> tuple[int, tuple[str, ...]] | None:
+def _missing_part(cells: pa.Array, kind: dt.DataType) -> tuple[int, tuple[str, ...]] | None:
     import pyarrow.compute as pc
 
     there = pc.indices_nonzero(cells.is_valid())

@@ -1,41 +1,40 @@
-"""States of tables: gone back to, branched off, and dropped when nobody needs them.
-
-Owns `revert`, `branch` and `compact`. Nothing that a label, a snapshot or a branch holds is
-ever dropped.
-"""
+"""A table, with its views, is reverted to an earlier version."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
-from barbule.backends.base import FROM, RID, TO
-from barbule.catalog.expression_edits import replace_table
-from barbule.catalog.records import Origin, TableRecord
-from barbule.errors import DependencyError, TableExistsError, UnsupportedError, VersionError
+from barbule.backends.base import FROM, RID
+from barbule.errors import DependencyError, UnsupportedError, VersionError
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.planner.lowering.visible_rows import visible_rows
-from barbule.tables.compute.computed_columns import dependents
-from barbule.tables.transaction.names import current, make_room, present
+from barbule.tables.commit import run_transaction
+from barbule.tables.compute.dependencies import dependents
+from barbule.tables.transaction.isolation import isolated
+from barbule.tables.transaction.names import current
+from barbule.tables.transaction.results import UpdateResult
 from barbule.tables.transaction.row_differences import differing, rows_by_changes
-from barbule.tables.transaction.transaction import Change, UpdateResult, isolated, mutate
-from barbule.tables.verbs.alter import rename_everywhere
+from barbule.tables.verbs.columns.rename_column import rename_everywhere
 from barbule.tables.views.base_columns import readers_of, shown_of
+from barbule.tables.views.dependent_views import with_row_views
 from barbule.tables.views.propagation import follow_update, propagate_to
 from barbule.tables.views.type_propagation import retype_views
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
 
+    from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.transaction.names import IfExists
-    from barbule.tables.verbs.history import VersionLike
+    from barbule.tables.transaction.transaction import Transaction
+    from barbule.tables.verbs.versions.history import VersionLike
 
-__all__ = ["branch", "compact", "revert"]
+__all__ = ["revert"]
 
 _REVERT = "revert to "
 
@@ -51,23 +50,23 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
             "a view follows its base.", table=record.name, hint="Revert the base table."
         )
 
-    def work(change: Change) -> int:
+    def prepare(transaction: Transaction) -> int:
         version = _before(engine, record) if to is None else to
         target = engine.catalog.resolve(record.id, version)
-        change.name(f"{_REVERT}{target.version}")
+        transaction.set_operation(f"{_REVERT}{target.version}")
         held = engine.catalog.resolve_commit(record.id, version)
         # The last moment of that version: views may have been made while it was the latest.
         later = (v.commit for v in engine.catalog.versions(leaf.table_id))
         last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
         commit = last if record.holds(last) else held
-        named = _named_as_then(change, current(leaf), commit)
+        named = _named_as_then(transaction, current(leaf), commit)
         then = {column.name for column in engine.catalog.record(record.id, commit).columns}
         shown = {column.name for column in named.columns if not column.hidden}
         _refuse_to_lose(engine, named, shown - then, commit)
-        return _go_back(change, named, commit)
+        return _go_back(transaction, named, commit)
 
-    change, count = mutate(engine, "revert", work, since=since, slow=True)
-    return change.result(UpdateResult, record.id, count)  # type: ignore[return-value]
+    transaction, count = run_transaction(engine, "revert", prepare, since=since, slow=True)
+    return transaction.result(UpdateResult, record.id, count)
 
 
 def _before(engine: Engine, record: TableRecord) -> int:
@@ -88,10 +87,11 @@ def _before(engine: Engine, record: TableRecord) -> int:
     return shown - 1
 
 
-def _named_as_then(change: Change, record: TableRecord, commit: int) -> TableRecord:
+def _named_as_then(transaction: Transaction, record: TableRecord, commit: int) -> TableRecord:
     """Give columns the names they had at a commit, for the views that were made since too."""
     then = {
-        column.id: column.name for column in change.engine.catalog.record(record.id, commit).columns
+        column.id: column.name
+        for column in transaction.engine.catalog.record(record.id, commit).columns
     }
     names = {
         column.name: then[column.id]
@@ -102,8 +102,8 @@ def _named_as_then(change: Change, record: TableRecord, commit: int) -> TableRec
         return record
     # What has taken such a name since is lost; it must not be mistaken for the other.
     kept = [c for c in record.columns if c.id in then or c.name not in names.values()]
-    rename_everywhere(change, replace(record, columns=tuple(kept)), names, {})
-    return change.engine.catalog.record(record.id)
+    rename_everywhere(transaction, replace(record, columns=tuple(kept)), names, {})
+    return transaction.engine.catalog.record(record.id)
 
 
 def _refuse_to_lose(engine: Engine, record: TableRecord, lost: set[str], commit: int) -> None:
@@ -119,7 +119,7 @@ def _refuse_to_lose(engine: Engine, record: TableRecord, lost: set[str], commit:
 
 
 def _go_back(
-    change: Change, record: TableRecord, commit: int, shown: frozenset[str] = frozenset()
+    transaction: Transaction, record: TableRecord, commit: int, shown: frozenset[str] = frozenset()
 ) -> int:
     """Bring a table, and the views that were the same then, to the state of a commit.
 
@@ -128,39 +128,44 @@ def _go_back(
     shown
         The columns that a view shows of its base and that are computed otherwise now.
     """
-    engine = change.engine
-    record = _named_as_then(change, record, commit)
+    engine = transaction.engine
+    record = _named_as_then(transaction, record, commit)
     old = _structure(engine, record, commit)
     before, now = _rows(engine, old, commit), _rows(engine, record, None)
     ended, again = _without(now, before), _without(before, now)
     if old != record:
-        change.put(old)
+        transaction.put_record(old)
         for index in record.indexes:
             if index not in old.indexes:
-                change.afterwards(partial(engine.indexing.drop, record, index))
-    change.touch(record.id, rows=ended.num_rows + again.num_rows)
-    change.close(record, ended.column(RID))
+                transaction.on_commit(partial(engine.indexing.drop, record, index))
+    transaction.touch(record.id, rows=ended.num_rows + again.num_rows)
+    transaction.end_rows(record, ended.column(RID))
     back = again.drop_columns([FROM])
     if back.num_rows:
-        change.append(old, back)
+        transaction.append(old, back)
     changed = _computed_otherwise(engine, record, old, shown)
     if changed:
-        retype_views(change, old, changed, lambda view: _is_as_it_was(engine, view, commit))
+        retype_views(transaction, old, changed, lambda view: _is_as_it_was(engine, view, commit))
     differing_rows = (now, before) if changed else (ended, again)
-    groups = _groups(change, old, differing_rows, changed)
+    groups = _groups(transaction, old, differing_rows, changed)
     if changed or ended.num_rows or again.num_rows:
-        for each in _family(engine, old):  # views show columns of rows that are not their own
-            change.mark(each)
+        for each in with_row_views(
+            engine, old
+        ):  # views show columns of rows that are not their own
+            transaction.schedule_readers(each)
     for view in engine.catalog.views_of(record.id):
         if _is_as_it_was(engine, view, commit):
-            _go_back(change, view, commit, frozenset(shown_of(engine, view, changed)))
+            _go_back(transaction, view, commit, frozenset(shown_of(engine, view, changed)))
         else:
-            _follow_back(change, old, view, differing_rows, groups)
+            _follow_back(transaction, old, view, differing_rows, groups)
     return ended.num_rows + again.num_rows
 
 
 def _groups(
-    change: Change, record: TableRecord, states: tuple[pa.Table, pa.Table], changed: set[str]
+    transaction: Transaction,
+    record: TableRecord,
+    states: tuple[pa.Table, pa.Table],
+    changed: set[str],
 ) -> list[tuple[set[str], pa.Table]]:
     """Group rows that there were and are by the columns that differ; return their states now.
 
@@ -185,8 +190,8 @@ def _groups(
     cells |= {name: np.ones(again.num_rows, bool) for name in changed}
     groups = []
     for names, places in rows_by_changes(cells):
-        below = {column.name for column in dependents(change.engine, record, names)}
-        change.changed.setdefault(record.id, set()).update(names | below)
+        below = {column.name for column in dependents(transaction.engine, record, names)}
+        transaction.changed_columns.setdefault(record.id, set()).update(names | below)
         groups.append((names | below, again.take(places).drop_columns([FROM])))
     return groups
 
@@ -196,7 +201,7 @@ def _identities(rows: pa.Table) -> pa.Array:
 
 
 def _follow_back(
-    change: Change,
+    transaction: Transaction,
     record: TableRecord,
     view: TableRecord,
     states: tuple[pa.Table, pa.Table],
@@ -208,13 +213,13 @@ def _follow_back(
     was, again = states
     lost = was.filter(pc.invert(pc.is_in(was.column(RID), value_set=_identities(again))))
     found = again.filter(pc.invert(pc.is_in(again.column(RID), value_set=_identities(was))))
-    propagate_to(change, record, view, None, lost.column(RID))
+    propagate_to(transaction, record, view, None, lost.column(RID))
     if found.num_rows:
-        change.fresh[record.id] = found.drop_columns([FROM])
-        propagate_to(change, record, view, change.fresh[record.id], None)
+        transaction.new_rows[record.id] = found.drop_columns([FROM])
+        propagate_to(transaction, record, view, transaction.new_rows[record.id], None)
     for names, rows in groups:
-        change.fresh[record.id] = rows
-        follow_update(change, record, view, rows, names)
+        transaction.new_rows[record.id] = rows
+        follow_update(transaction, record, view, rows, names)
 
 
 def _computed_otherwise(
@@ -264,149 +269,10 @@ def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    def keys(table: pa.Table) -> Any:
+    def keys(table: pa.Table) -> npt.NDArray[np.void]:
         pairs = np.empty(table.num_rows, dtype=[("rid", "i8"), ("since", "i8")])
         pairs["rid"] = table.column(RID).to_numpy()
         pairs["since"] = table.column(FROM).to_numpy()
         return pairs
 
     return rows.filter(pa.array(~np.isin(keys(rows), keys(others))))
-
-
-@isolated
-def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
-    """Make a table that starts as another is now, and shares its rows; return its id."""
-    engine: Engine = leaf.source
-    since = engine.catalog.refresh()
-    if (found := present(engine, name, if_exists)) is not None:
-        if found.origin is None or found.origin.table != leaf.table_id:
-            raise TableExistsError(
-                "there is a table of this name already, and no branch of this one.",
-                table=name,
-                hint="Choose another name.",
-            )
-        return found.id
-    if engine.catalog.record(leaf.table_id).view:
-        raise UnsupportedError(
-            "a view has no rows of its own to branch.",
-            table=leaf.name,
-            hint="Branch its base table, and make a view over the branch.",
-        )
-
-    def work(change: Change) -> int:
-        catalog = engine.catalog
-        if leaf.table_id in {each.id for each in make_room(change, name, if_exists)}:
-            raise TableExistsError(
-                "a branch cannot take the place of what it branches off.",
-                table=name,
-                hint="Choose another name.",
-            )
-        commit = catalog.head if leaf.commit is None else leaf.commit
-        record = catalog.record(leaf.table_id, commit)
-        table_id = catalog.next_table_id()
-        made = replace(
-            record,
-            id=table_id,
-            name=name,
-            origin=Origin(record.id, commit),
-            compacted=0,
-            retained_commits=(),
-            columns=tuple(
-                replace(
-                    column,
-                    expression=column.expression
-                    and replace_table(column.expression, record.id, table_id),
-                )
-                for column in record.columns
-            ),
-        )
-        change.put(made)
-        change.create(made)
-        first = max(v.next_rid for v in catalog.versions(record.id) if v.commit <= commit)
-        change.touch(table_id, rids=first, closed=True)
-        return table_id
-
-    return mutate(engine, "branch", work, since=since)[1]
-
-
-@isolated
-def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
-    """Drop the history of a table and its views before a version; return how many row states.
-
-    What labels, snapshots and branches hold stays.
-    """
-    engine: Engine = leaf.source
-    since = engine.catalog.refresh()
-    record = current(leaf)
-    if record.view and not record.view.bases:
-        raise UnsupportedError(
-            "a view is compacted with its base.", table=record.name, hint="Compact the base table."
-        )
-    catalog = engine.catalog
-    target = catalog.latest(record.id) if before is None else catalog.resolve(record.id, before)
-    removed: list[int] = []
-
-    def work(change: Change) -> None:
-        family = _family(engine, current(leaf))
-        held = sorted(
-            {c for each in family for c in catalog.referenced_commits(each.id) if c < target.commit}
-        )
-        for each in family:
-            _compact_one(change, each, target.commit, held, removed)
-
-    mutate(engine, "compact", work, since=since)
-    return sum(removed)
-
-
-def _family(engine: Engine, record: TableRecord) -> list[TableRecord]:
-    views = engine.catalog.views_of(record.id)
-    return [record, *(each for view in views for each in _family(engine, view))]
-
-
-def _compact_one(
-    change: Change, record: TableRecord, commit: int, held: list[int], removed: list[int]
-) -> None:
-    engine = change.engine
-    history = engine.catalog.history(record.id)
-    kept = tuple(sorted({c for c in held if record.holds(c)}))
-    moments = [*kept, commit]
-    needed = [each for at, each in history if at > commit]
-    for moment in moments:
-        seen = [each for at, each in history if at <= moment]
-        needed += seen[-1:]
-    used = {name for each in needed for name in physical_schema(each).names}
-    there = {name for _, each in history for name in physical_schema(each).names}
-    for name in sorted(there - used):
-        change.drop_physical(record, name)
-    limit = max(commit, record.compacted)
-    change.put(replace(record, compacted=limit, retained_commits=kept))
-    backend = engine.backend
-    hiding = _hiding(engine, record, limit)
-
-    def purge(_commit: int) -> None:
-        count = backend.purge(record.physical, limit, kept)
-        if hiding.num_rows:
-            backend.append(record.physical, hiding)
-        removed.append(count - hiding.num_rows)
-
-    change.do(purge)
-
-
-def _hiding(engine: Engine, record: TableRecord, commit: int) -> pa.Table:
-    """Return what has to stay of a branch so that changed rows of its origin remain hidden.
-
-    A state of a row that ends where it begins is seen at no version, and hides what the origin
-    has of it from then on.
-    """
-    import pyarrow as pa
-
-    none = pa.table({name: pa.array([], pa.int64()) for name in (RID, FROM, TO)})
-    if record.origin is None:
-        return none
-    stored = engine.stored(record.physical, physical_schema(record)).to_expr()
-    shared = engine.catalog.versions(record.id)[0].next_rid
-    of_origin = stored.filter(stored[RID] < shared)
-    first = of_origin.group_by(RID).aggregate(**{FROM: of_origin[FROM].min()})
-    first = first.filter(first[FROM] <= commit)
-    found = engine.backend.arrow(first.mutate(**{TO: first[FROM]}), {})
-    return found.cast(none.schema) if found.num_rows else none

@@ -15,24 +15,19 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import DataError
-from barbule.tables.compute.computed_columns import physical_rows
+from barbule.tables.commit import run_transaction
 from barbule.tables.compute.media_errors import cell_rules, without_reasons
+from barbule.tables.compute.stored_rows import physical_rows
 from barbule.tables.sources import read_rows
-from barbule.tables.transaction.changed_rows import write_differing
+from barbule.tables.transaction.isolation import NothingToDo, isolated, single_pass_source
 from barbule.tables.transaction.names import check_policy, own_column, physical_name
-from barbule.tables.transaction.transaction import (
-    Change,
-    MutationResult,
-    NothingToDo,
-    isolated,
-    mutate,
-    reading_once,
-)
-from barbule.tables.verbs.mutations import (
+from barbule.tables.transaction.results import MutationResult
+from barbule.tables.verbs.rows.changed_rows import write_differing
+from barbule.tables.verbs.rows.new_values import check_new_values
+from barbule.tables.verbs.rows.row_writes import (
     calls_functions,
-    check_new_values,
     data_schema,
-    defaults,
+    default_values,
     writable,
     write_new,
 )
@@ -45,6 +40,8 @@ if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
+    from barbule.tables.arguments import RowSource
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["IfMissing", "UpsertResult", "write_by_key"]
 
@@ -69,7 +66,11 @@ class UpsertResult(MutationResult):
 
 @isolated
 def write_by_key(
-    leaf: ManagedTable, source: Any, on: str | list[str], operation: str, if_missing: IfMissing
+    leaf: ManagedTable,
+    source: RowSource,
+    on: str | list[str],
+    operation: str,
+    if_missing: IfMissing,
 ) -> UpsertResult:
     """Update the rows whose keys are given; insert the others, or say what becomes of them."""
     engine: Engine = leaf.source
@@ -82,13 +83,13 @@ def write_by_key(
         raise DataError("no key is given.", table=record.name, hint='on="name".')
     for name in keys:
         own_column(record, name)
-    with reading_once(engine, source, record.name, since):
+    with single_pass_source(engine, source, record.name, since):
         return _write(leaf, source, keys, operation, if_missing, since=since)
 
 
 def _write(
     leaf: ManagedTable,
-    source: Any,
+    source: RowSource,
     keys: list[str],
     operation: str,
     if_missing: IfMissing,
@@ -103,9 +104,9 @@ def _write(
     if not groups:
         return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
 
-    def work(change: Change) -> tuple[int, int]:
+    def prepare(transaction: Transaction) -> tuple[int, int]:
         record = writable(leaf)
-        done = [_write_group(change, record, rows, keys, if_missing) for rows in groups]
+        done = [_write_group(transaction, record, rows, keys, if_missing) for rows in groups]
         new, old = sum(new for new, _ in done), sum(old for _, old in done)
         if not new and not old:
             raise NothingToDo
@@ -113,13 +114,15 @@ def _write(
 
     try:
         slow = calls_functions(engine, record)
-        change, (new, old) = mutate(engine, operation, work, since=since, slow=slow)
+        transaction, (new, old) = run_transaction(
+            engine, operation, prepare, since=since, slow=slow
+        )
     except NothingToDo:
         return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
-    return change.result(UpsertResult, record.id, new + old, inserted=new, updated=old)  # type: ignore[return-value]
+    return transaction.result(UpsertResult, record.id, new + old, inserted=new, updated=old)
 
 
-def _alike(source: Any) -> list[Any]:
+def _alike(source: RowSource) -> list[RowSource]:
     """Split records by the columns that they give: what one leaves out stays as it is."""
     source = [source] if isinstance(source, Mapping) else with_index(source)
     if not isinstance(source, list | tuple) or not all(isinstance(r, Mapping) for r in source):
@@ -130,7 +133,7 @@ def _alike(source: Any) -> list[Any]:
     return list(groups.values())
 
 
-def _read(engine: Engine, record: TableRecord, source: Any, keys: list[str]) -> pa.Table:
+def _read(engine: Engine, record: TableRecord, source: RowSource, keys: list[str]) -> pa.Table:
     """Read rows with the columns that are given."""
     schema = data_schema(record)
     given = _given(source)
@@ -146,7 +149,7 @@ def _read(engine: Engine, record: TableRecord, source: Any, keys: list[str]) -> 
     return read_rows(source, schema, record.name, engine.library, rules=cell_rules(record))
 
 
-def _given(source: Any) -> list[str] | None:
+def _given(source: RowSource) -> list[str] | None:
     """Return the columns that a source has, if it tells."""
     if isinstance(source, list | tuple):
         return list(source[0]) if source and isinstance(source[0], Mapping) else None
@@ -188,12 +191,16 @@ def _hashable(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _write_group(
-    change: Change, record: TableRecord, rows: pa.Table, keys: list[str], if_missing: IfMissing
+    transaction: Transaction,
+    record: TableRecord,
+    rows: pa.Table,
+    keys: list[str],
+    if_missing: IfMissing,
 ) -> tuple[int, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    pairs = _pairs(change.engine, record, rows, keys)
+    pairs = _pairs(transaction.engine, record, rows, keys)
     taken = pairs.column(_PLACE)
     places = pa.array(range(rows.num_rows), pa.int64())
     new = places.filter(pc.invert(pc.is_in(places, value_set=taken.combine_chunks())))
@@ -208,9 +215,9 @@ def _write_group(
             value=key if len(key) > 1 else key[0],
             hint='Give if_not_exists="insert" or "ignore", or use upsert().',
         )
-    updated = _update(change, record, rows, pairs, keys) if pairs.num_rows else 0
+    updated = _update(transaction, record, rows, pairs, keys) if pairs.num_rows else 0
     if len(new) and if_missing == "insert":
-        _insert(change, record, rows.take(new))
+        _insert(transaction, record, rows.take(new))
         return len(new), updated
     return 0, updated
 
@@ -230,11 +237,11 @@ def _pairs(engine: Engine, record: TableRecord, rows: pa.Table, keys: list[str])
 
 
 def _update(
-    change: Change, record: TableRecord, rows: pa.Table, pairs: pa.Table, keys: list[str]
+    transaction: Transaction, record: TableRecord, rows: pa.Table, pairs: pa.Table, keys: list[str]
 ) -> int:
     import pyarrow.compute as pc
 
-    engine = change.engine
+    engine = transaction.engine
     chosen = engine.stored(_KEYS, sch.Schema({RID: "int64"})).to_expr()
     leaf = engine.leaf(record.id, hidden=True).to_expr()
     staged = {_KEYS: pairs.select([RID])}
@@ -248,14 +255,14 @@ def _update(
         states = states.set_column(at, old.column_names[at], rows.column(name).take(places))
         states = without_reasons(record, name, states)
     check_new_values(record, states, set(changed))
-    return write_differing(change, record, states, old, changed)
+    return write_differing(transaction, record, states, old, changed)
 
 
-def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:
+def _insert(transaction: Transaction, record: TableRecord, rows: pa.Table) -> None:
     import pyarrow as pa
 
     schema = data_schema(record)
-    values = defaults(record)
+    values = default_values(record)
     full = {}
     for name, kind in schema.items():
         if name in rows.column_names:
@@ -266,11 +273,11 @@ def _insert(change: Change, record: TableRecord, rows: pa.Table) -> None:
             {name: values.get(name)},
             single,
             record.name,
-            change.engine.library,
+            transaction.engine.library,
             rules=cell_rules(record),
         )
         full[name] = cell.column(name).combine_chunks().take(pa.repeat(0, rows.num_rows))
     physical = pa.table({physical_name(record, name): cells for name, cells in full.items()})
     check_new_values(record, physical, set(schema.names))
-    physical = physical.append_column(RID, change.new_rids(record.id, rows.num_rows))
-    write_new(change, record, physical)
+    physical = physical.append_column(RID, transaction.allocate_rids(record.id, rows.num_rows))
+    write_new(transaction, record, physical)

@@ -14,14 +14,14 @@ from barbule.catalog.records import ALL_TABLES, Label
 from barbule.catalog.time_travel import as_timestamp, timestamp_hint
 from barbule.errors import SchemaError, TableExistsError, TableNotFoundError, VersionError
 from barbule.suggestions import VerbResult
+from barbule.tables.commit import run_transaction
 from barbule.tables.table import Table
 from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
-from barbule.tables.transaction.transaction import mutate
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
-    from barbule.tables.transaction.names import IfExists, IfNotExists
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.arguments import IfExists, IfNotExists
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["Snapshot", "drop", "look", "names", "take"]
 
@@ -126,17 +126,17 @@ def _let_go(engine: Engine) -> None:
     """Drop the rows of dropped tables that no snapshot holds any more."""
     catalog = engine.catalog
 
-    def work(change: Change) -> None:
+    def prepare(transaction: Transaction) -> None:
         for record in catalog.dropped():
             held = catalog.externally_referenced_commits(record.id)
             if left := [commit for commit in record.retained_commits if commit not in held]:
                 kept = tuple(commit for commit in record.retained_commits if commit not in left)
-                change.put(replace(record, retained_commits=kept))
+                transaction.put_record(replace(record, retained_commits=kept))
                 if not kept:
-                    change.drop_rows(record)
+                    transaction.drop_storage(record)
 
     if any(
         set(each.retained_commits) - catalog.externally_referenced_commits(each.id)
         for each in catalog.dropped()
     ):
-        mutate(engine, "drop snapshot", work, since=catalog.head)
+        run_transaction(engine, "drop snapshot", prepare, since=catalog.head)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -19,9 +19,14 @@ from barbule.backends.base import BASE, FROM, RID, TO
 from barbule.errors import StoreError
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.tables.commit import run_transaction
+from barbule.tables.transaction.isolation import NothingToDo
 from barbule.tables.transaction.media_references import references, release
-from barbule.tables.transaction.transaction import DeleteResult, NothingToDo, mutate
-from barbule.tables.verbs.mutations import chosen_rows, end_rows, writable
+from barbule.tables.transaction.results import DeleteResult
+from barbule.tables.verbs.rows.delete import delete_rows
+from barbule.tables.verbs.rows.row_selection import chosen_rows
+from barbule.tables.verbs.rows.row_writes import writable
+from barbule.tables.views.dependent_views import full_refresh_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +36,8 @@ if TYPE_CHECKING:
 
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.arguments import Condition
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["PurgeResult", "purge"]
 
@@ -78,7 +84,7 @@ class _Member:
     rids: pa.Array
 
 
-def purge(table: ir.Table, where: Any) -> PurgeResult:
+def purge(table: ir.Table, where: Condition | None) -> PurgeResult:
     """Remove rows for good, of which any state, at any version, fits a condition."""
     leaf = table.op()
     engine: Engine = leaf.source
@@ -96,7 +102,9 @@ def purge(table: ir.Table, where: Any) -> PurgeResult:
     return replace(removed, media=files, media_kept=len(named) - files)
 
 
-def _remove_rows(engine: Engine, table: ir.Table, where: Any) -> tuple[PurgeResult, set[str]]:
+def _remove_rows(
+    engine: Engine, table: ir.Table, where: Condition | None
+) -> tuple[PurgeResult, set[str]]:
     """Remove rows and answers; return the stored media to which they referred, too."""
     record = writable(table.op())
     chosen = _of_any_state(engine, table, record, where)
@@ -113,8 +121,8 @@ def _remove_rows(engine: Engine, table: ir.Table, where: Any) -> tuple[PurgeResu
     engine.indexing.settle({each.record.id for each in family if each.record.indexes})
     # Before the states by which they are found: what is cut short here can be asked for again.
     answers = engine.ledger.forget(sorted(keys - held))
-    _, states = mutate(
-        engine, "purge", lambda change: _remove(change, family), since=engine.catalog.head
+    _, states = run_transaction(
+        engine, "purge", lambda transaction: _remove(transaction, family), since=engine.catalog.head
     )
     removed = PurgeResult(
         rows=len(chosen) - len(kept),
@@ -132,7 +140,9 @@ def _remove_rows(engine: Engine, table: ir.Table, where: Any) -> tuple[PurgeResu
 # -- What belongs to the rows ----------------------------------------------------------------------
 
 
-def _of_any_state(engine: Engine, table: ir.Table, record: TableRecord, where: Any) -> pa.Array:
+def _of_any_state(
+    engine: Engine, table: ir.Table, record: TableRecord, where: Condition | None
+) -> pa.Array:
     """Return the identities of rows of which a state fits, ended ones included."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -174,7 +184,9 @@ def _states(engine: Engine, member: _Member) -> pa.Table:
     return engine.backend.arrow(relation.to_expr(), _staged(member.rids))
 
 
-def _chosen(engine: Engine, record: TableRecord, staged: str, *, others: bool = False) -> Any:
+def _chosen(
+    engine: Engine, record: TableRecord, staged: str, *, others: bool = False
+) -> ops.Relation:
     """Make the relation of the stored states of staged rows, or of all others."""
     stored = engine.stored(record.physical, physical_schema(record)).to_expr()
     keys = engine.stored(staged, _KEYS).to_expr()
@@ -235,7 +247,7 @@ def _with_bases(engine: Engine, record: TableRecord) -> list[TableRecord]:
 def _questions(
     engine: Engine,
     record: TableRecord,
-    relations: dict[int, Any],
+    relations: dict[int, ops.Relation],
     staged: dict[str, pa.Table],
     functions: set[str] | None = None,
 ) -> set[str]:
@@ -250,7 +262,7 @@ def _questions(
     """
     keys: set[str] = set()
     visible, leaf = engine.leaf(record.id), engine.leaf(record.id, hidden=True)
-    queries: list[Any] = []
+    queries: list[ops.Relation] = []
     for column in record.columns:
         if column.kind == "stored":
             value = engine.expression(str(column.expression), None).replace({visible: leaf})
@@ -270,16 +282,16 @@ def _questions(
 def _end(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
     """Delete those of the rows that live, as `delete` does: views and indexes follow."""
 
-    def work(change: Change) -> None:
+    def prepare(transaction: Transaction) -> None:
         live = engine.leaf(record.id, hidden=True).to_expr()
         chosen = engine.stored(_CHOSEN, _KEYS).to_expr()
         found = engine.arrow(live.semi_join(chosen, RID).select(RID), staged=_staged(rids))
         if not found.num_rows:
             raise NothingToDo
-        end_rows(change, writable(engine.leaf(record.id)), found.column(RID))
+        delete_rows(transaction, writable(engine.leaf(record.id)), found.column(RID))
 
     with contextlib.suppress(NothingToDo):
-        mutate(engine, "delete", work, since=engine.catalog.head)
+        run_transaction(engine, "delete", prepare, since=engine.catalog.head)
 
 
 def _branches(engine: Engine, record: TableRecord, rids: pa.Array) -> dict[str, set[int]]:
@@ -299,17 +311,17 @@ def _branches(engine: Engine, record: TableRecord, rids: pa.Array) -> dict[str, 
     return found
 
 
-def _remove(change: Change, family: list[_Member]) -> int:
+def _remove(transaction: Transaction, family: list[_Member]) -> int:
     """Remove the states of rows, and the history of what was computed of them as a whole."""
-    engine = change.engine
+    engine = transaction.engine
     head = engine.catalog.head
     count = 0
     for member in family:
         record = engine.catalog.record(member.record.id)
-        count += _delete_states(change, record, member.rids.to_pylist())
-    for view in _wholes(engine, [each.record for each in family]):
-        change.put(replace(view, compacted=head, retained_commits=()))
-        change.do(partial(_drop_history, engine, view.physical, head))
+        count += _delete_states(transaction, record, member.rids.to_pylist())
+    for view in full_refresh_views(engine, [each.record for each in family]):
+        transaction.put_record(replace(view, compacted=head, retained_commits=()))
+        transaction.add_write(view, partial(_drop_history, engine, view.physical, head))
     return count
 
 
@@ -317,14 +329,14 @@ def _drop_history(engine: Engine, name: str, before: int, _commit: int) -> None:
     engine.backend.purge(name, before, ())
 
 
-def _delete_states(change: Change, record: TableRecord, rids: list[int]) -> int:
+def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int]) -> int:
     import pyarrow as pa
 
-    engine = change.engine
+    engine = transaction.engine
     relation = _chosen(engine, record, _CHOSEN).to_expr()
     staged = _staged(pa.array(rids, pa.int64()))
     count = int(engine.backend.arrow(relation.count().as_table(), staged).column(0)[0].as_py())
-    change.touch(record.id, rows=len(rids), closed=True)
+    transaction.touch(record.id, rows=len(rids), closed=True)
     first = engine.catalog.versions(record.id)[0]
     shared = [each for each in rids if record.origin is not None and each < first.next_rid]
 
@@ -336,17 +348,5 @@ def _delete_states(change: Change, record: TableRecord, rids: list[int]) -> int:
             engine.backend.append(record.physical, hiding)
 
     if rids:
-        change.do(write)
+        transaction.add_write(record, write)
     return count
-
-
-def _wholes(engine: Engine, records: list[TableRecord]) -> list[TableRecord]:
-    """List the views that are computed as a whole of tables, and of each other."""
-    found: dict[int, TableRecord] = {}
-    waiting = list(records)
-    while waiting:
-        for view in engine.catalog.queries_over(waiting.pop().id):
-            if view.id not in found:
-                found[view.id] = view
-                waiting.append(view)
-    return list(found.values())

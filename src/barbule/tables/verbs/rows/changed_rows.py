@@ -18,16 +18,22 @@ from barbule.values.cells import holds_media
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from barbule.catalog.records import Column, TableRecord
-    from barbule.tables.transaction.transaction import Change
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["write_differing"]
 
 
 def write_differing(
-    change: Change, record: TableRecord, rows: pa.Table, old: pa.Table, names: Iterable[str]
+    transaction: Transaction,
+    record: TableRecord,
+    rows: pa.Table,
+    old: pa.Table,
+    names: Iterable[str],
 ) -> int:
     """Write the rows whose values differ; what is downstream of these is computed again.
 
@@ -46,18 +52,18 @@ def write_differing(
     int
         How many rows were written.
     """
-    changed = {name: _changed(change, record, rows, old, name) for name in names}
+    changed = {name: _changed(transaction, record, rows, old, name) for name in names}
     groups = rows_by_changes(changed)
-    if not _is_followed(change, record):
+    if not _is_followed(transaction, record):
         groups = _as_one(groups)
     for group, places in groups:
-        write_changed(change, record, rows.take(places), group)
+        write_changed(transaction, record, rows.take(places), group)
     return sum(len(places) for _, places in groups)
 
 
-def _is_followed(change: Change, record: TableRecord) -> bool:
+def _is_followed(transaction: Transaction, record: TableRecord) -> bool:
     """Whether something is computed from rows, so that it matters which columns changed."""
-    catalog = change.engine.catalog
+    catalog = transaction.engine.catalog
     return bool(
         catalog.views_of(record.id)
         or catalog.queries_over(record.id)
@@ -65,7 +71,9 @@ def _is_followed(change: Change, record: TableRecord) -> bool:
     )
 
 
-def _as_one(groups: list[tuple[set[str], Any]]) -> list[tuple[set[str], Any]]:
+def _as_one(
+    groups: list[tuple[set[str], npt.NDArray[np.intp]]],
+) -> list[tuple[set[str], npt.NDArray[np.intp]]]:
     import numpy as np
 
     if not groups:
@@ -74,7 +82,9 @@ def _as_one(groups: list[tuple[set[str], Any]]) -> list[tuple[set[str], Any]]:
     return [(names, np.sort(np.concatenate([places for _, places in groups])))]
 
 
-def _changed(change: Change, record: TableRecord, rows: pa.Table, old: pa.Table, name: str) -> Any:
+def _changed(
+    transaction: Transaction, record: TableRecord, rows: pa.Table, old: pa.Table, name: str
+) -> Any:
     """Tell of each row whether its cell of a column changed."""
     column = record.column(name)
     if column is None:
@@ -84,15 +94,19 @@ def _changed(change: Change, record: TableRecord, rows: pa.Table, old: pa.Table,
     if column.fallible:  # a cell that was missing by an error is not any more
         found |= old.column(column.errors).is_valid().to_numpy()
     if isinstance(column.dtype, Media):
-        found |= _changed_behind(change, record, rows, column, found)
+        found |= _changed_behind(transaction, record, rows, column, found)
     elif holds_media(column.dtype):
         found |= cells.is_valid().to_numpy()
     return found
 
 
 def _changed_behind(
-    change: Change, record: TableRecord, rows: pa.Table, column: Column, found: Any
-) -> Any:
+    transaction: Transaction,
+    record: TableRecord,
+    rows: pa.Table,
+    column: Column,
+    found: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
     """Tell where the file behind a reference that is the same is another now, or may be."""
     import numpy as np
     import pyarrow.compute as pc
@@ -104,7 +118,7 @@ def _changed_behind(
     if content is None or not len(same):
         return referred
     asked = rows.take(same)
-    now = compute(change, record, asked, [content])
+    now = compute(transaction, record, asked, [content])
     order = pc.index_in(asked.column(RID), value_set=now.column(RID).combine_chunks())
     now = now.take(order)
     referred[same] = differing(asked.column(content.physical), now.column(content.physical))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -21,9 +21,11 @@ from barbule.types import storage
 from barbule.versions import Checkpoint, Diff, diff, drifted
 
 if TYPE_CHECKING:
+    import ibis.expr.operations as ops
+
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
-    from barbule.tables.transaction.names import IfExists, IfNotExists
+    from barbule.tables.arguments import IfExists, IfNotExists
 
 __all__ = ["VersionLike", "at", "checkpoint", "difference", "drop_checkpoint", "history"]
 
@@ -148,7 +150,7 @@ def _drift(
     return found
 
 
-def _read(engine: Engine, commit: int, text: str) -> Any:
+def _read(engine: Engine, commit: int, text: str) -> ops.Node:
     return engine.expression(text, commit)
 
 

@@ -6,7 +6,7 @@ Owns which rows that concerns; the computation itself is `columns`' business.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 
@@ -15,16 +15,20 @@ from barbule.errors import ExpressionError
 from barbule.nodes import CellError
 from barbule.relations import Query
 from barbule.relations.errors.invalid_queries import refuse_plain
-from barbule.tables.compute.computed_columns import compute, dependents, physical_rows
+from barbule.tables.compute.computed_columns import compute
+from barbule.tables.compute.dependencies import dependents
 from barbule.tables.compute.function_versions import (
     mended,
     mended_rows,
     rows_are_stale,
     stale_columns,
 )
+from barbule.tables.compute.stored_rows import physical_rows
+from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import current, own_column
-from barbule.tables.transaction.transaction import Change, UpdateResult, isolated
-from barbule.tables.verbs.mutations import chosen_rows, unless_empty
+from barbule.tables.transaction.results import UpdateResult
+from barbule.tables.verbs.rows.row_selection import chosen_rows
+from barbule.tables.verbs.rows.row_writes import unless_empty
 from barbule.tables.views.incremental import write_rows
 from barbule.tables.views.propagation import failed_again, propagate, propagate_update
 
@@ -37,13 +41,15 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
+    from barbule.tables.arguments import Condition
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["errors", "recompute"]
 
 
 @isolated
 def recompute(
-    table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool
+    table: ir.Table, names: tuple[str, ...], where: Condition | str | None, *, errors_only: bool
 ) -> UpdateResult:
     """Compute stored columns again, and what depends on them, for some rows.
 
@@ -59,10 +65,10 @@ def recompute(
     if not errors_only or where is not None or given is None or (names and given not in names):
         return _stored_again(table, names, where, since=since, errors_only=errors_only)
 
-    def work(change: Change) -> int:
-        return failed_again(change, current(leaf))
+    def prepare(transaction: Transaction) -> int:
+        return failed_again(transaction, current(leaf))
 
-    done = unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
+    done = unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
     others = tuple(name for name in names if name != given) or _stored(record)
     if (names and names == (given,)) or not others:
         return done
@@ -83,7 +89,12 @@ def _stored(record: TableRecord) -> tuple[str, ...]:
 
 
 def _stored_again(
-    table: ir.Table, names: tuple[str, ...], where: Any, *, since: int, errors_only: bool
+    table: ir.Table,
+    names: tuple[str, ...],
+    where: Condition | str | None,
+    *,
+    since: int,
+    errors_only: bool,
 ) -> UpdateResult:
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
@@ -92,13 +103,13 @@ def _stored_again(
     _check_stored(record, names, table.columns)
     condition = _condition(table, names, where, errors_only=errors_only)
 
-    def work(change: Change) -> int:
+    def prepare(transaction: Transaction) -> int:
         record = current(leaf)
         rows = physical_rows(engine, record, chosen_rows(table, condition))
         columns = [own_column(record, name) for name in names]
-        return _compute_again(change, record, rows, columns, whole=condition is None)
+        return _compute_again(transaction, record, rows, columns, whole=condition is None)
 
-    return unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
+    return unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
 
 
 def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str]) -> None:
@@ -113,7 +124,12 @@ def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str
 
 
 def _compute_again(
-    change: Change, record: TableRecord, rows: pa.Table, columns: list[Column], *, whole: bool
+    transaction: Transaction,
+    record: TableRecord,
+    rows: pa.Table,
+    columns: list[Column],
+    *,
+    whole: bool,
 ) -> int:
     """Compute columns again, and what depends on them, for physical rows.
 
@@ -122,29 +138,29 @@ def _compute_again(
     whole
         Whether these are all rows, so that nothing older is left in the columns.
     """
-    engine = change.engine
+    engine = transaction.engine
     if not rows.num_rows:
         return 0
     changed = {column.name for column in columns}
     below = [c for c in dependents(engine, record, changed) if c not in columns]
-    rows = compute(change, record, rows, [*columns, *below])
-    change.close(record, rows.column(RID))
-    change.append(record, rows)
-    change.touch(record.id, rows=rows.num_rows)
+    rows = compute(transaction, record, rows, [*columns, *below])
+    transaction.end_rows(record, rows.column(RID))
+    transaction.append(record, rows)
+    transaction.touch(record.id, rows=rows.num_rows)
     if whole:
-        _put_mended(change, record, {c.id for c in (*columns, *below) if c.kind == "stored"})
+        _put_mended(transaction, record, {c.id for c in (*columns, *below) if c.kind == "stored"})
     changed |= {column.name for column in below}
-    propagate_update(change, record, rows, changed)
+    propagate_update(transaction, record, rows, changed)
     return rows.num_rows
 
 
-def _put_mended(change: Change, record: TableRecord, ids: set[int]) -> None:
+def _put_mended(transaction: Transaction, record: TableRecord, ids: set[int]) -> None:
     """Remember that columns were computed wholly by the functions as they are now."""
-    engine = change.engine
+    engine = transaction.engine
     latest = engine.catalog.record(record.id)
     columns = tuple(mended(engine, c) if c.id in ids else c for c in latest.columns)
     if columns != latest.columns:
-        change.put(replace(latest, columns=columns))
+        transaction.put_record(replace(latest, columns=columns))
 
 
 def _recompute_stale(
@@ -154,37 +170,39 @@ def _recompute_stale(
     engine: Engine = leaf.source
     _check_stored(current(leaf), names, shown)
 
-    def work(change: Change) -> int:
+    def prepare(transaction: Transaction) -> int:
         record = current(leaf)
         if not names and rows_are_stale(engine, record):
-            return _make_rows_again(change, record)
+            return _make_rows_again(transaction, record)
         found = [each.column for each in stale_columns(engine, record) if each.column]
         columns = list(dict.fromkeys(c for c in found if not names or c.name in names))
         if not columns:
             return 0
         rows = physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
         if not rows.num_rows:  # nothing old is left
-            _put_mended(change, record, {column.id for column in columns})
-        return _compute_again(change, record, rows, columns, whole=True)
+            _put_mended(transaction, record, {column.id for column in columns})
+        return _compute_again(transaction, record, rows, columns, whole=True)
 
-    return unless_empty(leaf, UpdateResult, "recompute", work, since=since, slow=True)
+    return unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
 
 
-def _make_rows_again(change: Change, record: TableRecord) -> int:
+def _make_rows_again(transaction: Transaction, record: TableRecord) -> int:
     """Let the iterator of a view give all its rows anew."""
-    engine = change.engine
+    engine = transaction.engine
     assert record.view is not None
     gone = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)
-    change.close(record, gone)
-    rows = write_rows(change, record, engine.catalog.record(record.view.base), None)
+    transaction.end_rows(record, gone)
+    rows = write_rows(transaction, record, engine.catalog.record(record.view.base), None)
     latest = engine.catalog.record(record.id)
-    change.put(mended_rows(engine, latest))
-    _put_mended(change, record, {c.id for c in latest.columns if c.kind == "stored"})
-    propagate(change, record, rows, gone)
+    transaction.put_record(mended_rows(engine, latest))
+    _put_mended(transaction, record, {c.id for c in latest.columns if c.kind == "stored"})
+    propagate(transaction, record, rows, gone)
     return rows.num_rows
 
 
-def _condition(table: ir.Table, names: tuple[str, ...], where: Any, *, errors_only: bool) -> Any:
+def _condition(
+    table: ir.Table, names: tuple[str, ...], where: Condition | str | None, *, errors_only: bool
+) -> Condition | None:
     if isinstance(where, str) and where == "deferred":
         reasons = [CellError(table[name]).to_expr() for name in names]
         return ibis.or_(*(reason["type"] == "deferred" for reason in reasons))

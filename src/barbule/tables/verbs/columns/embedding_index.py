@@ -13,10 +13,12 @@ from barbule.catalog.records import INHERITED, Index, TableRecord
 from barbule.errors import ColumnNotFoundError, TableExistsError
 from barbule.executor.search.index_lookup import indexes_over
 from barbule.suggestions import one_of
+from barbule.tables.commit import run_transaction
 from barbule.tables.compute.embedding_functions import embedded
+from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, current
-from barbule.tables.transaction.transaction import Change, UpdateResult, isolated, mutate
-from barbule.tables.verbs.alter import put_computed
+from barbule.tables.transaction.results import UpdateResult
+from barbule.tables.verbs.columns.add_computed_columns import put_computed_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     from barbule.executor.engine import Engine
     from barbule.functions.registry import Function
-    from barbule.tables.transaction.names import IfExists, IfNotExists
+    from barbule.tables.arguments import IfExists, IfNotExists
+    from barbule.tables.transaction.transaction import Transaction
 
 __all__ = ["add_embedding_index", "drop_embedding_index"]
 
@@ -78,27 +81,27 @@ def add_embedding_index(
                 hint='Give it another name=, or if_exists="replace".',
             )
 
-    def work(change: Change) -> None:
+    def prepare(transaction: Transaction) -> None:
         record = current(leaf)
         if any(index.name == title for index in record.indexes):
-            record = _without_index(change, record, title)
+            record = _without_index(transaction, record, title)
         searched = record.column(column)
         place = INHERITED if searched is None else searched.id
         vectors = record.next_column
         if plan.value is not None:
             hidden = {f"bb_embedding_{vectors}": plan.value}
-            record = put_computed(change, record, hidden, stored=True, hidden=True)
+            record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
         elif searched is not None and searched.kind != "virtual":
             vectors = place
         else:  # of a base, or computed when read: they are kept here too
             hidden = {f"bb_embedding_{vectors}": table[column].op()}
-            record = put_computed(change, record, hidden, stored=True, hidden=True)
+            record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
         index = Index(title, place, vectors, metric, plan.queries)
-        change.put(replace(record, indexes=(*record.indexes, index)))
+        transaction.put_record(replace(record, indexes=(*record.indexes, index)))
 
-    change, _ = mutate(engine, "add embedding index", work, since=since, slow=True)
-    rows = change.rows_of(record.id)
-    return change.result(UpdateResult, record.id, rows)  # type: ignore[return-value]
+    transaction, _ = run_transaction(engine, "add embedding index", prepare, since=since, slow=True)
+    rows = transaction.row_count(record.id)
+    return transaction.result(UpdateResult, record.id, rows)
 
 
 @isolated
@@ -115,7 +118,7 @@ def drop_embedding_index(
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
 
-    def work(change: Change) -> None:
+    def prepare(transaction: Transaction) -> None:
         record = current(leaf)
         if column is not None:
             found = indexes_over(record, column, name, lambda text: engine.expression(text, None))
@@ -129,20 +132,20 @@ def drop_embedding_index(
                 column=column,
                 hint=f"Name one of: {names}.",
             )
-        change.put(_without_index(change, record, found[0].name))
+        transaction.put_record(_without_index(transaction, record, found[0].name))
 
     try:
-        change, _ = mutate(engine, "drop embedding index", work, since=since)
+        transaction, _ = run_transaction(engine, "drop embedding index", prepare, since=since)
     except ColumnNotFoundError:
         if if_not_exists == "error":
             raise
         return UpdateResult(0, 0, engine.catalog.latest(leaf.table_id).version)
-    return change.result(UpdateResult, leaf.table_id, 0)  # type: ignore[return-value]
+    return transaction.result(UpdateResult, leaf.table_id, 0)
 
 
-def _without_index(change: Change, record: TableRecord, name: str) -> TableRecord:
+def _without_index(transaction: Transaction, record: TableRecord, name: str) -> TableRecord:
     index = next(each for each in record.indexes if each.name == name)
-    change.afterwards(partial(change.engine.indexing.drop, record, index))
+    transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
     vector = record.column_by_id(index.embedding)
     own = index.embedding != index.column
     return replace(

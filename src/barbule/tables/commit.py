@@ -1,0 +1,147 @@
+"""The frame of a transaction: prepared, published, and prepared again after a conflict.
+
+Owns the order of the two: rows are read and computed without a lock first, which may take long
+where functions are called; then, under the write lock and in one transaction of the backend, all
+is written and the commit is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from barbule.tables.transaction.isolation import MAX_UNLOCKED_ATTEMPTS
+from barbule.tables.transaction.media_references import undo_on_failure
+from barbule.tables.transaction.transaction import Transaction
+from barbule.tables.views.full_refresh import refresh_scheduled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barbule.executor.calls.caller import Tally
+    from barbule.executor.engine import Engine
+
+__all__ = ["run_transaction", "run_transaction_in_parts"]
+
+OutcomeT = TypeVar("OutcomeT")
+
+
+class _Conflict(Exception):  # noqa: N818 - the transaction is prepared again
+    """Others have changed rows that the preparation has read."""
+
+
+def run_transaction(
+    engine: Engine,
+    operation: str,
+    prepare: Callable[[Transaction], OutcomeT],
+    *,
+    since: int,
+    slow: bool = False,
+) -> tuple[Transaction, OutcomeT]:
+    """Prepare and publish a transaction: all of it is visible afterwards, or nothing.
+
+    Parameters
+    ----------
+    operation
+        What it is called in the history.
+    prepare
+        Prepares the transaction; it is called again where others have changed the rows that it
+        read.
+    since
+        The latest commit when the operation began: whatever it has concluded before from the
+        structure of tables is checked, too.
+    slow
+        Whether it may call functions, so that others should not wait for it.
+
+    Returns
+    -------
+    tuple
+        The transaction that was published, and what `prepare` returned.
+
+    Raises
+    ------
+    StaleRead
+        When others have changed the structure of a table since, or have deleted media; see
+        `isolated`.
+    """
+    started = time.perf_counter()
+    with undo_on_failure(engine), engine.tallying() as tally:
+        if slow:
+            engine.backend.check_writable()  # before functions are called
+        for attempt in range(MAX_UNLOCKED_ATTEMPTS + 1):
+            unlocked = slow and attempt < MAX_UNLOCKED_ATTEMPTS
+            lock = contextlib.nullcontext() if unlocked else engine.backend.write_lock()
+            with lock, _begun(engine, operation, tally, since) as transaction:
+                try:
+                    outcome = _prepare(transaction, prepare, unlocked=unlocked)
+                    _publish(transaction, started, unlocked=unlocked)
+                except _Conflict:
+                    continue
+            if tally.calls:
+                engine.ledger.wait()
+            transaction.finish()
+            return transaction, outcome
+    raise AssertionError("a transaction under the write lock cannot have a conflict")
+
+
+@contextlib.contextmanager
+def _begun(engine: Engine, operation: str, tally: Tally, since: int) -> Iterator[Transaction]:
+    engine.catalog.refresh()
+    try:
+        yield Transaction(engine, engine.catalog.begin(operation), tally, since)
+    finally:
+        engine.catalog.end()
+
+
+def _prepare(
+    transaction: Transaction, prepare: Callable[[Transaction], OutcomeT], *, unlocked: bool
+) -> OutcomeT:
+    """Prepare a transaction; what fails since others have changed what it read is a conflict."""
+    try:
+        outcome = prepare(transaction)
+        refresh_scheduled(transaction)
+    except Exception:
+        with transaction.engine.backend.write_lock():
+            transaction.engine.catalog.refresh()
+            transaction.check_structures()
+            if not unlocked or transaction.reads_are_current():
+                raise
+        raise _Conflict from None
+    return outcome
+
+
+def _publish(transaction: Transaction, started: float, *, unlocked: bool) -> None:
+    """Publish a transaction; where others have changed what it has read, it is a conflict."""
+    with transaction.engine.backend.write_lock():
+        if unlocked:  # else nobody has committed since it was begun
+            transaction.engine.catalog.refresh()
+        transaction.check_structures()
+        if not transaction.reads_are_current():
+            raise _Conflict
+        transaction.publish(started)
+
+
+def run_transaction_in_parts(
+    engine: Engine,
+    operation: str,
+    prepare: Callable[[Transaction], OutcomeT],
+    *,
+    since: int,
+) -> tuple[Transaction, OutcomeT]:
+    """Run a transaction that is too large to be collected first.
+
+    Others cannot write meanwhile; `prepare` calls `flush` between its parts. See
+    `run_transaction`.
+    """
+    started = time.perf_counter()
+    with undo_on_failure(engine), engine.tallying() as tally:
+        with engine.backend.write_lock(), _begun(engine, operation, tally, since) as transaction:
+            with engine.backend.transaction(large=True, invalidates_plans=True):
+                outcome = _prepare(transaction, prepare, unlocked=False)
+                transaction.check_structures()
+                commit = transaction.write_commit(started)
+            engine.catalog.publish(transaction.pending, commit)
+        engine.ledger.settle()
+        transaction.finish()
+    return transaction, outcome

@@ -1,0 +1,134 @@
+"""Expressions of computed columns: bound to their table, and made records of the catalog.
+
+Owns what such an expression may not be: one over other rows, or one that makes several of a row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.catalog import codec
+from barbule.catalog.records import Column, TableRecord
+from barbule.errors import ExpressionError
+from barbule.nodes import (
+    CONTENT,
+    FunctionCall,
+    Similarity,
+    StoredVector,
+    build_call,
+)
+from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
+from barbule.tables.compute.function_expressions import resolve
+from barbule.types import Document, Media, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from barbule.executor.engine import Engine
+    from barbule.tables.arguments import Expression
+
+__all__ = ["bind_column", "new_column", "with_contents", "with_policy"]
+
+
+def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
+    """Bind the expression of a computed column to its table.
+
+    Raises
+    ------
+    ExpressionError
+        When it looks at other rows than its own.
+    """
+    value = table.select(**{name: resolve(table, expr, name)}).op().values[name]
+    if refused := refusal(value.dtype):
+        reason, hint = refused
+        raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
+    found = value.find(LOOKS_AROUND, filter=ops.Value)
+    if value.find(StoredVector, filter=ops.Value):
+        raise ExpressionError(
+            "a column is not computed from the vectors of an index, which may be dropped.",
+            table=table.get_name(),
+            column=name,
+            hint="Call the embedding function itself: embed(t.text). The ledger has its answers.",
+        )
+    if found or value.find(Similarity, filter=ops.Value):
+        raise ExpressionError(
+            "a computed column is computed from the values of its own row.",
+            table=table.get_name(),
+            column=name,
+            hint="Use a query, or a view over one, for what looks at other rows; "
+            "@bb.query for what searches.",
+        )
+    if changes_row_count(value):
+        raise ExpressionError(
+            "a computed column has one value for each row, and unnest() makes rows.",
+            table=table.get_name(),
+            column=name,
+            hint=f"Make a view of the items: create_view(name, table.select({name}=...)).",
+        )
+    return value
+
+
+def with_policy(value: ops.Value, on_error: str | None) -> ops.Value:
+    """Say what becomes of errors in the calls of a value that leave it open."""
+    if on_error is None:
+        return value
+
+    def apply(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        if isinstance(rebuilt, FunctionCall) and rebuilt.on_error is None:
+            return rebuilt.copy(on_error=on_error)
+        return rebuilt
+
+    changed: ops.Value = value.replace(apply, filter=ops.Value)
+    return changed
+
+
+def new_column(
+    record: TableRecord, name: str, value: ops.Value, *, stored: bool | None, hidden: bool = False
+) -> Column:
+    """Make the record of a computed column.
+
+    Parameters
+    ----------
+    stored
+        Whether its values are kept; None keeps those of columns that call functions.
+    """
+    calls = bool(calls_in(value))
+    if stored is False and calls:
+        raise ExpressionError(
+            "a column that calls a function is stored.",
+            table=record.name,
+            column=name,
+            hint="Leave out stored=False, or call the function in queries.",
+        )
+    unsteady = value.find((ops.Impure,), filter=ops.Value)
+    keep = calls or bool(unsteady) if stored is None else stored
+    return Column(
+        id=record.next_column,
+        name=name,
+        dtype=value.dtype,
+        kind="stored" if keep else "virtual",
+        expression=codec.dump(value),
+        hidden=hidden,
+        fallible=calls and not hidden,
+    )
+
+
+def with_contents(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
+    """Add the hidden columns that record the content of media which are validated.
+
+    The record is known to the catalog.
+    """
+    for name in names:
+        column = record.column(name)
+        if column is None or not isinstance(column.dtype, Media) or not column.validated:
+            continue
+        # As a document: functions of these get the path of the file, and open nothing.
+        file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
+        value = build_call("barbule.functions.media.content", CONTENT, {"media": file}).op()
+        made = new_column(record, column.content_name, value, stored=True, hidden=True)
+        record = record.with_columns(made)
+    return record

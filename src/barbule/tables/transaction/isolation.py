@@ -1,0 +1,134 @@
+"""Operations that begin again where others have changed what they read.
+
+Owns the exceptions that say so. Transactions are serializable: what a preparation has read (the
+structure of tables, their live rows, labels) is compared at publication with what others have
+committed meanwhile. Where rows have changed, the transaction is prepared again; where a structure
+has, or where media have been deleted to which it refers, the operation begins again. Answers of
+functions are in the call ledger by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from barbule.errors import BarbuleError, ConflictError
+from barbule.tables.transaction.media_references import find_deleted_media, undo_on_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from barbule.executor.engine import Engine
+
+__all__ = [
+    "MAX_UNLOCKED_ATTEMPTS",
+    "MediaDeleted",
+    "NothingToDo",
+    "StaleRead",
+    "StructureChanged",
+    "detecting_deleted_media",
+    "engine_of",
+    "isolated",
+    "single_pass_source",
+]
+
+ArgumentsP = ParamSpec("ArgumentsP")
+ResultT = TypeVar("ResultT")
+
+# How often a long transaction is prepared without the write lock.
+MAX_UNLOCKED_ATTEMPTS = 3
+
+
+class NothingToDo(Exception):  # noqa: N818 - no error
+    """Ends a transaction that would change nothing."""
+
+
+class StaleRead(Exception):  # noqa: N818 - `isolated` runs the operation again
+    """Ends an operation that has read what others have changed since; it says what."""
+
+
+class StructureChanged(StaleRead):
+    """Ends an operation that has read the structure of tables."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(f"the structure of {', '.join(map(repr, tables))} was changed")
+
+
+class MediaDeleted(StaleRead):
+    """Ends an operation whose files in the media store others have deleted."""
+
+    def __init__(self, references: Sequence[str]) -> None:
+        more = f" and {len(references) - 1} more" if len(references) > 1 else ""
+        super().__init__(f"{references[0]}{more} was deleted from the media store")
+
+
+def isolated(operation: Callable[ArgumentsP, ResultT]) -> Callable[ArgumentsP, ResultT]:
+    """Make an operation run again where others have changed what it has read.
+
+    After some attempts it holds the write lock from its beginning to its end. What it puts
+    into the media store is taken back where it fails. The first argument of the operation is an
+    engine, or has one.
+    """
+
+    @functools.wraps(operation)
+    def run(*args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs) -> ResultT:
+        engine = engine_of(args[0])
+        since, undo = engine.catalog.head, engine.library.undo
+        with undo_on_failure(engine):
+            before = undo.counted_on()
+            for _ in range(MAX_UNLOCKED_ATTEMPTS):
+                with contextlib.suppress(StaleRead), detecting_deleted_media(engine, since):
+                    return operation(*args, **kwargs)
+                undo.begin_anew(before)
+            with engine.backend.write_lock(), undo.alone():
+                return operation(*args, **kwargs)
+
+    return run
+
+
+def engine_of(subject: Any) -> Engine:
+    """Return the engine of an engine, a leaf or a table."""
+    if hasattr(subject, "backend"):
+        return subject
+    return subject.source if hasattr(subject, "source") else subject.op().source
+
+
+@contextlib.contextmanager
+def detecting_deleted_media(engine: Engine, since: int) -> Iterator[None]:
+    """Raise `MediaDeleted` where an operation fails since others have deleted its media."""
+    try:
+        yield
+    except ConflictError:
+        raise
+    except BarbuleError:
+        lost = []
+        with contextlib.suppress(BarbuleError):  # the first error tells more
+            engine.catalog.refresh()
+            lost = find_deleted_media(engine, (), since)
+        if lost:
+            raise MediaDeleted(lost) from None
+        raise
+
+
+@contextlib.contextmanager
+def single_pass_source(engine: Engine, source: object, table: str, since: int) -> Iterator[None]:
+    """End an operation that would run again, but can read its source only once.
+
+    Raises
+    ------
+    ConflictError
+        When others have changed what the operation has read.
+    """
+    try:
+        with detecting_deleted_media(engine, since):
+            yield
+    except StaleRead as stale:
+        if not hasattr(source, "__next__") and not hasattr(source, "read_next_batch"):
+            raise
+        raise ConflictError(
+            f"{stale} while rows were read from a source that can be read only once. Nothing "
+            "was written.",
+            table=table,
+            hint="Make the source again and repeat the operation.",
+        ) from None

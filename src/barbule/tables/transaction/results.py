@@ -1,0 +1,88 @@
+"""What mutations return: how many rows they changed, how many cells failed, the new version."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from barbule.suggestions import VerbResult
+
+if TYPE_CHECKING:
+    from barbule.executor.calls.caller import Tally
+
+__all__ = [
+    "DeleteResult",
+    "InsertResult",
+    "MutationResult",
+    "ResultT",
+    "UpdateResult",
+    "warn_of_empty_cells",
+]
+
+_LOG = logging.getLogger("barbule")
+
+
+@dataclass(frozen=True)
+class MutationResult(VerbResult):
+    """What a mutation did.
+
+    Attributes
+    ----------
+    rows
+        The rows of the table that were written or removed; those of its views not counted.
+    errors
+        The cells that stayed empty because a function failed.
+    version
+        The version of the table that shows the change.
+    calls, hits
+        Questions that were sent to models and calls of functions in the call ledger, as a budget
+        counts them; and questions that the ledger answered.
+    deferred
+        The cells that stayed empty because a budget was spent.
+    """
+
+    _reading: ClassVar[str] = "Rows are asked of the table: t.collect()."
+
+    rows: int
+    errors: int
+    version: int
+    calls: int = 0
+    hits: int = 0
+    deferred: int = 0
+
+
+class InsertResult(MutationResult):
+    """What an insert did."""
+
+
+class UpdateResult(MutationResult):
+    """What an update, or a change of structure, did."""
+
+
+class DeleteResult(MutationResult):
+    """What a delete did."""
+
+
+ResultT = TypeVar("ResultT", bound=MutationResult)
+
+
+def warn_of_empty_cells(table: str, tally: Tally) -> None:
+    """Warn of cells that a mutation of a table left empty: by errors, or by a budget."""
+    if tally.failed:
+        _LOG.warning(
+            "%s: %d cell%s failed, the first because %s t.errors() lists them; "
+            "recompute(..., errors_only=True) tries them again.",
+            table,
+            tally.errors,
+            "" if tally.errors == 1 else "s",
+            tally.failed,
+        )
+    if tally.deferred:
+        _LOG.warning(
+            "%s: %d cell%s deferred, as the budget is spent; "
+            'recompute(..., where="deferred") goes on.',
+            table,
+            tally.deferred,
+            " was" if tally.deferred == 1 else "s were",
+        )

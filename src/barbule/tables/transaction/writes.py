@@ -1,0 +1,220 @@
+"""The writes of a transaction, as records: collected while it is prepared, applied at publication.
+
+Owns what each of them does to the backend, and which table and column an error of it names.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
+from barbule.errors import BarbuleError, DataError
+from barbule.executor.calls.provenance import PROVISIONAL
+from barbule.tables.transaction.isolation import NothingToDo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.backends.base import Backend
+    from barbule.catalog.records import TableRecord
+
+__all__ = [
+    "AppendRows",
+    "CustomWrite",
+    "EndFromQuery",
+    "EndRows",
+    "FillColumn",
+    "FillFromQuery",
+    "ReplaceFromQuery",
+    "Write",
+    "located",
+]
+
+
+@dataclass(frozen=True)
+class Write(abc.ABC):
+    """Something that is written to the rows of a table.
+
+    Attributes
+    ----------
+    record
+        The structure of the table.
+    """
+
+    record: TableRecord
+
+    @abc.abstractmethod
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Write it.
+
+        Parameters
+        ----------
+        first_rids
+            The first row identity, by table, that no row has yet.
+
+        Returns
+        -------
+        int
+            How many rows it was; 0 where they have been counted when it was collected.
+        """
+
+
+@dataclass(frozen=True)
+class AppendRows(Write):
+    """New rows, or new states of rows, by their physical columns."""
+
+    rows: pa.Table
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Append them with their final identities, alive from the commit on."""
+        import pyarrow as pa
+
+        record, view = self.record, self.record.view
+        final = _with_final_ids(self.rows, RID, first_rids.get(record.id, 0))
+        if view and not view.bases:
+            final = _with_final_ids(final, BASE, first_rids.get(view.base, 0))
+        for name, bound in ((FROM, commit), (TO, FOREVER)):
+            values = pa.repeat(pa.scalar(bound, pa.int64()), final.num_rows)
+            final = final.append_column(name, values)
+        try:
+            backend.append(record.physical, final)
+        except DataError as error:
+            names = {column.physical: column.name for column in record.columns}
+            error.table, error.column = record.name, names.get(error.column or "", error.column)
+            raise error from error.__cause__
+        return 0
+
+
+@dataclass(frozen=True)
+class EndRows(Write):
+    """The end of rows, by their identities."""
+
+    rids: pa.Array
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """End them with the commit; rows of a branch's origin get a state that hides them."""
+        import pyarrow as pa
+
+        backend.close(self.record.physical, self.rids, commit)
+        if self.record.origin is not None:
+            bounds = pa.repeat(pa.scalar(commit, pa.int64()), len(self.rids))
+            backend.append(
+                self.record.physical, pa.table({RID: self.rids, FROM: bounds, TO: bounds})
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class FillColumn(Write):
+    """A column of live rows, by its physical name: their identities and its values."""
+
+    column: str
+    values: pa.Table
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Set it in place."""
+        backend.fill(self.record.physical, self.column, self.values)
+        return 0
+
+
+@dataclass(frozen=True)
+class ReplaceFromQuery(Write):
+    """New states of rows, with the values that a query of the backend gives.
+
+    Attributes
+    ----------
+    carried
+        The physical columns that rows keep from their old states.
+    """
+
+    query: ir.Table
+    carried: Sequence[str]
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Write them within the backend."""
+        names = {column.physical: column.name for column in self.record.columns}
+        assigned = [
+            names[name] for name in self.query.columns if name in names and name not in self.carried
+        ]
+        with located(self.record, assigned[0] if len(assigned) == 1 else None):
+            rows = backend.replace_query(self.record.physical, self.query, commit, self.carried)
+        return _at_least_one(rows)
+
+
+@dataclass(frozen=True)
+class EndFromQuery(Write):
+    """The end of the rows whose identities a query of the backend gives."""
+
+    query: ir.Table
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """End them within the backend."""
+        with located(self.record):
+            rows = backend.close_query(self.record.physical, self.query, commit, {})
+        return _at_least_one(rows)
+
+
+@dataclass(frozen=True)
+class FillFromQuery(Write):
+    """Columns of live rows, with the values that a query of the backend gives.
+
+    Attributes
+    ----------
+    column
+        The name of the column, where it is one, for errors.
+    """
+
+    query: ir.Table
+    column: str | None
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Set them in place, within the backend."""
+        with located(self.record, self.column):
+            return backend.fill_query(self.record.physical, self.query)
+
+
+@dataclass(frozen=True)
+class CustomWrite(Write):
+    """What a function writes, given the commit."""
+
+    function: Callable[[int], None]
+
+    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Call it."""
+        self.function(commit)
+        return 0
+
+
+@contextlib.contextmanager
+def located(record: TableRecord, column: str | None = None) -> Iterator[None]:
+    """Name the table, and the column where it is one, in an error of the backend."""
+    try:
+        yield
+    except BarbuleError as error:
+        raise error.at(table=record.name, column=column) from error.__cause__
+
+
+def _at_least_one(rows: int) -> int:
+    """Return a count of rows; where there are none, the transaction has nothing to do."""
+    if not rows:
+        raise NothingToDo
+    return rows
+
+
+def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
+    """Replace the provisional identities of new rows by those that follow the used ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = rows.column(name)
+    new = pc.greater_equal(ids, PROVISIONAL)
+    if not pc.any(new).as_py():
+        return rows
+    final = pc.if_else(new, pc.add(ids, pa.scalar(first - PROVISIONAL, pa.int64())), ids)
+    return rows.set_column(rows.column_names.index(name), name, final)

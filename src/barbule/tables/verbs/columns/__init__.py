@@ -1,0 +1,1 @@
+"""Verbs that change columns, one file each, and what they share."""

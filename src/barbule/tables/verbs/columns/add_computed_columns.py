@@ -1,0 +1,173 @@
+"""Computed columns are added or replaced, and computed for all rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+
+from barbule.errors import (
+    ExpressionError,
+    SchemaError,
+)
+from barbule.planner.lineage import calls_in
+from barbule.tables.commit import run_transaction
+from barbule.tables.compute.binding import bind_column, new_column, with_policy
+from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.virtual_columns import check_readable
+from barbule.tables.transaction.isolation import isolated
+from barbule.tables.transaction.names import (
+    IF_EXISTS,
+    check_names,
+    check_policy,
+    current,
+)
+from barbule.tables.transaction.results import UpdateResult
+from barbule.tables.verbs.columns.column_writes import (
+    check_names_in_views,
+    compute_new_columns,
+    recreate_columns,
+    update_views,
+)
+from barbule.tables.views.dependent_views import dependent_views
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from barbule.catalog.records import Column, TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.tables.arguments import IfExists
+    from barbule.tables.transaction.transaction import Transaction
+
+__all__ = ["add_computed_columns", "put_computed_columns"]
+
+
+@isolated
+def add_computed_columns(
+    table: ir.Table,
+    columns: Mapping[str, Any],
+    *,
+    stored: bool | None = None,
+    if_exists: IfExists = "error",
+    on_error: str | None = None,
+) -> UpdateResult:
+    """Add computed columns and compute them for all rows.
+
+    Parameters
+    ----------
+    on_error
+        What becomes of a row for which a function fails, where the call itself does not say so.
+    """
+    leaf = table.op()
+    engine: Engine = leaf.source
+    check_policy(if_exists, IF_EXISTS[:3], "if_exists")
+    if on_error is not None:
+        check_policy(on_error, ("abort", "null"), "on_error")
+    since = engine.catalog.refresh()
+    record = current(leaf)
+    check_names(columns, record.name, table.columns)
+    for name, expr in columns.items():
+        _refuse_options(record, name, expr)
+    wanted = {
+        name: with_policy(bind_column(table, expr, name), on_error)
+        for name, expr in columns.items()
+        if _is_wanted(table, record, name, if_exists)
+    }
+    if not wanted:
+        return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
+    if not stored:  # what is stored is computed at once
+        check_readable(engine, ops.Project(leaf, wanted).to_expr(), record.name)
+    calls = [call for value in wanted.values() for call in calls_in(value)]
+    engine.caller.expect(call.function for call in calls)
+
+    def prepare(transaction: Transaction) -> None:
+        record = put_computed_columns(transaction, current(leaf), wanted, stored=stored)
+        check_names_in_views(engine, record, wanted)
+
+    transaction, _ = run_transaction(
+        engine, "add computed column", prepare, since=since, slow=bool(calls)
+    )
+    rows = transaction.row_count(record.id)
+    return transaction.result(UpdateResult, record.id, rows)
+
+
+def _refuse_options(record: TableRecord, name: str, expr: object) -> None:
+    """Refuse what looks like an argument of the verb, of which it would make a column."""
+    if expr is None or isinstance(expr, str | bytes | bool | list | tuple | dict | set):
+        raise ExpressionError(
+            "the column is to be computed, and this is no expression.",
+            table=record.name,
+            column=name,
+            # Expressions in it would be shown as plans.
+            value=None if isinstance(expr, list | tuple | dict | set) else expr,
+            hint="There is no such argument; an expression is made of columns, t.a + 1, and a "
+            'constant by ibis.literal(...); ibis.struct({"a": t.a}) makes a record of columns, and '
+            "ibis.array([t.a, 1]) a list.",
+        )
+
+
+def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
+    if name not in table.columns:
+        return True
+    if if_exists == "ignore":
+        return False
+    column = record.column(name)
+    if if_exists == "replace" and column is not None and column.kind != "data":
+        return True
+    raise SchemaError(
+        "the column exists already."
+        if if_exists == "error"
+        else "only a computed column of the table itself can be replaced by another.",
+        table=record.name,
+        column=name,
+        hint='Choose another name, or give if_exists="replace" for a computed column.',
+    )
+
+
+def put_computed_columns(
+    transaction: Transaction,
+    record: TableRecord,
+    values: Mapping[str, ops.Value],
+    *,
+    stored: bool | None,
+    hidden: bool = False,
+) -> TableRecord:
+    """Add computed columns, or put them in the place of those of their names, and fill them.
+
+    Returns
+    -------
+    TableRecord
+        The table with the columns. The change counts the rows for which they were computed.
+    """
+    replaced = {name for name in values if record.column(name)}
+    downstream = dependents(transaction.engine, record, replaced) if replaced else []
+    fresh = []
+    for name, value in values.items():
+        _refuse_cycle(record, name, downstream if name in replaced else [], value)
+        column = new_column(record, name, value, stored=stored, hidden=hidden)
+        old = record.column(name)
+        record = record.replace_column(old, column) if old else record.with_columns(column)
+        fresh.append(column)
+    transaction.put_record(record)
+    again = [column for column in downstream if column.name not in values]
+    record, moved = recreate_columns(transaction, record, again)
+    compute_new_columns(transaction, record, fresh + moved)
+    if replaced and dependent_views(transaction.engine, record):
+        update_views(transaction, record, replaced | {column.name for column in downstream})
+    return record
+
+
+def _refuse_cycle(
+    record: TableRecord, name: str, downstream: list[Column], value: ops.Value
+) -> None:
+    read = {field.name for field in value.find(ops.Field)}
+    circle = read & {name, *(column.name for column in downstream)}
+    if circle:
+        raise ExpressionError(
+            f"the column would be computed from itself, by way of {', '.join(sorted(circle))}.",
+            table=record.name,
+            column=name,
+            hint="Compute it from other columns.",
+        )

@@ -1,0 +1,87 @@
+"""Options of columns that take data: defaults, and when their media are validated."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from barbule.catalog import codec
+from barbule.errors import (
+    ConfigurationError,
+    SchemaError,
+)
+from barbule.tables.sources import read_rows
+from barbule.values.cells import holds_media
+
+if TYPE_CHECKING:
+    import ibis.expr.schema as sch
+
+    from barbule.executor.engine import Engine
+
+__all__ = ["check_validation", "stored_defaults"]
+
+
+def stored_defaults(
+    engine: Engine,
+    schema: sch.Schema,
+    given: Mapping[str, Any] | None,
+    table: str,
+    usual: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Check the defaults of columns and return their stored form.
+
+    Parameters
+    ----------
+    usual
+        Those of the class whose fields the columns are.
+    """
+    stored = {}
+    for name, value in {**(usual or {}), **_by_column(given, "defaults", table)}.items():
+        if name not in schema:
+            raise SchemaError(
+                "there is a default for a column that is not there.",
+                table=table,
+                column=name,
+                hint=f"Columns are {', '.join(schema.names)}.",
+            )
+        single = type(schema)({name: schema[name]})
+        read_rows({name: value}, single, table, engine.library)
+        stored[name] = codec.dump_value(value.value if isinstance(value, enum.Enum) else value)
+    return stored
+
+
+def _by_column(given: object, argument: str, table: str) -> dict[str, Any]:
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    raise ConfigurationError(
+        f"{argument} is by column, a mapping, and this is a {type(given).__name__}.",
+        table=table,
+        value=given,
+        hint=f'For example {argument}={{"name": ...}}.',
+    )
+
+
+def check_validation(
+    engine: Engine, schema: sch.Schema, given: str | Mapping[str, str] | None, table: str
+) -> frozenset[str]:
+    """Return the columns whose media are looked at when they are written; all that are none."""
+    usual = given if isinstance(given, str) else engine.library.validation
+    chosen = {} if isinstance(given, str) else _by_column(given, "media_validation", table)
+    for name, value in {"": usual, **chosen}.items():
+        if value not in {"on_write", "on_read"}:
+            raise ConfigurationError(
+                "media_validation is one of 'on_write', 'on_read'.", table=table, value=value
+            )
+        if name and (name not in schema or not holds_media(schema[name])):
+            raise SchemaError(
+                "media_validation is of columns with media.",
+                table=table,
+                column=name,
+                hint="Give one for all, or names of such columns.",
+            )
+    return frozenset(
+        name
+        for name, kind in schema.items()
+        if not holds_media(kind) or chosen.get(name, usual) == "on_write"
+    )

@@ -1,0 +1,197 @@
+"""Views are created, and their rows computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.catalog import codec
+from barbule.catalog.records import Column, TableRecord, View
+from barbule.errors import (
+    ExpressionError,
+    SchemaError,
+    TableExistsError,
+    UnsupportedError,
+)
+from barbule.nodes import ManagedTable
+from barbule.tables.commit import run_transaction
+from barbule.tables.compute.binding import bind_column, new_column
+from barbule.tables.compute.virtual_columns import check_readable
+from barbule.tables.transaction.isolation import isolated
+from barbule.tables.transaction.names import (
+    check_names,
+    present,
+)
+from barbule.tables.verbs.removal import make_room
+from barbule.tables.views.base_tables import ViewQuery, read_query
+from barbule.tables.views.full_refresh import refresh
+from barbule.tables.views.incremental import data_columns, items_query, iterator_columns, write_rows
+
+if TYPE_CHECKING:
+    from barbule.executor.engine import Engine
+    from barbule.functions.registry import OnError
+    from barbule.tables.arguments import Expression, IfExists
+    from barbule.tables.transaction.transaction import Transaction
+
+__all__ = ["create_view"]
+
+
+@isolated
+def create_view(
+    engine: Engine,
+    name: str,
+    query: ir.Table,
+    *,
+    iterator: Expression | None = None,
+    computed_columns: Mapping[str, Expression] | None = None,
+    if_exists: IfExists = "error",
+    on_error: OnError | None = None,
+) -> ManagedTable:
+    """Make a view and compute its rows; return its leaf."""
+    since = engine.catalog.refresh()
+    found = present(engine, name, if_exists)
+    read = read_query(query, name)
+    if not read.bases:  # rows of others are computed at once
+        check_readable(engine, query, name)
+    base_id, bases = read.base, read.bases
+    if found is not None:
+        _check_same_view(engine, found, base_id, bases)
+        return engine.leaf(found.id)
+    if bases and iterator is not None:
+        raise UnsupportedError(
+            "an iterator goes over the rows of one table.",
+            table=name,
+            hint="Make a view over the join or aggregate, and one with the iterator over that.",
+        )
+    if read.rows is not None and iterator is not None:
+        raise UnsupportedError(
+            "an iterator goes over rows that stay, and the query unnests or is random.",
+            table=name,
+            hint="Make a view of the query, and one with the iterator over that.",
+        )
+    items = None if iterator is None else items_query(query, iterator, name, on_error)
+    own = _own_columns(read, items, query, name)
+    view = View(
+        base_id,
+        codec.dump(read.relation),
+        codec.dump(items) if items else None,
+        bases,
+        rows=codec.dump(read.rows) if read.rows else None,
+    )
+
+    def prepare(transaction: Transaction) -> int:
+        doomed = {each.id for each in make_room(transaction, name, if_exists)}
+        if doomed & {base_id, *bases}:
+            raise TableExistsError(
+                "a view cannot take the place of what it is computed from.",
+                table=name,
+                hint="Choose another name.",
+            )
+        record = TableRecord(
+            engine.catalog.next_table_id(),
+            name,
+            tuple(own),
+            view=view,
+            next_column=len(own),
+        )
+        transaction.put_record(record)
+        for column in read.calls:
+            value = read.over(column, engine.leaf(record.id), name)
+            record = _with_column(transaction, record, column, value)
+        record = _with_computed(transaction, record, computed_columns or {}, query)
+        transaction.create_storage(record)
+        if bases:
+            refresh(transaction, record.id, created=True)
+        else:
+            write_rows(transaction, record, engine.catalog.record(base_id), None)
+        return record.id
+
+    _, table_id = run_transaction(engine, "create view", prepare, since=since, slow=True)
+    return engine.leaf(table_id)
+
+
+def _own_columns(
+    read: ViewQuery, items: ops.Relation | None, query: ir.Table, view: str
+) -> list[Column]:
+    """Make the records of the columns that are kept with the rows of a view, none computed yet."""
+    if items is not None:
+        own = iterator_columns(items, query.columns)
+        _check_view_names([column.name for column in own], query, view)
+        return own
+    check_names(query.columns, view)
+    kept = read.relation.schema if read.bases else read.kept
+    return data_columns(0, list(kept.items()))
+
+
+def _check_same_view(engine: Engine, found: TableRecord, base: int, bases: tuple[int, ...]) -> None:
+    """Check that what has the name already is a view, and of the same tables."""
+    view = found.view
+    if view is None:
+        raise TableExistsError(
+            "there is a table of this name, and no view.",
+            table=found.name,
+            hint="Choose another name.",
+        )
+    if (view.base, view.bases) != (base, bases):
+        known = [engine.catalog.record(each).name for each in view.bases or (view.base,)]
+        raise TableExistsError(
+            f"there is a view of this name already, over {', '.join(map(repr, known))}.",
+            table=found.name,
+            hint='Choose another name, or give if_exists="replace".',
+        )
+
+
+def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
+    check_names([*query.columns, *names], view)
+    for name in names:
+        if name in query.columns:
+            raise SchemaError(
+                "the iterator gives a column that the base has already.",
+                table=view,
+                column=name,
+                hint="Leave it out of the base: create_view(name, table.select(...)).",
+            )
+
+
+def _with_computed(
+    transaction: Transaction, record: TableRecord, computed: Mapping[str, Any], query: ir.Table
+) -> TableRecord:
+    """Add the computed columns that a view is created with."""
+    engine = transaction.engine
+    if not isinstance(computed, Mapping):
+        raise ExpressionError(
+            f"computed_columns maps names to expressions, and this is a {type(computed).__name__}.",
+            table=record.name,
+            hint='For example computed_columns={"double": table.n * 2}.',
+        )
+    check_names(computed, record.name, query.columns)
+    for column, expr in computed.items():
+        if column in query.columns or record.column(column):
+            raise SchemaError(
+                "the view has a column of this name already.",
+                table=record.name,
+                column=column,
+                hint="Give the computed column another name.",
+            )
+        leaf = engine.leaf(record.id)
+        # The expression is over the base's columns; the view shows the same names.
+        bound = bind_column(query, expr, column)
+        sources = {query.op(), *query.op().find(ManagedTable)}
+        moved = {
+            field: ops.Field(leaf, field.name)
+            for field in bound.find(ops.Field, filter=ops.Value)
+            if field.rel in sources
+        }
+        record = _with_column(transaction, record, column, bound.replace(moved, filter=ops.Value))
+    return record
+
+
+def _with_column(
+    transaction: Transaction, record: TableRecord, name: str, value: ops.Value
+) -> TableRecord:
+    record = record.with_columns(new_column(record, name, value, stored=None))
+    transaction.put_record(record)
+    return record

@@ -1,0 +1,1 @@
+"""Verbs that change rows, one file each, and what they share."""

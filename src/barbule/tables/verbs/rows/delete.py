@@ -1,0 +1,57 @@
+"""Rows are deleted; old versions keep them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from barbule.backends.base import RID
+from barbule.tables.compute.stored_rows import within_backend
+from barbule.tables.transaction.isolation import isolated
+from barbule.tables.transaction.results import (
+    DeleteResult,
+)
+from barbule.tables.transaction.writes import located
+from barbule.tables.verbs.rows.row_selection import chosen_rows, row_identities
+from barbule.tables.verbs.rows.row_writes import allows_in_place, unless_empty, writable
+from barbule.tables.views.propagation import propagate
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.catalog.records import TableRecord
+    from barbule.executor.engine import Engine
+    from barbule.tables.arguments import Condition
+    from barbule.tables.transaction.transaction import Transaction
+
+__all__ = ["delete", "delete_rows"]
+
+
+@isolated
+def delete(table: ir.Table, where: Condition | None) -> DeleteResult:
+    """End the life of rows, and of what views made of them."""
+    leaf = table.op()
+    engine: Engine = leaf.source
+    since = engine.catalog.refresh()
+
+    def prepare(transaction: Transaction) -> int | None:
+        record = writable(leaf)
+        if allows_in_place(engine, record):
+            chosen = within_backend(engine, row_identities(chosen_rows(table, where)))
+            if chosen is not None:
+                transaction.end_from_query(record, chosen)
+                return None
+        with located(record):
+            rids = engine.arrow(row_identities(chosen_rows(table, where))).column(RID)
+        delete_rows(transaction, record, rids)
+        return len(rids)
+
+    return unless_empty(leaf, DeleteResult, "delete", prepare, since=since)
+
+
+def delete_rows(transaction: Transaction, record: TableRecord, rids: pa.Array) -> None:
+    """End the life of rows; views follow."""
+    if len(rids):
+        transaction.end_rows(record, rids)
+        transaction.touch(record.id, rows=len(rids))
+        propagate(transaction, record, None, rids)

@@ -1,0 +1,89 @@
+"""The rows that a condition selects, and expressions over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from barbule.backends.base import RID
+from barbule.errors import ExpressionError
+from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
+from barbule.relations.errors.invalid_queries import refuse_plain
+from barbule.tables.compute.function_expressions import resolve
+from barbule.tables.compute.lossless_casts import (
+    holds_decimals,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barbule.nodes import ManagedTable
+    from barbule.tables.arguments import Condition
+
+__all__ = ["bind_values", "chosen_rows", "is_row_local", "rebind", "row_identities"]
+
+
+def _no_condition(table: ir.Table, hint: str) -> ExpressionError:
+    return ExpressionError(
+        "the condition is None, and not one of each row.", table=table.get_name(), hint=hint
+    )
+
+
+def chosen_rows(table: ir.Table, where: Condition | None) -> ir.Table:
+    """Return the hidden rows of a table for which a condition holds; None chooses all rows."""
+    refuse_plain(where, table)
+    given, where = where, resolve(table, where)
+    if where is None and given is not None:
+        raise _no_condition(table, "Let the function return it: lambda t: t.n > 3.")
+    leaf = table.op()
+    hidden = leaf.copy(hidden=True)
+    if isinstance(where, ir.BooleanColumn) and is_row_local(where.op(), leaf):
+        return ops.Filter(hidden, [rebind(where.op(), leaf, hidden)]).to_expr()
+    filtered = (table if where is None else table.filter(where)).op()
+    return filtered.replace({leaf: hidden}).to_expr()
+
+
+def bind_values(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.Value]:
+    """Bind the expressions of new values to their table."""
+    leaf = table.op()
+    if all(
+        isinstance(each, ir.Value)
+        and not holds_decimals(each.type())  # which have their digits once they are bound
+        and is_row_local(each.op(), leaf)
+        for each in values.values()
+    ):
+        return {name: each.op() for name, each in values.items()}
+    bound: Mapping[str, ops.Value] = table.select(**values).op().values
+    for name, value in bound.items():
+        if changes_row_count(value):
+            raise ExpressionError(
+                "a new value is one for each row, and unnest() makes rows.",
+                table=table.get_name(),
+                column=name,
+                hint="Choose one item: t.items[0].",
+            )
+    return bound
+
+
+def is_row_local(value: ops.Value, leaf: ManagedTable) -> bool:
+    """Whether a value asks nothing but the row itself, so that it needs no binding."""
+    other = (*LOOKS_AROUND, ops.Alias, ops.Unnest)
+    return value.relations <= {leaf} and not value.find(other, filter=ops.Value)
+
+
+def row_identities(rows: ir.Table) -> ir.Table:
+    """Select the identities of rows of a hidden leaf."""
+    relation = rows.op()
+    return ops.Project(relation, {RID: ops.Field(relation, RID)}).to_expr()
+
+
+def rebind(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Value:
+    """Express a value over a leaf over another relation with its columns."""
+    fields = {
+        field: ops.Field(parent, field.name)
+        for field in value.find(ops.Field, filter=ops.Value)
+        if field.rel == leaf
+    }
+    return value.replace(fields, filter=ops.Value)
