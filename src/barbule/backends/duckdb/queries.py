@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 import ibis.expr.operations as ops
 
 from barbule.backends.duckdb.arrow import to_query_result
-from barbule.backends.duckdb.connections.interruptible_reads import read_batches, read_table
+from barbule.backends.duckdb.connections.interruptible_reads import (
+    has_long_join,
+    read_batches,
+    read_table,
+)
 from barbule.backends.duckdb.errors import raise_keyboard_interrupt, translate_errors
 from barbule.backends.duckdb.sql import similarity as similarities
 from barbule.backends.duckdb.sql import statements as sql
@@ -89,12 +93,13 @@ class DuckDBQueries(DuckDBTransactions):
         with translate_errors():
             return self.ibis.compile(query)
 
-    def _compile_key(self, key: ExpressionKey) -> tuple[str, pa.Schema]:
-        """Return the SQL of a query and the schema of its rows."""
+    def _compile_key(self, key: ExpressionKey) -> tuple[str, pa.Schema, bool]:
+        """Return the SQL of a query, the schema of its rows, and whether a join may take long."""
         query = key.node.to_expr()
         if in_memory_tables(query):
             raise _InMemoryTablesError
-        return str(self.ibis.compile(query)), query.schema().to_pyarrow()
+        statement, schema = self.ibis.compile(query), query.schema().to_pyarrow()
+        return statement, schema, has_long_join(key.node)
 
     # Results
 
@@ -102,14 +107,15 @@ class DuckDBQueries(DuckDBTransactions):
         """Run a query and return its rows."""
         with translate_errors():
             try:
-                statement, schema = self._compiled(ExpressionKey(query.op()))
+                statement, schema, long_join = self._compiled(ExpressionKey(query.op()))
             except _InMemoryTablesError:
                 staged = {**staged, **in_memory_tables(query)}
                 statement, schema = self.ibis.compile(query), query.schema().to_pyarrow()
+                long_join = has_long_join(query.op())
         read = {name: rows for name, rows in staged.items() if name in statement}
         statement, registered_tables = inline_small_tables(statement, read)
         with self._staging(registered_tables, united=has_union(statement)) as backend:
-            rows = read_table(backend.con, statement)
+            rows = read_table(backend.con, statement, long_join=long_join)
         return to_query_result(rows, schema)
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:

@@ -11,26 +11,54 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+import ibis.expr.operations as ops
+
+from barbule.backends.base import BASE, RID
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import duckdb
     import pyarrow as pa
 
-__all__ = ["read_batches", "read_table"]
+__all__ = ["has_long_join", "read_batches", "read_table"]
 
 T = TypeVar("T")
-_LONG_OPERATION = " JOIN "  # other operations have short pieces of work
+_ROW_IDS = {RID, BASE, "bb_rid", "bb_base"}  # the latter two where a join renames the former
 
 
-def read_table(cursor: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
-    """Run a query and return its rows."""
+def has_long_join(query: ops.Node) -> bool:
+    """Return whether a query has a join in which a row may match any number of others.
+
+    Rows of a view and of its base table, and rows that a search has found, match by row id: at
+    most one. All other operations have short pieces of work.
+    """
+    return any(not any(map(_matches_row_id, link.predicates)) for link in query.find(ops.JoinLink))
+
+
+def _matches_row_id(predicate: ops.Value) -> bool:
+    if not isinstance(predicate, ops.Equals):
+        return False
+    return all(
+        isinstance(side, ops.Field) and side.name in _ROW_IDS
+        for side in (predicate.left, predicate.right)
+    )
+
+
+def read_table(cursor: duckdb.DuckDBPyConnection, sql: str, *, long_join: bool) -> pa.Table:
+    """Run a query and return its rows.
+
+    Parameters
+    ----------
+    long_join
+        What `has_long_join` says of the query.
+    """
 
     def read() -> pa.Table:
         return cursor.execute(sql).to_arrow_table()
 
-    # A thread of its own costs a tenth of a millisecond.
-    if _LONG_OPERATION not in sql or not _is_interruptible():
+    # A thread of its own costs half a millisecond, which would slow down each search.
+    if not long_join or not _is_interruptible():
         return read()
     with ThreadPoolExecutor(1, "barbule-query") as executor:
         return _run_interruptibly(executor, read, cursor)
