@@ -1,10 +1,10 @@
 """Expressions as keys of what several threads look up.
 
-Owns how nodes are compared there. Ibis remembers of each two nodes that it compares whether they
-are equal, by their places in memory and in one dictionary for all threads; a node that ends takes
-away what is remembered of it. Where two threads do so at once, an entry may be missing (Python
-prints `Exception ignored in … Comparable.__del__ … KeyError`), or be left for the next node in
-that place. So nodes that threads share are compared here, and nothing is remembered.
+Owns how nodes are compared there. Ibis caches of each two nodes that it compares whether they are
+equal, by their addresses in memory and in one dictionary for all threads; a node that is freed
+removes its entries. Where two threads do so at once, an entry may be missing (Python prints
+`Exception ignored in … Comparable.__del__ … KeyError`), or be left for the next node at that
+address. So nodes that threads share are compared here, and nothing is cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ExpressionKey:
     Parameters
     ----------
     node
-        What is looked up. Columns in another order are another key, which to Ibis they are not.
+        The node or tuple. Columns in another order are another key, which to Ibis they are not.
     """
 
     __slots__ = ("_hash", "node")
@@ -46,7 +46,7 @@ class ExpressionKey:
         )
 
 
-def equal(one: Any, other: Any) -> bool:
+def equal(one: object, other: object) -> bool:
     """Whether two nodes are made of the same parts.
 
     Each two parts are compared once, without recursion: expressions may be deep, and share parts.
@@ -64,16 +64,16 @@ def equal(one: Any, other: Any) -> bool:
         left, right = pairs.pop()
         if left is right or (id(left), id(right)) in compared:
             continue
-        parts = _parts(left, right) if type(left) is type(right) else None
-        if parts is None:
+        part_pairs = _part_pairs(left, right) if type(left) is type(right) else None
+        if part_pairs is None:
             return False
         if isinstance(left, Concrete):
             compared.add((id(left), id(right)))
-        pairs.extend(parts)
+        pairs.extend(part_pairs)
     return True
 
 
-def _parts(left: Any, right: Any) -> Iterable[tuple[Any, Any]] | None:
+def _part_pairs(left: Any, right: Any) -> Iterable[tuple[object, object]] | None:
     """Pair what has to be equal for two values of one type to be so; None where they are not."""
     if isinstance(left, Concrete):
         same = hash(left) == hash(right)

@@ -61,7 +61,7 @@ from barbule.io.export_rows import ExportRows
 from barbule.io.formats.writers import write
 from barbule.io.output_files import target_file
 from barbule.locks import Claims
-from barbule.nodes import FunctionCall, HeldRows, ManagedTable, SystemTable, managed_table
+from barbule.nodes import CachedRows, FunctionCall, ManagedTable, SystemTable, managed_table
 from barbule.planner.lowering.table_schemas import hidden_columns, visible_schema
 from barbule.planner.plan_cache import PlanCache
 from barbule.planner.planner import make_plan
@@ -677,11 +677,11 @@ class Engine:
         with disk_errors(path), target_file(path) as file:
             write_excel(self.to_pyarrow_batches(expr, **wanted), expr.schema(), file, **options)
 
-    def hold(self, expr: ir.Table) -> HeldRows:
+    def hold(self, expr: ir.Table) -> CachedRows:
         """Compute an expression and keep its rows in memory; return the leaf that shows them."""
         kinds = expr.schema()
         held = Held(ibis.memtable(self.arrow(expr), schema=storage_schema(kinds)).op())
-        return HeldRows(name=held.rows.name, schema=kinds, source=self, held=held)
+        return CachedRows(name=held.rows.name, schema=kinds, source=self, cache=held)
 
     def to_pyarrow_batches(
         self,

@@ -22,16 +22,16 @@ from barbule.nodes.search import (
     TableScore,
     VectorLiteral,
 )
-from barbule.nodes.tables import HeldRows, ManagedTable, SystemTable, managed_table
+from barbule.nodes.tables import CachedRows, ManagedTable, SystemTable, managed_table
 
 __all__ = [
-    "ASKING",
+    "CALLING_NODES",
     "CONTENT",
     "ERROR",
     "INNER_CALL",
+    "CachedRows",
     "CellError",
     "FunctionCall",
-    "HeldRows",
     "KeywordScore",
     "ManagedTable",
     "NearestRows",
@@ -52,5 +52,5 @@ __all__ = [
     "media_literal",
 ]
 
-# What may ask a function or a model when it is computed.
-ASKING = (FunctionCall, NearestRows, Similarity)
+# Nodes that may call a function or a model when they are computed.
+CALLING_NODES = (FunctionCall, NearestRows, Similarity)

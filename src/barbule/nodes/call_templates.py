@@ -12,7 +12,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -22,11 +22,15 @@ from barbule.nodes.media_literals import image_literal
 
 __all__ = ["INNER_CALL", "bind_arguments", "fill_template"]
 
-# In a template of the planner's: a call whose result is the argument, as it is.
+JsonTree: TypeAlias = (
+    "dict[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None"
+)
+
+# The key, in a template of the planner's, of an inner call whose result is the argument.
 INNER_CALL = "$call"
 
 
-def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
+def bind_arguments(arguments: object) -> tuple[str, tuple[ops.Value, ...]]:
     """Split arguments, nested containers included, into a template and its expressions.
 
     Parameters
@@ -37,7 +41,7 @@ def bind_arguments(arguments: Any) -> tuple[str, tuple[ops.Value, ...]]:
     Returns
     -------
     tuple
-        The JSON template and the expressions that fill its places.
+        The JSON template and the expressions that fill its slots.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def _from_microseconds(text: str) -> datetime.timedelta:
     return datetime.timedelta(microseconds=int(text))
 
 
-# Values that JSON has no word for: the tag, their type, and how they are written and read. A
+# Values that JSON has no type for: the tag, their type, and how they are written and read. A
 # datetime is a date too, so it comes first.
 _TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
@@ -81,7 +85,7 @@ _TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 }
 
 
-def _encode(value: Any, values: list[ops.Value]) -> Any:
+def _encode(value: object, values: list[ops.Value]) -> JsonTree:
     if isinstance(value, ir.Expr | ops.Value):
         values.append(_unnamed(value.op() if isinstance(value, ir.Expr) else value))
         return {"$": len(values) - 1}
@@ -89,15 +93,15 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
-    for name, (kind, write, _) in _TAGGED.items():
+    for tag, (kind, write, _) in _TAGGED.items():
         if isinstance(value, kind):
-            return {name: write(value)}
+            return {tag: write(value)}
     if isinstance(value, Mapping):
-        fields = {str(key): _encode(item, values) for key, item in value.items()}
+        fields = {str(key): _encode(member, values) for key, member in value.items()}
         # A user's own "$" must not read as one of ours.
         return {"$map": list(fields.items())} if _looks_tagged(fields) else fields
     if isinstance(value, Sequence | set | frozenset):
-        return [_encode(item, values) for item in value]
+        return [_encode(member, values) for member in value]
     if (image := image_literal(value)) is not None:
         return _encode(image, values)
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers
@@ -110,16 +114,16 @@ def _encode(value: Any, values: list[ops.Value]) -> Any:
 
 
 def _unnamed(value: ops.Value) -> ops.Value:
-    """Return a value without the name that it was given, which is no part of an argument."""
+    """Return a value without its alias, which is no part of an argument."""
     return _unnamed(value.arg) if isinstance(value, ops.Alias) else value
 
 
-def _looks_tagged(fields: Mapping[str, Any]) -> bool:
+def _looks_tagged(fields: Mapping[str, object]) -> bool:
     return len(fields) == 1 and next(iter(fields)).startswith("$")
 
 
 def fill_template(tree: Any, row: Sequence[Any]) -> Any:
-    """Put the values of one row into the places of a parsed template.
+    """Put the values of one row into the slots of a parsed template.
 
     Examples
     --------
@@ -127,17 +131,17 @@ def fill_template(tree: Any, row: Sequence[Any]) -> Any:
     {'x': 'a', 'n': [1, True]}
     """
     if isinstance(tree, list):
-        return [fill_template(item, row) for item in tree]
+        return [fill_template(member, row) for member in tree]
     if not isinstance(tree, dict):
         return tree
     if len(tree) == 1:
-        ((key, item),) = tree.items()
+        ((key, member),) = tree.items()
         if key == "$":
-            return row[item]
+            return row[member]
         if key == "$float":
-            return float(item)
+            return float(member)
         if key == "$map":
-            return {name: fill_template(each, row) for name, each in item}
+            return {name: fill_template(field, row) for name, field in member}
         if key in _TAGGED:
-            return _TAGGED[key][2](item)
-    return {key: fill_template(item, row) for key, item in tree.items()}
+            return _TAGGED[key][2](member)
+    return {key: fill_template(member, row) for key, member in tree.items()}

@@ -22,7 +22,7 @@ __all__ = ["FunctionCall", "build_call"]
 
 
 class FunctionCall(ops.Value):
-    """A call of a registered function, for each row of what its arguments come from.
+    """A call of a registered function, for each row of the relation of its arguments.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class CellError(ops.Value):
 
 
 class Recorded(ops.Value):
-    """What was written down of the content of a medium when its cell was written.
+    """The hash and size of the content of a media file, recorded when its cell was written.
 
     Parameters
     ----------

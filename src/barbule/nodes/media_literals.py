@@ -6,7 +6,6 @@ Owns how the bytes of a file, or a PIL image, become a literal.
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -21,7 +20,7 @@ def media_literal(data: bytes, mime: str, kind: dt.DataType) -> ops.Literal:
     return ops.Literal(f"data:{mime};base64,{base64.b64encode(data).decode()}", kind)
 
 
-def image_literal(value: Any) -> ops.Literal | None:
+def image_literal(value: object) -> ops.Literal | None:
     """Return a literal for a PIL image, else None."""
     if not type(value).__module__.startswith("PIL.") or not hasattr(value, "save"):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import ibis.expr.datashape as ds
 import ibis.expr.datatypes as dt
@@ -15,6 +15,9 @@ import ibis.expr.operations as ops
 import ibis.expr.rules as rlz
 import ibis.expr.schema as sch
 from ibis.common.annotations import attribute
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "KeywordScore",
@@ -28,7 +31,7 @@ __all__ = [
     "VectorLiteral",
 ]
 
-_LONGEST_NAME = 80
+_MAX_NAME_CHARACTERS = 80
 
 
 class Similarity(ops.Value):
@@ -57,7 +60,7 @@ class Similarity(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Name a column that is given no name, without the content of an image."""
+        """Name a column that has no other name, without the content of an image."""
         index = "" if self.index is None else f", {self.index!r}"
         return f"Similarity({self.arg.name}, {_query_name(self.query)}{index})"
 
@@ -72,8 +75,10 @@ def _query_name(query: ops.Value) -> str:
 
 
 def _shortened(name: str) -> str:
-    """Cut a name that is long; what it was cut from still tells it from others."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}… {_digest(name)}"
+    """Cut a name that is long; a digest of all of it keeps it distinct."""
+    if len(name) <= _MAX_NAME_CHARACTERS:
+        return name
+    return f"{name[:_MAX_NAME_CHARACTERS]}… {_digest(name)}"
 
 
 def _digest(text: str) -> str:
@@ -81,14 +86,14 @@ def _digest(text: str) -> str:
 
 
 class StoredVector(ops.Value):
-    """The vector that an embedding index keeps of a value.
+    """The vector that an embedding index has of a value.
 
     Parameters
     ----------
     arg
         The indexed column, or what is derived from it without change.
     dtype
-        What the vectors are.
+        The type of the vectors.
     index
         The name of the index; None where the column has only one.
     """
@@ -129,14 +134,16 @@ class NearestRows(ops.Relation):
     score: str = "score"
 
     @attribute
-    def values(self) -> Any:
+    def values(self) -> dict[str, ops.Value]:
         """Nothing: each column is another relation's."""
         return {}
 
     def names(self) -> tuple[str, ...]:
         """Name the columns of `right` here: those that `left` has too end with `_right`."""
-        taken = {*self.left.schema.names, self.score}
-        return tuple(f"{name}_right" if name in taken else name for name in self.right.schema.names)
+        left_names = {*self.left.schema.names, self.score}
+        return tuple(
+            f"{name}_right" if name in left_names else name for name in self.right.schema.names
+        )
 
     @attribute
     def schema(self) -> sch.Schema:
@@ -166,10 +173,10 @@ class VectorLiteral(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Return what tells it from other vectors."""
+        """Return a name that no other vector has."""
         return f"vector {_digest(self.data)}"
 
-    def numbers(self) -> Any:
+    def numbers(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return the numbers as a NumPy array."""
         import numpy as np
 
@@ -195,12 +202,12 @@ class KeywordScore(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Name a column that is given no name."""
+        """Name a column that has no other name."""
         return f"KeywordScore({self.arg.name}, {_shortened(repr(self.query))})"
 
 
 class _Rank(ops.Value):
-    """The place of a row, from 0, in the order of a score.
+    """The rank of a row, from 0, in the order of a score.
 
     Parameters
     ----------
@@ -215,15 +222,15 @@ class _Rank(ops.Value):
 
 
 class ScoreRank(_Rank):
-    """The place of a row, from 0, in the order of a score; rows without one share the last.
+    """The rank of a row, from 0, in the order of a score; rows without one share the last.
 
-    It stands inside of a `TableScore`. That it is a window is the planner's secret: Ibis' `over`
-    and `group_by` put their own frame into all windows that they find.
+    It stands inside of a `TableScore`, and becomes a window when it is planned: Ibis' `over` and
+    `group_by` put their own frame into all windows that they find.
     """
 
 
 class RowRank(_Rank):
-    """The place of a row, from 0, among the rows of a query; no two rows share one.
+    """The rank of a row, from 0, among the rows of a query; no two rows share one.
 
     It stands inside of a `RerankedScore`. Rows of the same score stand in the order of their
     identities, and those without a score come last.
@@ -249,7 +256,7 @@ class _ScoreOfRows(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Name a column that is given no name; what the score is made of can be much."""
+        """Name a column that has no other name, in a few words of what the score is made of."""
         return _shortened(f"{type(self).__name__}({self.arg.name}, {self.value.name})")
 
 
@@ -258,4 +265,4 @@ class TableScore(_ScoreOfRows):
 
 
 class RerankedScore(_ScoreOfRows):
-    """A score of the best rows among those that a query has where it asks for the score."""
+    """A score of the best rows among those that a query has where it reads the score."""

@@ -11,15 +11,15 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
-__all__ = ["HeldRows", "ManagedTable", "SystemTable", "managed_table"]
+__all__ = ["CachedRows", "ManagedTable", "SystemTable", "managed_table"]
 
 _EMPTY = sch.Schema({})
 
 
 class _Leaf(ops.DatabaseTable):
-    """A table that no expression of users is below; all threads share it.
+    """A table at the bottom of expressions, which all threads share.
 
-    What Ibis remembers of comparisons is not safe between threads (`barbule.expression_keys`).
+    The comparisons that Ibis remembers are not safe between threads (`barbule.expression_keys`).
     """
 
     def __eq__(self, other: object) -> bool:
@@ -29,7 +29,7 @@ class _Leaf(ops.DatabaseTable):
 
 
 class ManagedTable(_Leaf):
-    """A table that barbule manages: an identity, whose schema its source tells when asked.
+    """A table that barbule manages: an identity, whose schema is read from its source.
 
     The schema is no argument of the node, so expressions that were built before a column was
     added remain equal to, and combine with, those built after. `source` is the engine; it
@@ -68,20 +68,20 @@ class SystemTable(_Leaf):
         return self.source.table_of(self)
 
 
-class HeldRows(SystemTable):
-    """The rows of a query that was computed once, kept in memory.
+class CachedRows(SystemTable):
+    """The rows of a query that was computed once, in memory.
 
     Parameters
     ----------
-    held
-        What has them as `rows`, a relation in memory; one object is one set of rows.
+    cache
+        An object that has them as `rows`, a relation in memory; one object is one set of rows.
     """
 
-    held: Any
+    cache: Any
 
 
 def managed_table(
-    name: str, source: Any, table_id: int, *, commit: int | None = None, hidden: bool = False
+    name: str, source: object, table_id: int, *, commit: int | None = None, hidden: bool = False
 ) -> ManagedTable:
     """Make the leaf of a managed table."""
     return ManagedTable(

@@ -302,7 +302,7 @@ class QueryVerbs(Formatted):
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
-        if ibis.options.interactive and not self.op().find(nodes.ASKING):
+        if ibis.options.interactive and not self.op().find(nodes.CALLING_NODES):
             return super().__repr__()
         try:
             return f"{self._noninteractive_repr()}\n\n{_NOT_RUN}"

@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.executor.display.preview import Shown, cell_text, first_rows
 from barbule.media.previews import STYLE, error_html, media_html
-from barbule.nodes import ASKING
+from barbule.nodes import CALLING_NODES
 from barbule.types import Media
 from barbule.values.cells import holds_media
 
@@ -77,7 +77,7 @@ def query_html(engine: Engine, query: ir.Table) -> str:
 
     Where a column holds cells that failed, they show why.
     """
-    if query.op().find(ASKING):
+    if query.op().find(CALLING_NODES):
         return _framed(
             _head(query.schema()),
             note="This query calls functions, so it is not run to be shown: <code>.collect()</code>"

@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError, UnsupportedError
-from barbule.nodes import ASKING, CellError, ManagedTable
+from barbule.nodes import CALLING_NODES, CellError, ManagedTable
 from barbule.planner.lineage import origin
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def reasons_of(engine: Engine, query: ir.Table, rows: pa.Table) -> dict[str, lis
     nothing is known.
     """
     relation = query.op()
-    failing = [] if relation.find(ASKING) else _failing(engine, relation)
+    failing = [] if relation.find(CALLING_NODES) else _failing(engine, relation)
     if not failing:
         return {}
     try:

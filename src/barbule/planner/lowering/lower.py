@@ -17,9 +17,9 @@ import ibis.expr.schema as sch
 from barbule.backends.base import BASE, RID
 from barbule.errors import ColumnNotFoundError, UnsupportedError
 from barbule.nodes import (
+    CachedRows,
     CellError,
     FunctionCall,
-    HeldRows,
     ManagedTable,
     Recorded,
     Similarity,
@@ -92,8 +92,8 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, ManagedTable):
             return leaves[node]
-        if isinstance(node, HeldRows):
-            return node.held.rows
+        if isinstance(node, CachedRows):
+            return node.cache.rows
         if isinstance(node, SystemTable):
             return context.stored(node.name, node.schema)
         if isinstance(node, FunctionCall | Similarity | StoredVector | CellError | Recorded):

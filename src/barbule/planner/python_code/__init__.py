@@ -1,26 +1,28 @@
-"""Expressions as the Python that writes them: `films.revenue - films.budget`.
+"""Expressions as the Python code that writes them: `films.revenue - films.budget`.
 
 Owns how stored definitions are shown to users. A table is named as it is called, without its
-folders; what is derived from it within a query is `_`. For plans see `show`.
+folders; what is derived from it within a query is `_`. For plans see `plan_text`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.nodes import ManagedTable
-from barbule.planner.python_code.calls import call_as_written
+from barbule.planner.python_code.calls import call_code
 from barbule.planner.python_code.fragments import Code
 from barbule.planner.python_code.literals import code_of
 from barbule.planner.python_code.queries import table_name
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import ibis.expr.operations as ops
 
-__all__ = ["call_as_written", "written"]
+__all__ = ["call_code", "expression_code"]
 
 
-def written(node: ops.Node, commit: int | None = None) -> str:
+def expression_code(root: ops.Node, commit: int | None = None) -> str:
     """Write a value or a query as Python.
 
     Parameters
@@ -32,15 +34,15 @@ def written(node: ops.Node, commit: int | None = None) -> str:
     --------
     >>> import ibis
     >>> films = ibis.table({"name": "string", "budget": "int64"}, name="films")
-    >>> written(((films.budget + 1) * 2 > 3).op())
+    >>> expression_code(((films.budget + 1) * 2 > 3).op())
     '(films.budget + 1) * 2 > 3'
-    >>> written(films.filter(films.name.upper() != "UP").select("name").op())
+    >>> expression_code(films.filter(films.name.upper() != "UP").select("name").op())
     "films.filter(films.name.upper() != 'UP').select('name')"
     """
 
-    def write(each: ops.Node, _results: Any, **given: Any) -> Code:
-        if isinstance(each, ManagedTable) and each.commit == commit:
-            return Code(table_name(each.copy(commit=None)))
-        return code_of(each, given)
+    def write(node: ops.Node, _results: object, **fragments: Any) -> Code:
+        if isinstance(node, ManagedTable) and node.commit == commit:
+            return Code(table_name(node.copy(commit=None)))
+        return code_of(node, fragments)
 
-    return str(node.map(write)[node])
+    return str(root.map(write)[root])

@@ -1,7 +1,7 @@
 """Calls of functions as their users write them.
 
-Owns which arguments are said: not those that are the default, and what a function must have by
-its place.
+Owns which arguments are written: not those that are the default, and by position those that a
+function requires.
 """
 
 from __future__ import annotations
@@ -19,122 +19,143 @@ from barbule.planner.python_code.fragments import ATOM, Code
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["call", "call_as_written"]
+__all__ = ["call", "call_code"]
 
-_CREATED = {
+_CONSTRUCTORS = {
     "barbule.functions.audio.split": "AudioSplitter.create",
     "barbule.functions.document.split": "DocumentSplitter.create",
     "barbule.functions.string.split_text": "StringSplitter.create",
     "barbule.functions.video.frames": "FrameIterator.create",
     "barbule.functions.video.split": "VideoSplitter.create",
 }
-_OWN = "barbule.functions."
+_NAMESPACE = "barbule.functions."
+_MEDIA_TYPES = {
+    "audio": "Audio",
+    "document": "Document",
+    "image": "Image",
+    "media": "Media",
+    "video": "Video",
+}
 
 
-def call(node: FunctionCall, given: Mapping[str, Any]) -> Code:
+def call(node: FunctionCall, fragments: Mapping[str, Any]) -> Code:
     """Write a call that stands in an expression."""
-    return Code(call_as_written(node.function, node.version, node.template, given["values"]))
+    return Code(call_code(node.function, node.version, node.template, fragments["values"]))
 
 
-def call_as_written(function: str, version: str, template: str, values: Sequence[str]) -> str:
-    """Write a call of a function as its user does: what has a default and is it, is left out.
+def call_code(function: str, version: str, template: str, values: Sequence[str]) -> str:
+    """Write a call of a function as its user does; arguments that are the default are left out.
 
     Examples
     --------
-    >>> call_as_written("films.shout", "1", '{"text":{"$":0}}', ["films.name"])
+    >>> call_code("films.shout", "1", '{"text":{"$":0}}', ["films.name"])
     'shout(films.name)'
     """
-    known = _known(function, version)
-    arguments = _said(known, {key: _argument(each, values) for key, each in _given(template)})
+    definition = _definition(function, version)
+    arguments = {
+        name: _argument_code(argument, values) for name, argument in json.loads(template).items()
+    }
+    arguments = _without_defaults(definition, arguments)
     if method := _method_of(function, template):
         owner = arguments.pop(next(iter(arguments)))
-        return f"{_bracketed(owner)}.{method}({_listed(known, arguments, taken=1)})"
-    if function in _CREATED:
-        options = {name: text for name, text in arguments.items() if text not in {"None", "[]"}}
-        return f"{_CREATED[function]}({', '.join(f'{k}={v}' for k, v in options.items())})"
-    return f"{_short(function)}({_listed(known, arguments)})"
+        return f"{_bracketed(owner)}.{method}({_arguments_code(definition, arguments, 1)})"
+    if function in _CONSTRUCTORS:
+        options = (
+            f"{name}={code}" for name, code in arguments.items() if code not in {"None", "[]"}
+        )
+        return f"{_CONSTRUCTORS[function]}({', '.join(options)})"
+    return f"{_short_name(function)}({_arguments_code(definition, arguments)})"
 
 
-def _given(template: str) -> list[tuple[str, Any]]:
-    return list(json.loads(template).items())
-
-
-def _known(function: str, version: str) -> Function | None:
+def _definition(function: str, version: str) -> Function | None:
     try:
         return lookup(function, version)
     except UnknownFunctionError:
         return None
 
 
-def _short(function: str) -> str:
+def _short_name(function: str) -> str:
     """Name a function as users do: those of barbule with their namespace, others without."""
-    if function.startswith(_OWN):
-        return function.removeprefix(_OWN)
+    if function.startswith(_NAMESPACE):
+        return function.removeprefix(_NAMESPACE)
     return function.partition("(")[0].rpartition(".")[2]
 
 
 def _method_of(function: str, template: str) -> str | None:
     """Name the method of media columns that makes a call, where there is one."""
-    space, _, name = function.removeprefix(_OWN).rpartition(".")
-    first = next(iter(json.loads(template).values()), None)
-    if not function.startswith(_OWN) or first != {"$": 0}:
+    namespace, _, name = function.removeprefix(_NAMESPACE).rpartition(".")
+    first_argument = next(iter(json.loads(template).values()), None)
+    if not function.startswith(_NAMESPACE) or first_argument != {"$": 0}:
         return None
-    kinds = {"media": "Media", "image": "Image", "audio": "Audio", "video": "Video"}
-    kinds["document"] = "Document"
-    column = getattr(ir, f"Barbule{kinds.get(space)}Column", None)
-    own = (kind for kind in getattr(column, "__mro__", ()) if kind.__module__.startswith("barbule"))
-    return name if any(name in vars(kind) for kind in own) else None
+    column = getattr(ir, f"Barbule{_MEDIA_TYPES.get(namespace)}Column", None)
+    classes = getattr(column, "__mro__", ())
+    own_classes = (cls for cls in classes if cls.__module__.startswith("barbule"))
+    return name if any(name in vars(cls) for cls in own_classes) else None
 
 
-def _said(function: Function | None, arguments: dict[str, str]) -> dict[str, str]:
+def _without_defaults(function: Function | None, arguments: dict[str, str]) -> dict[str, str]:
     """Leave out arguments that are the default of their parameter."""
     if function is None:
         return arguments
     parameters = function.signature.parameters
-    left: dict[str, str] = {}
-    for name, text in arguments.items():
-        known = parameters.get(name)
-        default = known.default if known is not None else None
-        if known is None or known.default is known.empty or text != _default(default):
-            left[name] = text
-    return left
+    written: dict[str, str] = {}
+    for name, code in arguments.items():
+        parameter = parameters.get(name)
+        if (
+            parameter is None
+            or parameter.default is parameter.empty
+            or code != _default_code(parameter.default)
+        ):
+            written[name] = code
+    return written
 
 
-def _default(value: Any) -> str:
+def _default_code(value: object) -> str:
     return repr(list(value)) if isinstance(value, tuple | list) else repr(value)
 
 
-def _listed(function: Function | None, arguments: Mapping[str, str], *, taken: int = 0) -> str:
-    """Write arguments: what a call must have by its place, the rest by its name."""
+def _arguments_code(
+    function: Function | None, arguments: Mapping[str, str], skipped: int = 0
+) -> str:
+    """Write arguments: required ones by position, all others by name.
+
+    Parameters
+    ----------
+    skipped
+        How many arguments are written elsewhere.
+    """
     required: set[str] = set()
     if function is not None and function.kind != "model":
-        for name, each in function.signature.parameters.items():
-            required |= {name} if each.default is each.empty else set()
-    elif function is None and len(arguments) + taken == 1:
+        required = {
+            name
+            for name, parameter in function.signature.parameters.items()
+            if parameter.default is parameter.empty
+        }
+    elif function is None and len(arguments) + skipped == 1:
         required = set(arguments)
-    parts = []
-    for name, text in arguments.items():
+    codes = []
+    for name, code in arguments.items():
         if name.startswith("*"):
-            parts += [text.removeprefix("[").removesuffix("]")] if text != "[]" else []
+            codes += [code.removeprefix("[").removesuffix("]")] if code != "[]" else []
         else:
-            parts.append(text if name in required else f"{name}={text}")
-    return ", ".join(parts)
+            codes.append(code if name in required else f"{name}={code}")
+    return ", ".join(codes)
 
 
-def _argument(item: Any, values: Sequence[str]) -> str:
-    if isinstance(item, dict):
-        if set(item) == {"$"}:
-            return values[item["$"]]
-        if item.get("type") == "media" and "of" in item:  # how content for models is marked
-            return _argument(item["of"], values)
-        if len(item) == 1 and next(iter(item)).startswith("$"):
-            return repr(fill_template(item, values))
-        pairs = (f"{key!r}: {_argument(each, values)}" for key, each in item.items())
+def _argument_code(argument: object, values: Sequence[str]) -> str:
+    if isinstance(argument, dict):
+        if set(argument) == {"$"}:
+            return values[argument["$"]]
+        if argument.get("type") == "media" and "of" in argument:  # content for models
+            return _argument_code(argument["of"], values)
+        if len(argument) == 1 and next(iter(argument)).startswith("$"):
+            return repr(fill_template(argument, values))
+        pairs = (f"{key!r}: {_argument_code(value, values)}" for key, value in argument.items())
         return f"{{{', '.join(pairs)}}}"
-    if isinstance(item, list):
-        return f"[{', '.join(_argument(each, values) for each in item)}]"
-    return repr(item)
+    if isinstance(argument, list):
+        return f"[{', '.join(_argument_code(member, values) for member in argument)}]"
+    return repr(argument)
 
 
 def _bracketed(code: str) -> str:
-    return code.within(ATOM) if isinstance(code, Code) else code
+    return code.bracketed(ATOM) if isinstance(code, Code) else code

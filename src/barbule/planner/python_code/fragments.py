@@ -5,15 +5,15 @@ Owns where brackets are needed, and how what is no expression is written.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-__all__ = ["ATOM", "Code", "attribute", "cut", "plain"]
+__all__ = ["ATOM", "Code", "attribute", "plain", "shortened"]
 
 ATOM, POWER, UNARY, TIMES, PLUS, SHIFT, AND, XOR, OR, COMPARED = range(9, -1, -1)
-LONGEST = 200  # characters of a literal
+_MAX_CHARACTERS = 200  # of a literal
 
 
 class Code(str):
@@ -25,16 +25,16 @@ class Code(str):
 
     def __new__(cls, text: str, level: int = ATOM) -> Self:
         """Make a piece of code of the level of its outermost operation."""
-        made = super().__new__(cls, text)
-        made.level = level
-        return made
+        code = super().__new__(cls, text)
+        code.level = level
+        return code
 
-    def within(self, level: int) -> str:
-        """Return it with brackets where it stands beside something that binds more tightly."""
+    def bracketed(self, level: int) -> str:
+        """Return it, in brackets where it is an operand of what binds more tightly."""
         return str(self) if self.level >= level else f"({self})"
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """Write an argument: code as it is, what is no node as Python has it."""
     if isinstance(value, Code):
         return str(value)
@@ -47,12 +47,14 @@ def plain(value: Any) -> str:
     return repr(value)
 
 
-def attribute(of: str, name: str) -> Code:
+def attribute(owner: str, name: str) -> Code:
     """Write a column, or a field, by its name."""
-    plain = name.isidentifier() and not hasattr(ir.Table, name)
-    return Code(f"{of}.{name}" if plain else f"{of}[{name!r}]")
+    dotted = name.isidentifier() and not hasattr(ir.Table, name)
+    return Code(f"{owner}.{name}" if dotted else f"{owner}[{name!r}]")
 
 
-def cut(text: str) -> str:
+def shortened(text: str) -> str:
     """Leave out the middle of a long constant."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-10:]}"
+    if len(text) <= _MAX_CHARACTERS:
+        return text
+    return f"{text[: _MAX_CHARACTERS // 2]}…{text[-10:]}"

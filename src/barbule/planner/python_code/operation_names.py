@@ -1,4 +1,4 @@
-"""What operations are called where users write them: signs, methods, functions of Ibis."""
+"""The names of operations where users write them: signs, methods, functions of Ibis."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INFIX: dict[type[ops.Node], tuple[str, int]] = {
     ops.GreaterEqual: (">=", COMPARED),
 }
 PREFIX = {ops.Negate: "-", ops.Not: "~", ops.BitwiseNot: "~"}
-# Methods that are not called as their operation is, in small letters.
+# Methods whose name is not that of their operation in snake case.
 METHODS: dict[type[ops.Node], str] = {
     ops.ApproxCountDistinct: "approx_nunique",
     ops.ApproxMedian: "approx_median",
@@ -153,4 +153,5 @@ FUNCTIONS: dict[type[ops.Node], str] = {
 
 def snake(name: str) -> str:
     """Write the name of an operation as that of a method."""
-    return "".join(f"_{each.lower()}" if each.isupper() else each for each in name).lstrip("_")
+    letters = (f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    return "".join(letters).lstrip("_")

@@ -21,104 +21,109 @@ def is_table(relation: ops.Relation) -> bool:
     return isinstance(relation, ops.PhysicalTable)
 
 
-def query(node: ops.Relation, given: Mapping[str, Any]) -> str:
-    """Write a relation, given what its parts are written as."""
+def query(node: ops.Relation, fragments: Mapping[str, Any]) -> str:
+    """Write a relation, by the code of its arguments."""
     if isinstance(node, ManagedTable):
         return table_name(node)
     if isinstance(node, ops.PhysicalTable):
         return str(getattr(node, "name", type(node).__name__))
     if isinstance(node, ops.Reference):
-        return str(given["parent"])
+        return str(fragments["parent"])
     write = _RELATIONS.get(type(node))
     if write is not None:
-        return write(node, given)
-    parent, *others = given.values()
-    rest = [plain(each) for each in others if each is not None and each != ()]
-    return f"{parent}.{snake(type(node).__name__)}({', '.join(rest)})"
+        return write(node, fragments)
+    parent, *others = fragments.values()
+    arguments = [plain(fragment) for fragment in others if fragment is not None and fragment != ()]
+    return f"{parent}.{snake(type(node).__name__)}({', '.join(arguments)})"
 
 
 def table_name(leaf: ManagedTable) -> str:
     """Write a table by its name, without its folder, and the version at which it is seen."""
     name = leaf.name.rpartition(".")[2]
-    shown = name if name.isidentifier() else f"bb.get_table({leaf.name!r})"
+    code = name if name.isidentifier() else f"bb.get_table({leaf.name!r})"
     if leaf.commit is None:
-        return shown
+        return code
     versions = leaf.source.catalog.versions(leaf.table_id)
-    return f"{shown}.at({max(v.version for v in versions if v.commit <= leaf.commit)})"
+    seen_versions = (v.version for v in versions if v.commit <= leaf.commit)
+    return f"{code}.at({max(seen_versions)})"
 
 
-def _named(node: Any, values: Mapping[str, ops.Value], texts: Mapping[str, str]) -> str:
-    """Write columns: those that keep their name as a text, the others by keyword."""
-    plain, named = [], []
+def _columns(
+    relation: ops.Relation, values: Mapping[str, ops.Value], codes: Mapping[str, str]
+) -> str:
+    """Write columns: those that keep their name as a string, the others by keyword."""
+    names, keywords = [], []
     for name, value in values.items():
-        if isinstance(value, ops.Field) and value.name == name and value.rel is node.parent:
-            plain.append(repr(name))
+        if isinstance(value, ops.Field) and value.name == name and value.rel is relation.parent:
+            names.append(repr(name))
         elif name.isidentifier():
-            named.append(f"{name}={texts[name]}")
+            keywords.append(f"{name}={codes[name]}")
         else:
-            named.append(f"**{{{name!r}: {texts[name]}}}")
-    return ", ".join([*plain, *named])
+            keywords.append(f"**{{{name!r}: {codes[name]}}}")
+    return ", ".join([*names, *keywords])
 
 
-def _project(node: ops.Project, given: Mapping[str, Any]) -> str:
-    shown = list(node.values)
-    kept = list(node.parent.schema.names)
+def _project(node: ops.Project, fragments: Mapping[str, Any]) -> str:
     values: Mapping[str, ops.Value] = node.values
-    if shown[: len(kept)] == kept and all(
-        isinstance(values[name], ops.Field) and values[name].name == name for name in kept
+    parent_names = tuple(node.parent.schema.names)
+    if tuple(values)[: len(parent_names)] != parent_names or any(
+        not isinstance(values[name], ops.Field) or values[name].name != name
+        for name in parent_names
     ):
-        added = {name: values[name] for name in shown[len(kept) :]}
-        if not added:
-            return str(given["parent"])
-        return f"{given['parent']}.mutate({_named(node, added, given['values'])})"
-    return f"{given['parent']}.select({_named(node, values, given['values'])})"
+        columns = _columns(node, values, fragments["values"])
+        return f"{fragments['parent']}.select({columns})"
+    added = {name: value for name, value in values.items() if name not in parent_names}
+    if not added:
+        return str(fragments["parent"])
+    return f"{fragments['parent']}.mutate({_columns(node, added, fragments['values'])})"
 
 
-def _filter(_node: ops.Node, given: Mapping[str, Any]) -> str:
-    return f"{given['parent']}.filter({', '.join(given['predicates'])})"
+def _filter(_node: ops.Node, fragments: Mapping[str, Any]) -> str:
+    return f"{fragments['parent']}.filter({', '.join(fragments['predicates'])})"
 
 
-def _aggregate(node: ops.Aggregate, given: Mapping[str, Any]) -> str:
-    metrics = f".agg({_named(node, node.metrics, given['metrics'])})"
+def _aggregate(node: ops.Aggregate, fragments: Mapping[str, Any]) -> str:
+    metrics = f".agg({_columns(node, node.metrics, fragments['metrics'])})"
     if not node.groups:
-        return f"{given['parent']}{metrics}"
-    return f"{given['parent']}.group_by({_named(node, node.groups, given['groups'])}){metrics}"
+        return f"{fragments['parent']}{metrics}"
+    return f"{fragments['parent']}.group_by({_columns(node, node.groups, fragments['groups'])}){metrics}"
 
 
-def _sort(_node: ops.Node, given: Mapping[str, Any]) -> str:
-    return f"{given['parent']}.order_by({', '.join(given['keys'])})"
+def _sort(_node: ops.Node, fragments: Mapping[str, Any]) -> str:
+    return f"{fragments['parent']}.order_by({', '.join(fragments['keys'])})"
 
 
-def _limit(node: ops.Limit, given: Mapping[str, Any]) -> str:
-    offset = f", offset={given['offset']}" if node.offset else ""
-    return f"{given['parent']}.limit({given['n']}{offset})"
+def _limit(node: ops.Limit, fragments: Mapping[str, Any]) -> str:
+    offset = f", offset={fragments['offset']}" if node.offset else ""
+    return f"{fragments['parent']}.limit({fragments['n']}{offset})"
 
 
-def _dropped(node: ops.DropColumns, given: Mapping[str, Any]) -> str:
-    return f"{given['parent']}.drop({', '.join(map(repr, sorted(node.columns_to_drop)))})"
+def _drop(node: ops.DropColumns, fragments: Mapping[str, Any]) -> str:
+    return f"{fragments['parent']}.drop({', '.join(map(repr, sorted(node.columns_to_drop)))})"
 
 
-def _join(node: ops.JoinChain, given: Mapping[str, Any]) -> str:
-    text = str(given["first"])
-    for link, shown in zip(node.rest, given["rest"], strict=True):
-        how = "" if link.how == "inner" else f"{link.how}_"
-        text = f"{text}.{how}join{shown}"
-    fields = list(node.values.items())
-    whole = all(isinstance(value, ops.Field) and value.name == name for name, value in fields)
-    texts = given["values"]
-    picked = ", ".join(f"{name}={texts[name]}" for name, _ in fields if name.isidentifier())
-    return text if whole else f"{text}.select({picked})"
+def _join(node: ops.JoinChain, fragments: Mapping[str, Any]) -> str:
+    code = str(fragments["first"])
+    for join_link, arguments in zip(node.rest, fragments["rest"], strict=True):
+        how = "" if join_link.how == "inner" else f"{join_link.how}_"
+        code = f"{code}.{how}join{arguments}"
+    columns = list(node.values.items())
+    if all(isinstance(value, ops.Field) and value.name == name for name, value in columns):
+        return code
+    codes = fragments["values"]
+    selected = ", ".join(f"{name}={codes[name]}" for name, _ in columns if name.isidentifier())
+    return f"{code}.select({selected})"
 
 
-def link(_node: ops.Node, given: Mapping[str, Any]) -> Code:
+def link(_node: ops.Node, fragments: Mapping[str, Any]) -> Code:
     """Write the arguments of the verb that joins one more table."""
-    return Code(f"({given['table']}, [{', '.join(given['predicates'])}])")
+    return Code(f"({fragments['table']}, [{', '.join(fragments['predicates'])}])")
 
 
-def _set(node: ops.Set, given: Mapping[str, Any]) -> str:
+def _set(node: ops.Set, fragments: Mapping[str, Any]) -> str:
     names = {ops.Union: "union", ops.Intersection: "intersect", ops.Difference: "difference"}
     distinct = ", distinct=True" if node.distinct and isinstance(node, ops.Union) else ""
-    return f"{given['left']}.{names[type(node)]}({given['right']}{distinct})"
+    return f"{fragments['left']}.{names[type(node)]}({fragments['right']}{distinct})"
 
 
 _RELATIONS: dict[type[ops.Node], Callable[[Any, Mapping[str, Any]], str]] = {
@@ -127,7 +132,7 @@ _RELATIONS: dict[type[ops.Node], Callable[[Any, Mapping[str, Any]], str]] = {
     ops.Aggregate: _aggregate,
     ops.Sort: _sort,
     ops.Limit: _limit,
-    ops.DropColumns: _dropped,
+    ops.DropColumns: _drop,
     ops.JoinChain: _join,
     ops.Union: _set,
     ops.Intersection: _set,

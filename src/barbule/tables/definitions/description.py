@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.executor.display.notebook import rows_html
 from barbule.executor.display.preview import Shown, title_of
 from barbule.nodes import ManagedTable
-from barbule.planner.python_code import written
+from barbule.planner.python_code import expression_code
 from barbule.relations import Query
 from barbule.relations.methods.statistics import summary
 from barbule.tables.definitions.table_definition import Definitions, info
@@ -96,9 +96,9 @@ def _notes(found: Definitions) -> Iterator[str]:
     """Say what a view is made of, what is indexed, and what is made of the table."""
     record, commit = found.record, found.leaf.commit
     if found.query is not None:
-        yield f"view of: {written(found.query, commit)}{_folders(found.query)}"
+        yield f"view of: {expression_code(found.query, commit)}{_folders(found.query)}"
     if found.iterator is not None:
-        yield f"rows by: {written(found.iterator, commit)}"
+        yield f"rows by: {expression_code(found.iterator, commit)}"
     if record.origin is not None:
         yield f"branch of: {found.engine.catalog.record(record.origin.table).name}"
     for index in found.indexes():

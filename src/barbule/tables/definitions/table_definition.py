@@ -20,7 +20,7 @@ from barbule.executor.results.result_set import ResultSet
 from barbule.executor.search.index_lookup import embedded_by, searched_column
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import trace
-from barbule.planner.python_code import call_as_written, written
+from barbule.planner.python_code import call_code, expression_code
 from barbule.suggestions import VerbResult, one_of
 from barbule.tables.views.base_columns import read_by_view
 from barbule.tables.views.incremental import ITEMS, POSITION
@@ -176,7 +176,7 @@ class Definitions:
         default = None
         if column is not None and column.default is not None:
             default = codec.load_value(column.default)
-        text = type_ if value is None else written(value, self.leaf.commit)
+        text = type_ if value is None else expression_code(value, self.leaf.commit)
         if kind == "iterator" and name != POSITION:
             text = f"{text}.{name}"
         return ColumnDefinition(
@@ -285,7 +285,7 @@ class Definitions:
 
 def _call(call: FunctionCall) -> str:
     """Write the call that embeds, without what it embeds, and the version of its function."""
-    text = call_as_written(call.function, call.version, call.template, ["…"] * len(call.values))
+    text = call_code(call.function, call.version, call.template, ["…"] * len(call.values))
     return f"{text} (version {call.version})"
 
 

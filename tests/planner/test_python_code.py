@@ -9,7 +9,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
-from barbule.planner.python_code import written
+from barbule.planner.python_code import expression_code
 
 VALUES = [
     "films.revenue - films.budget",
@@ -103,26 +103,26 @@ def names():
 @pytest.mark.parametrize("text", VALUES)
 def test_a_value_is_written_as_it_was(text, names):
     value = eval(text, names)
-    assert written(value.op()) == text
+    assert expression_code(value.op()) == text
 
 
 @pytest.mark.parametrize("text", QUERIES)
 def test_a_query_is_written_so_that_it_makes_the_same(text, names):
     query = eval(text, names)
-    again = eval(written(query.op()), names)
+    again = eval(expression_code(query.op()), names)
     assert again.equals(query)
 
 
 def test_numbers_below_zero_stand_in_brackets(names):
     films = names["films"]
-    assert written((films.year - -1).op()) == "films.year - -1"
-    assert written((films.year ** ibis.literal(-1)).op()) == "films.year ** (-1)"
+    assert expression_code((films.year - -1).op()) == "films.year - -1"
+    assert expression_code((films.year ** ibis.literal(-1)).op()) == "films.year ** (-1)"
 
 
 def test_a_moment_of_python_is_written(names):
     value = names["films"].shown < datetime.datetime(2026, 1, 31, 9, 30)  # noqa: DTZ001
-    assert eval(written(value.op()), names).equals(value)
+    assert eval(expression_code(value.op()), names).equals(value)
 
 
 def test_a_long_constant_is_cut(names):
-    assert len(written((names["films"].name + "x" * 10_000).op())) < 200
+    assert len(expression_code((names["films"].name + "x" * 10_000).op())) < 200
