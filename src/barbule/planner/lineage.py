@@ -95,8 +95,8 @@ def changes_row_count(value: ops.Node) -> bool:
 
 def is_unsteady(node: ops.Node) -> bool:
     """Whether a value, or what a relation shows, may be another each time that it is read."""
-    within = ops.Value if isinstance(node, ops.Value) else None
-    return bool(node.find((ops.Impure, ops.Sample), filter=within))
+    node_filter = ops.Value if isinstance(node, ops.Value) else None
+    return bool(node.find((ops.Impure, ops.Sample), filter=node_filter))
 
 
 def own_values(relation: ops.Relation) -> list[ops.Value]:

@@ -20,13 +20,13 @@ from barbule.values.json_values import as_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["compared_by_kind"]
+__all__ = ["unwrap_json"]
 
 # Both list operations have an array as `arg` and a value as `other`.
 ListSearch: TypeAlias = ops.ArrayContains | ops.ArrayPosition | ops.ArrayRemove
 
 
-def compared_by_kind(node: ops.Node) -> ops.Node:
+def unwrap_json(node: ops.Node) -> ops.Node:
     """Let an operation take Json, or the items of a list of Json, as what they are.
 
     Parameters

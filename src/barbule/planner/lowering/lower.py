@@ -36,14 +36,14 @@ from barbule.planner.lineage import (
     trace,
     without_filters,
 )
-from barbule.planner.lowering.json_lists import compared_by_kind
+from barbule.planner.lowering.json_lists import unwrap_json
 from barbule.planner.lowering.single_select import FlatTable, Inliner, flatten
 from barbule.planner.lowering.table_schemas import (
     hidden_columns,
     inherited_columns,
     physical_schema,
 )
-from barbule.planner.lowering.time_zones import by_the_clock
+from barbule.planner.lowering.time_zones import in_local_time
 from barbule.planner.lowering.total_order import total_orders
 from barbule.planner.lowering.visible_rows import visibility, visible_rows
 from barbule.relations.promotion import as_declared
@@ -142,7 +142,7 @@ def _with_storage_types(node: ops.Node, kwargs: dict[str, Any] | None, zone: str
     if changed:
         arguments = dict(zip(node.argnames, node.args, strict=True))
         node = node.__recreate__({**arguments, **changed})
-    return compared_by_kind(by_the_clock(node, zone))
+    return unwrap_json(in_local_time(node, zone))
 
 
 def _over(value: ops.Value, fields: Mapping[ops.Node, ops.Node], zone: str) -> ops.Value:

@@ -25,8 +25,8 @@ from barbule.nodes import (
     TableScore,
 )
 from barbule.planner.lineage import changes_row_count
-from barbule.planner.lowering.json_lists import compared_by_kind
-from barbule.planner.lowering.time_zones import by_the_clock
+from barbule.planner.lowering.json_lists import unwrap_json
+from barbule.planner.lowering.time_zones import in_local_time
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -315,4 +315,4 @@ class Inliner:
         self._level -= 1
         if any(new is not old for new, old in zip(arguments, value.args, strict=True)):
             value = value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))
-        return compared_by_kind(by_the_clock(value, self._zone))
+        return unwrap_json(in_local_time(value, self._zone))

@@ -1,14 +1,14 @@
-"""Moments with a zone: their parts are those of the clock there.
+"""Timestamps with a zone: their parts are those of the local time there.
 
-Owns how operations on moments with a zone become operations on what the clock of that zone shows,
-so that no backend goes by the zone of its connection. A moment without a zone is one of the
-default zone beside a moment with one. Pure.
+Owns how operations on timestamps with a zone become operations on the local time of that zone, so
+that no backend goes by the zone of its connection. Beside a timestamp with a zone, one without is
+of the default zone. Pure.
 """
 
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -23,64 +23,66 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-__all__ = ["by_the_clock"]
+__all__ = ["in_local_time"]
 
 UTC = "UTC"
-_HOUR = 60  # minutes
+_SECONDS_PER_MINUTE = 60
+_MINUTES_PER_HOUR = 60
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, None), dt.timestamp))
-def _clock_of(zone: Any, moment: Any) -> Any:
-    """Show a moment on the clock of a zone."""
+def _timezone_to_local(zone: ir.Value, timestamp: ir.Value) -> ir.Value:
+    """Show a timestamp in the local time of a zone."""
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, None), dt.Timestamp(UTC)))
-def _moment_of(zone: Any, clock: Any) -> Any:
-    """Find the moment at which the clock of a zone shows this."""
+def _timezone_from_local(zone: ir.Value, local_time: ir.Value) -> ir.Value:
+    """Find the timestamp at which it is this local time in a zone."""
 
 
-def by_the_clock(node: ops.Node, default: str) -> ops.Node:
-    """Let an operation on moments with a zone go by the clock of that zone.
+def in_local_time(node: ops.Node, default_zone: str) -> ops.Node:
+    """Let an operation on timestamps with a zone go by the local time of that zone.
 
     Parameters
     ----------
-    default
-        The zone of moments that have none.
+    default_zone
+        The zone of timestamps that have none.
     """
     rule = _RULES.get(type(node))
-    return node if rule is None else rule(node, default)
+    return node if rule is None else rule(node, default_zone)
 
 
-def _zone(value: Any) -> str | None:
-    """Return the zone of a moment; None for all other values."""
+def _zone(value: object) -> str | None:
+    """Return the zone of a timestamp; None for all other values."""
     kind = value.dtype if isinstance(value, ops.Value) else None
     return kind.timezone if isinstance(kind, dt.Timestamp) else None
 
 
-def _is_bare(value: Any) -> bool:
-    """Whether a value is a moment without a zone."""
+def _is_naive(value: ops.Value) -> bool:
+    """Whether a value is a timestamp without a zone."""
     return isinstance(value.dtype, dt.Timestamp) and value.dtype.timezone is None
 
 
-def _clock(value: ops.Value, zone: str | None = None) -> Any:
-    """Show a moment on the clock of a zone, its own if None is given."""
+def _local_time(value: ops.Value, zone: str | None = None) -> ops.Value:
+    """Show a timestamp in the local time of a zone, its own if None is given."""
     # What Ibis says has a zone may have none in SQL, and the function would do the opposite.
-    moment = ops.Cast(value, dt.Timestamp(UTC))
-    place, offset = _place(zone or str(_zone(value)))
-    clock = _clock_of(place, moment.to_expr()).op()
-    return ops.TimestampAdd(clock, offset) if offset else clock
+    timestamp = ops.Cast(value, dt.Timestamp(UTC))
+    database_zone, offset = _database_zone(zone or str(_zone(value)))
+    local_time = _timezone_to_local(database_zone, timestamp.to_expr()).op()
+    return ops.TimestampAdd(local_time, offset) if offset else local_time
 
 
-def _moment(clock: ops.Value, zone: str, kind: dt.DataType) -> ops.Value:
-    """Find the moment at which the clock of a zone shows this."""
-    place, offset = _place(zone)
-    shown = ops.Cast(clock, dt.timestamp)
-    there = ops.TimestampSub(shown, offset) if offset else shown
-    return ops.Cast(_moment_of(place, there.to_expr()).op(), kind)
+def _timestamp(local_time: ops.Value, zone: str, kind: dt.DataType) -> ops.Value:
+    """Find the timestamp at which it is this local time in a zone."""
+    database_zone, offset = _database_zone(zone)
+    local_time = ops.Cast(local_time, dt.timestamp)
+    if offset:
+        local_time = ops.TimestampSub(local_time, offset)
+    return ops.Cast(_timezone_from_local(database_zone, local_time.to_expr()).op(), kind)
 
 
-def _place(zone: str) -> tuple[str, ops.Value | None]:
-    """Return a zone that databases know by name, and how far the clock is from it."""
+def _database_zone(zone: str) -> tuple[str, ops.Value | None]:
+    """Return a zone that databases know by name, and how far a zone is ahead of it."""
     offset = fixed_offset(zone)
     if offset is not None:  # as a name, it is east to one database and west to the other
         return UTC, ops.Literal(offset // datetime.timedelta(minutes=1), dt.Interval("m"))
@@ -90,253 +92,262 @@ def _place(zone: str) -> tuple[str, ops.Value | None]:
     return zone, None
 
 
-def _literal(node: ops.Literal, default: str) -> ops.Value:  # noqa: ARG001 - a rule's form
-    """Write a moment so that databases read it; what Ibis has of one is the clock there."""
+def _literal(node: ops.Literal, default_zone: str) -> ops.Value:
+    """Write a timestamp so that databases read it; what Ibis has of one is the local time."""
     zone, value = _zone(node), node.value
     if zone is None or value is None:
         return node
-    there = value if value.tzinfo is None else value.astimezone(zone_info(zone))
-    there = there.replace(tzinfo=None)
-    if _place(zone)[0] != zone:
-        return _moment(ops.Literal(there, dt.timestamp), zone, node.dtype)
-    return node if there == value.replace(tzinfo=None) else node.copy(value=there)
+    local_time = value if value.tzinfo is None else value.astimezone(zone_info(zone))
+    local_time = local_time.replace(tzinfo=None)
+    if _database_zone(zone)[0] != zone:
+        return _timestamp(ops.Literal(local_time, dt.timestamp), zone, node.dtype)
+    return node if local_time == value.replace(tzinfo=None) else node.copy(value=local_time)
 
 
-def _part(node: Any, default: str) -> ops.Value:  # noqa: ARG001 - a rule's form
-    return node if _zone(node.arg) is None else node.copy(arg=_clock(node.arg))
+def _part(node: ops.Value, default_zone: str) -> ops.Value:
+    """Read a part of a timestamp, such as its hour."""
+    return node if _zone(node.arg) is None else node.copy(arg=_local_time(node.arg))
 
 
-def _written(node: ops.Strftime, default: str) -> ops.Value:  # noqa: ARG001 - a rule's form
-    """Write a moment by a pattern, its zone being written apart."""
+def _strftime(node: ops.Strftime, default_zone: str) -> ops.Value:
+    """Write a timestamp by a pattern, its zone being written apart."""
     if _zone(node.arg) is None:
         return node
-    clock = _clock(node.arg)
+    local_time = _local_time(node.arg)
     pattern = node.format_str.value if isinstance(node.format_str, ops.Literal) else ""
-    pieces = _pieces(pattern)
-    if any(directive == "%Z" for directive in pieces):
+    pieces = _split_pattern(pattern)
+    if "%Z" in pieces:
         raise UnsupportedError(
             "no database writes the name of a zone.",
             value=pattern,
             hint="Write how far it is from UTC, by %z, or the name itself into the pattern.",
         )
     if "%z" not in pieces:
-        return node.copy(arg=clock)
-    parts = []
+        return node.copy(arg=local_time)
+    texts = []
     for piece in pieces:
         if piece == "%z":
-            sign, hours, minutes = _offset(node.arg)
-            parts.append(sign + hours + minutes)
+            sign, hours, minutes = _utc_offset(node.arg)
+            texts.append(sign + hours + minutes)
         elif piece:
-            parts.append(ops.Strftime(clock, piece).to_expr())
-    return _joined(parts)
+            texts.append(ops.Strftime(local_time, piece).to_expr())
+    return _concatenated(texts)
 
 
-def _pieces(pattern: str) -> list[str]:
+def _split_pattern(pattern: str) -> list[str]:
     """Cut a pattern around what names the zone.
 
     Examples
     --------
-    >>> _pieces("%H:%M %z, 100 %%z")
+    >>> _split_pattern("%H:%M %z, 100 %%z")
     ['%H:%M ', '%z', ', 100 %%z']
     """
     pieces = [""]
-    place = 0
-    while place < len(pattern):
-        directive = pattern[place : place + 2] if pattern[place] == "%" else pattern[place]
-        if directive in {"%z", "%Z"}:
-            pieces += [directive, ""]
+    position = 0
+    while position < len(pattern):
+        is_directive = pattern[position] == "%"
+        token = pattern[position : position + 2] if is_directive else pattern[position]
+        if token in {"%z", "%Z"}:
+            pieces += [token, ""]
         else:
-            pieces[-1] += directive
-        place += len(directive)
+            pieces[-1] += token
+        position += len(token)
     return [piece for piece in pieces if piece]
 
 
-def _joined(parts: list[ir.StringValue]) -> ops.Value:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole + part
-    return whole.op()
+def _concatenated(texts: list[ir.StringValue]) -> ops.Value:
+    concatenation = texts[0]
+    for text in texts[1:]:
+        concatenation = concatenation + text
+    return concatenation.op()
 
 
-def _offset(moment: ops.Value) -> tuple[ir.StringValue, ir.StringValue, ir.StringValue]:
-    """Say how far the clock is from UTC: the sign, the hours and the minutes."""
+def _utc_offset(timestamp: ops.Value) -> tuple[ir.StringValue, ir.StringValue, ir.StringValue]:
+    """Say how far the local time is from UTC: the sign, the hours and the minutes."""
 
-    def seconds(clock: ops.Value) -> ir.IntegerValue:
-        return clock.to_expr().epoch_seconds().cast("int64")
+    def seconds(local_time: ops.Value) -> ir.IntegerValue:
+        return local_time.to_expr().epoch_seconds().cast("int64")
 
-    minutes = (seconds(_clock(moment)) - seconds(_clock(moment, UTC))).cast("int64") / 60
+    difference = seconds(_local_time(timestamp)) - seconds(_local_time(timestamp, UTC))
+    minutes = difference.cast("int64") / _SECONDS_PER_MINUTE
     minutes = minutes.cast("int64")
-    far = minutes.abs()
-    hours = (far / _HOUR).floor().cast("int64")
+    distance = minutes.abs()
+    hours = (distance / _MINUTES_PER_HOUR).floor().cast("int64")
 
-    def two_digits(number: Any) -> ir.StringValue:
+    def two_digits(number: ir.IntegerValue) -> ir.StringValue:
         return number.cast("string").lpad(2, "0")
 
     sign = (minutes < 0).ifelse("-", "+")
-    return sign, two_digits(hours), two_digits(far - hours * _HOUR)
+    return sign, two_digits(hours), two_digits(distance - hours * _MINUTES_PER_HOUR)
 
 
-def _cast(node: ops.Cast | ops.TryCast, default: str) -> ops.Value:
-    wanted = node.to
-    if isinstance(wanted, dt.Timestamp) and wanted.timezone is not None:
-        _place(wanted.timezone)  # there is one of this name
+def _cast(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
+    target = node.to
+    if isinstance(target, dt.Timestamp) and target.timezone is not None:
+        _database_zone(target.timezone)  # raises where there is no zone of this name
     if _zone(node.arg) is None:
-        return _cast_from_no_zone(node, default)
-    if isinstance(wanted, dt.Date | dt.Time):
-        return node.copy(arg=_clock(node.arg))
-    if isinstance(wanted, dt.String):
-        return _text(node.arg)
-    if isinstance(wanted, dt.Timestamp) and wanted.timezone is None:
-        return ops.Cast(_clock(node.arg, default), wanted)
+        return _cast_naive(node, default_zone)
+    if isinstance(target, dt.Date | dt.Time):
+        return node.copy(arg=_local_time(node.arg))
+    if isinstance(target, dt.String):
+        return _to_string(node.arg)
+    if isinstance(target, dt.Timestamp) and target.timezone is None:
+        return ops.Cast(_local_time(node.arg, default_zone), target)
     return node
 
 
-def _cast_from_no_zone(node: ops.Cast | ops.TryCast, default: str) -> ops.Value:
-    wanted = node.to
+def _cast_naive(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
+    """Cast a value that has no zone."""
+    target = node.to
     if isinstance(node.arg.dtype, dt.Numeric):  # seconds since 1970
-        return _of_utc(node, default)
-    if not isinstance(wanted, dt.Timestamp) or wanted.timezone is None:
+        return _from_utc(node, default_zone)
+    if not isinstance(target, dt.Timestamp) or target.timezone is None:
         return node
     if isinstance(node.arg.dtype, dt.Date):
-        return _moment(node.arg, wanted.timezone, wanted)
-    if _is_bare(node.arg):
-        return _moment(node.arg, default, wanted)
-    if isinstance(node.arg.dtype, dt.String) and default != UTC:
-        return _read(node, default)
+        return _timestamp(node.arg, target.timezone, target)
+    if _is_naive(node.arg):
+        return _timestamp(node.arg, default_zone, target)
+    if isinstance(node.arg.dtype, dt.String) and default_zone != UTC:
+        return _from_string(node, default_zone)
     return node
 
 
-def _text(moment: ops.Value) -> ops.Value:
-    """Write a moment as SQL does: 2026-01-31 09:30:00+02."""
-    clock = ops.Cast(_clock(moment), dt.string).to_expr()
-    if _zone(moment) == UTC:
-        return (clock + "+00").op()
-    sign, hours, minutes = _offset(moment)
-    return (clock + sign + hours + (minutes == "00").ifelse("", ibis.literal(":") + minutes)).op()
+def _to_string(timestamp: ops.Value) -> ops.Value:
+    """Write a timestamp as SQL does: 2026-01-31 09:30:00+02."""
+    local_time = ops.Cast(_local_time(timestamp), dt.string).to_expr()
+    if _zone(timestamp) == UTC:
+        return (local_time + "+00").op()
+    sign, hours, minutes = _utc_offset(timestamp)
+    minutes = (minutes == "00").ifelse("", ibis.literal(":") + minutes)
+    return (local_time + sign + hours + minutes).op()
 
 
-# What ends a text that names its zone.
-_NAMES_ZONE = r"([zZ]|[+-]\d{2}(:?\d{2})?|[A-Za-z_]+/[A-Za-z_/]+)\s*$"
-_DAY = r"^\s*[+-]?\d+-\d+-\d+\s*$"
+# The end of a text that names its zone.
+_ZONE_PATTERN = r"([zZ]|[+-]\d{2}(:?\d{2})?|[A-Za-z_]+/[A-Za-z_/]+)\s*$"
+_DATE_PATTERN = r"^\s*[+-]?\d+-\d+-\d+\s*$"
 
 
-def _read(node: ops.Cast | ops.TryCast, default: str) -> ops.Value:
-    """Read a moment of a text, which may name its zone."""
-    text: Any = node.arg.to_expr()
-    named = text.re_search(_NAMES_ZONE) & ~text.re_search(_DAY)
-    bare = _moment(node.copy(to=dt.timestamp), default, node.to)
-    return named.ifelse(node.to_expr(), bare.to_expr()).op()
+def _from_string(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
+    """Read a timestamp of a text, which may name its zone."""
+    text = node.arg.to_expr()
+    names_zone = text.re_search(_ZONE_PATTERN) & ~text.re_search(_DATE_PATTERN)
+    naive = _timestamp(node.copy(to=dt.timestamp), default_zone, node.to)
+    return names_zone.ifelse(node.to_expr(), naive.to_expr()).op()
 
 
-def _alike(values: list[Any], default: str) -> list[Any]:
-    """Give moments without a zone, and days, one beside moments with a zone."""
+def _with_zones(values: list[ops.Value], default_zone: str) -> list[ops.Value]:
+    """Give timestamps without a zone, and dates, one beside timestamps with a zone."""
     zone = next((zone for value in values if (zone := _zone(value)) is not None), None)
     if zone is None:
         return values
 
-    def change(value: Any) -> Any:
+    def with_zone(value: ops.Value) -> ops.Value:
         if isinstance(value.dtype, dt.Date):  # it begins at midnight there
-            return _moment(value, zone, dt.Timestamp(UTC))
-        return _moment(value, default, dt.Timestamp(UTC)) if _is_bare(value) else value
+            return _timestamp(value, zone, dt.Timestamp(UTC))
+        naive = _is_naive(value)
+        return _timestamp(value, default_zone, dt.Timestamp(UTC)) if naive else value
 
-    return [change(value) for value in values]
+    return [with_zone(value) for value in values]
 
 
-def _comparison(node: Any, default: str) -> ops.Value:
-    left, right = _alike([node.left, node.right], default)
+def _comparison(node: ops.Comparison, default_zone: str) -> ops.Value:
+    left, right = _with_zones([node.left, node.right], default_zone)
     same = left is node.left and right is node.right
     return node if same else node.copy(left=left, right=right)
 
 
-def _between(node: ops.Between, default: str) -> ops.Value:
-    arg, lower, upper = _alike([node.arg, node.lower_bound, node.upper_bound], default)
+def _between(node: ops.Between, default_zone: str) -> ops.Value:
+    operands = [node.arg, node.lower_bound, node.upper_bound]
+    arg, lower, upper = _with_zones(operands, default_zone)
     if arg is node.arg and lower is node.lower_bound and upper is node.upper_bound:
         return node
     return node.copy(arg=arg, lower_bound=lower, upper_bound=upper)
 
 
-def _membership(node: ops.InValues, default: str) -> ops.Value:
-    value, *options = _alike([node.value, *node.options], default)
-    given = (node.value, *node.options)
-    if all(new is old for new, old in zip((value, *options), given, strict=True)):
+def _membership(node: ops.InValues, default_zone: str) -> ops.Value:
+    operands = [node.value, *node.options]
+    new_operands = _with_zones(operands, default_zone)
+    if all(new is old for new, old in zip(new_operands, operands, strict=True)):
         return node
+    value, *options = new_operands
     return node.copy(value=value, options=tuple(options))
 
 
-# Days, weeks and so on are those of the calendar; the rest is time that passes.
-_CALENDAR = {"Y", "Q", "M", "W", "D"}
+# Days, weeks and so on are those of the calendar; hours and less are time that passes.
+_CALENDAR_UNITS = {"Y", "Q", "M", "W", "D"}
 _CALENDAR_PARTS = {"year", "quarter", "month", "week", "day"}
 
 
-def _moved(node: ops.TimestampAdd | ops.TimestampSub, default: str) -> ops.Value:  # noqa: ARG001
+def _shift(node: ops.TimestampAdd | ops.TimestampSub, default_zone: str) -> ops.Value:
+    """Add or subtract an interval, days and the like by the calendar of the zone."""
     zone = _zone(node.left)
-    if zone is None or node.right.dtype.unit.short not in _CALENDAR:
+    if zone is None or node.right.dtype.unit.short not in _CALENDAR_UNITS:
         return node
-    return _moment(node.copy(left=_clock(node.left)), zone, node.dtype)
+    return _timestamp(node.copy(left=_local_time(node.left)), zone, node.dtype)
 
 
-def _difference(node: ops.TimestampDiff, default: str) -> ops.Value:
-    left, right = _alike([node.left, node.right], default)
+def _difference(node: ops.TimestampDiff, default_zone: str) -> ops.Value:
+    left, right = _with_zones([node.left, node.right], default_zone)
     if _zone(left) is None or _zone(right) is None:
         return node
-    return node.copy(left=_clock(left, UTC), right=_clock(right, UTC))
+    return node.copy(left=_local_time(left, UTC), right=_local_time(right, UTC))
 
 
-def _delta(node: ops.TimestampDelta, default: str) -> ops.Value:
-    """Count days and the like by the clock of the first moment, and hours as they pass."""
-    left, right = _alike([node.left, node.right], default)
+def _delta(node: ops.TimestampDelta, default_zone: str) -> ops.Value:
+    """Count days and the like by the zone of the first timestamp, and hours as they pass."""
+    left, right = _with_zones([node.left, node.right], default_zone)
     if _zone(left) is None or _zone(right) is None:
         return node
     part = node.part.value if isinstance(node.part, ops.Literal) else None
     zone = (_zone(node.left) or _zone(node.right)) if part in _CALENDAR_PARTS else UTC
-    return node.copy(left=_clock(left, zone), right=_clock(right, zone))
+    return node.copy(left=_local_time(left, zone), right=_local_time(right, zone))
 
 
-def _today(node: ops.DateNow, default: str) -> ops.Value:
-    if default == UTC:
+def _today(node: ops.DateNow, default_zone: str) -> ops.Value:
+    if default_zone == UTC:
         return node
-    now = _moment(ops.TimestampNow(), UTC, dt.Timestamp(UTC))
-    return ops.Cast(_clock(now, default), dt.date)
+    now = _timestamp(ops.TimestampNow(), UTC, dt.Timestamp(UTC))
+    return ops.Cast(_local_time(now, default_zone), dt.date)
 
 
-def _of_utc(node: ops.Value, default: str) -> ops.Value:
-    """Show a moment that SQL computes in UTC, without a zone, on the clock of the default zone."""
-    if default == UTC or not _is_bare(node):
+def _from_utc(node: ops.Value, default_zone: str) -> ops.Value:
+    """Show in the default zone what SQL computes in UTC, without a zone."""
+    if default_zone == UTC or not _is_naive(node):
         return node
-    return _clock(_moment(node, UTC, dt.Timestamp(UTC)), default)
+    return _local_time(_timestamp(node, UTC, dt.Timestamp(UTC)), default_zone)
 
 
-def _seconds(node: ops.ExtractEpochSeconds, default: str) -> ops.Value:
-    if default == UTC or not _is_bare(node.arg):
+def _epoch_seconds(node: ops.ExtractEpochSeconds, default_zone: str) -> ops.Value:
+    if default_zone == UTC or not _is_naive(node.arg):
         return node
-    return node.copy(arg=_moment(node.arg, default, dt.Timestamp(UTC)))
+    return node.copy(arg=_timestamp(node.arg, default_zone, dt.Timestamp(UTC)))
 
 
-def _rules() -> dict[type, Callable[[Any, str], ops.Node]]:
-    parts = {
-        kind: _part
+def _rules() -> dict[type[ops.Node], Callable[[ops.Node, str], ops.Node]]:
+    part_types = [
+        part_type
         for base in (ops.ExtractDateField, ops.ExtractTimeField)
-        for kind in base.__subclasses__()
-    }
-    others = (ops.DayOfWeekIndex, ops.DayOfWeekName, ops.Date, ops.Time)
-    parts |= dict.fromkeys((*others, ops.TimestampTruncate, ops.TimestampBucket), _part)
-    compared = dict.fromkeys((*ops.Comparison.__subclasses__(), ops.IdenticalTo), _comparison)
+        for part_type in base.__subclasses__()
+    ]
+    part_types += [ops.DayOfWeekIndex, ops.DayOfWeekName, ops.Date, ops.Time]
+    part_types += [ops.TimestampTruncate, ops.TimestampBucket]
+    comparisons = (*ops.Comparison.__subclasses__(), ops.IdenticalTo)
     return {
-        **parts,
-        **compared,
+        **dict.fromkeys(part_types, _part),
+        **dict.fromkeys(comparisons, _comparison),
         ops.Between: _between,
         ops.Cast: _cast,
         ops.DateNow: _today,
-        ops.ExtractEpochSeconds: _seconds,
+        ops.ExtractEpochSeconds: _epoch_seconds,
         ops.InValues: _membership,
         ops.Literal: _literal,
-        ops.Strftime: _written,
-        ops.TimestampAdd: _moved,
+        ops.Strftime: _strftime,
+        ops.TimestampAdd: _shift,
         ops.TimestampDelta: _delta,
         ops.TimestampDiff: _difference,
-        ops.TimestampFromUNIX: _of_utc,
-        ops.TimestampNow: _of_utc,
-        ops.TimestampSub: _moved,
+        ops.TimestampFromUNIX: _from_utc,
+        ops.TimestampNow: _from_utc,
+        ops.TimestampSub: _shift,
         ops.TryCast: _cast,
     }
 

@@ -86,7 +86,8 @@ def _aggregate(node: ops.Aggregate, fragments: Mapping[str, Any]) -> str:
     metrics = f".agg({_columns(node, node.metrics, fragments['metrics'])})"
     if not node.groups:
         return f"{fragments['parent']}{metrics}"
-    return f"{fragments['parent']}.group_by({_columns(node, node.groups, fragments['groups'])}){metrics}"
+    groups = _columns(node, node.groups, fragments["groups"])
+    return f"{fragments['parent']}.group_by({groups}){metrics}"
 
 
 def _sort(_node: ops.Node, fragments: Mapping[str, Any]) -> str:
