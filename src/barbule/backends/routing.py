@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 
-from barbule.relations.query_backend import engine_of
+from barbule.relations.query_backend import find_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def route_to_engine(backend: type) -> None:
 def _routed(name: str, verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
     def run(self: Any, expr: Any, /, *args: Any, **kwargs: Any) -> Any:
-        engine = engine_of(expr.op()) if isinstance(expr, ir.Expr) else None
+        engine = find_engine(expr.op()) if isinstance(expr, ir.Expr) else None
         return (
             verb(self, expr, *args, **kwargs)
             if engine is None

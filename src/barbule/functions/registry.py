@@ -24,7 +24,7 @@ from barbule.functions.identity.source_hash import Source
 from barbule.functions.parameters.argument_check import fitted
 from barbule.nodes import build_call
 from barbule.relations.errors.checked_values import checked
-from barbule.relations.errors.invalid_queries import refuse_written
+from barbule.relations.errors.invalid_queries import refuse_formatted
 from barbule.suggestions import call_argument_error, one_of
 
 __all__ = ["Function", "Parameter", "check_on_error", "lookup", "register"]
@@ -377,7 +377,7 @@ class Function:
 
     def call(self, arguments: Mapping[str, Any], *, cached: bool | None = None) -> ir.Value:
         """Make the expression of a call with bound arguments."""
-        refuse_written(arguments)
+        refuse_formatted(arguments)
         if self.prepare is not None:
             arguments = self.prepare(dict(arguments))
         if self.kind != "model":

@@ -1,8 +1,8 @@
 """Ibis tables that keep barbule's verbs through every Ibis verb.
 
 Owns the classes that results of `filter`, `join`, `group_by` … become, the methods that columns
-of managed tables have beside those of their type, and what is said when a query cannot be built.
-How a query runs is known to the source of its leaves alone.
+of managed tables have in addition to those of their type, and the errors of queries that cannot be
+built. How a query runs is the business of the engine behind its leaves.
 """
 
 from __future__ import annotations

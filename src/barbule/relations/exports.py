@@ -1,4 +1,4 @@
-"""The verbs that write what a query gives as a data set of others.
+"""The verbs that write the rows of a query as a data set of another library.
 
 Owns their names and documentation; the engine has the writers.
 """
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    import datasets
+    import torch
+
+    from barbule.relations.query_backend import QueryEngine
+
 __all__ = ["Exports", "engine_of"]
 
 
-def engine_of(query: Any) -> Any:
+def engine_of(query: ir.Table) -> QueryEngine:
     """Return the engine behind a query.
 
     Raises
@@ -27,18 +32,18 @@ def engine_of(query: Any) -> Any:
     ExpressionError
         When it reads no table of barbule.
     """
-    source = query._find_backend(use_default=True)
-    if not hasattr(source, "collect"):
+    engine: QueryEngine = query._find_backend(use_default=True)
+    if not hasattr(engine, "collect"):
         raise ExpressionError(
             "this query reads no table of barbule.",
             hint="Use Ibis' own to_pyarrow() or to_pandas() for it.",
         )
-    return source
+    return engine
 
 
 @check_methods
 class Exports:
-    """Verbs of queries that write data sets; media go along."""
+    """Verbs of queries that write data sets, media included."""
 
     __slots__ = ()
 
@@ -118,7 +123,7 @@ class Exports:
 
     def to_parquet(
         self, path: str | os.PathLike[str], /, *, embed_media: bool = False, **options: Any
-    ) -> Any:
+    ) -> None:
         """Write rows into a Parquet file.
 
         Parameters
@@ -140,10 +145,10 @@ class Exports:
         >>> bb.create_table("again", bb.read_parquet("photos.parquet")).collect()[0, "img"].size
         (2, 2)
         """
-        if not embed_media:
-            return ir.Table.to_parquet(self, path, **options)
-        engine_of(self).write("parquet", self, path)
-        return None
+        if embed_media:
+            engine_of(self).write("parquet", self, path)
+        else:
+            ir.Table.to_parquet(self, path, **options)
 
     def to_xlsx(
         self,
@@ -157,7 +162,7 @@ class Exports:
         """Write rows as a sheet of an Excel file.
 
         What a sheet has no form for is a text that `insert` reads again: nested values and Json
-        as JSON, bytes as base64, and numbers and moments that are finer than a sheet counts.
+        as JSON, bytes as base64, and numbers and timestamps that are finer than a sheet counts.
 
         Parameters
         ----------
@@ -186,7 +191,7 @@ class Exports:
         """
         ir.Table.to_xlsx(self, path, sheet=sheet, header=header, **options)
 
-    def to_huggingface(self) -> Any:
+    def to_huggingface(self) -> datasets.Dataset:
         """Return the rows as a `datasets.Dataset`, media as its images, sounds and videos.
 
         Files of this machine are referred to by their path, others are held in memory.
@@ -222,7 +227,7 @@ class Exports:
 
     def to_pytorch_dataset(
         self, *, transform: Callable[[dict[str, Any]], Any] | None = None
-    ) -> Any:
+    ) -> torch.utils.data.IterableDataset:
         """Return the rows as a `torch.utils.data.IterableDataset` for a `DataLoader`.
 
         The query runs now; its rows go to a temporary file, media as references, so that the

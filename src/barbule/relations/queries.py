@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from barbule.relations.query_backend import QueryPlan, QueryRows
+
 __all__ = ["CachedQuery", "JoinQuery", "Query"]
 
 Predicate: TypeAlias = (
@@ -280,7 +282,7 @@ class QueryVerbs(Formatted):
             )
         return backends, unbound
 
-    def collect(self, *, params: Mapping[Any, Any] | None = None) -> Any:
+    def collect(self, *, params: Mapping[Any, Any] | None = None) -> QueryRows:
         """Run the query and return its rows as a `ResultSet`.
 
         Parameters
@@ -301,7 +303,7 @@ class QueryVerbs(Formatted):
         engine_of(self).show(self, check_count(n, "show()", self))
 
     def __repr__(self) -> str:
-        # Ibis' interactive mode runs what it shows; a model that costs money is not asked so.
+        # Ibis' interactive mode runs what it shows; no model that costs money is called for that.
         if ibis.options.interactive and not self.op().find(nodes.CALLING_NODES):
             return super().__repr__()
         try:
@@ -339,7 +341,7 @@ class QueryVerbs(Formatted):
         """
         return wrap(summary(self, quantile))
 
-    def explain(self) -> Any:
+    def explain(self) -> QueryPlan:
         """Say how the query would run, stage by stage; no function or model is called."""
         return engine_of(self).explain(self)
 

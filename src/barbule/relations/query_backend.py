@@ -1,34 +1,118 @@
-"""Which database an expression is run by, where it reads several things."""
+"""The backends that the tables of an expression belong to.
+
+Owns what queries may call on an engine, and on what it returns, as Protocols: the engine itself
+stands above.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import ibis.expr.operations as ops
 
 from barbule.nodes import ManagedTable, SystemTable
 
-__all__ = ["engine_of", "sources"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import ibis.expr.types as ir
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["QueryEngine", "QueryPlan", "QueryRows", "find_engine", "sources"]
 
 _LEAVES = (ops.UnboundTable, ops.DatabaseTable, ops.SQLQueryResult)
 
 
-def engine_of(node: ops.Node) -> Any:
+class QueryRows(Protocol):
+    """The rows of a query that has run, see `ResultSet`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> QueryRows: ...
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: tuple[int, str]) -> Any: ...
+
+    def to_pyarrow(self) -> pa.Table:
+        """Return the rows as an Arrow table; media are references."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a pandas data frame; media are references, Json is text."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows as a polars data frame; media are references, Json is text."""
+
+
+class QueryPlan(Protocol):
+    """How a query would run; it prints as a tree."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are going to be; the most, where it depends on answers."""
+
+    @property
+    def usd(self) -> tuple[float, float, float]:
+        """The lowest, the expected and the highest cost, as far as prices are known."""
+
+
+class QueryEngine(Protocol):
+    """What runs queries over managed tables."""
+
+    backend: Any
+
+    def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> QueryRows:
+        """Compute an expression and return its rows."""
+
+    def explain(self, expr: ir.Expr) -> QueryPlan:
+        """Return the plan of an expression."""
+
+    def hold(self, expr: ir.Table) -> ops.Relation:
+        """Compute an expression and keep its rows in memory; return the leaf that shows them."""
+
+    def show(self, expr: ir.Table, n: int) -> None:
+        """Print the first rows of an expression."""
+
+    def html(self, expr: ir.Table) -> str:
+        """Draw the first rows of an expression."""
+
+    def diff_text(self, diff: Any) -> str:
+        """Write the difference of two versions."""
+
+    def diff_html(self, diff: Any) -> str:
+        """Draw the difference of two versions."""
+
+    def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
+        """Write the rows of an expression as a data set."""
+
+
+def find_engine(node: ops.Node) -> QueryEngine | None:
     """Return the engine behind the managed tables of a tree; None where there is none, or two."""
     engines = {id(leaf.source): leaf.source for leaf in node.find((ManagedTable, SystemTable))}
     return next(iter(engines.values())) if len(engines) == 1 else None
 
 
 def sources(node: ops.Node) -> tuple[list[Any], bool]:
-    """Return what the leaves of a tree belong to, and whether there are unbound ones.
+    """Return the backends of the leaves of a tree, and whether there are unbound leaves.
 
     Tables that the user made through the Ibis backend of an engine belong to the engine.
     """
     leaves = node.find(_LEAVES)
-    bound = [leaf.source for leaf in leaves if not isinstance(leaf, ops.UnboundTable)]
-    engine = engine_of(node)
+    backends = [leaf.source for leaf in leaves if not isinstance(leaf, ops.UnboundTable)]
+    has_unbound = len(backends) < len(leaves)
+    engine = find_engine(node)
     if engine is not None:
-        below = engine.backend.ibis
-        bound = [engine if source is below else source for source in bound]
-    distinct = {id(source): source for source in bound}
-    return list(distinct.values()), len(bound) < len(leaves)
+        own_backend = engine.backend.ibis
+        backends = [engine if backend is own_backend else backend for backend in backends]
+    return list({id(backend): backend for backend in backends}.values()), has_unbound

@@ -1,4 +1,4 @@
-"""Counts of rows of a table, asked of a query over it: `t.filter(...).agg(n=t.count())`.
+"""Counts of rows of a table in an aggregation of a query over it: `t.filter(...).agg(n=t.count())`.
 
 Owns whose rows are counted there. Ibis reads `t.x` as the column of the query, where it is one, and
 leaves `t.count()` as it is, which an aggregation then refuses.
@@ -6,7 +6,7 @@ leaves `t.count()` as it is, which an aggregation then refuses.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["counted_elsewhere", "counting_rows", "recounted"]
 
+T = TypeVar("T")
+
 _COUNTS = (ops.CountStar, ops.CountDistinctStar)
 # What keeps to the rows of its parent: one count is meant, that of the rows which are left.
-_KEEPING = (
+_ROW_SUBSETS = (
     ops.Filter, ops.Project, ops.Sort, ops.Limit, ops.Sample, ops.Distinct, ops.DropColumns,
     ops.DropNull, ops.FillNull, ops.SelfReference,
 )  # fmt: skip
 
 
-def counting_rows(query: Any, given: Any) -> Any:
+def counting_rows(query: ir.Table, argument: T) -> T:
     """Let values count the rows of a query where they count those of a table that it filters.
 
     A value that reads the query too is left: `f.count() / t.count()` may mean a share of all rows.
@@ -34,64 +36,77 @@ def counting_rows(query: Any, given: Any) -> Any:
     ----------
     query
         The query that is aggregated.
-    given
-        An argument of its verb: a value, or a list or dict of values; all else is left.
+    argument
+        Of its verb: a value, or a list or dict of values; all else is left.
     """
-    before = _before(query.op())
-    return _mapped(given, lambda value: _counting(value, query.op(), before)) if before else given
+    sources = _row_sources(query.op())
+    if not sources:
+        return argument
+    return _map_values(argument, lambda value: _counting(value, query.op(), sources))
 
 
-def recounted(query: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def recounted(
+    query: ir.Table, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Return the arguments of a verb with counts of the query's rows; None if that is no change."""
-    changed = counting_rows(query, [*args, kwargs])
-    same = all(one is other for one, other in zip(changed, [*args, kwargs], strict=True))
-    return None if same else (changed[:-1], changed[-1])
+    *new_args, new_kwargs = counting_rows(query, [*args, kwargs])
+    same = all(
+        new is old for new, old in zip([*new_args, new_kwargs], [*args, kwargs], strict=True)
+    )
+    return None if same else (tuple(new_args), new_kwargs)
 
 
-def counted_elsewhere(query: Any, given: Any) -> bool:
+def counted_elsewhere(query: ir.Table, argument: object) -> bool:
     """Whether an argument of a verb counts the rows of something else than the query."""
-    found: list[Any] = []
-    _mapped(given, lambda value: found.extend(value.op().find(_COUNTS, filter=ops.Value)), query)
-    return any(each.arg != query.op() for each in found)
+    counts: list[ops.Value] = []
+
+    def collect(value: ir.Value) -> ir.Value:
+        counts.extend(value.op().find(_COUNTS, filter=ops.Value))
+        return value
+
+    _map_values(argument, collect, query)
+    return any(count.arg != query.op() for count in counts)
 
 
-def _mapped(given: Any, change: Callable[[ir.Value], Any], query: Any = None) -> Any:
-    """Change the values among arguments; those that wait for the query too, where it is given."""
-    if query is not None and isinstance(given, Deferred):
-        given = given.resolve(query)
-    if isinstance(given, ir.Value):
-        return change(given)
-    if type(given) in {list, tuple}:
-        items = [_mapped(each, change, query) for each in given]
-        changed = any(one is not other for one, other in zip(items, given, strict=True))
-        return type(given)(items) if changed else given
-    if type(given) is dict:
-        old = list(given.values())
-        values = _mapped(old, change, query)
-        return given if values is old else dict(zip(given, values, strict=True))
-    return given
+def _map_values(
+    argument: Any, change: Callable[[ir.Value], ir.Value], query: ir.Table | None = None
+) -> Any:
+    """Change the values among arguments; deferred ones too, where the query is given."""
+    if query is not None and isinstance(argument, Deferred):
+        argument = argument.resolve(query)
+    if isinstance(argument, ir.Value):
+        return change(argument)
+    if type(argument) in {list, tuple}:
+        members = [_map_values(member, change, query) for member in argument]
+        changed = any(new is not old for new, old in zip(members, argument, strict=True))
+        return type(argument)(members) if changed else argument
+    if type(argument) is dict:
+        old_values = list(argument.values())
+        values = _map_values(old_values, change, query)
+        return argument if values is old_values else dict(zip(argument, values, strict=True))
+    return argument
 
 
-def _counting(value: ir.Value, relation: ops.Relation, before: set[Any]) -> ir.Value:
+def _counting(value: ir.Value, relation: ops.Relation, sources: set[ops.Relation]) -> ir.Value:
     op = value.op()
     if relation in op.relations:
         return value
     counts = op.find(_COUNTS, filter=ops.Value)
-    changed = {each: each.copy(arg=relation) for each in counts if each.arg in before}
+    changed = {count: count.copy(arg=relation) for count in counts if count.arg in sources}
     if not changed:
         return value
     return op.replace(changed, filter=ops.Value).to_expr().name(value.get_name())
 
 
-def _before(relation: Any) -> set[Any]:
+def _row_sources(relation: ops.Relation) -> set[ops.Relation]:
     """Return the relations whose rows a query filters, sorts or projects."""
-    found: set[Any] = set()
-    while isinstance(relation, _KEEPING) and not _makes_rows(relation):
+    sources: set[ops.Relation] = set()
+    while isinstance(relation, _ROW_SUBSETS) and not _unnests(relation):
         relation = relation.parent
-        found.add(relation)
-    return found
+        sources.add(relation)
+    return sources
 
 
-def _makes_rows(relation: Any) -> bool:
+def _unnests(relation: ops.Relation) -> bool:
     values = relation.values.values() if isinstance(relation, ops.Project) else ()
     return any(value.find(ops.Unnest, filter=ops.Value) for value in values)

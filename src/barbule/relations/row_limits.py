@@ -1,12 +1,12 @@
-"""How many rows are asked of a query: numbers of rows, fractions and slices, checked.
+"""Numbers of rows, fractions and slices that verbs of queries take, checked.
 
-Owns the checks alone. Ibis makes a whole number of what it is given, of "3", 1.5 and True too.
+Owns the checks alone. Ibis makes a whole number of any argument, of "3", 1.5 and True too.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import SupportsFloat
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -20,13 +20,15 @@ __all__ = ["check_count", "check_index", "check_sample"]
 _METHODS = ("row", "block")
 
 
-def check_count(value: Any, name: str, query: Any, *, unlimited: bool = False) -> Any:
+def check_count(
+    value: object, parameter: str, query: ir.Table, *, unlimited: bool = False
+) -> int | ir.Value | Deferred | None:
     """Return a number of rows, as int; an expression as it is.
 
     Parameters
     ----------
-    name
-        How it is given, for errors: "limit()" or "offset=".
+    parameter
+        The verb or keyword that takes it, for errors: "limit()" or "offset=".
     unlimited
         Whether None stands for all rows.
 
@@ -41,7 +43,7 @@ def check_count(value: Any, name: str, query: Any, *, unlimited: bool = False) -
         return value
     if isinstance(value, ir.Value):
         raise ExpressionError(
-            f"{name} takes one number, and {value.get_name()!r} is {value.type()}"
+            f"{parameter} takes one number, and {value.get_name()!r} is {value.type()}"
             f"{', with a value for each row' if isinstance(value, ir.Column) else ''}.",
             table=table_name(query),
             hint="Write a whole number, 10, or one that is computed: t.limit(t.count() // 2).",
@@ -51,29 +53,28 @@ def check_count(value: Any, name: str, query: Any, *, unlimited: bool = False) -
     except TypeError:
         number = None
     if number is None or number < 0:
-        every = " None stands for all rows." if unlimited else ""
+        all_rows = " None stands for all rows." if unlimited else ""
         raise ExpressionError(
-            f"{name} takes a number of rows: a whole number that is zero or more.",
+            f"{parameter} takes a number of rows: a whole number that is zero or more.",
             table=table_name(query),
             value=value,
-            hint=f"Write 10, say; int() makes a whole number.{every} The last rows are the first "
-            "in the other order: t.order_by(t.n.desc()).limit(3)."
+            hint=f"Write 10, say; int() makes a whole number.{all_rows} The last rows are the "
+            "first in the other order: t.order_by(t.n.desc()).limit(3)."
             if number is not None
-            else f"Write 10, say; int() makes a whole number of a text or a float.{every}",
+            else f"Write 10, say; int() makes a whole number of a text or a float.{all_rows}",
         )
     return number
 
 
-def check_sample(fraction: Any, method: Any, seed: Any, query: Any) -> None:
-    """Refuse what is no sample of rows.
+def check_sample(fraction: object, method: object, seed: object, query: ir.Table) -> None:
+    """Check the arguments of a sample of rows.
 
     Raises
     ------
     ExpressionError
         When the fraction is not between 0 and 1, or the method or the seed is none.
     """
-    numeric = hasattr(fraction, "__float__") and not isinstance(fraction, bool | str | ir.Expr)
-    if not numeric or not 0 <= float(fraction) <= 1:
+    if not _is_fraction(fraction):
         raise ExpressionError(
             "sample() takes the fraction of the rows that is wanted, between 0 and 1.",
             table=table_name(query),
@@ -97,42 +98,47 @@ def check_sample(fraction: Any, method: Any, seed: Any, query: Any) -> None:
         )
 
 
-def check_index(what: Any, query: Any) -> None:
-    """Refuse to look by brackets for what a query has not before it runs.
+def check_index(key: object, query: ir.Table) -> None:
+    """Refuse a key in brackets of which a query has no value before it runs.
 
     Raises
     ------
     ExpressionError
         For a cell, a slice with steps, or anything that names no column.
     """
-    if isinstance(what, slice):
-        bounds = (what.start, what.stop)
-        whole = all(each is None or _is_index(each) for each in bounds)
-        if not whole or (what.step is not None and what.step != 1):
+    if isinstance(key, slice):
+        whole_numbers = all(bound is None or _is_index(bound) for bound in (key.start, key.stop))
+        if not whole_numbers or (key.step is not None and key.step != 1):
             raise ExpressionError(
                 "rows of a query are taken by whole numbers, one after the other.",
                 table=table_name(query),
-                value=what,
+                value=key,
                 hint="Write t[10:20], or t.limit(10, offset=10); of a result also "
                 "t.collect()[::2].",
             )
-    elif isinstance(what, tuple) and any(isinstance(each, int) for each in what):
+    elif isinstance(key, tuple) and any(isinstance(member, int) for member in key):
         raise ExpressionError(
             "a query has no cells before it runs.",
             table=table_name(query),
             hint='Write t.collect()[0, "name"].',
         )
-    elif what is None or isinstance(what, bool | float | bytes):
+    elif key is None or isinstance(key, bool | float | bytes):
         raise ExpressionError(
             "columns are taken by name or place.",
             table=table_name(query),
-            value=what,
+            value=key,
             hint='Write t["name"], t[["name", "year"]] for some of them, t[0] for the first '
             "column, or t[0:10] for the first rows.",
         )
 
 
-def _is_index(value: Any) -> bool:
+def _is_fraction(value: object) -> bool:
+    if isinstance(value, bool | str | ir.Expr) or not isinstance(value, SupportsFloat):
+        return False
+    return 0 <= float(value) <= 1
+
+
+def _is_index(value: object) -> bool:
     return isinstance(value, ir.IntegerScalar) or (
         hasattr(value, "__index__") and not isinstance(value, bool)
     )

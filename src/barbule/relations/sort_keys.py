@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+T = TypeVar("T")
+
 __all__ = ["descending", "flat_keys", "json_by_kind"]
 
 
-def flat_keys(key: Any) -> tuple[Any, ...]:
+def flat_keys(key: T | list[T] | tuple[T, ...]) -> tuple[T, ...]:
     """Return the keys of a list or tuple; a single key alone."""
     return tuple(key) if isinstance(key, list | tuple) else (key,)
 

@@ -1,6 +1,6 @@
-"""Where a value comes from: followed through relations that hand it on unchanged.
+"""The origin of a value: where relations that hand it on unchanged have it from.
 
-Owns that walk alone; what else planning asks of relations is the planner's.
+Owns that walk alone; the planner has all others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
 
 
 def trace(value: ops.Value) -> ops.Value:
-    """Follow a field through relations that hand it on, to where it is made."""
+    """Follow a field through relations that hand it on, to where it is computed."""
     while isinstance(value, ops.Field):
         relation = value.rel
         if isinstance(relation, PASSING):

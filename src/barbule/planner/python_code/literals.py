@@ -85,7 +85,7 @@ def _members(fragment: object) -> Sequence[object]:
 
 
 def _infix(sign: str, level: int, left: Code, right: Code) -> Code:
-    # A comparison beside another, and a power, would be read otherwise by Python.
+    # Python would read chained comparisons, and chained powers, otherwise.
     left_level = level + 1 if level in {COMPARED, POWER} else level
     return Code(f"{left.bracketed(left_level)} {sign} {right.bracketed(level + 1)}", level)
 

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.errors.checked_values import CheckedValue
-from barbule.relations.errors.invalid_queries import refuse_written
+from barbule.relations.errors.invalid_queries import refuse_formatted
 from barbule.relations.methods import search_scores, similarity_join
 from barbule.relations.methods.search_query import query_value
 from barbule.relations.query_backend import sources
@@ -25,7 +25,7 @@ __all__ = ["ManagedColumn"]
 
 
 class ManagedColumn(CheckedValue):
-    """What columns can do beside the methods of their type."""
+    """Methods of all columns of managed tables."""
 
     __slots__ = ()
 
@@ -64,7 +64,7 @@ class ManagedColumn(CheckedValue):
             the negative distance for "l2".
         """
         if isinstance(query, str):
-            refuse_written([query, self])
+            refuse_formatted([query, self])
         return nodes.Similarity(self, query_value(query, self), index or idx).to_expr()
 
     def embedding(self, *, index: str | None = None, idx: str | None = None) -> ir.ArrayValue:
@@ -167,7 +167,7 @@ class ManagedColumn(CheckedValue):
             A text; for the mode "vector" whatever `similarity` takes.
         mode
             "keyword" scores by the words of the query (BM25, 0 where none occurs), and needs no
-            index. "vector" is `similarity`. "hybrid" fuses the places that a row has in both
+            index. "vector" is `similarity`. "hybrid" fuses the ranks that a row has in both
             orders of the whole table (reciprocal rank fusion). No filter changes these scores.
         index
             The name of the embedding index, where the column has more than one.

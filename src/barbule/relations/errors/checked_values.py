@@ -37,7 +37,7 @@ from barbule.relations.methods.temporal import (
     DurationMethods,
     TimestampMethods,
 )
-from barbule.relations.methods.text import TextMethods, unwrapped, written_out
+from barbule.relations.methods.text import TextMethods, made_strings, unwrapped
 from barbule.relations.promotion import with_sign
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def _checked_method(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             raise no_field(self, args[0]) from error
         _check_options(self, result)
-        if written := written_out(self, (*args, *kwargs.values()), result):
-            raise not_a_text(self, function.__name__, written[0])
+        if others := made_strings(self, (*args, *kwargs.values()), result):
+            raise not_a_text(self, function.__name__, others[0])
         return checked(result)
 
     method.checks = True  # type: ignore[attr-defined]

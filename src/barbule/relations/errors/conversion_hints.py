@@ -1,6 +1,6 @@
-"""What to write where two values are of kinds that do not go together.
+"""Hints of what to write where two values do not go together.
 
-Owns the hints alone: of a text beside a number, a moment beside a duration and so on.
+Owns the hints alone: of a text and a number, a timestamp and a duration and so on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from barbule.types.data_types import Media
 
 __all__ = ["conversion", "sort_of"]
 
-_SORTS: tuple[tuple[Any, Any, str], ...] = (
+_SORTS: tuple[tuple[Any, type[dt.DataType], str], ...] = (
     (bool, dt.Boolean, "truth"),
     ((), Media, "file"),
     (str, dt.String, "text"),
@@ -25,25 +25,30 @@ _SORTS: tuple[tuple[Any, Any, str], ...] = (
     (datetime.date | datetime.time, dt.Temporal, "time"),
     (list | tuple, dt.Array, "list"),
 )
-_JOINING = "Texts are put together with texts: t.n.cast('string') of a column, str(x) of a value."
-_ADDING = (
-    ({"text", "number"}, f"{_JOINING} Numbers in texts are added by .cast('float64') of the text."),
+_CONCATENATION = (
+    "Texts are put together with texts: t.n.cast('string') of a column, str(x) of a value."
+)
+_ADDITION_HINTS = (
+    (
+        {"text", "number"},
+        f"{_CONCATENATION} Numbers in texts are added by .cast('float64') of the text.",
+    ),
     (
         {"text", "time"},
         (
-            f"{_JOINING} A moment is written by .strftime('%Y-%m-%d') too; what is added to it is "
-            "a datetime.timedelta(days=1)."
+            f"{_CONCATENATION} A moment is written by .strftime('%Y-%m-%d') too; what is added to "
+            "it is a datetime.timedelta(days=1)."
         ),
     ),
     (
         {"text", "duration"},
-        f"{_JOINING} What is added to a duration is another, datetime.timedelta(hours=1).",
+        f"{_CONCATENATION} What is added to a duration is another, datetime.timedelta(hours=1).",
     ),
     ({"text", "list"}, "Put the items of a list of texts together first: t.tags.join(', ')."),
     ({"text", "file"}, "A file is no text; t.img.uri() is the text that refers to it."),
     ({"file"}, "A file is no text; t.img.uri() is the text that refers to it."),
 )
-_COMPARING = (
+_COMPARISON_HINTS = (
     (
         {"time", "number"},
         (
@@ -53,7 +58,7 @@ _COMPARING = (
         ),
     ),
 )
-_CONVERSIONS = (
+_CONVERSION_HINTS = (
     (
         {"time", "number"},
         (
@@ -95,16 +100,16 @@ _CONVERSIONS = (
 )
 
 
-def sort_of(value: Any) -> str:
+def sort_of(value: object) -> str:
     """Say of which sort an operand is, as far as conversions differ."""
     kind = value.type() if isinstance(value, ir.Value) else None
-    for plain, theirs, sort in _SORTS:
-        if isinstance(kind, theirs) if kind is not None else isinstance(value, plain):
+    for python_type, data_type, sort in _SORTS:
+        if isinstance(kind, data_type) if kind is not None else isinstance(value, python_type):
             return sort
     return "other"
 
 
-def conversion(left: Any, right: Any, symbol: str) -> str:
+def conversion(left: object, right: object, symbol: str) -> str:
     """Say what to write where an operator does not take two values.
 
     Examples
@@ -113,12 +118,16 @@ def conversion(left: Any, right: Any, symbol: str) -> str:
     'Texts are put together with texts: t.n.c'
     """
     sorts = {sort_of(left), sort_of(right)}
-    rules: Any = _ADDING if symbol == "+" else _COMPARING if symbol in _COMPARISONS else ()
-    for wanted, hint in (*rules, *_CONVERSIONS):
-        if sorts == wanted:
-            return str(hint)
+    hints: list[tuple[set[str], str]] = []
+    if symbol == "+":
+        hints += _ADDITION_HINTS
+    elif symbol in _COMPARISONS:
+        hints += _COMPARISON_HINTS
+    for hint_sorts, hint in (*hints, *_CONVERSION_HINTS):
+        if sorts == hint_sorts:
+            return hint
     if symbol == "+" and "text" in sorts:
-        return _JOINING
+        return _CONCATENATION
     if "list" in sorts:
         return "A list is compared with isin(), and t.tags.contains(x) looks into one."
     return "Convert one of them, with .cast('float64') or .cast('string')."

@@ -1,14 +1,14 @@
-"""Expressions that were written into texts by f-strings, and texts that hold one.
+"""Strings that were made of expressions by f-strings, and strings that contain one.
 
-Owns what is known of it: what `format()` has made of expressions in this process. A text that
-holds one of these was made by an f-string or `str.format`, whatever else it is about.
+Owns the latest results of `format()` of expressions in this process. A string that contains one of
+them was made by an f-string or `str.format`, whatever else is in it.
 """
 
 from __future__ import annotations
 
 import collections
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.errors import ExpressionError
 from barbule.relations.errors.invalid_queries import both_classes
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["Formatted", "formatted_row"]
 
 _MARK = " that has not run: "  # which the representation of every expression has
-_LATEST = 64
-_LENGTH = 20_000  # characters; of longer ones the begin is compared
-_texts: collections.deque[str] = collections.deque(maxlen=_LATEST)
+_MAX_STRINGS = 64
+_MAX_CHARACTERS = 20_000  # of longer ones the begin is compared
+_formatted: collections.deque[str] = collections.deque(maxlen=_MAX_STRINGS)
 
 
 class Formatted:
-    """What is remembered when an expression is written into a text."""
+    """Remembers the strings that expressions are formatted into."""
 
     __slots__ = ()
 
@@ -38,12 +38,12 @@ class Formatted:
             )
         text = str(self)
         if _MARK in text:
-            _texts.append(text[:_LENGTH])
+            _formatted.append(text[:_MAX_CHARACTERS])
         return text
 
 
 def formatted_row(column: pa.ChunkedArray | pa.Array) -> int | None:
-    """Find the first row of a column of texts, or of Json, that holds such a text.
+    """Find the first row of a column of strings, or of Json, that contains such a string.
 
     Examples
     --------
@@ -53,20 +53,20 @@ def formatted_row(column: pa.ChunkedArray | pa.Array) -> int | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not _texts or not pa.types.is_string(column.type):
+    if not _formatted or not pa.types.is_string(column.type):
         return None
     marked = pc.match_substring(column, _MARK)
     if not pc.any(marked).as_py():
         return None
     for row in pc.indices_nonzero(marked.fill_null(False)).to_pylist():
-        if _holds_one(column[row].as_py()):
+        if _contains_formatted(column[row].as_py()):
             return int(row)
     return None
 
 
-def _holds_one(text: str) -> bool:
-    return any(each in text or _in_json(each) in text for each in list(_texts))
+def _contains_formatted(text: str) -> bool:
+    return any(formatted in text or _in_json(formatted) in text for formatted in list(_formatted))
 
 
-def _in_json(text: Any) -> str:
+def _in_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]

@@ -15,7 +15,7 @@ from ibis.common.annotations import SignatureValidationError
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.errors.conversion_hints import conversion, sort_of
-from barbule.relations.errors.invalid_queries import both_classes, shown_argument
+from barbule.relations.errors.invalid_queries import argument_text, both_classes
 from barbule.suggestions import did_you_mean
 
 __all__ = [
@@ -128,7 +128,7 @@ def not_a_text(value: ir.Value, method: str, argument: object) -> ExpressionErro
     """Say that a method of texts takes texts."""
     several = isinstance(argument, list | tuple | set)
     return ExpressionError(
-        f".{method}() of {described(value)} takes texts, not {shown_argument(argument)}.",
+        f".{method}() of {described(value)} takes texts, not {argument_text(argument)}.",
         **location(value),
         hint="Look for one of several by t.s.isin(['a', 'b']), or by t.s.re_search('a|b') within "
         "the text."
@@ -175,4 +175,4 @@ def described(value: object) -> str:
     """Write an operand as messages do: a column with its type."""
     if isinstance(value, ir.Value):
         return f"{value.get_name()!r} ({value.type()})"
-    return shown_argument(value)
+    return argument_text(value)

@@ -1,15 +1,14 @@
-"""Json columns: paths, and values that are of the kind of what stands beside them.
+"""Json columns: paths, and values of the type of the other operand.
 
-Owns what `t.meta.a.b[0] + 1` means: which plain operations of Ibis it is made of. Nothing here
+Owns the meaning of `t.meta.a.b[0] + 1`: which plain operations of Ibis it is made of. Nothing here
 depends on a backend.
 """
 
 from __future__ import annotations
 
 import decimal
-import functools
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -19,6 +18,14 @@ from ibis import Deferred
 
 from barbule import types
 from barbule.errors import ExpressionError
+from barbule.relations.methods.json_unwrapping import (
+    json_length,
+    json_of,
+    json_text,
+    unwrapped_like,
+    unwrapped_like_items,
+    unwrapper_of,
+)
 from barbule.relations.methods.slices import stepped
 from barbule.relations.methods.text import unwrapped
 from barbule.values.json_numbers import (
@@ -26,16 +33,18 @@ from barbule.values.json_numbers import (
     is_one_of,
     is_whole,
     whole_decimal,
-    whole_number,
 )
-from barbule.values.json_values import as_json, json_constant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["JsonValue"]
 
+Key: TypeAlias = str | int | slice | ir.StringValue | ir.IntegerValue
+
 _PLAIN_KEY = re.compile(r"[^\W\d][\w -]*")
-ALL_ITEMS = "*"  # a step of a path that takes all items of a list
+_ALL_ITEMS = "*"  # a step of a path that takes all items of a list
 _UNKNOWN = ibis.null(dt.boolean)
-_EXACT = 2**53  # whole numbers beyond it are not exact as float64
 
 
 class JsonValue(ir.JSONValue):
@@ -44,40 +53,40 @@ class JsonValue(ir.JSONValue):
     `t.meta.tags["*"].name` goes on with each item of a list, see `JsonItemsValue`.
 
     In arithmetic it is a number (float64, missing where it is none); compared with a text, a
-    number, a bool or a moment it is of that kind. Methods of texts and numbers may be called on
+    number, a bool or a timestamp it is of that type. Methods of texts and numbers may be called on
     a path: `t.meta.lang.upper()`, `t.meta.score.round(1)`. What is JSON's null, is missing.
     """
 
     __hash__ = ir.JSONValue.__hash__
     __iter__ = None  # it has items, but nobody knows how many
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Key) -> ir.Value:
         if isinstance(key, slice):
-            return _items(_part(ops.ToJSONArray(self).to_expr(), key).op())
-        if _is_all(key):
+            return _items(_slice(ops.ToJSONArray(self).to_expr(), key).op())
+        if _is_all_items(key):
             return _items(ops.ToJSONArray(self))
         if isinstance(key, str) and not _PLAIN_KEY.fullmatch(key):
             # Some databases, and sqlglot, would read such a key as a path.
             return ops.MapGet(ops.ToJSONMap(self), key).to_expr()
         return ops.JSONGetItem(self, key).to_expr()
 
-    def __getattr__(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> ir.Value:
         if key.startswith("_"):
             raise AttributeError(key)
         return self[key]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> ir.Value:
         """Call the method of texts or numbers that the last name of the path is.
 
         Ibis calls what can be called with the table that it is meant for: that gives the path.
         """
         op = self.op()
         name = getattr(op.index, "value", None) if isinstance(op, ops.JSONGetItem) else None
-        if len(args) == 1 and _stands_for_a_table(args[0], name):
+        if len(args) == 1 and _is_table(args[0], name):
             return self
         if name == "length" and not args and not kwargs:
-            return _length(op.arg)
-        unwrap = _owner(name)
+            return json_length(op.arg)
+        unwrap = unwrapper_of(name)
         if unwrap is None:
             raise ExpressionError(
                 f"{name!r} is no method of texts or numbers.",
@@ -89,41 +98,43 @@ class JsonValue(ir.JSONValue):
             raise ExpressionError(f"{name!r} is no method of a single value.")
         return method(*(unwrapped(owner, args) or args), **kwargs)
 
-    def cast(self, target_type: Any, /) -> Any:
-        """Cast the value: texts and numbers as what they are, not as JSON is written."""
+    def cast(self, target_type: object, /) -> ir.Value:
+        """Cast the value: texts and numbers by what they are, not by how JSON writes them."""
         return self._converted(types.dtype(target_type), strict=True)
 
-    def try_cast(self, target_type: Any, /) -> Any:
+    def try_cast(self, target_type: object, /) -> ir.Value:
         """Cast the value where that is possible; elsewhere it is missing."""
         return self._converted(types.dtype(target_type), strict=False)
 
-    def _converted(self, kind: dt.DataType, *, strict: bool) -> Any:
-        plain = ir.JSONValue.cast if strict else ir.JSONValue.try_cast
-
-        def turned(value: ir.Value) -> ir.Value:
+    def _converted(self, kind: dt.DataType, *, strict: bool) -> ir.Value:
+        def converted(value: ir.Value) -> ir.Value:
             return value.cast(kind) if strict else value.try_cast(kind)
 
-        if isinstance(kind, dt.String):
-            return turned(_text(self))
         if isinstance(kind, dt.Boolean):
             return ops.UnwrapJSONBoolean(self).to_expr()
         if isinstance(kind, dt.Integer | dt.Floating):
-            numbers = [ops.UnwrapJSONFloat64(self).to_expr()]
-            if isinstance(kind, dt.Integer):
-                wide = isinstance(kind, dt.UInt64)
-                exact = whole_decimal(self) if wide else ops.UnwrapJSONInt64(self).to_expr()
-                numbers.insert(0, exact)
-            if not strict and isinstance(kind, dt.Integer):
-                low, high = kind.bounds
-                exact, real = numbers
-                ends = [decimal.Decimal(low), decimal.Decimal(high)] if wide else [low, high]
-                fits = [exact.between(*ends), (real >= float(low)) & (real < float(high + 1))]
-                numbers = [ok.ifelse(each, None) for ok, each in zip(fits, numbers, strict=True)]
-            text = turned(ops.UnwrapJSONString(self).to_expr())
-            return ibis.coalesce(*(each.cast(kind) for each in numbers), text)
-        if isinstance(kind, dt.Decimal | dt.Temporal | dt.UUID):
-            return turned(_text(self))
-        return plain(self, kind)
+            return self._as_number(kind, strict=strict)
+        if isinstance(kind, dt.String | dt.Decimal | dt.Temporal | dt.UUID):
+            return converted(json_text(self))
+        plain_cast = ir.JSONValue.cast if strict else ir.JSONValue.try_cast
+        return plain_cast(self, kind)
+
+    def _as_number(self, kind: dt.Integer | dt.Floating, *, strict: bool) -> ir.NumericValue:
+        """Cast a number, or a text that is one."""
+        numbers = [ops.UnwrapJSONFloat64(self).to_expr()]
+        if isinstance(kind, dt.Integer):
+            wide = isinstance(kind, dt.UInt64)
+            exact = whole_decimal(self) if wide else ops.UnwrapJSONInt64(self).to_expr()
+            numbers.insert(0, exact)
+        if not strict and isinstance(kind, dt.Integer):
+            low, high = kind.bounds
+            exact, real = numbers
+            bounds = [decimal.Decimal(low), decimal.Decimal(high)] if wide else [low, high]
+            fits = [exact.between(*bounds), (real >= float(low)) & (real < float(high + 1))]
+            numbers = [fit.ifelse(number, None) for fit, number in zip(fits, numbers, strict=True)]
+        text = ops.UnwrapJSONString(self).to_expr()
+        text = text.cast(kind) if strict else text.try_cast(kind)
+        return ibis.coalesce(*(number.cast(kind) for number in numbers), text)
 
     def isnull(self) -> ir.BooleanValue:
         """Say whether nothing is there, or JSON's null."""
@@ -134,68 +145,74 @@ class JsonValue(ir.JSONValue):
         """Say whether a value is there that is not JSON's null."""
         return ~self.isnull()
 
-    def fill_null(self, fill_value: Any, /) -> Any:
+    def fill_null(self, fill_value: object, /) -> ir.Value:
         """Put a value where none is; all others stay as they are, as Json.
 
-        Beside a moment or a UUID it is one itself, and missing where it is none.
+        With a timestamp or a UUID it is one itself, and missing where it is none.
         """
         if fill_value is None:
             return self
-        fill = _json_of(fill_value)
-        if fill is None:
-            return _as_kind_of(self, fill_value).fill_null(fill_value)
-        return self.isnull().ifelse(fill, self)
+        json_value = json_of(fill_value)
+        if json_value is None:
+            return unwrapped_like(self, fill_value).fill_null(fill_value)
+        return self.isnull().ifelse(json_value, self)
 
-    def nullif(self, null_if_expr: Any, /) -> Any:
+    def nullif(self, null_if_expr: object, /) -> ir.Value:
         """Let it be missing where it equals a value."""
         if null_if_expr is None:
             return self
         same = (self == null_if_expr).fill_null(False)
         return same.ifelse(ibis.null(types.Json()), self)
 
-    def identical_to(self, other: Any, /) -> ir.BooleanValue:
+    def identical_to(self, other: object, /) -> ir.BooleanValue:
         """Say whether it equals a value, or both are missing."""
         if other is None:
             return self.isnull()
         same = (self == other).fill_null(False)
         return same | (self.isnull() & other.isnull()) if isinstance(other, ir.Value) else same
 
-    def cases(self, branch: Any, /, *branches: Any, else_: Any = None) -> Any:
+    def cases(
+        self,
+        branch: tuple[object, object],
+        /,
+        *branches: tuple[object, object],
+        else_: object = None,
+    ) -> ir.Value:
         """Choose a result by the first value that it equals."""
-        pairs = [(self == value, result) for value, result in (branch, *branches)]
-        return ibis.cases(*pairs, else_=else_)
+        conditions = [(self == value, result) for value, result in (branch, *branches)]
+        return ibis.cases(*conditions, else_=else_)
 
-    def isin(self, values: Any, /) -> Any:
+    def isin(self, values: ir.Value | Iterable[object], /) -> ir.BooleanValue:
         """Say whether it is one of several texts, numbers or values of a column."""
         if isinstance(values, ir.Value):
-            return _beside_one_of(self, values).isin(values)
-        return is_one_of(self, list(values), _as_kind_of)
+            return unwrapped_like_items(self, values).isin(values)
+        return is_one_of(self, list(values), unwrapped_like)
 
-    def notin(self, values: Any, /) -> Any:
+    def notin(self, values: ir.Value | Iterable[object], /) -> ir.BooleanValue:
         """Say whether it is none of several texts, numbers or values of a column."""
         if isinstance(values, ir.Value):
-            plain = _beside_one_of(self, values)
-            other_kind = plain.isnull() & self.notnull()
-            return ibis.coalesce(plain.notin(values), other_kind.ifelse(True, _UNKNOWN))
+            plain = unwrapped_like_items(self, values)
+            is_other_type = plain.isnull() & self.notnull()
+            return ibis.coalesce(plain.notin(values), is_other_type.ifelse(True, _UNKNOWN))
         return ~self.isin(values)
 
-    def between(self, lower: Any, upper: Any) -> Any:
+    def between(self, lower: object, upper: object) -> ir.BooleanValue:
         """Say whether it is a text, number or moment between two others."""
         if is_whole(lower) or is_whole(upper):
             return (self >= lower) & (self <= upper)
-        return _as_kind_of(self, lower).between(lower, upper)
+        return unwrapped_like(self, lower).between(lower, upper)
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> ir.NumericValue:
         return ops.UnwrapJSONFloat64(self).to_expr().abs()
 
-    def __round__(self, digits: int | None = None) -> Any:
+    def __round__(self, digits: int | None = None) -> ir.NumericValue:
         return ops.UnwrapJSONFloat64(self).to_expr().round(digits)
 
-    def max(self, *_: Any, **__: Any) -> Any:
+    def max(self, *_: object, **__: object) -> NoReturn:
         """Refuse: numbers have another order than texts."""
         raise _unordered("max")
 
-    def min(self, *_: Any, **__: Any) -> Any:
+    def min(self, *_: object, **__: object) -> NoReturn:
         """Refuse: numbers have another order than texts."""
         raise _unordered("min")
 
@@ -217,44 +234,44 @@ class JsonItemsValue(ir.ArrayValue):
         """The plain array of these items."""
         return self.op().to_expr()
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Key) -> ir.ArrayValue:
         if isinstance(key, slice):
-            return _items(_part(self.array, key).op())
-        if _is_all(key):
+            return _items(_slice(self.array, key).op())
+        if _is_all_items(key):
             lists = self.array.map(lambda item: ops.ToJSONArray(item).to_expr())
             return _items(lists.flatten().op())
-        return _items(self.array.map(lambda item: _path(item)[key]).op())
+        return _items(self.array.map(lambda item: _as_json_value(item)[key]).op())
 
-    def __getattr__(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> ir.ArrayValue:
         if key.startswith("_"):
             raise AttributeError(key)
         return self[key]
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        """Say how a method of the items is called."""
+    def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Refuse: say how a method of the items is called."""
         raise ExpressionError(
             "the items of a list have no methods together.",
             hint="Call them for each: t.meta.boxes.array.map(lambda box: box.label.upper()).",
         )
 
 
-def _is_all(key: Any) -> bool:
-    return isinstance(key, str) and key == ALL_ITEMS
+def _is_all_items(key: Key) -> bool:
+    return isinstance(key, str) and key == _ALL_ITEMS
 
 
-def _part(items: Any, key: slice) -> Any:
+def _slice(items: ir.ArrayValue, key: slice) -> ir.ArrayValue:
     return items[key] if key.step is None else stepped(items, key)
 
 
-def _path(item: Any) -> JsonValue:
+def _as_json_value(item: ir.Value) -> JsonValue:
     """Return an item of a list with the paths of Json."""
     return item if isinstance(item, JsonValue) else ops.Cast(item, types.Json()).to_expr()
 
 
-def _items(value: Any) -> ir.ArrayValue:
+def _items(op: ops.Value) -> ir.ArrayValue:
     """Make the expression of the items of a list."""
-    kind = _JsonItemsScalar if value.shape.is_scalar() else _JsonItemsColumn
-    return kind(value)
+    items_class = _JsonItemsScalar if op.shape.is_scalar() else _JsonItemsColumn
+    return items_class(op)
 
 
 class _JsonItemsScalar(JsonItemsValue, ir.ArrayScalar):
@@ -265,8 +282,10 @@ class _JsonItemsColumn(JsonItemsValue, ir.ArrayColumn):
     __slots__ = ()
 
 
-def _stands_for_a_table(value: Any, name: Any) -> bool:
-    return isinstance(value, ir.Table) or (isinstance(value, Deferred) and _owner(name) is None)
+def _is_table(argument: object, name: str | None) -> bool:
+    """Whether Ibis calls a path with the table that it is meant for."""
+    is_deferred = isinstance(argument, Deferred) and unwrapper_of(name) is None
+    return isinstance(argument, ir.Table) or is_deferred
 
 
 def _unordered(name: str) -> ExpressionError:
@@ -276,110 +295,50 @@ def _unordered(name: str) -> ExpressionError:
     )
 
 
-def _text(value: Any) -> ir.Value:
-    """Make the text of a value: that which it is, or else how JSON writes it."""
-    written = ops.Cast(value, dt.string).to_expr().nullif("null")
-    return ibis.coalesce(ops.UnwrapJSONString(value).to_expr(), written)
+def _is_text(operand: object) -> bool:
+    return isinstance(operand, str | ir.StringValue)
 
 
-def _length(value: ops.Value) -> ir.Value:
-    items = ops.ToJSONArray(value).to_expr().length()
-    return ibis.coalesce(items, ops.UnwrapJSONString(value).to_expr().length())
-
-
-@functools.cache
-def _methods(owner: Any) -> frozenset[str]:
-    return frozenset(name for name in dir(owner) if name not in dir(ir.JSONColumn))
-
-
-def _owner(name: Any) -> Any:
-    """Return what unwraps the kind of value that a method belongs to."""
-    if name in _methods(ir.StringColumn):
-        return ops.UnwrapJSONString
-    return ops.UnwrapJSONFloat64 if name in _methods(ir.FloatingColumn) else None
-
-
-def _beside_one_of(value: JsonValue, values: ir.Value) -> ir.Value:
-    """Unwrap Json as what the values of a column or an array are."""
-    one = ibis.null(values.type().value_type) if isinstance(values, ir.ArrayValue) else values
-    return whole_number(value, one) if is_whole(one) else _as_kind_of(value, one)
-
-
-def _as_kind_of(value: JsonValue, other: Any) -> ir.Value:
-    """Unwrap Json as what stands beside it; as itself beside other Json."""
-    if isinstance(other, list | tuple | dict | set):
-        raise ExpressionError(
-            f"Json is not compared with a {type(other).__name__}.",
-            value=other,
-            hint="Compare its items: t.meta.tags[0] == 'a'.",
-        )
-    kind = other.type() if isinstance(other, ir.Value) else dt.infer(other)
-    if kind.is_boolean():
-        return ops.UnwrapJSONBoolean(value).to_expr()
-    if isinstance(other, int) and abs(other) > _EXACT:
-        return ops.UnwrapJSONInt64(value).to_expr()
-    if kind.is_numeric():
-        return ops.UnwrapJSONFloat64(value).to_expr()
-    if kind.is_string():
-        return ops.UnwrapJSONString(value).to_expr()
-    if kind.is_temporal() or kind.is_uuid():
-        return ops.UnwrapJSONString(value).to_expr().cast(kind)
-    return ir.JSONValue(value.op())
-
-
-def _json_of(value: Any) -> ir.Value | None:
-    """Make Json of a value; None of a moment and the like, which JSON does not have."""
-    if not isinstance(value, ir.Value):
-        plain = isinstance(value, str | bool | int | float | list | tuple | dict)
-        return json_constant(value, types.Json()).to_expr() if plain else None
-    kind = value.type()
-    if kind.is_temporal() or kind.is_uuid():
-        return None
-    return as_json(value.op(), types.Json()).to_expr()
-
-
-def _is_text(other: Any) -> bool:
-    return isinstance(other, str | ir.StringValue)
-
-
-def _arithmetic(name: str) -> Any:
-    def method(self: JsonValue, *others: Any) -> Any:
-        # A text is put together with another; everything else is counted with.
-        texts = name in {"__add__", "__radd__"} and any(map(_is_text, others))
-        unwrap: Any = ops.UnwrapJSONString if texts else ops.UnwrapJSONFloat64
-        values = [
-            unwrap(each).to_expr() if isinstance(each, ir.JSONValue) else each
-            for each in (self, *others)
+def _arithmetic(name: str) -> Callable[..., ir.Value]:
+    def method(self: JsonValue, *others: object) -> ir.Value:
+        # A text is concatenated with another; everything else is computed as a number.
+        concatenates = name in {"__add__", "__radd__"} and any(map(_is_text, others))
+        unwrap = ops.UnwrapJSONString if concatenates else ops.UnwrapJSONFloat64
+        operands = [
+            unwrap(operand).to_expr() if isinstance(operand, ir.JSONValue) else operand
+            for operand in (self, *others)
         ]
-        return getattr(values[0], name)(*values[1:])
+        return getattr(operands[0], name)(*operands[1:])
 
     return method
 
 
-def _with_other_kinds(value: JsonValue, name: str, other: Any, found: Any) -> ir.BooleanValue:
-    """Say of what is of another kind than `other` that it is not equal to it."""
+def _with_other_types(
+    value: JsonValue, name: str, other: object, comparison: ir.BooleanValue
+) -> ir.BooleanValue:
+    """Say of a value of another type than `other` that it is not equal to it."""
     if name not in {"__eq__", "__ne__"}:
-        return found
+        return comparison
     if name == "__eq__" and isinstance(other, ir.Column):
-        return found  # alone, so that a join by it needs not compare all pairs
-    known = value.notnull()
+        return comparison  # alone, so that a join by it needs not compare all pairs
+    both_exist = value.notnull()
     if isinstance(other, ir.Value):
-        known &= other.notnull()
-    return ibis.coalesce(found, known.ifelse(name == "__ne__", _UNKNOWN))
+        both_exist &= other.notnull()
+    return ibis.coalesce(comparison, both_exist.ifelse(name == "__ne__", _UNKNOWN))
 
 
-def _comparison(name: str) -> Any:
-    def method(self: JsonValue, other: Any) -> Any:
+def _comparison(name: str) -> Callable[[JsonValue, object], ir.BooleanValue]:
+    def method(self: JsonValue, other: object) -> ir.BooleanValue:
         if other is None:
             return {"__eq__": self.isnull, "__ne__": self.notnull}.get(
                 name, lambda: NotImplemented
             )()
         if not isinstance(other, ir.JSONValue):
             if is_whole(other):
-                found = compare_whole(self, name, other)
+                comparison = compare_whole(self, name, other)
             else:
-                found = getattr(_as_kind_of(self, other), name)(other)
-            return _with_other_kinds(self, name, other, found)
+                comparison = getattr(unwrapped_like(self, other), name)(other)
+            return _with_other_types(self, name, other, comparison)
         if name in {"__eq__", "__ne__"}:
             return getattr(ir.JSONValue, name)(self, other)
         # Two numbers are compared as numbers, two texts as texts, and nothing else at all.

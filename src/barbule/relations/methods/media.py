@@ -23,7 +23,7 @@ __all__ = ["ImageValue", "JsonValue", "MediaValue"]
 
 
 class MediaValue(ir.StringValue):
-    """What every media column can do.
+    """Methods of all media columns.
 
     It is compared by its reference. A path is made absolute first, as an insert does: from the
     folder in which the program runs when the expression is written.
@@ -31,36 +31,38 @@ class MediaValue(ir.StringValue):
 
     __hash__ = ir.StringValue.__hash__
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> ir.BooleanValue:
         return super().__eq__(_reference(other))
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> ir.BooleanValue:
         return super().__ne__(_reference(other))
 
-    def identical_to(self, other: Any, /) -> Any:
+    def identical_to(self, other: object, /) -> ir.BooleanValue:
         """Say whether it is the same reference; a missing one is like another."""
         return super().identical_to(_reference(other))
 
-    def isin(self, values: Any, /) -> Any:
+    def isin(self, values: object, /) -> ir.BooleanValue:
         """Say whether it is one of several paths, URLs or values of a column."""
         return super().isin(_references(values))
 
-    def notin(self, values: Any, /) -> Any:
+    def notin(self, values: object, /) -> ir.BooleanValue:
         """Say whether it is none of several paths, URLs or values of a column."""
         return super().notin(_references(values))
 
-    def nullif(self, null_if_expr: Any, /) -> Any:
+    def nullif(self, null_if_expr: object, /) -> MediaValue:
         """Return nothing where it is this path or URL."""
         return super().nullif(_reference(null_if_expr))
 
-    def fill_null(self, fill_value: Any, /) -> Any:
+    def fill_null(self, fill_value: object, /) -> MediaValue:
         """Return a path or URL where there is none."""
         return super().fill_null(_reference(fill_value))
 
-    def cases(self, branch: Any, /, *branches: Any, **options: Any) -> Any:
+    def cases(
+        self, branch: tuple[object, Any], /, *branches: tuple[object, Any], **options: Any
+    ) -> ir.Value:
         """Choose a value by which path or URL it is."""
-        known = [(_reference(case), value) for case, value in (branch, *branches)]
-        return super().cases(*known, **options)
+        reference_branches = [(_reference(case), value) for case, value in (branch, *branches)]
+        return super().cases(*reference_branches, **options)
 
     def uri(self) -> ir.StringValue:
         """Return the reference as text: a path, a URL, or a name in the media store."""
@@ -97,25 +99,25 @@ class MediaValue(ir.StringValue):
 
 
 class ImageValue(MediaValue):
-    """What image columns can do; names and meaning follow PIL.
+    """Methods of image columns; names and meaning follow PIL.
 
     Its methods are the functions of `barbule.functions.image`, which put them here.
     """
 
 
-def _reference(value: Any) -> Any:
-    """Return what a media column is compared with; a path as cells hold it.
+def _reference(value: object) -> object:
+    """Return the operand of a comparison with media; a path as cells hold it.
 
     Raises
     ------
     ExpressionError
-        When it is the content of a medium.
+        When it is the content of a media file.
     """
     if isinstance(value, ir.Value | Deferred):
         return value
     if isinstance(value, str | os.PathLike):
-        place = os.fspath(value)
-        return reference_to(place) if isinstance(place, str) and place else place
+        path = os.fspath(value)
+        return reference_to(path) if isinstance(path, str) and path else path
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):
         raise ExpressionError(
             f"a medium is compared by its reference, and a {type(value).__name__} is content.",
@@ -125,7 +127,7 @@ def _reference(value: Any) -> Any:
     return value
 
 
-def _references(values: Any) -> Any:
+def _references(values: object) -> object:
     if isinstance(values, ir.Value | Deferred | str) or not isinstance(values, Iterable):
         return values
     return [_reference(value) for value in values]

@@ -1,6 +1,6 @@
-"""What is searched for, as a value: a text, a file, a vector, a column.
+"""The query of a search, as a value: a text, a file, a vector, a column.
 
-Owns how the kind of a query is told from what a user gives and from the column that is asked.
+Owns how its type follows from the Python value and from the column that is searched.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ _ENDINGS: dict[type[types.Media], frozenset[str]] = {
     types.Audio: frozenset(".wav .mp3 .flac .ogg .m4a .opus .aac".split()),  # noqa: SIM905
     types.Video: frozenset(".mp4 .mov .webm .mkv .avi .m4v".split()),  # noqa: SIM905
 }
-# What a column of one kind takes too, though files of these names are rather of another.
-_TAKEN: dict[type[types.Media], frozenset[str]] = {
+# Endings that a column of one type takes too, though such files are rather of another.
+_ALSO_ACCEPTED: dict[type[types.Media], frozenset[str]] = {
     types.Audio: _ENDINGS[types.Video],
     types.Video: frozenset({".gif"}),
 }
-_MIMES: dict[str, type[types.Media]] = {
+_TYPES_BY_MIME: dict[str, type[types.Media]] = {
     "image": types.Image,
     "audio": types.Audio,
     "video": types.Video,
 }
-_IMAGE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
-_PICTURE_DIMENSIONS = (2, 3)
+_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
+_PIXEL_DIMENSIONS = (2, 3)
 
 
-def query_value(query: Any, column: ir.Value) -> ops.Value:
-    """Turn what a user searches for into a value: a text, a file, a vector, a column.
+def query_value(query: object, column: ir.Value) -> ops.Value:
+    """Make the value of a query: a text, a file, a vector, a column.
 
-    A text that looks like the name of a file is one when the column holds files. Of which kind it
-    is, its ending tells: videos may be searched for images.
+    A text that looks like the name of a file is one when the column holds files. Its ending tells
+    of which type it is: videos may be searched for images.
     """
     if isinstance(query, ir.Expr):
         return query.op()
     kind = column.type()
-    if (image := image_literal(_picture(query, kind))) is not None:
+    if (image := image_literal(_as_image(query, kind))) is not None:
         return image
     if isinstance(query, bytes):
-        return media_literal(query, "application/octet-stream", _kind_of_bytes(query, kind))
+        return media_literal(query, "application/octet-stream", _type_of_bytes(query, kind))
     if isinstance(query, Path):
-        return ops.Literal(os.fspath(query), _kind_of_file(query.suffix, kind))
+        return ops.Literal(os.fspath(query), _type_of_file(query.suffix, kind))
     if isinstance(query, str):
-        return ops.Literal(query, _kind_of_text(query, kind))
-    if _is_flat(query):
+        return ops.Literal(query, _type_of_text(query, kind))
+    if _is_vector(query):
         return _vector_literal(query)
     numbers = query.tolist() if hasattr(query, "tolist") else query
     if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
@@ -76,15 +76,15 @@ def query_value(query: Any, column: ir.Value) -> ops.Value:
     )
 
 
-def _is_flat(query: Any) -> bool:
+def _is_vector(query: Any) -> bool:
     """Whether it is a NumPy array of one dimension, of numbers."""
     return type(query).__module__ == "numpy" and query.ndim == 1 and query.dtype.kind in "fiu"
 
 
-def _picture(query: Any, kind: dt.DataType) -> Any:
+def _as_image(query: Any, kind: dt.DataType) -> object:
     """Make a PIL image of the pixels of one, where files are searched."""
-    pixels = isinstance(kind, types.Media) and type(query).__module__ == "numpy"
-    if not pixels or query.ndim not in _PICTURE_DIMENSIONS:
+    may_be_pixels = isinstance(kind, types.Media) and type(query).__module__ == "numpy"
+    if not may_be_pixels or query.ndim not in _PIXEL_DIMENSIONS:
         return query
     from PIL import Image
 
@@ -97,44 +97,49 @@ def _picture(query: Any, kind: dt.DataType) -> Any:
         ) from error
 
 
-def _kind_of_file(ending: str, kind: dt.DataType) -> dt.DataType:
-    """Tell what a file is by its ending; one that tells nothing is what the column holds."""
-    own = type(kind)() if isinstance(kind, types.Media) else types.Document()
-    if _holds(own, ending):
-        return own
-    return next((each() for each, names in _ENDINGS.items() if ending.lower() in names), own)
+def _type_of_file(ending: str, kind: dt.DataType) -> dt.DataType:
+    """Tell the type of a file by its ending; with another ending it is of the column's type."""
+    column_type = type(kind)() if isinstance(kind, types.Media) else types.Document()
+    if _accepts(column_type, ending):
+        return column_type
+    media_types = (
+        media_type for media_type, endings in _ENDINGS.items() if ending.lower() in endings
+    )
+    media_type = next(media_types, None)
+    return column_type if media_type is None else media_type()
 
 
-def _holds(kind: dt.DataType, ending: str) -> bool:
-    """Whether columns of a kind hold files with an ending."""
+def _accepts(kind: dt.DataType, ending: str) -> bool:
+    """Whether columns of a type hold files with an ending."""
     ending = ending.lower()
-    return any(ending in known.get(type(kind), ()) for known in (_ENDINGS, _TAKEN))
+    return any(ending in endings.get(type(kind), ()) for endings in (_ENDINGS, _ALSO_ACCEPTED))
 
 
-def _kind_of_text(text: str, kind: dt.DataType) -> dt.DataType:
+def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
     """Tell whether a text is searched for, or the file of which it is the path or the URL."""
     if not isinstance(kind, types.Media) or "\n" in text:
         return dt.string
     if text.startswith("data:"):
         mime = text.removeprefix("data:").partition("/")[0]
-        return _MIMES.get(mime, type(kind))()
+        return _TYPES_BY_MIME.get(mime, type(kind))()
     if text.startswith(_SCHEMES):
-        return _kind_of_file(Path(urlsplit(text).path).suffix, kind)
-    found = _kind_of_file(ending := Path(text).suffix, kind)
-    if type(found) is not type(kind):
-        named = os.sep in text  # "README.md" may be what is shown in an image
-    elif _holds(kind, ending):
-        named = True
+        return _type_of_file(Path(urlsplit(text).path).suffix, kind)
+    file_type = _type_of_file(ending := Path(text).suffix, kind)
+    if type(file_type) is not type(kind):
+        is_name = os.sep in text  # "README.md" may be what an image shows
+    elif _accepts(kind, ending):
+        is_name = True
     else:
         return dt.string
-    # "what is shown in cat.png" is a question.
-    return found if (named and len(text.split()) == 1) or Path(text).exists() else dt.string
+    # "what is there in cat.png" is a question.
+    is_file = (is_name and len(text.split()) == 1) or Path(text).exists()
+    return file_type if is_file else dt.string
 
 
-def _kind_of_bytes(data: bytes, kind: dt.DataType) -> dt.DataType:
-    """Tell what the content of a file is: an image where it begins as one, else the column's."""
-    image = data.startswith(_IMAGE_MARKS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-    return types.Image() if image or not isinstance(kind, types.Media) else type(kind)()
+def _type_of_bytes(data: bytes, kind: dt.DataType) -> dt.DataType:
+    """Tell the type of a file by its content: an image if it begins as one, else the column's."""
+    is_image = data.startswith(_IMAGE_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+    return types.Image() if is_image or not isinstance(kind, types.Media) else type(kind)()
 
 
 def _vector_literal(numbers: Any) -> VectorLiteral:

@@ -1,32 +1,41 @@
-"""Search as values: keyword scores, similarity, both fused, and the best scored anew.
+"""The scores of a search, as values: by keywords, by similarity, both fused, and reranked.
 
-Owns the expressions that a search is made of. All but the two scores are plain Ibis.
+Owns the expressions that a search is made of. All but the nodes of scores are plain Ibis.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import ibis
 import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
-from barbule.relations.errors.invalid_queries import refuse_written
+from barbule.relations.errors.invalid_queries import refuse_formatted
 from barbule.types.data_types import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Mode", "search"]
 
 Mode = Literal["keyword", "vector", "hybrid"]
 
-# How much less the first places count than they would by 1/place alone. G. Cormack et al.,
+# How much less the first ranks count than they would by 1/rank alone. G. Cormack et al.,
 # *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods* (2009).
-_RANKED = 60
+_RRF_CONSTANT = 60
 
 
 def search(
-    column: Any, query: Any, mode: Mode, *, index: str | None, rerank: Any, depth: int
-) -> Any:
+    column: ir.Column,
+    query: object,
+    mode: Mode,
+    *,
+    index: str | None,
+    rerank: Callable[..., ir.Value] | None,
+    depth: int,
+) -> ir.FloatingValue:
     """Make the value that scores a column by a query."""
     if mode not in get_args(Mode):
         raise ExpressionError(
@@ -34,23 +43,23 @@ def search(
             value=mode,
             hint=f"Modes are {', '.join(get_args(Mode))}.",
         )
-    refuse_written([query, column])
+    refuse_formatted([query, column])
     if mode == "vector":
         score = column.similarity(query, index=index)
     else:
-        score = _keyword(column, query)
+        score = _keyword_score(column, query)
         if mode == "hybrid":
-            score = _fused(column, score, column.similarity(query, index=index))
+            score = _fused_score(column, score, column.similarity(query, index=index))
             score = nodes.TableScore(column, score).to_expr()
     if rerank is None:
         return score
     # Words that do not occur score 0; a similarity may be anything, also below it.
     matches = score.notnull() if mode == "vector" else score > 0
-    value = _reranked(query, _first(column, score, matches, depth), rerank)
+    value = _reranked(query, _best_texts(column, score, matches, depth), rerank)
     return nodes.RerankedScore(column, value).to_expr()
 
 
-def _keyword(column: Any, query: Any) -> Any:
+def _keyword_score(column: ir.Column, query: object) -> ir.FloatingValue:
     kind = column.type()
     if not kind.is_string() or isinstance(kind, Media):
         raise ExpressionError(
@@ -68,32 +77,32 @@ def _keyword(column: Any, query: Any) -> Any:
     return nodes.KeywordScore(column, query).to_expr()
 
 
-def _fused(column: Any, words: Any, alike: Any) -> Any:
-    """Fuse two orders by the places that a row has in them; a row without a word has one only."""
-    by_words = ibis.ifelse(words > 0, _inverse_place(words), 0.0)
-    by_vector = ibis.ifelse(alike.notnull(), _inverse_place(alike), 0.0)
-    return ibis.ifelse(column.isnull(), ibis.null("float64"), by_words + by_vector)
+def _fused_score(
+    column: ir.Column, keyword_score: ir.FloatingValue, similarity: ir.FloatingValue
+) -> ir.FloatingValue:
+    """Fuse two orders by the ranks of a row in them; a row without a keyword has one rank only."""
+    by_keywords = ibis.ifelse(keyword_score > 0, _reciprocal_rank(keyword_score), 0.0)
+    by_similarity = ibis.ifelse(similarity.notnull(), _reciprocal_rank(similarity), 0.0)
+    return ibis.ifelse(column.isnull(), ibis.null("float64"), by_keywords + by_similarity)
 
 
-def _inverse_place(score: Any) -> Any:
-    return 1.0 / (_place(score) + (_RANKED + 1))
+def _reciprocal_rank(score: ir.FloatingValue) -> ir.FloatingValue:
+    return 1.0 / (nodes.ScoreRank(score).to_expr() + (_RRF_CONSTANT + 1))
 
 
-def _place(score: Any) -> Any:
-    return nodes.ScoreRank(score).to_expr()
-
-
-def _first(column: Any, score: Any, matches: Any, depth: Any) -> Any:
-    """Return the texts of the best rows, as many as may be scored anew, and null elsewhere."""
+def _best_texts(
+    column: ir.Column, score: ir.FloatingValue, matches: ir.BooleanValue, depth: int
+) -> ir.Value:
+    """Return the texts of the best rows, as many as may be reranked, and null elsewhere."""
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ExpressionError(
             "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
         )
-    chosen = matches & (nodes.RowRank(score).to_expr() < depth)
-    return ibis.ifelse(chosen, column, ibis.null(column.type()))
+    is_best = matches & (nodes.RowRank(score).to_expr() < depth)
+    return ibis.ifelse(is_best, column, ibis.null(column.type()))
 
 
-def _reranked(query: Any, candidate: Any, rerank: Any) -> Any:
+def _reranked(query: object, candidate: ir.Value, rerank: Any) -> ir.FloatingValue:
     if isinstance(query, ir.Expr):
         raise ExpressionError(
             "the best are scored anew for one query at a time.",
@@ -108,12 +117,12 @@ def _reranked(query: Any, candidate: Any, rerank: Any) -> Any:
         )
     if hasattr(rerank, "of_single_items"):
         rerank = rerank.of_single_items()
-    found = rerank(query, candidate)
-    if not isinstance(found, ir.NumericValue):
-        kind = found.type() if isinstance(found, ir.Expr) else type(found).__name__
+    score = rerank(query, candidate)
+    if not isinstance(score, ir.NumericValue):
+        kind = score.type() if isinstance(score, ir.Expr) else type(score).__name__
         raise ExpressionError(
             f"scoring anew has to give a number for each text, not {kind}.",
             value=getattr(rerank, "name", rerank),
             hint="Give a @bb.udf of a query and a text that returns a float.",
         )
-    return found.cast("float64")
+    return score.cast("float64")

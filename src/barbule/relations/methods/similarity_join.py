@@ -5,8 +5,6 @@ Owns which columns can be joined by similarity. How the nearest rows are found i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -14,13 +12,12 @@ from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.ibis_verbs import wrap
 
-if TYPE_CHECKING:
-    from typing import Any
-
 __all__ = ["nearest"]
 
 
-def nearest(column: ir.Column, query: ir.Column, *, k: int, index: str | None, name: str) -> Any:
+def nearest(
+    column: ir.Column, query: ir.Column, *, k: int, index: str | None, name: str
+) -> ir.Table:
     """Make the relation of the rows that are most like those of another one."""
     if not isinstance(query, ir.Column) or len(query.op().relations) != 1:
         raise ExpressionError(

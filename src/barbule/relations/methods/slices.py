@@ -1,13 +1,13 @@
-"""Parts of texts and arrays as Python counts them, what repeats them, and what is among them.
+"""Slices and repetitions of strings and arrays, as Python has them.
 
 Owns negative bounds, bounds that are columns, and steps, of which Ibis makes other values or
-nothing; where in a text another one is found; and lists in Json, whose items Ibis does not know.
+nothing; the search of a string in another one; and lists in Json, whose items Ibis does not know.
 """
 
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import TypeAlias
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -16,15 +16,17 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 
-__all__ = ["ListMethods", "TextParts", "list_of_row", "repeated", "repeats", "stepped"]
+Index: TypeAlias = int | ir.IntegerValue
+
+__all__ = ["ListMethods", "TextSlices", "list_of_row", "repeated", "repeats", "stepped"]
 
 
-class TextParts:
-    """Parts of texts, by positions that may be negative, or columns."""
+class TextSlices:
+    """Slices of strings, by positions that may be negative, or columns."""
 
     __slots__ = ()
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Index | slice) -> ir.StringValue:
         """Return a character, or the characters between two positions, as Python does."""
         if not isinstance(key, slice):
             return super().__getitem__(key)  # type: ignore[misc]
@@ -41,19 +43,25 @@ class TextParts:
                 return super().__getitem__(slice(0, 0))  # type: ignore[misc]
             return super().__getitem__(slice(key.start, key.stop))  # type: ignore[misc]
         length = self.length()  # type: ignore[attr-defined]
-        start = _place(key.start, length)
+        start = _from_start(key.start, length)
         if key.stop is None:
             return self.substr(start)  # type: ignore[attr-defined]
-        width = _place(key.stop, length) - start
+        width = _from_start(key.stop, length) - start
         return self.substr(start, (width < 0).ifelse(0, width))  # type: ignore[attr-defined]
 
-    def find(self, substr: Any, /, start: Any = None, end: Any = None) -> Any:
+    def find(
+        self,
+        substr: str | ir.StringValue,
+        /,
+        start: Index | None = None,
+        end: Index | None = None,
+    ) -> ir.IntegerValue:
         """Return the position of a text in this one, as `str.find` does.
 
         Parameters
         ----------
         substr
-            What is looked for.
+            The string to look for.
         start, end
             Between which positions; negative ones are counted from the end.
 
@@ -72,41 +80,41 @@ class TextParts:
         if start is None and end is None:
             return super().find(substr)  # type: ignore[misc]
         length = self.length()  # type: ignore[attr-defined]
-        first = _place(start, length)
-        place = self[start:end].find(substr)
-        nowhere = place * 0 - 1  # missing where the text is
-        return ((place >= 0) & (first <= length)).ifelse(place + first, nowhere)
+        first = _from_start(start, length)
+        position = self[start:end].find(substr)
+        not_found = position * 0 - 1  # missing where the text is
+        return ((position >= 0) & (first <= length)).ifelse(position + first, not_found)
 
 
 class ListMethods:
-    """Parts of arrays with steps, and the numbers in lists of Json."""
+    """Slices of arrays with steps, and the numbers in lists of Json."""
 
     __slots__ = ()
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Index | slice) -> ir.Value:
         """Return an item, or the items between two positions, as Python does."""
         if isinstance(key, slice) and key.step is not None:
             return stepped(self, key)
         return super().__getitem__(key)  # type: ignore[misc]
 
-    def sums(self) -> Any:
+    def sums(self) -> ir.NumericValue:
         """Return the sum of the numbers."""
         return super(ListMethods, _numbers(self)).sums()  # type: ignore[misc]
 
-    def means(self) -> Any:
+    def means(self) -> ir.NumericValue:
         """Return the mean of the numbers."""
         return super(ListMethods, _numbers(self)).means()  # type: ignore[misc]
 
-    def mins(self) -> Any:
+    def mins(self) -> ir.Value:
         """Return the least item; of Json the least number, or else text."""
-        return _in_order(self)[0] if _is_json(self) else super().mins()  # type: ignore[misc]
+        return _sorted_json(self)[0] if _is_json(self) else super().mins()  # type: ignore[misc]
 
-    def maxs(self) -> Any:
+    def maxs(self) -> ir.Value:
         """Return the greatest item; of Json the greatest text, or else number."""
-        return _in_order(self)[-1] if _is_json(self) else super().maxs()  # type: ignore[misc]
+        return _sorted_json(self)[-1] if _is_json(self) else super().maxs()  # type: ignore[misc]
 
 
-def stepped(values: Any, key: slice) -> Any:
+def stepped(values: ir.ArrayValue, key: slice) -> ir.ArrayValue:
     """Take every so many items of an array, backwards where the step is negative.
 
     Parameters
@@ -131,57 +139,57 @@ def stepped(values: Any, key: slice) -> Any:
         start = _clipped(key.start, length, lowest, highest)
     if key.stop is not None:
         stop = _clipped(key.stop, length, lowest, highest)
-    places = ibis.range(_typed(start), _typed(stop), key.step)
+    positions = ibis.range(_position(start), _position(stop), key.step)
     kind = values.type()
-    taken = places.map(lambda place: values[place]).cast(kind.copy(length=None))
-    return values.isnull().ifelse(ibis.null(taken.type()), taken)
+    items = positions.map(lambda position: values[position]).cast(kind.copy(length=None))
+    return values.isnull().ifelse(ibis.null(items.type()), items)
 
 
-def list_of_row(values: Any, value: Any) -> Any:
-    """Return the list in Json that stands in the row of a value; Ibis looks in all rows of it."""
+def list_of_row(values: object, value: ir.Value) -> ir.ArrayValue | None:
+    """Return the list in Json in the row of a value; Ibis would look in all rows of it."""
     if not isinstance(values, ir.JSONColumn) or value.type().is_json():
         return None
     rows = values.op().relations
     return ops.ToJSONArray(values).to_expr() if value.op().relations <= rows else None
 
 
-def repeats(value: Any, other: Any) -> bool:
+def repeats(value: ir.Value, other: object) -> bool:
     """Whether a text or an array is multiplied, which repeats it."""
-    texts = isinstance(value, ir.IntegerValue) and isinstance(other, str)
-    return texts or (
+    repeated_string = isinstance(value, ir.IntegerValue) and isinstance(other, str)
+    return repeated_string or (
         isinstance(value, ir.StringValue | ir.ArrayValue) and not isinstance(other, ir.Value)
     )
 
 
-def repeated(value: Any, times: Any) -> Any:
+def repeated(value: ir.Value, times: object) -> ir.Value:
     """Repeat a text or an array, a whole number of times."""
     if isinstance(times, str) and isinstance(value, ir.IntegerValue):
         return ibis.literal(times).repeat(value)
-    whole = isinstance(times, numbers.Integral) and not isinstance(times, bool)
-    return value.repeat(times) if whole else NotImplemented
+    is_integer = isinstance(times, numbers.Integral) and not isinstance(times, bool)
+    return value.repeat(times) if is_integer else NotImplemented
 
 
-def _typed(place: Any) -> Any:
-    return place if isinstance(place, ir.Value) else ibis.literal(place, dt.int64)
+def _position(index: Index) -> ir.IntegerValue:
+    return index if isinstance(index, ir.Value) else ibis.literal(index, dt.int64)
 
 
-def _clipped(bound: Any, length: Any, lowest: Any, highest: Any) -> Any:
+def _clipped(bound: Index, length: Index, lowest: Index, highest: Index) -> ir.IntegerValue:
     """Count from the start, within an array."""
-    place = _typed(bound)
-    place = (place < 0).ifelse(place + length, place)
-    return ibis.cases((place < lowest, lowest), (place > highest, highest), else_=place)
+    position = _position(bound)
+    position = (position < 0).ifelse(position + length, position)
+    return ibis.cases((position < lowest, lowest), (position > highest, highest), else_=position)
 
 
-def _place(bound: Any, length: Any) -> Any:
+def _from_start(bound: Index | None, length: ir.IntegerValue) -> ir.IntegerValue:
     """Count a bound of a text from its start; no bound is the start."""
     if bound is None:
         return ibis.literal(0, dt.int64)
-    place = _typed(bound)
-    from_end = place + length
-    return (place >= 0).ifelse(place, (from_end < 0).ifelse(0, from_end))
+    position = _position(bound)
+    from_end = position + length
+    return (position >= 0).ifelse(position, (from_end < 0).ifelse(0, from_end))
 
 
-def _is_number(value: Any, number: int) -> bool:
+def _is_number(value: object, number: int) -> bool:
     return isinstance(value, int) and value == number
 
 
@@ -189,7 +197,7 @@ def _is_backwards(key: slice) -> bool:
     return key.start is None and key.stop is None and _is_number(key.step, -1)
 
 
-def _is_from_zero(bound: Any) -> bool:
+def _is_from_zero(bound: object) -> bool:
     return isinstance(bound, int) and bound >= 0
 
 
@@ -197,18 +205,18 @@ def _is_empty(key: slice) -> bool:
     return key.stop is not None and (key.start or 0) >= key.stop
 
 
-def _is_json(values: Any) -> bool:
+def _is_json(values: ir.ArrayValue) -> bool:
     return bool(values.type().value_type.is_json())
 
 
-def _numbers(values: Any) -> Any:
+def _numbers(values: ir.ArrayValue) -> ir.ArrayValue:
     """Make numbers of the items of Json; what is no number is missing."""
     if not _is_json(values):
         return values
     return values.map(lambda item: ops.UnwrapJSONFloat64(item).to_expr())
 
 
-def _in_order(values: Any) -> Any:
+def _sorted_json(values: ir.ArrayValue) -> ir.ArrayValue:
     """Sort Json, numbers before texts, without what has no order."""
     ordered = values.filter(
         lambda item: (

@@ -1,11 +1,11 @@
-"""Statistics of the columns of a query: how many values, and how they are spread.
+"""Statistics of the columns of a query, as `ibis.Table.describe`: a row for each column.
 
-Owns what of it each type has. As `ibis.Table.describe`, with a row for each column.
+Owns which statistics each type has.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -18,68 +18,75 @@ if TYPE_CHECKING:
 
 __all__ = ["summary"]
 
-_NUMBERS = ("mean", "std", "min", "max")
+_NUMERIC_STATISTICS = ("mean", "std", "min", "max")
 
 
-def summary(table: ir.Table, quantile: Sequence[float]) -> Any:
+def summary(table: ir.Table, quantile: Sequence[float]) -> ir.Table:
     """Return a query for a row of statistics of each column.
 
     Columns of statistics that no column has are left out: those of numbers, or the mode of texts.
     """
     schema = table.schema()
-    parts = [
-        _statistics(table, name, place, sorted(quantile)) for place, name in enumerate(schema.names)
+    rows = [
+        _statistics(table, name, position, sorted(quantile))
+        for position, name in enumerate(schema.names)
     ]
-    texts = any(kind.is_string() for kind in schema.types)
-    numbers = any(kind.is_numeric() or kind.is_boolean() for kind in schema.types)
-    found = ibis.union(*parts) if len(parts) > 1 else parts[0]
-    if not texts:
-        found = found.drop("mode")
-    if not numbers:
-        found = found.drop(*_NUMBERS, *map(_percent, quantile))
-    return found
+    has_strings = any(kind.is_string() for kind in schema.types)
+    has_numbers = any(kind.is_numeric() or kind.is_boolean() for kind in schema.types)
+    statistics = ibis.union(*rows) if len(rows) > 1 else rows[0]
+    if not has_strings:
+        statistics = statistics.drop("mode")
+    if not has_numbers:
+        statistics = statistics.drop(*_NUMERIC_STATISTICS, *map(_percentile_name, quantile))
+    return statistics
 
 
-def _percent(quantile: float) -> str:
+def _percentile_name(quantile: float) -> str:
     return f"p{100 * quantile:.6f}".rstrip("0").rstrip(".")
 
 
-def _statistics(table: ir.Table, name: str, place: int, quantile: Sequence[float]) -> Any:
-    column: Any = table[name]
+def _statistics(table: ir.Table, name: str, position: int, quantile: Sequence[float]) -> ir.Table:
+    column: ir.Column = table[name]
     kind = column.type()
-    real = ibis.null(dt.float64)
-    numbers = dict.fromkeys(_NUMBERS, real)
-    parts = {_percent(each): real for each in quantile}
+    missing = ibis.null(dt.float64)
+    numbers = dict.fromkeys(_NUMERIC_STATISTICS, missing)
+    percentiles = {_percentile_name(fraction): missing for fraction in quantile}
     mode = ibis.null(dt.string)
     if kind.is_numeric():
-        numbers = {each: getattr(column, each)().cast("float64") for each in _NUMBERS}
-        parts = {_percent(each): column.quantile(each).cast("float64") for each in quantile}
+        numbers = {
+            statistic: getattr(column, statistic)().cast("float64")
+            for statistic in _NUMERIC_STATISTICS
+        }
+        percentiles = {
+            _percentile_name(fraction): column.quantile(fraction).cast("float64")
+            for fraction in quantile
+        }
     elif kind.is_boolean():
         numbers["mean"] = column.mean()
     elif kind.is_string():
         mode = _text(column).mode()
-    last = numbers.pop("max")
+    maximum = numbers.pop("max")
     return table.agg(
         name=ibis.literal(name),
-        pos=ibis.literal(place, dt.int16),
+        pos=ibis.literal(position, dt.int16),
         type=ibis.literal(str(kind)),
         count=column.isnull().count(),
         nulls=column.isnull().sum().fill_null(0),
-        unique=_distinct(column),
+        unique=_distinct_count(column),
         mode=mode,
         **numbers,
-        **parts,
-        max=last,
+        **percentiles,
+        max=maximum,
     )
 
 
-def _text(column: Any) -> Any:
-    """Return a text as one: of media the reference, whose methods are not those of texts."""
+def _text(column: ir.StringColumn) -> ir.StringColumn:
+    """Return the references of media as strings, whose methods media do not have."""
     return column.cast(dt.string)
 
 
-def _distinct(column: Any) -> Any:
-    """Count the different values; not those of types whose equality databases do not know."""
+def _distinct_count(column: ir.Column) -> ir.IntegerScalar:
+    """Count the distinct values; not those of types whose equality databases do not know."""
     kind = column.type()
     if kind.is_json():
         return ops.Cast(column, dt.string).to_expr().nunique()

@@ -12,15 +12,15 @@ __all__ = ["AudioValue", "DocumentValue", "VideoValue"]
 
 
 class AudioValue(MediaValue):
-    """What audio columns can do."""
+    """Methods of audio columns."""
 
 
 class VideoValue(MediaValue):
-    """What video columns can do."""
+    """Methods of video columns."""
 
 
 class DocumentValue(MediaValue):
-    """What document columns can do."""
+    """Methods of document columns."""
 
 
 _declare("Audio", AudioValue)

@@ -1,7 +1,7 @@
-"""Texts beside values of other kinds: what is put together with them, and what is not.
+"""Strings and values of other types: which are concatenated, and which are refused.
 
-Owns which operands and arguments are texts. Ibis writes a Python value out, `t.s + 1` or
-`t.s.contains(["a", "b"])`, where it refuses a column of the same type.
+Owns which operands and arguments are strings. Ibis makes a string of a Python value, in
+`t.s + 1` or `t.s.contains(["a", "b"])`, where it refuses a column of the same type.
 """
 
 from __future__ import annotations
@@ -14,72 +14,76 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis import Deferred
 
-from barbule.relations.methods.slices import TextParts
+from barbule.relations.methods.slices import TextSlices
 from barbule.types.data_types import Media
 
-__all__ = ["TextMethods", "unwrapped", "written_out"]
+__all__ = ["TextMethods", "made_strings", "unwrapped"]
 
 
-class TextMethods(TextParts):
-    """What texts say beside values that are none."""
+class TextMethods(TextSlices):
+    """Methods of strings that refuse values of other types."""
 
     __slots__ = ()
 
-    def __add__(self, other: Any) -> Any:
-        """Put two texts together; a value of Json is one where it holds a text."""
+    def __add__(self, other: object) -> ir.StringValue:
+        """Concatenate two strings; a value of Json is one where it holds a string."""
         if isinstance(other, ir.JSONValue):
-            other = _text_in(other)
-        return super().__add__(other) if _are_texts(self, other) else NotImplemented  # type: ignore[misc]
+            other = _unwrapped_string(other)
+        return super().__add__(other) if _are_strings(self, other) else NotImplemented  # type: ignore[misc]
 
-    def __radd__(self, other: Any) -> Any:
-        return super().__radd__(other) if _are_texts(self, other) else NotImplemented  # type: ignore[misc]
-
-
-def _are_texts(*values: Any) -> bool:
-    for value in values:
-        if isinstance(value, ir.Value):
-            kind = value.type()
-            known = isinstance(kind, dt.String | dt.Null) and not isinstance(kind, Media)
-        else:
-            known = value is None or isinstance(value, str)
-        if not known:
-            return False
-    return True
+    def __radd__(self, other: object) -> ir.StringValue:
+        return super().__radd__(other) if _are_strings(self, other) else NotImplemented  # type: ignore[misc]
 
 
-def _text_in(value: ir.JSONValue) -> Any:
+def _are_strings(*values: object) -> bool:
+    return all(map(_is_string, values))
+
+
+def _is_string(value: object) -> bool:
+    if isinstance(value, ir.Value):
+        kind = value.type()
+        return isinstance(kind, dt.String | dt.Null) and not isinstance(kind, Media)
+    return value is None or isinstance(value, str)
+
+
+def _unwrapped_string(value: ir.JSONValue) -> ir.StringValue:
     return ops.UnwrapJSONString(value).to_expr()
 
 
-def unwrapped(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Take the texts of Json among the arguments of a method of texts; None if there is none."""
-    json = any(isinstance(each, ir.JSONValue) for each in arguments)
-    if not json or not isinstance(value, ir.StringValue):
+def unwrapped(value: ir.Value, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Take the strings of Json among the arguments of a string's method; None if there is none."""
+    has_json = any(isinstance(argument, ir.JSONValue) for argument in arguments)
+    if not has_json or not isinstance(value, ir.StringValue):
         return None
-    return tuple(_text_in(each) if isinstance(each, ir.JSONValue) else each for each in arguments)
+    return tuple(
+        _unwrapped_string(argument) if isinstance(argument, ir.JSONValue) else argument
+        for argument in arguments
+    )
 
 
-def written_out(value: Any, arguments: tuple[Any, ...], result: Any) -> list[Any]:
-    """Find arguments of a method of texts that are none, and became texts in its result."""
+def made_strings(value: ir.Value, arguments: tuple[object, ...], result: object) -> list[object]:
+    """Find arguments of a string's method that are none, and of which Ibis made strings."""
     if not isinstance(value, ir.StringValue) or not isinstance(result, ir.Value):
         return []
     if not type(result.op()).__module__.startswith("ibis."):  # ours take files and media, too
         return []
-    others = [each for each in arguments if not isinstance(each, _PLAIN)]
+    others = [argument for argument in arguments if not isinstance(argument, _STRING_TYPES)]
     if not others:
         return []
-    given = collections.Counter(each for each in arguments if isinstance(each, str))
-    texts = collections.Counter(_literals(result.op())) - given
-    return [each for each in others if str(each) in texts]
+    strings = collections.Counter(argument for argument in arguments if isinstance(argument, str))
+    new_strings = collections.Counter(_string_literals(result.op())) - strings
+    return [argument for argument in others if str(argument) in new_strings]
 
 
-_PLAIN = (str, ir.Expr, Deferred, type(None))
+_STRING_TYPES = (str, ir.Expr, Deferred, type(None))
 
 
-def _literals(op: Any) -> list[str]:
-    """List the constant texts among the arguments of an operation."""
-    arguments = [
-        item for each in op.args for item in (each if isinstance(each, tuple) else (each,))
-    ]
-    constants = [each for each in arguments if isinstance(each, ops.Literal)]
-    return [each.value for each in constants if isinstance(each.value, str)]
+def _string_literals(op: ops.Value) -> list[str]:
+    """List the constant strings among the arguments of an operation."""
+    values = (
+        value
+        for argument in op.args
+        for value in (argument if isinstance(argument, tuple) else (argument,))
+    )
+    constants = (value.value for value in values if isinstance(value, ops.Literal))
+    return [constant for constant in constants if isinstance(constant, str)]

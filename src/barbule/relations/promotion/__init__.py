@@ -38,15 +38,15 @@ def promoted(node: N) -> N:
     >>> [str(promoted(each.op()).dtype) for each in (-t.n, t.price * t.price, t.price * 1.19)]
     ['int64', 'decimal(20, 4)', 'float64']
     """
-    within = ops.Value if isinstance(node, ops.Value) else ops.Node
-    if not node.find(_needs_promotion, filter=within):
+    node_filter = ops.Value if isinstance(node, ops.Value) else ops.Node
+    if not node.find(_needs_promotion, filter=node_filter):
         return node
 
     def replace(part: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         rebuilt = part.__recreate__(with_common_decimals(part, kwargs)) if kwargs else part
         return _with_rule(rebuilt)
 
-    return node.replace(replace, filter=within)
+    return node.replace(replace, filter=node_filter)
 
 
 def as_duration(value: ops.Value) -> ops.Value:
