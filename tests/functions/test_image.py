@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageEnhance, ImageFilter, ImageOps
 import barbule as bb
 from barbule.errors import BarbuleError, ExpressionError, FunctionError
 from barbule.functions import image as functions
-from barbule.relations.methods.media import ImageValue
+from barbule.relations.methods.media_columns import ImageValue
 
 
 def noise(size=(32, 24), mode="RGB", seed=7) -> Image.Image:

@@ -8,10 +8,10 @@ executor. No compiler of Ibis ever sees these nodes: the planner replaces each o
 from __future__ import annotations
 
 from barbule.nodes.call_templates import INNER_CALL, bind_arguments, fill_template
-from barbule.nodes.calls import FunctionCall, build_call
 from barbule.nodes.cells import CONTENT, ERROR, CellError, Recorded
+from barbule.nodes.function_call import FunctionCall, build_call
 from barbule.nodes.media_literals import image_literal, media_literal
-from barbule.nodes.search import (
+from barbule.nodes.searches import (
     KeywordScore,
     NearestRows,
     RerankedScore,
@@ -22,7 +22,7 @@ from barbule.nodes.search import (
     TableScore,
     VectorLiteral,
 )
-from barbule.nodes.tables import CachedRows, ManagedTable, SystemTable, managed_table
+from barbule.nodes.table_leaves import CachedRows, ManagedTable, SystemTable, managed_table
 
 __all__ = [
     "CALLING_NODES",

@@ -22,7 +22,7 @@ from barbule.nodes import (
     VectorLiteral,
 )
 from barbule.planner.python_code.fragments import COMPARED, Code
-from barbule.planner.python_code.literals import code_of
+from barbule.planner.python_code.value_code import code_of
 
 if TYPE_CHECKING:
     from typing import Any

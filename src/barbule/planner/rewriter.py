@@ -15,8 +15,8 @@ from barbule.planner.rules.companion_columns import COMPANION_VALUES, join_compa
 from barbule.planner.rules.extract_aggregate_calls import extract_aggregate_calls
 from barbule.planner.rules.extract_join_calls import extract_join_calls
 from barbule.planner.rules.pushdown_clauses import pushdown_clauses
+from barbule.planner.rules.score_columns import compute_table_scores, join_keyword_scores
 from barbule.planner.rules.search_indexes import search_indexes
-from barbule.planner.rules.search_scores import compute_table_scores, join_keyword_scores
 from barbule.planner.rules.share_calls import share_calls
 from barbule.planner.rules.similarity_joins import batch_similarity_joins, scan_similarity_joins
 from barbule.planner.rules.similarity_to_vectors import similarity_to_vectors

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
-from barbule.relations.methods.media import ImageValue
+from barbule.relations.methods.media_columns import ImageValue
 from barbule.types import Image
 
 if TYPE_CHECKING:

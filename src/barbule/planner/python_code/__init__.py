@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.nodes import ManagedTable
-from barbule.planner.python_code.calls import call_code
 from barbule.planner.python_code.fragments import Code
-from barbule.planner.python_code.literals import code_of
-from barbule.planner.python_code.queries import table_name
+from barbule.planner.python_code.function_calls import call_code
+from barbule.planner.python_code.relation_code import table_name
+from barbule.planner.python_code.value_code import code_of
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,7 +6,7 @@ Owns that Ibis knows them. Their methods are the functions of `barbule.functions
 
 from __future__ import annotations
 
-from barbule.relations.methods.media import MediaValue, _declare
+from barbule.relations.methods.media_columns import MediaValue, _declare
 
 __all__ = ["AudioValue", "DocumentValue", "VideoValue"]
 

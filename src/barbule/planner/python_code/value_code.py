@@ -18,7 +18,6 @@ from barbule.nodes import (
     TableScore,
     VectorLiteral,
 )
-from barbule.planner.python_code.calls import call
 from barbule.planner.python_code.fragments import (
     ATOM,
     COMPARED,
@@ -30,6 +29,7 @@ from barbule.planner.python_code.fragments import (
     plain,
     shortened,
 )
+from barbule.planner.python_code.function_calls import call
 from barbule.planner.python_code.operation_names import (
     FUNCTIONS,
     INFIX,
@@ -38,7 +38,7 @@ from barbule.planner.python_code.operation_names import (
     PROPERTIES,
     snake,
 )
-from barbule.planner.python_code.queries import is_table, link, query
+from barbule.planner.python_code.relation_code import is_table, link, query
 from barbule.types import Media
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ibis import Deferred
 from barbule.errors import ExpressionError
 from barbule.locations import reference_to
 from barbule.nodes import Recorded, build_call
-from barbule.relations.methods.json import JsonValue
+from barbule.relations.methods.json_paths import JsonValue
 
 __all__ = ["ImageValue", "JsonValue", "MediaValue"]
 
