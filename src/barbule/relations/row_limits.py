@@ -6,7 +6,8 @@ Owns the checks alone. Ibis makes a whole number of any argument, of "3", 1.5 an
 from __future__ import annotations
 
 import operator
-from typing import SupportsFloat
+from contextlib import suppress
+from typing import SupportsFloat, SupportsIndex, overload
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -20,6 +21,12 @@ __all__ = ["check_count", "check_index", "check_sample"]
 _METHODS = ("row", "block")
 
 
+@overload
+def check_count(value: int, parameter: str, query: ir.Table, *, unlimited: bool = False) -> int: ...
+@overload
+def check_count(
+    value: object, parameter: str, query: ir.Table, *, unlimited: bool = False
+) -> int | ir.Value | Deferred | None: ...
 def check_count(
     value: object, parameter: str, query: ir.Table, *, unlimited: bool = False
 ) -> int | ir.Value | Deferred | None:
@@ -48,10 +55,10 @@ def check_count(
             table=table_name(query),
             hint="Write a whole number, 10, or one that is computed: t.limit(t.count() // 2).",
         )
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
+    number = None
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        with suppress(TypeError):
+            number = operator.index(value)
     if number is None or number < 0:
         all_rows = " None stands for all rows." if unlimited else ""
         raise ExpressionError(

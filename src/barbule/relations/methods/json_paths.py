@@ -161,14 +161,16 @@ class JsonValue(ir.JSONValue):
         """Let it be missing where it equals a value."""
         if null_if_expr is None:
             return self
-        same = (self == null_if_expr).fill_null(False)
+        equal: ir.BooleanValue = self == null_if_expr
+        same = equal.fill_null(False)
         return same.ifelse(ibis.null(types.Json()), self)
 
     def identical_to(self, other: object, /) -> ir.BooleanValue:
         """Say whether it equals a value, or both are missing."""
         if other is None:
             return self.isnull()
-        same = (self == other).fill_null(False)
+        equal: ir.BooleanValue = self == other
+        same = equal.fill_null(False)
         return same | (self.isnull() & other.isnull()) if isinstance(other, ir.Value) else same
 
     def cases(

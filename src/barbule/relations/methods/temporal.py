@@ -205,11 +205,12 @@ def _quotient(left: object, right: object, *, floor: bool) -> ir.Value:
     if isinstance(right, ir.IntervalValue):
         dividend, divisor = _microseconds(left), _microseconds(right)
         return dividend // divisor if floor else dividend / divisor
-    is_number = isinstance(right, int | float) and not isinstance(right, bool)
-    if not is_number and not isinstance(right, ir.NumericValue):
+    if isinstance(right, int | float) and not isinstance(right, bool):
+        right = ibis.literal(right)
+    if not isinstance(right, ir.NumericValue):
         return NotImplemented
     # Of a division by zero no duration is the result, not even an infinite one.
-    divisor = (ibis.literal(right) if is_number else right).nullif(0)
+    divisor = right.nullif(0)
     dividend = _microseconds(left)
     return _duration_of(dividend // divisor if floor else (dividend / divisor).round())
 
