@@ -1,6 +1,6 @@
-"""Versions of tables: looks at old ones, and what differs between two.
+"""Checkpoints, and the differences of two versions of a table.
 
-Owns `Diff` and `Checkpoint`. Everything is an Ibis expression over the rows as they lived at two
+Owns `Diff` and `Checkpoint`. All of it is Ibis expressions over the rows as they lived at two
 commits; nothing is copied.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-__all__ = ["DIFFERS", "Checkpoint", "Diff", "diff", "drifted"]
+__all__ = ["DIFFERS", "Checkpoint", "Diff", "diff", "vector_drift"]
 
 DIFFERS = "bb_differs_"
 
@@ -42,9 +42,9 @@ class Checkpoint(VerbResult, int):
 
     def __new__(cls, version: int, label: str) -> Self:
         """Make the number of a version that carries its label."""
-        made = super().__new__(cls, version)
-        made.label = label
-        return made
+        checkpoint = super().__new__(cls, version)
+        checkpoint.label = label
+        return checkpoint
 
     def __repr__(self) -> str:
         return f"Checkpoint({int(self)}, {self.label!r})"
@@ -162,35 +162,37 @@ def diff(
         What `drifted` gives for each embedding index of both versions.
     """
     before, after = old[2], new[2]
-    kinds = old[1].schema(), new[1].schema()
-    common = {name: renamed.get(name, name) for name in kinds[0] if name in kinds[0]}
-    common = {was: now for was, now in common.items() if now in kinds[1]}
+    schemas = old[1].schema(), new[1].schema()
+    common = {name: renamed.get(name, name) for name in schemas[0] if name in schemas[0]}
+    common = {old_name: new_name for old_name, new_name in common.items() if new_name in schemas[1]}
     retyped = {
-        now: (str(kinds[0][was]), str(kinds[1][now]))
-        for was, now in common.items()
-        if kinds[0][was] != kinds[1][now]
+        new_name: (str(schemas[0][old_name]), str(schemas[1][new_name]))
+        for old_name, new_name in common.items()
+        if schemas[0][old_name] != schemas[1][new_name]
     }
-    marked = _marked(before, after, common)
-    pairs = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
+    marked = _changed_states(before, after, common)
+    pairs = [f"{new_name}_{state}" for new_name in common.values() for state in ("old", "new")]
     return Diff(
         table=table,
         old=old[0],
         new=new[0],
-        added=after.anti_join(before, RID).order_by(RID).select(*kinds[1]),
-        removed=before.anti_join(after, RID).order_by(RID).select(*kinds[0]),
+        added=after.anti_join(before, RID).order_by(RID).select(*schemas[1]),
+        removed=before.anti_join(after, RID).order_by(RID).select(*schemas[0]),
         changed=marked.select(*pairs),
         marked=marked,
         schema=SchemaChange(
-            added=tuple(name for name in kinds[1] if name not in common.values()),
-            removed=tuple(name for name in kinds[0] if name not in common),
-            renamed={was: now for was, now in common.items() if was != now},
+            added=tuple(name for name in schemas[1] if name not in common.values()),
+            removed=tuple(name for name in schemas[0] if name not in common),
+            renamed={
+                old_name: new_name for old_name, new_name in common.items() if old_name != new_name
+            },
             retyped=retyped,
         ),
         drift=drift,
     )
 
 
-def drifted(
+def vector_drift(
     before: ir.Table,
     after: ir.Table,
     columns: tuple[str, str],
@@ -216,39 +218,39 @@ def drifted(
     return pairs.select(f"{now}_old", f"{now}_new", cosine=cosine.cast("float64"))
 
 
-def _marked(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
+def _changed_states(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
     """Pair the states of rows that both versions have, where a value differs; say which do."""
     old = before.select(RID, **{f"{now}_old": before[was] for was, now in common.items()})
     new = after.select(bb_rid=after[RID], **{f"{now}_new": after[now] for now in common.values()})
     pairs: Any = old.join(new, old[RID] == new["bb_rid"])
     differs = {
-        f"{DIFFERS}{now}": _differs(pairs[f"{now}_old"], pairs[f"{now}_new"])
+        f"{DIFFERS}{now}": _values_differ(pairs[f"{now}_old"], pairs[f"{now}_new"])
         for now in common.values()
     }
-    shown = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
-    marked = pairs.order_by(RID).select(*shown, **differs)
+    names = [f"{now}_{state}" for now in common.values() for state in ("old", "new")]
+    marked = pairs.order_by(RID).select(*names, **differs)
     if not differs:
         return marked.limit(0)
     return marked.filter(functools.reduce(operator.or_, [marked[name] for name in differs]))
 
 
-def _differs(old: ir.Value, new: ir.Value) -> ir.Value:
-    """Whether two values differ; of other types, once both are made ones that all values fit."""
+def _values_differ(old: ir.Value, new: ir.Value) -> ir.Value:
+    """Whether two values differ; of different types, once both are cast to a common one."""
     if old.type().copy(nullable=True) == new.type().copy(nullable=True):
         return ~old.identical_to(new)
-    both = _type_of_both(storage(old.type()), storage(new.type()))
+    both = _common_dtype(storage(old.type()), storage(new.type()))
     if both is None:
         return old.notnull() | new.notnull()
     return ~old.cast(both).identical_to(new.cast(both))
 
 
-def _type_of_both(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
+def _common_dtype(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
     """Return a type in which values of two can be compared, if there is one."""
     old, new = old.copy(nullable=True), new.copy(nullable=True)
     if old == new:
         return new
     if old.is_numeric() and new.is_numeric():
-        return _number_of_both(old, new)
+        return _common_number_dtype(old, new)
     if old.is_string() or new.is_string():
         other = new if old.is_string() else old
         plain = other.is_primitive() or other.is_temporal() or other.is_uuid()
@@ -256,12 +258,12 @@ def _type_of_both(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
     if {type(old), type(new)} <= {dt.Date, dt.Timestamp}:
         return new if new.is_timestamp() else old
     if isinstance(old, dt.Array) and isinstance(new, dt.Array):
-        inner = _type_of_both(old.value_type, new.value_type)
+        inner = _common_dtype(old.value_type, new.value_type)
         return None if inner is None else dt.Array(inner)
     return None
 
 
-def _number_of_both(old: dt.DataType, new: dt.DataType) -> dt.DataType:
+def _common_number_dtype(old: dt.DataType, new: dt.DataType) -> dt.DataType:
     if old.is_integer() and new.is_integer():
         wide = max(old, new, key=lambda kind: kind.nbytes)
         return wide if type(old).__name__[0] == type(new).__name__[0] else dt.Decimal(38, 0)

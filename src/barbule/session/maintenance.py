@@ -110,9 +110,9 @@ class Maintenance:
         >>> bb.collect_media(grace=datetime.timedelta(hours=1))
         CollectedMedia(files=0, bytes=0, kept=0)
         """
-        return media_references.collect(
+        return media_references.collect_unused(
             self._engine,
-            media_references.GRACE if grace is None else grace,
+            media_references.DEFAULT_GRACE_PERIOD if grace is None else grace,
             dry_run=dry_run,
             shared=shared,
         )

@@ -263,7 +263,7 @@ class Session(DataSetReaders, Maintenance):
 
         Folders are made by the names of tables: "docs.reports" is in the folder "docs".
         """
-        return drop.folders(self._engine, folder)
+        return drop.list_folders(self._engine, folder)
 
     def drop_dir(
         self, name: str, *, cascade: bool = False, if_not_exists: IfNotExists = "error"
@@ -294,19 +294,19 @@ class Session(DataSetReaders, Maintenance):
         >>> bb.at("release-1").get_table("films").count().to_pyarrow().as_py()
         0
         """
-        return snapshots.take(self._engine, name, if_exists)
+        return snapshots.create_snapshot(self._engine, name, if_exists)
 
     def at(self, moment: str | datetime.datetime) -> Snapshot:
         """Return all tables as they were in a snapshot, or at a moment."""
-        return snapshots.look(self._engine, moment)
+        return snapshots.get_snapshot(self._engine, moment)
 
     def list_snapshots(self) -> list[str]:
         """Return the names of all snapshots, oldest first."""
-        return snapshots.names(self._engine)
+        return snapshots.list_snapshots(self._engine)
 
     def drop_snapshot(self, name: str, *, if_not_exists: IfNotExists = "error") -> None:
         """Forget a snapshot; what only it holds is dropped."""
-        snapshots.drop(self._engine, name, if_not_exists)
+        snapshots.drop_snapshot(self._engine, name, if_not_exists)
 
     def drop_table(
         self, name: str | Table, *, if_not_exists: IfNotExists = "error", cascade: bool = False
@@ -325,7 +325,7 @@ class Session(DataSetReaders, Maintenance):
             that; with `cascade=True` the column stays, with what it holds.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
-        drop.drop(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
+        drop.drop_table(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""

@@ -108,7 +108,7 @@ class ColumnVerbs(Query):
     def change_type(self, name: ColumnLike, dtype: DtypeLike) -> UpdateResult:
         """Give a column a wider type, one that takes all its values as they are.
 
-        What is computed from it is computed anew and gets the types that follow, in views too.
+        What is computed from it is computed again and gets the types that follow, in views too.
 
         Raises
         ------
@@ -247,7 +247,7 @@ class ColumnVerbs(Query):
         >>> words.recompute(where="stale").rows, words.collect()["loud"], len(words.stale())
         (1, ['BARB!'], 0)
         """
-        return function_versions.stale(self.op())
+        return function_versions.stale_table(self.op())
 
     def errors(self) -> Query:
         """Return the cells that are empty because a function failed.
@@ -298,7 +298,7 @@ class ColumnVerbs(Query):
 
         The vectors are kept with the rows, computed once for each content, and follow the table.
         To go over to another embedding, give it with the `name` of the index and
-        `if_exists="replace"`: all rows are embedded anew, and searches change at one moment.
+        `if_exists="replace"`: all rows are embedded again, and searches change in one commit.
 
         Parameters
         ----------
@@ -326,8 +326,14 @@ class ColumnVerbs(Query):
         TableExistsError
             When there is an index of that name.
         """
-        given = {"embedding": embedding, "string_embed": string_embed, "image_embed": image_embed}
-        functions = {role: each for role, each in given.items() if each is not None}
+        functions_by_role = {
+            "embedding": embedding,
+            "string_embed": string_embed,
+            "image_embed": image_embed,
+        }
+        functions = {
+            role: function for role, function in functions_by_role.items() if function is not None
+        }
         return add_embedding_index(
             self,
             column_name(self, column),

@@ -1,8 +1,8 @@
-"""The frame of a transaction: prepared, published, and prepared again after a conflict.
+"""The life of a transaction: it is prepared, published, and prepared again after a conflict.
 
-Owns the order of the two: rows are read and computed without a lock first, which may take long
-where functions are called; then, under the write lock and in one transaction of the backend, all
-is written and the commit is made.
+Owns the order of these steps. Rows are read and computed without a lock first, which may take long
+where functions are called. Then, under the write lock and in one transaction of the backend,
+everything is written and the commit is made.
 """
 
 from __future__ import annotations

@@ -148,8 +148,8 @@ class RowVerbs(Query):
             them; the answers in the call ledger that no other row asks for; the files in the
             media store to which nothing else refers. Files and URLs that were given by
             reference are not touched. Views that are computed as a whole (joins, aggregates)
-            lose their history. Answers to questions that depend on functions outside of the
-            ledger are found by the row for which they were asked first, and not kept for others.
+            lose their history. Answers to calls that depend on functions outside of the ledger
+            are found by the row that made the call first, and not kept for others.
 
         Returns
         -------

@@ -1,6 +1,6 @@
-"""The table that users hold: an Ibis table with thin verbs for what Ibis has no word for.
+"""The table that users hold: an Ibis table with the verbs that Ibis does not have.
 
-Owns the class and what it says of itself; the verbs that it inherits are grouped by subject.
+Owns the class and what it displays of itself; its verbs are inherited, grouped by subject.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ class VersionVerbs(Query):
         Parameters
         ----------
         version
-            A number, a label or checkpoint, or a moment (`datetime`; local time without zone).
+            A number, a label or checkpoint, or a timestamp (`datetime`; local time without zone).
         """
-        return type(self)(history.at(self.op(), version))
+        return type(self)(history.leaf_at(self.op(), version))
 
     def checkpoint(self, label: str, *, if_exists: IfExists = "error") -> Checkpoint:
         """Give the current version a label; it can be used wherever a version is.
@@ -105,7 +105,7 @@ class VersionVerbs(Query):
         │ a      │ 0.78 → 0.85 │
         ╰────────┴─────────────╯
         """
-        return history.difference(self.op(), old, new)
+        return history.diff_versions(self.op(), old, new)
 
     def history(self) -> ResultSet:
         """Return the versions of the table, newest first.

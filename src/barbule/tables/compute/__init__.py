@@ -1,1 +1,1 @@
-"""Values of columns: computed, stored or virtual, and what a column requires of them."""
+"""Values of columns: computed, stored or virtual, and checked."""

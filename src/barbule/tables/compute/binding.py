@@ -1,6 +1,6 @@
-"""Expressions of computed columns: bound to their table, and made records of the catalog.
+"""Expressions of computed columns, bound to their table and made records of the catalog.
 
-Owns what such an expression may not be: one over other rows, or one that makes several of a row.
+Owns which expressions are refused: those over other rows, and those that make several rows of one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from barbule.nodes import (
     build_call,
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
-from barbule.tables.compute.function_expressions import resolve
+from barbule.tables.compute.function_expressions import resolve_expression
 from barbule.types import Document, Media, refusal
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.tables.arguments import Expression
 
-__all__ = ["bind_column", "new_column", "with_contents", "with_policy"]
+__all__ = ["bind_column", "new_column", "with_content_columns", "with_error_policy"]
 
 
 def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
@@ -41,11 +41,11 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
     ExpressionError
         When it looks at other rows than its own.
     """
-    value = table.select(**{name: resolve(table, expr, name)}).op().values[name]
-    if refused := refusal(value.dtype):
-        reason, hint = refused
+    value = table.select(**{name: resolve_expression(table, expr, name)}).op().values[name]
+    if refusal_reason := refusal(value.dtype):
+        reason, hint = refusal_reason
         raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
-    found = value.find(LOOKS_AROUND, filter=ops.Value)
+    window_nodes = value.find(LOOKS_AROUND, filter=ops.Value)
     if value.find(StoredVector, filter=ops.Value):
         raise ExpressionError(
             "a column is not computed from the vectors of an index, which may be dropped.",
@@ -53,7 +53,7 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
             column=name,
             hint="Call the embedding function itself: embed(t.text). The ledger has its answers.",
         )
-    if found or value.find(Similarity, filter=ops.Value):
+    if window_nodes or value.find(Similarity, filter=ops.Value):
         raise ExpressionError(
             "a computed column is computed from the values of its own row.",
             table=table.get_name(),
@@ -71,8 +71,8 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
     return value
 
 
-def with_policy(value: ops.Value, on_error: str | None) -> ops.Value:
-    """Say what becomes of errors in the calls of a value that leave it open."""
+def with_error_policy(value: ops.Value, on_error: str | None) -> ops.Value:
+    """Set the `on_error` of the calls of a value that have none of their own."""
     if on_error is None:
         return value
 
@@ -104,21 +104,21 @@ def new_column(
             column=name,
             hint="Leave out stored=False, or call the function in queries.",
         )
-    unsteady = value.find((ops.Impure,), filter=ops.Value)
-    keep = calls or bool(unsteady) if stored is None else stored
+    impure_nodes = value.find((ops.Impure,), filter=ops.Value)
+    is_stored = calls or bool(impure_nodes) if stored is None else stored
     return Column(
         id=record.next_column,
         name=name,
         dtype=value.dtype,
-        kind="stored" if keep else "virtual",
+        kind="stored" if is_stored else "virtual",
         expression=codec.dump(value),
         hidden=hidden,
         fallible=calls and not hidden,
     )
 
 
-def with_contents(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
-    """Add the hidden columns that record the content of media which are validated.
+def with_content_columns(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
+    """Add the hidden columns that record the content of validated media.
 
     The record is known to the catalog.
     """
@@ -129,6 +129,6 @@ def with_contents(engine: Engine, record: TableRecord, names: Iterable[str]) -> 
         # As a document: functions of these get the path of the file, and open nothing.
         file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
         value = build_call("barbule.functions.media.content", CONTENT, {"media": file}).op()
-        made = new_column(record, column.content_name, value, stored=True, hidden=True)
-        record = record.with_columns(made)
+        content_column = new_column(record, column.content_name, value, stored=True, hidden=True)
+        record = record.with_columns(content_column)
     return record

@@ -23,9 +23,9 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import calls_in
 from barbule.relations.promotion import as_declared
-from barbule.tables.compute.dependencies import reads
-from barbule.tables.compute.function_versions import note_versions, warn_of_mixing
-from barbule.tables.compute.stored_rows import by_rid, fresh_rows, within_backend
+from barbule.tables.compute.dependencies import columns_read
+from barbule.tables.compute.function_versions import record_versions, warn_of_mixed_versions
+from barbule.tables.compute.stored_rows import lower_to_backend, sorted_by_rid, staged_new_rows
 from barbule.types import Media, storage
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["compute", "compute_all", "query_of_all"]
+__all__ = ["all_rows_query", "compute_all_rows", "compute_columns"]
 
-_PART = 64 << 20  # bytes of results that are computed at a time
+_BATCH_BYTES = 64 << 20  # bytes of results that are computed at a time
 
-_FEWEST = 16384  # rows, so that functions which take many at a time get them
+_MIN_BATCH_ROWS = 16384  # rows, so that functions which take many at a time get them
 
-_UNKNOWN = 256  # bytes of a value of no fixed width
+_UNSIZED_VALUE_BYTES = 256  # bytes of a value of no fixed width
 
 
-def compute(
+def compute_columns(
     transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
@@ -69,21 +69,21 @@ def compute(
     """
     columns = [column for column in columns if column.kind == "stored"]
     if rows.num_rows:
-        warn_of_mixing(transaction, record, columns)
-    rows = put_together(_computed_parts(transaction, record, rows, columns))
+        warn_of_mixed_versions(transaction, record, columns)
+    rows = put_together(_computed_batches(transaction, record, rows, columns))
     transaction.new_rows[record.id] = rows
     if rows.num_rows:
-        note_versions(transaction, record, columns)
+        record_versions(transaction, record, columns)
     return rows
 
 
-def _computed_parts(
+def _computed_batches(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> Iterator[pa.Table]:
-    """Compute a bounded number of rows at a time: each from its own values alone."""
-    size = _at_a_time(columns)
+    """Compute rows in batches of bounded size; each row depends on itself alone."""
+    size = _batch_rows(columns)
     for start in range(0, max(rows.num_rows, 1), size):
-        with _counting_from(start):
+        with _rows_counted_from(start):
             yield _compute_rows(transaction, record, rows.slice(start, size), columns)
 
 
@@ -93,11 +93,11 @@ def _compute_rows(
     """Compute columns level by level, those first that the others read."""
     remaining = columns
     while remaining:
-        waiting = {column.name for column in remaining}
+        uncomputed = {column.name for column in remaining}
         level = [
             column
             for column in remaining
-            if not reads(transaction.engine, record, column) & (waiting - {column.name})
+            if not columns_read(transaction.engine, record, column) & (uncomputed - {column.name})
         ]
         rows = _compute_level(transaction, record, rows, level)
         remaining = [column for column in remaining if column not in level]
@@ -111,14 +111,14 @@ def _compute_level(
     level: list[Column],
 ) -> pa.Table:
     transaction.new_rows[record.id] = rows
-    relations, staged = fresh_rows(transaction, record)
-    computed = _computed(
+    relations, staged = staged_new_rows(transaction, record)
+    computed = _compute_values(
         transaction.engine, record, level, relations, staged, lenient=transaction.lenient
     )
-    return _joined(rows, computed, level)
+    return _join_computed(rows, computed, level)
 
 
-def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> pa.Table:
+def compute_all_rows(engine: Engine, record: TableRecord, columns: list[Column]) -> pa.Table:
     """Compute stored columns, none of which reads another of them, for all rows of a table.
 
     Returns
@@ -133,23 +133,23 @@ def compute_all(engine: Engine, record: TableRecord, columns: list[Column]) -> p
 def _computed_ranges(
     engine: Engine, record: TableRecord, columns: list[Column]
 ) -> Iterator[pa.Table]:
-    done = 0
-    for rids in _ranges(engine, record, columns):
-        with _counting_from(done):
-            computed = _computed(engine, record, columns, {}, {}, rids)
+    row_count = 0
+    for rids in _rid_ranges(engine, record, columns):
+        with _rows_counted_from(row_count):
+            computed = _compute_values(engine, record, columns, {}, {}, rids)
         for column in columns:
-            wanted = storage(column.dtype).to_pyarrow()
-            cells = computed.column(column.physical).cast(wanted)
+            arrow_dtype = storage(column.dtype).to_pyarrow()
+            cells = computed.column(column.physical).cast(arrow_dtype)
             computed = _with_column(computed, column.physical, cells)
-        done += computed.num_rows
+        row_count += computed.num_rows
         yield computed
 
 
-def _ranges(
+def _rid_ranges(
     engine: Engine, record: TableRecord, columns: list[Column]
 ) -> Iterator[tuple[int, int] | None]:
-    """Yield ranges of row identities whose results take a bounded memory; None for all rows."""
-    rows, size = engine.catalog.latest(record.id).next_rid, _at_a_time(columns)
+    """Yield ranges of row identities, a batch each; None stands for all rows."""
+    rows, size = engine.catalog.latest(record.id).next_rid, _batch_rows(columns)
     if rows <= size:
         yield None
         return
@@ -157,14 +157,17 @@ def _ranges(
         yield start, start + size
 
 
-def _at_a_time(columns: Iterable[Column]) -> int:
-    """Return for how many rows columns are computed together, so that a bounded memory is taken."""
-    return max(_FEWEST, _PART // max(1, sum(_width(storage(each.dtype)) for each in columns)))
+def _batch_rows(columns: Iterable[Column]) -> int:
+    """Return the rows of a batch, so that the memory of its results is bounded."""
+    return max(
+        _MIN_BATCH_ROWS,
+        _BATCH_BYTES // max(1, sum(_value_bytes(storage(column.dtype)) for column in columns)),
+    )
 
 
 @contextlib.contextmanager
-def _counting_from(first: int) -> Iterator[None]:
-    """Let errors count rows from the first of all parts."""
+def _rows_counted_from(first: int) -> Iterator[None]:
+    """Count the rows of errors from the first row of all batches."""
     try:
         yield
     except BarbuleError as error:
@@ -172,22 +175,22 @@ def _counting_from(first: int) -> Iterator[None]:
         raise
 
 
-def _width(kind: dt.DataType) -> int:
-    """Return how many bytes a value takes in Arrow, or what a text may take."""
-    if isinstance(kind, dt.Array) and kind.length is not None:
-        return kind.length * _width(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return sum(map(_width, kind.fields.values()))
+def _value_bytes(dtype: dt.DataType) -> int:
+    """Return the bytes of a value in Arrow; an estimate where it has no fixed width."""
+    if isinstance(dtype, dt.Array) and dtype.length is not None:
+        return dtype.length * _value_bytes(dtype.value_type)
+    if isinstance(dtype, dt.Struct):
+        return sum(map(_value_bytes, dtype.fields.values()))
     try:
-        return max(1, kind.to_pyarrow().bit_width // 8)
+        return max(1, dtype.to_pyarrow().bit_width // 8)
     except ValueError:
-        return _UNKNOWN
+        return _UNSIZED_VALUE_BYTES
 
 
-_PLAIN = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
+_EXACT_DTYPES = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
 
 
-def query_of_all(engine: Engine, record: TableRecord, columns: list[Column]) -> ir.Table | None:
+def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ir.Table | None:
     """Make the query by which the backend alone computes columns for all rows of a table.
 
     Returns
@@ -195,18 +198,18 @@ def query_of_all(engine: Engine, record: TableRecord, columns: list[Column]) -> 
     ibis.expr.types.Table or None
         What `compute_all` would return; None where it takes more than the backend.
     """
-    query = _query_of(engine, record, columns)
+    query = _values_query(engine, record, columns)
     exact = all(map(_is_assigned_exactly, query.values.values()))
-    return within_backend(engine, query.to_expr()) if exact else None
+    return lower_to_backend(engine, query.to_expr()) if exact else None
 
 
 def _is_assigned_exactly(value: ops.Value) -> bool:
     """Whether SQL assigns a value to a column exactly as it travels by Arrow."""
-    return isinstance(value.dtype, _PLAIN) and not isinstance(value.dtype, Media)
+    return isinstance(value.dtype, _EXACT_DTYPES) and not isinstance(value.dtype, Media)
 
 
-def _query_of(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:
-    """Make the query of the values of columns, and why there are none, by row identity."""
+def _values_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:
+    """Make the query of the values and errors of columns, by row identity."""
     leaf = engine.leaf(record.id, hidden=True)
     visible = engine.leaf(record.id)
     values = {RID: ops.Field(leaf, RID)}
@@ -219,7 +222,7 @@ def _query_of(engine: Engine, record: TableRecord, columns: list[Column]) -> ops
     return ops.Project(leaf, values)
 
 
-def _computed(
+def _compute_values(
     engine: Engine,
     record: TableRecord,
     columns: list[Column],
@@ -230,10 +233,10 @@ def _computed(
     lenient: bool = False,
 ) -> pa.Table:
     def query() -> ir.Table:
-        return _query_of(engine, record, columns).to_expr()
+        return _values_query(engine, record, columns).to_expr()
 
     try:
-        with engine.caller.computing(_purpose(engine, record, columns, lenient=lenient)):
+        with engine.caller.computing(_provenance(engine, record, columns, lenient=lenient)):
             if relations:
                 key = (record.id, tuple(column.id for column in columns))
                 return engine.computed(engine.plan_once(key, query, relations), staged)
@@ -244,22 +247,29 @@ def _computed(
     except BarbuleError as error:
         column = columns[0] if len(columns) == 1 else None
         if error.column is not None:
-            column = next((c for c in columns if c.hidden and c.name == error.column), column)
-        shown = None if column is None else _name_shown(engine, record, column)
+            column = next(
+                (column for column in columns if column.hidden and column.name == error.column),
+                column,
+            )
+        display_name = None if column is None else _display_name(engine, record, column)
         if column is not None and error.column == column.name:
-            error.column = shown
-        raise error.at(table=record.name, column=shown) from error.__cause__
+            error.column = display_name
+        raise error.at(table=record.name, column=display_name) from error.__cause__
 
 
-def _name_shown(engine: Engine, record: TableRecord, column: Column) -> str:
-    """Name a column for people: for the vectors of an index the column that it searches."""
-    return min(reads(engine, record, column), default=column.name) if column.hidden else column.name
+def _display_name(engine: Engine, record: TableRecord, column: Column) -> str:
+    """Return the name of a column for errors: for vectors, that of the indexed column."""
+    return (
+        min(columns_read(engine, record, column), default=column.name)
+        if column.hidden
+        else column.name
+    )
 
 
-def _purpose(
+def _provenance(
     engine: Engine, record: TableRecord, columns: list[Column], *, lenient: bool
 ) -> Purpose:
-    """Say what is computed, for the call ledger and the budget of the table."""
+    """Describe what is computed, for the call ledger and the budget of the table."""
     versions = engine.catalog.versions(record.id)
     names = {column.physical: column.name for column in columns}
     names |= {column.errors: column.name for column in columns}
@@ -268,12 +278,14 @@ def _purpose(
     return Purpose(record.name, names, first, budget, lenient)
 
 
-def _joined(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
-    """Put computed columns beside their rows, by row identity."""
-    rows, computed = by_rid(rows), by_rid(computed)
+def _join_computed(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
+    """Join computed columns to their rows, by row identity."""
+    rows, computed = sorted_by_rid(rows), sorted_by_rid(computed)
     for column in level:
-        wanted = storage(column.dtype).to_pyarrow()
-        rows = _with_column(rows, column.physical, computed.column(column.physical).cast(wanted))
+        arrow_dtype = storage(column.dtype).to_pyarrow()
+        rows = _with_column(
+            rows, column.physical, computed.column(column.physical).cast(arrow_dtype)
+        )
         if column.fallible:
             rows = _with_column(rows, column.errors, computed.column(column.errors))
     return rows

@@ -14,32 +14,34 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
 
-__all__ = ["dependents", "reads"]
+__all__ = ["columns_read", "dependent_columns"]
 
 
-def reads(engine: Engine, record: TableRecord, column: Column) -> set[str]:
+def columns_read(engine: Engine, record: TableRecord, column: Column) -> set[str]:
     """Return the columns of its table that a computed column reads, virtual ones resolved."""
     value = engine.expression(str(column.expression), None)
-    found: set[str] = set()
+    names: set[str] = set()
     for field in value.find(ops.Field):
         if not isinstance(field.rel, ManagedTable) or field.rel.table_id != record.id:
             continue
-        known = record.column(field.name)
-        if known is not None and known.kind == "virtual":
-            found |= reads(engine, record, known)
-        found.add(field.name)
-    return found
+        source = record.column(field.name)
+        if source is not None and source.kind == "virtual":
+            names |= columns_read(engine, record, source)
+        names.add(field.name)
+    return names
 
 
-def dependents(engine: Engine, record: TableRecord, changed: set[str]) -> list[Column]:
+def dependent_columns(engine: Engine, record: TableRecord, changed: set[str]) -> list[Column]:
     """Return the computed columns downstream of changed columns."""
     affected = set(changed)
-    found: list[Column] = []
+    downstream: list[Column] = []
     remaining = [column for column in record.columns if column.kind != "data"]
     while True:
-        hit = [c for c in remaining if reads(engine, record, c) & affected]
-        if not hit:
-            return found
-        found += hit
-        affected |= {column.name for column in hit}
-        remaining = [column for column in remaining if column not in hit]
+        next_level = [
+            column for column in remaining if columns_read(engine, record, column) & affected
+        ]
+        if not next_level:
+            return downstream
+        downstream += next_level
+        affected |= {column.name for column in next_level}
+        remaining = [column for column in remaining if column not in next_level]

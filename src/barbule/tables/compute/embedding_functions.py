@@ -1,7 +1,7 @@
-"""Which functions make the vectors of an index, and those of what is searched for.
+"""Which functions embed the column of an index, and the queries over it.
 
 Owns what each parameter of `add_embedding_index` means for a column of each type, and the checks
-that a function fits. Changes nothing.
+that a function fits the column. Writes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-__all__ = ["Embedding", "embedded"]
+__all__ = ["Embedding", "resolve_embedding"]
 
 # The kind of values for which a parameter gives the function; `embedding` is for the column's.
 _ROLES: dict[str, dt.DataType] = {"string_embed": dt.string, "image_embed": types.Image()}
@@ -33,7 +33,7 @@ _ROLES: dict[str, dt.DataType] = {"string_embed": dt.string, "image_embed": type
 
 @dataclass(frozen=True)
 class Embedding:
-    """How an index gets its vectors.
+    """The functions by which an index gets its vectors.
 
     Attributes
     ----------
@@ -50,94 +50,106 @@ class Embedding:
     queries: tuple[str, ...]
 
 
-def embedded(table: ir.Table, column: str, functions: Mapping[str, Function]) -> Embedding:
-    """Tell from the parameters how a column is embedded, and what is searched for.
+def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Function]) -> Embedding:
+    """Resolve the parameters of an index to calls for its column and its queries.
 
     Raises
     ------
     ExpressionError
         When the column cannot be embedded, or the functions do not fit it or one another.
     """
-    kind = table[column].type()
-    place: dict[str, Any] = {"table": table.get_name(), "column": column}
-    vectors = _is_vectors(kind) or _is_wide(kind)
-    if not (kind.is_string() or vectors):
+    dtype = table[column].type()
+    location: dict[str, Any] = {"table": table.get_name(), "column": column}
+    vectors = _is_vector(dtype) or _is_float64_vector(dtype)
+    if not (dtype.is_string() or vectors):
         raise ExpressionError(
-            f"a column of {kind} cannot be indexed.",
-            **place,
+            f"a column of {dtype} cannot be indexed.",
+            **location,
             hint="Index texts, images, documents, sounds, videos or vectors of a known length "
             "(bb.Vector(n)); of other values make a text first, by a computed column.",
         )
-    own = [role for role in functions if role == "embedding" or _is_of(_ROLES[role], kind)]
-    if len(own) > 1:
+    own_roles = [
+        role for role in functions if role == "embedding" or _is_same_type(_ROLES[role], dtype)
+    ]
+    if len(own_roles) > 1:
         raise ExpressionError(
-            f"{' and '.join(f'{role}=' for role in own)} both embed the values of the column: an "
-            "index has one embedding function for them.",
-            **place,
+            f"{' and '.join(f'{role}=' for role in own_roles)} both embed the values of the "
+            "column: an index has one embedding function for them.",
+            **location,
             hint="Give one of them, or add two indexes.",
         )
-    if not own and not vectors:
+    if not own_roles and not vectors:
         raise ExpressionError(
-            f"a column of {kind} needs an embedding of its values.", **place, hint=_hint(kind)
+            f"a column of {dtype} needs an embedding of its values.", **location, hint=_hint(dtype)
         )
     calls = {
-        role: _call(each, _argument(table, column, role, own)) for role, each in functions.items()
+        role: _embedding_call(function, _argument(table, column, role, own_roles))
+        for role, function in functions.items()
     }
     for role, call in calls.items():
-        _check(call, functions[role], **place)
-    value = calls[own[0]] if own else None
-    if value is None and _is_wide(kind):
-        value = table[column].cast(kind.copy(value_type=dt.float32)).op()  # as indexes have them
-    length = _length(value.dtype if value is not None else kind)
+        _check_returns_vectors(call, functions[role], **location)
+    value = calls[own_roles[0]] if own_roles else None
+    if value is None and _is_float64_vector(dtype):
+        value = table[column].cast(dtype.copy(value_type=dt.float32)).op()  # as indexes have them
+    vector_length = _vector_length(value.dtype if value is not None else dtype)
     for role, call in calls.items():
-        if _length(call.dtype) != length:
+        if _vector_length(call.dtype) != vector_length:
             raise ExpressionError(
-                f"{role}= gives vectors of {_length(call.dtype)} numbers, the index has {length}.",
-                **place,
+                f"{role}= gives vectors of {_vector_length(call.dtype)} numbers, the index has "
+                f"{vector_length}.",
+                **location,
                 hint="What is searched for has to be embedded into the same vectors as the values.",
             )
-    others = [codec.dump(call) for role, call in calls.items() if role not in own]
-    return Embedding(value, functions[own[0]] if own else None, tuple(others))
+    query_calls = [codec.dump(call) for role, call in calls.items() if role not in own_roles]
+    return Embedding(value, functions[own_roles[0]] if own_roles else None, tuple(query_calls))
 
 
 def _argument(table: ir.Table, column: str, role: str, own: list[str]) -> ir.Value:
     return table[column] if role in own else ibis.literal(None, _ROLES[role])
 
 
-def _is_of(kind: dt.DataType, other: dt.DataType) -> bool:
-    if isinstance(kind, types.Media) or isinstance(other, types.Media):
-        return type(kind) is type(other)
-    return kind.is_string() and other.is_string()
+def _is_same_type(dtype: dt.DataType, other: dt.DataType) -> bool:
+    if isinstance(dtype, types.Media) or isinstance(other, types.Media):
+        return type(dtype) is type(other)
+    return dtype.is_string() and other.is_string()
 
 
-def _is_vectors(kind: dt.DataType) -> bool:
-    return isinstance(kind, dt.Array) and kind.value_type.is_float32() and bool(_length(kind))
+def _is_vector(dtype: dt.DataType) -> bool:
+    return (
+        isinstance(dtype, dt.Array)
+        and dtype.value_type.is_float32()
+        and bool(_vector_length(dtype))
+    )
 
 
-def _is_wide(kind: dt.DataType) -> bool:
+def _is_float64_vector(dtype: dt.DataType) -> bool:
     """Whether values are vectors of float64, as NumPy makes them."""
-    return isinstance(kind, dt.Array) and kind.value_type.is_float64() and bool(_length(kind))
+    return (
+        isinstance(dtype, dt.Array)
+        and dtype.value_type.is_float64()
+        and bool(_vector_length(dtype))
+    )
 
 
-def _length(kind: dt.DataType) -> int | None:
-    return getattr(kind, "length", None)
+def _vector_length(dtype: dt.DataType) -> int | None:
+    return getattr(dtype, "length", None)
 
 
-def _hint(kind: dt.DataType) -> str:
-    if isinstance(kind, types.Image):
+def _hint(dtype: dt.DataType) -> str:
+    if isinstance(dtype, types.Image):
         return "Give embedding= or image_embed=; string_embed= is for what is searched for."
-    if isinstance(kind, types.Document):
+    if isinstance(dtype, types.Document):
         return (
             "Give embedding= a function of a document; or split it into texts by "
             "bb.functions.DocumentSplitter and index those."
         )
-    if isinstance(kind, types.Media):
+    if isinstance(dtype, types.Media):
         return "Give embedding= a function of such a file."
     return "Give embedding= or string_embed=; image_embed= is for what is searched for."
 
 
-def _call(function: object, value: ir.Value) -> FunctionCall:
-    """Make the call that embeds a value; its answers are kept in the ledger."""
+def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
+    """Make the call that embeds a value; the ledger stores its answers."""
     if not isinstance(function, Function):
         hint = (
             "Decorate it with @bb.udf(batch_size=32) and annotate its result as list[bb.Vector(n)]."
@@ -145,29 +157,33 @@ def _call(function: object, value: ir.Value) -> FunctionCall:
         if isinstance(function, Stateful):
             hint = "Make it first: give MyEmbedding(...) with the arguments of its __init__."
         raise ExpressionError("an embedding is a function of barbule.", value=function, hint=hint)
-    free = [each for each in function.parameters if each.name not in function.fixed]
-    takes = free[0].kind if free else None
-    if takes is not None and not _fits(takes, value.type()):
+    free_parameters = [
+        parameter for parameter in function.parameters if parameter.name not in function.fixed
+    ]
+    parameter_dtype = free_parameters[0].kind if free_parameters else None
+    if parameter_dtype is not None and not _accepts(parameter_dtype, value.type()):
         raise ExpressionError(
-            f"{function.name} takes {takes}, not {value.type()}.",
+            f"{function.name} takes {parameter_dtype}, not {value.type()}.",
             hint="Give a function whose first parameter is annotated as that type.",
         )
     return function.of(value, cached=True).op()
 
 
-def _fits(takes: dt.DataType, kind: dt.DataType) -> bool:
-    if takes.is_json():  # annotated as Any
+def _accepts(parameter_dtype: dt.DataType, dtype: dt.DataType) -> bool:
+    if parameter_dtype.is_json():  # annotated as Any
         return True
-    if _is_of(takes, kind) or (type(takes) is types.Media and isinstance(kind, types.Media)):
+    if _is_same_type(parameter_dtype, dtype) or (
+        type(parameter_dtype) is types.Media and isinstance(dtype, types.Media)
+    ):
         return True
-    return isinstance(takes, dt.Array) and isinstance(kind, dt.Array)
+    return isinstance(parameter_dtype, dt.Array) and isinstance(dtype, dt.Array)
 
 
-def _check(call: FunctionCall, function: Function, **place: Any) -> None:
-    if isinstance(call, FunctionCall) and _is_vectors(call.dtype):
+def _check_returns_vectors(call: FunctionCall, function: Function, **location: Any) -> None:
+    if isinstance(call, FunctionCall) and _is_vector(call.dtype):
         return
     raise ExpressionError(
         f"{function.name} gives {call.dtype}, not vectors of a known length.",
-        **place,
+        **location,
         hint="Annotate its result as bb.Vector(n), in a batch function list[bb.Vector(n)].",
     )

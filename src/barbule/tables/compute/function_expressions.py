@@ -1,6 +1,6 @@
-"""Functions that are given for an expression: what they return of their table.
+"""Functions given in the place of an expression, called with their table.
 
-Owns what is said where such a function fails, or where a type is given instead.
+Owns the errors where such a function fails, or where a type is given in its place.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from barbule.tables.arguments import Expression
 
-__all__ = ["resolve"]
+__all__ = ["resolve_expression"]
 
 
-_FUNCTIONS = (
+_FUNCTION_TYPES = (
     types.FunctionType,
     types.MethodType,
     types.BuiltinFunctionType,
@@ -30,10 +30,10 @@ _FUNCTIONS = (
 )
 
 
-def resolve(
-    table: ir.Table, given: Expression | None, column: str | None = None
+def resolve_expression(
+    table: ir.Table, expression: Expression | None, column: str | None = None
 ) -> Expression | None:
-    """Call a function with the table whose expression it makes; return all else as it is.
+    """Call a function with its table and return its expression; return others unchanged.
 
     Parameters
     ----------
@@ -52,20 +52,20 @@ def resolve(
     >>> resolve(table, lambda t: t.n + 1).get_name()
     'Add(n, 1)'
     """
-    if isinstance(given, type | dt.DataType):
+    if isinstance(expression, type | dt.DataType):
         raise ExpressionError(
             "this is a type, and no expression.",
             table=table.get_name(),
             column=column,
-            value=given,
+            value=expression,
             hint='An expression is made of columns, t.a + 1; add_columns({"name": type}) of the '
             "table itself adds a column that takes data.",
         )
-    if not isinstance(given, _FUNCTIONS):
-        return given
-    refuse_methods((given,), table)
+    if not isinstance(expression, _FUNCTION_TYPES):
+        return expression
+    refuse_methods((expression,), table)
     try:
-        return given(table)
+        return expression(table)
     except BarbuleError:
         raise
     except Exception as error:

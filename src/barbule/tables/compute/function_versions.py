@@ -1,8 +1,8 @@
-"""Columns that an older version of a function computed: which they are, and how they are mended.
+"""The versions of functions that computed stored values, and which of them are stale.
 
-Owns what is remembered of the versions by which stored values were computed. The stored
-expression of a column says for which version of each function it was written; where another one
-computed new rows since, the column remembers that too. The computation is `columns`' business.
+Owns their record in the catalog. The stored expression of a column names a version of each
+function; where another version has computed rows since, the record of the column lists it too.
+The values themselves are computed by `computed_columns`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
-    "Stale",
-    "mended",
-    "mended_rows",
-    "note_items",
-    "note_versions",
-    "rows_are_stale",
-    "stale",
+    "StaleValues",
+    "has_stale_rows",
+    "record_iterator_versions",
+    "record_versions",
     "stale_columns",
-    "warn_of_mixing",
+    "stale_table",
+    "warn_of_mixed_versions",
+    "with_current_iterator",
+    "with_current_versions",
 ]
 
-Pairs = tuple[tuple[str, str], ...]  # functions and their versions
+VersionPairs = tuple[tuple[str, str], ...]  # functions and their versions
 
 _SCHEMA = sch.Schema(
     {
@@ -56,7 +56,7 @@ _SCHEMA = sch.Schema(
 
 
 @dataclass(frozen=True)
-class Stale:
+class StaleValues:
     """A function that has changed since it computed values.
 
     Attributes
@@ -75,7 +75,7 @@ class Stale:
     current: str
 
 
-def stale(leaf: ManagedTable) -> ResultSet:
+def stale_table(leaf: ManagedTable) -> ResultSet:
     """List what an older version of a function computed."""
     import pyarrow as pa
 
@@ -84,68 +84,71 @@ def stale(leaf: ManagedTable) -> ResultSet:
     record = engine.catalog.record(leaf.table_id, leaf.commit)
     rows = [
         {
-            "column": each.column and _shown_name(record, each.column),
-            "function": each.function,
-            "computed": list(each.computed),
-            "current": each.current,
+            "column": values.column and _display_name(record, values.column),
+            "function": values.function,
+            "computed": list(values.computed),
+            "current": values.current,
         }
-        for each in [*_stale_rows(engine, record), *stale_columns(engine, record)]
+        for values in [*_stale_rows(engine, record), *stale_columns(engine, record)]
     ]
     return ResultSet(pa.Table.from_pylist(rows, _SCHEMA.to_pyarrow()), _SCHEMA, engine.library)
 
 
-def _shown_name(record: TableRecord, column: Column) -> str:
-    """Name a column; vectors of an index, by the column that is searched by them."""
+def _display_name(record: TableRecord, column: Column) -> str:
+    """Return the name of a column for users; for vectors, that of the indexed column."""
     for index in record.indexes:
         if column.hidden and index.embedding == column.id:
             return record.column_by_id(index.column).name
     return column.name
 
 
-def stale_columns(engine: Engine, record: TableRecord) -> list[Stale]:
+def stale_columns(engine: Engine, record: TableRecord) -> list[StaleValues]:
     """Find the stored columns that an older version of a function computed, wholly or in part."""
     return [
-        Stale(column, *found)
+        StaleValues(column, *changed)
         for column in record.columns
         if column.kind == "stored"
-        for found in _changed(engine, str(column.expression), column.computed)
+        for changed in _changed_functions(engine, str(column.expression), column.computed)
     ]
 
 
-def _stale_rows(engine: Engine, record: TableRecord) -> list[Stale]:
+def _stale_rows(engine: Engine, record: TableRecord) -> list[StaleValues]:
     if record.view is None or record.view.items is None:
         return []
-    found = _changed(engine, record.view.items, record.view.computed)
-    return [Stale(None, *each) for each in found]
+    changed_functions = _changed_functions(engine, record.view.items, record.view.computed)
+    return [StaleValues(None, *changed) for changed in changed_functions]
 
 
-def rows_are_stale(engine: Engine, record: TableRecord) -> bool:
+def has_stale_rows(engine: Engine, record: TableRecord) -> bool:
     """Whether an older version of its iterator gave rows of a view."""
     return bool(_stale_rows(engine, record))
 
 
-def _changed(
-    engine: Engine, expression: str, computed: Pairs
+def _changed_functions(
+    engine: Engine, expression: str, computed: VersionPairs
 ) -> list[tuple[str, tuple[str, ...], str]]:
-    """Return the functions that have changed, the versions that are older, and the current one.
+    """Return the functions that have changed, with their older and current versions.
 
     A function that this process does not define cannot have changed.
     """
-    found = {}
-    for call in _calls(engine, expression):
-        current = _current(call)
-        older = {call.version, *(v for name, v in computed if name == call.function)} - {current}
-        older = {each for each in older if not _same(call, each)}
-        if current is not None and older:
-            found[call.function, current] = tuple(sorted(older))
-    return [(name, older, current) for (name, current), older in found.items()]
+    older_versions = {}
+    for call in _function_calls(engine, expression):
+        current = _current_version(call)
+        versions = {
+            call.version,
+            *(version for name, version in computed if name == call.function),
+        } - {current}
+        versions = {version for version in versions if not _is_current(call, version)}
+        if current is not None and versions:
+            older_versions[call.function, current] = tuple(sorted(versions))
+    return [(name, versions, current) for (name, current), versions in older_versions.items()]
 
 
-def _calls(engine: Engine, expression: str) -> list[FunctionCall]:
+def _function_calls(engine: Engine, expression: str) -> list[FunctionCall]:
     return list(engine.expression(expression, None).find(FunctionCall))
 
 
-def _current(call: FunctionCall) -> str | None:
+def _current_version(call: FunctionCall) -> str | None:
     """Return the version by which a call would be computed now; None where it cannot be.
 
     It is that of the call where this says the same, in the form that version 0.1.0 wrote.
@@ -160,18 +163,18 @@ def _current(call: FunctionCall) -> str | None:
     return function.version_of(arguments)
 
 
-def _same(call: FunctionCall, version: str) -> bool:
-    """Whether a version is that of the function as it is now, in whatever form."""
+def _is_current(call: FunctionCall, version: str) -> bool:
+    """Whether a version is that of the function as it is now, in any form."""
     try:
         return lookup(call.function, call.version).is_of(version, json.loads(call.template))
     except UnknownFunctionError:
         return False
 
 
-def warn_of_mixing(
+def warn_of_mixed_versions(
     transaction: Transaction, record: TableRecord, columns: Iterable[Column | None]
 ) -> None:
-    """Warn where functions compute values beside those that other versions of them computed.
+    """Warn where new values would be mixed with those of other function versions.
 
     Parameters
     ----------
@@ -182,100 +185,121 @@ def warn_of_mixing(
     if not any(version.next_rid for version in catalog.versions(record.id)):
         return  # there are no others
     if pending is not None and pending.operation == "recompute":
-        return  # which was asked for
+        return  # of which that is the purpose
     latest = catalog.record(record.id)
     for column in columns:
         expression = column.expression if column else latest.view and latest.view.items
-        if column is not None and all(each.id != column.id for each in latest.columns):
+        if column is not None and all(
+            known_column.id != column.id for known_column in latest.columns
+        ):
             continue
-        for call in _calls(transaction.engine, str(expression)):
-            current = _current(call)
+        for call in _function_calls(transaction.engine, str(expression)):
+            current = _current_version(call)
             if current is not None and current != call.version:
                 _warn(record, column, call, current)
 
 
 def _warn(record: TableRecord, column: Column | None, call: FunctionCall, current: str) -> None:
-    what = f"column {_shown_name(record, column)!r}" if column else "rows of its iterator"
+    subject = f"column {_display_name(record, column)!r}" if column else "rows of its iterator"
     warnings.warn(
-        f"table {record.name!r}, {what}: the function {call.function!r} that this process defines "
-        f"(version {current}) is not the one by which the others were computed (version "
+        f"table {record.name!r}, {subject}: the function {call.function!r} that this process "
+        f"defines (version {current}) is not the one by which the others were computed (version "
         f"{call.version}); new ones are computed by it. If it is the same function, changed: "
         'recompute(where="stale") computes the others again, and version= says that results are '
         "the same. If it is another function, as of another notebook, give each a name of its "
         'own: @bb.udf(name="...").',
         MixedVersionsWarning,
-        stacklevel=_outside(),
+        stacklevel=_stack_level(),
     )
 
 
-def _outside() -> int:
-    """Count the calls up to the code that uses barbule."""
+def _stack_level() -> int:
+    """Return the `stacklevel` of the code that called barbule."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_internal(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
     return level - 1
 
 
-def _is_own(module: str) -> bool:
+def _is_internal(module: str) -> bool:
     return module.partition(".")[0] in {"barbule", "contextlib", "functools", "threading"}
 
 
-def note_versions(transaction: Transaction, record: TableRecord, columns: Iterable[Column]) -> None:
-    """Remember of columns that their functions, as they are now, computed values of them."""
+def record_versions(
+    transaction: Transaction, record: TableRecord, columns: Iterable[Column]
+) -> None:
+    """Record the current function versions that have computed values of columns."""
     engine = transaction.engine
     latest = engine.catalog.record(record.id)
-    noted = {}
+    updated = {}
     for column in columns:
-        known = next((each for each in latest.columns if each.id == column.id), None)
-        if known is not None:
-            new = _unnoted(engine, str(known.expression), known.computed)
-            if new:
-                noted[known.id] = replace(known, computed=known.computed + new)
-    if noted:
-        kept = tuple(noted.get(each.id, each) for each in latest.columns)
-        transaction.put_record(replace(latest, columns=kept))
+        latest_column = next(
+            (latest_column for latest_column in latest.columns if latest_column.id == column.id),
+            None,
+        )
+        if latest_column is not None:
+            new_versions = _new_versions(
+                engine, str(latest_column.expression), latest_column.computed
+            )
+            if new_versions:
+                updated[latest_column.id] = replace(
+                    latest_column, computed=latest_column.computed + new_versions
+                )
+    if updated:
+        columns_now = tuple(
+            updated.get(latest_column.id, latest_column) for latest_column in latest.columns
+        )
+        transaction.put_record(replace(latest, columns=columns_now))
 
 
-def note_items(transaction: Transaction, record: TableRecord) -> None:
-    """Remember of a view that its iterator, as it is now, gave rows of it."""
+def record_iterator_versions(transaction: Transaction, record: TableRecord) -> None:
+    """Record the current version of a view's iterator, which has made rows of it."""
     latest = transaction.engine.catalog.record(record.id)
     view = latest.view
     if view is None or view.items is None:
         return
-    new = _unnoted(transaction.engine, view.items, view.computed)
-    if new:
-        transaction.put_record(replace(latest, view=replace(view, computed=view.computed + new)))
+    new_versions = _new_versions(transaction.engine, view.items, view.computed)
+    if new_versions:
+        transaction.put_record(
+            replace(latest, view=replace(view, computed=view.computed + new_versions))
+        )
 
 
-def _unnoted(engine: Engine, expression: str, computed: Pairs) -> Pairs:
-    calls = _calls(engine, expression)
+def _new_versions(engine: Engine, expression: str, computed: VersionPairs) -> VersionPairs:
+    calls = _function_calls(engine, expression)
     written = {(call.function, call.version) for call in calls}
-    now = {(call.function, version) for call in calls if (version := _current(call)) is not None}
-    return tuple(sorted(now - written - set(computed)))
+    current = {
+        (call.function, version)
+        for call in calls
+        if (version := _current_version(call)) is not None
+    }
+    return tuple(sorted(current - written - set(computed)))
 
 
-def mended(engine: Engine, column: Column) -> Column:
-    """Return the record of a column all of whose values were computed anew."""
-    return replace(column, expression=_rewritten(engine, str(column.expression)), computed=())
+def with_current_versions(engine: Engine, column: Column) -> Column:
+    """Return the record of a column of which current versions computed all values."""
+    return replace(
+        column, expression=_with_current_calls(engine, str(column.expression)), computed=()
+    )
 
 
-def mended_rows(engine: Engine, record: TableRecord) -> TableRecord:
-    """Return the record of a view all of whose rows its iterator gave anew."""
+def with_current_iterator(engine: Engine, record: TableRecord) -> TableRecord:
+    """Return the record of a view of which the current iterator made all rows."""
     view = record.view
     if view is None or view.items is None:
         return record
-    items = _rewritten(engine, view.items)
+    items = _with_current_calls(engine, view.items)
     return replace(record, view=replace(view, items=items, computed=()))
 
 
-def _rewritten(engine: Engine, expression: str) -> str:
-    """Write an expression anew, for the current versions of its functions."""
+def _with_current_calls(engine: Engine, expression: str) -> str:
+    """Rewrite an expression for the current versions of its functions."""
     node = engine.expression(expression, None)
 
-    def visit(each: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-        made = each.__recreate__(kwargs) if kwargs else each
-        if isinstance(made, FunctionCall):
-            return made.copy(version=_current(made) or made.version)
-        return made
+    def visit(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
+        rebuilt = node.__recreate__(kwargs) if kwargs else node
+        if isinstance(rebuilt, FunctionCall):
+            return rebuilt.copy(version=_current_version(rebuilt) or rebuilt.version)
+        return rebuilt
 
     return codec.dump(node.replace(visit))

@@ -1,7 +1,7 @@
-"""New values of expressions whose types hold more than those of their columns.
+"""Casts of new values to the types of their columns, none of which loses anything.
 
-Owns which casts of SQL would lose something or parse a text without a word, and the check, value
-by value, that nothing is lost; a constant is refused likewise when it is read.
+Owns which casts of SQL would lose digits or parse a string silently, and the check of each value
+in their place. Constants are checked likewise when they are read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column
     from barbule.media.library import MediaLibrary
 
-__all__ = ["holds_decimals", "loses_by_cast", "may_be_too_large", "on_the_clock", "without_loss"]
+__all__ = ["as_local_time", "cast_without_loss", "holds_decimals", "is_lossy_cast", "may_overflow"]
 
-_MICROSECONDS = 6  # digits of seconds
-_FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
+_MICROSECOND_DIGITS = 6  # digits of seconds
+_DTYPE_FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
     (dt.Boolean,),
     (dt.Numeric,),
     (dt.String,),
@@ -34,7 +34,7 @@ _FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
 )
 
 
-def loses_by_cast(given: dt.DataType, kind: dt.DataType) -> bool:
+def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
     """Whether a cast may lose digits, times of day or nanoseconds, or makes one kind another.
 
     The nearest float of a number is no loss, and a decimal too large is refused by databases.
@@ -47,60 +47,60 @@ def loses_by_cast(given: dt.DataType, kind: dt.DataType) -> bool:
     >>> loses_by_cast(dt.string, dt.int64)
     True
     """
-    if isinstance(given, dt.Array) and isinstance(kind, dt.Array):
-        return loses_by_cast(given.value_type, kind.value_type)
-    families = _family(given), _family(kind)
+    if isinstance(source, dt.Array) and isinstance(target, dt.Array):
+        return is_lossy_cast(source.value_type, target.value_type)
+    families = _dtype_family(source), _dtype_family(target)
     if None not in families and families[0] is not families[1]:
         return True
-    if isinstance(kind, dt.Integer):
-        return isinstance(given, dt.Floating | dt.Decimal)
-    if isinstance(kind, dt.Decimal):
-        finer = isinstance(given, dt.Decimal) and _places(given) > _places(kind)
-        return finer or isinstance(given, dt.Floating)
-    if isinstance(given, dt.Timestamp):
-        if isinstance(kind, dt.Timestamp):
-            return _digits(given) > _digits(kind) == _MICROSECONDS
-        return isinstance(kind, dt.Date)
+    if isinstance(target, dt.Integer):
+        return isinstance(source, dt.Floating | dt.Decimal)
+    if isinstance(target, dt.Decimal):
+        finer = isinstance(source, dt.Decimal) and _decimal_scale(source) > _decimal_scale(target)
+        return finer or isinstance(source, dt.Floating)
+    if isinstance(source, dt.Timestamp):
+        if isinstance(target, dt.Timestamp):
+            return _second_digits(source) > _second_digits(target) == _MICROSECOND_DIGITS
+        return isinstance(target, dt.Date)
     return False
 
 
-def holds_decimals(kind: dt.DataType) -> bool:
+def holds_decimals(dtype: dt.DataType) -> bool:
     """Whether values of a type are decimals, or lists of them."""
-    return isinstance(kind, dt.Decimal) or (
-        isinstance(kind, dt.Array) and holds_decimals(kind.value_type)
+    return isinstance(dtype, dt.Decimal) or (
+        isinstance(dtype, dt.Array) and holds_decimals(dtype.value_type)
     )
 
 
-def may_be_too_large(given: dt.DataType, kind: dt.DataType) -> bool:
-    """Whether one decimal may have more digits than another, which backends tell differently."""
-    decimals = isinstance(given, dt.Decimal) and isinstance(kind, dt.Decimal)
-    return decimals and storage(given) != storage(kind)
+def may_overflow(source: dt.DataType, target: dt.DataType) -> bool:
+    """Whether a decimal may overflow another, of which backends raise different errors."""
+    decimals = isinstance(source, dt.Decimal) and isinstance(target, dt.Decimal)
+    return decimals and storage(source) != storage(target)
 
 
-def _family(kind: dt.DataType) -> tuple[type[dt.DataType], ...] | None:
-    """Return the types among which values stay what they are."""
-    return next((each for each in _FAMILIES if isinstance(kind, each)), None)
+def _dtype_family(dtype: dt.DataType) -> tuple[type[dt.DataType], ...] | None:
+    """Return the family of types within which casts keep the meaning of values."""
+    return next((family for family in _DTYPE_FAMILIES if isinstance(dtype, family)), None)
 
 
-def _places(kind: dt.Decimal) -> int:
+def _decimal_scale(dtype: dt.Decimal) -> int:
     """Count the digits after the point, of which an unsized decimal may have any number."""
-    return MAX_DIGITS if kind.scale is None else int(kind.scale)
+    return MAX_DIGITS if dtype.scale is None else int(dtype.scale)
 
 
-def _digits(kind: dt.Timestamp) -> int:
-    return _MICROSECONDS if kind.scale is None else kind.scale
+def _second_digits(dtype: dt.Timestamp) -> int:
+    return _MICROSECOND_DIGITS if dtype.scale is None else dtype.scale
 
 
-def on_the_clock(value: ops.Value) -> ops.Value:
-    """Show a moment with a zone on the clock by which the database tells its day."""
+def as_local_time(value: ops.Value) -> ops.Value:
+    """Cast a timestamp with a time zone to local time, by which databases tell its day."""
     zoned = isinstance(value.dtype, dt.Timestamp) and value.dtype.timezone is not None
     return ops.Cast(value, dt.timestamp) if zoned else value
 
 
-def without_loss(
+def cast_without_loss(
     cells: pa.ChunkedArray, column: Column, table: str, library: MediaLibrary
 ) -> pa.Array | pa.ChunkedArray:
-    """Turn new values into those of their column.
+    """Cast new values to the type of their column.
 
     Raises
     ------
@@ -108,25 +108,25 @@ def without_loss(
         When one does not fit as it is.
     """
     try:
-        fitted = cast_column(cells, column.dtype, library)
+        cast_cells = cast_column(cells, column.dtype, library)
     except BarbuleError as error:
-        raise _lossy(error.message, error.value, column, table) from error.__cause__
-    if _missing(fitted) > _missing(cells):  # NaN, which is read as missing
-        raise _lossy("NaN is no value of the column.", float("nan"), column, table)
-    return fitted
+        raise _lossy_error(error.message, error.value, column, table) from error.__cause__
+    if _missing_count(cast_cells) > _missing_count(cells):  # NaN, which is read as missing
+        raise _lossy_error("NaN is no value of the column.", float("nan"), column, table)
+    return cast_cells
 
 
-def _missing(cells: pa.Array | pa.ChunkedArray) -> int:
+def _missing_count(cells: pa.Array | pa.ChunkedArray) -> int:
     """Count the missing cells, and the missing items within lists."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lists = pa.types.is_list(cells.type) or pa.types.is_fixed_size_list(cells.type)
-    within = _missing(pc.list_flatten(cells)) if lists else 0
-    return int(cells.null_count) + within
+    is_list = pa.types.is_list(cells.type) or pa.types.is_fixed_size_list(cells.type)
+    missing_items = _missing_count(pc.list_flatten(cells)) if is_list else 0
+    return int(cells.null_count) + missing_items
 
 
-def _lossy(message: str, value: object, column: Column, table: str) -> DataError:
+def _lossy_error(message: str, value: object, column: Column, table: str) -> DataError:
     return DataError(
         message,
         table=table,

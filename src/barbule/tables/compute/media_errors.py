@@ -1,7 +1,7 @@
-"""Why cells of data are empty: media that could not be read, where an insert went on.
+"""Why cells of media columns are empty: files that could not be read, where an insert continued.
 
-Owns what becomes of bad media, and the columns beside those of media that say why a cell is
-empty. Those of computed columns are `columns`' business.
+Owns the rules for bad media files, and the error columns of media columns. The error columns of
+computed columns are filled by `computed_columns`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from barbule.nodes import ERROR
-from barbule.tables.sources import FAILED, CellRules
+from barbule.tables.sources import FAILED_PREFIX, CellRules
 from barbule.tables.transaction.names import physical_name
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["cell_rules", "place_of", "with_reasons", "without_reasons"]
+__all__ = ["cell_rules", "clear_errors", "physical_target", "with_error_columns"]
 
 
 def cell_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> CellRules:
-    """Return what may be written to a table, and what becomes of media."""
+    """Return what may be written to a table, and what happens to bad media files."""
     unchecked = frozenset(column.name for column in record.columns if not column.validated)
     choices = {column.name: column.choices for column in record.columns if column.choices}
     computed = frozenset(
@@ -31,16 +31,16 @@ def cell_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort"
     return CellRules(unchecked, on_error, choices, computed)
 
 
-def place_of(record: TableRecord, name: str) -> str:
-    """Return where a column of an insert goes: values, or why they are missing."""
-    if not name.startswith(FAILED):
+def physical_target(record: TableRecord, name: str) -> str:
+    """Return the physical column of a column of an insert: its values, or their errors."""
+    if not name.startswith(FAILED_PREFIX):
         return physical_name(record, name)
-    column = record.column(name.removeprefix(FAILED))
+    column = record.column(name.removeprefix(FAILED_PREFIX))
     return column.errors if column else name
 
 
-def with_reasons(transaction: Transaction, record: TableRecord, rows: pa.Table) -> pa.Table:
-    """Let rows have all columns that say why data is missing, and count what they say."""
+def with_error_columns(transaction: Transaction, record: TableRecord, rows: pa.Table) -> pa.Table:
+    """Add the error columns of data that rows lack, and count the errors in them."""
     import pyarrow as pa
 
     for column in record.columns:
@@ -49,20 +49,20 @@ def with_reasons(transaction: Transaction, record: TableRecord, rows: pa.Table) 
                 rows = rows.drop_columns([column.errors])  # made before there was a place for it
             continue
         if column.errors in rows.column_names:
-            reasons = rows.column(column.errors)
-            transaction.tally.errors += rows.num_rows - reasons.null_count
+            errors = rows.column(column.errors)
+            transaction.tally.errors += rows.num_rows - errors.null_count
         else:
-            nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
-            rows = rows.append_column(column.errors, nothing)
+            no_errors = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+            rows = rows.append_column(column.errors, no_errors)
     return rows
 
 
-def without_reasons(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:
-    """Forget why cells of a column were missing, as they have new values."""
+def clear_errors(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:
+    """Clear the errors of a column that has new values."""
     import pyarrow as pa
 
     column = record.column(name)
     if column is None or not column.fallible:
         return rows
-    nothing = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
-    return rows.set_column(rows.column_names.index(column.errors), column.errors, nothing)
+    no_errors = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+    return rows.set_column(rows.column_names.index(column.errors), column.errors, no_errors)

@@ -23,53 +23,53 @@ if TYPE_CHECKING:
     from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
-    "by_rid",
-    "fresh_rows",
-    "kept_fields",
-    "physical_rows",
-    "rows_relation",
-    "within_backend",
+    "lower_to_backend",
+    "read_physical_rows",
+    "sorted_by_rid",
+    "staged_new_rows",
+    "staged_relation",
+    "stored_fields",
 ]
 
 
-def rows_relation(engine: Engine, record: TableRecord, rows: pa.Table, name: str) -> ops.Relation:
+def staged_relation(engine: Engine, record: TableRecord, rows: pa.Table, name: str) -> ops.Relation:
     """Make the relation by which the planner reads physical rows that are staged."""
     schema = physical_schema(record)
-    shown = {column: schema[column] for column in rows.column_names}
-    return engine.stored(name, type(schema)(shown))
+    staged_schema = {column: schema[column] for column in rows.column_names}
+    return engine.stored(name, type(schema)(staged_schema))
 
 
-def within_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
-    """Lower a query for the backend; None where it needs more than the backend."""
+def lower_to_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
+    """Lower a query to the backend; None where it needs more than the backend."""
     plan = engine.plan(query)
     return None if plan.stages else plan.final.to_expr()
 
 
-def fresh_rows(
+def staged_new_rows(
     transaction: Transaction, record: TableRecord
 ) -> tuple[dict[int, ops.Relation], dict[str, pa.Table]]:
-    """Return the fresh rows of a table and of what it is a view of: as relations, and staged."""
+    """Return the new rows of a table and of its bases, as relations over staged tables."""
     relations: dict[int, ops.Relation] = {}
     staged = {}
     while True:
         rows = transaction.new_rows.get(record.id)
         if rows is not None:
             name = f"bb_fresh_{record.id}"
-            relations[record.id] = rows_relation(transaction.engine, record, rows, name)
+            relations[record.id] = staged_relation(transaction.engine, record, rows, name)
             staged[name] = rows
         if record.view is None or record.view.bases:
             return relations, staged
         record = transaction.engine.catalog.record(record.view.base)
 
 
-def by_rid(rows: pa.Table) -> pa.Table:
-    """Order rows by their identity."""
+def sorted_by_rid(rows: pa.Table) -> pa.Table:
+    """Sort rows by their identity."""
     import pyarrow.compute as pc
 
     return rows.take(pc.sort_indices(rows.column(RID)))
 
 
-def physical_rows(
+def read_physical_rows(
     engine: Engine,
     record: TableRecord,
     query: ir.Table,
@@ -78,12 +78,12 @@ def physical_rows(
     """Read the physical columns of rows of a hidden leaf that a query keeps."""
     relation = query.op()
     return engine.arrow(
-        ops.Project(relation, kept_fields(record, relation)).to_expr(), staged=staged
+        ops.Project(relation, stored_fields(record, relation)).to_expr(), staged=staged
     )
 
 
-def kept_fields(record: TableRecord, relation: ops.Relation) -> dict[str, ops.Value]:
-    """Return what is kept of each row, by physical names, as fields of a hidden relation."""
+def stored_fields(record: TableRecord, relation: ops.Relation) -> dict[str, ops.Value]:
+    """Return the stored columns of a table, by physical names, as fields of a relation."""
     fields: dict[str, ops.Value] = {RID: ops.Field(relation, RID)}
     if record.view:
         fields[BASE] = ops.Field(relation, BASE)

@@ -1,7 +1,7 @@
-"""Whether computed columns that are not stored can be computed for the rows that there are.
+"""The check that a virtual column can be computed for all existing rows.
 
-A column whose value overflows in one row could be added, after which nobody could read the table.
-Owns the query that finds this out before.
+A column whose value overflows in one row could be added otherwise, and nobody could read the
+table afterwards. Owns the query that finds this out before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_readable"]
 
 # What databases refuse to compute for some values.
-_PARTIAL = (
+_PARTIAL_OPERATIONS = (
     ops.Add,
     ops.BitwiseLeftShift,
     ops.Cast,
@@ -36,12 +36,12 @@ _PARTIAL = (
     ops.StringToTimestamp,
     ops.Subtract,
 )
-_ARITHMETIC = (ops.Add, ops.Multiply, ops.Negate, ops.Subtract)
-_ORDERED = (dt.Boolean, dt.Numeric, dt.String, dt.Temporal)
+_ARITHMETIC_OPERATIONS = (ops.Add, ops.Multiply, ops.Negate, ops.Subtract)
+_ORDERED_DTYPES = (dt.Boolean, dt.Numeric, dt.String, dt.Temporal)
 
 
 def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
-    """Compute the columns of a query that may fail, and keep nothing.
+    """Compute the columns of a query that may fail, and discard their values.
 
     Parameters
     ----------
@@ -56,25 +56,27 @@ def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
     relation = query.op()
     if relation.find((FunctionCall, ops.ScalarParameter)):
         return
-    total_floats = engine.backend.has_infinite_floats
+    has_total_floats = engine.backend.has_infinite_floats
     for name in query.columns:
         value = trace(ops.Field(relation, name))
-        if not isinstance(value.dtype, _ORDERED):
+        if not isinstance(value.dtype, _ORDERED_DTYPES):
             continue
-        partial = value.find(_PARTIAL, filter=ops.Value)
-        if all(total_floats and _is_float_arithmetic(each) for each in partial):
+        partial_operations = value.find(_PARTIAL_OPERATIONS, filter=ops.Value)
+        if all(
+            has_total_floats and _is_float_arithmetic(operation) for operation in partial_operations
+        ):
             continue
         try:
-            engine.arrow(query.aggregate(largest=_largest(query[name])))
+            engine.arrow(query.aggregate(largest=_maximum(query[name])))
         except DataError as error:
             raise error.at(table=table, column=name) from error.__cause__
 
 
 def _is_float_arithmetic(value: ops.Value) -> bool:
-    return isinstance(value, _ARITHMETIC) and all(
-        isinstance(each.dtype, dt.Floating) for each in value.args
+    return isinstance(value, _ARITHMETIC_OPERATIONS) and all(
+        isinstance(argument.dtype, dt.Floating) for argument in value.args
     )
 
 
-def _largest(column: ir.Column) -> ir.Scalar:
+def _maximum(column: ir.Column) -> ir.Scalar:
     return (column.cast("int8") if column.type().is_boolean() else column).max()

@@ -1,6 +1,6 @@
-"""What `describe()` of a table returns: its statistics, shown as its definition.
+"""What `describe()` of a table returns: its statistics, displayed as its definition.
 
-Owns the text and the page. What is said of columns is found by `definitions`.
+Owns the text and the HTML. The definitions of columns come from `table_definition`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from barbule.nodes import ManagedTable
 from barbule.planner.python_code import expression_code
 from barbule.relations import Query
 from barbule.relations.methods.statistics import summary
-from barbule.tables.definitions.table_definition import Definitions, info
+from barbule.tables.definitions.table_definition import DefinitionReader, definitions_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _INDENT = "  "
 
 
 class Description(Query):
-    """Statistics of the columns of a table, as a query; printed, it says how they are made."""
+    """Statistics of the columns of a table, as a query; printed, their definitions."""
 
     __slots__ = ("_html", "_text")
 
@@ -47,63 +47,63 @@ def describe(table: ir.Table, quantile: Sequence[float]) -> Description:
     """Describe a table."""
     leaf: Any = table.op()
     leaf.source.catalog.refresh()
-    found = Definitions(leaf)
-    columns = found.columns()
+    definitions = DefinitionReader(leaf)
+    columns = definitions.columns()
     title, _ = title_of(leaf.source, table)
-    notes = list(_notes(found))
+    notes = list(_notes(definitions))
     lines = [title, *_column_lines(columns), *notes]
-    rows = info(columns, leaf.source)
-    shown = Shown(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
+    rows = definitions_table(columns, leaf.source)
+    preview = Shown(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
     described = Description(summary(table, quantile).op())
     # Queries cannot be changed once they are made.
     object.__setattr__(described, "_text", "\n".join(lines))
-    object.__setattr__(described, "_html", rows_html(shown, leaf.source.library))
+    object.__setattr__(described, "_html", rows_html(preview, leaf.source.library))
     return described
 
 
 def _column_lines(columns: Sequence[ColumnDefinition]) -> Iterator[str]:
-    """Write a line for each column, names and types below one another."""
-    names = max(len(each.column) for each in columns)
-    types = max(min(len(each.type), 24) for each in columns)
-    for each in columns:
-        line = f"{_INDENT}{each.column:{names}}  {each.type:{types}}"
-        if each.kind == "iterator":
+    """Yield a line for each column, with names and types aligned."""
+    names = max(len(column.column) for column in columns)
+    types = max(min(len(column.type), 24) for column in columns)
+    for column in columns:
+        line = f"{_INDENT}{column.column:{names}}  {column.type:{types}}"
+        if column.kind == "iterator":
             line += "  from the iterator"
-        elif each.kind != "data":
-            line += f"  = {each}"
-        if each.default is not None:
-            line += f"  default {each.default!r}"
+        elif column.kind != "data":
+            line += f"  = {column}"
+        if column.default is not None:
+            line += f"  default {column.default!r}"
         yield line.rstrip()
-        if each.kind == "stored":
-            yield from (f"{_INDENT * 3}{version}" for version in each.versions())
+        if column.kind == "stored":
+            yield from (f"{_INDENT * 3}{version}" for version in column.versions())
 
 
 def _folders(query: ops.Relation) -> str:
-    """Say of tables in folders, which are written by the last part of their names, which they are.
+    """Explain the short names of tables in folders, which expressions use.
 
     Tables that could be called otherwise by Python are written as a call that names them.
     """
     names = {leaf.name for leaf in query.find(ManagedTable) if "." in leaf.name}
-    said = [
-        f"{short} is bb.get_table({name!r})"
+    notes = [
+        f"{short_name} is bb.get_table({name!r})"
         for name in sorted(names)
-        if (short := name.rpartition(".")[2]).isidentifier()
+        if (short_name := name.rpartition(".")[2]).isidentifier()
     ]
-    return f", where {' and '.join(said)}" if said else ""
+    return f", where {' and '.join(notes)}" if notes else ""
 
 
-def _notes(found: Definitions) -> Iterator[str]:
-    """Say what a view is made of, what is indexed, and what is made of the table."""
-    record, commit = found.record, found.leaf.commit
-    if found.query is not None:
-        yield f"view of: {expression_code(found.query, commit)}{_folders(found.query)}"
-    if found.iterator is not None:
-        yield f"rows by: {expression_code(found.iterator, commit)}"
+def _notes(definitions: DefinitionReader) -> Iterator[str]:
+    """Describe the query of a view, the indexes, and what depends on the table."""
+    record, commit = definitions.record, definitions.leaf.commit
+    if definitions.query is not None:
+        yield f"view of: {expression_code(definitions.query, commit)}{_folders(definitions.query)}"
+    if definitions.iterator is not None:
+        yield f"rows by: {expression_code(definitions.iterator, commit)}"
     if record.origin is not None:
-        yield f"branch of: {found.engine.catalog.record(record.origin.table).name}"
-    for index in found.indexes():
+        yield f"branch of: {definitions.engine.catalog.record(record.origin.table).name}"
+    for index in definitions.indexes():
         yield f"index {index}"
-    needed = [f"view {view.name}" for view in found.views()]
-    needed += [f"branch {branch.name}" for branch in found.branches()]
-    if needed:
-        yield f"needed by: {', '.join(needed)}"
+    dependents = [f"view {view.name}" for view in definitions.views()]
+    dependents += [f"branch {branch.name}" for branch in definitions.branches()]
+    if dependents:
+        yield f"needed by: {', '.join(dependents)}"

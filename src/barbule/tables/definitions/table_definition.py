@@ -1,8 +1,7 @@
-"""How the columns of a table are made, read from the catalog: nothing is computed.
+"""The definitions of the columns of a table, read from the catalog; nothing is computed.
 
-Owns `ColumnDefinition`, and what is found for it: the expression as it was written, the versions
-of its functions, what it reads and what needs it. How a table is shown with them is `described`'s
-business.
+Owns `ColumnDefinition` and its contents: the expression as it was written, the versions of its
+functions, what it reads and what depends on it. `description` displays them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import trace
 from barbule.planner.python_code import call_code, expression_code
 from barbule.suggestions import VerbResult, one_of
-from barbule.tables.views.base_columns import read_by_view
+from barbule.tables.views.base_columns import columns_read_by_view
 from barbule.tables.views.incremental import ITEMS, POSITION
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, Index, TableRecord
     from barbule.executor.engine import Engine
 
-__all__ = ["ColumnDefinition", "Definitions", "columns_info", "definition"]
+__all__ = ["ColumnDefinition", "DefinitionReader", "columns_info", "definition"]
 
 _INFO = sch.Schema(
     {
@@ -49,7 +48,7 @@ _INFO = sch.Schema(
 
 
 class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it knows beside the text
-    """How a column is made: a text, the expression as it was written, that knows more.
+    """The definition of a column: its expression as it was written, with attributes.
 
     Of a column that takes data it is the type.
 
@@ -84,11 +83,11 @@ class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it k
     indexes: tuple[str, ...]
     default: Any
 
-    def __new__(cls, text: str, **known: Any) -> Self:
-        """Make a definition of what is known of the column."""
-        made = super().__new__(cls, text)
-        vars(made).update(known)
-        return made
+    def __new__(cls, text: str, **attributes: Any) -> Self:
+        """Make a definition with these attributes."""
+        definition = super().__new__(cls, text)
+        vars(definition).update(attributes)
+        return definition
 
     def versions(self) -> list[str]:
         """Name the functions with their versions."""
@@ -97,7 +96,7 @@ class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it k
         ]
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.table}.{self.column}: {self.type}, {_KINDS[self.kind]}"
+        yield f"{self.table}.{self.column}: {self.type}, {_KIND_DESCRIPTIONS[self.kind]}"
         if self.kind != "data":
             yield f"  = {self}"
         if self.default is not None:
@@ -116,7 +115,7 @@ class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it k
         return "\n".join(self._lines())
 
 
-_KINDS = {
+_KIND_DESCRIPTIONS = {
     "data": "takes data",
     "stored": "computed when rows are written",
     "virtual": "computed when it is read",
@@ -127,8 +126,8 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Definitions:
-    """Reads the definitions of a table as it is seen by a leaf."""
+class DefinitionReader:
+    """The definitions of the columns of a leaf."""
 
     leaf: ManagedTable
 
@@ -186,7 +185,7 @@ class Definitions:
             type=type_,
             kind=kind,
             functions=self._functions(value, column, kind),
-            uses=() if value is None else _uses(value),
+            uses=() if value is None else _columns_used(value),
             needed_by=tuple(self._needed_by(name)),
             indexes=tuple(index.name for index in self._indexes_of(name)),
             default=default,
@@ -196,62 +195,74 @@ class Definitions:
         """Return where a column comes from, and the value that it is."""
         column = self.record.column(name)
         if column is None or column.hidden:
-            return "base", self._shown_value(name)
+            return "base", self._query_value(name)
         if column.kind != "data":
             return column.kind, self.expression(str(column.expression))
         if self.iterator is not None:
             return "iterator", self.iterator
         if self.query is not None:
-            return "query", self._shown_value(name)
+            return "query", self._query_value(name)
         return "data", None
 
-    def _shown_value(self, name: str) -> ops.Value | None:
+    def _query_value(self, name: str) -> ops.Value | None:
         if self.query is None or name not in self.query.schema.names:
             return None
         value = trace(ops.Field(self.query, name))
         while isinstance(value, ops.Field) and not isinstance(value.rel, ManagedTable):
-            above = value.rel
-            made = {**getattr(above, "groups", {}), **getattr(above, "metrics", {})}
-            made |= getattr(above, "values", {})
-            if value.name not in made or made[value.name] is value:
+            relation = value.rel
+            values = {**getattr(relation, "groups", {}), **getattr(relation, "metrics", {})}
+            values |= getattr(relation, "values", {})
+            if value.name not in values or values[value.name] is value:
                 return value
-            value = made[value.name]
+            value = values[value.name]
         # In terms of the table, not of what the query has made of it.
-        return value.replace({each: trace(each) for each in value.find(ops.Field)})
+        return value.replace({field: trace(field) for field in value.find(ops.Field)})
 
     def _functions(
         self, value: ops.Value | None, column: Column | None, kind: str
     ) -> dict[str, tuple[str, ...]]:
         view = self.record.view
-        pairs = [(c.function, c.version) for c in value.find(FunctionCall)] if value else []
+        pairs = (
+            [(call.function, call.version) for call in value.find(FunctionCall)] if value else []
+        )
         pairs += column.computed if column is not None else ()
         pairs += view.computed if view is not None and kind == "iterator" else ()
-        found: dict[str, tuple[str, ...]] = {}
+        versions: dict[str, tuple[str, ...]] = {}
         for name, version in dict.fromkeys(pairs):
-            found[name] = (*found.get(name, ()), version)
-        return found
+            versions[name] = (*versions.get(name, ()), version)
+        return versions
 
     def _needed_by(self, name: str) -> Iterator[str]:
-        """Name what is made of a column of the table, one step down."""
+        """Yield the names of what directly depends on a column of the table."""
         record = self.record
-        own = {index.embedding: index for index in record.indexes}
+        vector_indexes = {index.embedding: index for index in record.indexes}
         for column in record.columns:
-            hidden = column.hidden and column.id not in own
-            if column.kind == "data" or hidden or column.id == getattr(self._own(name), "id", None):
+            hidden = column.hidden and column.id not in vector_indexes
+            if (
+                column.kind == "data"
+                or hidden
+                or column.id == getattr(self._own_column(name), "id", None)
+            ):
                 continue
             value = self.expression(str(column.expression))
-            if name in {f.name for f in value.find(ops.Field) if f.rel == self._unhidden}:
-                known = own.get(column.id)
-                yield f"index {known.name}" if known else f"{record.name}.{column.name}"
+            if name in {
+                field.name for field in value.find(ops.Field) if field.rel == self._visible_leaf
+            }:
+                embedding_index = vector_indexes.get(column.id)
+                yield (
+                    f"index {embedding_index.name}"
+                    if embedding_index
+                    else f"{record.name}.{column.name}"
+                )
         for view in self.views():
-            if name in read_by_view(self.engine, view):
+            if name in columns_read_by_view(self.engine, view):
                 yield f"view {view.name}"
 
     @cached_property
-    def _unhidden(self) -> ManagedTable:
+    def _visible_leaf(self) -> ManagedTable:
         return self.leaf.copy(hidden=False)
 
-    def _own(self, name: str) -> Column | None:
+    def _own_column(self, name: str) -> Column | None:
         return self.record.column(name)
 
     def views(self) -> list[TableRecord]:
@@ -264,9 +275,9 @@ class Definitions:
         return self.engine.catalog.branches_of(self.record.id)
 
     def _indexes_of(self, name: str) -> list[Index]:
-        return [each for each in self.record.indexes if self._searched(each) == name]
+        return [index for index in self.record.indexes if self._searched_column(index) == name]
 
-    def _searched(self, index: Index) -> str:
+    def _searched_column(self, index: Index) -> str:
         return searched_column(self.record, index, self.expression)
 
     def indexes(self) -> Iterator[str]:
@@ -280,27 +291,28 @@ class Definitions:
             length = getattr(vectors.dtype, "length", None)
             sizes = [f"vectors of {length} numbers"] if length else []
             parts = [*calls, f"metric={index.metric!r}", *sizes]
-            yield f"{index.name}: {self.record.name}.{self._searched(index)}, {', '.join(parts)}"
+            column = f"{self.record.name}.{self._searched_column(index)}"
+            yield f"{index.name}: {column}, {', '.join(parts)}"
 
 
 def _call(call: FunctionCall) -> str:
-    """Write the call that embeds, without what it embeds, and the version of its function."""
+    """Write an embedding call without its argument, and the version of its function."""
     text = call_code(call.function, call.version, call.template, ["…"] * len(call.values))
     return f"{text} (version {call.version})"
 
 
-def _uses(value: ops.Value) -> tuple[str, ...]:
-    """Name the columns of tables that a value reads."""
-    found: dict[str, None] = {}
+def _columns_used(value: ops.Value) -> tuple[str, ...]:
+    """Return the names of the columns of tables that a value reads."""
+    names: dict[str, None] = {}
     for field in value.find(ops.Field):
         rel: Any = field.rel.parent if isinstance(field.rel, ops.Reference) else field.rel
         if isinstance(rel, ManagedTable):
-            found[f"{rel.name}.{field.name}"] = None
-    return tuple(found)
+            names[f"{rel.name}.{field.name}"] = None
+    return tuple(names)
 
 
 def definition(leaf: ManagedTable, column: str) -> ColumnDefinition:
-    """Return how a column is made."""
+    """Return the definition of a column."""
     leaf.source.catalog.refresh()
     if column not in leaf.schema.names:
         raise ColumnNotFoundError(
@@ -309,31 +321,31 @@ def definition(leaf: ManagedTable, column: str) -> ColumnDefinition:
             column=column,
             hint=one_of(column, leaf.schema.names, "Its columns are"),
         )
-    return Definitions(leaf).column(column)
+    return DefinitionReader(leaf).column(column)
 
 
 def columns_info(leaf: ManagedTable) -> ResultSet:
-    """Return how all columns are made, as a table."""
+    """Return the definitions of all columns, as a table."""
     leaf.source.catalog.refresh()
-    return info(Definitions(leaf).columns(), leaf.source)
+    return definitions_table(DefinitionReader(leaf).columns(), leaf.source)
 
 
-def info(columns: Sequence[ColumnDefinition], engine: Engine) -> ResultSet:
-    """Lay definitions out as rows."""
+def definitions_table(columns: Sequence[ColumnDefinition], engine: Engine) -> ResultSet:
+    """Return definitions as a table, a row for each."""
     import pyarrow as pa
 
     rows = [
         {
-            "name": each.column,
-            "type": each.type,
-            "kind": each.kind,
-            "definition": None if each.kind == "data" else str(each),
-            "functions": each.versions(),
-            "uses": list(each.uses),
-            "needed_by": list(each.needed_by),
-            "indexes": list(each.indexes),
-            "default": None if each.default is None else repr(each.default),
+            "name": definition.column,
+            "type": definition.type,
+            "kind": definition.kind,
+            "definition": None if definition.kind == "data" else str(definition),
+            "functions": definition.versions(),
+            "uses": list(definition.uses),
+            "needed_by": list(definition.needed_by),
+            "indexes": list(definition.indexes),
+            "default": None if definition.default is None else repr(definition.default),
         }
-        for each in columns
+        for definition in columns
     ]
     return ResultSet(pa.Table.from_pylist(rows, _INFO.to_pyarrow()), _INFO, engine.library)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, DataError
 from barbule.relations.errors.formatted_strings import formatted_row
-from barbule.tables.sources.arrow_streams import sized
+from barbule.tables.sources.arrow_streams import rechunked
 from barbule.tables.sources.source import as_rows, open_source
-from barbule.tables.sources.target import FAILED, CellRules, Target, check_choices
+from barbule.tables.sources.target import FAILED_PREFIX, CellRules, Target, check_choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from barbule.tables.sources.target import Chunk
 
 __all__ = [
-    "FAILED",
+    "FAILED_PREFIX",
     "CellRules",
     "as_rows",
     "check_choices",
@@ -94,15 +94,15 @@ def read_batches(
     """
     target = Target(schema, table, library, dict(defaults or {}), rules or CellRules())
     # Rows with media come a few at a time; together again they are only references.
-    return sized(_converted(_opened(source, target, size), target), size)
+    return rechunked(_convert_chunks(_open_lazily(source, target, size), target), size)
 
 
-def _opened(source: RowSource, target: Target, size: int) -> Iterator[Chunk]:
+def _open_lazily(source: RowSource, target: Target, size: int) -> Iterator[Chunk]:
     yield from open_source(source, target, size)
 
 
-def _converted(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
-    origin, begin, done = None, 0, 0
+def _convert_chunks(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
+    origin, first_row, row_count = None, 0, 0
     chunks = iter(chunks)
     while True:
         try:
@@ -112,19 +112,21 @@ def _converted(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Table]:
         if chunk is None:
             return
         if chunk.origin != origin:
-            origin, begin = chunk.origin, done
+            origin, first_row = chunk.origin, row_count
         try:
             rows = target.convert(chunk)
-            _refuse_formatted(rows)
+            _refuse_formatted_expressions(rows)
         except BarbuleError as error:
-            raise _placed(error, target.table, chunk, done, begin) from error.__cause__
-        done += rows.num_rows
+            raise _with_location(
+                error, target.table, chunk, row_count, first_row
+            ) from error.__cause__
+        row_count += rows.num_rows
         if rows.num_rows:
             yield rows
 
 
-def _refuse_formatted(rows: pa.Table) -> None:
-    """Refuse texts into which an expression was written in this process."""
+def _refuse_formatted_expressions(rows: pa.Table) -> None:
+    """Refuse strings into which an expression was formatted in this process."""
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if (row := formatted_row(column)) is not None:
             raise DataError(
@@ -138,16 +140,18 @@ def _refuse_formatted(rows: pa.Table) -> None:
             )
 
 
-def _placed(error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int) -> BarbuleError:
-    """Say where in the whole source, and in which file, an error is."""
+def _with_location(
+    error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int
+) -> BarbuleError:
+    """Give an error the row in its source, and the file."""
     row = error.row
     if row is not None:
         error.row = row + done
     if chunk.origin is not None:
-        place = f"in {chunk.origin!r}"
+        location = f"in {chunk.origin!r}"
         if row is not None:
-            place += f", row {row + done - begin}"
-        error.message = f"{error.message.rstrip('.')} ({place})."
+            location += f", row {row + done - begin}"
+        error.message = f"{error.message.rstrip('.')} ({location})."
     return error.at(table=table)
 
 
@@ -174,7 +178,7 @@ def read_rows(
     import pyarrow as pa
 
     target = Target(schema, table, library, dict(defaults or {}), rules or CellRules())
-    batches = list(_converted(_opened(source, target, _BATCH_ROWS), target))
+    batches = list(_convert_chunks(_open_lazily(source, target, _BATCH_ROWS), target))
     if not batches:
         return target.arrow_schema.empty_table()
     return batches[0] if len(batches) == 1 else pa.concat_tables(batches)

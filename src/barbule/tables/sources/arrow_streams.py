@@ -1,6 +1,6 @@
-"""Streams of Arrow tables, cut into even pieces.
+"""Streams of Arrow tables, cut into chunks of even size.
 
-Owns that, and the table without rows that shows the columns of a stream.
+Owns the bound of a chunk in rows and bytes, and the empty table that shows the columns of a stream.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["READ_ROWS", "empty", "sized"]
+__all__ = ["MAX_READ_ROWS", "empty_table", "rechunked"]
 
-READ_ROWS = 65_536  # at a time, of what is joined into pieces
-_PIECE_BYTES = 64 << 20
+MAX_READ_ROWS = 65_536  # at a time, of what is joined into pieces
+_CHUNK_BYTES = 64 << 20
 
 
-def empty(schema: pa.Schema) -> pa.Table:
-    """Make a table without rows; Arrow's own way fails at extension types within others."""
+def empty_table(schema: pa.Schema) -> pa.Table:
+    """Make a table without rows; `Schema.empty_table` fails at nested extension types."""
     import pyarrow as pa
 
     return pa.Table.from_batches([], schema)
 
 
-def sized(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Cut and join tables of one schema into pieces of `size` rows; the last may be shorter.
+def rechunked(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Cut and join tables of one schema into chunks of `size` rows; the last may be shorter.
 
     Wide rows make shorter pieces: one stays near 64 MB, so that memory is bounded whatever the
     rows hold. Nothing is copied. An empty table that comes first is passed on, as it shows the
@@ -41,25 +41,25 @@ def sized(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     """
     import pyarrow as pa
 
-    waiting: list[pa.Table] = []
+    parts: list[pa.Table] = []
     count = 0
-    for place, table in enumerate(tables):
-        if not place and not table.num_rows:
+    for position, table in enumerate(tables):
+        if not position and not table.num_rows:
             yield table
-        most, start = _rows_of_a_piece(table, size), 0
-        while count + table.num_rows - start >= most:
-            piece = table.slice(start, max(0, most - count))
-            start += piece.num_rows
-            yield pa.concat_tables([*waiting, piece]) if waiting else piece
-            waiting, count = [], 0
+        max_rows, start = _chunk_rows(table, size), 0
+        while count + table.num_rows - start >= max_rows:
+            chunk = table.slice(start, max(0, max_rows - count))
+            start += chunk.num_rows
+            yield pa.concat_tables([*parts, chunk]) if parts else chunk
+            parts, count = [], 0
         if start < table.num_rows:
-            waiting.append(table.slice(start))
+            parts.append(table.slice(start))
             count += table.num_rows - start
-    if waiting:
-        yield pa.concat_tables(waiting)
+    if parts:
+        yield pa.concat_tables(parts)
 
 
-def _rows_of_a_piece(table: pa.Table, size: int) -> int:
-    """Return how many rows like those of a table make a piece."""
-    wide = table.num_rows * _PIECE_BYTES // max(1, table.nbytes)
-    return max(1, min(size, wide)) if table.num_rows else size
+def _chunk_rows(table: pa.Table, size: int) -> int:
+    """Return how many rows like those of a table make a chunk."""
+    rows_by_bytes = table.num_rows * _CHUNK_BYTES // max(1, table.nbytes)
+    return max(1, min(size, rows_by_bytes)) if table.num_rows else size

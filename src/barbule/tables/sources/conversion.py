@@ -1,7 +1,7 @@
-"""Columns of Arrow tables and of text files, made to fit the types of a table.
+"""Columns of Arrow tables and of text files, converted to the types of a table.
 
-Owns which Arrow types become which others by a cast, and how texts are parsed. Where a whole
-column does not fit, its values are looked at one by one, which finds the row.
+Owns which Arrow types are cast to which others, and how strings are parsed. Where a cast of a
+column fails, its values are converted one by one, which finds the row.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["cast_column", "read_texts"]
 
-_TRANSPARENT = {"arrow.json", "arrow.fixed_shape_tensor"}
-_KEY = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_TRANSPARENT_EXTENSIONS = {"arrow.json", "arrow.fixed_shape_tensor"}
+_UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def cast_column(
-    column: pa.ChunkedArray | pa.Array, kind: dt.DataType, library: MediaLibrary
+    column: pa.ChunkedArray | pa.Array, dtype: dt.DataType, library: MediaLibrary
 ) -> pa.ChunkedArray | pa.Array:
-    """Turn a column of an Arrow table into the storage form of `kind`.
+    """Turn a column of an Arrow table into the storage form of `dtype`.
 
     Raises
     ------
@@ -39,254 +39,256 @@ def cast_column(
     """
     import pyarrow as pa
 
-    wanted = arrow_type(kind)
+    arrow_dtype = arrow_type(dtype)
     column = _unwrapped(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
     if pa.types.is_null(column.type):
-        return pa.nulls(len(column), wanted)
+        return pa.nulls(len(column), arrow_dtype)
     if column.type == pa.time64("ns"):
         _refuse_nanoseconds(column)
-    if isinstance(kind, dt.JSON) and _is_text(column.type):
-        return checked_json(column.cast(wanted))
-    if holds_json_texts(column.type, kind):
-        return json_texts(column, wanted, _values(column))
-    if isinstance(kind, dt.UUID) and _is_text(column.type) and _all_keys(column):
-        return column.cast(wanted)
-    if _lacks_numbers(column, kind):
-        return to_array(_values(column), kind, library)  # which finds the row
-    if column.type == wanted and _means_itself(kind):
+    if isinstance(dtype, dt.JSON) and _is_string(column.type):
+        return checked_json(column.cast(arrow_dtype))
+    if holds_json_texts(column.type, dtype):
+        return json_texts(column, arrow_dtype, _python_values(column))
+    if isinstance(dtype, dt.UUID) and _is_string(column.type) and _all_uuids(column):
+        return column.cast(arrow_dtype)
+    if _lacks_numbers(column, dtype):
+        return to_array(_python_values(column), dtype, library)  # which finds the row
+    if column.type == arrow_dtype and _has_arrow_values(dtype):
         return column
-    if _casts(column.type, kind):
-        column = _as_doubles(column, kind)
-        cast = _cast_exactly(column, kind, library.zone)
+    if _can_cast(column.type, dtype):
+        column = _widen_floats(column, dtype)
+        cast = _cast_exactly(column, dtype, library.zone)
         if cast is not None:
             return cast  # otherwise value by value, which finds the row that does not fit
-    return to_array(_values(column), kind, library)
+    return to_array(_python_values(column), dtype, library)
 
 
-def _lacks_numbers(column: pa.ChunkedArray, kind: dt.DataType) -> bool:
+def _lacks_numbers(column: pa.ChunkedArray, dtype: dt.DataType) -> bool:
     """Whether a vector lacks one of its numbers."""
-    if not is_vector(kind) or not hasattr(column.type, "value_type"):
+    if not is_vector(dtype) or not hasattr(column.type, "value_type"):
         return False
     return any(chunk.flatten().null_count for chunk in column.chunks)
 
 
 def _unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Take off other encodings of the same values, and extension types that mean their storage."""
+    """Decode dictionaries, runs and views, and unwrap extension types of plain storage."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
-        return _decoded(column)
+        return _decode_dictionary(column)
     if pa.types.is_run_end_encoded(column.type) and _has_plain_runs(column.type):
         return _unwrapped(
             pa.chunked_array(
-                [pc.run_end_decode(each) for each in column.chunks], column.type.value_type
+                [pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type
             )
         )
     if pa.types.is_string_view(column.type):
         return column.cast(pa.string())
     if pa.types.is_binary_view(column.type):
         return column.cast(pa.binary())
-    if getattr(column.type, "extension_name", None) in _TRANSPARENT:
+    if getattr(column.type, "extension_name", None) in _TRANSPARENT_EXTENSIONS:
         return column.cast(column.type.storage_type)
     return column
 
 
-def _has_plain_runs(kind: pa.RunEndEncodedType) -> bool:
+def _has_plain_runs(run_type: pa.RunEndEncodedType) -> bool:
     """Whether Arrow has a function that decodes runs of these values."""
     import pyarrow as pa
 
-    inside = kind.value_type
-    return not (pa.types.is_nested(inside) or str(inside).endswith("_view"))
+    value_type = run_type.value_type
+    return not (pa.types.is_nested(value_type) or str(value_type).endswith("_view"))
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
-    kind = column.type.value_type
-    wanted = pa.string() if _is_text(kind) else kind  # views of texts have no cast of their own
+    value_type = column.type.value_type
+    decoded_type = (
+        pa.string() if _is_string(value_type) else value_type
+    )  # views of texts have no cast of their own
     chunks = [
-        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(wanted))
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(decoded_type))
         for chunk in column.chunks
     ]
-    return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks], wanted)
+    return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks], decoded_type)
 
 
-def _is_text(given: pa.DataType) -> bool:
+def _is_string(arrow_dtype: pa.DataType) -> bool:
     import pyarrow as pa
 
     return (
-        pa.types.is_string(given) or pa.types.is_large_string(given)
-        or pa.types.is_string_view(given)
+        pa.types.is_string(arrow_dtype) or pa.types.is_large_string(arrow_dtype)
+        or pa.types.is_string_view(arrow_dtype)
     )  # fmt: skip
 
 
-def _means_itself(kind: dt.DataType) -> bool:
-    """Whether every Arrow value of the storage form is a value of `kind`."""
-    if isinstance(kind, dt.Array):
-        return _means_itself(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return all(map(_means_itself, kind.fields.values()))
-    return not isinstance(kind, Media | dt.UUID | dt.JSON)
+def _has_arrow_values(dtype: dt.DataType) -> bool:
+    """Whether every Arrow value of the storage form is a value of `dtype`."""
+    if isinstance(dtype, dt.Array):
+        return _has_arrow_values(dtype.value_type)
+    if isinstance(dtype, dt.Struct):
+        return all(map(_has_arrow_values, dtype.fields.values()))
+    return not isinstance(dtype, Media | dt.UUID | dt.JSON)
 
 
-def _casts(given: pa.DataType, kind: dt.DataType) -> bool:
-    """Whether Arrow turns one type into the other as we mean it."""
+def _can_cast(source: pa.DataType, target: dt.DataType) -> bool:
+    """Whether a cast of Arrow from one type to the other keeps the meaning of values."""
     import pyarrow as pa
 
-    if isinstance(kind, dt.Array):
-        lists = pa.types.is_list(given) or pa.types.is_large_list(given)
-        if not (lists or pa.types.is_fixed_size_list(given)):
+    if isinstance(target, dt.Array):
+        lists = pa.types.is_list(source) or pa.types.is_large_list(source)
+        if not (lists or pa.types.is_fixed_size_list(source)):
             return False
-        return _casts(given.value_type, kind.value_type)
-    if isinstance(kind, dt.Timestamp):
-        return pa.types.is_timestamp(given) or pa.types.is_date(given)
-    if isinstance(kind, dt.Time):
-        return pa.types.is_time(given)
-    if isinstance(kind, dt.Date):
-        return pa.types.is_date(given)
-    if isinstance(kind, dt.Interval):
-        return pa.types.is_duration(given)
-    if isinstance(kind, dt.String):
-        return _is_text(given) and not isinstance(kind, Media)
-    if isinstance(kind, dt.Boolean):
-        return pa.types.is_boolean(given)
-    if isinstance(kind, dt.Binary):
-        return pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
-    numbers = pa.types.is_integer(given) or pa.types.is_floating(given)
-    return (numbers or pa.types.is_decimal(given)) and isinstance(
-        kind, dt.Integer | dt.Floating | dt.Decimal
+        return _can_cast(source.value_type, target.value_type)
+    if isinstance(target, dt.Timestamp):
+        return pa.types.is_timestamp(source) or pa.types.is_date(source)
+    if isinstance(target, dt.Time):
+        return pa.types.is_time(source)
+    if isinstance(target, dt.Date):
+        return pa.types.is_date(source)
+    if isinstance(target, dt.Interval):
+        return pa.types.is_duration(source)
+    if isinstance(target, dt.String):
+        return _is_string(source) and not isinstance(target, Media)
+    if isinstance(target, dt.Boolean):
+        return pa.types.is_boolean(source)
+    if isinstance(target, dt.Binary):
+        return pa.types.is_large_binary(source) or pa.types.is_fixed_size_binary(source)
+    numbers = pa.types.is_integer(source) or pa.types.is_floating(source)
+    return (numbers or pa.types.is_decimal(source)) and isinstance(
+        target, dt.Integer | dt.Floating | dt.Decimal
     )
 
 
-def _may_round(given: pa.DataType, kind: dt.DataType) -> bool:
+def _may_round(source: pa.DataType, target: dt.DataType) -> bool:
     """Whether Arrow's cast rounds floats to the digits of a decimal."""
     import pyarrow as pa
 
-    if isinstance(kind, dt.Array):
-        return _may_round(given.value_type, kind.value_type)
-    return isinstance(kind, dt.Decimal) and pa.types.is_floating(given)
+    if isinstance(target, dt.Array):
+        return _may_round(source.value_type, target.value_type)
+    return isinstance(target, dt.Decimal) and pa.types.is_floating(source)
 
 
-def _as_doubles(column: pa.ChunkedArray, kind: dt.DataType) -> pa.ChunkedArray:
-    """Give narrow floats that become decimals the doubles of the same shortest text."""
+def _widen_floats(column: pa.ChunkedArray, dtype: dt.DataType) -> pa.ChunkedArray:
+    """Widen narrow floats that become decimals to the doubles of the same shortest string."""
     import pyarrow as pa
 
-    doubles = _with_items(column.type, pa.float64())
-    if column.type == doubles or not _may_round(column.type, kind):
+    double_type = _with_item_type(column.type, pa.float64())
+    if column.type == double_type or not _may_round(column.type, dtype):
         return column
-    single = column.cast(_with_items(column.type, pa.float32()))
-    return single.cast(_with_items(column.type, pa.string())).cast(doubles)
+    single = column.cast(_with_item_type(column.type, pa.float32()))
+    return single.cast(_with_item_type(column.type, pa.string())).cast(double_type)
 
 
-def _with_items(given: pa.DataType, item: pa.DataType) -> pa.DataType:
-    """Return a type with another at the place of its numbers, in lists as they are."""
+def _with_item_type(arrow_dtype: pa.DataType, item: pa.DataType) -> pa.DataType:
+    """Return a type with another item type, within the same lists."""
     import pyarrow as pa
 
-    if pa.types.is_fixed_size_list(given):
-        return pa.list_(_with_items(given.value_type, item), given.list_size)
-    if pa.types.is_large_list(given):
-        return pa.large_list(_with_items(given.value_type, item))
-    if pa.types.is_list(given):
-        return pa.list_(_with_items(given.value_type, item))
+    if pa.types.is_fixed_size_list(arrow_dtype):
+        return pa.list_(_with_item_type(arrow_dtype.value_type, item), arrow_dtype.list_size)
+    if pa.types.is_large_list(arrow_dtype):
+        return pa.large_list(_with_item_type(arrow_dtype.value_type, item))
+    if pa.types.is_list(arrow_dtype):
+        return pa.list_(_with_item_type(arrow_dtype.value_type, item))
     return item
 
 
-def _are_exact(doubles: pa.ChunkedArray, kind: dt.DataType) -> bool:
-    """Whether the shortest texts of all doubles are surely decimals of the digits of `kind`.
+def _are_exact_decimals(doubles: pa.ChunkedArray, dtype: dt.DataType) -> bool:
+    """Whether the shortest strings of all doubles are decimals of the digits of a type.
 
     Of decimals of up to 15 digits no two are one double, and up to ten to the power of 22 is
-    one exactly: division gives the double nearest to the decimal. Other numbers are not told.
+    one exactly: division gives the double nearest to the decimal. Of other numbers it is no.
     """
     import numpy as np
     import pyarrow.compute as pc
 
-    while isinstance(kind, dt.Array):
-        doubles, kind = pc.list_flatten(doubles), kind.value_type
-    if not isinstance(kind, dt.Decimal) or (kind.scale or 0) > _EXACT_POWER:
+    while isinstance(dtype, dt.Array):
+        doubles, dtype = pc.list_flatten(doubles), dtype.value_type
+    if not isinstance(dtype, dt.Decimal) or (dtype.scale or 0) > _MAX_EXACT_POWER:
         return False
     numbers = doubles.drop_null().to_numpy()
-    power = 10.0 ** (kind.scale or 0)
+    power = 10.0 ** (dtype.scale or 0)
     with np.errstate(all="ignore"):
         counted = np.rint(numbers * power)
-        return bool(np.all((np.abs(counted) < _EXACT_COUNT) & (counted / power == numbers)))
+        return bool(np.all((np.abs(counted) < _MAX_EXACT_COUNT) & (counted / power == numbers)))
 
 
-_EXACT_POWER = 22
-_EXACT_COUNT = 1e15
-_UNITS = ["s", "ms", "us", "ns"]
+_MAX_EXACT_POWER = 22
+_MAX_EXACT_COUNT = 1e15
+_TIME_UNITS = ["s", "ms", "us", "ns"]
 
 
-def _cast_exactly(column: pa.ChunkedArray, kind: dt.DataType, zone: str) -> pa.ChunkedArray | None:
-    """Cast a whole column by Arrow; return None where a value does not fit, or may not."""
+def _cast_exactly(column: pa.ChunkedArray, dtype: dt.DataType, zone: str) -> pa.ChunkedArray | None:
+    """Cast a column by Arrow; None where a value does not fit, or may not."""
     import pyarrow as pa
 
-    if _may_round(column.type, kind) and not _are_exact(column, kind):
+    if _may_round(column.type, dtype) and not _are_exact_decimals(column, dtype):
         return None
     try:
-        return _cast(column, arrow_type(kind), zone)
+        return _cast(column, arrow_type(dtype), zone)
     except pa.ArrowException:
         return None
 
 
-def _cast(column: pa.ChunkedArray, wanted: pa.DataType, zone: str) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, target: pa.DataType, zone: str) -> pa.ChunkedArray:
     import pyarrow as pa
 
-    if pa.types.is_timestamp(wanted):
-        column = _in_zone(column, wanted.tz, zone)
-    given = column.type
+    if pa.types.is_timestamp(target):
+        column = _in_zone(column, target.tz, zone)
+    source = column.type
     finer = (
-        pa.types.is_timestamp(given)
-        and pa.types.is_timestamp(wanted)
-        and wanted.tz is None
-        and _UNITS.index(given.unit) > _UNITS.index(wanted.unit)
-        and wanted.unit != "us"
+        pa.types.is_timestamp(source)
+        and pa.types.is_timestamp(target)
+        and target.tz is None
+        and _TIME_UNITS.index(source.unit) > _TIME_UNITS.index(target.unit)
+        and target.unit != "us"
     )  # what is finer than a column that was declared so is cut off, as databases do
-    return column.cast(wanted, safe=not finer)
+    return column.cast(target, safe=not finer)
 
 
-def _in_zone(column: pa.ChunkedArray, wanted: str | None, default: str) -> pa.ChunkedArray:
-    """Give moments a zone, or take it off, as the default zone says; days begin at midnight."""
+def _in_zone(column: pa.ChunkedArray, zone: str | None, default: str) -> pa.ChunkedArray:
+    """Add or remove the time zone of timestamps, by the default zone; dates are midnights."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    given = column.type
-    if not pa.types.is_timestamp(given):
-        if wanted is None:
+    source = column.type
+    if not pa.types.is_timestamp(source):
+        if zone is None:
             return column
-        column, default = column.cast(pa.timestamp("s")), wanted
-    elif (given.tz is None) == (wanted is None):
+        column, default = column.cast(pa.timestamp("s")), zone
+    elif (source.tz is None) == (zone is None):
         return column
-    elif given.tz is not None:
-        return pc.local_timestamp(column.cast(pa.timestamp(given.unit, default)))
+    elif source.tz is not None:
+        return pc.local_timestamp(column.cast(pa.timestamp(source.unit, default)))
     return pc.assume_timezone(column, default, ambiguous="earliest", nonexistent="latest")
 
 
-def _all_keys(column: pa.ChunkedArray) -> bool:
+def _all_uuids(column: pa.ChunkedArray) -> bool:
     import pyarrow.compute as pc
 
-    matched = pc.match_substring_regex(column, _KEY)
+    matched = pc.match_substring_regex(column, _UUID_PATTERN)
     return pc.all(matched, min_count=0).as_py() is not False
 
 
 def _refuse_nanoseconds(column: pa.ChunkedArray) -> None:
-    """Refuse times of day that Python, which counts them in microseconds, would cut."""
+    """Refuse times of day with nanoseconds, which Python would truncate."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    counted = column.cast(pa.int64())
-    whole = pc.multiply(pc.divide(counted, 1000), 1000)
-    finer = pc.fill_null(pc.not_equal(counted, whole), False).to_pylist()
-    if True in finer:
+    nanoseconds = column.cast(pa.int64())
+    microseconds = pc.multiply(pc.divide(nanoseconds, 1000), 1000)
+    has_nanoseconds = pc.fill_null(pc.not_equal(nanoseconds, microseconds), False).to_pylist()
+    if True in has_nanoseconds:
         raise DataError(
             "it has nanoseconds, and times of day are kept in microseconds.",
-            row=(row := finer.index(True)),
+            row=(row := has_nanoseconds.index(True)),
             value=str(column[row]),
             hint="Round it before.",
         )
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _python_values(column: pa.ChunkedArray) -> list[Any]:
     try:
         return column.to_pylist()
     except (ValueError, OverflowError) as error:
@@ -297,28 +299,28 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def read_texts(
-    column: pa.ChunkedArray, kind: dt.DataType, library: MediaLibrary
+    column: pa.ChunkedArray, dtype: dt.DataType, library: MediaLibrary
 ) -> pa.ChunkedArray | pa.Array:
-    """Parse a column of texts, as CSV files have them, into the storage form of `kind`.
+    """Parse a column of texts, as CSV files have them, into the storage form of `dtype`.
 
     Raises
     ------
     DataError
-        When a text is no `kind`; the error names its row and shows it.
+        When a text is no `dtype`; the error names its row and shows it.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(kind, Media) or not isinstance(kind, dt.String | dt.Binary):  # "" is no value
+    if isinstance(dtype, Media) or not isinstance(dtype, dt.String | dt.Binary):  # "" is no value
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    if isinstance(kind, dt.String | dt.UUID | dt.JSON):  # media among them
-        return cast_column(column, kind, library)
-    if isinstance(kind, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):
+    if isinstance(dtype, dt.String | dt.UUID | dt.JSON):  # media among them
+        return cast_column(column, dtype, library)
+    if isinstance(dtype, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):
         try:
-            return column.cast(arrow_type(kind))
+            return column.cast(arrow_type(dtype))
         except pa.ArrowException:
             pass  # text by text, which knows more ways to write one and finds what is wrong
     values = column.to_pylist()
-    if (read := text_reader(kind)) is not None:
-        values = [read_value(text, row, kind, read) for row, text in enumerate(values)]
-    return to_array(values, kind, library)
+    if (read := text_reader(dtype)) is not None:
+        values = [read_value(text, row, dtype, read) for row, text in enumerate(values)]
+    return to_array(values, dtype, library)

@@ -1,6 +1,6 @@
 """Data frames of pandas and polars, and structured NumPy arrays, as chunks.
 
-Owns what their missing values and columns of objects become.
+Owns how their missing values and object columns are converted.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def _check_index(levels: list[str], target: Target) -> None:
 
 
 def _check_labels(index: pd.Index, target: Target) -> None:
-    """Refuse labels of rows that have no name: moments or texts are data, and would be lost.
+    """Refuse unnamed index labels that are data, such as timestamps: they would be lost.
 
     Whole numbers say where a row stood before the frame was filtered, sorted or put together.
     """
-    for place, name in enumerate(index.names):
-        labels = index.get_level_values(place)
-        if name is None and len(labels) and labels.inferred_type not in _PLACES:
+    for level, name in enumerate(index.names):
+        labels = index.get_level_values(level)
+        if name is None and len(labels) and labels.inferred_type not in _ROW_NUMBER_LABELS:
             raise DataError(
                 f"the index of the data frame has no name, and its {labels.inferred_type} labels "
                 "would be lost.",
@@ -79,47 +79,49 @@ def _check_labels(index: pd.Index, target: Target) -> None:
             )
 
 
-_PLACES = {"integer", "integer-na"}
+_ROW_NUMBER_LABELS = {"integer", "integer-na"}
 
 
 def _pandas_chunk(frame: pd.DataFrame, target: Target) -> Chunk:
     columns = {}
-    for place, name in enumerate(map(str, frame.columns)):
-        series = frame.iloc[:, place]
-        objects = _objects(series, target.schema[name])
-        columns[name] = _column(series) if objects is None else objects
+    for position, name in enumerate(map(str, frame.columns)):
+        series = frame.iloc[:, position]
+        objects = _object_values(series, target.schema[name])
+        columns[name] = _arrow_column(series) if objects is None else objects
     return Chunk(columns)
 
 
-def _column(series: pd.Series) -> pa.Array | list[Any]:
+def _arrow_column(series: pd.Series) -> pa.Array | list[Any]:
     import pyarrow as pa
 
     try:
         column = pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
-        return _present(series.astype(object))  # sparse columns, for example
+        return _present_values(series.astype(object))  # sparse columns, for example
     if getattr(column.type, "extension_name", "").startswith("pandas."):
-        return _present(series.astype(object))  # periods and intervals
+        return _present_values(series.astype(object))  # periods and intervals
     return column
 
 
-def _objects(series: pd.Series, kind: dt.DataType) -> pa.Array | list[Any] | None:
+def _object_values(series: pd.Series, dtype: dt.DataType) -> pa.Array | list[Any] | None:
     """Return the values of a column of Python objects; None for columns of other types."""
     import pyarrow as pa
 
     if series.dtype != object:
         return None
-    values = _present(series)
-    if isinstance(kind, dt.JSON) and set(map(type, values)) <= {str, type(None)}:
+    values = _present_values(series)
+    if isinstance(dtype, dt.JSON) and set(map(type, values)) <= {str, type(None)}:
         return pa.array(values, pa.string())  # texts alone are JSON already
     return values
 
 
-def _present(series: pd.Series) -> list[Any]:
+def _present_values(series: pd.Series) -> list[Any]:
     missing = series.isna()
     values = series.tolist()
     if missing.any():
-        return [None if gone else value for value, gone in zip(values, missing, strict=True)]
+        return [
+            None if is_missing else value for value, is_missing in zip(values, missing, strict=True)
+        ]
     return values
 
 
@@ -168,10 +170,10 @@ def read_array(array: npt.NDArray[np.void], target: Target, size: int) -> Iterat
     target.check_names(names)
     for start in range(0, len(array), size):
         rows = array[start : start + size]
-        yield Chunk({name: _field(rows[name]) for name in names})
+        yield Chunk({name: _field_values(rows[name]) for name in names})
 
 
-def _field(values: npt.NDArray[Any]) -> pa.Array | list[Any]:
+def _field_values(values: npt.NDArray[Any]) -> pa.Array | list[Any]:
     import pyarrow as pa
 
     if values.ndim > 1 or values.dtype == object:

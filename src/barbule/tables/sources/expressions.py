@@ -1,6 +1,6 @@
-"""Ibis expressions as sources.
+"""Ibis expressions as sources of rows.
 
-Owns how their rows are set aside before they are inserted: a database does not read one result
+Owns the spooling of their results before they are inserted: a database does not read one result
 while it writes to the table that the result may come from.
 """
 
@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from typing import TYPE_CHECKING
 
-from barbule.tables.sources.arrow_streams import empty
+from barbule.tables.sources.arrow_streams import empty_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["staged"]
+__all__ = ["spooled"]
 
-_IN_MEMORY = 128 << 20  # bytes
+_MAX_MEMORY_BYTES = 128 << 20  # bytes
 
 
-def staged(expression: ir.Table, size: int, *, in_memory: int = _IN_MEMORY) -> Iterator[pa.Table]:
-    """Compute an expression to its end, then give its rows.
+def spooled(
+    expression: ir.Table, size: int, *, in_memory: int = _MAX_MEMORY_BYTES
+) -> Iterator[pa.Table]:
+    """Compute an expression completely, then yield its rows.
 
     Parameters
     ----------
@@ -45,19 +47,19 @@ def staged(expression: ir.Table, size: int, *, in_memory: int = _IN_MEMORY) -> I
 
     reader = expression.to_pyarrow_batches(chunk_size=size)
     batches = _batches(reader)
-    kept: list[pa.RecordBatch] = []
-    used = 0
+    buffered: list[pa.RecordBatch] = []
+    buffered_bytes = 0
     for batch in batches:
-        kept.append(batch)
-        used += batch.nbytes
-        if used > in_memory:
+        buffered.append(batch)
+        buffered_bytes += batch.nbytes
+        if buffered_bytes > in_memory:
             break
     else:
-        yield pa.Table.from_batches(kept) if kept else empty(reader.schema)
+        yield pa.Table.from_batches(buffered) if buffered else empty_table(reader.schema)
         return
     # The reader's own schema may call columns nullable that those of the batches are not.
-    schema = kept[0].schema
-    yield from _by_file(itertools.chain(_emptied(kept), batches), schema)
+    schema = buffered[0].schema
+    yield from _from_file(itertools.chain(_consumed(buffered), batches), schema)
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -71,12 +73,12 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _emptied(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _consumed(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     while batches:
         yield batches.pop(0)
 
 
-def _by_file(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+def _from_file(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     with tempfile.TemporaryFile(prefix="barbule-") as file:

@@ -1,6 +1,7 @@
-"""Texts of Arrow tables that are JSON already: checked, and kept as they stand.
+"""JSON strings in Arrow tables: checked, and stored as they are written.
 
-Owns the checks. What holds no mark of JSON below its top is values, texts among them.
+Owns the checks. Which columns hold JSON strings is told by the marks of their fields; values
+without a mark are values, strings among them.
 """
 
 from __future__ import annotations
@@ -23,20 +24,22 @@ __all__ = ["checked_json", "holds_json_texts", "json_texts"]
 
 
 def checked_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Check that each text of a column is JSON, as it stands."""
+    """Check that each string of a column is JSON, and return the column."""
     for row, text in enumerate(column.to_pylist()):
-        _check(text, row)
+        _check_json(text, row)
     return column
 
 
-def holds_json_texts(given: pa.DataType, kind: dt.DataType) -> bool:
+def holds_json_texts(arrow_dtype: pa.DataType, dtype: dt.DataType) -> bool:
     """Whether all Json within lists and structs of a type of Arrow is marked as such."""
-    places = list(_places(given, kind))
-    return bool(places) and all(places)
+    marks = list(_json_marks(arrow_dtype, dtype))
+    return bool(marks) and all(marks)
 
 
-def json_texts(column: pa.ChunkedArray, wanted: pa.DataType, values: list[Any]) -> pa.ChunkedArray:
-    """Check the JSON within lists and structs, and keep its texts.
+def json_texts(
+    column: pa.ChunkedArray, arrow_dtype: pa.DataType, values: list[Any]
+) -> pa.ChunkedArray:
+    """Check the JSON strings within lists and structs, and store them as they are.
 
     Parameters
     ----------
@@ -46,14 +49,14 @@ def json_texts(column: pa.ChunkedArray, wanted: pa.DataType, values: list[Any]) 
     import pyarrow as pa
 
     for row, value in enumerate(values):
-        for text in _texts(value, column.type):
-            _check(text, row)
-    return pa.chunked_array([pa.array(values, wanted)])
+        for text in _json_texts_in(value, column.type):
+            _check_json(text, row)
+    return pa.chunked_array([pa.array(values, arrow_dtype)])
 
 
-def _check(text: str | None, row: int) -> None:
+def _check_json(text: str | None, row: int) -> None:
     try:
-        json.loads("null" if text is None else text, parse_constant=_no_constant)
+        json.loads("null" if text is None else text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise DataError(
             f"this is no json: {error}.",
@@ -64,49 +67,49 @@ def _check(text: str | None, row: int) -> None:
         ) from error
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _places(given: pa.DataType, kind: dt.DataType) -> Iterator[bool]:
-    """Say of each Json within a type whether it is marked, and of what is read otherwise, no."""
+def _json_marks(arrow_dtype: pa.DataType, dtype: dt.DataType) -> Iterator[bool]:
+    """Yield for each JSON field within a type whether it is marked; False for others."""
     import pyarrow.types as pat
 
-    if isinstance(kind, dt.Array) and (pat.is_list(given) or pat.is_large_list(given)):
-        yield from _place(given.value_field, kind.value_type)
-    elif isinstance(kind, dt.Struct) and pat.is_struct(given):
-        names = [given.field(place).name for place in range(given.num_fields)]
-        if names != list(kind.names):
+    if isinstance(dtype, dt.Array) and (pat.is_list(arrow_dtype) or pat.is_large_list(arrow_dtype)):
+        yield from _json_marks_of_field(arrow_dtype.value_field, dtype.value_type)
+    elif isinstance(dtype, dt.Struct) and pat.is_struct(arrow_dtype):
+        names = [arrow_dtype.field(position).name for position in range(arrow_dtype.num_fields)]
+        if names != list(dtype.names):
             yield False
-        for place, inner in enumerate(kind.types):
-            if place < given.num_fields:
-                yield from _place(given.field(place), inner)
+        for position, inner in enumerate(dtype.types):
+            if position < arrow_dtype.num_fields:
+                yield from _json_marks_of_field(arrow_dtype.field(position), inner)
 
 
-def _place(field: pa.Field, kind: dt.DataType) -> Iterator[bool]:
-    if isinstance(kind, dt.JSON):
+def _json_marks_of_field(field: pa.Field, dtype: dt.DataType) -> Iterator[bool]:
+    if isinstance(dtype, dt.JSON):
         yield is_marked_json(field)
-    elif isinstance(kind, Media | dt.UUID | dt.Map):
+    elif isinstance(dtype, Media | dt.UUID | dt.Map):
         yield False
     else:
-        yield from _places(field.type, kind)
+        yield from _json_marks(field.type, dtype)
 
 
-def _texts(value: Any, given: pa.DataType) -> Iterator[Any]:
-    """Give the texts of JSON within a value."""
+def _json_texts_in(value: Any, arrow_dtype: pa.DataType) -> Iterator[Any]:
+    """Yield the JSON strings within a value."""
     import pyarrow.types as pat
 
     if value is None:
         return
-    if pat.is_struct(given):
-        fields = [given.field(place) for place in range(given.num_fields)]
+    if pat.is_struct(arrow_dtype):
+        fields = [arrow_dtype.field(position) for position in range(arrow_dtype.num_fields)]
         parts = [(field, value[field.name]) for field in fields]
-    elif pat.is_list(given) or pat.is_large_list(given):
-        parts = [(given.value_field, item) for item in value]
+    elif pat.is_list(arrow_dtype) or pat.is_large_list(arrow_dtype):
+        parts = [(arrow_dtype.value_field, item) for item in value]
     else:
         return
     for field, part in parts:
         if is_marked_json(field):
             yield part
         else:
-            yield from _texts(part, field.type)
+            yield from _json_texts_in(part, field.type)

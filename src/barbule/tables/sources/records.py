@@ -27,7 +27,7 @@ def is_record(value: object) -> bool:
     >>> is_record({"name": "Up"}), is_record([{"name": "Up"}])
     (True, False)
     """
-    return not isinstance(value, type) and _fields_of(type(value)) is not None
+    return not isinstance(value, type) and _field_reader(type(value)) is not None
 
 
 def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
@@ -47,37 +47,40 @@ def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
     types = set(map(type, records))
     if types <= {dict}:
         return records
-    ways = {kind: _fields_of(kind) for kind in types}
-    made = []
+    readers = {record_type: _field_reader(record_type) for record_type in types}
+    mappings = []
     for row, record in enumerate(records):
-        way = ways[type(record)]
-        if way is None or isinstance(record, type):
+        reader = readers[type(record)]
+        if reader is None or isinstance(record, type):
             raise DataError(
                 f"a row is a mapping of column names to values, not a {type(record).__name__}.",
                 row=row,
                 value=record,
                 hint=series_hint(record) or 'For example {"name": "Up"}.',
             )
-        made.append(way(record))
-    return made
+        mappings.append(reader(record))
+    return mappings
 
 
-def _fields_of(kind: type) -> Callable[[Any], Mapping[str, Any]] | None:
-    """Return what reads the fields of records of a type; None for what is no record."""
-    if issubclass(kind, Mapping):
+def _field_reader(record_type: type) -> Callable[[Any], Mapping[str, Any]] | None:
+    """Return the function that reads the fields of records of a type; None for others."""
+    if issubclass(record_type, Mapping):
         return lambda record: record
-    if hasattr(kind, "model_dump") or dataclasses.is_dataclass(kind):
+    if hasattr(record_type, "model_dump") or dataclasses.is_dataclass(record_type):
         return lambda record: values_of(record) or {}
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+    if issubclass(record_type, tuple) and hasattr(record_type, "_fields"):
         return lambda record: record._asdict()
-    if hasattr(kind, "__attrs_attrs__"):
-        return _reads([field.name for field in kind.__attrs_attrs__])
-    if kind.__module__ in {"numpy", "numpy.rec"} and kind.__name__ in {"void", "record"}:
+    if hasattr(record_type, "__attrs_attrs__"):
+        return _attribute_reader([field.name for field in record_type.__attrs_attrs__])
+    if record_type.__module__ in {"numpy", "numpy.rec"} and record_type.__name__ in {
+        "void",
+        "record",
+    }:
         return lambda record: dict(zip(record.dtype.names or (), record.tolist(), strict=True))
-    if kind.__module__ == "sqlite3" and kind.__name__ == "Row":
+    if record_type.__module__ == "sqlite3" and record_type.__name__ == "Row":
         return dict
     return None
 
 
-def _reads(names: list[str]) -> Callable[[Any], Mapping[str, Any]]:
+def _attribute_reader(names: list[str]) -> Callable[[Any], Mapping[str, Any]]:
     return lambda record: {name: getattr(record, name) for name in names}

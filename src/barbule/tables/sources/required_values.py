@@ -9,13 +9,13 @@ import ibis.expr.datatypes as dt
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["asks_for_values", "first_missing"]
+__all__ = ["first_missing_value", "has_required_values"]
 
 
-def first_missing(
-    cells: pa.ChunkedArray | pa.Array, kind: dt.DataType
+def first_missing_value(
+    cells: pa.ChunkedArray | pa.Array, dtype: dt.DataType
 ) -> tuple[int, tuple[str, ...]] | None:
-    """Find a required value that is missing; a part of a missing whole is not.
+    """Find a required value that is missing; parts of a missing struct or list are not.
 
     Returns
     -------
@@ -31,53 +31,53 @@ def first_missing(
     """
     import pyarrow as pa
 
-    if not kind.nullable and cells.null_count:
+    if not dtype.nullable and cells.null_count:
         return cells.is_null().to_pylist().index(True), ()
-    if not _asks_for_parts(kind):
+    if not _has_required_parts(dtype):
         return None
-    whole = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    return _missing_part(whole, kind)
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    return _first_missing_part(array, dtype)
 
 
-def asks_for_values(kind: dt.DataType) -> bool:
+def has_required_values(dtype: dt.DataType) -> bool:
     """Whether a value of a column, or a part of one, is required."""
-    return not kind.nullable or _asks_for_parts(kind)
+    return not dtype.nullable or _has_required_parts(dtype)
 
 
-def _asks_for_parts(kind: dt.DataType) -> bool:
-    return any(map(asks_for_values, _parts(kind).values()))
+def _has_required_parts(dtype: dt.DataType) -> bool:
+    return any(map(has_required_values, _part_dtypes(dtype).values()))
 
 
-def _parts(kind: dt.DataType) -> dict[str, dt.DataType]:
-    if isinstance(kind, dt.Struct):
-        return dict(kind.fields)
-    return {"": kind.value_type} if isinstance(kind, dt.Array | dt.Map) else {}
+def _part_dtypes(dtype: dt.DataType) -> dict[str, dt.DataType]:
+    if isinstance(dtype, dt.Struct):
+        return dict(dtype.fields)
+    return {"": dtype.value_type} if isinstance(dtype, dt.Array | dt.Map) else {}
 
 
-def _missing_part(cells: pa.Array, kind: dt.DataType) -> tuple[int, tuple[str, ...]] | None:
+def _first_missing_part(cells: pa.Array, dtype: dt.DataType) -> tuple[int, tuple[str, ...]] | None:
     import pyarrow.compute as pc
 
-    there = pc.indices_nonzero(cells.is_valid())
-    present = cells.take(there)
-    for name, part in _parts(kind).items():
-        rows, values = there, present
-        if isinstance(kind, dt.Struct):
+    present_rows = pc.indices_nonzero(cells.is_valid())
+    present = cells.take(present_rows)
+    for name, part_dtype in _part_dtypes(dtype).items():
+        rows, values = present_rows, present
+        if isinstance(dtype, dt.Struct):
             values = present.field(name)
-        elif isinstance(kind, dt.Map):
-            counts = [len(each) for each in present.to_pylist()]
-            rows = there.take(_repeated(counts))
+        elif isinstance(dtype, dt.Map):
+            counts = [len(pairs) for pairs in present.to_pylist()]
+            rows = present_rows.take(_parent_rows(counts))
             values = present.items
         else:
-            rows = there.take(pc.list_parent_indices(present))
+            rows = present_rows.take(pc.list_parent_indices(present))
             values = pc.list_flatten(present)
-        if (found := first_missing(values, part)) is not None:
-            place, path = found
-            return rows[place].as_py(), ((name, *path) if name else path)
+        if (missing := first_missing_value(values, part_dtype)) is not None:
+            position, path = missing
+            return rows[position].as_py(), ((name, *path) if name else path)
     return None
 
 
-def _repeated(counts: list[int]) -> pa.Array:
-    """Repeat the number of each whole as often as it has parts."""
+def _parent_rows(counts: list[int]) -> pa.Array:
+    """Return the row of each pair of maps, from the number of pairs in each row."""
     import pyarrow as pa
 
     return pa.array([row for row, count in enumerate(counts) for _ in range(count)], pa.int64())

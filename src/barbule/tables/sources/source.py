@@ -1,7 +1,7 @@
-"""What kind of source was given, and how it is read in chunks.
+"""The dispatch over everything that can be inserted, each read in chunks.
 
-Owns the dispatch over everything that can be inserted, and the reading of records and Arrow
-streams; data frames, files and expressions have modules of their own.
+Owns the reading of records and Arrow streams; data frames, files and expressions have modules of
+their own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, DataError
 from barbule.io.lazy_rows import Rows
-from barbule.tables.sources.arrow_streams import READ_ROWS, empty, sized
+from barbule.tables.sources.arrow_streams import MAX_READ_ROWS, empty_table, rechunked
 from barbule.tables.sources.data_frames import read_array, read_pandas, read_polars
-from barbule.tables.sources.expressions import staged
-from barbule.tables.sources.files import names_files, read_files
+from barbule.tables.sources.expressions import spooled
+from barbule.tables.sources.files import is_file_name, read_files
 from barbule.tables.sources.records import is_record
 from barbule.tables.sources.target import Chunk
 from barbule.types.frame_schemas import series_hint
@@ -38,7 +38,7 @@ __all__ = ["as_rows", "open_source"]
 
 SourceT = TypeVar("SourceT")
 
-_AT_ONCE = 64 << 20  # bytes of media in rows, before they go into the store
+_MAX_CHUNK_BYTES = 64 << 20  # bytes of media in rows, before they go into the store
 
 
 def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]:
@@ -59,14 +59,14 @@ def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]
     """
     if isinstance(source, str | os.PathLike):
         return read_files([source], target, size)
-    if isinstance(source, list | tuple) and source and all(map(names_files, source)):
+    if isinstance(source, list | tuple) and source and all(map(is_file_name, source)):
         return read_files(source, target, size)
     if isinstance(source, Mapping) or is_record(source):
         return _from_list([source], target, size)
     if isinstance(source, list | tuple):
         return _from_list(source, target, size)
     if isinstance(source, ir.Table):
-        return _from_arrow(staged(source, size), size)
+        return _from_arrow(spooled(source, size), size)
     source = as_rows(source)
     if isinstance(source, Rows):
         return _from_rows(source, size)
@@ -75,8 +75,8 @@ def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]
         return frames
     if (stream := _arrow_stream(source, size)) is not None:
         return _from_arrow(stream, size)
-    kinds = type | AbstractSet | bytes | bytearray | memoryview | ir.Expr
-    if isinstance(source, Iterable) and not isinstance(source, kinds):
+    other_types = type | AbstractSet | bytes | bytearray | memoryview | ir.Expr
+    if isinstance(source, Iterable) and not isinstance(source, other_types):
         return _from_iterable(source, target, size)
     raise DataError(
         f"a {type(source).__name__} cannot be inserted.",
@@ -99,30 +99,30 @@ def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
     """Read the rows of a data set: of those that carry their media a few at a time."""
     for origin, group in itertools.groupby(source.with_origins(), key=itemgetter(0)):
         rows: list[dict[str, Any]] = []
-        weight = 0
+        size_in_bytes = 0
         for _, row in group:
             rows.append(row)
-            weight += sum(map(_weight, row.values()))
-            if len(rows) >= size or weight > _AT_ONCE:
+            size_in_bytes += sum(map(_byte_size, row.values()))
+            if len(rows) >= size or size_in_bytes > _MAX_CHUNK_BYTES:
                 yield Chunk(rows, source.form, origin=origin)
-                rows, weight = [], 0
+                rows, size_in_bytes = [], 0
         if rows:
             yield Chunk(rows, source.form, origin=origin)
 
 
-def _weight(value: object) -> int:
-    """Say how much memory a value takes, if it is much."""
+def _byte_size(value: object) -> int:
+    """Return the bytes of a value that may be large; 0 for others."""
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, dict):
-        return sum(map(_weight, value.values()))
+        return sum(map(_byte_size, value.values()))
     if hasattr(value, "size") and hasattr(value, "getbands"):
         return int(value.size[0] * value.size[1] * len(value.getbands()))
     return int(getattr(value, "nbytes", 0))
 
 
 def _from_frames(source: object, target: Target, size: int) -> Iterator[Chunk] | None:
-    """Read what belongs to a library that is loaded if the source is of it."""
+    """Read a data frame or array of a library that is loaded; None for other sources."""
     if hint := series_hint(source):
         name = type(source).__name__
         raise DataError(f"this {name} is one column, and no table.", table=target.table, hint=hint)
@@ -144,11 +144,11 @@ def _from_list(rows: Sequence[Any], target: Target, size: int) -> Iterator[Chunk
 
 
 def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator[Chunk]:
-    """Read records, or Arrow tables and data frames, as they are made."""
-    rows = _noted(source, target)
+    """Read records, Arrow tables or data frames from an iterable."""
+    rows = _with_row_notes(source, target)
     for first in rows:
         if isinstance(first, Mapping) or is_record(first) or not _is_tabular(first):
-            count = min(size, READ_ROWS) - 1  # records take many times what their values take
+            count = min(size, MAX_READ_ROWS) - 1  # records take many times what their values take
             yield Chunk([first, *itertools.islice(rows, count)], "records")
         else:
             yield from open_source(first, target, size)
@@ -159,8 +159,8 @@ def _is_tabular(value: object) -> bool:
     return exported and not isinstance(value, type)
 
 
-def _noted(source: Iterable[Any], target: Target) -> Iterator[Any]:
-    """Iterate; an error of the iterator's own is passed on with a note of the row."""
+def _with_row_notes(source: Iterable[Any], target: Target) -> Iterator[Any]:
+    """Iterate over a source; errors of the source get a note with the row."""
     row = -1
     rows = iter(source)
     while True:
@@ -179,7 +179,7 @@ def _noted(source: Iterable[Any], target: Target) -> Iterator[Any]:
 
 
 def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
-    """Return the Arrow tables of a source that has some."""
+    """Return the Arrow tables of a source; None where it has none."""
     import pyarrow as pa
 
     if isinstance(source, type):
@@ -189,12 +189,12 @@ def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
     if isinstance(source, pa.RecordBatch):
         return iter([pa.Table.from_batches([source])])
     if isinstance(source, pa.RecordBatchReader):
-        return _tables(source)
+        return _reader_tables(source)
     if type(source).__module__ == "pyarrow._dataset":
-        return _tables(_scanned(source, size))
+        return _reader_tables(_dataset_reader(source, size))
     try:
         if hasattr(source, "__arrow_c_stream__"):
-            return _tables(pa.RecordBatchReader.from_stream(source))
+            return _reader_tables(pa.RecordBatchReader.from_stream(source))
         if hasattr(source, "__arrow_c_array__"):
             return iter([pa.Table.from_batches([pa.record_batch(source)])])
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -205,20 +205,22 @@ def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
     return None
 
 
-def _scanned(source: pa.dataset.Dataset | pa.dataset.Scanner, size: int) -> pa.RecordBatchReader:
+def _dataset_reader(
+    source: pa.dataset.Dataset | pa.dataset.Scanner, size: int
+) -> pa.RecordBatchReader:
     if not hasattr(source, "scanner"):
         return source.to_reader()  # it is a scanner already
     # Read ahead by little, so that memory stays bounded.
     scanner = source.scanner(
-        batch_size=min(size, READ_ROWS), batch_readahead=4, fragment_readahead=1
+        batch_size=min(size, MAX_READ_ROWS), batch_readahead=4, fragment_readahead=1
     )
     return scanner.to_reader()
 
 
-def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+def _reader_tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    yield empty(reader.schema)  # its columns are known although it may have no rows
+    yield empty_table(reader.schema)  # its columns are known although it may have no rows
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch], reader.schema)
@@ -231,5 +233,5 @@ def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 
 def _from_arrow(tables: Iterator[pa.Table], size: int) -> Iterator[Chunk]:
-    for rows in sized(tables, size):
+    for rows in rechunked(tables, size):
         yield Chunk(rows)

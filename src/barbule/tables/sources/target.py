@@ -1,7 +1,7 @@
-"""The table that rows are meant for: its columns, and how chunks of a source are made to fit.
+"""The columns that take data, and the conversion of chunks of a source to them.
 
-Owns the checks that hold for all sources: no unknown column, defaults, required values, media
-files.
+Owns the checks that hold for all sources: no unknown column, defaults, required values, choices,
+media files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from barbule.nodes import ERROR
 from barbule.suggestions import one_of
 from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
-from barbule.tables.sources.required_values import first_missing
-from barbule.tables.sources.text_values import from_file
+from barbule.tables.sources.required_values import first_missing_value
+from barbule.tables.sources.text_values import read_column
 from barbule.types import Media
 from barbule.values.cells import arrow_type, holds_media, media_within, to_array
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from barbule.media.library import MediaLibrary
 
-__all__ = ["FAILED", "CellRules", "Chunk", "Target", "check_choices"]
+__all__ = ["FAILED_PREFIX", "CellRules", "Chunk", "Target", "check_choices"]
 
-FAILED = "bb_failed_"  # before the name of a column: why its cells are empty
+FAILED_PREFIX = "bb_failed_"  # before the name of a column: why its cells are empty
 
 
 def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], name: str) -> None:
@@ -47,8 +47,8 @@ def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], n
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = pc.is_in(cells, value_set=pa.array(choices).cast(cells.type))
-    wrong = pc.and_(pc.invert(known), pc.is_valid(cells))
+    is_choice = pc.is_in(cells, value_set=pa.array(choices).cast(cells.type))
+    wrong = pc.and_(pc.invert(is_choice), pc.is_valid(cells))
     row = pc.index(wrong, True).as_py()
     if row >= 0:
         raise DataError(
@@ -62,7 +62,7 @@ def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], n
 
 @dataclasses.dataclass(frozen=True)
 class CellRules:
-    """What cells may hold that are inserted, beside their types, and what becomes of bad media.
+    """What inserted cells may hold, apart from their types, and what bad media files do.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ class CellRules:
     choices: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     computed: frozenset[str] = frozenset()
 
-    def leaves_empty(self, kind: dt.DataType) -> bool:
+    def may_leave_empty(self, dtype: dt.DataType) -> bool:
         """Whether a cell of a column may be left empty by an error."""
-        return self.on_error == "null" and isinstance(kind, Media) and kind.nullable
+        return self.on_error == "null" and isinstance(dtype, Media) and dtype.nullable
 
 
 _Failures = dict[str, dict[int, BarbuleError]]
@@ -128,18 +128,18 @@ class Target:
         """The schema of all that is read."""
         import pyarrow as pa
 
-        return pa.schema([(name, arrow_type(kind)) for name, kind in self.schema.items()])
+        return pa.schema([(name, arrow_type(dtype)) for name, dtype in self.schema.items()])
 
     def convert(self, chunk: Chunk) -> pa.Table:
         """Turn a chunk into a table with all columns; rows in errors count within the chunk."""
         failures: _Failures = {
-            name: {} for name, kind in self.schema.items() if self.rules.leaves_empty(kind)
+            name: {} for name, dtype in self.schema.items() if self.rules.may_leave_empty(dtype)
         }
         if isinstance(chunk.rows, list | tuple):
             rows = self._from_records(chunk, failures)
         else:
             rows = self._from_columns(chunk.rows, failures, texts=chunk.form == "texts")
-        self._require(rows)
+        self._check_required(rows)
         for name, choices in self.rules.choices.items():
             if name in rows.column_names:
                 check_choices(rows.column(name), choices, name)
@@ -147,10 +147,12 @@ class Target:
         return _with_failures(rows, failures)
 
     def check_names(self, names: Sequence[str]) -> None:
-        """Refuse columns that are unknown or there twice."""
+        """Refuse columns that are unknown or given twice."""
         if len(set(names)) < len(names):
-            twice = next(name for place, name in enumerate(names) if name in names[:place])
-            raise DataError("the column is there twice.", column=twice, hint="Leave out one.")
+            duplicate = next(
+                name for position, name in enumerate(names) if name in names[:position]
+            )
+            raise DataError("the column is there twice.", column=duplicate, hint="Leave out one.")
         for name in names:
             if name not in self.schema:
                 raise self._unknown(name)
@@ -192,7 +194,7 @@ class Target:
         columns = []
         for name in self.schema:
             if name not in keys:
-                columns.append(self._absent(name, len(rows)))
+                columns.append(self._default_column(name, len(rows)))
                 continue
             default = self.defaults.get(name)
             try:
@@ -204,18 +206,18 @@ class Target:
             if chunk.form != "records":
                 form: Literal["json", "cells"] = "json" if chunk.form == "json" else "cells"
                 values = self._from_file(name, values, form)
-            columns.append(self._array(name, values, failures.get(name)))
+            columns.append(self._convert_values(name, values, failures.get(name)))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
     def _from_file(
         self, name: str, values: Sequence[Any], form: Literal["json", "cells"]
     ) -> Sequence[Any]:
         try:
-            return from_file(values, self.schema[name], form)
+            return read_column(values, self.schema[name], form)
         except DataError as error:
             raise error.at(column=name) from error.__cause__
 
-    def _array(
+    def _convert_values(
         self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError] | None = None
     ) -> pa.Array:
         try:
@@ -223,12 +225,12 @@ class Target:
         except BarbuleError as error:
             if failures is None or isinstance(error, StoreError):
                 raise error.at(column=name) from error.__cause__
-        return self._one_by_one(name, values, failures)
+        return self._convert_one_by_one(name, values, failures)
 
-    def _one_by_one(
+    def _convert_one_by_one(
         self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError]
     ) -> pa.Array:
-        """Convert values of which some fail; these stay empty."""
+        """Convert values one by one; those that fail stay empty."""
         import pyarrow as pa
 
         cells = []
@@ -242,13 +244,13 @@ class Target:
                 cells.append(None)
         return pa.array(cells, arrow_type(self.schema[name]))
 
-    def _absent(self, name: str, count: int) -> pa.Array:
-        """Make a column that the source does not have."""
+    def _default_column(self, name: str, count: int) -> pa.Array:
+        """Make a column that the source does not have, of its default."""
         import pyarrow as pa
 
         if not count or (default := self.defaults.get(name)) is None:
             return pa.nulls(count, arrow_type(self.schema[name]))
-        return pa.repeat(self._array(name, [default])[0], count)
+        return pa.repeat(self._convert_values(name, [default])[0], count)
 
     def _from_columns(
         self, rows: pa.Table | dict[str, Any], failures: _Failures, *, texts: bool
@@ -256,69 +258,80 @@ class Target:
         import pyarrow as pa
 
         if isinstance(rows, dict):
-            given, count = rows, len(next(iter(rows.values()), ()))
+            columns_by_name, count = rows, len(next(iter(rows.values()), ()))
         else:
             self.check_names(rows.column_names)
-            given, count = dict(zip(rows.column_names, rows.columns, strict=True)), rows.num_rows
+            columns_by_name, count = (
+                dict(zip(rows.column_names, rows.columns, strict=True)),
+                rows.num_rows,
+            )
         columns = []
-        for name, kind in self.schema.items():
-            if name not in given:
-                columns.append(self._absent(name, count))
+        for name, dtype in self.schema.items():
+            if name not in columns_by_name:
+                columns.append(self._default_column(name, count))
                 continue
             convert = (
-                to_array if isinstance(given[name], list) else read_texts if texts else cast_column
+                to_array
+                if isinstance(columns_by_name[name], list)
+                else read_texts
+                if texts
+                else cast_column
             )
             try:
-                columns.append(convert(given[name], kind, self.library))
+                columns.append(convert(columns_by_name[name], dtype, self.library))
             except BarbuleError as error:
                 if name not in failures or isinstance(error, StoreError):
                     raise error.at(column=name) from error.__cause__
-                cells = given[name] if isinstance(given[name], list) else given[name].to_pylist()
-                columns.append(self._one_by_one(name, cells, failures[name]))
+                cells = (
+                    columns_by_name[name]
+                    if isinstance(columns_by_name[name], list)
+                    else columns_by_name[name].to_pylist()
+                )
+                columns.append(self._convert_one_by_one(name, cells, failures[name]))
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
-    def _require(self, rows: pa.Table) -> None:
-        for name, kind in self.schema.items():
-            if (missing := first_missing(rows.column(name), kind)) is None:
+    def _check_required(self, rows: pa.Table) -> None:
+        for name, dtype in self.schema.items():
+            if (missing := first_missing_value(rows.column(name), dtype)) is None:
                 continue
             row, path = missing
             if path:
-                what = f"its field {'.'.join(path)!r} is required, and this row"
-            elif kind.nullable:
-                what = "its items are required, and this row"
+                subject = f"its field {'.'.join(path)!r} is required, and this row"
+            elif dtype.nullable:
+                subject = "its items are required, and this row"
             else:
-                what = "the column is required, and this row"
+                subject = "the column is required, and this row"
             raise DataError(
-                f"{what} has no value for it.",
+                f"{subject} has no value for it.",
                 column=name,
                 row=row,
                 hint="Give a value, or make the column nullable."
-                if not kind.nullable
+                if not dtype.nullable
                 else "Give a value, or leave out the whole.",
             )
 
     def _check_media(self, rows: pa.Table, failures: _Failures) -> None:
-        for name, kind in self.schema.items():
-            if not holds_media(kind) or name in self.rules.unchecked:
+        for name, dtype in self.schema.items():
+            if not holds_media(dtype) or name in self.rules.unchecked:
                 continue
             cells = rows.column(name).to_pylist()
             try:
-                if isinstance(kind, Media):
-                    self.library.check_all(cells, kind, failures.get(name))
+                if isinstance(dtype, Media):
+                    self.library.check_all(cells, dtype, failures.get(name))
                 else:
-                    self._check_within(cells, kind)
+                    self._check_nested_media(cells, dtype)
             except BarbuleError as error:
                 raise error.at(column=name) from error.__cause__
 
-    def _check_within(self, cells: Sequence[Any], kind: dt.DataType) -> None:
+    def _check_nested_media(self, cells: Sequence[Any], dtype: dt.DataType) -> None:
         """Check the media in lists and structs, those of one type together."""
-        found: dict[Media, tuple[list[int], list[str]]] = {}
+        media_by_type: dict[Media, tuple[list[int], list[str]]] = {}
         for row, cell in enumerate(cells):
-            for inner, reference in media_within(cell, kind):
-                rows, references = found.setdefault(inner, ([], []))
+            for inner, reference in media_within(cell, dtype):
+                rows, references = media_by_type.setdefault(inner, ([], []))
                 rows.append(row)
                 references.append(reference)
-        for inner, (rows, references) in found.items():
+        for inner, (rows, references) in media_by_type.items():
             try:
                 self.library.check_all(references, inner)
             except BarbuleError as error:
@@ -327,23 +340,23 @@ class Target:
 
 
 def _with_failures(rows: pa.Table, failures: _Failures) -> pa.Table:
-    """Empty the cells that failed, and put beside them why."""
+    """Empty the cells that failed, and add the columns with their errors."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for name, failed in failures.items():
         column = rows.column(name)
         if failed:
-            gone = pa.array([row in failed for row in range(rows.num_rows)])
-            column = pc.if_else(gone, pa.scalar(None, column.type), column)
+            is_failed = pa.array([row in failed for row in range(rows.num_rows)])
+            column = pc.if_else(is_failed, pa.scalar(None, column.type), column)
             rows = rows.set_column(rows.column_names.index(name), name, column)
         reasons: list[dict[str, str] | None] = [None] * rows.num_rows
         for row, error in failed.items():
-            reasons[row] = {"type": type(error).__name__, "message": _told(error)}
-        rows = rows.append_column(f"{FAILED}{name}", pa.array(reasons, ERROR.to_pyarrow()))
+            reasons[row] = {"type": type(error).__name__, "message": _message_with_hint(error)}
+        rows = rows.append_column(f"{FAILED_PREFIX}{name}", pa.array(reasons, ERROR.to_pyarrow()))
     return rows
 
 
-def _told(error: BarbuleError) -> str:
-    """Return the message of an error without its place, which the cell has."""
+def _message_with_hint(error: BarbuleError) -> str:
+    """Return the message and hint of an error without its location."""
     return f"{error.message} {error.hint}" if error.hint else error.message

@@ -1,6 +1,6 @@
-"""Who refers to what the media store keeps, and the end of what nobody refers to.
+"""References to the objects of the media store, and the deletion of unreferenced objects.
 
-Owns the search for references in everything that a database holds: rows of all versions, old
+Owns the search for references in everything that a database holds: rows of all versions, ended
 ones, those of branches and of dropped tables in snapshots; stored expressions and defaults; the
 answers in the call ledger.
 """
@@ -45,24 +45,24 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
 
 __all__ = [
-    "GRACE",
+    "DEFAULT_GRACE_PERIOD",
     "CollectedMedia",
-    "collect",
+    "collect_unused",
+    "delete_unreferenced",
     "find_deleted_media",
-    "held",
-    "lost",
-    "references",
-    "release",
+    "missing_media",
+    "referenced_media",
+    "references_in_rows",
     "undo_on_failure",
 ]
 
 _LOG = logging.getLogger("barbule")
-GRACE = datetime.timedelta(days=1)
-_ROWS = "bb_rows_"
-_STORED = "media:"
-_AT_ONCE = 16_384
-_TURN = 0.25  # seconds of deletions for which others wait who want to write
-_LOOKERS = 16  # threads that ask a store elsewhere
+DEFAULT_GRACE_PERIOD = datetime.timedelta(days=1)
+_ROWS_TABLE_PREFIX = "bb_rows_"
+_MEDIA_PREFIX = "media:"
+_BATCH_ROWS = 16_384
+_MAX_LOCK_SECONDS = 0.25  # seconds of deletions for which others wait who want to write
+_MAX_LOOKUP_THREADS = 16  # threads that ask a store elsewhere
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class CollectedMedia(VerbResult):
     kept: int
 
 
-def held(engine: Engine, since: int | None = None) -> set[str]:
+def referenced_media(engine: Engine, since: int | None = None) -> set[str]:
     """Return the references to stored objects that anything in the database holds.
 
     Parameters
@@ -90,21 +90,28 @@ def held(engine: Engine, since: int | None = None) -> set[str]:
     since
         A commit: only what has been written after it is looked at.
     """
-    found = _in_catalog(engine)
-    filled = set() if since is None else engine.catalog.tables_restructured_since(since)
+    references = _references_in_catalog(engine)
+    restructured = set() if since is None else engine.catalog.tables_restructured_since(since)
     with engine.backend.use():
-        there = engine.backend.tables()
-        for name in sorted(there):
-            if name.startswith(_ROWS) and (number := name.removeprefix(_ROWS)).isdecimal():
+        table_names = engine.backend.tables()
+        for name in sorted(table_names):
+            if (
+                name.startswith(_ROWS_TABLE_PREFIX)
+                and (table_number := name.removeprefix(_ROWS_TABLE_PREFIX)).isdecimal()
+            ):
                 # A new column is filled in old rows.
-                found.update(_in_rows(engine, name, None if int(number) in filled else since))
-        if CALLS in there:
-            found.update(_in_answers(engine))
-    return found
+                references.update(
+                    _references_in_table(
+                        engine, name, None if int(table_number) in restructured else since
+                    )
+                )
+        if CALLS in table_names:
+            references.update(_references_in_answers(engine))
+    return references
 
 
-def _in_catalog(engine: Engine) -> set[str]:
-    """Find references in structures that there are or have been: literals and defaults."""
+def _references_in_catalog(engine: Engine) -> set[str]:
+    """Find references in all structures of all versions: literals and defaults."""
     catalog = engine.catalog
     return {
         reference
@@ -114,68 +121,72 @@ def _in_catalog(engine: Engine) -> set[str]:
     }
 
 
-def _in_rows(engine: Engine, name: str, since: int | None) -> Iterator[str]:
-    """Find references in all rows of a table, those that have ended too."""
+def _references_in_table(engine: Engine, name: str, since: int | None) -> Iterator[str]:
+    """Find references in all rows of a table, ended ones included."""
     backend = engine.backend
-    kinds: dict[str, dt.DataType] = {}
-    for _, record in engine.catalog.history(int(name.removeprefix(_ROWS))):
-        kinds |= physical_schema(record).items()
-    there = backend.columns(name)
-    kinds = {column: kind for column, kind in kinds.items() if column in there}
-    rows = backend.table(name, sch.Schema(kinds)).to_expr()
+    dtypes: dict[str, dt.DataType] = {}
+    for _, record in engine.catalog.history(int(name.removeprefix(_ROWS_TABLE_PREFIX))):
+        dtypes |= physical_schema(record).items()
+    column_names = backend.columns(name)
+    dtypes = {column: dtype for column, dtype in dtypes.items() if column in column_names}
+    rows = backend.table(name, sch.Schema(dtypes)).to_expr()
     query = rows if since is None else rows.filter(rows[FROM] > since)
-    for column, kind in kinds.items():
-        if _holds_text(kind):
-            yield from _in_column(engine, query, column, kind)
+    for column, dtype in dtypes.items():
+        if _holds_strings(dtype):
+            yield from _references_in_column(engine, query, column, dtype)
 
 
-def _holds_text(kind: dt.DataType) -> bool:
-    if isinstance(kind, dt.Array):
-        return _holds_text(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return any(map(_holds_text, kind.fields.values()))
-    if isinstance(kind, dt.Map):
-        return _holds_text(kind.key_type) or _holds_text(kind.value_type)
-    return isinstance(kind, dt.String | dt.JSON)
+def _holds_strings(dtype: dt.DataType) -> bool:
+    if isinstance(dtype, dt.Array):
+        return _holds_strings(dtype.value_type)
+    if isinstance(dtype, dt.Struct):
+        return any(map(_holds_strings, dtype.fields.values()))
+    if isinstance(dtype, dt.Map):
+        return _holds_strings(dtype.key_type) or _holds_strings(dtype.value_type)
+    return isinstance(dtype, dt.String | dt.JSON)
 
 
-def _in_column(engine: Engine, rows: ir.Table, column: str, kind: dt.DataType) -> Iterator[str]:
+def _references_in_column(
+    engine: Engine, rows: ir.Table, column: str, dtype: dt.DataType
+) -> Iterator[str]:
     value = rows[column]
-    if isinstance(kind, dt.JSON):
+    if isinstance(dtype, dt.JSON):
         value = value.cast("string")
     if isinstance(value.type(), dt.String):
-        rows = rows.filter(value.contains(_STORED))
+        rows = rows.filter(value.contains(_MEDIA_PREFIX))
     query = rows.select(cell=value).filter(lambda rows: rows.cell.notnull())
-    for batch in engine.backend.batches(query, {}, _AT_ONCE):
+    for batch in engine.backend.batches(query, {}, _BATCH_ROWS):
         for cell in batch.column(0).to_pylist():
             yield from references_within(cell)
 
 
-def references(rows: pa.Table) -> set[str]:
+def references_in_rows(rows: pa.Table) -> set[str]:
     """Return the references to stored objects in rows."""
     return {
-        found
+        reference
         for column in rows.columns
         for cell in column.to_pylist()
         if cell is not None
-        for found in references_within(cell)
+        for reference in references_within(cell)
     }
 
 
-def _in_answers(engine: Engine) -> Iterator[str]:
-    """Find references in the answers of functions that give media, or are not known here."""
+def _references_in_answers(engine: Engine) -> Iterator[str]:
+    """Find references in the answers of functions that return media or are undefined here."""
     calls = engine.backend.table(CALLS, CALLS_SCHEMA).to_expr()
     names = engine.backend.arrow(calls.select("function").distinct(), {})["function"].to_pylist()
-    giving = [name for name in names if name is not None and _gives_media(name)]
-    if not giving:
+    media_functions = [name for name in names if name is not None and _returns_media(name)]
+    if not media_functions:
         return
-    answers = calls.filter(calls.function.isin(giving), calls.answer.notnull()).select("answer")
-    for batch in engine.backend.batches(answers, {}, _AT_ONCE):
+    answers = calls.filter(calls.function.isin(media_functions), calls.answer.notnull()).select(
+        "answer"
+    )
+    for batch in engine.backend.batches(answers, {}, _BATCH_ROWS):
         for answer in batch.column(0).to_pylist():
             yield from stored_references(answer.decode("utf-8", "replace"))
 
 
-def _gives_media(function: str) -> bool:
+def _returns_media(function: str) -> bool:
     try:
         returns = lookup(function).returns
     except (UnknownFunctionError, ImportError):
@@ -183,7 +194,7 @@ def _gives_media(function: str) -> bool:
     return not isinstance(returns, dt.DataType) or holds_media(returns)
 
 
-def release(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -> int:
+def delete_unreferenced(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -> int:
     """Delete the stored objects to which cells refer, if nothing refers to them any more.
 
     It is for whoever has just removed the last rows that did; a file or URL that was given by
@@ -201,10 +212,10 @@ def release(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -
     int
         How many were deleted.
     """
-    named = {reference for cell in cells for reference in references_within(cell)}
-    if not named or _other_users(engine):
+    references = {reference for cell in cells for reference in references_within(cell)}
+    if not references or _other_users(engine):
         return 0
-    names = [each.removeprefix(_STORED) for each in sorted(named)]
+    names = [reference.removeprefix(_MEDIA_PREFIX) for reference in sorted(references)]
     return len(_delete(engine, names, since=since))
 
 
@@ -220,10 +231,10 @@ def _delete(
     since: int | None,
     put_before: datetime.datetime | None = None,
 ) -> list[str]:
-    """Delete objects to which nothing refers; return the names of those that are gone.
+    """Delete objects to which nothing refers; return the names of the deleted ones.
 
     Others can write between two turns, each of which begins with what they have written. Who
-    prepares a change sees at its publication that objects have been deleted.
+    prepares a transaction sees at its publication that objects have been deleted.
 
     Parameters
     ----------
@@ -233,41 +244,43 @@ def _delete(
         What has been put since stays.
     """
     store, backend, catalog = engine.library.store, engine.backend, engine.catalog
-    waiting, gone, seen = deque(names), [], -1
-    while waiting:
+    queue, deleted, head = deque(names), [], -1
+    while queue:
         with backend.write_lock():
-            if catalog.refresh() != seen:
-                wanted = held(engine, since)
-                waiting = deque(each for each in waiting if f"{_STORED}{each}" not in wanted)
-            if not waiting:
+            if catalog.refresh() != head:
+                referenced = referenced_media(engine, since)
+                queue = deque(name for name in queue if f"{_MEDIA_PREFIX}{name}" not in referenced)
+            if not queue:
                 break
             catalog.commit_media_deletion()
-            since = seen = catalog.head
-            end = time.monotonic() + _TURN
-            while waiting:
-                name = waiting.popleft()
+            since = head = catalog.head
+            deadline = time.monotonic() + _MAX_LOCK_SECONDS
+            while queue:
+                name = queue.popleft()
                 if store.delete(name, put_before=put_before):
-                    gone.append(name)
-                # A process that was stopped may have lost the right to write to others.
-                if time.monotonic() > end or catalog.refresh() != seen:
+                    deleted.append(name)
+                # A process that was stopped may have lost the write lock to others.
+                if time.monotonic() > deadline or catalog.refresh() != head:
                     break
-    return gone
+    return deleted
 
 
 @contextmanager
 def undo_on_failure(engine: Engine) -> Iterator[None]:
-    """Take back what a change puts into the store, if it fails.
+    """Delete what an operation has put into the store, if it fails.
 
     What was there before, and what another operation counts on, stays.
     """
-    before = engine.catalog.head
+    first_commit = engine.catalog.head
 
     def take_back(names: list[str]) -> None:
         try:
-            release(engine, (f"{_STORED}{name}" for name in names), since=before)
+            delete_unreferenced(
+                engine, (f"{_MEDIA_PREFIX}{name}" for name in names), since=first_commit
+            )
         except (ConfigurationError, DiskError, StoreError) as error:
             _LOG.warning("media of a failed change stay until collect_media(): %s", error)
-        except Exception:  # noqa: BLE001 - what made the change fail is what its caller has to know
+        except Exception:  # noqa: BLE001 - what made the operation fail is what its caller has to know
             _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
 
     with engine.library.undo.where_it_fails(take_back):
@@ -275,61 +288,71 @@ def undo_on_failure(engine: Engine) -> Iterator[None]:
 
 
 def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
-    """Return what a change counts on in the store, and others have deleted.
+    """Return the objects that a transaction refers to and that others have deleted.
 
-    The calling thread has the right to write, so that nobody deletes anything now.
+    The calling thread has the write lock, so that nobody deletes anything now.
 
     Parameters
     ----------
     rows
-        What the change is about to write.
+        What the transaction is about to write.
     since
         The latest commit when the operation began.
     """
     if not engine.catalog.media_deleted_since(since) or engine.library.undo.is_alone:
         return []
-    named = {f"{_STORED}{name}" for name in engine.library.undo.counted_on()}
-    named.update(*map(references, rows))
-    missing = _missing(engine, named)
-    # What committed rows have lost, say by hand, is not for this change to mend.
-    return sorted(missing - held(engine)) if missing else []
+    referenced = {f"{_MEDIA_PREFIX}{name}" for name in engine.library.undo.counted_on()}
+    referenced.update(*map(references_in_rows, rows))
+    missing = _missing_references(engine, referenced)
+    # What committed rows have lost, say by hand, is not for this transaction to repair.
+    return sorted(missing - referenced_media(engine)) if missing else []
 
 
-def lost(engine: Engine) -> dict[str, list[str]]:
-    """Return, by table, the references in rows of any version whose objects are not there."""
+def missing_media(engine: Engine) -> dict[str, list[str]]:
+    """Return, by table, the references in rows of any version whose objects are missing."""
     backend, catalog = engine.backend, engine.catalog
-    found: list[tuple[str, str, set[str]]] = []
+    references_by_table: list[tuple[str, str, set[str]]] = []
     with backend.use():
-        there = backend.tables()
+        table_names = backend.tables()
         for table_id in catalog.table_ids():
-            if (rows := f"{_ROWS}{table_id}") in there:
+            if (rows_table := f"{_ROWS_TABLE_PREFIX}{table_id}") in table_names:
                 _, record = catalog.history(table_id)[-1]
-                found.append((record.name, rows, set(_in_rows(engine, rows, None))))
-    if not any(named for *_, named in found):
+                references_by_table.append(
+                    (record.name, rows_table, set(_references_in_table(engine, rows_table, None)))
+                )
+    if not any(references for *_, references in references_by_table):
         return {}
-    kept = {f"{_STORED}{each.name}" for each in engine.library.store.objects() if each.finished}
+    stored = {
+        f"{_MEDIA_PREFIX}{media_object.name}"
+        for media_object in engine.library.store.objects()
+        if media_object.finished
+    }
     missing: dict[str, list[str]] = {}
-    for name, rows, named in found:
-        if named - kept:  # looked at again: rows and their objects may have been deleted meanwhile
-            still = (named - kept).intersection(_in_rows(engine, rows, None))
-            missing.setdefault(name, []).extend(sorted(still))
+    for name, rows_table, table_references in references_by_table:
+        if (
+            table_references - stored
+        ):  # looked at again: rows and their objects may have been deleted meanwhile
+            still_missing = (table_references - stored).intersection(
+                _references_in_table(engine, rows_table, None)
+            )
+            missing.setdefault(name, []).extend(sorted(still_missing))
     return {name: sorted(set(references)) for name, references in missing.items() if references}
 
 
-def _missing(engine: Engine, named: Iterable[str]) -> set[str]:
-    """Return those references of whose objects none is in the store."""
-    store, wanted = engine.library.store, sorted(named)
+def _missing_references(engine: Engine, references: Iterable[str]) -> set[str]:
+    """Return the references whose objects are not in the store."""
+    store, ordered = engine.library.store, sorted(references)
     missing: set[str] = set()
 
-    def look(place: int) -> None:
-        if not store.exists(wanted[place]):
-            missing.add(wanted[place])
+    def look(position: int) -> None:
+        if not store.exists(ordered[position]):
+            missing.add(ordered[position])
 
-    in_threads(look, len(wanted), 1 if store.is_local else _LOOKERS)
+    in_threads(look, len(ordered), 1 if store.is_local else _MAX_LOOKUP_THREADS)
     return missing
 
 
-def collect(
+def collect_unused(
     engine: Engine, grace: datetime.timedelta, *, dry_run: bool = False, shared: bool = False
 ) -> CollectedMedia:
     """Delete the stored objects to which nothing in the database refers.
@@ -352,16 +375,19 @@ def collect(
             f"other databases keep media in this store too: {', '.join(others)}.",
             hint="Their media would be taken for garbage. If they are gone, say shared=True.",
         )
-    limit = datetime.datetime.now(datetime.UTC) - grace
+    newest_unused = datetime.datetime.now(datetime.UTC) - grace
     # Listed before references are read: what is committed in between is found by these.
     objects = list(engine.library.store.objects())
     head = engine.catalog.refresh()
-    wanted = held(engine)
+    referenced = referenced_media(engine)
     unused = {
-        each.name: each.size
-        for each in objects
-        if each.modified <= limit and not (each.finished and f"{_STORED}{each.name}" in wanted)
+        media_object.name: media_object.size
+        for media_object in objects
+        if media_object.modified <= newest_unused
+        and not (media_object.finished and f"{_MEDIA_PREFIX}{media_object.name}" in referenced)
     }
-    gone = list(unused) if dry_run else _delete(engine, unused, since=head, put_before=limit)
-    size = sum(unused[name] for name in gone)
-    return CollectedMedia(len(gone), size, len(objects) - len(gone))
+    deleted = (
+        list(unused) if dry_run else _delete(engine, unused, since=head, put_before=newest_unused)
+    )
+    size = sum(unused[name] for name in deleted)
+    return CollectedMedia(len(deleted), size, len(objects) - len(deleted))

@@ -1,4 +1,4 @@
-"""Names of tables, views and columns: which are valid, which are free, and whose they are.
+"""Names of tables, views and columns: which are valid, which are free, which column they mean.
 
 Owns the policies `if_exists` and `if_not_exists`.
 """
@@ -38,10 +38,10 @@ __all__ = [
     "check_storable",
     "column_name",
     "column_names",
-    "current",
+    "current_record",
+    "existing_table",
     "own_column",
     "physical_name",
-    "present",
 ]
 
 
@@ -49,7 +49,7 @@ IF_EXISTS = ("error", "ignore", "replace", "replace_force")
 
 IF_NOT_EXISTS = ("error", "ignore")
 
-_RESERVED = {RID, FROM, TO, BASE}
+_RESERVED_COLUMNS = {RID, FROM, TO, BASE}
 
 
 def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
@@ -60,54 +60,54 @@ def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
         )
 
 
-def check_storable(name: str, what: str, table: str | None = None) -> None:
+def check_storable(name: str, subject: str, table: str | None = None) -> None:
     """Refuse a name that databases cannot keep: with a NUL, or half of a character.
 
     Parameters
     ----------
-    what
+    subject
         What has the name, for messages.
     """
     if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
         raise SchemaError(
-            f"{what} holds a NUL or half of a character, which databases do not take.",
+            f"{subject} holds a NUL or half of a character, which databases do not take.",
             table=table,
             value=name,
             hint="Give it another one.",
         )
 
 
-def check_names(names: Iterable[Any], table: str, shown: Iterable[str] = ()) -> None:
+def check_names(names: Iterable[Any], table: str, existing: Iterable[str] = ()) -> None:
     """Check that new columns may have these names.
 
     Parameters
     ----------
-    shown
+    existing
         The columns that there are already; whether one may be replaced is not looked at.
     """
-    there = {name.lower(): name for name in shown}
+    names_by_lower = {name.lower(): name for name in existing}
     for name in names:
         if not isinstance(name, str) or not name:
             raise SchemaError("a column has a name, a text.", table=table, value=name)
         check_storable(name, "the name of a column", table)
-        if name in _RESERVED or name.lower().startswith("bb_"):
+        if name in _RESERVED_COLUMNS or name.lower().startswith("bb_"):
             raise SchemaError(
                 "this name is kept for barbule.",
                 table=table,
                 column=name,
                 hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
             )
-        other = there.setdefault(name.lower(), name)
-        if other != name:
+        existing_name = names_by_lower.setdefault(name.lower(), name)
+        if existing_name != name:
             raise SchemaError(
-                f"its name differs from that of {other!r} in upper and lower case alone.",
+                f"its name differs from that of {existing_name!r} in upper and lower case alone.",
                 table=table,
                 column=name,
                 hint="Databases take them for the same; give it another name.",
             )
 
 
-def current(leaf: ManagedTable) -> TableRecord:
+def current_record(leaf: ManagedTable) -> TableRecord:
     """Return the structure of a table, which has to be the table itself, not a look back."""
     if leaf.commit is not None:
         raise UnsupportedError(
@@ -118,25 +118,25 @@ def current(leaf: ManagedTable) -> TableRecord:
     return leaf.source.catalog.record(leaf.table_id)
 
 
-def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Column:
+def own_column(record: TableRecord, name: str, visible: Iterable[str] = ()) -> Column:
     """Return a column of the table itself.
 
     Parameters
     ----------
-    shown
+    visible
         All columns that its users see: those of the base of a view too.
     """
     column = record.column(name)
     if column is not None and not column.hidden:
         return column
-    if name in shown:
+    if name in visible:
         raise UnsupportedError(
             "the view shows this column of its base.",
             table=record.name,
             column=name,
             hint="Transaction the base table.",
         )
-    names = [each.name for each in record.columns if not each.hidden]
+    names = [column.name for column in record.columns if not column.hidden]
     raise ColumnNotFoundError(
         "there is no such column.",
         table=record.name,
@@ -145,7 +145,7 @@ def own_column(record: TableRecord, name: str, shown: Iterable[str] = ()) -> Col
     )
 
 
-def column_name(table: ir.Table, given: ColumnLike) -> str:
+def column_name(table: ir.Table, column: ColumnLike) -> str:
     """Return the name of a column of a table that is given by name, or as the column itself.
 
     Raises
@@ -153,29 +153,29 @@ def column_name(table: ir.Table, given: ColumnLike) -> str:
     ExpressionError
         When it is a column of another table, or something that is computed.
     """
-    if isinstance(given, str):
-        return given
+    if isinstance(column, str):
+        return column
     try:
-        (value,) = table.bind(given)
+        (value,) = table.bind(column)
     except (IbisError, TypeError, ValueError):
         value = None
-    found = origin(value.op()) if isinstance(value, ir.Value) else None
+    source = origin(value.op()) if isinstance(value, ir.Value) else None
     leaf = table.op()
-    if found is None or found[0].table_id != leaf.table_id or found[0].source is not leaf.source:
-        shown = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
+    if source is None or source[0].table_id != leaf.table_id or source[0].source is not leaf.source:
+        label = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
         raise ExpressionError(
-            f"{shown} is no column of the table.",
+            f"{label} is no column of the table.",
             table=leaf.name,
-            value=None if isinstance(given, ir.Expr) else given,
+            value=None if isinstance(column, ir.Expr) else column,
             hint='Give its name, "a", or the column itself, t.a.',
         )
-    return found[1]
+    return source[1]
 
 
-def column_names(table: ir.Table, given: ColumnLike | Iterable[ColumnLike]) -> list[str]:
+def column_names(table: ir.Table, columns: ColumnLike | Iterable[ColumnLike]) -> list[str]:
     """Return the names of one column or several; see `column_name`."""
-    several = given if isinstance(given, list | tuple | set) else [given]
-    return [column_name(table, each) for each in several]
+    listed = columns if isinstance(columns, list | tuple | set) else [columns]
+    return [column_name(table, column) for column in listed]
 
 
 def physical_name(record: TableRecord, name: str) -> str:
@@ -186,7 +186,7 @@ def physical_name(record: TableRecord, name: str) -> str:
     return column.physical
 
 
-def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
+def existing_table(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
     """Return the table that stays under a name, if there is one and it stays.
 
     Raises
@@ -201,14 +201,14 @@ def present(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | Non
         )
     check_storable(name, "the name of a table")
     _check_folders(engine, name)
-    found = engine.catalog.find(name)
-    if found is not None and if_exists == "error":
+    existing = engine.catalog.find(name)
+    if existing is not None and if_exists == "error":
         raise TableExistsError(
             "the name is taken.",
             table=name,
             hint='Choose another name, or give if_exists="ignore" or "replace".',
         )
-    return found if if_exists == "ignore" else None
+    return existing if if_exists == "ignore" else None
 
 
 def _check_folders(engine: Engine, name: str) -> None:

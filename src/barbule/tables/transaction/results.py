@@ -36,8 +36,8 @@ class MutationResult(VerbResult):
     version
         The version of the table that shows the change.
     calls, hits
-        Questions that were sent to models and calls of functions in the call ledger, as a budget
-        counts them; and questions that the ledger answered.
+        Requests that were sent to models and calls of functions in the call ledger, as a budget
+        counts them; and calls that the ledger answered.
     deferred
         The cells that stayed empty because a budget was spent.
     """

@@ -1,6 +1,6 @@
-"""Where two states of rows differ, cell by cell.
+"""The differences of two states of rows, cell by cell.
 
-Owns what counts as the same value: what SQL's IS NOT DISTINCT FROM does, NaN and NaN included.
+Owns when two cells are equal: as SQL's IS NOT DISTINCT FROM says, and NaN equals NaN.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     Cells: TypeAlias = pa.Array | pa.ChunkedArray
 
-__all__ = ["differing", "rows_by_changes"]
+__all__ = ["cells_differ", "group_rows_by_changes"]
 
 _MAX_GROUPS = 16  # of rows that are written apart, as other columns of them changed
 
 
-def differing(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
+def cells_differ(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
     """Tell of each cell of two columns whether they differ there, as a NumPy array.
 
     Examples
@@ -34,21 +34,23 @@ def differing(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
     import numpy as np
     import pyarrow.compute as pc
 
-    old, new = _in_one(old), _in_one(new)
+    old, new = _combined(old), _combined(new)
     if new.type != old.type:
         new = new.cast(old.type)
-    there, come = (each.is_valid().to_numpy(zero_copy_only=False) for each in (old, new))
-    found = there != come
-    both = np.flatnonzero(there & come)
-    if not len(both):
-        return found
-    if len(both) < len(found):
-        old, new = pc.take(old, both), pc.take(new, both)
-    found[both] = _values_differ(old, new)
-    return found
+    old_valid, new_valid = (
+        column.is_valid().to_numpy(zero_copy_only=False) for column in (old, new)
+    )
+    differs = old_valid != new_valid
+    both_valid = np.flatnonzero(old_valid & new_valid)
+    if not len(both_valid):
+        return differs
+    if len(both_valid) < len(differs):
+        old, new = pc.take(old, both_valid), pc.take(new, both_valid)
+    differs[both_valid] = _values_differ(old, new)
+    return differs
 
 
-def _in_one(column: Cells) -> pa.Array:
+def _combined(column: Cells) -> pa.Array:
     import pyarrow as pa
 
     if not isinstance(column, pa.ChunkedArray):
@@ -65,21 +67,23 @@ def _values_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = old.type
-    if pa.types.is_struct(kind):
-        found = np.zeros(len(old), bool)
-        for place in range(kind.num_fields):
-            found |= differing(pc.struct_field(old, [place]), pc.struct_field(new, [place]))
-        return found
-    if pa.types.is_float16(kind):  # which Arrow does not compare
+    arrow_type = old.type
+    if pa.types.is_struct(arrow_type):
+        differs = np.zeros(len(old), bool)
+        for position in range(arrow_type.num_fields):
+            differs |= cells_differ(
+                pc.struct_field(old, [position]), pc.struct_field(new, [position])
+            )
+        return differs
+    if pa.types.is_float16(arrow_type):  # which Arrow does not compare
         old, new = old.cast(pa.float32()), new.cast(pa.float32())
-    if pa.types.is_nested(kind):
+    if pa.types.is_nested(arrow_type):
         return _lists_differ(old, new)
-    found = pc.not_equal(old, new).to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(kind):
+    differs = pc.not_equal(old, new).to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(arrow_type):
         nan = pc.and_(pc.is_nan(old), pc.is_nan(new)).to_numpy(zero_copy_only=False)
-        found = found & ~nan
-    return found
+        differs = differs & ~nan
+    return differs
 
 
 def _lists_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
@@ -90,19 +94,20 @@ def _lists_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
     if pa.types.is_map(old.type):
         pairs = pa.list_(pa.struct([("key", old.type.key_type), ("value", old.type.item_type)]))
         old, new = old.cast(pairs), new.cast(pairs)
-    lengths, others = (pc.list_value_length(each).to_numpy() for each in (old, new))
-    found = lengths != others
-    same = np.flatnonzero(~found)
-    old, new = pc.take(old, same), pc.take(new, same)
-    inside = differing(pc.list_flatten(old), pc.list_flatten(new))
+    old_lengths, new_lengths = (pc.list_value_length(column).to_numpy() for column in (old, new))
+    differs = old_lengths != new_lengths
+    same_length = np.flatnonzero(~differs)
+    old, new = pc.take(old, same_length), pc.take(new, same_length)
+    items_differ = cells_differ(pc.list_flatten(old), pc.list_flatten(new))
     counts = np.bincount(
-        np.repeat(np.arange(len(same)), lengths[same])[inside], minlength=len(same)
+        np.repeat(np.arange(len(same_length)), old_lengths[same_length])[items_differ],
+        minlength=len(same_length),
     )
-    found[same] = counts > 0
-    return found
+    differs[same_length] = counts > 0
+    return differs
 
 
-def rows_by_changes(
+def group_rows_by_changes(
     changed: Mapping[str, npt.NDArray[np.bool_]],
 ) -> list[tuple[set[str], npt.NDArray[np.intp]]]:
     """Group rows by the columns that changed in them; those in which none did are left out.
@@ -122,19 +127,22 @@ def rows_by_changes(
     names = list(changed)
     if not names:
         return []
-    table = np.stack([changed[name] for name in names], axis=1)
-    if len(names) == 1 or table.all():
-        places = np.flatnonzero(table.any(axis=1))
-        return [(set(names), places)] if len(places) else []
-    kinds, kind_of = np.unique(table, axis=0, return_inverse=True)
+    changes = np.stack([changed[name] for name in names], axis=1)
+    if len(names) == 1 or changes.all():
+        rows = np.flatnonzero(changes.any(axis=1))
+        return [(set(names), rows)] if len(rows) else []
+    patterns, pattern_of_row = np.unique(changes, axis=0, return_inverse=True)
     groups = []
-    for number, kind in enumerate(kinds):
-        if kind.any():
-            chosen = {name for name, hit in zip(names, kind, strict=True) if hit}
-            groups.append((chosen, np.flatnonzero(kind_of.reshape(-1) == number)))
+    for pattern_number, pattern in enumerate(patterns):
+        if pattern.any():
+            columns = {name for name, is_changed in zip(names, pattern, strict=True) if is_changed}
+            groups.append((columns, np.flatnonzero(pattern_of_row.reshape(-1) == pattern_number)))
     groups.sort(key=lambda group: len(group[1]), reverse=True)
     if len(groups) <= _MAX_GROUPS:
         return groups
-    rest = groups[_MAX_GROUPS - 1 :]
-    together = set().union(*(chosen for chosen, _ in rest))
-    return [*groups[: _MAX_GROUPS - 1], (together, np.concatenate([at for _, at in rest]))]
+    smallest = groups[_MAX_GROUPS - 1 :]
+    merged_columns = set().union(*(columns for columns, _ in smallest))
+    return [
+        *groups[: _MAX_GROUPS - 1],
+        (merged_columns, np.concatenate([rows for _, rows in smallest])),
+    ]

@@ -267,7 +267,7 @@ class Transaction:
         self._commit_hooks.append(hook)
 
     def check_structures(self) -> None:
-        """Check that the structures which the operation went by are as they were.
+        """Check that the structures which the operation has read are unchanged.
 
         Raises
         ------

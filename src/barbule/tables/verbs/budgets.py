@@ -1,6 +1,6 @@
-"""Budgets of tables: the caps in the catalog.
+"""Budgets of tables, as caps in the catalog.
 
-Owns their setting. How a budget is kept to is `executor.budget`'s business.
+Owns their setting; `executor.budgets` enforces them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from barbule.catalog.records import Caps
 from barbule.executor.budgets.budget import Budget
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import current
+from barbule.tables.transaction.names import current_record
 from barbule.tables.transaction.results import UpdateResult
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def set_budget(
     """Limit what calls for the computed columns of a table may take from now on."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
-    given = Budget(usd=usd, calls=calls, tokens=tokens).caps  # which checks them
+    record = current_record(leaf)
+    limits = Budget(usd=usd, calls=calls, tokens=tokens).caps  # which checks them
     now = datetime.datetime.now(datetime.UTC).isoformat()
-    limited = any(cap is not None for cap in given.values())
+    limited = any(cap is not None for cap in limits.values())
     caps = Caps(now, usd, calls, tokens) if limited else None
 
     def prepare(transaction: Transaction) -> None:
-        transaction.put_record(replace(current(leaf), budget=caps))
+        transaction.put_record(replace(current_record(leaf), budget=caps))
 
     transaction, _ = run_transaction(engine, "set budget", prepare, since=since)
     return transaction.result(UpdateResult, record.id, 0)

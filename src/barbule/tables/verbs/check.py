@@ -1,8 +1,8 @@
-"""Whether what is kept beside the tables fits them, and its repair.
+"""The check of indexes and media against the tables, and the repair of indexes.
 
 Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that
-of the media store with what rows refer to. The tables are the truth: an index that does not fit
-them is filled anew from them; a medium that is gone cannot be.
+of the media store with the references in rows. The tables are the source of truth: an index that
+differs is filled again from them; a media file that is missing cannot be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from barbule.backends.base import FOREVER, RID, TO
 from barbule.errors import VectorIndexError
 from barbule.executor.search.index_sync import as_matrix, physical_rows
 from barbule.suggestions import VerbResult
-from barbule.tables.transaction.media_references import lost
+from barbule.tables.transaction.media_references import missing_media
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["CheckResult", "IndexCheck", "MediaCheck", "check"]
 
 # So many vectors of an index are searched for by themselves.
-_SAMPLE = 200
-_FOUND = 0.9
-_SHOWN = 3  # references of files that are missing
+_SAMPLE_ROWS = 200
+_MIN_RECALL = 0.9
+_MAX_REFERENCES_SHOWN = 3  # references of files that are missing
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class IndexCheck:
     problem
         Why the index could not be looked into; None when it could.
     repaired
-        Whether it was filled anew, and is whole now.
+        Whether it was filled again, and fits now.
     """
 
     table: str
@@ -65,11 +65,11 @@ class IndexCheck:
         return not (self.missing or self.extra or self.unfound or self.problem)
 
     def __str__(self) -> str:
-        found = {"missing": self.missing, "extra": self.extra, "not found": self.unfound}
-        wrong = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+        problems = {"missing": self.missing, "extra": self.extra, "not found": self.unfound}
+        wrong = ", ".join(f"{count} {name}" for name, count in problems.items() if count)
         state = self.problem or wrong or "whole"
-        mended = ", repaired" if self.repaired else ""
-        return f"{self.table}, index {self.index!r}: {self.rows} vectors, {state}{mended}"
+        repaired = ", repaired" if self.repaired else ""
+        return f"{self.table}, index {self.index!r}: {self.rows} vectors, {state}{repaired}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class MediaCheck:
 
     def __str__(self) -> str:
         files = "file is" if len(self.missing) == 1 else "files are"
-        first = ", ".join(self.missing[:_SHOWN]) + (", …" if len(self.missing) > _SHOWN else "")
+        first = ", ".join(self.missing[:_MAX_REFERENCES_SHOWN]) + (
+            ", …" if len(self.missing) > _MAX_REFERENCES_SHOWN else ""
+        )
         return f"{self.table}: {len(self.missing)} {files} not in the media store: {first}"
 
 
@@ -110,14 +112,14 @@ class CheckResult(VerbResult):
     @property
     def ok(self) -> bool:
         """Whether everything fitted as it was found."""
-        return not self.media and all(each.ok for each in self.indexes)
+        return not self.media and all(check.ok for check in self.indexes)
 
     def __bool__(self) -> bool:
-        return not self.media and all(each.ok or each.repaired for each in self.indexes)
+        return not self.media and all(check.ok or check.repaired for check in self.indexes)
 
     def __repr__(self) -> str:
-        lines = [f"  {each}" for each in self.indexes] or ["  no index is kept beside a table"]
-        lines += [f"  {each}" for each in self.media]
+        lines = [f"  {check}" for check in self.indexes] or ["  no index is kept beside a table"]
+        lines += [f"  {check}" for check in self.media]
         title = "all is well" if self.ok else "repaired" if self else "not all is well"
         return "\n".join([f"Check: {title}", *lines])
 
@@ -125,53 +127,53 @@ class CheckResult(VerbResult):
 def check(engine: Engine, *, repair: bool) -> CheckResult:
     """Compare every index with its table, and the media store with what rows refer to."""
     engine.catalog.refresh()
-    media = tuple(MediaCheck(table, tuple(names)) for table, names in lost(engine).items())
+    media = tuple(MediaCheck(table, tuple(names)) for table, names in missing_media(engine).items())
     if not engine.indexing.kept:
         return CheckResult((), media)
     engine.indexing.settle({record.id for record in engine.catalog.tables()})
-    found = []
+    checks = []
     for record in engine.catalog.tables():
         if record.origin is None:  # a branch is searched exactly, and has none
-            found += [_checked(engine, record, index, repair) for index in record.indexes]
-    return CheckResult(tuple(found), media)
+            checks += [_check_index(engine, record, index, repair) for index in record.indexes]
+    return CheckResult(tuple(checks), media)
 
 
-def _checked(engine: Engine, record: TableRecord, index: Index, repair: bool) -> IndexCheck:
-    seen = _look(engine, record, index)
-    if seen.ok or not repair:
-        return seen
+def _check_index(engine: Engine, record: TableRecord, index: Index, repair: bool) -> IndexCheck:
+    result = _compare_index(engine, record, index)
+    if result.ok or not repair:
+        return result
     try:
         engine.indexing.reset(record, index)
     except VectorIndexError as error:
-        return replace(seen, problem=seen.problem or error.message)
+        return replace(result, problem=result.problem or error.message)
     engine.indexing.settle({record.id})
-    return replace(seen, repaired=_look(engine, record, index).ok)
+    return replace(result, repaired=_compare_index(engine, record, index).ok)
 
 
-def _look(engine: Engine, record: TableRecord, index: Index) -> IndexCheck:
+def _compare_index(engine: Engine, record: TableRecord, index: Index) -> IndexCheck:
     import numpy as np
 
-    rids, sample, vectors = _wanted(engine, record, index)
-    seen = IndexCheck(record.name, index.name, len(rids))
-    kept = engine.indexing.usable(record, index)
-    if kept is None:
-        trouble = engine.indexing.trouble.get(record.id)
-        reason = engine.indexing.store.reason or trouble or "it is not filled"
-        return replace(seen, missing=len(rids), problem=f"it cannot be asked: {reason}")
+    rids, sample, vectors = _expected_vectors(engine, record, index)
+    result = IndexCheck(record.name, index.name, len(rids))
+    index_store = engine.indexing.usable(record, index)
+    if index_store is None:
+        index_error = engine.indexing.trouble.get(record.id)
+        reason = engine.indexing.store.reason or index_error or "it is not filled"
+        return replace(result, missing=len(rids), problem=f"it cannot be asked: {reason}")
     try:
-        there = kept.ids()
-        unfound = _unfound(kept, sample, vectors)
+        index_rids = index_store.ids()
+        unfound = _unfound_count(index_store, sample, vectors)
     except VectorIndexError as error:
-        return replace(seen, problem=error.message)
+        return replace(result, problem=error.message)
     return replace(
-        seen,
-        missing=len(np.setdiff1d(rids, there)),
-        extra=len(np.setdiff1d(there, rids)),
+        result,
+        missing=len(np.setdiff1d(rids, index_rids)),
+        extra=len(np.setdiff1d(index_rids, rids)),
         unfound=unfound,
     )
 
 
-def _wanted(
+def _expected_vectors(
     engine: Engine, record: TableRecord, index: Index
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return the rows that belong into an index, and a sample of them with their vectors."""
@@ -183,31 +185,31 @@ def _wanted(
     rows = physical_rows(engine.backend, record)
     live = rows.filter(rows[TO] == FOREVER, rows[name].notnull()).select(RID, name)
     rids, step = [np.empty(0, np.int64)], 0
-    kept: list[tuple[Any, Any]] = []
+    samples: list[tuple[Any, Any]] = []
     for batch in engine.backend.batches(live, {}, 16384):
         if batch.num_rows:
             vectors = as_matrix(batch.column(1))
-            fit = comparable(vectors, index.metric)  # type: ignore[arg-type]
-            rids.append(batch.column(0).to_numpy()[fit])
+            is_comparable = comparable(vectors, index.metric)  # type: ignore[arg-type]
+            rids.append(batch.column(0).to_numpy()[is_comparable])
             step = max(1, len(rids[-1]) // 50)
-            kept.append((rids[-1][::step], vectors[fit][::step]))
-    if not kept:
+            samples.append((rids[-1][::step], vectors[is_comparable][::step]))
+    if not samples:
         return rids[0], rids[0], np.empty((0, 0), np.float32)
-    ids = np.concatenate([each for each, _ in kept])
-    vectors = np.concatenate([each for _, each in kept])
-    step = max(1, len(ids) // _SAMPLE)
+    ids = np.concatenate([sample_rids for sample_rids, _ in samples])
+    vectors = np.concatenate([sample_vectors for _, sample_vectors in samples])
+    step = max(1, len(ids) // _SAMPLE_ROWS)
     return np.concatenate(rids), ids[::step], vectors[::step]
 
 
-def _unfound(
-    kept: VectorIndex, sample: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
+def _unfound_count(
+    index_store: VectorIndex, sample: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
 ) -> int:
     """Count vectors that a search for themselves does not find; a few escape any graph."""
     if not len(sample):
         return 0
-    answers = kept.search(vectors, 10)
-    lost = sum(
+    answers = index_store.search(vectors, 10)
+    unfound = sum(
         int(rid not in answer.ids and not (len(answer) and answer.distances[0] <= 1e-3))  # noqa: PLR2004 - as near as itself
         for rid, answer in zip(sample.tolist(), answers, strict=True)
     )
-    return lost if lost > (1 - _FOUND) * len(sample) else 0
+    return unfound if unfound > (1 - _MIN_RECALL) * len(sample) else 0

@@ -12,16 +12,16 @@ from barbule.errors import (
     TableExistsError,
 )
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.binding import with_contents
+from barbule.tables.compute.binding import with_content_columns
 from barbule.tables.sources import CellRules, as_rows, read_batches
 from barbule.tables.transaction.isolation import isolated, single_pass_source
 from barbule.tables.transaction.names import (
     check_names,
-    present,
+    existing_table,
 )
 from barbule.tables.verbs.columns.column_options import check_validation, stored_defaults
-from barbule.tables.verbs.removal import make_room
-from barbule.tables.verbs.rows.insert import PART_ROWS, insert_parts
+from barbule.tables.verbs.removal import replace_existing
+from barbule.tables.verbs.rows.insert import BATCH_ROWS, insert_batches
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
@@ -43,62 +43,66 @@ def create_table(
 ) -> ManagedTable:
     """Make a table, with the rows of `columns` where that is data; return its leaf."""
     since = engine.catalog.refresh()
-    if (found := present(engine, name, if_exists)) is not None:
-        if found.view is not None:
+    if (existing := existing_table(engine, name, if_exists)) is not None:
+        if existing.view is not None:
             raise TableExistsError(
                 "there is a view of this name, and no table.",
                 table=name,
                 hint="Choose another name, or get it by get_table().",
             )
-        return engine.leaf(found.id)
+        return engine.leaf(existing.id)
     engine.backend.check_writable()  # before media are put
-    columns = _at_hand(as_rows(columns), name)
-    given = types.holds_rows(columns)
+    columns = _materialized_rows(as_rows(columns), name)
+    holds_rows = types.holds_rows(columns)
     try:
-        schema = types.infer(columns) if given else types.schema(columns)
+        schema = types.infer(columns) if holds_rows else types.schema(columns)
     except SchemaError as error:
         raise error.at(table=name) from error.__cause__
     check_names(schema.names, name)
     if not schema.names:
         raise SchemaError("a table has at least one column.", table=name)
-    of_class = {} if given else types.defaults_of(columns)
-    choices = {} if given else types.choices_of(columns)
-    stored = stored_defaults(engine, schema, defaults, name, of_class)
+    class_defaults = {} if holds_rows else types.defaults_of(columns)
+    choices = {} if holds_rows else types.choices_of(columns)
+    stored = stored_defaults(engine, schema, defaults, name, class_defaults)
     validated = check_validation(engine, schema, media_validation, name)
-    made = tuple(
+    created_columns = tuple(
         Column(
-            id=place,
+            id=column_id,
             name=column,
-            dtype=kind,
+            dtype=dtype,
             default=stored.get(column),
-            fallible=isinstance(kind, types.Media),
+            fallible=isinstance(dtype, types.Media),
             validated=column in validated,
             choices=choices.get(column, ()),
         )
-        for place, (column, kind) in enumerate(schema.items())
+        for column_id, (column, dtype) in enumerate(schema.items())
     )
 
     def prepare(transaction: Transaction) -> TableRecord:
-        make_room(transaction, name, if_exists)
-        record = TableRecord(engine.catalog.next_table_id(), name, made, next_column=len(made))
+        replace_existing(transaction, name, if_exists)
+        record = TableRecord(
+            engine.catalog.next_table_id(), name, created_columns, next_column=len(created_columns)
+        )
         transaction.put_record(record)
-        record = with_contents(engine, record, schema.names)
+        record = with_content_columns(engine, record, schema.names)
         transaction.put_record(record)
         transaction.create_storage(record)
         return record
 
-    if given:
+    if holds_rows:
         with single_pass_source(engine, columns, name, since):
             rules = CellRules(frozenset(schema.names) - validated)
-            parts = read_batches(columns, schema, name, engine.library, size=PART_ROWS, rules=rules)
-            _, record, _ = insert_parts(engine, "create table", parts, prepare, since=since)
+            batches = read_batches(
+                columns, schema, name, engine.library, size=BATCH_ROWS, rules=rules
+            )
+            _, record, _ = insert_batches(engine, "create table", batches, prepare, since=since)
     else:
         _, record = run_transaction(engine, "create table", prepare, since=since)
     return engine.leaf(record.id)
 
 
-def _at_hand(columns: SchemaLike | RowSource, name: str) -> SchemaLike | RowSource:
-    """Make a list of rows that come one by one, as types are told from all of them."""
+def _materialized_rows(columns: SchemaLike | RowSource, name: str) -> SchemaLike | RowSource:
+    """Make a list of rows of an iterator, as their types are inferred from all of them."""
     if isinstance(columns, Iterator | ValuesView) and not types.holds_rows(columns):
         columns = list(columns)
     if isinstance(columns, list | tuple) and not columns:

@@ -23,12 +23,17 @@ from barbule.tables.compute.virtual_columns import check_readable
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
     check_names,
-    present,
+    existing_table,
 )
-from barbule.tables.verbs.removal import make_room
+from barbule.tables.verbs.removal import replace_existing
 from barbule.tables.views.base_tables import ViewQuery, read_query
 from barbule.tables.views.full_refresh import refresh
-from barbule.tables.views.incremental import data_columns, items_query, iterator_columns, write_rows
+from barbule.tables.views.incremental import (
+    data_columns,
+    iterator_columns,
+    iterator_query,
+    write_view_rows,
+)
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
@@ -52,39 +57,39 @@ def create_view(
 ) -> ManagedTable:
     """Make a view and compute its rows; return its leaf."""
     since = engine.catalog.refresh()
-    found = present(engine, name, if_exists)
-    read = read_query(query, name)
-    if not read.bases:  # rows of others are computed at once
+    existing = existing_table(engine, name, if_exists)
+    view_query = read_query(query, name)
+    if not view_query.bases:  # rows of others are computed at once
         check_readable(engine, query, name)
-    base_id, bases = read.base, read.bases
-    if found is not None:
-        _check_same_view(engine, found, base_id, bases)
-        return engine.leaf(found.id)
+    base_id, bases = view_query.base, view_query.bases
+    if existing is not None:
+        _check_same_view(engine, existing, base_id, bases)
+        return engine.leaf(existing.id)
     if bases and iterator is not None:
         raise UnsupportedError(
             "an iterator goes over the rows of one table.",
             table=name,
             hint="Make a view over the join or aggregate, and one with the iterator over that.",
         )
-    if read.rows is not None and iterator is not None:
+    if view_query.rows is not None and iterator is not None:
         raise UnsupportedError(
             "an iterator goes over rows that stay, and the query unnests or is random.",
             table=name,
             hint="Make a view of the query, and one with the iterator over that.",
         )
-    items = None if iterator is None else items_query(query, iterator, name, on_error)
-    own = _own_columns(read, items, query, name)
+    items = None if iterator is None else iterator_query(query, iterator, name, on_error)
+    own_columns = _own_columns(view_query, items, query, name)
     view = View(
         base_id,
-        codec.dump(read.relation),
+        codec.dump(view_query.relation),
         codec.dump(items) if items else None,
         bases,
-        rows=codec.dump(read.rows) if read.rows else None,
+        rows=codec.dump(view_query.rows) if view_query.rows else None,
     )
 
     def prepare(transaction: Transaction) -> int:
-        doomed = {each.id for each in make_room(transaction, name, if_exists)}
-        if doomed & {base_id, *bases}:
+        dropped_ids = {table.id for table in replace_existing(transaction, name, if_exists)}
+        if dropped_ids & {base_id, *bases}:
             raise TableExistsError(
                 "a view cannot take the place of what it is computed from.",
                 table=name,
@@ -93,20 +98,20 @@ def create_view(
         record = TableRecord(
             engine.catalog.next_table_id(),
             name,
-            tuple(own),
+            tuple(own_columns),
             view=view,
-            next_column=len(own),
+            next_column=len(own_columns),
         )
         transaction.put_record(record)
-        for column in read.calls:
-            value = read.over(column, engine.leaf(record.id), name)
+        for column in view_query.calls:
+            value = view_query.bind_call(column, engine.leaf(record.id), name)
             record = _with_column(transaction, record, column, value)
-        record = _with_computed(transaction, record, computed_columns or {}, query)
+        record = _with_computed_columns(transaction, record, computed_columns or {}, query)
         transaction.create_storage(record)
         if bases:
             refresh(transaction, record.id, created=True)
         else:
-            write_rows(transaction, record, engine.catalog.record(base_id), None)
+            write_view_rows(transaction, record, engine.catalog.record(base_id), None)
         return record.id
 
     _, table_id = run_transaction(engine, "create view", prepare, since=since, slow=True)
@@ -114,32 +119,34 @@ def create_view(
 
 
 def _own_columns(
-    read: ViewQuery, items: ops.Relation | None, query: ir.Table, view: str
+    view_query: ViewQuery, items: ops.Relation | None, query: ir.Table, view: str
 ) -> list[Column]:
     """Make the records of the columns that are kept with the rows of a view, none computed yet."""
     if items is not None:
-        own = iterator_columns(items, query.columns)
-        _check_view_names([column.name for column in own], query, view)
-        return own
+        columns = iterator_columns(items, query.columns)
+        _check_view_names([column.name for column in columns], query, view)
+        return columns
     check_names(query.columns, view)
-    kept = read.relation.schema if read.bases else read.kept
-    return data_columns(0, list(kept.items()))
+    dtypes = view_query.relation.schema if view_query.bases else view_query.materialized
+    return data_columns(0, list(dtypes.items()))
 
 
-def _check_same_view(engine: Engine, found: TableRecord, base: int, bases: tuple[int, ...]) -> None:
+def _check_same_view(
+    engine: Engine, existing: TableRecord, base: int, bases: tuple[int, ...]
+) -> None:
     """Check that what has the name already is a view, and of the same tables."""
-    view = found.view
+    view = existing.view
     if view is None:
         raise TableExistsError(
             "there is a table of this name, and no view.",
-            table=found.name,
+            table=existing.name,
             hint="Choose another name.",
         )
     if (view.base, view.bases) != (base, bases):
-        known = [engine.catalog.record(each).name for each in view.bases or (view.base,)]
+        base_names = [engine.catalog.record(base_id).name for base_id in view.bases or (view.base,)]
         raise TableExistsError(
-            f"there is a view of this name already, over {', '.join(map(repr, known))}.",
-            table=found.name,
+            f"there is a view of this name already, over {', '.join(map(repr, base_names))}.",
+            table=existing.name,
             hint='Choose another name, or give if_exists="replace".',
         )
 
@@ -156,7 +163,7 @@ def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
             )
 
 
-def _with_computed(
+def _with_computed_columns(
     transaction: Transaction, record: TableRecord, computed: Mapping[str, Any], query: ir.Table
 ) -> TableRecord:
     """Add the computed columns that a view is created with."""
@@ -180,12 +187,14 @@ def _with_computed(
         # The expression is over the base's columns; the view shows the same names.
         bound = bind_column(query, expr, column)
         sources = {query.op(), *query.op().find(ManagedTable)}
-        moved = {
+        view_fields = {
             field: ops.Field(leaf, field.name)
             for field in bound.find(ops.Field, filter=ops.Value)
             if field.rel in sources
         }
-        record = _with_column(transaction, record, column, bound.replace(moved, filter=ops.Value))
+        record = _with_column(
+            transaction, record, column, bound.replace(view_fields, filter=ops.Value)
+        )
     return record
 
 

@@ -18,10 +18,10 @@ from barbule.tables.transaction.isolation import NothingToDo, isolated
 from barbule.tables.transaction.names import (
     IF_NOT_EXISTS,
     check_policy,
-    current,
+    current_record,
 )
-from barbule.tables.verbs.removal import remove, removed_with
-from barbule.tables.views.query_functions import check_queried
+from barbule.tables.verbs.removal import remove_tables, tables_dropped_with
+from barbule.tables.views.query_functions import check_query_functions
 
 if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from barbule.tables.arguments import IfNotExists
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["drop", "drop_folder", "folders"]
+__all__ = ["drop_folder", "drop_table", "list_folders"]
 
 
 @isolated
-def drop(
+def drop_table(
     engine: Engine,
     table: str | ir.Table,
     *,
@@ -51,25 +51,25 @@ def drop(
     """
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
-    leaf = _leaf_of(engine, table)
+    leaf = _managed_leaf(engine, table)
 
     def prepare(transaction: Transaction) -> None:
         try:
-            record = _named(engine, str(table)) if leaf is None else current(leaf)
+            record = _find_record(engine, str(table)) if leaf is None else current_record(leaf)
         except TableNotFoundError:
             if if_not_exists == "ignore":
                 raise NothingToDo from None
             raise
-        doomed = removed_with(engine, record, cascade=cascade)
+        dropped = tables_dropped_with(engine, record, cascade=cascade)
         if not cascade:
-            check_queried(engine, doomed, "cascade=True")
-        remove(transaction, doomed)
+            check_query_functions(engine, dropped, "cascade=True")
+        remove_tables(transaction, dropped)
 
     with contextlib.suppress(NothingToDo):
         run_transaction(engine, "drop table", prepare, since=since)
 
 
-def _leaf_of(engine: Engine, table: object) -> ManagedTable | None:
+def _managed_leaf(engine: Engine, table: object) -> ManagedTable | None:
     """Return the leaf of a table that is given itself, None for a name."""
     if isinstance(table, str):
         return None
@@ -87,7 +87,7 @@ def _leaf_of(engine: Engine, table: object) -> ManagedTable | None:
     return leaf
 
 
-def _named(engine: Engine, name: str) -> TableRecord:
+def _find_record(engine: Engine, name: str) -> TableRecord:
     record = engine.catalog.find(name)
     if record is None:
         raise TableNotFoundError(
@@ -98,14 +98,14 @@ def _named(engine: Engine, name: str) -> TableRecord:
     return record
 
 
-def folders(engine: Engine, parent: str | None = None) -> list[str]:
+def list_folders(engine: Engine, parent: str | None = None) -> list[str]:
     """Return the names of all folders, or of those within one."""
     engine.catalog.refresh()
-    found = set()
+    names = set()
     for record in engine.catalog.tables():
         parts = record.name.split(".")[:-1]
-        found |= {".".join(parts[: end + 1]) for end in range(len(parts))}
-    return sorted(name for name in found if parent is None or name.startswith(f"{parent}."))
+        names |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+    return sorted(name for name in names if parent is None or name.startswith(f"{parent}."))
 
 
 @isolated
@@ -113,33 +113,39 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
     """Drop a folder with all tables in it."""
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
-    if name not in folders(engine):
+    if name not in list_folders(engine):
         if if_not_exists == "ignore":
             return
-        known = ", ".join(map(repr, folders(engine))) or "none"
+        existing = ", ".join(map(repr, list_folders(engine))) or "none"
         raise TableNotFoundError(
-            "there is no folder of this name.", table=name, hint=f"There are: {known}."
+            "there is no folder of this name.", table=name, hint=f"There are: {existing}."
         )
 
     def prepare(transaction: Transaction) -> None:
-        inside = [each for each in engine.catalog.tables() if each.name.startswith(f"{name}.")]
+        records = [
+            record for record in engine.catalog.tables() if record.name.startswith(f"{name}.")
+        ]
         if not cascade:
             raise DependencyError(
-                f"the folder holds {', '.join(repr(each.name) for each in inside)}.",
+                f"the folder holds {', '.join(repr(record.name) for record in records)}.",
                 table=name,
                 hint="Drop them first, or give cascade=True.",
             )
-        doomed: dict[int, TableRecord] = {}
-        for record in inside:
-            doomed |= {each.id: each for each in removed_with(engine, record, cascade=True)}
-        outside = [each.name for each in doomed.values() if not each.name.startswith(f"{name}.")]
-        if outside:
+        dropped: dict[int, TableRecord] = {}
+        for record in records:
+            dropped |= {
+                record.id: record for record in tables_dropped_with(engine, record, cascade=True)
+            }
+        outside_names = [
+            record.name for record in dropped.values() if not record.name.startswith(f"{name}.")
+        ]
+        if outside_names:
             raise DependencyError(
-                f"tables outside the folder depend on it: {', '.join(map(repr, outside))}.",
+                f"tables outside the folder depend on it: {', '.join(map(repr, outside_names))}.",
                 table=name,
                 hint="Drop them first.",
             )
-        check_queried(engine, list(doomed.values()), "drop_table(..., cascade=True)")
-        remove(transaction, doomed.values())
+        check_query_functions(engine, list(dropped.values()), "drop_table(..., cascade=True)")
+        remove_tables(transaction, dropped.values())
 
     run_transaction(engine, "drop folder", prepare, since=since)

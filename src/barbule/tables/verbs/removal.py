@@ -11,7 +11,7 @@ from barbule.errors import (
     DependencyError,
     TableExistsError,
 )
-from barbule.tables.views.query_functions import check_queried
+from barbule.tables.views.query_functions import check_query_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from barbule.tables.arguments import IfExists
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["make_room", "remove", "removed_with"]
+__all__ = ["remove_tables", "replace_existing", "tables_dropped_with"]
 
 
-def make_room(transaction: Transaction, name: str, if_exists: IfExists) -> list[TableRecord]:
-    """Drop what has to go to make room for another table; return it."""
-    found = transaction.engine.catalog.find(name)
-    if found is None:
+def replace_existing(transaction: Transaction, name: str, if_exists: IfExists) -> list[TableRecord]:
+    """Drop the table that another one replaces, with its dependents; return them."""
+    existing = transaction.engine.catalog.find(name)
+    if existing is None:
         return []
     if if_exists in {"error", "ignore"}:
         raise TableExistsError(
@@ -35,17 +35,17 @@ def make_room(transaction: Transaction, name: str, if_exists: IfExists) -> list[
         )
     force = 'if_exists="replace_force"'
     forced = if_exists == "replace_force"
-    doomed = removed_with(transaction.engine, found, cascade=forced, force=force)
+    dropped = tables_dropped_with(transaction.engine, existing, cascade=forced, force=force)
     if not forced:
-        check_queried(transaction.engine, doomed, force)
-    remove(transaction, doomed)
-    return doomed
+        check_query_functions(transaction.engine, dropped, force)
+    remove_tables(transaction, dropped)
+    return dropped
 
 
-def removed_with(
+def tables_dropped_with(
     engine: Engine, record: TableRecord, *, cascade: bool, force: str = "cascade=True"
 ) -> list[TableRecord]:
-    """Return what is dropped with a table: what depends on it, then itself.
+    """Return the tables to drop with a table: its dependents, then itself.
 
     Parameters
     ----------
@@ -61,37 +61,37 @@ def removed_with(
     views = [*catalog.views_of(record.id), *catalog.queries_over(record.id)]
     branches = engine.catalog.branches_of(record.id)
     if (views or branches) and not cascade:
-        needed = [f"the view {view.name!r}" for view in views]
-        needed += [f"the branch {branch.name!r}" for branch in branches]
+        dependents = [f"the view {view.name!r}" for view in views]
+        dependents += [f"the branch {branch.name!r}" for branch in branches]
         raise DependencyError(
-            f"it is the base of {', '.join(needed)}.",
+            f"it is the base of {', '.join(dependents)}.",
             table=record.name,
             hint=f"Drop them first, or give {force}.",
         )
-    found: dict[int, TableRecord] = {}
-    _find_dependent(engine, record, found)
-    return list(found.values())
+    dropped: dict[int, TableRecord] = {}
+    _add_dependents(engine, record, dropped)
+    return list(dropped.values())
 
 
-def _find_dependent(engine: Engine, record: TableRecord, found: dict[int, TableRecord]) -> None:
-    """Add what depends on a table, then itself; what several others reach is gone into once."""
+def _add_dependents(engine: Engine, record: TableRecord, dropped: dict[int, TableRecord]) -> None:
+    """Add the dependents of a table, then itself; each is visited once."""
     catalog = engine.catalog
-    above = (catalog.views_of, catalog.queries_over, catalog.branches_of)
-    for each in (each for over in above for each in over(record.id)):
-        if each.id not in found:
-            _find_dependent(engine, each, found)
-    found[record.id] = record
+    dependents_of = (catalog.views_of, catalog.queries_over, catalog.branches_of)
+    for dependent in (dependent for relation in dependents_of for dependent in relation(record.id)):
+        if dependent.id not in dropped:
+            _add_dependents(engine, dependent, dropped)
+    dropped[record.id] = record
 
 
-def remove(transaction: Transaction, doomed: Iterable[TableRecord]) -> None:
-    """Drop tables; what a snapshot holds of them is kept."""
+def remove_tables(transaction: Transaction, dropped: Iterable[TableRecord]) -> None:
+    """Drop tables; the commits of them that snapshots reference stay."""
     catalog = transaction.engine.catalog
-    for record in doomed:
-        held = tuple(sorted(catalog.externally_referenced_commits(record.id)))
+    for record in dropped:
+        referenced_commits = tuple(sorted(catalog.externally_referenced_commits(record.id)))
         transaction.put_record(
-            replace(record, dropped=True, compacted=FOREVER, retained_commits=held)
+            replace(record, dropped=True, compacted=FOREVER, retained_commits=referenced_commits)
         )
-        if not held:
+        if not referenced_commits:
             transaction.drop_storage(record)
         for index in record.indexes:
             transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))

@@ -1,4 +1,4 @@
-"""Which columns of their bases views read, and which they show.
+"""Which columns of their bases views read, and which of their columns derive from them.
 
 Owns what follows from the queries of views; nothing is computed here.
 """
@@ -12,7 +12,7 @@ import ibis.expr.operations as ops
 from barbule.nodes import ManagedTable
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count, is_unsteady, own_values, trace
 from barbule.planner.lowering.table_schemas import stored_view_columns
-from barbule.tables.compute.dependencies import reads
+from barbule.tables.compute.dependencies import columns_read
 from barbule.tables.views.incremental import ITEMS
 
 if TYPE_CHECKING:
@@ -23,81 +23,91 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
 
 __all__ = [
-    "read_by_filters",
-    "read_by_view",
-    "read_of_base",
-    "read_to_make_rows",
-    "readers_of",
-    "shown_of",
-    "steady_columns",
+    "base_columns_of",
+    "columns_read_by_filters",
+    "columns_read_by_view",
+    "columns_read_for_rows",
+    "derived_columns",
+    "row_key_columns",
+    "views_reading",
 ]
 
 
-def read_by_filters(engine: Engine, view: TableRecord) -> set[str]:
-    """Return the columns of its base on which it depends which rows a view keeps."""
-    found: set[str] = set()
+def columns_read_by_filters(engine: Engine, view: TableRecord) -> set[str]:
+    """Return the columns of its base that the filters of a view read."""
+    names: set[str] = set()
     if view.view is not None:
         query = engine.expression(view.view.query, None)
-        for kept in query.find(ops.Filter):
-            for predicate in kept.predicates:
-                found |= read_of_base(predicate)
-    return found
+        for filtered in query.find(ops.Filter):
+            for predicate in filtered.predicates:
+                names |= base_columns_of(predicate)
+    return names
 
 
-def read_to_make_rows(engine: Engine, view: TableRecord) -> set[str]:
-    """Return the columns of its base of which a view makes its rows, and what is kept with them.
+def columns_read_for_rows(engine: Engine, view: TableRecord) -> set[str]:
+    """Return the columns of its base that make a view's rows and materialized columns.
 
     By an iterator, by unnesting, or by what is another each time that it is computed.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     if view.view is None:
-        return found
+        return names
     if view.view.items:
-        found |= read_of_base(engine.expression(view.view.items, None).values[ITEMS])
+        names |= base_columns_of(engine.expression(view.view.items, None).values[ITEMS])
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
         values = [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
-        predicates = [each for kept in rows.find(ops.Filter) for each in kept.predicates]
-        values += [each for each in predicates if is_unsteady(each) or changes_row_count(each)]
+        predicates = [
+            predicate for filtered in rows.find(ops.Filter) for predicate in filtered.predicates
+        ]
+        values += [
+            predicate
+            for predicate in predicates
+            if is_unsteady(predicate) or changes_row_count(predicate)
+        ]
         for value in values:
-            found |= read_of_base(value)
-    return found
+            names |= base_columns_of(value)
+    return names
 
 
-def read_by_view(engine: Engine, view: TableRecord) -> set[str]:
-    """Return the columns of its base that a view would miss: those it only hands on left out."""
-    found: set[str] = set()
+def columns_read_by_view(engine: Engine, view: TableRecord) -> set[str]:
+    """Return the columns of its base that a view needs; not those it only passes through."""
+    names: set[str] = set()
     if view.view is None:
-        return found
+        return names
     query = engine.expression(view.view.query, None)
     if view.view.bases:
         fields = query.find(ops.Field)
         # A join reads its tables by way of references to them.
-        return {f.name for f in fields if isinstance(f.rel, ManagedTable | ops.Reference)}
-    values = [value for each in query.find(ops.Relation) for value in own_values(each)]
+        return {
+            field.name for field in fields if isinstance(field.rel, ManagedTable | ops.Reference)
+        }
+    values = [value for relation in query.find(ops.Relation) for value in own_values(relation)]
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
-        values += [each for kept in rows.find(ops.Filter) for each in kept.predicates]
+        values += [
+            predicate for filtered in rows.find(ops.Filter) for predicate in filtered.predicates
+        ]
         values += [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
     if view.view.items:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:
-        found |= read_of_base(value)
-    handed_on = {name: read_of_base(ops.Field(query, name)) for name in query.schema.names}
+        names |= base_columns_of(value)
+    passed_through = {name: base_columns_of(ops.Field(query, name)) for name in query.schema.names}
     for column in view.columns:
         if column.kind != "data":
-            for name in reads(engine, view, column):
-                found |= handed_on.get(name, set())
-    return found
+            for name in columns_read(engine, view, column):
+                names |= passed_through.get(name, set())
+    return names
 
 
-def readers_of(
+def views_reading(
     engine: Engine,
     record: TableRecord,
     names: set[str],
     skip: Callable[[TableRecord], bool] = lambda _view: False,
 ) -> list[TableRecord]:
-    """Return the views that would miss columns of a table, directly or by way of other views.
+    """Return the views that need columns of a table, directly or through other views.
 
     Parameters
     ----------
@@ -108,44 +118,48 @@ def readers_of(
         return []
     views = engine.catalog.views_of(record.id)
     all_views = (*views, *engine.catalog.queries_over(record.id))
-    found = [v for v in all_views if not skip(v) and read_by_view(engine, v) & names]
+    readers = [
+        view for view in all_views if not skip(view) and columns_read_by_view(engine, view) & names
+    ]
     for view in views:
-        if view not in found:
-            found += readers_of(engine, view, shown_of(engine, view, names), skip)
-    return list({each.id: each for each in found}.values())
+        if view not in readers:
+            readers += views_reading(engine, view, derived_columns(engine, view, names), skip)
+    return list({reader.id: reader for reader in readers}.values())
 
 
-def shown_of(engine: Engine, view: TableRecord, names: set[str]) -> set[str]:
-    """Return the columns that a view shows of its base and that are made of some of its columns."""
-    return {name for name, read in _shown(engine, view).items() if read & names}
+def derived_columns(engine: Engine, view: TableRecord, names: set[str]) -> set[str]:
+    """Return the columns of a view's query that derive from columns of its base."""
+    return {
+        name for name, sources in _base_columns_by_name(engine, view).items() if sources & names
+    }
 
 
-def _shown(engine: Engine, view: TableRecord) -> dict[str, set[str]]:
-    """Return for each column that a view shows of its base the columns that it is made of."""
+def _base_columns_by_name(engine: Engine, view: TableRecord) -> dict[str, set[str]]:
+    """Return for each column of a view's query the columns of the base it derives from."""
     if view.view is None:
         return {}
     query = engine.expression(view.view.query, None)
-    return {name: read_of_base(ops.Field(query, name)) for name in query.schema.names}
+    return {name: base_columns_of(ops.Field(query, name)) for name in query.schema.names}
 
 
-def read_of_base(value: ops.Value) -> set[str]:
-    """Return the columns of the base that a value over its query is made of."""
-    found: set[str] = set()
+def base_columns_of(value: ops.Value) -> set[str]:
+    """Return the columns of the base that a value over its query derives from."""
+    names: set[str] = set()
     for field in value.find(ops.Field, filter=ops.Value):
-        below = trace(field)
-        if not isinstance(below, ops.Field):
-            found |= read_of_base(below)
-        elif isinstance(below.rel, ManagedTable):
-            found.add(below.name)
+        source = trace(field)
+        if not isinstance(source, ops.Field):
+            names |= base_columns_of(source)
+        elif isinstance(source.rel, ManagedTable):
+            names.add(source.name)
         else:
-            found |= read_of_base(ops.Field(below.rel.parent, below.name))
-    return found
+            names |= base_columns_of(ops.Field(source.rel.parent, source.name))
+    return names
 
 
-def steady_columns(
+def row_key_columns(
     engine: Engine, view: TableRecord, changed: Mapping[int, AbstractSet[str]]
 ) -> list[str]:
-    """Return the columns of a view's whole query that tell which of its rows is which.
+    """Return the columns that identify the rows of a view with a full refresh.
 
     These are the keys of an aggregate; elsewhere what is made of columns alone that did not
     change.
@@ -159,26 +173,26 @@ def steady_columns(
         return []
     query = engine.expression(view.view.query, None)
     names = [column.name for column in view.columns if column.kind == "data"]
-    return [name for name in names if _is_steady(ops.Field(query, name), changed)]
+    return [name for name in names if _is_unchanged(ops.Field(query, name), changed)]
 
 
-def _is_steady(value: ops.Value, changed: Mapping[int, AbstractSet[str]]) -> bool:
+def _is_unchanged(value: ops.Value, changed: Mapping[int, AbstractSet[str]]) -> bool:
     if value.find(LOOKS_AROUND, filter=ops.Value):
         return False
     return all(
-        all(_is_steady(each, changed) for each in _one_level_down(field))
+        all(_is_unchanged(source, changed) for source in _source_values(field))
         if not isinstance(field.rel, ManagedTable)
         else field.name not in changed.get(field.rel.table_id, ())
         for field in value.find(ops.Field, filter=ops.Value)
     )
 
 
-def _one_level_down(field: ops.Field) -> list[ops.Value]:
-    """Return what a column of a relation is made of: values of the relations that it reads."""
+def _source_values(field: ops.Field) -> list[ops.Value]:
+    """Return the values over its parents that a column of a relation is computed from."""
     relation, name = field.rel, field.name
     if isinstance(relation, ops.Aggregate):
         return [relation.groups.get(name) or relation.metrics[name]]
     if isinstance(relation, ops.Project | ops.JoinChain):
         return [relation.values[name]]
-    below = [each for each in relation.args if isinstance(each, ops.Relation)]
-    return [ops.Field(each, name) for each in below if name in each.schema]
+    parents = [parent for parent in relation.args if isinstance(parent, ops.Relation)]
+    return [ops.Field(parent, name) for parent in parents if name in parent.schema]

@@ -1,8 +1,8 @@
-"""What the query of a view is made over: single rows of one table, or whole tables.
+"""Whether the query of a view is over single rows of one table, or over whole tables.
 
-Owns that decision, how calls in a query over single rows become computed columns of the view, so
-that they are made for new and changed rows alone, and which of its columns are kept with the
-rows: items of arrays and what is random.
+Owns that decision; how calls in a query over single rows become computed columns of the view, so
+that they are made for new and changed rows alone; and which of its columns are materialized: items
+of arrays and random values.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["ViewQuery", "read_query"]
 
 @dataclass(frozen=True)
 class ViewQuery:
-    """The query of a view, by what has to be done when its tables change.
+    """The query of a view, divided by how its parts follow the tables.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class ViewQuery:
         All tables that are read, where `base` is `MULTIPLE_BASES`.
     calls
         Columns that call functions, as values over the base, in order.
-    shown
+    base_values
         The columns of `relation` and `rows` as values over the base, where there are calls.
     rows
         The query that gives the rows and all columns that call nothing, in their order, where
@@ -63,18 +63,18 @@ class ViewQuery:
     base: int
     bases: tuple[int, ...] = ()
     calls: Mapping[str, ops.Value] = field(default_factory=dict)
-    shown: Mapping[str, ops.Value] = field(default_factory=dict)
+    base_values: Mapping[str, ops.Value] = field(default_factory=dict)
     rows: ops.Relation | None = None
 
     @property
-    def kept(self) -> dict[str, dt.DataType]:
-        """The columns that are kept with the rows, and their types."""
+    def materialized(self) -> dict[str, dt.DataType]:
+        """The columns that are materialized with the rows, and their types."""
         if self.rows is None:
             return {}
-        own = set(self.rows.schema.names) - set(self.relation.schema.names)
-        return {name: kind for name, kind in self.rows.schema.items() if name in own}
+        names = set(self.rows.schema.names) - set(self.relation.schema.names)
+        return {name: kind for name, kind in self.rows.schema.items() if name in names}
 
-    def over(self, name: str, leaf: ManagedTable, view: str) -> ops.Value:
+    def bind_call(self, name: str, leaf: ManagedTable, view: str) -> ops.Value:
         """Express a column that calls functions over the view's own leaf.
 
         Raises
@@ -82,13 +82,13 @@ class ViewQuery:
         UnsupportedError
             When it reads a column of the base that the view does not show.
         """
-        known = dict(self.shown)
-        for each, value in self.calls.items():
-            if each == name:
+        base_values = dict(self.base_values)
+        for column, value in self.calls.items():
+            if column == name:
                 break
-            known[each] = value
-        own = {value: ops.Field(leaf, each) for each, value in known.items()}
-        value = self.calls[name].replace(own, filter=ops.Value)
+            base_values[column] = value
+        own_fields = {value: ops.Field(leaf, column) for column, value in base_values.items()}
+        value = self.calls[name].replace(own_fields, filter=ops.Value)
         if changes_row_count(value):
             raise UnsupportedError(
                 "the call unnests an array, whose items the view does not show.",
@@ -96,13 +96,13 @@ class ViewQuery:
                 column=name,
                 hint="Select the items as a column too, and call the function with that.",
             )
-        for read in value.find(ops.Field, filter=ops.Value):
-            if read.rel != leaf:
+        for field_read in value.find(ops.Field, filter=ops.Value):
+            if field_read.rel != leaf:
                 raise UnsupportedError(
-                    f"the call reads {read.name!r}, which the view does not show.",
+                    f"the call reads {field_read.name!r}, which the view does not show.",
                     table=view,
                     column=name,
-                    hint=f"Select {read.name!r} too: the call is made again when it changes.",
+                    hint=f"Select {field_read.name!r} too: the call is made again when it changes.",
                 )
         return value
 
@@ -117,13 +117,16 @@ def check_query(query: object, name: str) -> None:
     """
     if isinstance(query, ir.Table):
         return
-    kind = f"{type(query).__name__} of {type(query).__module__.split('.')[0]}"
+    description = f"{type(query).__name__} of {type(query).__module__.split('.')[0]}"
     if isinstance(query, str):
-        kind, hint = "a name", f"Write bb.get_table({query!r}), or a query over it."
+        description, hint = "a name", f"Write bb.get_table({query!r}), or a query over it."
     elif isinstance(query, GroupedTable):
-        kind, hint = "a grouped query", "Aggregate it: t.group_by(t.name).agg(n=ibis._.count())."
+        description, hint = (
+            "a grouped query",
+            "Aggregate it: t.group_by(t.name).agg(n=ibis._.count()).",
+        )
     elif isinstance(query, ir.Value):
-        kind, hint = "a column", "Write a query with it: t.select(x=...)."
+        description, hint = "a column", "Write a query with it: t.select(x=...)."
     elif callable(query):
         hint = "Write the query itself: t.filter(t.n > 1)."
     else:
@@ -133,7 +136,7 @@ def check_query(query: object, name: str) -> None:
             "view's."
         )
     raise ExpressionError(
-        f"a view is made of a query over tables, and this is {kind}.", table=name, hint=hint
+        f"a view is made of a query over tables, and this is {description}.", table=name, hint=hint
     )
 
 
@@ -153,9 +156,9 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     """
     check_query(query, name)
     relation = query.op()
-    for column, kind in query.schema().items():
-        if refused := refusal(kind):
-            reason, hint = refused
+    for column, dtype in query.schema().items():
+        if refusal_reason := refusal(dtype):
+            reason, hint = refusal_reason
             raise ExpressionError(reason, table=name, column=column, hint=hint)
     leaves = relation.find(ManagedTable)
     if not leaves:
@@ -170,12 +173,12 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
             table=name,
             hint="Make the view over the table itself.",
         )
-    called = bool(relation.find(FunctionCall))
-    if len(leaves) == 1 and with_rid(relation) is not None and not _looks_around(relation):
-        if called or is_unsteady(relation) or _unnests(relation):
-            return _by_rows(relation, name)
+    has_calls = bool(relation.find(FunctionCall))
+    if len(leaves) == 1 and with_rid(relation) is not None and not _reads_other_rows(relation):
+        if has_calls or is_unsteady(relation) or _unnests(relation):
+            return _row_view_query(relation, name)
         return ViewQuery(relation, leaves[0].table_id)
-    if called:
+    if has_calls:
         raise UnsupportedError(
             "its query calls functions and puts rows together.",
             table=name,
@@ -185,91 +188,118 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     bases = tuple(sorted({leaf.table_id for leaf in leaves}))
     # Of the columns that the tables have now: they may get others, or other names.
     relation = prune(relation.replace({leaf: ops.Project(leaf, leaf.fields) for leaf in leaves}))
-    drawn = _drawn(relation)
-    if not drawn:
+    random_columns = _random_columns(relation)
+    if not random_columns:
         return ViewQuery(relation, MULTIPLE_BASES, bases)
-    shown = {name: value for name, value in relation.values.items() if name not in drawn}
-    return ViewQuery(relation.copy(values=shown), MULTIPLE_BASES, bases, drawn, shown)
+    base_values = {
+        name: value for name, value in relation.values.items() if name not in random_columns
+    }
+    return ViewQuery(
+        relation.copy(values=base_values), MULTIPLE_BASES, bases, random_columns, base_values
+    )
 
 
-def _drawn(relation: ops.Relation) -> dict[str, ops.Value]:
-    """Return the random columns of a query that can be computed beside its other columns.
+def _random_columns(relation: ops.Relation) -> dict[str, ops.Value]:
+    """Return the random columns of a query that can be computed apart from the others.
 
     They are drawn for new rows alone then, and not for all whenever a table changes.
     """
     if not isinstance(relation, ops.Project | ops.JoinChain):
         return {}
-    drawn = {
+    random_columns = {
         name: value
         for name, value in relation.values.items()
         if is_unsteady(value) and not value.find((*LOOKS_AROUND, ops.Unnest), filter=ops.Value)
     }
-    shown = {value for name, value in relation.values.items() if name not in drawn}
-    read = {field for value in drawn.values() for field in value.find(ops.Field, filter=ops.Value)}
-    return drawn if shown and read <= shown else {}
+    base_values = {value for name, value in relation.values.items() if name not in random_columns}
+    fields_read = {
+        field
+        for value in random_columns.values()
+        for field in value.find(ops.Field, filter=ops.Value)
+    }
+    return random_columns if base_values and fields_read <= base_values else {}
 
 
-def _looks_around(relation: ops.Relation) -> bool:
+def _reads_other_rows(relation: ops.Relation) -> bool:
     """Whether a value of the query depends on other rows than its own."""
-    seeded = any(sample.seed is not None for sample in relation.find(ops.Sample))
-    return seeded or any(
+    has_seeded_sample = any(sample.seed is not None for sample in relation.find(ops.Sample))
+    return has_seeded_sample or any(
         value.find(LOOKS_AROUND, filter=ops.Value)
-        for each in relation.find(ops.Relation)
-        for value in own_values(each)
+        for node in relation.find(ops.Relation)
+        for value in own_values(node)
     )
 
 
 def _unnests(relation: ops.Relation) -> bool:
     return any(
         changes_row_count(value)
-        for each in relation.find(ops.Project)
-        for value in each.values.values()
+        for projection in relation.find(ops.Project)
+        for value in projection.values.values()
     )
 
 
-def _by_rows(relation: ops.Relation, name: str) -> ViewQuery:
-    """Take the columns that call functions out of a query, and those kept with its rows.
+def _row_view_query(relation: ops.Relation, name: str) -> ViewQuery:
+    """Split a query into computed columns, materialized columns and the remaining query.
 
     Its filters may go on calling.
     """
     (leaf,) = relation.find(ManagedTable)
-    values, predicates = _unfolded(relation)
+    values, predicates = _values_over_base(relation)
     calls = {column: value for column, value in values.items() if calls_in(value)}
-    known = {column: value for column, value in values.items() if column not in calls}
-    if not known:
+    base_values = {column: value for column, value in values.items() if column not in calls}
+    if not base_values:
         raise UnsupportedError(
             "it shows nothing but calls.",
             table=name,
             hint="Select the columns too that the calls read: they are made again when those "
             "change.",
         )
-    shown = {column: value for column, value in known.items() if not _is_kept(value)}
-    steady = [each for each in predicates if not _is_kept(each)]
-    filtered = ops.Filter(leaf, steady) if steady else leaf
-    left = ops.Project(filtered, {c: repoint(shown[c], leaf, filtered) for c in shown})
+    reproducible = {
+        column: value for column, value in base_values.items() if not _is_materialized(value)
+    }
+    reproducible_predicates = [
+        predicate for predicate in predicates if not _is_materialized(predicate)
+    ]
+    filtered = ops.Filter(leaf, reproducible_predicates) if reproducible_predicates else leaf
+    shown_relation = ops.Project(
+        filtered, {column: repoint(reproducible[column], leaf, filtered) for column in reproducible}
+    )
     rows = None
     if is_unsteady(relation) or _unnests(relation):
-        rows = prune(ops.Project(relation, {c: ops.Field(relation, c) for c in known}))
-    return ViewQuery(left, leaf.table_id, (), calls, known, rows)
+        rows = prune(
+            ops.Project(relation, {column: ops.Field(relation, column) for column in base_values})
+        )
+    return ViewQuery(shown_relation, leaf.table_id, (), calls, base_values, rows)
 
 
-def _is_kept(value: ops.Value) -> bool:
-    """Whether a value is kept with the rows of a view: it cannot be made again of their base."""
+def _is_materialized(value: ops.Value) -> bool:
+    """Whether a value is materialized in a view, as it is not reproducible from the base."""
     return changes_row_count(value) or is_unsteady(value)
 
 
-def _unfolded(relation: ops.Relation) -> tuple[dict[str, ops.Value], list[ops.Value]]:
+def _values_over_base(relation: ops.Relation) -> tuple[dict[str, ops.Value], list[ops.Value]]:
     """Express the columns and predicates of a query over single rows of its table."""
     if isinstance(relation, ManagedTable):
         return {name: ops.Field(relation, name) for name in relation.schema.names}, []
-    below, predicates = _unfolded(relation.parent)
+    parent_values, predicates = _values_over_base(relation.parent)
     if isinstance(relation, ops.DropColumns):
-        return {n: v for n, v in below.items() if n not in relation.columns_to_drop}, predicates
-    known = {ops.Field(relation.parent, name): value for name, value in below.items()}
+        return {
+            column: value
+            for column, value in parent_values.items()
+            if column not in relation.columns_to_drop
+        }, predicates
+    parent_fields = {
+        ops.Field(relation.parent, name): value for name, value in parent_values.items()
+    }
     if isinstance(relation, ops.Sample):
-        return below, predicates
+        return parent_values, predicates
     if isinstance(relation, ops.Filter):
-        found = [each.replace(known, filter=ops.Value) for each in relation.predicates]
-        return below, [*predicates, *found]
-    values = {n: v.replace(known, filter=ops.Value) for n, v in relation.values.items()}
+        own_predicates = [
+            predicate.replace(parent_fields, filter=ops.Value) for predicate in relation.predicates
+        ]
+        return parent_values, [*predicates, *own_predicates]
+    values = {
+        name: value.replace(parent_fields, filter=ops.Value)
+        for name, value in relation.values.items()
+    }
     return values, predicates

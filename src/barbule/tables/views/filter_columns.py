@@ -1,7 +1,4 @@
-"""Filters of views that the database cannot compute: which column they read.
-
-Owns the search for that column alone; errors are made where the rows are asked for.
-"""
+"""The column to name in an error of a view's filter that the database cannot compute."""
 
 from __future__ import annotations
 
@@ -17,32 +14,34 @@ if TYPE_CHECKING:
     from barbule.errors import BarbuleError
     from barbule.executor.engine import Engine
 
-__all__ = ["name_filtered"]
+__all__ = ["name_filter_column"]
 
 
-def name_filtered(
+def name_filter_column(
     engine: Engine,
     error: BarbuleError,
     query: ops.Relation,
     relations: Mapping[int, ops.Relation],
     staged: Mapping[str, pa.Table],
 ) -> None:
-    """Name the column in an error of rows that could not be filtered; no model is asked.
+    """Name the column in the error of a filter that failed; no model is called.
 
     Parameters
     ----------
     query
-        What could not be computed, with the relations and staged rows that it was asked with.
+        What could not be computed, with its relations and staged rows.
     """
     if error.column is not None:
         return
     for node in reversed(query.find(ops.Filter)):  # the innermost first
-        predicates = {f"p{place}": each for place, each in enumerate(node.predicates)}
-        asked = ops.Project(node.parent, predicates).to_expr()
-        found = engine.failing(asked, relations, staged)
-        if found is None:
+        predicates = {
+            f"p{position}": predicate for position, predicate in enumerate(node.predicates)
+        }
+        projection = ops.Project(node.parent, predicates).to_expr()
+        failing = engine.failing(projection, relations, staged)
+        if failing is None:
             continue
-        names = {each.name for each in predicates[found].find(ops.Field, filter=ops.Value)}
+        names = {field.name for field in predicates[failing].find(ops.Field, filter=ops.Value)}
         error.column = names.pop() if len(names) == 1 else None
         error.hint = f"{error.hint or ''} It is a filter of the view: nothing was changed.".lstrip()
         return

@@ -1,7 +1,7 @@
 """Views over joins, aggregates and other queries that do not keep single rows.
 
-Their query is computed as a whole when a table that it reads changes, within the same change;
-only the rows that differ are written, so that computed columns are computed for those alone.
+Their query is computed in full when a table that it reads changes, within the same transaction.
+Only the rows that differ are written, so that computed columns are computed for those alone.
 Owns that comparison.
 """
 
@@ -16,11 +16,11 @@ from barbule.backends.base import BASE, RID
 from barbule.errors import DataError, UnsupportedError
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.planner.lowering.visible_rows import visible_rows
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.compute.stored_rows import physical_rows
-from barbule.tables.transaction.row_differences import differing, rows_by_changes
-from barbule.tables.views.base_columns import steady_columns
-from barbule.tables.views.propagation import propagate, write_changed
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.compute.stored_rows import read_physical_rows
+from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
+from barbule.tables.views.base_columns import row_key_columns
+from barbule.tables.views.propagation import propagate, write_changed_rows
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["refresh", "refresh_scheduled"]
 
-_RIDS = sch.Schema({RID: "int64"})
-_PAIRED = "bb_paired"
+_RID_SCHEMA = sch.Schema({RID: "int64"})
+_STAGED_PAIRED = "bb_paired"
 
 
 def refresh_scheduled(transaction: Transaction) -> None:
@@ -47,7 +47,7 @@ def refresh_scheduled(transaction: Transaction) -> None:
 
 
 def refresh(transaction: Transaction, view_id: int, *, created: bool = False) -> None:
-    """Bring the rows of a view to what its query gives now; views on it follow.
+    """Update the rows of a view to the result of its query; views on it follow.
 
     Parameters
     ----------
@@ -55,44 +55,44 @@ def refresh(transaction: Transaction, view_id: int, *, created: bool = False) ->
         Whether the view is being made, and has no rows yet.
     """
     record = transaction.engine.catalog.record(view_id)
-    fresh = _query_rows(transaction, record)
+    query_rows = _query_rows(transaction, record)
     if created or record.id in transaction.rebuilt_views:
-        ended = _no_rids() if created else _identities(transaction, record)
-        _replace(transaction, record, ended, fresh)
+        ended = _empty_rids() if created else _live_rids(transaction, record)
+        _replace_rows(transaction, record, ended, query_rows)
         return
     old = _own_rows(transaction, record)
-    gone, new = _difference(old.drop_columns([RID]), fresh)
-    before, after = old.take(gone), fresh.take(new)
-    left, right = _paired(before, after, _identifying(transaction, record))
+    old_positions, new_positions = _unmatched_positions(old.drop_columns([RID]), query_rows)
+    before, after = old.take(old_positions), query_rows.take(new_positions)
+    left, right = _paired_positions(before, after, _key_columns(transaction, record))
     if len(left):
-        _write_paired(transaction, record, before.take(left), after.take(right))
-    ended = _except(before, left).column(RID)
-    _replace(transaction, record, ended, _except(after, right))
+        _write_paired_rows(transaction, record, before.take(left), after.take(right))
+    ended = _without_positions(before, left).column(RID)
+    _replace_rows(transaction, record, ended, _without_positions(after, right))
 
 
-def _replace(
-    transaction: Transaction, record: TableRecord, ended: pa.Array, after: pa.Table
+def _replace_rows(
+    transaction: Transaction, record: TableRecord, ended_rids: pa.Array, appended: pa.Table
 ) -> None:
-    """End rows and write others that have nothing to do with them."""
-    rows = _new_rows(transaction, record, after)
-    if len(ended):
-        transaction.end_rows(record, ended)
-        transaction.touch(record.id, rows=len(ended))
+    """End rows and append unrelated ones."""
+    rows = _new_rows(transaction, record, appended)
+    if len(ended_rids):
+        transaction.end_rows(record, ended_rids)
+        transaction.touch(record.id, rows=len(ended_rids))
     if rows.num_rows:
         transaction.append(record, rows)
         transaction.touch(record.id, rows=rows.num_rows)
-    if len(ended) or rows.num_rows:
-        propagate(transaction, record, rows, ended)
+    if len(ended_rids) or rows.num_rows:
+        propagate(transaction, record, rows, ended_rids)
 
 
-def _identifying(transaction: Transaction, record: TableRecord) -> list[str]:
-    """Name the columns by which a row is told to be the same with new values, where there are."""
-    names = set(steady_columns(transaction.engine, record, transaction.changed_columns))
+def _key_columns(transaction: Transaction, record: TableRecord) -> list[str]:
+    """Return the physical columns that identify rows between two refreshes."""
+    names = set(row_key_columns(transaction.engine, record, transaction.changed_columns))
     return [c.physical for c in record.columns if c.kind == "data" and c.name in names]
 
 
-def _paired(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[pa.Array, pa.Array]:
-    """Return the places of rows of two tables that have the same values in columns.
+def _paired_positions(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[pa.Array, pa.Array]:
+    """Return the positions of rows of two tables that have the same values in columns.
 
     Where no columns are given, one row is the other if there are no more: that of an aggregate
     without keys.
@@ -101,48 +101,51 @@ def _paired(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[pa.Array, p
     import pyarrow as pa
 
     if not names or not old.num_rows or not new.num_rows:
-        places = [0] if not names and old.num_rows == new.num_rows == 1 else []
-        return pa.array(places, pa.int64()), pa.array(places, pa.int64())
-    before, after = _numbered(old.select(names), new.select(names))
+        positions = [0] if not names and old.num_rows == new.num_rows == 1 else []
+        return pa.array(positions, pa.int64()), pa.array(positions, pa.int64())
+    before, after = _row_numbers(old.select(names), new.select(names))
     _, left, right = np.intersect1d(before, after, assume_unique=True, return_indices=True)
     return pa.array(left, pa.int64()), pa.array(right, pa.int64())
 
 
-def _except(rows: pa.Table, places: pa.Array) -> pa.Table:
-    """Leave out the rows at places."""
+def _without_positions(rows: pa.Table, positions: pa.Array) -> pa.Table:
+    """Leave out the rows at positions."""
     import numpy as np
     import pyarrow as pa
 
-    kept = np.ones(rows.num_rows, bool)
-    kept[places.to_numpy()] = False
-    return rows.filter(pa.array(kept))
+    mask = np.ones(rows.num_rows, bool)
+    mask[positions.to_numpy()] = False
+    return rows.filter(pa.array(mask))
 
 
-def _write_paired(
+def _write_paired_rows(
     transaction: Transaction, record: TableRecord, before: pa.Table, after: pa.Table
 ) -> None:
     """Give rows new values; of computed columns those that are downstream of them."""
     import pyarrow.compute as pc
 
     engine = transaction.engine
-    staged = {_PAIRED: before.select([RID])}
-    chosen = engine.stored(_PAIRED, _RIDS).to_expr()
+    staged = {_STAGED_PAIRED: before.select([RID])}
+    paired_rows = engine.stored(_STAGED_PAIRED, _RID_SCHEMA).to_expr()
     leaf = engine.leaf(record.id, hidden=True).to_expr()
-    old = physical_rows(engine, record, leaf.semi_join(chosen, RID), staged)
+    old = read_physical_rows(engine, record, leaf.semi_join(paired_rows, RID), staged)
     order = pc.index_in(old.column(RID), value_set=before.column(RID).combine_chunks())
     data = [column for column in record.columns if column.kind == "data"]
     rows = old
     for column in data:
-        place = old.column_names.index(column.physical)
+        index = old.column_names.index(column.physical)
         cells = after.column(column.physical).take(order)
-        rows = rows.set_column(place, column.physical, cells)
-    changed = {c.name: differing(old.column(c.physical), rows.column(c.physical)) for c in data}
-    for names, places in rows_by_changes(changed):
-        write_changed(transaction, record, rows.take(places), names)
+        rows = rows.set_column(index, column.physical, cells)
+    changed = {
+        column.name: cells_differ(old.column(column.physical), rows.column(column.physical))
+        for column in data
+    }
+    for names, positions in group_rows_by_changes(changed):
+        write_changed_rows(transaction, record, rows.take(positions), names)
 
 
 def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
-    """Compute the query over the state that its tables have with the change."""
+    """Compute the query over its tables as the transaction leaves them."""
     import pyarrow as pa
 
     if record.view is None:
@@ -151,44 +154,44 @@ def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
     query = engine.expression(record.view.query, None)
     relations: dict[int, ops.Relation] = {}
     staged: dict[str, pa.Table] = {}
-    for base in _read_of(engine, record.view.bases):
-        overlay = _overlay(transaction, base, staged)
-        if overlay is not None:
-            relations[base.id] = overlay
+    for base in _tables_read(engine, record.view.bases):
+        overlay_relation = _overlay(transaction, base, staged)
+        if overlay_relation is not None:
+            relations[base.id] = overlay_relation
     try:
         rows = engine.arrow(query.to_expr(), relations, staged)
     except (DataError, UnsupportedError) as error:
         if error.column is None:
             error.column = engine.failing(query.to_expr(), relations, staged)
         error.table = record.name
-        bases = (engine.catalog.record(each).name for each in record.view.bases)
+        bases = (engine.catalog.record(base_id).name for base_id in record.view.bases)
         error.hint = (
             f"{error.hint} It is a view over {', '.join(map(repr, bases))}: nothing was changed."
         )
         raise
     data = [column for column in record.columns if column.kind == "data"]
     cells = [
-        rows.column(place).cast(storage(column.dtype).to_pyarrow())
-        for place, column in enumerate(data)
+        rows.column(position).cast(storage(column.dtype).to_pyarrow())
+        for position, column in enumerate(data)
     ]
     return pa.table(cells, [column.physical for column in data])
 
 
-def _read_of(engine: Engine, ids: Iterable[int]) -> list[TableRecord]:
-    """Return tables with what is below them: a view shows columns that its base keeps."""
-    found = []
-    for table_id in ids:
+def _tables_read(engine: Engine, table_ids: Iterable[int]) -> list[TableRecord]:
+    """Return tables with their bases, whose columns row views show."""
+    records = []
+    for table_id in table_ids:
         record = engine.catalog.record(table_id)
-        found.append(record)
+        records.append(record)
         if record.view is not None and not record.view.bases:
-            found += _read_of(engine, [record.view.base])
-    return found
+            records += _tables_read(engine, [record.view.base])
+    return records
 
 
 def _overlay(
     transaction: Transaction, record: TableRecord, staged: dict[str, pa.Table]
 ) -> ops.Relation | None:
-    """Read the physical rows of a table as the change leaves them; None where it has none."""
+    """Return a table's physical rows as the transaction leaves them; None if unchanged."""
     import pyarrow as pa
 
     engine = transaction.engine
@@ -196,83 +199,92 @@ def _overlay(
     schema = physical_schema(record)
     names = [name for name in schema.names if name not in {"_from", "_to"}]
     if (
-        whole := transaction.overlays.get(record.id)
+        all_rows := transaction.overlays.get(record.id)
     ) is not None:  # its columns may not be stored yet
         name = f"bb_shown_{record.id}"
-        names = [each for each in names if each in whole.column_names]
-        staged[name] = whole.select(names)
-        shown = engine.stored(name, sch.Schema({each: schema[each] for each in names}))
-        return ops.Project(shown, {each: ops.Field(shown, each) for each in names})
+        names = [name for name in names if name in all_rows.column_names]
+        staged[name] = all_rows.select(names)
+        overlay_rows = engine.stored(name, sch.Schema({name: schema[name] for name in names}))
+        return ops.Project(overlay_rows, {name: ops.Field(overlay_rows, name) for name in names})
     if not ended and not added:
         return None
-    there = set(physical_schema(transaction.without_new_columns(record)).names)
-    relation = visible_rows(engine.leaf(record.id), record, engine, there)
+    stored_names = set(physical_schema(transaction.without_new_columns(record)).names)
+    relation = visible_rows(engine.leaf(record.id), record, engine, stored_names)
     if ended:
         name = f"bb_ended_{record.id}"
-        chunks = [chunk for each in ended for chunk in _chunks(each)]
+        chunks = [chunk for chunked in ended for chunk in _chunks(chunked)]
         staged[name] = pa.table({RID: pa.chunked_array(chunks)})
-        found = engine.stored(name, _RIDS)
-        gone = ops.Project(found, {RID: ops.Field(found, RID)})
-        hidden = ops.InSubquery(gone, ops.Field(relation, RID))
+        ended_rows = engine.stored(name, _RID_SCHEMA)
+        ended_rids = ops.Project(ended_rows, {RID: ops.Field(ended_rows, RID)})
+        hidden = ops.InSubquery(ended_rids, ops.Field(relation, RID))
         relation = ops.Filter(relation, [ops.Not(hidden)])
     relation = ops.Project(
         relation,
-        {n: ops.Field(relation, n) if n in there else ops.Literal(None, schema[n]) for n in names},
+        {
+            name: ops.Field(relation, name)
+            if name in stored_names
+            else ops.Literal(None, schema[name])
+            for name in names
+        },
     )
     if added:
         name = f"bb_added_{record.id}"
         staged[name] = pa.concat_tables([rows.select(names) for rows in added])
-        fresh = engine.stored(name, sch.Schema({name: schema[name] for name in names}))
-        shown = ops.Project(fresh, {name: ops.Field(fresh, name) for name in names})
-        relation = ops.Union(relation, shown, distinct=False)
+        appended_rows = engine.stored(name, sch.Schema({name: schema[name] for name in names}))
+        overlay_rows = ops.Project(
+            appended_rows, {name: ops.Field(appended_rows, name) for name in names}
+        )
+        relation = ops.Union(relation, overlay_rows, distinct=False)
     return relation
 
 
-def _chunks(rids: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return rids.chunks if hasattr(rids, "chunks") else [rids]
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if hasattr(column, "chunks") else [column]
 
 
 def _own_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
-    """Read the rows that the view has: their identities and what the query gave."""
+    """Read the identities of the rows of a view, and the results of its query."""
     engine = transaction.engine
     leaf = engine.leaf(record.id, hidden=True)
     data = [column for column in record.columns if column.kind == "data"]
-    shown = {RID: ops.Field(leaf, RID)}
-    shown |= {column.physical: ops.Field(leaf, column.name) for column in data}
-    return engine.arrow(ops.Project(leaf, shown).to_expr())
+    fields = {RID: ops.Field(leaf, RID)}
+    fields |= {column.physical: ops.Field(leaf, column.name) for column in data}
+    return engine.arrow(ops.Project(leaf, fields).to_expr())
 
 
-def _identities(transaction: Transaction, record: TableRecord) -> pa.Array:
+def _live_rids(transaction: Transaction, record: TableRecord) -> pa.Array:
     leaf = transaction.engine.leaf(record.id, hidden=True)
     return transaction.engine.arrow(leaf.to_expr().select(RID)).column(RID)
 
 
-def _no_rids() -> pa.Array:
+def _empty_rids() -> pa.Array:
     import pyarrow as pa
 
     return pa.array([], pa.int64())
 
 
-def _difference(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Return the places of rows that only the one, or only the other, table has.
+def _unmatched_positions(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Return the positions of rows that only one of two tables has.
 
     Equal rows are paired off, so that each counts once.
     """
     import numpy as np
     import pyarrow as pa
 
-    before, after = _numbered(old, new)
-    gone = np.flatnonzero(~np.isin(before, after))
-    come = np.flatnonzero(~np.isin(after, before))
-    return pa.array(gone, pa.int64()), pa.array(come, pa.int64())
+    old_numbers, new_numbers = _row_numbers(old, new)
+    only_old = np.flatnonzero(~np.isin(old_numbers, new_numbers))
+    only_new = np.flatnonzero(~np.isin(new_numbers, old_numbers))
+    return pa.array(only_old, pa.int64()), pa.array(only_new, pa.int64())
 
 
-def _numbered(old: pa.Table, new: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _row_numbers(
+    old: pa.Table, new: pa.Table
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Give the rows of two tables numbers, the n-th of equal ones the same in both."""
     import numpy as np
     import pyarrow as pa
 
-    keys = _keys(pa.concat_tables([old, new]))
+    keys = _row_codes(pa.concat_tables([old, new]))
     before, after = keys[: old.num_rows], keys[old.num_rows :]
 
     def occurrences(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -289,7 +301,7 @@ def _numbered(old: pa.Table, new: pa.Table) -> tuple[npt.NDArray[np.int64], npt.
     return occurrences(before) * kinds + before, occurrences(after) * kinds + after
 
 
-def _keys(rows: pa.Table) -> npt.NDArray[np.int64]:
+def _row_codes(rows: pa.Table) -> npt.NDArray[np.int64]:
     """Give rows numbers, equal ones (empty cells included) the same."""
     import numpy as np
 
@@ -317,4 +329,4 @@ def _new_rows(transaction: Transaction, record: TableRecord, rows: pa.Table) -> 
     rows = rows.append_column(RID, transaction.allocate_rids(record.id, count))
     rows = rows.append_column(BASE, pa.nulls(count, pa.int64()))
     stored = [column for column in record.columns if column.kind == "stored"]
-    return compute(transaction, record, rows, stored)
+    return compute_columns(transaction, record, rows, stored)

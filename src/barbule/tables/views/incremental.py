@@ -1,7 +1,7 @@
-"""Views: rows that are computed from the rows of a base.
+"""Views whose rows are derived from single rows of a base.
 
 Owns which rows a view has for given rows of its base. Columns that a view shows of its base are
-not kept; they are joined when they are read. How views follow is `propagation`'s business.
+not stored; they are joined when they are read. `propagation` keeps the views up to date.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from barbule.nodes import ERROR, CellError, FunctionCall
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import calls_in, without_filters
 from barbule.planner.lowering.table_schemas import stored_view_columns
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.compute.function_versions import note_items, warn_of_mixing
-from barbule.tables.compute.stored_rows import fresh_rows
-from barbule.tables.views.filter_columns import name_filtered
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.compute.function_versions import (
+    record_iterator_versions,
+    warn_of_mixed_versions,
+)
+from barbule.tables.compute.stored_rows import staged_new_rows
+from barbule.tables.views.filter_columns import name_filter_column
 from barbule.types import storage
 from barbule.values.cells import arrow_type
 
@@ -45,24 +48,24 @@ if TYPE_CHECKING:
 __all__ = [
     "ITEMS",
     "data_columns",
-    "items_query",
     "iterator_columns",
-    "kept_with_rows",
-    "passed",
-    "passing",
-    "write_rows",
+    "iterator_query",
+    "materialized_columns",
+    "rows_passing_filters",
+    "rows_that_passed",
+    "write_view_rows",
 ]
 
 ITEMS = "bb_items"
-REASON = "bb_items_error"
+ITEMS_ERROR = "bb_items_error"
 POSITION = "pos"
-_OURS = "barbule.functions."
+_BUILTIN_PREFIX = "barbule.functions."
 
 
-def items_query(
+def iterator_query(
     query: ir.Table, iterator: Expression, name: str, on_error: OnError | None = None
 ) -> ops.Relation:
-    """Make the query that gives, for each row of the base, the rows of the view.
+    """Make the query that returns, for each row of the base, the rows of the view.
 
     Parameters
     ----------
@@ -83,71 +86,73 @@ def items_query(
             hint="Choose one of them.",
         )
     items = query.select(**{ITEMS: iterator}).op()
-    kind = items.schema[ITEMS]
-    if not isinstance(kind, dt.Array) or not isinstance(kind.value_type, dt.Struct):
+    dtype = items.schema[ITEMS]
+    if not isinstance(dtype, dt.Array) or not isinstance(dtype.value_type, dt.Struct):
         raise ExpressionError(
-            f"the iterator gives {kind}, not rows.",
+            f"the iterator gives {dtype}, not rows.",
             table=name,
             hint="Use bb.functions.DocumentSplitter.create(...) or a @bb.iterator.",
         )
     calls = calls_in(items.values[ITEMS])
     if not calls:
         raise ExpressionError("the iterator is no call of an iterator function.", table=name)
-    own = {call.on_error or lookup(call.function, call.version).on_error for call in calls}
-    if on_error == "abort" and "null" in own:
+    policies = {call.on_error or lookup(call.function, call.version).on_error for call in calls}
+    if on_error == "abort" and "null" in policies:
         raise ExpressionError(
             "the iterator leaves its errors where they are, by on_error='null'.",
             table=name,
             hint="Declare it with on_error='abort', or leave on_error= out here.",
         )
-    if on_error != "null" and "null" not in own:
+    if on_error != "null" and "null" not in policies:
         return items
-    reason = ops.Coalesce(tuple(CellError(call) for call in calls))
-    return ops.Project(items.parent, {**items.values, REASON: reason})
+    items_error = ops.Coalesce(tuple(CellError(call) for call in calls))
+    return ops.Project(items.parent, {**items.values, ITEMS_ERROR: items_error})
 
 
-def iterator_columns(items: ops.Relation, shown: Iterable[str] = ()) -> list[Column]:
-    """Make the records of the columns that an iterator gives, their position first.
+def iterator_columns(items: ops.Relation, base_columns: Iterable[str] = ()) -> list[Column]:
+    """Make the records of the columns that an iterator returns, the position first.
 
     Beside the first of the others stands why the iterator failed, where the view is to say it.
 
     Parameters
     ----------
-    shown
+    base_columns
         The columns of the base, of which one may be a position too.
     """
     fields = dict(items.schema[ITEMS].value_type.fields)
     if POSITION in fields and _is_numbered(items):
         del fields[POSITION]
-    taken = {name.lower() for name in (*fields, *shown)}
-    numbered = (f"{POSITION}_{n}" for n in itertools.count(2))
-    position = next(n for n in itertools.chain([POSITION], numbered) if n not in taken)
-    made = data_columns(0, [(position, dt.int64), *fields.items()])
-    if REASON in items.schema and len(made) > 1:
-        made = [replace(each, dtype=each.dtype.copy(nullable=True)) for each in made]
-        made[1] = replace(made[1], fallible=True)
-    return made
+    used_names = {name.lower() for name in (*fields, *base_columns)}
+    numbered = (f"{POSITION}_{name}" for name in itertools.count(2))
+    position = next(
+        name for name in itertools.chain([POSITION], numbered) if name not in used_names
+    )
+    columns = data_columns(0, [(position, dt.int64), *fields.items()])
+    if ITEMS_ERROR in items.schema and len(columns) > 1:
+        columns = [replace(column, dtype=column.dtype.copy(nullable=True)) for column in columns]
+        columns[1] = replace(columns[1], fallible=True)
+    return columns
 
 
 def _is_numbered(items: ops.Relation) -> bool:
-    """Tell whether the records say their position themselves, as those of our splitters do."""
-    return all(call.function.startswith(_OURS) for call in calls_in(items.values[ITEMS]))
+    """Whether the records have a position of their own, as those of our splitters."""
+    return all(call.function.startswith(_BUILTIN_PREFIX) for call in calls_in(items.values[ITEMS]))
 
 
 def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, str]:
-    """Return which field of what an iterator gives is in which column; they may be renamed.
+    """Return the field of the iterator for each column id; columns may be renamed.
 
     Columns have the numbers of their fields, after the position, which is the first. A field
     that says the position is left out; version 0.1.0 did so with any that was called so.
     """
     names = [field.name for field in items]
-    last = next((each for each in record.columns if each.id == len(names)), None)
-    if POSITION in names and (last is None or last.kind != "data"):
+    last_column = next((column for column in record.columns if column.id == len(names)), None)
+    if POSITION in names and (last_column is None or last_column.kind != "data"):
         names.remove(POSITION)
     return dict(enumerate(names, 1))
 
 
-def write_rows(
+def write_view_rows(
     transaction: Transaction,
     record: TableRecord,
     base: TableRecord,
@@ -167,51 +172,51 @@ def write_rows(
         The rows that were written, by their physical names.
     """
     if record.view is not None and record.view.items is not None:
-        warn_of_mixing(transaction, record, [None])
-    rows = _own_rows(transaction, record, base, base_rows)
+        warn_of_mixed_versions(transaction, record, [None])
+    rows = _compute_view_rows(transaction, record, base, base_rows)
     rows = rows.append_column(RID, transaction.allocate_rids(record.id, rows.num_rows))
     stored = [column for column in record.columns if column.kind == "stored"]
-    rows = compute(transaction, record, rows, stored)
+    rows = compute_columns(transaction, record, rows, stored)
     if rows.num_rows:
         transaction.append(record, rows)
         transaction.touch(record.id, rows=rows.num_rows)
-        note_items(transaction, record)
+        record_iterator_versions(transaction, record)
     return rows
 
 
-def passing(
+def rows_passing_filters(
     transaction: Transaction,
     base: TableRecord,
     view: TableRecord,
-    unasked: Callable[[ops.Value], bool],
+    skips: Callable[[ops.Value], bool],
 ) -> pa.ChunkedArray:
     """Return the identities of the rows of its base, in `transaction.new_rows`, that a view keeps.
 
     Parameters
     ----------
-    unasked
+    skips
         Tells predicates of which it is known that they hold.
     """
-    query = _over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
-    query = without_filters(query, unasked)
-    relations, staged = fresh_rows(transaction, base)
+    query = _query_over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
+    query = without_filters(query, skips)
+    relations, staged = staged_new_rows(transaction, base)
     try:
         return transaction.engine.arrow(query.to_expr(), relations, staged).column(RID)
     except BarbuleError as error:
-        name_filtered(transaction.engine, error, query, relations, staged)
+        name_filter_column(transaction.engine, error, query, relations, staged)
         raise error.at(table=view.name) from error.__cause__
 
 
-def passed(
+def rows_that_passed(
     transaction: Transaction, view: TableRecord, rids: pa.ChunkedArray
 ) -> pa.ChunkedArray | None:
-    """Return which of some rows of its base a view kept before the change.
+    """Return which rows of its base passed the filters of a view before the transaction.
 
     None where its filters call functions: asking them again for what was may cost.
     """
     import pyarrow as pa
 
-    query = _over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
+    query = _query_over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
     if query.find(FunctionCall):
         return None
     name = "bb_changed"
@@ -222,15 +227,19 @@ def passed(
     )
 
 
-def _over_base(engine: Engine, view: TableRecord, text: str, names: Iterable[str]) -> ops.Project:
+def _query_over_base(
+    engine: Engine, view: TableRecord, expression: str, names: Iterable[str]
+) -> ops.Project:
     """Read a stored query over the rows of a view's base, with their identities."""
-    query = with_rid(engine.expression(text, None))
+    query = with_rid(engine.expression(expression, None))
     if query is None:
         raise ValueError(f"the query of {view.name} keeps no rows")
-    return ops.Project(query, {n: ops.Field(query, n) for n in names if n in query.schema})
+    return ops.Project(
+        query, {name: ops.Field(query, name) for name in names if name in query.schema}
+    )
 
 
-def _own_rows(
+def _compute_view_rows(
     transaction: Transaction, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
     """Compute the iterator's rows, or those of the query, with their base's identity."""
@@ -241,47 +250,47 @@ def _own_rows(
     view = record.view
     if view is None:
         raise ValueError(f"{record.name} is no view")
-    kept = kept_with_rows(engine, record)
-    names = (RID, ITEMS, REASON) if view.items else (RID, *kept)
-    query = _over_base(engine, record, view.items or view.rows or view.query, names)
-    relations, staged = ({}, {}) if base_rows is None else fresh_rows(transaction, base)
-    purpose = Purpose(base.name, lenient=REASON in query.schema)
+    columns_by_name = materialized_columns(engine, record)
+    names = (RID, ITEMS, ITEMS_ERROR) if view.items else (RID, *columns_by_name)
+    query = _query_over_base(engine, record, view.items or view.rows or view.query, names)
+    relations, staged = ({}, {}) if base_rows is None else staged_new_rows(transaction, base)
+    provenance = Purpose(base.name, lenient=ITEMS_ERROR in query.schema)
     try:
-        with engine.caller.computing(purpose) if purpose.lenient else nullcontext():
-            found = engine.arrow(query.to_expr(), relations, staged)
+        with engine.caller.computing(provenance) if provenance.lenient else nullcontext():
+            rows = engine.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
-        name_filtered(engine, error, query, relations, staged)
+        name_filter_column(engine, error, query, relations, staged)
         raise error.at(table=record.name) from error.__cause__
-    found = found.take(pc.sort_indices(found.column(RID)))
+    rows = rows.take(pc.sort_indices(rows.column(RID)))
     if view.items:
-        return _flattened(found, record)
+        return _flatten_items(rows, record)
     if not view.rows:  # one row, though a query of 0.1.0 may unnest: see `lower`
-        return pa.table({BASE: pc.unique(found.column(RID))})
+        return pa.table({BASE: pc.unique(rows.column(RID))})
     own = {
-        column.physical: found.column(name).cast(storage(column.dtype).to_pyarrow())
-        for name, column in kept.items()
+        column.physical: rows.column(name).cast(storage(column.dtype).to_pyarrow())
+        for name, column in columns_by_name.items()
     }
-    return pa.table({BASE: found.column(RID), **own})
+    return pa.table({BASE: rows.column(RID), **own})
 
 
-def kept_with_rows(engine: Engine, record: TableRecord) -> dict[str, Column]:
-    """Return the columns that the query of the rows gives, by the names they have there."""
+def materialized_columns(engine: Engine, record: TableRecord) -> dict[str, Column]:
+    """Return the materialized columns of a view, by their names in its query of rows."""
     if record.view is None or record.view.rows is None:
         return {}
     names = stored_view_columns(record, None, engine)
     return {names[column.id]: column for column in record.columns if column.kind == "data"}
 
 
-def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
-    """Make one row of each item of each list, and one of each row for which the iterator failed."""
+def _flatten_items(view_rows: pa.Table, record: TableRecord) -> pa.Table:
+    """Make a row of each item of each list, and one of each row whose iterator failed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lists = found.column(ITEMS).combine_chunks()
+    lists = view_rows.column(ITEMS).combine_chunks()
     lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
     parents = pc.list_parent_indices(lists)
     items = pc.list_flatten(lists)
-    columns = {BASE: found.column(RID).take(parents)}
+    columns = {BASE: view_rows.column(RID).take(parents)}
     fields = _fields_by_column(lists.type.value_type, record)
     for column in record.columns:
         if column.kind != "data":
@@ -295,29 +304,36 @@ def _flattened(found: pa.Table, record: TableRecord) -> pa.Table:
         if column.fallible:
             columns[column.errors] = pa.nulls(len(parents), arrow_type(ERROR))
     rows = pa.table(columns)
-    if REASON not in found.schema.names or found.column(REASON).null_count == found.num_rows:
+    if (
+        ITEMS_ERROR not in view_rows.schema.names
+        or view_rows.column(ITEMS_ERROR).null_count == view_rows.num_rows
+    ):
         return rows
-    return _with_failed(rows, found.filter(pc.is_valid(found.column(REASON))), record)
+    return _with_failed_rows(
+        rows, view_rows.filter(pc.is_valid(view_rows.column(ITEMS_ERROR))), record
+    )
 
 
-def _with_failed(rows: pa.Table, failed: pa.Table, record: TableRecord) -> pa.Table:
-    """Add rows without values for rows of the base, in their places, with the reasons."""
+def _with_failed_rows(rows: pa.Table, failed: pa.Table, record: TableRecord) -> pa.Table:
+    """Add empty rows for rows of the base whose iterator failed, with the errors."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = {BASE: failed.column(RID)}
-    known |= {c.errors: failed.column(REASON) for c in record.columns if c.fallible}
+    present = {BASE: failed.column(RID)}
+    present |= {
+        column.errors: failed.column(ITEMS_ERROR) for column in record.columns if column.fallible
+    }
     empty = {
-        field.name: known.get(field.name, pa.nulls(failed.num_rows, field.type))
+        field.name: present.get(field.name, pa.nulls(failed.num_rows, field.type))
         for field in rows.schema
     }
-    both = pa.concat_tables([rows, pa.table(empty).cast(rows.schema)])
-    return both.take(pc.sort_indices(both.column(BASE)))
+    all_rows = pa.concat_tables([rows, pa.table(empty).cast(rows.schema)])
+    return all_rows.take(pc.sort_indices(all_rows.column(BASE)))
 
 
 def data_columns(first_id: int, columns: list[tuple[str, dt.DataType]]) -> list[Column]:
     """Make the records of columns that an iterator gives."""
     return [
-        Column(id=first_id + place, name=name, dtype=kind)
-        for place, (name, kind) in enumerate(columns)
+        Column(id=first_id + position, name=name, dtype=dtype)
+        for position, (name, dtype) in enumerate(columns)
     ]

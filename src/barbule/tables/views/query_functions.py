@@ -1,6 +1,7 @@
-"""Which columns read a table by a `@bb.query`: they have no lineage, their functions tell.
+"""Which columns read a table by a `@bb.query` function.
 
-Owns the look into the functions that this process defines; of others nothing is known.
+Such columns have no lineage in their expressions. Owns the inspection of the functions that this
+process defines; of others nothing can be said.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
 
-__all__ = ["check_queried", "columns_that_query"]
+__all__ = ["check_query_functions", "columns_with_queries_over"]
 
 
-def check_queried(engine: Engine, doomed: Sequence[TableRecord], force: str) -> None:
+def check_query_functions(engine: Engine, dropped: Sequence[TableRecord], force: str) -> None:
     """Refuse to drop tables that a `@bb.query` reads for a column of a table which stays.
 
     Parameters
     ----------
-    doomed
+    dropped
         All that is dropped.
     force
         What drops them nevertheless, for the error.
@@ -39,12 +40,12 @@ def check_queried(engine: Engine, doomed: Sequence[TableRecord], force: str) -> 
     DependencyError
         It names the columns.
     """
-    gone = {each.id for each in doomed}
-    for record in doomed:
+    dropped_ids = {record.id for record in dropped}
+    for record in dropped:
         queried = [
             f"{other.name}.{column}"
-            for other, column in columns_that_query(engine, record)
-            if other.id not in gone
+            for other, column in columns_with_queries_over(engine, record)
+            if other.id not in dropped_ids
         ]
         if queried:
             raise DependencyError(
@@ -55,9 +56,9 @@ def check_queried(engine: Engine, doomed: Sequence[TableRecord], force: str) -> 
             )
 
 
-def columns_that_query(engine: Engine, table: TableRecord) -> list[tuple[TableRecord, str]]:
+def columns_with_queries_over(engine: Engine, table: TableRecord) -> list[tuple[TableRecord, str]]:
     """Return the columns of other tables that call a query over a table, with their tables."""
-    found = []
+    columns = []
     for record in engine.catalog.tables():
         if record.id == table.id:
             continue
@@ -65,19 +66,21 @@ def columns_that_query(engine: Engine, table: TableRecord) -> list[tuple[TableRe
             if column.kind == "data" or column.hidden:
                 continue
             value = engine.expression(str(column.expression), None)
-            if any(table.id in _read_by(call) for call in value.find(FunctionCall)):
-                found.append((record, column.name))
-    return found
+            if any(table.id in _table_ids_read(call) for call in value.find(FunctionCall)):
+                columns.append((record, column.name))
+    return columns
 
 
-def _read_by(call: FunctionCall) -> Iterator[int]:
-    """Give the tables that a call of a query reads, as it is built with places for its values."""
+def _table_ids_read(call: FunctionCall) -> Iterator[int]:
+    """Yield the tables that the call of a query function reads, built with parameters."""
     try:
         function = lookup(call.function, call.version)
         if function.kind != "query":
             return
         arguments = json.loads(call.template)
-        built = function.body(**{name: _place(each, call) for name, each in arguments.items()})
+        built = function.body(
+            **{name: _parameter(argument, call) for name, argument in arguments.items()}
+        )
     except (UnknownFunctionError, BarbuleError, *REFUSALS, TypeError, ValueError):
         return  # not defined here, or not to be built without values
     op = getattr(built, "op", None)
@@ -85,7 +88,7 @@ def _read_by(call: FunctionCall) -> Iterator[int]:
         yield from (leaf.table_id for leaf in op().find(ManagedTable))
 
 
-def _place(argument: Any, call: FunctionCall) -> Any:
+def _parameter(argument: Any, call: FunctionCall) -> Any:
     if isinstance(argument, dict) and set(argument) == {"$"}:
         return ibis.param(call.values[argument["$"]].dtype)
     return argument

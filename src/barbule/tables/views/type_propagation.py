@@ -1,7 +1,7 @@
-"""Types follow the columns that they are made of, in views and in views over these.
+"""The propagation of wider column types to views, and to views over these.
 
-Owns which columns of views get other types when columns below them do, and the refusal of types
-that the query of a view cannot take. Values follow by `propagation`, and by `wholes`.
+Owns which columns of views get other types, and the refusal of types that the query of a view
+cannot take. Their values are brought up to date by `propagation` and `full_refresh`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import ibis.expr.operations as ops
 from barbule import types
 from barbule.errors import BarbuleError, SchemaError
 from barbule.relations.errors.invalid_queries import REFUSALS
-from barbule.tables.compute.dependencies import dependents
-from barbule.tables.views.base_columns import shown_of
-from barbule.tables.views.incremental import kept_with_rows
+from barbule.tables.compute.dependencies import dependent_columns
+from barbule.tables.views.base_columns import derived_columns
+from barbule.tables.views.incremental import materialized_columns
 from barbule.types.data_types import canonical
 
 if TYPE_CHECKING:
@@ -28,60 +28,64 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["is_wider", "retype_views", "retyped", "taking"]
+__all__ = ["is_wider", "refusing_type_change", "retype_expression", "retype_views"]
 
-_LENGTH = 200  # characters of a reason
+_MAX_REASON_CHARACTERS = 200  # characters of a reason
 
 
 @contextlib.contextmanager
-def taking(record: TableRecord, column: str | None, what: str) -> Iterator[None]:
-    """Refuse a change of a table's columns that what is made of them cannot take."""
+def refusing_type_change(record: TableRecord, column: str | None, subject: str) -> Iterator[None]:
+    """Convert errors of what is computed from columns into refusals of their new types."""
     try:
         yield
     except (*REFUSALS, BarbuleError, TypeError, ValueError) as error:
         lines = str(error).strip().splitlines()
-        reason = f": {lines[0].rstrip('.')}" if len(lines) == 1 and len(lines[0]) < _LENGTH else ""
+        reason = (
+            f": {lines[0].rstrip('.')}"
+            if len(lines) == 1 and len(lines[0]) < _MAX_REASON_CHARACTERS
+            else ""
+        )
         raise SchemaError(
-            f"{what} cannot be computed from columns of these types{reason}.",
+            f"{subject} cannot be computed from columns of these types{reason}.",
             table=record.name,
             column=column,
             hint="Drop it first, or add a computed column with .cast(...) and leave this one.",
         ) from error
 
 
-def retyped(engine: Engine, stored: str, committed: str | None = None) -> ops.Node:
-    """Read a stored expression over columns whose types a change gives.
+def retype_expression(engine: Engine, stored: str, committed: str | None = None) -> ops.Node:
+    """Read a stored expression over the column types of the transaction.
 
     Parameters
     ----------
     committed
-        The expression as it is committed, where the change has renamed columns in it.
+        The expression as it is committed, where the transaction has renamed columns in it.
 
     Raises
     ------
     SchemaError
         When it casts what it could, till now, to a type that does not take all values any more.
     """
-    now = engine.expression(stored, None)
-    before = engine.expression(committed or stored, engine.catalog.head)
-    casts = [each.find(ops.Cast) for each in (before, now)]
-    if len(casts[0]) == len(casts[1]):
-        for old, new in zip(*casts, strict=True):
+    new_expression = engine.expression(stored, None)
+    old_expression = engine.expression(committed or stored, engine.catalog.head)
+    cast_lists = [expression.find(ops.Cast) for expression in (old_expression, new_expression)]
+    if len(cast_lists[0]) == len(cast_lists[1]):
+        for old, new in zip(*cast_lists, strict=True):
             if is_wider(old.arg.dtype, old.to) and not is_wider(new.arg.dtype, new.to):
                 raise SchemaError(f"it computes {new.arg.name!r} as {new.to}, not {new.arg.dtype}.")
-    _refuse_digits(before, now)
-    return now
+    _check_decimal_digits(old_expression, new_expression)
+    return new_expression
 
 
-def _refuse_digits(before: ops.Node, now: ops.Node) -> None:
+def _check_decimal_digits(old_expression: ops.Node, new_expression: ops.Node) -> None:
     """Refuse to compute wider decimals by an expression that has the digits of narrower ones."""
-    known = {(field.name, field.dtype) for field in before.find(ops.Field)}
-    for cast in now.find(ops.Cast):
+    old_fields = {(field.name, field.dtype) for field in old_expression.find(ops.Field)}
+    for cast in new_expression.find(ops.Cast):
         direct = isinstance(cast.arg, ops.Field) and is_wider(cast.arg.dtype, cast.to)
         if direct or not isinstance(cast.to, dt.Decimal):
             continue
         for field in cast.arg.find(ops.Field):
-            if isinstance(field.dtype, dt.Decimal) and (field.name, field.dtype) not in known:
+            if isinstance(field.dtype, dt.Decimal) and (field.name, field.dtype) not in old_fields:
                 raise SchemaError(f"it computes {cast.to} of {field.name!r}, now {field.dtype}.")
 
 
@@ -92,7 +96,7 @@ def retype_views(
     skip: Callable[[TableRecord], bool] = lambda _view: False,
     root: TableRecord | None = None,
 ) -> None:
-    """Give columns of views the types that follow from those of a table, which is put already.
+    """Retype the columns of views after those of a table, whose record is put already.
 
     Parameters
     ----------
@@ -112,51 +116,55 @@ def retype_views(
     for view in catalog.views_of(record.id):
         if skip(view):
             continue
-        with taking(root, None, f"the view {view.name!r}"):
-            names = _retype(transaction, view, changed)
+        with refusing_type_change(root, None, f"the view {view.name!r}"):
+            names = _retype_row_view(transaction, view, changed)
         if names:
             retype_views(transaction, catalog.record(view.id), names, root=root)
     for view in catalog.queries_over(record.id):
-        with taking(root, None, f"the view {view.name!r}"):
-            names = _retype_whole(transaction, view)
+        with refusing_type_change(root, None, f"the view {view.name!r}"):
+            names = _retype_full_refresh_view(transaction, view)
         if names:
             retype_views(transaction, catalog.record(view.id), names, root=root)
 
 
-def _retype(transaction: Transaction, view: TableRecord, changed: set[str]) -> set[str]:
+def _retype_row_view(transaction: Transaction, view: TableRecord, changed: set[str]) -> set[str]:
     """Retype the columns of a view whose rows are made of single rows of its base."""
     engine = transaction.engine
-    names = shown_of(engine, view, changed)
+    names = derived_columns(engine, view, changed)
     if view.view is None:
         return names
-    latest = _committed(engine, view)
+    committed_view = _committed_record(engine, view)
     for name in ("query", "items", "rows"):
         if stored := getattr(view.view, name):
-            committed = getattr(latest.view, name) if latest and latest.view else None
-            retyped(engine, stored, committed)
-    for name, column in kept_with_rows(engine, view).items():
-        kind = engine.expression(str(view.view.rows), None).schema[name]
-        if not is_wider(kind, column.dtype):
-            raise SchemaError(f"it keeps {column.name!r} as {column.dtype}, not {kind}.")
+            committed = (
+                getattr(committed_view.view, name)
+                if committed_view and committed_view.view
+                else None
+            )
+            retype_expression(engine, stored, committed)
+    for name, column in materialized_columns(engine, view).items():
+        dtype = engine.expression(str(view.view.rows), None).schema[name]
+        if not is_wider(dtype, column.dtype):
+            raise SchemaError(f"it keeps {column.name!r} as {column.dtype}, not {dtype}.")
     return names | _retype_computed(transaction, view, names)
 
 
-def _committed(engine: Engine, view: TableRecord) -> TableRecord | None:
-    """Return the structure of a view before the change; None for one that it makes."""
+def _committed_record(engine: Engine, view: TableRecord) -> TableRecord | None:
+    """Return the structure of a view before the transaction; None for a new one."""
     history = engine.catalog.history(view.id)
     return history[-1][1] if history else None
 
 
-def _retype_whole(transaction: Transaction, view: TableRecord) -> set[str]:
-    """Retype the columns of a view that is computed as a whole, and compute its rows anew."""
+def _retype_full_refresh_view(transaction: Transaction, view: TableRecord) -> set[str]:
+    """Retype the columns of a view with a full refresh, and rebuild its rows."""
     if view.view is None:
         return set()
-    latest = _committed(transaction.engine, view)
-    committed = latest.view.query if latest and latest.view else None
-    query = retyped(transaction.engine, view.view.query, committed)
+    committed_view = _committed_record(transaction.engine, view)
+    committed = committed_view.view.query if committed_view and committed_view.view else None
+    query = retype_expression(transaction.engine, view.view.query, committed)
     data = [column for column in view.columns if column.kind == "data"]
-    kinds = dict(zip(data, query.schema.types, strict=True))
-    names = _put_types(transaction, view, kinds, exactly=True)
+    dtypes = dict(zip(data, query.schema.types, strict=True))
+    names = _put_column_types(transaction, view, dtypes, exactly=True)
     if not names:
         return names
     names |= _retype_computed(transaction, view, names)
@@ -167,37 +175,45 @@ def _retype_whole(transaction: Transaction, view: TableRecord) -> set[str]:
 def _retype_computed(transaction: Transaction, view: TableRecord, names: set[str]) -> set[str]:
     """Retype computed columns downstream of others; return the names of all that are."""
     engine = transaction.engine
-    below = dependents(engine, view, names)
-    for column in below:
+    downstream = dependent_columns(engine, view, names)
+    for column in downstream:
         latest = engine.catalog.record(view.id)
-        old = _committed(engine, view)
-        known = next((c for c in old.columns if c.id == column.id), None) if old else None
-        value = retyped(engine, str(column.expression), known.expression if known else None)
-        _put_types(transaction, latest, {column: value.dtype})
-    return {column.name for column in below}
+        committed_view = _committed_record(engine, view)
+        committed_column = (
+            next((c for c in committed_view.columns if c.id == column.id), None)
+            if committed_view
+            else None
+        )
+        value = retype_expression(
+            engine,
+            str(column.expression),
+            committed_column.expression if committed_column else None,
+        )
+        _put_column_types(transaction, latest, {column: value.dtype})
+    return {column.name for column in downstream}
 
 
-def _put_types(
+def _put_column_types(
     transaction: Transaction,
     view: TableRecord,
-    kinds: dict[Column, dt.DataType],
+    dtypes: dict[Column, dt.DataType],
     *,
     exactly: bool = False,
 ) -> set[str]:
-    """Give columns of a view these types, where theirs do not take them; return their names.
+    """Set the types of columns of a view that cannot hold new ones; return their names.
 
     Parameters
     ----------
     exactly
-        Whether wider ones are given up, too: of what is written anew.
+        Whether wider types become narrower, too: where all rows are written again.
     """
     names = set()
-    for column, kind in kinds.items():
+    for column, dtype in dtypes.items():
         virtual = column.kind == "virtual"
-        fits = is_wider(kind, column.dtype) and (not exactly or is_wider(column.dtype, kind))
-        if kind == column.dtype or (not virtual and fits):
+        fits = is_wider(dtype, column.dtype) and (not exactly or is_wider(column.dtype, dtype))
+        if dtype == column.dtype or (not virtual and fits):
             continue
-        new = replace(column, dtype=kind)
+        new = replace(column, dtype=dtype)
         if not virtual:  # old versions keep what they had
             new = replace(new, id=view.next_column)
         view = view.replace_column(column, new)
@@ -219,7 +235,7 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
     if isinstance(old, dt.Integer) and isinstance(new, dt.Floating | dt.Decimal):
         return True
     if isinstance(old, dt.Decimal) and isinstance(new, dt.Decimal):
-        return _has_room(old, new)
+        return _has_digits_of(old, new)
     if isinstance(old, dt.Floating) and isinstance(new, dt.Floating):
         return new.nbytes >= old.nbytes
     if isinstance(old, dt.Date) and isinstance(new, dt.Timestamp):
@@ -229,8 +245,11 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
     return isinstance(new, dt.String) and isinstance(old, dt.Primitive | dt.UUID | dt.Date)
 
 
-def _has_room(old: dt.Decimal, new: dt.Decimal) -> bool:
+def _has_digits_of(old: dt.Decimal, new: dt.Decimal) -> bool:
     """Whether a decimal has the digits of another, before the point and after it."""
-    sized = [canonical(kind) for kind in (old, new)]
-    before = [int(kind.precision) - int(kind.scale) for kind in sized]
-    return before[1] >= before[0] and sized[1].scale >= sized[0].scale
+    canonical_dtypes = [canonical(dtype) for dtype in (old, new)]
+    integer_digits = [int(dtype.precision) - int(dtype.scale) for dtype in canonical_dtypes]
+    return (
+        integer_digits[1] >= integer_digits[0]
+        and canonical_dtypes[1].scale >= canonical_dtypes[0].scale
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     # Each gives first, before any row, an empty chunk that shows the columns if they are known.
     Reader = Callable[[File, int], Generator[Chunk]]
 
-__all__ = ["names_files", "read_files"]
+__all__ = ["is_file_name", "read_files"]
 
 _READERS: dict[str, Reader] = {
     "parquet": read_parquet,
@@ -41,12 +41,12 @@ _READERS: dict[str, Reader] = {
     "arrow": read_feather,
     "ipc": read_feather,
 }
-_LOOKED_AT = 100  # rows of each of many files, for their columns
-_COMPRESSED = {"csv", "tsv", "json", "jsonl", "ndjson"}
+_PREVIEW_ROWS = 100  # rows of each of many files, for their columns
+_COMPRESSIBLE = {"csv", "tsv", "json", "jsonl", "ndjson"}
 
 
-def names_files(value: object) -> bool:
-    """Tell whether one of several values to insert can only be meant as the name of files."""
+def is_file_name(value: object) -> bool:
+    """Whether a value among several to insert can only be the name of files."""
     if isinstance(value, os.PathLike):
         return True
     endings = value.lower().split(".")[1:] if isinstance(value, str) else []
@@ -74,27 +74,27 @@ def read_files(
     >>> [chunk.rows["name"].to_pylist() for chunk in read_files(["films.csv"], target, 10)]
     [[], ['Up']]
     """
-    files = [file for each in sources for file in find_files(os.fspath(each), target.library)]
+    files = [file for source in sources for file in find_files(os.fspath(source), target.library)]
     readers = [(file, _reader(file)) for file in files]
     if len(readers) > 1:  # the columns of all, before the rows of any
         for file, reader in readers:
-            with _explained(file), contextlib.closing(reader(file, _LOOKED_AT)) as chunks:
-                _check(next(chunks, None), target)
+            with _naming_file(file), contextlib.closing(reader(file, _PREVIEW_ROWS)) as chunks:
+                _check_columns(next(chunks, None), target)
     for file, reader in readers:
-        yield from _chunks(file, reader, size)
+        yield from _read_chunks(file, reader, size)
 
 
-def _chunks(file: File, reader: Reader, size: int) -> Iterator[Chunk]:
+def _read_chunks(file: File, reader: Reader, size: int) -> Iterator[Chunk]:
     with contextlib.closing(reader(file, size)) as chunks:
         while True:
-            with _explained(file):
+            with _naming_file(file):
                 chunk = next(chunks, None)
             if chunk is None:
                 return
             yield chunk
 
 
-def _check(chunk: Chunk | None, target: Target) -> None:
+def _check_columns(chunk: Chunk | None, target: Target) -> None:
     if chunk is None:
         return
     if isinstance(chunk.rows, list):
@@ -107,19 +107,19 @@ def _reader(file: File) -> Reader:
     suffixes = file.name.lower().split(".")[1:]
     compressed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
     suffix = (suffixes[-2:-1] if compressed else suffixes[-1:]) or [""]
-    if suffix[0] in _READERS and not (compressed and suffix[0] not in _COMPRESSED):
+    if suffix[0] in _READERS and not (compressed and suffix[0] not in _COMPRESSIBLE):
         return _READERS[suffix[0]]
-    known = ", ".join(f".{each}" for each in _READERS)
+    suffixes_read = ", ".join(f".{suffix_name}" for suffix_name in _READERS)
     raise DataError(
         f"the format of {file.label!r} is not known by its name.",
-        hint=f"The names of files end with one of {known}; text formats also with "
-        f"{', '.join(f'.{each}' for each in COMPRESSIONS)} behind that.",
+        hint=f"The names of files end with one of {suffixes_read}; text formats also with "
+        f"{', '.join(f'.{compression}' for compression in COMPRESSIONS)} behind that.",
     )
 
 
 @contextlib.contextmanager
-def _explained(file: File) -> Iterator[None]:
-    """Turn what readers raise into errors that name the file."""
+def _naming_file(file: File) -> Iterator[None]:
+    """Convert the errors of readers into errors that name the file."""
     import csv
     import zipfile
     import zlib

@@ -1,6 +1,6 @@
 """CSV and TSV files.
 
-Owns the reading of texts; what they mean is said by the types of the table.
+Owns their parsing into strings; the types of the table decide how these are converted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 from typing import TYPE_CHECKING
 
 from barbule.errors import DataError
-from barbule.tables.sources.arrow_streams import sized
+from barbule.tables.sources.arrow_streams import rechunked
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv", "read_tsv"]
 
-_BLOCK = 8 << 20  # bytes; the longest row that can be read
+_BLOCK_BYTES = 8 << 20  # bytes; the longest row that can be read
 
 
 def read_csv(file: File, size: int) -> Generator[Chunk]:
@@ -46,33 +46,33 @@ def _read(file: File, size: int, delimiter: str) -> Generator[Chunk]:
     yield Chunk(texts.empty_table(), "texts", file.label)
     try:
         with file.open_plain() as stream:
-            for rows in sized(_tables(stream, texts, delimiter), size):
+            for rows in rechunked(_tables(stream, texts, delimiter), size):
                 yield Chunk(rows, "texts", file.label)
     except pa.ArrowInvalid as error:
-        raise _diagnosis(file, delimiter, len(names), error) from error
+        raise _bad_line_error(file, delimiter, len(names), error) from error
 
 
 def _header(file: File, delimiter: str) -> list[str]:
     with file.open_plain() as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        names = next(csv.reader(_bounded(lines), delimiter=delimiter), None)
+        names = next(csv.reader(_bounded_lines(lines), delimiter=delimiter), None)
     if not names:
         raise DataError(
             "the file is empty.", hint="Its first line names the columns; rows may be none."
         )
-    if blank := [place for place, name in enumerate(names) if not name.strip()]:
+    if blank := [position for position, name in enumerate(names) if not name.strip()]:
         raise DataError(
             f"column {blank[0] + 1} has no name in the first line.", hint="Give it one."
         )
     return names
 
 
-def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
-    """Give the lines of a file, none of which is longer than a row can be."""
-    while line := lines.readline(_BLOCK):
-        if len(line) == _BLOCK:
+def _bounded_lines(lines: io.TextIOWrapper) -> Iterator[str]:
+    """Yield the lines of a file; one that is longer than a row can be is an error."""
+    while line := lines.readline(_BLOCK_BYTES):
+        if len(line) == _BLOCK_BYTES:
             raise DataError(
-                f"the first line has more than {_BLOCK:,} characters.",
+                f"the first line has more than {_BLOCK_BYTES:,} characters.",
                 hint="It names the columns.",
             )
         yield line
@@ -84,7 +84,7 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
 
     if len(set(texts.names)) < len(texts.names):
         return  # which the empty table before shows
-    reading = pc.ReadOptions(block_size=_BLOCK)
+    reading = pc.ReadOptions(block_size=_BLOCK_BYTES)
     parsing = pc.ParseOptions(
         delimiter=delimiter,
         newlines_in_values=True,
@@ -107,8 +107,8 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
         yield pa.Table.from_batches([batch])
 
 
-def _diagnosis(file: File, delimiter: str, width: int, error: Exception) -> Exception:
-    """Find the line that cannot be read; Arrow does not know it."""
+def _bad_line_error(file: File, delimiter: str, width: int, error: Exception) -> Exception:
+    """Return an error that names the line that cannot be read, which Arrow does not tell."""
     import contextlib
 
     with file.open_plain() as stream:

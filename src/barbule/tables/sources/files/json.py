@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["read_json", "read_lines"]
 
-_CHARACTERS = 1 << 20
-_MAX_RECORD = 64 << 20  # characters: parsed, it takes several times as much memory
-_WINDOW = 256  # characters looked at for the next value
-_BETWEEN = " \t\r\n,"
-_BEFORE = b"\xef\xbb\xbf \t\r\n"  # a byte order mark among them
+_READ_CHARACTERS = 1 << 20
+_MAX_RECORD_CHARACTERS = 64 << 20  # characters: parsed, it takes several times as much memory
+_WINDOW_CHARACTERS = 256  # characters looked at for the next value
+_SEPARATORS = " \t\r\n,"
+_LEADING_BYTES = b"\xef\xbb\xbf \t\r\n"  # a byte order mark among them
 
 
 def read_lines(file: File, size: int) -> Generator[Chunk]:
@@ -31,29 +31,29 @@ def read_lines(file: File, size: int) -> Generator[Chunk]:
     A list of objects, which some write under such a name too, is read as one.
     """
     with file.open_plain() as stream:
-        is_list = stream.read(_WINDOW).lstrip(_BEFORE).startswith(b"[")
+        is_list = stream.read(_WINDOW_CHARACTERS).lstrip(_LEADING_BYTES).startswith(b"[")
     if is_list:
         yield from read_json(file, size)
         return
     with file.open_plain() as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
-        yield from _in_chunks(_parsed(lines, file), file, size)
+        yield from _in_chunks(_parse_lines(lines, file), file, size)
 
 
-def _parsed(lines: io.TextIOWrapper, file: File) -> Iterator[Any]:
+def _parse_lines(lines: io.TextIOWrapper, file: File) -> Iterator[Any]:
     from pydantic_core import from_json  # several times as fast as the standard library's
 
     # One more, by which a line that is too long is known.
-    bounded = iter(functools.partial(lines.readline, _MAX_RECORD + 1), "")
+    bounded = iter(functools.partial(lines.readline, _MAX_RECORD_CHARACTERS + 1), "")
     for number, line in enumerate(bounded, 1):
-        if len(line) > _MAX_RECORD:
-            raise _too_long(file, number)
+        if len(line) > _MAX_RECORD_CHARACTERS:
+            raise _too_long_error(file, number)
         if line.isspace():
             continue
         try:
             yield from_json(line, cache_strings="keys")
         except ValueError as error:
-            raise _broken(file, number, error) from error
+            raise _parse_error(file, number, error) from error
 
 
 def read_json(file: File, size: int) -> Generator[Chunk]:
@@ -68,7 +68,7 @@ def _in_chunks(values: Iterator[Any], file: File, size: int) -> Generator[Chunk]
         yield Chunk(rows, "json", file.label)
 
 
-def _broken(file: File, line: int, error: ValueError) -> DataError:
+def _parse_error(file: File, line: int, error: ValueError) -> DataError:
     reason = getattr(error, "msg", str(error))
     return DataError(
         f"line {line} of {file.label!r} is no JSON: {reason}.",
@@ -76,67 +76,68 @@ def _broken(file: File, line: int, error: ValueError) -> DataError:
     )
 
 
-def _too_long(file: File, line: int) -> DataError:
+def _too_long_error(file: File, line: int) -> DataError:
     return DataError(
-        f"the object in line {line} of {file.label!r} has more than {_MAX_RECORD:,} characters.",
+        f"the object in line {line} of {file.label!r} has more than {_MAX_RECORD_CHARACTERS:,} "
+        "characters.",
         hint="Keep large values in files of their own, and give their paths.",
     )
 
 
-class _Text:
-    """A text of which a part is in memory, and how much of it has been read."""
+class _JsonStream:
+    """A stream of characters, of which a buffer is in memory, and the position in it."""
 
     def __init__(self, stream: io.TextIOWrapper, file: File) -> None:
         self._stream = stream
         self._file = file
         self._lines = 1  # the line in which the part begins
-        self.part = ""
-        self.place = 0
+        self.buffer = ""
+        self.position = 0
 
-    def more(self) -> bool:
-        """Let go of what has been read and read on; False at the end."""
-        self._lines += self.part.count("\n", 0, self.place)
-        rest = self.part[self.place :]
-        if len(rest) > _MAX_RECORD:
-            raise _too_long(self._file, self._lines)
+    def read_more(self) -> bool:
+        """Drop the part of the buffer that was read and read more; False at the end."""
+        self._lines += self.buffer.count("\n", 0, self.position)
+        unread = self.buffer[self.position :]
+        if len(unread) > _MAX_RECORD_CHARACTERS:
+            raise _too_long_error(self._file, self._lines)
         # As much again as is waiting, so that a long value is not parsed over and over.
-        size = min(max(_CHARACTERS, len(rest)), _MAX_RECORD + 1 - len(rest))
+        size = min(max(_READ_CHARACTERS, len(unread)), _MAX_RECORD_CHARACTERS + 1 - len(unread))
         added = self._stream.read(size)
-        self.part, self.place = rest + added, 0
+        self.buffer, self.position = unread + added, 0
         return bool(added)
 
     def skip(self, characters: str) -> str:
-        """Pass over characters and return the next one, or nothing at the end."""
+        """Skip characters and return the next one; "" at the end."""
         while True:
-            while window := self.part[self.place : self.place + _WINDOW]:
-                rest = window.lstrip(characters)
-                self.place += len(window) - len(rest)
-                if rest:
-                    return rest[0]
-            if not self.more():
+            while window := self.buffer[self.position : self.position + _WINDOW_CHARACTERS]:
+                unread = window.lstrip(characters)
+                self.position += len(window) - len(unread)
+                if unread:
+                    return unread[0]
+            if not self.read_more():
                 return ""
 
-    def broken(self, error: ValueError, further: int = 0) -> DataError:
-        """Say in which line the text is no JSON, so many characters from the place."""
-        end = self.place + further
-        return _broken(self._file, self._lines + self.part.count("\n", 0, end), error)
+    def parse_error_at(self, error: ValueError, further: int = 0) -> DataError:
+        """Return an error that names the line of a position, relative to the current one."""
+        end = self.position + further
+        return _parse_error(self._file, self._lines + self.buffer.count("\n", 0, end), error)
 
 
-def _values(stream: io.TextIOWrapper, file: File) -> Iterator[Any]:
+def _values(characters: io.TextIOWrapper, file: File) -> Iterator[Any]:
     """Parse the items of a list, or values one after the other, as they are needed."""
-    text = _Text(stream, file)
-    listed = text.skip(_BETWEEN) == "["
+    stream = _JsonStream(characters, file)
+    listed = stream.skip(_SEPARATORS) == "["
     if listed:
-        text.place += 1
+        stream.position += 1
     decoder = json.JSONDecoder()
-    while (following := text.skip(_BETWEEN)) and not (listed and following == "]"):
+    while (following := stream.skip(_SEPARATORS)) and not (listed and following == "]"):
         try:
-            value, text.place = decoder.raw_decode(text.part, text.place)
+            value, stream.position = decoder.raw_decode(stream.buffer, stream.position)
         except ValueError as error:
-            start = text.place
-            if not text.more():
-                raise text.broken(error, getattr(error, "pos", start) - start) from error
+            start = stream.position
+            if not stream.read_more():
+                raise stream.parse_error_at(error, getattr(error, "pos", start) - start) from error
             continue
         yield value
     if listed and not following:
-        raise text.broken(ValueError("the list does not end"))
+        raise stream.parse_error_at(ValueError("the list does not end"))

@@ -12,14 +12,14 @@ from barbule.errors import (
     SchemaError,
 )
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.binding import with_contents
+from barbule.tables.compute.binding import with_content_columns
 from barbule.tables.sources import read_rows
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
     IF_EXISTS,
     check_names,
     check_policy,
-    current,
+    current_record,
 )
 from barbule.tables.transaction.results import UpdateResult
 from barbule.tables.verbs.columns.column_options import check_validation, stored_defaults
@@ -51,7 +51,7 @@ def add_columns(
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:2], "if_exists")
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if record.view:
         raise SchemaError(
             "a view takes no data.",
@@ -60,25 +60,25 @@ def add_columns(
         )
     schema = types.schema(columns)
     check_names(schema.names, record.name, table.columns)
-    taken = [name for name in schema.names if name in table.columns]
-    if taken and if_exists == "error":
+    existing = [name for name in schema.names if name in table.columns]
+    if existing and if_exists == "error":
         raise SchemaError(
             "the column exists already.",
             table=record.name,
-            column=taken[0],
+            column=existing[0],
             hint='Choose another name, or give if_exists="ignore".',
         )
-    of_class = types.defaults_of(columns)
-    stored = stored_defaults(engine, schema, defaults, record.name, of_class)
+    class_defaults = types.defaults_of(columns)
+    stored = stored_defaults(engine, schema, defaults, record.name, class_defaults)
     choices = types.choices_of(columns)
-    wanted = {name: kind for name, kind in schema.items() if name not in taken}
+    new_columns = {name: dtype for name, dtype in schema.items() if name not in existing}
     validated = check_validation(engine, schema, None, record.name)
 
     def prepare(transaction: Transaction) -> int:
-        record = current(leaf)
+        record = current_record(leaf)
         rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID))
-        for name, kind in wanted.items():
-            if not kind.nullable and name not in stored and rids.num_rows:
+        for name, dtype in new_columns.items():
+            if not dtype.nullable and name not in stored and rids.num_rows:
                 raise SchemaError(
                     "a required column needs a default for the rows that are there.",
                     table=record.name,
@@ -88,9 +88,9 @@ def add_columns(
             column = Column(
                 record.next_column,
                 name,
-                kind,
+                dtype,
                 default=stored.get(name),
-                fallible=isinstance(kind, types.Media),
+                fallible=isinstance(dtype, types.Media),
                 validated=name in validated,
                 choices=choices.get(name, ()),
             )
@@ -99,14 +99,14 @@ def add_columns(
             if column.default is not None and rids.num_rows:
                 _fill_with_default(transaction, record, column, rids)
         transaction.put_record(record)
-        record = with_contents(engine, known := record, wanted)
-        for column in record.columns[len(known.columns) :]:
+        record = with_content_columns(engine, data_record := record, new_columns)
+        for column in record.columns[len(data_record.columns) :]:
             transaction.add_column(record, column)
         transaction.put_record(record)
-        check_names_in_views(engine, record, wanted)
+        check_names_in_views(engine, record, new_columns)
         return rids.num_rows if stored else 0
 
-    if not wanted:
+    if not new_columns:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
     transaction, count = run_transaction(engine, "add column", prepare, since=since)
     return transaction.result(UpdateResult, record.id, count)
@@ -117,8 +117,8 @@ def _fill_with_default(
 ) -> None:
     import pyarrow as pa
 
-    single = types.schema({column.name: column.dtype})
+    single_schema = types.schema({column.name: column.dtype})
     value = codec.load_value(str(column.default))
-    cell = read_rows({column.name: value}, single, record.name, transaction.engine.library)
+    cell = read_rows({column.name: value}, single_schema, record.name, transaction.engine.library)
     cells = cell.column(column.name).combine_chunks().take(pa.repeat(0, rids.num_rows))
     write_new_column(transaction, record, column, rids.append_column(column.physical, cells))

@@ -12,15 +12,15 @@ from barbule.errors import (
 )
 from barbule.planner.lineage import calls_in
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.binding import bind_column, new_column, with_policy
-from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.binding import bind_column, new_column, with_error_policy
+from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.compute.virtual_columns import check_readable
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
     IF_EXISTS,
     check_names,
     check_policy,
-    current,
+    current_record,
 )
 from barbule.tables.transaction.results import UpdateResult
 from barbule.tables.verbs.columns.column_writes import (
@@ -66,25 +66,25 @@ def add_computed_columns(
     if on_error is not None:
         check_policy(on_error, ("abort", "null"), "on_error")
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     check_names(columns, record.name, table.columns)
     for name, expr in columns.items():
         _refuse_options(record, name, expr)
-    wanted = {
-        name: with_policy(bind_column(table, expr, name), on_error)
+    values = {
+        name: with_error_policy(bind_column(table, expr, name), on_error)
         for name, expr in columns.items()
-        if _is_wanted(table, record, name, if_exists)
+        if _is_to_add(table, record, name, if_exists)
     }
-    if not wanted:
+    if not values:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
     if not stored:  # what is stored is computed at once
-        check_readable(engine, ops.Project(leaf, wanted).to_expr(), record.name)
-    calls = [call for value in wanted.values() for call in calls_in(value)]
+        check_readable(engine, ops.Project(leaf, values).to_expr(), record.name)
+    calls = [call for value in values.values() for call in calls_in(value)]
     engine.caller.expect(call.function for call in calls)
 
     def prepare(transaction: Transaction) -> None:
-        record = put_computed_columns(transaction, current(leaf), wanted, stored=stored)
-        check_names_in_views(engine, record, wanted)
+        record = put_computed_columns(transaction, current_record(leaf), values, stored=stored)
+        check_names_in_views(engine, record, values)
 
     transaction, _ = run_transaction(
         engine, "add computed column", prepare, since=since, slow=bool(calls)
@@ -108,7 +108,7 @@ def _refuse_options(record: TableRecord, name: str, expr: object) -> None:
         )
 
 
-def _is_wanted(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
+def _is_to_add(table: ir.Table, record: TableRecord, name: str, if_exists: IfExists) -> bool:
     if name not in table.columns:
         return True
     if if_exists == "ignore":
@@ -142,18 +142,18 @@ def put_computed_columns(
         The table with the columns. The change counts the rows for which they were computed.
     """
     replaced = {name for name in values if record.column(name)}
-    downstream = dependents(transaction.engine, record, replaced) if replaced else []
-    fresh = []
+    downstream = dependent_columns(transaction.engine, record, replaced) if replaced else []
+    new_columns = []
     for name, value in values.items():
         _refuse_cycle(record, name, downstream if name in replaced else [], value)
         column = new_column(record, name, value, stored=stored, hidden=hidden)
         old = record.column(name)
         record = record.replace_column(old, column) if old else record.with_columns(column)
-        fresh.append(column)
+        new_columns.append(column)
     transaction.put_record(record)
-    again = [column for column in downstream if column.name not in values]
-    record, moved = recreate_columns(transaction, record, again)
-    compute_new_columns(transaction, record, fresh + moved)
+    recomputed = [column for column in downstream if column.name not in values]
+    record, recreated = recreate_columns(transaction, record, recomputed)
+    compute_new_columns(transaction, record, new_columns + recreated)
     if replaced and dependent_views(transaction.engine, record):
         update_views(transaction, record, replaced | {column.name for column in downstream})
     return record
@@ -162,11 +162,11 @@ def put_computed_columns(
 def _refuse_cycle(
     record: TableRecord, name: str, downstream: list[Column], value: ops.Value
 ) -> None:
-    read = {field.name for field in value.find(ops.Field)}
-    circle = read & {name, *(column.name for column in downstream)}
-    if circle:
+    names_read = {field.name for field in value.find(ops.Field)}
+    cycle = names_read & {name, *(column.name for column in downstream)}
+    if cycle:
         raise ExpressionError(
-            f"the column would be computed from itself, by way of {', '.join(sorted(circle))}.",
+            f"the column would be computed from itself, by way of {', '.join(sorted(cycle))}.",
             table=record.name,
             column=name,
             hint="Compute it from other columns.",

@@ -14,12 +14,12 @@ from barbule.errors import (
     SchemaError,
 )
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.compute.dependencies import dependents
-from barbule.tables.compute.stored_rows import by_rid, physical_rows
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.compute.dependencies import dependent_columns
+from barbule.tables.compute.stored_rows import read_physical_rows, sorted_by_rid
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
-    current,
+    current_record,
     own_column,
 )
 from barbule.tables.transaction.results import UpdateResult
@@ -46,15 +46,15 @@ __all__ = ["change_type"]
 
 
 @isolated
-def change_type(table: ir.Table, name: str, kind: DtypeLike) -> UpdateResult:
-    """Widen the type of a column; what is computed from it is computed anew."""
+def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResult:
+    """Widen the type of a column; what is computed from it is computed again."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     column = own_column(record, name, table.columns)
     try:
-        wanted = types.dtype(kind)
+        dtype = types.dtype(requested)
     except BarbuleError as error:
         raise error.at(table=record.name, column=name) from error.__cause__
     if record.view is not None:
@@ -64,9 +64,9 @@ def change_type(table: ir.Table, name: str, kind: DtypeLike) -> UpdateResult:
             column=name,
             hint="Cast in the query or the function that the view is made of.",
         )
-    if column.kind != "data" or not is_wider(column.dtype, wanted):
+    if column.kind != "data" or not is_wider(column.dtype, dtype):
         raise SchemaError(
-            f"{column.dtype} cannot become {wanted}: only wider types take all values as they are."
+            f"{column.dtype} cannot become {dtype}: only wider types take all values as they are."
             if column.kind == "data"
             else "the column is computed.",
             table=record.name,
@@ -74,7 +74,7 @@ def change_type(table: ir.Table, name: str, kind: DtypeLike) -> UpdateResult:
             hint="Add a computed column with .cast(...), or a new column.",
         )
 
-    choices = types.choices_of({name: kind}).get(name, ())
+    choices = types.choices_of({name: requested}).get(name, ())
     if choices and not (column.choices and set(choices) >= set(column.choices)):
         raise SchemaError(
             "it may hold other values than these already.",
@@ -83,32 +83,32 @@ def change_type(table: ir.Table, name: str, kind: DtypeLike) -> UpdateResult:
             value=choices,
             hint="Give all values that it takes now, or a type that takes all.",
         )
-    if (wanted, choices) == (column.dtype, column.choices):
+    if (dtype, choices) == (column.dtype, column.choices):
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
     def prepare(transaction: Transaction) -> int:
-        record = current(leaf)
+        record = current_record(leaf)
         old = own_column(record, name)
-        new = replace(old, id=record.next_column, dtype=wanted, choices=choices)
+        new = replace(old, id=record.next_column, dtype=dtype, choices=choices)
         source = engine.leaf(record.id, hidden=True)
         values = {
             RID: ops.Field(source, RID),
-            new.physical: ops.Cast(ops.Field(source, name), types.storage(wanted)),
+            new.physical: ops.Cast(ops.Field(source, name), types.storage(dtype)),
         }
         rows = engine.arrow(ops.Project(source, values).to_expr())
-        below = dependents(engine, record, {name})
+        downstream = dependent_columns(engine, record, {name})
         record = record.replace_column(old, new).with_columns(without=(old.content_name,))
         transaction.put_record(record)
         transaction.add_column(record, new)
         write_new_column(transaction, record, new, rows)
-        record, moved = recreate_columns(transaction, record, below)
-        followed = dependent_views(engine, record)
-        if moved or followed:
+        record, recreated = recreate_columns(transaction, record, downstream)
+        views = dependent_views(engine, record)
+        if recreated or views:
             transaction.new_rows.clear()
-            whole = _compute_from(transaction, record, moved, rows, new)
-        if followed:
-            transaction.new_rows[record.id] = whole
-            update_views(transaction, record, {name, *(each.name for each in below)})
+            all_rows = _compute_from_cast(transaction, record, recreated, rows, new)
+        if views:
+            transaction.new_rows[record.id] = all_rows
+            update_views(transaction, record, {name, *(column.name for column in downstream)})
         transaction.touch(record.id, rows=rows.num_rows)
         return rows.num_rows
 
@@ -116,14 +116,14 @@ def change_type(table: ir.Table, name: str, kind: DtypeLike) -> UpdateResult:
     return transaction.result(UpdateResult, record.id, count)
 
 
-def _compute_from(
+def _compute_from_cast(
     transaction: Transaction,
     record: TableRecord,
     columns: list[Column],
     cast: pa.Table,
     new: Column,
 ) -> pa.Table:
-    """Compute columns anew from the new form of a column, which is not written yet.
+    """Compute columns from the cast values of a column, which are not written yet.
 
     Returns
     -------
@@ -133,11 +133,13 @@ def _compute_from(
     engine = transaction.engine
     for column in columns:
         transaction.add_column(record, column)
-    unread = {new, *columns}
-    known = replace(record, columns=tuple(c for c in record.columns if c not in unread))
-    rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
-    rows = by_rid(rows).append_column(new.physical, by_rid(cast).column(new.physical))
+    absent = {new, *columns}
+    old_record = replace(
+        record, columns=tuple(column for column in record.columns if column not in absent)
+    )
+    rows = read_physical_rows(engine, old_record, engine.leaf(record.id, hidden=True).to_expr())
+    rows = sorted_by_rid(rows).append_column(new.physical, sorted_by_rid(cast).column(new.physical))
     if columns:
-        rows = compute(transaction, record, rows, columns)
+        rows = compute_columns(transaction, record, rows, columns)
         write_columns(transaction, record, rows, columns)
     return rows

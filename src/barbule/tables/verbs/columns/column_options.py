@@ -25,19 +25,22 @@ __all__ = ["check_validation", "stored_defaults"]
 def stored_defaults(
     engine: Engine,
     schema: sch.Schema,
-    given: Mapping[str, Any] | None,
+    defaults: Mapping[str, Any] | None,
     table: str,
-    usual: Mapping[str, Any] | None = None,
+    class_defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Check the defaults of columns and return their stored form.
 
     Parameters
     ----------
-    usual
+    class_defaults
         Those of the class whose fields the columns are.
     """
     stored = {}
-    for name, value in {**(usual or {}), **_by_column(given, "defaults", table)}.items():
+    for name, value in {
+        **(class_defaults or {}),
+        **_by_column(defaults, "defaults", table),
+    }.items():
         if name not in schema:
             raise SchemaError(
                 "there is a default for a column that is not there.",
@@ -45,30 +48,32 @@ def stored_defaults(
                 column=name,
                 hint=f"Columns are {', '.join(schema.names)}.",
             )
-        single = type(schema)({name: schema[name]})
-        read_rows({name: value}, single, table, engine.library)
+        single_schema = type(schema)({name: schema[name]})
+        read_rows({name: value}, single_schema, table, engine.library)
         stored[name] = codec.dump_value(value.value if isinstance(value, enum.Enum) else value)
     return stored
 
 
-def _by_column(given: object, argument: str, table: str) -> dict[str, Any]:
-    if given is None or isinstance(given, Mapping):
-        return dict(given or {})
+def _by_column(options: object, argument: str, table: str) -> dict[str, Any]:
+    if options is None or isinstance(options, Mapping):
+        return dict(options or {})
     raise ConfigurationError(
-        f"{argument} is by column, a mapping, and this is a {type(given).__name__}.",
+        f"{argument} is by column, a mapping, and this is a {type(options).__name__}.",
         table=table,
-        value=given,
+        value=options,
         hint=f'For example {argument}={{"name": ...}}.',
     )
 
 
 def check_validation(
-    engine: Engine, schema: sch.Schema, given: str | Mapping[str, str] | None, table: str
+    engine: Engine, schema: sch.Schema, validation: str | Mapping[str, str] | None, table: str
 ) -> frozenset[str]:
     """Return the columns whose media are looked at when they are written; all that are none."""
-    usual = given if isinstance(given, str) else engine.library.validation
-    chosen = {} if isinstance(given, str) else _by_column(given, "media_validation", table)
-    for name, value in {"": usual, **chosen}.items():
+    default = validation if isinstance(validation, str) else engine.library.validation
+    by_column = (
+        {} if isinstance(validation, str) else _by_column(validation, "media_validation", table)
+    )
+    for name, value in {"": default, **by_column}.items():
         if value not in {"on_write", "on_read"}:
             raise ConfigurationError(
                 "media_validation is one of 'on_write', 'on_read'.", table=table, value=value
@@ -82,6 +87,6 @@ def check_validation(
             )
     return frozenset(
         name
-        for name, kind in schema.items()
-        if not holds_media(kind) or chosen.get(name, usual) == "on_write"
+        for name, dtype in schema.items()
+        if not holds_media(dtype) or by_column.get(name, default) == "on_write"
     )

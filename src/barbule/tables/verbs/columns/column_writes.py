@@ -14,13 +14,21 @@ from barbule.backends.base import RID
 from barbule.errors import (
     SchemaError,
 )
-from barbule.tables.compute.computed_columns import compute, compute_all, query_of_all
-from barbule.tables.compute.dependencies import reads
-from barbule.tables.compute.function_versions import mended
-from barbule.tables.compute.stored_rows import by_rid, physical_rows
+from barbule.tables.compute.computed_columns import (
+    all_rows_query,
+    compute_all_rows,
+    compute_columns,
+)
+from barbule.tables.compute.dependencies import columns_read
+from barbule.tables.compute.function_versions import with_current_versions
+from barbule.tables.compute.stored_rows import read_physical_rows, sorted_by_rid
 from barbule.tables.views.dependent_views import dependent_views
-from barbule.tables.views.propagation import propagate_update, refresh_readers
-from barbule.tables.views.type_propagation import retype_views, retyped, taking
+from barbule.tables.views.propagation import propagate_update, schedule_readers_of
+from barbule.tables.views.type_propagation import (
+    refusing_type_change,
+    retype_expression,
+    retype_views,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,10 +56,13 @@ def write_new_column(
     rows = values
     if record.origin is not None:
         engine = transaction.engine
-        known = replace(record, columns=tuple(c for c in record.columns if c != column))
-        rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
-        cells = by_rid(values).column(column.physical)
-        rows = by_rid(rows).append_column(column.physical, cells)
+        old_record = replace(
+            record,
+            columns=tuple(old_column for old_column in record.columns if old_column != column),
+        )
+        rows = read_physical_rows(engine, old_record, engine.leaf(record.id, hidden=True).to_expr())
+        cells = sorted_by_rid(values).column(column.physical)
+        rows = sorted_by_rid(rows).append_column(column.physical, cells)
     write_columns(transaction, record, rows, [column])
 
 
@@ -60,21 +71,26 @@ def check_names_in_views(engine: Engine, record: TableRecord, names: Iterable[st
     for view in engine.catalog.views_of(record.id):
         if view.view is None:
             continue
-        shown = engine.expression(view.view.query, None).schema
-        seen = [name for name in names if name in shown]
-        own = {column.name for column in view.columns if not column.hidden}
-        others = {each.lower(): each for each in [*own, *(n for n in shown.names if n not in seen)]}
-        if taken := [name for name in seen if name.lower() in others]:
-            other = others[taken[0].lower()]
-            alike = "" if other == taken[0] else f", but for upper and lower case: {other!r}"
+        base_columns = engine.expression(view.view.query, None).schema
+        visible = [name for name in names if name in base_columns]
+        own_names = {column.name for column in view.columns if not column.hidden}
+        other_names = {
+            name.lower(): name
+            for name in [*own_names, *(name for name in base_columns.names if name not in visible)]
+        }
+        if conflicts := [name for name in visible if name.lower() in other_names]:
+            other = other_names[conflicts[0].lower()]
+            case_note = (
+                "" if other == conflicts[0] else f", but for upper and lower case: {other!r}"
+            )
             raise SchemaError(
-                f"the view {view.name!r} has a column of this name{alike}.",
+                f"the view {view.name!r} has a column of this name{case_note}.",
                 table=record.name,
-                column=taken[0],
+                column=conflicts[0],
                 hint="Choose another name.",
             )
-        if seen:
-            check_names_in_views(engine, view, seen)
+        if visible:
+            check_names_in_views(engine, view, visible)
 
 
 def update_views(transaction: Transaction, record: TableRecord, changed: set[str]) -> None:
@@ -83,31 +99,33 @@ def update_views(transaction: Transaction, record: TableRecord, changed: set[str
     retype_views(transaction, record, changed)
     rows = transaction.new_rows.get(record.id)
     if rows is None:  # nothing is stored of them
-        rows = physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
+        rows = read_physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
         transaction.new_rows[record.id] = rows
     transaction.overlay(record.id, rows)
-    refresh_readers(transaction, record, changed)
+    schedule_readers_of(transaction, record, changed)
     propagate_update(transaction, record, rows, changed)
 
 
 def recreate_columns(
     transaction: Transaction, record: TableRecord, columns: list[Column]
 ) -> tuple[TableRecord, list[Column]]:
-    """Give columns that are computed anew other places: old versions keep what they had."""
-    moved = []
+    """Give columns that are computed again new physical columns: old versions keep theirs."""
+    recreated = []
     for column in columns:
-        with taking(record, None, f"the column {column.name!r}"):
-            value = retyped(transaction.engine, str(column.expression))
-        new = replace(column, dtype=value.dtype)
+        with refusing_type_change(record, None, f"the column {column.name!r}"):
+            value = retype_expression(transaction.engine, str(column.expression))
+        new_column = replace(column, dtype=value.dtype)
         if column.kind == "stored":
-            new = replace(mended(transaction.engine, new), id=record.next_column)
-            moved.append(new)
+            new_column = replace(
+                with_current_versions(transaction.engine, new_column), id=record.next_column
+            )
+            recreated.append(new_column)
             for index in record.indexes:
                 if index.embedding == column.id:
                     transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
-        record = record.replace_column(column, new)
+        record = record.replace_column(column, new_column)
         transaction.put_record(record)
-    return record, moved
+    return record, recreated
 
 
 def compute_new_columns(
@@ -115,31 +133,45 @@ def compute_new_columns(
 ) -> None:
     """Make room for the stored ones of new columns, and compute them for all rows."""
     engine = transaction.engine
-    made = [column for column in columns if column.kind == "stored"]
-    for column in made:
+    stored_columns = [column for column in columns if column.kind == "stored"]
+    for column in stored_columns:
         transaction.add_column(record, column)
-    if not made:
+    if not stored_columns:
         return
-    names = {column.name for column in made}
-    apart = not any(reads(engine, record, column) & names for column in made)
-    if apart and record.origin is None and not record.view and not dependent_views(engine, record):
-        query = None if engine.backend.many_writers else query_of_all(engine, record, made)
+    names = {column.name for column in stored_columns}
+    is_independent = not any(
+        columns_read(engine, record, column) & names for column in stored_columns
+    )
+    if (
+        is_independent
+        and record.origin is None
+        and not record.view
+        and not dependent_views(engine, record)
+    ):
+        query = (
+            None if engine.backend.many_writers else all_rows_query(engine, record, stored_columns)
+        )
         if query is not None:
-            transaction.fill_from_query(record, query, made[0].name if len(made) == 1 else None)
+            transaction.fill_from_query(
+                record, query, stored_columns[0].name if len(stored_columns) == 1 else None
+            )
             return
-        rows = compute_all(engine, record, made)
+        rows = compute_all_rows(engine, record, stored_columns)
     else:
-        known = replace(record, columns=tuple(c for c in record.columns if c not in made))
-        rows = physical_rows(engine, known, engine.leaf(record.id, hidden=True).to_expr())
-        rows = compute(transaction, record, rows, made)
-    write_columns(transaction, record, rows, made)
+        old_record = replace(
+            record,
+            columns=tuple(column for column in record.columns if column not in stored_columns),
+        )
+        rows = read_physical_rows(engine, old_record, engine.leaf(record.id, hidden=True).to_expr())
+        rows = compute_columns(transaction, record, rows, stored_columns)
+    write_columns(transaction, record, rows, stored_columns)
     transaction.touch(record.id, rows=rows.num_rows)
 
 
 def write_columns(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> None:
-    """Write columns of all rows, which are given whole; a branch gets rows of its own."""
+    """Write columns of all rows; a branch gets states of the rows of its own."""
     if record.origin is not None:
         transaction.end_rows(record, rows.column(RID))
         transaction.append(record, rows)

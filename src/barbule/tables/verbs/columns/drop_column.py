@@ -11,17 +11,17 @@ from barbule.errors import (
     SchemaError,
 )
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
     IF_NOT_EXISTS,
     check_policy,
-    current,
+    current_record,
     own_column,
 )
 from barbule.tables.transaction.results import UpdateResult
-from barbule.tables.verbs.removal import remove, removed_with
-from barbule.tables.views.base_columns import readers_of
+from barbule.tables.verbs.removal import remove_tables, tables_dropped_with
+from barbule.tables.views.base_columns import views_reading
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -44,48 +44,50 @@ def drop_column(
     engine: Engine = leaf.source
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if if_not_exists == "ignore" and name not in table.columns:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
     def prepare(transaction: Transaction) -> None:
-        record = current(leaf)
+        record = current_record(leaf)
         column = own_column(record, name, table.columns)
-        doomed = _dropped_with(engine, record, column, cascade=cascade)
-        kept = [each for each in record.columns if each.name not in doomed]
-        if not any(not each.hidden for each in kept) and record.view is None:
+        dropped_names = _names_dropped_with(engine, record, column, cascade=cascade)
+        remaining = [column for column in record.columns if column.name not in dropped_names]
+        if not any(not column.hidden for column in remaining) and record.view is None:
             raise SchemaError(
                 "it is the only column.", table=record.name, column=name, hint="Drop the table."
             )
-        transaction.put_record(_without(transaction, record, doomed))
+        transaction.put_record(_without_columns(transaction, record, dropped_names))
 
     transaction, _ = run_transaction(engine, "drop column", prepare, since=since)
     return transaction.result(UpdateResult, record.id, 0)
 
 
-def _without(transaction: Transaction, record: TableRecord, names: set[str]) -> TableRecord:
+def _without_columns(transaction: Transaction, record: TableRecord, names: set[str]) -> TableRecord:
     """Leave out columns, with the indexes that search them and the views that read them."""
     engine = transaction.engine
-    gone = [index for index in record.indexes if _is_over(record, index, names)]
-    for index in gone:
+    dropped_indexes = [index for index in record.indexes if _searches_any(record, index, names)]
+    for index in dropped_indexes:
         transaction.on_commit(partial(engine.indexing.drop, record, index))
-    hidden = {record.column_by_id(index.embedding).name for index in gone}
-    hidden |= {each.content_name for each in record.columns if each.name in names}
-    doomed = [
-        each
-        for view in readers_of(engine, record, names)
-        for each in removed_with(engine, view, cascade=True)
+    hidden = {record.column_by_id(index.embedding).name for index in dropped_indexes}
+    hidden |= {column.content_name for column in record.columns if column.name in names}
+    dropped_views = [
+        dropped
+        for view in views_reading(engine, record, names)
+        for dropped in tables_dropped_with(engine, view, cascade=True)
     ]
-    remove(transaction, {each.id: each for each in doomed}.values())
-    left = record.with_columns(without=tuple(names | hidden))
-    return replace(left, indexes=tuple(index for index in record.indexes if index not in gone))
+    remove_tables(transaction, {table.id: table for table in dropped_views}.values())
+    remaining = record.with_columns(without=tuple(names | hidden))
+    return replace(
+        remaining, indexes=tuple(index for index in record.indexes if index not in dropped_indexes)
+    )
 
 
-def _is_over(record: TableRecord, index: Index, names: set[str]) -> bool:
-    return any(each.id == index.column and each.name in names for each in record.columns)
+def _searches_any(record: TableRecord, index: Index, names: set[str]) -> bool:
+    return any(column.id == index.column and column.name in names for column in record.columns)
 
 
-def _dropped_with(
+def _names_dropped_with(
     engine: Engine, record: TableRecord, column: Column, *, cascade: bool
 ) -> set[str]:
     """Return the names of the columns that go with one.
@@ -96,17 +98,21 @@ def _dropped_with(
         When something depends on it, and `cascade` is False.
     """
     indexes = [index for index in record.indexes if index.column == column.id]
-    own = {record.column_by_id(index.embedding).name for index in indexes}
-    own.add(column.content_name)
-    columns = [c for c in dependents(engine, record, {column.name}) if c.name not in own]
-    names = {column.name, *(each.name for each in columns)}
-    views = readers_of(engine, record, names)
-    needed = [f"the column {each.name!r}" for each in columns]
-    needed += [f"the index {index.name!r}" for index in indexes]
-    needed += [f"the view {view.name!r}" for view in views]
-    if needed and not cascade:
+    index_columns = {record.column_by_id(index.embedding).name for index in indexes}
+    index_columns.add(column.content_name)
+    columns = [
+        dependent
+        for dependent in dependent_columns(engine, record, {column.name})
+        if dependent.name not in index_columns
+    ]
+    names = {column.name, *(dependent.name for dependent in columns)}
+    views = views_reading(engine, record, names)
+    dependencies = [f"the column {dependent.name!r}" for dependent in columns]
+    dependencies += [f"the index {index.name!r}" for index in indexes]
+    dependencies += [f"the view {view.name!r}" for view in views]
+    if dependencies and not cascade:
         raise DependencyError(
-            f"it is needed by {', '.join(needed)}.",
+            f"it is needed by {', '.join(dependencies)}.",
             table=record.name,
             column=column.name,
             hint="Drop them first, or give cascade=True.",

@@ -1,6 +1,6 @@
-"""Embedding indexes of columns: made and dropped.
+"""Embedding indexes of columns are added and dropped.
 
-Owns the hidden columns that hold the vectors; how they are indexed and searched is known below.
+Owns the hidden columns that hold the vectors; the executor fills and searches the indexes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from barbule.errors import ColumnNotFoundError, TableExistsError
 from barbule.executor.search.index_lookup import indexes_over
 from barbule.suggestions import one_of
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.embedding_functions import embedded
+from barbule.tables.compute.embedding_functions import resolve_embedding
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, current
+from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, current_record
 from barbule.tables.transaction.results import UpdateResult
 from barbule.tables.verbs.columns.add_computed_columns import put_computed_columns
 
@@ -60,7 +60,7 @@ def add_embedding_index(
     check_policy(metric, _METRICS, "metric")
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if column not in table.columns:
         raise ColumnNotFoundError(
             "there is no such column to index.",
@@ -68,35 +68,35 @@ def add_embedding_index(
             column=column,
             hint=one_of(column, table.columns, "Its columns are"),
         )
-    plan = embedded(table, column, functions)
-    title = name or _title(column, plan.function)
-    if any(index.name == title for index in record.indexes):
+    embedding = resolve_embedding(table, column, functions)
+    index_name = name or _default_name(column, embedding.function)
+    if any(index.name == index_name for index in record.indexes):
         if if_exists == "ignore":
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
         if if_exists == "error":
             raise TableExistsError(
-                f"there is an embedding index {title!r} already.",
+                f"there is an embedding index {index_name!r} already.",
                 table=record.name,
                 column=column,
                 hint='Give it another name=, or if_exists="replace".',
             )
 
     def prepare(transaction: Transaction) -> None:
-        record = current(leaf)
-        if any(index.name == title for index in record.indexes):
-            record = _without_index(transaction, record, title)
-        searched = record.column(column)
-        place = INHERITED if searched is None else searched.id
+        record = current_record(leaf)
+        if any(index.name == index_name for index in record.indexes):
+            record = _without_index(transaction, record, index_name)
+        searched_column = record.column(column)
+        column_id = INHERITED if searched_column is None else searched_column.id
         vectors = record.next_column
-        if plan.value is not None:
-            hidden = {f"bb_embedding_{vectors}": plan.value}
+        if embedding.value is not None:
+            hidden = {f"bb_embedding_{vectors}": embedding.value}
             record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
-        elif searched is not None and searched.kind != "virtual":
-            vectors = place
+        elif searched_column is not None and searched_column.kind != "virtual":
+            vectors = column_id
         else:  # of a base, or computed when read: they are kept here too
             hidden = {f"bb_embedding_{vectors}": table[column].op()}
             record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
-        index = Index(title, place, vectors, metric, plan.queries)
+        index = Index(index_name, column_id, vectors, metric, embedding.queries)
         transaction.put_record(replace(record, indexes=(*record.indexes, index)))
 
     transaction, _ = run_transaction(engine, "add embedding index", prepare, since=since, slow=True)
@@ -119,20 +119,22 @@ def drop_embedding_index(
     since = engine.catalog.refresh()
 
     def prepare(transaction: Transaction) -> None:
-        record = current(leaf)
+        record = current_record(leaf)
         if column is not None:
-            found = indexes_over(record, column, name, lambda text: engine.expression(text, None))
+            matching = indexes_over(
+                record, column, name, lambda text: engine.expression(text, None)
+            )
         else:
-            found = [index for index in record.indexes if name in {None, index.name}]
-        if len(found) != 1:
-            names = ", ".join(repr(index.name) for index in found or record.indexes) or "none"
+            matching = [index for index in record.indexes if name in {None, index.name}]
+        if len(matching) != 1:
+            names = ", ".join(repr(index.name) for index in matching or record.indexes) or "none"
             raise ColumnNotFoundError(
-                "there is no such embedding index." if not found else "several indexes fit.",
+                "there is no such embedding index." if not matching else "several indexes fit.",
                 table=record.name,
                 column=column,
                 hint=f"Name one of: {names}.",
             )
-        transaction.put_record(_without_index(transaction, record, found[0].name))
+        transaction.put_record(_without_index(transaction, record, matching[0].name))
 
     try:
         transaction, _ = run_transaction(engine, "drop embedding index", prepare, since=since)
@@ -144,17 +146,17 @@ def drop_embedding_index(
 
 
 def _without_index(transaction: Transaction, record: TableRecord, name: str) -> TableRecord:
-    index = next(each for each in record.indexes if each.name == name)
+    index = next(index for index in record.indexes if index.name == name)
     transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
     vector = record.column_by_id(index.embedding)
-    own = index.embedding != index.column
+    is_separate = index.embedding != index.column
     return replace(
-        record.with_columns(without=(vector.name,)) if own else record,
-        indexes=tuple(each for each in record.indexes if each.name != name),
+        record.with_columns(without=(vector.name,)) if is_separate else record,
+        indexes=tuple(index for index in record.indexes if index.name != name),
     )
 
 
-def _title(column: str, function: Function | None) -> str:
+def _default_name(column: str, function: Function | None) -> str:
     if function is None:
         return f"{column}_vectors"
     return f"{column}_{getattr(function, 'name', 'embedding').rsplit('.', 1)[-1]}"

@@ -1,6 +1,6 @@
-"""Computed columns are computed again, and what failed is listed.
+"""Computed columns are computed again, and failed cells listed.
 
-Owns which rows that concerns; the computation itself is `columns`' business.
+Owns the choice of rows and columns; `computed_columns` computes the values.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from barbule.errors import ExpressionError
 from barbule.nodes import CellError
 from barbule.relations import Query
 from barbule.relations.errors.invalid_queries import refuse_plain
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.compute.function_versions import (
-    mended,
-    mended_rows,
-    rows_are_stale,
+    has_stale_rows,
     stale_columns,
+    with_current_iterator,
+    with_current_versions,
 )
-from barbule.tables.compute.stored_rows import physical_rows
+from barbule.tables.compute.stored_rows import read_physical_rows
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import current, own_column
+from barbule.tables.transaction.names import current_record, own_column
 from barbule.tables.transaction.results import UpdateResult
-from barbule.tables.verbs.rows.row_selection import chosen_rows
-from barbule.tables.verbs.rows.row_writes import unless_empty
-from barbule.tables.views.incremental import write_rows
-from barbule.tables.views.propagation import failed_again, propagate, propagate_update
+from barbule.tables.verbs.rows.row_selection import selected_rows
+from barbule.tables.verbs.rows.row_writes import run_unless_empty
+from barbule.tables.views.incremental import write_view_rows
+from barbule.tables.views.propagation import propagate, propagate_update, retry_failed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,42 +53,54 @@ def recompute(
 ) -> UpdateResult:
     """Compute stored columns again, and what depends on them, for some rows.
 
-    Of a view this includes the rows for which its iterator failed, where errors are asked for.
+    Of a view this includes the rows for which its iterator failed, with `errors_only`.
     """
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if isinstance(where, str) and where == "stale":
         return _recompute_stale(leaf, names, table.columns, since=since)
-    given = _of_iterator(record)
-    if not errors_only or where is not None or given is None or (names and given not in names):
-        return _stored_again(table, names, where, since=since, errors_only=errors_only)
+    iterator_column = _iterator_error_column(record)
+    if (
+        not errors_only
+        or where is not None
+        or iterator_column is None
+        or (names and iterator_column not in names)
+    ):
+        return _recompute_stored(table, names, where, since=since, errors_only=errors_only)
 
     def prepare(transaction: Transaction) -> int:
-        return failed_again(transaction, current(leaf))
+        return retry_failed_rows(transaction, current_record(leaf))
 
-    done = unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
-    others = tuple(name for name in names if name != given) or _stored(record)
-    if (names and names == (given,)) or not others:
-        return done
+    retried = run_unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
+    others = tuple(name for name in names if name != iterator_column) or _stored_names(record)
+    if (names and names == (iterator_column,)) or not others:
+        return retried
     since = engine.catalog.refresh()
-    more = _stored_again(table, others, None, since=since, errors_only=True)
-    return replace(more, rows=done.rows + more.rows, errors=done.errors + more.errors)
+    recomputed = _recompute_stored(table, others, None, since=since, errors_only=True)
+    return replace(
+        recomputed, rows=retried.rows + recomputed.rows, errors=retried.errors + recomputed.errors
+    )
 
 
-def _of_iterator(record: TableRecord) -> str | None:
+def _iterator_error_column(record: TableRecord) -> str | None:
     """Name the column beside which stands why the iterator of a view failed."""
     if record.view is None:
         return None
-    return next((c.name for c in record.columns if c.fallible and c.kind == "data"), None)
+    return next(
+        (column.name for column in record.columns if column.fallible and column.kind == "data"),
+        None,
+    )
 
 
-def _stored(record: TableRecord) -> tuple[str, ...]:
-    return tuple(c.name for c in record.columns if c.kind == "stored" and not c.hidden)
+def _stored_names(record: TableRecord) -> tuple[str, ...]:
+    return tuple(
+        column.name for column in record.columns if column.kind == "stored" and not column.hidden
+    )
 
 
-def _stored_again(
+def _recompute_stored(
     table: ir.Table,
     names: tuple[str, ...],
     where: Condition | str | None,
@@ -98,23 +110,23 @@ def _stored_again(
 ) -> UpdateResult:
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
-    record = current(leaf)
-    names = names or _stored(record)
+    record = current_record(leaf)
+    names = names or _stored_names(record)
     _check_stored(record, names, table.columns)
-    condition = _condition(table, names, where, errors_only=errors_only)
+    condition = _row_condition(table, names, where, errors_only=errors_only)
 
     def prepare(transaction: Transaction) -> int:
-        record = current(leaf)
-        rows = physical_rows(engine, record, chosen_rows(table, condition))
+        record = current_record(leaf)
+        rows = read_physical_rows(engine, record, selected_rows(table, condition))
         columns = [own_column(record, name) for name in names]
-        return _compute_again(transaction, record, rows, columns, whole=condition is None)
+        return _recompute_columns(transaction, record, rows, columns, is_complete=condition is None)
 
-    return unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
+    return run_unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
 
 
-def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str]) -> None:
+def _check_stored(record: TableRecord, names: Iterable[str], visible: Iterable[str]) -> None:
     for name in names:
-        if own_column(record, name, shown).kind != "stored":
+        if own_column(record, name, visible).kind != "stored":
             raise ExpressionError(
                 "the values of this column are not computed and kept.",
                 table=record.name,
@@ -123,84 +135,97 @@ def _check_stored(record: TableRecord, names: Iterable[str], shown: Iterable[str
             )
 
 
-def _compute_again(
+def _recompute_columns(
     transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
     columns: list[Column],
     *,
-    whole: bool,
+    is_complete: bool,
 ) -> int:
     """Compute columns again, and what depends on them, for physical rows.
 
     Parameters
     ----------
-    whole
+    is_complete
         Whether these are all rows, so that nothing older is left in the columns.
     """
     engine = transaction.engine
     if not rows.num_rows:
         return 0
     changed = {column.name for column in columns}
-    below = [c for c in dependents(engine, record, changed) if c not in columns]
-    rows = compute(transaction, record, rows, [*columns, *below])
+    downstream = [
+        column for column in dependent_columns(engine, record, changed) if column not in columns
+    ]
+    rows = compute_columns(transaction, record, rows, [*columns, *downstream])
     transaction.end_rows(record, rows.column(RID))
     transaction.append(record, rows)
     transaction.touch(record.id, rows=rows.num_rows)
-    if whole:
-        _put_mended(transaction, record, {c.id for c in (*columns, *below) if c.kind == "stored"})
-    changed |= {column.name for column in below}
+    if is_complete:
+        _put_current_versions(
+            transaction,
+            record,
+            {column.id for column in (*columns, *downstream) if column.kind == "stored"},
+        )
+    changed |= {column.name for column in downstream}
     propagate_update(transaction, record, rows, changed)
     return rows.num_rows
 
 
-def _put_mended(transaction: Transaction, record: TableRecord, ids: set[int]) -> None:
+def _put_current_versions(transaction: Transaction, record: TableRecord, ids: set[int]) -> None:
     """Remember that columns were computed wholly by the functions as they are now."""
     engine = transaction.engine
     latest = engine.catalog.record(record.id)
-    columns = tuple(mended(engine, c) if c.id in ids else c for c in latest.columns)
+    columns = tuple(
+        with_current_versions(engine, column) if column.id in ids else column
+        for column in latest.columns
+    )
     if columns != latest.columns:
         transaction.put_record(replace(latest, columns=columns))
 
 
 def _recompute_stale(
-    leaf: ManagedTable, names: tuple[str, ...], shown: Iterable[str], *, since: int
+    leaf: ManagedTable, names: tuple[str, ...], visible: Iterable[str], *, since: int
 ) -> UpdateResult:
     """Compute again what an older version of a function computed."""
     engine: Engine = leaf.source
-    _check_stored(current(leaf), names, shown)
+    _check_stored(current_record(leaf), names, visible)
 
     def prepare(transaction: Transaction) -> int:
-        record = current(leaf)
-        if not names and rows_are_stale(engine, record):
-            return _make_rows_again(transaction, record)
-        found = [each.column for each in stale_columns(engine, record) if each.column]
-        columns = list(dict.fromkeys(c for c in found if not names or c.name in names))
+        record = current_record(leaf)
+        if not names and has_stale_rows(engine, record):
+            return _recompute_iterator_rows(transaction, record)
+        stale = [values.column for values in stale_columns(engine, record) if values.column]
+        columns = list(
+            dict.fromkeys(column for column in stale if not names or column.name in names)
+        )
         if not columns:
             return 0
-        rows = physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
+        rows = read_physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
         if not rows.num_rows:  # nothing old is left
-            _put_mended(transaction, record, {column.id for column in columns})
-        return _compute_again(transaction, record, rows, columns, whole=True)
+            _put_current_versions(transaction, record, {column.id for column in columns})
+        return _recompute_columns(transaction, record, rows, columns, is_complete=True)
 
-    return unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
+    return run_unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
 
 
-def _make_rows_again(transaction: Transaction, record: TableRecord) -> int:
-    """Let the iterator of a view give all its rows anew."""
+def _recompute_iterator_rows(transaction: Transaction, record: TableRecord) -> int:
+    """Make all rows of a view again by its iterator."""
     engine = transaction.engine
     assert record.view is not None
-    gone = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)
-    transaction.end_rows(record, gone)
-    rows = write_rows(transaction, record, engine.catalog.record(record.view.base), None)
+    old_rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)
+    transaction.end_rows(record, old_rids)
+    rows = write_view_rows(transaction, record, engine.catalog.record(record.view.base), None)
     latest = engine.catalog.record(record.id)
-    transaction.put_record(mended_rows(engine, latest))
-    _put_mended(transaction, record, {c.id for c in latest.columns if c.kind == "stored"})
-    propagate(transaction, record, rows, gone)
+    transaction.put_record(with_current_iterator(engine, latest))
+    _put_current_versions(
+        transaction, record, {column.id for column in latest.columns if column.kind == "stored"}
+    )
+    propagate(transaction, record, rows, old_rids)
     return rows.num_rows
 
 
-def _condition(
+def _row_condition(
     table: ir.Table, names: tuple[str, ...], where: Condition | str | None, *, errors_only: bool
 ) -> Condition | None:
     if isinstance(where, str) and where == "deferred":
@@ -237,7 +262,7 @@ def errors(table: ir.Table) -> Query:
             )
         )
     if not parts:
-        nothing = ibis.literal(None, "string")
-        none = hidden.filter(ibis.literal(False))
-        parts = [none.select(row=none[RID], column=nothing, type=nothing, message=nothing)]
+        no_text = ibis.literal(None, "string")
+        no_rows = hidden.filter(ibis.literal(False))
+        parts = [no_rows.select(row=no_rows[RID], column=no_text, type=no_text, message=no_text)]
     return Query((ibis.union(*parts) if len(parts) > 1 else parts[0]).op())

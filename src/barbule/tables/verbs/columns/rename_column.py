@@ -13,7 +13,7 @@ from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
     check_names,
-    current,
+    current_record,
     own_column,
 )
 from barbule.tables.transaction.results import UpdateResult
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["rename_column", "rename_everywhere"]
+__all__ = ["rename_column", "rename_columns"]
 
 
 @isolated
@@ -35,7 +35,7 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     own_column(record, old, table.columns)
     check_names([new], record.name, [name for name in table.columns if name != old])
     if new in table.columns:
@@ -47,49 +47,49 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
         )
 
     def prepare(transaction: Transaction) -> None:
-        rename_everywhere(transaction, current(leaf), {old: new}, {})
+        rename_in_expressions(transaction, current_record(leaf), {old: new}, {})
 
     transaction, _ = run_transaction(engine, "rename column", prepare, since=since)
     return transaction.result(UpdateResult, record.id, 0)
 
 
-def rename_everywhere(
+def rename_in_expressions(
     transaction: Transaction,
     record: TableRecord,
     names: dict[str, str],
-    known: dict[int, dict[str, str]],
+    names_by_table: dict[int, dict[str, str]],
 ) -> None:
     """Rename columns that a table shows, in its own expressions and in those of its views."""
-    known = {**known, record.id: names}
+    names_by_table = {**names_by_table, record.id: names}
     columns = tuple(
         replace(
             column,
             name=names.get(column.name, column.name),
-            expression=column.expression and rename_columns(column.expression, known)[0],
+            expression=column.expression and rename_columns(column.expression, names_by_table)[0],
         )
         for column in record.columns
     )
     transaction.put_record(replace(record, columns=columns))
     for view in transaction.engine.catalog.queries_over(record.id):
         if view.view is not None:
-            query = rename_columns(view.view.query, known)[0]
+            query = rename_columns(view.view.query, names_by_table)[0]
             transaction.put_record(replace(view, view=replace(view.view, query=query)))
     for view in transaction.engine.catalog.views_of(record.id):
         if view.view is None:
             continue
-        query, shown = rename_columns(view.view.query, known)
-        items = view.view.items and rename_columns(view.view.items, known)[0]
-        rows = view.view.rows and rename_columns(view.view.rows, known)[0]
-        own = {column.name.lower() for column in view.columns if not column.hidden}
-        taken = [name for name in shown.values() if name.lower() in own]
-        if taken:
+        query, renamed = rename_columns(view.view.query, names_by_table)
+        items = view.view.items and rename_columns(view.view.items, names_by_table)[0]
+        rows = view.view.rows and rename_columns(view.view.rows, names_by_table)[0]
+        own_names = {column.name.lower() for column in view.columns if not column.hidden}
+        conflicts = [name for name in renamed.values() if name.lower() in own_names]
+        if conflicts:
             raise SchemaError(
                 f"the view {view.name!r} has a column of this name.",
                 table=record.name,
-                column=taken[0],
+                column=conflicts[0],
                 hint="Choose another name.",
             )
         hidden = {column.name for column in view.columns}
-        shown = {old: new for old, new in shown.items() if old not in hidden}
-        moved = replace(view, view=replace(view.view, query=query, items=items, rows=rows))
-        rename_everywhere(transaction, moved, shown, known)
+        renamed = {old: new for old, new in renamed.items() if old not in hidden}
+        renamed_view = replace(view, view=replace(view.view, query=query, items=items, rows=rows))
+        rename_in_expressions(transaction, renamed_view, renamed, names_by_table)

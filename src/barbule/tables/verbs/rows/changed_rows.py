@@ -1,7 +1,6 @@
 """New states of rows are written where they differ from the old ones.
 
-Owns what counts as a change of a cell, media included. What follows from it is `propagation`'s
-business.
+Owns when a cell counts as changed, media included. `views.propagation` brings the views up to date.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import RID
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.transaction.row_differences import differing, rows_by_changes
-from barbule.tables.views.propagation import write_changed
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
+from barbule.tables.views.propagation import write_changed_rows
 from barbule.types import Media
 from barbule.values.cells import holds_media
 
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     from barbule.catalog.records import Column, TableRecord
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["write_differing"]
+__all__ = ["write_differing_rows"]
 
 
-def write_differing(
+def write_differing_rows(
     transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
@@ -52,17 +51,17 @@ def write_differing(
     int
         How many rows were written.
     """
-    changed = {name: _changed(transaction, record, rows, old, name) for name in names}
-    groups = rows_by_changes(changed)
-    if not _is_followed(transaction, record):
-        groups = _as_one(groups)
-    for group, places in groups:
-        write_changed(transaction, record, rows.take(places), group)
-    return sum(len(places) for _, places in groups)
+    changed = {name: _cells_changed(transaction, record, rows, old, name) for name in names}
+    groups = group_rows_by_changes(changed)
+    if not _has_dependents(transaction, record):
+        groups = _merged_groups(groups)
+    for group, positions in groups:
+        write_changed_rows(transaction, record, rows.take(positions), group)
+    return sum(len(positions) for _, positions in groups)
 
 
-def _is_followed(transaction: Transaction, record: TableRecord) -> bool:
-    """Whether something is computed from rows, so that it matters which columns changed."""
+def _has_dependents(transaction: Transaction, record: TableRecord) -> bool:
+    """Whether something is computed from rows, so that the changed columns matter."""
     catalog = transaction.engine.catalog
     return bool(
         catalog.views_of(record.id)
@@ -71,7 +70,7 @@ def _is_followed(transaction: Transaction, record: TableRecord) -> bool:
     )
 
 
-def _as_one(
+def _merged_groups(
     groups: list[tuple[set[str], npt.NDArray[np.intp]]],
 ) -> list[tuple[set[str], npt.NDArray[np.intp]]]:
     import numpy as np
@@ -79,47 +78,49 @@ def _as_one(
     if not groups:
         return []
     names: set[str] = set().union(*(group for group, _ in groups))
-    return [(names, np.sort(np.concatenate([places for _, places in groups])))]
+    return [(names, np.sort(np.concatenate([positions for _, positions in groups])))]
 
 
-def _changed(
+def _cells_changed(
     transaction: Transaction, record: TableRecord, rows: pa.Table, old: pa.Table, name: str
 ) -> Any:
-    """Tell of each row whether its cell of a column changed."""
+    """Return for each row whether its cell of a column changed."""
     column = record.column(name)
     if column is None:
         raise KeyError(name)
     cells = rows.column(column.physical)
-    found = differing(old.column(column.physical), cells)
+    changed = cells_differ(old.column(column.physical), cells)
     if column.fallible:  # a cell that was missing by an error is not any more
-        found |= old.column(column.errors).is_valid().to_numpy()
+        changed |= old.column(column.errors).is_valid().to_numpy()
     if isinstance(column.dtype, Media):
-        found |= _changed_behind(transaction, record, rows, column, found)
+        changed |= _files_changed(transaction, record, rows, column, changed)
     elif holds_media(column.dtype):
-        found |= cells.is_valid().to_numpy()
-    return found
+        changed |= cells.is_valid().to_numpy()
+    return changed
 
 
-def _changed_behind(
+def _files_changed(
     transaction: Transaction,
     record: TableRecord,
     rows: pa.Table,
     column: Column,
-    found: npt.NDArray[np.bool_],
+    changed: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
-    """Tell where the file behind a reference that is the same is another now, or may be."""
+    """Return for each row whether the file of an unchanged reference may have changed."""
     import numpy as np
     import pyarrow.compute as pc
 
     cells = rows.column(column.physical)
-    referred = pc.invert(pc.starts_with(cells, "media:")).fill_null(False).to_numpy()
-    same = np.flatnonzero(referred & ~found)
+    by_reference = pc.invert(pc.starts_with(cells, "media:")).fill_null(False).to_numpy()
+    unchanged = np.flatnonzero(by_reference & ~changed)
     content = record.column(column.content_name)
-    if content is None or not len(same):
-        return referred
-    asked = rows.take(same)
-    now = compute(transaction, record, asked, [content])
-    order = pc.index_in(asked.column(RID), value_set=now.column(RID).combine_chunks())
-    now = now.take(order)
-    referred[same] = differing(asked.column(content.physical), now.column(content.physical))
-    return referred
+    if content is None or not len(unchanged):
+        return by_reference
+    compared = rows.take(unchanged)
+    computed = compute_columns(transaction, record, compared, [content])
+    order = pc.index_in(compared.column(RID), value_set=computed.column(RID).combine_chunks())
+    computed = computed.take(order)
+    by_reference[unchanged] = cells_differ(
+        compared.column(content.physical), computed.column(content.physical)
+    )
+    return by_reference

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.backends.base import RID
-from barbule.tables.compute.stored_rows import within_backend
+from barbule.tables.compute.stored_rows import lower_to_backend
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.results import (
     DeleteResult,
 )
 from barbule.tables.transaction.writes import located
-from barbule.tables.verbs.rows.row_selection import chosen_rows, row_identities
-from barbule.tables.verbs.rows.row_writes import allows_in_place, unless_empty, writable
+from barbule.tables.verbs.rows.row_selection import row_identities, selected_rows
+from barbule.tables.verbs.rows.row_writes import (
+    can_write_in_place,
+    run_unless_empty,
+    writable_record,
+)
 from barbule.tables.views.propagation import propagate
 
 if TYPE_CHECKING:
@@ -29,24 +33,24 @@ __all__ = ["delete", "delete_rows"]
 
 @isolated
 def delete(table: ir.Table, where: Condition | None) -> DeleteResult:
-    """End the life of rows, and of what views made of them."""
+    """Delete rows, and the rows of views derived from them."""
     leaf = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
 
     def prepare(transaction: Transaction) -> int | None:
-        record = writable(leaf)
-        if allows_in_place(engine, record):
-            chosen = within_backend(engine, row_identities(chosen_rows(table, where)))
-            if chosen is not None:
-                transaction.end_from_query(record, chosen)
+        record = writable_record(leaf)
+        if can_write_in_place(engine, record):
+            selected = lower_to_backend(engine, row_identities(selected_rows(table, where)))
+            if selected is not None:
+                transaction.end_from_query(record, selected)
                 return None
         with located(record):
-            rids = engine.arrow(row_identities(chosen_rows(table, where))).column(RID)
+            rids = engine.arrow(row_identities(selected_rows(table, where))).column(RID)
         delete_rows(transaction, record, rids)
         return len(rids)
 
-    return unless_empty(leaf, DeleteResult, "delete", prepare, since=since)
+    return run_unless_empty(leaf, DeleteResult, "delete", prepare, since=since)
 
 
 def delete_rows(transaction: Transaction, record: TableRecord, rids: pa.Array) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from barbule.backends.base import RID
 from barbule.tables.commit import run_transaction, run_transaction_in_parts
-from barbule.tables.compute.media_errors import cell_rules, place_of
+from barbule.tables.compute.media_errors import cell_rules, physical_target
 from barbule.tables.sources import read_batches
 from barbule.tables.transaction.isolation import isolated, single_pass_source
 from barbule.tables.transaction.names import check_policy
@@ -18,8 +18,8 @@ from barbule.tables.verbs.rows.row_writes import (
     calls_functions,
     data_schema,
     default_values,
-    writable,
-    write_new,
+    writable_record,
+    write_new_rows,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from barbule.tables.arguments import OnCellError, RowSource
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["PART_ROWS", "insert", "insert_parts"]
+__all__ = ["BATCH_ROWS", "insert", "insert_batches"]
 
-PART_ROWS = 1 << 20
+BATCH_ROWS = 1 << 20
 
 
 @isolated
@@ -43,86 +43,86 @@ def insert(leaf: ManagedTable, source: RowSource, on_error: OnCellError = "abort
     """Insert rows; computed columns, views and indexes follow."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = writable(leaf)
+    record = writable_record(leaf)
     engine.backend.check_writable()  # before media are put
     check_policy(on_error, ("abort", "null"), "on_error")
 
-    def target(transaction: Transaction) -> TableRecord:
+    def begin_insert(transaction: Transaction) -> TableRecord:
         transaction.lenient = on_error == "null"
-        return writable(leaf)
+        return writable_record(leaf)
 
     with single_pass_source(engine, source, record.name, since):
-        parts = read_batches(
+        batches = read_batches(
             source,
             data_schema(record),
             record.name,
             engine.library,
             defaults=default_values(record),
-            size=PART_ROWS,
+            size=BATCH_ROWS,
             rules=cell_rules(record, on_error),
         )
-        first = next(parts, None)
+        first = next(batches, None)
         if first is None:
             return InsertResult(0, 0, engine.catalog.latest(record.id).version)
-        transaction, record, count = insert_parts(
+        transaction, record, count = insert_batches(
             engine,
             "insert",
-            itertools.chain((first,), parts),
-            target,
+            itertools.chain((first,), batches),
+            begin_insert,
             since=since,
             slow=calls_functions(engine, record),
         )
     return transaction.result(InsertResult, record.id, count)
 
 
-def insert_parts(
+def insert_batches(
     engine: Engine,
     operation: str,
-    parts: Iterator[pa.Table],
-    target: Callable[[Transaction], TableRecord],
+    batches: Iterator[pa.Table],
+    begin_insert: Callable[[Transaction], TableRecord],
     *,
     since: int,
     slow: bool = False,
 ) -> tuple[Transaction, TableRecord, int]:
-    """Insert rows in one change, each part written before the next is read.
+    """Insert rows in one transaction, each batch written before the next is read.
 
     Parameters
     ----------
-    target
-        Gives the structure of the table within the change, where it may be made.
+    begin_insert
+        Gives the structure of the table within the transaction, which may create it.
 
     Returns
     -------
     tuple
         The change that was made, the structure of the table, and how many rows there were.
     """
-    first, second = next(parts, None), next(parts, None)
+    first, second = next(batches, None), next(batches, None)
 
-    def whole(transaction: Transaction) -> tuple[TableRecord, int]:
-        record = target(transaction)
-        return record, 0 if first is None else _insert_part(transaction, record, first)
+    def insert_first(transaction: Transaction) -> tuple[TableRecord, int]:
+        record = begin_insert(transaction)
+        return record, 0 if first is None else _insert_batch(transaction, record, first)
 
-    def by_parts(transaction: Transaction) -> tuple[TableRecord, int]:
-        record, count = whole(transaction)
+    def insert_all(transaction: Transaction) -> tuple[TableRecord, int]:
+        record, count = insert_first(transaction)
         transaction.flush()
-        for rows in itertools.chain((second,), parts):
-            count += _insert_part(transaction, record, rows)
+        for rows in itertools.chain((second,), batches):
+            count += _insert_batch(transaction, record, rows)
             transaction.flush()
         return record, count
 
     if second is None:
         transaction, (record, count) = run_transaction(
-            engine, operation, whole, since=since, slow=slow
+            engine, operation, insert_first, since=since, slow=slow
         )
     else:
         transaction, (record, count) = run_transaction_in_parts(
-            engine, operation, by_parts, since=since
+            engine, operation, insert_all, since=since
         )
     return transaction, record, count
 
 
-def _insert_part(transaction: Transaction, record: TableRecord, rows: pa.Table) -> int:
-    physical = rows.rename_columns([place_of(record, name) for name in rows.column_names])
+def _insert_batch(transaction: Transaction, record: TableRecord, rows: pa.Table) -> int:
+    physical = rows.rename_columns([physical_target(record, name) for name in rows.column_names])
     physical = physical.append_column(RID, transaction.allocate_rids(record.id, rows.num_rows))
-    write_new(transaction, record, physical)
+    write_new_rows(transaction, record, physical)
     return rows.num_rows

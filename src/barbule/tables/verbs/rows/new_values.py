@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from barbule.errors import DataError
 from barbule.tables.sources import check_choices
-from barbule.tables.sources.required_values import first_missing
+from barbule.tables.sources.required_values import first_missing_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +17,7 @@ __all__ = ["check_new_values"]
 
 
 def check_new_values(record: TableRecord, rows: pa.Table, names: set[str]) -> None:
-    """Check that columns, of these names, have values in each row that they take."""
+    """Check choices and required values of new values of columns."""
     for name in names:
         column = record.column(name)
         if column and column.choices:
@@ -25,12 +25,12 @@ def check_new_values(record: TableRecord, rows: pa.Table, names: set[str]) -> No
                 check_choices(rows.column(column.physical), column.choices, name)
             except DataError as error:
                 raise error.at(table=record.name) from None
-        missing = column and first_missing(rows.column(column.physical), column.dtype)
+        missing = column and first_missing_value(rows.column(column.physical), column.dtype)
         if missing:
             path = ".".join(missing[1])
-            what = f"its field {path!r}" if path else "the column"
+            subject = f"its field {path!r}" if path else "the column"
             raise DataError(
-                f"{what} is required, and the new value is missing.",
+                f"{subject} is required, and the new value is missing.",
                 table=record.name,
                 column=name,
                 hint="Give a value, or choose other rows.",

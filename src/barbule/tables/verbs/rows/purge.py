@@ -1,8 +1,8 @@
-"""Rows are removed for good: from all versions, with what was computed of them and for them.
+"""Rows are removed for good: from all versions, with what was computed from and for them.
 
-Owns what belongs to a row (its states, those of the rows that views made of it, the answers that
-were asked for its cells, its media files), what of it others hold, and the receipt. Nothing is
-called for it: whether another row has asked the same is seen by the keys of questions.
+Owns what belongs to a row (its states, those of the rows that views derived from it, the answers
+to calls of its cells, its media files), which of it other rows share, and the receipt. No function
+is called for it: that another row has made the same call is seen by the call keys.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import NothingToDo
-from barbule.tables.transaction.media_references import references, release
+from barbule.tables.transaction.media_references import delete_unreferenced, references_in_rows
 from barbule.tables.transaction.results import DeleteResult
 from barbule.tables.verbs.rows.delete import delete_rows
-from barbule.tables.verbs.rows.row_selection import chosen_rows
-from barbule.tables.verbs.rows.row_writes import writable
+from barbule.tables.verbs.rows.row_selection import selected_rows
+from barbule.tables.verbs.rows.row_writes import writable_record
 from barbule.tables.views.dependent_views import full_refresh_views
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PurgeResult", "purge"]
 
-_CHOSEN = "bb_purged"
-_KEYS = sch.Schema({RID: "int64"})
+_STAGED_RIDS = "bb_purged"
+_RID_SCHEMA = sch.Schema({RID: "int64"})
 
 
 @dataclass(frozen=True)
 class PurgeResult(DeleteResult):
-    """The receipt of a purge: what was removed, and what stayed because others hold it.
+    """The receipt of a purge: what was removed, and what stayed as others use it.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class PurgeResult(DeleteResult):
 
 
 @dataclass(frozen=True)
-class _Member:
+class _PurgedRows:
     """Rows of a table, or of a view of it, that are to be removed."""
 
     record: TableRecord
@@ -85,69 +85,78 @@ class _Member:
 
 
 def purge(table: ir.Table, where: Condition | None) -> PurgeResult:
-    """Remove rows for good, of which any state, at any version, fits a condition."""
+    """Remove rows for good of which any state, at any version, meets a condition."""
     leaf = table.op()
     engine: Engine = leaf.source
     with engine.backend.write_lock():  # its steps are commits of their own
         engine.catalog.refresh()
-        removed, named = _remove_rows(engine, table, where)
+        removed, references = _remove_rows(engine, table, where)
     try:
-        files = release(engine, named)
+        files = delete_unreferenced(engine, references)
     except StoreError as error:
         error.hint = (
             "The rows are removed, of their files some may be left: when the store is back, "
             "collect_media(grace=datetime.timedelta(0)) removes them."
         )
         raise
-    return replace(removed, media=files, media_kept=len(named) - files)
+    return replace(removed, media=files, media_kept=len(references) - files)
 
 
 def _remove_rows(
     engine: Engine, table: ir.Table, where: Condition | None
 ) -> tuple[PurgeResult, set[str]]:
     """Remove rows and answers; return the stored media to which they referred, too."""
-    record = writable(table.op())
-    chosen = _of_any_state(engine, table, record, where)
-    if not len(chosen):
+    record = writable_record(table.op())
+    selected = _rids_of_any_state(engine, table, record, where)
+    if not len(selected):
         return PurgeResult(0, 0, engine.catalog.latest(record.id).version), set()
-    branches = _branches(engine, record, chosen)
-    kept = {rid for rids in branches.values() for rid in rids}
-    family = list(_family(engine, record, _without(chosen, kept)))
-    named = {each for member in family for each in references(_states(engine, member))}
-    keys = _asked_for(engine, family)
-    held = _held_answers(engine, keys, family)
-    _end(engine, record, chosen)
+    branches = _branches_reading(engine, record, selected)
+    kept_rids = {rid for rids in branches.values() for rid in rids}
+    purged = list(_with_derived_rows(engine, record, _rids_without(selected, kept_rids)))
+    media = {
+        purged_rows
+        for member in purged
+        for purged_rows in references_in_rows(_read_states(engine, member))
+    }
+    keys = _answer_keys(engine, purged)
+    shared = _shared_answer_keys(engine, keys, purged)
+    _end_live_rows(engine, record, selected)
     # What an index has of rows is removed by following the states that have just ended.
-    engine.indexing.settle({each.record.id for each in family if each.record.indexes})
-    # Before the states by which they are found: what is cut short here can be asked for again.
-    answers = engine.ledger.forget(sorted(keys - held))
+    engine.indexing.settle(
+        {purged_rows.record.id for purged_rows in purged if purged_rows.record.indexes}
+    )
+    # Before the states by which they are found: a purge that is interrupted can be repeated.
+    answers = engine.ledger.forget(sorted(keys - shared))
     _, states = run_transaction(
-        engine, "purge", lambda transaction: _remove(transaction, family), since=engine.catalog.head
+        engine,
+        "purge",
+        lambda transaction: _remove_states(transaction, purged),
+        since=engine.catalog.head,
     )
     removed = PurgeResult(
-        rows=len(chosen) - len(kept),
+        rows=len(selected) - len(kept_rids),
         errors=0,
         version=engine.catalog.latest(record.id).version,
         states=states,
         answers=answers,
-        answers_kept=len(held),
-        rows_kept=len(kept),
+        answers_kept=len(shared),
+        rows_kept=len(kept_rids),
         branches=tuple(sorted(branches)),
     )
-    return removed, named
+    return removed, media
 
 
 # -- What belongs to the rows ----------------------------------------------------------------------
 
 
-def _of_any_state(
+def _rids_of_any_state(
     engine: Engine, table: ir.Table, record: TableRecord, where: Condition | None
 ) -> pa.Array:
-    """Return the identities of rows of which a state fits, ended ones included."""
+    """Return the identities of rows of which any state meets a condition."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    query = chosen_rows(table, where).select(RID)
+    query = selected_rows(table, where).select(RID)
     live = engine.arrow(query).column(RID)
     stored = engine.stored(record.physical, physical_schema(record))
     with_data = stored.to_expr().filter(lambda rows: rows[FROM] < rows[TO]).op()
@@ -155,41 +164,43 @@ def _of_any_state(
     return pc.unique(pa.chunked_array([*live.chunks, *any_state.chunks], pa.int64()))
 
 
-def _without(rids: pa.Array, kept: set[int]) -> pa.Array:
+def _rids_without(rids: pa.Array, kept_rids: set[int]) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array([each for each in rids.to_pylist() if each not in kept], pa.int64())
+    return pa.array([rid for rid in rids.to_pylist() if rid not in kept_rids], pa.int64())
 
 
-def _family(engine: Engine, record: TableRecord, rids: pa.Array) -> Iterator[_Member]:
-    """Yield rows, the rows that views made of them, and views of these, ended ones included."""
-    yield _Member(record, rids)
+def _with_derived_rows(
+    engine: Engine, record: TableRecord, rids: pa.Array
+) -> Iterator[_PurgedRows]:
+    """Yield rows and, recursively, the rows that views derived from them."""
+    yield _PurgedRows(record, rids)
     for view in engine.catalog.views_of(record.id):
         stored = engine.stored(view.physical, physical_schema(view)).to_expr()
-        chosen = engine.stored(_CHOSEN, _KEYS).to_expr()
-        made = stored.semi_join(chosen, stored[BASE] == chosen[RID]).select(RID).distinct()
-        own = engine.backend.arrow(made, _staged(rids)).column(RID).combine_chunks()
-        yield from _family(engine, view, own)
+        base_rows = engine.stored(_STAGED_RIDS, _RID_SCHEMA).to_expr()
+        derived = stored.semi_join(base_rows, stored[BASE] == base_rows[RID]).select(RID).distinct()
+        derived_rids = engine.backend.arrow(derived, _staged(rids)).column(RID).combine_chunks()
+        yield from _with_derived_rows(engine, view, derived_rids)
 
 
 def _staged(rids: pa.Array) -> dict[str, pa.Table]:
     import pyarrow as pa
 
-    return {_CHOSEN: pa.table({RID: rids.cast(pa.int64())})}
+    return {_STAGED_RIDS: pa.table({RID: rids.cast(pa.int64())})}
 
 
-def _states(engine: Engine, member: _Member) -> pa.Table:
-    """Read all states of rows."""
-    relation = _chosen(engine, member.record, _CHOSEN)
-    return engine.backend.arrow(relation.to_expr(), _staged(member.rids))
+def _read_states(engine: Engine, member: _PurgedRows) -> pa.Table:
+    """Read all states of the rows."""
+    states = _staged_states(engine, member.record, _STAGED_RIDS)
+    return engine.backend.arrow(states.to_expr(), _staged(member.rids))
 
 
-def _chosen(
+def _staged_states(
     engine: Engine, record: TableRecord, staged: str, *, others: bool = False
 ) -> ops.Relation:
     """Make the relation of the stored states of staged rows, or of all others."""
     stored = engine.stored(record.physical, physical_schema(record)).to_expr()
-    keys = engine.stored(staged, _KEYS).to_expr()
+    keys = engine.stored(staged, _RID_SCHEMA).to_expr()
     join = stored.anti_join if others else stored.semi_join
     return join(keys, RID).op()
 
@@ -197,61 +208,66 @@ def _chosen(
 # -- Answers ---------------------------------------------------------------------------------------
 
 
-def _asked_for(engine: Engine, family: list[_Member]) -> set[str]:
-    """Return the keys of the questions of the rows' cells, and of those asked for them."""
-    staged = {f"{_CHOSEN}_{each.record.id}": _staged(each.rids)[_CHOSEN] for each in family}
+def _answer_keys(engine: Engine, family: list[_PurgedRows]) -> set[str]:
+    """Return the keys of the calls of cells of rows, current and recorded ones."""
+    staged = {
+        f"{_STAGED_RIDS}_{purged_rows.record.id}": _staged(purged_rows.rids)[_STAGED_RIDS]
+        for purged_rows in family
+    }
     relations = {
-        each.record.id: _chosen(engine, each.record, f"{_CHOSEN}_{each.record.id}")
-        for each in family
+        purged_rows.record.id: _staged_states(
+            engine, purged_rows.record, f"{_STAGED_RIDS}_{purged_rows.record.id}"
+        )
+        for purged_rows in family
     }
     keys: set[str] = set()
-    for each in family:
-        keys |= _questions(engine, each.record, relations, staged)
-        names = {known.name for _, known in engine.catalog.history(each.record.id)}
-        made = engine.catalog.commit(engine.catalog.versions(each.record.id)[0].commit).at
-        keys |= engine.ledger.asked_for(names, each.rids.to_pylist(), made)
+    for purged_rows in family:
+        keys |= _stored_call_keys(engine, purged_rows.record, relations, staged)
+        table_names = {record.name for _, record in engine.catalog.history(purged_rows.record.id)}
+        created = engine.catalog.commit(engine.catalog.versions(purged_rows.record.id)[0].commit).at
+        keys |= engine.ledger.asked_for(table_names, purged_rows.rids.to_pylist(), created)
     return engine.ledger.noted(sorted(keys))
 
 
-def _held_answers(engine: Engine, keys: set[str], family: list[_Member]) -> set[str]:
-    """Return those of some questions that cells of other rows ask too, in any table."""
+def _shared_answer_keys(engine: Engine, keys: set[str], family: list[_PurgedRows]) -> set[str]:
+    """Return the call keys that cells of other rows share, in any table."""
     if not keys:
         return set()
-    ours = {each.record.id: each.rids for each in family}
+    rids_by_table = {table.record.id: table.rids for table in family}
     functions = engine.ledger.functions(sorted(keys))
-    held: set[str] = set()
+    shared: set[str] = set()
     for record in engine.catalog.tables():
         relations, staged = {}, {}
-        for each in _with_bases(engine, record):
-            name = f"{_CHOSEN}_{each.id}"
-            staged[name] = _staged(ours.get(each.id, _none()))[_CHOSEN]
+        for purged_rows in _with_bases(engine, record):
+            name = f"{_STAGED_RIDS}_{purged_rows.id}"
+            staged[name] = _staged(rids_by_table.get(purged_rows.id, _empty_rids()))[_STAGED_RIDS]
             # What a view shows of its base is that of all rows: joined, only others are left.
-            relations[each.id] = _chosen(engine, each, name, others=True)
-        held |= keys & _questions(engine, record, relations, staged, functions)
-    return held
+            relations[purged_rows.id] = _staged_states(engine, purged_rows, name, others=True)
+        shared |= keys & _stored_call_keys(engine, record, relations, staged, functions)
+    return shared
 
 
-def _none() -> pa.Array:
+def _empty_rids() -> pa.Array:
     import pyarrow as pa
 
     return pa.array([], pa.int64())
 
 
 def _with_bases(engine: Engine, record: TableRecord) -> list[TableRecord]:
-    found = [record]
-    while (view := found[-1].view) is not None and not view.bases:
-        found.append(engine.catalog.record(view.base))
-    return found
+    records = [record]
+    while (view := records[-1].view) is not None and not view.bases:
+        records.append(engine.catalog.record(view.base))
+    return records
 
 
-def _questions(
+def _stored_call_keys(
     engine: Engine,
     record: TableRecord,
     relations: dict[int, ops.Relation],
     staged: dict[str, pa.Table],
     functions: set[str] | None = None,
 ) -> set[str]:
-    """Return the keys of what stored columns of a table ask for given states of its rows.
+    """Return the keys of the calls of stored columns for given states of rows.
 
     What depends on a function that is not in the ledger cannot be known.
 
@@ -270,8 +286,8 @@ def _questions(
     if record.view and record.view.items:
         queries.append(with_rid(engine.expression(record.view.items, None)))
     for query in queries:
-        with engine.caller.only_noting(keys, functions) as wanted:
-            if query is not None and wanted(query):
+        with engine.caller.only_noting(keys, functions) as is_relevant:
+            if query is not None and is_relevant(query):
                 engine.arrow(query.to_expr(), relations, staged)
     return keys
 
@@ -279,47 +295,49 @@ def _questions(
 # -- Removal ---------------------------------------------------------------------------------------
 
 
-def _end(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
-    """Delete those of the rows that live, as `delete` does: views and indexes follow."""
+def _end_live_rows(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
+    """Delete the live ones of the rows, as `delete` does: views and indexes follow."""
 
     def prepare(transaction: Transaction) -> None:
         live = engine.leaf(record.id, hidden=True).to_expr()
-        chosen = engine.stored(_CHOSEN, _KEYS).to_expr()
-        found = engine.arrow(live.semi_join(chosen, RID).select(RID), staged=_staged(rids))
-        if not found.num_rows:
+        base_rows = engine.stored(_STAGED_RIDS, _RID_SCHEMA).to_expr()
+        live_rids = engine.arrow(live.semi_join(base_rows, RID).select(RID), staged=_staged(rids))
+        if not live_rids.num_rows:
             raise NothingToDo
-        delete_rows(transaction, writable(engine.leaf(record.id)), found.column(RID))
+        delete_rows(transaction, writable_record(engine.leaf(record.id)), live_rids.column(RID))
 
     with contextlib.suppress(NothingToDo):
         run_transaction(engine, "delete", prepare, since=engine.catalog.head)
 
 
-def _branches(engine: Engine, record: TableRecord, rids: pa.Array) -> dict[str, set[int]]:
+def _branches_reading(engine: Engine, record: TableRecord, rids: pa.Array) -> dict[str, set[int]]:
     """Return the branches that read old states of rows, with these rows."""
-    found = {}
+    rids_by_branch = {}
     for branch in engine.catalog.branches_of(record.id):
         assert branch.origin is not None
-        rows = _chosen(engine, record, _CHOSEN).to_expr()
+        rows = _staged_states(engine, record, _STAGED_RIDS).to_expr()
         commit = branch.origin.commit
-        read = rows.filter(rows[FROM] <= commit, rows[TO] > commit).select(RID)
-        own = engine.stored(branch.physical, physical_schema(branch)).to_expr()
+        old_states = rows.filter(rows[FROM] <= commit, rows[TO] > commit).select(RID)
+        own_states = engine.stored(branch.physical, physical_schema(branch)).to_expr()
         first = engine.catalog.versions(branch.id)[0].commit
-        hidden = own.filter(own[FROM] <= first)
-        left = engine.backend.arrow(read.anti_join(hidden, RID), _staged(rids)).column(RID)
-        if len(left):
-            found[branch.name] = set(left.to_pylist())
-    return found
+        hidden = own_states.filter(own_states[FROM] <= first)
+        visible_rids = engine.backend.arrow(
+            old_states.anti_join(hidden, RID), _staged(rids)
+        ).column(RID)
+        if len(visible_rids):
+            rids_by_branch[branch.name] = set(visible_rids.to_pylist())
+    return rids_by_branch
 
 
-def _remove(transaction: Transaction, family: list[_Member]) -> int:
-    """Remove the states of rows, and the history of what was computed of them as a whole."""
+def _remove_states(transaction: Transaction, purged: list[_PurgedRows]) -> int:
+    """Remove the states of rows, and the history of views with a full refresh over them."""
     engine = transaction.engine
     head = engine.catalog.head
     count = 0
-    for member in family:
+    for member in purged:
         record = engine.catalog.record(member.record.id)
         count += _delete_states(transaction, record, member.rids.to_pylist())
-    for view in full_refresh_views(engine, [each.record for each in family]):
+    for view in full_refresh_views(engine, [purged_rows.record for purged_rows in purged]):
         transaction.put_record(replace(view, compacted=head, retained_commits=()))
         transaction.add_write(view, partial(_drop_history, engine, view.physical, head))
     return count
@@ -333,19 +351,21 @@ def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int
     import pyarrow as pa
 
     engine = transaction.engine
-    relation = _chosen(engine, record, _CHOSEN).to_expr()
+    relation = _staged_states(engine, record, _STAGED_RIDS).to_expr()
     staged = _staged(pa.array(rids, pa.int64()))
     count = int(engine.backend.arrow(relation.count().as_table(), staged).column(0)[0].as_py())
     transaction.touch(record.id, rows=len(rids), closed=True)
     first = engine.catalog.versions(record.id)[0]
-    shared = [each for each in rids if record.origin is not None and each < first.next_rid]
+    origin_rids = [rid for rid in rids if record.origin is not None and rid < first.next_rid]
 
     def write(_commit: int) -> None:
         engine.backend.delete_with_values(record.physical, RID, rids)
-        if shared:  # what the origin has of these rows is not to come to light again
-            moment = pa.repeat(pa.scalar(first.commit, pa.int64()), len(shared))
-            hiding = pa.table({RID: pa.array(shared, pa.int64()), FROM: moment, TO: moment})
-            engine.backend.append(record.physical, hiding)
+        if origin_rids:  # what the origin has of these rows is not to come to light again
+            bounds = pa.repeat(pa.scalar(first.commit, pa.int64()), len(origin_rids))
+            hiding_states = pa.table(
+                {RID: pa.array(origin_rids, pa.int64()), FROM: bounds, TO: bounds}
+            )
+            engine.backend.append(record.physical, hiding_states)
 
     if rids:
         transaction.add_write(record, write)

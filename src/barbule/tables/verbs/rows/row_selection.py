@@ -11,7 +11,7 @@ from barbule.backends.base import RID
 from barbule.errors import ExpressionError
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
 from barbule.relations.errors.invalid_queries import refuse_plain
-from barbule.tables.compute.function_expressions import resolve
+from barbule.tables.compute.function_expressions import resolve_expression
 from barbule.tables.compute.lossless_casts import (
     holds_decimals,
 )
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
     from barbule.tables.arguments import Condition
 
-__all__ = ["bind_values", "chosen_rows", "is_row_local", "rebind", "row_identities"]
+__all__ = ["bind_values", "is_row_local", "rebind", "row_identities", "selected_rows"]
 
 
-def _no_condition(table: ir.Table, hint: str) -> ExpressionError:
+def _missing_condition(table: ir.Table, hint: str) -> ExpressionError:
     return ExpressionError(
         "the condition is None, and not one of each row.", table=table.get_name(), hint=hint
     )
 
 
-def chosen_rows(table: ir.Table, where: Condition | None) -> ir.Table:
-    """Return the hidden rows of a table for which a condition holds; None chooses all rows."""
+def selected_rows(table: ir.Table, where: Condition | None) -> ir.Table:
+    """Return the rows of a table's hidden leaf that meet a condition; None selects all."""
     refuse_plain(where, table)
-    given, where = where, resolve(table, where)
-    if where is None and given is not None:
-        raise _no_condition(table, "Let the function return it: lambda t: t.n > 3.")
+    original, where = where, resolve_expression(table, where)
+    if where is None and original is not None:
+        raise _missing_condition(table, "Let the function return it: lambda t: t.n > 3.")
     leaf = table.op()
     hidden = leaf.copy(hidden=True)
     if isinstance(where, ir.BooleanColumn) and is_row_local(where.op(), leaf):
@@ -49,12 +49,12 @@ def bind_values(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.
     """Bind the expressions of new values to their table."""
     leaf = table.op()
     if all(
-        isinstance(each, ir.Value)
-        and not holds_decimals(each.type())  # which have their digits once they are bound
-        and is_row_local(each.op(), leaf)
-        for each in values.values()
+        isinstance(value, ir.Value)
+        and not holds_decimals(value.type())  # which have their digits once they are bound
+        and is_row_local(value.op(), leaf)
+        for value in values.values()
     ):
-        return {name: each.op() for name, each in values.items()}
+        return {name: value.op() for name, value in values.items()}
     bound: Mapping[str, ops.Value] = table.select(**values).op().values
     for name, value in bound.items():
         if changes_row_count(value):
@@ -68,9 +68,9 @@ def bind_values(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.
 
 
 def is_row_local(value: ops.Value, leaf: ManagedTable) -> bool:
-    """Whether a value asks nothing but the row itself, so that it needs no binding."""
-    other = (*LOOKS_AROUND, ops.Alias, ops.Unnest)
-    return value.relations <= {leaf} and not value.find(other, filter=ops.Value)
+    """Whether a value depends on its own row alone, so that it needs no binding."""
+    nonlocal_operations = (*LOOKS_AROUND, ops.Alias, ops.Unnest)
+    return value.relations <= {leaf} and not value.find(nonlocal_operations, filter=ops.Value)
 
 
 def row_identities(rows: ir.Table) -> ir.Table:

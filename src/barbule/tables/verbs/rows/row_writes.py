@@ -9,10 +9,10 @@ import ibis.expr.schema as sch
 from barbule.catalog import codec
 from barbule.errors import UnsupportedError
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.computed_columns import compute
-from barbule.tables.compute.media_errors import with_reasons
+from barbule.tables.compute.computed_columns import compute_columns
+from barbule.tables.compute.media_errors import with_error_columns
 from barbule.tables.transaction.isolation import NothingToDo
-from barbule.tables.transaction.names import current
+from barbule.tables.transaction.names import current_record
 from barbule.tables.transaction.results import (
     MutationResult,
 )
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
-    "allows_in_place",
     "calls_functions",
+    "can_write_in_place",
     "data_schema",
     "default_values",
-    "unless_empty",
-    "writable",
-    "write_new",
+    "run_unless_empty",
+    "writable_record",
+    "write_new_rows",
 ]
 
-Result = TypeVar("Result", bound=MutationResult)
+ResultT = TypeVar("ResultT", bound=MutationResult)
 
 
-def writable(leaf: ManagedTable) -> TableRecord:
+def writable_record(leaf: ManagedTable) -> TableRecord:
     """Return the structure of a table whose rows can be changed."""
-    record = current(leaf)
+    record = current_record(leaf)
     if record.view:
         raise UnsupportedError(
             "the rows of a view follow those of its base.",
@@ -55,7 +55,9 @@ def writable(leaf: ManagedTable) -> TableRecord:
 
 def data_schema(record: TableRecord) -> sch.Schema:
     """Return the columns that take data."""
-    return sch.Schema({c.name: c.dtype for c in record.columns if c.kind == "data"})
+    return sch.Schema(
+        {column.name: column.dtype for column in record.columns if column.kind == "data"}
+    )
 
 
 def default_values(record: TableRecord) -> dict[str, Any]:
@@ -67,52 +69,54 @@ def default_values(record: TableRecord) -> dict[str, Any]:
     }
 
 
-def write_new(transaction: Transaction, record: TableRecord, rows: pa.Table) -> None:
+def write_new_rows(transaction: Transaction, record: TableRecord, rows: pa.Table) -> None:
     """Compute the stored columns of new rows and write them; views follow."""
-    rows = with_reasons(transaction, record, rows)
+    rows = with_error_columns(transaction, record, rows)
     stored = [column for column in record.columns if column.kind == "stored"]
-    rows = compute(transaction, record, rows, stored)
+    rows = compute_columns(transaction, record, rows, stored)
     transaction.append(record, rows)
     transaction.touch(record.id, rows=rows.num_rows)
     propagate(transaction, record, rows, None)
 
 
 def calls_functions(engine: Engine, record: TableRecord) -> bool:
-    """Whether new rows of a table make functions be called, for itself or for its views."""
-    seen, waiting = set(), [record]
-    while waiting:
-        each = waiting.pop()
-        if each.id in seen:
+    """Whether inserts into a table call functions, for itself or for its views."""
+    visited, queue = set(), [record]
+    while queue:
+        table = queue.pop()
+        if table.id in visited:
             continue
-        seen.add(each.id)
-        if (each.view and each.view.items) or any(c.kind == "stored" for c in each.columns):
+        visited.add(table.id)
+        if (table.view and table.view.items) or any(
+            column.kind == "stored" for column in table.columns
+        ):
             return True
-        waiting += engine.catalog.views_of(each.id)
-        waiting += engine.catalog.queries_over(each.id)
+        queue += engine.catalog.views_of(table.id)
+        queue += engine.catalog.queries_over(table.id)
     return False
 
 
-def unless_empty(
+def run_unless_empty(
     leaf: ManagedTable,
-    kind: type[Result],
+    result_type: type[ResultT],
     operation: str,
     prepare: Callable[[Transaction], int | None],
     *,
     since: int,
     slow: bool | None = None,
-) -> Result:
-    """Make a change of rows; where it is found that there are none, there is no new version.
+) -> ResultT:
+    """Run a transaction that changes rows; where it changes none, there is no new version.
 
     Parameters
     ----------
     prepare
-        Prepares the change and returns how many rows it is of; None where that is known once
+        Prepares the transaction and returns how many rows it changes; None where that is known once
         they are written.
     """
     engine: Engine = leaf.source
     record = engine.catalog.record(leaf.table_id)
 
-    def checked(transaction: Transaction) -> int | None:
+    def prepare_nonempty(transaction: Transaction) -> int | None:
         count = prepare(transaction)
         if count == 0:
             raise NothingToDo
@@ -121,15 +125,17 @@ def unless_empty(
     try:
         if slow is None:
             slow = calls_functions(engine, record)
-        transaction, count = run_transaction(engine, operation, checked, since=since, slow=slow)
+        transaction, count = run_transaction(
+            engine, operation, prepare_nonempty, since=since, slow=slow
+        )
     except NothingToDo:
-        return kind(0, 0, engine.catalog.latest(record.id).version)
+        return result_type(0, 0, engine.catalog.latest(record.id).version)
     rows = transaction.row_count(record.id) if count is None else count
-    return transaction.result(kind, record.id, rows)
+    return transaction.result(result_type, record.id, rows)
 
 
-def allows_in_place(engine: Engine, record: TableRecord) -> bool:
-    """Whether nothing follows the rows of a table, so that they can change where they are."""
+def can_write_in_place(engine: Engine, record: TableRecord) -> bool:
+    """Whether nothing depends on the rows of a table, so that they can change in place."""
     if record.origin is not None or engine.backend.many_writers:
         return False
     catalog = engine.catalog

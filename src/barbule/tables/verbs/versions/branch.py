@@ -10,8 +10,8 @@ from barbule.catalog.records import Origin
 from barbule.errors import TableExistsError, UnsupportedError
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import present
-from barbule.tables.verbs.removal import make_room
+from barbule.tables.transaction.names import existing_table
+from barbule.tables.verbs.removal import replace_existing
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
@@ -27,14 +27,14 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
     """Make a table that starts as another is now, and shares its rows; return its id."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    if (found := present(engine, name, if_exists)) is not None:
-        if found.origin is None or found.origin.table != leaf.table_id:
+    if (existing := existing_table(engine, name, if_exists)) is not None:
+        if existing.origin is None or existing.origin.table != leaf.table_id:
             raise TableExistsError(
                 "there is a table of this name already, and no branch of this one.",
                 table=name,
                 hint="Choose another name.",
             )
-        return found.id
+        return existing.id
     if engine.catalog.record(leaf.table_id).view:
         raise UnsupportedError(
             "a view has no rows of its own to branch.",
@@ -44,7 +44,7 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
 
     def prepare(transaction: Transaction) -> int:
         catalog = engine.catalog
-        if leaf.table_id in {each.id for each in make_room(transaction, name, if_exists)}:
+        if leaf.table_id in {table.id for table in replace_existing(transaction, name, if_exists)}:
             raise TableExistsError(
                 "a branch cannot take the place of what it branches off.",
                 table=name,
@@ -53,7 +53,7 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
         commit = catalog.head if leaf.commit is None else leaf.commit
         record = catalog.record(leaf.table_id, commit)
         table_id = catalog.next_table_id()
-        made = replace(
+        branch_record = replace(
             record,
             id=table_id,
             name=name,
@@ -69,10 +69,12 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
                 for column in record.columns
             ),
         )
-        transaction.put_record(made)
-        transaction.create_storage(made)
-        first = max(v.next_rid for v in catalog.versions(record.id) if v.commit <= commit)
-        transaction.touch(table_id, rids=first, closed=True)
+        transaction.put_record(branch_record)
+        transaction.create_storage(branch_record)
+        next_rid = max(
+            version.next_rid for version in catalog.versions(record.id) if version.commit <= commit
+        )
+        transaction.touch(table_id, rids=next_rid, closed=True)
         return table_id
 
     return run_transaction(engine, "branch", prepare, since=since)[1]

@@ -10,7 +10,7 @@ from barbule.errors import UnsupportedError
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import current
+from barbule.tables.transaction.names import current_record
 from barbule.tables.views.dependent_views import with_row_views
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
     """
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if record.view and not record.view.bases:
         raise UnsupportedError(
             "a view is compacted with its base.", table=record.name, hint="Compact the base table."
@@ -43,61 +43,66 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
     removed: list[int] = []
 
     def prepare(transaction: Transaction) -> None:
-        family = with_row_views(engine, current(leaf))
-        held = sorted(
-            {c for each in family for c in catalog.referenced_commits(each.id) if c < target.commit}
+        tables = with_row_views(engine, current_record(leaf))
+        referenced = sorted(
+            {
+                commit
+                for table in tables
+                for commit in catalog.referenced_commits(table.id)
+                if commit < target.commit
+            }
         )
-        for each in family:
-            _compact_one(transaction, each, target.commit, held, removed)
+        for table in tables:
+            _compact_table(transaction, table, target.commit, referenced, removed)
 
     run_transaction(engine, "compact", prepare, since=since)
     return sum(removed)
 
 
-def _compact_one(
+def _compact_table(
     transaction: Transaction, record: TableRecord, commit: int, held: list[int], removed: list[int]
 ) -> None:
     engine = transaction.engine
     history = engine.catalog.history(record.id)
-    kept = tuple(sorted({c for c in held if record.holds(c)}))
-    moments = [*kept, commit]
-    needed = [each for at, each in history if at > commit]
-    for moment in moments:
-        seen = [each for at, each in history if at <= moment]
-        needed += seen[-1:]
-    used = {name for each in needed for name in physical_schema(each).names}
-    there = {name for _, each in history for name in physical_schema(each).names}
-    for name in sorted(there - used):
+    kept_commits = tuple(sorted({commit for commit in held if record.holds(commit)}))
+    commits = [*kept_commits, commit]
+    readable = [record for since, record in history if since > commit]
+    for commit_read in commits:
+        earlier = [record for since, record in history if since <= commit_read]
+        readable += earlier[-1:]
+    used_names = {name for record in readable for name in physical_schema(record).names}
+    existing_names = {name for _, record in history for name in physical_schema(record).names}
+    for name in sorted(existing_names - used_names):
         transaction.drop_column(record, name)
     limit = max(commit, record.compacted)
-    transaction.put_record(replace(record, compacted=limit, retained_commits=kept))
+    transaction.put_record(replace(record, compacted=limit, retained_commits=kept_commits))
     backend = engine.backend
-    hiding = _hiding(engine, record, limit)
+    hiding_states = _hiding_states(engine, record, limit)
 
     def purge(_commit: int) -> None:
-        count = backend.purge(record.physical, limit, kept)
-        if hiding.num_rows:
-            backend.append(record.physical, hiding)
-        removed.append(count - hiding.num_rows)
+        count = backend.purge(record.physical, limit, kept_commits)
+        if hiding_states.num_rows:
+            backend.append(record.physical, hiding_states)
+        removed.append(count - hiding_states.num_rows)
 
     transaction.add_write(record, purge)
 
 
-def _hiding(engine: Engine, record: TableRecord, commit: int) -> pa.Table:
-    """Return what has to stay of a branch so that changed rows of its origin remain hidden.
+def _hiding_states(engine: Engine, record: TableRecord, commit: int) -> pa.Table:
+    """Return the states of a branch that have to stay to hide changed rows of its origin.
 
     A state of a row that ends where it begins is seen at no version, and hides what the origin
     has of it from then on.
     """
     import pyarrow as pa
 
-    none = pa.table({name: pa.array([], pa.int64()) for name in (RID, FROM, TO)})
+    no_states = pa.table({name: pa.array([], pa.int64()) for name in (RID, FROM, TO)})
     if record.origin is None:
-        return none
+        return no_states
     stored = engine.stored(record.physical, physical_schema(record)).to_expr()
-    shared = engine.catalog.versions(record.id)[0].next_rid
-    of_origin = stored.filter(stored[RID] < shared)
-    first = of_origin.group_by(RID).aggregate(**{FROM: of_origin[FROM].min()})
-    first = first.filter(first[FROM] <= commit)
-    found = engine.backend.arrow(first.mutate(**{TO: first[FROM]}), {})
-    return found.cast(none.schema) if found.num_rows else none
+    shared_rids = engine.catalog.versions(record.id)[0].next_rid
+    of_origin = stored.filter(stored[RID] < shared_rids)
+    first_states = of_origin.group_by(RID).aggregate(**{FROM: of_origin[FROM].min()})
+    first_states = first_states.filter(first_states[FROM] <= commit)
+    hiding = engine.backend.arrow(first_states.mutate(**{TO: first_states[FROM]}), {})
+    return hiding.cast(no_states.schema) if hiding.num_rows else no_states

@@ -1,6 +1,6 @@
-"""Versions of a table as its users see them: history, labels, looks at old versions, diffs.
+"""Versions of a table as its users see them: history, labels, time travel, diffs.
 
-Owns the way from a version, a label or a moment to a leaf at a commit.
+Owns the resolution of a version, a label or a timestamp to a leaf at a commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from barbule.executor.results.result_set import ResultSet
 from barbule.executor.search.index_lookup import searched_column
 from barbule.tables.transaction.names import IF_EXISTS, IF_NOT_EXISTS, check_policy, check_storable
 from barbule.types import storage
-from barbule.versions import Checkpoint, Diff, diff, drifted
+from barbule.versions import Checkpoint, Diff, diff, vector_drift
 
 if TYPE_CHECKING:
     import ibis.expr.operations as ops
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
     from barbule.tables.arguments import IfExists, IfNotExists
 
-__all__ = ["VersionLike", "at", "checkpoint", "difference", "drop_checkpoint", "history"]
+__all__ = ["VersionLike", "checkpoint", "diff_versions", "drop_checkpoint", "history", "leaf_at"]
 
 VersionLike = int | str | datetime.datetime
 
@@ -44,7 +44,7 @@ _HISTORY = sch.Schema(
 )
 
 
-def at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
+def leaf_at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
     """Return the leaf of a table as it was at a version."""
     engine: Engine = leaf.source
     engine.catalog.refresh()
@@ -86,7 +86,7 @@ def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoin
 
 
 def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) -> None:
-    """Take a label away from the version that has it."""
+    """Remove a label."""
     engine: Engine = leaf.source
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     with engine.backend.write_lock():
@@ -104,22 +104,22 @@ def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) 
             )
 
 
-def difference(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
+def diff_versions(leaf: ManagedTable, old: VersionLike, new: VersionLike) -> Diff:
     """Compare two versions of a table."""
 
     def state(version: VersionLike) -> tuple[int, ir.Table, ir.Table]:
-        seen = at(leaf, version)
+        version_leaf = leaf_at(leaf, version)
         number = leaf.source.catalog.resolve(leaf.table_id, version).version
-        return number, seen.to_expr(), seen.copy(hidden=True).to_expr()
+        return number, version_leaf.to_expr(), version_leaf.copy(hidden=True).to_expr()
 
     engine: Engine = leaf.source
     before, after = state(old), state(new)
-    renamed = _renamed(engine, leaf.table_id, old, new)
-    drift = _drift(engine, leaf.table_id, (old, before[2]), (new, after[2]))
+    renamed = _renamed_columns(engine, leaf.table_id, old, new)
+    drift = _vector_drift(engine, leaf.table_id, (old, before[2]), (new, after[2]))
     return diff(leaf.name, before, after, renamed, drift)
 
 
-def _drift(
+def _vector_drift(
     engine: Engine,
     table_id: int,
     old: tuple[VersionLike, ir.Table],
@@ -127,34 +127,41 @@ def _drift(
 ) -> dict[str, ir.Table]:
     """Pair the vectors of the indexes that both versions have, of the same length."""
     catalog = engine.catalog
-    moments = [catalog.resolve_commit(table_id, at) for at, _ in (old, new)]
-    one, two = (catalog.record(table_id, moment) for moment in moments)
-    found = {}
-    for index in one.indexes:
-        later = next((each for each in two.indexes if each.name == index.name), None)
-        if later is None:
+    commits = [catalog.resolve_commit(table_id, version) for version, _ in (old, new)]
+    old_record, new_record = (catalog.record(table_id, commit) for commit in commits)
+    drift = {}
+    for index in old_record.indexes:
+        new_index = next(
+            (candidate for candidate in new_record.indexes if candidate.name == index.name), None
+        )
+        if new_index is None:
             continue
-        vectors = one.column_by_id(index.embedding), two.column_by_id(later.embedding)
+        vectors = (
+            old_record.column_by_id(index.embedding),
+            new_record.column_by_id(new_index.embedding),
+        )
         columns = (
-            searched_column(one, index, partial(_read, engine, moments[0])),
-            searched_column(two, later, partial(_read, engine, moments[1])),
+            searched_column(old_record, index, partial(_read_expression, engine, commits[0])),
+            searched_column(new_record, new_index, partial(_read_expression, engine, commits[1])),
         )
         if storage(vectors[0].dtype) == storage(vectors[1].dtype):
-            found[index.name] = drifted(
+            drift[index.name] = vector_drift(
                 old[1],
                 new[1],
                 columns,
                 (vectors[0].name, vectors[1].name),
                 engine.similarity,
             )
-    return found
+    return drift
 
 
-def _read(engine: Engine, commit: int, text: str) -> ops.Node:
+def _read_expression(engine: Engine, commit: int, text: str) -> ops.Node:
     return engine.expression(text, commit)
 
 
-def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) -> dict[str, str]:
+def _renamed_columns(
+    engine: Engine, table_id: int, old: VersionLike, new: VersionLike
+) -> dict[str, str]:
     """Return the new names of a table's own columns by their old ones."""
     catalog = engine.catalog
     before, after = (
@@ -162,14 +169,18 @@ def _renamed(engine: Engine, table_id: int, old: VersionLike, new: VersionLike) 
         for version in (old, new)
     )
     names = {column.id: column.name for column in after.columns}
-    found = {
+    renamed = {
         column.name: names[column.id]
         for column in before.columns
         if not column.hidden and column.id in names and names[column.id] != column.name
     }
     # A column of another name that took the place of the old one is that other column.
-    taken = {column.name for column in before.columns}
-    return {was: now for was, now in found.items() if now not in taken or now in found}
+    old_names = {column.name for column in before.columns}
+    return {
+        old_name: new_name
+        for old_name, new_name in renamed.items()
+        if new_name not in old_names or new_name in renamed
+    }
 
 
 def history(leaf: ManagedTable) -> ResultSet:

@@ -13,15 +13,15 @@ from barbule.errors import DependencyError, UnsupportedError, VersionError
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.planner.lowering.visible_rows import visible_rows
 from barbule.tables.commit import run_transaction
-from barbule.tables.compute.dependencies import dependents
+from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.transaction.isolation import isolated
-from barbule.tables.transaction.names import current
+from barbule.tables.transaction.names import current_record
 from barbule.tables.transaction.results import UpdateResult
-from barbule.tables.transaction.row_differences import differing, rows_by_changes
-from barbule.tables.verbs.columns.rename_column import rename_everywhere
-from barbule.tables.views.base_columns import readers_of, shown_of
+from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
+from barbule.tables.verbs.columns.rename_column import rename_in_expressions
+from barbule.tables.views.base_columns import derived_columns, views_reading
 from barbule.tables.views.dependent_views import with_row_views
-from barbule.tables.views.propagation import follow_update, propagate_to
+from barbule.tables.views.propagation import propagate_to, propagate_update_to
 from barbule.tables.views.type_propagation import retype_views
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["revert"]
 
-_REVERT = "revert to "
+_REVERT_PREFIX = "revert to "
 
 
 @isolated
@@ -44,130 +44,152 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
     """Make a new version of a table that is like an old one; its views follow."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
-    record = current(leaf)
+    record = current_record(leaf)
     if record.view:
         raise UnsupportedError(
             "a view follows its base.", table=record.name, hint="Revert the base table."
         )
 
     def prepare(transaction: Transaction) -> int:
-        version = _before(engine, record) if to is None else to
+        version = _previous_version(engine, record) if to is None else to
         target = engine.catalog.resolve(record.id, version)
-        transaction.set_operation(f"{_REVERT}{target.version}")
-        held = engine.catalog.resolve_commit(record.id, version)
-        # The last moment of that version: views may have been made while it was the latest.
-        later = (v.commit for v in engine.catalog.versions(leaf.table_id))
-        last = min((c for c in later if c > target.commit), default=engine.catalog.head + 1) - 1
-        commit = last if record.holds(last) else held
-        named = _named_as_then(transaction, current(leaf), commit)
-        then = {column.name for column in engine.catalog.record(record.id, commit).columns}
-        shown = {column.name for column in named.columns if not column.hidden}
-        _refuse_to_lose(engine, named, shown - then, commit)
-        return _go_back(transaction, named, commit)
+        transaction.set_operation(f"{_REVERT_PREFIX}{target.version}")
+        resolved = engine.catalog.resolve_commit(record.id, version)
+        # The last commit of that version: views may have been made while it was the latest.
+        later = (version.commit for version in engine.catalog.versions(leaf.table_id))
+        last = (
+            min(
+                (commit for commit in later if commit > target.commit),
+                default=engine.catalog.head + 1,
+            )
+            - 1
+        )
+        commit = last if record.holds(last) else resolved
+        renamed = _with_old_names(transaction, current_record(leaf), commit)
+        old_names = {column.name for column in engine.catalog.record(record.id, commit).columns}
+        visible_names = {column.name for column in renamed.columns if not column.hidden}
+        _check_views_readable(engine, renamed, visible_names - old_names, commit)
+        return _restore(transaction, renamed, commit)
 
     transaction, count = run_transaction(engine, "revert", prepare, since=since, slow=True)
     return transaction.result(UpdateResult, record.id, count)
 
 
-def _before(engine: Engine, record: TableRecord) -> int:
-    """Return the number of the version before the one that is shown.
+def _previous_version(engine: Engine, record: TableRecord) -> int:
+    """Return the number of the version before the one that the table shows.
 
     After going back that is the one gone back to, so that each further step goes further back.
     """
-    operations = {v.version: v.operation for v in engine.catalog.versions(record.id)}
-    shown = max(operations)
-    while operations.get(shown, "").startswith(_REVERT):
-        shown = int(operations[shown].removeprefix(_REVERT))
-    if shown == 0:
+    operations = {
+        version.version: version.operation for version in engine.catalog.versions(record.id)
+    }
+    version_shown = max(operations)
+    while operations.get(version_shown, "").startswith(_REVERT_PREFIX):
+        version_shown = int(operations[version_shown].removeprefix(_REVERT_PREFIX))
+    if version_shown == 0:
         raise VersionError(
             "there is no version before the one that it shows.",
             table=record.name,
             hint="history() lists the versions; revert(to=...) goes to any of them.",
         )
-    return shown - 1
+    return version_shown - 1
 
 
-def _named_as_then(transaction: Transaction, record: TableRecord, commit: int) -> TableRecord:
-    """Give columns the names they had at a commit, for the views that were made since too."""
-    then = {
+def _with_old_names(transaction: Transaction, record: TableRecord, commit: int) -> TableRecord:
+    """Rename columns back to their names at a commit, in newer views too."""
+    names_by_id = {
         column.id: column.name
         for column in transaction.engine.catalog.record(record.id, commit).columns
     }
     names = {
-        column.name: then[column.id]
+        column.name: names_by_id[column.id]
         for column in record.columns
-        if then.get(column.id, column.name) != column.name
+        if names_by_id.get(column.id, column.name) != column.name
     }
     if not names:
         return record
     # What has taken such a name since is lost; it must not be mistaken for the other.
-    kept = [c for c in record.columns if c.id in then or c.name not in names.values()]
-    rename_everywhere(transaction, replace(record, columns=tuple(kept)), names, {})
+    columns = [
+        column
+        for column in record.columns
+        if column.id in names_by_id or column.name not in names.values()
+    ]
+    rename_in_expressions(transaction, replace(record, columns=tuple(columns)), names, {})
     return transaction.engine.catalog.record(record.id)
 
 
-def _refuse_to_lose(engine: Engine, record: TableRecord, lost: set[str], commit: int) -> None:
-    """Check that no view reads columns that there were not at a commit."""
-    needed = readers_of(engine, record, lost, lambda view: _is_as_it_was(engine, view, commit))
-    if needed:
+def _check_views_readable(engine: Engine, record: TableRecord, lost: set[str], commit: int) -> None:
+    """Check that no view reads columns that did not exist at a commit."""
+    readers = views_reading(
+        engine, record, lost, lambda view: _has_same_columns(engine, view, commit)
+    )
+    if readers:
         raise DependencyError(
             f"columns that there were not at that version ({', '.join(sorted(lost))}) are needed "
-            f"by {', '.join(f'the view {view.name!r}' for view in needed)}.",
+            f"by {', '.join(f'the view {view.name!r}' for view in readers)}.",
             table=record.name,
             hint="Drop the views first.",
         )
 
 
-def _go_back(
-    transaction: Transaction, record: TableRecord, commit: int, shown: frozenset[str] = frozenset()
+def _restore(
+    transaction: Transaction,
+    record: TableRecord,
+    commit: int,
+    view_columns: frozenset[str] = frozenset(),
 ) -> int:
-    """Bring a table, and the views that were the same then, to the state of a commit.
+    """Restore a table, and the views that existed, to the state of a commit.
 
     Parameters
     ----------
-    shown
+    view_columns
         The columns that a view shows of its base and that are computed otherwise now.
     """
     engine = transaction.engine
-    record = _named_as_then(transaction, record, commit)
-    old = _structure(engine, record, commit)
-    before, now = _rows(engine, old, commit), _rows(engine, record, None)
-    ended, again = _without(now, before), _without(before, now)
+    record = _with_old_names(transaction, record, commit)
+    old = _restored_record(engine, record, commit)
+    old_rows, current_rows = _read_states(engine, old, commit), _read_states(engine, record, None)
+    ended_rows, restored = (
+        _states_without(current_rows, old_rows),
+        _states_without(old_rows, current_rows),
+    )
     if old != record:
         transaction.put_record(old)
         for index in record.indexes:
             if index not in old.indexes:
                 transaction.on_commit(partial(engine.indexing.drop, record, index))
-    transaction.touch(record.id, rows=ended.num_rows + again.num_rows)
-    transaction.end_rows(record, ended.column(RID))
-    back = again.drop_columns([FROM])
-    if back.num_rows:
-        transaction.append(old, back)
-    changed = _computed_otherwise(engine, record, old, shown)
+    transaction.touch(record.id, rows=ended_rows.num_rows + restored.num_rows)
+    transaction.end_rows(record, ended_rows.column(RID))
+    restored_rows = restored.drop_columns([FROM])
+    if restored_rows.num_rows:
+        transaction.append(old, restored_rows)
+    changed = _recomputed_columns(engine, record, old, view_columns)
     if changed:
-        retype_views(transaction, old, changed, lambda view: _is_as_it_was(engine, view, commit))
-    differing_rows = (now, before) if changed else (ended, again)
-    groups = _groups(transaction, old, differing_rows, changed)
-    if changed or ended.num_rows or again.num_rows:
-        for each in with_row_views(
+        retype_views(
+            transaction, old, changed, lambda view: _has_same_columns(engine, view, commit)
+        )
+    differing_rows = (current_rows, old_rows) if changed else (ended_rows, restored)
+    groups = _changed_row_groups(transaction, old, differing_rows, changed)
+    if changed or ended_rows.num_rows or restored.num_rows:
+        for table in with_row_views(
             engine, old
         ):  # views show columns of rows that are not their own
-            transaction.schedule_readers(each)
+            transaction.schedule_readers(table)
     for view in engine.catalog.views_of(record.id):
-        if _is_as_it_was(engine, view, commit):
-            _go_back(transaction, view, commit, frozenset(shown_of(engine, view, changed)))
+        if _has_same_columns(engine, view, commit):
+            _restore(transaction, view, commit, frozenset(derived_columns(engine, view, changed)))
         else:
-            _follow_back(transaction, old, view, differing_rows, groups)
-    return ended.num_rows + again.num_rows
+            _update_newer_view(transaction, old, view, differing_rows, groups)
+    return ended_rows.num_rows + restored.num_rows
 
 
-def _groups(
+def _changed_row_groups(
     transaction: Transaction,
     record: TableRecord,
     states: tuple[pa.Table, pa.Table],
     changed: set[str],
 ) -> list[tuple[set[str], pa.Table]]:
-    """Group rows that there were and are by the columns that differ; return their states now.
+    """Group rows that stay by the columns that differ; return their restored states.
 
     Parameters
     ----------
@@ -179,63 +201,76 @@ def _groups(
     import numpy as np
     import pyarrow.compute as pc
 
-    was, again = states
-    again = again.filter(pc.is_in(again.column(RID), value_set=_identities(was)))
-    was = was.take(pc.index_in(again.column(RID), value_set=_identities(was)))
+    current, restored = states
+    restored = restored.filter(pc.is_in(restored.column(RID), value_set=_rid_array(current)))
+    current = current.take(pc.index_in(restored.column(RID), value_set=_rid_array(current)))
     cells = {
-        column.name: differing(was.column(column.physical), again.column(column.physical))
+        column.name: cells_differ(current.column(column.physical), restored.column(column.physical))
         for column in record.columns
-        if column.kind != "virtual" and column.physical in was.column_names
+        if column.kind != "virtual" and column.physical in current.column_names
     }
-    cells |= {name: np.ones(again.num_rows, bool) for name in changed}
+    cells |= {name: np.ones(restored.num_rows, bool) for name in changed}
     groups = []
-    for names, places in rows_by_changes(cells):
-        below = {column.name for column in dependents(transaction.engine, record, names)}
-        transaction.changed_columns.setdefault(record.id, set()).update(names | below)
-        groups.append((names | below, again.take(places).drop_columns([FROM])))
+    for names, positions in group_rows_by_changes(cells):
+        downstream = {
+            column.name for column in dependent_columns(transaction.engine, record, names)
+        }
+        transaction.changed_columns.setdefault(record.id, set()).update(names | downstream)
+        groups.append((names | downstream, restored.take(positions).drop_columns([FROM])))
     return groups
 
 
-def _identities(rows: pa.Table) -> pa.Array:
+def _rid_array(rows: pa.Table) -> pa.Array:
     return rows.column(RID).combine_chunks()
 
 
-def _follow_back(
+def _update_newer_view(
     transaction: Transaction,
     record: TableRecord,
     view: TableRecord,
     states: tuple[pa.Table, pa.Table],
     groups: list[tuple[set[str], pa.Table]],
 ) -> None:
-    """Let a view that has been made since follow its base back; see `_groups`."""
+    """Update a view that is newer than the restored commit; see `_groups`."""
     import pyarrow.compute as pc
 
-    was, again = states
-    lost = was.filter(pc.invert(pc.is_in(was.column(RID), value_set=_identities(again))))
-    found = again.filter(pc.invert(pc.is_in(again.column(RID), value_set=_identities(was))))
-    propagate_to(transaction, record, view, None, lost.column(RID))
-    if found.num_rows:
-        transaction.new_rows[record.id] = found.drop_columns([FROM])
+    current, restored = states
+    lost_rows = current.filter(
+        pc.invert(pc.is_in(current.column(RID), value_set=_rid_array(restored)))
+    )
+    found_rows = restored.filter(
+        pc.invert(pc.is_in(restored.column(RID), value_set=_rid_array(current)))
+    )
+    propagate_to(transaction, record, view, None, lost_rows.column(RID))
+    if found_rows.num_rows:
+        transaction.new_rows[record.id] = found_rows.drop_columns([FROM])
         propagate_to(transaction, record, view, transaction.new_rows[record.id], None)
     for names, rows in groups:
         transaction.new_rows[record.id] = rows
-        follow_update(transaction, record, view, rows, names)
+        propagate_update_to(transaction, record, view, rows, names)
 
 
-def _computed_otherwise(
-    engine: Engine, record: TableRecord, old: TableRecord, shown: frozenset[str]
+def _recomputed_columns(
+    engine: Engine, record: TableRecord, old: TableRecord, view_columns: frozenset[str]
 ) -> set[str]:
     """Return the columns whose values may differ in rows that stay as they are."""
-    names = set(shown)
+    names = set(view_columns)
     for column in old.columns:
-        now = record.column(column.name)
-        if now is None or (now.id, now.expression) != (column.id, column.expression):
+        column_now = record.column(column.name)
+        if column_now is None or (column_now.id, column_now.expression) != (
+            column.id,
+            column.expression,
+        ):
             names.add(column.name)
-    return names | {column.name for column in dependents(engine, old, names)} if names else names
+    return (
+        names | {column.name for column in dependent_columns(engine, old, names)}
+        if names
+        else names
+    )
 
 
-def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
-    """Return the structure of a commit, under the name and with the limits of today."""
+def _restored_record(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
+    """Return the structure of a commit, with the name and the limits of today."""
     old = engine.catalog.record(record.id, commit)
     return replace(
         old,
@@ -247,24 +282,24 @@ def _structure(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
     )
 
 
-def _is_as_it_was(engine: Engine, view: TableRecord, commit: int) -> bool:
-    """Whether a view had the same columns then; names of columns may have changed."""
-    seen = [each for at, each in engine.catalog.history(view.id) if at <= commit]
-    if not seen or seen[-1].dropped:
+def _has_same_columns(engine: Engine, view: TableRecord, commit: int) -> bool:
+    """Whether a view had the same columns at a commit, under any names."""
+    earlier = [record for since, record in engine.catalog.history(view.id) if since <= commit]
+    if not earlier or earlier[-1].dropped:
         return False
-    return {column.id for column in seen[-1].columns} == {column.id for column in view.columns}
+    return {column.id for column in earlier[-1].columns} == {column.id for column in view.columns}
 
 
-def _rows(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
-    """Read the physical rows of a table at a commit, with the commit that made each."""
+def _read_states(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
+    """Read the physical rows of a table at a commit, with the commit of each state."""
     leaf = engine.leaf(record.id, commit)
     relation = visible_rows(leaf, record, engine)
     names = [name for name in physical_schema(record).names if name != "_to"]
-    shown = {name: ops.Field(relation, name) for name in names}
-    return engine.backend.arrow(ops.Project(relation, shown).to_expr(), {})
+    fields = {name: ops.Field(relation, name) for name in names}
+    return engine.backend.arrow(ops.Project(relation, fields).to_expr(), {})
 
 
-def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
+def _states_without(rows: pa.Table, others: pa.Table) -> pa.Table:
     """Return the states of rows that are not among others."""
     import numpy as np
     import pyarrow as pa

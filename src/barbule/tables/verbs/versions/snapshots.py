@@ -1,7 +1,7 @@
-"""Snapshots: all tables at one moment.
+"""Snapshots: all tables at one commit.
 
-Owns the names of such moments, and the look at the tables as they were then. One commit is
-visible in all tables at once, so a snapshot is no more than the name of a commit.
+Owns their names, and the tables as they were at such a commit. One commit is visible in all
+tables at once, so a snapshot is no more than the name of a commit.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from barbule.tables.arguments import IfExists, IfNotExists
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["Snapshot", "drop", "look", "names", "take"]
+__all__ = ["Snapshot", "create_snapshot", "drop_snapshot", "get_snapshot", "list_snapshots"]
 
 
 @dataclass(frozen=True)
 class Snapshot(VerbResult):
-    """All tables as they were at a moment, read-only.
+    """All tables as they were at a commit, read-only.
 
     Attributes
     ----------
     name
-        The name of the snapshot, or the moment.
+        The name of the snapshot, or the timestamp.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Snapshot(VerbResult):
         """
         record = self._engine.catalog.find(name, self._commit)
         if record is None:
-            known = ", ".join(map(repr, self.list_tables())) or "none"
+            existing = ", ".join(map(repr, self.list_tables())) or "none"
             raise TableNotFoundError(
                 f"there was no table of this name at {self.name!r}.",
                 table=name,
-                hint=f"There were: {known}.",
+                hint=f"There were: {existing}.",
             )
         return Table(self._engine.leaf(record.id, self._commit))
 
 
-def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
+def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
     """Give the latest commit a name."""
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(name, str) or not name.strip():
@@ -76,42 +76,43 @@ def take(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
     check_storable(name, "the name of a snapshot")
     with engine.backend.write_lock():
         engine.catalog.refresh()
-        known = engine.catalog.labels(ALL_TABLES)
-        if name in known and if_exists == "error":
+        commits = engine.catalog.labels(ALL_TABLES)
+        if name in commits and if_exists == "error":
             raise TableExistsError(
                 f"there is a snapshot {name!r} already.",
                 hint='Choose another name, or give if_exists="replace".',
             )
-        if name not in known or if_exists == "replace":
+        if name not in commits or if_exists == "replace":
             engine.catalog.add_label(Label(ALL_TABLES, name, engine.catalog.head))
-            _let_go(engine)
-    return look(engine, name)
+            _drop_unreferenced(engine)
+    return get_snapshot(engine, name)
 
 
-def look(engine: Engine, moment: str | datetime.datetime) -> Snapshot:
-    """Return all tables as they were in a snapshot, or at a moment."""
+def get_snapshot(engine: Engine, snapshot: str | datetime.datetime) -> Snapshot:
+    """Return all tables as they were in a snapshot, or at a timestamp."""
     engine.catalog.refresh()
-    known = as_timestamp(moment)
-    if known is not None and isinstance(moment, datetime.datetime):
-        return Snapshot(moment.isoformat(), engine, engine.catalog.commit_at(known))
-    if not isinstance(moment, str):
+    timestamp = as_timestamp(snapshot)
+    if timestamp is not None and isinstance(snapshot, datetime.datetime):
+        return Snapshot(snapshot.isoformat(), engine, engine.catalog.commit_at(timestamp))
+    if not isinstance(snapshot, str):
         raise VersionError(
             "all tables together are looked at by the name of a snapshot, or a moment.",
-            value=moment,
-            hint=timestamp_hint(moment) or "Numbers of versions belong to one table: table.at(3).",
+            value=snapshot,
+            hint=timestamp_hint(snapshot)
+            or "Numbers of versions belong to one table: table.at(3).",
         )
-    return Snapshot(moment, engine, engine.catalog.snapshot(moment))
+    return Snapshot(snapshot, engine, engine.catalog.snapshot(snapshot))
 
 
-def names(engine: Engine) -> list[str]:
+def list_snapshots(engine: Engine) -> list[str]:
     """Return the names of all snapshots, oldest first."""
     engine.catalog.refresh()
-    known = engine.catalog.labels(ALL_TABLES)
-    return sorted(known, key=lambda name: (known[name], name))
+    commits = engine.catalog.labels(ALL_TABLES)
+    return sorted(commits, key=lambda name: (commits[name], name))
 
 
-def drop(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
-    """Forget a snapshot, and the rows of dropped tables that no other one holds."""
+def drop_snapshot(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
+    """Drop a snapshot, and the rows of dropped tables that no other one references."""
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     with engine.backend.write_lock():
         engine.catalog.refresh()
@@ -119,24 +120,28 @@ def drop(engine: Engine, name: str, if_not_exists: IfNotExists) -> None:
             return
         engine.catalog.snapshot(name)
         engine.catalog.remove_label(ALL_TABLES, name)
-        _let_go(engine)
+        _drop_unreferenced(engine)
 
 
-def _let_go(engine: Engine) -> None:
-    """Drop the rows of dropped tables that no snapshot holds any more."""
+def _drop_unreferenced(engine: Engine) -> None:
+    """Drop the rows of dropped tables that no snapshot references any more."""
     catalog = engine.catalog
 
     def prepare(transaction: Transaction) -> None:
         for record in catalog.dropped():
-            held = catalog.externally_referenced_commits(record.id)
-            if left := [commit for commit in record.retained_commits if commit not in held]:
-                kept = tuple(commit for commit in record.retained_commits if commit not in left)
-                transaction.put_record(replace(record, retained_commits=kept))
-                if not kept:
+            referenced = catalog.externally_referenced_commits(record.id)
+            if released := [
+                commit for commit in record.retained_commits if commit not in referenced
+            ]:
+                still_referenced = tuple(
+                    commit for commit in record.retained_commits if commit not in released
+                )
+                transaction.put_record(replace(record, retained_commits=still_referenced))
+                if not still_referenced:
                     transaction.drop_storage(record)
 
     if any(
-        set(each.retained_commits) - catalog.externally_referenced_commits(each.id)
-        for each in catalog.dropped()
+        set(record.retained_commits) - catalog.externally_referenced_commits(record.id)
+        for record in catalog.dropped()
     ):
         run_transaction(engine, "drop snapshot", prepare, since=catalog.head)
