@@ -165,7 +165,7 @@ def test_a_source_that_is_read_once_ends_in_a_conflict(session, other, gate, tab
 
 
 def test_large_sources_are_compared_too(session, other, table, monkeypatch):
-    monkeypatch.setattr("barbule.tables.verbs.rows.insert.PART_ROWS", 2)
+    monkeypatch.setattr("barbule.tables.verbs.rows.insert.BATCH_ROWS", 2)
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from ({"n": n, "img": png(n)} for n in range(2))
@@ -252,7 +252,7 @@ def test_databases_in_memory_share_no_store():
 
 def test_deletions_take_turns_with_writers(session, other, table, monkeypatch):
     monkeypatch.setattr(
-        "barbule.tables.transaction.media_references._TURN", 0.0
+        "barbule.tables.transaction.media_references._MAX_LOCK_SECONDS", 0.0
     )  # one file in each
     old = other.create_table("old", {"n": bb.Int, "img": bb.Image})
     old.insert([{"n": n, "img": png(n)} for n in range(5)])

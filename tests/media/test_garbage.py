@@ -16,7 +16,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, MediaError, UnsupportedError
-from barbule.tables.transaction.media_references import held, release
+from barbule.tables.transaction.media_references import delete_unreferenced, referenced_media
 from patience import PATIENCE
 
 NONE = datetime.timedelta(0)
@@ -56,7 +56,7 @@ def test_what_rows_hold_stays(session, pictures):
     before = stored(session)
     assert len(before) == 3
     assert collect() == 0
-    assert stored(session) == before == held(engine_of(pictures))
+    assert stored(session) == before == referenced_media(engine_of(pictures))
 
 
 def test_deleted_rows_hold_their_media_until_history_is_dropped(session, pictures):
@@ -199,7 +199,10 @@ def test_release_deletes_what_nobody_else_refers_to(session, pictures):
     pictures.insert(n=9, img=png(0))  # another row with the content of the first
     pictures.delete(where=pictures.n < 2)
     pictures.compact()
-    assert release(engine_of(pictures), [*cells[:2], "https://example.com/a.png", None]) == 1
+    assert (
+        delete_unreferenced(engine_of(pictures), [*cells[:2], "https://example.com/a.png", None])
+        == 1
+    )
     assert stored(session) == {cells[0], cells[2]}
 
 

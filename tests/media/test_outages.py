@@ -16,7 +16,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import BarbuleError, StoreError
-from barbule.tables.transaction.media_references import held
+from barbule.tables.transaction.media_references import referenced_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +208,7 @@ def test_an_outage_at_any_call(made: Session, operation: Callable[[Session, int]
         table.compact()
         made.evict_calls(older_than=NONE)
         made.collect_media(grace=NONE)
-        assert stored(made) == held(made._engine)
+        assert stored(made) == referenced_media(made._engine)
         if not failed:
             assert first > 1
             return
@@ -235,7 +235,7 @@ def test_a_purge_says_that_files_are_left(made: Session):
     OUTAGE.end()
     assert [row[0] for row in loaded(made)] == [0, 2]
     assert made.collect_media(grace=NONE).files == 2
-    assert stored(made) == held(made._engine)
+    assert stored(made) == referenced_media(made._engine)
 
 
 def test_a_folder_that_cannot_be_written(session: Session):

@@ -48,9 +48,9 @@ SCHEMAS = {
 
 @pytest.fixture
 def table(session):
-    made = session.create_table("t", SCHEMAS["mapping"])
-    made.insert(key=1, size="S", kind="a")
-    return made
+    table = session.create_table("t", SCHEMAS["mapping"])
+    table.insert(key=1, size="S", kind="a")
+    return table
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

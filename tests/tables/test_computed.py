@@ -23,9 +23,9 @@ def doubled(value: int) -> int:
 
 @pytest.fixture
 def table(session):
-    made = session.create_table("t", {"a": bb.Int, "b": bb.Int})
-    made.insert([{"a": 1, "b": 10}, {"a": 2, "b": 20}])
-    return made
+    table = session.create_table("t", {"a": bb.Int, "b": bb.Int})
+    table.insert([{"a": 1, "b": 10}, {"a": 2, "b": 20}])
+    return table
 
 
 def _record(table):
@@ -116,8 +116,8 @@ def test_chains_are_computed_in_order(table, stored):
     table.add_computed_column(f=doubled(table.e))
     table.insert(a=3, b=30)
     table.update({"a": 10}, where=table.a == 1)
-    found = {row["a"]: (row["c"], row["d"], row["e"], row["f"]) for row in table.collect()}
-    assert found == {10: (11, 22, 11, 22), 2: (3, 6, 3, 6), 3: (4, 8, 4, 8)}
+    rows = {row["a"]: (row["c"], row["d"], row["e"], row["f"]) for row in table.collect()}
+    assert rows == {10: (11, 22, 11, 22), 2: (3, 6, 3, 6), 3: (4, 8, 4, 8)}
 
 
 def test_a_diamond_comes_together(table):
@@ -366,8 +366,8 @@ def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
     """Results of a bounded size at a time, which are one column, and one error, in the end."""
     from barbule.tables.compute import computed_columns
 
-    monkeypatch.setattr(computed_columns, "_PART", 100)
-    monkeypatch.setattr(computed_columns, "_FEWEST", 4)
+    monkeypatch.setattr(computed_columns, "_BATCH_BYTES", 100)
+    monkeypatch.setattr(computed_columns, "_MIN_BATCH_ROWS", 4)
     table = session.create_table("t", {"a": bb.Int})
     table.insert([{"a": n} for n in range(30)])
     table.delete(where=table.a.between(3, 6))
@@ -376,17 +376,17 @@ def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
         table.add_computed_column(c=careful(table.a))
     table.add_computed_column(d=lenient(table.a), v=placed(table.a))
     assert "c" not in table.columns
-    found = table.order_by("a").collect()
-    assert found["d"] == [None if a == 8 else a + 1 for a in found["a"]]
-    assert [vector[399] for vector in found["v"]] == found["a"]
+    rows = table.order_by("a").collect()
+    assert rows["d"] == [None if a == 8 else a + 1 for a in rows["a"]]
+    assert [vector[399] for vector in rows["v"]] == rows["a"]
     assert table.errors().collect()["column"] == ["d"]
 
 
 def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
     from barbule.tables.compute import computed_columns
 
-    monkeypatch.setattr(computed_columns, "_PART", 100)
-    monkeypatch.setattr(computed_columns, "_FEWEST", 4)
+    monkeypatch.setattr(computed_columns, "_BATCH_BYTES", 100)
+    monkeypatch.setattr(computed_columns, "_MIN_BATCH_ROWS", 4)
     table = session.create_table("t", {"a": bb.Int})
     table.add_computed_column(c=careful(table.a))
     table.add_computed_column(d=table.c + lenient(table.a), v=placed(table.c))
@@ -397,13 +397,13 @@ def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
     table.insert([{"a": n} for n in range(30) if n != 8])
     table.update({"a": table.a + 100}, where=table.a >= 20)
     table.recompute("c", "v")
-    found = table.order_by("a").collect()
-    assert found["c"] == [a + 1 for a in found["a"]]
-    assert found["d"] == [2 * a + 2 for a in found["a"]]
-    assert [vector[399] for vector in found["v"]] == found["c"]
-    seen = big.order_by("a").collect()
-    assert seen["a"] == found["a"][10:]
-    assert [vector[0] for vector in seen["w"]] == seen["c"]
+    rows = table.order_by("a").collect()
+    assert rows["c"] == [a + 1 for a in rows["a"]]
+    assert rows["d"] == [2 * a + 2 for a in rows["a"]]
+    assert [vector[399] for vector in rows["v"]] == rows["c"]
+    observed = big.order_by("a").collect()
+    assert observed["a"] == rows["a"][10:]
+    assert [vector[0] for vector in observed["w"]] == observed["c"]
 
 
 def test_a_column_of_many_vectors_stands_beside_its_rows_at_every_version(session):
@@ -414,8 +414,8 @@ def test_a_column_of_many_vectors_stands_beside_its_rows_at_every_version(sessio
     before = table.checkpoint("before")
     table.add_computed_column(v=placed(table.a))
     table.update({"a": -1}, where=table.a == 0)
-    found = table.order_by("a").collect()
-    assert len(found) == 5000
-    assert [vector[0] for vector in found["v"]] == found["a"]
+    rows = table.order_by("a").collect()
+    assert len(rows) == 5000
+    assert [vector[0] for vector in rows["v"]] == rows["a"]
     assert table.at(before).count().execute() == 5000
     assert table.at(1).count().execute() == 6000

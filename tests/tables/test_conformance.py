@@ -233,14 +233,14 @@ def _widened(expr):
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_the_same_rows_as_plain_ibis(managed, plain, name):
     ours, theirs = EXPRESSIONS[name](*managed), _widened(EXPRESSIONS[name](*plain))
-    found, wanted = ours.to_pyarrow(), theirs.to_pyarrow()
+    actual, expected = ours.to_pyarrow(), theirs.to_pyarrow()
     assert ours.schema() == theirs.schema()
-    assert found.schema.equals(wanted.schema)
+    assert actual.schema.equals(expected.schema)
     ordered = name.startswith(("order", "limit", "head"))
     if ordered:
-        assert found.to_pylist() == wanted.to_pylist()
-    assert _sorted(found) == _sorted(wanted)
-    assert _sorted(ours.collect().to_pyarrow()) == _sorted(wanted)
+        assert actual.to_pylist() == expected.to_pylist()
+    assert _sorted(actual) == _sorted(expected)
+    assert _sorted(ours.collect().to_pyarrow()) == _sorted(expected)
     assert isinstance(ours, Query | JoinQuery)
 
 
@@ -284,22 +284,22 @@ def test_the_same_exports(managed, plain, tmp_path):
     import pyarrow.parquet
 
     ours, theirs = (t[0].filter(_.id < 6).order_by("id").drop("cost") for t in (managed, plain))
-    wanted = theirs.to_pyarrow()
+    expected = theirs.to_pyarrow()
     pandas.testing.assert_frame_equal(ours.to_pandas(), theirs.to_pandas())
     pandas.testing.assert_frame_equal(ours.execute(), theirs.execute())
     assert ours.to_polars().equals(theirs.to_polars())
-    assert ours.to_pyarrow_batches().read_all().equals(wanted)
-    assert pa.table(ours).equals(wanted)
+    assert ours.to_pyarrow_batches().read_all().equals(expected)
+    assert pa.table(ours).equals(expected)
     flat = [t.drop("who", "tags", "raw") for t in (ours, theirs)]
-    for place, table in enumerate(flat):
-        table.to_parquet(tmp_path / f"{place}.parquet")
-        table.to_csv(tmp_path / f"{place}.csv")
-        table.to_json(tmp_path / f"{place}.json")
+    for position, table in enumerate(flat):
+        table.to_parquet(tmp_path / f"{position}.parquet")
+        table.to_csv(tmp_path / f"{position}.csv")
+        table.to_json(tmp_path / f"{position}.json")
     for suffix in ("csv", "json"):
-        first, second = ((tmp_path / f"{place}.{suffix}").read_bytes() for place in (0, 1))
+        first, second = ((tmp_path / f"{position}.{suffix}").read_bytes() for position in (0, 1))
         assert first == second
-    found = pyarrow.parquet.read_table(tmp_path / "0.parquet")
-    assert found.equals(pyarrow.parquet.read_table(tmp_path / "1.parquet"))
+    actual = pyarrow.parquet.read_table(tmp_path / "0.parquet")
+    assert actual.equals(pyarrow.parquet.read_table(tmp_path / "1.parquet"))
 
 
 def test_batches_come_in_the_size_asked_for(shared):

@@ -476,12 +476,12 @@ WINDOWS = {
 
 
 def _elementwise() -> dict[str, object]:
-    found = {}
+    actual = {}
     for family, columns in FAMILIES:
         for column in columns.split():
             for name, make in family.items():
-                found[f"{column} {name}"] = lambda t, make=make, column=column: make(t[column])
-    return found | TWO
+                actual[f"{column} {name}"] = lambda t, make=make, column=column: make(t[column])
+    return actual | TWO
 
 
 ELEMENTWISE = _elementwise()
@@ -627,8 +627,8 @@ def _alone() -> dict[str, object]:
     aggregated = {
         name: lambda t, make=make: t.aggregate(value=make(t)) for name, make in REDUCTIONS.items()
     }
-    each = {name: _single(make) for name, make in (ELEMENTWISE | WINDOWS).items()}
-    return each | aggregated | RESHAPED
+    elementwise = {name: _single(make) for name, make in (ELEMENTWISE | WINDOWS).items()}
+    return elementwise | aggregated | RESHAPED
 
 
 ALONE = _alone()
@@ -659,17 +659,17 @@ def _widened(expr):
 
 
 def _select(table, names, piece: int):
-    made = {name: ELEMENTWISE[name](table) for name in names[piece::PIECES]}
-    return table.order_by("id").select(**made)
+    created = {name: ELEMENTWISE[name](table) for name in names[piece::PIECES]}
+    return table.order_by("id").select(**created)
 
 
-def _differences(found: pa.Table, wanted: pa.Table) -> dict[str, object]:
-    assert found.column_names == wanted.column_names
+def _differences(found: pa.Table, expected: pa.Table) -> dict[str, object]:
+    assert found.column_names == expected.column_names
     return {
-        name: (found[name].to_pylist(), wanted[name].to_pylist())
-        for name in wanted.column_names
-        if found[name].type != wanted[name].type
-        or repr(_rounded(found[name].to_pylist())) != repr(_rounded(wanted[name].to_pylist()))
+        name: (found[name].to_pylist(), expected[name].to_pylist())
+        for name in expected.column_names
+        if found[name].type != expected[name].type
+        or repr(_rounded(found[name].to_pylist())) != repr(_rounded(expected[name].to_pylist()))
     }
 
 
@@ -682,15 +682,15 @@ def _rounded(value: object) -> object:
         return None
     if isinstance(value, float):
         return float(f"{value:.12g}")
-    return [_rounded(each) for each in value] if isinstance(value, list) else value
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize("kind", ["new", "changed", "view"])
 def test_operations_give_the_same_for_each_row(tables, expected, run_here, kind, piece):
-    found = _select(tables[kind], run_here(ELEMENTWISE), piece).to_pyarrow()
-    assert found.num_rows == len(ROWS)
-    assert _differences(found, expected(piece)) == {}
+    actual = _select(tables[kind], run_here(ELEMENTWISE), piece).to_pyarrow()
+    assert actual.num_rows == len(ROWS)
+    assert _differences(actual, expected(piece)) == {}
 
 
 @pytest.mark.parametrize("kind", ["new", "changed", "view", "branch"])
@@ -704,22 +704,22 @@ def test_reductions_give_the_same(tables, raw, run_here, kind):
 @pytest.mark.parametrize("kind", ["new", "changed", "view", "branch"])
 def test_windows_give_the_same(tables, raw, run_here, kind):
     def run(table):
-        made = {name: WINDOWS[name](table) for name in run_here(WINDOWS)}
-        return table.select("id", **made).order_by("id")
+        created = {name: WINDOWS[name](table) for name in run_here(WINDOWS)}
+        return table.select("id", **created).order_by("id")
 
     assert _differences(run(tables[kind]).to_pyarrow(), _widened(run(raw)).to_pyarrow()) == {}
 
 
-def _the_same_rows(found, wanted) -> None:
-    assert found.columns == wanted.columns
-    rows, others = found.to_pyarrow(), _widened(wanted).to_pyarrow()
+def _the_same_rows(found, expected) -> None:
+    assert found.columns == expected.columns
+    rows, others = found.to_pyarrow(), _widened(expected).to_pyarrow()
     assert rows.schema.equals(others.schema)
     assert _in_order(rows) == _in_order(others)
 
 
 def _in_order(rows: pa.Table) -> list[str]:
-    known = rows.to_pylist()
-    return sorted(repr({k: None if v == "null" else v for k, v in row.items()}) for row in known)
+    existing = rows.to_pylist()
+    return sorted(repr({k: None if v == "null" else v for k, v in row.items()}) for row in existing)
 
 
 @pytest.mark.parametrize("name", [name for name in RESHAPED if not matching(GAPS, name)])
@@ -751,9 +751,13 @@ def test_each_condition_holds_for_the_same_rows(tables, raw, run_here, kind):
 
 
 def test_every_operation_is_tried_or_left_out_for_a_reason(raw):
-    made = [make(raw) for family in (ELEMENTWISE, REDUCTIONS, WINDOWS) for make in family.values()]
+    created = [
+        make(raw) for family in (ELEMENTWISE, REDUCTIONS, WINDOWS) for make in family.values()
+    ]
     reshaped = [make(raw) for make in RESHAPED.values()]
-    tried = {type(node).__name__ for expr in made + reshaped for node in expr.op().find(ops.Value)}
+    tried = {
+        type(node).__name__ for expr in created + reshaped for node in expr.op().find(ops.Value)
+    }
     spatial = {name for name in _compiled() if name.startswith(SPATIAL)}
-    assert len(made) + len(reshaped) > 700
+    assert len(created) + len(reshaped) > 700
     assert _compiled() - tried - spatial == LEFT_OUT.keys()

@@ -60,8 +60,8 @@ def test_counts_of_groups(t):
     several = query.group_by("name").having(t.count() > 1).agg(k=t.count())
     assert rows(several) == [{"name": "b", "k": 2}]
     assert rows(query.agg(k=_.count(), by="name", having=t.count() > 1)) == [{"name": "b", "k": 2}]
-    each = query.group_by("name").mutate(k=t.count()).order_by("n").collect()["k"]
-    assert each == [1, 2, 2, 1]
+    counts = query.group_by("name").mutate(k=t.count()).order_by("n").collect()["k"]
+    assert counts == [1, 2, 2, 1]
 
 
 def test_a_count_beside_one_of_the_query_is_refused_and_a_scalar_is_of_all_rows(t):
@@ -77,12 +77,12 @@ def test_a_count_beside_one_of_the_query_is_refused_and_a_scalar_is_of_all_rows(
 
 def test_what_makes_other_rows_is_refused(session, t):
     view = session.create_view("v", t.filter(t.n > 1))
-    made = {
+    created = {
         "join": t.join(view, "n"),
         "unnest": t.mutate(x=ibis.array([t.n, t.n]).unnest()),
         "view": view,
     }
-    for query in made.values():
+    for query in created.values():
         with pytest.raises(ExpressionError, match="counts the rows of another query") as caught:
             query.agg(k=t.count())
         assert "ibis._.count()" in caught.value.hint
@@ -99,12 +99,12 @@ def test_a_view_over_such_a_count_follows(session, t):
 
 
 def test_a_column_among_aggregates_is_refused_by_its_name(t):
-    asked = (
+    calls = (
         lambda: t.agg(x=t.n),
         lambda: t.agg(x=t.n.max(), n=t.n + 1),
         lambda: t.group_by("name").agg(t.n),
     )
-    for ask in asked:
+    for ask in calls:
         with pytest.raises(ExpressionError, match="is one of each row") as caught:
             ask()
         assert "object at" not in str(caught.value)

@@ -74,7 +74,7 @@ def test_our_types_become_columns_of_these_types(session):
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("schema", "kind"),
     [
         ("int8", dt.int8),
         ("decimal(10, 2)", dt.Decimal(10, 2)),
@@ -94,14 +94,14 @@ def test_our_types_become_columns_of_these_types(session):
     ],
     ids=str,
 )
-def test_a_type_may_be_written_in_many_ways(shared, given, kind):
-    table = shared.create_table("written", {"c": given}, if_exists="replace")
+def test_a_type_may_be_written_in_many_ways(shared, schema, kind):
+    table = shared.create_table("written", {"c": schema}, if_exists="replace")
     assert table.schema()["c"] == kind
     assert type(table.schema()["c"]) is type(kind)
 
 
 @pytest.mark.parametrize(
-    ("given", "columns"),
+    ("schema", "columns"),
     [
         (FilmModel, {"name": "!string", "revenue": "float64", "tags": "array<string>"}),
         (FilmRecord, {"name": "!string", "released": "!date"}),
@@ -110,12 +110,12 @@ def test_a_type_may_be_written_in_many_ways(shared, given, kind):
     ],
     ids=["pydantic", "dataclass", "typeddict", "ibis"],
 )
-def test_a_schema_may_be_a_class_or_an_ibis_schema(session, given, columns):
-    assert session.create_table("films", given).schema() == ibis.schema(columns)
+def test_a_schema_may_be_a_class_or_an_ibis_schema(session, schema, columns):
+    assert session.create_table("films", schema).schema() == ibis.schema(columns)
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("schema", "error", "message"),
     [
         ({}, SchemaError, "at least one column"),
         ({"a": "strng"}, SchemaError, "column 'a': no type is called 'strng'"),
@@ -127,9 +127,9 @@ def test_a_schema_may_be_a_class_or_an_ibis_schema(session, given, columns):
         (42, SchemaError, "a schema is a mapping"),
     ],
 )
-def test_a_schema_that_cannot_be_is_refused_and_leaves_no_table(session, given, error, message):
+def test_a_schema_that_cannot_be_is_refused_and_leaves_no_table(session, schema, error, message):
     with pytest.raises(error, match=message):
-        session.create_table("wrong", given)
+        session.create_table("wrong", schema)
     assert session.list_tables() == []
 
 
@@ -170,9 +170,9 @@ def test_a_handle_of_a_dropped_table_is_shown(session):
     table = session.create_table("films", {"a": bb.Int})
     query = table.filter(table.a > 1).select("a")
     session.drop_table("films")
-    for gone in (table, query):
-        assert "'films' has been dropped or replaced" in repr(gone)
-        assert gone._repr_mimebundle_()["text/plain"] == repr(gone)
+    for dropped in (table, query):
+        assert "'films' has been dropped or replaced" in repr(dropped)
+        assert dropped._repr_mimebundle_()["text/plain"] == repr(dropped)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a", bb.Int), ("b", "!string"), ("c", bb.Vector(2))])
@@ -329,13 +329,15 @@ def test_fields_of_a_class_with_a_default_have_it_in_the_table(shared):
     ids=["dicts", "pandas", "polars", "Arrow", "reader", "Ibis"],
 )
 def test_a_table_is_made_of_data(shared, make):
-    table = shared.create_table("given", make(), if_exists="replace")
+    table = shared.create_table("schema", make(), if_exists="replace")
     assert table.schema() == ibis.schema({"n": "int64", "word": "string"})
     assert list(table.order_by("n").collect()) == [
         {"n": 1, "word": "a"},
         {"n": 2, "word": None},
     ]
-    assert [(each["operation"], each["rows"]) for each in table.history()] == [("create table", 2)]
+    assert [(version["operation"], version["rows"]) for version in table.history()] == [
+        ("create table", 2)
+    ]
 
 
 def test_a_table_takes_its_own_place_with_what_was_computed_from_it(session):
@@ -345,7 +347,7 @@ def test_a_table_takes_its_own_place_with_what_was_computed_from_it(session):
 
 
 def test_data_in_many_parts_makes_one_version(session, monkeypatch):
-    monkeypatch.setattr("barbule.tables.verbs.create_table.PART_ROWS", 3)
+    monkeypatch.setattr("barbule.tables.verbs.create_table.BATCH_ROWS", 3)
     table = session.create_table("long", [{"n": n} for n in range(10)])
     assert table.n.sum().to_pyarrow().as_py() == 45
     assert len(table.history()) == 1
@@ -389,37 +391,39 @@ MATRICES = {
 @pytest.mark.parametrize("frame", [list, pd.DataFrame], ids=["rows", "pandas"])
 @pytest.mark.parametrize(("values", "kind"), MATRICES.values(), ids=MATRICES)
 def test_matrices_are_lists_of_lists(session, values, kind, frame):
-    given = [{"n": n, "m": np.array(each)} for n, each in enumerate(values)]
-    table = session.create_table("t", frame(given))
+    source = [{"n": n, "m": np.array(value)} for n, value in enumerate(values)]
+    table = session.create_table("t", frame(source))
     assert str(table.schema()["m"]) == kind
     assert table.order_by("n").collect()["m"] == values
-    assert table.insert(given[:1]).rows == 1
+    assert table.insert(source[:1]).rows == 1
 
 
 def test_arrays_of_different_dimensions_are_no_column(session):
     rows = [{"m": np.ones(2)}, {"m": np.ones((2, 2))}, {"m": np.ones(3)}]
-    wanted = r"column 'm'.* types: array of 1 dimensions, float64, array of 2 dimensions, float64\."
-    with pytest.raises(SchemaError, match=wanted):
+    expected = (
+        r"column 'm'.* types: array of 1 dimensions, float64, array of 2 dimensions, float64\."
+    )
+    with pytest.raises(SchemaError, match=expected):
         session.create_table("t", rows)
 
 
-@pytest.mark.parametrize("given", [[], (), iter(())])
-def test_no_rows_tell_no_types(session, given):
+@pytest.mark.parametrize("schema", [[], (), iter(())])
+def test_no_rows_tell_no_types(session, schema):
     with pytest.raises(SchemaError, match="table 'films': there is no row, so that no types"):
-        session.create_table("films", given)
+        session.create_table("films", schema)
     assert session.list_tables() == []
 
 
-@pytest.mark.parametrize("given", [["name", "year"], "films.csv", 3])
-def test_what_is_neither_schema_nor_data_is_refused(session, given):
+@pytest.mark.parametrize("schema", [["name", "year"], "films.csv", 3])
+def test_what_is_neither_schema_nor_data_is_refused(session, schema):
     with pytest.raises(SchemaError, match="table 'films': a schema is a mapping"):
-        session.create_table("films", given)
+        session.create_table("films", schema)
 
 
 def test_a_missing_table_may_be_none(session):
     assert session.get_table("nope", if_not_exists="ignore") is None
-    made = session.create_table("made", {"a": bb.Int})
-    assert session.get_table("made", if_not_exists="ignore").equals(made)
+    table = session.create_table("made", {"a": bb.Int})
+    assert session.get_table("made", if_not_exists="ignore").equals(table)
     with pytest.raises(ConfigurationError, match="if_not_exists is one of"):
         session.get_table("made", if_not_exists="replace")
 

@@ -41,9 +41,9 @@ FLOATS = {
 
 @pytest.fixture
 def prices(session):
-    made = session.create_table("prices", {"k": bb.Int, "d": "decimal(8, 2)"})
-    made.insert(k=0, d=D("0.50"))
-    return made
+    table = session.create_table("prices", {"k": bb.Int, "d": "decimal(8, 2)"})
+    table.insert(k=0, d=D("0.50"))
+    return table
 
 
 @pytest.mark.parametrize("verb", ["insert", "upsert"])
@@ -60,8 +60,8 @@ def test_floats_become_decimals_of_their_shortest_text(prices, source, verb):
 @pytest.mark.parametrize("source", FLOATS)
 @pytest.mark.parametrize("wrong", [9.999, 0.001, 1234567.0, math.inf])
 def test_floats_that_a_decimal_would_round_are_refused(prices, source, verb, wrong):
-    told = r"table 'prices', column 'd', row 1: this is no decimal\(8, 2\)"
-    with pytest.raises(DataError, match=told) as caught:
+    message = r"table 'prices', column 'd', row 1: this is no decimal\(8, 2\)"
+    with pytest.raises(DataError, match=message) as caught:
         getattr(prices, verb)(
             FLOATS[source]([0.25, wrong]), **({} if verb == "insert" else {"on": "k"})
         )
@@ -77,9 +77,9 @@ def test_the_nearest_float_of_a_decimal_is_the_decimal_and_its_neighbours_are_no
     ]
     t.insert(pa.table({"a": [float(text) for text in texts]}))
     assert t.collect()["a"] == [D(text) for text in texts]
-    for beside in (math.nextafter(9.99, 0), math.nextafter(9.99, 10)):
+    for neighbour in (math.nextafter(9.99, 0), math.nextafter(9.99, 10)):
         with pytest.raises(DataError, match=r"row 0: .*data loss"):
-            t.insert(pa.table({"a": [beside]}))
+            t.insert(pa.table({"a": [neighbour]}))
     t.delete()
     long = [0.1, 1 / 3, 12345678901234567.0, 1e-20]
     t.insert(pa.table({"b": long}))
@@ -177,11 +177,11 @@ def test_a_decimal_whose_digits_a_computed_column_has_is_not_widened(session, co
     t = session.create_table("t", {"d": "decimal(8, 2)"})
     t.insert(d=D("9.99"))
     t.add_computed_column(made=COMPUTED[computed](t), stored=stored)
-    made = t.collect()["made"]
+    created = t.collect()["made"]
     with pytest.raises(SchemaError, match=r"table 't'.*the column 'made' cannot be computed"):
         t.change_type("d", "decimal(10, 3)")
     assert str(t.schema()["d"]) == "decimal(8, 2)"
-    assert t.collect()["made"] == made
+    assert t.collect()["made"] == created
     t.drop_column("made")
     t.change_type("d", "decimal(10, 3)")
 

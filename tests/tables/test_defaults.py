@@ -28,19 +28,19 @@ def test_added_fields_of_a_class_have_its_defaults(session):
 
 
 def test_a_given_default_comes_before_that_of_the_class(session):
-    made = session.create_table("t", More, defaults={"price": 2.0})
-    made.insert(tag="a")
+    table = session.create_table("t", More, defaults={"price": 2.0})
+    table.insert(tag="a")
     added = session.create_table("u", [{"n": 1}])
     added.add_columns(More, defaults={"price": 2.0})
-    assert made.collect()["price"] == added.collect()["price"] == [2.0]
+    assert table.collect()["price"] == added.collect()["price"] == [2.0]
 
 
-@pytest.mark.parametrize("given", [["price"], 5, "price"])
-def test_defaults_are_by_column(session, given):
+@pytest.mark.parametrize("defaults", [["price"], 5, "price"])
+def test_defaults_are_by_column(session, defaults):
     table = session.create_table("t", {"n": bb.Int})
     for make in (
-        lambda: session.create_table("u", {"price": bb.Float}, defaults=given),
-        lambda: table.add_columns({"price": bb.Float}, defaults=given),
+        lambda: session.create_table("u", {"price": bb.Float}, defaults=defaults),
+        lambda: table.add_columns({"price": bb.Float}, defaults=defaults),
     ):
         with pytest.raises(ConfigurationError, match=r"defaults is by column.*defaults=\{"):
             make()

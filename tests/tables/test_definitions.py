@@ -31,7 +31,7 @@ def embed(texts: list[str]) -> list[bb.Vector(2)]:
 
 @bb.iterator(version="1")
 def letters(text: str) -> list[bb.Struct({"letter": bb.String})]:
-    return [{"letter": each} for each in text]
+    return [{"letter": letter} for letter in text]
 
 
 TYPES = {
@@ -204,18 +204,18 @@ def test_definitions_are_a_table(films):
 def test_a_notebook_shows_the_definition_and_no_markup_of_it(session):
     t = session.create_table("t", {"a": bb.String})
     t.add_computed_column(b=t.a + "<script>")
-    shown = t.describe()._repr_mimebundle_()
-    assert "t.a + &#x27;&lt;script&gt;&#x27;" in shown["text/html"]
-    assert "<script" not in shown["text/html"]
-    assert shown["text/plain"] == str(t.describe())
+    displayed = t.describe()._repr_mimebundle_()
+    assert "t.a + &#x27;&lt;script&gt;&#x27;" in displayed["text/html"]
+    assert "<script" not in displayed["text/html"]
+    assert displayed["text/plain"] == str(t.describe())
 
 
 def test_an_unknown_function_is_written_all_the_same(session):
     from barbule.functions import registry
 
     t = session.create_table("t", {"a": bb.String})
-    gone = bb.udf(lambda text, times=2: text * times, name="definitions.gone", return_type=str)
-    t.add_computed_column(b=gone(t.a, times=3))
+    dropped = bb.udf(lambda text, times=2: text * times, name="definitions.gone", return_type=str)
+    t.add_computed_column(b=dropped(t.a, times=3))
     del registry._REGISTRY["definitions.gone"]
     assert t.definition("b") == "gone(text=t.a, times=3)"
 
@@ -225,8 +225,8 @@ def test_what_is_drawn_or_unnested_is_written_as_it_was(session):
     d.insert(tags=["a", "b"], n=1)
     drawn = d.filter(d.n > 0).mutate(r=ibis.random(), tag=d.tags.unnest(), at=ibis.now())
     view = bb.create_view("drawn", drawn.filter(drawn.r >= 0))
-    found = {name: str(view.definition(name)) for name in view.columns}
-    assert found == {
+    actual = {name: str(view.definition(name)) for name in view.columns}
+    assert actual == {
         "tags": "d.tags", "n": "d.n", "r": "ibis.random()", "tag": "d.tags.unnest()",
         "at": "ibis.now()",
     }  # fmt: skip

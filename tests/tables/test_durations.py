@@ -175,9 +175,9 @@ def test_durations_are_added_to_dates_and_times(session):
     day, w = datetime.date(2024, 1, 31), T(hours=30)
     t.insert(day=day, a=M(2024, 2, 1, 6), z=M(2024, 2, 1, tzinfo=datetime.UTC), w=w)
     midnight = M(2024, 1, 31)
-    whole = one(t, a=t.day + T(days=1), b=T(days=1) + t.day, c=t.day - T(days=31),
+    full = one(t, a=t.day + T(days=1), b=T(days=1) + t.day, c=t.day - T(days=31),
                 d=t.day + ibis.interval(months=1), e=t.day - ibis.interval(years=1))  # fmt: skip
-    assert whole == {
+    assert full == {
         "a": day + T(1), "b": day + T(1), "c": day - T(31), "d": datetime.date(2024, 2, 29),
         "e": datetime.date(2023, 1, 31),
     }  # fmt: skip
@@ -312,5 +312,5 @@ def test_months_have_no_fixed_length(jobs):
         jobs.add_computed_column(m=ibis.interval(months=3))
     with pytest.raises(SchemaError, match="column 'm': a column holds durations of a fixed"):
         bb.create_table("t", {"m": "interval('M')"})
-    moved = jobs.order_by("id").select(x=jobs.began + ibis.interval(months=1))
-    assert moved.collect()[0, "x"] == M(2024, 2, 1, 12)
+    shifted = jobs.order_by("id").select(x=jobs.began + ibis.interval(months=1))
+    assert shifted.collect()[0, "x"] == M(2024, 2, 1, 12)

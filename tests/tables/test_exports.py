@@ -39,20 +39,20 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def table(shared):
-    made = shared.create_table("things", KINDS)
-    made.insert([*ROWS, {"id": 4, "name": "gone"}])
-    made.delete(where=made.id == 4)
-    made.add_computed_column(double=made.size * 2)
-    return made
+    table = shared.create_table("things", KINDS)
+    table.insert([*ROWS, {"id": 4, "name": "gone"}])
+    table.delete(where=table.id == 4)
+    table.add_computed_column(double=table.size * 2)
+    return table
 
 
 @pytest.fixture(scope="module")
 def raw(shared):
-    made = shared.ibis.create_table(
+    table = shared.ibis.create_table(
         "raw_sizes", pa.table({"id": [1, 3, 9], "label": ["one", "three", "nine"]})
     )
     shared.ibis.create_table("raw_more", pa.table({"label": ["one"], "more": [10]}))
-    return made
+    return table
 
 
 def test_frames_hold_the_rows(table):
@@ -79,23 +79,23 @@ def test_frames_hold_the_rows(table):
 def test_a_parquet_file_holds_the_rows(table, tmp_path):
     plain = table.order_by("id").drop("meta")
     plain.to_parquet(tmp_path / "things.parquet")
-    found = pq.read_table(tmp_path / "things.parquet")
-    assert found.to_pylist() == plain.to_pyarrow().to_pylist()
+    actual = pq.read_table(tmp_path / "things.parquet")
+    assert actual.to_pylist() == plain.to_pyarrow().to_pylist()
 
 
 def test_a_csv_file_holds_the_rows(table, tmp_path):
     table.order_by("id").select("id", "name", "size").to_csv(tmp_path / "things.csv")
     options = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    found = pyarrow.csv.read_csv(tmp_path / "things.csv", parse_options=options)
-    assert found.column("name").to_pylist() == ["Up", "", ROWS[2]["name"]]
-    assert found.column("size").to_pylist() == [1.5, None, 0.0]
+    actual = pyarrow.csv.read_csv(tmp_path / "things.csv", parse_options=options)
+    assert actual.column("name").to_pylist() == ["Up", "", ROWS[2]["name"]]
+    assert actual.column("size").to_pylist() == [1.5, None, 0.0]
 
 
 def test_a_json_file_holds_the_rows(table, tmp_path):
     table.order_by("id").select("id", "name", "words", "rec").to_json(tmp_path / "things.json")
-    found = json.loads((tmp_path / "things.json").read_text())
-    wanted = [{name: row[name] for name in ("id", "name", "words", "rec")} for row in ROWS]
-    assert found == wanted
+    actual = json.loads((tmp_path / "things.json").read_text())
+    expected = [{name: row[name] for name in ("id", "name", "words", "rec")} for row in ROWS]
+    assert actual == expected
 
 
 @pytest.mark.parametrize("verb", ["to_parquet", "to_csv", "to_json"])
@@ -106,9 +106,9 @@ def test_what_was_written_can_be_inserted_again(shared, table, tmp_path, verb):
     kinds = {"id": bb.Int, "name": bb.String, "size": bb.Float}
     copy = shared.create_table("again", kinds, if_exists="replace")
     assert copy.insert(str(path)).rows == len(ROWS)
-    found = copy.order_by("id").collect()
-    assert found["id"] == [1, 2, 3]
-    assert found["size"] == [1.5, None, 0.0]
+    rows = copy.order_by("id").collect()
+    assert rows["id"] == [1, 2, 3]
+    assert rows["size"] == [1.5, None, 0.0]
 
 
 def test_a_stream_gives_batches_of_what_was_asked(shared):
@@ -203,20 +203,20 @@ JOINS = {
 
 @pytest.mark.parametrize("name", JOINS)
 def test_raw_tables_of_the_database_combine_with_managed_ones(table, raw, name):
-    make, wanted = JOINS[name]
+    make, expected = JOINS[name]
     query = make(table, raw)
     assert isinstance(query, Query | JoinQuery)
-    found = [tuple(row.values()) for row in query.collect()]
-    assert sorted(found, key=repr) == sorted(wanted, key=repr)
-    assert query.to_pandas().shape[0] == len(wanted)
-    assert query.to_pyarrow_batches().read_all().num_rows == len(wanted)
+    rows = [tuple(row.values()) for row in query.collect()]
+    assert sorted(rows, key=repr) == sorted(expected, key=repr)
+    assert query.to_pandas().shape[0] == len(expected)
+    assert query.to_pyarrow_batches().read_all().num_rows == len(expected)
 
 
 # Ibis calls what DuckDB has deprecated where it asks for the schema of a piece of SQL.
 @pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 def test_views_of_raw_tables_and_their_sql_combine_too(shared, table, raw):
-    made = shared.ibis.create_view("raw_view", raw.mutate(twice=raw.id * 2), overwrite=True)
-    assert table.join(made, "id").select("twice").order_by("twice").collect()["twice"] == [2, 6]
+    view = shared.ibis.create_view("raw_view", raw.mutate(twice=raw.id * 2), overwrite=True)
+    assert table.join(view, "id").select("twice").order_by("twice").collect()["twice"] == [2, 6]
     text = shared.ibis.sql("SELECT id, upper(label) AS loud FROM raw_sizes")
     assert table.join(text, "id").order_by("id").select("loud").collect()["loud"] == [
         "ONE",
@@ -324,9 +324,9 @@ def test_columns_of_any_name_are_read_and_written(session):
     table = session.create_table("odd", dict.fromkeys(WORDS, bb.Int))
     table.insert([dict.fromkeys(WORDS, 1), {word: n for n, word in enumerate(WORDS)}])
     table.update({WORDS[0]: 7}, where=table[WORDS[1]] == 1)
-    found = table.order_by(*WORDS[:3]).collect()
-    assert dict.fromkeys(WORDS, 1) | {WORDS[0]: 7} in list(found)
-    assert set(found.to_pyarrow().column_names) == set(WORDS)
+    rows = table.order_by(*WORDS[:3]).collect()
+    assert dict.fromkeys(WORDS, 1) | {WORDS[0]: 7} in list(rows)
+    assert set(rows.to_pyarrow().column_names) == set(WORDS)
     for n, word in enumerate(WORDS):
         if n > 1:
             assert sorted(table[word].to_pyarrow().to_pylist()) == sorted([1, n])
@@ -363,8 +363,8 @@ def test_columns_named_like_verbs_are_read_by_item(session):
 def test_batches_of_required_columns_are_read_as_a_whole(session):
     table = session.create_table("required", {"n": bb.Int(nullable=False), "s": bb.String})
     table.insert([{"n": 1, "s": None}, {"n": 2, "s": "x"}])
-    whole = table.order_by("n").to_pyarrow_batches().read_all()
-    assert whole.to_pylist() == [{"n": 1, "s": None}, {"n": 2, "s": "x"}]
+    full = table.order_by("n").to_pyarrow_batches().read_all()
+    assert full.to_pylist() == [{"n": 1, "s": None}, {"n": 2, "s": "x"}]
 
 
 @pytest.mark.parametrize("embed_media", [False, True])

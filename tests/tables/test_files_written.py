@@ -85,7 +85,7 @@ def test_what_fails_on_the_way_leaves_the_file_as_it_was(t, name):
         write(t.select(x=t.s.cast("int64")), path)
     with pytest.raises(BarbuleError):
         write(t.select(x=t.s.cast("int64")), f"new.{name}")
-    assert [each.name for each in pathlib.Path().iterdir()] == [path.name]
+    assert [entry.name for entry in pathlib.Path().iterdir()] == [path.name]
     assert path.read_bytes() == before
     write(t.select("n"), path)
     assert path.read_bytes() != before

@@ -86,9 +86,9 @@ def test_columns_of_each_encoding_are_kept(session, name):
     declared.insert(rows)
     of_schema = session.create_table("of_schema", rows.schema)
     of_schema.insert(rows)
-    wanted = [_read(value) for value in column.to_pylist()]
+    expected = [_read(value) for value in column.to_pylist()]
     for table in (made, declared, of_schema):
-        assert table.order_by("n").collect()["x"] == wanted
+        assert table.order_by("n").collect()["x"] == expected
     empty = session.create_table("empty", {"n": "int64", "x": kind})
     assert empty.insert(rows.slice(0, 0)).rows == 0
 
@@ -123,13 +123,13 @@ def test_what_polars_gives_can_be_inserted_again(session):
 def test_a_named_index_is_a_column(session):
     sales = pd.DataFrame({"shop": ["a", "a", "b"], "sold": [1, 2, 5]})
     totals = sales.groupby("shop").sum()
-    wanted = [{"shop": "a", "sold": 3}, {"shop": "b", "sold": 5}]
+    expected = [{"shop": "a", "sold": 3}, {"shop": "b", "sold": 5}]
     table = session.create_table("totals", {"shop": bb.String, "sold": bb.Int})
     table.insert(totals)
     made = session.create_table("made", totals)
     assert made.columns == ("shop", "sold")
-    for each in (table, made):
-        assert each.order_by("shop").collect() == wanted
+    for variant in (table, made):
+        assert variant.order_by("shop").collect() == expected
     table.upsert(totals.assign(sold=7), on="shop")
     assert table.order_by("shop").collect()["sold"] == [7, 7]
     pair = sales.set_index(["shop", "sold"]).assign(x=1)
@@ -157,14 +157,14 @@ LABELS = {
 def test_labels_without_a_name_are_not_lost(session, labels):
     frame = pd.DataFrame({"n": [1, 2, 3]}, index=LABELS[labels])
     table = session.create_table("t", {"n": bb.Int, "label": bb.String})
-    told = r"table '\w+': the index .* has no name.*rename_axis.*reset_index\(drop=True\)"
+    message = r"table '\w+': the index .* has no name.*rename_axis.*reset_index\(drop=True\)"
     for write in (
         lambda: session.create_table("made", frame),
         lambda: table.insert(frame),
         lambda: table.upsert(frame, on="n"),
         lambda: table.insert(iter([frame])),
     ):
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             write()
     assert session.list_tables() == ["t"]
     assert table.count().execute() == 0
@@ -173,16 +173,16 @@ def test_labels_without_a_name_are_not_lost(session, labels):
 
 def test_a_label_gets_a_name_as_the_error_says(session):
     frame = pd.DataFrame({"n": [1, 2]}, index=["p", "q"])
-    made = session.create_table("made", frame.rename_axis("label").reset_index())
-    assert made.order_by("n").collect() == [{"label": "p", "n": 1}, {"label": "q", "n": 2}]
+    table = session.create_table("made", frame.rename_axis("label").reset_index())
+    assert table.order_by("n").collect() == [{"label": "p", "n": 1}, {"label": "q", "n": 2}]
 
 
 def test_numbers_of_rows_are_left_out(session):
     frame = pd.DataFrame({"n": [3, 1, 2], "x": ["a", "b", "a"]})
     parts = frame.set_axis(pd.MultiIndex.from_tuples([(0, 0), (0, 1), (1, 0)]))
     table = session.create_table("t", frame[frame.n > 1])
-    for each in (frame.sort_values("n"), pd.concat([frame, frame]), frame[frame.n > 5], parts):
-        assert table.insert(each).rows == len(each)
+    for part in (frame.sort_values("n"), pd.concat([frame, frame]), frame[frame.n > 5], parts):
+        assert table.insert(part).rows == len(part)
     assert table.insert(frame.convert_dtypes().set_index("n", drop=False)).rows == 3
     assert table.insert(pd.DataFrame({"n": [], "x": []}, index=pd.Index([], dtype=str))).rows == 0
     assert table.columns == ("n", "x")
@@ -224,12 +224,12 @@ def test_nanoseconds_in_a_zone_are_refused_and_not_cut(session, name):
 
 
 def test_moments_of_a_zone_that_are_counted_in_nanoseconds_are_kept(session):
-    whole = NANO // 1000 * 1000
-    rows = pa.table({"x": pa.array([whole, None], pa.timestamp("ns", "Europe/Berlin"))})
-    made = session.create_table("made", rows)
-    assert made.schema()["x"].scale == 6
-    assert made.to_pyarrow()["x"].drop_null().cast("int64").to_pylist() == [whole // 1000]
-    first = next(moment for moment in made.collect()["x"] if moment is not None)
+    full = NANO // 1000 * 1000
+    rows = pa.table({"x": pa.array([full, None], pa.timestamp("ns", "Europe/Berlin"))})
+    table = session.create_table("made", rows)
+    assert table.schema()["x"].scale == 6
+    assert table.to_pyarrow()["x"].drop_null().cast("int64").to_pylist() == [full // 1000]
+    first = next(moment for moment in table.collect()["x"] if moment is not None)
     assert first.utcoffset() == datetime.timedelta(hours=1)
 
 

@@ -16,16 +16,16 @@ def table(session):
     return session.create_table("t", [{"n": 1, "x": 4.0}, {"n": 2, "x": 9.0}])
 
 
-def _add(table, given):
-    table.add_computed_column(y=given)
+def _add(table, expression):
+    table.add_computed_column(y=expression)
 
 
-def _view(table, given):
-    bb.create_view("v", table, computed_columns={"y": given})
+def _view(table, expression):
+    bb.create_view("v", table, computed_columns={"y": expression})
 
 
-def _update(table, given):
-    table.update({"y" if "y" in table.columns else "x": given})
+def _update(table, expression):
+    table.update({"y" if "y" in table.columns else "x": expression})
 
 
 VERBS = [_add, _view, _update]
@@ -37,7 +37,7 @@ def _of_two(first, second):
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
-    ("given", "raised"),
+    ("expression", "raised"),
     [
         (lambda t: math.sqrt(t.n), "TypeError"),
         (lambda a, b: a + b, "TypeError: .*missing 1 required positional argument: 'b'"),
@@ -47,29 +47,29 @@ def _of_two(first, second):
         (lambda t: {}[str(t.n)], "KeyError"),
     ],
 )
-def test_a_function_that_fails_is_named_by_its_column(session, table, verb, given, raised):
+def test_a_function_that_fails_is_named_by_its_column(session, table, verb, expression, raised):
     column = "x" if verb is _update else "y"
-    wanted = rf"table 't', column '{column}': the function .* failed: {raised}.*lambda t: t\.a"
-    with pytest.raises(ExpressionError, match=wanted) as caught:
-        verb(table, given)
+    expected = rf"table 't', column '{column}': the function .* failed: {raised}.*lambda t: t\.a"
+    with pytest.raises(ExpressionError, match=expected) as caught:
+        verb(table, expression)
     assert caught.value.__cause__ is not None
     assert session.list_tables() == ["t"]
     assert table.order_by("n").collect() == [{"n": 1, "x": 4.0}, {"n": 2, "x": 9.0}]
 
 
 @pytest.mark.parametrize("verb", [_add, _view])
-@pytest.mark.parametrize("given", [bb.Int, bb.Int(), int, bb.Vector(3), bb.Image])
-def test_a_type_is_no_expression(session, table, verb, given):
+@pytest.mark.parametrize("expression", [bb.Int, bb.Int(), int, bb.Vector(3), bb.Image])
+def test_a_type_is_no_expression(session, table, verb, expression):
     with pytest.raises(ExpressionError, match=r"column 'y': this is a type.*add_columns"):
-        verb(table, given)
+        verb(table, expression)
     assert (session.list_tables(), table.columns) == (["t"], ("n", "x"))
 
 
 @pytest.mark.parametrize("verb", ["update", "delete"])
 def test_a_condition_that_fails_says_so(table, verb):
-    given = ({"x": 1.0},) if verb == "update" else ()
+    source = ({"x": 1.0},) if verb == "update" else ()
     with pytest.raises(ExpressionError, match=r"table 't': the function .* failed: TypeError"):
-        getattr(table, verb)(*given, where=lambda t: math.isnan(t.x))
+        getattr(table, verb)(*source, where=lambda t: math.isnan(t.x))
     assert table.count().execute() == 2
 
 

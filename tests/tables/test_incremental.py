@@ -21,8 +21,8 @@ class Calls:
         return bb.udf(body, name=f"incremental.{name}")
 
     def take(self) -> list[tuple[str, object]]:
-        taken, self.log = sorted(self.log), []
-        return taken
+        drained, self.log = sorted(self.log), []
+        return drained
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def calls() -> Calls:
 
 @pytest.fixture
 def table(session, calls):
-    made = session.create_table("t", {"a": bb.Int, "b": bb.Int, "note": bb.String})
-    made.insert([{"a": n, "b": 10 * n} for n in (1, 2, 3)])
-    made.add_computed_column(fa=calls.function("fa")(made.a))
-    made.add_computed_column(fb=calls.function("fb")(made.b))
-    made.add_computed_column(plain=made.fa * 100)
-    made.add_computed_column(deep=calls.function("deep")(made.plain))
-    return made
+    table = session.create_table("t", {"a": bb.Int, "b": bb.Int, "note": bb.String})
+    table.insert([{"a": n, "b": 10 * n} for n in (1, 2, 3)])
+    table.add_computed_column(fa=calls.function("fa")(table.a))
+    table.add_computed_column(fb=calls.function("fb")(table.b))
+    table.add_computed_column(plain=table.fa * 100)
+    table.add_computed_column(deep=calls.function("deep")(table.plain))
+    return table
 
 
 def test_a_new_column_is_computed_once_for_each_row(table, calls):

@@ -35,9 +35,9 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def table(shared):
     """A table that no test of this module changes."""
-    made = shared.create_table("cells", SCHEMA)
-    made.insert(name="first", n=1)
-    return made
+    table = shared.create_table("cells", SCHEMA)
+    table.insert(name="first", n=1)
+    return table
 
 
 def _unchanged(table) -> bool:

@@ -66,10 +66,10 @@ SOURCES = {
 def test_rows_come_from(films, source):
     result = films.insert(SOURCES[source]())
     assert (result.rows, result.errors, result.version) == (2, 0, 1)
-    found = films.collect()
-    assert found["name"] == ["Up", "Cars"]
-    assert found["revenue"] == [pytest.approx(735.1), None]
-    assert found["year"] == [2009, 2006]
+    rows = films.collect()
+    assert rows["name"] == ["Up", "Cars"]
+    assert rows["revenue"] == [pytest.approx(735.1), None]
+    assert rows["year"] == [2009, 2006]
 
 
 def test_one_row_is_a_dict_or_keywords_or_an_object(films):

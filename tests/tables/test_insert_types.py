@@ -90,13 +90,13 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "given", "wanted"), CASES, ids=lambda value: str(value)[:40])
-def test_a_value_comes_back(shared, kind, given, wanted):
+@pytest.mark.parametrize(("kind", "value", "stored"), CASES, ids=lambda value: str(value)[:40])
+def test_a_value_comes_back(shared, kind, value, stored):
     table = shared.create_table("cells", {"c": kind}, if_exists="replace")
-    table.insert([{"c": given}, {"c": None}])
-    table.update({"c": given}, where=table.c.isnull())
-    table.insert(c=given)
-    expected = given if wanted is None else wanted
+    table.insert([{"c": value}, {"c": None}])
+    table.update({"c": value}, where=table.c.isnull())
+    table.insert(c=value)
+    expected = value if stored is None else stored
     assert table.collect()["c"] == [expected] * 3
     assert type(table.collect()[0, "c"]) is type(expected)
 

@@ -94,9 +94,9 @@ def test_others_read_texts(t):
     assert t.to_polars().schema["j"] == pl.String
     assert isinstance(t.to_pandas(), pd.DataFrame)
     assert bb.create_table("texts", t.to_polars(), if_exists="replace").schema()["j"].is_string()
-    given = bb.create_table("given", {"j": bb.Json, "n": bb.Int})
-    given.insert(t.select("j", "n").to_polars())  # whose texts are read as Json
-    assert given.order_by("n").collect()["j"] == [ROW["j"], None]
+    source = bb.create_table("given", {"j": bb.Json, "n": bb.Int})
+    source.insert(t.select("j", "n").to_polars())  # whose texts are read as Json
+    assert source.order_by("n").collect()["j"] == [ROW["j"], None]
     t.select("j", "n").to_csv("t.csv")
     assert "{" in pathlib.Path("t.csv").read_text()
 

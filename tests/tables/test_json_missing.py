@@ -13,10 +13,10 @@ WORDS = ["x", "q", None, "x", "7", 'd"e']
 
 @pytest.fixture(scope="module")
 def table(shared):
-    made = shared.create_table("documents", {"id": bb.Int, "m": bb.Json, "w": bb.String})
+    table = shared.create_table("documents", {"id": bb.Int, "m": bb.Json, "w": bb.String})
     rows = zip(ROWS, WORDS, strict=True)
-    made.insert([{"id": n, "m": m, "w": w} for n, (m, w) in enumerate(rows)])
-    return made
+    table.insert([{"id": n, "m": m, "w": w} for n, (m, w) in enumerate(rows)])
+    return table
 
 
 def values(table, value):
@@ -56,8 +56,8 @@ FILLED = {
 @pytest.mark.parametrize("name", FILLED)
 def test_only_what_is_missing_is_filled(table, name):
     fill, filled = FILLED[name]
-    wanted = ["x", *filled, 7, "de"]
-    assert values(table, lambda t: t.m.a.fill_null(fill(t) if callable(fill) else fill)) == wanted
+    expected = ["x", *filled, 7, "de"]
+    assert values(table, lambda t: t.m.a.fill_null(fill(t) if callable(fill) else fill)) == expected
 
 
 def test_what_is_filled_is_json_with_paths_and_methods(table):
@@ -110,8 +110,8 @@ CHOSEN = {
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_plain_values_beside_json_become_json(table, name):
-    value, wanted = CHOSEN[name]
-    assert values(table, value) == wanted
+    value, expected = CHOSEN[name]
+    assert values(table, value) == expected
 
 
 def test_a_computed_column_has_plain_values_beside_json(session):
@@ -146,10 +146,10 @@ COMPARED = {
 
 @pytest.mark.parametrize("name", COMPARED)
 def test_what_is_of_another_kind_is_not_equal(table, name):
-    condition, wanted = COMPARED[name]
-    assert values(table, condition) == wanted
-    kept = table.where(condition(table)).collect()["id"]
-    assert sorted(kept) == [place for place, holds in enumerate(wanted) if holds]
+    condition, expected = COMPARED[name]
+    assert values(table, condition) == expected
+    remaining = table.where(condition(table)).collect()["id"]
+    assert sorted(remaining) == [position for position, holds in enumerate(expected) if holds]
 
 
 def test_what_is_of_another_kind_is_none_of_a_column(table):

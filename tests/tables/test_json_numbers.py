@@ -14,7 +14,7 @@ VALUES = [A, HASH, 2.5, 5, 5.0, -7, "5", "x", True, None, 1e300]
 def posts(session):
     """Give rows of Json values of all kinds, numbered."""
     t = bb.create_table("posts", {"i": bb.Int, "meta": bb.Json})
-    t.insert([{"i": place, "meta": {"id": value}} for place, value in enumerate(VALUES)])
+    t.insert([{"i": position, "meta": {"id": value}} for position, value in enumerate(VALUES)])
     return t
 
 
@@ -50,11 +50,11 @@ CONDITIONS = {
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_a_condition_holds_for_the_same_numbers_as_in_python(posts, name):
-    condition, wanted = CONDITIONS[name]
-    found = posts.where(condition(posts.meta.id))
-    assert sorted(found.collect()["i"]) == wanted
+    condition, expected = CONDITIONS[name]
+    actual = posts.where(condition(posts.meta.id))
+    assert sorted(actual.collect()["i"]) == expected
     posts.add_computed_column(holds=condition(posts.meta.id))
-    assert sorted(posts.where(posts.holds).collect()["i"]) == wanted
+    assert sorted(posts.where(posts.holds).collect()["i"]) == expected
 
 
 def test_a_join_by_an_id_finds_that_one_alone(posts):
@@ -83,8 +83,8 @@ def test_a_comparison_knows_what_is_no_whole_number(posts):
 def test_casts_of_large_numbers(posts):
     rows = posts.order_by("i")
     assert rows.select(x=posts.meta.id.try_cast("int64")).collect()["x"][:2] == [A, None]
-    whole = rows.limit(2)
-    assert whole.select(x=whole.meta.id.cast("uint64")).collect()["x"] == [A, HASH]
+    full = rows.limit(2)
+    assert full.select(x=full.meta.id.cast("uint64")).collect()["x"] == [A, HASH]
     assert rows.select(x=posts.meta.id.fill_null(0)).collect()[2, "x"] == 2.5
 
 
@@ -109,7 +109,7 @@ CONSTANTS = [3, 3.0, -3, 0, EDGE - 1, EDGE, EDGE + 1, -EDGE + 1, -EDGE, -EDGE - 
 def edges(session):
     t = bb.create_table("edges", {"i": bb.Int, "m": bb.Json})
     values = [*NEAR, "3", "x", True, None, [3], {"n": 3}]
-    t.insert([{"i": place, "m": {"n": value}} for place, value in enumerate(values)])
+    t.insert([{"i": position, "m": {"n": value}} for position, value in enumerate(values)])
     return t
 
 
@@ -128,11 +128,11 @@ def test_numbers_at_the_edge_of_floats_compare_as_in_python(edges, constant):
     python = {"between": "==", "isin": "==", "isin more": "=="}
     for name, compare in comparisons.items():
         same = comparisons[python.get(name, name)]
-        wanted = [place for place, value in enumerate(NEAR) if same(value, constant)]
-        found = edges.where(compare(edges.m.n, constant)).collect()["i"]
-        assert sorted(found) == wanted, (name, constant)
+        expected = [position for position, value in enumerate(NEAR) if same(value, constant)]
+        rows = edges.where(compare(edges.m.n, constant)).collect()["i"]
+        assert sorted(rows) == expected, (name, constant)
     others = edges.where(edges.m.n != constant).collect()["i"]
-    equal = [place for place, value in enumerate(NEAR) if value == constant]
+    equal = [position for position, value in enumerate(NEAR) if value == constant]
     assert sorted(others) == [n for n in range(17) if n not in equal and n != 14]
 
 

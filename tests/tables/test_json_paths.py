@@ -39,12 +39,12 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module")
 def table(shared):
-    made = shared.create_table("documents", {"n": bb.Int, "meta": bb.Json, "word": bb.String})
-    rows = [{"n": n, "meta": each, "word": "de"} for n, each in enumerate(DOCUMENTS)]
-    made.insert([*rows, {"n": 99, "meta": {"score": 5}, "word": "gone"}])
-    made.delete(where=made.meta.score == 5)
-    made.update({"n": made.n}, where=made.n > 4)
-    return made
+    table = shared.create_table("documents", {"n": bb.Int, "meta": bb.Json, "word": bb.String})
+    rows = [{"n": n, "meta": document, "word": "de"} for n, document in enumerate(DOCUMENTS)]
+    table.insert([*rows, {"n": 99, "meta": {"score": 5}, "word": "gone"}])
+    table.delete(where=table.meta.score == 5)
+    table.update({"n": table.n}, where=table.n > 4)
+    return table
 
 
 VALUES = {
@@ -129,9 +129,9 @@ VALUES = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_path_gives(table, name):
-    make, wanted = VALUES[name]
-    assert table.order_by("n").select(v=make(table.meta)).collect()["v"] == wanted
-    assert table.order_by("n").select(v=make(_.meta)).collect()["v"] == wanted
+    make, expected = VALUES[name]
+    assert table.order_by("n").select(v=make(table.meta)).collect()["v"] == expected
+    assert table.order_by("n").select(v=make(_.meta)).collect()["v"] == expected
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ CONDITIONS = {
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_a_condition_on_a_path_keeps(table, name):
-    make, wanted = CONDITIONS[name]
-    assert sorted(table.filter(make(table.meta)).collect()["n"]) == wanted
-    assert sorted(table.where(make(_.meta)).collect()["n"]) == wanted
+    make, expected = CONDITIONS[name]
+    assert sorted(table.filter(make(table.meta)).collect()["n"]) == expected
+    assert sorted(table.where(make(_.meta)).collect()["n"]) == expected
 
 
 def test_a_path_is_compared_with_columns(table):
@@ -194,16 +194,16 @@ def test_a_path_is_compared_with_columns(table):
 
 
 def test_paths_sort_numbers_as_numbers_and_texts_as_texts(table):
-    found = table.order_by(table.meta.score).select("n").collect()["n"]
-    assert found[:5] == [3, 1, 0, 8, 2]  # -1, 9.5, 10, 1000, then the text
-    found = table.order_by(table.meta.score, asc=False).select("n").limit(2).collect()["n"]
-    assert found == [8, 0]
-    found = table.order_by(ibis.desc(_.meta.lang), "n").select("n").limit(4).collect()["n"]
-    assert found == [8, 1, 0, 2]
-    found = table.order_by(ibis.asc(table.meta.score)).select("n").limit(2).collect()["n"]
-    assert found == [3, 1]
-    found = table.order_by(_.meta.lang.lower(), "n").select("n").limit(3).collect()["n"]
-    assert found == [0, 1, 2]
+    rows = table.order_by(table.meta.score).select("n").collect()["n"]
+    assert rows[:5] == [3, 1, 0, 8, 2]  # -1, 9.5, 10, 1000, then the text
+    rows = table.order_by(table.meta.score, asc=False).select("n").limit(2).collect()["n"]
+    assert rows == [8, 0]
+    rows = table.order_by(ibis.desc(_.meta.lang), "n").select("n").limit(4).collect()["n"]
+    assert rows == [8, 1, 0, 2]
+    rows = table.order_by(ibis.asc(table.meta.score)).select("n").limit(2).collect()["n"]
+    assert rows == [3, 1]
+    rows = table.order_by(_.meta.lang.lower(), "n").select("n").limit(3).collect()["n"]
+    assert rows == [0, 1, 2]
 
 
 def test_paths_group_and_are_counted(table):
@@ -216,13 +216,13 @@ def test_paths_group_and_are_counted(table):
 
 
 def test_numbers_of_paths_are_added_up(table):
-    found = table.agg(
+    rows = table.agg(
         total=table.meta.score.sum(),
         mean=_.meta.score.mean(),
         most=_.meta.score.float.max(),
         last=_.meta.lang.str.max(),
     ).collect()
-    assert found[0] == {"total": 1018.5, "mean": 254.625, "most": 1000.0, "last": "null"}
+    assert rows[0] == {"total": 1018.5, "mean": 254.625, "most": 1000.0, "last": "null"}
 
 
 def test_a_join_on_a_path(table, shared):
@@ -253,8 +253,8 @@ def test_json_in_records_and_lists_has_paths_too(session):
     kinds = {"rec": bb.Struct({"meta": bb.Json}), "many": bb.Array(bb.Json), "plain": "json"}
     table = session.create_table("nested", kinds)
     table.insert({"rec": {"meta": {"a": 1}}, "many": [{"b": "x"}], "plain": {"c": [2]}})
-    found = table.select(a=table.rec.meta.a + 1, b=table.many[0].b.upper(), c=table.plain.c[0] + 1)
-    assert found.collect() == [{"a": 2.0, "b": "X", "c": 3.0}]
+    actual = table.select(a=table.rec.meta.a + 1, b=table.many[0].b.upper(), c=table.plain.c[0] + 1)
+    assert actual.collect() == [{"a": 2.0, "b": "X", "c": 3.0}]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 import barbule as bb
-from barbule.tables.sources.arrow_streams import sized
+from barbule.tables.sources.arrow_streams import rechunked
 
 MB = 1 << 20
 ROWS = 40
@@ -18,9 +18,9 @@ def _batches(count: int, held: list[int]):
     """Make batches of 40 MB in Arrow's own memory, noting how much is in use before each."""
     before = pa.total_allocated_bytes()
     text = pa.array(["x" * MB] * ROWS)
-    for place in range(count):
+    for position in range(count):
         held.append(pa.total_allocated_bytes() - before)
-        numbers = pc.add(pa.array(np.arange(ROWS)), place * ROWS)
+        numbers = pc.add(pa.array(np.arange(ROWS)), position * ROWS)
         yield pa.table({"n": numbers, "text": pc.utf8_upper(text)})
 
 
@@ -63,7 +63,7 @@ def test_memory_for_others_is_as_it_was_before(tmp_path):
 
 def test_wide_rows_make_short_pieces():
     wide = pa.table({"text": ["x" * MB] * 200})
-    pieces = list(sized([wide.slice(0, 50), wide.slice(50)], 1000))
+    pieces = list(rechunked([wide.slice(0, 50), wide.slice(50)], 1000))
     assert sum(piece.num_rows for piece in pieces) == 200
     assert max(piece.nbytes for piece in pieces) < 66 * MB
     assert len(pieces) < 6

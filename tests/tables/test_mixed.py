@@ -51,8 +51,8 @@ def test_set_operations(films, raw):
 def test_subqueries(films, raw):
     assert raw.filter(raw.a.isin(films.a)).to_pandas()["r"].tolist() == ["x"]
     assert films.filter(films.a.isin(raw.a)).to_pandas()["a"].tolist() == [1]
-    above = raw.filter(raw.a > films.a.max()).order_by("a")
-    assert above.execute()["a"].tolist() == [3, 7]
+    upper = raw.filter(raw.a > films.a.max()).order_by("a")
+    assert upper.execute()["a"].tolist() == [3, 7]
     exists = raw.filter((raw.a == films.a).any())
     assert exists.execute()["r"].tolist() == ["x"]
 

@@ -27,10 +27,10 @@ OTHER_CASE = {
 }
 
 
-@pytest.mark.parametrize("made", OTHER_CASE.values(), ids=OTHER_CASE)
-def test_names_differ_in_more_than_case(films, made):
+@pytest.mark.parametrize("table", OTHER_CASE.values(), ids=OTHER_CASE)
+def test_names_differ_in_more_than_case(films, table):
     with pytest.raises(SchemaError, match="in upper and lower case alone"):
-        made(films)
+        table(films)
     assert films.history()[0, "version"] == 1
     assert films.collect() == [{"name": "Up", "year": 2009}]
     assert bb.list_tables() == ["films"]

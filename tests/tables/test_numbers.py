@@ -356,17 +356,17 @@ DECIMALS = {
 
 @pytest.mark.parametrize("name", DECIMALS)
 def test_arithmetic_of_decimals_loses_nothing(prices, name):
-    compute, wanted = DECIMALS[name]
+    compute, expected = DECIMALS[name]
     query = prices.mutate(x=compute(prices))
     rows = query.collect()
     for row in rows:
-        if wanted is None:
+        if expected is None:
             assert row["x"] in {D("19.99"), D("0.50")}
         elif isinstance(row["x"], float):
-            assert row["x"] == pytest.approx(wanted(row), rel=1e-15)
+            assert row["x"] == pytest.approx(expected(row), rel=1e-15)
         else:
-            assert row["x"] == wanted(row)
-            assert type(row["x"]) is type(wanted(row))
+            assert row["x"] == expected(row)
+            assert type(row["x"]) is type(expected(row))
     assert rows.schema == query.schema()
     assert query.to_pyarrow()["x"].to_pylist() == rows["x"]
     assert query.to_pandas()["x"].tolist() == rows["x"]
@@ -511,7 +511,7 @@ def test_a_sum_of_600_columns(session):
 
 
 def test_a_sum_of_300_columns_is_kept(session):
-    names, wanted = [f"c{n}" for n in range(300)], sum(range(300))
+    names, expected = [f"c{n}" for n in range(300)], sum(range(300))
     t = bb.create_table("t", dict.fromkeys(names, bb.Int))
     t.insert(dict(zip(names, range(300), strict=True)))
     t.add_computed_column(x=_total(t, names))
@@ -519,11 +519,11 @@ def test_a_sum_of_300_columns_is_kept(session):
     t.rename_column("c5", "five")
     names[5] = "five"
     t.insert(dict.fromkeys(names, 1))
-    assert sorted(t.collect()["x"]) == sorted(t.collect()["y"]) == [300, wanted]
+    assert sorted(t.collect()["x"]) == sorted(t.collect()["y"]) == [300, expected]
     view = bb.create_view("v", t.where(t.x > 300).select(s=_total(t, names)))
-    assert view.collect()["s"] == [wanted]
+    assert view.collect()["s"] == [expected]
     assert t.update({"c0": t.x}, where=t.c1 == 1).rows == 2
-    assert sorted(t.collect()["y"]) == [300 + 299, wanted + wanted]
+    assert sorted(t.collect()["y"]) == [300 + 299, expected + expected]
 
 
 def test_a_condition_of_600_terms(session):
@@ -553,12 +553,12 @@ def test_division_by_zero_is_that_of_ieee(session):
     t = bb.create_table("t", {"n": bb.Int, "x": bb.Float, "z": bb.Int})
     t.insert([{"n": 1, "x": 2.5}, {"n": -1, "x": -2.5}, {"n": 0, "x": 0.0}, {}])
     t.update({"z": 0})
-    made = {"a": t.n / t.z, "b": t.x / t.z, "c": t.n / 0, "d": 1 / t.n}
-    found = t.order_by(t.n).select(**made).collect()
+    created = {"a": t.n / t.z, "b": t.x / t.z, "c": t.n / 0, "d": 1 / t.n}
+    rows = t.order_by(t.n).select(**created).collect()
     infinite = [-math.inf, math.nan, math.inf, None]
     for name in ("a", "b", "c"):
-        assert str(found[name]) == str(infinite), name
-    assert found["d"] == [-1.0, math.inf, 1.0, None]
+        assert str(rows[name]) == str(infinite), name
+    assert rows["d"] == [-1.0, math.inf, 1.0, None]
     t.add_computed_column(share=t.n / t.z, stored=True)
     assert t.where(t.share < 0).collect()["n"] == [-1]
 
@@ -580,8 +580,8 @@ def test_numbers_of_16_bits_are_kept_in_32(session, name):
     t.add_computed_column(half=HALVES[name])
     assert "float32" in str(t.half.type())
     positive = bb.udf(lambda a: a[0] > 0, name="positive", return_type=bool)
-    kept = {"struct": {"half": 1.5}, "constant": 1.5, "number of numpy": 1.5}.get(name, [1.5])
-    assert t.where(positive(t.a)).collect()["half"] == [kept]
+    remaining = {"struct": {"half": 1.5}, "constant": 1.5, "number of numpy": 1.5}.get(name, [1.5])
+    assert t.where(positive(t.a)).collect()["half"] == [remaining]
 
 
 def test_matrices_of_numpy_are_constants(session):
@@ -603,19 +603,19 @@ def test_try_cast_of_numbers_that_do_not_fit(session):
     t.insert(
         [{"n": 300, "x": 1e30}, {"n": -7, "x": -7.4}, {"x": math.nan}, {"n": 1, "x": math.inf}]
     )
-    made = {
+    created = {
         "int8": t.n.try_cast("int8"),
         "uint8": t.n.try_cast("uint8"),
         "x": t.x.try_cast("int64"),
     }
-    found = {tuple(row.values()) for row in t.select(**made).collect()}
-    assert found == {(None, None, None), (-7, None, -7), (1, 1, None)}
+    rows = {tuple(row.values()) for row in t.select(**created).collect()}
+    assert rows == {(None, None, None), (-7, None, -7), (1, 1, None)}
 
 
 def test_a_correlation_is_the_same_of_a_sample(session):
     t = bb.create_table("t", [{"a": 1, "b": 2.0}, {"a": 2, "b": 3.5}, {"a": 4, "b": 9.0}])
-    found = t.agg(x=t.a.corr(t.b), y=t.a.corr(t.b, how="pop")).collect()[0]
-    assert found["x"] == found["y"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3.5, 9])[0, 1])
+    rows = t.agg(x=t.a.corr(t.b), y=t.a.corr(t.b, how="pop")).collect()[0]
+    assert rows["x"] == rows["y"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3.5, 9])[0, 1])
 
 
 @pytest.mark.parametrize("use", [lambda x: x.ceil(), lambda x: x // 3, round])
@@ -624,6 +624,6 @@ def test_what_no_whole_number_holds_is_said(session, use):
     t.insert([{"x": 1.5}, {"x": 1e57}])
     with pytest.raises(DataError, match=r"whole numbers of 64 bits.*ifelse\(t.x.ceil\(\), t.x\)"):
         t.select(y=use(t.x)).collect()
-    kept = (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x)
+    remaining = (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x)
     t.insert([{"x": math.inf}])
-    assert t.order_by("x").select(y=kept).collect()["y"] == [2.0, 1e57, math.inf]
+    assert t.order_by("x").select(y=remaining).collect()["y"] == [2.0, 1e57, math.inf]

@@ -49,7 +49,7 @@ def everything(session) -> str:
 
 
 def stored(session) -> set[str]:
-    return {each.name for each in session._engine.library.store.objects()}
+    return {media_object.name for media_object in session._engine.library.store.objects()}
 
 
 @pytest.fixture
@@ -84,7 +84,9 @@ def test_all_versions_answers_and_views_of_a_row_go(session, people):
     assert operations[:2] == ["purge", "delete"]
 
 
-@pytest.mark.parametrize("step", ["_end", "forget", "_remove", "release"])
+@pytest.mark.parametrize(
+    "step", ["_end_live_rows", "forget", "_remove_states", "delete_unreferenced"]
+)
 def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
     """Fail at a step, as a crash does, and purge again."""
     from barbule.tables.verbs.rows import purge
@@ -179,8 +181,8 @@ def test_vectors_go_from_the_index(chroma_session):
     table.delete(where=table.w == "a", purge=True)
     record = engine.catalog.record(table.op().table_id)
     assert engine.indexing.usable(record, record.indexes[0]).count() == 2
-    found = table.order_by(table.w.similarity("a"), asc=False).limit(2).collect()["w"]
-    assert found == ["bbb", "cccccc"]
+    rows = table.order_by(table.w.similarity("a"), asc=False).limit(2).collect()["w"]
+    assert rows == ["bbb", "cccccc"]
 
 
 def test_views_of_the_whole_lose_their_history(session, people):

@@ -92,35 +92,35 @@ def left_behind():
         films.add_computed_column(deep=shout(films.loud + films.plain.cast(str)))
         films.insert(n=3, name="coco")
         films.update({"name": "luca"}, where=films.n == 2)
-        kept = films.where(films.n > 1).select("n", title=films.loud)
-        session.create_view("good", kept)
+        remaining = films.where(films.n > 1).select("n", title=films.loud)
+        session.create_view("good", remaining)
 
 
 def test_another_process_sees_all_and_needs_functions_for_new_rows_only(left_behind):
-    found = _run("import json\n" + SEES + UNKNOWN)
-    assert found["tables"] == ["good", "my.films"]
-    assert found["columns"] == ["n", "name", "meta", "v", "loud", "plain", "deep"]
-    assert found["types"]["n"] == "!int64"
-    assert found["types"]["v"] == "array<float32, 2>"
-    assert found["rows"] == [
+    actual = _run("import json\n" + SEES + UNKNOWN)
+    assert actual["tables"] == ["good", "my.films"]
+    assert actual["columns"] == ["n", "name", "meta", "v", "loud", "plain", "deep"]
+    assert actual["types"]["n"] == "!int64"
+    assert actual["types"]["v"] == "array<float32, 2>"
+    assert actual["rows"] == [
         {"n": 1, "name": "up", "loud": "UP!", "plain": 10, "deep": "UP!10!"},
         {"n": 2, "name": "luca", "loud": "LUCA!", "plain": 20, "deep": "LUCA!20!"},
         {"n": 3, "name": "coco", "loud": "COCO!", "plain": 30, "deep": "COCO!30!"},
     ]
-    assert found["meta"] == {"a": [1]}
-    assert found["view"] == ["COCO!", "LUCA!"]
-    assert found["old"] == [1, 2]
-    assert found["old columns"] == ["n", "name", "meta", "v"]
-    assert found["history"][0][-2:] == ["insert", "create table"]
-    assert found["history"][1][-2:] == [["first"], []]
-    assert found["diff"] == {"added": 1, "removed": 0, "changed": 1}
-    kind, message = found["error"]
-    assert kind == found["update error"] == UnknownFunctionError.__name__
+    assert actual["meta"] == {"a": [1]}
+    assert actual["view"] == ["COCO!", "LUCA!"]
+    assert actual["old"] == [1, 2]
+    assert actual["old columns"] == ["n", "name", "meta", "v"]
+    assert actual["history"][0][-2:] == ["insert", "create table"]
+    assert actual["history"][1][-2:] == [["first"], []]
+    assert actual["diff"] == {"added": 1, "removed": 0, "changed": 1}
+    kind, message = actual["error"]
+    assert kind == actual["update error"] == UnknownFunctionError.__name__
     assert "table 'my.films'" in message
     assert "the function 'reopen.shout' is not defined in this process" in message
     assert "Import the module 'reopen'" in message
     assert "can be read all the same" in message
-    assert (found["untouched"], found["deleted"], found["count"]) == (1, 1, 2)
+    assert (actual["untouched"], actual["deleted"], actual["count"]) == (1, 1, 2)
     again = _run("import json\n" + SEES + DEFINED)
     assert again["inserted"] == 1
     assert again["nine"] == {"loud": "NINE!", "deep": "NINE!90!"}

@@ -22,9 +22,9 @@ WHOLE = {"id": 1, "a": {"street": "Main", "n": None}, "l": [1, 2], "n": [{"x": 1
 @pytest.fixture
 def table(session):
     """Give a table of which a row has everything, and another nothing."""
-    made = bb.create_table("t", KINDS)
-    made.insert([WHOLE | {"m": {"a": 1}}, {"id": 2}])
-    return made
+    table = bb.create_table("t", KINDS)
+    table.insert([WHOLE | {"m": {"a": 1}}, {"id": 2}])
+    return table
 
 
 def test_a_missing_struct_has_no_required_field(session):
@@ -32,12 +32,12 @@ def test_a_missing_struct_has_no_required_field(session):
     rows = pa.table({"id": [1, 2], "address": pa.array([{"street": "Main"}, None], kind)})
     t = bb.create_table("t", rows)
     assert str(t.schema()["address"]) == "struct<street: !string>"
-    wanted = [{"street": "Main"}, None]
+    expected = [{"street": "Main"}, None]
     ordered = t.order_by("id")
-    assert ordered.collect()["address"] == wanted
-    assert ordered.to_pyarrow()["address"].to_pylist() == wanted
-    assert ordered.to_pandas()["address"].tolist() == wanted
-    assert pa.Table.from_batches(ordered.to_pyarrow_batches())["address"].to_pylist() == wanted
+    assert ordered.collect()["address"] == expected
+    assert ordered.to_pyarrow()["address"].to_pylist() == expected
+    assert ordered.to_pandas()["address"].tolist() == expected
+    assert pa.Table.from_batches(ordered.to_pyarrow_batches())["address"].to_pylist() == expected
     assert "Main" in repr(t.collect())
     t.insert(rows)
     assert t.count().to_pyarrow().as_py() == 4

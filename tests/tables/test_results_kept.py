@@ -21,12 +21,12 @@ SQL = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 
 @pytest.fixture
 def table(session):
-    made = session.create_table(
+    table = session.create_table(
         "things", {"id": bb.Int, "meta": bb.Json, "at_": bb.Timestamp("UTC"), "u": bb.UUID}
     )
     moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    made.insert([{"id": n, "meta": {"n": [n]}, "at_": moment} for n in range(6)])
-    return made
+    table.insert([{"id": n, "meta": {"n": [n]}, "at_": moment} for n in range(6)])
+    return table
 
 
 def test_cached_rows_stay_as_they_were_and_are_queried_like_any(table):
@@ -145,8 +145,8 @@ def test_columns_come_in_the_order_that_is_asked_for(session):
     table = bb.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.Int})
     table.insert(a=1, b=2, c=3)
     for names in itertools.permutations("abc"):
-        found = table.select(*names).to_pyarrow()
-        assert found.schema.names == list(names)
-        assert found.to_pylist() == [{"a": 1, "b": 2, "c": 3}]
+        actual = table.select(*names).to_pyarrow()
+        assert actual.schema.names == list(names)
+        assert actual.to_pylist() == [{"a": 1, "b": 2, "c": 3}]
         assert list(table.select(*names).to_pandas().columns) == list(names)
         assert table.select(*names).collect().columns == tuple(names)

@@ -128,7 +128,7 @@ def here(tmp_path, monkeypatch):
 
 def _table(session, kind, values, name="t"):
     table = session.create_table(name, {"id": bb.Int, "v": kind}, if_exists="replace")
-    table.insert([{"id": place, "v": value} for place, value in enumerate([*values, None])])
+    table.insert([{"id": position, "v": value} for position, value in enumerate([*values, None])])
     return table
 
 
@@ -159,7 +159,7 @@ def test_a_column_is_written_beside_media_and_read_again(shared, form, case, bac
     kinds = {"id": bb.Int, "v": kind, "image": bb.Image}
     table = shared.create_table("t", kinds, if_exists="replace")
     table.insert(
-        [{"id": place, "v": v, "image": "a.png"} for place, v in enumerate([*values, None])]
+        [{"id": position, "v": v, "image": "a.png"} for position, v in enumerate([*values, None])]
     )
     if form == "folder":
         table.to_folder("out")
@@ -263,14 +263,14 @@ def test_documents_stay_what_they_are(session):
     table.insert(doc="a.md")
     table.to_parquet("rows.parquet", embed_media=True)
     kinds = {"doc": bb.Document}
-    for place, rows in enumerate(
+    for position, rows in enumerate(
         (
             bb.read_parquet("rows.parquet"),
             bb.read_webdataset(table.to_webdataset("rows.tar")[0]),
         )
     ):
-        more = {"key": bb.String} if place else {}
-        again = session.create_table(f"again{place}", {**kinds, **more})
+        more = {"key": bb.String} if position else {}
+        again = session.create_table(f"again{position}", {**kinds, **more})
         again.insert(rows)
         assert again.select(h=again.doc.headings()).collect()[0, "h"] == ["Down"]
 

@@ -53,15 +53,15 @@ PARTS = {
 
 
 def test_parts_of_texts_are_those_of_python(texts):
-    found = texts.order_by("i").select(**{name: make(texts) for name, make in PARTS.items()})
-    rows = found.collect()
+    actual = texts.order_by("i").select(**{name: make(texts) for name, make in PARTS.items()})
+    rows = actual.collect()
     for name, make in PARTS.items():
         constant = name.startswith("constant")
-        wanted = [
+        expected = [
             make(SimpleNamespace(**row)) if constant or row["s"] is not None else None
             for row in ROWS
         ]
-        assert rows[name] == wanted, name
+        assert rows[name] == expected, name
 
 
 def test_parts_of_texts_are_stored_and_filtered_by(texts):
@@ -113,16 +113,16 @@ SLICES = [
 @pytest.mark.parametrize("part", SLICES, ids=str)
 @pytest.mark.parametrize("column", ["a", "j"])
 def test_slices_with_steps(lists, part, column):
-    found = lists.order_by("i").select(x=lists[column][part]).collect()["x"]
-    assert found == [None if a is None else a[part] for a in LISTS]
+    rows = lists.order_by("i").select(x=lists[column][part]).collect()["x"]
+    assert rows == [None if a is None else a[part] for a in LISTS]
 
 
 def test_slices_with_steps_go_by_columns_and_of_vectors(lists):
-    made = {"a": lists.a[lists.k :: -1], "v": lists.v[::2], "back": lists.v[::-1]}
-    found = lists.order_by("i").select(**made).collect()
-    assert found["a"] == [None if a is None else a[-(i % 3) :: -1] for i, a in enumerate(LISTS)]
-    assert found["v"] == [[float(i), 2.0] for i in range(5)]
-    assert found["back"] == [[2.0, 1.0, float(i)] for i in range(5)]
+    created = {"a": lists.a[lists.k :: -1], "v": lists.v[::2], "back": lists.v[::-1]}
+    rows = lists.order_by("i").select(**created).collect()
+    assert rows["a"] == [None if a is None else a[-(i % 3) :: -1] for i, a in enumerate(LISTS)]
+    assert rows["v"] == [[float(i), 2.0] for i in range(5)]
+    assert rows["back"] == [[2.0, 1.0, float(i)] for i in range(5)]
     lists.add_computed_column(other=lists.a[::2], stored=True)
     assert lists.order_by("i").collect()["other"][3] == [3, 2, 9]
     with pytest.raises(ExpressionError, match="a whole number other than zero"):
@@ -130,24 +130,24 @@ def test_slices_with_steps_go_by_columns_and_of_vectors(lists):
 
 
 def test_a_missing_array_is_not_repeated(lists):
-    found = lists.order_by("i").select(x=lists.a * 2, y=lists.a * 0, z=2 * lists.a).collect()
-    assert found["x"] == found["z"] == [None if a is None else a * 2 for a in LISTS]
-    assert found["y"] == [None if a is None else [] for a in LISTS]
+    rows = lists.order_by("i").select(x=lists.a * 2, y=lists.a * 0, z=2 * lists.a).collect()
+    assert rows["x"] == rows["z"] == [None if a is None else a * 2 for a in LISTS]
+    assert rows["y"] == [None if a is None else [] for a in LISTS]
     with pytest.raises(ExpressionError, match=r"\* cannot be computed of 'a'"):
         lists.a * 1.5
 
 
 def test_arrays_equal_constants_of_narrower_types(lists):
     a = lists.a
-    made = {
+    created = {
         "five": a == [5], "other": a != [5], "empty": a == [], "either": a.isin([[5], []]),
         "shorts": a == ibis.literal([5], "array<int8>"),
     }  # fmt: skip
-    found = lists.order_by("i").select(**made).collect()
-    assert found["five"] == found["shorts"] == [False, False, True, False, None]
-    assert found["other"] == [True, True, False, True, None]
-    assert found["empty"] == [False, True, False, False, None]
-    assert found["either"] == [False, True, True, False, None]
+    rows = lists.order_by("i").select(**created).collect()
+    assert rows["five"] == rows["shorts"] == [False, False, True, False, None]
+    assert rows["other"] == [True, True, False, True, None]
+    assert rows["empty"] == [False, True, False, False, None]
+    assert rows["either"] == [False, True, True, False, None]
 
 
 JSON = [
@@ -166,40 +166,40 @@ def meta(session):
 
 
 def test_slices_of_json_are_parts_of_paths(meta):
-    made = {"all": meta.m.d[:].s, "first": meta.m.d[:1].s, "last": meta.m.l[-1:],
+    created = {"all": meta.m.d[:].s, "first": meta.m.d[:1].s, "last": meta.m.l[-1:],
             "odd": meta.m.l[1::2], "of text": meta.m.x[:2]}  # fmt: skip
-    found = meta.order_by("k").select(**made).collect()
-    assert found["all"] == [[0.9, None, 0.7], [0.1], None, None]
-    assert found["first"] == [[0.9], [0.1], None, None]
-    assert found["last"] == [[2], ["b"], [None], None]
-    assert found["odd"] == [[2], ["b"], [9, None], None]
-    assert found["of text"] == [None] * 4
+    rows = meta.order_by("k").select(**created).collect()
+    assert rows["all"] == [[0.9, None, 0.7], [0.1], None, None]
+    assert rows["first"] == [[0.9], [0.1], None, None]
+    assert rows["last"] == [[2], ["b"], [None], None]
+    assert rows["odd"] == [[2], ["b"], [9, None], None]
+    assert rows["of text"] == [None] * 4
 
 
 def test_numbers_and_texts_in_lists_of_json_are_summed_up(meta):
     items = meta.m.l.array
-    made = {"sum": items.sums(), "mean": items.means(), "min": items.mins(), "max": items.maxs()}
-    found = meta.order_by("k").select(**made).collect()
-    assert found["sum"] == [3.0, None, 19.0, None]
-    assert found["mean"] == [1.5, None, 9.5, None]
-    assert found["min"] == [1, "a", 9, None]  # 9 before 10
-    assert found["max"] == [2, "b", "b", None]
+    created = {"sum": items.sums(), "mean": items.means(), "min": items.mins(), "max": items.maxs()}
+    rows = meta.order_by("k").select(**created).collect()
+    assert rows["sum"] == [3.0, None, 19.0, None]
+    assert rows["mean"] == [1.5, None, 9.5, None]
+    assert rows["min"] == [1, "a", 9, None]  # 9 before 10
+    assert rows["max"] == [2, "b", "b", None]
 
 
 def test_json_is_rounded_and_has_a_size(meta):
-    made = {"size": abs(meta.m.x), "round": round(meta.m.x, 0), "one": round(meta.m.x, 1)}
-    found = meta.order_by("k").select(**made).collect()
-    assert found["size"] == [3.5, 2.0, None, None]
-    assert found["round"][1:] == [-2, None, None]
-    assert found["one"] == [3.5, -2.0, None, None]
+    created = {"size": abs(meta.m.x), "round": round(meta.m.x, 0), "one": round(meta.m.x, 1)}
+    rows = meta.order_by("k").select(**created).collect()
+    assert rows["size"] == [3.5, 2.0, None, None]
+    assert rows["round"][1:] == [-2, None, None]
+    assert rows["one"] == [3.5, -2.0, None, None]
 
 
 def test_lists_in_json_of_the_same_row_are_looked_through_after_any_verb(meta):
-    wanted = [False, False, False, None]
+    expected = [False, False, False, None]
     for query in (meta, meta.order_by("k"), meta.filter(meta.k >= 0), meta.mutate(z=1)):
-        found = query.order_by("k").select(x=meta.k.isin(meta.m.l), y=meta.k.notin(meta.m.l))
-        assert found.collect()["x"] == wanted
-        assert found.collect()["y"] == [None if each is None else not each for each in wanted]
+        rows = query.order_by("k").select(x=meta.k.isin(meta.m.l), y=meta.k.notin(meta.m.l))
+        assert rows.collect()["x"] == expected
+        assert rows.collect()["y"] == [None if flag is None else not flag for flag in expected]
     nines = meta.order_by("k").select("k", x=(meta.k + 7).isin(meta.m.l)).collect()
     assert nines["x"] == [False, False, True, None]
     view = bb.create_view("nines", meta.order_by("k").filter((meta.k + 7).isin(meta.m.l)))
@@ -207,14 +207,14 @@ def test_lists_in_json_of_the_same_row_are_looked_through_after_any_verb(meta):
 
 
 def test_a_key_of_json_that_is_not_there_has_a_default(meta):
-    found = meta.order_by("k").select(x=meta.m.map.get("x", "none"), y=meta.m.map.get("x", 0))
-    assert found.collect()["x"] == [3.5, -2, "text", "none"]
-    assert found.collect()["y"] == [3.5, -2, "text", 0]
+    rows = meta.order_by("k").select(x=meta.m.map.get("x", "none"), y=meta.m.map.get("x", 0))
+    assert rows.collect()["x"] == [3.5, -2, "text", "none"]
+    assert rows.collect()["y"] == [3.5, -2, "text", 0]
 
 
 def test_items_of_json_are_taken_by_columns(meta):
-    found = meta.order_by("k").select(x=meta.m.l[meta.k]).collect()
-    assert found["x"] == [1, "b", "b", None]
+    rows = meta.order_by("k").select(x=meta.m.l[meta.k]).collect()
+    assert rows["x"] == [1, "b", "b", None]
 
 
 def test_a_number_is_no_key_of_an_object(session):

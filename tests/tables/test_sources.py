@@ -24,8 +24,8 @@ import barbule as bb
 from barbule.errors import DataError, MediaError
 from barbule.media.library import MediaLibrary
 from barbule.tables.sources import read_batches, read_rows
-from barbule.tables.sources.arrow_streams import sized
-from barbule.tables.sources.expressions import staged
+from barbule.tables.sources.arrow_streams import rechunked
+from barbule.tables.sources.expressions import spooled
 
 SCHEMA = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": bb.Int})
 ROWS = [{"name": f"film {n}", "revenue": n / 2 if n % 3 else None, "year": n} for n in range(10)]
@@ -137,8 +137,8 @@ def test_rows_come_in_batches_from(source, size, library):
     batches = list(read_batches(SOURCES[source](), SCHEMA, "films", library, size=size))
     assert [row for batch in batches for row in batch.to_pylist()] == ROWS
     assert all(0 < batch.num_rows <= size for batch in batches)
-    wanted = pa.schema({"name": pa.string(), "revenue": pa.float64(), "year": pa.int64()})
-    assert all(batch.schema.equals(wanted) for batch in batches)
+    expected = pa.schema({"name": pa.string(), "revenue": pa.float64(), "year": pa.int64()})
+    assert all(batch.schema.equals(expected) for batch in batches)
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_an_empty_source_gives_no_batch(source, library):
 
 
 def test_a_generator_is_read_as_far_as_it_is_needed(library):
-    taken = []
+    drained = []
 
     def rows():
         for n in range(10**9):
-            taken.append(n)
+            drained.append(n)
             yield {"year": n}
 
     batches = read_batches(rows(), SCHEMA, "films", library, size=100)
     assert next(batches)["year"].to_pylist() == list(range(100))
-    assert len(taken) == 100
+    assert len(drained) == 100
     batches.close()
 
 
@@ -183,8 +183,8 @@ def test_matching_arrow_is_not_copied(library):
     table = pa.table({"name": ["a", "b"], "revenue": [1.0, 2.0], "year": [1, 2]})
     (batch,) = read_batches(table, SCHEMA, "films", library)
     for name in table.column_names:
-        given, read = table[name].chunk(0).buffers(), batch[name].chunk(0).buffers()
-        assert [b and b.address for b in given] == [b and b.address for b in read]
+        source, read = table[name].chunk(0).buffers(), batch[name].chunk(0).buffers()
+        assert [b and b.address for b in source] == [b and b.address for b in read]
 
 
 # Columns that are not given
@@ -193,9 +193,9 @@ def test_matching_arrow_is_not_copied(library):
 def test_defaults_stand_in_for_what_is_not_given_but_not_for_none(library):
     defaults = {"revenue": 1.5, "year": 1900}
     rows = [{"name": "a"}, {"name": "b", "year": None}, {"name": "c", "year": 3}]
-    found = read_rows(rows, SCHEMA, "films", library, defaults=defaults)
-    assert found["revenue"].to_pylist() == [1.5] * 3
-    assert found["year"].to_pylist() == [1900, None, 3]
+    actual = read_rows(rows, SCHEMA, "films", library, defaults=defaults)
+    assert actual["revenue"].to_pylist() == [1.5] * 3
+    assert actual["year"].to_pylist() == [1900, None, 3]
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_defaults_stand_in_for_what_is_not_given_but_not_for_none(library):
 )  # fmt: skip
 def test_defaults_stand_in_for_missing_columns(source, library):
     defaults = {"revenue": 1.5, "name": "?"}
-    found = read_rows(source, SCHEMA, "films", library, defaults=defaults)
-    assert found.to_pylist() == [
+    actual = read_rows(source, SCHEMA, "films", library, defaults=defaults)
+    assert actual.to_pylist() == [
         {"name": "a", "revenue": 1.5, "year": None},
         {"name": None, "revenue": 1.5, "year": None},
     ]
@@ -216,10 +216,10 @@ def test_defaults_stand_in_for_missing_columns(source, library):
 def test_a_default_may_be_of_any_type(library):
     schema = bb.types.schema({"n": bb.Int, "j": bb.Json, "v": bb.Vector(2), "d": bb.Date})
     defaults = {"j": {"a": [1]}, "v": [1, 2], "d": "2024-01-02"}
-    wanted = {"j": '{"a": [1]}', "v": [1.0, 2.0], "d": datetime.date(2024, 1, 2)}
+    expected = {"j": '{"a": [1]}', "v": [1.0, 2.0], "d": datetime.date(2024, 1, 2)}
     for source in ([{"n": 1}, {"n": 2}], pa.table({"n": [1, 2]})):
-        found = read_rows(source, schema, "t", library, defaults=defaults).to_pylist()
-        assert found == [{"n": n, **wanted} for n in (1, 2)]
+        rows = read_rows(source, schema, "t", library, defaults=defaults).to_pylist()
+        assert rows == [{"n": n, **expected} for n in (1, 2)]
 
 
 def test_a_default_that_does_not_fit_is_named(library):
@@ -239,15 +239,15 @@ def test_a_required_column_takes_its_default(library):
 
 def test_nan_is_a_value_among_floats_and_missing_elsewhere(library):
     nan = float("nan")
-    found = read_rows(
+    actual = read_rows(
         [{"revenue": nan}, {"revenue": math.inf}, {"name": nan, "revenue": -math.inf, "year": nan}],
         SCHEMA, "films", library,
     )  # fmt: skip
-    revenue = found["revenue"].to_pylist()
+    revenue = actual["revenue"].to_pylist()
     assert math.isnan(revenue[0])
     assert revenue[1:] == [math.inf, -math.inf]
-    assert found["year"].to_pylist() == [None] * 3
-    assert found["name"].to_pylist() == [None] * 3
+    assert actual["year"].to_pylist() == [None] * 3
+    assert actual["name"].to_pylist() == [None] * 3
 
 
 @pytest.mark.parametrize("source", [pl.DataFrame, pa.table], ids=["polars", "arrow"])
@@ -338,7 +338,7 @@ KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "wanted"),
+    ("values", "kind", "expected"),
     [
         (pd.Series([NOON], dtype="datetime64[ns]"), bb.Timestamp, NOON),
         (pd.Series([NOON_UTC]).dt.tz_convert("Europe/Berlin"), bb.Timestamp, NOON),
@@ -368,12 +368,12 @@ KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
         (pd.Series([b"\x00"]), bb.Binary, b"\x00"),
     ],
 )  # fmt: skip
-def test_a_column_of_pandas(values, kind, wanted, library):
-    assert _cells(pd.DataFrame({"c": values}), kind, library) == [wanted]
+def test_a_column_of_pandas(values, kind, expected, library):
+    assert _cells(pd.DataFrame({"c": values}), kind, library) == [expected]
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "wanted"),
+    ("values", "kind", "expected"),
     [
         (pl.Series([[1.0, 2.0]], dtype=pl.Array(pl.Float64, 2)), bb.Vector(2), [1.0, 2.0]),
         (pl.Series([[1.0, 2.0]]), bb.Vector(2), [1.0, 2.0]),
@@ -386,12 +386,12 @@ def test_a_column_of_pandas(values, kind, wanted, library):
         (pl.Series([None]), bb.Int, None),
     ],
 )  # fmt: skip
-def test_a_column_of_polars(values, kind, wanted, library):
-    assert _cells(pl.DataFrame({"c": values}), kind, library) == [wanted]
+def test_a_column_of_polars(values, kind, expected, library):
+    assert _cells(pl.DataFrame({"c": values}), kind, library) == [expected]
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "wanted"),
+    ("values", "kind", "expected"),
     [
         (pa.array([NOON], pa.timestamp("ns", "Asia/Tokyo")), bb.Timestamp, NOON),
         (pa.array([1704196800123456000], pa.timestamp("ns")), bb.Timestamp,
@@ -411,12 +411,12 @@ def test_a_column_of_polars(values, kind, wanted, library):
         (pa.nulls(1), bb.Vector(2), None),
     ],
 )  # fmt: skip
-def test_a_column_of_arrow(values, kind, wanted, library):
-    assert _cells(pa.table({"c": values}), kind, library) == [wanted]
+def test_a_column_of_arrow(values, kind, expected, library):
+    assert _cells(pa.table({"c": values}), kind, library) == [expected]
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "wanted"),
+    ("value", "kind", "expected"),
     [
         (np.float32(0.5), bb.Float, 0.5),
         (np.int8(3), bb.Float, 3.0),
@@ -444,8 +444,8 @@ def test_a_column_of_arrow(values, kind, wanted, library):
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_a_python_value(value, kind, wanted, library):
-    assert _cells([{"c": value}, {"c": None}], kind, library) == [wanted, None]
+def test_a_python_value(value, kind, expected, library):
+    assert _cells([{"c": value}, {"c": None}], kind, library) == [expected, None]
 
 
 # What is refused
@@ -511,13 +511,15 @@ def test_a_column_that_does_not_fit(source, message, library):
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-@pytest.mark.parametrize("way", [list, iter, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
-def test_rows_are_counted_over_the_whole_source(way, size, library):
+@pytest.mark.parametrize(
+    "make_source", [list, iter, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist]
+)
+def test_rows_are_counted_over_the_whole_source(make_source, size, library):
     rows = [{"name": "a", "year": n} for n in range(7)]
     rows[5]["year"] = 1000
     schema = bb.types.schema({"name": bb.String, "year": "int8"})
     with pytest.raises(DataError, match=r"column 'year', row 5: .*1000 too large") as caught:
-        list(read_batches(way(rows), schema, "films", library, size=size))
+        list(read_batches(make_source(rows), schema, "films", library, size=size))
     assert caught.value.row == 5
     assert caught.value.value == 1000
 
@@ -603,9 +605,9 @@ def test_media_are_checked_with_their_row(tmp_path, library):
     (tmp_path / "work" / "b.png").write_bytes(b"no image")
     for source in (["a.png", "a.png", "b.png"], ["a.png", "a.png", "missing.png"]):
         rows = [{"img": path} for path in source]
-        for given in (rows, iter(rows), pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+        for inputs in (rows, iter(rows), pd.DataFrame(rows), pa.Table.from_pylist(rows)):
             with pytest.raises(MediaError, match=r"table 'm', column 'img', row 2: ") as caught:
-                list(read_batches(given, schema, "m", library, size=1))
+                list(read_batches(inputs, schema, "m", library, size=1))
             assert source[2] in str(caught.value)
     good = read_rows([{"img": "a.png"}, {"img": Image.new("L", (1, 1))}], schema, "m", library)
     assert good["img"].to_pylist()[0] == str(tmp_path / "work" / "a.png")
@@ -614,19 +616,19 @@ def test_media_are_checked_with_their_row(tmp_path, library):
 NAMES = ["select", 'a "quoted" one', "it's", "naïve 表", "with space", "_rid", "a.b", "%s", "?"]
 
 
-@pytest.mark.parametrize("way", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
-def test_any_text_may_be_the_name_of_a_column(way, library):
+@pytest.mark.parametrize("make_source", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
+def test_any_text_may_be_the_name_of_a_column(make_source, library):
     schema = bb.types.schema(dict.fromkeys(NAMES, bb.Int))
-    rows = [{name: place for place, name in enumerate(NAMES)}]
-    assert read_rows(way(rows), schema, "t", library).to_pylist() == rows
+    rows = [{name: position for position, name in enumerate(NAMES)}]
+    assert read_rows(make_source(rows), schema, "t", library).to_pylist() == rows
 
 
 def test_a_thousand_columns(library):
     schema = bb.types.schema({f"c{n}": bb.Int for n in range(1000)})
     rows = [{f"c{n}": n for n in range(row, 1000)} for row in range(3)]
-    found = read_rows(rows, schema, "t", library)
-    assert found["c999"].to_pylist() == [999] * 3
-    assert found["c0"].to_pylist() == [0, None, None]
+    actual = read_rows(rows, schema, "t", library)
+    assert actual["c999"].to_pylist() == [999] * 3
+    assert actual["c0"].to_pylist() == [0, None, None]
 
 
 # Parts
@@ -638,7 +640,7 @@ def test_tables_are_cut_and_joined_to_one_size(lengths, size):
     numbers = iter(range(100))
     tables = [pa.table({"n": pa.array([next(numbers) for _ in range(n)], pa.int64())})
               for n in lengths]  # fmt: skip
-    pieces = [piece for piece in sized(tables, size) if piece.num_rows]
+    pieces = [piece for piece in rechunked(tables, size) if piece.num_rows]
     assert [n for piece in pieces for n in piece["n"].to_pylist()] == list(range(sum(lengths)))
     assert all(piece.num_rows == size for piece in pieces[:-1])
     assert all(piece.num_rows <= size for piece in pieces)
@@ -646,9 +648,9 @@ def test_tables_are_cut_and_joined_to_one_size(lengths, size):
 
 def test_an_expression_that_is_large_is_staged_in_a_file(library):
     rows = ibis.range(100_000).unnest().name("n").as_table()
-    found = list(staged(rows, 10_000, in_memory=1000))
-    assert sum(table.num_rows for table in found) == 100_000
-    assert pa.concat_tables(found)["n"].to_pylist() == list(range(100_000))
+    actual = list(spooled(rows, 10_000, in_memory=1000))
+    assert sum(table.num_rows for table in actual) == 100_000
+    assert pa.concat_tables(actual)["n"].to_pylist() == list(range(100_000))
 
 
 def test_an_expression_of_the_session_is_read(session, library):

@@ -102,14 +102,14 @@ def test_a_glob_is_all_its_files_in_order(library):
         Path(part).parent.mkdir(parents=True, exist_ok=True)
         Path(f"{part}.csv").write_text(f"name\n{part}\n")
     Path("data/d.jsonl").write_text('{"name": "d"}\n')
-    for pattern, wanted in [
+    for pattern, expected in [
         ("data/*.csv", ["data/a", "data/b"]),
         ("data/**/*.csv", ["data/a", "data/b", "data/deep/c"]),
         ("data/[bd].*", ["data/b", "d"]),
         (Path("data/?.csv"), ["data/a", "data/b"]),
     ]:
-        found = read_rows(pattern, SCHEMA, "films", library)
-        assert found["name"].to_pylist() == wanted
+        actual = read_rows(pattern, SCHEMA, "films", library)
+        assert actual["name"].to_pylist() == expected
 
 
 def test_a_name_may_hold_what_a_glob_means(library):
@@ -145,7 +145,7 @@ def _csv(text: str, kind, library):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "wanted"),
+    ("text", "kind", "expected"),
     [
         ("007,", bb.String, "007"),
         (",x", bb.String, None),
@@ -177,10 +177,10 @@ def _csv(text: str, kind, library):
         ('"{""a"": 1}",', bb.Struct({"a": bb.Int}), {"a": 1}),
     ],
 )
-def test_a_field_of_a_csv_file(text, kind, wanted, library):
-    (found,) = _csv(text, kind, library)
+def test_a_field_of_a_csv_file(text, kind, expected, library):
+    (actual,) = _csv(text, kind, library)
     plain = (bool, int, float, list, dict, str, type(None))
-    assert (found if isinstance(found, plain) else str(found)) == wanted
+    assert (actual if isinstance(actual, plain) else str(actual)) == expected
 
 
 @pytest.mark.parametrize(
@@ -232,19 +232,19 @@ def test_a_value_of_another_type_is_named_with_row_and_file(name, library):
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl", "json", "xlsx", "feather"])
 def test_an_unknown_column_of_any_file_shows_before_the_first_batch(suffix, library):
     frame = pd.DataFrame({"nmae": ["x"]})
-    for place, each in enumerate([frame.rename(columns={"nmae": "name"}), frame]):
-        name = f"{place}.{suffix}"
+    for position, part in enumerate([frame.rename(columns={"nmae": "name"}), frame]):
+        name = f"{position}.{suffix}"
         match suffix:
             case "parquet":
-                each.to_parquet(name)
+                part.to_parquet(name)
             case "csv" | "tsv":
-                each.to_csv(name, index=False, sep="\t" if suffix == "tsv" else ",")
+                part.to_csv(name, index=False, sep="\t" if suffix == "tsv" else ",")
             case "json" | "jsonl":
-                each.to_json(name, orient="records", lines=suffix == "jsonl")
+                part.to_json(name, orient="records", lines=suffix == "jsonl")
             case "xlsx":
-                each.to_excel(name, index=False)
+                part.to_excel(name, index=False)
             case "feather":
-                each.to_feather(name)
+                part.to_feather(name)
     message = rf"table 'films', column 'nmae'.*no such column.*in '1.{suffix}'"
     batches = read_batches(f"?.{suffix}", SCHEMA, "films", library)
     with pytest.raises(DataError, match=message):
@@ -382,7 +382,7 @@ def test_a_csv_file_may_end_in_its_header(library):
 
 
 def test_json_is_read_in_parts(library, monkeypatch):
-    monkeypatch.setattr(json_files, "_CHARACTERS", 7)
+    monkeypatch.setattr(json_files, "_READ_CHARACTERS", 7)
     for name in ("a.json", "indented.json", "lines.json"):
         assert read_rows(_write(name), SCHEMA, "films", library).to_pylist() == ROWS
 

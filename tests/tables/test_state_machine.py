@@ -62,7 +62,7 @@ class Tables(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.session = bb.connect(self.url, vectors="exact:")
-        self.made = 0
+        self.row_number = 0
         self.number, self.more = "number", {}
         columns = {"key": bb.Int, "name": bb.String, "number": bb.Float}
         table = self.session.create_table("t", columns)
@@ -79,7 +79,7 @@ class Tables(RuleBasedStateMachine):
         self.snapshots: dict[str, list[dict]] = {}
         self.labels: dict[str, int] = {}
         self.gone_back: dict[int, int] = {}
-        self.kept = 0
+        self.oldest_version = 0
         self.note()
 
     def teardown(self):
@@ -91,7 +91,7 @@ class Tables(RuleBasedStateMachine):
     def table(self):
         return self.session.get_table("t")
 
-    def shown(self, row):
+    def visible(self, row):
         number, name = row[self.number], row["name"]
         return {
             **row,
@@ -102,15 +102,15 @@ class Tables(RuleBasedStateMachine):
     def note(self):
         """Remember what the version that was just made has to show."""
         version = self.table.history()[0, "version"]
-        self.past[version] = [self.shown(row) for row in self.rows]
+        self.past[version] = [self.visible(row) for row in self.rows]
 
     def row(self, key, name, number):
-        self.made += 1
-        return {"#": self.made, "key": key, "name": name, self.number: number, **self.more}
+        self.row_number += 1
+        return {"#": self.row_number, "key": key, "name": name, self.number: number, **self.more}
 
-    @rule(given=st.lists(st.tuples(keys, names, numbers), min_size=1, max_size=4))
-    def insert(self, given):
-        rows = [self.row(*each) for each in given]
+    @rule(new_rows=st.lists(st.tuples(keys, names, numbers), min_size=1, max_size=4))
+    def insert(self, new_rows):
+        rows = [self.row(*values) for values in new_rows]
         self.table.insert([{k: row[k] for k in ("key", "name", self.number)} for row in rows])
         self.rows += rows
         self.note()
@@ -138,12 +138,14 @@ class Tables(RuleBasedStateMachine):
         self.rows = [row for row in self.rows if row["key"] != key]
         self.note()
 
-    @rule(given=st.dictionaries(keys, numbers, min_size=1, max_size=3))
-    def upsert(self, given):
+    @rule(new_rows=st.dictionaries(keys, numbers, min_size=1, max_size=3))
+    def upsert(self, new_rows):
         there = {row["key"] for row in self.rows}
-        done = self.table.upsert([{"key": k, self.number: n} for k, n in given.items()], on="key")
-        assert done.inserted == len(given.keys() - there)
-        for key, number in given.items():
+        done = self.table.upsert(
+            [{"key": k, self.number: n} for k, n in new_rows.items()], on="key"
+        )
+        assert done.inserted == len(new_rows.keys() - there)
+        for key, number in new_rows.items():
             if key in there:
                 for row in self.rows:
                     if row["key"] == key:
@@ -195,11 +197,11 @@ class Tables(RuleBasedStateMachine):
 
     @rule()
     def revert_and_back(self):
-        before = shown = self.table.history()[0, "version"]
-        while shown in self.gone_back:
-            shown = self.gone_back[shown]
-        target = shown - 1
-        if target < self.kept or target not in self.past:
+        before = displayed = self.table.history()[0, "version"]
+        while displayed in self.gone_back:
+            displayed = self.gone_back[displayed]
+        target = displayed - 1
+        if target < self.oldest_version or target not in self.past:
             return
         self.table.revert()
         now = [dict(row) for row in self.past[target]]
@@ -222,7 +224,7 @@ class Tables(RuleBasedStateMachine):
             if row["key"] == 1:
                 row["name"] = "changed"
         expected.append(self.row(9, "branch", None))
-        assert _bag(other.collect()) == _bag([self.shown(row) for row in expected])
+        assert _bag(other.collect()) == _bag([self.visible(row) for row in expected])
         self.session.drop_table("other")
 
     @precondition(lambda self: len(self.snapshots) < 3)
@@ -230,7 +232,7 @@ class Tables(RuleBasedStateMachine):
     def snapshot(self):
         name = f"s{len(self.snapshots)}"
         self.session.snapshot(name)
-        self.snapshots[name] = [self.shown(row) for row in self.rows]
+        self.snapshots[name] = [self.visible(row) for row in self.rows]
 
     @rule(label=st.sampled_from(["one", "two"]))
     def checkpoint(self, label):
@@ -241,7 +243,7 @@ class Tables(RuleBasedStateMachine):
     @rule()
     def compact(self):
         self.table.compact()
-        self.kept = self.table.history()[0, "version"] - 1
+        self.oldest_version = self.table.history()[0, "version"] - 1
         self.note()
 
     @rule()
@@ -254,12 +256,12 @@ class Tables(RuleBasedStateMachine):
         versions = sorted(self.past)
         version = versions[back % len(versions)]
         try:
-            seen = self.table.at(version).collect()
+            observed = self.table.at(version).collect()
         except VersionError:
-            assert version < self.kept
+            assert version < self.oldest_version
             assert version not in self.labels.values()
             return
-        assert _bag(seen) == _bag(self.past[version])
+        assert _bag(observed) == _bag(self.past[version])
         self.compare(version, versions[-1])
         self.compare(versions[-1], version)
 
@@ -284,8 +286,8 @@ class Tables(RuleBasedStateMachine):
 
     @staticmethod
     def compare_schema(schema, before, after):
-        gone, come = before.keys() - after.keys(), after.keys() - before.keys()
-        assert set(schema.removed) | set(schema.renamed) >= gone
+        dropped, come = before.keys() - after.keys(), after.keys() - before.keys()
+        assert set(schema.removed) | set(schema.renamed) >= dropped
         assert set(schema.added) | set(schema.renamed.values()) >= come
         assert schema.renamed in ({}, {"number": "amount"}, {"amount": "number"})
 
@@ -293,18 +295,18 @@ class Tables(RuleBasedStateMachine):
     def all_is_as_it_should_be(self):
         if not hasattr(self, "session"):
             return
-        shown = [self.shown(row) for row in self.rows]
-        assert _bag(self.table.collect()) == _bag(shown)
+        displayed = [self.visible(row) for row in self.rows]
+        assert _bag(self.table.collect()) == _bag(displayed)
         large = [
             {**row, "echo": None if row["loud"] is None else f"{row['loud']}!"}
-            for row in shown
+            for row in displayed
             if _large(row[self.number]) or _is_nan(row[self.number])
         ]
         assert _bag(self.session.get_table("large").collect()) == _bag(large)
         named = [row for row in large if row["name"] is not None]
         assert _bag(self.session.get_table("named").collect()) == _bag(named)
-        counts = {row["name"]: 0 for row in shown}
-        for row in shown:
+        counts = {row["name"]: 0 for row in displayed}
+        for row in displayed:
             counts[row["name"]] += 1
         expected = [{"name": name, "rows": rows} for name, rows in counts.items()]
         assert _bag(self.session.get_table("counts").collect()) == _bag(expected)

@@ -10,9 +10,9 @@ from barbule.errors import DependencyError, VersionError
 
 @pytest.fixture
 def table(session):
-    made = bb.create_table("t", {"k": bb.Int, "v": bb.Int})
-    made.insert([{"k": 1, "v": 10}, {"k": 2, "v": 20}])
-    return made
+    table = bb.create_table("t", {"k": bb.Int, "v": bb.Int})
+    table.insert([{"k": 1, "v": 10}, {"k": 2, "v": 20}])
+    return table
 
 
 def pairs(relation, *names):
@@ -148,8 +148,8 @@ def test_diff_compares_what_cannot_be_cast(session):
     table.insert(k=1, v=5)
     table.rename_column("v", "old")
     table.add_columns({"v": bb.Array(bb.Int)})
-    found = bb.get_table("d").diff(1, 3)
-    assert found.schema.renamed == {"v": "old"}
-    assert found.schema.added == ("v",)
-    assert found.counts() == {"added": 0, "removed": 0, "changed": 0}
-    assert "renamed columns: v → old" in repr(found)
+    actual = bb.get_table("d").diff(1, 3)
+    assert actual.schema.renamed == {"v": "old"}
+    assert actual.schema.added == ("v",)
+    assert actual.counts() == {"added": 0, "removed": 0, "changed": 0}
+    assert "renamed columns: v → old" in repr(actual)

@@ -60,9 +60,9 @@ class TestMasks:
         assert len(table.history()) == 1
 
     def test_a_single_bool_of_numpy_is_one_of_python(self, table):
-        for given in (np.bool_(True), [table.k == 1, True]):
+        for source in (np.bool_(True), [table.k == 1, True]):
             with pytest.raises(ExpressionError, match="this one is True before"):
-                table.delete(where=given)
+                table.delete(where=source)
 
     def test_lists_of_conditions_are_conditions(self, table):
         assert table.filter([table.k > 0, _.a == 1]).collect()["k"] == [1]
@@ -71,10 +71,10 @@ class TestMasks:
 
 
 class TestComputedColumns:
-    @pytest.mark.parametrize("given", ["a note", None, True, [1], {"a": 1}, b"x"])
-    def test_what_looks_like_an_argument_makes_no_column(self, table, given):
+    @pytest.mark.parametrize("argument", ["a note", None, True, [1], {"a": 1}, b"x"])
+    def test_what_looks_like_an_argument_makes_no_column(self, table, argument):
         with pytest.raises(ExpressionError, match=r"'comment'.*ibis.literal"):
-            table.add_computed_column(x=table.a + 1, comment=given)
+            table.add_computed_column(x=table.a + 1, comment=argument)
         assert table.columns == ("k", "a", "s")
 
     def test_constants_are_written_as_such(self, table):
@@ -110,10 +110,10 @@ class TestDropping:
         session.drop_table(table)
         assert session.list_tables() == []
 
-    @pytest.mark.parametrize("given", [None, 7, ["t"]])
-    def test_what_is_no_table(self, session, table, given):
+    @pytest.mark.parametrize("argument", [None, 7, ["t"]])
+    def test_what_is_no_table(self, session, table, argument):
         with pytest.raises(ExpressionError, match="no table that can be dropped"):
-            session.drop_table(given, if_not_exists="ignore")
+            session.drop_table(argument, if_not_exists="ignore")
         with pytest.raises(ExpressionError, match="no table that can be dropped"):
             session.drop_table(table.filter(table.k > 0))
 
@@ -198,10 +198,10 @@ class TestRows:
         assert row["k"] == 1
 
     def test_rows_of_a_loop_are_ones_own(self, table):
-        found = list(table.collect())
-        for row in found:
+        rows = list(table.collect())
+        for row in rows:
             row["x"] = 1
-        assert [row["x"] for row in found] == [1, 1, 1]
+        assert [row["x"] for row in rows] == [1, 1, 1]
 
 
 class TestPositions:
@@ -236,8 +236,8 @@ class TestPositions:
             "w", first.select("pos", w=first.c + "!"), iterator=letters(_.w)
         )
         base.insert(w="c")
-        shown = second.order_by("w", "pos_2").select("pos", "pos_2", "w", "c").collect()
-        assert [tuple(row.values()) for row in shown] == [
+        displayed = second.order_by("w", "pos_2").select("pos", "pos_2", "w", "c").collect()
+        assert [tuple(row.values()) for row in displayed] == [
             (0, 0, "a!", "a"), (0, 1, "a!", "!"),
             (1, 0, "b!", "b"), (1, 1, "b!", "!"),
             (0, 0, "c!", "c"), (0, 1, "c!", "!"),
@@ -317,11 +317,11 @@ class TestNames:
 
     def test_what_is_no_column_of_the_table(self, session, table):
         other = session.create_table("other", {"k": bb.Int})
-        for given in (other.k, table.k + 1, 7):
+        for source in (other.k, table.k + 1, 7):
             with pytest.raises(ExpressionError, match="is no column of the table"):
-                table.upsert([{"k": 1}], on=given)
+                table.upsert([{"k": 1}], on=source)
             with pytest.raises(ExpressionError, match="is no column of the table"):
-                table.drop_column(given)
+                table.drop_column(source)
 
     def test_joins_take_on(self, session, table):
         other = session.create_table("other", [{"k": 1, "a": 1, "b": 5}])

@@ -36,10 +36,10 @@ def table(shared):
         "day": bb.Date,
         "clock": bb.Time,
     }
-    made = shared.create_table("times", kinds)
-    made.insert([*ROWS, *({**row, "n": row["n"] + 100} for row in ROWS)])
-    made.delete(where=made.n > 100)
-    return made
+    table = shared.create_table("times", kinds)
+    table.insert([*ROWS, *({**row, "n": row["n"] + 100} for row in ROWS)])
+    table.delete(where=table.n > 100)
+    return table
 
 
 KEPT = {
@@ -96,11 +96,11 @@ KEPT = {
 
 @pytest.mark.parametrize("name", KEPT)
 def test_a_comparison_with_a_text_keeps(table, name):
-    make, wanted = KEPT[name]
-    assert sorted(table.where(make(table)).collect()["n"]) == wanted
-    assert sorted(table.where(make(_)).collect()["n"]) == wanted
+    make, expected = KEPT[name]
+    assert sorted(table.where(make(table)).collect()["n"]) == expected
+    assert sorted(table.where(make(_)).collect()["n"]) == expected
     derived = table.mutate(more=1).filter(_.n < 50)
-    assert sorted(derived.where(make(derived)).collect()["n"]) == wanted
+    assert sorted(derived.where(make(derived)).collect()["n"]) == expected
 
 
 def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
@@ -114,8 +114,8 @@ def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
             "zone equals without one, which is UTC",
             "moment and zone",
         ):
-            make, wanted = KEPT[name]
-            assert sorted(table.where(make(table)).collect()["n"]) == wanted
+            make, expected = KEPT[name]
+            assert sorted(table.where(make(table)).collect()["n"]) == expected
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -162,12 +162,12 @@ def test_updates_and_computed_columns_compare_alike(session):
 def test_times_of_day_are_cut_and_written(session):
     t = bb.create_table("t", {"clock": bb.Time})
     t.insert([{"clock": "08:59:59.5"}, {"clock": None}])
-    made = {"hour": t.clock.truncate("h"), "second": t.clock.truncate("s"),
+    created = {"hour": t.clock.truncate("h"), "second": t.clock.truncate("s"),
             "text": t.clock.strftime("%H:%M")}  # fmt: skip
-    found = t.order_by("clock").select(**made).collect()
-    assert found["hour"] == [datetime.time(8), None]
-    assert found["second"] == [datetime.time(8, 59, 59), None]
-    assert found["text"] == ["08:59", None]
+    rows = t.order_by("clock").select(**created).collect()
+    assert rows["hour"] == [datetime.time(8), None]
+    assert rows["second"] == [datetime.time(8, 59, 59), None]
+    assert rows["text"] == ["08:59", None]
     t.add_computed_column(hour=t.clock.truncate("h"), stored=True)
     assert t.where(t.hour == "08:00").count().to_pyarrow().as_py() == 1
 
@@ -176,14 +176,14 @@ def test_times_of_day_are_cut_and_written(session):
 def test_what_is_filled_is_shown_on_the_clock_of_the_column(session, filled):
     t = bb.create_table("t", {"n": bb.Int, "ts": bb.Timestamp(timezone="America/New_York")})
     t.insert([{"n": 1, "ts": "2020-07-01T12:00:00+00:00"}, {"n": 2, "ts": None}])
-    whole = t.ts.fill_null(filled)
-    assert whole.type().timezone == "America/New_York"
-    found = t.order_by("n").select(ts=whole, hour=whole.hour()).collect()
-    assert [str(each) for each in found["ts"]] == [
+    full = t.ts.fill_null(filled)
+    assert full.type().timezone == "America/New_York"
+    rows = t.order_by("n").select(ts=full, hour=full.hour()).collect()
+    assert [str(timestamp) for timestamp in rows["ts"]] == [
         "2020-07-01 08:00:00-04:00",
         "2020-06-30 20:00:00-04:00",
     ]
-    assert found["hour"] == [8, 20]
+    assert rows["hour"] == [8, 20]
 
 
 def test_days_that_python_does_not_have_are_named(session):

@@ -41,18 +41,18 @@ VALUES = [
 
 
 @pytest.fixture
-def asked():
+def calls():
     return []
 
 
 @pytest.fixture
-def seen(asked):
+def traced(calls):
     @bb.udf(name="unchanged.seen")
-    def seen(key: int) -> int:
-        asked.append(key)
+    def traced(key: int) -> int:
+        calls.append(key)
         return key
 
-    return seen
+    return traced
 
 
 @pytest.mark.parametrize("followed", [False, True])
@@ -74,25 +74,25 @@ def test_a_value_that_is_there_makes_no_version(session, kind, value, other, fol
     assert len(table.history()) == 4
 
 
-def test_functions_are_asked_where_what_they_read_changed(session, seen, asked):
+def test_functions_are_asked_where_what_they_read_changed(session, traced, calls):
     table = session.create_table("t", [{"key": n, "x": n % 2, "y": n} for n in range(6)])
-    table.add_computed_column(z=seen(table.x + 10 * table.y))
-    asked.clear()
+    table.add_computed_column(z=traced(table.x + 10 * table.y))
+    calls.clear()
     assert table.update({"x": 1}).rows == 3
-    assert sorted(asked) == [1, 21, 41]
-    asked.clear()
+    assert sorted(calls) == [1, 21, 41]
+    calls.clear()
     done = table.update({"x": _.x, "y": ibis.ifelse(_.key == 3, 30, _.y)})
-    assert (done.rows, asked) == (1, [301])
+    assert (done.rows, calls) == (1, [301])
     assert table.filter(_.key == 3).collect()["z"] == [301]
 
 
-def test_frames_and_arrow_tables_of_what_is_there_change_nothing(session, seen, asked):
+def test_frames_and_arrow_tables_of_what_is_there_change_nothing(session, traced, calls):
     table = session.create_table("t", [{"key": n, "x": 0.5 * n} for n in range(5)])
-    table.add_computed_column(z=seen(table.key))
-    asked.clear()
+    table.add_computed_column(z=traced(table.key))
+    calls.clear()
     for rows in (table.select("key", "x").to_pandas(), table.select("key", "x").to_pyarrow()):
         assert table.upsert(rows, on="key").rows == 0
-    assert asked == []
+    assert calls == []
     assert len(table.history()) == 2
 
 
@@ -113,21 +113,21 @@ def test_random_values_are_new_ones(session):
     assert table.count().to_pyarrow().as_py() == 20
 
 
-def test_many_ways_of_changing_rows_at_once(session, seen, asked):
+def test_many_ways_of_changing_rows_at_once(session, traced, calls):
     columns = [f"c{n}" for n in range(7)]
     table = session.create_table("t", [{"key": n, **dict.fromkeys(columns, 0)} for n in range(128)])
-    table.add_computed_column(z=seen(table.key + 1000 * table.c0))
-    asked.clear()
-    given = [
-        {"key": n, **{name: n >> place & 1 for place, name in enumerate(columns)}}
+    table.add_computed_column(z=traced(table.key + 1000 * table.c0))
+    calls.clear()
+    source = [
+        {"key": n, **{name: n >> position & 1 for position, name in enumerate(columns)}}
         for n in range(128)
     ]
-    assert table.upsert(given, on="key").updated == 127
+    assert table.upsert(source, on="key").updated == 127
     # Rows of the rarest kinds of changes are written together.
-    assert {key - 1000 for key in asked if key > 1000} == set(range(1, 128, 2))
-    assert len(asked) <= 128
-    shown = table.order_by("key").select("key", *columns).collect()
-    assert list(shown) == given
+    assert {key - 1000 for key in calls if key > 1000} == set(range(1, 128, 2))
+    assert len(calls) <= 128
+    displayed = table.order_by("key").select("key", *columns).collect()
+    assert list(displayed) == source
     assert table.count().to_pyarrow().as_py() == 128
 
 
@@ -135,37 +135,37 @@ class TestMedia:
     """The file behind a reference may be another, though the reference is the same."""
 
     @pytest.fixture
-    def notes(self, session, asked, tmp_path):
+    def notes(self, session, calls, tmp_path):
         @bb.udf(name="unchanged.length")
         def length(note: bb.Document) -> int:
-            asked.append(1)
+            calls.append(1)
             return len(Path(note).read_text())
 
         (tmp_path / "a.txt").write_text("one")
         table = session.create_table("notes", {"key": bb.Int, "note": bb.Document})
         table.insert(key=1, note=str(tmp_path / "a.txt"))
         table.add_computed_column(size=length(table.note))
-        asked.clear()
+        calls.clear()
         return table
 
-    def test_the_same_content_is_no_change(self, notes, asked, tmp_path):
+    def test_the_same_content_is_no_change(self, notes, calls, tmp_path):
         path = str(tmp_path / "a.txt")
         assert notes.update({"note": path}).rows == 0
         assert notes.upsert([{"key": 1, "note": path}], on="key").rows == 0
         assert notes.update({"note": notes.note}).rows == 0
-        assert asked == []
+        assert calls == []
 
-    def test_another_content_is_one(self, notes, asked, tmp_path):
+    def test_another_content_is_one(self, notes, calls, tmp_path):
         path = tmp_path / "a.txt"
         path.write_text("three")
         assert notes.update({"note": notes.note}, where=notes.note.changed()).rows == 1
-        assert (notes.collect()["size"], asked) == ([5], [1])
+        assert (notes.collect()["size"], calls) == ([5], [1])
         path.write_text("seven")  # of the same length
         assert notes.upsert([{"key": 1, "note": str(path)}], on="key").rows == 1
-        assert len(asked) == 2
+        assert len(calls) == 2
         assert notes.filter(notes.note.changed()).count().to_pyarrow().as_py() == 0
 
-    def test_what_is_kept_in_the_store_is_told_by_its_content(self, session, asked):
+    def test_what_is_kept_in_the_store_is_told_by_its_content(self, session, calls):
         table = session.create_table("p", {"key": bb.Int, "img": bb.Image})
         pixels = np.zeros((2, 2, 3), np.uint8)
         table.insert(key=1, img=pixels)

@@ -27,11 +27,11 @@ from barbule.errors import (
 
 @pytest.fixture
 def table(session):
-    made = session.create_table(
+    table = session.create_table(
         "t", {"k": bb.Int, "name": bb.String(nullable=False), "x": bb.Float, "meta": bb.Json}
     )
-    made.insert([{"k": n, "name": f"n{n}", "x": n / 2, "meta": {"n": n}} for n in range(5)])
-    return made
+    table.insert([{"k": n, "name": f"n{n}", "x": n / 2, "meta": {"n": n}} for n in range(5)])
+    return table
 
 
 def _by_key(table, column: str) -> dict[int, object]:
@@ -170,7 +170,7 @@ LOSSES = {
 
 @pytest.fixture
 def kinds(session):
-    made = session.create_table(
+    table = session.create_table(
         "kinds",
         {
             "i": bb.Int,
@@ -185,9 +185,9 @@ def kinds(session):
             "moment": bb.Timestamp,
         },
     )
-    whole = {"i": 2, "f": 2.0, "d": 3, "s": "12", "moment": MORNING.replace(hour=0, minute=0)}
-    made.insert([whole, {"i": 3, "f": 2.5, "d": decimal.Decimal("1.25"), "moment": MORNING}, {}])
-    return made
+    full = {"i": 2, "f": 2.0, "d": 3, "s": "12", "moment": MORNING.replace(hour=0, minute=0)}
+    table.insert([full, {"i": 3, "f": 2.5, "d": decimal.Decimal("1.25"), "moment": MORNING}, {}])
+    return table
 
 
 @pytest.mark.parametrize("followed", [False, True])
@@ -195,9 +195,9 @@ def kinds(session):
 def test_an_expression_loses_nothing(session, kinds, loss, followed):
     if followed:
         session.create_view("view", kinds.where(kinds.i > 0))
-    column, value, told = LOSSES[loss]
+    column, value, reported = LOSSES[loss]
     before = kinds.collect().to_pyarrow()
-    with pytest.raises(DataError, match=f"table 'kinds', column '{column}': .*{told}.*cast"):
+    with pytest.raises(DataError, match=f"table 'kinds', column '{column}': .*{reported}.*cast"):
         kinds.update({column: value(kinds)})
     assert kinds.collect().to_pyarrow().equals(before)
     assert len(kinds.history()) == 2
@@ -256,12 +256,12 @@ CAST = {
 
 
 @pytest.mark.parametrize("followed", [False, True])
-@pytest.mark.parametrize("given", CAST)
-def test_an_expression_that_is_rounded_or_cast_is_taken(session, kinds, given, followed):
+@pytest.mark.parametrize("new_value", CAST)
+def test_an_expression_that_is_rounded_or_cast_is_taken(session, kinds, new_value, followed):
     kinds.update({"s": "7.25"})
     if followed:
         session.create_view("view", kinds.where(kinds.f > 0))
-    column, value, stored = CAST[given]
+    column, value, stored = CAST[new_value]
     kinds.update({column: value(kinds)}, where=kinds.f == 2.5)
     assert kinds.where(kinds.f == 2.5).collect()[column] == [stored]
 
@@ -352,9 +352,9 @@ NO_VALUES = {
 @pytest.mark.parametrize("values", NO_VALUES)
 def test_an_update_takes_no_rows(table, values):
     before = table.collect().to_pyarrow()
-    told = r"table 't': update takes new values by column.*where=.*batch_update\(.*upsert\("
+    message = r"table 't': update takes new values by column.*where=.*batch_update\(.*upsert\("
     for where in (None, 5, table.k == 1):
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             table.update(NO_VALUES[values](), where)
     assert table.collect().to_pyarrow().equals(before)
     assert len(table.history()) == 2

@@ -222,8 +222,8 @@ def test_operands_stand_as_they_are_written(t):
 def test_a_query_that_has_not_run_says_how_to_run_it(t, monkeypatch):
     hint = ".collect() returns its rows"
     for query in (t, t.filter(t.n > 1), t.join(t.view(), "n")):
-        plan, _, said = repr(query).rpartition("\n\n")
-        assert hint in said
+        plan, _, reported = repr(query).rpartition("\n\n")
+        assert hint in reported
         assert plan == query._noninteractive_repr()
     monkeypatch.setattr(ibis.options, "interactive", True)
     assert hint not in repr(t)

@@ -28,11 +28,11 @@ def cells(table, value):
 
 
 def test_slices_are_those_of_python(table):
-    wanted = {}
+    expected = {}
     for start, stop in itertools.product(BOUNDS, BOUNDS):
-        wanted[f"{start}:{stop}"] = slice(start, stop)
-    row = table.where(table.n == 0).select(**{k: table.v[s] for k, s in wanted.items()})
-    assert row.collect()[0] == {name: VECTOR[part] for name, part in wanted.items()}
+        expected[f"{start}:{stop}"] = slice(start, stop)
+    row = table.where(table.n == 0).select(**{k: table.v[s] for k, s in expected.items()})
+    assert row.collect()[0] == {name: VECTOR[part] for name, part in expected.items()}
 
 
 def test_the_type_of_a_slice_tells_its_length(table):

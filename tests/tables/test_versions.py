@@ -159,12 +159,12 @@ def test_diff_counts_and_shows_what_changed(runs):
     }
     assert changed == {"a": (0.5, 0.6), "b": (None, 0.0), "c": (3.0, None)}
     assert not diff.schema
-    heading, *shown = repr(diff).splitlines()
+    heading, *lines = repr(diff).splitlines()
     assert heading == "Diff of 'runs', version 2 to 7: 1 added, 1 removed, 3 changed"
-    assert [line for line in shown if ":" in line] == ["added: 1", "removed: 1", "changed: 3"]
+    assert [line for line in lines if ":" in line] == ["added: 1", "removed: 1", "changed: 3"]
 
 
-def _shown(diff) -> list[list[str]]:
+def _printed_rows(diff) -> list[list[str]]:
     """Return the cells of the rows that a diff shows."""
     lines = (line for line in str(diff).splitlines() if line.startswith("│"))
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
@@ -175,7 +175,7 @@ def test_diff_shows_rows_with_what_changed(session):
     t.insert([{"name": "x", "a": 1.5, "b": {"k": 1}, "c": 3}, {"name": "y", "a": 2.0, "c": 4}])
     t.update({"a": 7.0}, where=t.name == "x")
     t.update({"b": {"k": 2}}, where=t.name == "y")
-    assert _shown(t.diff(1, 3)) == [
+    assert _printed_rows(t.diff(1, 3)) == [
         ["name", "a", "b"],
         ["string", "float64", "json"],
         ["x", "1.5 → 7", '{"k": 1}'],
@@ -192,7 +192,7 @@ def test_diff_shows_the_first_twenty_rows(session):
     text = str(t.diff(1, 2))
     assert text.count(" → ") == 20
     assert text.endswith("\nand 25 more")
-    assert _shown(t.diff(1, 2))[2] == ["0", "0 → 1"]
+    assert _printed_rows(t.diff(1, 2))[2] == ["0", "0 → 1"]
     assert str(t.diff(0, 2)).endswith("\nand 30 more")
 
 
@@ -200,7 +200,7 @@ def test_diff_shows_long_texts_where_they_differ(session):
     t = session.create_table("t", {"text": bb.String})
     t.insert(text="barbule " * 50 + "hooks" + " feather" * 50)
     t.update({"text": "barbule " * 50 + "zips" + " feather" * 50})
-    ((cell,),) = _shown(t.diff(1, 2))[2:]
+    ((cell,),) = _printed_rows(t.diff(1, 2))[2:]
     assert re.fullmatch(r"….*barbule hooks.*… → ….*barbule zips.*…", cell)
 
 
@@ -209,7 +209,7 @@ def test_diff_shows_types_that_changed(session):
     t.insert(a=1)
     t.change_type("a", "float64")
     t.update({"a": 0.5})
-    assert _shown(t.diff(1, 3)) == [["a"], ["int64 → float64"], ["1 → 0.5"]]
+    assert _printed_rows(t.diff(1, 3)) == [["a"], ["int64 → float64"], ["1 → 0.5"]]
 
 
 def test_diff_is_drawn_for_a_notebook(session):

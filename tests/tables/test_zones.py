@@ -100,12 +100,12 @@ def table(session, request):
 @pytest.mark.parametrize("table", ZONES, indirect=True)
 def test_parts_are_local(session, table):
     zone = table.dt.type().timezone
-    wanted = {name: [*map(_plain, ask(_moments(zone))), None] for name, (_, ask) in PARTS.items()}
-    asked = {name: ask(table.dt) for name, (ask, _) in PARTS.items()}
-    view = session.create_view("v", table.filter(table.n >= 0).mutate(**asked))
+    expected = {name: [*map(_plain, ask(_moments(zone))), None] for name, (_, ask) in PARTS.items()}
+    calls = {name: ask(table.dt) for name, (ask, _) in PARTS.items()}
+    view = session.create_view("v", table.filter(table.n >= 0).mutate(**calls))
     joined = table.join(table.view(), "n").select("n", "dt")
     sources = {
-        "query": table.mutate(**asked),
+        "query": table.mutate(**calls),
         "joined": joined.mutate(**{name: ask(joined.dt) for name, (ask, _) in PARTS.items()}),
         "view": view,
         "cast": table.mutate(dt=table.dt.cast(bb.Timestamp(timezone="Asia/Tokyo"))).mutate(
@@ -116,9 +116,9 @@ def test_parts_are_local(session, table):
         ),
     }
     for source, query in sources.items():
-        found = _column(query)
-        for name, values in wanted.items():
-            assert list(map(_plain, found[name])) == values, (source, name)
+        actual = _column(query)
+        for name, values in expected.items():
+            assert list(map(_plain, actual[name])) == values, (source, name)
 
 
 def _plain(value):
@@ -193,12 +193,12 @@ def test_days_are_added_by_the_calendar_and_hours_as_they_pass(session):
 def test_days_begin_at_midnight_of_the_zone(table):
     local = _moments("America/Los_Angeles")
     day = datetime.date(2024, 11, 3)
-    wanted = [n for n, m in enumerate(local) if m.date() >= day]
-    assert _column(table.filter(table.dt >= day))["n"] == wanted
-    assert _column(table.filter(table.dt >= "2024-11-03"))["n"] == wanted
-    wanted = [n for n, m in enumerate(local) if day <= m.date() < datetime.date(2024, 11, 4)]
+    expected = [n for n, m in enumerate(local) if m.date() >= day]
+    assert _column(table.filter(table.dt >= day))["n"] == expected
+    assert _column(table.filter(table.dt >= "2024-11-03"))["n"] == expected
+    expected = [n for n, m in enumerate(local) if day <= m.date() < datetime.date(2024, 11, 4)]
     nextday = datetime.date(2024, 11, 4)
-    assert _column(table.filter(table.dt.between(day, nextday)))["n"] == wanted
+    assert _column(table.filter(table.dt.between(day, nextday)))["n"] == expected
     midnight = datetime.datetime(2024, 11, 3, tzinfo=ZoneInfo("America/Los_Angeles"))
     cast = table.filter(table.n == 0).select(
         x=ibis.literal(day).cast(bb.Timestamp(timezone="America/Los_Angeles"))
@@ -209,7 +209,7 @@ def test_days_begin_at_midnight_of_the_zone(table):
 def test_the_zone_of_the_connection_does_not_matter(session, table):
     bare = table.dt.cast("timestamp")
     later = table.dt + ibis.interval(days=1)
-    asked = {
+    calls = {
         "day": table.dt.day(),
         "bare": bare,
         "again": bare.cast(bb.Timestamp(timezone="Asia/Tokyo")).hour(),
@@ -219,14 +219,14 @@ def test_the_zone_of_the_connection_does_not_matter(session, table):
         "days": later.delta(table.dt, unit="day"),
         "of a day": ibis.literal(datetime.date(2024, 8, 9)) <= table.dt,
     }
-    sql = table.op().source.compile(table.select("n", **asked).order_by("n"))
-    found = []
+    sql = table.op().source.compile(table.select("n", **calls).order_by("n"))
+    actual = []
     for zone in ("UTC", "Pacific/Auckland"):
         session.ibis.raw_sql(f"SET TimeZone = '{zone}'")
-        found.append(session.ibis.raw_sql(sql).fetchall())
+        actual.append(session.ibis.raw_sql(sql).fetchall())
     session.ibis.raw_sql("SET TimeZone = 'UTC'")
-    assert found[0] == found[1]
-    assert found[0][0][1:] == (
+    assert actual[0] == actual[1]
+    assert actual[0][0][1:] == (
         *(9, _bare(2024, 8, 10, 3), 12, "2024-08-09 20:00:00-07"),
         *("10 20:00 -0700", True, 1, True),
     )
@@ -394,7 +394,7 @@ def test_moments_that_functions_give_keep_their_instant(backend_url):
 
     @bb.udf(batch_size=2)
     def batched(n: list[int]) -> list[datetime.datetime]:
-        return [aware if each else naive for each in n]
+        return [aware if is_aware else naive for is_aware in n]
 
     @bb.udf
     def listed(n: int) -> list[datetime.datetime]:

@@ -16,15 +16,15 @@ def films(session):
 
 
 @pytest.fixture
-def asked():
+def calls():
     return []
 
 
 @pytest.fixture
-def loud(asked):
+def loud(calls):
     @bb.udf
     def loud(name: str) -> str:
-        asked.append(name)
+        calls.append(name)
         return name.upper()
 
     return loud
@@ -34,17 +34,17 @@ def _rows(table):
     return sorted(tuple(row.values()) for row in table.collect())
 
 
-def test_a_filter_asks_of_new_and_changed_rows(films, asked, loud):
+def test_a_filter_asks_of_new_and_changed_rows(films, calls, loud):
     view = bb.create_view("long", films.filter(loud(_.name).length() > 2))
     assert _rows(view) == [("Coco", 2017)]
-    assert sorted(asked) == ["Coco", "Up"]
-    asked.clear()
+    assert sorted(calls) == ["Coco", "Up"]
+    calls.clear()
     films.insert(name="Brave", year=2012)
     films.update({"year": 2010}, where=films.name == "Up")
-    assert asked == ["Brave"]
+    assert calls == ["Brave"]
     assert _rows(view) == [("Brave", 2012), ("Coco", 2017)]
     films.update({"name": "Upwards"}, where=films.name == "Up")
-    assert asked == ["Brave", "Upwards"]
+    assert calls == ["Brave", "Upwards"]
     assert _rows(view) == [("Brave", 2012), ("Coco", 2017), ("Upwards", 2010)]
     assert _rows(view.filter(_.year > 2011)) == [("Brave", 2012), ("Coco", 2017)]
     films.update({"name": "Co"}, where=films.name == "Coco")
@@ -52,18 +52,18 @@ def test_a_filter_asks_of_new_and_changed_rows(films, asked, loud):
     assert _rows(view.at(0)) == [("Coco", 2017)]
 
 
-def test_calls_in_a_projection_become_computed_columns(films, asked, loud):
+def test_calls_in_a_projection_become_computed_columns(films, calls, loud):
     query = films.mutate(cry=loud(_.name)).mutate(twice=_.cry + "!").rename(title="name")
     view = bb.create_view("cries", query)
     assert _rows(view) == [("Coco", 2017, "COCO", "COCO!"), ("Up", 2009, "UP", "UP!")]
-    assert sorted(asked) == ["Coco", "Up"]
-    asked.clear()
+    assert sorted(calls) == ["Coco", "Up"]
+    calls.clear()
     films.insert(name="Brave", year=2012)
     films.update({"year": 2010}, where=films.name == "Up")
-    assert asked == ["Brave"]
+    assert calls == ["Brave"]
     assert ("Up", 2010, "UP", "UP!") in _rows(view)
     films.update({"name": "Down"}, where=films.name == "Up")
-    assert asked == ["Brave", "Down"]
+    assert calls == ["Brave", "Down"]
     assert ("Down", 2010, "DOWN", "DOWN!") in _rows(view)
 
 
@@ -89,15 +89,15 @@ def test_errors_of_such_a_column_are_kept(films):
     assert (failed["column"], failed["type"]) == ("share", "ZeroDivisionError")
 
 
-def test_an_iterator_over_a_filter_that_calls(films, asked, loud):
+def test_an_iterator_over_a_filter_that_calls(films, calls, loud):
     @bb.iterator(return_type={"letter": str})
     def letters(word: str):
-        return [{"letter": each} for each in word]
+        return [{"letter": letter} for letter in word]
 
     query = films.filter(loud(_.name) == "UP")
     view = bb.create_view("letters", query, iterator=letters(films.name))
     assert [row["letter"] for row in view.order_by("pos").collect()] == ["U", "p"]
-    assert sorted(asked) == ["Coco", "Up"]
+    assert sorted(calls) == ["Coco", "Up"]
 
 
 def test_a_call_that_reads_what_the_view_does_not_show_is_refused(films, loud):
@@ -108,15 +108,15 @@ def test_a_call_that_reads_what_the_view_does_not_show_is_refused(films, loud):
     assert bb.list_tables() == ["films"]
 
 
-def test_calls_within_an_aggregate_are_refused_with_the_way_to_do_it(films, asked, loud):
+def test_calls_within_an_aggregate_are_refused_with_the_way_to_do_it(films, calls, loud):
     with pytest.raises(UnsupportedError, match=r"puts rows together.*this view over that"):
         bb.create_view("cries", films.group_by(cry=loud(_.name)).agg(films=_.count()))
     cries = bb.create_view("cries", films.mutate(cry=loud(_.name)))
     counts = bb.create_view("counts", cries.group_by("cry").agg(films=_.count()))
-    asked.clear()
+    calls.clear()
     films.insert(name="up", year=1)
     assert _rows(counts) == [("COCO", 1), ("UP", 2)]
-    assert asked == ["up"]
+    assert calls == ["up"]
 
 
 def test_a_filter_that_looks_at_other_rows_is_computed_as_a_whole(films):
@@ -126,7 +126,7 @@ def test_a_filter_that_looks_at_other_rows_is_computed_as_a_whole(films):
     assert _rows(newer) == [("Brave", 2012), ("Coco", 2017), ("Up", 2009)]
 
 
-def test_a_rank_is_computed_as_a_whole(films, asked, loud):
+def test_a_rank_is_computed_as_a_whole(films, calls, loud):
     ranked = films.mutate(place=ibis.row_number().over(order_by=films.year))
     view = bb.create_view("ranked", ranked, computed_columns={"cry": loud(ranked.name)})
     assert _rows(view) == [("Coco", 2017, 1, "COCO"), ("Up", 2009, 0, "UP")]

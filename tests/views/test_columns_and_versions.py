@@ -82,8 +82,8 @@ def test_an_iterator_may_be_annotated_with_a_record_and_give_nothing(notes):
         place: int
 
     def letters(text):
-        for place, letter in enumerate(text[:2] if "vane" in text else ""):
-            yield Letter(letter, place)
+        for position, letter in enumerate(text[:2] if "vane" in text else ""):
+            yield Letter(letter, position)
 
     letters.__annotations__ = {"text": str, "return": Iterator[Letter]}
     view = bb.create_view("letters", notes, iterator=bb.iterator(letters)(notes.text))

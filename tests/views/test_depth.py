@@ -58,8 +58,8 @@ def renamed(query, level):
 def test_each_level_of_views_derives_one_schema(session, base, derived, make):
     for level in range(LEVELS):
         derived.clear()
-        below = session.get_table(f"v{level - 1}") if level else base
-        session.create_view(f"v{level}", make(below, level))
+        lower_view = session.get_table(f"v{level - 1}") if level else base
+        session.create_view(f"v{level}", make(lower_view, level))
         assert derived["schemas"] <= 2, level
 
 
@@ -101,20 +101,20 @@ def test_a_column_of_the_base_shows_on_top_of_all_levels(session, base, derived)
 
 
 def test_functions_over_twenty_levels_are_called_for_changed_rows_alone(session, base):
-    asked = []
+    calls = []
 
     @bb.udf
     def noted(value: int) -> int:
-        asked.append(value)
+        calls.append(value)
         return value
 
     top = tower(session, base)
     top.add_computed_column(seen=noted(top.b))
-    asked.clear()
+    calls.clear()
     base.update({"b": 50}, where=base.a == 5)
     base.update({"a": 60}, where=base.a == 6)
     base.insert(a=70, b=70)
-    assert asked == [50, 70]
+    assert calls == [50, 70]
 
 
 def test_a_change_in_the_making_sees_its_own_structure_and_others_do_not(session, base):
@@ -129,18 +129,18 @@ def test_a_change_in_the_making_sees_its_own_structure_and_others_do_not(session
 
 def test_a_name_is_taken_only_where_views_would_show_it(session, base):
     chosen = session.create_view("chosen", base.select("a"))
-    above = session.create_view("above", chosen)
-    above.add_computed_column(c=above.a + 1)
+    upper_view = session.create_view("above", chosen)
+    upper_view.add_computed_column(c=upper_view.a + 1)
     base.add_columns({"c": bb.Int}, defaults={"c": 100})
-    assert above.order_by("a").collect()["c"] == list(range(1, 11))
+    assert upper_view.order_by("a").collect()["c"] == list(range(1, 11))
 
 
 def test_views_that_share_what_they_read_are_dropped_each_once(session, base):
     left = right = base
     for level in range(LEVELS):  # two views over the two below them: a path for each subset
         both = left.join(right.view(), "a").select("a", b=left.b)
-        made = [session.create_view(f"{side}{level}", both) for side in "lr"]
-        left, right = made
+        view = [session.create_view(f"{side}{level}", both) for side in "lr"]
+        left, right = view
     base.insert(a=10, b=-10)
     assert left.count().to_pyarrow().as_py() == 11
     session.drop_table("t", cascade=True)

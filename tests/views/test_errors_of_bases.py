@@ -15,7 +15,7 @@ def inverse(number: int) -> float:
 
 @bb.iterator(return_type={"n": int})
 def twice(number: int):
-    yield from ({"n": place} for place in range(2))
+    yield from ({"n": position} for position in range(2))
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_queries_over_views_tell_the_errors_of_their_base(session, base):
     view = bb.create_view("v", base.filter(base.a < 9))
     ordered = view.order_by(view.a.desc()).limit(2).select("a", why=view.i.error)
     assert ordered.collect() == [{"a": 5, "why": None}, {"a": 1, "why": None}]
-    told = view.mutate(why=view.i.error)
-    assert told.filter(told.why.notnull()).collect()["a"] == [0]
+    reported = view.mutate(why=view.i.error)
+    assert reported.filter(reported.why.notnull()).collect()["a"] == [0]
     other = session.create_table("o", [{"a": 0, "t": "x"}, {"a": 5, "t": "y"}])
     assert _failed(view.join(other, "a")) == 1
     assert _failed(base.join(view.select("b", z=view.i), "b"), "z") == 1

@@ -100,21 +100,21 @@ def test_rows_enter_and_leave_a_filtered_view_as_its_condition_says(notes):
 
 
 def test_computed_columns_of_a_view_are_computed_for_its_rows_alone(notes):
-    seen: list[str] = []
+    calls: list[str] = []
 
     @bb.udf
     def shout(text: str) -> str:
-        seen.append(text)
+        calls.append(text)
         return text.upper()
 
     good = bb.create_view(
         "good", notes.where(notes.stars >= 2), computed_columns={"loud": shout(notes.text)}
     )
-    assert seen == ["one vane"]
+    assert calls == ["one vane"]
 
     notes.insert([{"text": "bad", "stars": 0}, {"text": "best", "stars": 9}])
 
-    assert seen == ["one vane", "best"]
+    assert calls == ["one vane", "best"]
     assert listed(good, "text", "loud") == [("best", "BEST"), ("one vane", "ONE VANE")]
 
 
@@ -196,16 +196,16 @@ def test_a_stored_column_over_a_renamed_column_is_followed(notes):
 
 
 def test_an_update_that_no_view_on_a_view_reads_computes_nothing_there(notes, words):
-    seen: list[str] = []
+    calls: list[str] = []
 
     @bb.udf
     def shout(word: str) -> str:
-        seen.append(word)
+        calls.append(word)
         return word.upper()
 
     loud = bb.create_view("loud", words, computed_columns={"loud": shout(words.word)})
-    seen.clear()
+    calls.clear()
     notes.update({"stars": 5})
 
-    assert seen == []
+    assert calls == []
     assert {row["stars"] for row in loud.collect()} == {5}

@@ -8,35 +8,35 @@ import barbule as bb
 
 
 @pytest.fixture
-def asked():
+def calls():
     return []
 
 
 @pytest.fixture
-def one(asked):
+def one(calls):
     @bb.udf(name="incremental_views.one")
     def one(value: int) -> int:
-        asked.append(("one", value))
+        calls.append(("one", value))
         return value
 
     return one
 
 
 @pytest.fixture
-def two(asked):
+def two(calls):
     @bb.udf(name="incremental_views.two")
     def two(value: int) -> int:
-        asked.append(("two", value))
+        calls.append(("two", value))
         return -value
 
     return two
 
 
 @pytest.fixture
-def parts(asked):
+def parts(calls):
     @bb.iterator(return_type={"part": int})
     def parts(value: int):
-        asked.append(("parts", value))
+        calls.append(("parts", value))
         yield from ({"part": value + n} for n in range(value % 3))
 
     return parts
@@ -48,54 +48,56 @@ def base(session):
     return session.create_table("t", rows)
 
 
-def taken(asked):
-    found = sorted(asked)
-    asked.clear()
-    return found
+def pop_calls(calls):
+    actual = sorted(calls)
+    calls.clear()
+    return actual
 
 
 def rows_of(view, *names):
     return sorted(tuple(row[name] for name in names) for row in view.collect())
 
 
-def test_stored_columns_over_different_columns(session, base, one, two, asked):
+def test_stored_columns_over_different_columns(session, base, one, two, calls):
     view = session.create_view("v", base, computed_columns={"e": one(base.o), "f": two(base.p)})
-    asked.clear()
+    calls.clear()
     base.update({"p": 50}, where=base.o == 2)
-    assert taken(asked) == [("two", 50)]
+    assert pop_calls(calls) == [("two", 50)]
     base.update({"q": base.q + 1})
-    assert taken(asked) == []
+    assert pop_calls(calls) == []
     base.update({"o": 7, "q": 0}, where=base.o == 1)
-    assert taken(asked) == [("one", 7)]
+    assert pop_calls(calls) == [("one", 7)]
     assert rows_of(view, "o", "e", "f") == [(0, 0, -10), (2, 2, -50), (3, 3, -13), (7, 7, -11)]
     assert view.at(0).count().to_pyarrow().as_py() == 4
     assert rows_of(view.at(0), "o", "f") == [(0, -10), (1, -11), (2, -12), (3, -13)]
 
 
 def test_what_a_filter_reads_moves_rows_and_computes_those_that_come(
-    session, base, one, two, asked
+    session, base, one, two, calls
 ):
-    kept = base.filter(base.q >= 102)
-    view = session.create_view("v", kept, computed_columns={"e": one(base.o), "f": two(base.q)})
-    assert taken(asked) == [("one", 2), ("one", 3), ("two", 102), ("two", 103)]
+    remaining = base.filter(base.q >= 102)
+    view = session.create_view(
+        "v", remaining, computed_columns={"e": one(base.o), "f": two(base.q)}
+    )
+    assert pop_calls(calls) == [("one", 2), ("one", 3), ("two", 102), ("two", 103)]
     base.update({"q": base.q + 1})
-    assert taken(asked) == [("one", 1), ("two", 102), ("two", 103), ("two", 104)]
+    assert pop_calls(calls) == [("one", 1), ("two", 102), ("two", 103), ("two", 104)]
     base.update({"q": 0}, where=base.o == 3)
-    assert taken(asked) == []
+    assert pop_calls(calls) == []
     assert rows_of(view, "o", "e", "f") == [(1, 1, -102), (2, 2, -103)]
 
 
-def test_rows_of_an_iterator_stay_where_another_column_changes(session, base, parts, two, asked):
+def test_rows_of_an_iterator_stay_where_another_column_changes(session, base, parts, two, calls):
     view = session.create_view("v", base.filter(base.q > 100), iterator=parts(base.o))
     view.add_computed_column(f=two(view.p), g=two(view.part))
-    asked.clear()
+    calls.clear()
     base.update({"p": base.p + 10})
-    assert taken(asked) == [("two", 21), ("two", 22), ("two", 22)]
+    assert pop_calls(calls) == [("two", 21), ("two", 22), ("two", 22)]
     # Rows come and go; that for which the iterator gave nothing is not asked again.
     base.update({"q": base.q + 1})
-    assert taken(asked) == [("parts", 0)]
+    assert pop_calls(calls) == [("parts", 0)]
     base.update({"o": 4}, where=base.o == 1)
-    assert taken(asked) == [("parts", 4), ("two", 4), ("two", 21)]
+    assert pop_calls(calls) == [("parts", 4), ("two", 4), ("two", 21)]
     assert rows_of(view, "o", "part", "f", "g") == [
         (2, 2, -22, -2),
         (2, 3, -22, -3),
@@ -103,49 +105,55 @@ def test_rows_of_an_iterator_stay_where_another_column_changes(session, base, pa
     ]
 
 
-def test_views_on_views(session, base, one, two, asked):
-    below = session.create_view("v", base.filter(base.q > 0), computed_columns={"e": one(base.o)})
-    above = session.create_view(
-        "w", below.filter(below.e < 3), computed_columns={"f": two(below.p), "g": one(below.e)}
+def test_views_on_views(session, base, one, two, calls):
+    lower_view = session.create_view(
+        "v", base.filter(base.q > 0), computed_columns={"e": one(base.o)}
     )
-    asked.clear()
+    upper_view = session.create_view(
+        "w",
+        lower_view.filter(lower_view.e < 3),
+        computed_columns={"f": two(lower_view.p), "g": one(lower_view.e)},
+    )
+    calls.clear()
     base.update({"p": base.p + 1})
-    assert taken(asked) == [("two", 11), ("two", 12), ("two", 13)]
+    assert pop_calls(calls) == [("two", 11), ("two", 12), ("two", 13)]
     base.update({"q": base.q + 1})
-    assert taken(asked) == []
+    assert pop_calls(calls) == []
     base.update({"o": 5}, where=base.o == 0)
-    assert taken(asked) == [("one", 5)]
+    assert pop_calls(calls) == [("one", 5)]
     base.update({"o": 1}, where=base.o == 5)
-    assert taken(asked) == [("one", 1), ("one", 1), ("two", 11)]
+    assert pop_calls(calls) == [("one", 1), ("one", 1), ("two", 11)]
     base.update({"q": -1}, where=base.p == 12)
-    assert taken(asked) == []
-    assert rows_of(above, "o", "e", "f", "g") == [(1, 1, -11, 1), (2, 2, -13, 2)]
+    assert pop_calls(calls) == []
+    assert rows_of(upper_view, "o", "e", "f", "g") == [(1, 1, -11, 1), (2, 2, -13, 2)]
 
 
-def test_a_filter_asks_its_calls_only_of_what_they_read(session, base, one, asked):
+def test_a_filter_asks_its_calls_only_of_what_they_read(session, base, one, calls):
     session.create_view("v", base.filter(one(base.o) > 0, base.q > 100))
-    asked.clear()
+    calls.clear()
     base.update({"q": base.q + 1})
-    assert taken(asked) == [("one", 0)]
+    assert pop_calls(calls) == [("one", 0)]
     base.update({"o": 9}, where=base.o == 3)
-    assert taken(asked) == [("one", 9)]
+    assert pop_calls(calls) == [("one", 9)]
 
 
-def test_views_over_aggregates(session, base, one, two, asked):
+def test_views_over_aggregates(session, base, one, two, calls):
     base.insert([{"o": 0, "p": 60, "q": 0}])
     sums = session.create_view(
         "v", base.group_by("o").agg(n=base.count(), s=base.p.sum(), m=base.q.max())
     )
     sums.add_computed_column(e=one(sums.o), f=two(sums.s))
-    above = session.create_view("w", sums, computed_columns={"g": one(sums.m), "h": two(sums.s)})
-    asked.clear()
+    upper_view = session.create_view(
+        "w", sums, computed_columns={"g": one(sums.m), "h": two(sums.s)}
+    )
+    calls.clear()
     base.update({"q": 200}, where=base.o == 1)
-    assert taken(asked) == [("one", 200)]
+    assert pop_calls(calls) == [("one", 200)]
     base.update({"p": 61}, where=base.p == 60)
-    assert taken(asked) == [("two", 71), ("two", 71)]
+    assert pop_calls(calls) == [("two", 71), ("two", 71)]
     base.insert(o=2, p=0, q=1)  # another row of a group: its key and its sum stay
-    assert taken(asked) == []
-    assert rows_of(above, "o", "n", "e", "f", "g", "h") == [
+    assert pop_calls(calls) == []
+    assert rows_of(upper_view, "o", "n", "e", "f", "g", "h") == [
         (0, 2, 0, -71, 100, -71),
         (1, 1, 1, -11, 200, -11),
         (2, 2, 2, -12, 102, -12),
@@ -153,83 +161,85 @@ def test_views_over_aggregates(session, base, one, two, asked):
     ]
 
 
-def test_views_over_joins(session, base, one, two, asked):
+def test_views_over_joins(session, base, one, two, calls):
     other = session.create_table("other", [{"o": n, "r": 7 * n} for n in range(4)])
     joined = base.join(other, "o").select("o", "p", "r")
     view = session.create_view("v", joined, computed_columns={"e": one(joined.p)})
     view.add_computed_column(f=two(view.r))
-    above = session.create_view("w", view.filter(view.o > 0), computed_columns={"g": two(view.r)})
-    asked.clear()
+    upper_view = session.create_view(
+        "w", view.filter(view.o > 0), computed_columns={"g": two(view.r)}
+    )
+    calls.clear()
     other.update({"r": 1}, where=other.o == 2)
-    assert taken(asked) == [("two", 1), ("two", 1)]
+    assert pop_calls(calls) == [("two", 1), ("two", 1)]
     base.update({"p": 0}, where=base.o == 3)
-    assert taken(asked) == [("one", 0)]
+    assert pop_calls(calls) == [("one", 0)]
     base.delete(where=base.o == 1)
-    assert taken(asked) == []
-    assert rows_of(above, "o", "e", "f", "g") == [(2, 12, -1, -1), (3, 0, -21, -21)]
+    assert pop_calls(calls) == []
+    assert rows_of(upper_view, "o", "e", "f", "g") == [(2, 12, -1, -1), (3, 0, -21, -21)]
 
 
-def test_the_row_of_an_aggregate_without_keys_stays(session, base, one, two, asked):
+def test_the_row_of_an_aggregate_without_keys_stays(session, base, one, two, calls):
     view = session.create_view("v", base.agg(s=base.p.sum(), m=base.q.max()))
     view.add_computed_column(e=one(view.s), f=two(view.m))
-    asked.clear()
+    calls.clear()
     base.update({"p": base.p + 1}, where=base.o == 0)
-    assert taken(asked) == [("one", 47)]
+    assert pop_calls(calls) == [("one", 47)]
     assert rows_of(view, "s", "e", "f") == [(47, 47, -103)]
 
 
-def test_upserts_and_batch_updates_compute_row_by_row(session, base, one, two, asked):
+def test_upserts_and_batch_updates_compute_row_by_row(session, base, one, two, calls):
     view = session.create_view("v", base, computed_columns={"e": one(base.o), "f": two(base.p)})
     base.add_computed_column(g=two(base.q))
-    asked.clear()
-    given = [
+    calls.clear()
+    source = [
         {"o": 0, "p": 10, "q": 100},  # as it is
         {"o": 1, "p": 11, "q": 5},
         {"o": 2, "p": 6, "q": 102},
         {"o": 3, "p": 8, "q": 9},
     ]
-    done = base.upsert([*given, {"o": 4, "p": 1, "q": 2}], on="o")
+    done = base.upsert([*source, {"o": 4, "p": 1, "q": 2}], on="o")
     assert (done.updated, done.inserted, done.rows) == (3, 1, 4)
-    assert taken(asked) == [
+    assert pop_calls(calls) == [
         ("one", 4), ("two", 1), ("two", 2), ("two", 5), ("two", 6), ("two", 8), ("two", 9),
     ]  # fmt: skip
-    done = base.batch_update(given, on="o")
+    done = base.batch_update(source, on="o")
     assert (done.updated, done.version) == (0, base.history()[0, "version"])
-    assert taken(asked) == []
+    assert pop_calls(calls) == []
     assert rows_of(view, "o", "e", "f", "g") == [
         (0, 0, -10, -100), (1, 1, -11, -5), (2, 2, -6, -102), (3, 3, -8, -9), (4, 4, -1, -2),
     ]  # fmt: skip
 
 
-def test_a_view_that_was_made_since_follows_a_revert(session, base, one, two, asked):
+def test_a_view_that_was_made_since_follows_a_revert(session, base, one, two, calls):
     base.checkpoint("start")
     base.update({"p": 50}, where=base.o == 1)
     base.update({"q": 0}, where=base.o == 2)
     base.insert(o=8, p=8, q=8)
     base.delete(where=base.o == 3)
     view = session.create_view("v", base, computed_columns={"e": one(base.o), "f": two(base.p)})
-    asked.clear()
+    calls.clear()
     base.revert(to="start")
-    assert taken(asked) == [("one", 3), ("two", 11), ("two", 13)]
+    assert pop_calls(calls) == [("one", 3), ("two", 11), ("two", 13)]
     assert rows_of(view, "o", "e", "f") == [(0, 0, -10), (1, 1, -11), (2, 2, -12), (3, 3, -13)]
 
 
-def test_a_replaced_column_is_followed_by_what_reads_it(session, base, one, two, asked):
+def test_a_replaced_column_is_followed_by_what_reads_it(session, base, one, two, calls):
     base.add_computed_column(d=base.o + 1)
     view = session.create_view("v", base.filter(base.q > 0), computed_columns={"e": one(base.o)})
     view.add_computed_column(f=two(view.d))
-    asked.clear()
+    calls.clear()
     base.add_computed_column(d=base.o + 2, if_exists="replace")
-    assert taken(asked) == [("two", n + 2) for n in range(4)]
+    assert pop_calls(calls) == [("two", n + 2) for n in range(4)]
     assert rows_of(view, "d", "e", "f") == [(n + 2, n, -n - 2) for n in range(4)]
 
 
-def test_recomputing_a_column_is_followed_by_what_reads_it(session, base, one, two, asked):
+def test_recomputing_a_column_is_followed_by_what_reads_it(session, base, one, two, calls):
     base.add_computed_column(d=one(base.o))
     view = session.create_view("v", base, computed_columns={"e": one(base.p), "f": two(base.d)})
-    asked.clear()
+    calls.clear()
     base.recompute("d", where=base.o == 2)
-    assert taken(asked) == [("one", 2), ("two", 2)]
+    assert pop_calls(calls) == [("one", 2), ("two", 2)]
     assert len(view.collect()) == 4
 
 
@@ -243,8 +253,8 @@ def test_an_index_of_a_view_follows_values_of_its_base(session):
     view.add_embedding_index("s", string_embed=embed)
     base.update({"n": base.n + 1})
     base.update({"s": "a" * 400}, where=base.n == 2)
-    found = view.order_by(view.s.similarity([1.0, 0.0]), asc=False).limit(1).collect()
-    assert found["s"] == ["a" * 400]
+    rows = view.order_by(view.s.similarity([1.0, 0.0]), asc=False).limit(1).collect()
+    assert rows["s"] == ["a" * 400]
     assert view.count().to_pyarrow().as_py() == 3
 
 
@@ -253,7 +263,7 @@ def test_the_rows_of_a_view_keep_their_identity(session, base, one):
     sums = session.create_view("s", base.group_by("o").agg(s=base.p.sum()))
     base.update({"o": base.o, "p": base.p + 1})
     base.update({"o": 40}, where=base.o == 0)
-    for each in (view, sums):
-        versions = each.history()["version"]
-        counts = each.diff(versions[-1], versions[0]).counts()
+    for follower in (view, sums):
+        versions = follower.history()["version"]
+        counts = follower.diff(versions[-1], versions[0]).counts()
         assert counts["removed"] == counts["added"] <= 1

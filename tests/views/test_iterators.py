@@ -47,8 +47,8 @@ def fragile():
 
 
 def rows_of(view) -> list[tuple]:
-    found = view.order_by("stars", "pos").select("stars", "pos", "word").collect()
-    return [tuple(row.values()) for row in found]
+    rows = view.order_by("stars", "pos").select("stars", "pos", "word").collect()
+    return [tuple(row.values()) for row in rows]
 
 
 def test_the_object_of_a_class_is_gone_through_and_closed(notes):
@@ -127,7 +127,7 @@ def test_a_failing_row_ends_the_operation_and_is_named(notes, fragile):
 
 def test_a_failing_row_does_not_stop_the_others(notes, fragile):
     view = bb.create_view("words", notes, iterator=fragile(notes.text), on_error="null")
-    told = notes.insert(
+    reported = notes.insert(
         [
             {"text": "ok", "stars": 3},
             {"text": "boom", "stars": 4},
@@ -135,7 +135,7 @@ def test_a_failing_row_does_not_stop_the_others(notes, fragile):
             {"text": None, "stars": 6},
         ]
     )
-    assert told.errors == 2
+    assert reported.errors == 2
     assert rows_of(view)[6:] == [(3, 0, "ok"), (4, None, None), (5, None, None)]
     errors = view.errors().order_by("row").collect()
     assert errors["column"] == ["word", "word"]
@@ -169,12 +169,12 @@ def test_rows_that_failed_are_tried_again(notes, fragile):
     view = bb.create_view("words", notes, iterator=fragile(notes.text), on_error="null")
     view.add_computed_column(loud=view.word.upper(), stored=True)
     notes.insert([{"text": "boom", "stars": 3}, {"text": "boom boom", "stars": 4}])
-    below = bb.create_view("below", view.where(view.word == "boom"))
+    lower_view = bb.create_view("below", view.where(view.word == "boom"))
     assert view.recompute("word", errors_only=True).errors == 2
     fragile.mended.append(True)
     assert view.recompute(errors_only=True).errors == 0
     assert rows_of(view)[6:] == [(3, 0, "boom"), (4, 0, "boom"), (4, 1, "boom")]
-    assert below.collect()["loud"] == ["BOOM"] * 3
+    assert lower_view.collect()["loud"] == ["BOOM"] * 3
 
 
 def test_calls_inside_of_the_call_may_fail_too_but_not_those_of_filters(notes, fragile):
@@ -201,10 +201,10 @@ def test_views_over_views_of_iterators_take_the_columns_of_all(notes, fragile):
     short = words.where(words.size < 4).select("stars", "word", place=words.pos)
     view = bb.create_view("letters", short, iterator=letters(words.word))
     notes.insert([{"text": "up", "stars": 3}, {"text": "boom", "stars": 4}])
-    found = view.order_by("stars", "place", "pos").collect()
-    assert found["letter"] == ["o", "f", "a", "o", "n", "u", "p"]
-    assert found["pos"] == [0, 1, 0, 0, 1, 0, 1]
-    assert found["place"] == [1, 1, 2, 0, 0, 0, 0]
+    rows = view.order_by("stars", "place", "pos").collect()
+    assert rows["letter"] == ["o", "f", "a", "o", "n", "u", "p"]
+    assert rows["pos"] == [0, 1, 0, 0, 1, 0, 1]
+    assert rows["place"] == [1, 1, 2, 0, 0, 0, 0]
     notes.delete(where=notes.stars == 1)
     assert view.count().execute() == 4
 

@@ -64,12 +64,12 @@ def test_files_of_several_formats_become_chunks_in_reading_order(docs, tmp_path)
         for shelf in (1, 2, 3)
     }
 
-    joined = {shelf: " ".join(found) for shelf, found in texts.items()}
+    joined = {shelf: " ".join(actual) for shelf, actual in texts.items()}
     assert "Barbules hook into each other!" in joined[1]
     assert joined[1].index("Barbs branch") < joined[1].index("The hooks zip")
     assert "It keeps birds warm." in joined[2]
     assert " ".join(joined[3].split()) == "Quills carry ink. Rachis is the shaft."
-    assert all(len(text) <= 40 for found in texts.values() for text in found)
+    assert all(len(text) <= 40 for actual in texts.values() for text in actual)
 
 
 def test_chunks_tell_where_they_come_from(docs):
@@ -93,8 +93,8 @@ def test_positions_count_from_zero_in_each_document(docs):
     chunks = chunked(docs)
 
     for shelf in (1, 2):
-        found = chunks.where(chunks.shelf == shelf).collect()["pos"]
-        assert sorted(found) == list(range(len(found)))
+        rows = chunks.where(chunks.shelf == shelf).collect()["pos"]
+        assert sorted(rows) == list(range(len(rows)))
 
 
 def test_documents_that_come_later_are_cut_too(docs):

@@ -10,25 +10,25 @@ from barbule.errors import FunctionError, SchemaError
 
 
 @pytest.fixture
-def asked():
+def calls():
     return []
 
 
 @pytest.fixture
-def shown(asked):
+def formatted(calls):
     @bb.udf(name="types_of_views.shown")
-    def shown(value: bb.Json) -> str:
-        asked.append(value)
+    def formatted(value: bb.Json) -> str:
+        calls.append(value)
         return repr(value)
 
-    return shown
+    return formatted
 
 
 @pytest.fixture
 def table(session):
-    made = session.create_table("t", {"k": bb.Int, "n": "int16"})
-    made.insert([{"k": 1, "n": 5}, {"k": 2, "n": 20}])
-    return made
+    table = session.create_table("t", {"k": bb.Int, "n": "int16"})
+    table.insert([{"k": 1, "n": 5}, {"k": 2, "n": 20}])
+    return table
 
 
 def types_of(view):
@@ -105,30 +105,30 @@ def test_a_replaced_expression_that_a_view_cannot_take_is_refused(session, table
     assert table.insert(k=3, n=7).rows == 1
 
 
-def test_views_are_widened_with_their_base(session, table, shown, asked):
+def test_views_are_widened_with_their_base(session, table, formatted, calls):
     table.add_computed_column(d=table.n)
     view = session.create_view("v", table.filter(_.n > 0), computed_columns={"e": table.n})
-    view.add_computed_column(f=shown(view.d), g=view.e, h=shown(view.k))
-    above = session.create_view("w", view.filter(_.e > 5), computed_columns={"i": view.g})
+    view.add_computed_column(f=formatted(view.d), g=view.e, h=formatted(view.k))
+    upper_view = session.create_view("w", view.filter(_.e > 5), computed_columns={"i": view.g})
     tops = session.create_view("a", table.group_by("k").agg(m=table.n.max()))
-    tops.add_computed_column(j=tops.m, f=shown(tops.m))
+    tops.add_computed_column(j=tops.m, f=formatted(tops.m))
     highest = session.create_view("b", tops.agg(top=tops.m.max()))
-    over = session.create_view("c", above.join(tops, "k").select("k", "g", "m"))
-    asked.clear()
+    over = session.create_view("c", upper_view.join(tops, "k").select("k", "g", "m"))
+    calls.clear()
     table.change_type("n", bb.Int)
-    assert "k" not in asked  # what does not read the column is left
+    assert "k" not in calls  # what does not read the column is left
     assert types_of(view) == {
         "k": "int64", "n": "int64", "d": "int64", "e": "int64", "f": "string", "g": "int64",
         "h": "string",
     }  # fmt: skip
-    assert types_of(above)["i"] == "int64"
+    assert types_of(upper_view)["i"] == "int64"
     assert types_of(tops) == {"k": "int64", "m": "int64", "j": "int64", "f": "string"}
     assert types_of(highest) == {"top": "int64"}
     assert types_of(over) == {"k": "int64", "g": "int64", "m": "int64"}
     large = 10**12
     table.insert(k=3, n=large)
     assert (large, large, repr(large), "3") in rows_of(view, "e", "g", "f", "h")
-    assert rows_of(above, "k", "i") == [(2, 20), (3, large)]
+    assert rows_of(upper_view, "k", "i") == [(2, 20), (3, large)]
     assert rows_of(tops, "m", "j", "f") == [
         (large, large, repr(large)), (20, 20, "20"), (5, 5, "5"),
     ]  # fmt: skip
@@ -137,10 +137,10 @@ def test_views_are_widened_with_their_base(session, table, shown, asked):
     assert over.to_pyarrow().schema.field("m").type.bit_width == 64
 
 
-def test_values_that_change_with_the_type_reach_all_views(session, table, shown):
-    view = session.create_view("v", table, computed_columns={"f": shown(table.n)})
+def test_values_that_change_with_the_type_reach_all_views(session, table, formatted):
+    view = session.create_view("v", table, computed_columns={"f": formatted(table.n)})
     tops = session.create_view("a", table.agg(m=table.n.max()))
-    tops.add_computed_column(f=shown(tops.m))
+    tops.add_computed_column(f=formatted(tops.m))
     over = session.create_view("b", view.group_by("f").agg(rows=view.count()))
     table.change_type("n", bb.String)
     assert rows_of(view, "n", "f") == [("20", "'20'"), ("5", "'5'")]
@@ -184,10 +184,12 @@ def test_a_cast_that_would_cut_values_is_no_way_to_take_a_type(session, table):
     assert types_of(table) == {"k": "int64", "n": "int64", "d": "int8"}
 
 
-def test_a_revert_brings_types_back(session, table, shown):
-    early = session.create_view("early", table, computed_columns={"e": table.n, "f": shown(_.n)})
+def test_a_revert_brings_types_back(session, table, formatted):
+    early = session.create_view(
+        "early", table, computed_columns={"e": table.n, "f": formatted(_.n)}
+    )
     table.change_type("n", bb.Int)
-    late = session.create_view("late", table, computed_columns={"e": table.n, "f": shown(_.n)})
+    late = session.create_view("late", table, computed_columns={"e": table.n, "f": formatted(_.n)})
     tops = session.create_view("a", table.agg(m=table.n.max()))
     table.insert(k=3, n=10**12)
     table.revert(to=1)

@@ -12,7 +12,7 @@ from barbule.catalog import codec
 from barbule.catalog.records import TableRecord, View
 from barbule.errors import DependencyError, ExpressionError, UnsupportedError
 from barbule.tables.commit import run_transaction
-from barbule.tables.views.incremental import write_rows
+from barbule.tables.views.incremental import write_view_rows
 
 COLUMNS = {"k": "string", "n": "int64", "items": "array<string>"}
 ROWS = [
@@ -71,34 +71,34 @@ def _answer(expr):
 
 @pytest.fixture
 def table(session):
-    made = session.create_table("t", COLUMNS)
-    made.insert(ROWS)
-    return made
+    table = session.create_table("t", COLUMNS)
+    table.insert(ROWS)
+    return table
 
 
 @pytest.fixture
 def sources(session, table):
     """Make all that shows the items of the first rows, the table having changed since."""
     view = session.create_view("items", _items(table))
-    above = session.create_view("above", view.filter(view.n < 10))
+    upper_view = session.create_view("above", view.filter(view.n < 10))
     version, view_version = table.checkpoint("v"), view.checkpoint("v")
-    found = {
+    actual = {
         "query": _items(table.filter(_.n < 10)),
         "view": view.filter(_.n < 10),
-        "view on it": above,
+        "view on it": upper_view,
         "old version": _items(table.at(version)),
         "old version of the view": view.at(view_version),
     }
     table.insert(k="x", n=10, items=["a", "q"])
-    return found
+    return actual
 
 
 def test_rows_are_those_of_ibis(sources):
     plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
     for name, ask in QUERIES.items():
-        wanted = _answer(ask(plain))
+        expected = _answer(ask(plain))
         assert {source: _answer(ask(q)) for source, q in sources.items()} == dict.fromkeys(
-            sources, wanted
+            sources, expected
         ), name
 
 
@@ -108,10 +108,10 @@ def test_items_of_json_arrays(session):
     table.insert([{"id": 3, "data": {"b": 1}}, {"id": 4, "data": None}])
     query = table.select("id", item=table.data.a.array.unnest())
     view = session.create_view("v", query)
-    for each in (query, view):
-        assert each.count().execute() == 3
-        assert each.select("id").collect()["id"] == [1, 1, 1]
-        assert each.group_by("id").agg(rows=_.count()).collect() == [{"id": 1, "rows": 3}]
+    for unnested in (query, view):
+        assert unnested.count().execute() == 3
+        assert unnested.select("id").collect()["id"] == [1, 1, 1]
+        assert unnested.group_by("id").agg(rows=_.count()).collect() == [{"id": 1, "rows": 3}]
 
 
 def test_items_of_joined_rows(session, table):
@@ -163,14 +163,14 @@ def test_calls_with_items_and_beside_them(session, table):
     )
     assert view.collect()["loud"] == ["A", "B", "C", "D"]
     assert view.collect()["key"] == ["X", "X", "X", "Y"]
-    kept = session.create_view("kept", _items(some).filter(lambda q: loud(q.item) != "B"))
-    assert (kept.count().execute(), kept.collect()["item"]) == (3, ["a", "c", "d"])
+    remaining = session.create_view("kept", _items(some).filter(lambda q: loud(q.item) != "B"))
+    assert (remaining.count().execute(), remaining.collect()["item"]) == (3, ["a", "c", "d"])
     view.add_computed_column(again=loud(view.item))
     assert view.collect()["again"] == ["A", "B", "C", "D"]
     direct = some.select("k", loud=loud(some["items"].unnest()))
     assert sorted(direct.collect()["loud"]) == ["A", "B", "C", "D"]
-    beside = some.select(loud=loud(some.k), item=some["items"].unnest())
-    assert sorted(beside.select("loud").collect()["loud"]) == ["X", "X", "X", "Y"]
+    neighbour = some.select(loud=loud(some.k), item=some["items"].unnest())
+    assert sorted(neighbour.select("loud").collect()["loud"]) == ["X", "X", "X", "Y"]
     with pytest.raises(UnsupportedError, match="Select the items as a column too"):
         session.create_view("w", direct)
 
@@ -180,19 +180,19 @@ def test_a_view_of_items_alone(session, table):
     assert view.columns == ("item",)
     assert view.collect()["item"] == ["a", "b", "c", "d", "b", None]
     assert view.count().execute() == 6
-    above = session.create_view("above", view.filter(view.item != "a"))
+    upper_view = session.create_view("above", view.filter(view.item != "a"))
     table.insert(k="x", n=6, items=["a", "e"])
-    assert above.collect()["item"] == ["b", "c", "d", "b", "e"]
+    assert upper_view.collect()["item"] == ["b", "c", "d", "b", "e"]
 
 
 def test_columns_are_in_the_order_of_the_query(session, table):
     query = table.select(item=table["items"].unnest(), k=table.k, r=ibis.random(), m=table.n)
     view = session.create_view("v", query, computed_columns={"later": _.m + 1})
     assert view.columns == ("item", "k", "r", "m", "later")
-    above = session.create_view("above", view)
+    upper_view = session.create_view("above", view)
     view.rename_column("item", "thing")
     assert view.columns == ("thing", "k", "r", "m", "later")
-    assert above.columns == ("thing", "k", "r", "m", "later")
+    assert upper_view.columns == ("thing", "k", "r", "m", "later")
     view.drop_column("r")
     table.insert(k="w", n=9, items=["e"])
     row = view.filter(_.k == "w").collect()[0]
@@ -212,12 +212,12 @@ def test_a_column_that_is_only_shown_is_not_needed(session, table):
 
 def test_columns_are_renamed_below_and_within(session, table):
     view = session.create_view("v", _items(table))
-    above = session.create_view("above", view.select("item", "k"))
+    upper_view = session.create_view("above", view.select("item", "k"))
     table.rename_column("items", "things")
     view.rename_column("item", "thing")
     table.insert(k="new", n=7, things=["e", "f"])
     assert view.filter(_.k == "new").collect()["thing"] == ["e", "f"]
-    assert above.filter(_.k == "new").count().execute() == 2
+    assert upper_view.filter(_.k == "new").count().execute() == 2
 
 
 def test_unnested_tables(session, table):
@@ -262,7 +262,7 @@ def test_views_of_version_0_1_0_show_all_rows(session, table):
         record = TableRecord(catalog.next_table_id(), "v", (), view=view)
         transaction.put_record(record)
         transaction.create_storage(record)
-        write_rows(transaction, record, catalog.find("t"), None)
+        write_view_rows(transaction, record, catalog.find("t"), None)
 
     engine = table.op().source
     run_transaction(engine, "create view", prepare, since=engine.catalog.refresh())

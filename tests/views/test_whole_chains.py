@@ -25,7 +25,7 @@ def numbers(session):
 
 
 @pytest.fixture
-def asked(session, numbers):
+def queries_by_name(session, numbers):
     """Make queries over a table, a view and a view on it, and the view that keeps each."""
     first = session.create_view("first", numbers.where(numbers.n > 1))
     second = session.create_view(
@@ -39,8 +39,8 @@ def asked(session, numbers):
     }
     for name, query in queries.items():
         session.create_view(name, query)
-    above = session.get_table("of_second")
-    queries["above"] = above.where(above.own > 5).agg(groups=_.count())
+    upper_view = session.get_table("of_second")
+    queries["above"] = upper_view.where(upper_view.own > 5).agg(groups=_.count())
     session.create_view("above", queries["above"])
     return queries
 
@@ -83,14 +83,14 @@ def _bag(rows):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_is_kept_is_what_the_query_gives(session, numbers, asked, change):
-    before = {name: _bag(session.get_table(name)) for name in asked}
+def test_what_is_kept_is_what_the_query_gives(session, numbers, queries_by_name, change):
+    before = {name: _bag(session.get_table(name)) for name in queries_by_name}
     CHANGES[change](numbers)
-    after = {name: _bag(session.get_table(name)) for name in asked}
+    after = {name: _bag(session.get_table(name)) for name in queries_by_name}
     if change not in RESHAPING:  # the queries here know the old names and types
-        assert after == {name: _bag(query) for name, query in asked.items()}
+        assert after == {name: _bag(query) for name, query in queries_by_name.items()}
     assert (after == before) == (change in {"a new column", *RESHAPING})
     if change == "of the view":
         return
     numbers.revert()
-    assert before == {name: _bag(session.get_table(name)) for name in asked}
+    assert before == {name: _bag(session.get_table(name)) for name in queries_by_name}
