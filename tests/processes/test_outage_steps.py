@@ -56,7 +56,7 @@ def way(postgres):
 
 @pytest.fixture
 def session(postgres, way, monkeypatch):
-    monkeypatch.setattr(commit_status, "_PATIENCE", 1.0)
+    monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 1.0)
     with (
         postgres.schema() as url,
         bb.connect(url.replace(str(postgres.port), str(way.port)), vectors="exact:") as session,

@@ -194,7 +194,7 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, wa
 
 
 def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, way, monkeypatch):
-    monkeypatch.setattr(commit_status, "_PATIENCE", 0.5)
+    monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 0.5)
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
 

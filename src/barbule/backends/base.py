@@ -1,7 +1,6 @@
-"""What barbule asks of a backend.
+"""The protocol of backends, and how a URL opens one.
 
-Owns the `Backend` protocol and the way from a URL to an adapter. An adapter knows rows and
-columns of plain types; versions, functions and media are unknown to it.
+An adapter stores rows and columns of plain types; it knows no versions, functions or media.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
     import pyarrow as pa
+    from ibis.backends import BaseBackend
 
 __all__ = [
     "BASE",
@@ -35,8 +35,8 @@ __all__ = [
     "type_mismatch",
 ]
 
-# The columns of all tables of rows: identity, and the commits between which a row lives; in a
-# view also the identity of the row that it comes from.
+# The columns of all tables of rows: the identity, and the commits between which a row lives; in a
+# view also the identity of the row of its base.
 RID = "_rid"
 FROM = "_from"
 TO = "_to"
@@ -47,189 +47,63 @@ Staged = Mapping[str, "pa.Table"]
 
 
 class Backend(Protocol):
-    """A database, reached through Ibis, that keeps rows of plain types.
+    """A database, reached through Ibis, that stores rows of plain types.
 
-    Each thread has a connection of its own. `staged` names Arrow tables that a query reads
-    beside the stored ones.
+    Each thread has a connection of its own. `staged` are Arrow tables, by name, that a query reads
+    in addition to the stored ones.
     """
 
     name: str
     many_writers: bool  # whether other processes may commit while this one reads
-    has_infinite_floats: bool  # whether floats that overflow are infinite, and no error
+    has_infinite_floats: bool  # whether floats that overflow are infinite, instead of an error
 
     @property
-    def ibis(self) -> Any:
+    def ibis(self) -> BaseBackend:
         """The Ibis backend, the same one for all threads."""
 
+    # Sharing with other threads and processes
+
     def use(self) -> AbstractContextManager[None]:
-        """Keep the database open meanwhile; it may be used within a use of it.
+        """Have the database open in this context; contexts may be nested.
 
         A database that one process opens at a time is handed to another that waits for it when
-        nobody here uses it.
+        nobody in this process uses it.
 
         Raises
         ------
         LockedError
-            When another process keeps it for too long; its pid is named.
+            When another process has it for too long; the message names its pid.
         """
 
     def check_writable(self) -> None:
-        """Make sure, cheaply, that what is prepared now can be written, as far as it is known.
+        """Check, cheaply, that the database can be written, as far as it is known.
 
         Raises
         ------
         ConfigurationError
             When the database can only be read.
         DiskError
-            When its file is not there any more.
+            When its file no longer exists.
         """
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Be the only thread of all processes that changes rows and metadata meanwhile.
+        """Be the only thread of all processes that changes rows and metadata in this context.
 
-        A thread that has this right may take it again.
+        A thread that has the lock may take it again.
 
         Raises
         ------
         LockedError
-            When another one keeps it for too long; its pid is named.
+            When another process has it for too long; the message names its pid.
         """
 
     def stamp(self) -> object:
-        """Return a cheap value that differs once another process or session may have committed."""
+        """Return a value, cheaply, that differs once another process or session has committed."""
 
     def plan_epoch(self) -> object:
-        """Return what differs once queries that were planned before may be wrong.
+        """Return a value that differs once queries that were planned before may be wrong.
 
-        Where a transaction is about to make them so, its end is awaited.
-        """
-
-    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a stored or staged table."""
-
-    def staging(self, staged: Staged) -> AbstractContextManager[Any]:
-        """Make staged tables readable on the calling thread's Ibis backend, and give it."""
-
-    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
-        """Run a query and return its rows."""
-
-    def changes(
-        self, rows: ir.Table, column: str, since: int, until: int
-    ) -> tuple[pa.ChunkedArray, pa.Table]:
-        """Return what has changed in the states of rows between two commits.
-
-        Parameters
-        ----------
-        rows
-            A stored table of states.
-
-        Returns
-        -------
-        tuple
-            The identities of the rows of which a state has ended; and identity and column of
-            the states that began and live at the later commit, those without a value left out.
-        """
-
-    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
-        """Return the rows in which a column of texts has one of these values.
-
-        Parameters
-        ----------
-        rows
-            A stored table, or what is known of its columns.
-        values
-            A few: they are written into the query.
-        """
-
-    def first_unstorable(self, values: pa.Array, kind: dt.DataType) -> int | None:
-        """Return the place of the first value that the database cannot keep, if there is one."""
-
-    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
-        """Run a query and return its rows in batches of about `size`."""
-
-    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the value that says how similar two vectors are; larger is nearer."""
-
-    def create(self, name: str, schema: sch.Schema) -> None:
-        """Create a table; one of the same name that a crash left is replaced."""
-
-    def drop(self, name: str) -> None:
-        """Drop a table, if it is there."""
-
-    def add_column(self, name: str, column: str, dtype: Any) -> None:
-        """Add an empty column; one of the same name that a crash left is replaced."""
-
-    def add_columns(
-        self, name: str, kinds: Mapping[str, Any], filled: Mapping[str, pa.Table]
-    ) -> None:
-        """Add columns as `add_column` does, and set some of them as `fill` does."""
-
-    def append(self, name: str, rows: pa.Table) -> None:
-        """Append rows, matched by column name; other columns are empty."""
-
-    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
-        """Append the rows of a query, matched by column name; return how many."""
-
-    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert a few rows of plain values, all with the same columns."""
-
-    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
-        """End the life of the live rows with these identities at a commit."""
-
-    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
-        """End the life of the live rows whose identities a query gives; return how many."""
-
-    def replace_query(
-        self, name: str, query: ir.Table, commit: int, kept: Sequence[str] = ()
-    ) -> int:
-        """Append new states of live rows, and end their old ones.
-
-        Parameters
-        ----------
-        query
-            Reads live rows of the table, and gives their identities and new values of columns.
-        commit
-            The commit that is being made, at which the new states begin.
-        kept
-            The columns that keep their values; others are empty.
-
-        Returns
-        -------
-        int
-            How many rows have a new state.
-        """
-
-    def fill(self, name: str, column: str, rows: pa.Table) -> None:
-        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
-
-    def fill_query(self, name: str, query: ir.Table) -> int:
-        """Set columns of live rows to what a query of them gives; return of how many.
-
-        Parameters
-        ----------
-        query
-            Reads live rows of the table, and gives their identities and, by their names, values
-            of columns. Each value is made of its own row.
-        """
-
-    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
-        """Delete the rows whose columns have these values."""
-
-    def delete_with_values(
-        self, name: str, column: str, values: Sequence[str] | Sequence[int]
-    ) -> None:
-        """Delete the rows in which a column of texts or whole numbers has one of these values."""
-
-    def drop_column(self, name: str, column: str) -> None:
-        """Drop a column, if it is there."""
-
-    def purge(self, name: str, before: int, keep: Sequence[int]) -> int:
-        """Delete the rows that ended by a commit; return how many.
-
-        Parameters
-        ----------
-        keep
-            Commits: rows that lived at one of them stay.
+        Where a transaction is about to make them wrong, its end is awaited.
         """
 
     def transaction(
@@ -246,10 +120,18 @@ class Backend(Protocol):
         """
 
     def snapshot(self) -> AbstractContextManager[int]:
-        """Let the calling thread read at one commit meanwhile, and give its number."""
+        """Let the calling thread read at one commit in this context; return the commit."""
 
     def separate(self) -> Backend:
-        """Give a connection whose writes are committed on their own, whatever this one does."""
+        """Return a backend whose writes are committed independently of this one's."""
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+
+    # Queries
+
+    def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
+        """Make the leaf of a stored or staged table."""
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
@@ -257,8 +139,148 @@ class Backend(Protocol):
     def columns(self, name: str) -> set[str]:
         """Return the names of the columns of a stored table; none where there is no such table."""
 
-    def disconnect(self) -> None:
-        """Close all connections."""
+    def staging(self, staged: Staged) -> AbstractContextManager[BaseBackend]:
+        """Make staged tables readable on the calling thread's Ibis backend, and return it."""
+
+    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
+        """Run a query and return its rows."""
+
+    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+
+    def changes(
+        self, rows: ir.Table, column: str, since: int, until: int
+    ) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Return the changes of states of rows between two commits.
+
+        Parameters
+        ----------
+        rows
+            A stored table of states.
+
+        Returns
+        -------
+        tuple
+            The identities of the rows of which a state has ended; and identity and column of
+            the states that began and live at the later commit, those without a value left out.
+        """
+
+    def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
+        """Return the rows in which a column of strings has one of these values.
+
+        Parameters
+        ----------
+        rows
+            A stored table, or some of its columns.
+        values
+            A few: they are written into the query.
+        """
+
+    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
+        """Make the value of the similarity of two vectors; larger is nearer."""
+
+    def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:
+        """Return the index of the first value that the database cannot store, if there is one."""
+
+    # Tables and columns
+
+    def create(self, name: str, schema: sch.Schema) -> None:
+        """Create a table; one of the same name that a crash left is replaced."""
+
+    def drop(self, name: str) -> None:
+        """Drop a table, if it exists."""
+
+    def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
+        """Add an empty column; one of the same name that a crash left is replaced."""
+
+    def add_columns(
+        self, name: str, dtypes: Mapping[str, dt.DataType], values: Mapping[str, pa.Table]
+    ) -> None:
+        """Add columns as `add_column` does, and set some of them as `fill` does."""
+
+    def drop_column(self, name: str, column: str) -> None:
+        """Drop a column, if it exists."""
+
+    # New rows
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows, matched by column name; other columns are empty."""
+
+    def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
+        """Append the rows of a query, matched by column name; return how many."""
+
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert a few rows of plain values, all with the same columns."""
+
+    # The life of rows
+
+    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+        """End the life of the live rows with these identities at a commit."""
+
+    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+        """End the life of the live rows whose identities a query returns; return how many."""
+
+    def replace_query(
+        self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
+    ) -> int:
+        """Append new states of live rows, and end their old ones.
+
+        Parameters
+        ----------
+        query
+            Reads live rows of the table; returns their identities and new values of columns.
+        commit
+            The commit that is being made, at which the new states begin.
+        unchanged
+            The columns whose values stay the same; others are empty.
+
+        Returns
+        -------
+        int
+            How many rows have a new state.
+        """
+
+    def purge(self, name: str, before: int, retained: Sequence[int]) -> int:
+        """Delete the rows that ended by a commit; return how many.
+
+        Parameters
+        ----------
+        retained
+            Commits: rows that lived at one of them stay.
+        """
+
+    # Values of existing rows
+
+    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+
+    def fill_query(self, name: str, query: ir.Table) -> int:
+        """Set columns of live rows to the values of a query of them; return how many rows.
+
+        Parameters
+        ----------
+        query
+            Reads live rows of the table; returns their identities and, by their names, values of
+            columns. Each value is computed from its own row.
+        """
+
+    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+        """Delete the rows whose columns have these values."""
+
+    def delete_with_values(
+        self, name: str, column: str, values: Sequence[str] | Sequence[int]
+    ) -> None:
+        """Delete the rows in which a column of strings or integers has one of these values."""
+
+
+class _Adapter(Protocol):
+    """The package of an adapter."""
+
+    def open_backend(self, url: str, lock_timeout: float, home: Path | None = None) -> Backend:
+        """Open the backend that a URL names."""
+
+    def is_persistent(self, url: str) -> bool:
+        """Whether the database that a URL names outlives its session."""
 
 
 _ADAPTERS = {
@@ -276,7 +298,7 @@ def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None)
     lock_timeout
         How long to wait for another process that uses or writes the database, in seconds.
     home
-        A folder that is made where the database lies in it; others have to be there.
+        A folder that is made if the database is in it; other folders have to exist.
 
     Raises
     ------
@@ -297,20 +319,21 @@ def is_persistent(url: str) -> bool:
     return _adapter(url).is_persistent(url)
 
 
-def _adapter(url: str) -> Any:
+def _adapter(url: str) -> _Adapter:
     scheme = url.split(":", 1)[0]
     if scheme not in _ADAPTERS:
         raise ConfigurationError(
             f"there is no backend for {scheme!r}.",
             hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
         )
-    return importlib.import_module(_ADAPTERS[scheme])
+    adapter: _Adapter = importlib.import_module(_ADAPTERS[scheme])
+    return adapter
 
 
-def type_mismatch(column: str, kind: Any, reason: Exception) -> DataError:
-    """Say that results do not fit the type that their column has."""
+def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataError:
+    """Make the error about a result that does not fit the type of its column."""
     return DataError(
-        f"a result does not fit {kind}: {str(reason).splitlines()[0]}.",
+        f"a result does not fit {dtype}: {str(reason).splitlines()[0]}.",
         column=column,
         hint="Cast what is computed with to a larger type: decimal(38, 0) for whole numbers, or "
         "float64.",

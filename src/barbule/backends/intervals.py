@@ -1,22 +1,22 @@
-"""Intervals of databases, as the durations of Arrow."""
+"""Intervals of databases as durations of Arrow."""
 
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["durations"]
 
-_PARTS = [("months", "i4"), ("days", "i4"), ("nanoseconds", "i8")]
-_DAY = 86_400_000_000  # microseconds
-_MONTH = 30  # days, as where databases compare intervals
+_FIELDS = [("months", "i4"), ("days", "i4"), ("nanoseconds", "i8")]
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_DAYS_PER_MONTH = 30  # as databases compare intervals
 
 
-def durations(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Turn intervals of months, days and nanoseconds into durations, also within lists.
+def durations(array: pa.Array, dtype: pa.DataType) -> pa.Array:
+    """Convert intervals of months, days and nanoseconds to durations, also in nested types.
 
     Examples
     --------
@@ -29,26 +29,26 @@ def durations(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     if not pa.types.is_interval(array.type):
-        return pa.array([_plain(value) for value in array.to_pylist()], wanted)
-    content = array.buffers()[1]
-    parts = np.frombuffer(content, np.dtype(_PARTS))[array.offset : array.offset + len(array)]
-    days = parts["months"].astype("i8") * _MONTH + parts["days"]
-    counted = pa.array(days * _DAY + parts["nanoseconds"] // 1000, mask=_missing(array))
-    return counted.cast(pa.duration("us")).cast(wanted)
+        return pa.array([_with_timedeltas(value) for value in array.to_pylist()], dtype)
+    buffer = array.buffers()[1]
+    fields = np.frombuffer(buffer, np.dtype(_FIELDS))[array.offset : array.offset + len(array)]
+    days = fields["months"].astype("i8") * _DAYS_PER_MONTH + fields["days"]
+    microseconds = days * _MICROSECONDS_PER_DAY + fields["nanoseconds"] // 1000
+    mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    return pa.array(microseconds, mask=mask).cast(pa.duration("us")).cast(dtype)
 
 
-def _missing(array: pa.Array) -> Any:
-    return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+def _with_timedeltas(value: object) -> object:
+    """Convert the intervals in a value of Python to timedeltas."""
+    import pyarrow as pa
 
-
-def _plain(value: Any) -> Any:
-    if type(value).__name__ == "MonthDayNano":
-        microseconds = value.nanoseconds // 1000
-        return datetime.timedelta(value.months * _MONTH + value.days, microseconds=microseconds)
+    if isinstance(value, pa.MonthDayNano):
+        days = value.months * _DAYS_PER_MONTH + value.days
+        return datetime.timedelta(days, microseconds=value.nanoseconds // 1000)
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_with_timedeltas(element) for element in value]
     if isinstance(value, tuple):  # an entry of a map
-        return tuple(_plain(each) for each in value)
+        return tuple(_with_timedeltas(element) for element in value)
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _with_timedeltas(field) for name, field in value.items()}
     return value

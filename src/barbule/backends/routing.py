@@ -1,13 +1,13 @@
-"""Which backend Ibis asks does not matter: managed tables are computed by their engine.
+"""The routing of Ibis' verbs: expressions over managed tables are computed by their engine.
 
-An expression over a raw table and a managed one belongs to the same database by either. Owns
-what makes Ibis see that, and the way from the raw backend's verbs to the engine.
+A raw table and a managed one belong to the same database, so that Ibis lets an expression be over
+both. Owns the identity of that database for Ibis, and the routing of the raw backend's verbs.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import ibis.expr.types as ir
 
@@ -16,7 +16,12 @@ from barbule.relations.query_backend import find_engine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ibis.backends import BaseBackend
+
 __all__ = ["identity", "route_to_engine"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _VERBS = (
     "compile",
@@ -37,26 +42,25 @@ _VERBS = (
 
 
 def identity(adapter: object) -> str:
-    """Return what an engine and the Ibis backend of its adapter have in common."""
+    """Return the identity of a database, for its engine and for the Ibis backend of its adapter."""
     return f"barbule {id(adapter)}"
 
 
 def route_to_engine(backend: type) -> None:
-    """Let the verbs of an Ibis backend hand what reads managed tables to their engine."""
+    """Have the verbs of an Ibis backend compute expressions over managed tables by their engine."""
     for name in _VERBS:
         if hasattr(backend, name):  # not every backend writes every format
             setattr(backend, name, _routed(name, getattr(backend, name)))
     backend.db_identity = property(lambda self: identity(self._adapter))  # type: ignore[attr-defined]
 
 
-def _routed(name: str, verb: Callable[..., Any]) -> Callable[..., Any]:
+def _routed(name: str, verb: Callable[Concatenate[BaseBackend, ir.Expr, P], T]) -> Callable[..., T]:
     @functools.wraps(verb)
-    def run(self: Any, expr: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def run(self: BaseBackend, expr: ir.Expr, /, *args: P.args, **kwargs: P.kwargs) -> T:
         engine = find_engine(expr.op()) if isinstance(expr, ir.Expr) else None
-        return (
-            verb(self, expr, *args, **kwargs)
-            if engine is None
-            else getattr(engine, name)(expr, *args, **kwargs)
-        )
+        if engine is None:
+            return verb(self, expr, *args, **kwargs)
+        result: T = getattr(engine, name)(expr, *args, **kwargs)
+        return result
 
     return run

@@ -1,6 +1,6 @@
 """CSV and JSON files, written by DuckDB from rows of any backend.
 
-Owns the writing; what cells are in such a file is said by `io.file_values`.
+Owns the writing; `io.file_values` converts the values of cells.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import BarbuleError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection, Iterator, Mapping
 
+    import ibis.expr.types as ir
     import pyarrow as pa
+    from ibis.backends.duckdb import Backend
 
 __all__ = ["write_text_file"]
 
@@ -22,7 +25,7 @@ _ROWS = "bb_rows"
 def write_text_file(
     verb: str,
     rows: pa.RecordBatchReader,
-    path: Any,
+    path: str | os.PathLike[str],
     options: Mapping[str, Any],
     *,
     as_json: Collection[str] = (),
@@ -35,18 +38,18 @@ def write_text_file(
     verb
         "to_csv" or "to_json".
     options
-        What Ibis' DuckDB backend takes beside.
+        Other options of the verb of Ibis' DuckDB backend.
     as_json
-        Columns whose values are written as texts of JSON.
+        Columns whose values are written as strings of JSON.
     lines
-        Whether a file of JSON has an object in each line, and is no list.
+        Whether a JSON file has an object in each line, instead of one list.
     """
     import ibis
 
     failures: list[BarbuleError] = []
     writer = ibis.duckdb.connect()
     try:
-        writer.con.register(_ROWS, _noting(rows, failures))
+        writer.con.register(_ROWS, _recording_failures(rows, failures))
         table = writer.table(_ROWS)
         if as_json:
             table = table.mutate(
@@ -57,7 +60,7 @@ def write_text_file(
         else:
             getattr(writer, verb)(table, path, **options)
     except Exception:
-        if failures:  # DuckDB makes a text of it
+        if failures:  # DuckDB raises only its message
             raise failures[0] from None
         raise
     finally:
@@ -65,30 +68,32 @@ def write_text_file(
 
 
 def _write_lines(
-    writer: Any,
-    table: Any,
-    path: Any,
+    writer: Backend,
+    table: ir.Table,
+    path: str | os.PathLike[str],
     *,
     compression: str = "auto",
     dateformat: str | None = None,
     timestampformat: str | None = None,
 ) -> None:
     """Write JSON lines: Ibis' `to_json` always writes a list."""
-    given = {
+    settings = {
         "COMPRESSION": compression, "DATEFORMAT": dateformat, "TIMESTAMPFORMAT": timestampformat
     }  # fmt: skip
-    told = ", ".join(f"{name} {_quoted(value)}" for name, value in given.items() if value)
+    clauses = ", ".join(f"{name} {_quoted(value)}" for name, value in settings.items() if value)
     query = writer.compile(table)
-    writer.raw_sql(f"COPY ({query}) TO {_quoted(path)} (FORMAT JSON, ARRAY FALSE, {told})")
+    writer.raw_sql(f"COPY ({query}) TO {_quoted(path)} (FORMAT JSON, ARRAY FALSE, {clauses})")
 
 
-def _quoted(value: Any) -> str:
+def _quoted(value: object) -> str:
     text = str(value).replace("'", "''")
     return f"'{text}'"
 
 
-def _noting(rows: pa.RecordBatchReader, failures: list[BarbuleError]) -> pa.RecordBatchReader:
-    """Read rows, and note the error that ends them."""
+def _recording_failures(
+    rows: pa.RecordBatchReader, failures: list[BarbuleError]
+) -> pa.RecordBatchReader:
+    """Read rows, and record the error that ends them."""
     import pyarrow as pa
 
     def batches() -> Iterator[pa.RecordBatch]:

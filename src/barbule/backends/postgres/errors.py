@@ -1,6 +1,6 @@
-"""The server's errors, in our words.
+"""Errors of Postgres as errors of barbule.
 
-Owns what each SQLSTATE means to users, and what is said when the server goes away.
+Owns which error each SQLSTATE becomes, and the error of a lost connection.
 """
 
 from __future__ import annotations
@@ -23,41 +23,56 @@ from barbule.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["explained", "lost_connection", "no_nul", "reason_of"]
+__all__ = ["lost_connection", "nul_error", "server_message", "translate_errors"]
 
-_STATE = re.compile(r"SQLSTATE: (\w{5})")
-_ENDED = {"57P01", "57P02", "57P03"}
+_SQLSTATE = re.compile(r"SQLSTATE: (\w{5})")
+_SHUTDOWN_STATES = {"57P01", "57P02", "57P03"}
 _CLOSED = "server closed the connection"
-_REASON = re.compile(r"ERROR:\s+(.*)")
+_UNSUPPORTED_STATES = {
+    "0A000", "42601", "42703", "42803", "42804", "42846", "42883", "42P01", "42P18", "42P20",
+    "42P21",
+}  # fmt: skip
+_MESSAGE = re.compile(r"ERROR:\s+(.*)")
 
 
-def no_nul() -> DataError:
-    """Make the error about a text that Postgres cannot keep."""
+def nul_error() -> DataError:
+    """Make the error about a string that Postgres cannot store."""
     return DataError(
         "Postgres cannot keep a text with the character NUL (\\x00).",
         hint="Remove it, or use a Binary column.",
     )
 
 
-def reason_of(text: str) -> str:
-    """Return what the server says, without the statement."""
-    found = _REASON.search(text)
-    plain = found[1] if found else text.split("FATAL:", 1)[-1].split("[libpq]", 1)[-1]
-    return plain.strip().splitlines()[0].strip()
+def server_message(text: str) -> str:
+    """Return the server's message in the text of an error, without the statement."""
+    match = _MESSAGE.search(text)
+    message = match[1] if match else text.split("FATAL:", 1)[-1].split("[libpq]", 1)[-1]
+    return message.strip().splitlines()[0].strip()
 
 
 @contextmanager
-def explained(
-    shown: str = "the Postgres server", lost: Callable[[], bool] = lambda: False
+def translate_errors(
+    display_url: str = "the Postgres server", is_lost: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Say in our words what an expression asked that the database cannot do.
+    """Translate the errors of the server and of Ibis' compiler.
 
     Parameters
     ----------
-    shown
+    display_url
         The database, for messages.
-    lost
-        Tells whether the connection that is used has gone.
+    is_lost
+        Tells whether the connection that is used is lost.
+
+    Raises
+    ------
+    UnsupportedError
+        When Postgres cannot run an expression.
+    DataError
+        When it cannot compute some values.
+    LockedError
+        When it has waited too long for a lock.
+    UnreachableError
+        When the connection is lost.
     """
     import pyarrow as pa
 
@@ -71,19 +86,19 @@ def explained(
         raise _unsupported(str(error)) from error
     except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
         state = getattr(error, "sqlstate", None) or ""
-        if not state and (found := _STATE.search(str(error))):
-            state = found[1]
-        if state[:2] == "08" or state in _ENDED or _CLOSED in str(error) or lost():
-            raise lost_connection(shown) from error
-        if (known := _known(state, reason_of(str(error)))) is not None:
-            raise known from error
+        if not state and (match := _SQLSTATE.search(str(error))):
+            state = match[1]
+        if state[:2] == "08" or state in _SHUTDOWN_STATES or _CLOSED in str(error) or is_lost():
+            raise lost_connection(display_url) from error
+        if (translated := _translated(state, server_message(str(error)))) is not None:
+            raise translated from error
         raise
 
 
-def lost_connection(shown: str) -> UnreachableError:
-    """Make the error about a server that went away."""
+def lost_connection(display_url: str) -> UnreachableError:
+    """Make the error about a lost connection."""
     return UnreachableError(
-        f"the connection to {shown} is lost, and with it what was not committed.",
+        f"the connection to {display_url} is lost, and with it what was not committed.",
         hint="See that the server runs; the next use connects again.",
     )
 
@@ -95,10 +110,10 @@ def _unsupported(reason: str) -> UnsupportedError:
     )
 
 
-def _known(state: str, reason: str) -> BarbuleError | None:
-    """Make our error of an SQLSTATE (https://www.postgresql.org/docs/15/errcodes-appendix.html)."""
+def _translated(state: str, reason: str) -> BarbuleError | None:
+    """Make the error for an SQLSTATE (https://www.postgresql.org/docs/15/errcodes-appendix.html)."""
     if state in {"22021", "22P05"}:
-        return no_nul()
+        return nul_error()
     if state[:2] in {"21", "22", "23"}:
         return DataError(
             f"the database cannot compute this: {reason}.",
@@ -108,19 +123,7 @@ def _known(state: str, reason: str) -> BarbuleError | None:
             if "bigint" in reason
             else "Filter out such values first.",
         )
-    if state in {
-        "0A000",
-        "42804",
-        "42846",
-        "42883",
-        "42P18",
-        "42P20",
-        "42P21",
-        "42803",
-        "42601",
-        "42703",
-        "42P01",
-    }:
+    if state in _UNSUPPORTED_STATES:
         return _unsupported(reason)
     if state[:2] == "54":
         return UnsupportedError(

@@ -1,12 +1,12 @@
 """Ibis' Postgres backend, with the adapter's types and connections.
 
-Owns the way from Ibis' verbs to the adapter: results come through it, as Arrow; what else Ibis
-does (listing, `raw_sql`, its own tables) runs on a psycopg connection of the calling thread.
+Owns that results are read through the adapter, as Arrow. Other verbs of Ibis (listing, `raw_sql`,
+its own tables) run on a psycopg connection of the calling thread.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.schema as sch
 from ibis.backends.postgres import Backend
@@ -18,13 +18,40 @@ from barbule.backends.text_files import write_text_file
 from barbule.types.json_marks import mark_json_schema
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
     import ibis.expr.types as ir
     import psycopg
     import pyarrow as pa
 
-    from barbule.backends.postgres.adapter import PostgresBackend
+    from barbule.backends.base import Staged
 
 __all__ = ["SharedIbis"]
+
+
+class Queries(Protocol):
+    """What the Ibis backend uses of the adapter."""
+
+    def psycopg(self) -> psycopg.Connection[Any]:
+        """Return the calling thread's connection for verbs that only Ibis has."""
+
+    def arrow_with_parameters(
+        self, query: ir.Table, staged: Staged, params: Mapping[ir.Scalar, object] | None = None
+    ) -> pa.Table:
+        """Run a query and return its rows."""
+
+    def batches_with_parameters(
+        self,
+        query: ir.Table,
+        staged: Staged,
+        size: int,
+        params: Mapping[ir.Scalar, object] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches."""
+
+    def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
+        """Return the schema of a query in SQL, perhaps over a staged table."""
 
 
 class SharedIbis(Backend):
@@ -32,7 +59,7 @@ class SharedIbis(Backend):
 
     compiler = COMPILER
 
-    def __init__(self, adapter: PostgresBackend) -> None:
+    def __init__(self, adapter: Queries) -> None:
         super().__init__()
         self._adapter = adapter
         self._can_reconnect = False
@@ -47,29 +74,40 @@ class SharedIbis(Backend):
         expr: ir.Expr,
         /,
         *,
-        params: Any = None,
+        params: Mapping[ir.Scalar, object] | None = None,
         limit: int | str | None = None,
         chunk_size: int = 1_000_000,
-        **_: Any,
+        **_: object,
     ) -> pa.RecordBatchReader:
         """Compute an expression and return its rows as a stream of record batches."""
         import pyarrow as pa
 
         query = _limited(expr.as_table(), limit)
-        # An expression of psycopg's connection sees what a transaction here has written, too.
-        batches = self._adapter.stream(query, {}, chunk_size, params)
-        wanted = pa.schema([field.with_nullable(True) for field in query.schema().to_pyarrow()])
-        return pa.RecordBatchReader.from_batches(wanted, batches)
+        batches = self._adapter.batches_with_parameters(query, {}, chunk_size, params)
+        schema = pa.schema([field.with_nullable(True) for field in query.schema().to_pyarrow()])
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def to_pyarrow(
-        self, expr: ir.Expr, /, *, params: Any = None, limit: int | str | None = None, **_: Any
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[ir.Scalar, object] | None = None,
+        limit: int | str | None = None,
+        **_: object,
     ) -> Any:
         """Compute an expression and return its rows as Arrow."""
         query = _limited(expr.as_table(), limit)
-        return expr.__pyarrow_result__(self._adapter.whole(query, {}, params))
+        return expr.__pyarrow_result__(self._adapter.arrow_with_parameters(query, {}, params))
 
     def execute(
-        self, expr: ir.Expr, /, *, params: Any = None, limit: int | str | None = None, **_: Any
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[ir.Scalar, object] | None = None,
+        limit: int | str | None = None,
+        **_: object,
     ) -> Any:
         """Compute an expression and return its rows as pandas objects."""
         import pandas as pd
@@ -77,7 +115,7 @@ class SharedIbis(Backend):
         from ibis.backends.duckdb.converter import DuckDBPandasData
 
         query = _limited(expr.as_table(), limit)
-        rows = self._adapter.whole(query, {}, params)
+        rows = self._adapter.arrow_with_parameters(query, {}, params)
         # As Ibis does it for DuckDB, so that results do not depend on the backend.
         columns = {
             name: column.to_pylist()
@@ -88,23 +126,23 @@ class SharedIbis(Backend):
         frame = DuckDBPandasData.convert_table(pd.DataFrame(columns), query.schema())
         return expr.__pandas_result__(frame)
 
-    def to_csv(self, expr: ir.Expr, /, path: Any, **options: Any) -> None:
+    def to_csv(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
         """Compute an expression and write its rows as CSV."""
-        self._written("to_csv", expr, path, options)
+        self._write_text_file("to_csv", expr, path, options)
 
-    def to_json(self, expr: ir.Expr, /, path: Any, **options: Any) -> None:
+    def to_json(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
         """Compute an expression and write its rows as JSON."""
-        self._written("to_json", expr, path, options)
+        self._write_text_file("to_json", expr, path, options)
 
     def to_parquet(
         self,
         expr: ir.Expr,
         /,
-        path: Any,
+        path: str | os.PathLike[str],
         *,
-        params: Any = None,
+        params: Mapping[ir.Scalar, object] | None = None,
         limit: int | str | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         """Compute an expression and write its rows as Parquet; Json is marked as such."""
         import pyarrow.parquet as pq
@@ -116,12 +154,18 @@ class SharedIbis(Backend):
             for batch in rows:
                 writer.write_batch(batch.cast(schema))
 
-    def _written(self, verb: str, expr: ir.Expr, path: Any, options: dict[str, Any]) -> None:
+    def _write_text_file(
+        self,
+        verb: str,
+        expr: ir.Expr,
+        path: str | os.PathLike[str],
+        options: Mapping[str, Any],
+    ) -> None:
         """Write a file by DuckDB, so that it does not depend on where the rows come from."""
-        options = dict(options)
-        asked = {name: options.pop(name, None) for name in ("params", "limit")}
-        rows = self.to_pyarrow_batches(expr.as_table(), **asked)
-        write_text_file(verb, rows, path, options)
+        remaining = dict(options)
+        params, limit = remaining.pop("params", None), remaining.pop("limit", None)
+        rows = self.to_pyarrow_batches(expr.as_table(), params=params, limit=limit)
+        write_text_file(verb, rows, path, remaining)
 
     def _get_schema_using_query(self, query: str) -> sch.Schema:
         return self._adapter.schema_of(query)
@@ -142,6 +186,8 @@ def _limited(query: ir.Table, limit: int | str | None) -> ir.Table:
     return query if limit is None else query.limit(int(limit))
 
 
-def schema_from(columns: list[tuple[Any, ...]]) -> sch.Schema:
-    """Make the schema of columns given by name and type of Postgres."""
-    return sch.Schema({name: PostgresTypes.from_string(kind) for name, kind, _ in columns})
+def schema_from_columns(columns: list[tuple[Any, ...]]) -> sch.Schema:
+    """Return the schema of columns, given as rows of their name, type and comment."""
+    return sch.Schema(
+        {name: PostgresTypes.from_string(type_name) for name, type_name, _ in columns}
+    )

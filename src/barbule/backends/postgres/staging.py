@@ -1,7 +1,4 @@
-"""Rows on their way into Postgres: into its tables, and beside them for one query.
-
-Owns the copying of Arrow tables and what makes staged and in-memory tables readable.
-"""
+"""Arrow rows that Postgres reads: copied into tables, and staged tables of a query."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from barbule.backends.postgres.sql import statements as sql
-from barbule.backends.postgres.sql.literals import json_places
+from barbule.backends.postgres.sql.literals import json_paths
 from barbule.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,125 +22,134 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Staged
     from barbule.backends.postgres.connections.connection import Connection
+    from barbule.backends.postgres.sql.literals import JSONPaths
 
-__all__ = ["copy_rows", "fresh_name", "kinds_of", "readable"]
+__all__ = ["ColumnFormat", "column_formats", "copy_rows", "unique_name", "with_staged_tables"]
 
-# So few rows are written into the statement itself; a table for them takes 2 ms.
-_FEW_ROWS = 64
-_FEW_BYTES = 1 << 16
-_numbers = itertools.count()
+# Of rows that are written into the statement; to create a table for them takes 2 ms.
+_MAX_INLINE_ROWS = 64
+_MAX_INLINE_BYTES = 1 << 16
+_counter = itertools.count()
 
-
-def fresh_name(kind: str) -> str:
-    """Return a name that is not taken on any connection of this process."""
-    return f"bb_temporary_{kind}_{next(_numbers)}"
+ColumnFormat = tuple[str, "JSONPaths"]
+"""The type of a column in Postgres, and where it contains JSON."""
 
 
-def kinds_of(connection: Connection, name: str) -> dict[str, tuple[str, Any]]:
-    """Return the types of a table's columns, and where they hold JSON."""
-    rows = connection.rows(sql.column_types(name))
-    return {column: (kind, sql.noted(comment)) for column, kind, comment in rows}
+def unique_name(kind: str) -> str:
+    """Return a name that no connection of this process uses."""
+    return f"bb_temporary_{kind}_{next(_counter)}"
+
+
+def column_formats(connection: Connection, name: str) -> dict[str, ColumnFormat]:
+    """Return the formats of a table's columns."""
+    rows = connection.rows(sql.select_column_types(name))
+    return {
+        column: (type_name, sql.json_paths_of_comment(comment))
+        for column, type_name, comment in rows
+    }
 
 
 def copy_rows(
     connection: Connection,
     name: str,
     rows: pa.Table,
-    kinds: Mapping[str, tuple[str, Any]],
+    formats: Mapping[str, ColumnFormat],
     *,
     temporary: bool = False,
 ) -> None:
-    """Append rows to a table with columns of these types, matched by name.
+    """Append rows to a table with columns of these formats, matched by name.
 
     Raises
     ------
     DataError
-        When a value does not fit; its column and row are named as far as they are known.
+        When a value does not fit; the message names its column, and its row if it is known.
     """
-    from barbule.backends.postgres.arrow import outgoing
+    from barbule.backends.postgres.arrow import to_copy_format
 
-    renamed = rows.rename_columns([sql.short(column) for column in rows.column_names])
+    renamed = rows.rename_columns([sql.stored_name(column) for column in rows.column_names])
     try:
-        connection.copy(sql.short(name), outgoing(renamed, kinds), temporary=temporary)
+        copied = to_copy_format(renamed, formats)
+        connection.copy(sql.stored_name(name), copied, temporary=temporary)
     except DataError as error:
-        raise _placed(error, rows) from error.__cause__
+        raise _with_nul_cell(error, rows) from error.__cause__
 
 
-def _placed(error: DataError, rows: pa.Table) -> DataError:
-    """Say which cell holds the character that Postgres does not keep."""
+def _with_nul_cell(error: DataError, rows: pa.Table) -> DataError:
+    """Add to an error which cell contains NUL, if one does."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            found = pc.index(pc.match_substring(column, "\0"), True).as_py()
-            if found >= 0:
-                error.at(column=name, row=found)
-                error.value = column[found].as_py()
+            row = pc.index(pc.match_substring(column, "\0"), True).as_py()
+            if row >= 0:
+                error.at(column=name, row=row)
+                error.value = column[row].as_py()
                 break
     return error
 
 
 @contextmanager
-def readable(
+def with_staged_tables(
     connection: Connection, tree: sge.Expression, query: ir.Expr, staged: Staged
 ) -> Iterator[sge.Expression]:
-    """Complete a statement with the rows that its query reads beside the database's.
+    """Complete a statement with the staged and in-memory tables that its query reads.
 
     Parameters
     ----------
     tree
         The statement.
     query
-        The expression that it comes from; its leaves say which rows are read, and as what.
+        The expression that it was compiled from; its leaves name the tables and their types.
     """
     sources: dict[str, sge.CTE] = {}
     temporary: list[str] = []
     try:
-        for name, (schema, rows) in _beside(query, staged).items():
-            if rows.num_rows <= _FEW_ROWS and rows.nbytes <= _FEW_BYTES:
-                cells = [_plain(column) for column in rows.columns]
-                sources[name] = sql.values_named(name, schema, [*zip(*cells, strict=True)])
+        for name, (schema, rows) in _tables_read(query, staged).items():
+            if rows.num_rows <= _MAX_INLINE_ROWS and rows.nbytes <= _MAX_INLINE_BYTES:
+                cells = [_python_values(column) for column in rows.columns]
+                sources[name] = sql.values_cte(name, schema, [*zip(*cells, strict=True)])
             else:
-                temporary.append(_temporary(connection, schema, rows))
-                sources[name] = sql.table_named(name, temporary[-1])
-        yield sql.shortened(sql.with_sources(tree, list(sources.values())))
+                temporary.append(_create_temporary(connection, schema, rows))
+                sources[name] = sql.table_cte(name, temporary[-1])
+        yield sql.with_stored_names(sql.with_ctes(tree, list(sources.values())))
     finally:
-        if not connection.failed and not connection.lost:  # else they are gone by themselves
+        if not connection.failed and not connection.lost:  # else the server drops them
             for name in temporary:
-                connection.run(sql.text(sql.drop(name)))
+                connection.run(sql.to_sql(sql.drop_table(name)))
 
 
-def _beside(query: ir.Expr, staged: Staged) -> dict[str, tuple[sch.Schema, pa.Table]]:
-    found = {
+def _tables_read(query: ir.Expr, staged: Staged) -> dict[str, tuple[sch.Schema, pa.Table]]:
+    tables = {
         leaf.name: (leaf.schema, leaf.data.to_pyarrow(leaf.schema))
         for leaf in query.op().find(ops.InMemoryTable)
     }
     for leaf in query.op().find(ops.DatabaseTable):
         if leaf.name in staged:
-            found[leaf.name] = (leaf.schema, staged[leaf.name].select(leaf.schema.names))
-    return found
+            tables[leaf.name] = (leaf.schema, staged[leaf.name].select(leaf.schema.names))
+    return tables
 
 
-def _temporary(connection: Connection, schema: sch.Schema, rows: pa.Table) -> str:
-    name = fresh_name("rows")
-    connection.run(sql.text(sql.create(name, schema, temporary=True)))
-    made = kinds_of(connection, name).items()
-    kinds = {
-        column: (kind, json_places(dtype))
-        for (column, (kind, _)), dtype in zip(made, schema.types, strict=True)
+def _create_temporary(connection: Connection, schema: sch.Schema, rows: pa.Table) -> str:
+    """Create a temporary table of rows; return its name."""
+    name = unique_name("rows")
+    connection.run(sql.to_sql(sql.create_table(name, schema, temporary=True)))
+    created = column_formats(connection, name).items()
+    formats = {
+        column: (type_name, json_paths(dtype))
+        for (column, (type_name, _)), dtype in zip(created, schema.types, strict=True)
     }
-    copy_rows(connection, name, rows, kinds, temporary=True)
+    copy_rows(connection, name, rows, formats, temporary=True)
     return name
 
 
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values of a column, without pandas' types for what is finer than Python's."""
+def _python_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column, nanoseconds cut off: they would be of pandas' types."""
     import pyarrow as pa
 
-    kind = column.type
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
-    elif pa.types.is_duration(kind) and kind.unit == "ns":
+    dtype = column.type
+    if pa.types.is_timestamp(dtype) and dtype.unit == "ns":
+        column = column.cast(pa.timestamp("us", dtype.tz), safe=False)
+    elif pa.types.is_duration(dtype) and dtype.unit == "ns":
         column = column.cast(pa.duration("us"), safe=False)
     return column.to_pylist()

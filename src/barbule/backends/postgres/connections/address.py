@@ -1,6 +1,6 @@
-"""Where a Postgres database is: from a URL to what its drivers take.
+"""Where a Postgres database is: from a URL to the connection string of its drivers.
 
-Owns the URL's own settings and that no password is ever shown.
+Owns the settings of the URL, and that messages never show a password.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from barbule.errors import ConfigurationError
 
 __all__ = ["Address", "read_address"]
 
-# Nobody waits without end for a machine that has gone. The URL may say otherwise.
+# Nobody waits for ever for a machine that is gone. The URL may override these.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-_ENDS = {"connect_timeout": 10, "tcp_user_timeout": 60_000, **_KEEPALIVES}
+_TIMEOUTS = {"connect_timeout": 10, "tcp_user_timeout": 60_000, **_KEEPALIVES}
 
 
 @dataclass(frozen=True)
 class Address:
-    """A database, and how it is talked to.
+    """The address of a database.
 
     Attributes
     ----------
-    shown
+    display_url
         The URL without password, for messages.
     lock_timeout
-        How long a statement waits for what others use, in seconds.
+        How long a statement waits for a lock, in seconds.
     """
 
-    shown: str
+    display_url: str
     lock_timeout: float
     _parameters: dict[str, str] = field(repr=False)
 
@@ -41,18 +41,22 @@ class Address:
         """The connection string of libpq, which both drivers take."""
         from psycopg.conninfo import make_conninfo
 
-        options = [
-            *([given] if (given := self._parameters.get("options")) else []),
-            # Nothing waits for ever. Zero would mean just that to Postgres.
+        settings = [
+            *([options] if (options := self._parameters.get("options")) else []),
+            # Zero would mean no timeout to Postgres.
             f"-c lock_timeout={max(1, math.ceil(self.lock_timeout * 1000))}",
             "-c TimeZone=UTC",
-            # What a client holds that has lost its way to the server is free after a minute.
+            # The locks of a client that has lost its network are free after a minute.
             *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
         ]
         if schema := self._parameters.get("schema"):
             quoted = '"' + schema.replace('"', '""') + '"'
-            options.append(f"-c search_path={_escaped(quoted)}")
-        parameters: dict[str, Any] = {**_ENDS, **self._parameters, "options": " ".join(options)}
+            settings.append(f"-c search_path={_escaped(quoted)}")
+        parameters: dict[str, Any] = {
+            **_TIMEOUTS,
+            **self._parameters,
+            "options": " ".join(settings),
+        }
         parameters.pop("schema", None)
         # Tells others who holds a lock; the pid is the client's, which a user can find.
         parameters["application_name"] = f"barbule:{os.getpid()}"
@@ -66,8 +70,8 @@ def _escaped(text: str) -> str:
 def read_address(url: str, lock_timeout: float) -> Address:
     """Read `postgres://user:password@host:port/database?schema=…&lock_timeout=…`.
 
-    What else stands behind the question mark (`sslmode`, `connect_timeout`) is libpq's. Without
-    it a connection is tried for 10 s, and counts as lost a minute after the machine has gone.
+    Other parameters after the question mark (`sslmode`, `connect_timeout`) are passed to libpq. By
+    default a connection is tried for 10 s, and is lost a minute after the machine is gone.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def read_address(url: str, lock_timeout: float) -> Address:
 
     Examples
     --------
-    >>> read_address("postgres://app:secret@db/app?lock_timeout=5", 60).shown
+    >>> read_address("postgres://app:secret@db/app?lock_timeout=5", 60).display_url
     'postgres://app@db/app'
     """
     try:
@@ -84,7 +88,7 @@ def read_address(url: str, lock_timeout: float) -> Address:
         port = parts.port
         query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
     except ValueError:
-        # The error's own words may quote the password.
+        # The error itself may quote the password.
         raise ConfigurationError(
             "the URL of the Postgres database cannot be read.",
             hint="Write e.g. postgres://user:password@host:5432/database, and %40 for an @ "
@@ -93,10 +97,10 @@ def read_address(url: str, lock_timeout: float) -> Address:
     host = unquote(parts.hostname or "")
     database, _, schema = unquote(parts.path.removeprefix("/")).partition("/")
     user = unquote(parts.username or "")
-    place = f"{user}@" if user else ""
-    shown = f"postgres://{place}{host}{f':{port}' if port else ''}/{database}"
+    login = f"{user}@" if user else ""
+    display_url = f"postgres://{login}{host}{f':{port}' if port else ''}/{database}"
     timeout = query.pop("lock_timeout", None)
-    given = {
+    parameters = {
         "host": host,
         "port": str(port or ""),
         "user": user,
@@ -106,20 +110,20 @@ def read_address(url: str, lock_timeout: float) -> Address:
         **query,
     }
     return Address(
-        shown=shown,
-        lock_timeout=lock_timeout if timeout is None else _seconds(timeout, shown),
-        _parameters={key: value for key, value in given.items() if value},
+        display_url=display_url,
+        lock_timeout=lock_timeout if timeout is None else _parse_seconds(timeout, display_url),
+        _parameters={key: value for key, value in parameters.items() if value},
     )
 
 
-def _seconds(text: str, shown: str) -> float:
+def _parse_seconds(text: str, display_url: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < 1_000_000:  # noqa: PLR2004 - beyond it Postgres' milliseconds end
+    if not 0 <= seconds < 1_000_000:  # noqa: PLR2004 - Postgres' largest timeout
         raise ConfigurationError(
-            f"{shown}: lock_timeout is a number of seconds.",
+            f"{display_url}: lock_timeout is a number of seconds.",
             value=text,
             hint="For example ?lock_timeout=30.",
         )

@@ -1,6 +1,6 @@
-"""What became of a transaction whose COMMIT was not answered.
+"""The status of a transaction whose COMMIT was not answered.
 
-Owns the question to the server, which knows its transactions by number.
+Owns the query of the server, which knows its transactions by number.
 """
 
 from __future__ import annotations
@@ -11,61 +11,61 @@ from typing import TYPE_CHECKING
 from barbule.errors import DataError, UnreachableError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.connections.connection import Connections
+    from barbule.backends.postgres.connections.pool import ConnectionPool
 
 __all__ = ["is_committed"]
 
-_PATIENCE = 10.0  # seconds in which a server may start anew
-_PAUSE = 0.1
-# After so many seconds the process of the server is ended that does not know of its client's end.
-_UNNOTICED = 1.0
-_END = (
+_RESTART_SECONDS = 10.0  # in which a server may start again
+_RETRY_SECONDS = 0.1
+# After which the server's process is terminated if it has not noticed that its client is gone.
+_TERMINATE_SECONDS = 1.0
+_TERMINATE = (
     "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity "
-    "WHERE pid = {pid} AND backend_xid::text = '{short}'"
+    "WHERE pid = {pid} AND backend_xid::text = '{xid}'"
 )
-_SHORT = 1 << 32  # the number of a transaction as its process shows it
+_XID_RANGE = 1 << 32  # of the transaction numbers in pg_stat_activity
 
 
-def is_committed(transaction: tuple[int, int] | None, connections: Connections) -> bool:
-    """Say whether a transaction was committed, whatever became of its connection.
+def is_committed(transaction: tuple[int, int] | None, connections: ConnectionPool) -> bool:
+    """Whether a transaction was committed, after its connection was lost.
 
     Parameters
     ----------
     transaction
-        Its number, and the process of the server that had it; None where it is not known.
+        Its number, and the pid of the server's process; None where they are not known.
 
     Raises
     ------
     UnreachableError
-        When that cannot be learned.
+        When it cannot be found out.
     """
     started = time.monotonic()
     status = None
-    while transaction is not None and time.monotonic() - started < _PATIENCE:
+    while transaction is not None and time.monotonic() - started < _RESTART_SECONDS:
         try:
             status = _status(transaction, connections, time.monotonic() - started)
-        except UnreachableError:  # it has not come back yet
+        except UnreachableError:  # it has not started again yet
             status = None
         if status in {"committed", "aborted"}:
             return status == "committed"
-        time.sleep(_PAUSE)
+        time.sleep(_RETRY_SECONDS)
     raise UnreachableError(
-        f"the connection to {connections.address.shown} was lost while a change was committed, "
-        "and whether it was made is not known.",
+        f"the connection to {connections.address.display_url} was lost while a change was "
+        "committed, and whether it was made is not known.",
         hint="See that the server runs, and look what is there before the change is repeated: "
         "history() lists the versions of a table.",
     )
 
 
-def _status(transaction: tuple[int, int], connections: Connections, waited: float) -> str | None:
+def _status(transaction: tuple[int, int], connections: ConnectionPool, waited: float) -> str | None:
     number, pid = transaction
-    connection = connections.borrow()
+    connection = connections.acquire()
     try:
-        found: str | None = connection.rows(f"SELECT txid_status({number})")[0][0]
-        if found == "in progress" and waited > _UNNOTICED:
-            connection.rows(_END.format(pid=pid, short=number % _SHORT))
-    except DataError:  # a server that has lost the end of its log knows no such number
-        found = "aborted"
+        status: str | None = connection.rows(f"SELECT txid_status({number})")[0][0]
+        if status == "in progress" and waited > _TERMINATE_SECONDS:
+            connection.rows(_TERMINATE.format(pid=pid, xid=number % _XID_RANGE))
+    except DataError:  # a server that has lost the end of its log has no such number
+        status = "aborted"
     finally:
-        connections.give_back(connection)
-    return found
+        connections.release(connection)
+    return status

@@ -1,6 +1,6 @@
-"""Connections of psycopg, for what only Ibis does.
+"""Connections of psycopg, for verbs that only Ibis' own backend has.
 
-Owns that a server which went away is said in our words, and is found again.
+Owns the error of a lost connection, and the check whether a connection is still alive.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from barbule.errors import UnreachableError
 if TYPE_CHECKING:
     from barbule.backends.postgres.connections.address import Address
 
-__all__ = ["connect", "is_there"]
+__all__ = ["connect", "is_alive"]
 
 
 def connect(address: Address) -> psycopg.Connection[Any]:
@@ -28,20 +28,20 @@ def connect(address: Address) -> psycopg.Connection[Any]:
             except psycopg.OperationalError as error:
                 if not self.connection.closed:
                     raise
-                raise lost_connection(address.shown) from error
+                raise lost_connection(address.display_url) from error
 
     try:
         return psycopg.connect(address.conninfo, autocommit=True, cursor_factory=Cursor)
     except psycopg.Error as error:
         reason = str(error).splitlines()[0]
         raise UnreachableError(
-            f"{address.shown} accepts no connection: {reason}.",
+            f"{address.display_url} accepts no connection: {reason}.",
             hint="See that the server runs, and that it has not too many connections.",
         ) from None
 
 
-def is_there(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server of a connection that is at rest still answers."""
+def is_alive(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server of an idle connection still answers."""
     if connection.closed:
         return False
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:

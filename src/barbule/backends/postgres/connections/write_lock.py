@@ -1,6 +1,6 @@
-"""The right to write: one thread of one process at a time, for each schema of a database.
+"""The write lock: one thread of one process at a time writes to a schema of a database.
 
-Owns the advisory lock that stands for it; the server releases it when its holder is gone.
+It is an advisory lock, which the server releases when its holder is gone.
 """
 
 from __future__ import annotations
@@ -10,55 +10,56 @@ from typing import TYPE_CHECKING
 from barbule.errors import LockedError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.connections.connection import Connection, Connections
+    from barbule.backends.postgres.connections.connection import Connection
+    from barbule.backends.postgres.connections.pool import ConnectionPool
 
-__all__ = ["give_up", "take"]
+__all__ = ["acquire", "release"]
 
-# Each schema may hold a database of ours.
-_RIGHT = "hashtextextended('barbule ' || current_schema(), 0)"
+# Each schema may be a database of its own.
+_LOCK_KEY = "hashtextextended('barbule ' || current_schema(), 0)"
 _HOLDER = (
     "SELECT a.application_name, a.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
     "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    f"AND ((l.classid::int8 << 32) | l.objid::int8) = {_RIGHT}"
+    f"AND ((l.classid::int8 << 32) | l.objid::int8) = {_LOCK_KEY}"
 )
 
 
-def take(connection: Connection, connections: Connections) -> None:
-    """Wait for the right and take it.
+def acquire(connection: Connection, connections: ConnectionPool) -> None:
+    """Wait for the lock and take it.
 
     Raises
     ------
     LockedError
-        When another keeps it for longer than the lock timeout; it is named.
+        When another process holds it for longer than the lock timeout; its pid is named.
     """
     try:
-        connection.rows(f"SELECT pg_advisory_lock({_RIGHT})::text")
+        connection.rows(f"SELECT pg_advisory_lock({_LOCK_KEY})::text")
     except LockedError as error:
-        raise _over_time(connections) from error
+        raise _timeout_error(connections) from error
 
 
-def give_up(connection: Connection) -> None:
-    """Let the next one write."""
-    connection.rows(f"SELECT pg_advisory_unlock({_RIGHT})::text")
+def release(connection: Connection) -> None:
+    """Release the lock."""
+    connection.rows(f"SELECT pg_advisory_unlock({_LOCK_KEY})::text")
 
 
-def _over_time(connections: Connections) -> LockedError:
+def _timeout_error(connections: ConnectionPool) -> LockedError:
     # Not on the connection that waited: its transaction, if there is one, has failed.
-    other = connections.borrow()
+    other = connections.acquire()
     try:
-        found = other.rows(_HOLDER)
+        holders = other.rows(_HOLDER)
     finally:
-        connections.give_back(other)
+        connections.release(other)
     holder = ""
-    if found:
-        name, server_pid = found[0]
-        ours = name.startswith("barbule:")
-        pid = name.removeprefix("barbule:") if ours else f"{server_pid} of the server"
+    if holders:
+        name, server_pid = holders[0]
+        is_barbule = name.startswith("barbule:")
+        pid = name.removeprefix("barbule:") if is_barbule else f"{server_pid} of the server"
         holder = f" (pid {pid})"
     address = connections.address
     return LockedError(
-        f"another one writes to {address.shown}{holder}, and did not finish in "
+        f"another one writes to {address.display_url}{holder}, and did not finish in "
         f"{address.lock_timeout:g} s.",
         hint="Wait until its work is done, or raise lock_timeout.",
     )

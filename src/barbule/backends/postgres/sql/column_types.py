@@ -1,8 +1,6 @@
-"""In which columns of Postgres values of each Ibis type are kept."""
+"""The column types of Postgres for Ibis types."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import ibis.expr.datatypes as dt
 import sqlglot.expressions as sge
@@ -12,17 +10,17 @@ __all__ = ["PostgresTypes", "column_type"]
 
 _CODE = sge.DataType.Type
 _JSONB = sge.DataType(this=_CODE.JSONB)
-_PLAIN: dict[type[dt.DataType], Any] = {
+_INTEGERS: dict[type[dt.DataType], sge.DataType.Type] = {
     dt.Int8: _CODE.SMALLINT,
     dt.UInt8: _CODE.SMALLINT,
     dt.UInt16: _CODE.INT,
     dt.UInt32: _CODE.BIGINT,
 }
-_FINEST_SECONDS = 6  # Postgres counts microseconds
+_MAX_TIMESTAMP_SCALE = 6  # microseconds
 
 
 class PostgresTypes(PostgresType):
-    """How columns of Ibis types are kept."""
+    """The mapping between Ibis types and column types."""
 
     @classmethod
     def from_ibis(cls, dtype: dt.DataType) -> sge.DataType:
@@ -31,18 +29,18 @@ class PostgresTypes(PostgresType):
             return sge.DataType(this=_CODE.TEXT)
         if isinstance(dtype, dt.JSON | dt.Struct):
             return _JSONB.copy()
-        if isinstance(dtype, dt.Interval):  # of any unit; Postgres has words for some
+        if isinstance(dtype, dt.Interval):  # of any unit
             return sge.DataType(this=_CODE.INTERVAL)
         if isinstance(dtype, dt.UInt64):
             return super().from_ibis(dt.Decimal(20, 0))
-        if type(dtype) in _PLAIN:
-            return sge.DataType(this=_PLAIN[type(dtype)])
-        if isinstance(dtype, dt.Timestamp) and (dtype.scale or 0) > _FINEST_SECONDS:
+        if type(dtype) in _INTEGERS:
+            return sge.DataType(this=_INTEGERS[type(dtype)])
+        if isinstance(dtype, dt.Timestamp) and (dtype.scale or 0) > _MAX_TIMESTAMP_SCALE:
             return super().from_ibis(dtype.copy(scale=None))
         if isinstance(dtype, dt.Array):
-            inside = dtype.value_type
-            kept = _JSONB.copy() if isinstance(inside, dt.Array) else cls.from_ibis(inside)
-            return sge.DataType(this=_CODE.ARRAY, expressions=[kept], nested=True)
+            is_nested = isinstance(dtype.value_type, dt.Array)
+            value_type = _JSONB.copy() if is_nested else cls.from_ibis(dtype.value_type)
+            return sge.DataType(this=_CODE.ARRAY, expressions=[value_type], nested=True)
         return super().from_ibis(dtype)
 
     @classmethod
@@ -51,5 +49,5 @@ class PostgresTypes(PostgresType):
 
 
 def column_type(dtype: dt.DataType) -> sge.DataType:
-    """Return the type of a column that keeps values of an Ibis type."""
+    """Return the type of a column for values of an Ibis type."""
     return PostgresTypes.from_ibis(dtype.copy(nullable=True))

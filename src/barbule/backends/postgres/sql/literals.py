@@ -1,7 +1,7 @@
-"""How cells are kept in Postgres, and written in SQL.
+"""Values as Postgres stores them: as JSON, and as strings in SQL.
 
-Owns the JSON form of what Postgres has no type for (structs, maps, arrays of arrays) and cells
-as text of SQL.
+Owns the JSON form of types that Postgres lacks (structs, maps, arrays of arrays), and the strings
+that Postgres casts to the type of a column.
 """
 
 from __future__ import annotations
@@ -11,25 +11,37 @@ import decimal
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
-__all__ = ["array_text", "cell_text", "from_json", "json_places", "jsonable", "with_json"]
+JSONPaths: TypeAlias = "dict[str, JSONPaths] | list[JSONPaths] | bool | None"
+"""Where a type contains JSON: True for JSON itself, fields of structs, elements of lists."""
+
+__all__ = [
+    "JSONPaths",
+    "array_text",
+    "json_paths",
+    "json_reader",
+    "restore_json",
+    "to_json_value",
+    "value_text",
+]
 
 
-# As JSON: what a cast of the text by Postgres gives back, so that SQL reads it too
+# As JSON, in the form that `to_jsonb` has, so that SQL reads it too
 
 
-def jsonable(value: Any, dtype: dt.DataType) -> Any:
+def to_json_value(value: Any, dtype: dt.DataType) -> Any:
     r"""Turn a value into what `json` writes, in the form that `to_jsonb` has.
 
     Examples
     --------
-    >>> jsonable({"b": b"a"}, dt.Struct({"b": dt.binary}))
+    >>> to_json_value({"b": b"a"}, dt.Struct({"b": dt.binary}))
     {'b': '\\x61'}
     """
     convert = _to_json(dtype)
@@ -37,49 +49,49 @@ def jsonable(value: Any, dtype: dt.DataType) -> Any:
 
 
 def _to_json(dtype: dt.DataType) -> Callable[[Any], Any] | None:
-    """Make what turns a value that is not None into JSON; None where it is the value itself."""
+    """Return the function that converts a value to JSON; None where no conversion is necessary."""
     if isinstance(dtype, dt.Struct):
         fields = {name: _to_json(kind) for name, kind in dtype.fields.items()}
         return lambda value: {name: _apply(fields[name], value.get(name)) for name in fields}
     if isinstance(dtype, dt.Map):
         inner = _to_json(dtype.value_type)
-        return lambda value: {key: _apply(inner, item) for key, item in _pairs(value)}
+        return lambda value: {key: _apply(inner, mapped) for key, mapped in _entries(value)}
     if isinstance(dtype, dt.Array):
         inner = _to_json(dtype.value_type)
-        return lambda value: [_apply(inner, item) for item in value]
+        return lambda value: [_apply(inner, element) for element in value]
     if isinstance(dtype, dt.JSON):
         return lambda value: json.loads(value) if isinstance(value, str) else value
     if isinstance(dtype, dt.Floating):
-        return lambda value: value if math.isfinite(value) else cell_text(value, dtype)
+        return lambda value: value if math.isfinite(value) else value_text(value, dtype)
     if isinstance(dtype, dt.Boolean | dt.Integer | dt.String):
         return None
-    return lambda value: cell_text(value, dtype)
+    return lambda value: value_text(value, dtype)
 
 
 def _apply(convert: Callable[[Any], Any] | None, value: Any) -> Any:
     return value if value is None or convert is None else convert(value)
 
 
-def _pairs(value: Any) -> Any:
-    """Return the entries of a map; Arrow gives them as a list of pairs."""
-    return value.items() if hasattr(value, "items") else value
+def _entries(value: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    """Return the entries of a map; Arrow has them as a list of pairs."""
+    return value.items() if isinstance(value, Mapping) else value
 
 
-def from_json(dtype: dt.DataType) -> Callable[[Any], Any] | None:
-    """Make what turns parsed JSON, not None, into the value that Arrow takes for a type."""
+def json_reader(dtype: dt.DataType) -> Callable[[Any], Any] | None:
+    """Return the function that converts parsed JSON to what Arrow accepts for a type, if needed."""
     if isinstance(dtype, dt.Struct):
-        fields = {name: from_json(kind) for name, kind in dtype.fields.items()}
+        fields = {name: json_reader(kind) for name, kind in dtype.fields.items()}
         return lambda value: {name: _apply(fields[name], value.get(name)) for name in fields}
     if isinstance(dtype, dt.Map):
-        inner = from_json(dtype.value_type)
-        return lambda value: [(key, _apply(inner, item)) for key, item in value.items()]
+        inner = json_reader(dtype.value_type)
+        return lambda value: [(key, _apply(inner, mapped)) for key, mapped in value.items()]
     if isinstance(dtype, dt.Array):
-        inner = from_json(dtype.value_type)
-        return lambda value: [_apply(inner, item) for item in value]
+        inner = json_reader(dtype.value_type)
+        return lambda value: [_apply(inner, element) for element in value]
     if isinstance(dtype, dt.JSON):
         return json.dumps
-    for kind, convert in _FROM_TEXT.items():
-        if isinstance(dtype, kind):
+    for dtype_class, convert in _PARSERS.items():
+        if isinstance(dtype, dtype_class):
             return convert
     return None
 
@@ -88,15 +100,15 @@ _INTERVAL = re.compile(
     r"(?:(?P<years>-?\d+) years? ?)?(?:(?P<months>-?\d+) mons? ?)?(?:(?P<days>-?\d+) days? ?)?"
     r"(?:(?P<sign>[-+]?)(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
 )
-_DAYS = {"years": 360, "months": 30, "days": 1}  # as where Postgres compares intervals
+_DAYS_PER_UNIT = {"years": 360, "months": 30, "days": 1}  # as Postgres compares intervals
 
 
-def _duration(text: str) -> datetime.timedelta:
-    """Read an interval as Postgres writes one.
+def _parse_interval(text: str) -> datetime.timedelta:
+    """Parse an interval as Postgres prints it.
 
     Examples
     --------
-    >>> str(_duration("1 day 02:00:00.5")), str(_duration("-00:00:01"))
+    >>> str(_parse_interval("1 day 02:00:00.5")), str(_parse_interval("-00:00:01"))
     ('1 day, 2:00:00.500000', '-1 day, 23:59:59')
     """
     if text.endswith(" microseconds"):
@@ -104,7 +116,7 @@ def _duration(text: str) -> datetime.timedelta:
     parts = _INTERVAL.fullmatch(text)
     if parts is None:
         raise ValueError(f"{text!r} is no interval")
-    days = sum(int(parts[name] or 0) * length for name, length in _DAYS.items())
+    days = sum(int(parts[name] or 0) * length for name, length in _DAYS_PER_UNIT.items())
     clock = datetime.timedelta(
         hours=int(parts["hours"] or 0),
         minutes=int(parts["minutes"] or 0),
@@ -113,70 +125,70 @@ def _duration(text: str) -> datetime.timedelta:
     return datetime.timedelta(days) + (-clock if parts["sign"] == "-" else clock)
 
 
-_FROM_TEXT: Mapping[Any, Callable[[Any], Any]] = {
+_PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     dt.Floating: float,
     dt.Integer: int,
     dt.Decimal: lambda value: decimal.Decimal(str(value)),
     dt.Timestamp: datetime.datetime.fromisoformat,
     dt.Date: datetime.date.fromisoformat,
     dt.Time: datetime.time.fromisoformat,
-    dt.Interval: _duration,
+    dt.Interval: _parse_interval,
     dt.Binary: lambda value: bytes.fromhex(value.removeprefix("\\x")),
     dt.String: lambda value: value if isinstance(value, str) else json.dumps(value),
 }
 
 
-# Where there is JSON: an Arrow type does not tell it from text
+# Paths of JSON in a type: an Arrow type does not distinguish it from strings
 
 
-def json_places(dtype: dt.DataType) -> Any:
-    """Tell where a type holds JSON, as something that `json` writes; None for nowhere.
+def json_paths(dtype: dt.DataType) -> JSONPaths:
+    """Return where a type contains JSON, as a tree of JSON values; None for nowhere.
 
     Examples
     --------
-    >>> json_places(dt.Struct({"a": dt.Array(dt.json), "b": dt.string}))
+    >>> json_paths(dt.Struct({"a": dt.Array(dt.json), "b": dt.string}))
     {'a': [True]}
     """
     if isinstance(dtype, dt.JSON):
         return True
     if isinstance(dtype, dt.Struct):
-        fields = {name: json_places(kind) for name, kind in dtype.fields.items()}
-        return {name: places for name, places in fields.items() if places} or None
+        fields = {name: json_paths(kind) for name, kind in dtype.fields.items()}
+        return {name: paths for name, paths in fields.items() if paths} or None
     if isinstance(dtype, dt.Array | dt.Map):
-        places = json_places(dtype.value_type)
-        return [places] if places else None
+        inner = json_paths(dtype.value_type)
+        return [inner] if inner else None
     return None
 
 
-def with_json(dtype: dt.DataType, places: Any) -> dt.DataType:
-    """Put JSON where `json_places` has found it."""
-    if not places:
+def restore_json(dtype: dt.DataType, paths: JSONPaths) -> dt.DataType:
+    """Return a type with JSON at the paths that `json_paths` has returned."""
+    if not paths:
         return dtype
-    if isinstance(dtype, dt.Struct):
+    if isinstance(dtype, dt.Struct) and isinstance(paths, dict):
         fields = dtype.fields.items()
-        return dt.Struct({name: with_json(kind, places.get(name)) for name, kind in fields})
-    if isinstance(dtype, dt.Array):
-        return dt.Array(with_json(dtype.value_type, places[0]))
-    if isinstance(dtype, dt.Map):
-        return dt.Map(dtype.key_type, with_json(dtype.value_type, places[0]))
+        return dt.Struct({name: restore_json(kind, paths.get(name)) for name, kind in fields})
+    if isinstance(dtype, dt.Array) and isinstance(paths, list):
+        return dt.Array(restore_json(dtype.value_type, paths[0]))
+    if isinstance(dtype, dt.Map) and isinstance(paths, list):
+        return dt.Map(dtype.key_type, restore_json(dtype.value_type, paths[0]))
     return dt.json
 
 
-# As text of SQL
+# As strings in SQL
 
 
-def cell_text(value: Any, dtype: dt.DataType | None = None) -> str:
-    r"""Write a value, not None, as a text that Postgres reads as its column's type.
+def value_text(value: object, dtype: dt.DataType | None = None) -> str:
+    r"""Write a value as the string that Postgres casts to the type of its column.
 
     Examples
     --------
-    >>> cell_text(b"a"), cell_text(float("inf")), cell_text([1, None], dt.Array(dt.int64))
+    >>> value_text(b"a"), value_text(float("inf")), value_text([1, None], dt.Array(dt.int64))
     ('\\x61', 'Infinity', '{1,NULL}')
     """
-    if isinstance(dtype, dt.Array):
+    if isinstance(dtype, dt.Array) and isinstance(value, Iterable):
         return array_text(value, dtype)
     if isinstance(dtype, dt.Struct | dt.Map):
-        return json.dumps(jsonable(value, dtype))
+        return json.dumps(to_json_value(value, dtype))
     if isinstance(dtype, dt.JSON):
         return value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, bool):
@@ -194,18 +206,18 @@ def cell_text(value: Any, dtype: dt.DataType | None = None) -> str:
     return str(value)
 
 
-def array_text(value: Any, dtype: dt.Array) -> str:
-    """Write an array as a text (https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO)."""
-    inside = dtype.value_type
-    if isinstance(inside, dt.Array):
-        texts = (None if item is None else json.dumps(jsonable(item, inside)) for item in value)
-        return _braced(texts)
-    return _braced(None if item is None else cell_text(item, inside) for item in value)
+def array_text(value: Iterable[Any], dtype: dt.Array) -> str:
+    """Write an array as a string (https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO)."""
+    value_type = dtype.value_type
 
+    def text(element: object) -> str:
+        if element is None:
+            return "NULL"
+        if isinstance(value_type, dt.Array):
+            return _quoted(json.dumps(to_json_value(element, value_type)))
+        return _quoted(value_text(element, value_type))
 
-def _braced(items: Iterable[str | None]) -> str:
-    written = ("NULL" if item is None else _quoted(item) for item in items)
-    return "{" + ",".join(written) + "}"
+    return "{" + ",".join(map(text, value)) + "}"
 
 
 def _quoted(text: str) -> str:

@@ -1,14 +1,13 @@
 # ruff: noqa: N802 - Ibis finds these methods by the names of its operations
-"""Operations on plain values and arrays that Ibis has no SQL of Postgres for, or another one.
+"""Operations on plain values and arrays whose SQL differs from that of Ibis' compiler.
 
-Owns what gives the same here as in DuckDB without knowing in which form a cell is kept; what has
-to know that is in `compiler`.
+Owns that results are those of DuckDB, where that does not depend on how values are stored.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ibis.backends.sql.compilers as sc
 import ibis.common.exceptions as com
@@ -20,12 +19,15 @@ from ibis.backends.sql.compilers.base import NULL
 
 from barbule.backends.arithmetic import PythonArithmetic
 
-__all__ = ["PlainOperations", "filled"]
+if TYPE_CHECKING:
+    from ibis.common.temporal import TimestampUnit, TimeUnit
+
+__all__ = ["PlainOperations", "fill_template"]
 
 _INT = sge.DataType(this=sge.DataType.Type.INT)
-_LONGEST = 2**30  # characters that a text of Postgres may have
+_MAX_TEXT_LENGTH = 2**30  # characters
 _DIGESTS = {"sha224", "sha256", "sha384", "sha512"}
-_UNITS = {"s": "1 second", "ms": "1 millisecond", "us": "1 microsecond"}
+_UNIT_INTERVALS = {"s": "1 second", "ms": "1 millisecond", "us": "1 microsecond"}
 # https://www.postgresql.org/docs/15/functions-formatting.html, by the directives of strftime.
 _PATTERNS = {
     "%Y": "YYYY", "%y": "YY", "%m": "MM", "%-m": "FMMM", "%d": "DD", "%-d": "FMDD", "%j": "DDD",
@@ -37,14 +39,13 @@ _PATTERNS = {
 _DIRECTIVE = re.compile(r"%-?.|[^%]+|%$", re.DOTALL)
 
 
-def filled(template: str, **parts: sge.Expression) -> sge.Expression:
-    """Fill expressions into the places (`:name`) of a piece of SQL."""
-    found = sg.parse_one(template, read="postgres")
-    return sge.replace_placeholders(found, **parts)
+def fill_template(template: str, **parts: sge.Expression) -> sge.Expression:
+    """Return a template of SQL with its placeholders (`:name`) replaced by expressions."""
+    return sge.replace_placeholders(sg.parse_one(template, read="postgres"), **parts)
 
 
 def _pattern(node: ops.Value) -> sge.Expression:
-    """Write a pattern of strftime as one of Postgres, in which bare letters would mean something.
+    """Write a pattern of strftime as one of Postgres, with other characters quoted.
 
     Raises
     ------
@@ -53,28 +54,28 @@ def _pattern(node: ops.Value) -> sge.Expression:
     """
     if not isinstance(node, ops.Literal):
         raise com.UnsupportedOperationError("a pattern of a date that is not written as a text")
-    made = ""
+    pattern = ""
     for part in _DIRECTIVE.findall(node.value):
         if not part.startswith("%") or part == "%%":
             escaped = part.replace("%%", "%").replace("\\", "\\\\").replace('"', '\\"')
-            made += f'"{escaped}"'
+            pattern += f'"{escaped}"'
         elif part in _PATTERNS:
-            made += _PATTERNS[part]
+            pattern += _PATTERNS[part]
         else:
             raise com.UnsupportedOperationError(f"{part!r} in the pattern of a date")
-    return sge.convert(made)
+    return sge.convert(pattern)
 
 
 def _unordered(aggregate: sge.Expression) -> list[sge.Expression]:
-    """Take the order of its rows from an aggregate, and return it."""
+    """Remove the order of its rows from an aggregate, and return it."""
     call = aggregate.this if isinstance(aggregate, sge.Filter) else aggregate
     for argument in call.iter_expressions():
-        # That of `argmax` is turned around as a whole.
-        turned = isinstance(argument, sge.Ordered) and argument.this
-        order = turned or argument
+        # The order of `argmax` is reversed.
+        reversed_order = isinstance(argument, sge.Ordered) and argument.this
+        order = reversed_order or argument
         if isinstance(order, sge.Order):
             keys = order.expressions
-            if turned:
+            if reversed_order:
                 keys = [sge.Ordered(this=key, desc=argument.args.get("desc")) for key in keys]
             argument.replace(order.this)
             return list(keys)
@@ -82,56 +83,68 @@ def _unordered(aggregate: sge.Expression) -> list[sge.Expression]:
 
 
 class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
-    """Ibis' compiler, with results that do not depend on the database where that can be."""
+    """Ibis' compiler, with results that do not depend on the database, as far as possible."""
 
     __slots__ = ()
     SIMPLE_OPS: ClassVar[dict[Any, str]] = {}  # those of the base class are inherited as methods
     UNSUPPORTED_OPS = ()
 
-    def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
-        """Change the type of a value; between numbers and truths there are casts of INT alone."""
-        kind = op.arg.dtype
-        if isinstance(kind, dt.Numeric) and isinstance(to, dt.Boolean):
-            return arg if isinstance(kind, dt.Boolean) else sge.paren(arg).neq(0)
-        if isinstance(kind, dt.Boolean) and isinstance(to, dt.Numeric):
+    def visit_Cast(self, op: ops.Cast, *, arg: sge.Expression, to: dt.DataType) -> sge.Expression:
+        """Cast a value; Postgres casts between booleans and INT alone."""
+        source = op.arg.dtype
+        if isinstance(source, dt.Numeric) and isinstance(to, dt.Boolean):
+            return arg if isinstance(source, dt.Boolean) else sge.paren(arg).neq(0)
+        if isinstance(source, dt.Boolean) and isinstance(to, dt.Numeric):
             return self.cast(sge.Cast(this=arg, to=_INT.copy()), to)
         return super().visit_Cast(op, arg=arg, to=to)
 
     # Numbers
 
-    def _remainder(self, op: Any, left: Any, right: Any) -> Any:
-        """Return the remainder; that of floats by way of all their digits, as there is no other."""
+    def _remainder(
+        self, op: ops.Value, left: sge.Expression, right: sge.Expression
+    ) -> sge.Expression:
+        """Return the remainder; of floats that of their exact decimals, as there is no other."""
         if any(isinstance(arg.dtype, dt.Floating) for arg in op.args):
             exact = "CAST(CAST(:n AS TEXT) AS NUMERIC)"
-            parts = (filled(exact, n=sge.paren(each)) for each in (left, right))
+            parts = (fill_template(exact, n=sge.paren(side)) for side in (left, right))
             return self.cast(sge.paren(super()._remainder(op, *parts)), dt.float64)
         return super()._remainder(op, left, right)
 
-    def _microseconds(self, duration: Any) -> Any:
-        return filled("CAST(EXTRACT(EPOCH FROM :d) * 1000000 AS BIGINT)", d=sge.paren(duration))
+    def _microseconds(self, duration: sge.Expression) -> sge.Expression:
+        return fill_template(
+            "CAST(EXTRACT(EPOCH FROM :d) * 1000000 AS BIGINT)", d=sge.paren(duration)
+        )
 
-    def _duration(self, microseconds: Any) -> Any:
-        return filled("(:n * INTERVAL '1 microsecond')", n=sge.paren(microseconds))
+    def _duration(self, microseconds: sge.Expression) -> sge.Expression:
+        return fill_template("(:n * INTERVAL '1 microsecond')", n=sge.paren(microseconds))
 
-    def visit_DateDiff(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Return the duration between two days, which Postgres counts."""
-        return filled("((:a - :b) * INTERVAL '1 day')", a=sge.paren(left), b=sge.paren(right))
+    def visit_DateDiff(
+        self, op: ops.DateDiff, *, left: sge.Expression, right: sge.Expression
+    ) -> sge.Expression:
+        """Return the duration between two dates, whose difference is a number in Postgres."""
+        return fill_template(
+            "((:a - :b) * INTERVAL '1 day')", a=sge.paren(left), b=sge.paren(right)
+        )
 
-    def _quotient(self, op: Any, left: Any, right: Any) -> Any:
-        return self.cast(filled("DIV(:a, :b)", a=left, b=right), op.dtype)
+    def _quotient(
+        self, op: ops.Value, left: sge.Expression, right: sge.Expression
+    ) -> sge.Expression:
+        return self.cast(fill_template("DIV(:a, :b)", a=left, b=right), op.dtype)
 
     # Windows
 
-    def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:
-        """Put a function over a window, whose order is the only one that an aggregate has there.
+    def visit_WindowFunction(
+        self, op: ops.WindowFunction, *, func: sge.Expression, **window: Any
+    ) -> sge.Expression:
+        """Compute a function over a window; an aggregate has no other order there.
 
-        What is made of an aggregate is made of it over the window.
+        A function of an aggregate is a function of the aggregate over the window.
         """
-        found = func.find_all(sge.AggFunc) if isinstance(op.func, ops.Reduction) else ()
+        calls = func.find_all(sge.AggFunc) if isinstance(op.func, ops.Reduction) else ()
         aggregates = [
-            each.parent if isinstance(each.parent, sge.Filter) else each
-            for each in found
-            if each.find_ancestor(sge.AggFunc) is None
+            call.parent if isinstance(call.parent, sge.Filter) else call
+            for call in calls
+            if call.find_ancestor(sge.AggFunc) is None
         ]
         if not aggregates:
             return super().visit_WindowFunction(op, func=func, **window)
@@ -139,18 +152,18 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             parts = {**window, **self._ordered(_unordered(aggregate), window)}
             if aggregate is func:
                 return super().visit_WindowFunction(op, func=func, **parts)
-            inside = super().visit_WindowFunction(op, func=aggregate.copy(), **parts)
-            aggregate.replace(inside)
+            over_window = super().visit_WindowFunction(op, func=aggregate.copy(), **parts)
+            aggregate.replace(over_window)
         return func
 
     @staticmethod
     def _ordered(keys: list[sge.Expression], window: dict[str, Any]) -> dict[str, Any]:
-        """Return what a window has to be for an aggregate to get its rows in an order.
+        """Return the arguments of a window in which an aggregate gets its rows in an order.
 
         Raises
         ------
         UnsupportedOperationError
-            When its rows are in another one.
+            When the window has another order.
         """
         order = window["order_by"]
         if not keys or list(order[: len(keys)]) == keys:
@@ -161,13 +174,15 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             )
         return {"order_by": keys, "how": "rows"}  # all rows of the partition, as before
 
-    def visit_Divide(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Divide; by zero as IEEE 754 says, where Postgres ends the query."""
+    def visit_Divide(
+        self, op: ops.Divide, *, left: sge.Expression, right: sge.Expression
+    ) -> sge.Expression:
+        """Divide; by zero as IEEE 754 does, where Postgres fails."""
         constant = op.right.value if isinstance(op.right, ops.Literal) else None
         if constant or not isinstance(op.dtype, dt.Floating):
             return super().visit_Divide(op, left=left, right=right)
         quotient = super().visit_Divide(op, left=left, right=right)
-        return filled(
+        return fill_template(
             "CASE WHEN :b <> 0 THEN :quotient WHEN :b IS NULL OR :a IS NULL THEN NULL "
             "WHEN :a = 0 OR CAST(:a AS TEXT) = 'NaN' THEN CAST('NaN' AS DOUBLE PRECISION) "
             "WHEN :a > 0 THEN CAST('Infinity' AS DOUBLE PRECISION) "
@@ -179,96 +194,141 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
 
     # Texts
 
-    def visit_Repeat(self, op: Any, *, arg: Any, times: Any) -> Any:
-        """Repeat a text, as often as a number of 32 bits says."""
-        return self.f.repeat(arg, self._short(op.times, times))
+    def visit_Repeat(
+        self, op: ops.Repeat, *, arg: sge.Expression, times: sge.Expression
+    ) -> sge.Expression:
+        """Repeat a string; the count is an int32 in Postgres."""
+        return self.f.repeat(arg, self._to_int32(op.times, times))
 
-    def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
-        """Take a part of a text; positions are numbers of 32 bits."""
-        width = None if length is None else self._short(op.length, length)
-        place = self._short(op.start, start)
-        return super().visit_Substring(op, arg=arg, start=place, length=width)
+    def visit_Substring(
+        self,
+        op: ops.Substring,
+        *,
+        arg: sge.Expression,
+        start: sge.Expression,
+        length: sge.Expression,
+    ) -> sge.Expression:
+        """Return a part of a string; positions are int32 in Postgres."""
+        width = None if length is None else self._to_int32(op.length, length)
+        position = self._to_int32(op.start, start)
+        return super().visit_Substring(op, arg=arg, start=position, length=width)
 
-    def _short(self, node: ops.Value, number: Any) -> Any:
+    def _to_int32(self, node: ops.Value, number: sge.Expression) -> sge.Expression:
         if isinstance(node, ops.Literal):
-            return number if node.value <= _LONGEST else sge.convert(_LONGEST)
-        bounded = self.f.least(self.f.greatest(number, -_LONGEST), _LONGEST)
+            return number if node.value <= _MAX_TEXT_LENGTH else sge.convert(_MAX_TEXT_LENGTH)
+        bounded = self.f.least(self.f.greatest(number, -_MAX_TEXT_LENGTH), _MAX_TEXT_LENGTH)
         return sge.Cast(this=bounded, to=_INT.copy())
 
-    def visit_HexDigest(self, op: Any, *, arg: Any, how: str) -> Any:
-        """Write the digest of a text or of bytes."""
+    def visit_HexDigest(
+        self, op: ops.HexDigest, *, arg: sge.Expression, how: str
+    ) -> sge.Expression:
+        """Return the digest of a string or of bytes."""
         if how == "md5":
             return self.f.anon.md5(arg)
         if how not in _DIGESTS:
             raise com.UnsupportedOperationError(f"hexdigest() by {how}")
-        plain = self.f.anon.convert_to(arg, "UTF8") if op.arg.dtype.is_string() else arg
-        return self.f.encode(self.f.anon[how](plain), "hex")
+        content = self.f.anon.convert_to(arg, "UTF8") if op.arg.dtype.is_string() else arg
+        return self.f.encode(self.f.anon[how](content), "hex")
 
-    def visit_StringSQLLike(self, op: Any, *, arg: Any, pattern: Any, escape: Any) -> Any:
-        """Match a pattern, in which a backslash is a character like others."""
+    def visit_StringSQLLike(
+        self,
+        op: ops.StringSQLLike,
+        *,
+        arg: sge.Expression,
+        pattern: sge.Expression,
+        escape: sge.Expression,
+    ) -> sge.Expression:
+        """Match a pattern, in which a backslash is an ordinary character."""
         sign = sge.convert("") if escape is None else escape
         return sge.Escape(this=arg.like(pattern), expression=sign)
 
-    def visit_StringSQLILike(self, op: Any, *, arg: Any, pattern: Any, escape: Any) -> Any:
+    def visit_StringSQLILike(
+        self,
+        op: ops.StringSQLILike,
+        *,
+        arg: sge.Expression,
+        pattern: sge.Expression,
+        escape: sge.Expression,
+    ) -> sge.Expression:
         """Match a pattern, in upper or lower case."""
         sign = sge.convert("") if escape is None else escape
         return sge.Escape(this=arg.ilike(pattern), expression=sign)
 
-    def visit_StringSplit(self, op: Any, *, arg: Any, delimiter: Any) -> Any:
-        """Cut a text; an empty one is one empty piece."""
-        pieces = self.f.anon.string_to_array(arg, delimiter)
-        return self.if_(arg.eq(sge.convert("")), self.f.array(sge.convert("")), pieces)
+    def visit_StringSplit(
+        self, op: ops.StringSplit, *, arg: sge.Expression, delimiter: sge.Expression
+    ) -> sge.Expression:
+        """Split a string; an empty one has one empty part."""
+        parts = self.f.anon.string_to_array(arg, delimiter)
+        return self.if_(arg.eq(sge.convert("")), self.f.array(sge.convert("")), parts)
 
-    def visit_FindInSet(self, op: Any, *, needle: Any, values: Any) -> Any:
-        """Find a text among others; one that is missing is nowhere."""
-        place = super().visit_FindInSet(op, needle=needle, values=values)
-        return self.if_(needle.is_(NULL), NULL, place)
+    def visit_FindInSet(
+        self, op: ops.FindInSet, *, needle: sge.Expression, values: sge.Expression
+    ) -> sge.Expression:
+        """Find a string among others; a missing one is not found."""
+        position = super().visit_FindInSet(op, needle=needle, values=values)
+        return self.if_(needle.is_(NULL), NULL, position)
 
-    # Days and moments
+    # Dates and timestamps
 
-    def visit_TimeTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
-        """Cut a time of day, of which Postgres makes a duration."""
+    def visit_TimeTruncate(
+        self, op: ops.TimeTruncate, *, arg: sge.Expression, unit: TimeUnit
+    ) -> sge.Expression:
+        """Truncate a time, of which Postgres makes an interval."""
         return self.cast(super().visit_TimeTruncate(op, arg=arg, unit=unit), dt.time)
 
-    def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
-        """Write a moment by a pattern."""
+    def visit_Strftime(
+        self, op: ops.Strftime, *, arg: sge.Expression, format_str: sge.Expression
+    ) -> sge.Expression:
+        """Format a timestamp by a pattern."""
         return self.f.anon.to_char(arg, _pattern(op.format_str))
 
-    def visit_StringToTimestamp(self, op: Any, *, arg: Any, format_str: Any) -> Any:
-        """Read a moment by a pattern."""
+    def visit_StringToTimestamp(
+        self, op: ops.StringToTimestamp, *, arg: sge.Expression, format_str: sge.Expression
+    ) -> sge.Expression:
+        """Parse a timestamp by a pattern."""
         return self.f.anon.to_timestamp(arg, _pattern(op.format_str))
 
-    def visit_StringToTime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
-        """Read a time of day by a pattern."""
+    def visit_StringToTime(
+        self, op: ops.StringToTime, *, arg: sge.Expression, format_str: sge.Expression
+    ) -> sge.Expression:
+        """Parse a time by a pattern."""
         return self.cast(self.f.anon.to_timestamp(arg, _pattern(op.format_str)), dt.time)
 
-    def visit_StringToDate(self, op: Any, *, arg: Any, format_str: Any) -> Any:
-        """Read a day by a pattern."""
+    def visit_StringToDate(
+        self, op: ops.StringToDate, *, arg: sge.Expression, format_str: sge.Expression
+    ) -> sge.Expression:
+        """Parse a date by a pattern."""
         return self.f.anon.to_date(arg, _pattern(op.format_str))
 
-    def visit_TimestampFromUNIX(self, op: Any, *, arg: Any, unit: Any) -> Any:
-        """Turn a number since 1970 into a moment."""
-        if unit.short not in _UNITS:
+    def visit_TimestampFromUNIX(
+        self, op: ops.TimestampFromUNIX, *, arg: sge.Expression, unit: TimestampUnit
+    ) -> sge.Expression:
+        """Convert a number since 1970 to a timestamp."""
+        if unit.short not in _UNIT_INTERVALS:
             raise com.UnsupportedOperationError(f"moments counted in {unit.name.lower()}s")
         step = sge.Cast(
-            this=sge.convert(_UNITS[unit.short]),
+            this=sge.convert(_UNIT_INTERVALS[unit.short]),
             to=sge.DataType(this=sge.DataType.Type.INTERVAL),
         )
-        return filled("TIMESTAMP '1970-01-01 00:00:00' + :n * :step", n=sge.paren(arg), step=step)
+        return fill_template(
+            "TIMESTAMP '1970-01-01 00:00:00' + :n * :step", n=sge.paren(arg), step=step
+        )
 
     # Arrays
 
-    def visit_ArraySort(self, op: Any, *, arg: Any) -> Any:
-        """Sort an array, what is missing last; one that is missing stays so."""
-        return filled(
+    def visit_ArraySort(self, op: ops.ArraySort, *, arg: sge.Expression) -> sge.Expression:
+        """Sort an array, missing elements last; a missing array stays missing."""
+        return fill_template(
             "CASE WHEN :a IS NOT NULL THEN "
             "ARRAY(SELECT _bb_e FROM UNNEST(:a) AS _bb_a(_bb_e) ORDER BY _bb_e NULLS LAST) END",
             a=arg,
         )
 
-    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+    def visit_ArrayRepeat(
+        self, op: ops.ArrayRepeat, *, arg: sge.Expression, times: sge.Expression
+    ) -> sge.Expression:
         """Repeat the values of an array."""
-        return filled(
+        return fill_template(
             "CASE WHEN :n IS NOT NULL AND :a IS NOT NULL THEN "
             "ARRAY(SELECT _bb_e FROM GENERATE_SERIES(1, :n) AS _bb_t(_bb_n), "
             "UNNEST(:a) WITH ORDINALITY AS _bb_a(_bb_e, _bb_i) ORDER BY _bb_n, _bb_i) END",
@@ -276,18 +336,36 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             n=times,
         )
 
-    def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
-        """Join texts; none at all make an empty one."""
+    def visit_ArrayStringJoin(
+        self, op: ops.ArrayStringJoin, *, arg: sge.Expression, sep: sge.Expression
+    ) -> sge.Expression:
+        """Join strings; an empty array makes an empty string."""
         return self.f.array_to_string(arg, sep)
 
-    def _range(self, op: Any, start: Any, stop: Any, step: Any) -> Any:
-        made = super().visit_Range(op, start=start, stop=stop, step=step)
-        return self.if_(sg.or_(start.is_(NULL), stop.is_(NULL)), NULL, made)
+    def _range(
+        self, op: ops.Value, start: sge.Expression, stop: sge.Expression, step: sge.Expression
+    ) -> sge.Expression:
+        array = super().visit_Range(op, start=start, stop=stop, step=step)
+        return self.if_(sg.or_(start.is_(NULL), stop.is_(NULL)), NULL, array)
 
-    def visit_IntegerRange(self, op: Any, *, start: Any, stop: Any, step: Any) -> Any:
-        """Make an array of numbers; a missing end makes none."""
+    def visit_IntegerRange(
+        self,
+        op: ops.IntegerRange,
+        *,
+        start: sge.Expression,
+        stop: sge.Expression,
+        step: sge.Expression,
+    ) -> sge.Expression:
+        """Make an array of numbers; NULL where an end is missing."""
         return self._range(op, start, stop, step)
 
-    def visit_TimestampRange(self, op: Any, *, start: Any, stop: Any, step: Any) -> Any:
-        """Make an array of moments; a missing end makes none."""
+    def visit_TimestampRange(
+        self,
+        op: ops.TimestampRange,
+        *,
+        start: sge.Expression,
+        stop: sge.Expression,
+        step: sge.Expression,
+    ) -> sge.Expression:
+        """Make an array of timestamps; NULL where an end is missing."""
         return self._range(op, start, stop, step)

@@ -1,7 +1,7 @@
 """The statements of the adapter, built with sqlglot.
 
-Owns that names and values reach SQL as names and values, and no other way; and that names longer
-than Postgres allows stay different from each other.
+Names are quoted and values are literals: neither can become SQL. Names longer than Postgres allows
+are shortened so that they stay different from each other.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import sqlglot.expressions as sge
 
 from barbule.backends.base import FOREVER, FROM, RID, TO
 from barbule.backends.postgres.sql.column_types import column_type
-from barbule.backends.postgres.sql.literals import cell_text, json_places
+from barbule.backends.postgres.sql.literals import json_paths, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import ibis.expr.schema as sch
 
-_NAME_BYTES = 63  # what follows is cut off by Postgres
+    from barbule.backends.postgres.sql.literals import JSONPaths
+
+_MAX_NAME_BYTES = 63  # of an identifier
 _HASH_DIGITS = 16
-_NOTE = "barbule: JSON at "  # before the comment on a column
+_JSON_COMMENT = "barbule: JSON at "  # the beginning of a comment on a column
 
 # sqlglot 28 renamed the argument.
 _FROM_ARGUMENT = "from_" if "from_" in sge.Update.arg_types else "from"
@@ -35,74 +37,74 @@ _COLUMN_TYPES = (
 )
 
 
-def short(name: str) -> str:
-    """Return a name as Postgres keeps it: a long one ends with a hash of the whole.
+def stored_name(name: str) -> str:
+    """Return a name as Postgres stores it: a long one ends with a hash.
 
     Examples
     --------
-    >>> short("films"), len(short("x" * 100))
+    >>> stored_name("films"), len(stored_name("x" * 100))
     ('films', 63)
     """
     plain = name.encode()
-    if len(plain) <= _NAME_BYTES:
+    if len(plain) <= _MAX_NAME_BYTES:
         return name
     digest = hashlib.sha256(plain).hexdigest()[:_HASH_DIGITS]
-    return plain[: _NAME_BYTES - _HASH_DIGITS].decode(errors="ignore") + digest
+    return plain[: _MAX_NAME_BYTES - _HASH_DIGITS].decode(errors="ignore") + digest
 
 
-def shortened(tree: sge.Expression) -> sge.Expression:
+def with_stored_names(tree: sge.Expression) -> sge.Expression:
     """Shorten the names in a statement, in place."""
-    for identifier in tree.find_all(sge.Identifier):
-        if len(identifier.this) * 4 > _NAME_BYTES:
-            identifier.set("this", short(identifier.this))
+    for node in tree.find_all(sge.Identifier):
+        if len(node.this) * 4 > _MAX_NAME_BYTES:
+            node.set("this", stored_name(node.this))
     return tree
 
 
-def text(statement: sge.Expression) -> str:
+def to_sql(statement: sge.Expression) -> str:
     """Write a statement in Postgres' SQL."""
     return statement.sql("postgres")
 
 
-def name_of(name: str) -> sge.Identifier:
-    """Make a name."""
-    return sge.to_identifier(short(name), quoted=True)
+def identifier(name: str) -> sge.Identifier:
+    """Return a quoted identifier."""
+    return sge.to_identifier(stored_name(name), quoted=True)
 
 
-def _column(name: str, table: str | None = None) -> sge.Column:
-    return sge.Column(this=name_of(name), table=name_of(table) if table else None)
+def _column_reference(name: str, table: str | None = None) -> sge.Column:
+    return sge.Column(this=identifier(name), table=identifier(table) if table else None)
 
 
 def _table(name: str) -> sge.Table:
-    return sge.Table(this=name_of(name))
+    return sge.Table(this=identifier(name))
 
 
 def _number(value: int) -> sge.Literal:
     return sge.Literal.number(value)
 
 
-def _live(table: str | None = None) -> sge.Expression:
-    return sge.EQ(this=_column(TO, table), expression=_number(FOREVER))
+def _is_live(table: str | None = None) -> sge.Expression:
+    return sge.EQ(this=_column_reference(TO, table), expression=_number(FOREVER))
 
 
-def constant(value: Any, dtype: dt.DataType | None = None) -> sge.Expression:
-    """Make a constant; Postgres gives it the type of the column that it is for."""
-    return sge.Null() if value is None else sge.Literal.string(cell_text(value, dtype))
+def literal(value: object, dtype: dt.DataType | None = None) -> sge.Expression:
+    """Return a literal; Postgres casts it to the type of its column."""
+    return sge.Null() if value is None else sge.Literal.string(value_text(value, dtype))
 
 
-def create(name: str, schema: sch.Schema, *, temporary: bool = False) -> sge.Expression:
+def create_table(name: str, schema: sch.Schema, *, temporary: bool = False) -> sge.Expression:
     """Create a table."""
     columns = [
-        sge.ColumnDef(this=name_of(column), kind=column_type(kind))
-        for column, kind in schema.items()
+        sge.ColumnDef(this=identifier(column), kind=column_type(dtype))
+        for column, dtype in schema.items()
     ]
     properties = sge.Properties(expressions=[sge.TemporaryProperty()]) if temporary else None
     target = sge.Schema(this=_table(name), expressions=columns)
     return sge.Create(this=target, kind="TABLE", properties=properties)
 
 
-def create_like(name: str, other: str, columns: Iterable[str]) -> sge.Expression:
+def create_temporary_like(name: str, other: str, columns: Iterable[str]) -> sge.Expression:
     """Create a temporary table with some columns of another."""
-    query = sge.Select(expressions=[_column(column) for column in columns])
+    query = sge.Select(expressions=[_column_reference(column) for column in columns])
     return sge.Create(
         this=_table(name),
         kind="TABLE",
@@ -113,154 +115,165 @@ def create_like(name: str, other: str, columns: Iterable[str]) -> sge.Expression
 
 def create_index(table: str, column: str) -> sge.Expression:
     """Create an index."""
-    parameters = sge.IndexParameters(using=sge.Var(this="BTREE"), columns=[_column(column)])
+    columns = [_column_reference(column)]
+    parameters = sge.IndexParameters(using=sge.Var(this="BTREE"), columns=columns)
     return sge.Create(this=sge.Index(table=_table(table), params=parameters), kind="INDEX")
 
 
-def drop(name: str) -> sge.Expression:
+def drop_table(name: str) -> sge.Expression:
     """Drop a table, if it is there."""
     return sge.Drop(this=_table(name), kind="TABLE", exists=True)
 
 
 def drop_column(name: str, column: str) -> sge.Expression:
     """Drop a column, if it is there."""
-    action = sge.Drop(this=_column(column), kind="COLUMN", exists=True)
+    action = sge.Drop(this=_column_reference(column), kind="COLUMN", exists=True)
     return sge.Alter(this=_table(name), kind="TABLE", actions=[action])
 
 
 def add_column(name: str, column: str, dtype: dt.DataType) -> sge.Expression:
     """Add a column."""
-    action = sge.ColumnDef(this=name_of(column), kind=column_type(dtype))
+    action = sge.ColumnDef(this=identifier(column), kind=column_type(dtype))
     return sge.Alter(this=_table(name), kind="TABLE", actions=[action])
 
 
-def comment_on(name: str, column: str, dtype: dt.DataType) -> sge.Expression | None:
-    """Note where a column holds JSON within something else; None when it does not."""
-    places = json_places(dtype)
-    if not places or isinstance(dtype, dt.JSON):
+def comment_on_json(name: str, column: str, dtype: dt.DataType) -> sge.Expression | None:
+    """Comment on a column where it contains JSON in another type; None where it does not."""
+    paths = json_paths(dtype)
+    if not paths or isinstance(dtype, dt.JSON):
         return None
     return sge.Comment(
-        this=_column(column, name),
+        this=_column_reference(column, name),
         kind="COLUMN",
-        expression=sge.Literal.string(f"{_NOTE}{json.dumps(places)}"),
+        expression=sge.Literal.string(f"{_JSON_COMMENT}{json.dumps(paths)}"),
     )
 
 
-def noted(comment: str | None) -> Any:
-    """Read where a column holds JSON, from its comment."""
-    return json.loads(comment[len(_NOTE) :]) if comment and comment.startswith(_NOTE) else None
+def json_paths_of_comment(comment: str | None) -> JSONPaths:
+    """Parse where a column contains JSON, from its comment."""
+    return (
+        json.loads(comment[len(_JSON_COMMENT) :])
+        if comment and comment.startswith(_JSON_COMMENT)
+        else None
+    )
 
 
-def insert(name: str, rows: Sequence[Mapping[str, Any]]) -> sge.Expression:
+def insert_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> sge.Expression:
     """Insert plain values."""
-    target = sge.Schema(this=_table(name), expressions=[name_of(column) for column in rows[0]])
-    values = [sge.Tuple(expressions=[constant(value) for value in row.values()]) for row in rows]
+    target = sge.Schema(this=_table(name), expressions=[identifier(column) for column in rows[0]])
+    values = [sge.Tuple(expressions=[literal(value) for value in row.values()]) for row in rows]
     return sge.Insert(this=target, expression=sge.Values(expressions=values))
 
 
-def close(name: str, rids: Sequence[int], commit: int) -> sge.Expression:
-    """End live rows."""
+def end_rows(name: str, commit: int, rids: Sequence[int]) -> sge.Expression:
+    """End the life of live rows with these identities."""
     ids = sge.Literal.string("{" + ",".join(map(str, rids)) + "}")
-    chosen = sge.EQ(
-        this=_column(RID), expression=sge.Any(this=sge.Paren(this=sge.cast(ids, "bigint[]")))
-    )
+    any_id = sge.Any(this=sge.Paren(this=sge.cast(ids, "bigint[]")))
+    listed = sge.EQ(this=_column_reference(RID), expression=any_id)
     return sge.Update(
         this=_table(name),
-        expressions=[sge.EQ(this=name_of(TO), expression=_number(commit))],
-        where=sge.Where(this=sge.and_(_live(), chosen)),
+        expressions=[sge.EQ(this=identifier(TO), expression=_number(commit))],
+        where=sge.Where(this=sge.and_(_is_live(), listed)),
     )
 
 
-def new_states(
-    name: str, source: str, given: Sequence[str], commit: int, kept: Sequence[str]
+def insert_new_states(
+    name: str, source: str, changed: Sequence[str], commit: int, unchanged: Sequence[str]
 ) -> sge.Expression:
-    """Insert new states of live rows: columns that a table gives, and those that are kept."""
-    same = sge.EQ(this=_column(RID, source), expression=_column(RID, name))
-    values = [_column(each, source) for each in given] + [_column(each, name) for each in kept]
+    """Insert new states of live rows: some columns from a table, others unchanged."""
+    same = sge.EQ(this=_column_reference(RID, source), expression=_column_reference(RID, name))
+    values = [_column_reference(column, source) for column in changed]
+    values += [_column_reference(column, name) for column in unchanged]
     states = (
         sge.Select(expressions=[*values, _number(commit), _number(FOREVER)])
         .from_(_table(source))
         .join(_table(name), on=same)
-        .where(_live(name))
+        .where(_is_live(name))
     )
-    columns = [name_of(each) for each in (*given, *kept, FROM, TO)]
+    columns = [identifier(column) for column in (*changed, *unchanged, FROM, TO)]
     return sge.Insert(this=sge.Schema(this=_table(name), expressions=columns), expression=states)
 
 
-def close_replaced(name: str, commit: int) -> sge.Expression:
-    """End live rows of which a commit has written a newer state."""
+def end_replaced_rows(name: str, commit: int) -> sge.Expression:
+    """End the life of live rows of which a commit has written a newer state."""
     newer = (
-        sge.Select(expressions=[_column(RID)])
+        sge.Select(expressions=[_column_reference(RID)])
         .from_(_table(name))
-        .where(sge.EQ(this=_column(FROM), expression=_number(commit)))
+        .where(sge.EQ(this=_column_reference(FROM), expression=_number(commit)))
     )
-    chosen = sge.In(this=_column(RID), query=newer.subquery())
-    older = sge.LT(this=_column(FROM), expression=_number(commit))
+    replaced = sge.In(this=_column_reference(RID), query=newer.subquery())
+    older = sge.LT(this=_column_reference(FROM), expression=_number(commit))
     return sge.Update(
         this=_table(name),
-        expressions=[sge.EQ(this=name_of(TO), expression=_number(commit))],
-        where=sge.Where(this=sge.and_(_live(), older, chosen)),
+        expressions=[sge.EQ(this=identifier(TO), expression=_number(commit))],
+        where=sge.Where(this=sge.and_(_is_live(), older, replaced)),
     )
 
 
-def fill(name: str, column: str, source: str) -> sge.Expression:
-    """Set a column of live rows from another table."""
-    same = sge.EQ(this=_column(RID, name), expression=_column(RID, source))
+def fill_column(name: str, column: str, source: str) -> sge.Expression:
+    """Set a column of live rows from another relation."""
+    same = sge.EQ(this=_column_reference(RID, name), expression=_column_reference(RID, source))
     return sge.Update(
         this=_table(name),
-        expressions=[sge.EQ(this=name_of(column), expression=_column(column, source))],
+        expressions=[sge.EQ(this=identifier(column), expression=_column_reference(column, source))],
         **{_FROM_ARGUMENT: sge.From(this=_table(source))},
-        where=sge.Where(this=sge.and_(_live(name), same)),
+        where=sge.Where(this=sge.and_(_is_live(name), same)),
     )
 
 
-def delete(name: str, predicate: Mapping[str, Any]) -> sge.Expression:
-    """Delete rows by values."""
+def delete_rows(name: str, predicate: Mapping[str, Any]) -> sge.Expression:
+    """Delete the rows whose columns have these values."""
     conditions = [
-        sge.Is(this=_column(column), expression=sge.Null())
+        sge.Is(this=_column_reference(column), expression=sge.Null())
         if value is None
-        else sge.EQ(this=_column(column), expression=constant(value))
+        else sge.EQ(this=_column_reference(column), expression=literal(value))
         for column, value in predicate.items()
     ]
     return sge.Delete(this=_table(name), where=sge.Where(this=sge.and_(*conditions)))
 
 
-def rows_with_values(
+def select_rows_with_values(
     name: str, columns: Sequence[str], column: str, values: Sequence[str]
 ) -> sge.Expression:
-    """Ask for the rows in which a column has one of some texts."""
-    among = sge.In(this=_column(column), expressions=[constant(value) for value in values])
+    """Select the rows in which a column of strings has one of these values."""
+    listed = sge.In(
+        this=_column_reference(column), expressions=[literal(value) for value in values]
+    )
     return (
-        sge.Select(expressions=[_column(each) for each in columns]).from_(_table(name)).where(among)
+        sge.Select(expressions=[_column_reference(selected) for selected in columns])
+        .from_(_table(name))
+        .where(listed)
     )
 
 
-def delete_with_values(
+def delete_rows_with_values(
     name: str, column: str, values: Sequence[str] | Sequence[int]
 ) -> sge.Expression:
     """Delete the rows in which a column has one of these values."""
-    among = sge.In(this=_column(column), expressions=[constant(value) for value in values])
-    return sge.Delete(this=_table(name), where=sge.Where(this=among))
+    listed = sge.In(
+        this=_column_reference(column), expressions=[literal(value) for value in values]
+    )
+    return sge.Delete(this=_table(name), where=sge.Where(this=listed))
 
 
-def purge(name: str, before: int, keep: Sequence[int]) -> sge.Expression:
-    """Delete ended rows, but those that lived at a commit to keep."""
-    ended = sge.LTE(this=_column(TO), expression=_number(before))
+def purge_rows(name: str, before: int, retained: Sequence[int]) -> sge.Expression:
+    """Delete ended rows, except those that lived at a retained commit."""
+    ended = sge.LTE(this=_column_reference(TO), expression=_number(before))
     lived = [
         sge.and_(
-            sge.LTE(this=_column(FROM), expression=_number(commit)),
-            sge.GT(this=_column(TO), expression=_number(commit)),
+            sge.LTE(this=_column_reference(FROM), expression=_number(commit)),
+            sge.GT(this=_column_reference(TO), expression=_number(commit)),
         )
-        for commit in keep
+        for commit in retained
     ]
     where = sge.and_(ended, sge.not_(sge.or_(*lived))) if lived else ended
     return sge.Delete(this=_table(name), where=sge.Where(this=where))
 
 
-def column_types(name: str) -> str:
-    """Ask for the names and types of a table's columns."""
-    quoted = sge.Literal.string(text(name_of(name)))
-    return _COLUMN_TYPES.format(text(quoted))
+def select_column_types(name: str) -> str:
+    """Select the names, types and comments of a table's columns."""
+    quoted = sge.Literal.string(to_sql(identifier(name)))
+    return _COLUMN_TYPES.format(to_sql(quoted))
 
 
 def create_view(name: str, query: sge.Expression) -> sge.Expression:
@@ -274,60 +287,61 @@ def drop_view(name: str) -> sge.Expression:
     return sge.Drop(this=_table(name), kind="VIEW", exists=True)
 
 
-def declare(name: str, query: str) -> str:
-    """Open a cursor over a query that was written here."""
-    return f"DECLARE {text(name_of(name))} NO SCROLL CURSOR FOR {query}"
+def declare_cursor(name: str, query: str) -> str:
+    """Open a cursor over a query."""
+    return f"DECLARE {to_sql(identifier(name))} NO SCROLL CURSOR FOR {query}"
 
 
-def fetch(name: str, count: int) -> str:
-    """Take rows of a cursor."""
-    return f"FETCH FORWARD {count:d} FROM {text(name_of(name))}"
+def fetch_rows(name: str, count: int) -> str:
+    """Fetch rows of a cursor."""
+    return f"FETCH FORWARD {count:d} FROM {to_sql(identifier(name))}"
 
 
 def close_cursor(name: str) -> str:
     """Close a cursor."""
-    return f"CLOSE {text(name_of(name))}"
+    return f"CLOSE {to_sql(identifier(name))}"
 
 
-def values_named(name: str, schema: sch.Schema, rows: Sequence[Sequence[Any]]) -> sge.CTE:
-    """Make a few rows readable in a statement, under a name."""
-    kinds = schema.types
+def values_cte(name: str, schema: sch.Schema, rows: Sequence[Sequence[Any]]) -> sge.CTE:
+    """Return a few rows as a common table expression."""
+    dtypes = schema.types
     if rows:
         cells = [
-            [constant(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows
+            [literal(value, dtype) for value, dtype in zip(row, dtypes, strict=True)]
+            for row in rows
         ]
-        # The types of the first row are those of all.
+        # The types of the first row are those of all rows.
         cells[0] = [
-            sge.Cast(this=cell, to=column_type(kind))
-            for cell, kind in zip(cells[0], kinds, strict=True)
+            sge.Cast(this=cell, to=column_type(dtype))
+            for cell, dtype in zip(cells[0], dtypes, strict=True)
         ]
         source: sge.Expression = sge.Values(
             expressions=[sge.Tuple(expressions=row) for row in cells]
         )
     else:
-        nothing = [sge.Cast(this=sge.Null(), to=column_type(kind)) for kind in kinds]
-        source = sge.Select(expressions=nothing).where(sge.false())
-    return _cte(name, source, [name_of(column) for column in schema.names])
+        nulls = [sge.Cast(this=sge.Null(), to=column_type(dtype)) for dtype in dtypes]
+        source = sge.Select(expressions=nulls).where(sge.false())
+    return _cte(name, source, [identifier(column) for column in schema.names])
 
 
-def table_named(name: str, table: str) -> sge.CTE:
-    """Make a table readable in a statement under another name."""
+def table_cte(name: str, table: str) -> sge.CTE:
+    """Return a table as a common table expression of another name."""
     return _cte(name, sge.Select(expressions=[sge.Star()]).from_(_table(table)), [])
 
 
 def _cte(name: str, source: sge.Expression, columns: list[sge.Identifier]) -> sge.CTE:
-    alias = sge.TableAlias(this=name_of(name), columns=columns)
+    alias = sge.TableAlias(this=identifier(name), columns=columns)
     return sge.CTE(this=source, alias=alias, materialized=False)
 
 
-def with_sources(tree: sge.Expression, sources: list[sge.CTE]) -> sge.Expression:
-    """Put sources before a query, so that all parts of it can read them."""
+def with_ctes(tree: sge.Expression, sources: list[sge.CTE]) -> sge.Expression:
+    """Add common table expressions before a query, so that all parts of it can read them."""
     if not sources:
         return tree
     key = "with_" if "with_" in sge.Select.arg_types else "with"
-    known = tree.args.get(key)
-    if known is None:
+    existing = tree.args.get(key)
+    if existing is None:
         tree.set(key, sge.With(expressions=sources))
     else:
-        known.set("expressions", [*sources, *known.expressions])
+        existing.set("expressions", [*sources, *existing.expressions])
     return tree
