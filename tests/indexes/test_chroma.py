@@ -346,9 +346,9 @@ def test_the_lock_is_shared_within_a_process(tmp_path):
     assert first.holder() is None
 
 
-def test_the_probe_tells_what_is_sound(tmp_path):
+def test_an_examination_tells_which_collections_are_intact(tmp_path):
     filled(tmp_path / "v", 1)
     chroma = tmp_path / "v" / "chroma-1"
-    verdict = examine(chroma, ["bb-t_2ev-g1", "bb-absent-g1"])
-    assert verdict.opens
-    assert verdict.sound == {"bb-t_2ev-g1"}
+    examination = examine(chroma, ["bb-t_2ev-g1", "bb-absent-g1"])
+    assert examination.opens
+    assert examination.intact == {"bb-t_2ev-g1"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from barbule.indexes.base import open_store
+from barbule.indexes.stores import open_store
 from barbule.testing import IndexContract
 from servers.chroma import chroma_server
 

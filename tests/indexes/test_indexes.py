@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from barbule.errors import ConfigurationError, VectorIndexError
-from barbule.indexes.base import open_store
+from barbule.indexes.stores import open_store
 from patience import PATIENCE
 
 DIMENSION = 64
@@ -342,7 +342,7 @@ def test_a_server_keeps_watermarks_and_a_stale_handle_is_not_credited(server, na
 
 def test_importing_the_contract_loads_nothing_heavy():
     program = (
-        "import sys, barbule.errors; before = set(sys.modules); import barbule.indexes.base; "
+        "import sys, barbule.errors; before = set(sys.modules); import barbule.indexes.stores; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "sys.exit(bool(new & {'chromadb', 'numpy'}))"
     )

@@ -61,7 +61,7 @@ def test_what_has_been_forgotten_is_not_answered():
     before = matrix.nbytes
     matrix.remove(ids[:2500], commit=2)
     query = vectors[0]
-    assert matrix.floor == 2
+    assert matrix.earliest_commit == 2
     assert matrix.nearest(query, 3, commit=1) is None
     assert matrix.pairs(query[None], 3, commit=1) is None
     found, _ = matrix.nearest(query, 3, commit=2)

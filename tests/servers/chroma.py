@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from barbule.indexes.base import open_store
+from barbule.indexes.stores import open_store
 from patience import PATIENCE
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
-"""Vector indexes: caches of the live vectors of one column, never the truth.
+"""Vector and keyword indexes: caches of the live rows of one column, never the source of truth.
 
-Owns how vectors are kept for fast search and when such a copy may be believed. Knows no
-tables and no versions beyond a number; the vectors themselves live with the rows.
+Owns how vectors are stored for fast search and when such a copy is reliable. Knows no tables, and
+no versions except commits as numbers; the vectors themselves are stored with the rows.
 """

@@ -1,12 +1,7 @@
-"""What a vector index is, and how a store of them is opened.
+"""The protocols of vector indexes and of their stores.
 
-Owns the contract (`VectorIndex`, `IndexStore`), the checks that every implementation
-applies to what it is given, and the table of URL schemes. Must not import an
-implementation, Chroma or NumPy before one is needed.
-
-An index is a *cache* of what the tables hold. It may be behind: its *watermark* names the
-last commit of which every vector is in. It may be emptied at any time, and then says so by
-a watermark of -1.
+An index is a *cache* of the vectors in a table. It may be behind: its *watermark* is the last
+commit of which it has every vector. It may be emptied at any time; its watermark is -1 then.
 """
 
 from __future__ import annotations
@@ -14,11 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from barbule.errors import ConfigurationError, VectorIndexError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     import numpy.typing as npt
 
@@ -28,10 +19,6 @@ __all__ = [
     "IndexStore",
     "Metric",
     "VectorIndex",
-    "as_ids",
-    "as_queries",
-    "as_vectors",
-    "open_store",
 ]
 
 Metric = Literal["cosine", "ip", "l2"]
@@ -39,15 +26,15 @@ Metric = Literal["cosine", "ip", "l2"]
 
 @dataclass(frozen=True)
 class Graph:
-    """How the graph of an approximate index is built and searched; counts when it is made.
+    """The parameters of the HNSW graph of an approximate index; they apply when it is created.
 
     Attributes
     ----------
     m
-        Links of a vector.
+        The number of links of a vector.
     ef_construction, ef_search
-        How many vectors are looked at to choose the links, and to search. The latter is twice
-        Chroma's own: recall on embeddings that do not cluster.
+        The number of candidates when links are chosen, and when the graph is searched. The latter
+        is twice Chroma's default, for the recall of embeddings that do not cluster.
     """
 
     m: int = 16
@@ -78,9 +65,9 @@ class Candidates:
 class VectorIndex(Protocol):
     """The live vectors of one column, by row identity.
 
-    What a caller owes: `upsert` and `delete` are given the changes of commits *after* the
-    watermark, then `advance` is called. So whatever a crash leaves half done belongs to
-    commits that a search reads exactly from the tables anyway.
+    A caller passes the changes of commits *after* the watermark to `upsert` and `delete`, then
+    calls `advance`. What a crash leaves incomplete belongs to commits that a search reads exactly
+    from the tables anyway.
     """
 
     @property
@@ -90,7 +77,7 @@ class VectorIndex(Protocol):
 
     @property
     def watermark(self) -> int:
-        """The commit up to which the index is complete; -1 when it holds nothing to rely on."""
+        """The commit up to which the index is complete; -1 when its vectors are unreliable."""
         ...
 
     def count(self) -> int:
@@ -120,11 +107,11 @@ class VectorIndex(Protocol):
         ...
 
     def delete(self, ids: npt.ArrayLike) -> None:
-        """Remove vectors; ids that are not there are fine."""
+        """Remove vectors; unknown ids are ignored."""
         ...
 
     def advance(self, watermark: int) -> None:
-        """Say that all vectors up to this commit are in; one before the present is ignored."""
+        """Set the watermark, once all vectors up to a commit are in; a lower one is ignored."""
         ...
 
     def search(self, query: npt.ArrayLike, k: int) -> list[Candidates]:
@@ -135,7 +122,7 @@ class VectorIndex(Protocol):
         query
             One query (dimension,) or several (n, dimension).
         k
-            How many to return at most for each query.
+            The maximum number of results for each query.
 
         Returns
         -------
@@ -150,20 +137,20 @@ class VectorIndex(Protocol):
 
 
 class IndexStore(Protocol):
-    """Where vector indexes are kept."""
+    """A store of vector indexes."""
 
     @property
     def usable(self) -> bool:
-        """Whether this process may use the store now; if not, search the tables exactly."""
+        """Whether this process may use the store now; if not, searches read the tables exactly."""
         ...
 
     @property
     def reason(self) -> str | None:
-        """Why the store is not usable, in words for the user; None when it is."""
+        """Why the store is not usable, for messages; None when it is."""
         ...
 
     def open(self, name: str, dimension: int, metric: Metric) -> VectorIndex:
-        """Open an index, made empty if it is missing, damaged or of another shape.
+        """Open an index; it is created empty if it is missing, damaged or of another shape.
 
         Raises
         ------
@@ -173,203 +160,9 @@ class IndexStore(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Remove an index; one that is not there is fine."""
+        """Remove an index, if it exists."""
         ...
 
     def close(self) -> None:
-        """Release what the store holds, for good: it is not usable then; twice is fine."""
+        """Release the store's resources; it is not usable afterwards. Closing twice is fine."""
         ...
-
-
-def open_store(url: str, graph: Graph | None = None) -> IndexStore:
-    """Open the store of vector indexes that a URL names.
-
-    Parameters
-    ----------
-    url
-        `chroma:///path` (absolute) or `chroma://path` (relative) for a directory of this
-        machine, `chroma+http://host:port` or `chroma+https://host:port` for a server,
-        `exact:` for plain arrays in memory.
-    graph
-        For stores that search approximately.
-
-    Returns
-    -------
-    IndexStore
-        Also when the store cannot be used now: its `usable` and `reason` say so.
-
-    Raises
-    ------
-    ConfigurationError
-        If the URL is none of these.
-
-    Examples
-    --------
-    >>> store = open_store("exact:")
-    >>> index = store.open("chunks.text", 2, "l2")
-    >>> index.upsert([7, 8], [[0.0, 0.0], [3.0, 4.0]])
-    >>> index.search([3.0, 4.0], k=1)[0].ids.tolist()
-    [8]
-    """
-    scheme, colon, rest = url.partition(":")
-    opener = _OPENERS.get(scheme)
-    if not colon or opener is None:
-        allowed = ", ".join(f"{known}:" for known in _OPENERS)
-        raise ConfigurationError(
-            f"no vector store goes by the scheme {scheme + colon!r}.",
-            hint=f"Use one of {allowed} as in 'chroma:///data/vectors'.",
-        )
-    return opener(rest.removeprefix("//"), graph or Graph())
-
-
-def _open_exact(rest: str, _graph: Graph) -> IndexStore:
-    from barbule.indexes.exact import ExactStore
-
-    if rest:
-        raise ConfigurationError(
-            "the exact vector store is in memory and takes no path.", hint="Write 'exact:'."
-        )
-    return ExactStore()
-
-
-def _open_chroma(rest: str, graph: Graph) -> IndexStore:
-    from barbule.indexes.chroma.embedded import ChromaStore
-
-    if not rest:
-        raise ConfigurationError(
-            "the vector store names no directory.", hint="Write 'chroma:///data/vectors'."
-        )
-    return ChromaStore(rest, graph)
-
-
-def _open_server(rest: str, graph: Graph, *, secure: bool) -> IndexStore:
-    from urllib.parse import urlsplit
-
-    from barbule.indexes.chroma.server import ChromaServerStore
-
-    hint = "Write 'chroma+http://host:port'."
-    parts = urlsplit(f"//{rest}")
-    if parts.username is not None or parts.password is not None:
-        # The URL is not shown: it holds a secret.
-        raise ConfigurationError("the URL of the Chroma server holds credentials.", hint=hint)
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(
-            "the port of the Chroma server is not a number up to 65535.", hint=hint, value=rest
-        ) from error
-    if not host or parts.path.strip("/") or parts.query:
-        raise ConfigurationError(
-            "the Chroma server is named by a host and a port alone.", hint=hint, value=rest
-        )
-    return ChromaServerStore(host, port or (443 if secure else 8000), secure=secure, graph=graph)
-
-
-_OPENERS: dict[str, Callable[[str, Graph], IndexStore]] = {
-    "chroma": _open_chroma,
-    "chroma+http": lambda rest, graph: _open_server(rest, graph, secure=False),
-    "chroma+https": lambda rest, graph: _open_server(rest, graph, secure=True),
-    "exact": _open_exact,
-}
-
-
-def as_ids(ids: npt.ArrayLike, *, name: str) -> npt.NDArray[np.int64]:
-    """Return row identities as a flat int64 array, or refuse them."""
-    import numpy as np
-
-    given = np.asarray(ids)
-    if given.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise VectorIndexError(
-            f"index {name!r}: ids are a flat array of integers, "
-            f"not {given.dtype} of shape {given.shape}.",
-            hint="Pass the row identities of the table.",
-        )
-    return given.astype(np.int64, copy=False)
-
-
-def as_vectors(
-    ids: npt.ArrayLike, vectors: npt.ArrayLike, *, name: str, dimension: int, metric: Metric
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return ids and vectors fit for an index: checked, one vector for an id.
-
-    Raises
-    ------
-    VectorIndexError
-        If the shapes do not fit, or a vector cannot be compared by the metric; the message
-        names the id.
-    """
-    import numpy as np
-
-    keys = as_ids(ids, name=name)
-    rows = _as_rows(vectors, name=name, dimension=dimension)
-    if len(keys) != len(rows):
-        raise VectorIndexError(
-            f"index {name!r}: {len(keys)} ids came with {len(rows)} vectors.",
-            hint="Pass one vector for each id.",
-        )
-    _refuse_incomparable(rows, metric, lambda at: f"index {name!r}: the vector of id {keys[at]}")
-    last = len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1]
-    if len(last) < len(keys):
-        last.sort()
-        keys, rows = keys[last], rows[last]
-    return keys, rows
-
-
-def as_queries(
-    query: npt.ArrayLike, *, name: str, dimension: int, metric: Metric
-) -> npt.NDArray[np.float32]:
-    """Return one query or several as float32 of shape (n, dimension), or refuse them."""
-    import numpy as np
-
-    given = np.asarray(query)
-    rows = _as_rows(
-        given[None] if given.ndim == 1 and given.size else given, name=name, dimension=dimension
-    )
-    _refuse_incomparable(rows, metric, lambda at: f"index {name!r}: query {at}")
-    return rows
-
-
-def _as_rows(vectors: npt.ArrayLike, *, name: str, dimension: int) -> npt.NDArray[np.float32]:
-    import numpy as np
-
-    try:
-        # A float64 beyond float32 becomes infinite here and is refused by name later.
-        with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise VectorIndexError(
-            f"index {name!r}: the vectors are not one rectangle of numbers.",
-            hint=f"Pass float32 rows of {dimension} numbers.",
-        ) from error
-    if rows.size == 0 and rows.shape[0] == 0:
-        return rows.reshape(0, dimension)
-    if rows.ndim != 2 or rows.shape[1] != dimension:  # noqa: PLR2004 - said by the line itself
-        raise VectorIndexError(
-            f"index {name!r} holds vectors of {dimension} numbers, not of shape {rows.shape}.",
-            hint="Use the embedding function that the index was made with, or rebuild the index.",
-        )
-    return rows
-
-
-def _refuse_incomparable(
-    rows: npt.NDArray[np.float32], metric: Metric, subject: Callable[[int], str]
-) -> None:
-    import numpy as np
-
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", rows, rows)
-    bad = np.flatnonzero(~np.isfinite(squares))
-    if bad.size:
-        raise VectorIndexError(
-            f"{subject(int(bad[0]))} holds NaN, an infinite or a far too large number.",
-            hint="Check what the embedding function returned for that row.",
-        )
-    # Below the smallest normal float32 the direction is lost to rounding as well.
-    bad = np.flatnonzero(squares < np.finfo(np.float32).tiny) if metric == "cosine" else bad
-    if bad.size:
-        raise VectorIndexError(
-            f"{subject(int(bad[0]))} is zero and has no cosine distance.",
-            hint="Leave the row out (NULL), or use the metric 'l2' or 'ip'.",
-        )

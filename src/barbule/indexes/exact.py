@@ -1,7 +1,7 @@
-"""An index in plain arrays: every search compares with every vector.
+"""An exact index in arrays in memory: a search compares the query with every vector.
 
-Owns the reference behaviour of a vector index, and serves where nothing shall be written
-to disk. Keeps nothing beyond the process, so each opening of a store starts empty.
+It is the reference of all indexes, and the one for sessions that write no index to disk. It does
+not outlive its process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from barbule.errors import VectorIndexError
-from barbule.indexes.base import Candidates, as_ids, as_queries, as_vectors
+from barbule.indexes.base import Candidates
+from barbule.indexes.checks import checked_ids, checked_queries, checked_vectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,34 +72,34 @@ class ExactIndex:
 
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add vectors, replacing those of the same id."""
-        keys, rows = as_vectors(
+        keys, rows = checked_vectors(
             ids, vectors, name=self.name, dimension=self.dimension, metric=self.metric
         )
         with self._guard:
             slots = np.empty(len(keys), dtype=np.int64)
-            for at, key in enumerate(keys.tolist()):
-                slots[at] = self._slots.setdefault(key, len(self._slots))
+            for index, key in enumerate(keys.tolist()):
+                slots[index] = self._slots.setdefault(key, len(self._slots))
             self._grow(len(self._slots))
             self._ids[slots] = keys
             self._rows[slots] = rows
 
-    def _grow(self, needed: int) -> None:
-        if needed > len(self._ids):
-            capacity = max(needed, 2 * len(self._ids), 64)
-            more = capacity - len(self._ids)
-            self._ids = np.concatenate([self._ids, np.empty(more, dtype=np.int64)])
+    def _grow(self, count: int) -> None:
+        if count > len(self._ids):
+            capacity = max(count, 2 * len(self._ids), 64)
+            added = capacity - len(self._ids)
+            self._ids = np.concatenate([self._ids, np.empty(added, dtype=np.int64)])
             self._rows = np.concatenate(
-                [self._rows, np.empty((more, self.dimension), dtype=np.float32)]
+                [self._rows, np.empty((added, self.dimension), dtype=np.float32)]
             )
 
     def delete(self, ids: npt.ArrayLike) -> None:
-        """Remove vectors; ids that are not there are fine."""
+        """Remove vectors; unknown ids are ignored."""
         with self._guard:
-            for key in as_ids(ids, name=self.name).tolist():
+            for key in checked_ids(ids, name=self.name).tolist():
                 slot = self._slots.pop(key, None)
                 if slot is None:
                     continue
-                # The last vector moves into the gap, so that the live ones stay together.
+                # The last vector moves to this slot, so that the live ones stay contiguous.
                 last = len(self._slots)
                 if slot != last:
                     self._ids[slot] = self._ids[last]
@@ -106,19 +107,21 @@ class ExactIndex:
                     self._slots[int(self._ids[slot])] = slot
 
     def advance(self, watermark: int) -> None:
-        """Say that all vectors up to this commit are in; one before the present is ignored."""
+        """Set the watermark, once all vectors up to a commit are in; a lower one is ignored."""
         self._watermark = max(self._watermark, watermark)
 
     def search(self, query: npt.ArrayLike, k: int) -> list[Candidates]:
         """Find the nearest vectors of one query or of several."""
-        queries = as_queries(query, name=self.name, dimension=self.dimension, metric=self.metric)
+        queries = checked_queries(
+            query, name=self.name, dimension=self.dimension, metric=self.metric
+        )
         with self._guard:
             live = len(self._slots)
             ids, rows = self._ids[:live], self._rows[:live]
             norms = np.linalg.norm(rows, axis=1) if self.metric == "cosine" else None
             return [
-                _nearest(ids, _distances(rows, one, self.metric, norms), max(k, 0))
-                for one in queries
+                _nearest(ids, _distances(rows, vector, self.metric, norms), max(k, 0))
+                for vector in queries
             ]
 
     def reset(self) -> None:
@@ -134,27 +137,27 @@ def _distances(
     norms: npt.NDArray[np.float32] | None,
 ) -> npt.NDArray[np.float32]:
     if metric == "l2":
-        apart = rows - query
-        found = np.einsum("ij,ij->i", apart, apart)
+        differences = rows - query
+        distances = np.einsum("ij,ij->i", differences, differences)
     else:
-        found = rows @ query
+        similarities = rows @ query
         if norms is not None:
-            found = found / (norms * np.linalg.norm(query))
-        found = np.float32(1) - found
-    return np.asarray(found, dtype=np.float32)
+            similarities = similarities / (norms * np.linalg.norm(query))
+        distances = np.float32(1) - similarities
+    return np.asarray(distances, dtype=np.float32)
 
 
 def _nearest(ids: npt.NDArray[np.int64], distances: npt.NDArray[np.float32], k: int) -> Candidates:
-    near = np.arange(len(ids))
+    nearest = np.arange(len(ids))
     if 0 < k < len(ids):
-        # All that tie with the k-th are kept, so that the smaller ids win whatever their slot.
-        near = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
-    order = near[np.lexsort((ids[near], distances[near]))][:k]
+        # With all that tie with the k-th, so that smaller ids win in whatever slot.
+        nearest = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
+    order = nearest[np.lexsort((ids[nearest], distances[nearest]))][:k]
     return Candidates(ids[order], distances[order])
 
 
 class ExactStore:
-    """A store of indexes in memory; closing it forgets them."""
+    """A store of indexes in memory; closing it drops them."""
 
     def __init__(self) -> None:
         self._indexes: dict[str, ExactIndex] = {}
@@ -185,10 +188,10 @@ class ExactStore:
         return index
 
     def drop(self, name: str) -> None:
-        """Forget an index; one that is not there is fine."""
+        """Remove an index, if it exists."""
         self._indexes.pop(name, None)
 
     def close(self) -> None:
-        """Forget all indexes."""
+        """Drop all indexes."""
         self._closed = True
         self._indexes.clear()

@@ -1,13 +1,21 @@
 """Locks between processes, on files.
 
-Owns nothing itself; `files` locks them, a `Lease` is the turn at something that only one process
-can use at a time, `Claims` say who of several processes does which of many things.
+`files` locks them, a `Lease` is the turn of a process at a resource that one uses at a time, and
+`Claims` divide many tasks between processes.
 """
 
 from __future__ import annotations
 
 from barbule.locks.claims import Claims
-from barbule.locks.files import check_process, drop, holder, is_at, take
+from barbule.locks.files import check_process, holder, is_same_file, lock_file, unlock_file
 from barbule.locks.lease import Lease
 
-__all__ = ["Claims", "Lease", "check_process", "drop", "holder", "is_at", "take"]
+__all__ = [
+    "Claims",
+    "Lease",
+    "check_process",
+    "holder",
+    "is_same_file",
+    "lock_file",
+    "unlock_file",
+]

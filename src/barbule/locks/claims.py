@@ -1,7 +1,6 @@
-"""Who of several processes, and of the sessions of one, does which of many things.
+"""Claims, by which processes, and the sessions of a process, divide many tasks.
 
-Owns the claim on a thing, which ends with its process, and that others take over from one that
-is stopped.
+Owns that a claim ends with its process, and that others take over the claims of a stopped process.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from barbule.locks.files import is_at
+from barbule.locks.files import is_same_file
 from barbule.locks.heartbeats import SILENCE, Heartbeats
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Claims"]
 
-# Who takes over locks another byte for the same thing: what a stopped process has locked it keeps.
+# A takeover locks another byte for the same slot: a stopped process keeps the one it has locked.
 _TAKEOVERS = 7
 _SLOT_COUNT = 1 << 60
 # The kernel's `struct flock`, by which it says who has locked a byte.
@@ -37,17 +36,17 @@ _FIELDS = (
 
 
 class Claims:
-    """Things that one session does at a time, out of very many: each is a byte of a file.
+    """Claims of slots, each by one session at a time: a slot is a byte of a file.
 
-    What the threads of a session share is theirs to tell apart. What a process that is stopped
-    has claimed is given to another one, once for each that stops.
+    The threads of a session share its claims. The claims of a stopped process are taken over by
+    another one, once for each that stops.
 
     Parameters
     ----------
     file
-        Is made when it is needed, and beside it one for signs of life.
+        Created when it is needed, with another one for heartbeats.
     silence
-        For how many seconds a process may give no sign.
+        After how many seconds without a heartbeat a process counts as stopped.
 
     Examples
     --------
@@ -55,11 +54,11 @@ class Claims:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     claims = Claims(pathlib.Path(folder) / "claims")
     ...     before = claims.stamp()
-    ...     with claims.hold([3, 2**59]) as mine:
-    ...         found = sorted(mine)
+    ...     with claims.hold([3, 2**59]) as held:
+    ...         slots = sorted(held)
     ...     changed = before != claims.stamp()
     ...     claims.close()
-    >>> found == [3, 2**59], changed
+    >>> slots == [3, 2**59], changed
     (True, True)
     """
 
@@ -76,28 +75,28 @@ class Claims:
             return self._opened
 
     def stamp(self) -> int:
-        """Return what changes whenever somebody has done something."""
+        """Return a number that changes whenever a session has released claims."""
         return os.fstat(self._shared().descriptor).st_mtime_ns
 
     @contextlib.contextmanager
     def hold(self, slots: Iterable[int]) -> Iterator[set[int]]:
-        """Claim places below 2**60 meanwhile; give those that nobody else holds."""
+        """Claim slots below 2**60 in this context; return those that nobody else holds."""
         file = self._shared()
-        mine: set[int] = set()
+        held: set[int] = set()
         with file.heartbeats.beating():
             try:
                 for slot in slots:
-                    if slot not in mine and file.claim(slot, self, self._silence):
-                        mine.add(slot)
-                yield set(mine)
+                    if slot not in held and file.claim(slot, self, self._silence):
+                        held.add(slot)
+                yield set(held)
             finally:
-                if mine:
+                if held:
                     os.utime(file.descriptor)
-                for slot in mine:
+                for slot in held:
                     file.release(slot)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all claims."""
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None and opened.pid == os.getpid():
@@ -105,20 +104,20 @@ class Claims:
 
 
 @dataclass
-class _Held:
-    """A place that this process holds: for whom, how often, and by which byte."""
+class _Claim:
+    """A slot that this process holds: for which claims, how often, and by which byte."""
 
     owner: Claims
     byte: int
-    times: int = 1
+    count: int = 1
 
 
 class _ClaimFile:
-    """A file of claims as a process has it open: once, as its locks there are those of all.
+    """The file of claims, which a process opens once.
 
-    The kernel gives a process what it has locked itself, and takes all of it away when any
-    descriptor of the file is closed. So the sessions of a process share one, and tell here who of
-    them holds what.
+    In the kernel a process may lock again what it has locked, and loses all its locks of a file
+    when it closes any descriptor of it. So the sessions of a process share one, and record here
+    which of them holds which slot.
     """
 
     _open: ClassVar[dict[tuple[int, Path], _ClaimFile]] = {}
@@ -130,7 +129,7 @@ class _ClaimFile:
         self.descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         self.heartbeats = Heartbeats(file.with_name(f"{file.name}.alive"))
         self._users: set[Claims] = set()
-        self._held: dict[int, _Held] = {}
+        self._claims: dict[int, _Claim] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -140,7 +139,7 @@ class _ClaimFile:
         key = (os.getpid(), file)
         with cls._guard:
             opened = cls._open.get(key)
-            if opened is None or not is_at(opened.descriptor, file):
+            if opened is None or not is_same_file(opened.descriptor, file):
                 opened = cls._open[key] = cls(file)
             opened._users.add(user)
             return opened
@@ -157,33 +156,33 @@ class _ClaimFile:
             self.heartbeats.close()
 
     def claim(self, slot: int, owner: Claims, silence: float) -> bool:
-        """Hold a place if no other process, and no other session of this one, does."""
+        """Hold a slot if no other process, and no other session of this one, does."""
         with self._lock:
-            held = self._held.get(slot)
-            if held is not None:
-                held.times += held.owner is owner
-                return held.owner is owner
-            byte = self._claimed(slot, silence)
+            claim = self._claims.get(slot)
+            if claim is not None:
+                claim.count += claim.owner is owner
+                return claim.owner is owner
+            byte = self._lock_slot(slot, silence)
             if byte is not None:
-                self._held[slot] = _Held(owner, byte)
+                self._claims[slot] = _Claim(owner, byte)
             return byte is not None
 
     def release(self, slot: int) -> None:
-        """Let go of a place, once as often as it was claimed."""
+        """Release a slot, as often as it was claimed."""
         with self._lock:
-            held = self._held[slot]
-            held.times -= 1
-            if not held.times:
-                del self._held[slot]
-                _unlock(self.descriptor, held.byte)
+            claim = self._claims[slot]
+            claim.count -= 1
+            if not claim.count:
+                del self._claims[slot]
+                _unlock(self.descriptor, claim.byte)
 
-    def _claimed(self, slot: int, silence: float) -> int | None:
-        """Lock a place; return the byte that is locked, None where another does what it is for."""
+    def _lock_slot(self, slot: int, silence: float) -> int | None:
+        """Lock a slot; return the locked byte, None where another process holds the slot."""
         file = self.descriptor
         for takeover in range(_TAKEOVERS):
             byte = slot + takeover * _SLOT_COUNT
-            if _locked(file, byte):
-                # One that was stopped may have gone on, and ended, while another took over.
+            if _try_lock(file, byte):
+                # A stopped process may have continued and ended while another had taken over.
                 if self._is_held(byte + _SLOT_COUNT, silence):
                     _unlock(file, byte)
                     return None
@@ -193,21 +192,21 @@ class _ClaimFile:
         return None
 
     def _is_held(self, byte: int, silence: float) -> bool:
-        """Whether a process that is at work has locked a byte."""
+        """Whether a process that is not stopped has locked a byte."""
         pid = _holder(self.descriptor, byte)
         return pid is not None and not self.heartbeats.is_silent(pid, silence)
 
     @classmethod
-    def forget(cls) -> None:
-        """Begin anew in a forked child, which holds nothing: another thread may have the guard."""
+    def reset(cls) -> None:
+        """Start without claims in a forked child; a thread of the parent may hold the lock."""
         cls._guard, cls._open = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ClaimFile.forget)
+    os.register_at_fork(after_in_child=_ClaimFile.reset)
 
 
-def _locked(file: int, byte: int) -> bool:
+def _try_lock(file: int, byte: int) -> bool:
     import fcntl
 
     try:
@@ -224,10 +223,10 @@ def _unlock(file: int, byte: int) -> None:
 
 
 def _holder(file: int, byte: int) -> int | None:
-    """Return the process that has locked a byte, None where none has."""
+    """Return the process that has locked a byte, None if it is not locked."""
     import fcntl
 
     query = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": byte, "length": 1, "pid": 0}
-    answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(*(query[name] for name in _FIELDS)))
-    holder = dict(zip(_FIELDS, _FLOCK.unpack(answer), strict=True))
+    result = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(*(query[name] for name in _FIELDS)))
+    holder = dict(zip(_FIELDS, _FLOCK.unpack(result), strict=True))
     return None if holder["type"] == fcntl.F_UNLCK else holder["pid"]

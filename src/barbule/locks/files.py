@@ -1,7 +1,7 @@
 """Locked files.
 
-Owns the locking of a file by the kernel, which releases it when the process dies, however it
-dies. A forked child has no part in the locks of its parent, so that they end with the parent.
+Owns the locking of files by the kernel, which releases a lock when its process dies, however it
+dies. A forked child does not share the locks of its parent, so that they end with the parent.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from barbule.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_process", "close", "drop", "holder", "is_at", "take"]
+__all__ = ["check_process", "close_file", "holder", "is_same_file", "lock_file", "unlock_file"]
 
 _locked: set[int] = set()  # the descriptors of locked files of this process
 
 
-def take(file: Path) -> int | None:
+def lock_file(file: Path) -> int | None:
     """Open and lock a file; None when another process holds it.
 
     Returns
     -------
     int or None
-        The descriptor, for `drop`.
+        The descriptor, for `unlock_file`.
 
     Raises
     ------
@@ -41,13 +41,13 @@ def take(file: Path) -> int | None:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not is_at(descriptor, file):
-                # Deleted between opening and locking: what is locked is nobody's file.
+            if not is_same_file(descriptor, file):
+                # Deleted between opening and locking: others lock another file.
                 os.close(descriptor)
                 continue
-            note = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
+            content = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note, 0)
+            os.pwrite(descriptor, content, 0)
         except BlockingIOError:
             os.close(descriptor)
             return None
@@ -58,25 +58,25 @@ def take(file: Path) -> int | None:
         return descriptor
 
 
-def drop(descriptor: int) -> None:
-    """Unlock and close what `take` gave."""
+def unlock_file(descriptor: int) -> None:
+    """Unlock and close a file that `lock_file` has locked."""
     import fcntl
 
     # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
     # stays, since removing it would let two processes lock two files of one name.
     os.ftruncate(descriptor, 0)
     fcntl.flock(descriptor, fcntl.LOCK_UN)
-    close(descriptor)
+    close_file(descriptor)
 
 
-def close(descriptor: int) -> None:
-    """Close what `take` gave; a forked child that has a copy keeps the lock."""
+def close_file(descriptor: int) -> None:
+    """Close a locked file; it stays locked while a forked child has a copy of it open."""
     _locked.discard(descriptor)
     os.close(descriptor)
 
 
 def _close_copies() -> None:
-    """Close a forked child's copies: they would keep the locks beyond the parent's death."""
+    """Close a forked child's copies: they would keep the files locked after the parent's death."""
     for descriptor in _locked:
         with contextlib.suppress(OSError):
             os.close(descriptor)
@@ -88,7 +88,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_process(opened_by: int) -> None:
-    """Refuse to go on in a forked child with what its parent has opened.
+    """Refuse to use in a forked child what its parent has opened.
 
     Raises
     ------
@@ -103,17 +103,17 @@ def check_process(opened_by: int) -> None:
         )
 
 
-def is_at(descriptor: int, file: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+def is_same_file(descriptor: int, file: Path) -> bool:
+    """Whether an open file is still the one at its path."""
     try:
-        there = file.stat()
+        status = file.stat()
     except OSError:
         return False
-    return os.path.samestat(os.fstat(descriptor), there)
+    return os.path.samestat(os.fstat(descriptor), status)
 
 
 def holder(file: Path) -> int | None:
-    """Return the pid written in a lock file, None when there is none to read."""
+    """Return the pid in a lock file, None when it has none."""
     try:
         return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
     except (OSError, ValueError, KeyError, TypeError):

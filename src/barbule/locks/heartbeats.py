@@ -1,7 +1,7 @@
-"""Signs of life of processes.
+"""Heartbeats of processes.
 
-Owns a file in which each process has a slot, locked as long as it lives, and writes there now and
-then. Who has locked something and writes no more is stopped, or hangs.
+Owns a file in which each process has a slot, locked as long as the process lives, and writes a new
+number every second. A process that holds a lock and does not write any more is stopped, or hangs.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["SILENCE", "Heartbeats"]
 
-_SLOTS = 4096  # processes that may be at work at a time; more are believed to live
-_SLOT = struct.Struct("<qq")  # the pid, and what is another number each time
-_BEAT = 1.0  # seconds between two signs
-SILENCE = 10.0  # seconds without one after which a process counts as stopped
+_SLOT_COUNT = 4096  # processes with a heartbeat at a time; others never count as stopped
+_SLOT = struct.Struct("<qq")  # the pid, and a number that differs each time
+_BEAT_SECONDS = 1.0
+SILENCE = 10.0  # seconds without a heartbeat after which a process counts as stopped
 
 
 class Heartbeats:
-    """The signs of life of this process, and what is seen of others'.
+    """The heartbeats of this process, and those of others.
 
     Parameters
     ----------
     file
-        Is made when it is needed. A process may have one of a file, as its locks are those of all.
+        Created when it is needed. A process may have one object for a file, as they share locks.
     """
 
     def __init__(self, file: Path) -> None:
@@ -42,16 +42,16 @@ class Heartbeats:
         self._slot: int | None = None
         self._beating = 0
         self._ended = threading.Condition(self._lock)
-        self._last_signs: dict[int, tuple[list[int], float]] = {}
+        self._last_beats: dict[int, tuple[list[int], float]] = {}
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Give signs of life meanwhile."""
+        """Have heartbeats in this context."""
         with self._lock:
             self._beat()
             self._beating += 1
             if self._beating == 1:
-                threading.Thread(target=self._go_on, name="barbule-beat", daemon=True).start()
+                threading.Thread(target=self._run, name="barbule-beat", daemon=True).start()
         try:
             yield
         finally:
@@ -59,9 +59,9 @@ class Heartbeats:
                 self._beating -= 1
                 self._ended.notify_all()
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         with self._lock:
-            while not self._ended.wait_for(lambda: not self._beating, _BEAT):
+            while not self._ended.wait_for(lambda: not self._beating, _BEAT_SECONDS):
                 self._beat()
 
     def _beat(self) -> None:
@@ -69,14 +69,14 @@ class Heartbeats:
 
         file = self._opened()
         if self._slot is None:
-            for slot in range(_SLOTS):
+            for slot in range(_SLOT_COUNT):
                 with contextlib.suppress(BlockingIOError, PermissionError):
                     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
                     self._slot = slot
                     break
         if self._slot is not None:
-            sign = _SLOT.pack(os.getpid(), time.monotonic_ns())
-            os.pwrite(file, sign, self._slot * _SLOT.size)
+            beat = _SLOT.pack(os.getpid(), time.monotonic_ns())
+            os.pwrite(file, beat, self._slot * _SLOT.size)
 
     def _opened(self) -> int:
         if self._descriptor is None:
@@ -85,20 +85,21 @@ class Heartbeats:
         return self._descriptor
 
     def is_silent(self, pid: int, silence: float = SILENCE) -> bool:
-        """Whether a process has given no sign for so many seconds, since it was looked for."""
+        """Whether a process has had no heartbeat for so many seconds, since the first check."""
         with self._lock:
-            written = os.pread(self._opened(), _SLOTS * _SLOT.size, 0)
+            written = os.pread(self._opened(), _SLOT_COUNT * _SLOT.size, 0)
             complete_bytes = len(written) - len(written) % _SLOT.size
-            signs = [sign for of, sign in _SLOT.iter_unpack(written[:complete_bytes]) if of == pid]
+            slots = _SLOT.iter_unpack(written[:complete_bytes])
+            beats = [beat for slot_pid, beat in slots if slot_pid == pid]
             now = time.monotonic()
-            last_sign = self._last_signs.get(pid)
-            if not signs or last_sign is None or last_sign[0] != signs:
-                self._last_signs[pid] = (signs, now)
+            last = self._last_beats.get(pid)
+            if not beats or last is None or last[0] != beats:
+                self._last_beats[pid] = (beats, now)
                 return False
-            return now - last_sign[1] > silence
+            return now - last[1] > silence
 
     def close(self) -> None:
-        """Let go of the slot."""
+        """Release the slot."""
         with self._lock:
             descriptor, self._descriptor, self._slot = self._descriptor, None, None
         if descriptor is not None:

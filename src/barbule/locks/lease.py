@@ -1,6 +1,6 @@
-"""The turn-taking of processes at something that only one can use at a time.
+"""The turns of processes at a resource that one uses at a time.
 
-Owns who is next, and that nobody waits for a process that has died or is stopped.
+Owns the order of waiting processes, and that nobody waits for one that has died or is stopped.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import time
 from typing import TYPE_CHECKING
 
 from barbule.errors import LockedError
-from barbule.locks.files import close, drop, holder, take
+from barbule.locks.files import close_file, holder, lock_file, unlock_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Lease"]
 
-_FIRST_PAUSE = 0.001  # how often the first of those who wait looks, in seconds
-_PAUSE = 0.005
-# How long the first of those who wait may leave a free turn: longer, and its process is stopped.
-_FIRST_PATIENCE = 0.5
+_FIRST_POLL_SECONDS = 0.001  # of the first waiting process
+_POLL_SECONDS = 0.005
+# For which the first waiting process may leave the turn free; after that it counts as stopped.
+_FIRST_TIMEOUT_SECONDS = 0.5
 
 
 class Lease:
-    """The turn at something that one process uses at a time.
+    """The turn at a resource that one process uses at a time.
 
-    Those who wait are served in the order in which they came: each keeps a ticket, a file that
-    it holds locked, so that the ticket of one that died is known and removed.
+    Waiting processes get their turns in the order of their tickets. A ticket is a file that its
+    process has locked, so that the ticket of a dead process is recognised and removed.
 
     Parameters
     ----------
     folder
-        Where the lock and the tickets are kept; made when it is missing.
+        The folder of the lock and the tickets; created when it is missing.
     timeout
         How long `acquire` waits, in seconds.
 
@@ -59,19 +59,19 @@ class Lease:
         Raises
         ------
         LockedError
-            When another process keeps it for longer than the timeout; it is named.
+            When another process has it for longer than the timeout; the message names its pid.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self.has_waiters():
-            self._descriptor = take(self._holder)
+            self._descriptor = lock_file(self._holder)
         if self._descriptor is None:
             self._wait()
 
     def release(self) -> None:
-        """Give up the turn; doing it twice is fine."""
+        """End the turn; releasing twice is fine."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            drop(descriptor)
+            unlock_file(descriptor)
 
     def holder(self) -> int | None:
         """Return the pid of the process whose turn it is, if it is known."""
@@ -91,47 +91,47 @@ class Lease:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._timeout
-        ticket, descriptor = self._ticket()
+        ticket, descriptor = self._make_ticket()
         free_since: float | None = None
         try:
             while True:
                 first = self._first()
-                mine = first is None or first == ticket
-                if mine:
-                    self._descriptor = take(self._holder)
+                is_first = first is None or first == ticket
+                if is_first:
+                    self._descriptor = lock_file(self._holder)
                 if self._descriptor is not None:
                     return
                 now = time.monotonic()
                 if now > deadline:
-                    raise self._over_time()
-                free_since = None if mine or _is_locked(self._holder) else free_since or now
-                if first and free_since and now - free_since > _FIRST_PATIENCE:
-                    first.unlink(missing_ok=True)  # its process takes another when it goes on
+                    raise self._timeout_error()
+                free_since = None if is_first or _is_locked(self._holder) else free_since or now
+                if first and free_since and now - free_since > _FIRST_TIMEOUT_SECONDS:
+                    first.unlink(missing_ok=True)  # its process makes another when it continues
                     free_since = None
                 if not ticket.exists():
-                    close(descriptor)
-                    ticket, descriptor = self._ticket()
-                time.sleep(_FIRST_PAUSE if mine else _PAUSE)
+                    close_file(descriptor)
+                    ticket, descriptor = self._make_ticket()
+                time.sleep(_FIRST_POLL_SECONDS if is_first else _POLL_SECONDS)
         finally:
             ticket.unlink(missing_ok=True)
-            close(descriptor)
+            close_file(descriptor)
 
-    def _ticket(self) -> tuple[Path, int]:
-        """Make a ticket; it is that of a process that lives as long as it is locked."""
+    def _make_ticket(self) -> tuple[Path, int]:
+        """Make a ticket; while it is locked, its process lives."""
         name = f"{time.time_ns():020d}-{os.getpid()}"
         new_ticket = self._folder / f"new-{name}"
-        descriptor = take(new_ticket)
+        descriptor = lock_file(new_ticket)
         if descriptor is None:
             raise LockedError(f"{new_ticket} is locked by another process.", hint="Try again.")
         ticket = self._folder / f"w{name}"
-        new_ticket.rename(ticket)  # once it is locked: nobody takes it for that of a dead process
+        new_ticket.rename(ticket)  # after it is locked: else it would be that of a dead process
         return ticket, descriptor
 
     def _first(self) -> Path | None:
-        """Return the ticket of whoever has waited longest."""
+        """Return the ticket of the process that has waited longest."""
         return next((ticket for ticket in self._tickets() if _is_alive(ticket)), None)
 
-    def _over_time(self) -> LockedError:
+    def _timeout_error(self) -> LockedError:
         pid = self.holder()
         return LockedError(
             f"another process has {self._folder.with_suffix('')} open"
@@ -150,7 +150,7 @@ def _is_alive(ticket: Path) -> bool:
 
 
 def _is_locked(file: Path) -> bool:
-    """Whether a process has a file locked; one that is not there is not locked."""
+    """Whether a process has locked a file; a missing file is not locked."""
     import fcntl
 
     try:
@@ -162,5 +162,5 @@ def _is_locked(file: Path) -> bool:
     except BlockingIOError:
         return True
     finally:
-        os.close(descriptor)
+        os.close_file(descriptor)
     return False

@@ -19,7 +19,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.backends.base import FROM, RID, TO, Backend
 from barbule.errors import VectorIndexError
-from barbule.indexes.base import Graph, IndexStore, VectorIndex, open_store
+from barbule.indexes.stores import open_store
 from barbule.planner.lowering.table_schemas import physical_schema
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from barbule.catalog.records import Index, TableRecord
     from barbule.catalog.store import Catalog
+    from barbule.indexes.base import Graph, IndexStore, VectorIndex
 
 __all__ = ["Indexing", "as_matrix", "ended_since", "living_at", "physical_rows"]
 

@@ -414,7 +414,7 @@ class Nearest:
                 matrix.remove(ended.to_numpy(), commit=head)
             else:
                 matrix.reserve(self._rows(record, head))
-                matrix.floor = head
+                matrix.earliest_commit = head
             fresh = living_at(rows, head).filter(rows[FROM] > since, rows[name].notnull())
             batches = self._backend.batches(fresh.select(RID, name), {}, _READ_ROWS)
         for batch in batches:

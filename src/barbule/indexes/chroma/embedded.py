@@ -1,8 +1,7 @@
-"""Vector indexes kept by an embedded Chroma.
+"""Vector indexes in an embedded Chroma.
 
-Owns the index and the store that callers see, and which stores of a process share a
-directory. When a directory may be believed is `directory`'s to say; an index must not hold
-what the tables do not hold too.
+Owns the index and the store that callers use, and which stores of a process share a directory.
+`directory` decides when a directory is reliable.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barbule.errors import VectorIndexError
-from barbule.indexes.base import Graph, as_ids, as_queries, as_vectors
+from barbule.indexes.base import Graph
+from barbule.indexes.checks import checked_ids, checked_queries, checked_vectors
 from barbule.indexes.chroma.directory import Directory
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from barbule.indexes.base import Candidates, Metric
-    from barbule.indexes.chroma.collection import Vectors
+    from barbule.indexes.chroma.collection import VectorCollection
 
 __all__ = ["ChromaIndex", "ChromaStore"]
 
@@ -42,108 +42,110 @@ class ChromaIndex:
         self.dimension = dimension
         self.metric: Metric = metric
 
-    def _vectors(self) -> Vectors:
+    def _collection(self) -> VectorCollection:
         return self._directory.vectors(self.name, self.dimension, self.metric)
 
     @property
     def watermark(self) -> int:
-        """The commit up to which the index is complete; -1 when it cannot be relied on."""
+        """The commit up to which the index is complete; -1 when its vectors are unreliable."""
         try:
-            self._vectors()
+            self._collection()
         except VectorIndexError:
             return -1
         return self._directory.state.indexes[self.name].watermark
 
     def count(self) -> int:
         """Return how many vectors are in the index."""
-        target = self._vectors()
-        with self._watched():
-            return target.count()
+        collection = self._collection()
+        with self._failures_recorded():
+            return collection.count()
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Return the ids of all vectors, in order."""
-        target = self._vectors()
-        with self._watched():
-            return target.ids()
+        collection = self._collection()
+        with self._failures_recorded():
+            return collection.ids()
 
     def upsert(self, ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add vectors, replacing those of the same id."""
-        keys, rows = as_vectors(
+        keys, rows = checked_vectors(
             ids, vectors, name=self.name, dimension=self.dimension, metric=self.metric
         )
         if len(keys):
-            with self._writing() as target:
-                target.put(keys, rows)
+            with self._writing() as collection:
+                collection.put(keys, rows)
 
     def delete(self, ids: npt.ArrayLike) -> None:
-        """Remove vectors; ids that are not there are fine."""
-        keys = as_ids(ids, name=self.name)
+        """Remove vectors; unknown ids are ignored."""
+        keys = checked_ids(ids, name=self.name)
         if len(keys):
-            with self._writing() as target:
-                target.remove(keys)
+            with self._writing() as collection:
+                collection.remove(keys)
 
     @contextmanager
-    def _writing(self) -> Iterator[Vectors]:
+    def _writing(self) -> Iterator[VectorCollection]:
         with self._directory.guard:
-            target = self._vectors()
-            self._directory.mark(self.name)
-            with self._watched():
-                yield target
+            collection = self._collection()
+            self._directory.mark_dirty(self.name)
+            with self._failures_recorded():
+                yield collection
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Have the next opening look into whatever fails in here."""
+    def _failures_recorded(self) -> Iterator[None]:
+        """Have the index examined when it is next opened, if something fails in this context."""
         try:
             yield
         except VectorIndexError:
-            self._directory.doubt(self.name, damaged=True)
+            self._directory.mark_failed(self.name, damaged=True)
             raise
         except BaseException:
-            # An interrupt: half a write, but not a damaged index.
-            self._directory.doubt(self.name, damaged=False)
+            # An interrupt: an incomplete write, but no damaged index.
+            self._directory.mark_failed(self.name, damaged=False)
             raise
 
     def advance(self, watermark: int) -> None:
-        """Say that all vectors up to this commit are in; one before the present is ignored."""
+        """Set the watermark, once all vectors up to a commit are in; a lower one is ignored."""
         with self._directory.guard:
-            self._vectors()
+            self._collection()
             if self._directory.failed(self.name):
                 raise VectorIndexError(
                     f"index {self.name!r}: a write failed, so commit {watermark} may not be in.",
                     hint="Open the index again and repeat what follows its watermark.",
                 )
-            present = self.watermark
-            self._directory.reach(self.name, max(present, watermark), self.count())
+            highest = max(self.watermark, watermark)
+            self._directory.save_watermark(self.name, highest, self.count())
 
     def search(self, query: npt.ArrayLike, k: int) -> list[Candidates]:
         """Find the nearest vectors of one query or of several."""
-        queries = as_queries(query, name=self.name, dimension=self.dimension, metric=self.metric)
-        target = self._vectors()
-        with self._watched():
-            return target.nearest(queries, k)
+        queries = checked_queries(
+            query, name=self.name, dimension=self.dimension, metric=self.metric
+        )
+        collection = self._collection()
+        with self._failures_recorded():
+            return collection.nearest(queries, k)
 
     def reset(self) -> None:
         """Empty the index: a new generation, with a watermark of -1."""
         with self._directory.guard:
-            self._vectors()
-            with self._watched():
-                self._directory.renew(self.name, self.dimension, self.metric)
+            self._collection()
+            with self._failures_recorded():
+                self._directory.recreate(self.name, self.dimension, self.metric)
 
 
-_registry_guard = threading.Lock()
-_registry: dict[tuple[int, Path], Directory] = {}
+_directories_guard = threading.Lock()
+_directories: dict[tuple[int, Path], Directory] = {}
 
 
 class ChromaStore:
-    """The vector indexes of one directory, kept by an embedded Chroma.
+    """The vector indexes of one directory, in an embedded Chroma.
 
     Parameters
     ----------
     path
-        The directory; made when it is missing. One process owns it at a time, and `usable`
-        is False in all others.
+        The directory; created when it is missing. One process owns it at a time, and `usable` is
+        False in all others.
     graph
-        How collections that are made are built; the first store of a directory decides.
+        The parameters of new collections; the first store of a directory decides.
 
     Examples
     --------
@@ -163,15 +165,15 @@ class ChromaStore:
 
     def __init__(self, path: str | os.PathLike[str], graph: Graph | None = None) -> None:
         self._root = Path(path).expanduser().resolve()
-        with _registry_guard:
+        with _directories_guard:
             key = (os.getpid(), self._root)
-            if key not in _registry:
-                _registry[key] = Directory(self._root, graph or Graph())
-            self._directory = _registry[key]
+            if key not in _directories:
+                _directories[key] = Directory(self._root, graph or Graph())
+            self._directory = _directories[key]
             self._directory.shares += 1
         self._closed = False
 
-    def _share(self) -> Directory:
+    def _open_directory(self) -> Directory:
         if self._closed:
             raise VectorIndexError(
                 f"the vector store {self._root} is closed.", hint="Open the store again by its URL."
@@ -180,7 +182,7 @@ class ChromaStore:
 
     @property
     def usable(self) -> bool:
-        """Whether this process owns the directory; asking takes it over when it is free."""
+        """Whether this process owns the directory; it becomes the owner when there is none."""
         return self.reason is None
 
     @property
@@ -195,42 +197,42 @@ class ChromaStore:
                 f"index {name!r}: a vector has at least one number, not {dimension}.",
                 hint="Pass the dimension of the embedding function.",
             )
-        directory = self._share()
+        directory = self._open_directory()
         directory.open(name, dimension, metric)
         return ChromaIndex(directory, name, dimension, metric)
 
     def drop(self, name: str) -> None:
-        """Remove an index; one that is not there is fine."""
-        self._share().drop(name)
+        """Remove an index, if it exists."""
+        self._open_directory().drop(name)
 
     def close(self) -> None:
-        """Give up this share of the directory; the last one releases Chroma and the lock."""
+        """Release the directory; the last store of it closes Chroma and releases the lock."""
         directory = self._directory
-        with _registry_guard:
+        with _directories_guard:
             if self._closed:
                 return
             self._closed = True
             directory.shares -= 1
             if directory.shares:
                 return
-            _registry.pop((directory.pid, directory.root), None)
+            _directories.pop((directory.pid, directory.root), None)
             directory.close()
 
 
 def _close_all() -> None:
-    for directory in list(_registry.values()):
+    for directory in list(_directories.values()):
         directory.close()
 
 
-# A process that ends without closing its stores leaves them clean all the same.
+# A process that ends without closing its stores leaves them clean, too.
 atexit.register(_close_all)
 
 
-def _renew_guard() -> None:
-    """Give a forked child a guard of its own: the parent's may be held by a lost thread."""
-    global _registry_guard  # noqa: PLW0603 - one state of the process
-    _registry_guard = threading.Lock()
+def _reset_guard() -> None:
+    """Replace the lock in a forked child: a thread of the parent may hold it."""
+    global _directories_guard  # noqa: PLW0603 - one state of the process
+    _directories_guard = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_guard)
+    os.register_at_fork(after_in_child=_reset_guard)

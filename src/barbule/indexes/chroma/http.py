@@ -1,30 +1,31 @@
-"""Connections to a Chroma server, with limits of time.
+"""Connections to a Chroma server, with timeouts.
 
-Owns how long a question may take: Chroma's client waits without end.
+Owns how long a request may take: Chroma's client has no timeouts.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import httpx
+    from chromadb.api import ClientAPI
 
-__all__ = ["disconnect", "is_silence", "open_client"]
+__all__ = ["disconnect", "is_connection_error", "open_client"]
 
-# What a search waits for. What fills an index has more time, as nobody waits for it.
+# Searches are waited for. Writes have more time, as nobody waits for them.
 _SEARCH_SECONDS = 1.0
 _WRITE_SECONDS = 10.0
 _CONNECT_SECONDS = 2.0
 
 
-def open_client(host: str, port: int, *, secure: bool) -> Any:
-    """Connect to a server; raises what Chroma and httpx do.
+def open_client(host: str, port: int, *, secure: bool) -> ClientAPI:
+    """Connect to a server; raises the errors of Chroma and httpx.
 
-    Chroma's client asks the server some questions while it is made, before its limits can be set.
+    Chroma's client sends some requests when it is made, before timeouts can be set.
     """
-    import chromadb  # noqa: F401 - it takes longer than a server may
+    import chromadb  # noqa: F401 - its import takes longer than a server may
     import httpx
 
     opening = _Opening(host, port, secure)
@@ -34,18 +35,21 @@ def open_client(host: str, port: int, *, secure: bool) -> Any:
         raise httpx.ConnectTimeout(f"no answer in {_CONNECT_SECONDS:g} s")
     if opening.error is not None:
         raise opening.error
-    opening.client._server._session.event_hooks = {"request": [_limit]}
-    return opening.client
+    client = opening.client
+    if client is None:
+        raise httpx.ConnectError("the client was not made")
+    client._server._session.event_hooks = {"request": [_set_timeout]}
+    return client
 
 
 class _Opening:
-    """A client that is being made, unless nobody waits for it any more."""
+    """The making of a client in a thread, which may be abandoned."""
 
     def __init__(self, host: str, port: int, secure: bool) -> None:
         self._arguments = (host, port, secure)
         self._lock = threading.Lock()
         self._abandoned = False
-        self.client: Any = None
+        self.client: ClientAPI | None = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
 
@@ -65,13 +69,13 @@ class _Opening:
             disconnect(client)
 
     def abandon(self) -> bool:
-        """Say that nobody waits any more; return whether that is in time."""
+        """Stop waiting for the client; return False if it has just been made."""
         with self._lock:
             self._abandoned = not self.ended.is_set()
             return self._abandoned
 
 
-def _client(host: str, port: int, secure: bool) -> Any:
+def _client(host: str, port: int, secure: bool) -> ClientAPI:
     import chromadb
     from chromadb.config import Settings
 
@@ -79,7 +83,7 @@ def _client(host: str, port: int, secure: bool) -> Any:
     return chromadb.HttpClient(host, port, ssl=secure, settings=settings)
 
 
-def _limit(request: httpx.Request) -> None:
+def _set_timeout(request: httpx.Request) -> None:
     import httpx
 
     path = request.url.path
@@ -88,18 +92,18 @@ def _limit(request: httpx.Request) -> None:
     request.extensions["timeout"] = httpx.Timeout(seconds).as_dict()
 
 
-def is_silence(error: BaseException) -> bool:
-    """Whether the server did not answer, or ended the connection; Chroma raises other errors."""
+def is_connection_error(error: BaseException) -> bool:
+    """Whether the cause of Chroma's error is that the server did not answer, or disconnected."""
     import httpx
 
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, httpx.TransportError):
-        found = found.__cause__ or found.__context__
-    return found is not None
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, httpx.TransportError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
-def disconnect(client: Any) -> None:
-    """Close a client, and its connections, which it leaves to the garbage collector."""
+def disconnect(client: ClientAPI) -> None:
+    """Close a client and its connections, which Chroma leaves to the garbage collector."""
     sessions = [part._server._session for part in (client, client._admin_client)]
     client.close()
     for session in sessions:

@@ -1,9 +1,8 @@
-"""Whether a Chroma directory can be believed after a process died in it.
+"""The examination of a Chroma directory after its process has died.
 
-Owns the examination: it runs in a process of its own, since a query on a damaged graph may
-crash or never return. Run as `python -m barbule.indexes.chroma.integrity PATH COLLECTION...`;
-`examine`
-does that and reads the answer. Nobody else may have the directory open meanwhile.
+It runs in a process of its own, since a query on a damaged graph may crash or never return:
+`python -m barbule.indexes.chroma.integrity PATH COLLECTION...`, whose output `examine` reads.
+Nobody else may have the directory open in the meantime.
 """
 
 from __future__ import annotations
@@ -19,30 +18,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Verdict", "examine"]
+    from chromadb.api.models.Collection import Collection
+
+__all__ = ["Examination", "examine"]
 
 _START_SECONDS = 60.0
 _COLLECTION_SECONDS = 60.0
-_SAMPLE = 256
-_FOUND_SHARE = 0.9
-"""Of the sampled vectors that must find themselves. An intact graph finds all of them, one
-that two processes wrote about 0.78."""
+_SAMPLE_ROWS = 256
+_PAGES = 4  # over which the sample is spread
+_MIN_RECALL = 0.9
+"""The share of the sampled vectors that have to find themselves. In an intact graph all do, in one
+that two processes have written about 0.78."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What an examination found.
+class Examination:
+    """The result of an examination.
 
     Attributes
     ----------
     opens
         Whether the directory can be opened at all.
-    sound
-        The collections that can be believed.
+    intact
+        The collections that are not damaged.
     """
 
     opens: bool
-    sound: frozenset[str]
+    intact: frozenset[str]
 
 
 def examine(
@@ -50,7 +52,7 @@ def examine(
     collections: Iterable[str],
     *,
     timeout: float = _COLLECTION_SECONDS,
-) -> Verdict:
+) -> Examination:
     """Examine collections of a Chroma directory in a process of its own.
 
     Parameters
@@ -64,26 +66,26 @@ def examine(
 
     Returns
     -------
-    Verdict
-        What cannot be told counts as damaged.
+    Examination
+        Collections of which nothing is known count as damaged.
     """
-    left = sorted(collections)
-    sound: set[str] = set()
+    remaining = sorted(collections)
+    intact: set[str] = set()
     while True:
-        lines = _run(path, left, _START_SECONDS + timeout * len(left))
+        lines = _run(path, remaining, _START_SECONDS + timeout * len(remaining))
         if not any("opened" in line for line in lines):
-            return Verdict(opens=False, sound=frozenset())
-        told = {line["collection"]: line["sound"] for line in lines if "sound" in line}
-        sound.update(name for name, well in told.items() if well is True)
-        # The process died in the first one that it did not report on; that one is damaged.
-        left = [name for name in left if name not in told][1:]
-        if not left:
-            return Verdict(opens=True, sound=frozenset(sound))
+            return Examination(opens=False, intact=frozenset())
+        reports = {line["collection"]: line["intact"] for line in lines if "intact" in line}
+        intact.update(name for name, is_intact in reports.items() if is_intact is True)
+        # The process died in the first collection without a report; that one is damaged.
+        remaining = [name for name in remaining if name not in reports][1:]
+        if not remaining:
+            return Examination(opens=True, intact=frozenset(intact))
 
 
 def _run(path: str | os.PathLike[str], names: list[str], timeout: float) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "barbule.indexes.chroma.integrity", os.fspath(path), *names]
-    # This package may have been found by a path that only this process knows.
+    # The path of this package may be known to this process only.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         output = subprocess.run(  # noqa: S603 - our own interpreter and module
@@ -95,8 +97,8 @@ def _run(path: str | os.PathLike[str], names: list[str], timeout: float) -> list
             timeout=timeout,
             check=False,
         ).stdout
-    except subprocess.TimeoutExpired as late:
-        output = late.stdout or b""
+    except subprocess.TimeoutExpired as expired:
+        output = expired.stdout or b""
     except OSError:
         output = b""
     return [line for line in map(_parse, output.splitlines()) if line]
@@ -104,40 +106,40 @@ def _run(path: str | os.PathLike[str], names: list[str], timeout: float) -> list
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except ValueError:
         # The last line of a process that was killed while writing it.
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def main(arguments: list[str]) -> int:
     """Print one line of JSON when the directory is open, then one for each collection."""
     path, *names = arguments
-    _limit(Path(path))
+    _limit_memory(Path(path))
     import chromadb
     from chromadb.config import Settings
 
     settings = Settings(anonymized_telemetry=False, _env_file=None)
     client = chromadb.PersistentClient(path, settings=settings)
     client.count_collections()
-    _tell({"opened": True})
+    _print_line({"opened": True})
     for name in names:
         try:
-            sound, reason = _is_sound(client.get_collection(name, embedding_function=None)), ""
-        except BaseException as error:  # noqa: BLE001 - others' code may raise anything
-            sound, reason = False, f"{type(error).__name__}: {error}"
-        _tell({"collection": name, "sound": sound, "reason": reason})
+            intact, reason = _is_intact(client.get_collection(name, embedding_function=None)), ""
+        except BaseException as error:  # noqa: BLE001 - Chroma may raise anything
+            intact, reason = False, f"{type(error).__name__}: {error}"
+        _print_line({"collection": name, "intact": intact, "reason": reason})
     client.close()
     return 0
 
 
-def _tell(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)  # noqa: T201 - printing is its purpose
+def _print_line(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)  # noqa: T201 - its parent process reads it
 
 
-def _limit(path: Path) -> None:
-    """Bound what a damaged header can ask for; one was seen to claim 632 GB."""
+def _limit_memory(path: Path) -> None:
+    """Limit the memory that a damaged header can allocate; one has claimed 632 GB."""
     import resource
 
     on_disk = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
@@ -148,30 +150,30 @@ def _limit(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _is_sound(collection: Any) -> bool:
-    """Return whether vectors spread over the collection are there and find themselves."""
+def _is_intact(collection: Collection) -> bool:
+    """Return whether a sample of the vectors exists and finds itself."""
     import numpy as np
 
     count = collection.count()
     metric = collection.configuration_json["hnsw"]["space"]
     if count == 0:
         return True
-    step = max(count // 4, 1)
-    looked = found = 0
+    step = max(count // _PAGES, 1)
+    sampled = hits = 0
     for offset in range(0, count, step):
-        page = collection.get(limit=_SAMPLE // 4, offset=offset, include=["embeddings"])
+        page = collection.get(limit=_SAMPLE_ROWS // _PAGES, offset=offset, include=["embeddings"])
         vectors = np.asarray(page["embeddings"], dtype=np.float32)
         if not page["ids"] or len(vectors) != len(page["ids"]):
             return False
         if not np.isfinite(vectors).all():
             return False
-        answer = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
-        best = np.array([row[0] if row else np.inf for row in answer["distances"]])
-        # Another vector may be as near (an equal one), or under "ip" nearer.
+        result = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
+        best = np.array([row[0] if row else np.inf for row in result["distances"]])
+        # Another vector may be equal, or nearer by "ip".
         own = 1 - np.einsum("ij,ij->i", vectors, vectors) if metric == "ip" else 0.0
-        found += int((best <= own + 1e-3 * (1 + np.abs(own))).sum())
-        looked += len(vectors)
-    return found >= _FOUND_SHARE * looked
+        hits += int((best <= own + 1e-3 * (1 + np.abs(own))).sum())
+        sampled += len(vectors)
+    return hits >= _MIN_RECALL * sampled
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""One owner process for one Chroma directory.
+"""The lock by which one process owns a Chroma directory.
 
-Owns the lock file and who in this process shares it. Two processes that write one Chroma
-directory raise no error and lose about a quarter of the vectors, so the lock is not a
-courtesy. The kernel releases it when the process dies, however it dies.
+Owns the lock file and its sharing within this process. Two processes that write one Chroma
+directory raise no error and lose about a quarter of the vectors. The kernel releases the lock when
+its process dies, however it dies.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from barbule.locks import drop, holder, is_at, take
+from barbule.locks import holder, is_same_file, lock_file, unlock_file
 
 __all__ = ["OwnerLock"]
 
 
 @dataclass
-class _Held:
-    """A lock that this process holds, and how many share it."""
+class _OwnedFile:
+    """A lock file that this process has locked, and how many locks share it."""
 
     descriptor: int
     pid: int
@@ -27,14 +27,14 @@ class _Held:
 
 
 _guard = threading.Lock()
-_held: dict[Path, _Held] = {}
+_owned_files: dict[Path, _OwnedFile] = {}
 
 
 class OwnerLock:
-    """The right to use a directory, for one process at a time.
+    """The ownership of a directory by one process at a time.
 
-    All locks of one process on one path share the right; it is given up when the last of
-    them is released.
+    All locks of one process on one path share the ownership; it ends when the last of them is
+    released.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ class OwnerLock:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         path = Path(path)
         self.file = path.parent.resolve() / f"{path.name}.lock"
-        self._mine: _Held | None = None
+        self._owned: _OwnedFile | None = None
 
     def acquire(self) -> bool:
-        """Take the right without waiting.
+        """Become the owner, without waiting.
 
         Returns
         -------
         bool
-            False when another process has it.
+            False when another process is the owner.
 
         Raises
         ------
@@ -70,23 +70,25 @@ class OwnerLock:
             If the lock file cannot be written, or the file system has no locks.
         """
         with _guard:
-            if self._mine is None or self._mine.pid != os.getpid():
-                held = _held.get(self.file)
-                if held is None or not is_at(held.descriptor, self.file):
-                    descriptor = take(self.file)
+            if self._owned is None or self._owned.pid != os.getpid():
+                owned = _owned_files.get(self.file)
+                if owned is None or not is_same_file(owned.descriptor, self.file):
+                    descriptor = lock_file(self.file)
                     if descriptor is None:
                         return False
-                    held = _held[self.file] = _Held(descriptor, os.getpid())
-                held.shares += 1
-                self._mine = held
+                    owned = _owned_files[self.file] = _OwnedFile(descriptor, os.getpid())
+                owned.shares += 1
+                self._owned = owned
             return True
 
     def valid(self) -> bool:
-        """Return whether this process holds it and others would still see that."""
+        """Return whether this process is the owner, and its lock file still exists."""
         with _guard:
-            held = self._mine
+            owned = self._owned
             return (
-                held is not None and held.pid == os.getpid() and is_at(held.descriptor, self.file)
+                owned is not None
+                and owned.pid == os.getpid()
+                and is_same_file(owned.descriptor, self.file)
             )
 
     def holder(self) -> int | None:
@@ -94,24 +96,24 @@ class OwnerLock:
         return holder(self.file)
 
     def release(self) -> None:
-        """Give up this share of the right; releasing twice is fine."""
+        """Release this lock; releasing twice is fine."""
         with _guard:
-            held, self._mine = self._mine, None
-            if held is None or held.pid != os.getpid():
+            owned, self._owned = self._owned, None
+            if owned is None or owned.pid != os.getpid():
                 return
-            held.shares -= 1
-            if held.shares == 0:
-                if _held.get(self.file) is held:
-                    del _held[self.file]
-                drop(held.descriptor)
+            owned.shares -= 1
+            if owned.shares == 0:
+                if _owned_files.get(self.file) is owned:
+                    del _owned_files[self.file]
+                unlock_file(owned.descriptor)
 
 
-def _forget_in_child() -> None:
-    """Have no part, in a forked child, in what its parent holds."""
+def _reset_in_child() -> None:
+    """Start without locks in a forked child."""
     global _guard  # noqa: PLW0603 - one state of the process
     _guard = threading.Lock()
-    _held.clear()
+    _owned_files.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(after_in_child=_reset_in_child)

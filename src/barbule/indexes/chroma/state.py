@@ -1,7 +1,7 @@
-"""What is remembered of a directory of indexes from one process to the next.
+"""The state file of a directory of indexes, which outlives its process.
 
-Owns the state file: generations, watermarks, and whether the last process ended cleanly.
-It is written whole and atomically. Knows files, not Chroma; decides nothing.
+Owns generations, watermarks, and whether the last process ended cleanly. The file is written
+atomically. Knows files, not Chroma.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True)
 class IndexState:
-    """One index: which generation is current and how far it can be relied on."""
+    """One index: its current generation, and up to which commit it is complete."""
 
     dimension: int
     metric: str
@@ -31,56 +31,59 @@ class IndexState:
     watermark: int = -1
     count: int = 0
     dirty: bool = False
-    """Set before the first write after a watermark; while set, `count` says nothing."""
+    """Set before the first write after a watermark; while set, `count` is unknown."""
 
 
 @dataclass(frozen=True)
 class StoreState:
     """All indexes of a directory.
 
-    `files` is the fingerprint of the Chroma directory when it was last known to be whole.
+    `files` is the fingerprint of the Chroma directory when it was last intact.
     """
 
     directory: int = 1
     indexes: dict[str, IndexState] = field(default_factory=dict)
     files: dict[str, list[int]] = field(default_factory=dict)
 
-    def having(self, name: str, index: IndexState) -> StoreState:
+    def with_index(self, name: str, index: IndexState) -> StoreState:
         """Return this state with one index changed."""
         return replace(self, indexes={**self.indexes, name: index})
 
-    def without(self, name: str) -> StoreState:
-        """Return this state with one index forgotten."""
-        return replace(self, indexes={k: v for k, v in self.indexes.items() if k != name})
+    def without_index(self, name: str) -> StoreState:
+        """Return this state without one index."""
+        remaining = {key: index for key, index in self.indexes.items() if key != name}
+        return replace(self, indexes=remaining)
 
 
 def load(root: Path) -> StoreState | None:
     """Read the state of a directory; None when there is none, or none that can be read."""
     try:
-        found = json.loads((root / _FILE).read_text(encoding="utf-8"))
-        return _decode(found)
+        return _decode(json.loads((root / _FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A cache without its state is an empty cache: whoever opens it starts anew.
+        # A cache without its state counts as empty.
         return None
 
 
-def _decode(found: dict[str, Any]) -> StoreState | None:
-    if found["format"] != _FORMAT:
+def _decode(plain: dict[str, Any]) -> StoreState | None:
+    if plain["format"] != _FORMAT:
         return None
     return StoreState(
-        directory=int(found["directory"]),
+        directory=int(plain["directory"]),
         indexes={
             str(name): IndexState(
-                dimension=int(one["dimension"]),
-                metric=str(one["metric"]),
-                generation=int(one["generation"]),
-                watermark=int(one["watermark"]),
-                count=int(one["count"]),
-                dirty=one["dirty"] is not False,
+                dimension=int(index["dimension"]),
+                metric=str(index["metric"]),
+                generation=int(index["generation"]),
+                watermark=int(index["watermark"]),
+                count=int(index["count"]),
+                dirty=index["dirty"] is not False,
             )
-            for name, one in found["indexes"].items()
+            for name, index in plain["indexes"].items()
         },
-        files={str(name): [int(part) for part in seen] for name, seen in found["files"].items()},
+        files={
+            str(name): [int(number) for number in fingerprint]
+            for name, fingerprint in plain["files"].items()
+        },
     )
 
 
@@ -107,21 +110,23 @@ def save(root: Path, state: StoreState) -> None:
 
 
 def fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Return what tells cheaply whether the files of a Chroma directory were changed.
+    """Return numbers for each file of a Chroma directory that change when the file is changed.
 
-    The graph files by size and time. SQLite's own files change whenever Chroma opens them
-    and check themselves, so of the database only the header is looked at.
+    For graph files these are size and time. SQLite's files change whenever Chroma opens them, and
+    SQLite checks them, so of the database only the header counts.
     """
-    seen: dict[str, list[int]] = {}
+    fingerprints: dict[str, list[int]] = {}
     for file in sorted(directory.rglob("*")):
         if file.name.startswith("chroma.sqlite3"):
             continue
         if file.is_file():
-            found = file.stat()
-            seen[file.relative_to(directory).as_posix()] = [found.st_size, found.st_mtime_ns]
+            status = file.stat()
+            name = file.relative_to(directory).as_posix()
+            fingerprints[name] = [status.st_size, status.st_mtime_ns]
     try:
         with (directory / "chroma.sqlite3").open("rb") as database:
-            seen["chroma.sqlite3"] = [int(database.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC)]
+            is_database = database.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
     except OSError:
-        seen["chroma.sqlite3"] = [0]
-    return seen
+        is_database = False
+    fingerprints["chroma.sqlite3"] = [int(is_database)]
+    return fingerprints

@@ -1,8 +1,8 @@
 """Postings: in which rows a term occurs, how often, and between which commits the rows live.
 
-Owns the arrays. A row that has been updated or deleted stays with the commit that ended it, so
-that one set of postings gives the scores of every version: the statistics of the corpus are
-counted among the rows that live at the commit that is asked for.
+Owns the arrays. A row that has been updated or deleted stays, with the commit that ended it, so
+that one set of postings has the scores of every version: the statistics of the corpus are those of
+the rows that live at a commit.
 
 BM25 as Lucene computes it: S. Robertson, H. Zaragoza, *The Probabilistic Relevance Framework:
 BM25 and Beyond* (2009); C. Kamphuis et al., *Which BM25 Do You Mean?* (2020).
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Postings"]
 
-# How soon a term that occurs again counts less, and how much the length of a text matters.
+# The parameters of BM25: the saturation of term frequency, and the weight of the text's length.
 _K1 = 1.2
 _B = 0.75
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """The postings of rows that came together, in the order of their terms."""
+    """The postings of rows that were added together, in the order of their terms."""
 
     terms: np.ndarray[Any, Any]  # distinct, ascending
-    starts: np.ndarray[Any, Any]  # where the postings of each term begin, and an end
+    starts: np.ndarray[Any, Any]  # of the postings of each term, and the end of the last
     slots: np.ndarray[Any, Any]
     counts: np.ndarray[Any, Any]
 
     def find(self, term: int) -> slice:
-        place = int(self.terms.searchsorted(term))
-        if place == len(self.terms) or self.terms[place] != term:
+        index = int(self.terms.searchsorted(term))
+        if index == len(self.terms) or self.terms[index] != term:
             return slice(0, 0)
-        return slice(int(self.starts[place]), int(self.starts[place + 1]))
+        return slice(int(self.starts[index]), int(self.starts[index + 1]))
 
 
 class Postings:
@@ -53,8 +53,8 @@ class Postings:
     >>> postings = Postings()
     >>> rids, born, ends = np.array([7, 8]), np.array([1, 1]), np.array([9, 9])
     >>> postings.add(rids, born, ends, pa.array(["a hook", "hook by hook"]))
-    >>> found, scores = postings.scores("Hook", commit=1)
-    >>> found.tolist(), scores.round(2).tolist()
+    >>> rids, scores = postings.scores("Hook", commit=1)
+    >>> rids.tolist(), scores.round(2).tolist()
     ([7, 8], [0.09, 0.11])
     """
 
@@ -75,21 +75,22 @@ class Postings:
         """Add rows, each with its text and the commits between which it lives."""
         import numpy as np
 
-        found = occurrences(texts)
-        known = self._vocabulary
-        names = np.array([known.setdefault(n, len(known)) for n in found.names], np.int64)
+        analysed = occurrences(texts)
+        vocabulary = self._vocabulary
+        numbers = [vocabulary.setdefault(name, len(vocabulary)) for name in analysed.names]
+        terms_by_name = np.array(numbers, np.int64)
         first, count = len(self._rids), len(rids)
         self._rids = np.concatenate([self._rids, rids])
         self._born = np.concatenate([self._born, born])
         self._ends = np.concatenate([self._ends, ends])
-        lengths = np.bincount(found.texts, minlength=count)
+        lengths = np.bincount(analysed.texts, minlength=count)
         self._lengths = np.concatenate([self._lengths, lengths])
-        if len(found.terms):
-            keys = names[found.terms] * count + found.texts
+        if len(analysed.terms):
+            keys = terms_by_name[analysed.terms] * count + analysed.texts
             keys.sort()
-            new = np.flatnonzero(np.diff(keys, prepend=-1))
-            terms, slots = np.divmod(keys[new], count)
-            self._append(_segment(terms, slots + first, np.diff(new, append=len(keys))))
+            starts = np.flatnonzero(np.diff(keys, prepend=-1))
+            terms, slots = np.divmod(keys[starts], count)
+            self._append(_segment(terms, slots + first, np.diff(starts, append=len(keys))))
 
     def _append(self, segment: _Segment) -> None:
         """Add a segment; small ones are merged, so that there are never many."""
@@ -101,7 +102,7 @@ class Postings:
             if len(left.slots) > 2 * len(right.slots):
                 break
             terms = np.concatenate(
-                [np.repeat(each.terms, np.diff(each.starts)) for each in (left, right)]
+                [np.repeat(part.terms, np.diff(part.starts)) for part in (left, right)]
             )
             order = np.argsort(terms, kind="stable")
             slots = np.concatenate([left.slots, right.slots])[order]
@@ -109,7 +110,7 @@ class Postings:
             self._segments[-2:] = [_segment(terms[order], slots, counts)]
 
     def end(self, rids: np.ndarray[Any, Any], ends: np.ndarray[Any, Any]) -> None:
-        """Say at which commits living rows have ended."""
+        """Set the commits at which live rows have ended."""
         import numpy as np
 
         order = np.argsort(rids)
@@ -132,26 +133,26 @@ class Postings:
         corpus = int(alive.sum())
         mean = self._lengths[alive].mean() if corpus else 0.0
         for term, times in Counter(query_terms(query)).items():
-            slots, counts = self._of(term)
-            kept = alive[slots]
-            slots, counts = slots[kept], counts[kept]
+            slots, counts = self._postings(term)
+            live = alive[slots]
+            slots, counts = slots[live], counts[live]
             if not len(slots):
                 continue
             rarity = math.log1p((corpus - len(slots) + 0.5) / (len(slots) + 0.5))
             weight = _K1 * (1 - _B + _B * self._lengths[slots] / mean)
             total[slots] += times * rarity * counts / (counts + weight)
-        hit = np.flatnonzero(total)
-        return self._rids[hit], total[hit]
+        hits = np.flatnonzero(total)
+        return self._rids[hits], total[hits]
 
-    def _of(self, term: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _postings(self, term: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         import numpy as np
 
         number = self._vocabulary.get(term, -1)
-        parts = [(each, each.find(number)) for each in self._segments]
+        parts = [(segment, segment.find(number)) for segment in self._segments]
         empty = np.empty(0, np.int64)
         return (
-            np.concatenate([empty, *(each.slots[part] for each, part in parts)]),
-            np.concatenate([empty, *(each.counts[part] for each, part in parts)]),
+            np.concatenate([empty, *(segment.slots[part] for segment, part in parts)]),
+            np.concatenate([empty, *(segment.counts[part] for segment, part in parts)]),
         )
 
 
