@@ -162,5 +162,5 @@ def _is_locked(file: Path) -> bool:
     except BlockingIOError:
         return True
     finally:
-        os.close_file(descriptor)
+        os.close(descriptor)
     return False

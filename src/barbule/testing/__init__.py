@@ -1,8 +1,7 @@
-"""Tests for adapters: what barbule asks of each, for pytest.
+"""Contracts of adapters, as tests for pytest.
 
-Owns the contracts of backends, vector stores and model clients. Derive a test class from one
-beside your adapter, say how a fresh one is opened, and pytest runs all of it; our own adapters
-pass the same tests.
+Owns the contracts of backends, vector stores and model clients. Derive a test class from one, tell
+how a new adapter is opened, and pytest runs all of its tests; barbule's own adapters pass them.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""What the tests of adapters share: values of every type, odd names, small tables."""
+"""Values of every type, odd names and small tables for the tests of adapters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pyarrow as pa
 from barbule.backends.base import FOREVER, FROM, RID, TO
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from barbule.backends.base import Backend
 
 LIFE = {RID: "int64", FROM: "int64", TO: "int64"}
@@ -33,7 +35,7 @@ TEXTS = ("", "it's", '"; DROP TABLE t; --', "\\", "%s {0} $1", "a\nb\tc", "表\U
 NOON = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456)  # noqa: DTZ001 - without a zone
 UUID = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 STRUCT = "struct<x: int64, y: string, z: array<float64>, w: struct<at: timestamp('UTC')>>"
-# A type, and values of it that are not missing.
+# Types, and values of them that are not missing.
 VALUES: dict[str, list[Any]] = {
     "int64": [0, 2**63 - 1, -(2**63)],
     "int8": [-128, 127],
@@ -79,9 +81,9 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-def comparable(kind: str, value: Any) -> Any:
-    """Make values comparable: JSON by what it says, NaN with itself."""
-    if kind == "json" and isinstance(value, str):
+def comparable(dtype: str, value: object) -> object:
+    """Return a form of a value that can be compared: JSON by its content, NaN with itself."""
+    if dtype == "json" and isinstance(value, str):
         return json.loads(value)
     if isinstance(value, dict) and "j" in value:
         value = {**value, "j": json.loads(value["j"])}
@@ -94,26 +96,26 @@ def read(backend: Backend, name: str, columns: dict[str, str]) -> list[dict[str,
     return backend.arrow(leaf, {}).to_pylist()
 
 
-def in_order(kind: str, rows: pa.Table) -> list[str]:
-    """Return the values of the column `v`, made comparable, in an order of their own."""
-    return sorted(repr(comparable(kind, value)) for value in rows["v"].to_pylist())
+def in_order(dtype: str, rows: pa.Table) -> list[str]:
+    """Return the comparable forms of the values of the column `v`, sorted."""
+    return sorted(repr(comparable(dtype, value)) for value in rows["v"].to_pylist())
 
 
 def by_text(row: dict[str, Any]) -> str:
-    """Order rows by a text of theirs."""
+    """Return a sort key for rows with a string `s`."""
     return repr(row["s"])
 
 
 def living(backend: Backend, columns: dict[str, str] | None = None) -> dict[str, str]:
-    """Make a table of three live rows; return its columns."""
+    """Create a table of three live rows; return its columns."""
     schema = {**LIFE, **(columns or {"x": "int64"})}
     backend.create("t", sch.Schema(schema))
     backend.append("t", pa.table({RID: [0, 1, 2], FROM: [1, 1, 1], TO: [FOREVER] * 3}))
     return schema
 
 
-def numbers(backend: Backend, count: int) -> Any:
-    """Make a table of numbers; return the query of them in order."""
+def numbers(backend: Backend, count: int) -> ir.Table:
+    """Create a table of numbers; return the query of them in order."""
     schema = sch.Schema({"n": "int64"})
     backend.create("numbers", schema)
     backend.append("numbers", pa.table({"n": range(count)}))
@@ -121,6 +123,6 @@ def numbers(backend: Backend, count: int) -> Any:
 
 
 def write(backend: Backend) -> None:
-    """Write something that needs the right to write."""
+    """Create a table under the write lock."""
     with backend.write_lock():
         backend.create("w", sch.Schema({"a": "int64"}))

@@ -9,7 +9,7 @@ from barbule.testing.transactions import TransactionTests
 
 __all__ = ["LACKING", "BackendContract"]
 
-# What a database may lack, by the word for it in `lacks`.
+# What a database may lack, by its name in `lacks`.
 LACKING = {
     "nul": "texts that hold the character NUL",
     "unnest-nested": "rows made of the arrays in an array",
@@ -17,15 +17,15 @@ LACKING = {
 
 
 class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
-    """What every adapter does; derive from it, and give `url`.
+    """The tests of backends; derive from it, and define `url`.
 
     Attributes
     ----------
     opener
-        What opens a database: `module:function`, called with a URL and a lock timeout. Another
-        process calls it too.
+        The function that opens a database, as `module:function`; it is called with a URL and a lock
+        timeout, also in another process.
     lacks
-        What the database cannot do, of `LACKING`; the tests then ask for an error that says so.
+        What the database cannot do, of `LACKING`; the tests then require an error that says so.
 
     Examples
     --------

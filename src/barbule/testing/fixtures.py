@@ -1,4 +1,4 @@
-"""How the tests of an adapter open its database."""
+"""Fixtures that open the database of an adapter."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["BackendFixtures"]
 
 
 class BackendFixtures:
-    """A database that is fresh for each test."""
+    """A new database for each test."""
 
     opener: ClassVar[str] = "barbule.backends.base:open_backend"
     lacks: ClassVar[frozenset[str]] = frozenset()
 
     @pytest.fixture
     def url(self) -> str:
-        """Return where a fresh database is; override it."""
+        """Return the URL of a new database; override it."""
         pytest.fail(f"{type(self).__name__} gives no url of a fresh database")
 
     @pytest.fixture
     def connect(self, url: str) -> Iterator[Callable[..., Backend]]:
-        """Open the database, as often as asked."""
+        """Return a function that opens the database, any number of times."""
         module, name = self.opener.split(":")
         open_backend = getattr(importlib.import_module(module), name)
         opened: list[Backend] = []

@@ -27,10 +27,10 @@ _METRICS: list[Metric] = ["cosine", "ip", "l2"]
 def _clustered(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
     import numpy as np
 
-    chance = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     centres = np.random.default_rng(1).normal(size=(20, _DIMENSION))
-    spread = chance.normal(size=(count, _DIMENSION)) * 0.5
-    return (centres[chance.integers(0, 20, count)] + spread).astype(np.float32)
+    spread = random.normal(size=(count, _DIMENSION)) * 0.5
+    return (centres[random.integers(0, 20, count)] + spread).astype(np.float32)
 
 
 def _distances(rows: npt.ArrayLike, query: npt.ArrayLike, metric: Metric) -> np.ndarray:
@@ -46,14 +46,14 @@ def _distances(rows: npt.ArrayLike, query: npt.ArrayLike, metric: Metric) -> np.
 
 
 class IndexContract:
-    """What every store of vector indexes does; derive from it, and give `connect`.
+    """The tests of stores of vector indexes; derive from it, and define `connect`.
 
     Attributes
     ----------
     recall
-        The share of the nearest vectors that a search has to find.
+        The minimum share of the nearest vectors that a search finds.
     durable
-        Whether vectors are there when the store is opened again.
+        Whether vectors still exist when the store is opened again.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class IndexContract:
 
     @pytest.fixture
     def connect(self) -> Callable[[], IndexStore]:
-        """Return what opens the store, the same one each time; override it."""
+        """Return a function that opens the store, the same one each time; override it."""
         pytest.fail(f"{type(self).__name__} does not say how its store is opened")
 
     @pytest.fixture
@@ -92,13 +92,17 @@ class IndexContract:
         index = store.open(name, _DIMENSION, metric)
         index.upsert(ids, rows)
         hits = 0
-        for query, found in zip(queries, index.search(queries, 10), strict=True):
-            apart = _distances(rows, query, metric)
-            assert len(set(found.ids.tolist())) == 10  # noqa: PLR2004 - as asked
-            assert np.all(np.diff(found.distances) >= 0)
-            places = np.searchsorted(ids, found.ids)
-            np.testing.assert_allclose(found.distances, apart[places], rtol=1e-3, atol=1e-3)
-            hits += len(set(ids[np.argsort(apart)[:10]].tolist()) & set(found.ids.tolist()))
+        for query, candidates in zip(queries, index.search(queries, 10), strict=True):
+            distances = _distances(rows, query, metric)
+            assert len(set(candidates.ids.tolist())) == 10  # noqa: PLR2004 - as asked
+            assert np.all(np.diff(candidates.distances) >= 0)
+            indexes = np.searchsorted(ids, candidates.ids)
+            np.testing.assert_allclose(
+                candidates.distances, distances[indexes], rtol=1e-3, atol=1e-3
+            )
+            hits += len(
+                set(ids[np.argsort(distances)[:10]].tolist()) & set(candidates.ids.tolist())
+            )
         assert hits >= self.recall * 200
 
     def test_writes_replace_and_remove(self, store: IndexStore, name: str) -> None:
@@ -116,7 +120,7 @@ class IndexContract:
         assert index.search(-rows[3], 1)[0].ids.tolist() == [3]
         index.delete(index.ids())
         assert index.count() == 0
-        assert [len(found) for found in index.search(rows[:2], 3)] == [0, 0]
+        assert [len(candidates) for candidates in index.search(rows[:2], 3)] == [0, 0]
 
     def test_k_may_be_zero_or_more_than_there_is(self, store: IndexStore, name: str) -> None:
         index = store.open(name, 2, "l2")

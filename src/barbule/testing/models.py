@@ -1,7 +1,7 @@
-"""What every model client must do, as tests: subclass `ModelContract` and let pytest run it.
+"""The contract of model clients, as one class of tests: derive from `ModelContract`.
 
-Owns the checks that need nothing but a client and the names of its models. They run against
-whatever the client asks; give it a server of your own, or the provider itself.
+Owns the checks that need only a client and the names of its models. They send requests to the
+client's server: one of your own, or the provider's.
 
     class TestMine(ModelContract):
         chat_model = "mine/small"
@@ -34,9 +34,9 @@ class ModelContract:
     Attributes
     ----------
     chat_model, embed_model, rerank_model
-        Models that answer; None skips the checks of the kind.
+        Models that answer; None skips the checks of that kind of model.
     refused_model
-        A model whose questions fail for good: it does not exist, or the key is wrong.
+        A model whose requests fail permanently: it does not exist, or the key is wrong.
     secret
         A key that the client sends, which no error may show.
     """
@@ -55,12 +55,12 @@ class ModelContract:
         return asyncio.run(work)
 
     def test_questions_are_coroutines(self) -> None:
-        """Every kind of question is asked without blocking."""
+        """Every kind of request is sent without blocking."""
         client = self.make_client()
         assert all(inspect.iscoroutinefunction(getattr(client, verb)) for verb in _VERBS)
 
     def test_it_tells_where_it_asks(self) -> None:
-        """The traffic control needs an endpoint, with room for a request at least."""
+        """Rate limiting needs an endpoint, with at least one concurrent request."""
         model = self.chat_model or self.embed_model or self.rerank_model
         assert model is not None, "name a model"
         endpoint = self.make_client().endpoint(model)
@@ -68,7 +68,7 @@ class ModelContract:
         assert endpoint.max_concurrency >= 1
 
     def test_it_gets_ready(self) -> None:
-        """Getting ready may be asked for at any time, and more than once."""
+        """A client may get ready at any time, and more than once."""
         client = self.make_client()
         client.prepare()
         asyncio.run(client.ready())
@@ -78,8 +78,8 @@ class ModelContract:
         """The value of a chat is what `Reply` says, whatever the provider answers."""
         if self.chat_model is None:
             return
-        asked = [{"role": "user", "content": "Say hello."}]
-        reply = self._run(self.make_client().chat(self.chat_model, asked))
+        messages = [{"role": "user", "content": "Say hello."}]
+        reply = self._run(self.make_client().chat(self.chat_model, messages))
         assert list(reply.value) == ["id", "model", "created", "choices", "usage"]
         choice = reply.value["choices"][0]
         assert set(choice) == {"index", "finish_reason", "message"}
@@ -90,7 +90,7 @@ class ModelContract:
         self._is_fair(reply)
 
     def test_vectors_come_in_the_order_of_the_texts(self) -> None:
-        """Texts asked together get the vectors that they get alone."""
+        """Texts in one request get the vectors that they get in requests of their own."""
         if self.embed_model is None:
             return
         texts = ["a feather", "the hooks of a barbule", "a bird"]
@@ -109,19 +109,19 @@ class ModelContract:
             assert self._run(self.make_client().embed(self.embed_model, [])).value == []
 
     def test_documents_come_best_first(self) -> None:
-        """A ranking names each document once, by its place in the list."""
+        """A ranking names each document once, by its index in the list."""
         if self.rerank_model is None:
             return
         documents = ["stones", "feathers of birds", "bread"]
-        asked = self.make_client().rerank(self.rerank_model, "feathers of birds", documents)
-        found = self._run(asked).value
-        assert sorted(each["index"] for each in found) == [0, 1, 2]
-        scores = [each["relevance_score"] for each in found]
+        request = self.make_client().rerank(self.rerank_model, "feathers of birds", documents)
+        ranking = self._run(request).value
+        assert sorted(entry["index"] for entry in ranking) == [0, 1, 2]
+        scores = [entry["relevance_score"] for entry in ranking]
         assert scores == sorted(scores, reverse=True)
-        assert found[0]["index"] == 1
+        assert ranking[0]["index"] == 1
 
     def test_what_it_cannot_do_it_says(self) -> None:
-        """A kind of question that a client does not know is refused as such."""
+        """A kind of request that a client does not support is an `UnsupportedError`."""
         client = self.make_client()
         for verb in _VERBS:
             if getattr(type(client), verb) is getattr(ModelClient, verb):
@@ -130,11 +130,11 @@ class ModelContract:
                 assert isinstance(error, UnsupportedError)
 
     def test_a_failure_is_a_model_error_without_secrets(self) -> None:
-        """What goes wrong for good is said so, and no key shows."""
+        """A permanent failure is an error that says so, and shows no key."""
         if self.refused_model is None:
             return
-        asked = [{"role": "user", "content": "."}]
-        error = self._error_of(self.make_client().chat(self.refused_model, asked))
+        messages = [{"role": "user", "content": "."}]
+        error = self._error_of(self.make_client().chat(self.refused_model, messages))
         assert isinstance(error, ModelError)
         assert not error.retryable
         assert error.hint
@@ -148,7 +148,7 @@ class ModelContract:
         raise AssertionError("it answered")
 
     def _is_fair(self, reply: Reply) -> None:
-        """Costs and counts are numbers of no less than 0, or not known."""
+        """Costs and counts are numbers of at least 0, or None."""
         used = reply.usage
         for number in (used.tokens_in, used.tokens_out, used.usd):
             assert number is None or number >= 0

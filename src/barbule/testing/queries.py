@@ -1,5 +1,5 @@
 # ruff: noqa: D102, PLR2004 - tests say by their names what they show
-"""What adapters answer."""
+"""Queries of backends, as tests."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class QueryTests(BackendFixtures):
                 batches = list(backend.batches(query, {}, 2048))
         else:
             batches = list(backend.batches(query, {}, 2048))
-        found = pa.Table.from_batches(batches).column("n").to_pylist()
-        assert found == list(range(12_000 if writing else 10_000))
+        result = pa.Table.from_batches(batches).column("n").to_pylist()
+        assert result == list(range(12_000 if writing else 10_000))
         assert max(batch.num_rows for batch in batches) <= 2048
 
     def test_other_queries_may_run_between_two_batches(self, backend: Backend) -> None:
         query = numbers(backend, 10_000)
-        given = backend.table("bb_given", sch.Schema({"n": "int64"})).to_expr()
+        leaf = backend.table("bb_given", sch.Schema({"n": "int64"})).to_expr()
         total = 0
         for batch in backend.batches(query, {"bb_given": pa.table({"n": [1]})}, 2048):
             total += batch.num_rows
-            assert backend.arrow(given, {"bb_given": pa.table({"n": [2]})}).num_rows == 1
+            assert backend.arrow(leaf, {"bb_given": pa.table({"n": [2]})}).num_rows == 1
             backend.append("numbers", pa.table({"n": [-1]}))
         assert total == 10_000
 
@@ -79,22 +79,22 @@ class QueryTests(BackendFixtures):
         self, backend: Backend, count: int, twice: bool
     ) -> None:
         odd: list[Any] = [2**63 - 1, -(2**63), None, 0, -7]
-        places = [odd[n] if n < len(odd) else n for n in range(count)]
+        integers = [odd[n] if n < len(odd) else n for n in range(count)]
         values = [[0.1, -0.0, None, float("inf"), 1e-300][n % 5] for n in range(count)]
-        given = backend.table("bb_given", sch.Schema({"n": "int64", 'a"b': "float64"})).to_expr()
-        query: Any = given
+        leaf = backend.table("bb_given", sch.Schema({"n": "int64", 'a"b': "float64"})).to_expr()
+        query: Any = leaf
         if twice:  # it becomes a common table expression of its own
-            some = given.filter(given.n.notnull()).select("n", x=given.n)
+            some = leaf.filter(leaf.n.notnull()).select("n", x=leaf.n)
             query = some.join(some.view(), "n")
         staged = pa.table(
-            {"n": pa.array(places, pa.int64()), 'a"b': pa.array(values, pa.float64())}
+            {"n": pa.array(integers, pa.int64()), 'a"b': pa.array(values, pa.float64())}
         )
-        found = backend.arrow(query, {"bb_given": staged})
+        result = backend.arrow(query, {"bb_given": staged})
         if twice:
-            known = sorted(n for n in places if n is not None)
-            assert sorted(found["x"].to_pylist()) == known
+            expected = sorted(n for n in integers if n is not None)
+            assert sorted(result["x"].to_pylist()) == expected
         else:
-            assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, staged.to_pylist()))
+            assert sorted(map(repr, result.to_pylist())) == sorted(map(repr, staged.to_pylist()))
 
     def test_fields_and_values_within_are_computed(self, backend: Backend) -> None:
         schema = sch.Schema(
@@ -105,7 +105,7 @@ class QueryTests(BackendFixtures):
         backend.append("t", pa.Table.from_pylist([row], schema.to_pyarrow()))
         t = backend.table("t", schema).to_expr()
         query = t.filter(t.s.w.at.year() == 2024, t.l[0].s == "five").select(
-            x=t.s.x, z=t.s.z[0], lx=t.l[0].x + 1, made=ibis.struct({"x": t.l[0].x, "d": t.d[1]}),
+            x=t.s.x, z=t.s.z[0], lx=t.l[0].x + 1, pair=ibis.struct({"x": t.l[0].x, "d": t.d[1]}),
             flat=t.d.flatten(), row=t.d[0], lengths=t.d.map(lambda inner: inner.length()),
         )  # fmt: skip
         assert backend.arrow(query, {}).to_pylist() == [
@@ -113,7 +113,7 @@ class QueryTests(BackendFixtures):
                 "x": 2**63 - 1,
                 "z": 0.1,
                 "lx": 6,
-                "made": {"x": 5, "d": [3]},
+                "pair": {"x": 5, "d": [3]},
                 "flat": [1, 2, 3],
                 "row": [1, 2],
                 "lengths": [2, 1],
@@ -131,13 +131,13 @@ class QueryTests(BackendFixtures):
         first, second = (backend.table(name, pairs).to_expr() for name in ("first", "second"))
         base = backend.table("base", kinds).to_expr().filter(lambda t: t.n > 1)
         added = backend.table("bb_given", pairs).to_expr()
-        given: Any = second.join(base, second.b == base.a).select(c=second.a, k=base.k, n=base.n)
-        given = given.filter(given.n > 2)
+        joined: Any = second.join(base, second.b == base.a).select(c=second.a, k=base.k, n=base.n)
+        joined = joined.filter(joined.n > 2)
         every: Any = ibis.union(first, added)
-        found = every.join(given, every.b == given.c).group_by("k").agg(rows=lambda t: t.count())
+        result = every.join(joined, every.b == joined.c).group_by("k").agg(rows=lambda t: t.count())
         staged = {"bb_given": pa.table({"a": [2], "b": [2]})}
-        assert backend.arrow(found, staged).to_pylist() == [{"k": "x", "rows": 2}]
-        assert sum(map(len, backend.batches(found, staged, 10))) == 1
+        assert backend.arrow(result, staged).to_pylist() == [{"k": "x", "rows": 2}]
+        assert sum(map(len, backend.batches(result, staged, 10))) == 1
         assert backend.tables() == {"first", "second", "base"}
 
     @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
@@ -149,33 +149,33 @@ class QueryTests(BackendFixtures):
         backend.append("t", pa.table({"v": list(v), "q": list(q)}, schema.to_pyarrow()))
         t = backend.table("t", schema).to_expr()
         value = backend.similarity(t.v.op(), t.q.op(), metric).to_expr()
-        found = backend.arrow(t.select("v", s=value), {})
+        result = backend.arrow(t.select("v", s=value), {})
         dots = np.einsum("ij,ij->i", v, q)
-        wanted = {
+        expected = {
             "cosine": dots / (np.linalg.norm(v, axis=1) * np.linalg.norm(q, axis=1)),
             "ip": dots,
             "l2": -np.linalg.norm(v - q, axis=1),
         }[metric]
-        by_first = dict(zip(v[:, 0].tolist(), wanted.tolist(), strict=True))
-        for row in found.to_pylist():
-            assert row["s"] == pytest.approx(by_first[row["v"][0]], rel=1e-4, abs=1e-5)
+        expected_by_first = dict(zip(v[:, 0].tolist(), expected.tolist(), strict=True))
+        for row in result.to_pylist():
+            assert row["s"] == pytest.approx(expected_by_first[row["v"][0]], rel=1e-4, abs=1e-5)
 
     def test_rows_are_made_of_the_arrays_in_an_array(self, backend: Backend) -> None:
         schema = sch.Schema({"d": "array<array<int64>>"})
         leaf = backend.table("bb_given", schema).to_expr()
-        given = {"bb_given": pa.table({"d": [[[1, 2], [3]]]}, schema.to_pyarrow())}
+        staged = {"bb_given": pa.table({"d": [[[1, 2], [3]]]}, schema.to_pyarrow())}
         query = leaf.select(x=leaf.d.unnest())
         if "unnest-nested" in self.lacks:
             with pytest.raises(UnsupportedError, match=r"unnest\(\) of an array of arrays"):
-                backend.arrow(query, given)
+                backend.arrow(query, staged)
         else:
-            assert backend.arrow(query, given).to_pylist() == [{"x": [1, 2]}, {"x": [3]}]
+            assert backend.arrow(query, staged).to_pylist() == [{"x": [1, 2]}, {"x": [3]}]
 
     def test_a_cast_may_give_nothing_instead_of_failing(self, backend: Backend) -> None:
         leaf = backend.table("bb_given", sch.Schema({"s": "string"})).to_expr()
-        given = {"bb_given": pa.table({"s": ["1", "x"]})}
+        staged = {"bb_given": pa.table({"s": ["1", "x"]})}
         query = leaf.select(x=leaf.s.try_cast("int64"))
-        assert backend.arrow(query, given).to_pylist() == [{"x": 1}, {"x": None}]
+        assert backend.arrow(query, staged).to_pylist() == [{"x": 1}, {"x": None}]
 
     def test_what_it_cannot_run_is_said_so(self, backend: Backend) -> None:
         query = numbers(backend, 3)

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - tests say by their names what they show
-"""What adapters keep: values of every type."""
+"""Stored values of every type, as tests."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class RowTests(BackendFixtures):
         rows = pa.table({"v": pa.array(values, schema.to_pyarrow().field("v").type)})
         backend.append("t", rows)
         leaf = backend.table("t", schema).to_expr()
-        found = backend.arrow(leaf, {})
-        wanted = sorted(repr(comparable(kind, value)) for value in rows["v"].to_pylist())
-        assert found.schema.field("v").type == rows.schema.field("v").type
-        assert in_order(kind, found) == wanted
+        result = backend.arrow(leaf, {})
+        expected = sorted(repr(comparable(kind, value)) for value in rows["v"].to_pylist())
+        assert result.schema.field("v").type == rows.schema.field("v").type
+        assert in_order(kind, result) == expected
         batches = pa.Table.from_batches(backend.batches(leaf, {}, 2))
-        assert in_order(kind, batches) == wanted
+        assert in_order(kind, batches) == expected
 
     @pytest.mark.parametrize("kind", VALUES)
     def test_staged_values_are_those_given(self, backend: Backend, kind: str) -> None:
@@ -52,8 +52,8 @@ class RowTests(BackendFixtures):
         few = pa.table({"v": pa.array(VALUES[kind], schema.to_pyarrow().field("v").type)})
         leaf = backend.table("bb_given", schema).to_expr()
         for rows in (few, pa.concat_tables([few] * 100)):
-            found = backend.arrow(leaf.filter(leaf.v.notnull()), {"bb_given": rows})
-            assert in_order(kind, found) == in_order(kind, rows)
+            result = backend.arrow(leaf.filter(leaf.v.notnull()), {"bb_given": rows})
+            assert in_order(kind, result) == in_order(kind, rows)
         assert backend.tables() == set()
 
     def test_rows_are_matched_by_name_and_others_are_empty(self, backend: Backend) -> None:
@@ -69,9 +69,9 @@ class RowTests(BackendFixtures):
         leaf = backend.table("t", schema).to_expr()
         assert backend.arrow(leaf, {}).schema.types == schema.to_pyarrow().types
         assert [batch.num_rows for batch in backend.batches(leaf, {}, 10) if batch.num_rows] == []
-        given = backend.table("bb_given", schema).to_expr()
+        staged_leaf = backend.table("bb_given", schema).to_expr()
         staged = {"bb_given": schema.to_pyarrow().empty_table()}
-        assert backend.arrow(given, staged).num_rows == 0
+        assert backend.arrow(staged_leaf, staged).num_rows == 0
         assert backend.arrow(leaf.count().as_table(), {}).to_pylist()[0].popitem()[1] == 0
 
     def test_texts_with_the_character_nul(self, backend: Backend) -> None:
@@ -107,16 +107,16 @@ class RowTests(BackendFixtures):
         some = sch.Schema({name: schema[name] for name in ("b", "s", "at", "n")})
         leaf = backend.table("t", some).to_expr()
 
-        def found(*texts: str) -> pa.Table:
+        def rows_with(*texts: str) -> pa.Table:
             return backend.rows_with_values(leaf, "s", texts).sort_by("n")
 
-        assert found("none").num_rows == 0
-        assert found("none").schema.types == some.to_pyarrow().types
+        assert rows_with("none").num_rows == 0
+        assert rows_with("none").schema.types == some.to_pyarrow().types
         for text in TEXTS:
-            wanted = [row for row in rows if row["s"] == text]
-            assert found(text).to_pylist() == wanted
-            assert found(text).column_names == [*some.names]
-        assert found(*TEXTS, "none").to_pylist() == rows[:-1]
+            expected = [row for row in rows if row["s"] == text]
+            assert rows_with(text).to_pylist() == expected
+            assert rows_with(text).column_names == [*some.names]
+        assert rows_with(*TEXTS, "none").to_pylist() == rows[:-1]
 
     def test_insert_takes_plain_values(self, backend: Backend) -> None:
         schema = {
@@ -131,7 +131,7 @@ class RowTests(BackendFixtures):
         rows = [{"at": moment, "n": 2**63 - 1, "f": False, "s": text, "x": 0.1} for text in TEXTS]
         rows.append(dict.fromkeys(schema))
         backend.insert("t", rows)
-        found = read(backend, "t", schema)
-        assert sorted(found, key=by_text) == sorted(rows, key=by_text)
+        result = read(backend, "t", schema)
+        assert sorted(result, key=by_text) == sorted(rows, key=by_text)
         backend.delete("t", {"s": TEXTS[2]})
         assert len(read(backend, "t", schema)) == len(rows) - 1

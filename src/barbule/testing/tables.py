@@ -1,5 +1,5 @@
 # ruff: noqa: D102, PLR2004 - tests say by their names what they show
-"""What adapters do with tables and the lives of rows."""
+"""Tables, columns and the lives of rows, as tests."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class TableTests(BackendFixtures):
         backend.insert("u", [{RID: 0, FROM: 1, TO: FOREVER, name: name}])
         backend.append("u", pa.table({RID: [1], FROM: [1], TO: [FOREVER], name: ["y"]}))
         backend.fill("u", name, pa.table({RID: [1], name: ["filled"]}))
-        found = {row[RID]: row[name] for row in read(backend, "u", schema)}
-        assert found == {0: name, 1: "filled"}
+        result = {row[RID]: row[name] for row in read(backend, "u", schema)}
+        assert result == {0: name, 1: "filled"}
         leaf = backend.table("u", sch.Schema(schema)).to_expr()
         joined = leaf.join(leaf.view(), RID).filter(leaf[name] == name).select(name)
         assert backend.arrow(joined, {}).to_pylist() == [{name: name}]
@@ -103,9 +103,9 @@ class TableTests(BackendFixtures):
         kinds = {"n": ibis.dtype("int64"), "v": ibis.dtype(kind), "e": ibis.dtype("string")}
         with backend.transaction():
             backend.add_columns("t", kinds, {"v": rows, "n": rows.select([RID, "n"])})
-        found = _by_life(read(backend, "t", {**schema, "n": "int64", "v": kind, "e": "string"}))
-        assert [{name: row[name] for name in schema} for row in found] == before
-        for row in found:
+        result = _by_life(read(backend, "t", {**schema, "n": "int64", "v": kind, "e": "string"}))
+        assert [{name: row[name] for name in schema} for row in result] == before
+        for row in result:
             live = row[TO] == FOREVER
             assert row["n"] == (10 * row[RID] if live else None)
             assert (row["v"] or [None])[-1] == (row[RID] if live else None)
@@ -156,8 +156,8 @@ class TableTests(BackendFixtures):
         newer = leaf.filter(leaf.a > mean).select(RID, a=leaf.a + 1)
         with backend.transaction():
             assert backend.replace_query("t", newer, 2, ["b"]) == 1
-        found = {(row[RID], row[FROM], row["a"], row["b"]) for row in read(backend, "t", schema)}
-        assert found == {(0, 1, 3, "x"), (1, 1, 4, None), (1, 2, 5, None)}
+        result = {(row[RID], row[FROM], row["a"], row["b"]) for row in read(backend, "t", schema)}
+        assert result == {(0, 1, 3, "x"), (1, 1, 4, None), (1, 2, 5, None)}
 
     def test_rows_that_are_chosen_at_random_have_one_live_state(self, backend: Backend) -> None:
         schema = {**LIFE}
@@ -186,8 +186,8 @@ class TableTests(BackendFixtures):
         backend.close("t", [0], 4)
         backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
         backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
-        found = {(row[RID], row[TO]): row["x"] for row in read(backend, "t", schema)}
-        assert found == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
+        result = {(row[RID], row[TO]): row["x"] for row in read(backend, "t", schema)}
+        assert result == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
 
     @pytest.mark.parametrize("around", [False, True])
     def test_columns_of_live_rows_are_filled_by_a_query(
@@ -213,11 +213,11 @@ class TableTests(BackendFixtures):
     @pytest.mark.parametrize("kind", [STRUCT, "array<array<int64>>", "json", "uuid"])
     def test_fill_takes_every_type(self, backend: Backend, kind: str) -> None:
         living(backend, {"x": kind})
-        wanted = sch.Schema({RID: "int64", "x": kind}).to_pyarrow()
-        rows = pa.Table.from_pylist([{RID: 1, "x": VALUES[kind][0]}], wanted)
+        arrow_schema = sch.Schema({RID: "int64", "x": kind}).to_pyarrow()
+        rows = pa.Table.from_pylist([{RID: 1, "x": VALUES[kind][0]}], arrow_schema)
         backend.fill("t", "x", rows)
-        found = read(backend, "t", {RID: "int64", "x": kind})
-        values = {row[RID]: comparable(kind, row["x"]) for row in found}
+        result = read(backend, "t", {RID: "int64", "x": kind})
+        values = {row[RID]: comparable(kind, row["x"]) for row in result}
         assert values[1] == comparable(kind, rows["x"].to_pylist()[0])
 
     def test_purge_deletes_ended_rows_but_those_to_keep(self, backend: Backend) -> None:
@@ -237,8 +237,8 @@ class TableTests(BackendFixtures):
         rows = [{"key": f"it's {n % 3}", "n": n} for n in range(6)] + [{"key": None, "n": 6}]
         backend.insert("t", rows)
         backend.delete_with_values("t", "key", ["it's 0", "it's 2", "none"])
-        found = read(backend, "t", {"key": "string", "n": "int64"})
-        assert sorted(row["n"] for row in found) == [1, 4, 6]
+        result = read(backend, "t", {"key": "string", "n": "int64"})
+        assert sorted(row["n"] for row in result) == [1, 4, 6]
 
 
 def _by_life(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

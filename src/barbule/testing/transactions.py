@@ -1,5 +1,5 @@
 # ruff: noqa: D102, PLR2004 - tests say by their names what they show
-"""What adapters keep together, and apart."""
+"""Transactions, threads and processes, as tests."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ class TransactionTests(BackendFixtures):
         self, backend: Backend, connect: Callable[..., Backend]
     ) -> None:
         schema = living(backend)
-        seen: list[int] = []
+        counts: list[int] = []
 
         def look() -> None:
-            thread = threading.Thread(target=lambda: seen.append(len(read(backend, "t", schema))))
+            thread = threading.Thread(target=lambda: counts.append(len(read(backend, "t", schema))))
             thread.start()
             thread.join()
 
@@ -87,9 +87,9 @@ class TransactionTests(BackendFixtures):
         with backend.transaction():
             backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
             look()
-            seen.append(len(read(other, "t", schema)))
+            counts.append(len(read(other, "t", schema)))
         look()
-        assert seen == [3, 3, 4]
+        assert counts == [3, 3, 4]
 
     def test_after_a_failure_it_goes_on(self, backend: Backend) -> None:
         backend.create("t", sch.Schema({"a": "int64"}))
