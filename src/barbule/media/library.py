@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,13 +22,20 @@ from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.locations import reference_to, without_secrets
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
+from barbule.media.inserted_values import (
+    content_suffix,
+    document_suffix,
+    struct_content,
+    temporary_file,
+)
 from barbule.media.isolation import Isolation
 from barbule.media.references import references_within, stored_references
 from barbule.media.store import MediaStore
 from barbule.media.streams.temporary_files import MadeFile
 from barbule.media.undo_log import Undo
+from barbule.media.validation import validate_file
 from barbule.threads import in_threads
-from barbule.types import Audio, Document, Image, Video
+from barbule.types import Document, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +51,6 @@ __all__ = ["MediaLibrary"]
 _STORED = "media:"
 _FRAME = "frame:"  # of a video; see `streams.choosing`
 _MOST_HEADERS = 65_536
-_MAX_ENDING = 16  # letters, as references have them
 _FETCHERS = 16  # threads that wait for others' answers
 _CHECKERS = 2  # threads; more would gain nothing where reading the header holds Python's lock
 
@@ -263,19 +268,19 @@ class MediaLibrary:
         MediaError
             When the value is of no kind that the column takes.
         """
-        if computed and (made := _temporary(value)) is not None:
+        if computed and (made := temporary_file(value)) is not None:
             return self.store.put_file(made, made.suffix)
         if isinstance(value, str | Path):
             return reference_to(value)
         if isinstance(value, MadeFile):
             return self._take(value)
         if isinstance(value, Mapping):
-            content = _content_of(value, kind)
+            content = struct_content(value, kind)
             if isinstance(kind, Document) and isinstance(content, bytes):
-                return self.store.put(content, _document_suffix(content, value.get("path")))
+                return self.store.put(content, document_suffix(content, value.get("path")))
             return self.refer(content, kind, computed=computed)
         if isinstance(value, bytes | bytearray | memoryview):
-            return self.store.put(bytes(value), _suffix(bytes(value), kind))
+            return self.store.put(bytes(value), content_suffix(bytes(value), kind))
         if isinstance(kind, Image):
             return self._keep_image(value, computed=computed)
         raise MediaError(
@@ -318,7 +323,7 @@ class MediaLibrary:
         path = self.path(reference)
         try:
             with self.isolation.entered():
-                _check(path, kind)
+                validate_file(path, kind)
         except MediaError as error:
             named = _source(reference)
             if named is None or str(path) not in error.message:
@@ -388,70 +393,8 @@ class MediaLibrary:
         in_threads(fetch, len(wanted), _FETCHERS)
 
 
-def _temporary(value: Any) -> Path | None:
-    """Return the file that a function wrote where files do not last; None for any other value."""
-    if not isinstance(value, str | Path) or ":" in str(value)[:12]:
-        return None
-    path = Path(value).expanduser().absolute()
-    lasts = not path.is_relative_to(Path(tempfile.gettempdir()).absolute())
-    return None if lasts or not path.is_file() or not path.suffix[1:].isalnum() else path
-
-
-def _content_of(value: Mapping[str, Any], kind: dt.DataType) -> Any:
-    """Return the content, or the path, that the struct of a medium holds in data sets."""
-    if value.keys() == {"bytes", "path"}:
-        content = value.get("bytes")
-        found = value.get("path") if content is None else content
-        if found is not None:
-            return found
-    raise MediaError(
-        f"a {type(value).__name__} is no {kind}.",
-        value=list(value),
-        hint="Give a path, a URL or bytes; or a mapping with its content as 'bytes' and a 'path'.",
-    )
-
-
-def _check(path: Path, kind: dt.DataType) -> None:
-    if isinstance(kind, Image):
-        from barbule.media.images.image_files import validate_image
-
-        validate_image(path)
-    elif isinstance(kind, Document):
-        from barbule.media.documents import validate_document
-
-        validate_document(path)
-    elif isinstance(kind, Video):
-        from barbule.media.streams.opening import validate_video
-
-        validate_video(path)
-    elif isinstance(kind, Audio):
-        from barbule.media.streams.opening import validate_audio
-
-        validate_audio(path)
-
-
 def _source(reference: str) -> str | None:
     """Return what messages call a file that is known by another name than its path."""
     if reference.startswith(_STORED):
         return f"what was given as content, and is kept as {reference},"
     return without_secrets(reference) if ":" in reference[:12] else None
-
-
-def _suffix(data: bytes, kind: dt.DataType) -> str:
-    if isinstance(kind, Image):
-        from barbule.media.images.image_files import image_bytes_suffix
-
-        return image_bytes_suffix(data)
-    if isinstance(kind, Audio | Video):
-        from barbule.media.streams.opening import suffix_of
-
-        return suffix_of(data)
-    return _document_suffix(data)
-
-
-def _document_suffix(data: bytes, name: Any = None) -> str:
-    """Return an ending for a document: that of its name, which tells Markdown from text, say."""
-    if data.startswith(b"%PDF-"):
-        return "pdf"
-    own = Path(name).suffix[1:].lower() if isinstance(name, str) else ""
-    return own if own.isascii() and own.isalnum() and len(own) <= _MAX_ENDING else "bin"

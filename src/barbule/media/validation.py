@@ -1,0 +1,43 @@
+"""Whether a file can be opened as what its column holds.
+
+Owns which reader checks which type of media; the checks are the readers' own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from barbule.types import Audio, Document, Image, Video
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import ibis.expr.datatypes as dt
+
+__all__ = ["validate_file"]
+
+
+def validate_file(path: Path, kind: dt.DataType) -> None:
+    """Make sure that a file can be opened as media of a type.
+
+    Raises
+    ------
+    MediaError
+        When it cannot.
+    """
+    if isinstance(kind, Image):
+        from barbule.media.images.image_files import validate_image
+
+        validate_image(path)
+    elif isinstance(kind, Document):
+        from barbule.media.documents import validate_document
+
+        validate_document(path)
+    elif isinstance(kind, Video):
+        from barbule.media.streams.opening import validate_video
+
+        validate_video(path)
+    elif isinstance(kind, Audio):
+        from barbule.media.streams.opening import validate_audio
+
+        validate_audio(path)
