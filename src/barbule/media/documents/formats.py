@@ -17,7 +17,7 @@ from barbule.media.documents.text.encodings import is_text, markup_of
 from barbule.media.documents.text.xml_text import check_xml
 from barbule.media.documents.zip_documents import (
     ARCHIVE_ERRORS,
-    check_parts,
+    damaged_parts,
     open_archive,
     refuse_elements,
 )
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 RETRY_HINT = "Fetch or export the file again and check that it opens."
-_BY_EXTENSION = {
+_FORMATS_BY_EXTENSION = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".html": "html",
@@ -53,9 +53,9 @@ SOURCE_CODE_EXTENSIONS = {
     ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".swift", ".rb", ".php", ".pl", ".lua", ".r",
     ".jl", ".sh", ".sql", ".css", ".toml", ".yaml", ".yml", ".ini",
 }  # fmt: skip
-_PLAIN = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
+_PLAIN_TEXT_EXTENSIONS = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
-_OFFICE_PARTS = {
+_OFFICE_CONTENT_TYPES = {
     "docx": (b"wordprocessingml.document.main+xml", b"ms-word.document.macroEnabled.main+xml"),
     "pptx": (
         b"presentationml.presentation.main+xml",
@@ -64,21 +64,21 @@ _OFFICE_PARTS = {
     ),
     "xlsx": (b"spreadsheetml.sheet.main+xml", b"ms-excel.sheet.macroEnabled.main+xml"),
 }
-_HEAD = 8192
-_PDF_REACH = 1024
-_HTML_HEAD = re.compile(
+_HEAD_BYTES = 8192
+_PDF_HEADER_REACH_BYTES = 1024
+_HTML_START = re.compile(
     r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 # A page that has lost its extension, or got another one, and not a text that speaks of tags.
-_WHOLE_PAGE = re.compile(
+_COMPLETE_HTML_PAGE = re.compile(
     r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html\b|html[^<>]*>\s*<(?:!--|(?:head|body|meta|title)\b))",
     re.IGNORECASE | re.DOTALL,
 )
-_OBJECT = re.compile(rb"[\r\n][^\S\r\n]*+\d++ \d++ obj\b")
-_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
-_LOCKED_OFFICE = "EncryptedPackage".encode("utf-16-le")
-_KNOWN = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
+_PDF_OBJECT = re.compile(rb"[\r\n][^\S\r\n]*+\d++ \d++ obj\b")
+_OLE_SIGNATURE = b"\xd0\xcf\x11\xe0"
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+_FORMAT_NAMES = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
 
 
 def read_head(path: Path) -> bytes:
@@ -91,7 +91,7 @@ def read_head(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         raise MediaError(
             f"{path} does not exist.", hint="Check the path and the working directory."
@@ -107,23 +107,27 @@ def read_head(path: Path) -> bytes:
     return head
 
 
-def detect_format(path: Path, head: bytes, *, whole: bool = False) -> str:
+def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
     """Tell the format; of an archive also, if asked for, whether all of it is there."""
     if is_pdf(path, head):
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _archive_format(path, whole=whole)
-    if head.startswith(_OLD_OFFICE):
-        raise _old_office(path)
+        return _archive_format(path, verify=verify)
+    if head.startswith(_OLE_SIGNATURE):
+        raise _ole_error(path)
     extension = path.suffix.lower()
     if extension in _BINARY_EXTENSIONS:
         raise MediaError(
             f"{path} is damaged: its content is not {extension[1:].upper()}.", hint=RETRY_HINT
         )
     if head.startswith(b"{\\rtf") or not is_text(head):
-        raise MediaError(f"{path} is of no known document format.", hint=f"Give {_KNOWN}.")
+        raise MediaError(f"{path} is of no known document format.", hint=f"Give {_FORMAT_NAMES}.")
     name = _text_format(extension, markup_of(head))
-    return "text" if name == "xml" and extension in _PLAIN and not _is_xml(path) else name
+    return (
+        "text"
+        if name == "xml" and extension in _PLAIN_TEXT_EXTENSIONS and not _is_xml(path)
+        else name
+    )
 
 
 def _is_xml(path: Path) -> bool:
@@ -136,18 +140,26 @@ def _is_xml(path: Path) -> bool:
 
 def is_pdf(path: Path, head: bytes) -> bool:
     """Tell a PDF, which may have something before its header, from text that mentions one."""
-    found = head.find(b"%PDF-", 0, _PDF_REACH)
-    if found < 0:
+    header = head.find(b"%PDF-", 0, _PDF_HEADER_REACH_BYTES)
+    if header < 0:
         return False
     extension = path.suffix.lower()
-    known = extension in _BY_EXTENSION or extension in SOURCE_CODE_EXTENSIONS or extension in _PLAIN
-    if not known or not is_text(head):
-        return extension == ".pdf" or not head[:found].strip() or bool(_OBJECT.search(head, found))
-    return not head[:found].strip() and bool(_OBJECT.search(head, found))
+    is_text_extension = (
+        extension in _FORMATS_BY_EXTENSION
+        or extension in SOURCE_CODE_EXTENSIONS
+        or extension in _PLAIN_TEXT_EXTENSIONS
+    )
+    if not is_text_extension or not is_text(head):
+        return (
+            extension == ".pdf"
+            or not head[:header].strip()
+            or bool(_PDF_OBJECT.search(head, header))
+        )
+    return not head[:header].strip() and bool(_PDF_OBJECT.search(head, header))
 
 
-def _old_office(path: Path) -> MediaError:
-    if _LOCKED_OFFICE in path.read_bytes():
+def _ole_error(path: Path) -> MediaError:
+    if _ENCRYPTED_PACKAGE in path.read_bytes():
         return MediaError(
             f"{path} is a password-protected Office file.",
             hint="Save a copy without the password and use that.",
@@ -163,42 +175,47 @@ def _text_format(extension: str, head: str) -> str:
         return "markdown"  # Markdown often begins with HTML.
     if extension in SOURCE_CODE_EXTENSIONS:
         return "text"
-    said = _BY_EXTENSION.get(extension, "text" if extension in _PLAIN else "html")
-    if _HTML_HEAD.match(head) if said == "html" else _WHOLE_PAGE.match(head):
+    expected = _FORMATS_BY_EXTENSION.get(
+        extension, "text" if extension in _PLAIN_TEXT_EXTENSIONS else "html"
+    )
+    if _HTML_START.match(head) if expected == "html" else _COMPLETE_HTML_PAGE.match(head):
         return "html"
     if head.lstrip().startswith("<?xml"):
         return "html" if _XHTML.search(head) else "xml"
-    return _BY_EXTENSION.get(extension, "text")
+    return _FORMATS_BY_EXTENSION.get(extension, "text")
 
 
-def _archive_format(path: Path, *, whole: bool) -> str:
+def _archive_format(path: Path, *, verify: bool) -> str:
     with open_archive(path, RETRY_HINT) as archive:
         try:
             names = set(archive.namelist())
-            types = archive.read("[Content_Types].xml") if "[Content_Types].xml" in names else b""
-            damaged = next(check_parts(archive), None) if whole else None
+            content_types = (
+                archive.read("[Content_Types].xml") if "[Content_Types].xml" in names else b""
+            )
+            damaged_part = next(damaged_parts(archive), None) if verify else None
         except ARCHIVE_ERRORS:
-            types, damaged = b"", "[Content_Types].xml"
+            content_types, damaged_part = b"", "[Content_Types].xml"
         name = "epub" if "META-INF/container.xml" in names else None
-        for office, parts in _OFFICE_PARTS.items():
-            if any(part in types for part in parts):
-                name = office
-        if name is not None and damaged is None:
-            _refuse_beyond(archive, name)
-    if damaged:
+        for office_format, part_types in _OFFICE_CONTENT_TYPES.items():
+            if any(part_type in content_types for part_type in part_types):
+                name = office_format
+        if name is not None and damaged_part is None:
+            _refuse_oversized(archive, name)
+    if damaged_part:
         raise MediaError(
             f"{path} is a damaged or truncated {(name or 'zip').upper()} file: "
-            f"its part {damaged} cannot be unpacked.",
+            f"its part {damaged_part} cannot be unpacked.",
             hint=RETRY_HINT,
         )
     if name is None:
         raise MediaError(
-            f"{path} is a zip archive but no DOCX, PPTX, XLSX or EPUB.", hint=f"Give {_KNOWN}."
+            f"{path} is a zip archive but no DOCX, PPTX, XLSX or EPUB.",
+            hint=f"Give {_FORMAT_NAMES}.",
         )
     return name
 
 
-def _refuse_beyond(archive: zipfile.ZipFile, name: str) -> None:
+def _refuse_oversized(archive: zipfile.ZipFile, name: str) -> None:
     """Refuse an archive that holds more than is read; a damaged one is its reader's."""
     with contextlib.suppress(*ARCHIVE_ERRORS):
         if name == "xlsx":

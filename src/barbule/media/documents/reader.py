@@ -26,7 +26,12 @@ from barbule.media.documents.office.spreadsheets import read_csv, read_xlsx
 from barbule.media.documents.pdf.pdf import check_pdf, read_pdf
 from barbule.media.documents.text.json_text import check_json, read_json
 from barbule.media.documents.text.markdown import read_markdown
-from barbule.media.documents.text.plain_text import CODING, decode, read_lines, read_text
+from barbule.media.documents.text.plain_text import (
+    CODING_DECLARATION,
+    decode,
+    read_lines,
+    read_text,
+)
 from barbule.media.documents.text.xml_text import check_xml, read_xml
 from barbule.media.isolation import Allowance, isolated
 from barbule.media.read_limits import ExceededError
@@ -58,23 +63,23 @@ class Reading(NamedTuple):
     encoding: str | None = None
 
 
-_FROM_BYTES: dict[str, Callable[[bytes, str | None], DocumentText]] = {
+_BYTES_READERS: dict[str, Callable[[bytes, str | None], DocumentText]] = {
     "markdown": read_markdown,
     "text": read_text,
     "csv": read_csv,
     "json": read_json,
     "xml": read_xml,
 }
-_CHECKS: dict[str, Callable[[bytes], None]] = {"json": check_json, "xml": check_xml}
-_FROM_FILE: dict[str, Callable[[Path], DocumentText]] = {
+_SYNTAX_CHECKS: dict[str, Callable[[bytes], None]] = {"json": check_json, "xml": check_xml}
+_FILE_READERS: dict[str, Callable[[Path], DocumentText]] = {
     "docx": read_docx,
     "pptx": read_pptx,
     "xlsx": read_xlsx,
 }
-_OCR_SECONDS = 60  # of a processor, for a page
-_OCR_MEMORY = 2_000_000_000  # of its models
+_OCR_SECONDS_PER_PAGE = 60  # of a processor, for a page
+_OCR_MEMORY_BYTES = 2_000_000_000  # of its models
 # What a broken part makes the readers of archives raise: they let it through as it comes.
-_BROKEN = (
+_READER_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     SyntaxError,
@@ -121,22 +126,22 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
-    name: str = isolated(_validated, path, unbounded=is_pdf(path, read_head(path)))
+    name: str = isolated(_valid_format, path, unbounded=is_pdf(path, read_head(path)))
     return name
 
 
-def _validated(path: Path) -> str:
+def _valid_format(path: Path) -> str:
     try:
-        name = detect_format(path, read_head(path), whole=True)
+        name = detect_format(path, read_head(path), verify=True)
         if name == "pdf":
             check_pdf(path)
     except ExceededError as error:
-        raise _beyond(path, error) from None
-    if name in _CHECKS:
+        raise _limit_error(path, error) from None
+    if name in _SYNTAX_CHECKS:
         try:
-            _CHECKS[name](path.read_bytes())
+            _SYNTAX_CHECKS[name](path.read_bytes())
         except DamagedTreeError as error:
-            raise _damaged(path, name, error) from error
+            raise _damage_error(path, name, error) from error
     return name
 
 
@@ -171,13 +176,13 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     """
     options = options or Reading()
     unbounded = is_pdf(path, read_head(path))
-    plain = options._replace(ocr=False)
-    found: DocumentText = isolated(_read_document, path, plain, unbounded=unbounded)
-    if options.ocr and found.scanned:
-        pages = len(found.scanned)
-        more = Allowance(pages * _OCR_SECONDS, _OCR_MEMORY)
-        found = isolated(_read_document, path, options, unbounded=unbounded, more=more)
-    return found
+    without_ocr = options._replace(ocr=False)
+    document: DocumentText = isolated(_read_document, path, without_ocr, unbounded=unbounded)
+    if options.ocr and document.scanned:
+        pages = len(document.scanned)
+        allowance = Allowance(pages * _OCR_SECONDS_PER_PAGE, _OCR_MEMORY_BYTES)
+        document = isolated(_read_document, path, options, unbounded=unbounded, more=allowance)
+    return document
 
 
 def _read_document(path: Path, options: Reading) -> DocumentText:
@@ -188,30 +193,30 @@ def _read_document(path: Path, options: Reading) -> DocumentText:
     except MediaError:
         raise
     except ExceededError as error:
-        raise _beyond(path, error) from None
-    except _BROKEN as error:
-        raise _damaged(path, name, error) from error
+        raise _limit_error(path, error) from None
+    except _READER_ERRORS as error:
+        raise _damage_error(path, name, error) from error
     except BaseException as error:
         # Each library has errors of its own, and a panic of one in Rust is no Exception.
-        theirs = type(error).__module__.partition(".")[0] in {"docx", "pptx", "lxml"}
-        if not theirs and type(error).__name__ != "PanicException":
+        is_library_error = type(error).__module__.partition(".")[0] in {"docx", "pptx", "lxml"}
+        if not is_library_error and type(error).__name__ != "PanicException":
             raise
-        raise _damaged(path, name, error) from error
+        raise _damage_error(path, name, error) from error
 
 
 def _read(name: str, path: Path, options: Reading) -> DocumentText:
     if name == "pdf":
         return read_pdf(path, ocr=options.ocr)
     if name == "html":
-        xml = path.suffix.lower() == ".xhtml"
-        return read_html(path.read_bytes(), options.encoding, skip=options.skip_tags, xml=xml)
+        is_xml = path.suffix.lower() == ".xhtml"
+        return read_html(path.read_bytes(), options.encoding, skip=options.skip_tags, xml=is_xml)
     if name == "epub":
         return read_epub(path, RETRY_HINT)
-    if name in _FROM_FILE:
-        return _FROM_FILE[name](path)
+    if name in _FILE_READERS:
+        return _FILE_READERS[name](path)
     if path.suffix.lower() in SOURCE_CODE_EXTENSIONS:
         return read_lines(path.read_bytes(), options.encoding)
-    return _FROM_BYTES[name](path.read_bytes(), options.encoding)
+    return _BYTES_READERS[name](path.read_bytes(), options.encoding)
 
 
 def read_source(path: Path, encoding: str | None = None) -> str:
@@ -225,7 +230,7 @@ def read_source(path: Path, encoding: str | None = None) -> str:
         If it is no file of text.
     """
     name = validate_document(path)
-    if name not in {*_FROM_BYTES, "html"}:
+    if name not in {*_BYTES_READERS, "html"}:
         raise UnsupportedError(
             f"{path} is a {name.upper()} file, which is no text as it stands.",
             hint="Ask for its text().",
@@ -233,13 +238,17 @@ def read_source(path: Path, encoding: str | None = None) -> str:
     data = path.read_bytes()
     if name in {"html", "xml"}:
         return decode(data, encoding)
-    return decode(data, encoding, CODING if path.suffix.lower() in SOURCE_CODE_EXTENSIONS else None)
+    return decode(
+        data,
+        encoding,
+        CODING_DECLARATION if path.suffix.lower() in SOURCE_CODE_EXTENSIONS else None,
+    )
 
 
-def _beyond(path: Path, error: ExceededError) -> MediaError:
+def _limit_error(path: Path, error: ExceededError) -> MediaError:
     return MediaError(f"{path} {error}.", hint=error.hint)
 
 
-def _damaged(path: Path, name: str, error: BaseException) -> MediaError:
+def _damage_error(path: Path, name: str, error: BaseException) -> MediaError:
     reason = f" ({error})" if isinstance(error, DamagedTreeError) else ""
     return MediaError(f"{path} is a damaged {name.upper()} file{reason}.", hint=RETRY_HINT)

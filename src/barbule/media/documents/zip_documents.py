@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ARCHIVE_ERRORS", "check_parts", "open_archive", "refuse_elements"]
+__all__ = ["ARCHIVE_ERRORS", "damaged_parts", "open_archive", "refuse_elements"]
 
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
@@ -29,19 +29,19 @@ ARCHIVE_ERRORS = (
     NotImplementedError,
     ValueError,
 )
-_PIECE = 1 << 20
-_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
-_CHECKED = (".xml", ".rels", ".opf", ".xhtml", ".html", ".htm", ".ncx")
+_CHUNK_BYTES = 1 << 20
+_XML_LEADING_BYTES = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+_TEXT_PART_SUFFIXES = (".xml", ".rels", ".opf", ".xhtml", ".html", ".htm", ".ncx")
 
 
-def open_archive(path: Path, again: str) -> zipfile.ZipFile:
+def open_archive(path: Path, hint: str) -> zipfile.ZipFile:
     """Open a zip archive that may be unpacked without harm.
 
     Parameters
     ----------
     path
         The file.
-    again
+    hint
         What to do about one that is damaged.
 
     Raises
@@ -56,14 +56,14 @@ def open_archive(path: Path, again: str) -> zipfile.ZipFile:
         raise
     except ARCHIVE_ERRORS as error:
         raise MediaError(
-            f"{path} is a damaged or truncated DOCX, PPTX, XLSX or EPUB (zip) file.", hint=again
+            f"{path} is a damaged or truncated DOCX, PPTX, XLSX or EPUB (zip) file.", hint=hint
         ) from error
 
 
-def check_parts(archive: zipfile.ZipFile) -> Iterator[str]:
+def damaged_parts(archive: zipfile.ZipFile) -> Iterator[str]:
     """Unpack the parts that hold text, and yield the names of those that are damaged."""
     for part in archive.infolist():
-        if part.filename.lower().endswith(_CHECKED):
+        if part.filename.lower().endswith(_TEXT_PART_SUFFIXES):
             try:
                 with archive.open(part) as file:
                     while file.read(1 << 20):
@@ -85,9 +85,9 @@ def refuse_elements(archive: zipfile.ZipFile) -> None:
     tally = Tally("max_elements")
     for part in archive.infolist():
         with archive.open(part) as file:
-            piece = file.read(_PIECE)
-            if not piece.lstrip(_BEFORE_XML).startswith(b"<"):
+            chunk = file.read(_CHUNK_BYTES)
+            if not chunk.lstrip(_XML_LEADING_BYTES).startswith(b"<"):
                 continue
-            while piece:
-                tally.add(piece.count(b"<") - piece.count(b"</"))
-                piece = file.read(_PIECE)
+            while chunk:
+                tally.add(chunk.count(b"<") - chunk.count(b"</"))
+                chunk = file.read(_CHUNK_BYTES)

@@ -24,14 +24,14 @@ __all__ = ["read_epub"]
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_PAGES = {
+_PAGE_TYPES = {
     "application/xhtml+xml",
     "application/x-dtbook+xml",
     "text/html",
     "text/x-oeb1-document",
 }
-_PAGE_NAMES = (".xhtml", ".html", ".htm")
-_FONTS = (".otf", ".ttf", ".woff", ".woff2")
+_PAGE_SUFFIXES = (".xhtml", ".html", ".htm")
+_FONT_SUFFIXES = (".otf", ".ttf", ".woff", ".woff2")
 _METADATA = {
     "creator": "author",
     "language": "language",
@@ -42,14 +42,14 @@ _METADATA = {
 }
 
 
-def read_epub(path: Path, again: str) -> DocumentText:
+def read_epub(path: Path, hint: str) -> DocumentText:
     """Read a book: its chapters in their order, with their headings.
 
     Parameters
     ----------
     path
         The file.
-    again
+    hint
         What to do about one that is damaged.
 
     Returns
@@ -63,24 +63,24 @@ def read_epub(path: Path, again: str) -> DocumentText:
     MediaError
         If it is damaged or protected.
     """
-    with open_archive(path, again) as archive:
+    with open_archive(path, hint) as archive:
         names = set(archive.namelist())
         _check_protection(archive, names, path)
-        package = _package_of(archive)
+        package = _package_path(archive)
         if package not in names:
             raise DamagedTreeError("its package is not there")
-        book = _Package()
+        book = _PackageDocument()
         parse_xml(archive.read(package), book)
         folder = posixpath.dirname(package)
         blocks: list[Block] = []
-        left_out: dict[str, None] = dict.fromkeys(["pages outside of the order"] * book.outside)
+        left_out: dict[str, None] = dict.fromkeys(["pages outside of the order"] * book.nonlinear)
         for identifier in book.spine:
-            place, kind = book.items.get(identifier, ("", ""))
-            name = posixpath.normpath(posixpath.join(folder, unquote(place)))
+            href, media_type = book.items.get(identifier, ("", ""))
+            name = posixpath.normpath(posixpath.join(folder, unquote(href)))
             if name not in names:
                 left_out["pages that are missing"] = None
-            elif kind in _PAGES or name.lower().endswith(_PAGE_NAMES):
-                page = read_html(archive.read(name), xml=kind == "application/xhtml+xml")
+            elif media_type in _PAGE_TYPES or name.lower().endswith(_PAGE_SUFFIXES):
+                page = read_html(archive.read(name), xml=media_type == "application/xhtml+xml")
                 blocks.extend(_chapter(page, blocks[-1].section + 1 if blocks else 0))
                 left_out.update(dict.fromkeys(page.left_out))
             else:
@@ -112,45 +112,45 @@ def _chapter(page: DocumentText, first: int) -> list[Block]:
 def _check_protection(archive: zipfile.ZipFile, names: set[str], path: Path) -> None:
     if _ENCRYPTION not in names:
         return
-    hidden = _attributes(archive.read(_ENCRYPTION), "CipherReference", "URI")
+    encrypted = _attributes(archive.read(_ENCRYPTION), "CipherReference", "URI")
     # Fonts are often made unreadable, which is no protection of the text.
-    if not all(name.lower().endswith(_FONTS) for name in hidden):
+    if not all(name.lower().endswith(_FONT_SUFFIXES) for name in encrypted):
         raise MediaError(
             f"{path} is a protected EPUB: its text is encrypted.",
             hint="Use a copy without protection.",
         )
 
 
-def _package_of(archive: zipfile.ZipFile) -> str:
-    found = _attributes(archive.read(_CONTAINER), "rootfile", "full-path")
-    if not found:
+def _package_path(archive: zipfile.ZipFile) -> str:
+    paths = _attributes(archive.read(_CONTAINER), "rootfile", "full-path")
+    if not paths:
         raise DamagedTreeError("its container names no package")
-    return found[0]
+    return paths[0]
 
 
 def _attributes(source: bytes, tag: str, name: str) -> list[str]:
     """Return an attribute of all elements of a name."""
-    found = _Attributes(tag, name)
-    parse_xml(source, found)
-    return found.values
+    collector = _AttributeCollector(tag, name)
+    parse_xml(source, collector)
+    return collector.values
 
 
-class _Attributes:
+class _AttributeCollector:
     encoding = None
 
     def __init__(self, tag: str, name: str) -> None:
         self.values: list[str] = []
         self._tag, self._name = tag, name
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         parser.StartElementHandler = self._start
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        if tag.rsplit(":", 1)[-1] == self._tag and given.get(self._name):
-            self.values.append(given[self._name])
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag.rsplit(":", 1)[-1] == self._tag and attributes.get(self._name):
+            self.values.append(attributes[self._name])
 
 
-class _Package:
+class _PackageDocument:
     """What a package says: metadata, the files, and the order in which they are read."""
 
     encoding = None
@@ -159,27 +159,27 @@ class _Package:
         self.values: dict[str, str] = {}
         self.items: dict[str, tuple[str, str]] = {}
         self.spine: list[str] = []
-        self.outside = 0  # pages that are in the spine, and not in the order
+        self.nonlinear = 0  # pages that are in the spine, and not in the order
         self._field: str | None = None
         self._filled: set[str] = set()
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         parser.StartElementHandler = self._start
         parser.CharacterDataHandler = self._characters
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rsplit(":", 1)[-1]
         if self._field is not None and self.values.get(self._field):
             self._filled.add(self._field)
-        known = name in _METADATA or name == "title"
-        self._field = name if known and name not in self._filled else None
+        is_metadata = name in _METADATA or name == "title"
+        self._field = name if is_metadata and name not in self._filled else None
         if name == "item":
-            place = given.get("href", ""), given.get("media-type", "")
-            self.items[given.get("id", "")] = place
-        elif name == "itemref" and given.get("linear") == "no":
-            self.outside += 1
+            href, media_type = attributes.get("href", ""), attributes.get("media-type", "")
+            self.items[attributes.get("id", "")] = (href, media_type)
+        elif name == "itemref" and attributes.get("linear") == "no":
+            self.nonlinear += 1
         elif name == "itemref":
-            self.spine.append(given.get("idref", ""))
+            self.spine.append(attributes.get("idref", ""))
 
     def _characters(self, text: str) -> None:
         if self._field is not None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_html"]
 
-_UNREAD = ("script", "style")
+_SCRIPT_TAGS = ("script", "style")
 # What a reader of the page would miss of the others.
-_DROPPED = {
+_OMITTED_TAGS = {
     "noscript": "text for browsers without scripts",
     "template": "templates",
     "nav": "navigation",
@@ -36,19 +36,21 @@ _DROPPED = {
     "select": "choices of forms",
     "button": "buttons",
 }
-_HIDDEN = (
+_HIDDEN_SELECTOR = (
     '[hidden]:not([hidden="until-found"]), [aria-hidden="true"], '
     '[style*="display" i], [style*="visibility" i]'
 )
-_NOT_SHOWN = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
+_HIDDEN_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE
+)
 # Formulas are hidden beside their pictures, whole pages behind a dialogue.
-_SHOWN_ELSEWHERE = "math, main, article, h1"
-_INLINE = {
+_ESSENTIAL_SELECTOR = "math, main, article, h1"
+_INLINE_TAGS = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn",
     "em", "font", "i", "img", "ins", "kbd", "label", "mark", "math", "q", "rp", "rt", "ruby", "s",
     "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
 _METADATA = {
     "author": "author",
     "description": "description",
@@ -57,13 +59,13 @@ _METADATA = {
     "dcterms.created": "created",
     "article:published_time": "created",
 }
-_TEXT = "-text"
+_TEXT_NODE = "-text"
 # Is put before each <br>, so that the text of an element has a blank there; HTML itself
 # knows no vertical tab, so it can be told from the breaks of the source.
-_BREAK = "\v"
+_LINE_BREAK_SIGN = "\v"
 _SOFT_HYPHEN = "\u00ad"
-_LINE_REACH = 100_000
-_LINE_ATTEMPTS = 50
+_LINE_SEARCH_CHARACTERS = 100_000
+_MAX_LINE_ATTEMPTS = 50
 
 
 def read_html(
@@ -108,23 +110,23 @@ def read_html(
     refuse_depth(page)
     refuse_attributes(page)
     tree = LexborHTMLParser(page)
-    title, metadata = _about(tree)
+    title, metadata = _title_and_metadata(tree)
     lowered = page.lower()
-    left_out = _leave_out(tree, lowered, tuple(skip))
+    left_out = _remove_omitted(tree, lowered, tuple(skip))
     for node in tree.css("br"):
-        node.insert_before(_BREAK)
+        node.insert_before(_LINE_BREAK_SIGN)
     for node in tree.css("rt") if "<rt" in lowered else ():
         if node.parent is not None and node.parent.css_first("rp") is None:
             node.insert_before("(")
             node.insert_after(")")
-    reader = _Reader(source)
+    reader = _HtmlReader(source)
     if tree.body is not None:
         reader.walk(tree.body)
     title = title or reader.first_heading
     return DocumentText(title, tuple(reader.blocks), metadata, left_out=left_out)
 
 
-def _leave_out(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) -> tuple[str, ...]:
+def _remove_omitted(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) -> tuple[str, ...]:
     """Remove what is no text of a page, and say what of it had text.
 
     Parameters
@@ -132,14 +134,16 @@ def _leave_out(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) -> tupl
     page
         Its source, in lower case.
     """
-    words = {**_DROPPED, **{name: name for name in skip}}
+    descriptions = {**_OMITTED_TAGS, **{name: name for name in skip}}
     # Asking for elements goes through the whole page, which most often hides nothing.
     may_hide = any(word in page for word in ("hidden", "display", "visibility"))
-    vanished = _remove(node for node in tree.css(_HIDDEN) if _is_hidden(node)) if may_hide else []
-    dropped = _remove(tree.css(", ".join((*_UNREAD, *words))))
-    names = ["hidden text"] * bool(vanished)
-    names += [words.get(tag, tag) for tag in dropped if tag not in _UNREAD]
-    return tuple(dict.fromkeys(names))
+    hidden_tags = (
+        _remove(node for node in tree.css(_HIDDEN_SELECTOR) if _is_hidden(node)) if may_hide else []
+    )
+    omitted_tags = _remove(tree.css(", ".join((*_SCRIPT_TAGS, *descriptions))))
+    omissions = ["hidden text"] * bool(hidden_tags)
+    omissions += [descriptions.get(tag, tag) for tag in omitted_tags if tag not in _SCRIPT_TAGS]
+    return tuple(dict.fromkeys(omissions))
 
 
 def _remove(nodes: Iterable[LexborNode]) -> list[str]:
@@ -158,19 +162,19 @@ def _remove(nodes: Iterable[LexborNode]) -> list[str]:
 
 
 def _is_hidden(node: LexborNode) -> bool:
-    given = node.attributes
-    said = "hidden" in given or given.get("aria-hidden") == "true"
-    if not said and not _NOT_SHOWN.search(given.get("style") or ""):
+    attributes = node.attributes
+    is_declared_hidden = "hidden" in attributes or attributes.get("aria-hidden") == "true"
+    if not is_declared_hidden and not _HIDDEN_STYLE.search(attributes.get("style") or ""):
         return False
-    return node.tag not in {"html", "body"} and node.css_first(_SHOWN_ELSEWHERE) is None
+    return node.tag not in {"html", "body"} and node.css_first(_ESSENTIAL_SELECTOR) is None
 
 
-def _about(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
+def _title_and_metadata(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
     """Return the title and what else the head says of the page."""
     title, metadata = None, {}
     if tree.head is not None:
-        found = tree.head.css_first("head > title")
-        title = _flat(found.text()) if found is not None else None
+        title_node = tree.head.css_first("head > title")
+        title = _collapse_blanks(title_node.text()) if title_node is not None else None
         metadata = dict(_head_metadata(tree.head.css("head > meta")))
     language = tree.root.attributes.get("lang") if tree.root is not None else None
     if language:
@@ -180,19 +184,19 @@ def _about(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
 
 def _head_metadata(nodes: Iterable[LexborNode]) -> Iterable[tuple[str, str]]:
     for node in nodes:
-        given = node.attributes
-        name = _METADATA.get((given.get("name") or given.get("property") or "").lower())
-        if name and given.get("content"):
-            yield name, str(given["content"])
+        attributes = node.attributes
+        name = _METADATA.get((attributes.get("name") or attributes.get("property") or "").lower())
+        if name and attributes.get("content"):
+            yield name, str(attributes["content"])
 
 
-class _Reader:
+class _HtmlReader:
     def __init__(self, source: str) -> None:
         self.blocks: list[Block] = []
         self.first_heading: str | None = None
         self._trail = HeadingTrail()
         self._parts: list[str] = []
-        self._lines = _Lines(source)
+        self._lines = _LineFinder(source)
 
     def walk(self, body: LexborNode) -> None:
         # A stack, not recursion: pages nest deeper than Python's call stack allows. It holds
@@ -206,33 +210,33 @@ class _Reader:
                     # The parser ends a paragraph where a block begins, so it holds none.
                     self._flush()
                     self._paragraph(node.text())
-                elif tag == _TEXT:
+                elif tag == _TEXT_NODE:
                     text = node.text_content or ""
                     if self._parts or not text.isspace():
                         self._parts.append(text)
-                elif not self._took(node, tag):
-                    if tag not in _INLINE:
+                elif not self._add_element(node, tag):
+                    if tag not in _INLINE_TAGS:
                         self._flush()
-                    stack.append((node.iter(include_text=True), tag not in _INLINE))
+                    stack.append((node.iter(include_text=True), tag not in _INLINE_TAGS))
                     break
             else:
                 stack.pop()
                 if is_block:
                     self._flush()
 
-    def _took(self, node: LexborNode, tag: str) -> bool:
+    def _add_element(self, node: LexborNode, tag: str) -> bool:
         """Add an element that is one block; False of one whose children are looked at."""
-        if tag in _HEADINGS:
-            self._heading(_HEADINGS[tag], _flat(node.text()))
+        if tag in _HEADING_LEVELS:
+            self._heading(_HEADING_LEVELS[tag], _collapse_blanks(node.text()))
         elif tag == "pre":
             self._flush()
-            code = node.text().replace(_BREAK, "\n").replace(_SOFT_HYPHEN, "")
+            code = node.text().replace(_LINE_BREAK_SIGN, "\n").replace(_SOFT_HYPHEN, "")
             code = code.strip("\n").rstrip()
             self._add(code, verbatim=True)
-        elif tag == "table" and (parts := _parts_of(node)) is not None:
+        elif tag == "table" and (parts := _table_parts(node)) is not None:
             self._flush()
             self._table(*parts)
-        elif tag in _INLINE or any(map(_is_more, node.iter())):
+        elif tag in _INLINE_TAGS or any(map(_holds_markup, node.iter())):
             return False
         elif not tag.startswith(("-", "_", "!")):
             self._flush()
@@ -255,8 +259,8 @@ class _Reader:
             self._paragraph(text)
 
     def _paragraph(self, raw: str) -> None:
-        if text := _flat(raw):
-            line = self._lines.of(text.partition(" ")[0])
+        if text := _collapse_blanks(raw):
+            line = self._lines.line_of(text.partition(" ")[0])
             trail = self._trail
             self.blocks.append(Block(text, None, trail.path, line, None, (), trail.section))
 
@@ -269,59 +273,59 @@ class _Reader:
         verbatim: bool = False,
     ) -> None:
         if words := (first or text).split(None, 1):
-            line = self._lines.of(words[0])
+            line = self._lines.line_of(words[0])
             path, section = self._trail.path, self._trail.section
             self.blocks.append(Block(text, None, path, line, rows, (), section, verbatim))
 
-    def _table(self, caption: LexborNode | None, found: list[LexborNode]) -> None:
-        heading = _flat(caption.text()) if caption is not None else ""
-        rows = tuple(row for row in map(_cells, found) if any(row))
+    def _table(self, caption: LexborNode | None, row_nodes: list[LexborNode]) -> None:
+        heading = _collapse_blanks(caption.text()) if caption is not None else ""
+        rows = tuple(row for row in map(_cell_texts, row_nodes) if any(row))
         text = "\n".join(line for line in (heading, grid(rows)) if line)
         self._add(text, rows, heading or next((cell for row in rows for cell in row if cell), None))
 
 
-_CELLS = {"td", "th"}
+_CELL_TAGS = {"td", "th"}
 
 
-def _parts_of(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
+def _table_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
     """Return the caption and the rows of a table; None of one that arranges a page."""
     caption, rows = None, []
-    within = table.traverse()
-    next(within)  # the table itself
-    for node in within:
+    descendants = table.traverse()
+    next(descendants)  # the table itself
+    for node in descendants:
         tag = node.tag
         if tag == "tr":
             rows.append(node)
         elif tag == "table":
-            return _outer_parts(table)
-        elif tag in _HEADINGS:
+            return _nesting_table_parts(table)
+        elif tag in _HEADING_LEVELS:
             return None
         elif tag == "caption" and caption is None:
             caption = node
     return caption, rows
 
 
-def _outer_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
+def _nesting_table_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
     """Return those of a table with tables in it; one with headings of columns arranges no page."""
     parts = [child for part in table.iter() for child in (part, *part.iter())]
     rows = [node for node in parts if node.tag == "tr"]
-    named = any(cell.tag == "th" for row in rows for cell in row.iter())
-    if not named or table.css_first(", ".join(_HEADINGS)) is not None:
+    has_header = any(cell.tag == "th" for row in rows for cell in row.iter())
+    if not has_header or table.css_first(", ".join(_HEADING_LEVELS)) is not None:
         return None
     return next((node for node in parts if node.tag == "caption"), None), rows
 
 
-def _cells(row: LexborNode) -> tuple[str, ...]:
+def _cell_texts(row: LexborNode) -> tuple[str, ...]:
     # Most hold a word or two: those are quicker put right than looked at.
     cells = [
-        " ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELLS
+        " ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELL_TAGS
     ]
     if _SOFT_HYPHEN in "".join(cells):
         cells = [cell.replace(_SOFT_HYPHEN, "") for cell in cells]
     return tuple(cells)
 
 
-def _flat(text: str) -> str:
+def _collapse_blanks(text: str) -> str:
     """Return a text with single blanks between its words and none around them."""
     # Looking whether there is anything to do takes less than half of the time of doing it.
     if text.isprintable() and "  " not in text and text.strip(" ") == text:
@@ -329,41 +333,43 @@ def _flat(text: str) -> str:
     return " ".join(text.replace(_SOFT_HYPHEN, "").split())
 
 
-def _is_more(child: LexborNode) -> bool:
+def _holds_markup(child: LexborNode) -> bool:
     """Tell whether an element is more than words within a paragraph."""
-    return child.tag not in _INLINE or next(child.iter(), None) is not None
+    return child.tag not in _INLINE_TAGS or next(child.iter(), None) is not None
 
 
-class _Lines:
+class _LineFinder:
     """The lines of the source on which texts begin, asked for in their order.
 
     The parser keeps no places, so the first word of a text is looked for outside of tags.
     """
 
     def __init__(self, source: str) -> None:
-        self._source, self._place, self._line = source, 0, 1
+        self._source, self._offset, self._line = source, 0, 1
 
-    def of(self, word: str) -> int:
+    def line_of(self, word: str) -> int:
         """Return the line of the next place at which `word` stands, or the last known one."""
-        source, place = self._source, self._place
-        found = source.find(word, place, place + _LINE_REACH)
-        if found > 0 and source[found - 1] != ">":
-            found = self._outside_tags(word, found)
-        if found >= 0:
-            self._line += source.count("\n", place, found)
-            self._place = found + len(word)
+        source, offset = self._source, self._offset
+        position = source.find(word, offset, offset + _LINE_SEARCH_CHARACTERS)
+        if position > 0 and source[position - 1] != ">":
+            position = self._outside_tags(word, position)
+        if position >= 0:
+            self._line += source.count("\n", offset, position)
+            self._offset = position + len(word)
         return self._line
 
-    def _outside_tags(self, word: str, found: int) -> int:
-        """Return the first place from `found` on that is in no tag; -1 where none is in reach."""
-        source, place = self._source, self._place
-        for _ in range(_LINE_ATTEMPTS):
+    def _outside_tags(self, word: str, position: int) -> int:
+        """Return the first position from `position` on outside of tags; -1 if none is near."""
+        source, offset = self._source, self._offset
+        for _ in range(_MAX_LINE_ATTEMPTS):
             # Between tags the nearest bracket to the left closes one.
-            nearest = source.rfind(">", place, found)
-            if source[found - 1] == ">" or source.rfind("<", place, found) <= nearest:
-                return found
-            place = source.find(">", found)
-            found = source.find(word, place, place + _LINE_REACH) if place >= 0 else -1
-            if found < 0:
+            nearest = source.rfind(">", offset, position)
+            if source[position - 1] == ">" or source.rfind("<", offset, position) <= nearest:
+                return position
+            offset = source.find(">", position)
+            position = (
+                source.find(word, offset, offset + _LINE_SEARCH_CHARACTERS) if offset >= 0 else -1
+            )
+            if position < 0:
                 break
         return -1

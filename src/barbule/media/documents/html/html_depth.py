@@ -12,19 +12,19 @@ from barbule.media.documents.blocks import DamagedTreeError
 
 __all__ = ["refuse_attributes", "refuse_depth"]
 
-_DEEPEST = 10_000
-_CHUNK = 1 << 16
+_MAX_DEPTH = 10_000
+_CHUNK_CHARACTERS = 1 << 16
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
-_MOST_ATTRIBUTES = 2_000
+_MAX_ATTRIBUTES = 2_000
 # A tag with as many attributes as that, and whether there is one more. It takes what a parser
 # takes for attributes: anything between blanks, and quotes behind signs of equality.
 _VALUE = r"""\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+)"""
 _ATTRIBUTE = rf"[\s/]*+[^\s/>][^\s/>=]*+(?:{_VALUE})?+"
 _ATTRIBUTES = re.compile(
-    rf"<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MOST_ATTRIBUTES}}}+(?:{_ATTRIBUTE}())?+"
+    rf"<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES}}}+(?:{_ATTRIBUTE}())?+"
 )
 # They hold no elements, or are ended by the next one of their kind.
-_FLAT = {
+_UNNESTED_TAGS = {
     "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
     "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
 }  # fmt: skip
@@ -46,8 +46,8 @@ def refuse_depth(source: str) -> None:
         ...
     barbule.media.documents.blocks.DamagedTreeError: it is nested more than 10,000 elements deep
     """
-    if _at_most(source) > _DEEPEST and _depth(source) > _DEEPEST:
-        raise DamagedTreeError(f"it is nested more than {_DEEPEST:,} elements deep")
+    if _depth_bound(source) > _MAX_DEPTH and _depth(source) > _MAX_DEPTH:
+        raise DamagedTreeError(f"it is nested more than {_MAX_DEPTH:,} elements deep")
 
 
 def refuse_attributes(source: str) -> None:
@@ -63,15 +63,15 @@ def refuse_attributes(source: str) -> None:
     >>> refuse_attributes("<p a b=1 c='d e'>" * 2_000)
     """
     if any(match.lastindex for match in _ATTRIBUTES.finditer(source)):
-        raise DamagedTreeError(f"an element has more than {_MOST_ATTRIBUTES:,} attributes")
+        raise DamagedTreeError(f"an element has more than {_MAX_ATTRIBUTES:,} attributes")
 
 
-def _at_most(source: str) -> int:
+def _depth_bound(source: str) -> int:
     """Return a depth that is not exceeded: every tag is taken for one that is ended."""
     deepest = depth = 0
-    for start in range(0, len(source), _CHUNK):
-        ends = source.count("</", start, start + _CHUNK)
-        begins = source.count("<", start, start + _CHUNK) - ends
+    for start in range(0, len(source), _CHUNK_CHARACTERS):
+        ends = source.count("</", start, start + _CHUNK_CHARACTERS)
+        begins = source.count("<", start, start + _CHUNK_CHARACTERS) - ends
         deepest = max(deepest, depth + begins)
         depth = max(0, depth + begins - ends)
     return deepest
@@ -79,9 +79,9 @@ def _at_most(source: str) -> int:
 
 def _depth(source: str) -> int:
     deepest = depth = 0
-    for end, name in _TAG.findall(source):
-        if name.lower() in _FLAT:
+    for slash, name in _TAG.findall(source):
+        if name.lower() in _UNNESTED_TAGS:
             continue
-        depth = max(0, depth - 1) if end else depth + 1
+        depth = max(0, depth - 1) if slash else depth + 1
         deepest = max(deepest, depth)
     return deepest

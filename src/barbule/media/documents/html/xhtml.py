@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "is_xhtml"]
 
-_HEAD = 4096
+_HEAD_CHARACTERS = 4096
 _DECLARATION = re.compile(r"\s*<\?xml\b|[^<]*(?:<[!?][^<>]*>[^<]*)*<html\b[^<>]*\sxmlns\s*=")
-_CLOSED = re.compile(r"<([A-Za-z][\w:.-]*)(\s[^<>]*)?/>")
-_VOID = {
+_SELF_CLOSED_TAG = re.compile(r"<([A-Za-z][\w:.-]*)(\s[^<>]*)?/>")
+_VOID_TAGS = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
     "track", "wbr",
 }  # fmt: skip
 # HTML takes what is in these for text that it does not parse.
-_UNREAD = {"script", "style"}
-_PARSED = {
+_RAW_TEXT_TAGS = {"script", "style"}
+_TAG_SUBSTITUTES = {
     "iframe": "object",
     "noembed": "div",
     "noframes": "div",
@@ -46,7 +46,7 @@ def is_xhtml(source: str) -> bool:
     >>> is_xhtml("<?xml version='1.0'?><html/>"), is_xhtml("<!doctype html><html><p>")
     (True, False)
     """
-    return _DECLARATION.match(source[:_HEAD]) is not None
+    return _DECLARATION.match(source[:_HEAD_CHARACTERS]) is not None
 
 
 def as_html(source: str) -> str:
@@ -59,27 +59,29 @@ def as_html(source: str) -> str:
     >>> as_html("<title/><p>A")
     '<title></title><p>A'
     """
-    page = _Page()
+    writer = _HtmlWriter()
     try:
-        parse_xml(source.encode(), page)
+        parse_xml(source.encode(), writer)
     except DamagedTreeError:
-        return _CLOSED.sub(_opened, source)
-    return "".join(page.parts)
+        return _SELF_CLOSED_TAG.sub(_open_tag, source)
+    return "".join(writer.parts)
 
 
-def _opened(match: re.Match[str]) -> str:
+def _open_tag(match: re.Match[str]) -> str:
     name, attributes = match[1], match[2] or ""
-    return f"<{name}{attributes}>" if name.lower() in _VOID else f"<{name}{attributes}></{name}>"
+    return (
+        f"<{name}{attributes}>" if name.lower() in _VOID_TAGS else f"<{name}{attributes}></{name}>"
+    )
 
 
-class _Page:
+class _HtmlWriter:
     encoding = "utf-8"  # whatever the page says: it is decoded already
 
     def __init__(self) -> None:
         self.parts: list[str] = []
-        self._unread = 0
+        self._raw_text_depth = 0
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         # The names of HTML's characters are known, though no DTD is read.
         parser.UseForeignDTD(True)
         parser.SkippedEntityHandler = self._entity
@@ -87,22 +89,24 @@ class _Page:
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        name = _name(tag)
-        self._unread += name in _UNREAD
-        if "xml:lang" in given:
-            given.setdefault("lang", given["xml:lang"])
-        attributes = "".join(f' {key}="{escape(value)}"' for key, value in given.items())
-        self.parts.append(f"<{name}{attributes}>")
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        name = _html_name(tag)
+        self._raw_text_depth += name in _RAW_TEXT_TAGS
+        if "xml:lang" in attributes:
+            attributes.setdefault("lang", attributes["xml:lang"])
+        written = "".join(
+            f' {attribute}="{escape(value)}"' for attribute, value in attributes.items()
+        )
+        self.parts.append(f"<{name}{written}>")
 
     def _end(self, tag: str) -> None:
-        name = _name(tag)
-        self._unread -= name in _UNREAD
-        if name not in _VOID:
+        name = _html_name(tag)
+        self._raw_text_depth -= name in _RAW_TEXT_TAGS
+        if name not in _VOID_TAGS:
             self.parts.append(f"</{name}>")
 
     def _characters(self, text: str) -> None:
-        if not self._unread:
+        if not self._raw_text_depth:
             self.parts.append(escape(text, quote=False))
 
     def _entity(self, name: str, is_parameter: bool) -> None:
@@ -110,6 +114,6 @@ class _Page:
             self._characters(html5.get(f"{name};", f"&{name};"))
 
 
-def _name(tag: str) -> str:
+def _html_name(tag: str) -> str:
     name = tag.rsplit(":", 1)[-1]
-    return _PARSED.get(name, name)
+    return _TAG_SUBSTITUTES.get(name, name)

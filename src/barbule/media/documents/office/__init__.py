@@ -1,7 +1,7 @@
 """The readers for Word documents and PowerPoint presentations.
 
-Owns what the rest of the readers may use of them. Must not hold code; formats are told apart and
-errors wrapped by `documents.reading`.
+Owns what the rest of the readers may use of them. Must not hold code; formats are detected
+in `documents.formats` and errors wrapped in `documents.reader`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.blocks import Rows
 
-__all__ = ["drawn_texts"]
+__all__ = ["drawing_texts"]
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -26,7 +26,7 @@ _CHART, _CHART_EX, _DIAGRAM = f"{_C}chart", f"{_CX}chart", f"{_DGM}relIds"
 _PARENT_OF = {None, "parOf"}
 
 
-def drawn_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
+def drawing_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
     """Yield the texts of the charts and diagrams in an element, and the rows of the charts.
 
     Parameters
@@ -36,16 +36,16 @@ def drawn_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
     part
         The part that holds it.
     """
-    for drawn in element.iter(_CHART, _CHART_EX, _DIAGRAM):
-        if drawn.tag == _DIAGRAM:
-            tree = related_tree(part, drawn.get(f"{RELATED}dm"))
-            text = "\n".join(_points(tree)) if tree is not None else ""
+    for drawing in element.iter(_CHART, _CHART_EX, _DIAGRAM):
+        if drawing.tag == _DIAGRAM:
+            tree = related_tree(part, drawing.get(f"{RELATED}dm"))
+            text = "\n".join(_diagram_texts(tree)) if tree is not None else ""
             rows: Rows | None = None
         else:
-            tree = related_tree(part, drawn.get(f"{RELATED}id"))
+            tree = related_tree(part, drawing.get(f"{RELATED}id"))
             if tree is None:
                 continue
-            rows = tuple(_chart_rows(tree) if drawn.tag == _CHART else _chart_ex_rows(tree))
+            rows = tuple(_chart_rows(tree) if drawing.tag == _CHART else _chart_ex_rows(tree))
             text = "\n".join(line for line in (*_titles(tree), grid(rows)) if line)
         if text:
             yield text, rows
@@ -65,20 +65,22 @@ def _titles(chart: Any) -> Iterator[str]:
 
 def _chart_rows(chart: Any) -> Iterator[tuple[str, ...]]:
     """Yield the names of the series, then the values of each category."""
-    series = list(chart.iter(f"{_C}ser"))
-    names = [" ".join(_values(one.find(f"{_C}tx")).values()) for one in series]
-    columns = [_values(one.find(f"{_C}val"), one.find(f"{_C}yVal")) for one in series]
+    all_series = list(chart.iter(f"{_C}ser"))
+    names = [" ".join(_values(series.find(f"{_C}tx")).values()) for series in all_series]
+    columns = [_values(series.find(f"{_C}val"), series.find(f"{_C}yVal")) for series in all_series]
     categories: dict[int, str] = {}
-    for one in series:
-        for place, name in _values(one.find(f"{_C}cat"), one.find(f"{_C}xVal")).items():
-            categories.setdefault(place, name)
+    for series in all_series:
+        for index, name in _values(series.find(f"{_C}cat"), series.find(f"{_C}xVal")).items():
+            categories.setdefault(index, name)
     yield from _table(names, categories, columns)
 
 
 def _chart_ex_rows(chart: Any) -> Iterator[tuple[str, ...]]:
-    series = list(chart.iter(f"{_CX}series"))
-    names = [" ".join(v.text or "" for v in one.iter(f"{_CX}v")) for one in series]
-    columns = [_values(one) for one in chart.iter(f"{_CX}numDim")]
+    all_series = list(chart.iter(f"{_CX}series"))
+    names = [
+        " ".join(value.text or "" for value in series.iter(f"{_CX}v")) for series in all_series
+    ]
+    columns = [_values(series) for series in chart.iter(f"{_CX}numDim")]
     words = next(chart.iter(f"{_CX}strDim"), None)
     yield from _table([*names, *[""] * (len(columns) - len(names))], _values(words), columns)
 
@@ -88,50 +90,52 @@ def _table(
 ) -> Iterator[tuple[str, ...]]:
     if any(names):
         yield ("", *names)
-    places = sorted({*categories, *(place for column in columns for place in column)})
-    for place in places:
-        yield (categories.get(place, ""), *(column.get(place, "") for column in columns))
+    indexes = sorted({*categories, *(index for column in columns for index in column)})
+    for index in indexes:
+        yield (categories.get(index, ""), *(column.get(index, "") for column in columns))
 
 
 def _values(*elements: Any) -> dict[int, str]:
     """Return the points of the first element that is there, by their places."""
-    element = next((each for each in elements if each is not None), None)
+    element = next((candidate for candidate in elements if candidate is not None), None)
     if element is None:
         return {}
     # Of names in several levels the first is that of the points.
     level = next(element.iter(f"{_C}lvl", f"{_CX}lvl"), element)
-    found: dict[int, str] = {}
+    values: dict[int, str] = {}
     for count, point in enumerate(level.iter(f"{_C}pt", f"{_CX}pt")):
-        place, value = point.get("idx", ""), point.find(f"{_C}v")
+        index, value = point.get("idx", ""), point.find(f"{_C}v")
         text = (point if value is None else value).text or ""
-        found[int(place) if place.isdecimal() else count] = " ".join(text.split())
-    return found
+        values[int(index) if index.isdecimal() else count] = " ".join(text.split())
+    return values
 
 
-def _points(diagram: Any) -> Iterator[str]:
+def _diagram_texts(diagram: Any) -> Iterator[str]:
     """Yield the texts of a diagram, each point before those below it."""
     points = {point.get("modelId"): point for point in diagram.iter(f"{_DGM}pt")}
-    below: dict[str | None, list[tuple[int, str | None]]] = {}
+    children: dict[str | None, list[tuple[int, str | None]]] = {}
     for link in diagram.iter(f"{_DGM}cxn"):
         if link.get("type") in _PARENT_OF:
             order = link.get("srcOrd") or "0"
-            place = int(order) if order.isdecimal() else 0
-            below.setdefault(link.get("srcId"), []).append((place, link.get("destId")))
+            position = int(order) if order.isdecimal() else 0
+            children.setdefault(link.get("srcId"), []).append((position, link.get("destId")))
     roots = [name for name, point in points.items() if point.get("type") == "doc"]
-    for name in _walked([*roots, *points], below):
+    for name in _depth_first([*roots, *points], children):
         if name in points:
-            yield from (text for one in points[name].iter(f"{_DGM}t") for text in _paragraphs(one))
+            yield from (
+                text for element in points[name].iter(f"{_DGM}t") for text in _paragraphs(element)
+            )
 
 
-def _walked(
-    roots: Iterable[str | None], below: dict[str | None, list[tuple[int, str | None]]]
+def _depth_first(
+    roots: Iterable[str | None], children_by_parent: dict[str | None, list[tuple[int, str | None]]]
 ) -> Iterator[str | None]:
-    seen: set[str | None] = set()
+    visited: set[str | None] = set()
     stack = list(roots)[::-1]
     while stack:
         name = stack.pop()
-        if name not in seen:
-            seen.add(name)
+        if name not in visited:
+            visited.add(name)
             yield name
-            children = sorted(below.get(name, []), key=lambda child: child[0])
+            children = sorted(children_by_parent.get(name, []), key=lambda child: child[0])
             stack.extend(child for _, child in reversed(children))

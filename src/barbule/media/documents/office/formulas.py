@@ -23,48 +23,48 @@ def formula_text(element: Any) -> str:
         return element.text or ""
     if name.endswith("Pr"):
         return ""
-    write = _WRITTEN.get(name)
+    write = _WRITERS.get(name)
     return write(element) if write else "".join(map(formula_text, element))
 
 
 def _part(element: Any, name: str) -> str:
-    found = element.find(f"{_M}{name}")
-    return "" if found is None else "".join(map(formula_text, found)).strip()
+    child = element.find(f"{_M}{name}")
+    return "" if child is None else "".join(map(formula_text, child)).strip()
 
 
-def _group(text: str) -> str:
+def _parenthesize(text: str) -> str:
     """Put in brackets what would fall apart without them."""
     return text if len(text) <= 1 or text.isalnum() else f"({text})"
 
 
 def _fraction(element: Any) -> str:
-    return f"{_group(_part(element, 'num'))}/{_group(_part(element, 'den'))}"
+    return f"{_parenthesize(_part(element, 'num'))}/{_parenthesize(_part(element, 'den'))}"
 
 
 def _scripts(element: Any) -> str:
-    below, above = _part(element, "sub"), _part(element, "sup")
-    sub = f"_{_group(below)}" if below else ""
-    sup = f"^{_group(above)}" if above else ""
+    subscript, superscript = _part(element, "sub"), _part(element, "sup")
+    sub = f"_{_parenthesize(subscript)}" if subscript else ""
+    sup = f"^{_parenthesize(superscript)}" if superscript else ""
     return f"{_part(element, 'e')}{sub}{sup}"
 
 
 def _root(element: Any) -> str:
-    return f"{_part(element, 'deg')}√{_group(_part(element, 'e'))}"
+    return f"{_part(element, 'deg')}√{_parenthesize(_part(element, 'e'))}"
 
 
 def _sum(element: Any) -> str:
     sign = _setting(element, "naryPr", "chr", "∫")
-    below, above = _part(element, "sub"), _part(element, "sup")
-    sub = f"_{_group(below)}" if below else ""
-    sup = f"^{_group(above)}" if above else ""
+    subscript, superscript = _part(element, "sub"), _part(element, "sup")
+    sub = f"_{_parenthesize(subscript)}" if subscript else ""
+    sup = f"^{_parenthesize(superscript)}" if superscript else ""
     return f"{sign}{sub}{sup} {_part(element, 'e')}"
 
 
 def _brackets(element: Any) -> str:
     opening = _setting(element, "dPr", "begChr", "(")
     closing = _setting(element, "dPr", "endChr", ")")
-    between = _setting(element, "dPr", "sepChr", "|")
-    inner = between.join("".join(map(formula_text, part)) for part in element.findall(f"{_M}e"))
+    separator = _setting(element, "dPr", "sepChr", "|")
+    inner = separator.join("".join(map(formula_text, part)) for part in element.findall(f"{_M}e"))
     return f"{opening}{inner}{closing}"
 
 
@@ -74,7 +74,7 @@ def _function(element: Any) -> str:
 
 def _limit(element: Any) -> str:
     sign = "_" if element.tag == f"{_M}limLow" else "^"
-    return f"{_part(element, 'e')}{sign}{_group(_part(element, 'lim'))}"
+    return f"{_part(element, 'e')}{sign}{_parenthesize(_part(element, 'lim'))}"
 
 
 def _matrix(element: Any) -> str:
@@ -90,11 +90,11 @@ def _lines(element: Any) -> str:
 
 
 def _setting(element: Any, group: str, name: str, default: str) -> str:
-    found = element.find(f"{_M}{group}/{_M}{name}")
-    return default if found is None else str(found.get(_VALUE) or "")
+    setting = element.find(f"{_M}{group}/{_M}{name}")
+    return default if setting is None else str(setting.get(_VALUE) or "")
 
 
-_WRITTEN = {
+_WRITERS = {
     "f": _fraction,
     "sSup": _scripts,
     "sSub": _scripts,

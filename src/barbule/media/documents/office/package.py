@@ -15,12 +15,12 @@ RELATED = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}
 
 def properties(document: Any) -> dict[str, Any]:
     """Return what an Office file says of itself, leaving out what it does not say."""
-    found = {}
+    metadata = {}
     for name in _PROPERTIES:
         value = getattr(document.core_properties, name, None)
         if value:
-            found[name] = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return found
+            metadata[name] = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return metadata
 
 
 def related_tree(part: Any, identifier: str | None) -> Any:
@@ -28,19 +28,19 @@ def related_tree(part: Any, identifier: str | None) -> Any:
     relationship = part.rels.get(identifier) if identifier else None
     if relationship is None or relationship.is_external:
         return None
-    return _tree(relationship.target_part)
+    return _root_element(relationship.target_part)
 
 
 def parts_of_kind(part: Any, kind: str) -> list[Any]:
     """Return the root elements of the parts of a kind, such as "footnotes"."""
     return [
-        _tree(relationship.target_part)
+        _root_element(relationship.target_part)
         for relationship in part.rels.values()
         if not relationship.is_external and relationship.reltype.rsplit("/", 1)[-1] == kind
     ]
 
 
-def _tree(part: Any) -> Any:
+def _root_element(part: Any) -> Any:
     from docx.oxml import parse_xml
 
     # Those that the libraries know are parsed already. The parser expands no entities.

@@ -2,7 +2,8 @@
 
 The reader of sheets keeps the whole rectangle from the first cell to the last, and a copy of the
 text that cells share for each of them: two cells far from each other, or many that share a long
-text, would end the process. Owns the count of both; what the cells hold is `tabular`'s.
+text, would end the process. Owns the count of both; what the cells hold is the business of
+`spreadsheets`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_extent"]
 
-_PLACE = re.compile(rb"""\sr\s*+=\s*+["']([A-Za-z]{1,3})([0-9]{1,7})""")
-_ROW_PLACE = re.compile(rb"""\sr\s*+=\s*+["']([0-9]{1,7})""")
+_CELL_REFERENCE = re.compile(rb"""\sr\s*+=\s*+["']([A-Za-z]{1,3})([0-9]{1,7})""")
+_ROW_REFERENCE = re.compile(rb"""\sr\s*+=\s*+["']([0-9]{1,7})""")
 _CELL = re.compile(rb"<(?:\w++:)?c(?=[\s/>])")
 _ROW = re.compile(rb"<(?:\w++:)?row(?=[\s/>])")
 _VALUE = re.compile(rb"<(?:\w++:)?(?:v|is)(?=[\s/>])")
@@ -39,20 +40,22 @@ def refuse_extent(archive: zipfile.ZipFile) -> None:
     ExceededError
         When there are more.
     """
-    texts: list[int] = []
+    text_lengths: list[int] = []
     cells = 0
-    shared: list[int] = []
+    shared_texts: list[int] = []
     for part in archive.infolist():
         source = archive.read(part)
-        texts += map(len, _STRING.split(source)[1:])
+        text_lengths += map(len, _STRING.split(source)[1:])
         if _CELL.search(source) is not None:
             sheet = _Sheet(source)
             cells += sheet.extent
             refuse_beyond("max_cells", cells)
-            shared += sheet.shared
-    if len(shared) * max(texts, default=0) > limit_of("max_text"):
-        count = len(texts)
-        refuse_beyond("max_text", sum(texts[number] for number in shared if number < count))
+            shared_texts += sheet.shared_texts
+    if len(shared_texts) * max(text_lengths, default=0) > limit_of("max_text"):
+        count = len(text_lengths)
+        refuse_beyond(
+            "max_text", sum(text_lengths[number] for number in shared_texts if number < count)
+        )
 
 
 class _Sheet:
@@ -63,52 +66,52 @@ class _Sheet:
     """
 
     def __init__(self, source: bytes) -> None:
-        self.shared: list[int] = []
-        self._rows, self._columns = _Range(), _Range()
+        self.shared_texts: list[int] = []
+        self._rows, self._columns = _NumberRange(), _NumberRange()
         self._formula_rows: set[int] = set()
         cells = _CELL.split(source)[1:]
         refuse_beyond("max_cells", len(cells))
-        if sum([self._take(cell) for cell in cells]) < len(cells):
-            self._take_placeless(source)
+        if sum([self._count_cell(cell) for cell in cells]) < len(cells):
+            self._count_unreferenced(source)
         self.extent = max(len(self._rows), len(self._formula_rows)) * len(self._columns)
 
-    def _take(self, cell: bytes) -> bool:
+    def _count_cell(self, cell: bytes) -> bool:
         """Take a cell that says where it stands; False of one that does not."""
         head = cell.partition(b">")[0]
         if _IS_SHARED.search(head) and (number := _NUMBER.search(cell)):
-            self.shared.append(int(number[1]))
-        place = _PLACE.search(head)
-        if place is None:
+            self.shared_texts.append(int(number[1]))
+        reference = _CELL_REFERENCE.search(head)
+        if reference is None:
             return False
-        row = int(place[2])
+        row = int(reference[2])
         if len(_VALUE.findall(cell)) > len(_NO_VALUE.findall(cell)):
-            self._rows.take(row)
+            self._rows.include(row)
         elif _FORMULA.search(cell):
             self._formula_rows.add(row)
         else:
             return True
-        self._columns.take(_column(place[1]))
+        self._columns.include(_column_number(reference[1]))
         return True
 
-    def _take_placeless(self, source: bytes) -> None:
+    def _count_unreferenced(self, source: bytes) -> None:
         """Take cells that stand behind each other, in rows that may do so too."""
         rows = _ROW.split(source)
-        self._rows.take(1)
-        self._columns.take(1)
+        self._rows.include(1)
+        self._columns.include(1)
         for row in rows:
-            if place := _ROW_PLACE.search(row.partition(b">")[0]):
-                self._rows.take(int(place[1]))
-        self._rows.take(self._rows.last + len(rows) - 1)
-        self._columns.take(self._columns.last + max(len(_CELL.findall(row)) for row in rows))
+            if reference := _ROW_REFERENCE.search(row.partition(b">")[0]):
+                self._rows.include(int(reference[1]))
+        self._rows.include(self._rows.last + len(rows) - 1)
+        self._columns.include(self._columns.last + max(len(_CELL.findall(row)) for row in rows))
 
 
-class _Range:
+class _NumberRange:
     """From the first to the last of some numbers."""
 
     def __init__(self) -> None:
         self.first, self.last = 1 << 40, 0
 
-    def take(self, number: int) -> None:
+    def include(self, number: int) -> None:
         self.first = min(self.first, number)
         self.last = max(self.last, number)
 
@@ -116,7 +119,7 @@ class _Range:
         return max(0, self.last - self.first + 1)
 
 
-def _column(letters: bytes) -> int:
+def _column_number(letters: bytes) -> int:
     number = 0
     for code in letters.upper():
         number = number * 26 + code - ord("A") + 1

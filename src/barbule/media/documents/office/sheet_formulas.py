@@ -1,6 +1,6 @@
 """Formulas of spreadsheets whose values were not kept, as programs write them that compute none.
 
-Owns where they stand, and what of a workbook is no cell. The cells are `tabular`'s.
+Owns where they stand, and what of a workbook is no cell. The cells are read in `spreadsheets`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.parsers import expat
 
-__all__ = ["Formulas", "uncounted"]
+__all__ = ["Formulas", "formulas_without_values"]
 
 # The formulas of a sheet by row and column, both from 0.
 Formulas = dict[tuple[int, int], str]
@@ -25,15 +25,15 @@ Formulas = dict[tuple[int, int], str]
 _WORKBOOK = "xl/workbook.xml"
 _RELATIONSHIPS = "xl/_rels/workbook.xml.rels"
 _NO_VALUE = re.compile(rb"(?:</f>|<f[^<>]*/>)\s*+(?:(?:<v\s*+/>|<v>\s*+</v>)\s*+)?</c>")
-_PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
-_NO_CELLS = {
+_CELL_REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_PARTS_WITHOUT_CELLS = {
     "comments": ("xl/comments", "xl/threadedComments/"),
     "charts": ("xl/charts/chart", "xl/charts/chartEx"),
 }
 _DRAWING = "xl/drawings/drawing"
 
 
-def uncounted(path: Path) -> tuple[dict[str, Formulas], tuple[str, ...]]:
+def formulas_without_values(path: Path) -> tuple[dict[str, Formulas], tuple[str, ...]]:
     """Return the formulas without values by the names of their sheets, and what is left out.
 
     Parameters
@@ -49,21 +49,23 @@ def uncounted(path: Path) -> tuple[dict[str, Formulas], tuple[str, ...]]:
         targets, sheets = _Targets(), _Sheets()
         parse_xml(archive.read(_RELATIONSHIPS), targets)
         parse_xml(archive.read(_WORKBOOK), sheets)
-        found: dict[str, Formulas] = {}
-        for name, identifier in sheets.found:
-            part = posixpath.normpath(posixpath.join("/xl", targets.found.get(identifier, "")))[1:]
+        formulas_by_sheet: dict[str, Formulas] = {}
+        for name, identifier in sheets.entries:
+            part = posixpath.normpath(posixpath.join("/xl", targets.entries.get(identifier, "")))[
+                1:
+            ]
             source = archive.read(part) if part in names else b""
             if b"<f" in source and _NO_VALUE.search(source):
                 cells = _Cells()
                 parse_xml(source, cells)
-                found[name] = cells.found
-        return found, left_out
+                formulas_by_sheet[name] = cells.entries
+        return formulas_by_sheet, left_out
 
 
 def _left_out(archive: zipfile.ZipFile, names: list[str]) -> Iterator[str]:
-    for what, prefixes in _NO_CELLS.items():
+    for content, prefixes in _PARTS_WITHOUT_CELLS.items():
         if any(name.startswith(prefixes) for name in names):
-            yield what
+            yield content
     if any(name.startswith(_DRAWING) and b"<a:t>" in archive.read(name) for name in names):
         yield "text boxes"
 
@@ -74,14 +76,14 @@ class _Targets:
     encoding = None
 
     def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+        self.entries: dict[str, str] = {}
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         parser.StartElementHandler = self._start
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        if _local(tag) == "Relationship":
-            self.found[given.get("Id", "")] = given.get("Target", "")
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if _local_name(tag) == "Relationship":
+            self.entries[attributes.get("Id", "")] = attributes.get("Target", "")
 
 
 class _Sheets:
@@ -90,15 +92,17 @@ class _Sheets:
     encoding = None
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
+        self.entries: list[tuple[str, str]] = []
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         parser.StartElementHandler = self._start
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        if _local(tag) == "sheet":
-            identifier = next((value for key, value in given.items() if key.endswith(":id")), "")
-            self.found.append((given.get("name", ""), identifier))
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if _local_name(tag) == "sheet":
+            identifier = next(
+                (value for key, value in attributes.items() if key.endswith(":id")), ""
+            )
+            self.entries.append((attributes.get("name", ""), identifier))
 
 
 class _Cells:
@@ -107,34 +111,34 @@ class _Cells:
     encoding = None
 
     def __init__(self) -> None:
-        self.found: Formulas = {}
+        self.entries: Formulas = {}
         self._shared: dict[str, str] = {}
         self._texts: dict[str, list[str]] = {}
         self._cell: dict[str, str] = {}
         self._formula: dict[str, str] = {}
         self._open: str | None = None
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
 
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        name = _local(tag)
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        name = _local_name(tag)
         if name == "c":
-            self._cell, self._texts = given, {}
+            self._cell, self._texts = attributes, {}
         elif name in {"f", "v"}:
             self._open = name
             self._texts[name] = []
             if name == "f":
-                self._formula = given
+                self._formula = attributes
 
     def _characters(self, text: str) -> None:
         if self._open:
             self._texts[self._open].append(text)
 
     def _end(self, tag: str) -> None:
-        name = _local(tag)
+        name = _local_name(tag)
         if name in {"f", "v"}:
             self._open = None
         elif name == "c" and "f" in self._texts:
@@ -146,14 +150,14 @@ class _Cells:
         if shared is not None:
             text = self._shared.setdefault(shared, text) or text
         # Of a text the value may be empty.
-        kept = "".join(self._texts.get("v", ())).strip() or self._cell.get("t") == "str"
-        place = _PLACE.fullmatch(self._cell.get("r", ""))
-        if text and place and not kept:
+        has_value = "".join(self._texts.get("v", ())).strip() or self._cell.get("t") == "str"
+        reference = _CELL_REFERENCE.fullmatch(self._cell.get("r", ""))
+        if text and reference and not has_value:
             column = 0
-            for letter in place[1]:
+            for letter in reference[1]:
                 column = column * 26 + ord(letter) - ord("A") + 1
-            self.found[int(place[2]) - 1, column - 1] = f"={text}"
+            self.entries[int(reference[2]) - 1, column - 1] = f"={text}"
 
 
-def _local(tag: str) -> str:
+def _local_name(tag: str) -> str:
     return tag.rsplit(":", 1)[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.media.documents.blocks import Block, DocumentText, grid
-from barbule.media.documents.office.drawings import drawn_texts
+from barbule.media.documents.office.drawings import drawing_texts
 from barbule.media.documents.office.formulas import FORMULA, formula_text
 from barbule.media.documents.office.package import parts_of_kind, properties
 
@@ -24,7 +24,7 @@ __all__ = ["read_pptx"]
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _ALTERNATIVES, _CHOICE, _FALLBACK = f"{_MC}AlternateContent", f"{_MC}Choice", f"{_MC}Fallback"
-_P, _T, _BR = f"{_A}p", f"{_A}t", f"{_A}br"
+_P, _T, _LINE_BREAK = f"{_A}p", f"{_A}t", f"{_A}br"
 
 
 def read_pptx(path: Path) -> DocumentText:
@@ -49,7 +49,7 @@ def read_pptx(path: Path) -> DocumentText:
     left_out: tuple[str, ...] = ()
     number = 0
     for number, slide in enumerate(presentation.slides, start=1):
-        _choose(slide.element)
+        _apply_alternatives(slide.element)
         title_shape = slide.shapes.title
         heading = " ".join(title_shape.text_frame.text.split()) if title_shape is not None else ""
         first_title = first_title or heading or None
@@ -71,7 +71,7 @@ def read_pptx(path: Path) -> DocumentText:
     )
 
 
-def _choose(slide: Any) -> None:
+def _apply_alternatives(slide: Any) -> None:
     """Put the first of several forms of a part in its place: the library reads none of them."""
     for alternatives in list(slide.iter(_ALTERNATIVES)):
         parent = alternatives.getparent()
@@ -84,7 +84,7 @@ def _choose(slide: Any) -> None:
 
 
 def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
-    for shape in _as_seen(shapes):
+    for shape in _in_reading_order(shapes):
         if getattr(shape, "shapes", None) is not None:
             yield from _shape_texts(shape.shapes)
         elif shape.has_text_frame:
@@ -97,25 +97,25 @@ def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
             rows = tuple(row for row in cells if any(row))
             yield grid(rows), rows
         else:
-            yield from drawn_texts(shape.element, shape.part)
+            yield from drawing_texts(shape.element, shape.part)
 
 
-def _as_seen(shapes: Iterable[Any]) -> list[Any]:
+def _in_reading_order(shapes: Iterable[Any]) -> list[Any]:
     """Order shapes by rows, and those of a row from left to right."""
-    placed = [(shape.top or 0, shape.left or 0, shape.height or 0, shape) for shape in shapes]
-    placed.sort(key=lambda each: each[:2])
+    positions = [(shape.top or 0, shape.left or 0, shape.height or 0, shape) for shape in shapes]
+    positions.sort(key=lambda position: position[:2])
     rows: list[list[tuple[int, int, int, Any]]] = []
-    for each in placed:
-        if rows and _beside(rows[-1][0], each):
-            rows[-1].append(each)
+    for position in positions:
+        if rows and _share_row(rows[-1][0], position):
+            rows[-1].append(position)
         else:
-            rows.append([each])
-    return [shape for row in rows for *_, shape in sorted(row, key=lambda each: each[1])]
+            rows.append([position])
+    return [shape for row in rows for *_, shape in sorted(row, key=lambda position: position[1])]
 
 
-def _beside(one: tuple[int, int, int, Any], other: tuple[int, int, int, Any]) -> bool:
+def _share_row(position: tuple[int, int, int, Any], other: tuple[int, int, int, Any]) -> bool:
     """Tell whether the middle of each of two shapes is within the height of the other."""
-    top, _, height, _ = one
+    top, _, height, _ = position
     other_top, _, other_height, _ = other
     middle, other_middle = top + height / 2, other_top + other_height / 2
     return other_top <= middle <= other_top + other_height and top <= other_middle <= top + height
@@ -127,10 +127,10 @@ def _frame_text(frame: Any) -> str:
 
 
 def _runs(paragraph: Any) -> Iterator[str]:
-    for element in paragraph.iter(_T, _BR, FORMULA):
+    for element in paragraph.iter(_T, _LINE_BREAK, FORMULA):
         if element.tag == FORMULA:
             yield formula_text(element)
-        elif element.tag == _BR:
+        elif element.tag == _LINE_BREAK:
             yield "\n"
         else:
             yield element.text or ""

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from barbule.media.documents.blocks import Block, DocumentText
-from barbule.media.documents.office.sheet_formulas import uncounted
+from barbule.media.documents.office.sheet_formulas import formulas_without_values
 from barbule.media.documents.text.plain_text import decode, read_text
 from barbule.media.read_limits import Tally
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv", "read_xlsx"]
 
-_SAMPLE = 16_384
+_SAMPLE_CHARACTERS = 16_384
 _DELIMITERS = ",;\t|"
 # How Excel is told.
 _SEPARATOR = re.compile(r'"?sep=([^\n"])"?[ \t]*(?:\n|\Z)', re.IGNORECASE)
@@ -53,30 +53,33 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
     ['name | revenue', 'name: Up | revenue: 735.1']
     """
     text = decode(data, encoding, None)
-    said = _SEPARATOR.match(text)
-    before = 1 if said else 0
-    body = text[said.end() :] if said else text
-    sample = body[:_SAMPLE]
-    reader = csv.reader(io.StringIO(body), _told(said[1]) if said else _dialect(sample))
+    separator_line = _SEPARATOR.match(text)
+    lines_before = 1 if separator_line else 0
+    body = text[separator_line.end() :] if separator_line else text
+    sample = body[:_SAMPLE_CHARACTERS]
+    reader = csv.reader(
+        io.StringIO(body),
+        _separator_dialect(separator_line[1]) if separator_line else _dialect(sample),
+    )
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
-    skipped = before
+    skipped = lines_before
     try:
         for row in reader:
-            if cells := _filled(" ".join(cell.split()) for cell in row):
+            if cells := _trim_row(" ".join(cell.split()) for cell in row):
                 rows.append(cells)
-                lines.append(before + 1)
-            before = skipped + reader.line_num
+                lines.append(lines_before + 1)
+            lines_before = skipped + reader.line_num
     except csv.Error:
         return read_text(data, encoding)
     blocks = [
         Block(text, None, None, line, (row,))
-        for text, line, row in zip(_texts(rows), lines, rows, strict=True)
+        for text, line, row in zip(_row_texts(rows), lines, rows, strict=True)
     ]
     return DocumentText(None, tuple(blocks))
 
 
-def _told(separator: str) -> type[csv.Dialect]:
+def _separator_dialect(separator: str) -> type[csv.Dialect]:
     """Return the dialect of a file that says by which sign its values are parted."""
 
     class Dialect(csv.excel):
@@ -92,7 +95,7 @@ def _dialect(sample: str) -> Any:
         return csv.excel
 
 
-def _filled(cells: Iterable[str]) -> tuple[str, ...]:
+def _trim_row(cells: Iterable[str]) -> tuple[str, ...]:
     """Return a row without the empty cells at its end."""
     row = list(cells)
     while row and not row[-1]:
@@ -100,29 +103,31 @@ def _filled(cells: Iterable[str]) -> tuple[str, ...]:
     return tuple(row)
 
 
-def _texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _row_texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Write rows as text, with the names of their columns where the first row gives them."""
     names = rows[0] if rows and _is_header(rows) else None
     tally = Tally("max_text")  # a long name is repeated in each row
-    for text in _joined(rows, names):
+    for text in _join_cells(rows, names):
         tally.add(len(text))
         yield text
 
 
-def _joined(rows: Sequence[Sequence[str]], names: Sequence[str] | None) -> Iterator[str]:
+def _join_cells(rows: Sequence[Sequence[str]], names: Sequence[str] | None) -> Iterator[str]:
     for index, row in enumerate(rows):
         if names is None or not index:
             yield " | ".join(row)
         else:
-            named = zip(names, row, strict=False)
-            rest = row[len(names) :]
-            yield " | ".join([*(f"{name}: {cell}" for name, cell in named if cell), *rest])
+            named_cells = zip(names, row, strict=False)
+            unnamed_cells = row[len(names) :]
+            yield " | ".join(
+                [*(f"{name}: {cell}" for name, cell in named_cells if cell), *unnamed_cells]
+            )
 
 
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
     first = rows[0]
-    named = len(first) > 1 and all(first) and len(set(first)) == len(first)
-    return named and len(rows) > 1 and not any(map(_NUMBER.fullmatch, first))
+    are_names = len(first) > 1 and all(first) and len(set(first)) == len(first)
+    return are_names and len(rows) > 1 and not any(map(_NUMBER.fullmatch, first))
 
 
 def read_xlsx(path: Path) -> DocumentText:
@@ -143,7 +148,7 @@ def read_xlsx(path: Path) -> DocumentText:
 
     blocks: list[Block] = []
     number = 0
-    formulas, left_out = uncounted(path)
+    formulas, left_out = formulas_without_values(path)
     try:
         with load_workbook(str(path)) as workbook:
             for number, name in enumerate(workbook.sheet_names, start=1):
@@ -151,10 +156,10 @@ def read_xlsx(path: Path) -> DocumentText:
                 cells = sheet.to_python(skip_empty_area=True)
                 if name in formulas:
                     cells = _with_formulas(cells, sheet.start or (0, 0), formulas[name])
-                rows = [filled for row in cells if (filled := _filled(map(_written, row)))]
+                rows = [trimmed for row in cells if (trimmed := _trim_row(map(_cell_text, row)))]
                 blocks.extend(
                     Block(text, number, name, None, (row,))
-                    for text, row in zip(_texts(rows), rows, strict=True)
+                    for text, row in zip(_row_texts(rows), rows, strict=True)
                 )
     except CalamineError as error:
         raise ValueError(str(error)) from error
@@ -167,17 +172,17 @@ def _with_formulas(
     """Put formulas into the cells of a sheet, of which the first stands at `start`."""
     rows = {start[0] + index: row for index, row in enumerate(cells)}
     # Cells to the left of all others: each row gets so many in front.
-    left = min([start[1], *(column for _, column in formulas)])
-    if left < start[1]:
-        rows = {number: [""] * (start[1] - left) + row for number, row in rows.items()}
+    first_column = min([start[1], *(column for _, column in formulas)])
+    if first_column < start[1]:
+        rows = {number: [""] * (start[1] - first_column) + row for number, row in rows.items()}
     for (number, column), formula in formulas.items():
         row = rows.setdefault(number, [])
-        row.extend([""] * (column - left + 1 - len(row)))
-        row[column - left] = formula
+        row.extend([""] * (column - first_column + 1 - len(row)))
+        row[column - first_column] = formula
     return [rows[number] for number in sorted(rows)]
 
 
-def _written(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail, grid
-from barbule.media.documents.office.drawings import drawn_texts
+from barbule.media.documents.office.drawings import drawing_texts
 from barbule.media.documents.office.formulas import FORMULA, formula_text
 from barbule.media.documents.office.package import (
     RELATED,
@@ -33,23 +33,27 @@ _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _P, _TABLE, _ROW, _CELL, _T = f"{_W}p", f"{_W}tbl", f"{_W}tr", f"{_W}tc", f"{_W}t"
 _ID, _TYPE, _VALUE = f"{_W}id", f"{_W}type", f"{_W}val"
-_BOXED = f"{_W}txbxContent"
+_TEXT_BOX = f"{_W}txbxContent"
 _FALLBACK = f"{_MC}Fallback"
-_SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
-_MOVED, _DELETED, _RUN, _RUBY = f"{_W}moveFrom", f"{_W}del", f"{_W}r", f"{_W}ruby"
-_READING, _BASE = f"{_W}rt", f"{_W}rubyBase"
+_CHARACTER_ELEMENTS = {
+    f"{_W}tab": "\t",
+    f"{_W}br": "\n",
+    f"{_W}cr": "\n",
+    f"{_W}noBreakHyphen": "-",
+}
+_MOVE_FROM, _DELETED, _RUN, _RUBY = f"{_W}moveFrom", f"{_W}del", f"{_W}r", f"{_W}ruby"
+_RUBY_TEXT, _RUBY_BASE = f"{_W}rt", f"{_W}rubyBase"
 _VANISH = f"{_W}vanish"
 _OFF = {"0", "false", "off"}
 # What stands in a paragraph beside plain runs of text.
-_SPECIAL = (_BOXED, _MOVED, _DELETED, _RUBY, _FALLBACK, FORMULA, _VANISH)
-_UNREAD = {_BOXED, _MOVED, _DELETED, _FALLBACK, f"{_W}pPr", f"{_W}rPr"}
+_SPECIAL_ELEMENTS = (_TEXT_BOX, _MOVE_FROM, _DELETED, _RUBY, _FALLBACK, FORMULA, _VANISH)
+_OMITTED_ELEMENTS = {_TEXT_BOX, _MOVE_FROM, _DELETED, _FALLBACK, f"{_W}pPr", f"{_W}rPr"}
 # What may stand around paragraphs: content controls, custom XML, insertions that are tracked.
 _WRAPPERS = {
     f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag")
 }
 _NOTES = {f"{_W}footnoteReference": "footnotes", f"{_W}endnoteReference": "endnotes"}
-_NO_NOTES = {"separator", "continuationSeparator", "continuationNotice"}
-_INNER = (_BOXED, f"{_W}drawing", *_NOTES)
+_SEPARATOR_TYPES = {"separator", "continuationSeparator", "continuationNotice"}
 _HEADERS = {f"{_W}headerReference": "header", f"{_W}footerReference": "footer"}
 
 
@@ -72,7 +76,7 @@ def read_docx(path: Path) -> DocumentText:
 
     document = docx.Document(str(path))
     part, body = document.part, document.element.body
-    reader = _Reader(part, _Levels(document.styles))
+    reader = _WordReader(part, _HeadingLevels(document.styles))
     headers = _headers(document)
     for tree in headers["header"]:
         reader.read(tree)
@@ -95,27 +99,31 @@ def read_docx(path: Path) -> DocumentText:
 def _headers(document: Any) -> dict[str, list[Any]]:
     """Return the headers and the footers that are shown, each once."""
     part = document.part
-    apart = document.settings.element.find(f"{_W}evenAndOddHeaders") is not None
-    found: dict[str, list[Any]] = {"header": [], "footer": []}
-    seen: set[str] = set()
+    has_even_headers = document.settings.element.find(f"{_W}evenAndOddHeaders") is not None
+    trees: dict[str, list[Any]] = {"header": [], "footer": []}
+    texts: set[str] = set()
     for section in document.element.body.iter(f"{_W}sectPr"):
-        shown = {"default", "even" if apart else "", "first" * _has(section, "titlePg")}
+        visible_types = {
+            "default",
+            "even" if has_even_headers else "",
+            "first" * _is_set(section, "titlePg"),
+        }
         for reference in section.iter(*_HEADERS):
             identifier = reference.get(f"{RELATED}id")
             tree = related_tree(part, identifier)
-            if tree is None or reference.get(_TYPE, "default") not in shown:
+            if tree is None or reference.get(_TYPE, "default") not in visible_types:
                 continue
             text = "\n".join(map(_text, tree.iter(_P)))
             # A number of a page alone says nothing.
-            if text not in seen and any(map(str.isalpha, text)):
-                seen.add(text)
-                found[_HEADERS[reference.tag]].append(tree)
-    return found
+            if text not in texts and any(map(str.isalpha, text)):
+                texts.add(text)
+                trees[_HEADERS[reference.tag]].append(tree)
+    return trees
 
 
-def _has(section: Any, name: str) -> bool:
-    found = section.find(f"{_W}{name}")
-    return found is not None and found.get(_VALUE) not in _OFF
+def _is_set(section: Any, name: str) -> bool:
+    setting = section.find(f"{_W}{name}")
+    return setting is not None and setting.get(_VALUE) not in _OFF
 
 
 def _left_out(part: Any, body: Any) -> Iterator[str]:
@@ -124,15 +132,15 @@ def _left_out(part: Any, body: Any) -> Iterator[str]:
         yield "comments"
     if any(element.text for element in body.iter(f"{_W}delText")):
         yield "deleted text"
-    vanished = (element.getparent().getparent() for element in body.iter(_VANISH))
-    if any(_text(run, hidden=True) for run in vanished if run is not None and _is_hidden(run)):
+    hidden_runs = (element.getparent().getparent() for element in body.iter(_VANISH))
+    if any(_text(run, hidden=True) for run in hidden_runs if run is not None and _is_hidden(run)):
         yield "hidden text"
 
 
-class _Reader:
+class _WordReader:
     """The blocks of a document, one part after the other."""
 
-    def __init__(self, part: Any, levels: _Levels) -> None:
+    def __init__(self, part: Any, levels: _HeadingLevels) -> None:
         self.blocks: list[Block] = []
         self.first_title: str | None = None
         self._part, self._levels = part, levels
@@ -158,12 +166,12 @@ class _Reader:
                 self._add(grid(rows), rows)
             else:
                 self._add(self._heading(element) if headings else _text(element).strip())
-            self._add_inner(element)
+            self._add_attached(element)
 
     def _heading(self, paragraph: Any) -> str:
         """Return the text of a paragraph, and note a heading."""
         text = _text(paragraph).strip()
-        level = self._levels.of(paragraph)
+        level = self._levels.level_of(paragraph)
         if text and level is not None:
             text = " ".join(text.split())
             self.first_title = self.first_title or (text if level <= 1 else None)
@@ -176,23 +184,23 @@ class _Reader:
             trail = self._trail
             self.blocks.append(Block(text, None, trail.path, None, rows, (), trail.section))
 
-    def _add_inner(self, element: Any) -> None:
+    def _add_attached(self, element: Any) -> None:
         """Add what stands in an element beside its text: boxes, drawings, notes."""
         if (
-            next(element.iter(_BOXED, f"{_W}drawing", f"{_MC}AlternateContent", *_NOTES), None)
+            next(element.iter(_TEXT_BOX, f"{_W}drawing", f"{_MC}AlternateContent", *_NOTES), None)
             is None
         ):
             return
-        for boxed in element.iter(_BOXED):
-            if not _within(boxed, _FALLBACK, element):
-                for paragraph in boxed.iter(_P):
+        for text_box in element.iter(_TEXT_BOX):
+            if not _has_ancestor(text_box, _FALLBACK, element):
+                for paragraph in text_box.iter(_P):
                     self._add(_text(paragraph).strip())
-        for text, rows in drawn_texts(element, self._part):
+        for text, rows in drawing_texts(element, self._part):
             self._add(text, rows)
         for reference in element.iter(*_NOTES):
             # Another reference to a note refers to where it stands.
             note = self._notes[_NOTES[reference.tag]].pop(reference.get(_ID), None)
-            if note is not None and note.get(_TYPE) not in _NO_NOTES:
+            if note is not None and note.get(_TYPE) not in _SEPARATOR_TYPES:
                 self._add("\n".join(filter(None, (_text(p).strip() for p in note.iter(_P)))))
 
 
@@ -208,55 +216,55 @@ def _body_parts(body: Any) -> Iterator[Any]:
 
 def _text(paragraph: Any, *, hidden: bool = False) -> str:
     """Return the text of a paragraph as it is shown, without that of boxes anchored in it."""
-    if hidden or next(paragraph.iter(*_SPECIAL), None) is not None:
-        text = "".join(_shown(paragraph, hidden=hidden))
+    if hidden or next(paragraph.iter(*_SPECIAL_ELEMENTS), None) is not None:
+        text = "".join(_visible_texts(paragraph, hidden=hidden))
     else:
         text = "".join(
-            element.text or "" if element.tag == _T else _sign(element)
-            for element in paragraph.iter(_T, *_SIGNS)
+            element.text or "" if element.tag == _T else _character(element)
+            for element in paragraph.iter(_T, *_CHARACTER_ELEMENTS)
         )
     return text.replace("\u00ad", "")
 
 
-def _shown(element: Any, *, hidden: bool = False) -> Iterator[str]:
+def _visible_texts(element: Any, *, hidden: bool = False) -> Iterator[str]:
     for child in element:
         tag = child.tag
         if tag == _T:
             yield child.text or ""
-        elif tag in _SIGNS:
-            yield _sign(child)
+        elif tag in _CHARACTER_ELEMENTS:
+            yield _character(child)
         elif tag == FORMULA:
             yield formula_text(child)
         elif tag == _RUBY:
-            yield from _with_reading(child)
-        elif tag not in _UNREAD and (hidden or not _is_hidden(child)):
-            yield from _shown(child, hidden=hidden)
+            yield from _ruby_texts(child)
+        elif tag not in _OMITTED_ELEMENTS and (hidden or not _is_hidden(child)):
+            yield from _visible_texts(child, hidden=hidden)
 
 
-def _with_reading(ruby: Any) -> Iterator[str]:
+def _ruby_texts(ruby: Any) -> Iterator[str]:
     """Yield characters, and behind them in brackets how they are read."""
-    base, reading = ruby.find(_BASE), ruby.find(_READING)
+    base, reading = ruby.find(_RUBY_BASE), ruby.find(_RUBY_TEXT)
     if base is not None:
-        yield from _shown(base)
-    above = "".join(_shown(reading)) if reading is not None else ""
-    if above:
-        yield f"({above})"
+        yield from _visible_texts(base)
+    reading_text = "".join(_visible_texts(reading)) if reading is not None else ""
+    if reading_text:
+        yield f"({reading_text})"
 
 
 def _is_hidden(run: Any) -> bool:
     if run.tag != _RUN:
         return False
-    found = run.find(f"{_W}rPr/{_VANISH}")
-    return found is not None and found.get(_VALUE) not in _OFF
+    setting = run.find(f"{_W}rPr/{_VANISH}")
+    return setting is not None and setting.get(_VALUE) not in _OFF
 
 
-def _sign(element: Any) -> str:
+def _character(element: Any) -> str:
     # The stops of the ruler are tabs too, but stand in no run.
     in_run = element.getparent().tag == _RUN
-    return _SIGNS[element.tag] if in_run else ""
+    return _CHARACTER_ELEMENTS[element.tag] if in_run else ""
 
 
-def _within(element: Any, tag: str, outer: Any) -> bool:
+def _has_ancestor(element: Any, tag: str, outer: Any) -> bool:
     parent = element.getparent()
     while parent is not None and parent is not outer:
         if parent.tag == tag:
@@ -265,43 +273,44 @@ def _within(element: Any, tag: str, outer: Any) -> bool:
     return False
 
 
-class _Levels:
+class _HeadingLevels:
     """The heading levels of styles: 0 is a title, None no heading."""
 
     def __init__(self, styles: Any) -> None:
         self._styles: dict[str | None, Any] = {style.style_id: style for style in styles}
-        self._known: dict[str | None, int | None] = {}
+        self._levels_by_style: dict[str | None, int | None] = {}
 
-    def of(self, paragraph: Any) -> int | None:
+    def level_of(self, paragraph: Any) -> int | None:
         properties = paragraph.find(f"{_W}pPr")
         style = properties.find(f"{_W}pStyle") if properties is not None else None
         name = style.get(f"{_W}val") if style is not None else None
-        if name not in self._known:
-            self._known[name] = self._level(self._styles.get(name))
-        return self._known[name]
+        if name not in self._levels_by_style:
+            self._levels_by_style[name] = self._level(self._styles.get(name))
+        return self._levels_by_style[name]
 
     def _level(self, style: Any) -> int | None:
-        seen: set[str] = set()
-        while style is not None and style.style_id not in seen:
-            seen.add(style.style_id)
+        visited: set[str] = set()
+        while style is not None and style.style_id not in visited:
+            visited.add(style.style_id)
             name = style.name or ""
             if name.lower() == "title":
                 return 0
-            if found := _HEADING_STYLE.fullmatch(name):
-                return int(found[1])
+            if match := _HEADING_STYLE.fullmatch(name):
+                return int(match[1])
             style = style.base_style
         return None
 
 
 def _docx_rows(table: Any) -> Iterator[tuple[str, ...]]:
     for row in table.iter(_ROW):
-        if _within(row, _TABLE, table):
+        if _has_ancestor(row, _TABLE, table):
             continue  # of a table in a cell, whose text is that cell's
         if row.find(f"{_W}trPr/{_DELETED}") is not None:
             continue
-        cells = [cell for cell in row.iter(_CELL) if not _within(cell, _CELL, row)]
+        cells = [cell for cell in row.iter(_CELL) if not _has_ancestor(cell, _CELL, row)]
         texts = tuple(
-            " ".join(" ".join(_text(each) for each in cell.iter(_P)).split()) for cell in cells
+            " ".join(" ".join(_text(paragraph) for paragraph in cell.iter(_P)).split())
+            for cell in cells
         )
         if any(texts):
             yield texts

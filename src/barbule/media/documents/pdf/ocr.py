@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_ocr", "recognise"]
 
-_ONE = threading.Lock()
-_SURE = 0.5
-_SAME_LINE = 0.5
+_RECOGNISER_LOCK = threading.Lock()
+_MIN_SCORE = 0.5
+_MIN_LINE_OVERLAP = 0.5
 
 
 def check_ocr() -> None:
@@ -57,38 +57,40 @@ def recognise(image: Image) -> list[tuple[str, tuple[float, float, float, float]
     """
     import numpy as np
 
-    with _ONE:
+    with _RECOGNISER_LOCK:
         # It takes the colours in the order of OpenCV.
-        found, _ = _recogniser()(np.asarray(rgb(image))[:, :, ::-1])
-    boxes = []
-    for corners, text, score in found or ():
-        if float(score) >= _SURE and text.strip():
+        detections, _ = _recogniser()(np.asarray(rgb(image))[:, :, ::-1])
+    text_boxes = []
+    for corners, text, score in detections or ():
+        if float(score) >= _MIN_SCORE and text.strip():
             across, down = zip(*corners, strict=True)
-            boxes.append((text.strip(), (min(across), min(down), max(across), max(down))))
-    return _lines(sorted(boxes, key=lambda each: (each[1][1] + each[1][3], each[1][0])))
+            text_boxes.append((text.strip(), (min(across), min(down), max(across), max(down))))
+    return _join_lines(
+        sorted(text_boxes, key=lambda text_box: (text_box[1][1] + text_box[1][3], text_box[1][0]))
+    )
 
 
-_Found = tuple[str, tuple[float, float, float, float]]
+_TextBox = tuple[str, tuple[float, float, float, float]]
 
 
-def _lines(boxes: list[_Found]) -> list[_Found]:
+def _join_lines(text_boxes: list[_TextBox]) -> list[_TextBox]:
     """Join what stands beside each other."""
-    lines: list[list[_Found]] = []
-    for box in boxes:
-        top, bottom = box[1][1], box[1][3]
+    lines: list[list[_TextBox]] = []
+    for text_box in text_boxes:
+        top, bottom = text_box[1][1], text_box[1][3]
         if lines:
-            _, (_, above, _, below) = lines[-1][0]
-            shared = min(bottom, below) - max(top, above)
-            if shared > _SAME_LINE * min(bottom - top, below - above):
-                lines[-1].append(box)
+            _, (_, line_top, _, line_bottom) = lines[-1][0]
+            shared = min(bottom, line_bottom) - max(top, line_top)
+            if shared > _MIN_LINE_OVERLAP * min(bottom - top, line_bottom - line_top):
+                lines[-1].append(text_box)
                 continue
-        lines.append([box])
+        lines.append([text_box])
     joined = []
     for line in lines:
-        line.sort(key=lambda each: each[1][0])
-        edges = list(zip(*(box for _, box in line), strict=True))
-        around = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
-        joined.append((" ".join(text for text, _ in line), around))
+        line.sort(key=lambda text_box: text_box[1][0])
+        edges = list(zip(*(text_box for _, text_box in line), strict=True))
+        bounds = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
+        joined.append((" ".join(text for text, _ in line), bounds))
     return joined
 
 

@@ -24,9 +24,9 @@ _HYPHENATED = re.compile(rf"(?<![\w-])([\w-]++)(?:{LINE_HYPHEN}|\u00ad)([\w-]++)
 _WORD = re.compile(r"[\w-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\ufffe\uffff]")
 _BULLET = re.compile(r"[•◦▪‣·●○■–—*-]\s|\(?\d{1,3}[.)]\s|\[\d+\]\s")
-_ENDINGS = ".!?:;。！？」』…"
-_FULL = 0.7
-_NARROWEST = 40
+_SENTENCE_ENDS = ".!?:;。！？」』…"
+_FULL_WIDTH_SHARE = 0.7
+_MIN_WIDTH = 40
 
 
 class Line(NamedTuple):
@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
     text: str
     box: Sides | None = None
-    alone: bool = False
+    standalone: bool = False
 
 
 class Paragraph(NamedTuple):
@@ -59,10 +59,10 @@ def words_of(texts: Iterable[str]) -> frozenset[str]:
 
     There are none where no line ends so.
     """
-    whole = "\n".join(texts)
-    if LINE_HYPHEN not in whole and _SOFT_HYPHEN not in whole:
+    text = "\n".join(texts)
+    if LINE_HYPHEN not in text and _SOFT_HYPHEN not in text:
         return frozenset()
-    return frozenset(_WORD.findall(whole.lower()))
+    return frozenset(_WORD.findall(text.lower()))
 
 
 def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragraph]:
@@ -72,81 +72,81 @@ def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragra
     one. Words that were hyphenated at the end of a line are joined, unless the document
     elsewhere writes them with a hyphen.
     """
-    clean = list(_cleaned(lines, words))
+    clean = list(_clean_lines(lines, words))
     if not clean:
         return
     widths = [_width(line.text) for line in clean]
-    full = _FULL * max(sorted(widths)[int(len(widths) * 0.9)], _NARROWEST)
+    full = _FULL_WIDTH_SHARE * max(sorted(widths)[int(len(widths) * 0.9)], _MIN_WIDTH)
     first = 0
     for index in range(1, len(clean)):
-        if not _runs_on(clean[index - 1], clean[index], full=widths[index - 1] >= full):
-            yield _joined(clean[first:index])
+        if not _continues(clean[index - 1], clean[index], full=widths[index - 1] >= full):
+            yield _join_lines(clean[first:index])
             first = index
-    yield _joined(clean[first:])
+    yield _join_lines(clean[first:])
 
 
-def _cleaned(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]:
+def _clean_lines(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]:
     for line in lines:
-        raw, box, alone = line
+        raw, box, standalone = line
         if raw.isprintable():  # which hyphens at ends of lines are not
             # Looking whether there is anything to do takes less time than doing it.
             if raw and "  " not in raw and raw.strip(" ") == raw:
                 yield line
             elif text := " ".join(raw.split()):
-                yield Line(text, box, alone)
+                yield Line(text, box, standalone)
             continue
-        for part in _broken(raw, words):
+        for part in _split_at_hyphens(raw, words):
             if text := " ".join(_CONTROL.sub("", part).split()):
-                yield Line(text, box, alone)
+                yield Line(text, box, standalone)
 
 
-def _broken(text: str, words: frozenset[str]) -> Sequence[str]:
+def _split_at_hyphens(text: str, words: frozenset[str]) -> Sequence[str]:
     if LINE_HYPHEN not in text and _SOFT_HYPHEN not in text:
         return (text,)
-    return _HYPHENATED.sub(lambda match: _rejoined(match, words), text).split("\n")
+    return _HYPHENATED.sub(lambda match: _join_hyphenated(match, words), text).split("\n")
 
 
-def _rejoined(match: re.Match[str], words: frozenset[str]) -> str:
+def _join_hyphenated(match: re.Match[str], words: frozenset[str]) -> str:
     """Decide whether the hyphen between two lines belongs to the word; break behind the word."""
     left, right, tail = match.groups()
     joined, hyphenated = left + right, f"{left}-{right}"
     if joined.lower() in words:
         return f"{joined}{tail}\n"
     compound = "-" in right or "-" in left or not right[0].islower()
-    kept = compound or hyphenated.lower() in words
-    return f"{hyphenated if kept else joined}{tail}\n"
+    keeps_hyphen = compound or hyphenated.lower() in words
+    return f"{hyphenated if keeps_hyphen else joined}{tail}\n"
 
 
-def _joined(lines: Sequence[Line]) -> Paragraph:
+def _join_lines(lines: Sequence[Line]) -> Paragraph:
     if len(lines) == 1:
         line = lines[0]
         return Paragraph(line.text, ((0, line.box),) if line.box else ())
     parts: list[str] = []
     boxes: list[tuple[int, Sides]] = []
-    place = 0
+    offset = 0
     for text, box, _ in lines:
-        if parts and (text[0].isascii() or not (_wide(parts[-1][-1]) and _wide(text[0]))):
+        if parts and (text[0].isascii() or not (_is_wide(parts[-1][-1]) and _is_wide(text[0]))):
             parts.append(" ")
-            place += 1
+            offset += 1
         if box:
-            boxes.append((place, box))
+            boxes.append((offset, box))
         parts.append(text)
-        place += len(text)
+        offset += len(text)
     return Paragraph("".join(parts), tuple(boxes))
 
 
-def _runs_on(line: Line, following: Line, *, full: bool) -> bool:
-    if line.alone or following.alone:
+def _continues(line: Line, following: Line, *, full: bool) -> bool:
+    if line.standalone or following.standalone:
         return False
-    begins = following.text[0]
-    if not begins.isalpha() and _BULLET.match(following.text):
+    first_character = following.text[0]
+    if not first_character.isalpha() and _BULLET.match(following.text):
         return False
-    return full or (begins.islower() and line.text[-1] not in _ENDINGS)
+    return full or (first_character.islower() and line.text[-1] not in _SENTENCE_ENDS)
 
 
 def _width(line: str) -> int:
-    return len(line) if line.isascii() else len(line) + sum(map(_wide, line))
+    return len(line) if line.isascii() else len(line) + sum(map(_is_wide, line))
 
 
-def _wide(char: str) -> bool:
+def _is_wide(char: str) -> bool:
     return unicodedata.east_asian_width(char) in {"W", "F"}

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from barbule.errors import MediaError
 from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail
 from barbule.media.documents.pdf.paragraphs import Line, paragraphs, words_of
-from barbule.media.documents.pdf.pdf_forms import Filled, begin_form, filled_in, parted, placed
+from barbule.media.documents.pdf.pdf_forms import (
+    FormValue,
+    init_form,
+    merge_values,
+    read_form_values,
+    split_lines,
+)
 from barbule.media.isolation import isolated
 from barbule.media.read_limits import Tally, refuse_beyond
 
@@ -35,12 +41,12 @@ __all__ = ["check_pdf", "first_page", "page_image", "read_pdf"]
 _T = TypeVar("_T")
 
 # PDFium may not be called from two threads at once, not even for different files.
-_PDFIUM = threading.Lock()
+_PDFIUM_LOCK = threading.Lock()
 _DAMAGED_HINT = "Fetch or export the file again and check that it opens in a viewer."
-_RECOGNISED_DPI = 200
-_POINTS = 72
-_MOST_PIXELS = 40_000_000
-_DEEPEST_OUTLINE = 6
+_OCR_DPI = 200
+_POINTS_PER_INCH = 72
+_MAX_PIXELS = 40_000_000
+_MAX_OUTLINE_DEPTH = 6
 _METADATA = {
     "Author": "author",
     "Subject": "subject",
@@ -49,7 +55,7 @@ _METADATA = {
     "Producer": "producer",
     "CreationDate": "created",
 }
-_SIDES = struct.Struct("4d")
+_SIDES_FORMAT = struct.Struct("4d")
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 
 
@@ -59,10 +65,10 @@ class _Page(NamedTuple):
     texts: list[str]
     boxes: list[Sides | None]
     scanned: bool = False
-    filled: tuple[Filled, ...] = ()
+    form_values: tuple[FormValue, ...] = ()
 
 
-class _Entry(NamedTuple):
+class _OutlineEntry(NamedTuple):
     """A heading of the outline."""
 
     level: int
@@ -112,8 +118,8 @@ def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
     scanned = tuple(number for number, page in enumerate(pages, start=1) if page.scanned)
     if ocr:
         for number in scanned:
-            filled = pages[number - 1].filled
-            pages[number - 1] = _recognised(path, number)._replace(filled=filled)
+            form_values = pages[number - 1].form_values
+            pages[number - 1] = _recognise_page(path, number)._replace(form_values=form_values)
         scanned = ()
     words = words_of(text for page in pages for text in page.texts)
     trail = HeadingTrail()
@@ -124,33 +130,37 @@ def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
 
 
 def _blocks(
-    page: _Page, number: int, entries: list[_Entry], trail: HeadingTrail, words: frozenset[str]
+    page: _Page,
+    number: int,
+    entries: list[_OutlineEntry],
+    trail: HeadingTrail,
+    words: frozenset[str],
 ) -> Iterator[Block]:
     """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
     lines = list(map(Line, page.texts, page.boxes))
-    if page.filled:
-        lines = [Line(*each) for each in placed(page.texts, page.boxes, page.filled)]
+    if page.form_values:
+        lines = [Line(*fields) for fields in merge_values(page.texts, page.boxes, page.form_values)]
     if entries:
         lines = _with_headings(lines, entries)
-    left = list(entries)
+    remaining = list(entries)
     for text, boxes in paragraphs(lines, words):
-        if left and (found := _entry_of(text, left)) is not None:
-            for entry in left[: found + 1]:
+        if remaining and (position := _entry_index(text, remaining)) is not None:
+            for entry in remaining[: position + 1]:
                 trail.enter(entry.level, entry.title)
-            del left[: found + 1]
+            del remaining[: position + 1]
         yield Block(text, number, trail.path, None, None, boxes, trail.section)
-    for entry in left:  # not found as lines of text: they hold from the next page on
+    for entry in remaining:  # not found as lines of text: they hold from the next page on
         trail.enter(entry.level, entry.title)
 
 
-def _with_headings(lines: list[Line], entries: list[_Entry]) -> list[Line]:
+def _with_headings(lines: list[Line], entries: list[_OutlineEntry]) -> list[Line]:
     return [
-        line._replace(alone=True) if _entry_of(line.text, entries) is not None else line
+        line._replace(standalone=True) if _entry_index(line.text, entries) is not None else line
         for line in lines
     ]
 
 
-def _entry_of(text: str, entries: list[_Entry]) -> int | None:
+def _entry_index(text: str, entries: list[_OutlineEntry]) -> int | None:
     """Find the heading that a line is, with or without the number before it."""
     if len(text) > 2 * max(len(entry.title) for entry in entries) + 12:
         return None
@@ -180,7 +190,7 @@ def first_page(path: Path, side: int) -> Image:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    image: Image = isolated(_drawn_page, path, 1, side, None, unbounded=True)
+    image: Image = isolated(_draw_file_page, path, 1, side, None, unbounded=True)
     return image
 
 
@@ -201,72 +211,72 @@ def page_image(path: Path, number: int, dpi: float) -> Image | None:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    image: Image | None = isolated(_drawn_page, path, number, None, dpi, unbounded=True)
+    image: Image | None = isolated(_draw_file_page, path, number, None, dpi, unbounded=True)
     return image
 
 
-def _drawn_page(path: Path, number: int, side: int | None, dpi: float | None) -> Image | None:
+def _draw_file_page(path: Path, number: int, side: int | None, dpi: float | None) -> Image | None:
     def draw(document: PdfDocument) -> Image | None:
         if not 0 < number <= len(document):
             return None
-        return _drawn(document, number - 1, side=side, dpi=dpi or _POINTS)
+        return _render_page(document, number - 1, side=side, dpi=dpi or _POINTS_PER_INCH)
 
     return _with_document(path, draw)
 
 
-def _drawn(
+def _render_page(
     document: PdfDocument,
     index: int,
     *,
     side: float | None = None,
-    dpi: float = _POINTS,
+    dpi: float = _POINTS_PER_INCH,
     forms: bool = True,
 ) -> Image:
     if forms:
-        begin_form(document)
+        init_form(document)
     page = document[index]
     try:
-        width, height = (max(each, 1.0) for each in page.get_size())
-        scale = side / max(width, height) if side else dpi / _POINTS
+        width, height = (max(length, 1.0) for length in page.get_size())
+        scale = side / max(width, height) if side else dpi / _POINTS_PER_INCH
         # A page may claim to be as large as a field.
-        scale = min(scale, (_MOST_PIXELS / (width * height)) ** 0.5)
-        drawn: Image = page.render(scale=scale).to_pil()
-        return drawn.copy()  # what is drawn on is freed with the page
+        scale = min(scale, (_MAX_PIXELS / (width * height)) ** 0.5)
+        rendered: Image = page.render(scale=scale).to_pil()
+        return rendered.copy()  # what is drawn on is freed with the page
     finally:
         page.close()
 
 
-def _recognised(path: Path, number: int) -> _Page:
+def _recognise_page(path: Path, number: int) -> _Page:
     from barbule.media.documents.pdf.ocr import recognise
 
     def draw(document: PdfDocument) -> tuple[Image, float]:
         page = document[number - 1]
         height = page.get_height()
         page.close()
-        return _drawn(document, number - 1, dpi=_RECOGNISED_DPI, forms=False), height
+        return _render_page(document, number - 1, dpi=_OCR_DPI, forms=False), height
 
     image, height = _with_document(path, draw)
     scale = height / image.height
-    found = recognise(image)
+    text_boxes = recognise(image)
     boxes: list[Sides | None] = [
         (x1 * scale, height - y2 * scale, x2 * scale, height - y1 * scale)
-        for _, (x1, y1, x2, y2) in found
+        for _, (x1, y1, x2, y2) in text_boxes
     ]
-    return _Page([text for text, _ in found], boxes)
+    return _Page([text for text, _ in text_boxes], boxes)
 
 
 def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
     import pypdfium2
 
-    with _PDFIUM:
+    with _PDFIUM_LOCK:
         try:
-            with _opened(path) as document:
+            with _open_document(path) as document:
                 return use(document)
         except pypdfium2.PdfiumError as error:
-            raise _damaged(path) from error
+            raise _damage_error(path) from error
 
 
-def _opened(path: Path) -> PdfDocument:
+def _open_document(path: Path) -> PdfDocument:
     # Not by pypdfium2, which leaves a file open that has no page.
     import pypdfium2
     from pypdfium2 import raw
@@ -278,48 +288,54 @@ def _opened(path: Path) -> PdfDocument:
                 f"{path} is a password-protected PDF.",
                 hint="Save a copy without the password and use that.",
             )
-        raise _damaged(path)
+        raise _damage_error(path)
     if raw.FPDF_GetPageCount(handle) < 1:
         raw.FPDF_CloseDocument(handle)
-        raise _damaged(path)
+        raise _damage_error(path)
     return pypdfium2.PdfDocument(handle)
 
 
-def _damaged(path: Path) -> MediaError:
+def _damage_error(path: Path) -> MediaError:
     return MediaError(f"{path} is a damaged or truncated PDF.", hint=_DAMAGED_HINT)
 
 
-_Contents = tuple[str | None, dict[str, str], dict[int, list[_Entry]], list[_Page], tuple[str, ...]]
+_Contents = tuple[
+    str | None, dict[str, str], dict[int, list[_OutlineEntry]], list[_Page], tuple[str, ...]
+]
 
 
 def _contents(document: PdfDocument) -> _Contents:
-    given = document.get_metadata_dict()
-    title = " ".join(given.get("Title", "").split()) or None
+    document_info = document.get_metadata_dict()
+    title = " ".join(document_info.get("Title", "").split()) or None
     metadata = {
-        name: _plain(value.strip()) for key, name in _METADATA.items() if (value := given.get(key))
+        name: _iso_date(value.strip())
+        for key, name in _METADATA.items()
+        if (value := document_info.get(key))
     }
-    left_out = dict.fromkeys(begin_form(document))
+    left_out = dict.fromkeys(init_form(document))
     pages = list(_pages(document, left_out))
     return title, metadata, _outline(document), pages, tuple(left_out)
 
 
-def _plain(value: str) -> str:
+def _iso_date(value: str) -> str:
     """Write a date as ISO 8601 has it, and all else as it is."""
     date = _DATE.match(value)
     return "-".join(part for part in date.groups() if part) if date else value
 
 
-def _outline(document: PdfDocument) -> dict[int, list[_Entry]]:
+def _outline(document: PdfDocument) -> dict[int, list[_OutlineEntry]]:
     """Return the headings of the outline by their pages, from 1."""
-    found: dict[int, list[_Entry]] = {}
-    for bookmark in document.get_toc(max_depth=_DEEPEST_OUTLINE):
+    entries_by_page: dict[int, list[_OutlineEntry]] = {}
+    for bookmark in document.get_toc(max_depth=_MAX_OUTLINE_DEPTH):
         title = " ".join(bookmark.get_title().split())
         target = bookmark.get_dest()
         index = target.get_index() if target is not None else None
         if letters := _letters(title):
             page = 0 if index is None else index + 1
-            found.setdefault(page, []).append(_Entry(bookmark.level + 1, title, letters))
-    return found
+            entries_by_page.setdefault(page, []).append(
+                _OutlineEntry(bookmark.level + 1, title, letters)
+            )
+    return entries_by_page
 
 
 def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
@@ -330,11 +346,11 @@ def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
         textpage = page.get_textpage()
         tally.add(textpage.count_chars())
         texts, boxes = _lines(textpage)
-        filled = filled_in(document, page, left_out)
-        if filled:
-            texts, boxes = parted(textpage, texts, boxes, filled)
+        form_values = read_form_values(document, page, left_out)
+        if form_values:
+            texts, boxes = split_lines(textpage, texts, boxes, form_values)
         textpage.close()
-        yield _Page(texts, boxes, not texts and _has_picture(page), tuple(filled))
+        yield _Page(texts, boxes, not texts and _has_picture(page), tuple(form_values))
         page.close()
 
 
@@ -343,22 +359,22 @@ def _lines(textpage: PdfTextPage) -> tuple[list[str], list[Sides | None]]:
     if not text.strip():
         return [], []
     # Places in the text are those of PDFium where it leaves no character out.
-    placed = textpage.count_chars() == len(text)
-    count, ask = _rectangles()
+    has_all_characters = textpage.count_chars() == len(text)
+    count_rectangles, read_rectangle = _rectangles()
     handle = textpage.raw
     sides = (ctypes.c_double * 4)()
     left, bottom, right, top = (ctypes.byref(sides, 8 * index) for index in range(4))
-    read = _SIDES.unpack_from
+    unpack_sides = _SIDES_FORMAT.unpack_from
     texts = text.split("\r\n")
     boxes: list[Sides | None] = []
     start = 0
     for line in texts:
         box: Sides | None = None
-        if placed and line:
-            for rectangle in range(count(handle, start, len(line))):
-                ask(handle, rectangle, left, top, right, bottom)
-                found: Sides = read(sides)
-                box = found if box is None else _around(box, found)
+        if has_all_characters and line:
+            for rectangle in range(count_rectangles(handle, start, len(line))):
+                read_rectangle(handle, rectangle, left, top, right, bottom)
+                rectangle_sides: Sides = unpack_sides(sides)
+                box = rectangle_sides if box is None else _union(box, rectangle_sides)
         start += len(line) + 2
         boxes.append(box)
     return texts, boxes
@@ -374,12 +390,14 @@ def _rectangles() -> tuple[Callable[..., int], Callable[..., int]]:
     from pypdfium2 import raw
 
     plain = ctypes.CFUNCTYPE(ctypes.c_int)
-    given = (raw.FPDFText_CountRects, raw.FPDFText_GetRect)
-    count, ask = (plain(ctypes.cast(each, ctypes.c_void_p).value or 0) for each in given)
-    return count, ask
+    functions = (raw.FPDFText_CountRects, raw.FPDFText_GetRect)
+    count_rectangles, read_rectangle = (
+        plain(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in functions
+    )
+    return count_rectangles, read_rectangle
 
 
-def _around(box: Sides, other: Sides) -> Sides:
+def _union(box: Sides, other: Sides) -> Sides:
     left, low, right, high = other
     return min(box[0], left), min(box[1], low), max(box[2], right), max(box[3], high)
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.blocks import Sides
 
-__all__ = ["Filled", "begin_form", "filled_in", "parted", "placed"]
+__all__ = ["FormValue", "init_form", "merge_values", "read_form_values", "split_lines"]
 
 _HIDDEN = 0x02 | 0x20  # not shown at all, or on paper alone
 _PASSWORD = 1 << 13
 _LINE_BREAK = len("\r\n")
 _CHECKED = "Yes"
-_SAYS_NOTHING = {"", "on", "true", "checked"}
+_UNINFORMATIVE_VALUES = {"", "on", "true", "checked"}
 
 
-class Filled(NamedTuple):
+class FormValue(NamedTuple):
     """A value and where it stands; `mark` of what is ticked, whose words may follow."""
 
     text: str
@@ -33,7 +33,7 @@ class Filled(NamedTuple):
     mark: bool = False
 
 
-def begin_form(document: PdfDocument) -> tuple[str, ...]:
+def init_form(document: PdfDocument) -> tuple[str, ...]:
     """Get the form of a document ready, before its pages are loaded; say what of it is not read."""
     from pypdfium2 import raw
 
@@ -44,19 +44,21 @@ def begin_form(document: PdfDocument) -> tuple[str, ...]:
     return ("XFA form",) if kind == raw.FORMTYPE_XFA_FULL else ()
 
 
-def filled_in(document: PdfDocument, page: PdfPage, left_out: dict[str, None]) -> list[Filled]:
+def read_form_values(
+    document: PdfDocument, page: PdfPage, left_out: dict[str, None]
+) -> list[FormValue]:
     """Read the values of a page's fields, and the text boxes that are laid upon it.
 
     Parameters
     ----------
     document, page
-        A document for which `begin_form` was called, and one of its pages.
+        A document for which `init_form` was called, and one of its pages.
     left_out
         Gets what has text and is not read.
     """
     from pypdfium2 import raw
 
-    found = []
+    values = []
     form = document.formenv.raw if document.formenv is not None else None
     for index in range(raw.FPDFPage_GetAnnotCount(page.raw)):
         annotation = raw.FPDFPage_GetAnnot(page.raw, index)
@@ -64,10 +66,10 @@ def filled_in(document: PdfDocument, page: PdfPage, left_out: dict[str, None]) -
             continue
         try:
             if value := _value(form, annotation, left_out):
-                found.append(Filled(value[0], _box(annotation), value[1]))
+                values.append(FormValue(value[0], _box(annotation), value[1]))
         finally:
             raw.FPDFPage_CloseAnnot(annotation)
-    return found
+    return values
 
 
 def _value(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, bool] | None:
@@ -102,8 +104,12 @@ def _field(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, 
     if kind in {raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON}:
         if not raw.FPDFAnnot_IsChecked(form, annotation):
             return None
-        said = _string(raw.FPDFAnnot_GetFormFieldExportValue, form, annotation)
-        return (_CHECKED if said.lower() in _SAYS_NOTHING or said.isdecimal() else said), True
+        export_value = _string(raw.FPDFAnnot_GetFormFieldExportValue, form, annotation)
+        return (
+            _CHECKED
+            if export_value.lower() in _UNINFORMATIVE_VALUES or export_value.isdecimal()
+            else export_value
+        ), True
     if kind not in {
         raw.FPDF_FORMFIELD_TEXTFIELD,
         raw.FPDF_FORMFIELD_COMBOBOX,
@@ -122,115 +128,115 @@ def _field(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, 
     return (text, False) if text else None
 
 
-def _string(ask: Callable[..., int], *given: Any) -> str:
-    size = ask(*given, None, 0)
+def _string(read: Callable[..., int], *arguments: Any) -> str:
+    size = read(*arguments, None, 0)
     if size <= 2:  # noqa: PLR2004 - the end of a string
         return ""
     buffer = (ctypes.c_ushort * (size // 2))()
-    ask(*given, buffer, size)
+    read(*arguments, buffer, size)
     return bytes(buffer).decode("utf-16-le", "replace").rstrip("\0").strip()
 
 
 def _box(annotation: Any) -> Sides:
     from pypdfium2 import raw
 
-    found = raw.FS_RECTF()
-    raw.FPDFAnnot_GetRect(annotation, found)
-    return found.left, found.bottom, found.right, found.top
+    rectangle = raw.FS_RECTF()
+    raw.FPDFAnnot_GetRect(annotation, rectangle)
+    return rectangle.left, rectangle.bottom, rectangle.right, rectangle.top
 
 
 # -- their place -----------------------------------------------------------------------------
 
 
-def parted(
+def split_lines(
     textpage: PdfTextPage,
     texts: Sequence[str],
     boxes: Sequence[Sides | None],
-    filled: Sequence[Filled],
+    form_values: Sequence[FormValue],
 ) -> tuple[list[str], list[Sides | None]]:
     """Part the lines of a page where a value stands among their words."""
-    found: list[tuple[str, Sides | None]] = []
+    pieces: list[tuple[str, Sides | None]] = []
     start = 0
     for text, box in zip(texts, boxes, strict=True):
-        among = [each.box for each in filled if box and _beside(each.box, box)]
-        cuts = sorted({left for left, *_ in among if box and box[0] < left < box[2]})
+        value_boxes = [value.box for value in form_values if box and _is_level_with(value.box, box)]
+        cuts = sorted({left for left, *_ in value_boxes if box and box[0] < left < box[2]})
         if cuts:
-            found.extend(_pieces(textpage, start, text, cuts))
+            pieces.extend(_split_line(textpage, start, text, cuts))
         else:
-            found.append((text, box))
+            pieces.append((text, box))
         start += len(text) + _LINE_BREAK
-    return [text for text, _ in found], [box for _, box in found]
+    return [text for text, _ in pieces], [box for _, box in pieces]
 
 
-def _pieces(
+def _split_line(
     textpage: PdfTextPage, start: int, text: str, cuts: list[float]
 ) -> Iterator[tuple[str, Sides]]:
     piece = ""
     sides: list[Sides] = []
-    passed = 0
+    cuts_passed = 0
     for index, char in enumerate(text, start=start):
         if char.isspace():
             piece += char
             continue
         box: Sides = textpage.get_charbox(index)
-        here = sum(cut <= (box[0] + box[2]) / 2 for cut in cuts)
-        if here > passed and sides:
-            yield piece.rstrip(), _around(sides)
+        cuts_before = sum(cut <= (box[0] + box[2]) / 2 for cut in cuts)
+        if cuts_before > cuts_passed and sides:
+            yield piece.rstrip(), _union(sides)
             piece, sides = "", []
-        passed = max(passed, here)
+        cuts_passed = max(cuts_passed, cuts_before)
         piece += char
         sides.append(box)
     if sides:
-        yield piece, _around(sides)
+        yield piece, _union(sides)
 
 
-def _around(sides: Sequence[Sides]) -> Sides:
+def _union(sides: Sequence[Sides]) -> Sides:
     lefts, lows, rights, highs = zip(*sides, strict=True)
     return min(lefts), min(lows), max(rights), max(highs)
 
 
-def _beside(value: Sides, line: Sides) -> bool:
+def _is_level_with(value: Sides, line: Sides) -> bool:
     """Tell whether the middle of a line is within the height of a value."""
     return value[1] <= (line[1] + line[3]) / 2 <= value[3]
 
 
-def placed(
-    texts: Sequence[str], boxes: Sequence[Sides | None], filled: Sequence[Filled]
+def merge_values(
+    texts: Sequence[str], boxes: Sequence[Sides | None], form_values: Sequence[FormValue]
 ) -> Iterator[tuple[str, Sides | None, bool]]:
     """Yield the lines of a page with what is filled in, each with its box and whether it got some.
 
     A value follows the words to the left of it. Where there are none it is a line of its own,
     below those above it.
     """
-    left: dict[int, list[Filled]] = {}
-    own: dict[int, list[Filled]] = {}
-    for value in sorted(filled, key=lambda each: (-each.box[3], each.box[0])):
-        index = _label(value, boxes)
+    attached: dict[int, list[FormValue]] = {}
+    standalone: dict[int, list[FormValue]] = {}
+    for value in sorted(form_values, key=lambda value: (-value.box[3], value.box[0])):
+        index = _label_line(value, boxes)
         if index is not None:
-            left.setdefault(index, []).append(value)
+            attached.setdefault(index, []).append(value)
         else:
-            own.setdefault(_above(value, boxes), []).append(value)
-    yield from _own_lines(own.get(-1, ()))
+            standalone.setdefault(_line_above(value, boxes), []).append(value)
+    yield from _standalone_lines(standalone.get(-1, ()))
     for index, (text, box) in enumerate(zip(texts, boxes, strict=True)):
-        if index in left and box is not None:
-            yield _joined(text, box, left[index])
+        if index in attached and box is not None:
+            yield _join_values(text, box, attached[index])
         else:
             yield text, box, False
-        yield from _own_lines(own.get(index, ()))
+        yield from _standalone_lines(standalone.get(index, ()))
 
 
-def _own_lines(values: Sequence[Filled]) -> Iterator[tuple[str, Sides | None, bool]]:
+def _standalone_lines(values: Sequence[FormValue]) -> Iterator[tuple[str, Sides | None, bool]]:
     for value in values:
         for line in value.text.splitlines():
             yield line, value.box, True
 
 
-def _label(value: Filled, boxes: Sequence[Sides | None]) -> int | None:
+def _label_line(value: FormValue, boxes: Sequence[Sides | None]) -> int | None:
     """Return the nearest line that stands before a value, or behind it if it is a mark."""
     x1, y1, x2, y2 = value.box
     best: tuple[float, int] | None = None
     for index, box in enumerate(boxes):
-        if box is None or not _beside(value.box, box):
+        if box is None or not _is_level_with(value.box, box):
             continue
         # A line may reach into the field by a blank.
         gaps = [x1 - box[2]] + ([box[0] - x2] if value.mark else [])
@@ -240,16 +246,18 @@ def _label(value: Filled, boxes: Sequence[Sides | None]) -> int | None:
     return best[1] if best else None
 
 
-def _above(value: Filled, boxes: Sequence[Sides | None]) -> int:
+def _line_above(value: FormValue, boxes: Sequence[Sides | None]) -> int:
     """Return the lowest line above a value; -1 where there is none."""
     middle = (value.box[1] + value.box[3]) / 2
     lines = [(box[1], -index) for index, box in enumerate(boxes) if box and box[1] >= middle]
     return -min(lines)[1] if lines else -1
 
 
-def _joined(text: str, box: Sides, values: list[Filled]) -> tuple[str, Sides, bool]:
+def _join_values(text: str, box: Sides, values: list[FormValue]) -> tuple[str, Sides, bool]:
     before = [value for value in values if value.box[0] < box[0]]
-    after = sorted((value for value in values if value.box[0] >= box[0]), key=lambda v: v.box[0])
+    after = sorted(
+        (value for value in values if value.box[0] >= box[0]), key=lambda value: value.box[0]
+    )
     marks = ["[x]" if value.text == _CHECKED else value.text for value in before]
-    whole = " ".join([*marks, text.strip(), *(" ".join(each.text.split()) for each in after)])
-    return whole, _around([box, *(value.box for value in values)]), True
+    joined = " ".join([*marks, text.strip(), *(" ".join(value.text.split()) for value in after)])
+    return joined, _union([box, *(value.box for value in values)]), True

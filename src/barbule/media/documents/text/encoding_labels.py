@@ -68,8 +68,15 @@ _LABELS = {
     "utf-32-be": "utf-32be",
 }
 # Python counts these among its codecs, and they are no encodings of files.
-_ESCAPES = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
-_CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+_NON_FILE_CODECS = {
+    "idna",
+    "punycode",
+    "raw-unicode-escape",
+    "unicode-escape",
+    "undefined",
+    "utf-7",
+}
+_CODEC_BY_LABEL = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 
 
 @lru_cache(maxsize=256)
@@ -82,11 +89,13 @@ def codec_of(label: str) -> str | None:
     ('cp1252', 'cp932', None)
     """
     name = label.strip().lower()
-    if found := _CODECS.get(name) or _CODECS.get(name.replace("_", "-")):
-        return found
+    if listed_codec := _CODEC_BY_LABEL.get(name) or _CODEC_BY_LABEL.get(name.replace("_", "-")):
+        return listed_codec
     try:
         b" ".decode(name, "replace")
     except (LookupError, ValueError):
         return None
     codec = codecs.lookup(name).name
-    return None if codec in _ESCAPES else _CODECS.get(codec.replace("_", "-"), codec)
+    return (
+        None if codec in _NON_FILE_CODECS else _CODEC_BY_LABEL.get(codec.replace("_", "-"), codec)
+    )

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["check_json", "read_json"]
 
 # A part up to this length is one block; a longer one is cut where its own parts begin.
-_PART = 1000
-_SPACE = re.compile(r"[ \t\n\r]*")
-_ESCAPED = re.compile(r"(?<!\\)(?:\\u[0-9a-fA-F]{4})+")
-_DEEPEST = 200
+_MAX_BLOCK_CHARACTERS = 1000
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
+_UNICODE_ESCAPES = re.compile(r"(?<!\\)(?:\\u[0-9a-fA-F]{4})+")
+_MAX_PATH_KEYS = 200
 _DECODER = json.JSONDecoder()
 
 
@@ -62,22 +62,22 @@ def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
 
     Examples
     --------
-    >>> found = read_json(b'[{"bird": "jay"},\n {"bird": "owl"}]')
-    >>> [(block.text, block.sourceline) for block in found.blocks]
+    >>> birds = read_json(b'[{"bird": "jay"},\n {"bird": "owl"}]')
+    >>> [(block.text, block.sourceline) for block in birds.blocks]
     [('{"bird": "jay"}', 1), ('{"bird": "owl"}', 2)]
     """
     text = decode(data, encoding, None)
     blocks: list[Block] = []
     title: str | None = None
-    counted, line = 0, 1
+    counted_to, line = 0, 1
     tally = Tally("max_text")  # keys are repeated as headings
     for start, end, value in _values(text):
         if title is None and isinstance(value, dict) and isinstance(value.get("title"), str):
             title = " ".join(value["title"].split()) or None
         for first, last, path in _json_parts(text, start, end, (), outermost=True):
-            line += text.count("\n", counted, first)
-            counted = first
-            part = _unescaped(text[first:last])
+            line += text.count("\n", counted_to, first)
+            counted_to = first
+            part = _decode_escapes(text[first:last])
             heading = " > ".join(path)
             tally.add(len(part) + len(heading))
             blocks.append(Block(part, None, heading or None, line))
@@ -86,16 +86,16 @@ def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Yield the value of a file, or those of its lines where each line holds one."""
-    first = text[: text.find("\n")]
+    first_line = text[: text.find("\n")]
     try:
-        whole = json.loads(text)
+        root = json.loads(text)
     except RecursionError:
         raise DamagedTreeError("it is nested too deeply") from None
     except ValueError as error:
-        if "\n" not in text or not _is_value(first):
-            raise _damaged(text, 0, error) from None
+        if "\n" not in text or not _is_value(first_line):
+            raise _syntax_error(text, 0, error) from None
     else:
-        yield 0, len(text), whole
+        yield 0, len(text), root
         return
     start = 0
     for line in text.split("\n"):
@@ -105,7 +105,7 @@ def _values(text: str) -> Iterator[tuple[int, int, Any]]:
             except RecursionError:
                 raise DamagedTreeError("it is nested too deeply") from None
             except ValueError as error:
-                raise _damaged(text, start, error) from None
+                raise _syntax_error(text, start, error) from None
             yield start, start + len(line), value
         start += len(line) + 1
 
@@ -117,7 +117,7 @@ def _is_value(line: str) -> bool:
         return False
 
 
-def _damaged(text: str, start: int, error: ValueError) -> DamagedTreeError:
+def _syntax_error(text: str, start: int, error: ValueError) -> DamagedTreeError:
     if isinstance(error, json.JSONDecodeError):
         line = text.count("\n", 0, start + error.pos) + 1
         return DamagedTreeError(f"line {line}: {error.msg}")
@@ -131,65 +131,65 @@ def _json_parts(
     text: str, start: int, end: int, path: tuple[str, ...], *, outermost: bool = False
 ) -> Iterator[_Part]:
     """Yield the places of the parts of a value that is known to be whole."""
-    start = _after_space(text, start)
+    start = _skip_whitespace(text, start)
     end -= len(text[start:end]) - len(text[start:end].rstrip())
     opening = text[start : start + 1]
-    small = end - start <= _PART and not (outermost and opening == "[")
-    if small or opening not in {"[", "{"} or len(path) > _DEEPEST:
+    is_small = end - start <= _MAX_BLOCK_CHARACTERS and not (outermost and opening == "[")
+    if is_small or opening not in {"[", "{"} or len(path) > _MAX_PATH_KEYS:
         if end > start:
             yield start, end, path
     elif opening == "[":
-        for _, _, first, last in _members(text, start):
-            yield from _json_parts(text, first, last, path)
+        for _, _, value_start, value_end in _members(text, start):
+            yield from _json_parts(text, value_start, value_end, path)
     else:
-        yield from _gathered(text, start, path)
+        yield from _object_parts(text, start, path)
 
 
-def _gathered(text: str, start: int, path: tuple[str, ...]) -> Iterator[_Part]:
+def _object_parts(text: str, start: int, path: tuple[str, ...]) -> Iterator[_Part]:
     """Yield the parts of an object: small members stay together, long ones are cut."""
-    gathered: _Part | None = None
-    for begun, name, first, last in _members(text, start):
-        if gathered and last - gathered[0] <= _PART:
-            gathered = (gathered[0], last, path)
+    group: _Part | None = None
+    for member_start, name, value_start, value_end in _members(text, start):
+        if group and value_end - group[0] <= _MAX_BLOCK_CHARACTERS:
+            group = (group[0], value_end, path)
             continue
-        if gathered:
-            yield gathered
-        gathered = (begun, last, path)
-        if last - begun > _PART:
-            gathered = None
-            yield from _json_parts(text, first, last, (*path, name))
-    if gathered:
-        yield gathered
+        if group:
+            yield group
+        group = (member_start, value_end, path)
+        if value_end - member_start > _MAX_BLOCK_CHARACTERS:
+            group = None
+            yield from _json_parts(text, value_start, value_end, (*path, name))
+    if group:
+        yield group
 
 
 def _members(text: str, start: int) -> Iterator[tuple[int, str, int, int]]:
     """Yield where each member of a list or object begins, its name, and its value's place."""
-    named = text[start] == "{"
-    place = _after_space(text, start + 1)
-    while text[place] not in "]}":
-        begun, name = place, ""
-        if named:
-            name, place = json.decoder.scanstring(text, place + 1)  # type: ignore[attr-defined]
-            place = _after_space(text, _after_space(text, place) + 1)
-        first = place
-        last = place = _DECODER.raw_decode(text, place)[1]
-        yield begun, name, first, last
-        place = _after_space(text, place)
-        if text[place] == ",":
-            place = _after_space(text, place + 1)
+    is_object = text[start] == "{"
+    offset = _skip_whitespace(text, start + 1)
+    while text[offset] not in "]}":
+        member_start, name = offset, ""
+        if is_object:
+            name, offset = json.decoder.scanstring(text, offset + 1)  # type: ignore[attr-defined]
+            offset = _skip_whitespace(text, _skip_whitespace(text, offset) + 1)
+        value_start = offset
+        value_end = offset = _DECODER.raw_decode(text, offset)[1]
+        yield member_start, name, value_start, value_end
+        offset = _skip_whitespace(text, offset)
+        if text[offset] == ",":
+            offset = _skip_whitespace(text, offset + 1)
 
 
-def _after_space(text: str, place: int) -> int:
-    return _SPACE.match(text, place).end()  # type: ignore[union-attr]
+def _skip_whitespace(text: str, offset: int) -> int:
+    return _WHITESPACE.match(text, offset).end()  # type: ignore[union-attr]
 
 
-def _unescaped(part: str) -> str:
+def _decode_escapes(part: str) -> str:
     r"""Write letters for their escapes; those of signs that JSON needs escaped stay."""
     if "\\u" not in part:
         return part
 
-    def letters(match: re.Match[str]) -> str:
-        found = json.loads(f'"{match[0]}"')
-        return found if found.isprintable() and not set(found) & {'"', "\\"} else match[0]
+    def decode_match(match: re.Match[str]) -> str:
+        decoded = json.loads(f'"{match[0]}"')
+        return decoded if decoded.isprintable() and not set(decoded) & {'"', "\\"} else match[0]
 
-    return _ESCAPED.sub(letters, part)
+    return _UNICODE_ESCAPES.sub(decode_match, part)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail
-from barbule.media.documents.text.markdown_tables import Table, tables_of
+from barbule.media.documents.text.markdown_tables import Table, find_tables
 from barbule.media.documents.text.plain_text import BLANK_LINES, decode, indentation
 from barbule.media.read_limits import Tally
 
@@ -26,24 +26,24 @@ __all__ = ["read_markdown"]
 
 _FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
 _FRONT_FIELD = re.compile(r"^(title|author|date|description|lang|keywords):(.+)$", re.MULTILINE)
-_FRONT_NAMES = {"date": "created", "lang": "language"}
+_FRONT_METADATA_NAMES = {"date": "created", "lang": "language"}
 
 # What of a piece between blank lines may be more than a paragraph begins so, or has a line so.
-_OPENERS = "#`~<"
-_INNER = re.compile(
+_BLOCK_OPENERS = "#`~<"
+_INNER_BLOCK = re.compile(
     r"\n[ ]{0,3}(?:#{1,6}(?:[ \t]|$|\n)|```|~~~|<|=+[ \t]*(?:\n|$)|-+[ \t]*(?:\n|$))"
 )
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?$")
-_CODE = re.compile(r"\n*( {4}[ \t]*| {0,3}\t[ \t]*)(?=\S)")
-_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_ATX_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?$")
+_INDENTED_CODE = re.compile(r"\n*( {4}[ \t]*| {0,3}\t[ \t]*)(?=\S)")
+_SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CONTAINER = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:\s|$)| {0,3}>|    |\t")
 # Blocks of HTML that end with a word of their own, and those that end with a blank line.
-_RAW = re.compile(
+_RAW_HTML = re.compile(
     r" {0,3}<(?:(!--)|(\?)|(!\[CDATA\[)|(pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE
 )
-_RAW_ENDS = (r"-->", r"\?>", r"\]\]>", r"</(?:pre|script|style|textarea)>")
-_HTML = re.compile(
+_RAW_HTML_ENDS = (r"-->", r"\?>", r"\]\]>", r"</(?:pre|script|style|textarea)>")
+_HTML_BLOCK = re.compile(
     r" {0,3}</?(?:address|article|aside|blockquote|body|center|col|dd|details|dialog|dir|div|dl|dt"
     r"|fieldset|figcaption|figure|footer|form|frame|h[1-6]|head|header|hr|html|iframe|legend|li"
     r"|link|main|menu|nav|ol|optgroup|option|p|param|section|summary|table|tbody|td|tfoot|th"
@@ -73,77 +73,77 @@ def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
 
     Examples
     --------
-    >>> found = read_markdown(b"# On *feathers*\n\nA barbule hooks.")
-    >>> found.title, found.blocks[1].heading, found.blocks[1].sourceline
+    >>> note = read_markdown(b"# On *feathers*\n\nA barbule hooks.")
+    >>> note.title, note.blocks[1].heading, note.blocks[1].sourceline
     ('On feathers', 'On feathers', 3)
     """
     text = decode(data, encoding, None)
-    front = _FRONT_MATTER.match(text)
+    front_matter = _FRONT_MATTER.match(text)
     metadata: dict[str, str] = {}
     title = None
-    if front:
-        fields = [(name, value.strip()) for name, value in _FRONT_FIELD.findall(front[0])]
-        title = next((_unquoted(value) for name, value in fields if name == "title"), None)
+    if front_matter:
+        fields = [(name, value.strip()) for name, value in _FRONT_FIELD.findall(front_matter[0])]
+        title = next((_unquote(value) for name, value in fields if name == "title"), None)
         metadata = {
-            _FRONT_NAMES.get(name, name): _unquoted(value)
+            _FRONT_METADATA_NAMES.get(name, name): _unquote(value)
             for name, value in fields
             if value and name != "title"
         }
     trail = HeadingTrail()
-    blocks: list[Block] = [Block(front[0].strip(), None, None, 1)] if front else []
+    blocks: list[Block] = [Block(front_matter[0].strip(), None, None, 1)] if front_matter else []
     left_out: dict[str, None] = {}
     cells = Tally("max_cells")
-    counted, line = 0, 1
-    for piece in _pieces(text, front.end() if front else 0):
-        line += text.count("\n", counted, piece.start)
-        counted = piece.start
-        words = piece.text
-        if "<!--" in words and not _is_code(piece):
-            words = _uncommented(words)
-            if words != piece.text:
+    counted_to, line = 0, 1
+    for piece in _split_blocks(text, front_matter.end() if front_matter else 0):
+        line += text.count("\n", counted_to, piece.start)
+        counted_to = piece.start
+        source = piece.text
+        if "<!--" in source and not _is_code(piece):
+            source = _remove_comments(source)
+            if source != piece.text:
                 left_out["comments"] = None
         if piece.level:
-            words = _inline(words)
-            trail.enter(piece.level, words)
-            title = title or (words if piece.level == 1 and words else None)
-        if not words:
+            source = _strip_inline_markup(source)
+            trail.enter(piece.level, source)
+            title = title or (source if piece.level == 1 and source else None)
+        if not source:
             continue
-        if "|" in words and not piece.level and not _is_code(piece):
-            tables = tables_of(words, cells)
-            blocks += _blocks(words, tables, trail, line, verbatim=piece.verbatim)
+        if "|" in source and not piece.level and not _is_code(piece):
+            tables = find_tables(source, cells)
+            blocks += _blocks(source, tables, trail, line, verbatim=piece.verbatim)
             continue
         section, verbatim = trail.section, piece.verbatim
-        blocks.append(Block(words, None, trail.path, line, None, (), section, verbatim))
+        blocks.append(Block(source, None, trail.path, line, None, (), section, verbatim))
     return DocumentText(title or None, tuple(blocks), metadata, left_out=tuple(left_out))
 
 
-def _is_code(piece: _Piece) -> bool:
+def _is_code(piece: _SourceBlock) -> bool:
     first = piece.text.partition("\n")[0]
-    return not piece.level and bool(_FENCE.match(first) or _CODE.match(first))
+    return not piece.level and bool(_FENCE.match(first) or _INDENTED_CODE.match(first))
 
 
-def _uncommented(source: str) -> str:
+def _remove_comments(source: str) -> str:
     """Return the source of a block without the comments of HTML in it; code may speak of them."""
-    kept: list[str] = []
-    start = place = 0
-    unclosed: set[str] = set()  # signs of code that do not come again
-    while (opened := _COMMENT_OR_CODE.search(source, place)) is not None:
-        sign = opened[0]
-        place = opened.end()
-        if sign in unclosed:
+    parts: list[str] = []
+    start = offset = 0
+    unclosed_markers: set[str] = set()  # signs of code that do not come again
+    while (opening := _COMMENT_OR_CODE.search(source, offset)) is not None:
+        marker = opening[0]
+        offset = opening.end()
+        if marker in unclosed_markers:
             continue
-        if sign == "<!--":
-            closed = source.find("-->", opened.start() + 2)
-            if closed >= 0:
-                kept.append(source[start : opened.start()])
-                start = place = closed + 3
+        if marker == "<!--":
+            close_start = source.find("-->", opening.start() + 2)
+            if close_start >= 0:
+                parts.append(source[start : opening.start()])
+                start = offset = close_start + 3
         else:
-            closing = re.compile(rf"(?<!`){sign}(?!`)").search(source, place)
-            closed = closing.start() if closing else -1
-            place = closing.end() if closing else place
-        if closed < 0:
-            unclosed.add(sign)
-    return "".join((*kept, source[start:])).strip("\n").rstrip()
+            closing = re.compile(rf"(?<!`){marker}(?!`)").search(source, offset)
+            close_start = closing.start() if closing else -1
+            offset = closing.end() if closing else offset
+        if close_start < 0:
+            unclosed_markers.add(marker)
+    return "".join((*parts, source[start:])).strip("\n").rstrip()
 
 
 def _blocks(
@@ -151,28 +151,28 @@ def _blocks(
 ) -> Iterator[Block]:
     """Part the lines of a block into tables and what stands around them."""
     lines = source.split("\n") if tables else [source]
-    place = 0
+    next_index = 0
     for table in (*tables, Table(len(lines), len(lines), ())):
-        for first, last, rows in ((place, table.first, ()), table):
+        for first, last, rows in ((next_index, table.first, ()), table):
             if text := "\n".join(lines[first:last]).rstrip():
-                cells = tuple(tuple(map(_inline, row)) for row in rows) or None
+                cells = tuple(tuple(map(_strip_inline_markup, row)) for row in rows) or None
                 path, section = trail.path, trail.section
                 yield Block(text, None, path, line + first, cells, (), section, verbatim)
-        place = table.last
+        next_index = table.last
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     return value.strip("\"'")
 
 
-class _Piece(NamedTuple):
+class _SourceBlock(NamedTuple):
     start: int
     text: str
     level: int = 0  # of a heading; 0 for all else
     verbatim: bool = False
 
 
-def _pieces(text: str, start: int) -> Iterator[_Piece]:
+def _split_blocks(text: str, start: int) -> Iterator[_SourceBlock]:
     """Cut between blank lines, and further where a line begins another block."""
     length = len(text)
     while start < length:
@@ -182,90 +182,98 @@ def _pieces(text: str, start: int) -> Iterator[_Piece]:
         body = piece.strip()
         if not body:
             start = gap.end() if gap else length
-        elif body[0] in _OPENERS or ("\n" in piece and _INNER.search(piece)):
+        elif body[0] in _BLOCK_OPENERS or ("\n" in piece and _INNER_BLOCK.search(piece)):
             while start < end:
-                start = yield from _inspected(text, start, end)
+                start = yield from _split_lines(text, start, end)
         else:
-            yield _placed(piece, body, start)
+            yield _located_block(piece, body, start)
             start = gap.end() if gap else length
 
 
-def _placed(piece: str, body: str, start: int) -> _Piece:
+def _located_block(piece: str, body: str, start: int) -> _SourceBlock:
     """Give a body its place; the indentation of code and of what is in a list stays."""
     if piece[0] == body[0]:
-        return _Piece(start, body)
-    code = _CODE.match(piece)
+        return _SourceBlock(start, body)
+    code = _INDENTED_CODE.match(piece)
     indent = code[1] if code else indentation(piece)
-    return _Piece(start + piece.index(body[0]) - len(indent), indent + body, 0, bool(indent))
+    return _SourceBlock(start + piece.index(body[0]) - len(indent), indent + body, 0, bool(indent))
 
 
-def _inspected(text: str, start: int, end: int) -> Generator[_Piece, None, int]:
+def _split_lines(text: str, start: int, end: int) -> Generator[_SourceBlock, None, int]:
     """Go through the lines up to a blank one; return where to go on."""
-    begun = place = start
-    while place < end:
-        stop = text.find("\n", place, end)
-        stop = end if stop < 0 else stop
-        line = text[place:stop]
-        heading = _ATX.match(line)
-        underline = _SETEXT.match(line) if begun < place else None
-        raw = _end_of_raw(text, line, place)
+    block_start = line_start = start
+    while line_start < end:
+        line_end = text.find("\n", line_start, end)
+        line_end = end if line_end < 0 else line_end
+        line = text[line_start:line_end]
+        heading = _ATX_HEADING.match(line)
+        underline = _SETEXT_UNDERLINE.match(line) if block_start < line_start else None
+        raw_end = _raw_end(text, line, line_start)
         if heading:
-            yield from _plain(text, begun, place)
-            yield _Piece(place, _unclosed(heading[2] or ""), len(heading[1]))
-        elif underline and not _CONTAINER.match(text, begun) and text[begun:place].strip():
+            yield from _plain_block(text, block_start, line_start)
+            yield _SourceBlock(line_start, _heading_text(heading[2] or ""), len(heading[1]))
+        elif (
+            underline
+            and not _CONTAINER.match(text, block_start)
+            and text[block_start:line_start].strip()
+        ):
             level = 1 if underline[1][0] == "=" else 2
-            yield _Piece(begun, " ".join(text[begun:place].split()), level)
-        elif raw is not None:
-            yield from _plain(text, begun, place)
-            yield from _plain(text, place, raw)
-            return raw
-        elif _HTML.match(line) or (_ANY_TAG.match(line) and _BLANK.fullmatch(text, begun, place)):
-            yield from _plain(text, begun, place)
-            yield from _plain(text, place, end)
+            yield _SourceBlock(block_start, " ".join(text[block_start:line_start].split()), level)
+        elif raw_end is not None:
+            yield from _plain_block(text, block_start, line_start)
+            yield from _plain_block(text, line_start, raw_end)
+            return raw_end
+        elif _HTML_BLOCK.match(line) or (
+            _ANY_TAG.match(line) and _BLANK.fullmatch(text, block_start, line_start)
+        ):
+            yield from _plain_block(text, block_start, line_start)
+            yield from _plain_block(text, line_start, end)
             return end
         else:
-            place = stop + 1
+            line_start = line_end + 1
             continue
-        begun = place = stop + 1
-    yield from _plain(text, begun, end)
+        block_start = line_start = line_end + 1
+    yield from _plain_block(text, block_start, end)
     return end
 
 
-def _unclosed(heading: str) -> str:
+def _heading_text(heading: str) -> str:
     """Return what a heading says, without the signs that may close it."""
     words = heading.strip()
-    bare = words.rstrip("#")
-    return bare.rstrip() if not bare or bare[-1] in " \t" else words
+    unmarked = words.rstrip("#")
+    return unmarked.rstrip() if not unmarked or unmarked[-1] in " \t" else words
 
 
-def _end_of_raw(text: str, line: str, place: int) -> int | None:
+def _raw_end(text: str, line: str, line_start: int) -> int | None:
     """Find where a fence or a block of raw HTML that begins here ends, past blank lines."""
     if fence := _FENCE.match(line):
-        mark = fence[1]
-        closing = re.compile(rf"^ {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*$", re.MULTILINE)
-        found = closing.search(text, place + len(line))
-    elif (raw := _RAW.match(line)) and raw.lastindex:
-        closing = re.compile(rf"{_RAW_ENDS[raw.lastindex - 1]}[^\n]*", re.IGNORECASE)
-        found = closing.search(text, place + raw.end())
+        fence_signs = fence[1]
+        closing = re.compile(
+            rf"^ {{0,3}}{fence_signs[0]}{{{len(fence_signs)},}}[ \t]*$", re.MULTILINE
+        )
+        end = closing.search(text, line_start + len(line))
+    elif (raw := _RAW_HTML.match(line)) and raw.lastindex:
+        closing = re.compile(rf"{_RAW_HTML_ENDS[raw.lastindex - 1]}[^\n]*", re.IGNORECASE)
+        end = closing.search(text, line_start + raw.end())
     else:
         return None
-    return found.end() if found else len(text)
+    return end.end() if end else len(text)
 
 
-def _plain(text: str, start: int, end: int) -> Iterator[_Piece]:
+def _plain_block(text: str, start: int, end: int) -> Iterator[_SourceBlock]:
     piece = text[start:end]
     if body := piece.strip():
-        yield _placed(piece, body, start)
+        yield _located_block(piece, body, start)
 
 
-def _inline(source: str) -> str:
+def _strip_inline_markup(source: str) -> str:
     """Return the words of a heading without their markup."""
     if not _MARKUP.search(source):
         return source
-    return " ".join(_words(_parser().parseInline(source)[0].children or ()).split())
+    return " ".join(_token_text(_parser().parseInline(source)[0].children or ()).split())
 
 
-def _words(children: Sequence[Token]) -> str:
+def _token_text(children: Sequence[Token]) -> str:
     return "".join(" " if child.type.endswith("break") else child.content for child in children)
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from barbule.media.documents.blocks import Rows
     from barbule.media.read_limits import Tally
 
-__all__ = ["Table", "tables_of"]
+__all__ = ["Table", "find_tables"]
 
-_DELIMITERS = re.compile(r" {0,3}\|?(?:[ \t]*+:?+-++:?+[ \t]*+(?:\||$))++[ \t]*+$")
+_DELIMITER_ROW = re.compile(r" {0,3}\|?(?:[ \t]*+:?+-++:?+[ \t]*+(?:\||$))++[ \t]*+$")
 _CELL_END = re.compile(r"(?<!\\)\|")
 # What begins another block ends a table: a quote, an item of a list, a heading, HTML, code.
 _OTHER_BLOCK = re.compile(r" {0,3}(?:>|[-+*][ \t]|\d{1,9}[.)][ \t]|<|```|~~~|#{1,6}[ \t])|    |\t")
@@ -39,7 +39,7 @@ class Table(NamedTuple):
     rows: Rows
 
 
-def tables_of(source: str, tally: Tally | None = None) -> Sequence[Table]:
+def find_tables(source: str, tally: Tally | None = None) -> Sequence[Table]:
     r"""Find the tables in a block of Markdown, which has no blank lines.
 
     Parameters
@@ -51,34 +51,34 @@ def tables_of(source: str, tally: Tally | None = None) -> Sequence[Table]:
 
     Examples
     --------
-    >>> tables_of("Birds:\n| bird | hooks |\n|---|--:|\n| jay | many |")
+    >>> find_tables("Birds:\n| bird | hooks |\n|---|--:|\n| jay | many |")
     [Table(first=1, last=4, rows=(('bird', 'hooks'), ('jay', 'many')))]
     """
     if "|" not in source or "-" not in source or "\n" not in source:
         return []
     lines = source.split("\n")
-    found: list[Table] = []
-    place = 1
-    while place < len(lines):
-        names = lines[place - 1]
-        is_delimiter = "|" in lines[place] and _DELIMITERS.match(lines[place])
-        if not is_delimiter or _OTHER_BLOCK.match(names):
-            place += 1
+    tables: list[Table] = []
+    index = 1
+    while index < len(lines):
+        header_line = lines[index - 1]
+        is_delimiter = "|" in lines[index] and _DELIMITER_ROW.match(lines[index])
+        if not is_delimiter or _OTHER_BLOCK.match(header_line):
+            index += 1
             continue
-        header = _cells(names)
-        if len(header) != len(_cells(lines[place])):
-            place += 1
+        header = _cells(header_line)
+        if len(header) != len(_cells(lines[index])):
+            index += 1
             continue
-        last = place + 1
+        last = index + 1
         while last < len(lines) and not _OTHER_BLOCK.match(lines[last]):
             last += 1
         if tally is not None:
-            tally.add(len(header) * (last - place))
-        rows = (_cells(line) for line in lines[place + 1 : last])
-        fitted = (tuple((*row, *[""] * len(header))[: len(header)]) for row in rows)
-        found.append(Table(place - 1, last, (tuple(header), *fitted)))
-        place = last + 1
-    return found
+            tally.add(len(header) * (last - index))
+        rows = (_cells(line) for line in lines[index + 1 : last])
+        padded_rows = (tuple((*row, *[""] * len(header))[: len(header)]) for row in rows)
+        tables.append(Table(index - 1, last, (tuple(header), *padded_rows)))
+        index = last + 1
+    return tables
 
 
 def _cells(line: str) -> list[str]:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import re
 
 from barbule.media.documents.blocks import Block, DocumentText
-from barbule.media.documents.text.encodings import decoded
+from barbule.media.documents.text.encodings import decode_bytes
 
-__all__ = ["BLANK_LINES", "CODING", "decode", "indentation", "read_lines", "read_text"]
+__all__ = ["BLANK_LINES", "CODING_DECLARATION", "decode", "indentation", "read_lines", "read_text"]
 
 # How HTML and XML say how they are encoded; and how Python (PEP 263) and style sheets do.
-_MARKUP = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
-CODING = re.compile(
+_MARKUP_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
+CODING_DECLARATION = re.compile(
     rb"""\A(?:(?:[^\n]{0,200}\n)?[ \t\f]*#[^\n]{0,80}?coding[=:][ \t]*|@charset ")([-\w.]+)"""
 )
-_DECLARATION_REACH = 2048
+_DECLARATION_REACH_BYTES = 2048
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
 def decode(
-    data: bytes, encoding: str | None = None, declaration: re.Pattern[bytes] | None = _MARKUP
+    data: bytes,
+    encoding: str | None = None,
+    declaration: re.Pattern[bytes] | None = _MARKUP_DECLARATION,
 ) -> str:
     r"""Decode text of unknown encoding, with newlines made `\n`.
 
@@ -45,8 +47,8 @@ def decode(
     >>> decode("naïve\r\n".encode("cp1252"))
     'naïve\n'
     """
-    declared = declaration.search(data[:_DECLARATION_REACH]) if declaration else None
-    text = decoded(data, encoding, declared[1] if declared else None)
+    declared = declaration.search(data[:_DECLARATION_REACH_BYTES]) if declaration else None
+    text = decode_bytes(data, encoding, declared[1] if declared else None)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
@@ -81,16 +83,16 @@ def read_text(data: bytes, encoding: str | None = None) -> DocumentText:
                 blocks.append(Block(body, None, None, line))
             else:
                 skipped = piece[: piece.index(body[0])].count("\n")
-                blocks.append(_indented(piece, body, line + skipped))
+                blocks.append(_indented_block(piece, body, line + skipped))
         line += text.count("\n", start, last)
         start = last
     if body := text[start:].strip():
         line += text.count("\n", start, text.index(body[0], start))
-        blocks.append(_indented(text[start:], body, line))
+        blocks.append(_indented_block(text[start:], body, line))
     return DocumentText(None, tuple(blocks))
 
 
-def _indented(piece: str, body: str, line: int) -> Block:
+def _indented_block(piece: str, body: str, line: int) -> Block:
     indent = "" if piece[0] == body[0] else indentation(piece)
     return Block(indent + body, None, None, line, verbatim=bool(indent))
 
@@ -130,7 +132,7 @@ def read_lines(data: bytes, encoding: str | None = None) -> DocumentText:
     >>> read_lines(b"\n    if x:\n\n        y\n").blocks[0][0]
     '    if x:\n\n        y'
     """
-    text = decode(data, encoding, CODING)
+    text = decode(data, encoding, CODING_DECLARATION)
     body = text.strip()
     if not body:
         return DocumentText(None, ())

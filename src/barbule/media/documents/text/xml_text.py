@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Handlers", "check_xml", "parse_xml", "read_xml"]
 
 # An element up to this length is one block; a longer one is cut where those in it begin.
-_PART = 1000
-_DEEPEST = 10_000
-_LONGEST_PATH = 20
-_TITLE_DEPTH = 4
+_MAX_BLOCK_CHARACTERS = 1000
+_MAX_DEPTH = 10_000
+_MAX_PATH_NAMES = 20
+_MAX_TITLE_DEPTH = 4
 
 
 def check_xml(data: bytes) -> None:
@@ -34,7 +34,7 @@ def check_xml(data: bytes) -> None:
     DamagedTreeError
         Where it is not.
     """
-    parse_xml(decode(data).encode(), _Tree())
+    parse_xml(decode(data).encode(), _CutFinder())
 
 
 def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
@@ -61,11 +61,11 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
 
     Examples
     --------
-    >>> found = read_xml(b"<page><title>Birds</title><p>They have <b>feathers</b>.</p></page>")
-    >>> found.title, found.blocks[0].text
+    >>> page = read_xml(b"<page><title>Birds</title><p>They have <b>feathers</b>.</p></page>")
+    >>> page.title, page.blocks[0].text
     ('Birds', 'Birds\nThey have feathers.')
     """
-    tree = _TextTree()
+    tree = _TextCutter()
     parse_xml(decode(data, encoding).encode(), tree)
     blocks = []
     tally = Tally("max_text")  # names of elements are repeated as headings
@@ -94,9 +94,9 @@ def parse_xml(source: bytes, handlers: Handlers) -> None:
     """
     parser = expat.ParserCreate(handlers.encoding)
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-    parser.EntityDeclHandler = _refused
+    parser.EntityDeclHandler = _refuse_entity
     parser.buffer_text = True
-    handlers.follow(parser)
+    handlers.attach(parser)
     try:
         parser.Parse(source, True)
     except expat.ExpatError as error:
@@ -111,39 +111,39 @@ class Handlers(Protocol):
     def encoding(self) -> str | None:
         """How the source is encoded; None where it says so itself."""
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         """Take what a parser finds."""
 
 
-class _Open(NamedTuple):
+class _OpenElement(NamedTuple):
     name: str
     start: int
     line: int
     cuts: int  # how many there were before it
-    events: int  # how many pieces of text and borders of elements
+    piece_count: int  # how many pieces of text and borders of elements
 
 
 class _Cut(NamedTuple):
     start: int
-    events: int
+    piece_count: int
     line: int
     path: tuple[str, ...]
     name: str  # of an element that holds no others; else empty
     length: int
 
 
-class _Tree:
+class _CutFinder:
     """Where the source is cut: before elements that are short enough, in those that are not."""
 
     encoding = "utf-8"  # whatever the file says: it is decoded already
 
     def __init__(self) -> None:
         self.title: list[str] = []
-        self._open: list[_Open] = []
+        self._open: list[_OpenElement] = []
         self._cuts: list[_Cut] = []
         self._title_depth = 0
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         """Take what a parser finds."""
         self._parser = parser
         parser.StartElementHandler = self._start
@@ -152,119 +152,119 @@ class _Tree:
 
     def _start(self, tag: str, _: dict[str, str]) -> None:
         name = tag.rsplit(":", 1)[-1]
-        if len(self._open) >= _DEEPEST:
-            raise DamagedTreeError(f"it is nested more than {_DEEPEST:,} elements deep")
+        if len(self._open) >= _MAX_DEPTH:
+            raise DamagedTreeError(f"it is nested more than {_MAX_DEPTH:,} elements deep")
         parser = self._parser
-        place, line = parser.CurrentByteIndex, parser.CurrentLineNumber
-        self._open.append(_Open(name, place, line, len(self._cuts), self._events()))
-        if name == "title" and not self.title and len(self._open) <= _TITLE_DEPTH:
+        offset, line = parser.CurrentByteIndex, parser.CurrentLineNumber
+        self._open.append(_OpenElement(name, offset, line, len(self._cuts), self._piece_count()))
+        if name == "title" and not self.title and len(self._open) <= _MAX_TITLE_DEPTH:
             self._title_depth = len(self._open)
 
     def _end(self, _: str) -> None:
-        name, start, line, cuts, events = self._open.pop()
+        name, start, line, cuts, piece_count = self._open.pop()
         if len(self._open) < self._title_depth:
             self._title_depth = 0
         # Where the closing tag begins: near enough to tell long from short.
         length = self._parser.CurrentByteIndex - start
-        path = tuple(each.name for each in self._open[:_LONGEST_PATH])
-        if length <= _PART:
+        path = tuple(element.name for element in self._open[:_MAX_PATH_NAMES])
+        if length <= _MAX_BLOCK_CHARACTERS:
             field = name if len(self._cuts) == cuts else ""
             del self._cuts[cuts:]
-            self._cuts.append(_Cut(start, events, line, path, field, length))
+            self._cuts.append(_Cut(start, piece_count, line, path, field, length))
         else:
-            self._cuts.insert(cuts, _Cut(start, events, line, path, "", length))
+            self._cuts.insert(cuts, _Cut(start, piece_count, line, path, "", length))
 
     def _characters(self, text: str) -> None:
         if self._title_depth:
             self.title.append(text)
 
-    def _events(self) -> int:
+    def _piece_count(self) -> int:
         return 0
 
     def _parts(self) -> Iterator[_Cut]:
         """Yield where each block begins."""
-        kept: _Cut | None = None
-        last = ""
+        record_start: _Cut | None = None
+        last_name = ""
         for cut in self._cuts:
             # Elements without others, of different names, are the fields of one record.
             joins = (
-                kept
+                record_start
                 and cut.name
-                and last not in {"", cut.name}
-                and kept.path == cut.path
-                and cut.start + cut.length - kept.start <= _PART
+                and last_name not in {"", cut.name}
+                and record_start.path == cut.path
+                and cut.start + cut.length - record_start.start <= _MAX_BLOCK_CHARACTERS
             )
-            last = cut.name
+            last_name = cut.name
             if not joins:
-                kept = cut
+                record_start = cut
                 yield cut
 
 
-class _TextTree(_Tree):
+class _TextCutter(_CutFinder):
     """The same with the text between the cuts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.left_out: dict[str, None] = {}
         # Pieces of text, and at the borders of elements the number of the element around them.
-        self._found: list[str | int] = []
-        self._numbers = [0]  # those of the open elements; 0 is the document
-        self._around = array("q", [0])
-        self._flows = bytearray(1)  # whether an element has text beside other elements
+        self._pieces: list[str | int] = []
+        self._open_numbers = [0]  # those of the open elements; 0 is the document
+        self._parents = array("q", [0])
+        self._are_inline = bytearray(1)  # whether an element has text beside other elements
 
-    def follow(self, parser: expat.XMLParserType) -> None:
+    def attach(self, parser: expat.XMLParserType) -> None:
         """Take what a parser finds."""
-        super().follow(parser)
+        super().attach(parser)
         parser.CommentHandler = self._comment
 
     def _comment(self, text: str) -> None:
         if text.strip():
             self.left_out["comments"] = None
 
-    def _events(self) -> int:
-        return len(self._found)
+    def _piece_count(self) -> int:
+        return len(self._pieces)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        around = self._numbers[-1]
-        self._found.append(around)
+        parent = self._open_numbers[-1]
+        self._pieces.append(parent)
         super()._start(tag, attributes)
-        self._around.append(around)
-        self._numbers.append(len(self._flows))
-        self._flows.append(0)
+        self._parents.append(parent)
+        self._open_numbers.append(len(self._are_inline))
+        self._are_inline.append(0)
         if attributes and any(not name.startswith("xml") for name in attributes):
             self.left_out["attributes"] = None
 
     def _end(self, tag: str) -> None:
         super()._end(tag)
-        self._numbers.pop()
-        self._found.append(self._numbers[-1])
+        self._open_numbers.pop()
+        self._pieces.append(self._open_numbers[-1])
 
     def _characters(self, text: str) -> None:
         super()._characters(text)
-        self._found.append(text)
+        self._pieces.append(text)
         if not text.isspace():
-            self._flows[self._numbers[-1]] = 1
+            self._are_inline[self._open_numbers[-1]] = 1
 
     def blocks(self) -> Iterator[tuple[str, int, tuple[str, ...]]]:
         """Yield text, line and path of each block that has text."""
-        for number in range(1, len(self._flows)):  # one within a line is in the line
-            self._flows[number] |= self._flows[self._around[number]]
+        for number in range(1, len(self._are_inline)):  # one within a line is in the line
+            self._are_inline[number] |= self._are_inline[self._parents[number]]
         cuts = list(self._parts())
         for cut, following in zip(cuts, [*cuts[1:], None], strict=True):
-            start = 0 if cut is cuts[0] else cut.events
-            text = self._text(start, following.events if following else len(self._found))
+            start = 0 if cut is cuts[0] else cut.piece_count
+            text = self._text(start, following.piece_count if following else len(self._pieces))
             if text:
                 yield text, cut.line, cut.path
 
     def _text(self, start: int, end: int) -> str:
-        flows = self._flows
+        are_inline = self._are_inline
         pieces = [
-            each if isinstance(each, str) else "" if flows[each] else "\n"
-            for each in self._found[start:end]
+            piece if isinstance(piece, str) else "" if are_inline[piece] else "\n"
+            for piece in self._pieces[start:end]
         ]
         lines = "".join(pieces).split("\n")
         return "\n".join([flat for line in lines if (flat := " ".join(line.split()))])
 
 
-def _refused(name: str, *_: Any) -> None:
+def _refuse_entity(name: str, *_: Any) -> None:
     raise DamagedTreeError(f"it declares the entity {name!r}, and entities are not read")
