@@ -15,7 +15,7 @@ from semantic_text_splitter import TextSplitter
 
 from barbule.errors import BarbuleError, ConfigurationError
 from barbule.media.chunking import split_document
-from barbule.media.chunking.fitting import by_characters, by_tokens
+from barbule.media.chunking.size_limit import by_characters, by_tokens
 from barbule.media.documents import Block, Box, DocumentText, read_document
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -188,25 +188,25 @@ def test_long_text_is_cut_window_by_window_as_in_one_go(limit, overlap):
     chance = random.Random(5)
     parts = ["feather", "a", "barb,", "hook.", "Who?", "羽", "\n", "\n\n", "\n\n\n", "   "]
     source = " ".join(chance.choices(parts, [9, 9, 5, 3, 1, 1, 1, 1, 1, 1], k=30_000))
-    fitting = by_characters(limit, overlap)
+    size_limit = by_characters(limit, overlap)
     whole = TextSplitter(limit, overlap, trim=False).chunk_indices(source)
     expected = [(start, start + len(text)) for start, text in whole]
     assert len(source) > 120_000
-    assert list(fitting._windows(source, 0, len(source))) == expected
-    longest = max(end - start for start, end in _asked(fitting, source))
+    assert list(size_limit._windows(source, 0, len(source))) == expected
+    longest = max(end - start for start, end in _asked(size_limit, source))
     assert longest < 60_000  # for each chunk the splitter goes through all that it got
 
 
-def _asked(fitting, source):
+def _asked(size_limit, source):
     """Return the spans that the splitter gets."""
     asked = []
 
-    class Watched(type(fitting)):
+    class Watched(type(size_limit)):
         def _spans(self, text, start, end):
             asked.append((start, end))
             return super()._spans(text, start, end)
 
-    assert list(Watched(*fitting)._windows(source, 0, len(source)))
+    assert list(Watched(*size_limit)._windows(source, 0, len(source)))
     return asked
 
 

@@ -78,9 +78,9 @@ def split_text(
     tiktoken_target_model: str | None = None,
 ) -> Any:
     """Cut a text into chunks; see `StringSplitter.create`."""
-    from barbule.media.chunking import cutting, split_text
+    from barbule.media.chunking import chunking_options, split_text
 
-    options = cutting(
+    options = chunking_options(
         separators,
         chunk_size=chunk_size,
         overlap=overlap,
@@ -146,7 +146,7 @@ class StringSplitter(FunctionNamespace):
         >>> sentences.order_by("pos").collect()["text"]
         ['Barbs branch.', 'Barbules hook!']
         """
-        from barbule.media.chunking import cutting
+        from barbule.media.chunking import chunking_options
 
         options: dict[str, Any] = {
             "chunk_size": chunk_size,
@@ -155,7 +155,7 @@ class StringSplitter(FunctionNamespace):
             "tiktoken_encoding": tiktoken_encoding,
             "tiktoken_target_model": tiktoken_target_model,
         }
-        cutting(separators, **options)  # wrong options fail here and now
+        chunking_options(separators, **options)  # wrong options fail here and now
         given = separators if isinstance(separators, str | None) else list(separators)
         return split_text(text, given, **options)
 

@@ -8,8 +8,8 @@ no overlap they hold every character of it that is not white space, once.
 
 from __future__ import annotations
 
-from barbule.media.chunking.options import Cutting, cutting
+from barbule.media.chunking.options import ChunkingOptions, chunking_options
 from barbule.media.chunking.source import Chunk
 from barbule.media.chunking.splitting import split_document, split_text
 
-__all__ = ["Chunk", "Cutting", "cutting", "split_document", "split_text"]
+__all__ = ["Chunk", "ChunkingOptions", "chunking_options", "split_document", "split_text"]

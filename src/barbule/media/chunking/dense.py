@@ -1,6 +1,6 @@
 """Scripts that write no spaces between words: where a line of them may be cut.
 
-Owns the places, from ends of sentences down to phrases. Phrases of Chinese, Japanese and Thai
+Owns the positions, from ends of sentences down to phrases. Phrases of Chinese, Japanese and Thai
 are BudouX's, which is asked only where no sign and no space is in reach.
 """
 
@@ -20,21 +20,21 @@ __all__ = ["boundary", "is_dense"]
 _THAI = "\u0e00-\u0e7f"
 _KANA = "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9d"
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-_OTHER = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"  # Lao, Burmese, Khmer
-_DENSE = re.compile(f"[{_THAI}{_KANA}{_HAN}{_OTHER}]")
+_OTHER_SCRIPTS = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"  # Lao, Burmese, Khmer
+_DENSE = re.compile(f"[{_THAI}{_KANA}{_HAN}{_OTHER_SCRIPTS}]")
 _DENSE_SHARE = 0.3
-_SAMPLE = 2000
+_SAMPLE_CHARACTERS = 2000
 
 _CLOSING = r"[」』）】》〉”’\"')\]]*\s*"
-_ENDS = (
+_BOUNDARIES = (
     re.compile(r"\n\s*"),
     re.compile(rf"[。！？!?．｡…။។]+{_CLOSING}"),
     re.compile(rf"[，、；：,;:､၊]{_CLOSING}|[」』）】》〉]\s*"),
     re.compile(r"\s+"),
 )
-_PHRASE_REACH = 40
-_PHRASE_AFTER = 10
-_LONGEST_CLUSTER = 16
+_PHRASE_REACH_CHARACTERS = 40
+_PHRASE_LOOKAHEAD_CHARACTERS = 10
+_MAX_CLUSTER_CHARACTERS = 16
 
 
 def is_dense(text: str) -> bool:
@@ -45,65 +45,69 @@ def is_dense(text: str) -> bool:
     >>> is_dense("今日は天気がいい"), is_dense("the hooks of a 羽")
     (True, False)
     """
-    sample = text[:_SAMPLE]
+    sample = text[:_SAMPLE_CHARACTERS]
     return not sample.isascii() and len(_DENSE.findall(sample)) > _DENSE_SHARE * len(sample)
 
 
-def boundary(text: str, lowest: int, most: int, *, earliest: bool = False) -> int:
-    """Find the best place at which to cut: behind `lowest`, and not behind `most`.
+def boundary(text: str, lowest: int, highest: int, *, earliest: bool = False) -> int:
+    """Find the best position for a cut: behind `lowest`, and not behind `highest`.
 
     Parameters
     ----------
     text
         The text.
     lowest, most
-        Between them is the place.
+        The bounds of the position.
     earliest
-        Whether the first such place is wanted, and not the last.
+        Whether the first such position is returned, and not the last.
 
     Returns
     -------
     int
-        A place that parts no character from the marks on it, where there is one.
+        A position that parts no character from the marks on it, where there is one.
     """
-    for ends in _ENDS:
-        places = [match.end() for match in ends.finditer(text, lowest, most)]
-        if places:
-            return places[0] if earliest else places[-1]
+    for pattern in _BOUNDARIES:
+        positions = [match.end() for match in pattern.finditer(text, lowest, highest)]
+        if positions:
+            return positions[0] if earliest else positions[-1]
     if earliest:
-        return character_start(text, lowest, most)
-    phrase = _phrase(text, max(lowest, most - _PHRASE_REACH), most)
+        return character_start(text, lowest, highest)
+    phrase = _phrase(text, max(lowest, highest - _PHRASE_REACH_CHARACTERS), highest)
     if phrase is not None:
         return phrase
-    whole = (at for at in range(most, max(lowest, most - _LONGEST_CLUSTER), -1))
-    return next((at for at in whole if not is_within_character(text, at)), most)
+    candidates = (
+        position for position in range(highest, max(lowest, highest - _MAX_CLUSTER_CHARACTERS), -1)
+    )
+    return next(
+        (position for position in candidates if not is_within_character(text, position)), highest
+    )
 
 
-def _phrase(text: str, lowest: int, most: int) -> int | None:
+def _phrase(text: str, lowest: int, highest: int) -> int | None:
     """Find the last end of a phrase in reach."""
-    window = text[lowest : most + _PHRASE_AFTER]
+    window = text[lowest : highest + _PHRASE_LOOKAHEAD_CHARACTERS]
     parse = _parser(window)
-    place, found = lowest, None
+    position, phrase_end = lowest, None
     for phrase in parse(window) if parse else ():
-        place += len(phrase)
-        if place > most:
+        position += len(phrase)
+        if position > highest:
             break
-        found = place
-    return found
+        phrase_end = position
+    return phrase_end
 
 
 def _parser(text: str) -> Callable[[str], list[str]] | None:
     if re.search(f"[{_THAI}]", text):
-        return _load("thai")
+        return _load_parser("thai")
     if re.search(f"[{_KANA}]", text):
-        return _load("japanese")
+        return _load_parser("japanese")
     if re.search(f"[{_HAN}]", text):
-        return _load("simplified_chinese")
+        return _load_parser("simplified_chinese")
     return None
 
 
 @lru_cache(maxsize=3)
-def _load(language: str) -> Any:
+def _load_parser(language: str) -> Any:
     import budoux
 
     return getattr(budoux, f"load_default_{language}_parser")().parse

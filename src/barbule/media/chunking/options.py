@@ -1,4 +1,4 @@
-"""What the options of a splitter mean.
+"""The options of splitting a document or a text into chunks.
 
 Owns their checks; a wrong option fails before anything is read.
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.errors import ConfigurationError
-from barbule.media.chunking.fitting import Fitting
+from barbule.media.chunking.size_limit import SizeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Cutting", "cutting"]
+__all__ = ["ChunkingOptions", "chunking_options"]
 
-_PARTS = ("heading", "page", "paragraph", "sentence")
-_WAYS = ("recursive", "markdown", "code")
-_LIMITS = ("char_limit", "token_limit")
-_METADATA = ("title", "heading", "page", "sourceline", "bounding_box")
+_PART_NAMES = ("heading", "page", "paragraph", "sentence")
+_STRATEGIES = ("recursive", "markdown", "code")
+_LIMIT_NAMES = ("char_limit", "token_limit")
+_METADATA_NAMES = ("title", "heading", "page", "sourceline", "bounding_box")
 # A model of each encoding: the splitter knows the encodings by their models.
-_ENCODINGS = {
+_MODEL_BY_ENCODING = {
     "cl100k_base": "gpt-4",
     "o200k_base": "gpt-4o",
     "p50k_base": "text-davinci-003",
@@ -28,15 +28,15 @@ _ENCODINGS = {
 }
 
 
-class Cutting(NamedTuple):
-    """Options that are known to be right.
+class ChunkingOptions(NamedTuple):
+    """Options of splitting, checked.
 
     Parameters
     ----------
     separators
         The strings of the list form; None for the form of names.
     names
-        The names of parts and ways.
+        The names of parts and strategies.
     chunk_size
         The most characters of a chunk, in the list form.
     overlap
@@ -49,10 +49,10 @@ class Cutting(NamedTuple):
     names: frozenset[str] = frozenset()
     chunk_size: int | None = None
     overlap: int = 0
-    fitting: Fitting | None = None
+    size_limit: SizeLimit | None = None
 
 
-def cutting(
+def chunking_options(
     separators: Sequence[str] | str | None,
     *,
     chunk_size: int | None = None,
@@ -60,7 +60,7 @@ def cutting(
     limit: int | None = None,
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
-) -> Cutting:
+) -> ChunkingOptions:
     """Check options, and put them together.
 
     Raises
@@ -70,7 +70,7 @@ def cutting(
     """
     _check_size("chunk_size", chunk_size)
     _check_size("limit", limit)
-    repeated = _checked_overlap(overlap, chunk_size, limit)
+    repeated = _valid_overlap(overlap, chunk_size, limit)
     if isinstance(separators, str):
         if chunk_size is not None:
             raise ConfigurationError(
@@ -78,18 +78,18 @@ def cutting(
                 hint='Give separators="…,char_limit" and limit=, or a list of separators.',
             )
         names = _names(separators, limit)
-        fitting = None
+        size_limit = None
         if limit is not None:
             model = _model(tiktoken_encoding, tiktoken_target_model)
-            fitting = Fitting(limit, repeated, model if "token_limit" in names else None)
-            _check_model(fitting, tiktoken_target_model)
-        return Cutting(None, names, None, repeated, fitting)
+            size_limit = SizeLimit(limit, repeated, model if "token_limit" in names else None)
+            _check_model(size_limit, tiktoken_target_model)
+        return ChunkingOptions(None, names, None, repeated, size_limit)
     if limit is not None:
         raise ConfigurationError(
             "limit goes with separators given as a string of names.",
             hint='Give chunk_size=, or separators="char_limit".',
         )
-    return Cutting(_checked(separators), frozenset(), chunk_size, repeated)
+    return ChunkingOptions(_valid_separators(separators), frozenset(), chunk_size, repeated)
 
 
 def check_metadata(metadata: Sequence[str] | str) -> None:
@@ -102,13 +102,13 @@ def check_metadata(metadata: Sequence[str] | str) -> None:
     """
     names = metadata.split(",") if isinstance(metadata, str) else metadata
     for name in (name.strip() for name in names):
-        if name and name not in _METADATA:
+        if name and name not in _METADATA_NAMES:
             raise ConfigurationError(
-                f"metadata {name!r} is not known.", hint=f"Allowed: {_listed(_METADATA)}."
+                f"metadata {name!r} is not known.", hint=f"Allowed: {_quoted(_METADATA_NAMES)}."
             )
 
 
-def _listed(names: Iterable[str]) -> str:
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
@@ -117,49 +117,49 @@ def _check_size(name: str, value: int | None) -> None:
         raise ConfigurationError(f"{name} must be a positive integer or None, not {value!r}.")
 
 
-def _checked_overlap(overlap: int | None, chunk_size: int | None, limit: int | None) -> int:
+def _valid_overlap(overlap: int | None, chunk_size: int | None, limit: int | None) -> int:
     overlap = 0 if overlap is None else overlap
     if not isinstance(overlap, int) or isinstance(overlap, bool) or overlap < 0:
         raise ConfigurationError(f"overlap must be an integer from 0, not {overlap!r}.")
-    name, most = ("limit", limit) if chunk_size is None else ("chunk_size", chunk_size)
-    if overlap and most is None:
+    name, size = ("limit", limit) if chunk_size is None else ("chunk_size", chunk_size)
+    if overlap and size is None:
         raise ConfigurationError(
             "overlap needs a size.", hint="Give chunk_size= or limit= with it."
         )
-    if most is not None and overlap >= most:
-        raise ConfigurationError(f"overlap must be less than {name}={most}, not {overlap}.")
+    if size is not None and overlap >= size:
+        raise ConfigurationError(f"overlap must be less than {name}={size}, not {overlap}.")
     return overlap
 
 
-def _checked(separators: Sequence[str] | None) -> tuple[str, ...]:
-    found = tuple(separators or ())
-    for separator in found:
+def _valid_separators(separators: Sequence[str] | None) -> tuple[str, ...]:
+    strings = tuple(separators or ())
+    for separator in strings:
         if not isinstance(separator, str) or not separator:
             raise ConfigurationError(
                 f"separators must be strings that are not empty, not {separator!r}.",
                 hint="Leave it out: what is longer than chunk_size is cut further anyhow.",
             )
-    return found
+    return strings
 
 
 def _names(separators: str, limit: int | None) -> frozenset[str]:
     names = frozenset(name for part in separators.split(",") if (name := part.strip().lower()))
-    known = (*_PARTS, *_WAYS, *_LIMITS)
-    unknown = sorted(names.difference(known))
+    allowed = (*_PART_NAMES, *_STRATEGIES, *_LIMIT_NAMES)
+    unknown = sorted(names.difference(allowed))
     if unknown:
         raise ConfigurationError(
-            f"separators {_listed(unknown)} are not known.",
-            hint=f"Allowed in a string: {_listed(known)}; to cut at other strings give a list.",
+            f"separators {_quoted(unknown)} are not known.",
+            hint=f"Allowed in a string: {_quoted(allowed)}; to cut at other strings give a list.",
         )
-    for several in (_LIMITS, _WAYS):
-        if len(names.intersection(several)) > 1:
+    for exclusive in (_LIMIT_NAMES, _STRATEGIES):
+        if len(names.intersection(exclusive)) > 1:
             raise ConfigurationError(
-                f"separators may hold {' or '.join(map(repr, several))}, not both."
+                f"separators may hold {' or '.join(map(repr, exclusive))}, not both."
             )
-    limited = names.intersection((*_LIMITS, *_WAYS))
-    if limited and limit is None:
-        raise ConfigurationError(f"separators with {_listed(sorted(limited))} need limit=.")
-    if limit is not None and not limited:
+    limited_names = names.intersection((*_LIMIT_NAMES, *_STRATEGIES))
+    if limited_names and limit is None:
+        raise ConfigurationError(f"separators with {_quoted(sorted(limited_names))} need limit=.")
+    if limit is not None and not limited_names:
         raise ConfigurationError(
             "limit needs 'char_limit' or 'token_limit' among the separators.",
             hint=f'Give separators="{separators},char_limit".',
@@ -170,18 +170,19 @@ def _names(separators: str, limit: int | None) -> frozenset[str]:
 def _model(encoding: str | None, target: str | None) -> str:
     if target is not None:
         return target
-    model = _ENCODINGS.get(encoding or "cl100k_base")
+    model = _MODEL_BY_ENCODING.get(encoding or "cl100k_base")
     if model is None:
         raise ConfigurationError(
-            f"tiktoken_encoding {encoding!r} is not known.", hint=f"Allowed: {_listed(_ENCODINGS)}."
+            f"tiktoken_encoding {encoding!r} is not known.",
+            hint=f"Allowed: {_quoted(_MODEL_BY_ENCODING)}.",
         )
     return model
 
 
-def _check_model(fitting: Fitting, target: str | None) -> None:
-    if target is not None and fitting.model is not None:
+def _check_model(size_limit: SizeLimit, target: str | None) -> None:
+    if target is not None and size_limit.model is not None:
         try:
-            fitting.fits("a" * (fitting.limit + 1))
+            size_limit.fits("a" * (size_limit.limit + 1))
         except Exception as error:
             raise ConfigurationError(
                 f"tiktoken_target_model {target!r} is not known.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from barbule.media.chunking.fitting import trimmed
+from barbule.media.chunking.size_limit import trim_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,13 @@ _END = re.compile(
     rf"[.!?…‥؟۔։।॥]++(?P<spaced>{_CLOSING}+\s++)?"
     rf"|(?P<dense>[。！？｡．။។]++[!?！？。]*+{_CLOSING}+\s*+)"
 )
-_DOUBTFUL = ".…‥"
+_AMBIGUOUS_SIGNS = ".…‥"
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Gen|Col|Sgt|Capt|Lt|St|Sr|Jr|Mt|No|Nos|Nr|Vol|Eds?"
     r"|Figs?|Eqs?|Sec|Ch|Art|Tab|Bd|Hrsg|vs|cf|ca|e\.g|i\.e|z\.B|d\.h|u\.a|viz|approx|resp|bzw"
     r"|vgl|pp?)|(?:^|[\s(.])[A-Z]|^\W*(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4}))\.$"
 )
-_LONGEST_ABBREVIATION = 12
+_MAX_ABBREVIATION_CHARACTERS = 12
 
 
 def sentences(text: str, span: Span) -> Iterator[Span]:
@@ -49,22 +49,26 @@ def sentences(text: str, span: Span) -> Iterator[Span]:
             continue
         end = match.end()
         stop = match.start()
-        if text[stop] in _DOUBTFUL and end < last and not _ends(text, start, stop, end):
+        if (
+            text[stop] in _AMBIGUOUS_SIGNS
+            and end < last
+            and not _ends_sentence(text, start, stop, end)
+        ):
             continue
-        found = trimmed(text, start, end)
-        if found:
-            yield found
+        sentence = trim_span(text, start, end)
+        if sentence:
+            yield sentence
         start = end
-    found = trimmed(text, start, last)
-    if found:
-        yield found
+    sentence = trim_span(text, start, last)
+    if sentence:
+        yield sentence
 
 
-def _ends(text: str, start: int, stop: int, following: int) -> bool:
+def _ends_sentence(text: str, start: int, stop: int, following: int) -> bool:
     """Tell whether a stop ends a sentence: another may begin behind it."""
     if text[following].islower():
         return False
-    before = text[max(start, stop - _LONGEST_ABBREVIATION) : stop + 1]
-    if stop - start > _LONGEST_ABBREVIATION:
-        before = "…" + before  # no beginning of a sentence
-    return _ABBREVIATION.search(before) is None
+    preceding = text[max(start, stop - _MAX_ABBREVIATION_CHARACTERS) : stop + 1]
+    if stop - start > _MAX_ABBREVIATION_CHARACTERS:
+        preceding = "…" + preceding  # no beginning of a sentence
+    return _ABBREVIATION.search(preceding) is None

@@ -1,6 +1,6 @@
-"""The text of a document in one string, and what is known of each place in it.
+"""The text of a document in one string, with the page, heading and line of each position.
 
-Owns what a chunk tells of where it comes from. Must not decide where chunks begin and end.
+Owns the origin that is recorded with each chunk. Must not decide where chunks begin and end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
 
 
 class Source:
-    """The text of a document in one string, and what is known of each place in it."""
+    """The text of a document in one string, with the page, heading and line of each position."""
 
     def __init__(self, doc: DocumentText) -> None:
         self.title = doc.title
@@ -64,8 +64,8 @@ class Source:
         self._line_pages: list[int | None] = []
         self._line_boxes: list[Sides] = []
         for start, block in zip(self.starts, self.blocks, strict=False):
-            for place, box in block.boxes:
-                self._line_starts.append(start + place)
+            for offset, box in block.boxes:
+                self._line_starts.append(start + offset)
                 self._line_pages.append(block.page)
                 self._line_boxes.append(box)
 
@@ -78,39 +78,41 @@ class Source:
                 yield self.starts[first], len(self.text) if ends else self.starts[index]
                 first = index
 
-    def line_start(self, place: int) -> int:
-        """Return where the line of a verbatim block begins, if nothing stands before `place`."""
-        index = bisect_right(self.starts, place) - 1
+    def line_start(self, position: int) -> int:
+        """Return where the line of a verbatim block begins, if nothing stands before `position`."""
+        index = bisect_right(self.starts, position) - 1
         if not self.blocks[index].verbatim:
-            return place
+            return position
         start = self.starts[index]
-        start = max(self.text.rfind("\n", start, place) + 1, start)
-        return place if self.text[start:place].strip(" \t") else start
+        start = max(self.text.rfind("\n", start, position) + 1, start)
+        return position if self.text[start:position].strip(" \t") else start
 
     def chunks(self, spans: Iterable[Span]) -> list[Chunk]:
         """Make the chunks of spans that come in order."""
         text, title, starts, blocks = self.text, self.title, self.starts, self.blocks
-        following = [*starts[1:], len(text) + 1]
+        next_starts = [*starts[1:], len(text) + 1]
         self._first = self._last = 0
-        found: list[Chunk] = []
-        new = tuple.__new__
-        index, entered = -1, 0
+        records: list[Chunk] = []
+        new_tuple = tuple.__new__
+        index, next_start = -1, 0
         for pos, (start, end) in enumerate(spans):
-            if start >= entered:
+            if start >= next_start:
                 index += 1
-                while following[index] <= start:
+                while next_starts[index] <= start:
                     index += 1
-                entered = following[index]
+                next_start = next_starts[index]
                 _, page, heading, line, _, boxes, _, _ = blocks[index]
                 # The next line break: up to there nothing is to be counted.
-                broken = text.find("\n", starts[index]) if line is not None else -1
-            if -1 < broken < start:
-                line = (line or 0) + text.count("\n", broken, start)
-                broken = text.find("\n", start)
+                line_break = text.find("\n", starts[index]) if line is not None else -1
+            if -1 < line_break < start:
+                line = (line or 0) + text.count("\n", line_break, start)
+                line_break = text.find("\n", start)
             box = self._box(start, end) if boxes else None
             # `Chunk(...)` is a function of Python around this.
-            found.append(new(Chunk, (text[start:end], pos, page, heading, title, line, box)))
-        return found
+            records.append(
+                new_tuple(Chunk, (text[start:end], pos, page, heading, title, line, box))
+            )
+        return records
 
     def _box(self, start: int, end: int) -> Box | None:
         """Return what the lines of a span cover of the page on which it begins.

@@ -1,6 +1,6 @@
-"""Documents and texts, cut as the options say.
+"""Documents and texts, split into chunks as the options say.
 
-Owns which of the ways is gone. Must not read files.
+Owns which strategy of splitting is taken. Must not read files.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING
 
 from barbule.media.chunking.code import code_spans
-from barbule.media.chunking.fitting import by_characters, markdown, trimmed
-from barbule.media.chunking.options import Cutting, check_metadata, cutting
+from barbule.media.chunking.options import ChunkingOptions, check_metadata, chunking_options
 from barbule.media.chunking.sentences import sentences
+from barbule.media.chunking.size_limit import by_characters, for_markdown, trim_span
 from barbule.media.chunking.source import BETWEEN_BLOCKS, Chunk, Source
-from barbule.media.chunking.spans import merged, pieces, repeating, small_enough
+from barbule.media.chunking.spans import cut_long_pieces, merge_pieces, split_pieces, with_overlap
 from barbule.media.documents.blocks import Block, DocumentText
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def split_document(  # noqa: PLR0913 - each is an option of users
     ['Barbs', 'branch.', 'Barbules', 'hook!', 'They hold.']
     """
     check_metadata(metadata)
-    options = cutting(
+    options = chunking_options(
         separators,
         chunk_size=chunk_size,
         overlap=overlap,
@@ -104,11 +104,11 @@ def split_document(  # noqa: PLR0913 - each is an option of users
     named = options.separators is None
     spans = _named_spans(source, options) if named else _listed_spans(source.text, options)
     if any(block.verbatim for block in doc.blocks):
-        spans = _indented(source, spans, options)
+        spans = _with_indentation(source, spans, options)
     return source.chunks(spans)
 
 
-def split_text(text: str, options: Cutting) -> list[str]:
+def split_text(text: str, options: ChunkingOptions) -> list[str]:
     """Cut a text into chunks.
 
     Parameters
@@ -116,60 +116,66 @@ def split_text(text: str, options: Cutting) -> list[str]:
     text
         The text; blank lines part its paragraphs.
     options
-        What `cutting` gives.
+        What `chunking_options` gives.
 
     Examples
     --------
-    >>> from barbule.media.chunking import cutting
-    >>> split_text("Barbs branch. Barbules hook!", cutting("sentence"))
+    >>> from barbule.media.chunking import chunking_options
+    >>> split_text("Barbs branch. Barbules hook!", chunking_options("sentence"))
     ['Barbs branch.', 'Barbules hook!']
     """
     source = Source(DocumentText(None, (Block(text),) if text else ()))
-    found = _named_spans if options.separators is None else None
-    spans = found(source, options) if found else _listed_spans(text, options)
+    named = options.separators is None
+    spans = _named_spans(source, options) if named else _listed_spans(text, options)
     return [text[start:end] for start, end in spans]
 
 
-def _listed_spans(text: str, options: Cutting) -> Iterator[Span]:
+def _listed_spans(text: str, options: ChunkingOptions) -> Iterator[Span]:
     separators, size = options.separators or (), options.chunk_size
     if size is None:
-        return pieces(text, separators)
-    found = pieces(text, separators or (BETWEEN_BLOCKS,))
-    short = small_enough(text, found, size, options.overlap)
-    return merged(text, short, size, options.overlap)
+        return split_pieces(text, separators)
+    pieces = split_pieces(text, separators or (BETWEEN_BLOCKS,))
+    short_pieces = cut_long_pieces(text, pieces, size, options.overlap)
+    return merge_pieces(text, short_pieces, size, options.overlap)
 
 
-def _named_spans(source: Source, options: Cutting) -> Iterator[Span]:
-    text, names, fitting = source.text, options.names, options.fitting
+def _named_spans(source: Source, options: ChunkingOptions) -> Iterator[Span]:
+    text, names, size_limit = source.text, options.names, options.size_limit
     spans: Iterator[Span]
     for run in source.runs(_run_key(names)):
-        if "code" in names and fitting is not None:
-            spans = code_spans(text, run, fitting)
-            yield from repeating(text, spans, fitting, by_lines=True) if fitting.overlap else spans
+        if "code" in names and size_limit is not None:
+            spans = code_spans(text, run, size_limit)
+            yield from (
+                with_overlap(text, spans, size_limit, by_lines=True)
+                if size_limit.overlap
+                else spans
+            )
             continue
-        spans = _whole(text, run)
+        spans = _nonblank_span(text, run)
         if not names.isdisjoint(_SHORT_PARTS):
             spans = _paragraphs(text, run)
         if "sentence" in names:
-            spans = (found for span in spans for found in sentences(text, span))
-        if fitting is not None:
-            limit = markdown(fitting) if "markdown" in names else fitting
+            spans = (sentence for span in spans for sentence in sentences(text, span))
+        if size_limit is not None:
+            limit = for_markdown(size_limit) if "markdown" in names else size_limit
             spans = limit.limited(text, spans)
-            if fitting.overlap and not names.isdisjoint(_SHORT_PARTS):
-                spans = repeating(text, spans, fitting)
+            if size_limit.overlap and not names.isdisjoint(_SHORT_PARTS):
+                spans = with_overlap(text, spans, size_limit)
         yield from spans
 
 
-def _indented(source: Source, spans: Iterable[Span], options: Cutting) -> Iterator[Span]:
+def _with_indentation(
+    source: Source, spans: Iterable[Span], options: ChunkingOptions
+) -> Iterator[Span]:
     """Let chunks of verbatim blocks begin with the indentation of their first line, if it fits."""
     text, size = source.text, options.chunk_size
-    fitting = options.fitting or (by_characters(size) if size else None)
+    size_limit = options.size_limit or (by_characters(size) if size else None)
     for start, end in spans:
         if not start or text[start - 1] not in " \t":
             yield start, end
             continue
         first = source.line_start(start)
-        fits = first < start and (fitting is None or fitting.fits(text[first:end]))
+        fits = first < start and (size_limit is None or size_limit.fits(text[first:end]))
         yield (first if fits else start), end
 
 
@@ -179,17 +185,17 @@ def _run_key(names: frozenset[str]) -> Callable[[Block], object]:
     return lambda block: block.page
 
 
-def _whole(text: str, span: Span) -> Iterator[Span]:
-    found = trimmed(text, *span)
-    if found:
-        yield found
+def _nonblank_span(text: str, span: Span) -> Iterator[Span]:
+    trimmed = trim_span(text, *span)
+    if trimmed:
+        yield trimmed
 
 
 def _paragraphs(text: str, span: Span) -> Iterator[Span]:
     start, last = span
     for gap in _PARAGRAPH_END.finditer(text, start, last):
-        found = trimmed(text, start, gap.end())
-        if found:
-            yield found
+        trimmed = trim_span(text, start, gap.end())
+        if trimmed:
+            yield trimmed
         start = gap.end()
-    yield from _whole(text, (start, last))
+    yield from _nonblank_span(text, (start, last))

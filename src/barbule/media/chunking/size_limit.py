@@ -1,7 +1,7 @@
-"""Text that is longer than a chunk may be, cut at the best places within.
+"""Text that is longer than a chunk may be, cut at the best positions in it.
 
 Owns the limits in characters and in tokens. Text with spaces is semantic-text-splitter's, from
-paragraphs down to words; where a script has none, `dense` finds the places.
+paragraphs down to words; where a script has none, `dense` finds the positions.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
     from barbule.media.chunking.source import Span
 
-__all__ = ["Fitting", "by_characters", "by_tokens", "markdown", "trimmed"]
+__all__ = ["SizeLimit", "by_characters", "by_tokens", "for_markdown", "trim_span"]
 
 # The least characters of a window, and the least of its limits; the chunks behind which a chunk
 # does not depend on where the window ends.
-_WINDOW = 50_000
-_WINDOW_LIMITS = 64
-_TAIL = 8
+_WINDOW_CHARACTERS = 50_000
+_LIMITS_PER_WINDOW = 64
+_TAIL_CHUNKS = 8
 # In scripts without spaces no token holds more characters.
-_TOKEN_REACH = 8
+_MAX_DENSE_TOKEN_CHARACTERS = 8
 # Only runs of blanks are tokens of more characters.
-_LONGEST_TOKEN = 8
+_MAX_TOKEN_CHARACTERS = 8
 
 
-def trimmed(text: str, start: int, end: int) -> Span | None:
+def trim_span(text: str, start: int, end: int) -> Span | None:
     """Return a span without its blank edges; None of one that is blank."""
     piece = text[start:end]
     body = piece.strip()
@@ -40,7 +40,7 @@ def trimmed(text: str, start: int, end: int) -> Span | None:
     return start, start + len(body)
 
 
-class Fitting(NamedTuple):
+class SizeLimit(NamedTuple):
     """A limit, and how what exceeds it is cut.
 
     Parameters
@@ -65,35 +65,35 @@ class Fitting(NamedTuple):
         # A token has at least one byte, so text this short needs no counting.
         return len(text.encode()) <= self.limit or len(self._splitter().chunks(text)) == 1
 
-    def reach_back(self, text: str, before: int, end: int) -> int:
-        """Return the first place from which a chunk up to `end` may repeat what is `before`."""
+    def overlap_start(self, text: str, previous_end: int, end: int) -> int:
+        """Return the first position from which a chunk may repeat the text before it."""
         if self.model is None:
-            return max(before - self.overlap, end - self.limit)
+            return max(previous_end - self.overlap, end - self.limit)
         repeated = self._replace(limit=self.overlap, overlap=0)
 
-        def is_within(place: int) -> bool:
-            return repeated.fits(text[place:before]) and self.fits(text[place:end])
+        def is_within(position: int) -> bool:
+            return repeated.fits(text[position:previous_end]) and self.fits(text[position:end])
 
-        places = range(max(before - self.overlap * _LONGEST_TOKEN, 0), before)
-        return places.start + bisect_left(places, True, key=is_within)
+        positions = range(max(previous_end - self.overlap * _MAX_TOKEN_CHARACTERS, 0), previous_end)
+        return positions.start + bisect_left(positions, True, key=is_within)
 
     def cut(self, text: str, span: Span) -> Iterator[Span]:
         """Cut a span into spans within the limit, without blank edges."""
-        for found in self._cut(text, span):
-            exceeds = self._joins_blanks(text, span, found) and not self.fits(
-                text[found[0] : found[1]]
+        for piece in self._cut(text, span):
+            exceeds = self._joins_blanks(text, span, piece) and not self.fits(
+                text[piece[0] : piece[1]]
             )
             if exceeds and self.limit > 1:
-                yield from self._replace(limit=self.limit - 1, overlap=0).cut(text, found)
+                yield from self._replace(limit=self.limit - 1, overlap=0).cut(text, piece)
             else:
-                yield found
+                yield piece
 
-    def _joins_blanks(self, text: str, span: Span, found: Span) -> bool:
+    def _joins_blanks(self, text: str, span: Span, piece: Span) -> bool:
         """Tell whether a piece may count more tokens now that the blanks around it are off.
 
         There are tokens of a blank and the word behind it, and of a sign and a line break.
         """
-        first, last = found
+        first, last = piece
         if self.model is None:
             return False
         if first > span[0] and text[first - 1] == " ":
@@ -107,11 +107,11 @@ class Fitting(NamedTuple):
             return
         reached = start
         for first, last in self._windows(text, start, end):
-            found = trimmed(text, first, last)
+            trimmed = trim_span(text, first, last)
             # A chunk may hold nothing but overlap once its white space is off.
-            if found and found[1] > reached:
-                reached = found[1]
-                yield found
+            if trimmed and trimmed[1] > reached:
+                reached = trimmed[1]
+                yield trimmed
 
     def limited(self, text: str, spans: Iterator[Span]) -> Iterator[Span]:
         """Cut those of the spans that exceed the limit."""
@@ -128,82 +128,82 @@ class Fitting(NamedTuple):
         square of the text. What it decides depends on what is near, but for the structure of
         Markdown.
         """
-        size = max(_WINDOW, _WINDOW_LIMITS * self.limit)
+        size = max(_WINDOW_CHARACTERS, _LIMITS_PER_WINDOW * self.limit)
         while start + size < end and self.kind == "TextSplitter":
-            found = self._spans(text, start, start + size)
-            resumed = self._resumption(text, found, start + size)
-            if resumed:
-                yield from found[:resumed]
-                start = found[resumed][0]
+            chunks = self._spans(text, start, start + size)
+            resume_index = self._resume_index(text, chunks, start + size)
+            if resume_index:
+                yield from chunks[:resume_index]
+                start = chunks[resume_index][0]
             else:
                 size *= 2
         yield from self._spans(text, start, end)
 
-    def _resumption(self, text: str, found: list[Span], stop: int) -> int:
+    def _resume_index(self, text: str, chunks: list[Span], stop: int) -> int:
         """Return the last chunk well before `stop` from which the splitter would go on alike.
 
         It is 0 where there is none: with an overlap that begins within a word, for example.
         """
-        reach = (stop - found[0][0]) // 4
-        last = bisect_left(found, (stop - reach, 0), hi=max(len(found) - _TAIL, 0)) - 1
-        for index in range(last, max(last - _TAIL, 0), -1):
-            again = self._spans(text, found[index][0], stop)
-            if again[:2] == found[index : index + 2]:
+        reach = (stop - chunks[0][0]) // 4
+        last = bisect_left(chunks, (stop - reach, 0), hi=max(len(chunks) - _TAIL_CHUNKS, 0)) - 1
+        for index in range(last, max(last - _TAIL_CHUNKS, 0), -1):
+            repeated = self._spans(text, chunks[index][0], stop)
+            if repeated[:2] == chunks[index : index + 2]:
                 return index
         return 0
 
     def _spans(self, text: str, start: int, end: int) -> list[Span]:
-        found = self._splitter().chunk_indices(text[start:end])
-        return [(start + offset, start + offset + len(part)) for offset, part in found]
+        indices = self._splitter().chunk_indices(text[start:end])
+        return [(start + offset, start + offset + len(part)) for offset, part in indices]
 
     def _splitter(self) -> Any:
-        return _made(self.kind, self.limit, self.overlap, self.model)
+        return _build_splitter(self.kind, self.limit, self.overlap, self.model)
 
     def _cut_dense(self, text: str, span: Span) -> Iterator[Span]:
         start, end = span
         reached = start
         while start < end:
-            most = self._reach(text, start, end)
-            if most <= reached < end:
+            max_end = self._max_end(text, start, end)
+            if max_end <= reached < end:
                 start = reached  # what it repeats would leave no room for more
                 continue
             # A place in the first half would leave chunks half empty.
-            lowest = max(start + (most - start) // 2, reached)
-            stop = end if most >= end else boundary(text, lowest, most)
-            found = trimmed(text, start, stop)
-            if found and found[1] > reached:
-                yield found
+            lowest = max(start + (max_end - start) // 2, reached)
+            stop = end if max_end >= end else boundary(text, lowest, max_end)
+            trimmed = trim_span(text, start, stop)
+            if trimmed and trimmed[1] > reached:
+                yield trimmed
             reached = stop
             repeated = stop - self.overlap
             repeats = self.overlap and start < repeated and stop < end
             start = boundary(text, repeated, stop, earliest=True) if repeats else stop
 
-    def _reach(self, text: str, start: int, end: int) -> int:
-        """Return the furthest place up to which text from `start` is within the limit."""
+    def _max_end(self, text: str, start: int, end: int) -> int:
+        """Return the furthest position up to which text from `start` is within the limit."""
         if self.model is None:
             return start + self.limit
-        window = text[start : min(end, start + self.limit * _TOKEN_REACH)]
-        parts = _made(self.kind, self.limit, 0, self.model).chunks(window)
+        window = text[start : min(end, start + self.limit * _MAX_DENSE_TOKEN_CHARACTERS)]
+        parts = _build_splitter(self.kind, self.limit, 0, self.model).chunks(window)
         return start + len(parts[0]) if parts else end
 
 
-def by_characters(limit: int, overlap: int = 0) -> Fitting:
+def by_characters(limit: int, overlap: int = 0) -> SizeLimit:
     """Return the limit of so many characters."""
-    return Fitting(limit, overlap)
+    return SizeLimit(limit, overlap)
 
 
-def by_tokens(limit: int, overlap: int, model: str) -> Fitting:
+def by_tokens(limit: int, overlap: int, model: str) -> SizeLimit:
     """Return the limit of so many tokens, as a model counts them."""
-    return Fitting(limit, overlap, model)
+    return SizeLimit(limit, overlap, model)
 
 
-def markdown(fitting: Fitting) -> Fitting:
+def for_markdown(size_limit: SizeLimit) -> SizeLimit:
     """Return the same limit, for text whose lists, tables and fences should stay whole."""
-    return fitting._replace(kind="MarkdownSplitter")
+    return size_limit._replace(kind="MarkdownSplitter")
 
 
 @lru_cache(maxsize=64)
-def _made(kind: str, limit: int, overlap: int, model: str | None) -> Any:
+def _build_splitter(kind: str, limit: int, overlap: int, model: str | None) -> Any:
     import semantic_text_splitter
 
     splitter = getattr(semantic_text_splitter, kind)
