@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 import barbule as bb
 from barbule.media.images.conversion import eight_bit, profile_of, rgb, shrink, srgb
-from barbule.media.images.encoding import encode_image, stored_image
+from barbule.media.images.encoding import encode_for_store, encode_image
 from barbule.media.images.image_files import open_image
 
 RAMP = np.tile(np.linspace(0, 65535, 256), (32, 1))
@@ -66,7 +66,7 @@ def test_deep_greys_keep_their_brightness_in_every_format(kind, name):
 
 @pytest.mark.parametrize("kind", DEEP)
 def test_deep_greys_are_stored_without_loss(kind):
-    data, _ = stored_image(DEEP[kind])
+    data, _ = encode_for_store(DEEP[kind])
     kept = np.asarray(Image.open(io.BytesIO(data))).astype("float64")
     assert np.array_equal(kept, np.asarray(DEEP[kind]).astype("float64"))
 

@@ -14,8 +14,8 @@ import barbule as bb
 from barbule.errors import MediaError
 from barbule.media.images.encoding import encode_image
 from barbule.media.images.image_files import (
-    from_array,
     image_bytes_suffix,
+    image_from_array,
     open_image,
     validate_image,
 )
@@ -230,14 +230,14 @@ def test_unknown_format(photo):
 
 
 def test_arrays():
-    assert from_array(np.zeros((2, 3), np.uint8)).mode == "L"
-    assert from_array(np.zeros((2, 3, 1), np.uint8)).mode == "L"
-    assert from_array(np.zeros((2, 3, 4), np.uint8)).mode == "RGBA"
-    assert from_array(np.full((2, 3), 500, np.uint16)).getpixel((0, 0)) == 500
-    assert from_array(np.ones((2, 3), bool)).getpixel((0, 0)) == 255
-    assert from_array(np.full((2, 3, 3), 0.5)).getpixel((0, 0)) == (128, 128, 128)
+    assert image_from_array(np.zeros((2, 3), np.uint8)).mode == "L"
+    assert image_from_array(np.zeros((2, 3, 1), np.uint8)).mode == "L"
+    assert image_from_array(np.zeros((2, 3, 4), np.uint8)).mode == "RGBA"
+    assert image_from_array(np.full((2, 3), 500, np.uint16)).getpixel((0, 0)) == 500
+    assert image_from_array(np.ones((2, 3), bool)).getpixel((0, 0)) == 255
+    assert image_from_array(np.full((2, 3, 3), 0.5)).getpixel((0, 0)) == (128, 128, 128)
     wide = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert np.array_equal(np.asarray(from_array(wide[:, ::2])), wide[:, ::2])
+    assert np.array_equal(np.asarray(image_from_array(wide[:, ::2])), wide[:, ::2])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_arrays():
 )
 def test_arrays_that_are_no_image(array, reason):
     with pytest.raises(MediaError, match=reason):
-        from_array(array)
+        image_from_array(array)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="BARBULE_TEST_DATA is not there")

@@ -12,7 +12,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.functions import VideoSplitter, audio, video
-from barbule.media.streams.probing import timeline
+from barbule.media.streams.probing import read_timeline
 from fakes.films import film, pitch, samples_of, shade, shown
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -302,7 +302,7 @@ def test_frames_of_each_video_make_a_video_again(films):
 
 @pytest.mark.skipif(not REAL_VIDEO.exists(), reason="the real video is not beside the project")
 def test_a_real_video(session):
-    line = timeline(REAL_VIDEO)
+    line = read_timeline(REAL_VIDEO)
     assert len(line.stamps) == 462
     made = video.clip(REAL_VIDEO, 5, 7)
     assert video.duration(made) == pytest.approx(2, abs=0.1)

@@ -154,7 +154,7 @@ def test_a_frame_has_a_file_and_a_hash_where_they_are_needed(films):
 
 
 def test_a_video_that_was_replaced_is_opened_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "_FRESH", -1.0)
+    monkeypatch.setattr(decoding, "_STATE_SECONDS", -1.0)
     film("a.mp4", frames=3, colors=[40] * 3)
     film("b.mp4", frames=3, colors=[200] * 3, size=(32, 32))
     reader = FrameReader(Path)

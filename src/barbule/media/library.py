@@ -31,7 +31,7 @@ from barbule.media.inserted_values import (
 from barbule.media.isolation import Isolation
 from barbule.media.references import references_within, stored_references
 from barbule.media.store import MediaStore
-from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.media.undo_log import Undo
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
@@ -246,11 +246,11 @@ class MediaLibrary:
 
     def picture(self, value: Any) -> PIL.Image.Image:
         """Return the PIL image of whatever an image column takes."""
-        from barbule.media.images.image_files import image_of
+        from barbule.media.images.image_files import to_image
 
         if isinstance(value, str | Path):
             return self.image(self.refer(value, Image()))
-        return image_of(value)
+        return to_image(value)
 
     def refer(self, value: Any, kind: dt.DataType, *, computed: bool = False) -> str:
         """Return the reference for what a user inserts or a function returns.
@@ -272,7 +272,7 @@ class MediaLibrary:
             return self.store.put_file(made, made.suffix)
         if isinstance(value, str | Path):
             return reference_to(value)
-        if isinstance(value, MadeFile):
+        if isinstance(value, TemporaryFile):
             return self._take(value)
         if isinstance(value, Mapping):
             content = struct_content(value, kind)
@@ -288,7 +288,7 @@ class MediaLibrary:
             hint="Give a path, a URL or bytes.",
         )
 
-    def _take(self, made: MadeFile) -> str:
+    def _take(self, made: TemporaryFile) -> str:
         """Put a file that a function of ours made into the store, once."""
         size = made.path.stat().st_size
         if made.reference is None or not self.store.put_again(made.reference, size):
@@ -306,10 +306,10 @@ class MediaLibrary:
         return self._cache.keep(name, [buffer.getvalue()])
 
     def _keep_image(self, value: Any, *, computed: bool) -> str:
-        from barbule.media.images.encoding import stored_image
-        from barbule.media.images.image_files import image_of
+        from barbule.media.images.encoding import encode_for_store
+        from barbule.media.images.image_files import to_image
 
-        data, suffix = stored_image(image_of(value), self._image_format, computed=computed)
+        data, suffix = encode_for_store(to_image(value), self._image_format, computed=computed)
         return self.store.put(data, suffix)
 
     def check(self, reference: str, kind: dt.DataType) -> None:

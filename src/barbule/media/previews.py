@@ -106,17 +106,17 @@ def error_html(message: str, kind: str = "") -> str:
 
 
 def _image(reference: str, library: MediaLibrary) -> str:
-    from barbule.media.images.image_files import decoding, loaded, opened
+    from barbule.media.images.image_files import decoding_errors, load_pixels, open_lazily
 
     if reference.startswith("frame:"):
         image = library.image(reference)
         return _thumbnail(image, image.size, reference)
     path = library.path(reference)
-    with decoding(path, media_name(reference)), opened(path) as image:
+    with decoding_errors(path, media_name(reference)), open_lazily(path) as image:
         size = image.size
         # A JPEG is read at the smallest size that is enough.
         image.draft("RGB", (_DENSE * _SIDE, _DENSE * _SIDE))
-        return _thumbnail(loaded(image, path), size, reference)
+        return _thumbnail(load_pixels(image, path), size, reference)
 
 
 def _thumbnail(

@@ -111,13 +111,13 @@ def _samples(path: str, rate: int) -> np.ndarray:
     import numpy as np
     from av import AudioResampler
 
-    from barbule.media.streams.opening import audio_stream, decoded, opened
+    from barbule.media.streams.opening import audio_stream, decode_frames, opened
 
     with opened(path) as container:
         resampler = AudioResampler("flt", "mono", rate)
         parts = [
             made.to_ndarray().reshape(-1)
-            for frame in (*decoded(container, audio_stream(container)), None)
+            for frame in (*decode_frames(container, audio_stream(container)), None)
             for made in resampler.resample(frame)
         ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -88,15 +88,15 @@ def thumbnail(
 
     from barbule.media.images.conversion import shrink
     from barbule.media.images.headers import ImageHeader
-    from barbule.media.images.image_files import decoding, loaded, opened
+    from barbule.media.images.image_files import decoding_errors, load_pixels, open_lazily
 
     options: Any = (member(Resampling, resample), reducing_gap)
     width, height = size
     if not isinstance(image, ImageHeader):
         return shrink(image.copy(), (width, height), *options)
-    with decoding(image.path, image.source), opened(image.path) as file:
+    with decoding_errors(image.path, image.source), open_lazily(image.path) as file:
         if file.format not in {"JPEG", "MPO"}:  # which alone can be read at a smaller size
-            loaded(file, image.path)
+            load_pixels(file, image.path)
         # A copy: what Pillow opened asks its file, which is closed, for frames when it is written.
         return shrink(file, (width, height), *options).copy()
 

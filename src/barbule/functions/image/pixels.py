@@ -59,9 +59,9 @@ def convert(
     """
     from PIL.Image import Dither, Palette
 
-    from barbule.media.images.conversion import converted
+    from barbule.media.images.conversion import convert_mode
 
-    return converted(
+    return convert_mode(
         image,
         mode,
         None if matrix is None else tuple(matrix),

@@ -10,7 +10,7 @@ from barbule.types import Image, Video
 
 if TYPE_CHECKING:
     from barbule.media.streams.editing.video_encoding import VideoWriter
-    from barbule.media.streams.temporary_files import MadeFile
+    from barbule.media.streams.temporary_files import TemporaryFile
 
 __all__ = [
     "blank",
@@ -78,7 +78,7 @@ make_video = uda(_MakeVideo, version="1", name="barbule.functions.video.make_vid
 
 def blank(
     seconds: float, size: tuple[int, int] = (320, 240), fps: float = 25, color: str = "black"
-) -> MadeFile:
+) -> TemporaryFile:
     """Make a video of one colour; to try things out.
 
     Examples
@@ -90,5 +90,5 @@ def blank(
     import PIL.Image
 
     images = [PIL.Image.new("RGB", size, color)] * max(1, round(seconds * fps))
-    made: MadeFile = make_video(images, fps=fps)
+    made: TemporaryFile = make_video(images, fps=fps)
     return made

@@ -44,15 +44,20 @@ def frames(
     source
         The reference of the video, which those of its frames name.
     """
-    from barbule.media.streams.frame_selection import check_choice, chosen, frame_reference, step_of
-    from barbule.media.streams.probing import timeline
+    from barbule.media.streams.frame_selection import (
+        check_selection,
+        frame_reference,
+        frame_step,
+        select_frames,
+    )
+    from barbule.media.streams.probing import read_timeline
 
-    check_choice(fps, num_frames, keyframes_only, every)
-    line = timeline(video)
+    check_selection(fps, num_frames, keyframes_only, every)
+    line = read_timeline(video)
     choice = (fps, num_frames, keyframes_only, every)
-    step = step_of(line, *choice)
+    step = frame_step(line, *choice)
     rows = []
-    for count, place in enumerate(chosen(line, *choice).tolist()):
+    for count, place in enumerate(select_frames(line, *choice).tolist()):
         stamp = int(line.stamps[place])
         rows.append(
             {
@@ -119,9 +124,9 @@ class FrameIterator(FunctionNamespace):
         >>> sizes.order_by("pos_msec").collect()[1]
         {'pos_msec': 1000.0, 'width': 64}
         """
-        from barbule.media.streams.frame_selection import check_choice
+        from barbule.media.streams.frame_selection import check_selection
 
-        check_choice(fps, num_frames, keyframes_only, every)
+        check_selection(fps, num_frames, keyframes_only, every)
         video = source_of(video, "video", Video)
         wrong = isinstance(video, ir.Value) and not isinstance(video.type(), Video | dt.JSON)
         source = "" if wrong else uri_of(video)  # where it is wrong, the call says so

@@ -131,9 +131,9 @@ def segment(
     mode: str = "accurate",
 ) -> Any:
     """Cut into parts of so many seconds, or at given times; see `VideoSplitter` for rows."""
-    from barbule.media.streams.editing.segments import parts
+    from barbule.media.streams.editing.segments import write_parts
 
-    return [part.file for part in parts(video, duration, segment_times, mode=mode)]
+    return [part.file for part in write_parts(video, duration, segment_times, mode=mode)]
 
 
 @stream_function("video", Video)
@@ -165,9 +165,9 @@ def resample(
     width, height
         Pixels; of one given alone the other follows.
     """
-    from barbule.media.streams.editing.segments import resampled
+    from barbule.media.streams.editing.segments import resample
 
-    return resampled(video, fps, width, height)
+    return resample(video, fps, width, height)
 
 
 @stream_function("video", Video)
@@ -209,10 +209,10 @@ def overlay_text(  # noqa: PLR0913 - as in Pixeltable
         Pixels of the box around the text, as in CSS: for all sides; top and bottom, left and
         right; top, left and right, bottom; or top, right, bottom, left.
     """
-    from barbule.media.streams.editing.text_overlay import Lettering, border
+    from barbule.media.streams.editing.text_overlay import TextOverlay, border_widths
     from barbule.media.streams.editing.video_encoding import rewrite
 
-    lettering = Lettering(
+    lettering = TextOverlay(
         text,
         font,
         font_size,
@@ -223,6 +223,6 @@ def overlay_text(  # noqa: PLR0913 - as in Pixeltable
         box,
         box_color,
         box_opacity,
-        border(box_border),
+        border_widths(box_border),
     )
-    return rewrite(video, change=lettering.over)
+    return rewrite(video, change=lettering.draw_on)

@@ -53,9 +53,9 @@ def scene_detect_content(  # noqa: PLR0913 - as in Pixeltable
         Records of `start_time`, `start_pts` and `duration`, in seconds and units of the
         stream; one for the whole video if nothing is found.
     """
-    from barbule.media.streams.scenes import content
+    from barbule.media.streams.scenes import detect_content
 
-    return content(
+    return detect_content(
         video,
         fps=fps,
         limit=threshold,
@@ -91,15 +91,15 @@ def scene_detect_adaptive(  # noqa: PLR0913 - as in Pixeltable
     fps, min_scene_len, delta_hue, delta_sat, delta_lum, luma_only
         As in `scene_detect_content`.
     """
-    from barbule.media.streams.scenes import adaptive
+    from barbule.media.streams.scenes import detect_adaptive
 
-    return adaptive(
+    return detect_adaptive(
         video,
         fps=fps,
         limit=adaptive_threshold,
         min_scene_len=min_scene_len,
         window=window_width,
-        least_content=min_content_val,
+        min_content=min_content_val,
         weights=(delta_hue, delta_sat, delta_lum),
         luma_only=luma_only,
     )
@@ -128,9 +128,9 @@ def scene_detect_threshold(
     fps, min_scene_len
         As in `scene_detect_content`.
     """
-    from barbule.media.streams.scenes import threshold as found
+    from barbule.media.streams.scenes import detect_by_threshold
 
-    return found(
+    return detect_by_threshold(
         video,
         fps=fps,
         limit=threshold,
@@ -160,9 +160,11 @@ def scene_detect_histogram(
     fps, min_scene_len
         As in `scene_detect_content`.
     """
-    from barbule.media.streams.scenes import histogram
+    from barbule.media.streams.scenes import detect_by_histogram
 
-    return histogram(video, fps=fps, limit=threshold, bins=bins, min_scene_len=min_scene_len)
+    return detect_by_histogram(
+        video, fps=fps, limit=threshold, bins=bins, min_scene_len=min_scene_len
+    )
 
 
 @stream_function("video", _SCENES)
@@ -187,8 +189,8 @@ def scene_detect_hash(
     fps, min_scene_len
         As in `scene_detect_content`.
     """
-    from barbule.media.streams.scenes import hashed
+    from barbule.media.streams.scenes import detect_by_hash
 
-    return hashed(
+    return detect_by_hash(
         video, fps=fps, limit=threshold, size=size, lowpass=lowpass, min_scene_len=min_scene_len
     )

@@ -37,7 +37,7 @@ def split(
     mode: str = "accurate",
 ) -> Any:
     """Cut into parts with their times; see `VideoSplitter.create`."""
-    from barbule.media.streams.editing.segments import parts
+    from barbule.media.streams.editing.segments import write_parts
 
     return [
         {
@@ -47,7 +47,7 @@ def split(
             "segment_end_pts": part.end_pts,
             "video_segment": part.file,
         }
-        for part in parts(
+        for part in write_parts(
             video, duration, segment_times, overlap=overlap, min_duration=min_duration, mode=mode
         )
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEEP_MODES",
     "SIXTEEN_BIT_MODES",
-    "converted",
+    "convert_mode",
     "eight_bit",
     "profile_of",
     "rgb",
@@ -26,11 +26,11 @@ __all__ = [
 
 SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 DEEP_MODES = SIXTEEN_BIT_MODES | {"I", "F"}
-_BYTE, _WORD = 255, 65535
+_MAX_BYTE, _MAX_WORD = 255, 65535
 # Floats above 1 whose largest is below this are no bytes: a picture as dark would not be seen.
 _DARKEST_PEAK = 32
 # The colour spaces of ICC profiles, by Pillow's modes.
-_SPACES = {
+_PROFILE_SPACES = {
     **dict.fromkeys(("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "YCbCr"), b"RGB "),
     **dict.fromkeys(("1", "L", "LA", "La", *DEEP_MODES), b"GRAY"),
     "CMYK": b"CMYK",
@@ -48,7 +48,7 @@ def profile_of(img: Image) -> bytes | None:
     True
     """
     profile = img.info.get("icc_profile")
-    if not isinstance(profile, bytes) or profile[16:20] != _SPACES.get(img.mode):
+    if not isinstance(profile, bytes) or profile[16:20] != _PROFILE_SPACES.get(img.mode):
         return None
     return profile
 
@@ -72,27 +72,27 @@ def eight_bit(img: Image) -> Image:
     if img.mode not in DEEP_MODES:
         return img
     values = np.asarray(img).astype(np.float64)
-    low, high = _range(img.mode, values)
-    scaled = np.nan_to_num((values - low) * (_BYTE / (high - low)), posinf=_BYTE, neginf=0)
-    made = Image.fromarray(np.rint(scaled.clip(0, _BYTE)).astype(np.uint8))
-    made.info = {name: value for name, value in img.info.items() if name != "transparency"}
-    return made
+    low, high = _value_range(img.mode, values)
+    scaled = np.nan_to_num((values - low) * (_MAX_BYTE / (high - low)), posinf=_MAX_BYTE, neginf=0)
+    convert_mode = Image.fromarray(np.rint(scaled.clip(0, _MAX_BYTE)).astype(np.uint8))
+    convert_mode.info = {name: value for name, value in img.info.items() if name != "transparency"}
+    return convert_mode
 
 
-def _range(mode: str, values: np.ndarray) -> tuple[float, float]:
+def _value_range(mode: str, values: np.ndarray) -> tuple[float, float]:
     import numpy as np
 
     if mode in SIXTEEN_BIT_MODES:
-        return 0, _WORD
+        return 0, _MAX_WORD
     numbers = values[np.isfinite(values)]
     lowest, highest = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
     if lowest >= 0:
-        if mode == "I" and highest <= _WORD:
-            return 0, _BYTE if highest <= _BYTE else _WORD
+        if mode == "I" and highest <= _MAX_WORD:
+            return 0, _MAX_BYTE if highest <= _MAX_BYTE else _MAX_WORD
         if mode == "F" and highest <= 1:
             return 0, 1
-        if mode == "F" and _DARKEST_PEAK <= highest <= _BYTE:
-            return 0, _BYTE
+        if mode == "F" and _DARKEST_PEAK <= highest <= _MAX_BYTE:
+            return 0, _MAX_BYTE
     return lowest, highest if highest > lowest else lowest + 1
 
 
@@ -107,25 +107,27 @@ def srgb(img: Image) -> Image:
     >>> srgb(PIL.Image.new("CMYK", (2, 2), (0, 255, 255, 0))).getpixel((0, 0))
     (255, 0, 0)
     """
-    img = _straight(eight_bit(img))
+    img = _unpremultiply(eight_bit(img))
     mode = "RGBA" if img.has_transparency_data else "RGB"
     profile = profile_of(img)
-    made = None
+    convert_mode = None
     if img.mode == "LAB" or (profile is not None and img.mode not in {"1", "LA"}):
-        straight = img.mode in {"CMYK", "LAB", "L"}
-        made = _transformed(img if straight else img.convert(mode), profile)
-    if made is None:
-        made = img.convert(mode)
-    made.info = {name: value for name, value in made.info.items() if name != "icc_profile"}
-    return made
+        is_direct = img.mode in {"CMYK", "LAB", "L"}
+        convert_mode = _apply_profile(img if is_direct else img.convert(mode), profile)
+    if convert_mode is None:
+        convert_mode = img.convert(mode)
+    convert_mode.info = {
+        name: value for name, value in convert_mode.info.items() if name != "icc_profile"
+    }
+    return convert_mode
 
 
-def _straight(img: Image) -> Image:
+def _unpremultiply(img: Image) -> Image:
     """Undo the only premultiplied mode that Pillow converts to nothing but its own kind."""
     return img.convert("LA") if img.mode == "La" else img
 
 
-def _transformed(img: Image, profile: bytes | None) -> Image | None:
+def _apply_profile(img: Image, profile: bytes | None) -> Image | None:
     """Apply a profile; None where that is damaged."""
     from PIL import ImageCms
 
@@ -137,12 +139,12 @@ def _transformed(img: Image, profile: bytes | None) -> Image | None:
         )
         mode = img.mode if img.mode == "RGBA" else "RGB"
         target = ImageCms.createProfile("sRGB")
-        made = ImageCms.profileToProfile(img, source, target, outputMode=mode)
+        convert_mode = ImageCms.profileToProfile(img, source, target, outputMode=mode)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    if made is not None:
-        made.info = dict(img.info)
-    return made
+    if convert_mode is not None:
+        convert_mode.info = dict(img.info)
+    return convert_mode
 
 
 def rgb(img: Image) -> Image:
@@ -157,10 +159,10 @@ def rgb(img: Image) -> Image:
     >>> rgb(PIL.Image.new("I;16", (2, 2), 65535)).getpixel((0, 0))
     (255, 255, 255)
     """
-    return converted(eight_bit(img), "RGB")
+    return convert_mode(eight_bit(img), "RGB")
 
 
-def converted(img: Image, mode: str | None, *options: object) -> Image:
+def convert_mode(img: Image, mode: str | None, *options: object) -> Image:
     """Convert as `PIL.Image.Image.convert` does, colours and brightness kept.
 
     Deep greys are scaled as `eight_bit` does where the new mode has 8 bits, CMYK is converted by
@@ -176,11 +178,11 @@ def converted(img: Image, mode: str | None, *options: object) -> Image:
             img = eight_bit(img)
         if (img.mode == "CMYK" and profile_of(img) is not None) or img.mode == "LAB":
             img = srgb(img)
-        img = _straight(img)
-    made = img.convert(mode, *options)  # type: ignore[arg-type]
-    if "icc_profile" in made.info and profile_of(made) is None:
-        made.info = {name: value for name, value in made.info.items() if name != "icc_profile"}
-    return made
+        img = _unpremultiply(img)
+    image = img.convert(mode, *options)  # type: ignore[arg-type]
+    if "icc_profile" in image.info and profile_of(image) is None:
+        image.info = {name: value for name, value in image.info.items() if name != "icc_profile"}
+    return image
 
 
 def shrink(img: Image, size: tuple[float, float], *options: object) -> Image:

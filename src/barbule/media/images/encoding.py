@@ -14,7 +14,7 @@ from barbule.media.images.conversion import DEEP_MODES, SIXTEEN_BIT_MODES, profi
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["encode_image", "lossless_format", "stored_image"]
+__all__ = ["encode_for_store", "encode_image", "lossless_format"]
 
 # What a format can hold when it cannot hold the image's own mode.
 _OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
@@ -32,15 +32,15 @@ _CMYK_FORMATS = frozenset({"JPEG", "MPO", "TIFF", "PDF", "EPS", "IM"})
 # Of greys these make colours, which a profile of greys does not describe.
 _COLOUR_FORMATS = frozenset({"WEBP", "AVIF"})
 # One colour, or one value of a palette, that is transparent: other formats forget which.
-_KEYED_FORMATS = frozenset({"PNG", "GIF"})
-_KEYED_MODES = frozenset({"1", "L", "RGB", "P"})
-_BYTE, _WORD = 255, 65535
+_COLOR_KEY_FORMATS = frozenset({"PNG", "GIF"})
+_COLOR_KEY_MODES = frozenset({"1", "L", "RGB", "P"})
+_MAX_BYTE, _MAX_WORD = 255, 65535
 _ORIENTATION = 0x0112
-_ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
-_WEBP_SIDE = 16383
+_ORIENTATION_SOURCES = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+_MAX_WEBP_SIDE = 16383
 
 
-def stored_image(img: Image, kind: str = "png", *, computed: bool = True) -> tuple[bytes, str]:
+def encode_for_store(img: Image, kind: str = "png", *, computed: bool = True) -> tuple[bytes, str]:
     """Encode an image for the media store.
 
     Parameters
@@ -59,8 +59,8 @@ def stored_image(img: Image, kind: str = "png", *, computed: bool = True) -> tup
     tuple of bytes and str
         The content and the suffix of its format.
     """
-    options: dict[str, Any] = {"exif": _orientation(img)} if computed else {}
-    if kind == "webp" and max(img.size) <= _WEBP_SIDE:
+    options: dict[str, Any] = {"exif": _orientation_exif(img)} if computed else {}
+    if kind == "webp" and max(img.size) <= _MAX_WEBP_SIDE:
         return encode_image(img, "WEBP", **options), "webp"
     name = lossless_format(img)
     if name == "TIFF":
@@ -69,23 +69,23 @@ def stored_image(img: Image, kind: str = "png", *, computed: bool = True) -> tup
     return encode_image(img, name, compress_level=1, **options), "png"
 
 
-def _orientation(img: Image) -> bytes:
+def _orientation_exif(img: Image) -> bytes:
     """Return EXIF data that tell how an image is turned, and nothing else."""
     from PIL import Image
 
-    turned = _turned(img)
-    if turned == 1:
+    orientation = _orientation(img)
+    if orientation == 1:
         return b""
     exif = Image.Exif()
-    exif[_ORIENTATION] = turned
+    exif[_ORIENTATION] = orientation
     return exif.tobytes()
 
 
-def _turned(img: Image) -> int:
+def _orientation(img: Image) -> int:
     """Return how an image is turned, by its EXIF data or, where these do not say, its XMP data."""
     from PIL import Image
 
-    if not any(img.info.get(name) for name in _ORIENTED):
+    if not any(img.info.get(name) for name in _ORIENTATION_SOURCES):
         return 1
     try:
         # That of a PNG would read its pixels.
@@ -98,16 +98,16 @@ def _exif(img: Image) -> bytes | None:
     """Return the EXIF data of an image, with an orientation that only its XMP data told."""
     from PIL import Image
 
-    known = img.info.get("exif")
-    turned = _turned(img)
-    if turned == 1:
-        return known
+    exif_bytes = img.info.get("exif")
+    orientation = _orientation(img)
+    if orientation == 1:
+        return exif_bytes
     exif = Image.Exif()
-    if known:
-        exif.load(known)
+    if exif_bytes:
+        exif.load(exif_bytes)
         if _ORIENTATION in exif:
-            return known
-    exif[_ORIENTATION] = turned
+            return exif_bytes
+    exif[_ORIENTATION] = orientation
     return exif.tobytes()
 
 
@@ -128,7 +128,7 @@ def encode_image(
     format: str = "PNG",  # noqa: A002 - PIL's name
     **options: Any,
 ) -> bytes:
-    """Encode an image, with its EXIF data and ICC profile where the format has a place for them.
+    """Encode an image, with its EXIF data and ICC profile where the format holds them.
 
     Parameters
     ----------
@@ -167,12 +167,12 @@ def encode_image(
         )
     if getattr(img, "is_animated", False):
         img = img.copy()  # some writers would go on to its other frames
-    img = _fitting(img, name)
+    img = _convert_for_format(img, name)
     try:
-        return _saved(img, name, options)
+        return _save(img, name, options)
     except Exception:  # noqa: BLE001 - Pillow's encoders raise nearly anything
         try:
-            return _saved(_plainer(img, opaque=name in _OPAQUE_FORMATS), name, options)
+            return _save(_simplify(img, opaque=name in _OPAQUE_FORMATS), name, options)
         except Exception as error:
             raise MediaError(
                 f"the {img.width} x {img.height} image of mode {img.mode} cannot be written "
@@ -181,7 +181,7 @@ def encode_image(
             ) from error
 
 
-def _fitting(img: Image, name: str) -> Image:
+def _convert_for_format(img: Image, name: str) -> Image:
     """Convert what a format would hold only with other colours than the image has."""
     if img.mode in DEEP_MODES:
         modes = _DEEP_FORMATS.get(name, frozenset())
@@ -192,8 +192,8 @@ def _fitting(img: Image, name: str) -> Image:
         return srgb(img)
     if name in _COLOUR_FORMATS and profile_of(img) and img.mode in {"1", "L", "LA"}:
         return srgb(img)
-    keyed = img.mode in _KEYED_MODES and img.has_transparency_data
-    return img.convert("RGBA") if keyed and name not in _KEYED_FORMATS else img
+    has_color_key = img.mode in _COLOR_KEY_MODES and img.has_transparency_data
+    return img.convert("RGBA") if has_color_key and name not in _COLOR_KEY_FORMATS else img
 
 
 def _is_sixteen_bit(img: Image) -> bool:
@@ -201,10 +201,10 @@ def _is_sixteen_bit(img: Image) -> bool:
     if img.mode != "I":
         return img.mode in SIXTEEN_BIT_MODES
     lowest, highest = img.getextrema()
-    return bool(lowest >= 0 and _BYTE < highest <= _WORD)  # type: ignore[operator]
+    return bool(lowest >= 0 and _MAX_BYTE < highest <= _MAX_WORD)  # type: ignore[operator]
 
 
-def _saved(img: Image, name: str, options: dict[str, Any]) -> bytes:
+def _save(img: Image, name: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     img.save(buffer, format=name, **{**_metadata(img, name), **options})
     return buffer.getvalue()
@@ -220,16 +220,16 @@ def _metadata(img: Image, name: str) -> dict[str, Any]:
     return metadata
 
 
-def _plainer(img: Image, *, opaque: bool) -> Image:
+def _simplify(img: Image, *, opaque: bool) -> Image:
     from PIL import Image
 
     plain = srgb(img) if img.mode in {"CMYK", "LAB", "La"} else img
     if not img.has_transparency_data:
         return plain.convert("RGB")
-    clear = plain.convert("RGBA")
+    with_alpha = plain.convert("RGBA")
     if not opaque:
-        return clear
+        return with_alpha
     white = Image.new("RGBA", img.size, "white")
-    laid = Image.alpha_composite(white, clear).convert("RGB")
-    laid.info = dict(clear.info)
-    return laid
+    flattened = Image.alpha_composite(white, with_alpha).convert("RGB")
+    flattened.info = dict(with_alpha.info)
+    return flattened

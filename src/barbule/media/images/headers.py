@@ -1,4 +1,4 @@
-"""What an image file tells without its pixels being read: size, mode, format, metadata.
+"""The header of an image file, read without its pixels: size, mode, format, metadata.
 
 Owns the header record and the form of EXIF data as JSON. Must not decode pixels, save where a
 PNG keeps its EXIF data behind them.
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from barbule.media.images.image_files import decoding, opened
+from barbule.media.images.image_files import decoding_errors, open_lazily
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageHeader", "image_metadata", "read_header"]
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_LONGEST = 1024  # bytes of a value; what is longer is a maker's private data or a preview
+_MAX_VALUE_BYTES = 1024  # bytes of a value; what is longer is a maker's private data or a preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_header(path: Path, source: str | None = None) -> ImageHeader:
     MediaError
         If it is missing, empty, no image, or has more pixels than Pillow's limit.
     """
-    with decoding(path, source), opened(path) as image:
+    with decoding_errors(path, source), open_lazily(path) as image:
         return ImageHeader(image.width, image.height, image.mode, image.format, path, source)
 
 
@@ -62,7 +62,7 @@ def image_metadata(image: PIL.Image.Image | ImageHeader) -> dict[str, Any]:
     -------
     dict
         `width`, `height`, `mode`, `format`, `dpi` (or None), and `exif`: its values by their
-        names, those of the camera among them and those of the place under "GPSInfo"; None where
+        names, those of the camera among them and those of the location under "GPSInfo"; None where
         the data cannot be read. Private data of a maker and previews are left out.
 
     Examples
@@ -72,7 +72,7 @@ def image_metadata(image: PIL.Image.Image | ImageHeader) -> dict[str, Any]:
     'L'
     """
     if isinstance(image, ImageHeader):
-        with decoding(image.path, image.source), opened(image.path) as file:
+        with decoding_errors(image.path, image.source), open_lazily(image.path) as file:
             return _metadata(file)
     return _metadata(image)
 
@@ -84,7 +84,7 @@ def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
         "height": image.height,
         "mode": image.mode,
         "format": image.format,
-        "dpi": None if dpi is None else _plain(tuple(dpi)),
+        "dpi": None if dpi is None else _json_value(tuple(dpi)),
         "exif": _exif(image),
     }
 
@@ -95,42 +95,48 @@ def _exif(image: PIL.Image.Image) -> dict[str, Any] | None:
 
     try:
         # A PNG is decoded by its own getexif(), as its EXIF data may follow its pixels.
-        late = image.format == "PNG" and "exif" not in image.info and _mentions_exif(image)
-        exif = image.getexif() if late or image.format != "PNG" else Image.getexif(image)
-        found = {**exif, **exif.get_ifd(_EXIF_IFD)}
-        named = _named(found, TAGS)
-        named.pop("ExifOffset", None)
-        if place := exif.get_ifd(_GPS_IFD):
-            named["GPSInfo"] = _named(place, GPSTAGS)
+        exif_follows_pixels = (
+            image.format == "PNG" and "exif" not in image.info and _mentions_exif(image)
+        )
+        exif = (
+            image.getexif()
+            if exif_follows_pixels or image.format != "PNG"
+            else Image.getexif(image)
+        )
+        tags = {**exif, **exif.get_ifd(_EXIF_IFD)}
+        exif_values = _name_tags(tags, TAGS)
+        exif_values.pop("ExifOffset", None)
+        if gps := exif.get_ifd(_GPS_IFD):
+            exif_values["GPSInfo"] = _name_tags(gps, GPSTAGS)
     except Exception:  # noqa: BLE001 - nearly anything on damaged data, and the image is good
         return None
-    return named
+    return exif_values
 
 
 def _mentions_exif(image: Any) -> bool:
     """Whether a PNG that is not yet read may hold EXIF data."""
     if image.fp is None:
         return False
-    place = image.fp.tell()
+    position = image.fp.tell()
     image.fp.seek(0)
     data: bytes = image.fp.read()
-    image.fp.seek(place)
+    image.fp.seek(position)
     return b"eXIf" in data or b"Raw profile type exif" in data
 
 
-def _named(values: Mapping[int, Any], names: Mapping[int, str]) -> dict[str, Any]:
-    plain = {names.get(tag, str(tag)): _plain(value) for tag, value in values.items()}
+def _name_tags(values: Mapping[int, Any], names: Mapping[int, str]) -> dict[str, Any]:
+    plain = {names.get(tag, str(tag)): _json_value(value) for tag, value in values.items()}
     return {name: value for name, value in plain.items() if not _is_bulk(value)}
 
 
 def _is_bulk(value: Any) -> bool:
-    return isinstance(value, str | list) and len(value) > _LONGEST
+    return isinstance(value, str | list) and len(value) > _MAX_VALUE_BYTES
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Turn a value of EXIF into one of JSON."""
     if isinstance(value, bytes):
-        if len(value) > _LONGEST:
+        if len(value) > _MAX_VALUE_BYTES:
             return value.hex()
         text = value.rstrip(b"\0")
         return (
@@ -139,9 +145,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.rstrip("\0")
     if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, bool | int) or value is None:
         return value
     number = float(value)  # a fraction, whose denominator may be 0

@@ -21,26 +21,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
-    "decoding",
-    "from_array",
+    "decoding_errors",
     "image_bytes_suffix",
-    "image_of",
-    "loaded",
+    "image_from_array",
+    "load_pixels",
     "open_image",
-    "opened",
+    "open_lazily",
+    "to_image",
     "validate_image",
 ]
 
-_AGAIN = "Fetch or export the file again and check that it opens in a viewer."
+_RETRY_HINT = "Fetch or export the file again and check that it opens in a viewer."
 _FORMATS = "PNG, JPEG, WEBP, GIF, TIFF, BMP, AVIF or HEIC"
 _SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
 # Of Pillow's limit of pixels, the part that decoders may have which take more than a raster or two.
-_SHARES = {"WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
-_KEPT_DECODERS = frozenset(("WEBP", "AVIF"))  # keep their own copies as long as the image is there
-_LARGE = 1 << 22  # pixels
+_PIXEL_SHARES = {"WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
+_BUFFERING_FORMATS = frozenset(
+    ("WEBP", "AVIF")
+)  # keep their own copies as long as the image is there
+_LARGE_IMAGE_PIXELS = 1 << 22  # pixels
 _MAX_SCANS = 100  # of the largest JPEG; of smaller ones more, in proportion
 _MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: as many are expanded in half a millisecond
 
@@ -69,17 +71,17 @@ def validate_image(path: Path, source: str | None = None) -> str:
     MediaError
         If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
     """
-    with decoding(path, source):
-        image = opened(path)
+    with decoding_errors(path, source):
+        image = open_lazily(path)
         with image:
             if image.format == "PNG":
                 image.verify()
                 if not png_rows.is_complete(path, _MAX_COUNTED_BYTES):
-                    raise _rows_missing()
+                    raise _missing_rows_error()
             else:
                 # A JPEG is read whole but put together at an eighth of its size.
                 image.draft("L", (1, 1))
-                loaded(image, path)
+                load_pixels(image, path)
             return str(image.format)
 
 
@@ -104,62 +106,62 @@ def open_image(path: Path, source: str | None = None) -> Image:
     MediaError
         If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
     """
-    with decoding(path, source):
-        image = opened(path)
+    with decoding_errors(path, source):
+        image = open_lazily(path)
         with image:
             if not getattr(image, "is_animated", False):
-                return _without_decoder(loaded(image, path))
-        frames: Any = opened(io.BytesIO(path.read_bytes()))
-        frames.filename = str(path)
-        return loaded(frames, path)
+                return _without_decoder(load_pixels(image, path))
+        animation: Any = open_lazily(io.BytesIO(path.read_bytes()))
+        animation.filename = str(path)
+        return load_pixels(animation, path)
 
 
-def loaded(image: Image, path: Path) -> Image:
+def load_pixels(image: Image, path: Path) -> Image:
     """Read the pixels of an image that was opened, and make sure that there are all of them.
 
-    Errors are Pillow's own; `decoding` explains them.
+    Errors are Pillow's own; `decoding_errors` explains them.
     """
     image.load()
     if image.format == "PNG":
         # What was not read is 0.
-        last = image.crop((0, image.height - 1, image.width, image.height))
-        unread = last.getbbox() is None or image.info.get("interlace")
+        last_row = image.crop((0, image.height - 1, image.width, image.height))
+        unread = last_row.getbbox() is None or image.info.get("interlace")
         if unread and not png_rows.is_complete(path):
-            raise _rows_missing()
+            raise _missing_rows_error()
     if image.format == "JPEG" and jpeg_rows.ends_in_grey(image) and not jpeg_rows.is_complete(path):
-        raise _rows_missing()
+        raise _missing_rows_error()
     return image
 
 
 def _without_decoder(image: Image) -> Image:
     """Let go of what a decoder keeps beside the pixels of a large image."""
-    if image.format not in _KEPT_DECODERS or image.width * image.height < _LARGE:
+    if image.format not in _BUFFERING_FORMATS or image.width * image.height < _LARGE_IMAGE_PIXELS:
         return image
     plain = image.copy()
     plain.format = image.format
     return plain
 
 
-def _refuse_many_scans(image: Any, most: int) -> None:
+def _refuse_many_scans(image: Any, max_pixels: int) -> None:
     """Refuse a progressive JPEG that goes over all of its pixels thousands of times."""
-    place = image.fp.tell()
+    position = image.fp.tell()
     image.fp.seek(0)
     scans = image.fp.read().count(b"\xff\xda")  # which stands nowhere in what is compressed
-    image.fp.seek(place)
-    if scans * image.width * image.height > _MAX_SCANS * most:
+    image.fp.seek(position)
+    if scans * image.width * image.height > _MAX_SCANS * max_pixels:
         raise MediaError(
             f"the JPEG of {image.width} x {image.height} pixels has {scans:,} scans.",
             hint="Write it again: a progressive JPEG has about ten.",
         )
 
 
-def _refuse_large(image: Image, most: int) -> None:
+def _refuse_large(image: Image, max_pixels: int) -> None:
     """Refuse an image of more pixels than may be decoded; Pillow only warns up to twice that."""
     from PIL import Image
 
-    if image.width * image.height > most:
+    if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-    allowed = int(most * _SHARES.get(str(image.format), 1))
+    allowed = int(max_pixels * _PIXEL_SHARES.get(str(image.format), 1))
     if image.width * image.height > allowed:
         raise MediaError(
             f"its {image.width} x {image.height} pixels are more than the {allowed:,} that are "
@@ -167,17 +169,17 @@ def _refuse_large(image: Image, most: int) -> None:
             hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
         )
     if "progression" in image.info:
-        _refuse_many_scans(image, most)
+        _refuse_many_scans(image, max_pixels)
 
 
-def _rows_missing() -> OSError:
+def _missing_rows_error() -> OSError:
     return OSError("rows of the image are missing")
 
 
-def opened(file: Path | io.BytesIO) -> Image:
+def open_lazily(file: Path | io.BytesIO) -> Image:
     """Open an image without reading its pixels, as Pillow does, within its limit of pixels.
 
-    Errors are Pillow's own; `decoding` explains them.
+    Errors are Pillow's own; `decoding_errors` explains them.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -186,7 +188,7 @@ def opened(file: Path | io.BytesIO) -> Image:
     except UnidentifiedImageError:
         if not _is_heif(file):
             raise
-        _learn_heif()
+        _register_heif()
         image = Image.open(file)
     if Image.MAX_IMAGE_PIXELS is not None:
         try:
@@ -206,7 +208,7 @@ def _is_heif(file: Path | io.BytesIO) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
-def _learn_heif() -> None:
+def _register_heif() -> None:
     try:
         import pillow_heif
     except ImportError:
@@ -216,7 +218,7 @@ def _learn_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def image_of(value: Any) -> Image:
+def to_image(value: Any) -> Image:
     """Return the PIL image of an image, an array or the bytes of a file, its pixels read.
 
     Raises
@@ -227,10 +229,10 @@ def image_of(value: Any) -> Image:
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
         image_bytes_suffix(data)  # tells what cannot be opened
-        value = opened(io.BytesIO(data))
+        value = open_lazily(io.BytesIO(data))
     # Pillow's own array interface, which is no array, would be made: two copies of the pixels.
     elif not hasattr(value, "save") and hasattr(value, "__array_interface__"):
-        value = from_array(value)
+        value = image_from_array(value)
     if not hasattr(value, "save"):
         raise MediaError(
             f"a {type(value).__name__} is no image.",
@@ -239,13 +241,13 @@ def image_of(value: Any) -> Image:
     try:
         value.load()
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
-        raise MediaError("the image is damaged or truncated.", hint=_AGAIN) from error
+        raise MediaError("the image is damaged or truncated.", hint=_RETRY_HINT) from error
     image: Image = value
     return image
 
 
 @contextmanager
-def decoding(path: Path, source: str | None = None) -> Iterator[None]:
+def decoding_errors(path: Path, source: str | None = None) -> Iterator[None]:
     """Explain the errors of opening and decoding an image file: one `MediaError`, its source."""
     from PIL import Image, UnidentifiedImageError
 
@@ -269,10 +271,10 @@ def decoding(path: Path, source: str | None = None) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         if path.stat().st_size == 0:
-            raise MediaError(f"{name} is empty.", hint=_AGAIN) from None
+            raise MediaError(f"{name} is empty.", hint=_RETRY_HINT) from None
         raise MediaError(f"{name} is not an image.", hint=f"Give {_FORMATS}.") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
-        raise MediaError(f"{name} is a damaged or truncated image.", hint=_AGAIN) from error
+        raise MediaError(f"{name} is a damaged or truncated image.", hint=_RETRY_HINT) from error
 
 
 def image_bytes_suffix(data: bytes) -> str:
@@ -299,7 +301,7 @@ def image_bytes_suffix(data: bytes) -> str:
     'ppm'
     """
     try:
-        with opened(io.BytesIO(data)) as image:
+        with open_lazily(io.BytesIO(data)) as image:
             name = str(image.format)
     except MediaError:
         raise
@@ -311,7 +313,7 @@ def image_bytes_suffix(data: bytes) -> str:
     return _SUFFIXES.get(name, name.lower())
 
 
-def from_array(array: np.ndarray[Any, Any]) -> Image:
+def image_from_array(array: np.ndarray[Any, Any]) -> Image:
     """Make an image of an array.
 
     Parameters
@@ -334,7 +336,7 @@ def from_array(array: np.ndarray[Any, Any]) -> Image:
     Examples
     --------
     >>> import numpy as np
-    >>> from_array(np.zeros((2, 3, 3), dtype="uint8")).size
+    >>> image_from_array(np.zeros((2, 3, 3), dtype="uint8")).size
     (3, 2)
     """
     import numpy as np
@@ -349,10 +351,10 @@ def from_array(array: np.ndarray[Any, Any]) -> Image:
         )
     if pixels.dtype == np.uint16 and channels == 1:
         return Image.fromarray(np.ascontiguousarray(pixels))
-    return Image.fromarray(np.ascontiguousarray(_bytes(pixels)))
+    return Image.fromarray(np.ascontiguousarray(_to_bytes(pixels)))
 
 
-def _bytes(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _to_bytes(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     import numpy as np
 
     if pixels.dtype == np.uint8:

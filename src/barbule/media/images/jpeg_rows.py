@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ends_in_grey", "is_complete"]
 
-_FILL = 128
+_FILL_GREY = 128
 
 
 def ends_in_grey(image: Image) -> bool:
     """Whether the last row is as libjpeg leaves what it has no data for."""
-    last = image.crop((0, image.height - 1, image.width, image.height)).getextrema()
-    pairs = last if isinstance(last[0], tuple) else (last,)
-    return all(pair == (_FILL, _FILL) for pair in pairs)
+    extrema = image.crop((0, image.height - 1, image.width, image.height)).getextrema()
+    pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    return all(pair == (_FILL_GREY, _FILL_GREY) for pair in pairs)
 
 
 def is_complete(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""How long the file of a sound or a video says that it is, told by its outermost structure.
+"""The length that the file of a sound or a video declares in its outermost structure.
 
 Owns the walk over boxes of MP4, chunks of RIFF and AIFF, and elements of Matroska: a few bytes of
 each are read, nothing is decoded. A file that is being written may leave its length open.
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["declared_length"]
 
 _MAX_BOXES = 100_000  # of a film in fragments; what follows them is not looked at
-_SIZE_FOLLOWS = 1  # as the size of a box: eight bytes behind its name have it
-_OPEN = 0xFFFF_FFFF
+_EXTENDED_SIZE = 1  # as the size of a box: eight bytes behind its name have it
+_UNKNOWN_LENGTH = 0xFFFF_FFFF
 _SEGMENT = b"\x18\x53\x80\x67"
 
 
@@ -34,63 +34,63 @@ def declared_length(path: Path) -> int | None:
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}:
-            return _boxes(file, size)
+            return _last_box_end(file, size)
         if head[:4] == b"RIFF" and head[8:] in {b"WAVE", b"AVI "}:
-            return _chunk(head, "little")
+            return _chunk_end(head, "little")
         if head[:4] == b"FORM" and head[8:] in {b"AIFF", b"AIFC"}:
-            return _chunk(head, "big")
+            return _chunk_end(head, "big")
         if head[:4] == b"\x1aE\xdf\xa3":
-            return _matroska(file)
+            return _matroska_end(file)
     return None
 
 
-def _chunk(head: bytes, order: str) -> int | None:
+def _chunk_end(head: bytes, order: str) -> int | None:
     length = int.from_bytes(head[4:8], "little" if order == "little" else "big")
-    return None if length in {0, _OPEN} else 8 + length
+    return None if length in {0, _UNKNOWN_LENGTH} else 8 + length
 
 
-def _boxes(file: IO[bytes], size: int) -> int:
+def _last_box_end(file: IO[bytes], size: int) -> int:
     """Return the end of the last box that begins in the file."""
-    place = 0
+    offset = 0
     for _ in range(_MAX_BOXES):
-        file.seek(place)
+        file.seek(offset)
         head = file.read(16)
         if len(head) < 8:  # noqa: PLR2004 - of a size and a name
             break
         length = int.from_bytes(head[:4])
-        if length == _SIZE_FOLLOWS:
+        if length == _EXTENDED_SIZE:
             length = int.from_bytes(head[8:])
         if not _is_name(head[4:8]) or length < 8:  # noqa: PLR2004 - 0: as far as the file goes
             break
-        place += length
-        if place >= size:
-            return place
-    return min(place, size)
+        offset += length
+        if offset >= size:
+            return offset
+    return min(offset, size)
 
 
 def _is_name(name: bytes) -> bool:
     return all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in name)  # noqa: PLR2004 - "©"
 
 
-def _matroska(file: IO[bytes]) -> int | None:
+def _matroska_end(file: IO[bytes]) -> int | None:
     """Return the end of the segment, which all else is in; a live one has no size."""
     file.seek(4)
-    header = _variable(file)
+    header = _read_ebml_number(file)
     if header is None:
         return None
     file.seek(header, 1)
     if file.read(4) != _SEGMENT:
         return None
-    length = _variable(file)
+    length = _read_ebml_number(file)
     return None if length is None else file.tell() + length
 
 
-def _variable(file: IO[bytes]) -> int | None:
+def _read_ebml_number(file: IO[bytes]) -> int | None:
     """Read a number of EBML, whose first bits say how many bytes it has; None: unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None
-    more = 8 - first[0].bit_length()
-    bits = 7 * (more + 1)
-    number = int.from_bytes(first + file.read(more)) & ((1 << bits) - 1)
+    extra_bytes = 8 - first[0].bit_length()
+    bits = 7 * (extra_bytes + 1)
+    number = int.from_bytes(first + file.read(extra_bytes)) & ((1 << bits) - 1)
     return None if number == (1 << bits) - 1 else number

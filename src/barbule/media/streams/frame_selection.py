@@ -1,4 +1,4 @@
-"""Which frames of a video are chosen, and how one is referred to.
+"""The selection of frames of a video, and references to single ones.
 
 Owns the form of a frame's reference. Opens no file.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME",
-    "check_choice",
-    "chosen",
+    "check_selection",
     "frame_reference",
+    "frame_step",
+    "select_frames",
     "split_reference",
-    "step_of",
 ]
 
 FRAME = "frame:"
@@ -39,7 +39,7 @@ def frame_reference(video: str, stamp: int, step: int = 0) -> str:
     stamp
         When the frame is shown, in the time base of the stream.
     step
-        About how far apart the frames are that will be asked for, 0 when not known. What is
+        About how far apart the frames are that will be read, 0 when that is open. What is
         shown between them need not be decoded where no other frame depends on it, and those
         that are passed are kept for a while, as threads do not ask in order.
     """
@@ -59,37 +59,38 @@ def split_reference(reference: str) -> tuple[str, int, int]:
     >>> split_reference("frame:512+0:/films/up.mp4")
     ('/films/up.mp4', 512, 0)
     """
-    found = _REFERENCE.fullmatch(reference)
-    if not found:
+    match = _REFERENCE.fullmatch(reference)
+    if not match:
         raise MediaError(
             "the reference of a frame is malformed.",
             value=reference,
             hint="Use what FrameIterator gave.",
         )
-    return found[3], int(found[1]), int(found[2])
+    return match[3], int(match[1]), int(match[2])
 
 
-def check_choice(
+def check_selection(
     fps: float | None,
     num_frames: int | None,
     keyframes_only: bool,
     every: float | None,
 ) -> None:
-    """Make sure that frames are chosen in one way.
+    """Make sure that frames are selected by one option.
 
     Raises
     ------
     ConfigurationError
         When there are several, or a number is not above zero.
     """
-    given = {"fps": fps, "num_frames": num_frames, "every": every}
-    ways = [name for name, value in given.items() if value is not None]
-    ways += ["keyframes_only"] if keyframes_only else []
-    if len(ways) > 1:
+    numbers = {"fps": fps, "num_frames": num_frames, "every": every}
+    choices = [name for name, value in numbers.items() if value is not None]
+    choices += ["keyframes_only"] if keyframes_only else []
+    if len(choices) > 1:
         raise ConfigurationError(
-            f"frames are chosen in one way, not by {' and '.join(ways)}.", hint="Give one of them."
+            f"frames are chosen in one way, not by {' and '.join(choices)}.",
+            hint="Give one of them.",
         )
-    for name, value in given.items():
+    for name, value in numbers.items():
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
@@ -100,57 +101,59 @@ def check_choice(
             raise ConfigurationError("num_frames is a whole number.", value=value)
 
 
-def chosen(
-    line: Timeline,
+def select_frames(
+    timeline: Timeline,
     fps: float | None = None,
     num_frames: int | None = None,
     keyframes_only: bool = False,
     every: float | None = None,
 ) -> np.ndarray:
-    """Return the numbers of the chosen frames, counted from 0 in the order of showing.
+    """Return the numbers of the selected frames, counted from 0 in the order of showing.
 
-    For a rate these are the frames nearest to each of its moments, the first moment being that
-    of the first frame; for a number, those nearest to the middles of so many equal parts. No
+    For a rate these are the frames nearest to each of its timestamps, the first of them being
+    that of the first frame; for a number, those nearest to the middles of so many equal parts. No
     frame comes twice.
     """
     import numpy as np
 
-    stamps, total = line.stamps, len(line.stamps)
+    stamps, total = timeline.stamps, len(timeline.stamps)
     if keyframes_only:
-        return np.flatnonzero(line.keys)
+        return np.flatnonzero(timeline.keys)
     if every is not None:
         fps = 1 / every
     if fps is not None:
-        step = float(1 / line.time_base) / fps
-        moments = stamps[0] + np.arange(int((stamps[-1] - stamps[0]) / step + 1e-6) + 1) * step
+        step = float(1 / timeline.time_base) / fps
+        timestamps = stamps[0] + np.arange(int((stamps[-1] - stamps[0]) / step + 1e-6) + 1) * step
     elif num_frames is not None and num_frames < total:
-        step = (line.end - int(stamps[0])) / num_frames
-        moments = stamps[0] + (np.arange(num_frames) + 0.5) * step
+        step = (timeline.end - int(stamps[0])) / num_frames
+        timestamps = stamps[0] + (np.arange(num_frames) + 0.5) * step
     else:
         return np.arange(total)
-    after = np.clip(np.searchsorted(stamps, moments), 1, max(total - 1, 1)) if total > 1 else None
-    if after is None:
+    following = (
+        np.clip(np.searchsorted(stamps, timestamps), 1, max(total - 1, 1)) if total > 1 else None
+    )
+    if following is None:
         return np.zeros(1, dtype=np.int64)
-    nearer_before = moments - stamps[after - 1] <= stamps[after] - moments
-    return np.unique(np.where(nearer_before, after - 1, after))
+    is_previous_nearer = timestamps - stamps[following - 1] <= stamps[following] - timestamps
+    return np.unique(np.where(is_previous_nearer, following - 1, following))
 
 
-def step_of(
-    line: Timeline,
+def frame_step(
+    timeline: Timeline,
     fps: float | None = None,
     num_frames: int | None = None,
     keyframes_only: bool = False,
     every: float | None = None,
 ) -> int:
-    """Return about how far apart chosen frames are, in the time base; 0 for key frames."""
+    """Return about how far apart selected frames are, in the time base; 0 for key frames."""
     if keyframes_only:
         return 0
-    total = len(line.stamps)
-    interval = max(1, int(line.stamps[-1] - line.stamps[0]) // max(1, total - 1))
+    total = len(timeline.stamps)
+    interval = max(1, int(timeline.stamps[-1] - timeline.stamps[0]) // max(1, total - 1))
     if every is not None:
         fps = 1 / every
     if fps is not None:
-        return max(interval, round(float(1 / line.time_base) / fps))
+        return max(interval, round(float(1 / timeline.time_base) / fps))
     if num_frames is not None and num_frames < total:
-        return (line.end - int(line.stamps[0])) // num_frames
+        return (timeline.end - int(timeline.stamps[0])) // num_frames
     return interval

@@ -19,7 +19,7 @@ from barbule.media.streams.opening import (
     PathLike,
     open_container,
     opened,
-    reading,
+    reading_errors,
     video_stream,
 )
 from barbule.media.streams.probing import is_estimated, length_of
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameReader", "frame_at"]
 
-_OPEN = 2  # decoders; each keeps some frames of its video
-_KEPT_BYTES = 64 << 20  # of frames that were passed, in each of them
-_MOST_THREADS = 16  # that ask for neighbouring frames at the same time
-_FRESH = 2.0  # seconds for which a file is not looked at again
-_FAR = 10  # seconds ahead from which a key frame is looked for blindly
-_SKIPPED = 4096
-_SKIPPING = frozenset({"h264", "hevc", "mpeg4"})  # decoders that leave single frames out
-_NO_TIMES = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw streams
+_MAX_OPEN_DECODERS = 2  # decoders; each keeps some frames of its video
+_FRAME_CACHE_BYTES = 64 << 20  # of frames that were passed, in each of them
+_MAX_THREADS = 16  # that ask for neighbouring frames at the same time
+_STATE_SECONDS = 2.0  # seconds for which a file is not looked at again
+_JUMP_SECONDS = 10  # seconds ahead from which a key frame is looked for blindly
+_MAX_SKIPPED_STAMPS = 4096
+_SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})  # decoders that leave single frames out
+_NO_TIMESTAMPS_FLAG = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw streams
 
 
 class FrameReader:
@@ -75,19 +75,19 @@ class FrameReader:
 
     def _decoder(self, video: str) -> _Decoder:
         with self._lock:
-            known = self._decoders.get(video)
-            if known is None or not known.fresh(lambda: self._path(video)):
-                known = _Decoder(self._path(video))
-                self._decoders[video] = known
+            decoder = self._decoders.get(video)
+            if decoder is None or not decoder.is_current(lambda: self._path(video)):
+                decoder = _Decoder(self._path(video))
+                self._decoders[video] = decoder
             self._decoders.move_to_end(video)
-            while len(self._decoders) > _OPEN:
+            while len(self._decoders) > _MAX_OPEN_DECODERS:
                 self._decoders.popitem(last=False)
-            return known
+            return decoder
 
 
 def _state(path: Path) -> tuple[str, int, int]:
-    found = path.stat()
-    return str(path), found.st_mtime_ns, found.st_size
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size
 
 
 class _Decoder:
@@ -99,13 +99,13 @@ class _Decoder:
         self._checked = time.monotonic()
         self._lock = threading.Lock()
         self._orientation = Orientation()
-        self._blind = True  # whether a jump ahead may be tried without an index
+        self._may_jump_blindly = True  # whether a jump ahead may be tried without an index
         self._open()
 
-    def fresh(self, path: Callable[[], Path]) -> bool:
+    def is_current(self, path: Callable[[], Path]) -> bool:
         """Whether the file is still the one that was opened."""
         now = time.monotonic()
-        if now - self._checked > _FRESH:
+        if now - self._checked > _STATE_SECONDS:
             self._checked = now
             try:
                 return _state(path()) == self._state
@@ -115,83 +115,90 @@ class _Decoder:
 
     def image(self, stamp: int, step: int) -> PIL.Image.Image:
         """Return the frame that is shown at a time."""
-        with reading(self._path):
+        with reading_errors(self._path):
             with self._lock:
-                frame = self._frame(stamp, step)
+                frame = self._frame_at(stamp, step)
             return self._orientation.image(frame)
 
     def _open(self) -> None:
         """Begin at the beginning."""
         self._container = open_container(self._path)
         self._stream = video_stream(self._container)
-        self._timed = not int(self._container.format.flags) & _NO_TIMES
-        self._skips = self._timed and self._stream.codec_context.name in _SKIPPING
+        self._has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS_FLAG
+        self._can_skip = (
+            self._has_timestamps and self._stream.codec_context.name in _SKIPPING_CODECS
+        )
         rate, base = self._stream.average_rate, self._stream.time_base
         self._interval = int(1 / (rate * base)) if rate and base else 1
-        self._kept: OrderedDict[int, VideoFrame] = OrderedDict()
-        self._begin(at_start=True)
+        self._cached_frames: OrderedDict[int, VideoFrame] = OrderedDict()
+        self._begin(began_at_start=True)
 
-    def _begin(self, *, at_start: bool) -> None:
-        self._walk = self._frames()
-        self._last: tuple[int, VideoFrame] | None = None
-        self._at_start = at_start
-        self._sent: int | None = None  # the decoding time of the last packet
-        self._passed: set[int] = set()  # times of frames that were left out
+    def _begin(self, *, began_at_start: bool) -> None:
+        self._remaining_frames = self._frames()
+        self._last_frame: tuple[int, VideoFrame] | None = None
+        self._began_at_start = began_at_start
+        self._last_packet_dts: int | None = None  # the decoding time of the last packet
+        self._skipped_stamps: set[int] = set()  # times of frames that were left out
         self._ended = False
 
-    def _frame(self, stamp: int, step: int) -> VideoFrame:
-        if stamp in self._kept:
-            return self._kept[stamp]
-        self._wanted, self._step = stamp, step
+    def _frame_at(self, stamp: int, step: int) -> VideoFrame:
+        if stamp in self._cached_frames:
+            return self._cached_frames[stamp]
+        self._requested_stamp, self._step = stamp, step
         if self._is_behind(stamp):
             self._seek(stamp)
-        elif not self._skips_others(stamp) and self._key_ahead(stamp):
+        elif not self._skips_others(stamp) and self._has_key_frame_ahead(stamp):
             self._jump(stamp)
-        found = self._shown_at(stamp)
-        if found is None and not self._at_start:  # it began later than was asked
-            self._seek(stamp - int(_FAR / (self._stream.time_base or 1)))
-            found = self._shown_at(stamp)
-        if found is None and not self._at_start:
+        frame = self._advance_to(stamp)
+        if frame is None and not self._began_at_start:  # it began later than was asked
+            self._seek(stamp - int(_JUMP_SECONDS / (self._stream.time_base or 1)))
+            frame = self._advance_to(stamp)
+        if frame is None and not self._began_at_start:
             self._open()
-            found = self._shown_at(stamp)
-        if found is None:
+            frame = self._advance_to(stamp)
+        if frame is None:
             raise MediaError(
                 f"{os.fspath(self._path)} has no frame at {stamp} that can be decoded.",
                 hint="The video is damaged, or was replaced by a shorter one.",
             )
-        return found
+        return frame
 
     def _is_behind(self, stamp: int) -> bool:
-        return stamp in self._passed or (self._last is not None and stamp < self._last[0])
+        return stamp in self._skipped_stamps or (
+            self._last_frame is not None and stamp < self._last_frame[0]
+        )
 
     def _skips_others(self, stamp: int) -> bool:
         """Whether frames lie between that another thread probably asks for in a moment."""
-        if not self._step or self._last is None:
+        if not self._step or self._last_frame is None:
             return False
-        steps = (stamp - self._last[0] - self._interval) // self._step
-        return 1 <= steps <= _MOST_THREADS
+        steps = (stamp - self._last_frame[0] - self._interval) // self._step
+        return 1 <= steps <= _MAX_THREADS
 
-    def _key_ahead(self, stamp: int) -> bool:
+    def _has_key_frame_ahead(self, stamp: int) -> bool:
         """Whether a key frame before the wanted one is worth a jump."""
-        if not self._timed:
+        if not self._has_timestamps:
             return False
         entries = self._stream.index_entries
         if len(entries) > 1:
-            place = entries.search_timestamp(stamp, backward=True)
-            return place > 0 and entries[place].timestamp > (self._sent or 0)
-        here = self._last[0] if self._last else (self._stream.start_time or 0)
-        return self._blind and (stamp - here) * (self._stream.time_base or 0) > _FAR
+            entry_index = entries.search_timestamp(stamp, backward=True)
+            return entry_index > 0 and entries[entry_index].timestamp > (self._last_packet_dts or 0)
+        current = self._last_frame[0] if self._last_frame else (self._stream.start_time or 0)
+        return (
+            self._may_jump_blindly
+            and (stamp - current) * (self._stream.time_base or 0) > _JUMP_SECONDS
+        )
 
     def _jump(self, stamp: int) -> None:
-        here = self._last[0] if self._last else None
+        current = self._last_frame[0] if self._last_frame else None
         self._seek(stamp)
-        step = next(self._walk, None)
-        self._last = step
-        if step is None or (here is not None and step[0] <= here):
-            self._blind = False
+        step = next(self._remaining_frames, None)
+        self._last_frame = step
+        if step is None or (current is not None and step[0] <= current):
+            self._may_jump_blindly = False
 
     def _seek(self, stamp: int) -> None:
-        if not self._timed:
+        if not self._has_timestamps:
             self._open()
             return
         from av.error import FFmpegError
@@ -201,24 +208,24 @@ class _Decoder:
         except FFmpegError:  # it cannot be sought: from the beginning
             self._open()
             return
-        self._begin(at_start=False)
+        self._begin(began_at_start=False)
 
-    def _shown_at(self, stamp: int) -> VideoFrame | None:
+    def _advance_to(self, stamp: int) -> VideoFrame | None:
         """Go on to a frame; None when this walk began after it."""
-        before = self._last
-        if before is not None and before[0] >= stamp:
-            return before[1] if before[0] == stamp else None
-        for at, frame in self._walk:
-            self._last = at, frame
-            if self._step and self._is_near(at):
-                self._keep(at, frame)
-            if at == stamp:
+        previous = self._last_frame
+        if previous is not None and previous[0] >= stamp:
+            return previous[1] if previous[0] == stamp else None
+        for frame_stamp, frame in self._remaining_frames:
+            self._last_frame = frame_stamp, frame
+            if self._step and self._may_be_requested(frame_stamp):
+                self._cache_frame(frame_stamp, frame)
+            if frame_stamp == stamp:
                 return frame
-            if at > stamp:
-                first = before is None and self._at_start
-                return frame if first else before and before[1]
-            before = self._last
-        return before and before[1]
+            if frame_stamp > stamp:
+                is_first = previous is None and self._began_at_start
+                return frame if is_first else previous and previous[1]
+            previous = self._last_frame
+        return previous and previous[1]
 
     def _frames(self) -> Iterator[tuple[int, VideoFrame]]:
         from av.error import FFmpegError
@@ -226,9 +233,9 @@ class _Decoder:
         counted = 0
         context: Any = self._stream.codec_context
         for packet in self._container.demux(self._stream):
-            context.skip_frame = "NONREF" if self._is_idle(packet.pts) else "DEFAULT"
+            context.skip_frame = "NONREF" if self._is_skippable(packet.pts) else "DEFAULT"
             if packet.dts is not None:
-                self._sent = packet.dts
+                self._last_packet_dts = packet.dts
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -237,27 +244,29 @@ class _Decoder:
                 yield (counted if frame.pts is None else frame.pts), frame
                 counted += 1
 
-    def _keep(self, stamp: int, frame: VideoFrame) -> None:
+    def _cache_frame(self, stamp: int, frame: VideoFrame) -> None:
         size = sum(plane.buffer_size for plane in frame.planes)
-        self._kept[stamp] = frame
-        while len(self._kept) > 1 and len(self._kept) * size > _KEPT_BYTES:
-            self._kept.popitem(last=False)
+        self._cached_frames[stamp] = frame
+        while len(self._cached_frames) > 1 and len(self._cached_frames) * size > _FRAME_CACHE_BYTES:
+            self._cached_frames.popitem(last=False)
 
-    def _is_near(self, stamp: int) -> bool:
+    def _may_be_requested(self, stamp: int) -> bool:
         """Whether somebody may ask for a frame, judging by the one that is wanted now."""
         if not self._step:
-            return stamp >= self._wanted
-        apart = (stamp - self._wanted) % self._step
-        return min(apart, self._step - apart) <= self._interval
+            return stamp >= self._requested_stamp
+        distance = (stamp - self._requested_stamp) % self._step
+        return min(distance, self._step - distance) <= self._interval
 
-    def _is_idle(self, stamp: int | None) -> bool:
+    def _is_skippable(self, stamp: int | None) -> bool:
         """Whether nobody asks for the frame of a packet, as far as is known."""
-        if stamp is None or not self._skips or self._is_near(stamp):
+        if stamp is None or not self._can_skip or self._may_be_requested(stamp):
             return False
-        if len(self._passed) > _SKIPPED:
-            here = self._last[0] if self._last else self._wanted
-            self._passed = {each for each in self._passed if each > here}
-        self._passed.add(stamp)
+        if len(self._skipped_stamps) > _MAX_SKIPPED_STAMPS:
+            current = self._last_frame[0] if self._last_frame else self._requested_stamp
+            self._skipped_stamps = {
+                skipped for skipped in self._skipped_stamps if skipped > current
+            }
+        self._skipped_stamps.add(stamp)
         return True
 
 
@@ -276,11 +285,11 @@ def frame_at(path: PathLike, seconds: float) -> PIL.Image.Image | None:
     with opened(path) as container:
         stream = video_stream(container)
         base, rate, start = stream.time_base, stream.average_rate, stream.start_time
-        timed = not int(container.format.flags) & _NO_TIMES
-        told = stream.duration if base and not is_estimated(container) else None
-        length = told * base if told and base else length_of(container)
+        has_timestamps = not int(container.format.flags) & _NO_TIMESTAMPS_FLAG
+        declared = stream.duration if base and not is_estimated(container) else None
+        length = declared * base if declared and base else length_of(container)
     if length is not None and seconds >= length:
         return None
-    if not timed or base is None:
+    if not has_timestamps or base is None:
         return _Decoder(Path(path)).image(int(seconds * (rate or 25)), 0)
     return _Decoder(Path(path)).image((start or 0) + int(seconds / base), 0)

@@ -1,4 +1,4 @@
-"""Audio and video files opened for reading, and FFmpeg's errors in our words.
+"""Audio and video files opened for reading, and FFmpeg's errors as ours.
 
 Owns which containers are read and how large a picture may be. Playlists and scripts that name
 other files or hosts are refused: the library alone decides what is fetched.
@@ -27,7 +27,7 @@ __all__ = [
     "first_audio",
     "first_video",
     "opened",
-    "reading",
+    "reading_errors",
     "suffix_of",
     "validate_audio",
     "validate_video",
@@ -36,25 +36,25 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 
-_AGAIN = "Fetch or export the file again and check that it plays."
+_RETRY_HINT = "Fetch or export the file again and check that it plays."
 # FFmpeg's names. Left out are its readers of playlists, scripts, devices and single images.
 _CONTAINERS = (
     "aac,ac3,aiff,amr,ape,apng,asf,au,avi,caf,dts,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,"
     "mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,tta,voc,w64,wav,wv"
 )
-_MOST_PIXELS = 1 << 27
+_MAX_PIXELS = 1 << 27
 _THREADED_PIXELS = 1 << 25
 # Of sound: an hour and a half of silence, and more of what is larger. FLAC keeps 65,535 samples of
 # silence in 14 bytes; recordings have fewer than a hundred for each byte.
 _MAX_SAMPLES = 1 << 28
 _SAMPLES_PER_BYTE = 500
-_SAMPLE = 16  # bytes that tell a format
+_SIGNATURE_BYTES = 16  # bytes that tell a format
 _REFUSALS = (OSError, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
-_TRIES = 32  # damaged packets in a row, after which a file counts as damaged
+_MAX_DAMAGED_PACKETS = 32  # damaged packets in a row, after which a file counts as damaged
 
 
 @contextmanager
-def reading(path: PathLike) -> Iterator[None]:
+def reading_errors(path: PathLike) -> Iterator[None]:
     """Turn what PyAV raises into a MediaError that names the file."""
     try:
         yield
@@ -66,9 +66,9 @@ def reading(path: PathLike) -> Iterator[None]:
         # FFmpeg's errors have many bases; damaged files also lead PyAV to these of Python's.
         if not isinstance(error, _REFUSALS) and type(error).__module__ != "av.error":
             raise
-        raise MediaError(f"{os.fspath(path)} cannot be read: {_reason(error)}.", hint=_AGAIN) from (
-            error
-        )
+        raise MediaError(
+            f"{os.fspath(path)} cannot be read: {_reason(error)}.", hint=_RETRY_HINT
+        ) from (error)
 
 
 def _reason(error: Exception) -> str:
@@ -96,7 +96,7 @@ def opened(path: PathLike) -> Iterator[InputContainer]:
         finds wrong while it is open.
     """
     container = open_container(path)
-    with container, reading(path):
+    with container, reading_errors(path):
         yield container
 
 
@@ -105,9 +105,9 @@ def open_container(path: PathLike) -> InputContainer:
     import av
 
     name = os.path.abspath(os.fspath(path))  # noqa: PTH100 - a Path would hide what is no path
-    with reading(name):
+    with reading_errors(name):
         if not os.path.getsize(name):  # noqa: PTH202
-            raise MediaError(f"{name} is empty.", hint=_AGAIN)
+            raise MediaError(f"{name} is empty.", hint=_RETRY_HINT)
         try:
             return av.open(
                 name,
@@ -116,7 +116,7 @@ def open_container(path: PathLike) -> InputContainer:
             )
         except av.error.ArgumentError as error:  # FFmpeg knows it, but it is not on the list
             raise MediaError(
-                f"{name} cannot be read: it is no audio or video file.", hint=_AGAIN
+                f"{name} cannot be read: it is no audio or video file.", hint=_RETRY_HINT
             ) from error
 
 
@@ -125,14 +125,19 @@ def first_video(container: InputContainer) -> VideoStream | None:
     from av.stream import Disposition
 
     return next(
-        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None
+        (
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic
+        ),
+        None,
     )
 
 
-def first_audio(container: InputContainer, place: int = 0) -> AudioStream | None:
-    """Return a sound track by its place among those that can be decoded."""
-    tracks = [each for each in container.streams.audio if each.codec_context is not None]
-    return tracks[place] if 0 <= place < len(tracks) else None
+def first_audio(container: InputContainer, index: int = 0) -> AudioStream | None:
+    """Return a sound track by its index among those that can be decoded."""
+    tracks = [track for track in container.streams.audio if track.codec_context is not None]
+    return tracks[index] if 0 <= index < len(tracks) else None
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -149,18 +154,18 @@ def video_stream(container: InputContainer) -> VideoStream:
             f"{container.name} has no pictures that can be decoded.",
             hint="Give a video file; sound belongs in a column of bb.Audio.",
         )
-    if stream.width * stream.height > _MOST_PIXELS:
+    if stream.width * stream.height > _MAX_PIXELS:
         raise MediaError(
             f"the pictures of {container.name} are {stream.width} x {stream.height} pixels.",
-            hint=f"Scale the video down; up to {_MOST_PIXELS} pixels are decoded.",
+            hint=f"Scale the video down; up to {_MAX_PIXELS} pixels are decoded.",
         )
     # Each thread of a decoder keeps pictures of its own.
     stream.thread_type = "AUTO" if stream.width * stream.height <= _THREADED_PIXELS else "NONE"
-    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return stream
 
 
-def audio_stream(container: InputContainer, place: int = 0) -> AudioStream:
+def audio_stream(container: InputContainer, index: int = 0) -> AudioStream:
     """Return a sound track.
 
     Raises
@@ -168,7 +173,7 @@ def audio_stream(container: InputContainer, place: int = 0) -> AudioStream:
     MediaError
         When there is none.
     """
-    stream = first_audio(container, place)
+    stream = first_audio(container, index)
     if stream is None:
         raise MediaError(
             f"{container.name} has no sound that can be decoded.",
@@ -177,7 +182,7 @@ def audio_stream(container: InputContainer, place: int = 0) -> AudioStream:
     return stream
 
 
-def decoded(container: InputContainer, *streams: Any) -> Iterator[Any]:
+def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
     """Give the frames of streams in the order of the file, stepping over damaged packets.
 
     Raises
@@ -188,22 +193,22 @@ def decoded(container: InputContainer, *streams: Any) -> Iterator[Any]:
     from av.error import FFmpegError
 
     failed = samples = 0
-    most = max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * os.path.getsize(container.name))  # noqa: PTH202
+    max_samples = max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * os.path.getsize(container.name))  # noqa: PTH202
     for packet in container.demux(*streams):
         try:
             frames = packet.decode()
         except FFmpegError:
             failed += 1
-            if failed > _TRIES:
+            if failed > _MAX_DAMAGED_PACKETS:
                 raise
             continue
         if frames:
             failed = 0
         for frame in frames:
             samples += getattr(frame, "samples", 0)  # which pictures have none
-            if samples > most:
+            if samples > max_samples:
                 raise MediaError(
-                    f"{container.name} has more than {most:,} samples of sound.",
+                    f"{container.name} has more than {max_samples:,} samples of sound.",
                     hint="It is made to do harm, or silent: cut it into shorter files.",
                 )
             yield frame
@@ -237,27 +242,27 @@ def validate_audio(path: Path) -> None:
 
 def _check_length(path: Path) -> None:
     """Refuse a file of which the end is missing, where its structure tells that."""
-    declared, there = declared_length(path), path.stat().st_size
-    if declared is not None and declared > there + 1:  # a byte that fills up is often left out
+    declared, actual = declared_length(path), path.stat().st_size
+    if declared is not None and declared > actual + 1:  # a byte that fills up is often left out
         raise MediaError(
-            f"{path} is cut short: it should have {declared:,} bytes, and has {there:,}.",
-            hint=_AGAIN,
+            f"{path} is cut short: it should have {declared:,} bytes, and has {actual:,}.",
+            hint=_RETRY_HINT,
         )
 
 
 def _check_first(container: InputContainer, stream: Any) -> None:
-    if next(decoded(container, stream), None) is None:
+    if next(decode_frames(container, stream), None) is None:
         raise MediaError(
             f"{container.name} holds nothing that can be decoded: it is damaged or cut short.",
-            hint=_AGAIN,
+            hint=_RETRY_HINT,
         )
 
 
-_MAGIC = (
+_CONTAINER_SIGNATURES = (
     (0, b"RIFF", {b"WAVE": "wav", b"AVI ": "avi"}),
     (4, b"ftyp", {b"M4A ": "m4a", b"qt  ": "mov"}),
 )
-_BEGINNINGS = (
+_SIGNATURES = (
     (b"\x1aE\xdf\xa3", "mkv"),
     (b"OggS", "ogg"),
     (b"fLaC", "flac"),
@@ -284,8 +289,8 @@ def suffix_of(data: bytes) -> str:
     >>> suffix_of(b"RIFF\x00\x00\x00\x00WAVEfmt ")
     'wav'
     """
-    head = data[:_SAMPLE]
-    for place, mark, kinds in _MAGIC:
-        if head[place : place + 4] == mark:
+    head = data[:_SIGNATURE_BYTES]
+    for offset, signature, kinds in _CONTAINER_SIGNATURES:
+        if head[offset : offset + 4] == signature:
             return kinds.get(head[8:12], "mp4")
-    return next((suffix for mark, suffix in _BEGINNINGS if head.startswith(mark)), "bin")
+    return next((suffix for signature, suffix in _SIGNATURES if head.startswith(signature)), "bin")

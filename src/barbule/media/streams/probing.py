@@ -1,6 +1,6 @@
-"""What audio and video files say of themselves: headers, durations, times of frames.
+"""Headers, durations and times of frames of audio and video files.
 
-Owns what can be known without decoding; packets are counted where headers are silent.
+Owns what is read without decoding; packets are counted where headers are silent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import MediaError
 from barbule.media.streams.opening import (
     PathLike,
-    decoded,
+    decode_frames,
     first_video,
     open_container,
     opened,
@@ -35,21 +35,21 @@ __all__ = [
     "length_of",
     "metadata",
     "open_at",
+    "read_timeline",
     "stamp_at",
-    "timeline",
 ]
 
 _MICROSECONDS = 1_000_000
 # Seconds that a frame is shown. Beyond, a damaged number is cut into thousands of empty parts.
-_LONGEST_STILL = 600
+_MAX_FRAME_SECONDS = 600
 # FFmpeg's names of streams without a header that counts, and without times.
 UNINDEXED = frozenset(
     ("aac", "ac3", "amr", "dts", "eac3", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu")
 )
-_ID3_HEAD = 10
-_FIRST_FRAME = 4096  # bytes, in which it begins and its tag lies
-_COUNTED = 3  # flags of the numbers of frames and of bytes
-_TAGS = 1 << 12
+_ID3_HEADER_BYTES = 10
+_FIRST_FRAME_BYTES = 4096  # bytes, in which it begins and its tag lies
+_COUNT_FLAGS = 3  # flags of the numbers of frames and of bytes
+_TAG_BYTES = 1 << 12
 
 
 def duration(path: PathLike) -> float | None:
@@ -62,7 +62,7 @@ def duration(path: PathLike) -> float | None:
 def length_of(container: InputContainer) -> Fraction | None:
     """Return how long a container plays; reads its packets where the header does not tell."""
     if is_estimated(container):
-        return _counted(container)
+        return _length_by_packets(container)
     if container.duration is not None and container.duration > 0:
         return Fraction(container.duration, _MICROSECONDS)
     lengths = [
@@ -70,7 +70,7 @@ def length_of(container: InputContainer) -> Fraction | None:
         for stream in container.streams
         if stream.duration and stream.duration > 0 and stream.time_base
     ]
-    return max(lengths) if lengths else _counted(container)
+    return max(lengths) if lengths else _length_by_packets(container)
 
 
 def is_estimated(container: InputContainer) -> bool:
@@ -89,28 +89,34 @@ def _has_mp3_index(path: str) -> bool:
     The tags of Xing, LAME and Fraunhofer, read as in libavformat/mp3dec.c.
     """
     with open(path, "rb") as file:  # noqa: PTH123
-        head = file.read(_ID3_HEAD)
+        head = file.read(_ID3_HEADER_BYTES)
         start = 0
         if head[:3] == b"ID3":
-            start = _ID3_HEAD + sum((byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(head[6:]))
+            start = _ID3_HEADER_BYTES + sum(
+                (byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(head[6:])
+            )
         file.seek(start)
-        frame = file.read(_FIRST_FRAME)
+        frame = file.read(_FIRST_FRAME_BYTES)
         size = file.seek(0, os.SEEK_END) - start
     for tag in (b"Xing", b"Info"):
-        place = frame.find(tag)
-        if place >= 0:
-            flags, _, told = (int.from_bytes(frame[place + n : place + n + 4]) for n in (4, 8, 12))
-            return flags & _COUNTED == _COUNTED and _is_near(told, size)
-    place = frame.find(b"VBRI")
-    return place >= 0 and _is_near(int.from_bytes(frame[place + 10 : place + 14]), size)
+        position = frame.find(tag)
+        if position >= 0:
+            flags, _, declared = (
+                int.from_bytes(frame[position + n : position + n + 4]) for n in (4, 8, 12)
+            )
+            return flags & _COUNT_FLAGS == _COUNT_FLAGS and _is_plausible_size(declared, size)
+    position = frame.find(b"VBRI")
+    return position >= 0 and _is_plausible_size(
+        int.from_bytes(frame[position + 10 : position + 14]), size
+    )
 
 
-def _is_near(told: int, size: int) -> bool:
+def _is_plausible_size(declared: int, size: int) -> bool:
     """Whether a file is as large as it says, tags at its end aside: not cut, and no two in one."""
-    return abs(told - size) <= max(size >> 4, _TAGS)
+    return abs(declared - size) <= max(size >> 4, _TAG_BYTES)
 
 
-def _counted(container: InputContainer) -> Fraction | None:
+def _length_by_packets(container: InputContainer) -> Fraction | None:
     first: Fraction | None = None
     last: Fraction | None = None
     packets = 0
@@ -131,7 +137,7 @@ def _counted(container: InputContainer) -> Fraction | None:
 
 
 def metadata(path: PathLike) -> dict[str, Any]:
-    """Return what a file's headers say, in the form of Pixeltable's `get_metadata`."""
+    """Return the metadata of a file's headers, in the form of Pixeltable's `get_metadata`."""
     with opened(path) as container:
         return {
             "bit_exact": False,
@@ -140,23 +146,23 @@ def metadata(path: PathLike) -> dict[str, Any]:
             "format": container.format.name,
             "duration_seconds": _seconds(length_of_header(container)),
             "metadata": dict(container.metadata),
-            "streams": [_stream(each) for each in container.streams],
+            "streams": [_stream_metadata(stream) for stream in container.streams],
         }
 
 
 def length_of_header(container: InputContainer) -> Fraction | None:
     """Return the duration that the header gives, None if it gives none."""
-    known = container.duration is not None and container.duration > 0
-    return Fraction(container.duration or 0, _MICROSECONDS) if known else None
+    is_declared = container.duration is not None and container.duration > 0
+    return Fraction(container.duration or 0, _MICROSECONDS) if is_declared else None
 
 
 def _seconds(value: Fraction | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _stream(stream: Stream) -> dict[str, Any]:
+def _stream_metadata(stream: Stream) -> dict[str, Any]:
     length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-    told: dict[str, Any] = {
+    description: dict[str, Any] = {
         "type": stream.type,
         "frames": stream.frames,
         "duration": stream.duration,
@@ -166,22 +172,22 @@ def _stream(stream: Stream) -> dict[str, Any]:
     }
     codec: Any = stream.codec_context
     if codec is None:
-        return told
-    told["codec_context"] = {
+        return description
+    description["codec_context"] = {
         "name": codec.name,
         "codec_tag": codec.codec_tag.rstrip("\x00"),
         "profile": codec.profile,
     }
-    shown: Any = stream
+    details: Any = stream
     if stream.type == "video":
-        told |= {"width": shown.width, "height": shown.height}
+        description |= {"width": details.width, "height": details.height}
         for name in ("average_rate", "base_rate", "guessed_rate"):
-            told[name] = _seconds(getattr(shown, name))
-        told["codec_context"]["pix_fmt"] = codec.pix_fmt
+            description[name] = _seconds(getattr(details, name))
+        description["codec_context"]["pix_fmt"] = codec.pix_fmt
     elif stream.type == "audio":
-        told["sample_rate"] = codec.sample_rate
-        told["codec_context"] |= {"channels": codec.channels, "layout": codec.layout.name}
-    return told
+        description["sample_rate"] = codec.sample_rate
+        description["codec_context"] |= {"channels": codec.channels, "layout": codec.layout.name}
+    return description
 
 
 @dataclass(frozen=True)
@@ -204,7 +210,7 @@ class Timeline:
     keys: np.ndarray
     time_base: Fraction
     end: int
-    timed: bool = True
+    has_timestamps: bool = True
 
     def seconds(self, stamp: int) -> float:
         """Return a time as seconds from the first frame."""
@@ -216,7 +222,7 @@ class Timeline:
         return (self.end - int(self.stamps[0])) * self.time_base
 
 
-def timeline(path: PathLike) -> Timeline:
+def read_timeline(path: PathLike) -> Timeline:
     """Read when the frames of a video are shown, from its packets.
 
     Nothing is decoded, except where packets carry no times (raw streams): there, times are
@@ -231,82 +237,84 @@ def timeline(path: PathLike) -> Timeline:
         stream = video_stream(container)
         rate = stream.average_rate or Fraction(25)
         step = 1 / (rate * stream.time_base) if stream.time_base else Fraction(1)
-        found, length = [], 0
+        frames, length = [], 0
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
-                found.append((packet.pts, packet.is_keyframe))
+                frames.append((packet.pts, packet.is_keyframe))
                 length = packet.duration or length
         base = stream.time_base or 1 / rate
-    if any(stamp is None for stamp, _ in found):
+    if any(stamp is None for stamp, _ in frames):
         return _counted_timeline(path)
-    return _made(path, found, base, length or max(1, int(step)))
+    return _build_timeline(path, frames, base, length or max(1, int(step)))
 
 
 def _counted_timeline(path: PathLike) -> Timeline:
     with opened(path) as container:
         stream = video_stream(container)
         rate = stream.average_rate or Fraction(25)
-        frames = [(frame.pts, bool(frame.key_frame)) for frame in decoded(container, stream)]
+        frames = [(frame.pts, bool(frame.key_frame)) for frame in decode_frames(container, stream)]
         base = stream.time_base or 1 / rate
     if any(stamp is None for stamp, _ in frames):
-        frames = [(place, key) for place, (_, key) in enumerate(frames)]
+        frames = [(index, key) for index, (_, key) in enumerate(frames)]
         base = 1 / rate
-    return _made(path, frames, base, max(1, int(1 / (rate * base))), timed=False)
+    return _build_timeline(path, frames, base, max(1, int(1 / (rate * base))), has_timestamps=False)
 
 
-def _made(
+def _build_timeline(
     path: PathLike,
     frames: list[tuple[Any, bool]],
     base: Fraction,
     step: int,
     *,
-    timed: bool = True,
+    has_timestamps: bool = True,
 ) -> Timeline:
     """Make a timeline of stamps and whether they are of key frames; the last lasts a step."""
     import numpy as np
 
     if not frames:
         raise MediaError(f"{os.fspath(path)} has no frames.", hint="Check that the file plays.")
-    known = dict(sorted(frames))
-    stamps = np.fromiter(known, dtype=np.int64, count=len(known))
-    keys = np.fromiter(known.values(), dtype=bool, count=len(known))
+    key_by_stamp = dict(sorted(frames))
+    stamps = np.fromiter(key_by_stamp, dtype=np.int64, count=len(key_by_stamp))
+    keys = np.fromiter(key_by_stamp.values(), dtype=bool, count=len(key_by_stamp))
     still = float(max(int(np.diff(stamps).max(initial=0)), step) * base)
-    if still > _LONGEST_STILL:
+    if still > _MAX_FRAME_SECONDS:
         raise MediaError(
             f"{os.fspath(path)} has a frame that is shown for {still:,.0f} seconds: "
             "its times are damaged.",
             hint="Write the video anew, so that its frames follow each other.",
         )
-    return Timeline(stamps, keys, base, int(stamps[-1]) + step, timed=timed)
+    return Timeline(stamps, keys, base, int(stamps[-1]) + step, has_timestamps=has_timestamps)
 
 
-def stamp_at(line: Timeline, seconds: float) -> int:
+def stamp_at(timeline: Timeline, seconds: float) -> int:
     """Return a time from the first frame in units of the stream."""
     # A thousandth of a unit for what floats lose.
-    return int(line.stamps[0]) + math.ceil(Fraction(seconds) / line.time_base - Fraction(1, 1000))
+    return int(timeline.stamps[0]) + math.ceil(
+        Fraction(seconds) / timeline.time_base - Fraction(1, 1000)
+    )
 
 
-def key_at(line: Timeline, seconds: float, *, after: bool = False) -> int:
+def key_at(timeline: Timeline, seconds: float, *, after: bool = False) -> int:
     """Return the key frame at a time or before it; or after it, the end if there is none."""
-    keys, stamp = line.stamps[line.keys], stamp_at(line, seconds)
+    keys, stamp = timeline.stamps[timeline.keys], stamp_at(timeline, seconds)
     if after:
-        later = keys[keys >= stamp]
-        return int(later[0]) if len(later) else line.end
-    before = keys[keys <= stamp]
-    return int(before[-1]) if len(before) else int(line.stamps[0])
+        following = keys[keys >= stamp]
+        return int(following[0]) if len(following) else timeline.end
+    previous = keys[keys <= stamp]
+    return int(previous[-1]) if len(previous) else int(timeline.stamps[0])
 
 
-def open_at(path: PathLike, line: Timeline, stamp: int) -> InputContainer:
+def open_at(path: PathLike, timeline: Timeline, stamp: int) -> InputContainer:
     """Open a video at a key frame; at its beginning where it cannot be sought."""
     from av.error import FFmpegError
 
     container = open_container(path)
-    if stamp <= line.stamps[0]:
+    if stamp <= timeline.stamps[0]:
         return container
     try:
         stream = video_stream(container)
         container.seek(stamp, stream=stream, backward=True)
-        key = next((p for p in container.demux(stream) if p.is_keyframe), None)
+        key = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
         if key is not None and key.pts is not None and key.pts <= stamp:
             container.seek(stamp, stream=stream, backward=True)
             return container

@@ -1,6 +1,6 @@
-"""Pictures of videos upright, as the display matrix of their video says.
+"""Frames of videos, upright_frame upright by the display matrix of their video.
 
-Owns the eight ways in which a matrix turns and mirrors by quarters. PyAV's `rotation` tells turns
+Owns the eight transformations by quarters of a turn and mirroring. PyAV's `rotation` tells turns
 alone: of a mirrored video it is another one.
 """
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from av.video.frame import VideoFrame
 
-__all__ = ["Orientation", "shown_size", "turned"]
+__all__ = ["Orientation", "upright_frame", "upright_size"]
 
 # Pillow's names, by whether rows become columns, and whether the columns and the rows of what is
 # shown run backwards.
@@ -45,7 +45,7 @@ class Orientation:
         """Return Pillow's name of the transposition; None where there is none."""
         rotation = frame.rotation
         if rotation not in self._methods:
-            self._methods[rotation] = _method(frame)
+            self._methods[rotation] = _transpose_method(frame)
         return self._methods[rotation]
 
     def image(self, frame: VideoFrame) -> PIL.Image.Image:
@@ -60,7 +60,7 @@ class Orientation:
         return image if method is None else image.transpose(PIL.Image.Transpose[method])
 
 
-def turned(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
+def upright_frame(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
     """Return a frame of a video upright."""
     from av import VideoFrame as Frame
 
@@ -70,21 +70,21 @@ def turned(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
     return upright
 
 
-def shown_size(frame: VideoFrame) -> tuple[int, int]:
+def upright_size(frame: VideoFrame) -> tuple[int, int]:
     """Return width and height of a frame as it is shown."""
-    sideways = _method(frame) in _SIDEWAYS
+    sideways = _transpose_method(frame) in _SIDEWAYS
     return (frame.height, frame.width) if sideways else (frame.width, frame.height)
 
 
-def _method(frame: VideoFrame) -> str | None:
-    """Return how a frame has to be transposed; None where it is upright, or turned by no quarter.
+def _transpose_method(frame: VideoFrame) -> str | None:
+    """Return how a frame has to be transposed; None where it is upright, or upright_frame by no quarter.
 
-    The matrix maps a place (x, y) to (a x + c y, b x + d y), as in the header of an MP4 file.
+    The matrix maps a point (x, y) to (a x + c y, b x + d y), as in the header of an MP4 file.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return None
-    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(data))
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(matrix))
     if a and d and not (b or c):
         return _METHODS.get((False, a < 0, d < 0))
     if b and c and not (a or d):

@@ -1,6 +1,6 @@
-"""Files that functions make: temporary until a media store takes them.
+"""Files that functions write: temporary until a media store takes them.
 
-Owns their place and their end. Knows neither formats nor stores.
+Owns their folder and their removal. Knows neither formats nor stores.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import tempfile
 import weakref
 from pathlib import Path
 
-__all__ = ["MadeFile"]
+__all__ = ["TemporaryFile"]
 
 
-class MadeFile(os.PathLike[str]):
-    """A file that was made and that nobody else refers to.
+class TemporaryFile(os.PathLike[str]):
+    """A file that a function wrote and that nobody else refers to.
 
     It is removed with this object. A media store takes its content when it becomes a cell;
-    `reference` then says under which name.
+    `reference` is then its reference there.
 
     Parameters
     ----------
@@ -26,10 +26,10 @@ class MadeFile(os.PathLike[str]):
 
     Examples
     --------
-    >>> made = MadeFile("txt")
-    >>> _ = made.path.write_text("barbs")
-    >>> with open(made) as file:
-    ...     file.read()
+    >>> file = TemporaryFile("txt")
+    >>> _ = file.path.write_text("barbs")
+    >>> with open(file) as stream:
+    ...     stream.read()
     'barbs'
     """
 
@@ -39,7 +39,7 @@ class MadeFile(os.PathLike[str]):
         self.path = Path(name)
         self.suffix = suffix
         self.reference: str | None = None
-        self._end = weakref.finalize(self, self.path.unlink, missing_ok=True)
+        self._finalizer = weakref.finalize(self, self.path.unlink, missing_ok=True)
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -1,6 +1,6 @@
 """Stretches of videos: checked, encoded anew, or copied from key frame to key frame.
 
-Owns how packets are copied. How pictures are encoded is the business of `writing`.
+Owns how packets are copied. How pictures are encoded is the business of `video_encoding`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import ConfigurationError
 from barbule.media.streams.editing.sound_tracks import Span
 from barbule.media.streams.editing.video_encoding import rewrite
-from barbule.media.streams.opening import PathLike, first_audio, first_video, reading
-from barbule.media.streams.probing import Timeline, key_at, open_at, stamp_at, timeline
-from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.streams.opening import PathLike, first_audio, first_video, reading_errors
+from barbule.media.streams.probing import Timeline, key_at, open_at, read_timeline, stamp_at
+from barbule.media.streams.temporary_files import TemporaryFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from av.container import InputContainer, OutputContainer
 
-__all__ = ["check_mode", "check_times", "clip", "copied"]
+__all__ = ["check_mode", "check_times", "clip", "copy_clip"]
 
-_IN_MP4 = frozenset(
+_MP4_CODECS = frozenset(
     ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "aac", "mp3", "ac3", "eac3", "alac", "opus",
      "flac")
 )  # fmt: skip
@@ -51,16 +51,16 @@ def check_times(start: float, end: float | None, duration: float | None) -> Span
     return Span(start, end)
 
 
-def clip(path: PathLike, span: Span, mode: str = "accurate") -> MadeFile | None:
+def clip(path: PathLike, span: Span, mode: str = "accurate") -> TemporaryFile | None:
     """Write a stretch of a video; None when it lies beyond the end."""
     check_mode(mode)
-    line = timeline(path)
-    if span.start >= line.length:
+    timeline = read_timeline(path)
+    if span.start >= timeline.length:
         return None
-    if mode == "fast" and line.timed:
-        end = None if span.end is None else stamp_at(line, span.end)
-        return copied(path, line, key_at(line, span.start), end)
-    return rewrite(path, line, span)
+    if mode == "fast" and timeline.has_timestamps:
+        end = None if span.end is None else stamp_at(timeline, span.end)
+        return copy_clip(path, timeline, key_at(timeline, span.start), end)
+    return rewrite(path, timeline, span)
 
 
 def check_mode(mode: str) -> None:
@@ -72,7 +72,7 @@ def check_mode(mode: str) -> None:
         )
 
 
-def copied(path: PathLike, line: Timeline, first: int, end: int | None) -> MadeFile:
+def copy_clip(path: PathLike, timeline: Timeline, first: int, end: int | None) -> TemporaryFile:
     """Copy the packets of a video from a key frame up to a time, without encoding anew.
 
     Frames after that time come along where others before it are decoded from them. What no
@@ -80,24 +80,27 @@ def copied(path: PathLike, line: Timeline, first: int, end: int | None) -> MadeF
     """
     import av
 
-    with open_at(path, line, first) as container, reading(path):
+    with open_at(path, timeline, first) as container, reading_errors(path):
         video, audio = first_video(container), first_audio(container)
-        streams: list[Any] = [each for each in (video, audio) if each is not None]
-        codecs = {each.codec_context.codec.canonical_name for each in streams}
-        kind, suffix = ("mp4", "mp4") if codecs <= _IN_MP4 else ("matroska", "mkv")
-        made = MadeFile(suffix)
-        start = first * line.time_base
-        stop = None if end is None else end * line.time_base
-        with av.open(str(made), "w", format=kind) as out:
+        streams: list[Any] = [stream for stream in (video, audio) if stream is not None]
+        codecs = {stream.codec_context.codec.canonical_name for stream in streams}
+        kind, suffix = ("mp4", "mp4") if codecs <= _MP4_CODECS else ("matroska", "mkv")
+        file = TemporaryFile(suffix)
+        start = first * timeline.time_base
+        stop = None if end is None else end * timeline.time_base
+        with av.open(str(file), "w", format=kind) as out:
             if not codecs <= out.supported_codecs:
-                span = Span(line.seconds(first), None if end is None else line.seconds(end))
-                return rewrite(path, line, span)
-            outs = {each.index: out.add_stream_from_template(each, opaque=True) for each in streams}
-            _copy(container, streams, outs, out, (start, stop))
-    return made
+                span = Span(timeline.seconds(first), None if end is None else timeline.seconds(end))
+                return rewrite(path, timeline, span)
+            output_streams = {
+                stream.index: out.add_stream_from_template(stream, opaque=True)
+                for stream in streams
+            }
+            _copy(container, streams, output_streams, out, (start, stop))
+    return file
 
 
-def _ordered(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+def _with_decoding_times(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
     """Give packets, with decoding times where a container leaves out the first of them."""
     waiting: list[Any] = []
     for packet in container.demux(*streams):
@@ -108,8 +111,8 @@ def _ordered(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
             continue
         if waiting and packet.stream is waiting[0].stream:
             step = packet.duration or 1
-            for place, each in enumerate(waiting):
-                each.dts = packet.dts - step * (len(waiting) - place)
+            for index, waiting_packet in enumerate(waiting):
+                waiting_packet.dts = packet.dts - step * (len(waiting) - index)
             yield from waiting
             waiting = []
         yield packet
@@ -118,35 +121,35 @@ def _ordered(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
 def _copy(
     container: InputContainer,
     streams: list[Any],
-    outs: dict[int, Any],
+    output_streams: dict[int, Any],
     out: OutputContainer,
     span: tuple[Fraction, Fraction | None],
 ) -> None:
     start, stop = span
-    done: set[int] = set()
-    begun = False
-    beyond: list[Any] = []  # shown after the end; others before it may depend on them
+    ended_streams: set[int] = set()
+    has_begun = False
+    deferred: list[Any] = []  # shown after the end; others before it may depend on them
 
     def write(packet: Any) -> None:
         shift = round(start / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        packet.stream = outs[packet.stream.index]
+        packet.stream = output_streams[packet.stream.index]
         out.mux(packet)
 
-    for packet in _ordered(container, streams):
-        at, pictures = packet.pts * packet.time_base, packet.stream.type == "video"
+    for packet in _with_decoding_times(container, streams):
+        time, is_video = packet.pts * packet.time_base, packet.stream.type == "video"
         if stop is not None and packet.dts * packet.time_base >= stop:
-            done.add(packet.stream.index)
-            if len(done) == len(streams):
+            ended_streams.add(packet.stream.index)
+            if len(ended_streams) == len(streams):
                 return
-        begun = begun or (pictures and packet.is_keyframe and at >= start)
-        if at < start or (pictures and not begun):
+        has_begun = has_begun or (is_video and packet.is_keyframe and time >= start)
+        if time < start or (is_video and not has_begun):
             continue
-        if stop is not None and at >= stop:
-            beyond += [packet] if pictures else []
+        if stop is not None and time >= stop:
+            deferred += [packet] if is_video else []
             continue
-        if pictures and beyond:
-            for each in beyond:
-                write(each)
-            beyond = []
+        if is_video and deferred:
+            for deferred_packet in deferred:
+                write(deferred_packet)
+            deferred = []
         write(packet)

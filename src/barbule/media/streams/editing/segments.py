@@ -1,6 +1,6 @@
 """Videos cut into parts, and brought to another rate or size.
 
-Owns where parts begin and end. How they are written is the business of `writing`.
+Owns where parts begin and end. How they are written is the business of `clips` and `video_encoding`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from barbule.errors import ConfigurationError, MediaError
-from barbule.media.streams.editing.clips import check_mode, copied
-from barbule.media.streams.editing.sound_tracks import Span, check_cuts, spans, spans_between
+from barbule.media.streams.editing.clips import check_mode, copy_clip
+from barbule.media.streams.editing.sound_tracks import Span, check_cuts, split_at, split_length
 from barbule.media.streams.editing.video_encoding import rewrite
-from barbule.media.streams.probing import Timeline, key_at, stamp_at, timeline
+from barbule.media.streams.probing import Timeline, key_at, read_timeline, stamp_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from barbule.media.streams.opening import PathLike
-    from barbule.media.streams.temporary_files import MadeFile
+    from barbule.media.streams.temporary_files import TemporaryFile
 
-__all__ = ["Part", "check_parts", "parts", "resampled"]
+__all__ = ["Part", "check_parts", "resample", "write_parts"]
 
 # What is cut into more parts has damaged times: nearly all of them would show the same still.
-_MOST_PARTS = 1000
-_MOST_PARTS_OF_A_FRAME = 100
+_MAX_PARTS = 1000
+_MAX_PARTS_PER_FRAME = 100
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Part:
     start_pts: int
     end: float
     end_pts: int
-    file: MadeFile
+    file: TemporaryFile
 
 
 def check_parts(
@@ -61,7 +61,7 @@ def check_parts(
     check_cuts("a video", duration, segment_times, overlap, min_duration)
 
 
-def parts(
+def write_parts(
     path: PathLike,
     duration: float | None,
     segment_times: Sequence[float] | None,
@@ -80,73 +80,90 @@ def parts(
         When it is damaged, or has far fewer frames than parts.
     """
     check_parts(duration, segment_times, overlap, min_duration, mode)
-    line = timeline(path)
-    length = float(line.length)
+    timeline = read_timeline(path)
+    length = float(timeline.length)
     if duration is not None:
-        wanted = _limited(path, line, spans(length, duration, overlap, min_duration))
+        part_spans = _limited_spans(
+            path, timeline, split_length(length, duration, overlap, min_duration)
+        )
     else:
-        wanted = spans_between(length, segment_times or (), min_duration)
-    copies = mode == "fast" and line.timed  # a raw stream cannot be copied
-    found = _copies(path, line, wanted) if copies else _anew(path, line, wanted)
-    return list(found)
+        part_spans = split_at(length, segment_times or (), min_duration)
+    can_copy = mode == "fast" and timeline.has_timestamps  # a raw stream cannot be copied
+    written = (
+        _copy_parts(path, timeline, part_spans)
+        if can_copy
+        else _encode_parts(path, timeline, part_spans)
+    )
+    return list(written)
 
 
-def _limited(path: PathLike, line: Timeline, wanted: Iterator[Span]) -> list[Span]:
-    frames = len(line.stamps)
-    most = _MOST_PARTS + _MOST_PARTS_OF_A_FRAME * frames
-    found = list(itertools.islice(wanted, most + 1))
-    if len(found) > most:
+def _limited_spans(path: PathLike, timeline: Timeline, part_spans: Iterator[Span]) -> list[Span]:
+    frames = len(timeline.stamps)
+    max_parts = _MAX_PARTS + _MAX_PARTS_PER_FRAME * frames
+    limited = list(itertools.islice(part_spans, max_parts + 1))
+    if len(limited) > max_parts:
         raise MediaError(
-            f"{os.fspath(path)} is not cut into more than {most:,} parts: it has {frames:,} "
-            f"frames in {float(line.length):,.0f} seconds.",
+            f"{os.fspath(path)} is not cut into more than {max_parts:,} parts: it has {frames:,} "
+            f"frames in {float(timeline.length):,.0f} seconds.",
             hint="Check that the file plays, or cut it into longer parts.",
         )
-    return found
+    return limited
 
 
-def _anew(path: PathLike, line: Timeline, wanted: list[Span]) -> Iterator[Part]:
-    for span in wanted:
-        file = rewrite(path, line, span)
-        start, end = stamp_at(line, span.start), stamp_at(line, span.end or float(line.length))
-        yield Part(span.start, start, span.end or float(line.length), min(end, line.end), file)
+def _encode_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) -> Iterator[Part]:
+    for span in part_spans:
+        file = rewrite(path, timeline, span)
+        start, end = (
+            stamp_at(timeline, span.start),
+            stamp_at(timeline, span.end or float(timeline.length)),
+        )
+        yield Part(
+            span.start, start, span.end or float(timeline.length), min(end, timeline.end), file
+        )
 
 
-def _copies(path: PathLike, line: Timeline, wanted: list[Span]) -> Iterator[Part]:
+def _copy_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) -> Iterator[Part]:
     """Copy parts whose ends move on to the next key frame, and whose starts follow them."""
-    before: tuple[Span, int] | None = None
-    for span in wanted:
-        start = int(line.stamps[0])
-        if before is not None:
-            previous, ended = before
+    last_copy: tuple[Span, int] | None = None
+    for span in part_spans:
+        start = int(timeline.stamps[0])
+        if last_copy is not None:
+            previous, previous_end = last_copy
             shared = max(0.0, (previous.end or 0.0) - span.start)
-            start = key_at(line, line.seconds(ended) - shared) if shared else ended
-        end = key_at(line, span.end, after=True) if span.end is not None else line.end
-        if end <= start or start >= line.end:
+            start = (
+                key_at(timeline, timeline.seconds(previous_end) - shared)
+                if shared
+                else previous_end
+            )
+        end = key_at(timeline, span.end, after=True) if span.end is not None else timeline.end
+        if end <= start or start >= timeline.end:
             continue  # no key frame in between: the part before holds it already
-        file = copied(path, line, start, None if end >= line.end else end)
-        yield Part(line.seconds(start), start, line.seconds(end), end, file)
-        before = span, end
+        file = copy_clip(path, timeline, start, None if end >= timeline.end else end)
+        yield Part(timeline.seconds(start), start, timeline.seconds(end), end, file)
+        last_copy = span, end
 
 
-def resampled(path: PathLike, fps: float | None, width: int | None, height: int | None) -> MadeFile:
+def resample(
+    path: PathLike, fps: float | None, width: int | None, height: int | None
+) -> TemporaryFile:
     """Encode a video anew at another rate or size.
 
     Raises
     ------
     ConfigurationError
-        When nothing is asked for, or a number is not above zero.
+        When no option is set, or a number is not above zero.
     """
-    given = {"fps": fps, "width": width, "height": height}
-    if all(value is None for value in given.values()):
+    options = {"fps": fps, "width": width, "height": height}
+    if all(value is None for value in options.values()):
         raise ConfigurationError("a video is resampled to fps, width or height.")
-    for name, value in given.items():
+    for name, value in options.items():
         if value is not None and not value > 0:
             raise ConfigurationError(f"{name} is a number above 0.", value=value)
 
-    def scaled(frame: VideoFrame) -> VideoFrame:
-        wide = width or max(1, round(frame.width * (height or frame.height) / frame.height))
-        high = height or max(1, round(frame.height * wide / frame.width))
-        return frame.reformat(width=wide, height=high)
+    def scale(frame: VideoFrame) -> VideoFrame:
+        new_width = width or max(1, round(frame.width * (height or frame.height) / frame.height))
+        new_height = height or max(1, round(frame.height * new_width / frame.width))
+        return frame.reformat(width=new_width, height=new_height)
 
-    change = scaled if width or height else None
+    change = scale if width or height else None
     return rewrite(path, change=change, fps=None if fps is None else Fraction(fps))

@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ConfigurationError
-from barbule.media.streams.opening import decoded
-from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.streams.opening import decode_frames
+from barbule.media.streams.temporary_files import TemporaryFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def _rate_for(kind: SoundFormat, rate: int) -> int:
     if kind.codec == "libopus":
         return _OPUS_RATE
     if kind.codec in {"libmp3lame", "aac"}:
-        return min(_MP3_RATES, key=lambda each: abs(each - rate))
+        return min(_MP3_RATES, key=lambda candidate: abs(candidate - rate))
     return rate
 
 
@@ -104,23 +104,23 @@ class SoundForm:
     def samples(self, frame: AudioFrame | None) -> list[np.ndarray]:
         """Bring a frame to this form; None gives what is still held."""
         try:
-            return [each.to_ndarray() for each in self._resampler.resample(frame)]
+            return [resampled.to_ndarray() for resampled in self._resampler.resample(frame)]
         except ValueError:  # a track that changes its form on the way
             self.restart()
-            return [each.to_ndarray() for each in self._resampler.resample(frame)]
+            return [resampled.to_ndarray() for resampled in self._resampler.resample(frame)]
 
     @property
-    def _side_by_side(self) -> int:
+    def _interleaved_channels(self) -> int:
         """How many channels share a row of samples; planar formats have a row for each."""
         return 1 if self.kind.samples.endswith("p") or self.layout == "mono" else _STEREO
 
     def count(self, samples: np.ndarray) -> int:
         """Return how many samples each channel has."""
-        return samples.shape[1] // self._side_by_side
+        return samples.shape[1] // self._interleaved_channels
 
     def part(self, samples: np.ndarray, start: int, end: int) -> np.ndarray:
         """Cut samples by their numbers."""
-        return samples[:, start * self._side_by_side : end * self._side_by_side]
+        return samples[:, start * self._interleaved_channels : end * self._interleaved_channels]
 
     def silence(self, count: int) -> np.ndarray:
         """Return so many samples of nothing."""
@@ -167,8 +167,8 @@ class SoundWriter:
 
     def write_silence(self, until: Fraction) -> None:
         """Write nothing audible up to a time."""
-        while (left := round(until * self.form.rate) - self._written) > 0:
-            self.write(self.form.silence(min(left, self.form.rate)))
+        while (remaining := round(until * self.form.rate) - self._written) > 0:
+            self.write(self.form.silence(min(remaining, self.form.rate)))
 
     def close(self) -> None:
         """Encode what is held."""
@@ -177,11 +177,11 @@ class SoundWriter:
 
 def layout_of(stream: AudioStream, channels: int | None = None) -> str:
     """Return the layout to write: that of a track, or of so many channels."""
-    wanted = channels or stream.codec_context.channels
-    return "mono" if wanted == 1 else "stereo"
+    count = channels or stream.codec_context.channels
+    return "mono" if count == 1 else "stereo"
 
 
-def write_samples(samples: Any, rate: int, *, format: str) -> MadeFile:  # noqa: A002 - users' name
+def write_samples(samples: Any, rate: int, *, format: str) -> TemporaryFile:  # noqa: A002 - users' name
     """Write amplitudes from -1 to 1 as a file.
 
     Raises
@@ -205,9 +205,9 @@ def write_samples(samples: Any, rate: int, *, format: str) -> MadeFile:  # noqa:
         )
     if rate <= 0:
         raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
-    made = MadeFile(kind.suffix)
+    file = TemporaryFile(kind.suffix)
     layout = "mono" if data.shape[0] == 1 else "stereo"
-    with av.open(str(made), "w", format=kind.container) as out:
+    with av.open(str(file), "w", format=kind.container) as out:
         writer = SoundWriter(out, SoundForm(kind, rate, layout))
         for start in range(0, data.shape[1], rate):
             part = np.ascontiguousarray(np.clip(data[:, start : start + rate], -1, 1))
@@ -215,17 +215,17 @@ def write_samples(samples: Any, rate: int, *, format: str) -> MadeFile:  # noqa:
             frame.sample_rate = rate
             frame.pts = start
             frame.time_base = Fraction(1, rate)
-            for each in writer.form.samples(frame):
-                writer.write(each)
-        for each in writer.form.samples(None):
-            writer.write(each)
+            for converted in writer.form.samples(frame):
+                writer.write(converted)
+        for converted in writer.form.samples(None):
+            writer.write(converted)
         writer.close()
-    return made
+    return file
 
 
 def write_all(writer: SoundWriter, container: InputContainer, stream: AudioStream) -> None:
     """Write a whole track."""
-    for frame in decoded(container, stream):
+    for frame in decode_frames(container, stream):
         for samples in writer.form.samples(frame):
             writer.write(samples)
     for samples in writer.form.samples(None):

@@ -1,7 +1,7 @@
 """Sound tracks cut to the sample, and joined.
 
 Owns which samples belong to which stretch of time. The form of samples and their encoding is
-the business of `sound`.
+the business of `sound_encoding`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from barbule.media.streams.editing.sound_encoding import (
     sound_format,
     write_all,
 )
-from barbule.media.streams.opening import PathLike, audio_stream, decoded, first_audio, opened
+from barbule.media.streams.opening import PathLike, audio_stream, decode_frames, first_audio, opened
 from barbule.media.streams.probing import UNINDEXED, is_estimated, length_of
-from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.streams.temporary_files import TemporaryFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ __all__ = [
     "has_sound",
     "join_sound",
     "sound_length",
-    "spans",
+    "split_length",
     "split_sound",
 ]
 
@@ -57,25 +57,25 @@ class Span:
     end: float | None
 
 
-def spans(
+def split_length(
     length: float, duration: float, overlap: float = 0.0, min_duration: float = 0.0
 ) -> Iterator[Span]:
     """Cut a length into stretches of a duration that overlap.
 
     Examples
     --------
-    >>> [(each.start, each.end) for each in spans(5.0, 2.0)]
+    >>> [(span.start, span.end) for span in split_length(5.0, 2.0)]
     [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)]
     """
-    place = 0
+    index = 0
     while True:
-        start = place * (duration - overlap)
-        if start >= length or (place and start + overlap >= length):
+        start = index * (duration - overlap)
+        if start >= length or (index and start + overlap >= length):
             return
         end = min(start + duration, length)
         if end - start >= min_duration:
             yield Span(start, end)
-        place += 1
+        index += 1
 
 
 def check_spans(duration: float, overlap: float, min_duration: float) -> None:
@@ -98,20 +98,24 @@ def check_spans(duration: float, overlap: float, min_duration: float) -> None:
         )
 
 
-def spans_between(length: float, times: Sequence[float], min_duration: float) -> list[Span]:
+def split_at(length: float, times: Sequence[float], min_duration: float) -> list[Span]:
     """Cut a length at times that rise.
 
     Examples
     --------
-    >>> [(each.start, each.end) for each in spans_between(5.0, [2.0, 9.0], 0.0)]
+    >>> [(each.start, each.end) for each in split_at(5.0, [2.0, 9.0], 0.0)]
     [(0.0, 2.0), (2.0, 5.0)]
     """
     edges = [0.0, *(time for time in times if time < length), length]
-    return [Span(*span) for span in itertools.pairwise(edges) if span[1] - span[0] >= min_duration]
+    return [
+        Span(*edge_pair)
+        for edge_pair in itertools.pairwise(edges)
+        if edge_pair[1] - edge_pair[0] >= min_duration
+    ]
 
 
 def check_cuts(
-    what: str,
+    subject: str,
     duration: float | None,
     segment_times: Sequence[float] | None,
     overlap: float = 0.0,
@@ -126,7 +130,7 @@ def check_cuts(
     """
     if (duration is None) == (segment_times is None):
         raise ConfigurationError(
-            f"{what} is cut by duration or by segment_times.", hint="Give one of them."
+            f"{subject} is cut by duration or by segment_times.", hint="Give one of them."
         )
     if duration is not None:
         check_spans(duration, overlap, min_duration)
@@ -140,20 +144,20 @@ def check_cuts(
 
 def cut_sound(
     path: PathLike,
-    wanted: Span,
+    span: Span,
     *,
     format: str,  # noqa: A002 - the name that users know
     rate: int | None = None,
     channels: int | None = None,
     track: int = 0,
-) -> MadeFile | None:
+) -> TemporaryFile | None:
     """Write a stretch of a sound track as a file; None where it lies beyond the end.
 
     Parameters
     ----------
     path
         An audio or video file.
-    wanted
+    span
         What is written, cut to the sample.
     format
         A key of `FORMATS`.
@@ -167,23 +171,23 @@ def cut_sound(
     MediaError
         When the file is damaged or has no such track.
     """
-    cutter = _cut(path, iter((wanted,)), format, track, rate, channels)
-    return cutter.made[0][1] if cutter.made else None
+    cutter = _cut_track(path, iter((span,)), format, track, rate, channels)
+    return cutter.parts[0][1] if cutter.parts else None
 
 
 def split_sound(
     path: PathLike,
-    wanted: Iterator[Span],
+    part_spans: Iterator[Span],
     *,
     format: str,  # noqa: A002 - the name that users know
     overlap: float = 0.0,
     min_duration: float = 0.0,
-) -> list[tuple[Span, MadeFile]]:
+) -> list[tuple[Span, TemporaryFile]]:
     """Write stretches of a sound track as files, reading it once.
 
     Parameters
     ----------
-    wanted
+    part_spans
         Stretches by their start, rising. How long the track may be said to be, those that begin
         beyond the last sound are not written, and none ends beyond it.
     overlap, min_duration
@@ -194,23 +198,23 @@ def split_sound(
     MediaError
         When the file is damaged or has no sound.
     """
-    cutter = _cut(path, wanted, format)
+    cutter = _cut_track(path, part_spans, format)
     if cutter.end is None:
-        return cutter.made
-    found = []
-    for span, made in cutter.made:
+        return cutter.parts
+    parts = []
+    for span, file in cutter.parts:
         end = span.end
         if end is None or end - cutter.end > _PADDING:
             end = cutter.end
-        again = span.start > 0 and span.start + overlap >= end
-        if not again and end - span.start >= min_duration:
-            found.append((Span(span.start, end), made))
-    return found
+        is_repeated = span.start > 0 and span.start + overlap >= end
+        if not is_repeated and end - span.start >= min_duration:
+            parts.append((Span(span.start, end), file))
+    return parts
 
 
-def _cut(
+def _cut_track(
     path: PathLike,
-    wanted: Iterator[Span],
+    part_spans: Iterator[Span],
     format: str,  # noqa: A002 - the name that users know
     track: int = 0,
     rate: int | None = None,
@@ -223,10 +227,10 @@ def _cut(
             rate or stream.codec_context.sample_rate,
             layout_of(stream, channels),
         )
-        with _Cutter(form, wanted) as cutter:
-            sought = _seek_before(container, stream, cutter.first)
-            cutter.cut(_placed(container, stream))
-        if cutter.seen == 0 and not sought:
+        with _Cutter(form, part_spans) as cutter:
+            has_sought = _seek_before(container, stream, cutter.first)
+            cutter.cut(_timed_frames(container, stream))
+        if cutter.sample_count == 0 and not has_sought:
             raise MediaError(
                 f"{os.fspath(path)} has no sound that can be decoded.",
                 hint="Fetch or export the file again and check that it plays.",
@@ -237,99 +241,101 @@ def _cut(
 def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> bool:
     from av.error import FFmpegError
 
-    early = start - 1.0  # codecs need what is before to begin
-    exact = container.format.name not in UNINDEXED | {"mp3"}  # not only from the beginning
-    if early <= 0 or stream.time_base is None or not exact:
+    seek_start = start - 1.0  # codecs need what is before to begin
+    can_seek = container.format.name not in UNINDEXED | {"mp3"}  # not only from the beginning
+    if seek_start <= 0 or stream.time_base is None or not can_seek:
         return False
     with contextlib.suppress(FFmpegError):  # else it is read from the beginning
         container.seek(
-            int(early / stream.time_base) + (stream.start_time or 0), stream=stream, backward=True
+            int(seek_start / stream.time_base) + (stream.start_time or 0),
+            stream=stream,
+            backward=True,
         )
         return True
     return False
 
 
-def _placed(
+def _timed_frames(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[tuple[Fraction | None, AudioFrame]]:
     """Give frames and when they sound, in seconds from the beginning of the track."""
     base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
-    zero = (stream.start_time or 0) * base
-    for frame in decoded(container, stream):
-        at = None if frame.pts is None else frame.pts * (frame.time_base or base) - zero
-        yield at, frame
+    origin = (stream.start_time or 0) * base
+    for frame in decode_frames(container, stream):
+        time = None if frame.pts is None else frame.pts * (frame.time_base or base) - origin
+        yield time, frame
 
 
 class _Cutter:
     """Writes stretches of one track."""
 
-    def __init__(self, form: SoundForm, wanted: Iterator[Span]) -> None:
+    def __init__(self, form: SoundForm, part_spans: Iterator[Span]) -> None:
         self._form = form
-        self._wanted = wanted
-        self._next = next(wanted, None)  # the first that has not begun
-        self._running: list[tuple[SoundWriter, int, int | None, OutputContainer]] = []
-        self.first = self._next.start if self._next else 0.0
-        self.made: list[tuple[Span, MadeFile]] = []
-        self.seen = 0
+        self._part_spans = part_spans
+        self._next_span = next(part_spans, None)  # the first that has not begun
+        self._open_parts: list[tuple[SoundWriter, int, int | None, OutputContainer]] = []
+        self.first = self._next_span.start if self._next_span else 0.0
+        self.parts: list[tuple[Span, TemporaryFile]] = []
+        self.sample_count = 0
         self.end: float | None = None  # of the sound in seconds, once it was read to there
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for *_, container in self._running:
+        for *_, container in self._open_parts:
             container.close()
 
     def cut(self, frames: Iterator[tuple[Fraction | None, AudioFrame]]) -> None:
         """Send samples to all the stretches in which they lie."""
-        here: int | None = None
-        for at, frame in frames:
-            if here is None:
-                here = round((at or 0) * self._form.rate)
+        position: int | None = None
+        for time, frame in frames:
+            if position is None:
+                position = round((time or 0) * self._form.rate)
             for samples in self._form.samples(frame):
-                here = self._send(samples, here)
-            if self._next is None and not self._running:
+                position = self._write(samples, position)
+            if self._next_span is None and not self._open_parts:
                 return
-        for samples in self._form.samples(None) if here is not None else ():
-            here = self._send(samples, here or 0)
-        for entry in list(self._running):
+        for samples in self._form.samples(None) if position is not None else ():
+            position = self._write(samples, position or 0)
+        for entry in list(self._open_parts):
             self._finish(entry)
-        if here is not None:
-            self.end = here / self._form.rate
+        if position is not None:
+            self.end = position / self._form.rate
 
     def _begin(self, span: Span) -> None:
         import av
 
-        made = MadeFile(self._form.kind.suffix)
-        self.made.append((span, made))
-        container = av.open(str(made), "w", format=self._form.kind.container)
+        file = TemporaryFile(self._form.kind.suffix)
+        self.parts.append((span, file))
+        container = av.open(str(file), "w", format=self._form.kind.container)
         writer = SoundWriter(container, self._form)
         end = None if span.end is None else round(span.end * self._form.rate)
-        self._running.append((writer, round(span.start * self._form.rate), end, container))
+        self._open_parts.append((writer, round(span.start * self._form.rate), end, container))
 
     def _finish(self, entry: tuple[SoundWriter, int, int | None, OutputContainer]) -> None:
         entry[0].close()
         entry[-1].close()
-        self._running.remove(entry)
+        self._open_parts.remove(entry)
 
-    def _send(self, samples: np.ndarray, here: int) -> int:
+    def _write(self, samples: np.ndarray, position: int) -> int:
         count = self._form.count(samples)
-        self.seen += count
-        while self._next and self._next.start * self._form.rate < here + count:
-            self._begin(self._next)
-            self._next = next(self._wanted, None)
-        for entry in list(self._running):
+        self.sample_count += count
+        while self._next_span and self._next_span.start * self._form.rate < position + count:
+            self._begin(self._next_span)
+            self._next_span = next(self._part_spans, None)
+        for entry in list(self._open_parts):
             writer, start, end, _ = entry
-            low = max(0, start - here)
-            high = count if end is None else min(count, end - here)
+            low = max(0, start - position)
+            high = count if end is None else min(count, end - position)
             if high > low:
                 writer.write(self._form.part(samples, low, high))
-            if end is not None and here + count >= end:
+            if end is not None and position + count >= end:
                 self._finish(entry)
-        return here + count
+        return position + count
 
 
-def join_sound(paths: Sequence[PathLike], *, format: str) -> MadeFile:  # noqa: A002 - users' name
+def join_sound(paths: Sequence[PathLike], *, format: str) -> TemporaryFile:  # noqa: A002 - users' name
     """Write sound files one after the other, in the form of the first.
 
     Raises
@@ -340,17 +346,17 @@ def join_sound(paths: Sequence[PathLike], *, format: str) -> MadeFile:  # noqa: 
     import av
 
     kind = sound_format(format)
-    made = MadeFile(kind.suffix)
+    file = TemporaryFile(kind.suffix)
     with opened(paths[0]) as container:
         stream = audio_stream(container)
         rate, layout = stream.codec_context.sample_rate, layout_of(stream)
-    with av.open(str(made), "w", format=kind.container) as out:
+    with av.open(str(file), "w", format=kind.container) as out:
         writer = SoundWriter(out, SoundForm(kind, rate, layout))
         for path in paths:
             with opened(path) as container:
                 write_all(writer, container, audio_stream(container))
         writer.close()
-    return made
+    return file
 
 
 def has_sound(path: PathLike, track: int = 0) -> bool:
@@ -363,13 +369,13 @@ def sound_length(path: PathLike, track: int = 0) -> float:
     """Return how long a sound track is, in seconds; decodes it when headers are silent."""
     with opened(path) as container:
         stream = audio_stream(container, track)
-        told = stream.duration if not is_estimated(container) else None
-        if told and told > 0 and stream.time_base:
-            return float(told * stream.time_base)
+        declared = stream.duration if not is_estimated(container) else None
+        if declared and declared > 0 and stream.time_base:
+            return float(declared * stream.time_base)
         length = length_of(container)
     if length is not None and length > 0:
         return float(length)
     with opened(path) as container:
         stream = audio_stream(container, track)
         rate = stream.codec_context.sample_rate
-        return sum(frame.samples for frame in decoded(container, stream)) / rate
+        return sum(frame.samples for frame in decode_frames(container, stream)) / rate

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from PIL.Image import Image
 
-__all__ = ["Lettering", "border"]
+__all__ = ["TextOverlay", "border_widths"]
 
 _SIDES = {"horizontal": ("left", "center", "right"), "vertical": ("top", "center", "bottom")}
 
 
-def border(given: Sequence[int] | None) -> tuple[int, int, int, int]:
+def border_widths(widths: Sequence[int] | None) -> tuple[int, int, int, int]:
     """Return pixels for top, right, bottom and left of one to four numbers, as in CSS.
 
     Examples
     --------
-    >>> border([10, 20])
+    >>> border_widths([10, 20])
     (10, 20, 10, 20)
     """
-    sides = [0] if given is None else list(given)
+    sides = [0] if widths is None else list(widths)
     if not 1 <= len(sides) <= 4:  # noqa: PLR2004 - a box has four sides
         raise ConfigurationError("box_border is one to four numbers of pixels.", value=sides)
     top = sides[0]
@@ -40,7 +40,7 @@ def border(given: Sequence[int] | None) -> tuple[int, int, int, int]:
 
 
 @dataclass
-class Lettering:
+class TextOverlay:
     """A text and how it is laid over pictures.
 
     Attributes
@@ -81,10 +81,10 @@ class Lettering:
         for name in ("opacity", "box_opacity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name} is from 0 to 1.", value=getattr(self, name))
-        for (side, allowed), given in zip(_SIDES.items(), self.align, strict=True):
-            if given not in allowed:
+        for (side, allowed), alignment in zip(_SIDES.items(), self.align, strict=True):
+            if alignment not in allowed:
                 raise ConfigurationError(
-                    f"{side}_align is one of {', '.join(allowed)}.", value=given
+                    f"{side}_align is one of {', '.join(allowed)}.", value=alignment
                 )
         if min(*self.margin, *self.border) < 0:
             raise ConfigurationError("margins and borders are pixels from 0.")
@@ -95,39 +95,39 @@ class Lettering:
                 raise ConfigurationError(
                     f"{name} is no colour: {error}.", hint="'white' or '#ff8800', for example."
                 ) from None
-        self._drawn: Any = None
+        self._cached_overlay: Any = None
 
-    def over(self, frame: VideoFrame) -> VideoFrame:
+    def draw_on(self, frame: VideoFrame) -> VideoFrame:
         """Return a frame with the text on it."""
         import numpy as np
         from av import VideoFrame as Frame
 
         pixels = frame.to_ndarray(format="rgb24")
-        left, top, ink, cover = self._placed(frame.width, frame.height)
+        left, top, ink, cover = self._overlay(frame.width, frame.height)
         height, width = cover.shape[:2]
         part = pixels[top : top + height, left : left + width]
         part[:] = (part * (1 - cover) + ink * cover + 0.5).astype(np.uint8)
         return Frame.from_ndarray(pixels, format="rgb24")
 
-    def _placed(self, width: int, height: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+    def _overlay(self, width: int, height: int) -> tuple[int, int, np.ndarray, np.ndarray]:
         """Return left, top, colours and opacity of what is laid over pictures of a size."""
         import numpy as np
 
-        if self._drawn is None or self._drawn[0] != (width, height):
-            drawn = self._draw(width)
-            free = width - drawn.width, height - drawn.height
+        if self._cached_overlay is None or self._cached_overlay[0] != (width, height):
+            text_image = self._draw(width)
+            free = width - text_image.width, height - text_image.height
             left, top = (
                 self._offset(space, side, edge)
                 for space, side, edge in zip(free, self.align, self.margin, strict=True)
             )
             box = (max(0, -left), max(0, -top))
-            seen = drawn.crop(
-                (*box, min(drawn.width, width - left), min(drawn.height, height - top))
+            visible = text_image.crop(
+                (*box, min(text_image.width, width - left), min(text_image.height, height - top))
             )
-            layer = np.asarray(seen, dtype=np.float32)
-            placed = (max(0, left), max(0, top), layer[..., :3], layer[..., 3:] / 255)
-            self._drawn = (width, height), placed
-        return self._drawn[1]
+            layer = np.asarray(visible, dtype=np.float32)
+            overlay = (max(0, left), max(0, top), layer[..., :3], layer[..., 3:] / 255)
+            self._cached_overlay = (width, height), overlay
+        return self._cached_overlay[1]
 
     @staticmethod
     def _offset(free: int, side: str, edge: int) -> int:
@@ -156,9 +156,9 @@ class Lettering:
         top, right, bottom, left = self.border
         size = int(x1 - x0) + left + right + 1, int(y1 - y0) + top + bottom + 1
         color = ImageColor.getrgb(self.color)[:3]
-        back = ImageColor.getrgb(self.box_color)[:3]
-        behind = round(255 * self.box_opacity) if self.box else 0
-        layer = PIL.Image.new("RGBA", size, (*(back if self.box else color), behind))
+        box_color = ImageColor.getrgb(self.box_color)[:3]
+        box_alpha = round(255 * self.box_opacity) if self.box else 0
+        layer = PIL.Image.new("RGBA", size, (*(box_color if self.box else color), box_alpha))
         ink = PIL.Image.new("RGBA", size, (*color, 0))
         ImageDraw.Draw(ink).multiline_text(
             (left - x0, top - y0), self.text, font=font, fill=(*color, round(255 * self.opacity))

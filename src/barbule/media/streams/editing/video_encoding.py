@@ -1,7 +1,7 @@
 """Videos written: pictures and sound encoded into one file.
 
-Owns the choice of codecs and how times of the source become times of what is written. Which
-stretches are asked for is the business of `cutting` and `parts`.
+Owns the choice of codecs and how times of the source become times of what is written. Where
+stretches begin and end is the business of `clips` and `segments`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from barbule.media.streams.editing.sound_encoding import FORMATS, SoundForm, Sou
 from barbule.media.streams.editing.sound_tracks import Span
 from barbule.media.streams.opening import (
     PathLike,
-    decoded,
+    decode_frames,
     first_audio,
     opened,
-    reading,
+    reading_errors,
     video_stream,
 )
-from barbule.media.streams.probing import Timeline, key_at, open_at, timeline
-from barbule.media.streams.rotation import Orientation, shown_size, turned
-from barbule.media.streams.temporary_files import MadeFile
+from barbule.media.streams.probing import Timeline, key_at, open_at, read_timeline
+from barbule.media.streams.rotation import Orientation, upright_frame, upright_size
+from barbule.media.streams.temporary_files import TemporaryFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoWriter", "join", "rewrite"]
 
-_BASE = Fraction(1, 90000)
+_TIME_BASE = Fraction(1, 90000)
 _ENCODERS = ("libx264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast", "crf": "20"}, "mpeg4": {"qscale": "3"}}
-_SOUND = FORMATS["m4a"]
+_SOUND_FORMAT = FORMATS["m4a"]
 
 
 class VideoWriter:
@@ -62,19 +62,19 @@ class VideoWriter:
     ) -> None:
         import av
 
-        self.made = MadeFile("mp4")
+        self.file = TemporaryFile("mp4")
         self._size = max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
-        self._container: OutputContainer = av.open(str(self.made), "w", format="mp4")
+        self._container: OutputContainer = av.open(str(self.file), "w", format="mp4")
         codec = next(name for name in _ENCODERS if name in av.codecs_available)
         rate = min(max(rate, Fraction(1, 1000)), Fraction(1000)).limit_denominator(1001)
         stream: Any = self._container.add_stream(codec, rate=rate, options=dict(_OPTIONS[codec]))
         self._stream = stream
-        self._still = round(1 / rate / _BASE)
+        self._frame_duration = round(1 / rate / _TIME_BASE)
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = _BASE
-        self._sound = sound and SoundWriter(self._container, SoundForm(_SOUND, *sound))
-        self._last = -1
+        stream.codec_context.time_base = _TIME_BASE
+        self._sound = sound and SoundWriter(self._container, SoundForm(_SOUND_FORMAT, *sound))
+        self._last_pts = -1
 
     @property
     def sound(self) -> SoundWriter | None:
@@ -86,14 +86,14 @@ class VideoWriter:
         width, height = self._size
         if (frame.width, frame.height, frame.format.name) != (width, height, "yuv420p"):
             frame = frame.reformat(width=width, height=height, format="yuv420p")
-        frame.pts = max(round(at / _BASE), self._last + 1)
-        frame.time_base = _BASE
-        frame.duration = self._still
+        frame.pts = max(round(at / _TIME_BASE), self._last_pts + 1)
+        frame.time_base = _TIME_BASE
+        frame.duration = self._frame_duration
         frame.pict_type = 0  # what the source used is no advice
-        self._last = frame.pts
+        self._last_pts = frame.pts
         self._container.mux(self._stream.encode(frame))
 
-    def close(self) -> MadeFile:
+    def close(self) -> TemporaryFile:
         """Finish the file and return it."""
         try:
             self._container.mux(self._stream.encode(None))
@@ -101,7 +101,7 @@ class VideoWriter:
                 self._sound.close()
         finally:
             self._container.close()
-        return self.made
+        return self.file
 
     def abandon(self) -> None:
         """Close the file unfinished."""
@@ -111,18 +111,18 @@ class VideoWriter:
 
 def rewrite(
     path: PathLike,
-    line: Timeline | None = None,
+    timeline: Timeline | None = None,
     span: Span | None = None,
     *,
     change: Callable[[VideoFrame], VideoFrame] | None = None,
     fps: Fraction | None = None,
-) -> MadeFile:
+) -> TemporaryFile:
     """Encode a stretch of a video anew, each picture changed by a function.
 
     Parameters
     ----------
     line
-        When its frames are shown, if known already.
+        When its frames are shown, if that was read before.
     span
         The stretch; the whole video if not given.
     change
@@ -130,19 +130,19 @@ def rewrite(
     fps
         Pictures a second, in the place of those of the video.
     """
-    with _Source(path, line or timeline(path), span or Span(0.0, None)) as source:
-        first = turned(source.first(), Orientation())
+    with _Segment(path, timeline or read_timeline(path), span or Span(0.0, None)) as source:
+        first = upright_frame(source.first(), Orientation())
         first = first if change is None else change(first)
         writer = VideoWriter((first.width, first.height), fps or source.rate, source.sound)
         try:
-            source.send(writer, Fraction(0), _Pace(writer, change, fps))
+            source.send(writer, Fraction(0), _FramePacer(writer, change, fps))
         except BaseException:
             writer.abandon()
             raise
     return writer.close()
 
 
-class _Pace:
+class _FramePacer:
     """Shows pictures as they come, or at the moments of a rate."""
 
     def __init__(
@@ -155,7 +155,7 @@ class _Pace:
         self._change = change
         self._fps = fps
         self._count = 0
-        self._held: VideoFrame | None = None
+        self._last_frame: VideoFrame | None = None
         self._orientation = Orientation()
 
     def show(self, frame: VideoFrame, at: Fraction) -> None:
@@ -164,34 +164,34 @@ class _Pace:
             self._write(frame, at)
             return
         self.end(at)
-        self._held = frame
+        self._last_frame = frame
 
     def end(self, at: Fraction) -> None:
         """Show the last picture up to a time."""
-        while self._fps and self._held is not None and self._count / self._fps < at:
-            self._write(self._held, self._count / self._fps)
+        while self._fps and self._last_frame is not None and self._count / self._fps < at:
+            self._write(self._last_frame, self._count / self._fps)
             self._count += 1
 
     def _write(self, frame: VideoFrame, at: Fraction) -> None:
-        upright = turned(frame, self._orientation)
+        upright = upright_frame(frame, self._orientation)
         self._writer.show(upright if self._change is None else self._change(upright), at)
 
 
-class _Source:
+class _Segment:
     """A stretch of one video that is read once, pictures and sound together."""
 
-    def __init__(self, path: PathLike, line: Timeline, span: Span) -> None:
+    def __init__(self, path: PathLike, timeline: Timeline, span: Span) -> None:
         self._path = path
-        self._line = line
+        self._timeline = timeline
         # A second earlier than the pictures need, as sound may lie before them in the file.
-        self._container = open_at(path, line, key_at(line, max(0.0, span.start - 1)))
+        self._container = open_at(path, timeline, key_at(timeline, max(0.0, span.start - 1)))
         self._video = video_stream(self._container)
         self._audio = first_audio(self._container)
         self._start = Fraction(span.start)
         ends = [Fraction(span.end)] if span.end is not None else []
-        self._end = min([*ends, line.length])
-        self._zero = int(line.stamps[0]) * line.time_base
-        self._counted = 0
+        self._end = min([*ends, timeline.length])
+        self._origin = int(timeline.stamps[0]) * timeline.time_base
+        self._untimed_frames = 0
 
     def __enter__(self) -> Self:
         return self
@@ -218,79 +218,79 @@ class _Source:
     def first(self) -> VideoFrame:
         """Return a picture, to see what they are like."""
         with opened(self._path) as container:
-            first = next(decoded(container, video_stream(container)), None)
+            first = next(decode_frames(container, video_stream(container)), None)
         if first is None:
-            raise self._nothing()
+            raise self._no_pictures_error()
         return first
 
-    def _nothing(self) -> MediaError:
+    def _no_pictures_error(self) -> MediaError:
         return MediaError(
             f"{os.fspath(self._path)} has no pictures between {float(self._start):g} and "
             f"{float(self._end):g} s that can be decoded.",
             hint="Fetch or export the file again and check that it plays.",
         )
 
-    def send(self, writer: VideoWriter, offset: Fraction, pace: _Pace) -> None:
+    def send(self, writer: VideoWriter, offset: Fraction, pace: _FramePacer) -> None:
         """Write the stretch, beginning at a time of the writer; it is read once."""
-        with reading(self._path):
-            self._send(writer, offset, pace)
+        with reading_errors(self._path):
+            self._write_frames(writer, offset, pace)
 
-    def _send(self, writer: VideoWriter, offset: Fraction, pace: _Pace) -> None:
+    def _write_frames(self, writer: VideoWriter, offset: Fraction, pace: _FramePacer) -> None:
         streams: list[Any] = [self._video]
         if writer.sound is not None and self._audio is not None:
             streams.append(self._audio)
-        done = {stream.index: False for stream in streams}
-        shown = False
-        held: VideoFrame | None = None  # what is shown still when the stretch begins
-        for frame in decoded(self._container, *streams):
+        ended = {stream.index: False for stream in streams}
+        has_shown = False
+        previous_frame: VideoFrame | None = None  # what is shown still when the stretch begins
+        for frame in decode_frames(self._container, *streams):
             if hasattr(frame, "samples"):
-                done[streams[-1].index] = self._hear(writer, frame, offset)
+                ended[streams[-1].index] = self._write_sound(writer, frame, offset)
                 continue
-            at = self._time_of(frame)
-            if at >= self._end:
-                done[self._video.index] = True
-            elif at < self._start:
-                held = frame
+            time = self._time_of(frame)
+            if time >= self._end:
+                ended[self._video.index] = True
+            elif time < self._start:
+                previous_frame = frame
             else:
-                if not shown and held is not None and at > self._start:
-                    pace.show(held, offset)
-                pace.show(frame, at - self._start + offset)
-                shown = True
-            if all(done.values()):
+                if not has_shown and previous_frame is not None and time > self._start:
+                    pace.show(previous_frame, offset)
+                pace.show(frame, time - self._start + offset)
+                has_shown = True
+            if all(ended.values()):
                 break
-        if not shown:
-            if held is None:
-                raise self._nothing()
-            pace.show(held, offset)
+        if not has_shown:
+            if previous_frame is None:
+                raise self._no_pictures_error()
+            pace.show(previous_frame, offset)
         pace.end(offset + self.length)
         self._end_sound(writer, offset)
 
     def _time_of(self, frame: VideoFrame) -> Fraction:
         if frame.pts is None:
-            self._counted += 1
-            return (self._counted - 1) * self._line.time_base
-        return frame.pts * (frame.time_base or self._line.time_base) - self._zero
+            self._untimed_frames += 1
+            return (self._untimed_frames - 1) * self._timeline.time_base
+        return frame.pts * (frame.time_base or self._timeline.time_base) - self._origin
 
-    def _hear(self, writer: VideoWriter, frame: AudioFrame, offset: Fraction) -> bool:
+    def _write_sound(self, writer: VideoWriter, frame: AudioFrame, offset: Fraction) -> bool:
         """Write what of a frame of sound lies in the stretch; tell whether that was the last."""
         sound = writer.sound
         if sound is None or frame.pts is None or frame.time_base is None:
             return False
-        at = frame.pts * frame.time_base - self._zero
-        if at >= self._end:
+        time = frame.pts * frame.time_base - self._origin
+        if time >= self._end:
             return True
         for samples in sound.form.samples(frame):
             rate = sound.form.rate
-            start = round((at - self._start + offset) * rate)
-            here = round(sound.seconds * rate)
+            start = round((time - self._start + offset) * rate)
+            written = round(sound.seconds * rate)
             count = sound.form.count(samples)
-            if start > here + rate // 50:  # a gap that can be heard
+            if start > written + rate // 50:  # a gap that can be heard
                 sound.write_silence(Fraction(start, rate))
-            low = max(0, round(offset * rate) - start) if start < here else 0
-            high = min(count, round((self.length + offset) * rate) - here + low)
+            low = max(0, round(offset * rate) - start) if start < written else 0
+            high = min(count, round((self.length + offset) * rate) - written + low)
             if high > low:
                 sound.write(sound.form.part(samples, low, high))
-            at += Fraction(count, rate)
+            time += Fraction(count, rate)
         return False
 
     def _end_sound(self, writer: VideoWriter, offset: Fraction) -> None:
@@ -300,7 +300,7 @@ class _Source:
             sound.write_silence(offset + self.length)
 
 
-def join(paths: Sequence[PathLike]) -> MadeFile:
+def join(paths: Sequence[PathLike]) -> TemporaryFile:
     """Write videos of one size one after the other; silent ones among others stay silent.
 
     Raises
@@ -308,8 +308,8 @@ def join(paths: Sequence[PathLike]) -> MadeFile:
     MediaError
         When one is damaged or of another size.
     """
-    whole = Span(0.0, None)
-    sizes = [_size_of(path) for path in paths]
+    full_span = Span(0.0, None)
+    sizes = [_frame_size(path) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
         if size != sizes[0]:
             raise MediaError(
@@ -317,14 +317,14 @@ def join(paths: Sequence[PathLike]) -> MadeFile:
                 f"{sizes[0][0]} x {sizes[0][1]}.",
                 hint="Videos that are joined have one size.",
             )
-    sound = next((found for path in paths if (found := _sound_of(path))), None)
+    sound = next((parameters for path in paths if (parameters := _sound_parameters(path))), None)
     with opened(paths[0]) as first:
         writer = VideoWriter(sizes[0], video_stream(first).average_rate or Fraction(25), sound)
     offset = Fraction(0)
     try:
         for path in paths:
-            with _Source(path, timeline(path), whole) as source:
-                source.send(writer, offset, _Pace(writer))
+            with _Segment(path, read_timeline(path), full_span) as source:
+                source.send(writer, offset, _FramePacer(writer))
                 offset += source.length
     except BaseException:
         writer.abandon()
@@ -332,18 +332,18 @@ def join(paths: Sequence[PathLike]) -> MadeFile:
     return writer.close()
 
 
-def _size_of(path: PathLike) -> tuple[int, int]:
+def _frame_size(path: PathLike) -> tuple[int, int]:
     with opened(path) as container:
-        first = next(decoded(container, video_stream(container)), None)
+        first = next(decode_frames(container, video_stream(container)), None)
         if first is None:
             raise MediaError(
                 f"{os.fspath(path)} has no pictures that can be decoded.",
                 hint="Fetch or export the file again and check that it plays.",
             )
-        return shown_size(first)
+        return upright_size(first)
 
 
-def _sound_of(path: PathLike) -> tuple[int, str] | None:
+def _sound_parameters(path: PathLike) -> tuple[int, str] | None:
     with opened(path) as container:
         audio = first_audio(container)
         return None if audio is None else (audio.codec_context.sample_rate, layout_of(audio))
