@@ -16,7 +16,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, DataError, DiskError, MediaError, StoreError
 from barbule.functions import openai
-from barbule.locations import written_atomically
+from barbule.locations import write_atomically
 
 resource = pytest.importorskip("resource", reason="the platform bounds no files")
 SMALL = 100_000
@@ -221,7 +221,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with written_atomically(pipe) as file:
+    with write_atomically(pipe) as file:
         file.write(b"abc")
     assert os.read(reading, 10) == b"abc"
     os.close(reading)

@@ -1,7 +1,7 @@
-"""Where media are: paths and URIs, how they are shown, and how files are written.
+"""Paths and URIs: local files, URIs without secrets, and atomic writes.
 
-Owns which local file a path or URI names, what of a URI may be shown, and writing a file whole
-or not at all. Nothing is fetched here.
+Owns which local file a path or URI names, which parts of a URI may be displayed, and writing a file
+completely or not at all. Nothing is fetched here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["expanded", "file_from_uri", "storing", "without_secrets", "written_atomically"]
+__all__ = ["expand_user", "file_from_uri", "redact_uri", "write_atomically", "write_errors"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: c: is a drive
 
@@ -44,29 +44,29 @@ def file_from_uri(uri: str) -> Path:
     MediaError
         If it is no file of this machine, or does not exist.
     """
-    shown = without_secrets(uri)
+    label = redact_uri(uri)
     scheme = _SCHEME.match(uri)
     if scheme and scheme[1].lower() == "file":
         parts = urlsplit(uri)
         if parts.netloc not in {"", "localhost"}:
             raise MediaError(
-                f"{shown} names a file of another machine.", hint="Use file:///path or a path."
+                f"{label} names a file of another machine.", hint="Use file:///path or a path."
             )
         path = Path(url2pathname(parts.path))
     elif scheme and (uri.startswith(f"{scheme[0]}//") or scheme[1].lower() == "data"):
-        raise MediaError(f"{shown} is no local file.", hint="Fetch it first.")
+        raise MediaError(f"{label} is no local file.", hint="Fetch it first.")
     else:
         path = Path(uri)
     try:
         path = path.expanduser().absolute()
         if path.is_file():
             return path
-        gone = not path.exists()
-        what = "does not exist" if gone else _kind(path)
+        is_missing = not path.exists()
+        problem = "does not exist" if is_missing else _kind(path)
     except (OSError, ValueError, RuntimeError):  # NUL bytes, over-long names, unknown ~user
-        what, gone = "is not a path", False
-    error = MediaError(f"{shown} {what}.", hint="Check the path and the working directory.")
-    error.gone = gone
+        problem, is_missing = "is not a path", False
+    error = MediaError(f"{label} {problem}.", hint="Check the path and the working directory.")
+    error.gone = is_missing
     raise error
 
 
@@ -76,7 +76,7 @@ def _kind(path: Path) -> str:
     return "is no regular file (a device, a pipe or a socket), and is not read"
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
+def expand_user(path: str | os.PathLike[str]) -> Path:
     """Return a path in which `~` and `~user` stand for home folders.
 
     Raises
@@ -86,7 +86,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
     Examples
     --------
-    >>> expanded("a/~b.png").as_posix()
+    >>> expand_user("a/~b.png").as_posix()
     'a/~b.png'
     """
     try:
@@ -98,7 +98,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
-def reference_to(place: str | os.PathLike[str]) -> str:
+def reference_to(location: str | os.PathLike[str]) -> str:
     """Return the reference by which a cell holds a path or a URL: a local path is absolute.
 
     Examples
@@ -108,13 +108,13 @@ def reference_to(place: str | os.PathLike[str]) -> str:
     >>> Path(reference_to("a.png")) == Path.cwd() / "a.png"
     True
     """
-    if isinstance(place, str) and ":" in place[:12]:
-        return place
-    return str(expanded(place).absolute())
+    if isinstance(location, str) and ":" in location[:12]:
+        return location
+    return str(expand_user(location).absolute())
 
 
-def without_secrets(uri: str) -> str:
-    """Return a URI as it may be shown: no user, password, query or inline data.
+def redact_uri(uri: str) -> str:
+    """Return a URI without what may be secret: user, password, query and inline data.
 
     Parameters
     ----------
@@ -124,34 +124,34 @@ def without_secrets(uri: str) -> str:
     Returns
     -------
     str
-        What may stand in a message or a log.
+        What may be written into a message or a log.
 
     Examples
     --------
-    >>> without_secrets("https://me:pw@example.com/a.png?signature=abc#top")
+    >>> redact_uri("https://me:pw@example.com/a.png?signature=abc#top")
     'https://example.com/a.png?…'
     """
     head = uri[:512]
     if head[:5].lower() == "data:":
         mime = head[5:].partition(",")[0].partition(";")[0]
         return f"data:{mime[:64]},…"
-    scheme, mark, rest = head.partition("://")
-    if not mark:
+    scheme, separator, location = head.partition("://")
+    if not separator:
         return head
-    address, query, _ = rest.partition("?")
+    address, query, _ = location.partition("?")
     host, slash, path = address.partition("#")[0].partition("/")
-    shown = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-    return f"{shown}?…" if query else shown
+    visible = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return f"{visible}?…" if query else visible
 
 
 @contextmanager
-def storing(what: str) -> Iterator[None]:
-    """Say in our words why something cannot be written.
+def write_errors(description: str) -> Iterator[None]:
+    """Turn errors of the operating system on writing into a `DiskError`.
 
     Parameters
     ----------
-    what
-        What errors call it.
+    description
+        What is written, as errors call it.
 
     Raises
     ------
@@ -163,12 +163,12 @@ def storing(what: str) -> Iterator[None]:
     except BarbuleError:
         raise
     except OSError as error:
-        raise DiskError.of(what, error) from error
+        raise DiskError.of(description, error) from error
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name whole, or not at all.
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name completely, or not at all.
 
     Parameters
     ----------

@@ -145,4 +145,6 @@ def test_a_wav_whose_header_is_of_a_stream(session, tmp_path, told):
 
 def test_a_notebook_says_the_measured_length(unindexed, tmp_path):
     library = MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
-    assert "0:20: its first 20 seconds" in media_html(str(unindexed), Audio(), library, most=1000)
+    assert "0:20: its first 20 seconds" in media_html(
+        str(unindexed), Audio(), library, max_bytes=1000
+    )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from barbule.errors import ConfigurationError, MediaError
-from barbule.locations import file_from_uri, without_secrets
+from barbule.locations import file_from_uri, redact_uri
 from barbule.media.store import MediaStore
 
 DATA = b"a barbule hooks"
@@ -155,7 +155,7 @@ def test_unknown_scheme_shows_no_secret():
     ],
 )
 def test_what_is_shown_of_a_uri(uri, shown):
-    assert without_secrets(uri) == shown
+    assert redact_uri(uri) == shown
 
 
 def test_repr_names_the_place(tmp_path):

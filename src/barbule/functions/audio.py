@@ -194,9 +194,9 @@ def _pieces(
     sound_tracks.check_cuts("a sound", duration, segment_times, overlap, min_duration)
     length = sound_tracks.sound_length(audio)
     if duration is not None:
-        wanted = sound_tracks.spans(length, duration, overlap, min_duration)
+        wanted = sound_tracks.split_length(length, duration, overlap, min_duration)
     else:
-        wanted = iter(sound_tracks.spans_between(length, segment_times or (), min_duration))
+        wanted = iter(sound_tracks.split_at(length, segment_times or (), min_duration))
     return [
         {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
         for span, made in sound_tracks.split_sound(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from barbule.errors import DataError
-from barbule.locations import expanded
+from barbule.locations import expand_user
 from barbule.media.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class DataSetRoot:
         root: str | os.PathLike[str] | None = None,
         hint: str = "Give root= a folder that holds it, if you trust the data set.",
     ) -> None:
-        self._folder = None if folder is None else expanded(folder).absolute()
-        allowed = self._folder if root is None else expanded(root)
+        self._folder = None if folder is None else expand_user(folder).absolute()
+        allowed = self._folder if root is None else expand_user(root)
         self._allowed = None if allowed is None else os.path.realpath(allowed)
         self._is_given = root is not None
         self._label = label

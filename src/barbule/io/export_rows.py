@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import DataError, SchemaError
 from barbule.io.output_files import check_folder
 from barbule.io.text_cells import json_writer
-from barbule.locations import expanded
+from barbule.locations import expand_user
 from barbule.media.archives import check_member
 from barbule.types import Media
 from barbule.values.cells import reader
@@ -136,7 +136,7 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     DataError
         When it is there already, and not empty.
     """
-    target = expanded(path)
+    target = expand_user(path)
     check_folder(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(

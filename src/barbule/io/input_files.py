@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from barbule.errors import DataError, UnsupportedError
-from barbule.locations import expanded
+from barbule.locations import expand_user
 from barbule.media.archives import is_swollen
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
         return _remote_files(source)
     if not source:
         raise File(source, source).missing()
-    path = expanded(source)
+    path = expand_user(source)
     if path.is_file():
         return [File(str(path), source)]
     if path.is_dir():

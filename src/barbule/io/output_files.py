@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from barbule.errors import DataError
-from barbule.locations import expanded
+from barbule.locations import expand_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def check_target(path: object) -> Path | None:
     name = os.fspath(path)
     if _URL.match(str(name)):
         return None
-    file = expanded(path)
+    file = expand_user(path)
     if file.is_dir():
         raise DataError(
             f"{str(file)!r} is a folder.",

@@ -1,8 +1,8 @@
-"""Archives from others: what is refused before anything of them is read.
+"""Checks of archives before anything of them is read.
 
-Owns the limits on what a zip or tar file may unpack to, and on the names of its members. Nothing
-is ever unpacked to the name that a member has; who wrote one that leads out of its folder means
-no good, all the same.
+Owns the limits on the size to which a zip or tar file may unpack, and on the names of its members.
+Nothing is ever unpacked to the name of a member; an archive with a name that leads out of its
+folder is refused all the same, as it was made to do harm.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_member", "check_zip", "is_swollen"]
 
-_MOST_MEMBERS = 100_000
-_MOST_BYTES = 1 << 30  # unpacked
-_PLAIN_BYTES = 64 << 20  # up to here any ratio may be honest: empty sheets, blank pictures
-_RATIO = 200  # of text in an XML file, some 10 to 40
+_MAX_MEMBERS = 100_000
+_MAX_UNPACKED_BYTES = 1 << 30  # unpacked
+_UNCHECKED_BYTES = 64 << 20  # up to here any ratio may be honest: empty sheets, blank pictures
+_MAX_RATIO = 200  # of text in an XML file, some 10 to 40
 
 
 def check_member(name: str, archive: str) -> None:
@@ -44,7 +44,7 @@ def check_member(name: str, archive: str) -> None:
         )
 
 
-def check_zip(path: Path | IO[bytes], shown: str | None = None) -> None:
+def check_zip(path: Path | IO[bytes], label: str | None = None) -> None:
     """Refuse a zip file (DOCX, PPTX, XLSX, EPUB …) that unpacks to far more than it is.
 
     Only its directory is read.
@@ -53,7 +53,7 @@ def check_zip(path: Path | IO[bytes], shown: str | None = None) -> None:
     ----------
     path
         The file, or a stream of it.
-    shown
+    label
         What messages call it; the path by default.
 
     Raises
@@ -72,7 +72,7 @@ def check_zip(path: Path | IO[bytes], shown: str | None = None) -> None:
     >>> check_zip(path)
     """
     with zipfile.ZipFile(path) as archive:
-        _check(archive.infolist(), shown or str(path))
+        _check_members(archive.infolist(), label or str(path))
 
 
 def is_swollen(packed: int, unpacked: int) -> bool:
@@ -83,18 +83,18 @@ def is_swollen(packed: int, unpacked: int) -> bool:
     >>> is_swollen(1_000_000, 100_000_000), is_swollen(1_000_000, 1_000_000_000)
     (False, True)
     """
-    return unpacked > _PLAIN_BYTES and unpacked > _RATIO * max(packed, 1)
+    return unpacked > _UNCHECKED_BYTES and unpacked > _MAX_RATIO * max(packed, 1)
 
 
-def _check(members: Iterable[zipfile.ZipInfo], shown: str) -> None:
+def _check_members(members: Iterable[zipfile.ZipInfo], label: str) -> None:
     count = packed = unpacked = 0
     for member in members:
-        check_member(member.filename, shown)
+        check_member(member.filename, label)
         count += 1
         packed += member.compress_size
         unpacked += member.file_size
-    if unpacked > _MOST_BYTES or is_swollen(packed, unpacked) or count > _MOST_MEMBERS:
+    if unpacked > _MAX_UNPACKED_BYTES or is_swollen(packed, unpacked) or count > _MAX_MEMBERS:
         raise MediaError(
-            f"{shown} would unpack to {unpacked} bytes in {count} files, from {packed}.",
+            f"{label} would unpack to {unpacked} bytes in {count} files, from {packed}.",
             hint="It is refused as an archive bomb; save it again if you trust it.",
         )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
-from barbule.locations import file_from_uri, without_secrets
+from barbule.locations import file_from_uri, redact_uri
 from barbule.media.cache import FileCache
 from barbule.media.deadline import Deadline
 
@@ -135,7 +135,7 @@ class Fetcher:
             return self._from_bucket(uri)
         if scheme != "file" and found and found[2]:
             raise MediaError(
-                f"{without_secrets(uri)} has a scheme that is not supported.",
+                f"{redact_uri(uri)} has a scheme that is not supported.",
                 hint="Use a path, file://, http://, https://, data:, s3://, gs:// or az://.",
             )
         return file_from_uri(uri)
@@ -202,7 +202,7 @@ class Fetcher:
         )
 
     def _from_data(self, uri: str) -> Path:
-        shown = without_secrets(uri)
+        shown = redact_uri(uri)
         known = self._known(uri)
         if known:
             return known
@@ -226,7 +226,7 @@ class Fetcher:
     def _from_bucket(self, uri: str) -> Path:
         import fsspec.core
 
-        shown, deadline = without_secrets(uri), Deadline(self._time_limit)
+        shown, deadline = redact_uri(uri), Deadline(self._time_limit)
         if "::" in uri:
             raise MediaError(f"{shown} chains URLs.", hint="Name the object itself.")
         with _bucket_errors(shown, deadline):
@@ -268,7 +268,7 @@ class Fetcher:
     def _downloaded(self, url: str, attempt: int, deadline: Deadline) -> Path:
         import httpx
 
-        hop, shown = url, without_secrets(url)
+        hop, shown = url, redact_uri(url)
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 with deadline.watching() as trace:

@@ -1,6 +1,6 @@
 """Readers of files from outside, in processes of their own that end at bounds of time and memory.
 
-Owns which files are read so, what their readers may take, and the errors of those that take more.
+Owns which files are read so, the limits of their readers, and the errors of those that exceed them.
 How a file is read is its reader's business.
 """
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Allowance", "Isolation", "isolated"]
 
 _CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
-_MEGABYTE = 1_000_000
-_BYTES_PER_BYTE = 8  # of a file, beside what any file may take
-_WAITING = 4  # seconds by the clock for each of a processor: others may have it
-_START = 30.0  # seconds by the clock beside: of a machine that is busy
+_BYTES_PER_MEGABYTE = 1_000_000
+_MEMORY_PER_FILE_BYTE = 8  # of a file, beside what any file may take
+_CLOCK_SECONDS_PER_SECOND = 4  # seconds by the clock for each of a processor: others may have it
+_START_SECONDS = 30.0  # seconds by the clock beside: of a machine that is busy
 
 
 class Allowance(NamedTuple):
-    """What a reader may take beside what is configured.
+    """What a reader may take in addition to the configured limits.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Isolation:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Let what is read within, in its threads too, be read as the configuration says."""
+        """Apply the configuration to all that is read in this context, in its threads too."""
         token = _CURRENT.set(self)
         try:
             with bounded(self._options):
@@ -76,13 +76,13 @@ class Isolation:
 
     def covers(self, path: Path, *, unbounded: bool) -> bool:
         """Whether a file is read in a process of its own."""
-        asked = self._options.isolate
-        if asked is not None or getattr(sys, "frozen", False) or not sys.executable:
-            return bool(asked)
+        configured = self._options.isolate
+        if configured is not None or getattr(sys, "frozen", False) or not sys.executable:
+            return bool(configured)
         return unbounded or path.absolute().is_relative_to(self._fetched)
 
     def read(
-        self, read: Callable[..., Any], path: Path, args: tuple[Any, ...], more: Allowance
+        self, read: Callable[..., Any], path: Path, args: tuple[Any, ...], extra: Allowance
     ) -> Any:
         """Call a reader of a file in another process.
 
@@ -91,11 +91,11 @@ class Isolation:
         MediaError
             When it took too much, or ended its process.
         """
-        limits = self._limits(path, more)
-        waiting = _START + _WAITING * limits.seconds
-        given = (read, self._options, path.absolute(), args)
+        limits = self._limits(path, extra)
+        timeout = _START_SECONDS + _CLOCK_SECONDS_PER_SECOND * limits.seconds
+        task = (read, self._options, path.absolute(), args)
         try:
-            error, value = self._processes.limited_call(_HOME, waiting, limits, given)
+            error, value = self._processes.limited_call(_WORKER_FUNCTION, timeout, limits, task)
         except TimeoutError:
             raise MediaError(
                 f"{path} takes more than {limits.seconds} s to read.",
@@ -110,14 +110,15 @@ class Isolation:
         raised: BarbuleError = getattr(errors, error)(value[0], hint=value[1])
         raise raised
 
-    def _limits(self, path: Path, more: Allowance) -> Limits:
+    def _limits(self, path: Path, extra: Allowance) -> Limits:
         try:
             size = path.stat().st_size
         except OSError:  # its reader says why
             size = 0
         return Limits(
-            self._options.max_memory + more.memory + _BYTES_PER_BYTE * size,
-            math.ceil(self._options.max_seconds * max(1.0, size / _MEGABYTE)) + more.seconds,
+            self._options.max_memory + extra.memory + _MEMORY_PER_FILE_BYTE * size,
+            math.ceil(self._options.max_seconds * max(1.0, size / _BYTES_PER_MEGABYTE))
+            + extra.seconds,
         )
 
     def close(self) -> None:
@@ -130,18 +131,18 @@ def isolated(
     path: Path,
     *args: Any,
     unbounded: bool = False,
-    more: Allowance | None = None,
+    extra: Allowance | None = None,
 ) -> Any:
     """Call `read(path, *args)`, in another process where the configuration says so.
 
     Parameters
     ----------
     read
-        A function of a module; what it is given and returns can be pickled.
+        A function of a module; its arguments and its result can be pickled.
     unbounded
         Whether no other bounds hold for files of this kind.
     more
-        What it may take beside what is configured.
+        What it may take in addition to the configured limits.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def isolated(
     isolation = _CURRENT.get()
     if isolation is None or not isolation.covers(path, unbounded=unbounded):
         return read(path, *args)
-    return isolation.read(read, path, args, more or Allowance())
+    return isolation.read(read, path, args, extra or Allowance())
 
 
 def _too_large(path: Path, limits: Limits, reason: str = "") -> MediaError:
@@ -162,7 +163,7 @@ def _too_large(path: Path, limits: Limits, reason: str = "") -> MediaError:
     )
 
 
-def served(
+def read_in_worker(
     read: Callable[..., Any], options: MediaSettings, path: Path, args: tuple[Any, ...]
 ) -> tuple[str | None, Any]:
     """Read a file in this process, which was started for it; return an error by its parts."""
@@ -173,4 +174,4 @@ def served(
         return type(error).__name__, (error.message, error.hint)
 
 
-_HOME = (served.__module__, served.__name__)
+_WORKER_FUNCTION = (read_in_worker.__module__, read_in_worker.__name__)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
-from barbule.locations import reference_to, without_secrets
+from barbule.locations import redact_uri, reference_to
 from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.inserted_values import (
@@ -32,7 +32,7 @@ from barbule.media.isolation import Isolation
 from barbule.media.references import references_within, stored_references
 from barbule.media.store import MediaStore
 from barbule.media.streams.temporary_files import TemporaryFile
-from barbule.media.undo_log import Undo
+from barbule.media.undo_log import UndoLog
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
 from barbule.types import Document, Image
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MediaLibrary"]
 
-_STORED = "media:"
-_FRAME = "frame:"  # of a video; see `streams.choosing`
-_MOST_HEADERS = 65_536
-_FETCHERS = 16  # threads that wait for others' answers
-_CHECKERS = 2  # threads; more would gain nothing where reading the header holds Python's lock
+_STORED_PREFIX = "media:"
+_FRAME_PREFIX = "frame:"  # of a video; see `streams.choosing`
+_MAX_HEADERS = 65_536
+_FETCH_THREADS = 16  # threads that wait for others' answers
+_CHECK_THREADS = 2  # threads; more would gain nothing where reading the header holds Python's lock
 
 
 class MediaLibrary:
@@ -93,7 +93,7 @@ class MediaLibrary:
         self.validation = options.validation
         self.user = user
         self.zone = zone
-        self.undo = Undo()
+        self.undo = UndoLog()
         self.isolation = Isolation(options, cache / "fetched")
         self.deletions: Callable[[], int] = lambda: 0
         self._image_format = options.image_format
@@ -137,9 +137,9 @@ class MediaLibrary:
 
     def path(self, reference: str) -> Path:
         """Return a local file with the content of a reference."""
-        if reference.startswith(_FRAME):
+        if reference.startswith(_FRAME_PREFIX):
             return self._frame_file(reference)
-        if reference.startswith(_STORED):
+        if reference.startswith(_STORED_PREFIX):
             return self.store.local_path(reference)
         return self._fetcher.local_path(reference)
 
@@ -149,8 +149,8 @@ class MediaLibrary:
         What was fetched before is asked for again.
         """
         try:
-            if reference.startswith((_STORED, _FRAME)):
-                return str(self._stored(reference))
+            if reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):
+                return str(self._stored_path(reference))
             path = self._fetcher.local_path(reference, again=True)
         except MediaError as error:
             if error.gone:
@@ -160,27 +160,27 @@ class MediaLibrary:
             self._headers.pop((reference, 0, 0), None)
         return str(path)
 
-    def _stored(self, reference: str) -> Path:
+    def _stored_path(self, reference: str) -> Path:
         """Return a local file of what is kept, also elsewhere, or of a frame of it."""
-        for kept in () if self.store.is_local else stored_references(reference):
-            if not self.store.exists(kept):  # a copy here may be there all the same
-                self.store.open(kept)
+        for stored in () if self.store.is_local else stored_references(reference):
+            if not self.store.exists(stored):  # a copy here may be there all the same
+                self.store.open(stored)
         return self.path(reference)
 
     def is_lasting(self, reference: str) -> bool:
         """Whether the local file of a reference is no copy, which may go to make room."""
-        if reference.startswith(_STORED):
+        if reference.startswith(_STORED_PREFIX):
             return self.store.is_local
-        return not reference.startswith(_FRAME) and self._fetcher.is_local(reference)
+        return not reference.startswith(_FRAME_PREFIX) and self._fetcher.is_local(reference)
 
     def image(self, reference: str) -> PIL.Image.Image:
         """Open an image."""
         from barbule.media.images.image_files import open_image
 
-        if reference.startswith(_FRAME):
+        if reference.startswith(_FRAME_PREFIX):
             return self.frames.image(reference)
         path = self.path(reference)
-        return open_image(path, _source(reference))
+        return open_image(path, _display_source(reference))
 
     def image_header(self, reference: str) -> ImageHeader | PIL.Image.Image:
         """Return what the header of an image tells; it is read once for each state of a file.
@@ -189,29 +189,29 @@ class MediaLibrary:
         """
         from barbule.media.images.headers import read_header
 
-        if reference.startswith(_FRAME):
+        if reference.startswith(_FRAME_PREFIX):
             return self.frames.image(reference)
-        key = (reference, *self._state(reference))
-        known = self._headers.get(key)
-        if known is None:
-            known = read_header(self.path(reference), _source(reference))
+        key = (reference, *self._file_state(reference))
+        header = self._headers.get(key)
+        if header is None:
+            header = read_header(self.path(reference), _display_source(reference))
             with self._headers_lock:
-                if len(self._headers) >= _MOST_HEADERS:
+                if len(self._headers) >= _MAX_HEADERS:
                     self._headers.popitem(last=False)
-                self._headers[key] = known
-        return known
+                self._headers[key] = header
+        return header
 
-    def _state(self, reference: str) -> tuple[int, int]:
+    def _file_state(self, reference: str) -> tuple[int, int]:
         """Return what changes when a file does; what is in the store, or fetched, never does."""
         if reference.startswith("file:"):
             reference = str(self.path(reference))
         elif ":" in reference[:12]:
             return (0, 0)
         try:
-            state = os.stat(reference)  # noqa: PTH116 - faster, and done for each cell
+            status = os.stat(reference)  # noqa: PTH116 - faster, and done for each cell
         except (OSError, ValueError):  # whoever opens the file says why
             return (0, 0)
-        return (state.st_mtime_ns, state.st_size)
+        return (status.st_mtime_ns, status.st_size)
 
     def content(self, reference: str) -> bytes:
         """Return the bytes of a reference."""
@@ -222,12 +222,12 @@ class MediaLibrary:
 
         Of a frame it is that of its video and its time: equal ones show the same picture.
         """
-        if reference.startswith(_FRAME):
+        if reference.startswith(_FRAME_PREFIX):
             from barbule.media.streams.frame_selection import split_reference
 
             video, stamp, _ = split_reference(reference)
             return hashlib.sha256(f"{self.sha256(video)} {stamp}".encode()).hexdigest()
-        if reference.startswith(_STORED):
+        if reference.startswith(_STORED_PREFIX):
             return self.store.sha256(reference)
         return self.store.sha256(str(self.path(reference)))
 
@@ -236,13 +236,15 @@ class MediaLibrary:
 
         The current operation counts on it from now on.
         """
-        there = [True] * len(cells)
+        are_present = [True] * len(cells)
 
-        def look(place: int) -> None:
-            there[place] = all(map(self.store.count_on, references_within(cells[place])))
+        def check(position: int) -> None:
+            are_present[position] = all(
+                map(self.store.count_on, references_within(cells[position]))
+            )
 
-        in_threads(look, len(cells), 1 if self.store.is_local else _FETCHERS)
-        return there
+        in_threads(check, len(cells), 1 if self.store.is_local else _FETCH_THREADS)
+        return are_present
 
     def picture(self, value: Any) -> PIL.Image.Image:
         """Return the PIL image of whatever an image column takes."""
@@ -268,12 +270,12 @@ class MediaLibrary:
         MediaError
             When the value is of no kind that the column takes.
         """
-        if computed and (made := temporary_file(value)) is not None:
-            return self.store.put_file(made, made.suffix)
+        if computed and (file := temporary_file(value)) is not None:
+            return self.store.put_file(file, file.suffix)
         if isinstance(value, str | Path):
             return reference_to(value)
         if isinstance(value, TemporaryFile):
-            return self._take(value)
+            return self._store_file(value)
         if isinstance(value, Mapping):
             content = struct_content(value, kind)
             if isinstance(kind, Document) and isinstance(content, bytes):
@@ -282,30 +284,30 @@ class MediaLibrary:
         if isinstance(value, bytes | bytearray | memoryview):
             return self.store.put(bytes(value), content_suffix(bytes(value), kind))
         if isinstance(kind, Image):
-            return self._keep_image(value, computed=computed)
+            return self._store_image(value, computed=computed)
         raise MediaError(
             f"a {type(value).__name__} is no {kind}.",
             hint="Give a path, a URL or bytes.",
         )
 
-    def _take(self, made: TemporaryFile) -> str:
+    def _store_file(self, file: TemporaryFile) -> str:
         """Put a file that a function of ours made into the store, once."""
-        size = made.path.stat().st_size
-        if made.reference is None or not self.store.put_again(made.reference, size):
-            made.reference = self.store.put_file(made.path, made.suffix)
-        return made.reference
+        size = file.path.stat().st_size
+        if file.reference is None or not self.store.put_again(file.reference, size):
+            file.reference = self.store.put_file(file.path, file.suffix)
+        return file.reference
 
     def _frame_file(self, reference: str) -> Path:
         """Write a frame to a file of the cache, for those who cannot do without."""
         name = f"frames/{self.sha256(reference)}.png"
-        known = self._cache.find(name)
-        if known is not None:
-            return known
+        cached = self._cache.find(name)
+        if cached is not None:
+            return cached
         buffer = io.BytesIO()
         self.frames.image(reference).save(buffer, "PNG")
         return self._cache.keep(name, [buffer.getvalue()])
 
-    def _keep_image(self, value: Any, *, computed: bool) -> str:
+    def _store_image(self, value: Any, *, computed: bool) -> str:
         from barbule.media.images.encoding import encode_for_store
         from barbule.media.images.image_files import to_image
 
@@ -325,11 +327,11 @@ class MediaLibrary:
             with self.isolation.entered():
                 validate_file(path, kind)
         except MediaError as error:
-            named = _source(reference)
-            if named is None or str(path) not in error.message:
+            source = _display_source(reference)
+            if source is None or str(path) not in error.message:
                 raise
             # What users know it by is where it came from, not its copy here.
-            message = error.message.replace(str(path), named)
+            message = error.message.replace(str(path), source)
             raise MediaError(message, hint=error.hint) from error.__cause__
 
     def check_all(
@@ -367,22 +369,22 @@ class MediaLibrary:
                 failures[row] = error
 
         self._fetch_all(references, failures)
-        in_threads(check, len(references), _CHECKERS if isinstance(kind, Image) else 1)
+        in_threads(check, len(references), _CHECK_THREADS if isinstance(kind, Image) else 1)
 
     def _fetch_all(
         self, references: Sequence[str | None], failures: dict[int, BarbuleError] | None
     ) -> None:
         """Fetch what is on other machines, several at a time."""
-        away: dict[str, list[int]] = {}
+        rows_by_reference: dict[str, list[int]] = {}
         for row, reference in enumerate(references):
-            if reference is None or reference.startswith((_STORED, _FRAME)):
+            if reference is None or reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):
                 continue
             if not self._fetcher.is_fetched(reference):
-                away.setdefault(reference, []).append(row)
-        wanted = list(away.items())
+                rows_by_reference.setdefault(reference, []).append(row)
+        missing = list(rows_by_reference.items())
 
-        def fetch(place: int) -> None:
-            reference, rows = wanted[place]
+        def fetch(position: int) -> None:
+            reference, rows = missing[position]
             try:
                 self._fetcher.local_path(reference)
             except BarbuleError as error:
@@ -390,11 +392,11 @@ class MediaLibrary:
                     raise error.at(row=rows[0]) from error.__cause__
                 failures.update(dict.fromkeys(rows, error))
 
-        in_threads(fetch, len(wanted), _FETCHERS)
+        in_threads(fetch, len(missing), _FETCH_THREADS)
 
 
-def _source(reference: str) -> str | None:
+def _display_source(reference: str) -> str | None:
     """Return what messages call a file that is known by another name than its path."""
-    if reference.startswith(_STORED):
+    if reference.startswith(_STORED_PREFIX):
         return f"what was given as content, and is kept as {reference},"
-    return without_secrets(reference) if ":" in reference[:12] else None
+    return redact_uri(reference) if ":" in reference[:12] else None

@@ -1,6 +1,6 @@
-"""How media look in a page: thumbnails, players and first pages, as HTML that needs nothing else.
+"""HTML of media for pages: thumbnails, players and first pages, with no reference to other files.
 
-Owns what is drawn of each kind of media. All pictures and sounds are embedded; every text is
+Owns what is displayed of each kind of media. All pictures and sounds are embedded; every text is
 escaped; what cannot be opened shows why.
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLE", "error_html", "media_html", "media_name"]
 
-_SIDE = 128  # pixels of a page, of the longer side of a thumbnail
-_DENSE = 2  # pixels of a dense screen for each of them
-_MOST_PLAYED = 2 << 20  # bytes of a file that is embedded
-_EXCERPT = 20.0  # seconds of a longer sound
-_MOST_TEXT = 240
+_THUMBNAIL_PIXELS = 128  # pixels of a page, of the longer side of a thumbnail
+_PIXEL_DENSITY = 2  # pixels of a dense screen for each of them
+_MAX_EMBEDDED_BYTES = 2 << 20  # bytes of a file that is embedded
+_EXCERPT_SECONDS = 20.0  # seconds of a longer sound
+_MAX_TEXT_CHARACTERS = 240
 _ORIENTATION = 0x0112
-_ON_ITS_SIDE = {5, 6, 7, 8}
-_PLAYED = {
+_ROTATED_ORIENTATIONS = {5, 6, 7, 8}
+_PLAYABLE_SUFFIXES = {
     "video": {".mp4", ".m4v", ".mov", ".webm", ".ogv"},
     "audio": {".wav", ".mp3", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".weba"},
 }
@@ -46,7 +46,9 @@ white-space:pre-wrap;text-align:left;color:#c0392b;background:rgba(192,57,43,.08
 border-left:3px solid #c0392b;padding:3px 8px;border-radius:2px;overflow-wrap:anywhere}"""
 
 
-def media_html(reference: str, kind: Media, library: MediaLibrary, most: int = _MOST_PLAYED) -> str:
+def media_html(
+    reference: str, kind: Media, library: MediaLibrary, max_bytes: int = _MAX_EMBEDDED_BYTES
+) -> str:
     """Draw a media cell.
 
     Parameters
@@ -57,7 +59,7 @@ def media_html(reference: str, kind: Media, library: MediaLibrary, most: int = _
         The type of the column.
     library
         Opens it.
-    most
+    max_bytes
         Bytes of a file that may be embedded, at most 2 MB.
 
     Returns
@@ -76,18 +78,18 @@ def media_html(reference: str, kind: Media, library: MediaLibrary, most: int = _
     >>> media_html("missing.png", Image(), library)[:19]
     '<div class="error">'
     """
-    most = min(most, _MOST_PLAYED)
+    max_bytes = min(max_bytes, _MAX_EMBEDDED_BYTES)
     try:
         if isinstance(kind, Image):
-            return _image(reference, library)
+            return _image_html(reference, library)
         path = library.path(reference)
         if isinstance(kind, Video):
-            return _video(path, reference, most)
+            return _video_html(path, reference, max_bytes)
         if isinstance(kind, Audio):
-            return _audio(path, reference, most)
+            return _audio_html(path, reference, max_bytes)
         if isinstance(kind, Document):
             with library.isolation.entered():
-                return _document(path, reference)
+                return _document_html(path, reference)
     except (BarbuleError, OSError, ValueError) as error:
         return error_html(str(error))
     return html.escape(reference)
@@ -105,21 +107,21 @@ def error_html(message: str, kind: str = "") -> str:
     return f'<div class="error">{name}{html.escape(message)}</div>'
 
 
-def _image(reference: str, library: MediaLibrary) -> str:
+def _image_html(reference: str, library: MediaLibrary) -> str:
     from barbule.media.images.image_files import decoding_errors, load_pixels, open_lazily
 
     if reference.startswith("frame:"):
         image = library.image(reference)
-        return _thumbnail(image, image.size, reference)
+        return _thumbnail_html(image, image.size, reference)
     path = library.path(reference)
     with decoding_errors(path, media_name(reference)), open_lazily(path) as image:
         size = image.size
         # A JPEG is read at the smallest size that is enough.
-        image.draft("RGB", (_DENSE * _SIDE, _DENSE * _SIDE))
-        return _thumbnail(load_pixels(image, path), size, reference)
+        image.draft("RGB", (_PIXEL_DENSITY * _THUMBNAIL_PIXELS, _PIXEL_DENSITY * _THUMBNAIL_PIXELS))
+        return _thumbnail_html(load_pixels(image, path), size, reference)
 
 
-def _thumbnail(
+def _thumbnail_html(
     image: PIL.Image.Image, size: tuple[int, int], reference: str, style: str = ""
 ) -> str:
     from PIL import ImageOps
@@ -127,89 +129,97 @@ def _thumbnail(
     from barbule.media.images.conversion import shrink, srgb
     from barbule.media.images.encoding import encode_image
 
-    if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
+    if image.getexif().get(_ORIENTATION) in _ROTATED_ORIENTATIONS:
         size = size[::-1]
     image = ImageOps.exif_transpose(image)
     if image.mode in {"P", "PA", "1"}:  # of which pixels cannot be mixed
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image = srgb(shrink(image, (_DENSE * _SIDE, _DENSE * _SIDE)))
+    image = srgb(
+        shrink(image, (_PIXEL_DENSITY * _THUMBNAIL_PIXELS, _PIXEL_DENSITY * _THUMBNAIL_PIXELS))
+    )
     image.info.clear()  # what it says of the whole image does not hold for this one
-    clear = image.mode == "RGBA"
-    data = encode_image(image, "PNG") if clear else encode_image(image, "JPEG", quality=80)
-    scale = min(1.0, _SIDE / max(*size, 1))
+    has_alpha = image.mode == "RGBA"
+    data = encode_image(image, "PNG") if has_alpha else encode_image(image, "JPEG", quality=80)
+    scale = min(1.0, _THUMBNAIL_PIXELS / max(*size, 1))
     width, height = (max(1, round(side * scale)) for side in size)
     name = html.escape(media_name(reference))
     title = f"{name} ({size[0]} × {size[1]})"
-    shown = f' class="{style}"' if style else ""
+    class_attribute = f' class="{style}"' if style else ""
+    uri = _data_uri(data, "image/png" if has_alpha else "image/jpeg")
     return (
-        f'<img{shown} src="{_embedded(data, "image/png" if clear else "image/jpeg")}" '
+        f'<img{class_attribute} src="{uri}" '
         f'width="{width}" height="{height}" title="{title}" alt="{name}">'
     )
 
 
-def _video(path: Path, reference: str, most: int) -> str:
-    if _is_played("video", path, most):
-        return _player("video", path.read_bytes(), _kind("video", path), reference)
+def _video_html(path: Path, reference: str, max_bytes: int) -> str:
+    if _is_playable("video", path, max_bytes):
+        return _player_html("video", path.read_bytes(), _mime_type("video", path), reference)
     from barbule.media.streams.frames import frame_at
     from barbule.media.streams.probing import duration
 
     first, length = frame_at(path, 0.0), duration(path)
-    drawn = "" if first is None else _thumbnail(first, first.size, reference)
-    return drawn + _caption(f"{media_name(reference)}, {_clock(length)}: its first frame")
+    thumbnail = "" if first is None else _thumbnail_html(first, first.size, reference)
+    return thumbnail + _caption_html(
+        f"{media_name(reference)}, {_clock_time(length)}: its first frame"
+    )
 
 
-def _audio(path: Path, reference: str, most: int) -> str:
-    if _is_played("audio", path, most):
-        return _player("audio", path.read_bytes(), _kind("audio", path), reference)
+def _audio_html(path: Path, reference: str, max_bytes: int) -> str:
+    if _is_playable("audio", path, max_bytes):
+        return _player_html("audio", path.read_bytes(), _mime_type("audio", path), reference)
     from barbule.media.streams.editing.sound_tracks import Span, cut_sound
     from barbule.media.streams.probing import duration
 
-    excerpt = cut_sound(path, Span(0.0, _EXCERPT), format="mp3")
+    excerpt = cut_sound(path, Span(0.0, _EXCERPT_SECONDS), format="mp3")
     if excerpt is None:
-        return _caption(media_name(reference))
-    player = _player("audio", excerpt.path.read_bytes(), "audio/mpeg", reference)
-    told = f"{media_name(reference)}, {_clock(duration(path))}: its first {_EXCERPT:.0f} seconds"
-    return player + _caption(told)
+        return _caption_html(media_name(reference))
+    player = _player_html("audio", excerpt.path.read_bytes(), "audio/mpeg", reference)
+    length = _clock_time(duration(path))
+    excerpt_name = f"its first {_EXCERPT_SECONDS:.0f} seconds"
+    return player + _caption_html(f"{media_name(reference)}, {length}: {excerpt_name}")
 
 
-def _is_played(tag: str, path: Path, most: int) -> bool:
-    return path.suffix.lower() in _PLAYED[tag] and path.stat().st_size <= most
+def _is_playable(tag: str, path: Path, max_bytes: int) -> bool:
+    return path.suffix.lower() in _PLAYABLE_SUFFIXES[tag] and path.stat().st_size <= max_bytes
 
 
-def _kind(tag: str, path: Path) -> str:
+def _mime_type(tag: str, path: Path) -> str:
     kind = mimetypes.guess_type(path.name)[0] or ""
     return kind if kind.startswith(("audio/", "video/")) else f"{tag}/{path.suffix[1:].lower()}"
 
 
-def _player(tag: str, data: bytes, kind: str, reference: str) -> str:
-    size = f' width="{2 * _SIDE}"' if tag == "video" else ""
+def _player_html(tag: str, data: bytes, kind: str, reference: str) -> str:
+    size = f' width="{2 * _THUMBNAIL_PIXELS}"' if tag == "video" else ""
     return (
         f'<{tag} controls preload="metadata"{size} title="{html.escape(media_name(reference))}" '
-        f'src="{_embedded(data, kind)}"></{tag}>'
+        f'src="{_data_uri(data, kind)}"></{tag}>'
     )
 
 
-def _document(path: Path, reference: str) -> str:
+def _document_html(path: Path, reference: str) -> str:
     from barbule.media.documents import read_document, validate_document
 
     if validate_document(path) == "pdf":
         from barbule.media.documents.pdf.pdf import first_page
 
-        page = first_page(path, _DENSE * _SIDE)
-        return _thumbnail(page, page.size, reference, "page") + _caption(media_name(reference))
-    found = read_document(path)
-    text = "\n".join(block.text for block in found.blocks[:8])[:_MOST_TEXT]
-    title = f"<b>{html.escape(found.title)}</b>\n" if found.title else ""
-    return f'<div class="document">{title}{html.escape(text)}</div>' + _caption(
+        page = first_page(path, _PIXEL_DENSITY * _THUMBNAIL_PIXELS)
+        return _thumbnail_html(page, page.size, reference, "page") + _caption_html(
+            media_name(reference)
+        )
+    document = read_document(path)
+    text = "\n".join(block.text for block in document.blocks[:8])[:_MAX_TEXT_CHARACTERS]
+    title = f"<b>{html.escape(document.title)}</b>\n" if document.title else ""
+    return f'<div class="document">{title}{html.escape(text)}</div>' + _caption_html(
         media_name(reference)
     )
 
 
-def _caption(text: str) -> str:
+def _caption_html(text: str) -> str:
     return f'<div class="caption">{html.escape(text)}</div>'
 
 
-def _clock(seconds: float | None) -> str:
+def _clock_time(seconds: float | None) -> str:
     """Write a length as a player does.
 
     Examples
@@ -219,9 +229,13 @@ def _clock(seconds: float | None) -> str:
     """
     if seconds is None:
         return "of unknown length"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remaining_seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return (
+        f"{hours}:{minutes:02}:{remaining_seconds:02}"
+        if hours
+        else f"{minutes}:{remaining_seconds:02}"
+    )
 
 
 def media_name(reference: str) -> str:
@@ -237,5 +251,5 @@ def media_name(reference: str) -> str:
     return reference.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
 
 
-def _embedded(data: bytes, kind: str) -> str:
+def _data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

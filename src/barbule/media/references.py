@@ -1,6 +1,6 @@
-"""References to what a media store keeps, and how an object of one is told.
+"""References to the objects of a media store.
 
-Owns the form `media:<sha256>.<suffix>`. Where objects are kept is the store's business.
+Owns the form `media:<sha256>.<suffix>`. Where objects are stored is the store's business.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "Stored",
-    "ending_of",
-    "is_name",
-    "modified",
-    "name_of",
+    "StoredObject",
+    "is_object_name",
+    "modification_time",
+    "normalized_suffix",
+    "object_name",
     "references_within",
     "stored_references",
 ]
 
-_FORM = r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})"
-_REFERENCE = re.compile(_FORM)
-_WITHIN = re.compile(rf"{_FORM}(?![a-z0-9])")
+_REFERENCE_PATTERN = r"media:([0-9a-f]{64})\.([a-z0-9]{1,16})"
+_REFERENCE = re.compile(_REFERENCE_PATTERN)
+_EMBEDDED_REFERENCE = re.compile(rf"{_REFERENCE_PATTERN}(?![a-z0-9])")
 _SUFFIX = re.compile(r"[a-z0-9]{1,16}")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """One object of a store.
 
     Attributes
     ----------
     name
-        What follows `media:` in its reference; of an unfinished file its own name.
+        What follows `media:` in its reference; of an unfinished file, the name of the file.
     modified
-        When it was put last.
+        When it was last put.
     finished
-        Whether it is an object; False for what a crash left of one.
+        Whether it is an object; False for a file that a crash left unfinished.
     """
 
     name: str
@@ -60,8 +60,8 @@ def stored_references(text: str) -> Iterator[str]:
     >>> [reference[:10] for reference in stored_references(frame)]
     ['media:0000']
     """
-    for found in _WITHIN.finditer(text):
-        yield found[0]
+    for match in _EMBEDDED_REFERENCE.finditer(text):
+        yield match[0]
 
 
 def references_within(value: Any) -> Iterator[str]:
@@ -70,7 +70,7 @@ def references_within(value: Any) -> Iterator[str]:
     Examples
     --------
     >>> stored = "media:" + "0" * 64 + ".png"
-    >>> [each[:10] for each in references_within({"pages": [{"image": stored}, None]})]
+    >>> [reference[:10] for reference in references_within({"pages": [{"image": stored}, None]})]
     ['media:0000']
     """
     if isinstance(value, str):
@@ -83,13 +83,13 @@ def references_within(value: Any) -> Iterator[str]:
             yield from references_within(item)
 
 
-def is_name(name: str) -> bool:
+def is_object_name(name: str) -> bool:
     """Whether something is the name of an object, what follows `media:` in a reference."""
     return _REFERENCE.fullmatch(f"media:{name}") is not None
 
 
-def modified(info: dict[str, Any]) -> datetime.datetime:
-    """Return when an object was written, as the file system tells it."""
+def modification_time(info: dict[str, Any]) -> datetime.datetime:
+    """Return when an object was written, according to its file system."""
     for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(key)
         if isinstance(value, datetime.datetime):
@@ -101,23 +101,23 @@ def modified(info: dict[str, Any]) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)  # unknown: as young as can be, so it stays
 
 
-def ending_of(suffix: str) -> str:
-    """Return a suffix as it stands in a reference.
+def normalized_suffix(suffix: str) -> str:
+    """Return a suffix in the form that references have.
 
     Raises
     ------
     MediaError
         If it is not one to 16 letters and digits.
     """
-    ending = suffix.removeprefix(".").lower()
-    if not _SUFFIX.fullmatch(ending):
+    normalized = suffix.removeprefix(".").lower()
+    if not _SUFFIX.fullmatch(normalized):
         raise MediaError(
             f"{suffix!r} is not a file suffix.", hint="Give letters and digits, like 'png'."
         )
-    return ending
+    return normalized
 
 
-def name_of(ref: str) -> str:
+def object_name(ref: str) -> str:
     """Return what follows `media:` in a reference.
 
     Raises
@@ -125,8 +125,8 @@ def name_of(ref: str) -> str:
     MediaError
         If it is malformed.
     """
-    found = _REFERENCE.fullmatch(ref)
-    if not found:
+    match = _REFERENCE.fullmatch(ref)
+    if not match:
         raise MediaError(
             "the media reference is malformed.",
             value=ref,

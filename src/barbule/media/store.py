@@ -20,10 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config.settings import redact
 from barbule.errors import BarbuleError, ConfigurationError, MediaError, StoreError, message_of
-from barbule.locations import file_from_uri, without_secrets, written_atomically
+from barbule.locations import file_from_uri, redact_uri, write_atomically
 from barbule.media.cache import FileCache
-from barbule.media.references import Stored, ending_of, is_name, modified, name_of
-from barbule.media.undo_log import Undo
+from barbule.media.references import (
+    StoredObject,
+    is_object_name,
+    modification_time,
+    normalized_suffix,
+    object_name,
+)
+from barbule.media.undo_log import UndoLog
 
 if TYPE_CHECKING:
     import datetime
@@ -78,7 +84,7 @@ class MediaStore:
         *,
         cache_dir: Path | None = None,
         user: str | None = None,
-        undo: Undo | None = None,
+        undo: UndoLog | None = None,
         cache: FileCache | None = None,
         deletions: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -88,16 +94,16 @@ class MediaStore:
             self._fs, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
-                f"media store {without_secrets(root)} cannot be opened: {type(error).__name__}.",
+                f"media store {redact_uri(root)} cannot be opened: {type(error).__name__}.",
                 hint="Check the URL's scheme; s3:// needs s3fs, gs:// gcsfs, az:// adlfs.",
             ) from error
         self._root = str(path).rstrip("/")
         self._local = "file" in _protocols(self._fs)
         self._copies = cache or FileCache(cache_dir or _default_cache(root))
         self._copies_in = "stored/" if cache else ""
-        self._shown = without_secrets(root)
+        self._shown = redact_uri(root)
         self._user = user
-        self._undo = undo or Undo()
+        self._undo = undo or UndoLog()
         self._deletions = deletions
         self._deletion = deletions()
         self._names: dict[str, float] = {}
@@ -132,7 +138,7 @@ class MediaStore:
         MediaError
             If the suffix is not one to 16 letters and digits.
         """
-        name = f"{hashlib.sha256(data).hexdigest()}.{ending_of(suffix)}"
+        name = f"{hashlib.sha256(data).hexdigest()}.{normalized_suffix(suffix)}"
         if not self._has(name, len(data)):
             self._write(self._path(name), data)
             if not self._local:
@@ -163,7 +169,7 @@ class MediaStore:
         """
         with file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
-        name = f"{digest}.{ending_of(suffix)}"
+        name = f"{digest}.{normalized_suffix(suffix)}"
         if not self._has(name, file.stat().st_size):
             self._copy(file, self._path(name))
         self._remember(name)
@@ -187,7 +193,7 @@ class MediaStore:
         MediaError
             If the reference is malformed or the store does not have it.
         """
-        path = self._path(name_of(ref))
+        path = self._path(object_name(ref))
         with self._reached("read"):
             try:
                 content: bytes = self._fs.cat_file(path)
@@ -215,7 +221,7 @@ class MediaStore:
         """
         if not ref_or_uri.startswith("media:"):
             return file_from_uri(ref_or_uri)
-        name = name_of(ref_or_uri)
+        name = object_name(ref_or_uri)
         if self._local:
             found = Path(self._path(name))
             if not found.is_file():
@@ -254,7 +260,7 @@ class MediaStore:
             If it is malformed or the file is missing.
         """
         if ref_or_uri.startswith("media:"):
-            return name_of(ref_or_uri).partition(".")[0]
+            return object_name(ref_or_uri).partition(".")[0]
         path = file_from_uri(ref_or_uri)
         try:
             with path.open("rb") as file:
@@ -292,7 +298,7 @@ class MediaStore:
         MediaError
             If the reference is malformed.
         """
-        return self._size(self._path(name_of(ref))) is not None
+        return self._size(self._path(object_name(ref))) is not None
 
     def put_again(self, ref: str, size: int) -> bool:
         """Count an object as put just now, if that can be done without its content.
@@ -309,7 +315,7 @@ class MediaStore:
         bool
             False where it has to be put.
         """
-        return self._has(name_of(ref), size)
+        return self._has(object_name(ref), size)
 
     def count_on(self, ref: str) -> bool:
         """Tell whether an object is there; the current operation will need it.
@@ -324,15 +330,15 @@ class MediaStore:
         bool
             True if it is.
         """
-        name = name_of(ref)
+        name = object_name(ref)
         there = (not self._local and self._is_known(name)) or self.exists(ref)
         if there:
-            self._undo.note(name, new=False)
+            self._undo.record(name, new=False)
         return there
 
     # What is there, and its end
 
-    def objects(self) -> Iterator[Stored]:
+    def objects(self) -> Iterator[StoredObject]:
         """List what is in the store, unfinished files too, in no order."""
         with self._reached("listed"):
             found = self._fs.find(self._root, detail=True)
@@ -340,9 +346,9 @@ class MediaStore:
             folder, _, name = path.rpartition("/")
             if not re.fullmatch(r"[0-9a-f]{2}", folder.rpartition("/")[2]):
                 continue
-            finished = is_name(name)
+            finished = is_object_name(name)
             if finished or name.startswith("."):
-                yield Stored(name, info["size"], modified(info), finished)
+                yield StoredObject(name, info["size"], modification_time(info), finished)
 
     def delete(self, name: str, *, put_before: datetime.datetime | None = None) -> bool:
         """Delete an object, and its local copy.
@@ -367,7 +373,7 @@ class MediaStore:
             path = f"{path.rpartition('/')[0]}/{name}"
         try:
             with self._reached("written", FileNotFoundError):
-                written = modified(self._fs.info(path))
+                written = modification_time(self._fs.info(path))
                 if put_before is not None and written > put_before:
                     return False
                 with self._lock:
@@ -400,7 +406,7 @@ class MediaStore:
         known = self._is_known(name)
         self._enter()
         there = self._is_there(name, size, known)
-        self._undo.note(name, new=not there)
+        self._undo.record(name, new=not there)
         # Written again to a remote store, the old object is as young as a new one, which keeps
         # another process from taking it for garbage before its first row is committed.
         return there and (self._local or known)
@@ -459,7 +465,7 @@ class MediaStore:
     def _write(self, path: str, data: bytes) -> None:
         with self._reached("written"):
             if self._local:
-                with written_atomically(Path(path)) as file:
+                with write_atomically(Path(path)) as file:
                     file.write(data)
             else:
                 self._put(path, lambda place: self._fs.pipe_file(place, data))
@@ -467,7 +473,7 @@ class MediaStore:
     def _copy(self, file: Path, path: str) -> None:
         with self._reached("written"):
             if self._local:
-                with file.open("rb") as source, written_atomically(Path(path)) as target:
+                with file.open("rb") as source, write_atomically(Path(path)) as target:
                     shutil.copyfileobj(source, target, _PIECE)
             else:
                 self._put(path, lambda place: self._fs.put_file(str(file), place))

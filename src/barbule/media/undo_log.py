@@ -1,8 +1,8 @@
-"""What operations that are under way have put into a media store.
+"""The undo log of a media store: what the operations that are under way have put into it.
 
 Owns which operation put an object first, so that one that fails takes back what is its own: no
-object that was there before, and none that another operation of this process counts on; and
-which objects an operation counts on, so that it can see whether others have deleted one.
+object that was stored before, and none that another operation of this process relies on; and
+which objects an operation relies on, so that it can see whether others have deleted one.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Undo"]
+__all__ = ["UndoLog"]
 
 
 class _Operation:
     """The names of the objects that one operation put, and of those that it put first.
 
-    It is alone where nobody else can delete one.
+    It is exclusive while nobody else can delete one.
     """
 
     def __init__(self) -> None:
         self.used: set[str] = set()
         self.new: set[str] = set()
-        self.alone = False
+        self.exclusive = False
 
 
-class Undo:
-    """Notes of what is put, by operation.
+class UndoLog:
+    """A log of the objects that are put, by operation.
 
     Threads that an operation starts with a copy of its context belong to it.
 
     Examples
     --------
-    >>> undo = Undo()
-    >>> taken_back = []
+    >>> undo_log = UndoLog()
+    >>> rolled_back = []
     >>> try:
-    ...     with undo.where_it_fails(taken_back.extend):
-    ...         undo.note("new.png", new=True)
-    ...         undo.note("old.png", new=False)
+    ...     with undo_log.rollback_on_error(rolled_back.extend):
+    ...         undo_log.record("new.png", new=True)
+    ...         undo_log.record("old.png", new=False)
     ...         raise ValueError
     ... except ValueError:
-    ...     taken_back
+    ...     rolled_back
     ['new.png']
     """
 
@@ -56,8 +56,8 @@ class Undo:
         self._open: set[_Operation] = set()
         self._lock = threading.Lock()
 
-    def note(self, name: str, *, new: bool) -> None:
-        """Note that an object was put."""
+    def record(self, name: str, *, new: bool) -> None:
+        """Record that an object was put."""
         operation = self._current.get()
         with self._lock:
             if operation is not None:
@@ -65,46 +65,46 @@ class Undo:
                 if new:
                     operation.new.add(name)
                 return
-            for each in self._open:  # what a query has made counts on it
-                each.new.discard(name)
+            for other in self._open:  # what a query has computed relies on it
+                other.new.discard(name)
 
-    def counted_on(self) -> set[str]:
-        """Return the names of what the current operation has put, or found there."""
+    def required_objects(self) -> set[str]:
+        """Return the names of the objects that the current operation has put, or relies on."""
         operation = self._current.get()
         if operation is None:
             return set()
         with self._lock:
             return set(operation.used)
 
-    def begin_anew(self, counted_on: set[str]) -> None:
-        """Let the current operation count on these alone: it puts again what it needs."""
+    def restart(self, required: set[str]) -> None:
+        """Let the current operation rely on these alone: it puts again what it needs."""
         operation = self._current.get()
         if operation is not None:
             with self._lock:
-                operation.used = set(counted_on)
+                operation.used = set(required)
 
     @property
-    def is_alone(self) -> bool:
-        """Whether nobody else can delete what the current operation counts on."""
+    def is_exclusive(self) -> bool:
+        """Whether nobody else can delete what the current operation relies on."""
         operation = self._current.get()
-        return operation is not None and operation.alone
+        return operation is not None and operation.exclusive
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Note that nobody else can delete objects until the current operation ends."""
+    def exclusive(self) -> Iterator[None]:
+        """Record that nobody else can delete objects until the current operation ends."""
         operation = self._current.get()
         if operation is None:
             yield
             return
-        before, operation.alone = operation.alone, True
+        was_exclusive, operation.exclusive = operation.exclusive, True
         try:
             yield
         finally:
-            operation.alone = before
+            operation.exclusive = was_exclusive
 
     @contextmanager
-    def where_it_fails(self, take_back: Callable[[list[str]], None]) -> Iterator[None]:
-        """Give `take_back` the names that an operation put first, if it fails.
+    def rollback_on_error(self, roll_back: Callable[[list[str]], None]) -> Iterator[None]:
+        """Give `roll_back` the names that an operation put first, if it fails.
 
         Within an operation another one is a part of it.
         """
@@ -118,16 +118,16 @@ class Undo:
         try:
             yield
         except BaseException:
-            if names := self._own(operation):
-                take_back(names)
+            if names := self._release(operation):
+                roll_back(names)
             raise
         finally:
             self._current.reset(token)
             with self._lock:
                 self._open.discard(operation)
 
-    def _own(self, operation: _Operation) -> list[str]:
-        """Return what nobody else counts on; the rest becomes the others' to take back."""
+    def _release(self, operation: _Operation) -> list[str]:
+        """Return what nobody else relies on; other operations become responsible for the others."""
         with self._lock:
             for other in self._open - {operation}:
                 shared = operation.new & other.used

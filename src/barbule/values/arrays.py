@@ -22,10 +22,10 @@ __all__ = ["arrow_array", "arrow_scalar"]
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - Arrow counts without a zone
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
-_LARGEST = 2**31 - 1  # bytes
+_MAX_BYTES = 2**31 - 1  # bytes
 _MICROSECOND = datetime.timedelta(microseconds=1)
-_DAYS = datetime.date(1970, 1, 1).toordinal()
-_CODES = {
+_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+_ARRAY_CODES = {
     "int8": "b", "int16": "h", "int32": "i", "int64": "q",
     "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q",
     "float": "f", "double": "d",
@@ -66,9 +66,9 @@ def arrow_array(
     import pyarrow as pa
 
     if "pandas" not in sys.modules:
-        found = _laid_out(values, kind, types)
-        if found is not None:
-            return found
+        array = _native_array(values, kind, types)
+        if array is not None:
+            return array
     return pa.array(values, kind, from_pandas=nan_is_missing)
 
 
@@ -84,7 +84,9 @@ def arrow_scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     return arrow_array([value], kind)[0]
 
 
-def _laid_out(values: Sequence[Any], kind: pa.DataType, types: set[type] | None) -> pa.Array | None:
+def _native_array(
+    values: Sequence[Any], kind: pa.DataType, types: set[type] | None
+) -> pa.Array | None:
     """Return the array, or None for types and values that only pyarrow knows."""
     import pyarrow as pa
 
@@ -99,7 +101,7 @@ def _laid_out(values: Sequence[Any], kind: pa.DataType, types: set[type] | None)
         return None  # pyarrow says what is wrong
     if buffers is None:
         return None
-    validity = _bits([value is not None for value in values]) if missing else None
+    validity = _bit_buffer([value is not None for value in values]) if missing else None
     return pa.Array.from_buffers(kind, len(values), [validity, *buffers])
 
 
@@ -109,59 +111,67 @@ def _buffers(
     import pyarrow as pa
 
     name = str(kind)
-    if name in _CODES:
+    if name in _ARRAY_CODES:
         fits = types <= ({int, float} if name in {"float", "double"} else {int})
-        return [_packed(_CODES[name], _filled(values, 0, missing))] if fits else None
+        return (
+            [_number_buffer(_ARRAY_CODES[name], _fill_missing(values, 0, missing))]
+            if fits
+            else None
+        )
     if types == {bool} and name == "bool":
-        return [_bits([value is True for value in values])]
+        return [_bit_buffer([value is True for value in values])]
     if types == {str} and name == "string":
-        return _texts(_filled(values, "", missing))
+        return _text_buffers(_fill_missing(values, "", missing))
     if types == {bytes} and name == "binary":
-        filled = _filled(values, b"", missing)
-        return _strings(filled, b"".join(filled))
+        filled = _fill_missing(values, b"", missing)
+        return _string_buffers(filled, b"".join(filled))
     if types == {datetime.date} and name == "date32[day]":
-        days = [0 if value is None else value.toordinal() - _DAYS for value in values]
-        return [_packed("i", days)]
+        days = [0 if value is None else value.toordinal() - _EPOCH_DAY for value in values]
+        return [_number_buffer("i", days)]
     if types == {datetime.datetime} and pa.types.is_timestamp(kind) and kind.unit == "us":
-        return [_packed("q", [0 if value is None else _since_epoch(value) for value in values])]
+        return [
+            _number_buffer(
+                "q", [0 if value is None else _microseconds_since_epoch(value) for value in values]
+            )
+        ]
     return None
 
 
-def _filled(values: Sequence[Any], filler: Any, missing: bool) -> Sequence[Any]:
+def _fill_missing(values: Sequence[Any], filler: Any, missing: bool) -> Sequence[Any]:
     return [filler if value is None else value for value in values] if missing else values
 
 
-def _since_epoch(moment: datetime.datetime) -> int:
-    start = _EPOCH if moment.tzinfo is None else _EPOCH_UTC
-    return (moment - start) // _MICROSECOND
+def _microseconds_since_epoch(timestamp: datetime.datetime) -> int:
+    start = _EPOCH if timestamp.tzinfo is None else _EPOCH_UTC
+    return (timestamp - start) // _MICROSECOND
 
 
-def _packed(code: str, values: Sequence[Any]) -> pa.Buffer:
+def _number_buffer(code: str, values: Sequence[Any]) -> pa.Buffer:
     import pyarrow as pa
 
     return pa.py_buffer(_numbers(code, values))
 
 
-def _bits(values: list[bool]) -> pa.Buffer:
+def _bit_buffer(values: list[bool]) -> pa.Buffer:
     import numpy as np
     import pyarrow as pa
 
     return pa.py_buffer(np.packbits(np.array(values, dtype=bool), bitorder="little"))
 
 
-def _texts(values: Sequence[str]) -> list[pa.Buffer]:
+def _text_buffers(values: Sequence[str]) -> list[pa.Buffer]:
     joined = "".join(values)
     if joined.isascii():  # as many bytes as characters
-        return _strings(values, joined.encode())
+        return _string_buffers(values, joined.encode())
     encoded = [value.encode() for value in values]
-    return _strings(encoded, b"".join(encoded))
+    return _string_buffers(encoded, b"".join(encoded))
 
 
-def _strings(values: Sequence[str] | Sequence[bytes], content: bytes) -> list[pa.Buffer]:
+def _string_buffers(values: Sequence[str] | Sequence[bytes], content: bytes) -> list[pa.Buffer]:
     import numpy as np
     import pyarrow as pa
 
-    if len(content) > _LARGEST:
+    if len(content) > _MAX_BYTES:
         raise OverflowError("more than an array of texts holds")
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])

@@ -1,4 +1,4 @@
-"""Python values and Arrow cells: how one becomes the other, by data type.
+"""Conversion between Python values and Arrow cells, by data type.
 
 Owns the conversion in both directions, which inserts, functions and result sets share. Columns
 are converted as a whole where the types of their values allow it; value by value where they do
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from barbule.values.media_access import MediaAccess
 
-__all__ = ["arrow_type", "holds_media", "media_keeper", "media_within", "reader", "to_array"]
+__all__ = ["arrow_type", "cell_media", "holds_media", "media_writer", "reader", "to_array"]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -46,8 +46,8 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
     """Turn Python values into an Arrow array of the storage form of `kind`.
 
     NaN is a value in a column of floats, refused in one of decimals or JSON, and missing in all
-    others, as are `pandas.NA` and `pandas.NaT`. A moment without a zone is one of the default zone
-    in a column with a zone; one with a zone is shown on the clock of the default zone in a column
+    others, as are `pandas.NA` and `pandas.NaT`. A timestamp without a zone is in the default zone
+    in a column with a zone; one with a zone is converted to the default zone in a column
     without.
 
     Raises
@@ -57,29 +57,31 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
     """
     import pyarrow as pa
 
-    given = set(map(type, values))
-    types = given - {type(None)}
+    all_types = set(map(type, values))
+    types = all_types - {type(None)}
     if not types:
         return pa.nulls(len(values), arrow_type(kind))
-    if wholes := {each for each in types if getattr(each, "__pydantic_root_model__", False)}:
-        return to_array([v.root if type(v) in wholes else v for v in values], kind, library)
+    if root_models := {
+        type_ for type_ in types if getattr(type_, "__pydantic_root_model__", False)
+    }:
+        return to_array([v.root if type(v) in root_models else v for v in values], kind, library)
     if isinstance(kind, dt.Struct):
         return _struct_array(values, kind, library)
     if isinstance(kind, dt.Array):
         return _list_array(values, types, kind, library)
     # What fails here goes value by value, for what Arrow does not do and to find the wrong row.
-    if types <= _as_they_are(kind, library.zone):
-        with contextlib.suppress(*_REFUSALS):
-            return arrow_array(values, arrow_type(kind), types=given)
+    if types <= _exact_types(kind, library.zone):
+        with contextlib.suppress(*_CONVERSION_ERRORS):
+            return arrow_array(values, arrow_type(kind), types=all_types)
     if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
-        with contextlib.suppress(*_REFUSALS):
+        with contextlib.suppress(*_CONVERSION_ERRORS):
             texts = [None if value is None else to_json(value) for value in values]
             return arrow_array(texts, arrow_type(kind))
-    return _by_value(values, kind, library)
+    return _convert_by_value(values, kind, library)
 
 
 _JSON_TYPES = {dict, list, str, int, bool}  # none of which stands for a missing value
-_REFUSALS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
+_CONVERSION_ERRORS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
 
 _PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
     dt.String: {str},
@@ -95,17 +97,19 @@ _PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
 }
 
 
-def _as_they_are(kind: dt.DataType, zone: str) -> set[type]:
-    """Return the Python types that Arrow takes for `kind` exactly as we mean it.
+def _exact_types(kind: dt.DataType, zone: str) -> set[type]:
+    """Return the Python types that Arrow converts to `kind` exactly.
 
-    For Arrow a moment without a zone is UTC.
+    For Arrow a timestamp without a zone is UTC.
     """
     if isinstance(kind, Media) or (isinstance(kind, dt.Timestamp) and zone != TIMEZONE):
         return set()
-    return next((t for each, t in _PLAIN_TYPES.items() if isinstance(kind, each)), set())
+    return next(
+        (types for ibis_type, types in _PLAIN_TYPES.items() if isinstance(kind, ibis_type)), set()
+    )
 
 
-def _by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
+def _convert_by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
     convert = value_writer(kind, library)
     plain = list(values)
     for row, value in enumerate(values):
@@ -115,17 +119,17 @@ def _by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) ->
             plain[row] = None if is_missing(value, kind) else convert(value)
         except BarbuleError as error:
             raise error.at(row=row) from error.__cause__
-        except _REFUSALS as error:
-            raise _no_such(kind, str(error), row, value) from error
-    wanted = arrow_type(kind)
+        except _CONVERSION_ERRORS as error:
+            raise _type_error(kind, str(error), row, value) from error
+    target_type = arrow_type(kind)
     keep_nan = isinstance(kind, dt.Floating)
     try:
-        return arrow_array(plain, wanted, nan_is_missing=not keep_nan)
-    except _REFUSALS as error:
-        raise _misfit(plain, values, wanted, kind, error) from error
+        return arrow_array(plain, target_type, nan_is_missing=not keep_nan)
+    except _CONVERSION_ERRORS as error:
+        raise _first_misfit(plain, values, target_type, kind, error) from error
 
 
-def _no_such(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
+def _type_error(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
     return DataError(
         f"this is no {kind}: {reason}.",
         row=row,
@@ -134,18 +138,18 @@ def _no_such(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
     )
 
 
-def _misfit(
+def _first_misfit(
     plain: Sequence[Any],
     values: Sequence[Any],
-    wanted: pa.DataType,
+    target_type: pa.DataType,
     kind: dt.DataType,
     error: Exception,
 ) -> DataError:
     for row, value in enumerate(plain):
         try:
-            arrow_array([value], wanted, nan_is_missing=True)
-        except _REFUSALS as cause:
-            return _no_such(kind, str(cause).rstrip("."), row, values[row])
+            arrow_array([value], target_type, nan_is_missing=True)
+        except _CONVERSION_ERRORS as cause:
+            return _type_error(kind, str(cause).rstrip("."), row, values[row])
     return DataError(f"the values are no {kind}: {error}.", hint="Correct the values.")
 
 
@@ -155,9 +159,9 @@ def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) 
     records: list[dict[str, Any] | None] = []
     for row, value in enumerate(values):
         try:
-            records.append(None if value is None else _record(value, kind))
-        except _REFUSALS as error:
-            raise _no_such(kind, str(error), row, value) from error
+            records.append(None if value is None else _to_record(value, kind))
+        except _CONVERSION_ERRORS as error:
+            raise _type_error(kind, str(error), row, value) from error
     fields = []
     for name, inner in kind.fields.items():
         items = [None if record is None else record.get(name) for record in records]
@@ -166,22 +170,22 @@ def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) 
         except DataError as error:
             row = error.row or 0
             reason = f"in its field {name!r} {error.message.rstrip('.')}"
-            raise _no_such(kind, reason, row, values[row]) from error
+            raise _type_error(kind, reason, row, values[row]) from error
     empty = arrow_array([record is None for record in records], pa.bool_())
     return pa.StructArray.from_arrays(fields, fields=list(arrow_type(kind)), mask=empty)
 
 
-def _record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
+def _to_record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
     if is_missing(value, kind):
         return None
-    fields = value if isinstance(value, dict) else _fields(value)
+    fields = value if isinstance(value, dict) else _record_fields(value)
     if unknown := fields.keys() - kind.fields.keys():
         names = ", ".join(sorted(map(repr, unknown)))
         raise ValueError(f"it has the unknown fields {names}")
     return fields
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _record_fields(value: Any) -> dict[str, Any]:
     if not isinstance(value, type) and (values := values_of(value)) is not None:
         return values
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -194,15 +198,15 @@ def _list_array(
 ) -> pa.Array:
     import pyarrow as pa
 
-    wanted = arrow_type(kind)
-    if types == {_ndarray()} and (made := _stacked(values, kind, wanted)) is not None:
-        return made
+    target_type = arrow_type(kind)
+    if types == {_ndarray()} and (stacked := _stack_vectors(values, kind, target_type)) is not None:
+        return stacked
     lists: list[list[Any] | None] = []
     for row, value in enumerate(values):
         try:
-            lists.append(None if value is None else _items(value, kind))
-        except _REFUSALS as error:
-            raise _no_such(kind, str(error), row, value) from error
+            lists.append(None if value is None else _list_items(value, kind))
+        except _CONVERSION_ERRORS as error:
+            raise _type_error(kind, str(error), row, value) from error
     filler = [None] * (kind.length or 0)
     filled = [filler if items is None else items for items in lists]
     offsets = list(itertools.accumulate(map(len, filled), initial=0))
@@ -211,13 +215,15 @@ def _list_array(
     except DataError as error:
         row = bisect.bisect_right(offsets, error.row or 0) - 1
         reason = f"its item {(error.row or 0) - offsets[row]}: {error.message.rstrip('.')}"
-        raise _no_such(kind, reason, row, values[row]) from error
+        raise _type_error(kind, reason, row, values[row]) from error
     empty = None
     if any(items is None for items in lists):
         empty = arrow_array([items is None for items in lists], pa.bool_())
     if kind.length is not None:
-        return pa.FixedSizeListArray.from_arrays(flat, type=wanted, mask=empty)
-    return pa.ListArray.from_arrays(arrow_array(offsets, pa.int32()), flat, type=wanted, mask=empty)
+        return pa.FixedSizeListArray.from_arrays(flat, type=target_type, mask=empty)
+    return pa.ListArray.from_arrays(
+        arrow_array(offsets, pa.int32()), flat, type=target_type, mask=empty
+    )
 
 
 def _ndarray() -> type:
@@ -226,8 +232,10 @@ def _ndarray() -> type:
     return np.ndarray
 
 
-def _stacked(values: Sequence[Any], kind: dt.Array, wanted: pa.DataType) -> pa.Array | None:
-    """Lay vectors out in one go where all are there and of one size."""
+def _stack_vectors(
+    values: Sequence[Any], kind: dt.Array, target_type: pa.DataType
+) -> pa.Array | None:
+    """Stack vectors at once where none is missing and all are of one size."""
     import numpy as np
     import pyarrow as pa
 
@@ -238,11 +246,11 @@ def _stacked(values: Sequence[Any], kind: dt.Array, wanted: pa.DataType) -> pa.A
         return None
     number = np.float32 if isinstance(kind.value_type, dt.Float32) else np.float64
     flat = np.concatenate(values, dtype=number, casting="unsafe")
-    inner = pa.Array.from_buffers(wanted.value_type, flat.size, [None, pa.py_buffer(flat)])
-    return pa.FixedSizeListArray.from_arrays(inner, type=wanted)
+    inner = pa.Array.from_buffers(target_type.value_type, flat.size, [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(inner, type=target_type)
 
 
-def _items(value: Any, kind: dt.Array) -> list[Any] | None:
+def _list_items(value: Any, kind: dt.Array) -> list[Any] | None:
     if is_missing(value, kind):
         return None
     items = value.tolist() if hasattr(value, "tolist") else value
@@ -262,27 +270,27 @@ def is_vector(kind: dt.DataType) -> bool:
     return floats and kind.length is not None
 
 
-def media_keeper(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
-    """Return what puts the media in a value of `kind` into the store, leaving references.
+def media_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
+    """Return what replaces the media in a value of `kind` by references, putting them into the store.
 
-    All else stays as it is; None where `kind` holds no media.
+    None where `kind` holds no media.
     """
     if isinstance(kind, Media):
         return lambda value: library.refer(value, kind, computed=True)
-    if isinstance(kind, dt.Array) and (inner := media_keeper(kind.value_type, library)):
+    if isinstance(kind, dt.Array) and (inner := media_writer(kind.value_type, library)):
         return lambda items: [None if item is None else inner(item) for item in items]
     if isinstance(kind, dt.Struct):
-        fields = {name: media_keeper(each, library) for name, each in kind.fields.items()}
-        keepers = {name: keep for name, keep in fields.items() if keep is not None}
-        if keepers:
-            return lambda value: _kept_fields(value, keepers)
+        fields = {name: media_writer(field, library) for name, field in kind.fields.items()}
+        field_writers = {name: keeper for name, keeper in fields.items() if keeper is not None}
+        if field_writers:
+            return lambda value: _store_fields(value, field_writers)
     return None
 
 
-def _kept_fields(value: Any, keepers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    fields = value if isinstance(value, dict) else _fields(value)
+def _store_fields(value: Any, field_writers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    fields = value if isinstance(value, dict) else _record_fields(value)
     return {
-        name: keepers[name](item) if name in keepers and item is not None else item
+        name: field_writers[name](item) if name in field_writers and item is not None else item
         for name, item in fields.items()
     }
 
@@ -296,18 +304,18 @@ def holds_media(kind: dt.DataType) -> bool:
     return isinstance(kind, Media)
 
 
-def media_within(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
-    """Find the references to media in an Arrow cell (as Python), each with its type."""
+def cell_media(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
+    """Yield the references to media in an Arrow cell (as Python), each with its type."""
     if value is None:
         return
     if isinstance(kind, Media):
         yield kind, value
     elif isinstance(kind, dt.Array):
         for item in value:
-            yield from media_within(item, kind.value_type)
+            yield from cell_media(item, kind.value_type)
     elif isinstance(kind, dt.Struct):
         for name, inner in kind.fields.items():
-            yield from media_within(value[name], inner)
+            yield from cell_media(value[name], inner)
 
 
 def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[Any], Any] | None:
@@ -335,7 +343,9 @@ def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[A
         return _map_reader(kind, library)
     if isinstance(kind, dt.Struct):
         fields = kind.fields.items()
-        readers = {name: read for name, each in fields if (read := reader(each, library))}
+        readers = {
+            name: field_reader for name, field in fields if (field_reader := reader(field, library))
+        }
         if readers:
             return lambda record: {
                 name: readers[name](item) if name in readers and item is not None else item
@@ -345,7 +355,7 @@ def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[A
 
 
 def _map_reader(kind: dt.Map, library: MediaAccess | None) -> Callable[[Any], dict[Any, Any]]:
-    """Return what makes a dict of the pairs in which Arrow gives a map."""
+    """Return what converts the pairs of an Arrow map to a dict."""
     key_reader = reader(kind.key_type, library)
     value_reader = reader(kind.value_type, library)
 

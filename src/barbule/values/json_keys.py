@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["check_keys"]
 
-_PLAIN = {str, int, float, bool, type(None)}
+_SCALAR_TYPES = {str, int, float, bool, type(None)}
 
 
 def check_keys(value: Any) -> None:
@@ -30,26 +30,26 @@ def check_keys(value: Any) -> None:
     Traceback (most recent call last):
     ValueError: the keys 1 and '1' of a dict are one key in JSON
     """
-    if (write := _strict()) is not None:
+    if (write := _strict_writer()) is not None:
         try:
             write(value)
         except TypeError:  # a key that is no text, or a value that only we can write
             pass
         else:
             return
-    inside = [value]
-    while inside:
-        item = inside.pop()
+    pending = [value]
+    while pending:
+        item = pending.pop()
         if isinstance(item, dict):
             if len(set(map(type, item))) > 1:
-                _refuse_doubles(item)
-            inside += [each for each in item.values() if type(each) not in _PLAIN]
+                _refuse_duplicates(item)
+            pending += [child for child in item.values() if type(child) not in _SCALAR_TYPES]
         elif isinstance(item, list | tuple):
-            inside += [each for each in item if type(each) not in _PLAIN]
+            pending += [child for child in item if type(child) not in _SCALAR_TYPES]
 
 
 @functools.cache
-def _strict() -> Any:
+def _strict_writer() -> Any:
     """Return a writer that takes no keys but texts, and a fifth of the time of looking at them."""
     try:
         import orjson  # of Chroma
@@ -58,12 +58,12 @@ def _strict() -> Any:
     return orjson.dumps
 
 
-def _refuse_doubles(item: dict[Any, Any]) -> None:
-    written: dict[str, Any] = {}
+def _refuse_duplicates(item: dict[Any, Any]) -> None:
+    key_by_text: dict[str, Any] = {}
     for key in item:
         text = str.__str__(key) if isinstance(key, str) else json.dumps(key)
-        if text in written:
+        if text in key_by_text:
             raise ValueError(
-                f"the keys {written[text]!r} and {key!r} of a dict are one key in JSON"
+                f"the keys {key_by_text[text]!r} and {key!r} of a dict are one key in JSON"
             )
-        written[text] = key
+        key_by_text[text] = key

@@ -1,7 +1,7 @@
 """Plain values as Json.
 
-Owns how a value that is no Json becomes Json, in operations of Ibis that all databases have:
-casts of texts to Json would read them as what JSON is written in.
+Owns the conversion of values of other types to Json, in operations of Ibis that all databases have:
+a cast of a string to Json would parse it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from barbule.values.json_keys import check_keys
 
 __all__ = ["as_json", "json_constant"]
 
-_FIELD = "value"
+_STRUCT_FIELD = "value"
 
 
 def json_constant(value: Any, kind: dt.DataType = dt.json) -> ops.Literal:
-    """Make a constant of Json of what `json` writes."""
+    """Make a literal of type Json from a Python value."""
     try:
         check_keys(value)
     except ValueError as error:
@@ -30,7 +30,7 @@ def json_constant(value: Any, kind: dt.DataType = dt.json) -> ops.Literal:
 
 
 def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:
-    """Make Json of a value: a text becomes a JSON string, a missing one stays missing.
+    """Convert a value to Json: a string becomes a JSON string, a missing one stays missing.
 
     Parameters
     ----------
@@ -48,5 +48,5 @@ def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:
     if isinstance(value, ops.Literal) and isinstance(value.value, str | bool | int | float):
         return json_constant(value.value, kind)
     # A struct is cast field by field; an item that is JSON's null is missing.
-    struct = ops.StructColumn(names=(_FIELD,), values=(value,))
-    return ops.JSONGetItem(ops.Cast(struct, kind), _FIELD)
+    struct = ops.StructColumn(names=(_STRUCT_FIELD,), values=(value,))
+    return ops.JSONGetItem(ops.Cast(struct, kind), _STRUCT_FIELD)

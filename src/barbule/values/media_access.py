@@ -1,4 +1,4 @@
-"""What converting values asks of a media library, so that no module here knows the library."""
+"""The methods of a media library that conversions call, so that `values` does not import it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Single Python values, made what Arrow takes for a cell of their type.
+"""Conversion of single Python values to what Arrow takes for a cell of a type.
 
-Owns what fits and what does not, for values that cannot be converted as a whole column.
+Owns which values fit a type, where a column cannot be converted at once.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["is_missing", "to_json", "value_writer"]
 
-_MISSING_OF_PANDAS = {"NAType", "NaTType"}
-_FRAMES = {"pandas", "polars"}  # libraries
+_PANDAS_MISSING_TYPES = {"NAType", "NaTType"}
+_DATA_FRAME_LIBRARIES = {"pandas", "polars"}  # libraries
 
 
-_MICROSECONDS = 6  # digits of seconds, as Python and databases have them
+_MICROSECOND_DIGITS = 6  # digits of seconds, as Python and databases have them
 _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
@@ -45,12 +45,12 @@ def is_missing(value: Any, kind: dt.DataType) -> bool:
     """
     if isinstance(value, float):
         return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)
-    if type(value).__name__ in _MISSING_OF_PANDAS:
+    if type(value).__name__ in _PANDAS_MISSING_TYPES:
         return True
-    return _is_numpy_moment(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
+    return _is_numpy_datetime(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
 
 
-def _is_numpy_moment(value: Any) -> bool:
+def _is_numpy_datetime(value: Any) -> bool:
     return type(value).__name__ in {"datetime64", "timedelta64"}
 
 
@@ -61,13 +61,13 @@ def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any
     if isinstance(kind, dt.JSON):
         return to_json
     if isinstance(kind, dt.Integer):
-        return _whole(kind)
+        return _integer_converter(kind)
     if isinstance(kind, dt.Decimal):
-        return _decimals(kind)
+        return _decimal_converter(kind)
     if isinstance(kind, dt.Timestamp):
-        return _moments(kind, library.zone)
-    for each, convert in _WRITERS.items():
-        if isinstance(kind, each):
+        return _timestamp_converter(kind, library.zone)
+    for ibis_type, convert in _WRITERS.items():
+        if isinstance(kind, ibis_type):
             return convert
     return None
 
@@ -76,11 +76,14 @@ def _without_numpy(value: Any) -> Any:
     """Turn NumPy's scalars into Python's, and members of an Enum into their values."""
     if isinstance(value, enum.Enum):
         return value.value
-    if _is_numpy_moment(value):
+    if _is_numpy_datetime(value):
         return value.astype(f"{value.dtype.kind}8[us]").item()
     if not (hasattr(value, "dtype") and hasattr(value, "item")):
         return value
-    if getattr(value, "shape", ()) and type(value).__module__.split(".")[0] in _FRAMES:
+    if (
+        getattr(value, "shape", ())
+        and type(value).__module__.split(".")[0] in _DATA_FRAME_LIBRARIES
+    ):
         raise TypeError(  # item() would take a series of one row for its value
             f"a {type(value).__name__} has values of rows, and a cell is one value: insert a data "
             "frame, or a dict for each row"
@@ -88,7 +91,7 @@ def _without_numpy(value: Any) -> Any:
     return value.item()
 
 
-def _text(value: Any) -> str:
+def _to_string(value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif isinstance(value, enum.Enum):
@@ -98,25 +101,25 @@ def _text(value: Any) -> str:
     return value
 
 
-def _truth(value: Any) -> bool:
+def _to_bool(value: Any) -> bool:
     plain = _without_numpy(value)
     if not isinstance(plain, bool):
         raise TypeError(f"a {type(value).__name__} is no bool")
     return plain
 
 
-def _number(value: Any) -> int | float | decimal.Decimal:
+def _to_number(value: Any) -> int | float | decimal.Decimal:
     plain = _without_numpy(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float | decimal.Decimal):
         raise TypeError(f"got {type(value).__name__}, which is no number")
     return plain
 
 
-def _whole(kind: dt.Integer) -> Callable[[Any], int]:
+def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
     low, high = kind.bounds
 
     def convert(value: Any) -> int:
-        number = _number(value)
+        number = _to_number(value)
         if math.isnan(number) or math.isinf(number) or number != int(number):
             raise ValueError(f"{value!r} is no whole number")
         number = int(number)
@@ -128,11 +131,11 @@ def _whole(kind: dt.Integer) -> Callable[[Any], int]:
     return convert
 
 
-def _float(value: Any) -> float:
-    return float(_number(value))
+def _to_float(value: Any) -> float:
+    return float(_to_number(value))
 
 
-def _bytes(value: Any) -> bytes:
+def _to_bytes(value: Any) -> bytes:
     value = value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, str):
         raise TypeError("a text is no bytes")
@@ -141,43 +144,43 @@ def _bytes(value: Any) -> bytes:
     return bytes(value)
 
 
-def _decimals(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
-    before = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
+def _decimal_converter(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
+    integer_digits = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
 
     def convert(value: Any) -> decimal.Decimal:
-        plain = value if isinstance(value, str) else _number(value)
-        narrow = isinstance(plain, float) and _is_of_numpy(value)  # has a shorter text
+        plain = value if isinstance(value, str) else _to_number(value)
+        narrow = isinstance(plain, float) and _is_numpy_scalar(value)  # has a shorter text
         try:
             number = decimal.Decimal(str(value if narrow else plain))
         except decimal.InvalidOperation:
             raise ValueError(f"{value!r} is no number") from None
         if not number.is_finite():
             raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
-        if before is not None:
-            _check_digits(number, before, kind.scale)
+        if integer_digits is not None:
+            _check_digits(number, integer_digits, kind.scale)
         return number
 
     return convert
 
 
-def _is_of_numpy(value: Any) -> bool:
+def _is_numpy_scalar(value: Any) -> bool:
     return type(value).__module__ == "numpy"
 
 
-def _check_digits(number: decimal.Decimal, before: int, after: int) -> None:
+def _check_digits(number: decimal.Decimal, integer_digits: int, scale: int) -> None:
     """Refuse a number of more digits than a decimal has before and after the point."""
     _, digits, exponent = number.as_tuple()
-    if number and number.adjusted() >= before:
-        room = f"at most {before} digits" if before > 0 else "no digits"
-        raise ValueError(f"{room} before the point fit, and it has {number.adjusted() + 1}")
-    if -int(exponent) > after and any(digits[int(exponent) + after :]):
+    if number and number.adjusted() >= integer_digits:
+        limit = f"at most {integer_digits} digits" if integer_digits > 0 else "no digits"
+        raise ValueError(f"{limit} before the point fit, and it has {number.adjusted() + 1}")
+    if -int(exponent) > scale and any(digits[int(exponent) + scale :]):
         raise ValueError(
-            f"at most {after} digits after the point fit, rounding would cause data loss"
+            f"at most {scale} digits after the point fit, rounding would cause data loss"
         )
 
 
 def _has_nanoseconds(value: Any) -> bool:
-    """Whether a moment of NumPy or pandas is finer than those of Python."""
+    """Whether a timestamp has nanoseconds, which those of Python do not have."""
     if type(value).__name__ == "datetime64":
         return bool(value.astype("M8[us]") != value)
     if isinstance(value, str):
@@ -185,45 +188,45 @@ def _has_nanoseconds(value: Any) -> bool:
     return bool(getattr(value, "nanosecond", 0))
 
 
-def _moments(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
-    """Return what reads a moment, with nanoseconds where the column keeps them."""
-    scale = _MICROSECONDS if kind.scale is None else kind.scale
+def _timestamp_converter(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
+    """Return what reads a timestamp, with nanoseconds where the column has them."""
+    scale = _MICROSECOND_DIGITS if kind.scale is None else kind.scale
 
     def convert(value: Any) -> Any:
         if kind.timezone is not None or not _has_nanoseconds(value):
-            return _moment(value, kind.timezone, default)
-        if scale == _MICROSECONDS:
+            return _to_timestamp(value, kind.timezone, default)
+        if scale == _MICROSECOND_DIGITS:
             raise ValueError(
                 "it has nanoseconds, and the column keeps microseconds: declare it "
                 "as 'timestamp(9)', or round the value"
             )
-        moment = _moment(value, None, default)
-        if scale < _MICROSECONDS:
-            return moment  # coarser on purpose
+        timestamp = _to_timestamp(value, None, default)
+        if scale < _MICROSECOND_DIGITS:
+            return timestamp  # coarser on purpose
         import numpy as np
 
-        return np.datetime64(moment, "ns") + np.timedelta64(_nanoseconds(value), "ns")
+        return np.datetime64(timestamp, "ns") + np.timedelta64(_nanoseconds(value), "ns")
 
     return convert
 
 
 def _nanoseconds(value: Any) -> int:
-    """Return the nanoseconds of a moment beyond its microseconds."""
+    """Return the nanoseconds of a timestamp beyond its microseconds."""
     if isinstance(value, str):
-        found = _NANOSECONDS.search(value)
-        return int(found[1].ljust(3, "0")[:3]) if found else 0
+        match = _NANOSECONDS.search(value)
+        return int(match[1].ljust(3, "0")[:3]) if match else 0
     if type(value).__name__ == "datetime64":
         return int(value.astype("M8[ns]").astype("int64")) % 1000
     return int(value.nanosecond)
 
 
-def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:
-    """Read a moment of a zone, or of a column without one; a day begins at midnight there."""
+def _to_timestamp(value: Any, zone: str | None, default: str) -> datetime.datetime:
+    """Read a timestamp with or without a zone; a date is midnight there."""
     if zone is not None and _has_nanoseconds(value):
         raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
     plain = _without_numpy(value)
-    if isinstance(plain, str):
-        plain = datetime.datetime.fromisoformat(plain)
+    if isinstance(to_plain, str):
+        plain = datetime.datetime.fromisoformat(to_plain)
     if isinstance(plain, datetime.datetime):
         if zone is not None and plain.tzinfo is None:
             return plain.replace(tzinfo=zone_info(default))
@@ -231,12 +234,12 @@ def _moment(value: Any, zone: str | None, default: str) -> datetime.datetime:
             return plain.astimezone(zone_info(default)).replace(tzinfo=None)
         return plain
     if isinstance(plain, datetime.date):
-        place = None if zone is None else zone_info(zone)
-        return datetime.datetime(plain.year, plain.month, plain.day, tzinfo=place)
-    raise TypeError(_no_kind(value, "datetime"))
+        zone_of_day = None if zone is None else zone_info(zone)
+        return datetime.datetime(plain.year, plain.month, plain.day, tzinfo=zone_of_day)
+    raise TypeError(_mismatch_message(value, "datetime"))
 
 
-def _day(value: Any) -> datetime.date:
+def _to_date(value: Any) -> datetime.date:
     plain = _without_numpy(value)
     if isinstance(plain, str):
         return datetime.date.fromisoformat(plain)
@@ -246,55 +249,55 @@ def _day(value: Any) -> datetime.date:
         return plain.date()
     if isinstance(plain, datetime.date):
         return plain
-    raise TypeError(_no_kind(value, "date"))
+    raise TypeError(_mismatch_message(value, "date"))
 
 
-def _clock(value: Any) -> datetime.time:
+def _to_time(value: Any) -> datetime.time:
     if isinstance(value, str):
         return datetime.time.fromisoformat(value)
     if isinstance(value, datetime.time):
         return value
-    raise TypeError(_no_kind(value, "time"))
+    raise TypeError(_mismatch_message(value, "time"))
 
 
-def _duration(value: Any) -> datetime.timedelta:
+def _to_duration(value: Any) -> datetime.timedelta:
     if getattr(value, "nanoseconds", 0):  # of pandas
         raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
     if isinstance(value, str):
         return read_duration(value)
     plain = value.to_pytimedelta() if hasattr(value, "to_pytimedelta") else _without_numpy(value)
     if not isinstance(plain, datetime.timedelta):
-        raise TypeError(_no_kind(value, "duration"))
-    if _is_numpy_moment(value) and value != value.astype("m8[us]"):
+        raise TypeError(_mismatch_message(value, "duration"))
+    if _is_numpy_datetime(value) and value != value.astype("m8[us]"):
         raise ValueError(f"{value!r} is finer than a microsecond")
     return plain
 
 
-def _no_kind(value: Any, kind: str) -> str:
+def _mismatch_message(value: Any, kind: str) -> str:
     if isinstance(value, int | float):  # which Arrow takes for a count since 1970
         return f"{value!r} is a number, no {kind}"
     return f"a {type(value).__name__} is no {kind}"
 
 
-def _key(value: Any) -> str:
+def _to_uuid(value: Any) -> str:
     if isinstance(value, bytes):
         return str(uuid.UUID(bytes=value))
-    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_text(value)))
+    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_to_string(value)))
 
 
 _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
-    dt.Date: _day,
-    dt.Time: _clock,
-    dt.Interval: _duration,
-    dt.String: _text,
-    dt.UUID: _key,
-    dt.Boolean: _truth,
-    dt.Floating: _float,
-    dt.Binary: _bytes,
+    dt.Date: _to_date,
+    dt.Time: _to_time,
+    dt.Interval: _to_duration,
+    dt.String: _to_string,
+    dt.UUID: _to_uuid,
+    dt.Boolean: _to_bool,
+    dt.Floating: _to_float,
+    dt.Binary: _to_bytes,
 }
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
@@ -316,12 +319,12 @@ def plain(value: Any) -> Any:
 
 
 # JSON has no NaN and no infinity, and databases refuse them.
-_written = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(default=to_plain, ensure_ascii=False, allow_nan=False).encode
 
 
 def to_json(value: Any) -> str:
     """Write a value as JSON; what has no form there is refused."""
-    text = _written(value)
+    text = _encode(value)
     if not isinstance(value, str | int):
         check_keys(value)  # afterwards, as a value that holds itself has been refused by then
     return text

@@ -35,7 +35,7 @@ from barbule.executor.ledger.call_ledger import question_keys
 from barbule.functions.identity.generations import joined
 from barbule.nodes import INNER_CALL, fill_template
 from barbule.types import Image, Media
-from barbule.values.cells import media_keeper, reader
+from barbule.values.cells import media_writer, reader
 
 if TYPE_CHECKING:
     from barbule.executor.budgets.metering import Sending
@@ -99,7 +99,7 @@ class Work:
         self.template = template
         self._has_media = any(isinstance(kind, Media) for kind in call.kinds)
         self.rows: Sequence[tuple[Any, ...]] = ()
-        self._keep = media_keeper(call.dtype, caller.library)
+        self._keep = media_writer(call.dtype, caller.library)
         self.lenient = caller.forgives(call)
 
     def _reader(self, function: Function, place: int) -> Callable[[Any], Any] | None:

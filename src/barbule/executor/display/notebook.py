@@ -61,7 +61,7 @@ def rows_html(shown: Shown, library: MediaLibrary) -> str:
     """Draw rows as a table; `library` opens media cells."""
     media = sum(map(holds_media, shown.schema.types)) * shown.rows.num_rows
     most = _EMBEDDED // max(media, 1)
-    draw = functools.partial(media_html, library=library, most=most)
+    draw = functools.partial(media_html, library=library, max_bytes=most)
     columns = []
     for _, kind, cells in shown.columns():
         tag = '<td class="number">' if kind.is_numeric() else "<td>"

@@ -14,7 +14,7 @@ import ibis.expr.schema as sch
 from barbule.errors import ReplayError
 from barbule.executor.ledger.call_ledger import SCHEMA, decoded
 from barbule.io.output_files import check_folder
-from barbule.locations import expanded, storing, written_atomically
+from barbule.locations import expand_user, write_atomically, write_errors
 
 if TYPE_CHECKING:
     import os
@@ -110,7 +110,7 @@ class Tape:
         names = kinds.names
         rows = [{name: row.get(name) for name in names} for row in self._rows.values()]
         rows.sort(key=lambda row: str(row["key"]))  # so that a recording under Git changes little
-        with storing(f"the recording {str(self.path)!r}"), written_atomically(self.path) as file:
+        with write_errors(f"the recording {str(self.path)!r}"), write_atomically(self.path) as file:
             pq.write_table(pa.Table.from_pylist(rows, kinds.to_pyarrow()), file)
 
 
@@ -142,7 +142,7 @@ def record(path: str | os.PathLike[str]) -> Tape:
     >>> tape
     <recording in 'calls.parquet': 2 calls>
     """
-    return Tape(expanded(path), replays=False)
+    return Tape(expand_user(path), replays=False)
 
 
 def replay(path: str | os.PathLike[str]) -> Tape:
@@ -171,4 +171,4 @@ def replay(path: str | os.PathLike[str]) -> Tape:
     ...     words.select(loud=shout(words.word)).collect()["loud"]
     ['A']
     """
-    return Tape(expanded(path), replays=True)
+    return Tape(expand_user(path), replays=True)

@@ -17,7 +17,7 @@ from barbule.backends.text_files import write_text_file
 from barbule.errors import DiskError
 from barbule.io.output_files import is_json_lines
 from barbule.io.text_cells import as_file_columns, file_columns
-from barbule.locations import storing
+from barbule.locations import write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ def disk_errors(path: Any) -> Iterator[None]:
     from barbule.backends.duckdb.errors import translate_disk_errors
 
     try:
-        with storing(repr(str(path))), translate_disk_errors(None):
+        with write_errors(repr(str(path))), translate_disk_errors(None):
             yield
     except DiskError as error:  # DuckDB writes files for Postgres too, and does not name them
         raise DiskError.of(repr(str(path)), error) from error.__cause__

@@ -16,7 +16,7 @@ from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
 from barbule.io.export_rows import FileNames, media_column, new_folder, plain_rows
 from barbule.io.lazy_rows import Rows
-from barbule.locations import expanded, written_atomically
+from barbule.locations import expand_user, write_atomically
 from barbule.media.archives import check_member
 from barbule.types import Image
 
@@ -57,8 +57,8 @@ def read_coco(
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
     """Make rows of a COCO file, one of each image; see `Session.read_coco`."""
-    path = expanded(annotations)
-    folder = expanded(images) if images is not None else path.parent
+    path = expand_user(annotations)
+    folder = expand_user(images) if images is not None else path.parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {str(folder)!r}.", hint="Give images= the folder.")
     document = _parse(path)
@@ -214,7 +214,7 @@ def _write_coco(rows: ExportRows, target: Path, media_name: str, boxes: str) -> 
             annotations.append(_annotation(box, len(annotations) + 1, number + 1, label))
     categories = [{"id": category_id, "name": label} for label, category_id in labels.items()]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    with written_atomically(target / "annotations.json") as file:
+    with write_atomically(target / "annotations.json") as file:
         file.write(json.dumps(document).encode())
     return len(images)
 

@@ -26,7 +26,7 @@ from barbule.io.formats.folder_metadata import FILE_NAME, METADATA, FolderMetada
 from barbule.io.input_files import remote_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.text_cells import json_text
-from barbule.locations import expanded
+from barbule.locations import expand_user
 from barbule.types import Media, Timestamp, dtype
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_folder(
             "this column tells of the file.", column=name, hint="Give column= another name."
         )
 
-    folder = None if _URL.match(source) else expanded(source)
+    folder = None if _URL.match(source) else expand_user(source)
     metadata = FolderMetadata(
         folder if folder is not None and folder.is_dir() else None, containment
     )
@@ -131,7 +131,7 @@ _File = tuple[str, int | None, datetime.datetime | None]
 
 def _containment(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
     """Return whose files a folder or pattern may lead to: those below what has no wildcard."""
-    path = expanded(source)
+    path = expand_user(source)
     if not path.exists():
         fixed = itertools.takewhile(lambda part: not _WILDCARD.search(part), path.parts)
         path = Path(*fixed)
@@ -139,7 +139,7 @@ def _containment(source: str, root: str | os.PathLike[str] | None) -> DataSetRoo
 
 
 def _local_files(source: str, containment: DataSetRoot) -> Iterator[_File]:
-    path = expanded(source)
+    path = expand_user(source)
     if path.is_file():
         names: Iterator[str] = iter([str(path)])
     elif path.is_dir():

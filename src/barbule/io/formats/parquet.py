@@ -18,7 +18,7 @@ from barbule.io.export_rows import media_columns
 from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
-from barbule.locations import expanded, written_atomically
+from barbule.locations import expand_user, write_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
 from barbule.types.json_marks import is_marked_json, mark_json_field
 from barbule.values.cells import arrow_type
@@ -185,8 +185,8 @@ def write_parquet(rows: ExportRows, target: str | os.PathLike[str]) -> int:
     media = media_columns(rows)
     schema = _with_features(rows.schema, media)
     count = 0
-    path = check_target(target) or expanded(target)
-    with written_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
+    path = check_target(target) or expand_user(target)
+    with write_atomically(path) as file, pq.ParquetWriter(file, schema) as writer:
         batches = rows.batches(_ROWS_PER_BATCH)
         for batch in itertools.chain.from_iterable(map(_slices, batches)):
             columns = []

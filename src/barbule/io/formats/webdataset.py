@@ -27,7 +27,7 @@ from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
 from barbule.io.tar_files import open_tar_file
 from barbule.io.text_cells import json_text, json_writer
-from barbule.locations import expanded, written_atomically
+from barbule.locations import expand_user, write_atomically
 from barbule.media.archives import check_member
 from barbule.types import Document, Json, Media, infer
 
@@ -232,9 +232,9 @@ def write_webdataset(
     used_keys: set[str] = set()
     while sample is not None or not written:
         shard = pattern % len(written) if numbered else first
-        path = check_target(shard) or expanded(shard)
+        path = check_target(shard) or expand_user(shard)
         written.append(str(path))
-        with written_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        with write_atomically(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
             while sample is not None:
                 number, row = sample
                 name = _sample_key(row, key, number, used_keys)

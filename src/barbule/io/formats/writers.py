@@ -9,7 +9,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from barbule.locations import storing
+from barbule.locations import write_errors
 
 if TYPE_CHECKING:
     from barbule.io.export_rows import ExportRows
@@ -32,5 +32,5 @@ def write(form: str, rows: ExportRows, *arguments: Any) -> Any:
     """Write rows in a form; see its writer."""
     module, name = _WRITERS[form]
     writer = getattr(importlib.import_module(module), name)
-    with storing(repr(os.fspath(arguments[0])) if form in _FILE_FORMATS else "a temporary file"):
+    with write_errors(repr(os.fspath(arguments[0])) if form in _FILE_FORMATS else "a temporary file"):
         return writer(rows, *arguments)

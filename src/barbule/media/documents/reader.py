@@ -181,7 +181,7 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     if options.ocr and document.scanned:
         pages = len(document.scanned)
         allowance = Allowance(pages * _OCR_SECONDS_PER_PAGE, _OCR_MEMORY_BYTES)
-        document = isolated(_read_document, path, options, unbounded=unbounded, more=allowance)
+        document = isolated(_read_document, path, options, unbounded=unbounded, extra=allowance)
     return document
 
 

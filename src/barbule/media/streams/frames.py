@@ -1,6 +1,6 @@
 """Frames of videos by reference, decoded when they are touched.
 
-Owns the decoders, which stay open so that frames asked for in their order cost one pass over the
+Owns the decoders, which stay open so that frames read in their order cost one pass over the
 video. A few that were passed are kept for a while; nothing is written.
 """
 
@@ -91,7 +91,7 @@ def _state(path: Path) -> tuple[str, int, int]:
 
 
 class _Decoder:
-    """One open video and the place in it."""
+    """One open video and the position in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -169,14 +169,14 @@ class _Decoder:
         )
 
     def _skips_others(self, stamp: int) -> bool:
-        """Whether frames lie between that another thread probably asks for in a moment."""
+        """Whether other threads will probably soon read frames in between."""
         if not self._step or self._last_frame is None:
             return False
         steps = (stamp - self._last_frame[0] - self._interval) // self._step
         return 1 <= steps <= _MAX_THREADS
 
     def _has_key_frame_ahead(self, stamp: int) -> bool:
-        """Whether a key frame before the wanted one is worth a jump."""
+        """Whether a key frame before the requested one is worth a jump."""
         if not self._has_timestamps:
             return False
         entries = self._stream.index_entries
@@ -251,7 +251,7 @@ class _Decoder:
             self._cached_frames.popitem(last=False)
 
     def _may_be_requested(self, stamp: int) -> bool:
-        """Whether somebody may ask for a frame, judging by the one that is wanted now."""
+        """Whether a frame may be requested soon, judging by the one that is requested now."""
         if not self._step:
             return stamp >= self._requested_stamp
         distance = (stamp - self._requested_stamp) % self._step

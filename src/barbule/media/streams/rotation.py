@@ -1,4 +1,4 @@
-"""Frames of videos, upright_frame upright by the display matrix of their video.
+"""Frames of videos, turned upright by the display matrix of their video.
 
 Owns the eight transformations by quarters of a turn and mirroring. PyAV's `rotation` tells turns
 alone: of a mirrored video it is another one.
@@ -77,7 +77,7 @@ def upright_size(frame: VideoFrame) -> tuple[int, int]:
 
 
 def _transpose_method(frame: VideoFrame) -> str | None:
-    """Return how a frame has to be transposed; None where it is upright, or upright_frame by no quarter.
+    """Return how a frame has to be transposed; None where it is upright, or turned by no quarter.
 
     The matrix maps a point (x, y) to (a x + c y, b x + d y), as in the header of an MP4 file.
     """

@@ -317,13 +317,13 @@ class LiteLLMClient(ModelClient):
 
     async def _fetched(self, url: str, model: str) -> bytes:
         """Get a file that a provider made, from where it says; only its own host may be private."""
-        from barbule.locations import without_secrets
+        from barbule.locations import redact_uri
         from barbule.media.fetch import Fetcher
 
         if urlsplit(url).scheme.lower() not in _FETCHABLE_SCHEMES:
             raise responses.invalid_answer(
                 model,
-                f"it says that the image is at {without_secrets(url)!r}, which is not on the web",
+                f"it says that the image is at {redact_uri(url)!r}, which is not on the web",
                 "Ask for response_format='b64_json'.",
             )
         base = self.endpoint(model).api_base

@@ -29,10 +29,10 @@ from barbule.relations.methods.json_unwrapping import (
 from barbule.relations.methods.slices import stepped
 from barbule.relations.methods.text import unwrapped
 from barbule.values.json_numbers import (
-    compare_whole,
+    compare_integer,
     is_one_of,
-    is_whole,
-    whole_decimal,
+    is_integer,
+    to_decimal,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class JsonValue(ir.JSONValue):
         numbers = [ops.UnwrapJSONFloat64(self).to_expr()]
         if isinstance(kind, dt.Integer):
             wide = isinstance(kind, dt.UInt64)
-            exact = whole_decimal(self) if wide else ops.UnwrapJSONInt64(self).to_expr()
+            exact = to_decimal(self) if wide else ops.UnwrapJSONInt64(self).to_expr()
             numbers.insert(0, exact)
         if not strict and isinstance(kind, dt.Integer):
             low, high = kind.bounds
@@ -200,7 +200,7 @@ class JsonValue(ir.JSONValue):
 
     def between(self, lower: object, upper: object) -> ir.BooleanValue:
         """Say whether it is a text, number or moment between two others."""
-        if is_whole(lower) or is_whole(upper):
+        if is_integer(lower) or is_integer(upper):
             return (self >= lower) & (self <= upper)
         return unwrapped_like(self, lower).between(lower, upper)
 
@@ -336,8 +336,8 @@ def _comparison(name: str) -> Callable[[JsonValue, object], ir.BooleanValue]:
                 name, lambda: NotImplemented
             )()
         if not isinstance(other, ir.JSONValue):
-            if is_whole(other):
-                comparison = compare_whole(self, name, other)
+            if is_integer(other):
+                comparison = compare_integer(self, name, other)
             else:
                 comparison = getattr(unwrapped_like(self, other), name)(other)
             return _with_other_types(self, name, other, comparison)

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError
-from barbule.values.json_numbers import is_whole, whole_number
+from barbule.values.json_numbers import is_integer, to_integer
 from barbule.values.json_values import as_json, json_constant
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def unwrapped_like_items(value: ir.JSONValue, values: ir.Value) -> ir.Value:
     """Unwrap Json to the type of the values of a column or an array."""
     is_array = isinstance(values, ir.ArrayValue)
     item = ibis.null(values.type().value_type) if is_array else values
-    return whole_number(value, item) if is_whole(item) else unwrapped_like(value, item)
+    return to_integer(value, item) if is_integer(item) else unwrapped_like(value, item)
 
 
 def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:

@@ -19,7 +19,7 @@ from barbule.tables.sources.records import as_mappings
 from barbule.tables.sources.required_values import first_missing_value
 from barbule.tables.sources.text_values import read_column
 from barbule.types import Media
-from barbule.values.cells import arrow_type, holds_media, media_within, to_array
+from barbule.values.cells import arrow_type, cell_media, holds_media, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -327,7 +327,7 @@ class Target:
         """Check the media in lists and structs, those of one type together."""
         media_by_type: dict[Media, tuple[list[int], list[str]]] = {}
         for row, cell in enumerate(cells):
-            for inner, reference in media_within(cell, dtype):
+            for inner, reference in cell_media(cell, dtype):
                 rows, references = media_by_type.setdefault(inner, ([], []))
                 rows.append(row)
                 references.append(reference)

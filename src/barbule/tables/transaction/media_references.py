@@ -283,7 +283,7 @@ def undo_on_failure(engine: Engine) -> Iterator[None]:
         except Exception:  # noqa: BLE001 - what made the operation fail is what its caller has to know
             _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
 
-    with engine.library.undo.where_it_fails(take_back):
+    with engine.library.undo.rollback_on_error(take_back):
         yield
 
 
@@ -299,9 +299,9 @@ def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> 
     since
         The latest commit when the operation began.
     """
-    if not engine.catalog.media_deleted_since(since) or engine.library.undo.is_alone:
+    if not engine.catalog.media_deleted_since(since) or engine.library.undo.is_exclusive:
         return []
-    referenced = {f"{_MEDIA_PREFIX}{name}" for name in engine.library.undo.counted_on()}
+    referenced = {f"{_MEDIA_PREFIX}{name}" for name in engine.library.undo.required_objects()}
     referenced.update(*map(references_in_rows, rows))
     missing = _missing_references(engine, referenced)
     # What committed rows have lost, say by hand, is not for this transaction to repair.

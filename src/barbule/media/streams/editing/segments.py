@@ -1,6 +1,7 @@
 """Videos cut into parts, and brought to another rate or size.
 
-Owns where parts begin and end. How they are written is the business of `clips` and `video_encoding`.
+Owns where parts begin and end. How they are written is the business of `clips` and
+`video_encoding`.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def split_at(length: float, times: Sequence[float], min_duration: float) -> list
 
     Examples
     --------
-    >>> [(each.start, each.end) for each in split_at(5.0, [2.0, 9.0], 0.0)]
+    >>> [(span.start, span.end) for span in split_at(5.0, [2.0, 9.0], 0.0)]
     [(0.0, 2.0), (2.0, 5.0)]
     """
     edges = [0.0, *(time for time in times if time < length), length]

@@ -54,7 +54,7 @@ class TextOverlay:
     opacity, box_opacity
         From 0 (nothing is seen) to 1.
     align
-        Horizontal and vertical place.
+        Horizontal and vertical alignment.
     margin
         Pixels from the edges of those sides.
     border

@@ -128,7 +128,7 @@ def rewrite(
     change
         What becomes of each picture, upright.
     fps
-        Pictures a second, in the place of those of the video.
+        Pictures a second, instead of those of the video.
     """
     with _Segment(path, timeline or read_timeline(path), span or Span(0.0, None)) as source:
         first = upright_frame(source.first(), Orientation())
@@ -143,7 +143,7 @@ def rewrite(
 
 
 class _FramePacer:
-    """Shows pictures as they come, or at the moments of a rate."""
+    """Shows pictures as they come, or at the timestamps of a rate."""
 
     def __init__(
         self,
