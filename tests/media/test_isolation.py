@@ -84,7 +84,7 @@ def test_what_ends_a_process_fails_its_file_and_the_next_gets_another(apart, fil
 
 @pytest.mark.parametrize("read", [readers.spin, readers.wait])
 def test_a_reader_ends_at_its_time(read, file, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_START", 1.0)
+    monkeypatch.setattr(module, "_START_SECONDS", 1.0)
     apart = Isolation(MediaSettings(isolate=True, max_seconds=1.0), tmp_path)
     with apart.entered():
         first = isolated(readers.pid, file)

@@ -271,7 +271,7 @@ def is_vector(kind: dt.DataType) -> bool:
 
 
 def media_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
-    """Return what replaces the media in a value of `kind` by references, putting them into the store.
+    """Return what puts the media in a value of `kind` into the store, leaving their references.
 
     None where `kind` holds no media.
     """
