@@ -225,8 +225,8 @@ def _to_timestamp(value: Any, zone: str | None, default: str) -> datetime.dateti
     if zone is not None and _has_nanoseconds(value):
         raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
     plain = _without_numpy(value)
-    if isinstance(to_plain, str):
-        plain = datetime.datetime.fromisoformat(to_plain)
+    if isinstance(plain, str):
+        plain = datetime.datetime.fromisoformat(plain)
     if isinstance(plain, datetime.datetime):
         if zone is not None and plain.tzinfo is None:
             return plain.replace(tzinfo=zone_info(default))
