@@ -48,4 +48,4 @@ class TemporaryFile(os.PathLike[str]):
         return str(self.path)
 
     def __repr__(self) -> str:
-        return f"MadeFile({str(self.path)!r})"
+        return f"TemporaryFile({str(self.path)!r})"
