@@ -10,7 +10,7 @@ import contextlib
 import math
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from barbule import errors
 from barbule.errors import BarbuleError, FunctionError, MediaError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from barbule.config import MediaSettings
 
 __all__ = ["Allowance", "Isolation", "isolated"]
+
+Result = TypeVar("Result")
 
 _CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
 _BYTES_PER_MEGABYTE = 1_000_000
@@ -82,8 +84,8 @@ class Isolation:
         return unbounded or path.absolute().is_relative_to(self._fetched)
 
     def read(
-        self, read: Callable[..., Any], path: Path, args: tuple[Any, ...], extra: Allowance
-    ) -> Any:
+        self, read: Callable[..., Result], path: Path, args: tuple[object, ...], extra: Allowance
+    ) -> Result:
         """Call a reader of a file in another process.
 
         Raises
@@ -106,7 +108,8 @@ class Isolation:
         except FunctionError as crash:
             raise _too_large(path, limits, f": {crash.message.rstrip('.')}") from None
         if error is None:
-            return value
+            result: Result = value
+            return result
         raised: BarbuleError = getattr(errors, error)(value[0], hint=value[1])
         raise raised
 
@@ -127,12 +130,12 @@ class Isolation:
 
 
 def isolated(
-    read: Callable[..., Any],
+    read: Callable[..., Result],
     path: Path,
-    *args: Any,
+    *args: object,
     unbounded: bool = False,
     extra: Allowance | None = None,
-) -> Any:
+) -> Result:
     """Call `read(path, *args)`, in another process where the configuration says so.
 
     Parameters

@@ -110,7 +110,11 @@ class MediaLibrary:
             cache=self._cache,
         )
 
-    def __reduce__(self) -> Any:  # for other processes: what is remembered stays here
+    def __reduce__(
+        self,
+    ) -> tuple[
+        Callable[..., MediaLibrary], tuple[object, ...]
+    ]:  # for other processes: what is remembered stays here
         return functools.partial(MediaLibrary, zone=self.zone), (
             self._root,
             self._folder,
@@ -246,7 +250,7 @@ class MediaLibrary:
         in_threads(check, len(cells), 1 if self.store.is_local else _FETCH_THREADS)
         return are_present
 
-    def picture(self, value: Any) -> PIL.Image.Image:
+    def picture(self, value: object) -> PIL.Image.Image:
         """Return the PIL image of whatever an image column takes."""
         from barbule.media.images.image_files import to_image
 
@@ -254,7 +258,7 @@ class MediaLibrary:
             return self.image(self.refer(value, Image()))
         return to_image(value)
 
-    def refer(self, value: Any, kind: dt.DataType, *, computed: bool = False) -> str:
+    def refer(self, value: object, kind: dt.DataType, *, computed: bool = False) -> str:
         """Return the reference for what a user inserts or a function returns.
 
         References stay what they are (a local path becomes absolute); bytes, PIL images and
@@ -307,7 +311,7 @@ class MediaLibrary:
         self.frames.image(reference).save(buffer, "PNG")
         return self._cache.keep(name, [buffer.getvalue()])
 
-    def _store_image(self, value: Any, *, computed: bool) -> str:
+    def _store_image(self, value: object, *, computed: bool) -> str:
         from barbule.media.images.encoding import encode_for_store
         from barbule.media.images.image_files import to_image
 

@@ -64,7 +64,7 @@ def stored_references(text: str) -> Iterator[str]:
         yield match[0]
 
 
-def references_within(value: Any) -> Iterator[str]:
+def references_within(value: object) -> Iterator[str]:
     """Find the references to stored objects within a cell, nested or not.
 
     Examples

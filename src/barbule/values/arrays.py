@@ -72,7 +72,7 @@ def arrow_array(
     return pa.array(values, kind, from_pandas=nan_is_missing)
 
 
-def arrow_scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
+def arrow_scalar(value: object, kind: pa.DataType) -> pa.Scalar:
     """Make an Arrow scalar, which `pyarrow.repeat` and compute functions take.
 
     Examples
@@ -137,7 +137,7 @@ def _buffers(
     return None
 
 
-def _fill_missing(values: Sequence[Any], filler: Any, missing: bool) -> Sequence[Any]:
+def _fill_missing(values: Sequence[Any], filler: object, missing: bool) -> Sequence[Any]:
     return [filler if value is None else value for value in values] if missing else values
 
 

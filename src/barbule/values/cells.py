@@ -129,7 +129,7 @@ def _convert_by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAc
         raise _first_misfit(plain, values, target_type, kind, error) from error
 
 
-def _type_error(kind: dt.DataType, reason: str, row: int, value: Any) -> DataError:
+def _type_error(kind: dt.DataType, reason: str, row: int, value: object) -> DataError:
     return DataError(
         f"this is no {kind}: {reason}.",
         row=row,
@@ -175,7 +175,7 @@ def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) 
     return pa.StructArray.from_arrays(fields, fields=list(arrow_type(kind)), mask=empty)
 
 
-def _to_record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
+def _to_record(value: object, kind: dt.Struct) -> dict[str, Any] | None:
     if is_missing(value, kind):
         return None
     fields = value if isinstance(value, dict) else _record_fields(value)
@@ -185,7 +185,7 @@ def _to_record(value: Any, kind: dt.Struct) -> dict[str, Any] | None:
     return fields
 
 
-def _record_fields(value: Any) -> dict[str, Any]:
+def _record_fields(value: object) -> dict[str, Any]:
     if not isinstance(value, type) and (values := values_of(value)) is not None:
         return values
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -250,7 +250,7 @@ def _stack_vectors(
     return pa.FixedSizeListArray.from_arrays(inner, type=target_type)
 
 
-def _list_items(value: Any, kind: dt.Array) -> list[Any] | None:
+def _list_items(value: object, kind: dt.Array) -> list[Any] | None:
     if is_missing(value, kind):
         return None
     items = value.tolist() if hasattr(value, "tolist") else value
@@ -287,7 +287,7 @@ def media_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any
     return None
 
 
-def _store_fields(value: Any, field_writers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+def _store_fields(value: object, field_writers: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
     fields = value if isinstance(value, dict) else _record_fields(value)
     return {
         name: field_writers[name](item) if name in field_writers and item is not None else item
@@ -359,7 +359,7 @@ def _map_reader(kind: dt.Map, library: MediaAccess | None) -> Callable[[Any], di
     key_reader = reader(kind.key_type, library)
     value_reader = reader(kind.value_type, library)
 
-    def read(pairs: Any) -> dict[Any, Any]:
+    def read(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
         return {
             key if key_reader is None else key_reader(key): (
                 value if value is None or value_reader is None else value_reader(value)

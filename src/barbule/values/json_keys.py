@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["check_keys"]
 
 _SCALAR_TYPES = {str, int, float, bool, type(None)}
 
 
-def check_keys(value: Any) -> None:
+def check_keys(value: object) -> None:
     """Refuse a value in which a dict, at any depth, has two keys that JSON writes alike.
 
     Raises
@@ -37,7 +40,7 @@ def check_keys(value: Any) -> None:
             pass
         else:
             return
-    pending = [value]
+    pending: list[object] = [value]
     while pending:
         item = pending.pop()
         if isinstance(item, dict):
@@ -49,13 +52,14 @@ def check_keys(value: Any) -> None:
 
 
 @functools.cache
-def _strict_writer() -> Any:
+def _strict_writer() -> Callable[[object], bytes] | None:
     """Return a writer that takes no keys but texts, and a fifth of the time of looking at them."""
     try:
         import orjson  # of Chroma
     except ImportError:
         return None
-    return orjson.dumps
+    write: Callable[[object], bytes] = orjson.dumps
+    return write
 
 
 def _refuse_duplicates(item: dict[Any, Any]) -> None:

@@ -29,7 +29,7 @@ _FLOAT64_EXACT_LIMIT = (
 )  # whole numbers below it are exact as float64, and no other is rounded to one
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: object) -> bool:
     """Whether a value is a whole number, be it a constant or a column of integers."""
     if isinstance(value, ir.Value):
         return bool(value.type().is_integer())
@@ -38,20 +38,20 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, numbers.Integral) or bool(float(value).is_integer())
 
 
-def _is_wide(value: Any) -> bool:
+def _is_wide(value: ir.Value | int) -> bool:
     if isinstance(value, ir.Value):
         return isinstance(value.type(), dt.UInt64)
     return not -(2**63) <= value < 2**63
 
 
-def to_decimal(value: Any) -> ir.Value:
+def to_decimal(value: ir.Value) -> ir.Value:
     """Read a JSON number without fraction as a decimal, of any size."""
     text = ops.Cast(value, dt.string).to_expr()
     digits = text.re_search(_WHOLE_PATTERN).ifelse(text, ibis.null(dt.string))
     return digits.cast(dt.Decimal(_DECIMAL_DIGITS, 0))
 
 
-def to_integer(value: Any, other: Any) -> ir.Value:
+def to_integer(value: ir.Value, other: ir.Value | int) -> ir.Value:
     """Read a JSON number that is whole, in a type that stands beside `other`; 2.0 is 2."""
     real = ops.UnwrapJSONFloat64(value).to_expr()
     if _is_wide(other):
@@ -61,7 +61,7 @@ def to_integer(value: Any, other: Any) -> ir.Value:
     return ibis.coalesce(ops.UnwrapJSONInt64(value).to_expr(), rounded)
 
 
-def compare_integer(value: Any, name: str, other: Any) -> ir.BooleanValue:
+def compare_integer(value: ir.Value, name: str, other: ir.Value | int) -> ir.BooleanValue:
     """Compare a JSON number with a whole number, by the name of an operator."""
     if _is_small(other):
         # As exact as digit by digit: what is rounded to float64 stays beyond this number.
@@ -76,15 +76,15 @@ def compare_integer(value: Any, name: str, other: Any) -> ir.BooleanValue:
     return ibis.coalesce(exact, getattr(real, name)(constant.cast(dt.float64)))
 
 
-def _is_small(value: Any) -> bool:
+def _is_small(value: ir.Value | int) -> bool:
     return not isinstance(value, ir.Value) and -_FLOAT64_EXACT_LIMIT < value < _FLOAT64_EXACT_LIMIT
 
 
-def _as_float64(value: Any) -> Any:
+def _as_float64(value: ir.Value) -> ir.NumericValue:
     return ops.UnwrapJSONFloat64(value).to_expr()
 
 
-def _typed_constant(value: Any) -> Any:
+def _typed_constant(value: ir.Value | int) -> ir.Value:
     """Make a literal of the type in which a JSON number is compared with it."""
     if isinstance(value, ir.Value):
         return value.cast(dt.Decimal(_DECIMAL_DIGITS, 0)) if _is_wide(value) else value
@@ -93,7 +93,7 @@ def _typed_constant(value: Any) -> Any:
 
 
 def is_one_of(
-    value: Any, values: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
+    value: ir.Value, values: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
 ) -> ir.BooleanValue:
     """Return whether a JSON value is one of several, each compared in its own type.
 
@@ -114,13 +114,13 @@ def is_one_of(
     return value.isnull().ifelse(ibis.null(dt.boolean), either)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     kind = value.type() if isinstance(value, ir.Value) else dt.infer(value)
     return "number" if kind.is_numeric() and not kind.is_boolean() else str(kind)
 
 
 def _is_in_group(
-    value: Any, group: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
+    value: ir.Value, group: list[Any], as_kind_of: Callable[[Any, Any], ir.Value]
 ) -> ir.BooleanValue:
     if all(is_integer(member) and _is_small(member) for member in group):
         return _as_float64(value).isin([float(member) for member in group])

@@ -7,7 +7,6 @@ a cast of a string to Json would parse it.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -20,7 +19,7 @@ __all__ = ["as_json", "json_constant"]
 _STRUCT_FIELD = "value"
 
 
-def json_constant(value: Any, kind: dt.DataType = dt.json) -> ops.Literal:
+def json_constant(value: object, kind: dt.DataType = dt.json) -> ops.Literal:
     """Make a literal of type Json from a Python value."""
     try:
         check_keys(value)

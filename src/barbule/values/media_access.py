@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ class MediaAccess(Protocol):
     zone: str
     """The time zone of timestamps that name none."""
 
-    def refer(self, value: Any, kind: dt.DataType, *, computed: bool = False) -> str:
+    def refer(self, value: object, kind: dt.DataType, *, computed: bool = False) -> str:
         """Return the reference of a file, of bytes or of an image."""
 
     def path(self, reference: str) -> Path:

@@ -14,7 +14,7 @@ import math
 import os
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import ibis.expr.datatypes as dt
 
@@ -25,6 +25,8 @@ from barbule.values.json_keys import check_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from barbule.values.media_access import MediaAccess
 
@@ -38,7 +40,7 @@ _MICROSECOND_DIGITS = 6  # digits of seconds, as Python and databases have them
 _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
-def is_missing(value: Any, kind: dt.DataType) -> bool:
+def is_missing(value: object, kind: dt.DataType) -> bool:
     """Whether a value means none: NaN where it is no number, and what pandas writes.
 
     Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse the infinite.
@@ -50,7 +52,7 @@ def is_missing(value: Any, kind: dt.DataType) -> bool:
     return _is_numpy_datetime(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
 
 
-def _is_numpy_datetime(value: Any) -> bool:
+def _is_numpy_datetime(value: object) -> TypeGuard[np.datetime64 | np.timedelta64]:
     return type(value).__name__ in {"datetime64", "timedelta64"}
 
 
@@ -72,7 +74,7 @@ def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any
     return None
 
 
-def _without_numpy(value: Any) -> Any:
+def _without_numpy(value: object) -> object:
     """Turn NumPy's scalars into Python's, and members of an Enum into their values."""
     if isinstance(value, enum.Enum):
         return value.value
@@ -91,7 +93,7 @@ def _without_numpy(value: Any) -> Any:
     return value.item()
 
 
-def _to_string(value: Any) -> str:
+def _to_string(value: object) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif isinstance(value, enum.Enum):
@@ -101,14 +103,14 @@ def _to_string(value: Any) -> str:
     return value
 
 
-def _to_bool(value: Any) -> bool:
+def _to_bool(value: object) -> bool:
     plain = _without_numpy(value)
     if not isinstance(plain, bool):
         raise TypeError(f"a {type(value).__name__} is no bool")
     return plain
 
 
-def _to_number(value: Any) -> int | float | decimal.Decimal:
+def _to_number(value: object) -> int | float | decimal.Decimal:
     plain = _without_numpy(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float | decimal.Decimal):
         raise TypeError(f"got {type(value).__name__}, which is no number")
@@ -118,7 +120,7 @@ def _to_number(value: Any) -> int | float | decimal.Decimal:
 def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
     low, high = kind.bounds
 
-    def convert(value: Any) -> int:
+    def convert(value: object) -> int:
         number = _to_number(value)
         if math.isnan(number) or math.isinf(number) or number != int(number):
             raise ValueError(f"{value!r} is no whole number")
@@ -131,11 +133,11 @@ def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
     return convert
 
 
-def _to_float(value: Any) -> float:
+def _to_float(value: object) -> float:
     return float(_to_number(value))
 
 
-def _to_bytes(value: Any) -> bytes:
+def _to_bytes(value: object) -> bytes:
     value = value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, str):
         raise TypeError("a text is no bytes")
@@ -147,7 +149,7 @@ def _to_bytes(value: Any) -> bytes:
 def _decimal_converter(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
     integer_digits = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
 
-    def convert(value: Any) -> decimal.Decimal:
+    def convert(value: object) -> decimal.Decimal:
         plain = value if isinstance(value, str) else _to_number(value)
         narrow = isinstance(plain, float) and _is_numpy_scalar(value)  # has a shorter text
         try:
@@ -163,7 +165,7 @@ def _decimal_converter(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
     return convert
 
 
-def _is_numpy_scalar(value: Any) -> bool:
+def _is_numpy_scalar(value: object) -> bool:
     return type(value).__module__ == "numpy"
 
 
@@ -192,7 +194,7 @@ def _timestamp_converter(kind: dt.Timestamp, default: str) -> Callable[[Any], An
     """Return what reads a timestamp, with nanoseconds where the column has them."""
     scale = _MICROSECOND_DIGITS if kind.scale is None else kind.scale
 
-    def convert(value: Any) -> Any:
+    def convert(value: Any) -> datetime.datetime | np.datetime64:
         if kind.timezone is not None or not _has_nanoseconds(value):
             return _to_timestamp(value, kind.timezone, default)
         if scale == _MICROSECOND_DIGITS:
@@ -220,7 +222,7 @@ def _nanoseconds(value: Any) -> int:
     return int(value.nanosecond)
 
 
-def _to_timestamp(value: Any, zone: str | None, default: str) -> datetime.datetime:
+def _to_timestamp(value: object, zone: str | None, default: str) -> datetime.datetime:
     """Read a timestamp with or without a zone; a date is midnight there."""
     if zone is not None and _has_nanoseconds(value):
         raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
@@ -239,7 +241,7 @@ def _to_timestamp(value: Any, zone: str | None, default: str) -> datetime.dateti
     raise TypeError(_mismatch_message(value, "datetime"))
 
 
-def _to_date(value: Any) -> datetime.date:
+def _to_date(value: object) -> datetime.date:
     plain = _without_numpy(value)
     if isinstance(plain, str):
         return datetime.date.fromisoformat(plain)
@@ -252,7 +254,7 @@ def _to_date(value: Any) -> datetime.date:
     raise TypeError(_mismatch_message(value, "date"))
 
 
-def _to_time(value: Any) -> datetime.time:
+def _to_time(value: object) -> datetime.time:
     if isinstance(value, str):
         return datetime.time.fromisoformat(value)
     if isinstance(value, datetime.time):
@@ -260,7 +262,7 @@ def _to_time(value: Any) -> datetime.time:
     raise TypeError(_mismatch_message(value, "time"))
 
 
-def _to_duration(value: Any) -> datetime.timedelta:
+def _to_duration(value: object) -> datetime.timedelta:
     if getattr(value, "nanoseconds", 0):  # of pandas
         raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
     if isinstance(value, str):
@@ -273,13 +275,13 @@ def _to_duration(value: Any) -> datetime.timedelta:
     return plain
 
 
-def _mismatch_message(value: Any, kind: str) -> str:
+def _mismatch_message(value: object, kind: str) -> str:
     if isinstance(value, int | float):  # which Arrow takes for a count since 1970
         return f"{value!r} is a number, no {kind}"
     return f"a {type(value).__name__} is no {kind}"
 
 
-def _to_uuid(value: Any) -> str:
+def _to_uuid(value: object) -> str:
     if isinstance(value, bytes):
         return str(uuid.UUID(bytes=value))
     return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_to_string(value)))
@@ -297,7 +299,7 @@ _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
 }
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: object) -> object:
     """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
@@ -322,7 +324,7 @@ def to_plain(value: Any) -> Any:
 _encode = json.JSONEncoder(default=to_plain, ensure_ascii=False, allow_nan=False).encode
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """Write a value as JSON; what has no form there is refused."""
     text = _encode(value)
     if not isinstance(value, str | int):

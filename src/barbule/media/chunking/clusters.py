@@ -7,10 +7,12 @@ Unicode Standard Annex 29). Must not know what is cut.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import regex
 
 __all__ = ["character_start", "is_within_character"]
 
@@ -53,7 +55,7 @@ def _character_starts(text: str, first: int, last: int) -> Iterator[int]:
 
 
 @lru_cache(maxsize=1)
-def _grapheme_pattern() -> Any:
+def _grapheme_pattern() -> regex.Pattern[str]:
     import regex
 
     return regex.compile(r"\X")

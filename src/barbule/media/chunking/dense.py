@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.media.chunking.clusters import character_start, is_within_character
 
@@ -107,7 +107,8 @@ def _parser(text: str) -> Callable[[str], list[str]] | None:
 
 
 @lru_cache(maxsize=3)
-def _load_parser(language: str) -> Any:
+def _load_parser(language: str) -> Callable[[str], list[str]]:
     import budoux
 
-    return getattr(budoux, f"load_default_{language}_parser")().parse
+    parse: Callable[[str], list[str]] = getattr(budoux, f"load_default_{language}_parser")().parse
+    return parse

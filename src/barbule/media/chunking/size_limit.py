@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from barbule.media.chunking.dense import boundary, is_dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from semantic_text_splitter import TextSplitter
 
     from barbule.media.chunking.source import Span
 
@@ -156,7 +158,7 @@ class SizeLimit(NamedTuple):
         indices = self._splitter().chunk_indices(text[start:end])
         return [(start + offset, start + offset + len(part)) for offset, part in indices]
 
-    def _splitter(self) -> Any:
+    def _splitter(self) -> TextSplitter:
         return _build_splitter(self.kind, self.limit, self.overlap, self.model)
 
     def _cut_dense(self, text: str, span: Span) -> Iterator[Span]:
@@ -203,7 +205,7 @@ def for_markdown(size_limit: SizeLimit) -> SizeLimit:
 
 
 @lru_cache(maxsize=64)
-def _build_splitter(kind: str, limit: int, overlap: int, model: str | None) -> Any:
+def _build_splitter(kind: str, limit: int, overlap: int, model: str | None) -> TextSplitter:
     import semantic_text_splitter
 
     splitter = getattr(semantic_text_splitter, kind)

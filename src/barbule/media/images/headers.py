@@ -129,7 +129,7 @@ def _name_tags(values: Mapping[int, Any], names: Mapping[int, str]) -> dict[str,
     return {name: value for name, value in plain.items() if not _is_bulk(value)}
 
 
-def _is_bulk(value: Any) -> bool:
+def _is_bulk(value: object) -> bool:
     return isinstance(value, str | list) and len(value) > _MAX_VALUE_BYTES
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy as np
+    from av.video.frame import VideoFrame
 
 __all__ = [
     "detect_adaptive",
@@ -196,7 +197,7 @@ def detect_by_threshold(
     return _scenes(timeline, stamps, _Cuts(min_scene_len).filter(hits))
 
 
-def _brightness(frame: Any) -> float:
+def _brightness(frame: VideoFrame) -> float:
     return float(frame.to_ndarray(format="rgb24").mean())
 
 
@@ -210,7 +211,7 @@ def detect_by_histogram(
     if not 1 <= bins <= 256:  # noqa: PLR2004 - the values of a byte
         raise ConfigurationError("bins is from 1 to 256.", value=bins)
 
-    def measure(frame: Any) -> np.ndarray:
+    def measure(frame: VideoFrame) -> np.ndarray:
         gray = frame.to_ndarray(format="gray")
         return np.histogram(gray, bins=bins, range=(0, 256))[0].astype(np.float64)
 

@@ -6,13 +6,16 @@ them is its reader's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.media.documents.blocks import grid
 from barbule.media.documents.office.package import RELATED, related_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from docx.opc.part import Part
+    from lxml.etree import _Element as Element
 
     from barbule.media.documents.blocks import Rows
 
@@ -26,7 +29,7 @@ _CHART, _CHART_EX, _DIAGRAM = f"{_C}chart", f"{_CX}chart", f"{_DGM}relIds"
 _PARENT_OF = {None, "parOf"}
 
 
-def drawing_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
+def drawing_texts(element: Element, part: Part) -> Iterator[tuple[str, Rows | None]]:
     """Yield the texts of the charts and diagrams in an element, and the rows of the charts.
 
     Parameters
@@ -51,19 +54,19 @@ def drawing_texts(element: Any, part: Any) -> Iterator[tuple[str, Rows | None]]:
             yield text, rows
 
 
-def _paragraphs(element: Any) -> Iterator[str]:
+def _paragraphs(element: Element) -> Iterator[str]:
     for paragraph in element.iter(f"{_A}p"):
         if text := " ".join("".join(run.text or "" for run in paragraph.iter(f"{_A}t")).split()):
             yield text
 
 
-def _titles(chart: Any) -> Iterator[str]:
+def _titles(chart: Element) -> Iterator[str]:
     """Yield the titles of a chart and of its axes."""
     for title in chart.iter(f"{_C}title", f"{_CX}title"):
         yield from _paragraphs(title)
 
 
-def _chart_rows(chart: Any) -> Iterator[tuple[str, ...]]:
+def _chart_rows(chart: Element) -> Iterator[tuple[str, ...]]:
     """Yield the names of the series, then the values of each category."""
     all_series = list(chart.iter(f"{_C}ser"))
     names = [" ".join(_values(series.find(f"{_C}tx")).values()) for series in all_series]
@@ -75,7 +78,7 @@ def _chart_rows(chart: Any) -> Iterator[tuple[str, ...]]:
     yield from _table(names, categories, columns)
 
 
-def _chart_ex_rows(chart: Any) -> Iterator[tuple[str, ...]]:
+def _chart_ex_rows(chart: Element) -> Iterator[tuple[str, ...]]:
     all_series = list(chart.iter(f"{_CX}series"))
     names = [
         " ".join(value.text or "" for value in series.iter(f"{_CX}v")) for series in all_series
@@ -95,7 +98,7 @@ def _table(
         yield (categories.get(index, ""), *(column.get(index, "") for column in columns))
 
 
-def _values(*elements: Any) -> dict[int, str]:
+def _values(*elements: Element | None) -> dict[int, str]:
     """Return the points of the first element that is there, by their places."""
     element = next((candidate for candidate in elements if candidate is not None), None)
     if element is None:
@@ -110,7 +113,7 @@ def _values(*elements: Any) -> dict[int, str]:
     return values
 
 
-def _diagram_texts(diagram: Any) -> Iterator[str]:
+def _diagram_texts(diagram: Element) -> Iterator[str]:
     """Yield the texts of a diagram, each point before those below it."""
     points = {point.get("modelId"): point for point in diagram.iter(f"{_DGM}pt")}
     children: dict[str | None, list[tuple[int, str | None]]] = {}

@@ -5,7 +5,10 @@ Owns how the elements of Office's mathematics (ISO/IEC 29500-1, 22.1) are writte
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
 
 __all__ = ["FORMULA", "formula_text"]
 
@@ -14,7 +17,7 @@ FORMULA = f"{_M}oMath"
 _VALUE = f"{_M}val"
 
 
-def formula_text(element: Any) -> str:
+def formula_text(element: Element) -> str:
     """Write a formula, or a part of one, in a line."""
     if not isinstance(element.tag, str):
         return ""  # a comment
@@ -27,7 +30,7 @@ def formula_text(element: Any) -> str:
     return write(element) if write else "".join(map(formula_text, element))
 
 
-def _part(element: Any, name: str) -> str:
+def _part(element: Element, name: str) -> str:
     child = element.find(f"{_M}{name}")
     return "" if child is None else "".join(map(formula_text, child)).strip()
 
@@ -37,22 +40,22 @@ def _parenthesize(text: str) -> str:
     return text if len(text) <= 1 or text.isalnum() else f"({text})"
 
 
-def _fraction(element: Any) -> str:
+def _fraction(element: Element) -> str:
     return f"{_parenthesize(_part(element, 'num'))}/{_parenthesize(_part(element, 'den'))}"
 
 
-def _scripts(element: Any) -> str:
+def _scripts(element: Element) -> str:
     subscript, superscript = _part(element, "sub"), _part(element, "sup")
     sub = f"_{_parenthesize(subscript)}" if subscript else ""
     sup = f"^{_parenthesize(superscript)}" if superscript else ""
     return f"{_part(element, 'e')}{sub}{sup}"
 
 
-def _root(element: Any) -> str:
+def _root(element: Element) -> str:
     return f"{_part(element, 'deg')}√{_parenthesize(_part(element, 'e'))}"
 
 
-def _sum(element: Any) -> str:
+def _sum(element: Element) -> str:
     sign = _setting(element, "naryPr", "chr", "∫")
     subscript, superscript = _part(element, "sub"), _part(element, "sup")
     sub = f"_{_parenthesize(subscript)}" if subscript else ""
@@ -60,7 +63,7 @@ def _sum(element: Any) -> str:
     return f"{sign}{sub}{sup} {_part(element, 'e')}"
 
 
-def _brackets(element: Any) -> str:
+def _brackets(element: Element) -> str:
     opening = _setting(element, "dPr", "begChr", "(")
     closing = _setting(element, "dPr", "endChr", ")")
     separator = _setting(element, "dPr", "sepChr", "|")
@@ -68,16 +71,16 @@ def _brackets(element: Any) -> str:
     return f"{opening}{inner}{closing}"
 
 
-def _function(element: Any) -> str:
+def _function(element: Element) -> str:
     return f"{_part(element, 'fName')} {_part(element, 'e')}"
 
 
-def _limit(element: Any) -> str:
+def _limit(element: Element) -> str:
     sign = "_" if element.tag == f"{_M}limLow" else "^"
     return f"{_part(element, 'e')}{sign}{_parenthesize(_part(element, 'lim'))}"
 
 
-def _matrix(element: Any) -> str:
+def _matrix(element: Element) -> str:
     rows = (
         ", ".join("".join(map(formula_text, cell)) for cell in row.findall(f"{_M}e"))
         for row in element.findall(f"{_M}mr")
@@ -85,11 +88,11 @@ def _matrix(element: Any) -> str:
     return "; ".join(rows)
 
 
-def _lines(element: Any) -> str:
+def _lines(element: Element) -> str:
     return "; ".join("".join(map(formula_text, line)) for line in element.findall(f"{_M}e"))
 
 
-def _setting(element: Any, group: str, name: str, default: str) -> str:
+def _setting(element: Element, group: str, name: str, default: str) -> str:
     setting = element.find(f"{_M}{group}/{_M}{name}")
     return default if setting is None else str(setting.get(_VALUE) or "")
 

@@ -5,7 +5,13 @@ Must not know what a part holds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docx.document import Document
+    from docx.opc.part import Part
+    from lxml.etree import _Element as Element
+    from pptx.presentation import Presentation
 
 __all__ = ["RELATED", "parts_of_kind", "properties", "related_tree"]
 
@@ -13,7 +19,7 @@ _PROPERTIES = ("author", "subject", "keywords", "category", "comments", "languag
 RELATED = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
-def properties(document: Any) -> dict[str, Any]:
+def properties(document: Document | Presentation) -> dict[str, Any]:
     """Return what an Office file says of itself, leaving out what it does not say."""
     metadata = {}
     for name in _PROPERTIES:
@@ -23,7 +29,7 @@ def properties(document: Any) -> dict[str, Any]:
     return metadata
 
 
-def related_tree(part: Any, identifier: str | None) -> Any:
+def related_tree(part: Part, identifier: str | None) -> Element | None:
     """Return the root element of the part that a relationship names; None where there is none."""
     relationship = part.rels.get(identifier) if identifier else None
     if relationship is None or relationship.is_external:
@@ -31,7 +37,7 @@ def related_tree(part: Any, identifier: str | None) -> Any:
     return _root_element(relationship.target_part)
 
 
-def parts_of_kind(part: Any, kind: str) -> list[Any]:
+def parts_of_kind(part: Part, kind: str) -> list[Element]:
     """Return the root elements of the parts of a kind, such as "footnotes"."""
     return [
         _root_element(relationship.target_part)
@@ -40,7 +46,7 @@ def parts_of_kind(part: Any, kind: str) -> list[Any]:
     ]
 
 
-def _root_element(part: Any) -> Any:
+def _root_element(part: Part) -> Element:
     from docx.oxml import parse_xml
 
     # Those that the libraries know are parsed already. The parser expands no entities.

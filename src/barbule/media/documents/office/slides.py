@@ -6,7 +6,7 @@ they are seen, and not in the order in which they were drawn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.media.documents.blocks import Block, DocumentText, grid
 from barbule.media.documents.office.drawings import drawing_texts
@@ -16,6 +16,10 @@ from barbule.media.documents.office.package import parts_of_kind, properties
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from lxml.etree import _Element as Element
+    from pptx.shapes.base import BaseShape
+    from pptx.text.text import TextFrame
 
     from barbule.media.documents.blocks import Rows
 
@@ -71,7 +75,7 @@ def read_pptx(path: Path) -> DocumentText:
     )
 
 
-def _apply_alternatives(slide: Any) -> None:
+def _apply_alternatives(slide: Element) -> None:
     """Put the first of several forms of a part in its place: the library reads none of them."""
     for alternatives in list(slide.iter(_ALTERNATIVES)):
         parent = alternatives.getparent()
@@ -83,7 +87,7 @@ def _apply_alternatives(slide: Any) -> None:
             parent.remove(alternatives)
 
 
-def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
+def _shape_texts(shapes: Iterable[BaseShape]) -> Iterator[tuple[str, Rows | None]]:
     for shape in _in_reading_order(shapes):
         if getattr(shape, "shapes", None) is not None:
             yield from _shape_texts(shape.shapes)
@@ -100,11 +104,11 @@ def _shape_texts(shapes: Iterable[Any]) -> Iterator[tuple[str, Rows | None]]:
             yield from drawing_texts(shape.element, shape.part)
 
 
-def _in_reading_order(shapes: Iterable[Any]) -> list[Any]:
+def _in_reading_order(shapes: Iterable[BaseShape]) -> list[BaseShape]:
     """Order shapes by rows, and those of a row from left to right."""
     positions = [(shape.top or 0, shape.left or 0, shape.height or 0, shape) for shape in shapes]
     positions.sort(key=lambda position: position[:2])
-    rows: list[list[tuple[int, int, int, Any]]] = []
+    rows: list[list[tuple[int, int, int, BaseShape]]] = []
     for position in positions:
         if rows and _share_row(rows[-1][0], position):
             rows[-1].append(position)
@@ -113,7 +117,9 @@ def _in_reading_order(shapes: Iterable[Any]) -> list[Any]:
     return [shape for row in rows for *_, shape in sorted(row, key=lambda position: position[1])]
 
 
-def _share_row(position: tuple[int, int, int, Any], other: tuple[int, int, int, Any]) -> bool:
+def _share_row(
+    position: tuple[int, int, int, BaseShape], other: tuple[int, int, int, BaseShape]
+) -> bool:
     """Tell whether the middle of each of two shapes is within the height of the other."""
     top, _, height, _ = position
     other_top, _, other_height, _ = other
@@ -121,12 +127,12 @@ def _share_row(position: tuple[int, int, int, Any], other: tuple[int, int, int, 
     return other_top <= middle <= other_top + other_height and top <= other_middle <= top + height
 
 
-def _frame_text(frame: Any) -> str:
+def _frame_text(frame: TextFrame) -> str:
     paragraphs = ("".join(_runs(paragraph)) for paragraph in frame._element.iter(_P))
     return "\n".join(paragraphs).replace("\u00ad", "").replace("\v", "\n").strip()
 
 
-def _runs(paragraph: Any) -> Iterator[str]:
+def _runs(paragraph: Element) -> Iterator[str]:
     for element in paragraph.iter(_T, _LINE_BREAK, FORMULA):
         if element.tag == FORMULA:
             yield formula_text(element)

@@ -88,7 +88,7 @@ def _separator_dialect(separator: str) -> type[csv.Dialect]:
     return Dialect
 
 
-def _dialect(sample: str) -> Any:
+def _dialect(sample: str) -> type[csv.Dialect]:
     try:
         return csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, _DELIMITERS)
     except csv.Error:
@@ -182,7 +182,7 @@ def _with_formulas(
     return [rows[number] for number in sorted(rows)]
 
 
-def _cell_text(value: Any) -> str:
+def _cell_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():

@@ -8,7 +8,7 @@ is hidden.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail, grid
 from barbule.media.documents.office.drawings import drawing_texts
@@ -23,6 +23,12 @@ from barbule.media.documents.office.package import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from docx.document import Document
+    from docx.opc.part import Part
+    from docx.styles.style import BaseStyle
+    from docx.styles.styles import Styles
+    from lxml.etree import _Element as Element
 
     from barbule.media.documents.blocks import Rows
 
@@ -96,11 +102,11 @@ def read_docx(path: Path) -> DocumentText:
     )
 
 
-def _headers(document: Any) -> dict[str, list[Any]]:
+def _headers(document: Document) -> dict[str, list[Element]]:
     """Return the headers and the footers that are shown, each once."""
     part = document.part
     has_even_headers = document.settings.element.find(f"{_W}evenAndOddHeaders") is not None
-    trees: dict[str, list[Any]] = {"header": [], "footer": []}
+    trees: dict[str, list[Element]] = {"header": [], "footer": []}
     texts: set[str] = set()
     for section in document.element.body.iter(f"{_W}sectPr"):
         visible_types = {
@@ -121,12 +127,12 @@ def _headers(document: Any) -> dict[str, list[Any]]:
     return trees
 
 
-def _is_set(section: Any, name: str) -> bool:
+def _is_set(section: Element, name: str) -> bool:
     setting = section.find(f"{_W}{name}")
     return setting is not None and setting.get(_VALUE) not in _OFF
 
 
-def _left_out(part: Any, body: Any) -> Iterator[str]:
+def _left_out(part: Part, body: Element) -> Iterator[str]:
     comments = parts_of_kind(part, "comments")
     if any(element.text for tree in comments for element in tree.iter(_T)):
         yield "comments"
@@ -140,7 +146,7 @@ def _left_out(part: Any, body: Any) -> Iterator[str]:
 class _WordReader:
     """The blocks of a document, one part after the other."""
 
-    def __init__(self, part: Any, levels: _HeadingLevels) -> None:
+    def __init__(self, part: Part, levels: _HeadingLevels) -> None:
         self.blocks: list[Block] = []
         self.first_title: str | None = None
         self._part, self._levels = part, levels
@@ -158,7 +164,7 @@ class _WordReader:
         """End all headings: footers stand below none."""
         self._trail.enter(0, "")
 
-    def read(self, root: Any, *, headings: bool = False) -> None:
+    def read(self, root: Element, *, headings: bool = False) -> None:
         """Add the blocks of a part."""
         for element in _body_parts(root):
             if element.tag == _TABLE:
@@ -168,7 +174,7 @@ class _WordReader:
                 self._add(self._heading(element) if headings else _text(element).strip())
             self._add_attached(element)
 
-    def _heading(self, paragraph: Any) -> str:
+    def _heading(self, paragraph: Element) -> str:
         """Return the text of a paragraph, and note a heading."""
         text = _text(paragraph).strip()
         level = self._levels.level_of(paragraph)
@@ -184,7 +190,7 @@ class _WordReader:
             trail = self._trail
             self.blocks.append(Block(text, None, trail.path, None, rows, (), trail.section))
 
-    def _add_attached(self, element: Any) -> None:
+    def _add_attached(self, element: Element) -> None:
         """Add what stands in an element beside its text: boxes, drawings, notes."""
         if (
             next(element.iter(_TEXT_BOX, f"{_W}drawing", f"{_MC}AlternateContent", *_NOTES), None)
@@ -204,7 +210,7 @@ class _WordReader:
                 self._add("\n".join(filter(None, (_text(p).strip() for p in note.iter(_P)))))
 
 
-def _body_parts(body: Any) -> Iterator[Any]:
+def _body_parts(body: Element) -> Iterator[Element]:
     stack = list(body)[::-1]
     while stack:
         element = stack.pop()
@@ -214,7 +220,7 @@ def _body_parts(body: Any) -> Iterator[Any]:
             stack.extend(list(element)[::-1])
 
 
-def _text(paragraph: Any, *, hidden: bool = False) -> str:
+def _text(paragraph: Element, *, hidden: bool = False) -> str:
     """Return the text of a paragraph as it is shown, without that of boxes anchored in it."""
     if hidden or next(paragraph.iter(*_SPECIAL_ELEMENTS), None) is not None:
         text = "".join(_visible_texts(paragraph, hidden=hidden))
@@ -226,7 +232,7 @@ def _text(paragraph: Any, *, hidden: bool = False) -> str:
     return text.replace("\u00ad", "")
 
 
-def _visible_texts(element: Any, *, hidden: bool = False) -> Iterator[str]:
+def _visible_texts(element: Element, *, hidden: bool = False) -> Iterator[str]:
     for child in element:
         tag = child.tag
         if tag == _T:
@@ -241,7 +247,7 @@ def _visible_texts(element: Any, *, hidden: bool = False) -> Iterator[str]:
             yield from _visible_texts(child, hidden=hidden)
 
 
-def _ruby_texts(ruby: Any) -> Iterator[str]:
+def _ruby_texts(ruby: Element) -> Iterator[str]:
     """Yield characters, and behind them in brackets how they are read."""
     base, reading = ruby.find(_RUBY_BASE), ruby.find(_RUBY_TEXT)
     if base is not None:
@@ -251,20 +257,20 @@ def _ruby_texts(ruby: Any) -> Iterator[str]:
         yield f"({reading_text})"
 
 
-def _is_hidden(run: Any) -> bool:
+def _is_hidden(run: Element) -> bool:
     if run.tag != _RUN:
         return False
     setting = run.find(f"{_W}rPr/{_VANISH}")
     return setting is not None and setting.get(_VALUE) not in _OFF
 
 
-def _character(element: Any) -> str:
+def _character(element: Element) -> str:
     # The stops of the ruler are tabs too, but stand in no run.
     in_run = element.getparent().tag == _RUN
     return _CHARACTER_ELEMENTS[element.tag] if in_run else ""
 
 
-def _has_ancestor(element: Any, tag: str, outer: Any) -> bool:
+def _has_ancestor(element: Element, tag: str, outer: Element) -> bool:
     parent = element.getparent()
     while parent is not None and parent is not outer:
         if parent.tag == tag:
@@ -276,11 +282,11 @@ def _has_ancestor(element: Any, tag: str, outer: Any) -> bool:
 class _HeadingLevels:
     """The heading levels of styles: 0 is a title, None no heading."""
 
-    def __init__(self, styles: Any) -> None:
-        self._styles: dict[str | None, Any] = {style.style_id: style for style in styles}
+    def __init__(self, styles: Styles) -> None:
+        self._styles: dict[str | None, BaseStyle] = {style.style_id: style for style in styles}
         self._levels_by_style: dict[str | None, int | None] = {}
 
-    def level_of(self, paragraph: Any) -> int | None:
+    def level_of(self, paragraph: Element) -> int | None:
         properties = paragraph.find(f"{_W}pPr")
         style = properties.find(f"{_W}pStyle") if properties is not None else None
         name = style.get(f"{_W}val") if style is not None else None
@@ -288,7 +294,7 @@ class _HeadingLevels:
             self._levels_by_style[name] = self._level(self._styles.get(name))
         return self._levels_by_style[name]
 
-    def _level(self, style: Any) -> int | None:
+    def _level(self, style: BaseStyle | None) -> int | None:
         visited: set[str] = set()
         while style is not None and style.style_id not in visited:
             visited.add(style.style_id)
@@ -301,7 +307,7 @@ class _HeadingLevels:
         return None
 
 
-def _docx_rows(table: Any) -> Iterator[tuple[str, ...]]:
+def _docx_rows(table: Element) -> Iterator[tuple[str, ...]]:
     for row in table.iter(_ROW):
         if _has_ancestor(row, _TABLE, table):
             continue  # of a table in a cell, whose text is that cell's

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.errors import UnsupportedError
 from barbule.media.images.conversion import rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from rapidocr_onnxruntime import RapidOCR
 
 __all__ = ["check_ocr", "recognise"]
 
@@ -95,7 +96,7 @@ def _join_lines(text_boxes: list[_TextBox]) -> list[_TextBox]:
 
 
 @lru_cache(maxsize=1)
-def _recogniser() -> Any:
+def _recogniser() -> RapidOCR:
     try:
         from rapidocr_onnxruntime import RapidOCR
     except ImportError as error:

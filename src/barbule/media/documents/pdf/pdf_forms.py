@@ -7,12 +7,13 @@ called by `pdf` alone, which sees to it that PDFium is called by one thread at a
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
+    from pypdfium2.raw import FPDF_ANNOTATION, FPDF_FORMHANDLE
 
     from barbule.media.documents.blocks import Sides
 
@@ -72,7 +73,9 @@ def read_form_values(
     return values
 
 
-def _value(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, bool] | None:
+def _value(
+    form: FPDF_FORMHANDLE | None, annotation: FPDF_ANNOTATION, left_out: dict[str, None]
+) -> tuple[str, bool] | None:
     from pypdfium2 import raw
 
     kind = raw.FPDFAnnot_GetSubtype(annotation)
@@ -96,7 +99,9 @@ def _value(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, 
     return value
 
 
-def _field(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, bool] | None:
+def _field(
+    form: FPDF_FORMHANDLE | None, annotation: FPDF_ANNOTATION, left_out: dict[str, None]
+) -> tuple[str, bool] | None:
     """Return the value of a field as it is shown, and whether it is a mark."""
     from pypdfium2 import raw
 
@@ -128,7 +133,7 @@ def _field(form: Any, annotation: Any, left_out: dict[str, None]) -> tuple[str, 
     return (text, False) if text else None
 
 
-def _string(read: Callable[..., int], *arguments: Any) -> str:
+def _string(read: Callable[..., int], *arguments: object) -> str:
     size = read(*arguments, None, 0)
     if size <= 2:  # noqa: PLR2004 - the end of a string
         return ""
@@ -137,7 +142,7 @@ def _string(read: Callable[..., int], *arguments: Any) -> str:
     return bytes(buffer).decode("utf-16-le", "replace").rstrip("\0").strip()
 
 
-def _box(annotation: Any) -> Sides:
+def _box(annotation: FPDF_ANNOTATION) -> Sides:
     from pypdfium2 import raw
 
     rectangle = raw.FS_RECTF()

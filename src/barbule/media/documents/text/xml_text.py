@@ -7,7 +7,7 @@ parsed without harm: entities are refused, nothing is loaded from elsewhere.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from xml.parsers import expat
 
 from barbule.media.documents.blocks import Block, DamagedTreeError, DocumentText
@@ -266,5 +266,5 @@ class _TextCutter(_CutFinder):
         return "\n".join([flat for line in lines if (flat := " ".join(line.split()))])
 
 
-def _refuse_entity(name: str, *_: Any) -> None:
+def _refuse_entity(name: str, *_: object) -> None:
     raise DamagedTreeError(f"it declares the entity {name!r}, and entities are not read")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "FORMATS",
@@ -181,7 +182,7 @@ def layout_of(stream: AudioStream, channels: int | None = None) -> str:
     return "mono" if count == 1 else "stereo"
 
 
-def write_samples(samples: Any, rate: int, *, format: str) -> TemporaryFile:  # noqa: A002 - users' name
+def write_samples(samples: ArrayLike, rate: int, *, format: str) -> TemporaryFile:  # noqa: A002 - users' name
     """Write amplitudes from -1 to 1 as a file.
 
     Raises
