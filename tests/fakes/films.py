@@ -61,7 +61,7 @@ def shade(place: int) -> int:
     return 16 + place * LEVELS % 200
 
 
-def shown(image) -> int:
+def grey_of(image) -> int:
     """Return the grey of an image away from its bar."""
     return image.convert("L").getpixel((image.width - 8, image.height // 2))
 

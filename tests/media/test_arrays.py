@@ -47,10 +47,10 @@ def without_pandas(monkeypatch):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_ways_agree(without_pandas, column):
     kind, values = column
-    found = arrow_array(values, kind)
-    found.validate(full=True)
-    assert found.equals(pa.array(values, kind))
-    assert found.null_count == values.count(None)
+    array = arrow_array(values, kind)
+    array.validate(full=True)
+    assert array.equals(pa.array(values, kind))
+    assert array.null_count == values.count(None)
 
 
 @pytest.mark.parametrize(

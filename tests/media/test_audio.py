@@ -22,7 +22,7 @@ FILES = [
 ]
 
 
-@pytest.fixture(params=FILES, ids=lambda each: each[0])
+@pytest.fixture(params=FILES, ids=lambda file: file[0])
 def path(session, request):
     name, codec = request.param
     return tone(name, 2.5, codec=codec)
@@ -49,10 +49,10 @@ def test_metadata_and_duration(path):
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "m4a", "ogg"])
 def test_every_format_is_read_and_written(path, ending):
-    made = audio.convert(path, ending)
-    assert made.suffix == ending
-    assert pitch(made) == pytest.approx(440, abs=2)
-    assert audio.duration(made) == pytest.approx(2.5, abs=0.15)
+    converted = audio.convert(path, ending)
+    assert converted.suffix == ending
+    assert pitch(converted) == pytest.approx(440, abs=2)
+    assert audio.duration(converted) == pytest.approx(2.5, abs=0.15)
 
 
 def test_a_clip_is_exact_to_the_sample(ramp):
@@ -67,22 +67,22 @@ def test_a_clip_is_exact_to_the_sample(ramp):
 
 def test_a_clip_deep_in_a_long_file_is_the_same_as_from_the_beginning(session):
     long = audio.encode((np.arange(160000) % 16000 / 16000).tolist(), 16000, format="m4a")
-    whole, _ = samples_of(long)
+    samples, _ = samples_of(long)
     part, _ = samples_of(audio.clip(long, 7.25, 7.5))
-    assert np.abs(whole[:, 116000:120000] - part).max() < 1e-3
+    assert np.abs(samples[:, 116000:120000] - part).max() < 1e-3
 
 
 def test_pieces_together_are_the_whole(ramp):
-    whole, _ = samples_of(ramp)
+    samples, _ = samples_of(ramp)
     pieces = [samples_of(piece)[0] for piece in audio.segment(ramp, 0.7)]
     assert [piece.shape[1] for piece in pieces] == [11200, 11200, 11200, 6400]
-    assert np.array_equal(np.concatenate(pieces, axis=1), whole)
+    assert np.array_equal(np.concatenate(pieces, axis=1), samples)
 
 
 def test_another_rate_and_fewer_channels(session):
     stereo = audio.encode(np.stack([np.ones(44100) * 0.5, np.zeros(44100)]), 44100)
-    made = audio.resample(stereo, 16000, channels=1, format="wav")
-    samples, rate = samples_of(made)
+    resampled = audio.resample(stereo, 16000, channels=1, format="wav")
+    samples, rate = samples_of(resampled)
     assert (rate, samples.shape[0]) == (16000, 1)
     assert samples.shape[1] == pytest.approx(16000, abs=20)
     assert samples[0, 8000] == pytest.approx(0.25, abs=0.05)
@@ -209,5 +209,5 @@ def test_sound_that_says_it_lasts_for_weeks_is_cut_where_it_is(tmp_path):
     path.write_bytes(data)
     assert audio.duration(path) > 1_000_000
     pieces = audio.split(path, 0.2)
-    assert [each["segment_start"] for each in pieces] == pytest.approx([0.0, 0.2, 0.4])
+    assert [piece["segment_start"] for piece in pieces] == pytest.approx([0.0, 0.2, 0.4])
     assert audio.duration(pieces[2]["audio_segment"]) == pytest.approx(0.1, abs=0.05)

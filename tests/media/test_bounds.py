@@ -44,7 +44,7 @@ def workbook(path, rows, *, strings="", sheet="worksheets/sheet1.xml"):
         return f'<Relationship Id="{kind}" Type="{RELATIONSHIPS}/{kind}" Target="{target}"/>'
 
     def relationships(*targets):
-        inner = "".join(related(*each) for each in targets)
+        inner = "".join(related(*target) for target in targets)
         return f'<Relationships xmlns="{PACKAGE}">{inner}</Relationships>'
 
     return packed(
@@ -82,10 +82,10 @@ def document(path, body):
 def presentation(path, paragraphs):
     import pptx
 
-    made = pptx.Presentation()
-    made.slides.add_slide(made.slide_layouts[0]).shapes.title.text = "T"
+    document = pptx.Presentation()
+    document.slides.add_slide(document.slide_layouts[0]).shapes.title.text = "T"
     buffer = io.BytesIO()
-    made.save(buffer)
+    document.save(buffer)
     with zipfile.ZipFile(buffer) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     slide = parts["ppt/slides/slide1.xml"]
@@ -102,10 +102,10 @@ def pages(path, count):
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]/Contents 4 0 R>>",
         b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(content), content),
     ]
-    whole = b"%PDF-1.7\n" + b"".join(
-        b"%d 0 obj\n%s\nendobj\n" % each for each in enumerate(objects, start=1)
+    file_content = b"%PDF-1.7\n" + b"".join(
+        b"%d 0 obj\n%s\nendobj\n" % numbered for numbered in enumerate(objects, start=1)
     )
-    path.write_bytes(whole + b"trailer<</Root 1 0 R>>\n%%EOF\n")
+    path.write_bytes(file_content + b"trailer<</Root 1 0 R>>\n%%EOF\n")
     return path
 
 
@@ -256,8 +256,8 @@ def test_a_bomb_fails_its_cell_alone(session, tmp_path):
     unchecked.insert([{"doc": good}, {"doc": bad}])
     unchecked.add_computed_column(text=unchecked.doc.text(), on_error="null")
     rows = unchecked.select("text", error=unchecked.text.error).collect()
-    assert sum(each is None for each in rows["text"]) == 1
-    assert sum("has more than 5,000,000 cells" in str(each) for each in rows["error"]) == 1
+    assert sum(text is None for text in rows["text"]) == 1
+    assert sum("has more than 5,000,000 cells" in str(error) for error in rows["error"]) == 1
 
 
 def test_the_bounds_of_the_configuration_hold_for_calls(monkeypatch, tmp_path):

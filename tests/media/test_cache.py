@@ -15,7 +15,7 @@ from patience import PATIENCE
 
 
 def names(cache):
-    return sorted(each.name for each in cache.folder.rglob("*") if each.is_file())
+    return sorted(path.name for path in cache.folder.rglob("*") if path.is_file())
 
 
 def aged(cache, name, seconds):
@@ -25,9 +25,9 @@ def aged(cache, name, seconds):
 
 def test_those_that_were_not_used_for_longest_go_first(tmp_path):
     cache = FileCache(tmp_path, 400)
-    for place, name in enumerate("abc"):
+    for position, name in enumerate("abc"):
         cache.keep(name, [b"x" * 100])
-        aged(cache, name, 1000 - place)
+        aged(cache, name, 1000 - position)
     cache.find("a")
     cache.keep("d", [b"x" * 150])
     assert names(cache) == ["a", "c", "d"]
@@ -61,10 +61,10 @@ def test_a_file_that_is_cut_off_is_not_kept(tmp_path):
 
 
 def test_what_has_gone_is_fetched_again(tmp_path):
-    asked = []
+    requests = []
 
     def answer(path):
-        asked.append(path)
+        requests.append(path)
         return (200, "text/plain", path.encode() * 100)
 
     Path("barbule.toml").write_text("[media]\nallow_private = true\ncache_bytes = 1000\n")
@@ -72,8 +72,8 @@ def test_what_has_gone_is_fetched_again(tmp_path):
     table = bb.create_table("t", {"n": bb.Int, "doc": bb.Document})
     with serving(answer) as url:
         table.insert([{"n": n, "doc": f"{url}/{n}.txt"} for n in range(4)])
-        assert sorted(asked) == [f"/{n}.txt" for n in range(4)]
-        copies = [Path(each) for each in table.order_by("n").collect()["doc"]]
+        assert sorted(requests) == [f"/{n}.txt" for n in range(4)]
+        copies = [Path(copy) for copy in table.order_by("n").collect()["doc"]]
         for copy in copies:
             os.utime(copy, (1, 1))
         table.insert(n=9, doc=f"{url}/9.txt")

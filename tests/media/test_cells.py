@@ -55,8 +55,8 @@ def test_values_come_back_as_they_went_in(kind, values, library):
 
 
 def test_a_moment_may_be_text(library):
-    found = to_array(["2024-01-02T12:30:00", NOON], dtype(bb.Timestamp), library).to_pylist()
-    assert found[0] == found[1]
+    cells = to_array(["2024-01-02T12:30:00", NOON], dtype(bb.Timestamp), library).to_pylist()
+    assert cells[0] == cells[1]
 
 
 def test_objects_become_records_and_json(library):
@@ -120,12 +120,12 @@ def test_a_media_cell_is_a_reference(library, tmp_path):
     references = to_array(["http://example.com/a.wav", tmp_path, b"RIFF"], audio, library)
 
     assert references.type == arrow_type(audio)
-    url, path, kept = references.to_pylist()
+    url, path, stored = references.to_pylist()
     assert url == "http://example.com/a.wav"
     assert Path(path) == tmp_path
-    assert library.content(kept) == b"RIFF"
+    assert library.content(stored) == b"RIFF"
 
 
 def test_home_is_understood_in_paths(library, tmp_path):
-    (found,) = to_array(["~/a.png"], dtype(bb.Image), library).to_pylist()
-    assert found == str(tmp_path / "a.png")
+    (path,) = to_array(["~/a.png"], dtype(bb.Image), library).to_pylist()
+    assert path == str(tmp_path / "a.png")

@@ -40,8 +40,8 @@ def test_files_that_changed_are_told(album, tmp_path):
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").touch()
     assert which(album) == [0, 1]
-    found = album.order_by("n").select(c=album.img.changed()).collect()["c"]
-    assert found == [True, True, False, False]
+    flags = album.order_by("n").select(c=album.img.changed()).collect()["c"]
+    assert flags == [True, True, False, False]
 
 
 def test_the_size_and_time_may_be_the_same(session, tmp_path):
@@ -122,8 +122,8 @@ def test_where_nothing_was_recorded_it_is_missing(session, tmp_path):
     table = bb.create_table("t", {"img": bb.Image}, media_validation="on_read")
     table.insert(img=tmp_path / "a.png")
     table.add_computed_column(small=table.img.resize((2, 2)))
-    found = table.select(a=table.img.changed(), b=table.small.changed()).collect()
-    assert found == [{"a": None, "b": None}]
+    flags = table.select(a=table.img.changed(), b=table.small.changed()).collect()
+    assert flags == [{"a": None, "b": None}]
 
 
 def test_columns_that_are_added_dropped_and_changed(session, tmp_path):

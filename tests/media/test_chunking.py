@@ -189,25 +189,25 @@ def test_long_text_is_cut_window_by_window_as_in_one_go(limit, overlap):
     parts = ["feather", "a", "barb,", "hook.", "Who?", "羽", "\n", "\n\n", "\n\n\n", "   "]
     source = " ".join(chance.choices(parts, [9, 9, 5, 3, 1, 1, 1, 1, 1, 1], k=30_000))
     size_limit = by_characters(limit, overlap)
-    whole = TextSplitter(limit, overlap, trim=False).chunk_indices(source)
-    expected = [(start, start + len(text)) for start, text in whole]
+    indices = TextSplitter(limit, overlap, trim=False).chunk_indices(source)
+    expected = [(start, start + len(text)) for start, text in indices]
     assert len(source) > 120_000
     assert list(size_limit._windows(source, 0, len(source))) == expected
-    longest = max(end - start for start, end in _asked(size_limit, source))
+    longest = max(end - start for start, end in _requested_windows(size_limit, source))
     assert longest < 60_000  # for each chunk the splitter goes through all that it got
 
 
-def _asked(size_limit, source):
+def _requested_windows(size_limit, source):
     """Return the spans that the splitter gets."""
-    asked = []
+    windows = []
 
     class Watched(type(size_limit)):
         def _spans(self, text, start, end):
-            asked.append((start, end))
+            windows.append((start, end))
             return super()._spans(text, start, end)
 
     assert list(Watched(*size_limit)._windows(source, 0, len(source)))
-    return asked
+    return windows
 
 
 def test_limits_by_name():
@@ -327,13 +327,13 @@ def test_named_parts_lose_nothing(doc, parts, limit):
 
 
 @pytest.mark.parametrize("parts", ["sentence", "paragraph"])
-@pytest.mark.parametrize("way", ["char_limit", "token_limit"])
-def test_named_parts_repeat_what_fits_of_those_before(parts, way):
-    count = len if way == "char_limit" else tokens_of
+@pytest.mark.parametrize("limit_name", ["char_limit", "token_limit"])
+def test_named_parts_repeat_what_fits_of_those_before(parts, limit_name):
+    count = len if limit_name == "char_limit" else tokens_of
     short = ["One is here.", "Two is there.", "Three is far.", "Four is near."]
     limit, overlap = 2 * count(short[2]) + 2, count(short[2]) + 1
     doc = of(*short) if parts == "paragraph" else of(" ".join(short))
-    cut = texts(doc, separators=f"{parts},{way}", limit=limit, overlap=overlap)
+    cut = texts(doc, separators=f"{parts},{limit_name}", limit=limit, overlap=overlap)
     gap = "\n\n" if parts == "paragraph" else " "
     assert cut == [short[0], *(gap.join(short[i : i + 2]) for i in range(3))]
 
@@ -371,13 +371,13 @@ def test_parts_repeat_nothing_across_sections_and_pages():
     doc=DOCS,
     parts=st.sampled_from(["paragraph", "sentence", "heading,sentence"]),
     limit=st.integers(2, 30),
-    way=st.sampled_from(["char_limit", "token_limit"]),
+    limit_name=st.sampled_from(["char_limit", "token_limit"]),
     part=st.data(),
 )
-def test_parts_with_overlap_stay_within_the_limit(doc, parts, limit, way, part):
+def test_parts_with_overlap_stay_within_the_limit(doc, parts, limit, limit_name, part):
     overlap = part.draw(st.integers(1, limit - 1))
-    cut = texts(doc, separators=f"{parts},{way}", limit=limit, overlap=overlap)
-    if way == "char_limit":
+    cut = texts(doc, separators=f"{parts},{limit_name}", limit=limit, overlap=overlap)
+    if limit_name == "char_limit":
         assert all(len(text) <= limit for text in cut)
     source = source_of(doc)
     assert all(text in source for text in cut)
@@ -423,8 +423,8 @@ def test_chunks_begin_and_end_with_whole_characters(name, options):
     text = CHARACTERS[name]
     cut = texts(of(text), **options, overlap=20)
     assert len(cut) > 2
-    whole = set(regex.findall(r"\X", text))
-    assert all(set(regex.findall(r"\X", chunk)) <= whole for chunk in cut)
+    characters = set(regex.findall(r"\X", text))
+    assert all(set(regex.findall(r"\X", chunk)) <= characters for chunk in cut)
 
 
 def test_sections_with_one_heading_stay_apart(tmp_path):
@@ -549,11 +549,11 @@ def test_nothing_of_a_script_without_spaces_is_lost(text, limit, overlap):
     assert all(piece and len(piece) <= limit for piece in cut)
     if not overlap:
         assert bare("".join(cut)) == bare(text)
-    place = 0
+    offset = 0
     for piece in cut:  # in order, and nothing is left out between them
-        found = text.find(piece, max(place - overlap - 1, 0))
-        assert found >= 0
-        place = found + len(piece)
+        position = text.find(piece, max(offset - overlap - 1, 0))
+        assert position >= 0
+        offset = position + len(piece)
 
 
 # -- sentences -------------------------------------------------------------------------------
@@ -695,7 +695,7 @@ def test_boxes_are_those_of_the_lines_of_a_chunk():
     block = Block("One line. Two lines.", page=1, boxes=((0, first), (10, second)))
     other = Block("Next page.", page=2, boxes=((0, Box(1, 2, 3, 4)),))
     doc = DocumentText(None, (block, other))
-    found = split_document(doc, separators=["."])
-    assert [chunk.bounding_box for chunk in found] == [first, second, Box(1, 2, 3, 4)]
-    (whole,) = split_document(doc, separators=["."], chunk_size=100)
-    assert whole.bounding_box == Box(0, 5, 60, 30)
+    sentences = split_document(doc, separators=["."])
+    assert [chunk.bounding_box for chunk in sentences] == [first, second, Box(1, 2, 3, 4)]
+    (joined,) = split_document(doc, separators=["."], chunk_size=100)
+    assert joined.bounding_box == Box(0, 5, 60, 30)

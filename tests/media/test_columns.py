@@ -60,9 +60,9 @@ def test_a_picture_may_come_in_many_forms(images, tmp_path, give):
 
     images.insert(name="a", img=give(tmp_path))
 
-    found = images.collect()[0, "img"]
-    assert found.size == (6, 4)
-    assert found.convert("RGB").getpixel((0, 0)) == (200, 10, 20)
+    image = images.collect()[0, "img"]
+    assert image.size == (6, 4)
+    assert image.convert("RGB").getpixel((0, 0)) == (200, 10, 20)
 
 
 def test_a_relative_path_means_the_same_from_another_folder(images, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def t(tmp_path, monkeypatch):
     return table
 
 
-def _found(t, predicate):
+def _matching_rows(t, predicate):
     return t.filter(predicate).order_by("n").collect()["n"]
 
 
@@ -44,23 +44,23 @@ def _found(t, predicate):
 )
 def test_a_path_finds_its_file(t, shape):
     a, b = shape("pics/a.png"), shape("./pics/b.png")
-    assert _found(t, t.img == a) == [1]
-    assert _found(t, a == t.img) == [1]
-    assert _found(t, _.img == a) == [1]
-    assert _found(t, t.img != a) == [2, 3]
-    assert _found(t, t.img.isin([a, b, URL])) == [1, 2, 3]
-    assert _found(t, t.img.notin((a, URL))) == [2]
-    assert _found(t, t.img.identical_to(a)) == [1]
-    assert _found(t, t.s.img == a) == [1]
-    assert _found(t, t.doc == shape("b.md")) == [2]
+    assert _matching_rows(t, t.img == a) == [1]
+    assert _matching_rows(t, a == t.img) == [1]
+    assert _matching_rows(t, _.img == a) == [1]
+    assert _matching_rows(t, t.img != a) == [2, 3]
+    assert _matching_rows(t, t.img.isin([a, b, URL])) == [1, 2, 3]
+    assert _matching_rows(t, t.img.notin((a, URL))) == [2]
+    assert _matching_rows(t, t.img.identical_to(a)) == [1]
+    assert _matching_rows(t, t.s.img == a) == [1]
+    assert _matching_rows(t, t.doc == shape("b.md")) == [2]
 
 
 def test_urls_and_files_that_are_not_there_are_compared_as_they_are(t):
-    assert _found(t, t.img == URL) == [3]
-    assert _found(t, t.img == "pics/none.png") == []
-    assert _found(t, t.img == "") == []
-    assert _found(t, t.img == t.s.img) == [1]
-    assert _found(t, t.img == None) == [4]  # noqa: E711 - as Ibis has it
+    assert _matching_rows(t, t.img == URL) == [3]
+    assert _matching_rows(t, t.img == "pics/none.png") == []
+    assert _matching_rows(t, t.img == "") == []
+    assert _matching_rows(t, t.img == t.s.img) == [1]
+    assert _matching_rows(t, t.img == None) == [4]  # noqa: E711 - as Ibis has it
 
 
 def test_values_are_chosen_by_paths(t):
@@ -84,7 +84,7 @@ def test_a_view_goes_on_with_the_file_when_the_folder_is_another(t, tmp_path, mo
     mine = t.filter(t.img == "pics/a.png")
     monkeypatch.chdir(tmp_path / "pics")
     assert mine.collect()["n"] == [1]
-    assert _found(t, t.img == "a.png") == [1]
+    assert _matching_rows(t, t.img == "a.png") == [1]
 
 
 @pytest.mark.parametrize("content", [b"x", bytearray(b"x"), Image.new("L", (1, 1))])

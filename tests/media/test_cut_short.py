@@ -26,8 +26,8 @@ def here(tmp_path, monkeypatch):
 
 def _picture(form, size):
     noise = Image.effect_noise((size, size), 90).convert("RGB")
-    noise.save(made := io.BytesIO(), form)
-    return made.getvalue()
+    noise.save(buffer := io.BytesIO(), form)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
@@ -38,9 +38,9 @@ def test_images_that_are_cut_off_are_refused(ending, size, part):
     cut = data[: int(len(data) * part)]
     table = bb.create_table("t", {"img": bb.Image})
     Path(f"a.{ending}").write_bytes(cut)
-    for given in (f"a.{ending}", cut):
+    for name in (f"a.{ending}", cut):
         with pytest.raises(MediaError, match=r"row 0: .*(damaged|not an image|cannot be read)"):
-            table.insert(img=given)
+            table.insert(img=name)
     table.insert(img=data)
     assert table.count().to_pyarrow().as_py() == 1
 

@@ -28,11 +28,11 @@ def png(shade: int) -> bytes:
 
 
 def shades(table: Any, column: str = "img") -> list[int]:
-    return sorted(each.getpixel((0, 0)) for each in table.collect()[column])
+    return sorted(image.getpixel((0, 0)) for image in table.collect()[column])
 
 
 def stored(session: Session) -> set[str]:
-    return {each.name for each in session._engine.library.store.objects()}
+    return {stored_object.name for stored_object in session._engine.library.store.objects()}
 
 
 def opened(url: str | None, **options: Any) -> Session:
@@ -43,8 +43,8 @@ def opened(url: str | None, **options: Any) -> Session:
 @pytest.fixture
 def other(session: Session, backend_url: str | None) -> Iterator[Session]:
     """Open a session that shares nothing in memory with the first, as in another process."""
-    with opened(backend_url) as made:
-        yield made
+    with opened(backend_url) as second:
+        yield second
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def table(session: Session, gate: Gate) -> Any:
         gate()
         return n
 
-    made = session.create_table("t", {"n": bb.Int, "img": bb.Image})
-    made.add_computed_column(same=waits(made.n))
-    return made
+    new_table = session.create_table("t", {"n": bb.Int, "img": bb.Image})
+    new_table.add_computed_column(same=waits(new_table.n))
+    return new_table
 
 
 def test_insert_that_fails_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table):
@@ -114,22 +114,22 @@ def test_a_new_column_holds_what_others_take_back(session, other, first):
     assert shades(session.get_table("t")) == [7]
 
 
-@pytest.mark.parametrize("given", ["content", "rows of a table", "update", "upsert"])
-def test_a_purge_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table, given):
+@pytest.mark.parametrize("change", ["content", "rows of a table", "update", "upsert"])
+def test_a_purge_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table, change):
     old = other.create_table("old", {"n": bb.Int, "img": bb.Image})
     old.insert([{"n": 1, "img": png(7)}, {"n": 2, "img": png(8)}])
-    if given == "update":
+    if change == "update":
         table.insert(n=1, img=png(1))
     work = {
         "content": lambda: table.insert([{"n": 1, "img": png(7)}]),
         "rows of a table": lambda: table.insert(session.get_table("old")),
         "update": lambda: table.update({"img": png(7), "n": 2}),
         "upsert": lambda: table.upsert([{"n": 1, "img": png(7)}], on="n"),
-    }[given]
+    }[change]
     done = gate.during(work, lambda: old.delete(where=old.n == 1, purge=True))
     assert done.rows == 1
     # What is read from a table is what is there when it is committed.
-    assert shades(table) == [8 if given == "rows of a table" else 7]
+    assert shades(table) == [8 if change == "rows of a table" else 7]
 
 
 def test_a_collection_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table):
@@ -180,25 +180,25 @@ def test_large_sources_are_compared_too(session, other, table, monkeypatch):
 
 
 def test_an_answer_whose_file_is_gone_is_asked_for_again(session):
-    asked = []
+    calls = []
 
     @bb.udf(cache=True)
     def drawn(n: int) -> list[bb.Image]:
-        asked.append(n)
+        calls.append(n)
         return [Image.new("L", (4, 4), n), Image.new("L", (4, 4), n + 1)]
 
     table = session.create_table("t", {"n": bb.Int})
     table.add_computed_column(img=drawn(table.n))
     table.insert(n=7)
     table.insert(n=7)
-    assert asked == [7]
+    assert calls == [7]
     store = session._engine.library.store
     for name in stored(session):
         store.delete(name)
     table.insert(n=7)
     table.insert(n=7)
-    assert asked == [7, 7]
-    assert [[each.getpixel((0, 0)) for each in images] for images in table.collect()["img"]] == [
+    assert calls == [7, 7]
+    assert [[image.getpixel((0, 0)) for image in images] for images in table.collect()["img"]] == [
         [7, 8]
     ] * 4
 
@@ -241,8 +241,8 @@ def test_a_store_that_others_share_loses_nothing(tmp_path):
 
 def test_databases_in_memory_share_no_store():
     with opened("duckdb://") as one, opened("duckdb://") as other:
-        kept = one.create_table("t", {"img": bb.Image})
-        kept.insert(img=png(7))
+        table = one.create_table("t", {"img": bb.Image})
+        table.insert(img=png(7))
         purged = other.create_table("t", {"img": bb.Image})
         purged.insert(img=png(7))
         assert purged.delete(purge=True).media == 1

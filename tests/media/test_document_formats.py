@@ -280,8 +280,8 @@ def test_the_outline_of_a_pdf_gives_headings_and_lines_have_boxes(tmp_path):
         ("1.1 Down", 2, "Feathers > Down"),
         ("Down has no ", 2, "Feathers > Down"),
     ]
-    ((place, (left, low, _, high)),) = document.blocks[0].boxes
-    assert place == 0
+    ((offset, (left, low, _, high)),) = document.blocks[0].boxes
+    assert offset == 0
     assert left == pytest.approx(40, abs=2)
     assert 745 < low < high < 765
 

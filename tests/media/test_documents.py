@@ -62,9 +62,9 @@ def test_pdf_of_a_picture_has_no_text(tmp_path):
 
 
 def test_damaged_pdf(tmp_path):
-    whole = make_pdf(tmp_path / "whole.pdf", ["Some text."]).read_bytes()
+    content = make_pdf(tmp_path / "whole.pdf", ["Some text."]).read_bytes()
     cut = tmp_path / "cut.pdf"
-    cut.write_bytes(whole[:60])
+    cut.write_bytes(content[:60])
     for use in (validate_document, read_document):
         with pytest.raises(MediaError, match=r"cut\.pdf is a damaged or truncated PDF"):
             use(cut)
@@ -154,13 +154,13 @@ def test_pptx(tmp_path):
 
 
 def test_damaged_office_files(tmp_path):
-    whole = make_docx(tmp_path / "whole.docx")
+    path = make_docx(tmp_path / "whole.docx")
     cut = tmp_path / "cut.docx"
-    cut.write_bytes(whole.read_bytes()[:2000])
+    cut.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(MediaError, match=r"cut\.docx is a damaged or truncated"):
         validate_document(cut)
     hollow = tmp_path / "hollow.docx"
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(hollow, "w") as target:
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(hollow, "w") as target:
         for name in source.namelist():
             broken = name == "word/document.xml"
             target.writestr(name, b"<w:document" if broken else source.read(name))

@@ -29,8 +29,8 @@ def picture(path: Path) -> Path:
 
 
 def cut(path: Path) -> Path:
-    whole = make_epub(path, {"a.xhtml": "<p>words</p>" * 400}).read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = make_epub(path, {"a.xhtml": "<p>words</p>" * 400}).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     return path
 
 
@@ -76,16 +76,16 @@ def test_a_document_that_breaks_later_is_an_error_of_its_row(docs, tmp_path):
     bad.write_text('{"a": ')
     with pytest.raises(BarbuleError, match=r"row 1: .*bad\.json is a damaged JSON file"):
         bb.create_view("chunks", docs, iterator=DocumentSplitter.create(docs.doc, "page"))
-    kept = bb.create_view(
+    view = bb.create_view(
         "chunks", docs, iterator=DocumentSplitter.create(docs.doc, "page"), on_error="null"
     )
-    assert [text for text in kept.collect()["text"] if text] == ['{"a": "b"}']
+    assert [text for text in view.collect()["text"] if text] == ['{"a": "b"}']
 
 
 def test_a_pdf_without_its_fonts_is_read(docs, tmp_path):
-    whole = make_pdf(tmp_path / "whole.pdf", ["Barbs branch."]).read_bytes()
+    content = make_pdf(tmp_path / "whole.pdf", ["Barbs branch."]).read_bytes()
     bare = tmp_path / "bare.pdf"
-    bare.write_bytes(whole.replace(b"/Helvetica", b"/Missing12").replace(b"/Type1", b"/TrueT"))
+    bare.write_bytes(content.replace(b"/Helvetica", b"/Missing12").replace(b"/Type1", b"/TrueT"))
     docs.insert(doc=bare)
     assert docs.select(t=docs.doc.text()).collect()["t"] == ["Barbs branch."]
     assert bb.functions.document.page_image(str(bare)).width > 100

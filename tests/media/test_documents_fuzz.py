@@ -88,10 +88,10 @@ def office(name: str, path: Path, words: str) -> Path:
 
 def whole_files(name: str, folder: Path) -> list[bytes]:
     """Return a generated file and real ones, where they are at hand and not too large."""
-    found = [generated(name, folder)]
-    for place in (DATA / "documents", DATA / "datasets", EXAMPLES):
-        found += sorted(place.glob(f"*.{name}"))
-    return [data for path in found if len(data := path.read_bytes()) <= LARGEST]
+    paths = [generated(name, folder)]
+    for folder_ in (DATA / "documents", DATA / "datasets", EXAMPLES):
+        paths += sorted(folder_.glob(f"*.{name}"))
+    return [data for path in paths if len(data := path.read_bytes()) <= LARGEST]
 
 
 class Worker:
@@ -139,13 +139,13 @@ class Worker:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_document_is_read_or_refused(name, tmp_path):
-    whole = whole_files(name, tmp_path)
+    contents = whole_files(name, tmp_path)
     chance = random.Random(f"barbule {name}")
     path = tmp_path / f"damaged.{name}"
     worker = Worker()
     bad: list[str] = []
     try:
-        for data in whole:
+        for data in contents:
             path.write_bytes(data)
             first = worker.ask(path)
             assert first.get("said") == [], first
@@ -153,7 +153,7 @@ def test_a_damaged_document_is_read_or_refused(name, tmp_path):
         last = first
         for number in range(MUTATIONS):
             change = mutated_archive if name in ARCHIVES and number % 4 else mutated
-            path.write_bytes(change(chance.choice(whole), chance) or b"\0")
+            path.write_bytes(change(chance.choice(contents), chance) or b"\0")
             last = worker.ask(path)
             if "escaped" in last:
                 bad.append(f"mutation {number}: {last['escaped']}")

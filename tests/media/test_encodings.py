@@ -47,17 +47,17 @@ def test_a_few_letters_are_western(text):
 @pytest.mark.parametrize("data", [b"\xff", b"\xe0\xa0", b"\xc0\x80", b"\x80"])
 def test_a_bad_byte_spoils_no_other(data):
     text = "Bonjour à tous, ça va bien.\n"
-    found = decode(text.encode() + data + b"\n" + text.encode())
-    assert found.startswith(text)
-    assert found.endswith("\n" + text)
-    assert "\ufffd" in found
+    decoded = decode(text.encode() + data + b"\n" + text.encode())
+    assert decoded.startswith(text)
+    assert decoded.endswith("\n" + text)
+    assert "\ufffd" in decoded
 
 
 @pytest.mark.parametrize("text", ["Straßenfest für alle", "日本の鳥の羽毛", "Birds 🪶"])
 def test_a_file_that_is_cut_within_a_character_keeps_the_others(text):
-    whole = f"{text}\n{text}"
-    cut = (whole + text[-1] * 3).encode()[:-1]
-    assert decode(cut).startswith(whole)
+    doubled = f"{text}\n{text}"
+    cut = (doubled + text[-1] * 3).encode()[:-1]
+    assert decode(cut).startswith(doubled)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_bad_byte_in_a_declared_encoding_spoils_no_other():
 def test_a_bad_byte_in_an_undeclared_encoding_spoils_no_other(name):
     text, (encoding, *_) = SENTENCES[name]
     lines = f"{text}\n" * 8
-    found = decode(lines.encode(encoding) + b"\xff\n")
-    assert found.startswith(lines)
+    decoded = decode(lines.encode(encoding) + b"\xff\n")
+    assert decoded.startswith(lines)
 
 
 @pytest.mark.parametrize("name", ["French", "Polish", "Russian", "Japanese", "Chinese"])
@@ -134,8 +134,8 @@ def test_utf16_without_a_mark(tmp_path, encoding, text, name):
     path = tmp_path / name
     path.write_bytes(text.encode(encoding))
     validate_document(path)
-    found = "".join(block.text for block in read_document(path).blocks)
-    assert "".join(found.split()) == "".join(text.split())
+    decoded = "".join(block.text for block in read_document(path).blocks)
+    assert "".join(decoded.split()) == "".join(text.split())
 
 
 def test_an_encoding_that_is_given_decides(tmp_path):

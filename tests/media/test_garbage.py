@@ -34,7 +34,7 @@ def engine_of(table):
 
 def stored(session) -> set[str]:
     store = session._engine.library.store
-    return {f"media:{each.name}" for each in store.objects()}
+    return {f"media:{stored_object.name}" for stored_object in store.objects()}
 
 
 def references(table, column="img") -> list[str]:
@@ -69,7 +69,7 @@ def test_deleted_rows_hold_their_media_until_history_is_dropped(session, picture
     assert first in stored(session)
     assert collect() == 1
     assert first not in stored(session)
-    assert [each.size for each in pictures.collect()["img"]] == [(4, 4)] * 2
+    assert [image.size for image in pictures.collect()["img"]] == [(4, 4)] * 2
 
 
 @pytest.mark.parametrize("hold", ["label", "snapshot", "branch"])
@@ -87,7 +87,7 @@ def test_labels_snapshots_and_branches_hold(session, pictures, hold):
         "snapshot": lambda: bb.at("kept").get_table("pictures"),
         "branch": lambda: bb.get_table("kept"),
     }[hold]()
-    assert len([each.load() for each in looked.collect()["img"]]) == 3
+    assert len([image.load() for image in looked.collect()["img"]]) == 3
 
 
 def test_a_dropped_table_holds_as_long_as_a_snapshot_shows_it(session, pictures):
@@ -132,11 +132,11 @@ def test_answers_of_the_ledger_and_defaults_hold(session, pictures):
         return img.convert("RGB")
 
     pictures.add_computed_column(rgb=tinted(pictures.img))
-    kept = set(references(pictures, "rgb"))
+    default_references = set(references(pictures, "rgb"))
     pictures.drop_column("rgb")
     pictures.compact()
     assert collect() == 0
-    assert kept <= stored(session)
+    assert default_references <= stored(session)
     bb.evict_calls(older_than=NONE)
     assert collect() == 3
 
@@ -171,8 +171,8 @@ def test_what_is_put_again_is_young_again(session):
 
 def test_a_file_that_a_crash_left_unfinished_is_removed(session, pictures):
     store = session._engine.library.store
-    whole = store.local_path(references(pictures)[0])
-    left = whole.with_name(f".{whole.name}.abcdef")
+    path = store.local_path(references(pictures)[0])
+    left = path.with_name(f".{path.name}.abcdef")
     left.write_bytes(b"half")
     os.utime(left, (1, 1))
     assert bb.collect_media().files == 1
@@ -335,5 +335,5 @@ def test_a_killed_collection_loses_nothing(tmp_path):
     left = len(stored(session))
     assert left == 26
     assert collect() == 16
-    assert len([each.load() for each in bb.get_table("t").collect()["img"]]) == 10
+    assert len([image.load() for image in bb.get_table("t").collect()["img"]]) == 10
     assert not list(Path(tmp_path).rglob(".*.png.*"))

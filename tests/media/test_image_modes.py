@@ -60,15 +60,15 @@ def again(image: Image.Image, name: str, **options: object) -> Image.Image:
 @pytest.mark.parametrize("kind", DEEP)
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "GIF", "BMP", "AVIF", "PNG", "TIFF", "JPEG2000"])
 def test_deep_greys_keep_their_brightness_in_every_format(kind, name):
-    shown = eight_bit(again(DEEP[kind], name))
-    assert steps(shown) == pytest.approx(STEPS, abs=3)
+    scaled = eight_bit(again(DEEP[kind], name))
+    assert steps(scaled) == pytest.approx(STEPS, abs=3)
 
 
 @pytest.mark.parametrize("kind", DEEP)
 def test_deep_greys_are_stored_without_loss(kind):
     data, _ = encode_for_store(DEEP[kind])
-    kept = np.asarray(Image.open(io.BytesIO(data))).astype("float64")
-    assert np.array_equal(kept, np.asarray(DEEP[kind]).astype("float64"))
+    pixels = np.asarray(Image.open(io.BytesIO(data))).astype("float64")
+    assert np.array_equal(pixels, np.asarray(DEEP[kind]).astype("float64"))
 
 
 def test_values_that_are_no_numbers_are_black_and_white():
@@ -107,15 +107,15 @@ def test_every_mode_is_scaled_down(mode):
 def test_deep_greys_in_a_table(session, kind):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP[kind])
-    shown = t.select(
+    row = t.select(
         jpeg=t.img.encode("JPEG"),
         small=t.img.thumbnail((128, 128)),
         data=t.img.b64_encode("webp"),
     ).collect()[0]
-    assert steps(shown["jpeg"]) == pytest.approx(STEPS, abs=3)
-    decoded = Image.open(io.BytesIO(base64.b64decode(shown["data"])))
+    assert steps(row["jpeg"]) == pytest.approx(STEPS, abs=3)
+    decoded = Image.open(io.BytesIO(base64.b64decode(row["data"])))
     assert steps(decoded) == pytest.approx(STEPS, abs=3)
-    small = np.asarray(eight_bit(shown["small"]))[0]
+    small = np.asarray(eight_bit(row["small"]))[0]
     assert np.all(np.diff(small.astype(int)) >= 0)
     assert small[0] < 10
     assert small[-1] > 245
@@ -134,11 +134,11 @@ def test_deep_greys_in_a_notebook(session, kind):
 def test_sixteen_bits_are_scaled_by_convert(session):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP["I;16"])
-    shown = t.select(
+    row = t.select(
         grey=t.img.convert("L"), colour=t.img.convert("RGB"), deep=t.img.convert("F")
     ).collect()[0]
-    assert steps(shown["grey"]) == steps(shown["colour"]) == STEPS
-    assert shown["deep"].getextrema() == (0.0, 65535.0)
+    assert steps(row["grey"]) == steps(row["colour"]) == STEPS
+    assert row["deep"].getextrema() == (0.0, 65535.0)
 
 
 @pytest.mark.parametrize("kind", sorted(DEEP))
@@ -146,9 +146,9 @@ def test_sixteen_bits_are_scaled_by_convert(session):
 def test_deep_greys_are_scaled_by_convert_as_by_encode(session, kind, mode):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP[kind])
-    shown = t.select(made=t.img.convert(mode), file=t.img.encode("BMP")).collect()[0]
-    assert shown["made"].mode == mode
-    assert steps(shown["made"].convert("L")) == steps(shown["file"].convert("L")) == STEPS
+    row = t.select(made=t.img.convert(mode), file=t.img.encode("BMP")).collect()[0]
+    assert row["made"].mode == mode
+    assert steps(row["made"].convert("L")) == steps(row["file"].convert("L")) == STEPS
 
 
 def test_a_wide_range_is_scaled_by_convert(session):
@@ -167,8 +167,8 @@ def test_one_transparent_colour_stays_transparent(tmp_path, mode, name):
     clear = Image.new(mode, (4, 4), 0)
     path = tmp_path / "clear.png"
     clear.save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
-    kept = again(open_image(path), name).convert("RGBA")
-    assert kept.getpixel((0, 0))[3] == 0
+    reopened = again(open_image(path), name).convert("RGBA")
+    assert reopened.getpixel((0, 0))[3] == 0
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
@@ -202,20 +202,20 @@ def test_a_profile_of_greys_stays_with_greys():
 def test_cmyk_without_a_usable_profile_is_converted_plainly(name):
     inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     inks.info["icc_profile"] = profile(b"CMYK")
-    shown = again(inks, name)
-    assert not shown.info.get("icc_profile")
-    assert shown.convert("RGB").getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=3)
-    kept = again(inks, "JPEG")
-    assert (kept.mode, kept.info["icc_profile"]) == ("CMYK", profile(b"CMYK"))
+    reopened = again(inks, name)
+    assert not reopened.info.get("icc_profile")
+    assert reopened.convert("RGB").getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=3)
+    jpeg = again(inks, "JPEG")
+    assert (jpeg.mode, jpeg.info["icc_profile"]) == ("CMYK", profile(b"CMYK"))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_another_space_is_brought_to_srgb(mode):
     other = Image.new("RGB", (4, 4), (200, 100, 50)).convert(mode)
     other.info["icc_profile"] = swapped()
-    shown = srgb(other)
-    assert shown.convert("RGB").getpixel((0, 0)) == pytest.approx((100, 200, 50), abs=4)
-    assert "icc_profile" not in shown.info
+    converted = srgb(other)
+    assert converted.convert("RGB").getpixel((0, 0)) == pytest.approx((100, 200, 50), abs=4)
+    assert "icc_profile" not in converted.info
 
 
 def test_a_notebook_shows_the_colours_of_a_profile(session):
@@ -239,7 +239,7 @@ def test_profiles_of_computed_images(session, tmp_path):
     def spaces(expression) -> list[tuple[str, bytes | None]]:
         images = t.order_by("n").select(x=expression).collect()["x"]
         return [
-            (each.mode, (each.info.get("icc_profile") or b"")[16:20] or None) for each in images
+            (image.mode, (image.info.get("icc_profile") or b"")[16:20] or None) for image in images
         ]
 
     small = t.img.thumbnail((16, 16))
@@ -267,23 +267,23 @@ def test_an_orientation_in_xmp_only_stays_with_the_image(session, tmp_path, name
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=path)
     small = t.img.thumbnail((30, 30))
-    shown = t.select(
+    row = t.select(
         small=small.exif_transpose(),
         jpeg=small.encode("JPEG").exif_transpose(),
         webp=t.img.encode("WEBP").exif_transpose(),
         meta=t.img.get_metadata(),
     ).collect()[0]
-    assert [shown[each].size for each in ("small", "jpeg", "webp")] == [
+    assert [row[name].size for name in ("small", "jpeg", "webp")] == [
         (20, 30),
         (20, 30),
         (40, 60),
     ]
-    assert shown["meta"]["exif"]["Orientation"] == 6
+    assert row["meta"]["exif"]["Orientation"] == 6
     t.add_computed_column(small=small)
     t.add_computed_column(upright=t.small.exif_transpose())
     assert t.collect()[0, "upright"].size == (20, 30)
     t.insert(img=open_image(path))
-    assert [each.size for each in t.collect()["upright"]] == [(20, 30), (20, 30)]
+    assert [image.size for image in t.collect()["upright"]] == [(20, 30), (20, 30)]
 
 
 def test_an_orientation_of_exif_goes_before_that_of_xmp(tmp_path):
@@ -313,13 +313,13 @@ def test_frames_of_a_result_can_be_read(session, tmp_path, name):
     frames[0].save(path, format=name, save_all=True, append_images=frames[1:])
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=path)
-    shown = t.collect()[0, "img"]
+    animation = t.collect()[0, "img"]
     path.unlink()
-    assert shown.n_frames == 3
+    assert animation.n_frames == 3
     colours = []
-    for place in (0, 1, 2, 0):
-        shown.seek(place)
-        colours.append(shown.convert("RGB").getpixel((4, 4)))
+    for frame in (0, 1, 2, 0):
+        animation.seek(frame)
+        colours.append(animation.convert("RGB").getpixel((4, 4)))
     assert [max(range(3), key=colour.__getitem__) for colour in colours] == [0, 1, 2, 0]
 
 
@@ -334,11 +334,11 @@ def test_functions_read_frames_and_images_stay_the_first(session, tmp_path):
 
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=path)
-    shown = t.select(
+    row = t.select(
         n=frames_of(t.img), avif=t.img.encode("AVIF"), small=t.img.resize((4, 4))
     ).collect()[0]
-    assert shown["n"] == 2
+    assert row["n"] == 2
     for name in ("avif", "small"):
-        red, green, _ = shown[name].convert("RGB").getpixel((1, 1))
+        red, green, _ = row[name].convert("RGB").getpixel((1, 1))
         assert red > 200
         assert green < 50

@@ -95,7 +95,7 @@ def png_of(
     if pixels is None:
         pixels = (b"\0" + b"\xff" * 3 * width) * rows
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*content) for content in chunks)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 32, 63])
@@ -142,9 +142,9 @@ def test_an_interlaced_png_is_whole(tmp_path):
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_jpeg_that_ends_early_behind_a_mark_of_its_end(tmp_path, photo, mode, share):
-    whole = encode_image(photo.convert(mode).resize((600, 400)), "JPEG")
+    jpeg = encode_image(photo.convert(mode).resize((600, 400)), "JPEG")
     path = tmp_path / "half.jpg"
-    path.write_bytes(whole[: int(len(whole) * share)] + b"\xff\xd9")
+    path.write_bytes(jpeg[: int(len(jpeg) * share)] + b"\xff\xd9")
     for use in (validate_image, open_image):
         with pytest.raises(MediaError, match=r"half\.jpg is a damaged or truncated"):
             use(path)
@@ -178,10 +178,10 @@ def test_black_and_clear_images_are_whole(tmp_path, mode, size):
 def test_damaged_bytes_are_the_error_of_their_cell(session, photo, name, share):
     buffer = io.BytesIO()
     photo.save(buffer, format=name)
-    whole = buffer.getvalue()
-    cut = whole[: int(len(whole) * share)]
+    content = buffer.getvalue()
+    cut = content[: int(len(content) * share)]
     t = bb.create_table("pictures", {"n": bb.Int, "img": bb.Image})
-    rows = [{"n": 1, "img": whole}, {"n": 2, "img": cut}, {"n": 3, "img": whole}]
+    rows = [{"n": 1, "img": content}, {"n": 2, "img": cut}, {"n": 3, "img": content}]
     done = t.insert(rows, on_error="null")
     assert (done.rows, done.errors) == (3, 1)
     cells = t.order_by("n").collect()["img"]
@@ -214,8 +214,8 @@ def test_transparency_is_laid_on_white_where_unknown():
     clear = PIL.Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     back = PIL.Image.open(io.BytesIO(encode_image(clear, "jpg")))
     assert back.getpixel((0, 0)) == (255, 255, 255)
-    kept = PIL.Image.open(io.BytesIO(encode_image(clear, "WEBP")))
-    assert kept.mode == "RGBA"
+    reopened = PIL.Image.open(io.BytesIO(encode_image(clear, "WEBP")))
+    assert reopened.mode == "RGBA"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"])

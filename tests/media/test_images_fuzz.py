@@ -38,8 +38,8 @@ def generated() -> list[Image.Image]:
 
 def pictures() -> list[Image.Image]:
     """Take real photographs where they are at hand, scaled so that many can be tried."""
-    found = sorted((DATA / "images").glob("*.JPEG"))[:6]
-    return [Image.open(path).convert("RGB").resize((96, 72)) for path in found] or generated()
+    paths = sorted((DATA / "images").glob("*.JPEG"))[:6]
+    return [Image.open(path).convert("RGB").resize((96, 72)) for path in paths] or generated()
 
 
 def files(name: str) -> list[bytes]:
@@ -47,7 +47,7 @@ def files(name: str) -> list[bytes]:
         pytest.importorskip(
             "pillow_heif", reason="pillow-heif is not installed"
         ).register_heif_opener()
-    whole = []
+    contents = []
     exif = Image.Exif()
     exif[0x0112], exif[0x0110] = 6, "Feather 1"
     for number, image in enumerate(pictures()):
@@ -60,10 +60,10 @@ def files(name: str) -> list[bytes]:
         if name == "JPEG" and number % 2:
             options |= {"progressive": True}
         image.save(buffer, format=name, **options)
-        whole.append(buffer.getvalue())
+        contents.append(buffer.getvalue())
     if name == "JPEG":
-        whole += [path.read_bytes() for path in sorted((DATA / "images").glob("*.JPEG"))[:4]]
-    return whole
+        contents += [path.read_bytes() for path in sorted((DATA / "images").glob("*.JPEG"))[:4]]
+    return contents
 
 
 def open_files() -> int:
@@ -73,16 +73,16 @@ def open_files() -> int:
 @pytest.mark.filterwarnings("ignore")  # as users run it: Pillow warns of what it can read anyway
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_read_or_refused(name, tmp_path):
-    whole = files(name)
+    contents = files(name)
     chance = random.Random(f"barbule {name}")
     path = tmp_path / "damaged"
-    path.write_bytes(whole[0])
+    path.write_bytes(contents[0])
     open_image(path)
     handles, threads = open_files() if sys.platform == "linux" else 0, threading.active_count()
     refused = read = 0
-    said: list[str] = []
+    messages: list[str] = []
     for _ in range(MUTATIONS):
-        path.write_bytes(mutated(chance.choice(whole), chance))
+        path.write_bytes(mutated(chance.choice(contents), chance))
         started = time.monotonic()
         for use in (validate_image, open_image, lambda file: image_metadata(read_header(file))):
             try:
@@ -90,9 +90,9 @@ def test_a_damaged_file_is_read_or_refused(name, tmp_path):
                 read += 1
             except MediaError as error:
                 refused += 1
-                said.append(str(error))
+                messages.append(str(error))
         assert time.monotonic() - started < SLOWEST
-    assert all(text.startswith(str(path)) and text.endswith(".") for text in said)
+    assert all(text.startswith(str(path)) and text.endswith(".") for text in messages)
     assert refused > MUTATIONS / 10
     assert read > MUTATIONS / 10
     gc.collect()
@@ -106,9 +106,9 @@ def test_what_validation_lets_through_can_be_opened(tmp_path):
     """A file that passes on insert is one that functions can read, whatever was done to it."""
     path = tmp_path / "damaged"
     for name in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
-        whole, chance = files(name), random.Random(name)
+        contents, chance = files(name), random.Random(name)
         for _ in range(60):
-            path.write_bytes(mutated(chance.choice(whole), chance))
+            path.write_bytes(mutated(chance.choice(contents), chance))
             try:
                 validate_image(path)
             except MediaError:
@@ -255,7 +255,7 @@ def test_heic_without_its_package_says_what_to_install(session, tmp_path, monkey
     (tmp_path / "a.heic").write_bytes(head)
     Image.init()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    without = {name: each for name, each in Image.OPEN.items() if name not in {"HEIF", "AVIF"}}
+    without = {name: opener for name, opener in Image.OPEN.items() if name not in {"HEIF", "AVIF"}}
     monkeypatch.setattr(Image, "OPEN", without)
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name in without])
     pictures = bb.create_table("pictures", {"img": bb.Image})

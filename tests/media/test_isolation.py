@@ -60,9 +60,9 @@ def test_one_process_reads_many_files_and_ends_with_the_session(apart, file):
 
 def test_what_is_read_apart_is_what_is_read_here(apart, file, tmp_path):
     pdf = make_pdf(tmp_path / "a.pdf", ["Feathers", "A barbule hooks."], title="Birds")
-    found = [(validate_document(path), read_document(path)) for path in (file, pdf)]
+    results = [(validate_document(path), read_document(path)) for path in (file, pdf)]
     token = module._CURRENT.set(None)
-    assert [(validate_document(path), read_document(path)) for path in (file, pdf)] == found
+    assert [(validate_document(path), read_document(path)) for path in (file, pdf)] == results
     module._CURRENT.reset(token)
 
 
@@ -182,9 +182,9 @@ def test_the_configuration_says_what_is_read_apart(isolate, refused, monkeypatch
         for name, source in {"url": url, "file": file}.items():
             table.delete()
             table.insert(doc=source)
-            asked = table.select(text=table.doc.text(), pages=table.doc.page_count())
+            query = table.select(text=table.doc.text(), pages=table.doc.page_count())
             if name in refused:
                 with pytest.raises(BarbuleError, match=r"cannot be read in .* bytes of memory"):
-                    asked.collect()
+                    query.collect()
             else:
-                assert "hooks" in asked.collect()[0, "text"]
+                assert "hooks" in query.collect()[0, "text"]

@@ -10,10 +10,10 @@ import barbule as bb
 from barbule.errors import ConfigurationError, ExpressionError
 
 MAKERS = {
-    "video": lambda given: bb.functions.FrameIterator.create(video=given),
-    "pieces": lambda given: bb.functions.VideoSplitter.create(video=given, duration=1.0),
-    "audio": lambda given: bb.functions.AudioSplitter.create(audio=given, duration=1.0),
-    "document": lambda given: bb.functions.DocumentSplitter.create(document=given),
+    "video": lambda source: bb.functions.FrameIterator.create(video=source),
+    "pieces": lambda source: bb.functions.VideoSplitter.create(video=source, duration=1.0),
+    "audio": lambda source: bb.functions.AudioSplitter.create(audio=source, duration=1.0),
+    "document": lambda source: bb.functions.DocumentSplitter.create(document=source),
 }
 KINDS = {"video": "video", "pieces": "video", "audio": "audio", "document": "document"}
 
@@ -29,18 +29,18 @@ def table(session):
 @pytest.mark.parametrize("column", ["n", "image"])
 def test_a_column_of_another_type_is_refused_by_its_name(session, table, maker, column):
     kind = KINDS[maker]
-    wanted = f"table 't', column '{column}'.*parameter '{kind}' takes {kind}, and '{column}' is"
-    with pytest.raises(ExpressionError, match=wanted):
+    message = f"table 't', column '{column}'.*parameter '{kind}' takes {kind}, and '{column}' is"
+    with pytest.raises(ExpressionError, match=message):
         bb.create_view("v", table, iterator=MAKERS[maker](table[column]))
     assert session.list_tables() == ["t"]
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("given", [None, 5, b"bytes", ["a.mp4"]])
-def test_what_is_no_column_and_no_path_is_refused(maker, given):
-    kind, name = KINDS[maker], type(given).__name__
+@pytest.mark.parametrize("source", [None, 5, b"bytes", ["a.mp4"]])
+def test_what_is_no_column_and_no_path_is_refused(maker, source):
+    kind, name = KINDS[maker], type(source).__name__
     with pytest.raises(ExpressionError, match=f"a column of type {kind} as {kind}, .* a {name}"):
-        MAKERS[maker](given)
+        MAKERS[maker](source)
 
 
 def test_texts_in_a_column_are_paths_of_videos(table, tmp_path):

@@ -43,7 +43,7 @@ def test_numbers_in_json_are_numbers_in_arithmetic(table):
 
 
 @pytest.mark.parametrize(
-    ("condition", "kept"),
+    ("condition", "expected"),
     [
         (lambda m: m.lang == "de", [1]),
         (lambda m: m.lang != "de", [2, 3]),
@@ -55,8 +55,8 @@ def test_numbers_in_json_are_numbers_in_arithmetic(table):
         (lambda m: 1 < m.score, [1]),  # noqa: SIM300
     ],
 )
-def test_json_is_compared_as_what_stands_beside_it(table, condition, kept):
-    assert table.filter(condition(table.meta)).collect()["n"] == kept
+def test_json_is_compared_as_what_stands_beside_it(table, condition, expected):
+    assert table.filter(condition(table.meta)).collect()["n"] == expected
 
 
 def test_a_computed_column_of_json_follows(session):

@@ -30,7 +30,7 @@ def table(session):
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "expected"),
     [
         (lambda t: t.boxes["*"].a, [[1, 2], None, []]),
         (lambda t: t.whole.boxes["*"].label, [["cat", "dog"], None, None]),
@@ -41,12 +41,12 @@ def table(session):
         (lambda t: t.boxes["*"].a[:1], [[1], None, []]),
     ],
 )
-def test_path_goes_on_in_each_item_of_a_list(table, path, wanted):
-    assert table.select(x=path(table)).collect()["x"] == wanted
+def test_path_goes_on_in_each_item_of_a_list(table, path, expected):
+    assert table.select(x=path(table)).collect()["x"] == expected
 
 
 @pytest.mark.parametrize(
-    ("mapped", "wanted"),
+    ("mapped", "expected"),
     [
         (lambda box: box.a, [[1, 2], None, []]),
         (lambda box: box["b"], [["x", "y"], None, []]),
@@ -54,8 +54,8 @@ def test_path_goes_on_in_each_item_of_a_list(table, path, wanted):
         (lambda box: box.c[0], [[1, 3], None, []]),
     ],
 )
-def test_map_reads_fields_of_items(table, mapped, wanted):
-    assert table.select(x=table.boxes.array.map(mapped)).collect()["x"] == wanted
+def test_map_reads_fields_of_items(table, mapped, expected):
+    assert table.select(x=table.boxes.array.map(mapped)).collect()["x"] == expected
 
 
 def test_mapped_lists_are_put_together(table):
@@ -65,7 +65,7 @@ def test_mapped_lists_are_put_together(table):
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("query", "expected"),
     [
         (lambda t: t.items.contains("x"), [True, False, None]),
         (lambda t: t.items.contains(2), [True, False, None]),
@@ -75,8 +75,8 @@ def test_mapped_lists_are_put_together(table):
         (lambda t: t.whole.boxes["*"].label.contains("dog"), [True, None, None]),
     ],
 )
-def test_plain_values_are_found_among_items_of_their_kind(table, found, wanted):
-    assert table.select(x=found(table)).collect()["x"] == wanted
+def test_plain_values_are_found_among_items_of_their_kind(table, query, expected):
+    assert table.select(x=query(table)).collect()["x"] == expected
 
 
 def test_ids_are_found_exactly(session):

@@ -42,16 +42,16 @@ CASES = [
 
 def judged(source: str) -> list[tuple[str, int]]:
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
-    found = []
+    judged_blocks = []
     for index, token in enumerate(tokens):
         if token.type == "heading_open" and not token.level:
             children = tokens[index + 1].children or ()
             words = "".join(
-                " " if each.type.endswith("break") else each.content for each in children
+                " " if child.type.endswith("break") else child.content for child in children
             )
             if text := " ".join(words.split()):
-                found.append((text, token.map[0] + 1))
-    return found
+                judged_blocks.append((text, token.map[0] + 1))
+    return judged_blocks
 
 
 def headings(source: str) -> list[tuple[str, int]]:
@@ -92,7 +92,7 @@ def judged_rows(source: str) -> list[list[list[str]]]:
             tables[-1].append([])
         elif token.type in {"th_close", "td_close"}:
             children = tokens[index - 1].children or ()
-            tables[-1][-1].append("".join(each.content for each in children))
+            tables[-1][-1].append("".join(child.content for child in children))
     return tables
 
 
@@ -124,7 +124,7 @@ def test_tables_are_those_of_github(source):
 def test_a_table_is_a_block_among_others():
     source = "# Birds\n\nThey are:\n| a |\n|---|\n| 1 |\n> and so on"
     blocks = read_markdown(source.encode()).blocks
-    assert [(each.text, each.heading, each.sourceline, each.rows) for each in blocks] == [
+    assert [(block.text, block.heading, block.sourceline, block.rows) for block in blocks] == [
         ("Birds", "Birds", 1, None),
         ("They are:", "Birds", 3, None),
         ("| a |\n|---|\n| 1 |", "Birds", 4, (("a",), ("1",))),
@@ -148,9 +148,9 @@ def test_a_table_is_a_block_among_others():
     ],
 )
 def test_comments_are_left_out(source, texts):
-    found = read_markdown(source.encode())
-    assert [block.text for block in found.blocks] == texts
-    assert found.left_out == ("comments",)
+    document = read_markdown(source.encode())
+    assert [block.text for block in document.blocks] == texts
+    assert document.left_out == ("comments",)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_comments_are_left_out(source, texts):
     ],
 )
 def test_what_only_looks_like_a_comment_stays(source):
-    found = read_markdown(source.encode())
-    assert [block.text.strip() for block in found.blocks] == [source.strip()]
-    assert found.left_out == ()
+    document = read_markdown(source.encode())
+    assert [block.text.strip() for block in document.blocks] == [source.strip()]
+    assert document.left_out == ()
 
 
 LINES = st.sampled_from(
@@ -184,9 +184,9 @@ def test_headings_of_any_lines_are_those_of_commonmark(source):
 @settings(deadline=None)
 @given(st.lists(LINES | st.text(alphabet="ab#-=`<>!\n ", max_size=12), max_size=10).map("\n".join))
 def test_no_word_is_lost(source):
-    kept = "".join(block.text for block in read_markdown(source.encode()).blocks)
+    text = "".join(block.text for block in read_markdown(source.encode()).blocks)
     for letter in "ab":
-        assert kept.count(letter) == source.count(letter)
+        assert text.count(letter) == source.count(letter)
 
 
 def test_text_keeps_markup_within_paragraphs_and_of_headings_their_words(tmp_path):

@@ -32,8 +32,8 @@ def delete_object(table, reference):
 
 def test_a_stored_file_that_is_gone_has_changed(photos):
     path, content = delete_file(photos, 1)
-    found = photos.order_by("n").select(c=photos.img.changed()).collect()["c"]
-    assert found == [False, True, False]
+    flags = photos.order_by("n").select(c=photos.img.changed()).collect()["c"]
+    assert flags == [False, True, False]
     assert photos.filter(photos.img.changed()).collect()["n"] == [1]
     path.write_bytes(content[:-1])
     assert photos.filter(photos.img.changed()).collect()["n"] == [1]
@@ -46,13 +46,13 @@ def test_check_tells_what_the_store_lacks(photos):
     assert view.count().execute() == 2
     assert bb.check()
     path, content = delete_file(photos, 1)
-    told = bb.check()
-    assert not told
-    assert not told.ok
-    assert [each.table for each in told.media] == ["photos"]  # of the view it is the same file
-    assert told.media[0].missing == (f"media:{path.name}",)
-    assert "not all is well" in repr(told)
-    assert f"photos: 1 file is not in the media store: media:{path.name}" in repr(told)
+    report = bb.check()
+    assert not report
+    assert not report.ok
+    assert [loss.table for loss in report.media] == ["photos"]  # of the view it is the same file
+    assert report.media[0].missing == (f"media:{path.name}",)
+    assert "not all is well" in repr(report)
+    assert f"photos: 1 file is not in the media store: media:{path.name}" in repr(report)
     path.write_bytes(content)
     assert bb.check().ok
 

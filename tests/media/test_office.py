@@ -319,8 +319,8 @@ def test_charts_of_slides(tmp_path):
     data.categories = ["North", "South"]
     data.add_series("2024", (19.2, None))
     data.add_series("2025", (20, 22.5))
-    place = tuple(map(Inches, (1, 1, 4, 3)))
-    chart = talk.slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, *place, data).chart
+    position = tuple(map(Inches, (1, 1, 4, 3)))
+    chart = talk.slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, *position, data).chart
     chart.has_title = True
     chart.chart_title.text_frame.text = "Revenue by region"
     points = XyChartData()

@@ -68,7 +68,7 @@ class Failing(LocalFileSystem):
     protocol = "failing"
     cachable = False
 
-    def _asked(name: str) -> Callable[..., Any]:
+    def _guarded(name: str) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **options: Any) -> Any:
             OUTAGE()
             return getattr(LocalFileSystem, name)(LocalFileSystem(), *args, **options)
@@ -79,9 +79,9 @@ class Failing(LocalFileSystem):
     def _strip_protocol(cls, path: str) -> str:
         return LocalFileSystem._strip_protocol(path.removeprefix("failing://"))
 
-    for _each in ("cat_file", "find", "info", "isfile", "ls", "makedirs", "mv", "pipe_file"):
-        locals()[_each] = _asked(_each)
-    put_file, rm_file = _asked("put_file"), _asked("rm_file")
+    for _method in ("cat_file", "find", "info", "isfile", "ls", "makedirs", "mv", "pipe_file"):
+        locals()[_method] = _guarded(_method)
+    put_file, rm_file = _guarded("put_file"), _guarded("rm_file")
 
 
 fsspec.register_implementation("failing", Failing, clobber=True)
@@ -100,11 +100,13 @@ def loaded(session: Session) -> list[tuple[Any, ...]]:
 
 
 def stored(session: Session) -> set[str]:
-    return {f"media:{each.name}" for each in session._engine.library.store.objects()}
+    return {
+        f"media:{stored_object.name}" for stored_object in session._engine.library.store.objects()
+    }
 
 
 @pytest.fixture
-def made(session: Session, tmp_path: Path, backend_url: str | None) -> Session:
+def populated(session: Session, tmp_path: Path, backend_url: str | None) -> Session:
     """Connect to a database whose store can fail, with a table of pictures."""
     opened = bb.connect(backend_url, vectors="exact:", media=f"failing://{tmp_path}/store")
 
@@ -160,7 +162,7 @@ def read(session: Session, turn: int) -> Any:
     cache = session._engine.library._cache.folder
     if cache.exists():
         cache.rename(cache.with_name(f"old-{turn}"))
-    return [each.load() for each in session.get_table("t").collect()["img"]]
+    return [image.load() for image in session.get_table("t").collect()["img"]]
 
 
 OPERATIONS = [
@@ -176,66 +178,70 @@ OPERATIONS = [
 ]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.__name__)
-def test_an_outage_at_any_call(made: Session, operation: Callable[[Session, int], Any]):
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation_: operation_.__name__)
+def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session, int], Any]):
     errors = itertools.cycle(ERRORS)
     for first in itertools.count(1, STEPS):
         turn = 1000 + 10 * first
         if operation is collect:
-            made._engine.library.store.put(png(turn), "png")
-        before = loaded(made)
+            populated._engine.library.store.put(png(turn), "png")
+        before = loaded(populated)
         OUTAGE.begin(first, next(errors))
         try:
-            operation(made, turn)
-            said = None
+            operation(populated, turn)
+            caught = None
         except BarbuleError as error:
-            said = error
+            caught = error
         finally:
             failed = OUTAGE.end()
-        assert said is None or "the media store failing://" in str(said)
-        after = loaded(made)
+        assert caught is None or "the media store failing://" in str(caught)
+        after = loaded(populated)
         if operation in {collect, read, add_column}:
             assert after == before
-        insert(made, turn + 5)
-        assert {row[:1] for row in loaded(made)} == {row[:1] for row in after} | {
+        insert(populated, turn + 5)
+        assert {row[:1] for row in loaded(populated)} == {row[:1] for row in after} | {
             (turn + 5,),
             (turn + 6,),
         }
-        table = made.get_table("t")
+        table = populated.get_table("t")
         if "drawn" in table.columns:
             table.drop_column("drawn")
         table.delete(where=table.n >= 1000)  # so that each turn takes as many calls
         table.compact()
-        made.evict_calls(older_than=NONE)
-        made.collect_media(grace=NONE)
-        assert stored(made) == referenced_media(made._engine)
+        populated.evict_calls(older_than=NONE)
+        populated.collect_media(grace=NONE)
+        assert stored(populated) == referenced_media(populated._engine)
         if not failed:
             assert first > 1
             return
 
 
-@pytest.mark.parametrize("operation", [insert, update, upsert], ids=lambda each: each.__name__)
-def test_what_fails_has_changed_nothing(made: Session, operation: Callable[[Session, int], Any]):
-    before, versions = loaded(made), len(made.get_table("t").history())
+@pytest.mark.parametrize(
+    "operation", [insert, update, upsert], ids=lambda operation_: operation_.__name__
+)
+def test_what_fails_has_changed_nothing(
+    populated: Session, operation: Callable[[Session, int], Any]
+):
+    before, versions = loaded(populated), len(populated.get_table("t").history())
     for error in ERRORS:
         OUTAGE.begin(1, error)
         with pytest.raises(StoreError, match=r"cannot be (read|written): .+\. Check that it"):
-            operation(made, 1000)
+            operation(populated, 1000)
         OUTAGE.end()
-        assert loaded(made) == before
-    assert len(made.get_table("t").history()) == versions
-    assert operation(made, 1000).rows
+        assert loaded(populated) == before
+    assert len(populated.get_table("t").history()) == versions
+    assert operation(populated, 1000).rows
 
 
-def test_a_purge_says_that_files_are_left(made: Session):
-    table = made.get_table("t")
+def test_a_purge_says_that_files_are_left(populated: Session):
+    table = populated.get_table("t")
     OUTAGE.begin(1, ERRORS[0])
     with pytest.raises(StoreError, match=r"The rows are removed.*collect_media\(grace="):
         table.delete(where=table.n == 1, purge=True)
     OUTAGE.end()
-    assert [row[0] for row in loaded(made)] == [0, 2]
-    assert made.collect_media(grace=NONE).files == 2
-    assert stored(made) == referenced_media(made._engine)
+    assert [row[0] for row in loaded(populated)] == [0, 2]
+    assert populated.collect_media(grace=NONE).files == 2
+    assert stored(populated) == referenced_media(populated._engine)
 
 
 def test_a_folder_that_cannot_be_written(session: Session):
@@ -257,4 +263,4 @@ def test_a_folder_that_cannot_be_written(session: Session):
     root.unlink()
     aside.rename(root)
     table.insert(img=png(2))
-    assert len([each.load() for each in table.collect()["img"]]) == 2
+    assert len([image.load() for image in table.collect()["img"]]) == 2

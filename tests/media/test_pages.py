@@ -125,13 +125,13 @@ def test_pages_of_a_book_that_are_not_read_are_told(tmp_path):
     ],
 )
 def test_what_is_hidden_is_not_read(hidden):
-    found = read_html(f"<p>Shown.</p>{hidden}<p>Shown.</p>".encode())
-    assert "no" not in "".join(block.text for block in found.blocks)
-    assert found.left_out == ("hidden text",)
+    page = read_html(f"<p>Shown.</p>{hidden}<p>Shown.</p>".encode())
+    assert "no" not in "".join(block.text for block in page.blocks)
+    assert page.left_out == ("hidden text",)
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "visible",
     [
         "<p hidden='until-found'>yes</p>",
         "<p style='display:inline'>yes</p>",
@@ -142,10 +142,10 @@ def test_what_is_hidden_is_not_read(hidden):
         "<details><summary>More</summary>yes</details>",
     ],
 )
-def test_what_only_looks_hidden_is_read(shown):
-    found = read_html(shown.encode())
-    assert "yes" in "".join(block.text for block in found.blocks)
-    assert found.left_out == ()
+def test_what_only_looks_hidden_is_read(visible):
+    page = read_html(visible.encode())
+    assert "yes" in "".join(block.text for block in page.blocks)
+    assert page.left_out == ()
 
 
 def test_a_body_that_waits_for_its_script_is_read():
@@ -160,8 +160,8 @@ def test_what_is_left_out_is_told(tmp_path):
     )
     docs = bb.create_table("docs", {"doc": bb.Document})
     docs.insert(doc=str(path))
-    (found,) = docs.select(x=docs.doc.metadata()).collect()["x"]
-    assert found["left_out"] == ["navigation", "drawings", "buttons"]
+    (metadata,) = docs.select(x=docs.doc.metadata()).collect()["x"]
+    assert metadata["left_out"] == ["navigation", "drawings", "buttons"]
     assert "aside" in read_html(path.read_bytes(), skip=["aside"]).left_out
 
 
@@ -177,18 +177,18 @@ def test_a_page_without_anything_left_out_says_so(tmp_path):
 
 
 def test_a_table_in_a_cell_is_its_text():
-    found = read_html(
+    page = read_html(
         b"<table><tr><th>name</th><th>price</th></tr><tr><td>hook</td><td><table><tr><td>2.50</td>"
         b"<td>EUR</td></tr></table></td></tr><tr><td>barb</td><td>9</td></tr></table>"
     )
-    (block,) = found.blocks
+    (block,) = page.blocks
     assert block.rows == (("name", "price"), ("hook", "2.50 EUR"), ("barb", "9"))
 
 
 def test_a_table_that_arranges_a_page_is_no_table():
     inner = "<table><tr><th>a</th><td>b</td></tr></table>"
-    found = read_html(f"<table><tr><td><p>Left.</p></td><td>{inner}</td></tr></table>".encode())
-    assert [(block.text, block.rows) for block in found.blocks] == [
+    page = read_html(f"<table><tr><td><p>Left.</p></td><td>{inner}</td></tr></table>".encode())
+    assert [(block.text, block.rows) for block in page.blocks] == [
         ("Left.", None),
         ("a | b", (("a", "b"),)),
     ]

@@ -33,7 +33,7 @@ def make_form(path: Path, words: Sequence[tuple[str, int, int]], fields: Sequenc
         FONT,
         *(f"<</Type/Annot/Subtype/Widget/P 3 0 R{field}>>" for field in fields),
     ]
-    body = "".join(f"{n} 0 obj{each}endobj\n" for n, each in enumerate(objects, start=1))
+    body = "".join(f"{n} 0 obj{content}endobj\n" for n, content in enumerate(objects, start=1))
     path.write_text(f"%PDF-1.7\n{body}trailer<</Root 1 0 R>>\n%%EOF")
     return path
 
@@ -46,9 +46,9 @@ def entry(name: str, value: str, x: int, y: int, more: str = "", width: int = 15
 
 
 def tick(name: str, state: str, x: int, y: int, *, on: bool) -> str:
-    said = state if on else "Off"
+    appearance = state if on else "Off"
     return (
-        f"/FT/Btn/T({name})/V/{said}/AS/{said}/Rect[{x} {y} {x + 20} {y + 20}]/F 4"
+        f"/FT/Btn/T({name})/V/{appearance}/AS/{appearance}/Rect[{x} {y} {x + 20} {y + 20}]/F 4"
         f"/AP<</N<</{state} 4 0 R/Off 4 0 R>>>>"
     )
 

@@ -52,11 +52,13 @@ def test_a_store_in_s3(bucket, tmp_path):
     assert store.open(reference) == b"barbs"
     assert store.local_path(reference).read_bytes() == b"barbs"
     assert store.exists(reference)
-    assert [each.name for each in store.objects()] == [reference.removeprefix("media:")]
+    assert [stored_object.name for stored_object in store.objects()] == [
+        reference.removeprefix("media:")
+    ]
     assert store.users() == ["duckdb:///a"]
     assert store.delete(reference)
     assert not store.exists(reference)
-    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert not store.delete(reference)
     with pytest.raises(MediaError, match="is not in the media store s3://"):
         store.open(reference)
@@ -66,7 +68,7 @@ def test_tables_over_a_store_in_s3(connected, bucket):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.add_computed_column(small=table.img.resize((2, 2)))
     table.insert([{"n": n, "img": png(n)} for n in range(4)])
-    assert [each.getpixel((0, 0)) for each in table.order_by("n").collect()["small"]] == [
+    assert [image.getpixel((0, 0)) for image in table.order_by("n").collect()["small"]] == [
         0,
         1,
         2,
@@ -80,7 +82,7 @@ def test_tables_over_a_store_in_s3(connected, bucket):
     table.compact()
     assert bb.collect_media().files == 0
     assert bb.collect_media(grace=datetime.timedelta(0)).files == 4
-    assert [each.size for each in table.collect()["img"]] == [(4, 4)] * 2
+    assert [image.size for image in table.collect()["img"]] == [(4, 4)] * 2
 
 
 def test_media_in_s3_by_reference(connected, bucket):

@@ -29,13 +29,17 @@ def quiet_then_loud(path, codec, seconds=20, *, level=None, bit_rate=None, index
             stream.bit_rate = bit_rate
         resampler = av.AudioResampler(stream.format.name, "mono", RATE)
         step = RATE // 10
-        for place in range(seconds * 10):
-            loud = (0.6 if place >= seconds * 5 else 0.0) if level is None else level
+        for step_number in range(seconds * 10):
+            loud = (0.6 if step_number >= seconds * 5 else 0.0) if level is None else level
             samples = (noise.normal(size=(1, step)) * loud).clip(-1, 1).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = RATE, place * step, Fraction(1, RATE)
-            for each in resampler.resample(frame):
-                out.mux(stream.encode(each))
+            frame.sample_rate, frame.pts, frame.time_base = (
+                RATE,
+                step_number * step,
+                Fraction(1, RATE),
+            )
+            for resampled in resampler.resample(frame):
+                out.mux(stream.encode(resampled))
         out.mux(stream.encode(None))
     return path
 
@@ -103,7 +107,7 @@ def test_two_mp3_files_in_one(session, tmp_path):
     path.write_bytes(path.read_bytes() * 2)
     assert audio.duration(path) == pytest.approx(12, abs=0.2)
     pieces = audio.split(path, 5.0)
-    assert [each["segment_start"] for each in pieces] == [0.0, 5.0, 10.0]
+    assert [piece["segment_start"] for piece in pieces] == [0.0, 5.0, 10.0]
 
 
 @pytest.mark.parametrize("ending", ["mp3", "aiff", "mka", "flac"])
@@ -112,13 +116,13 @@ def test_a_sound_that_ends_before_its_header_says(session, tmp_path, ending):
     path = tone(tmp_path / f"a.{ending}", 8.0, rate=RATE, codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     pieces = audio.split(path, 1.5)
-    true = sum(audio.duration(each["audio_segment"]) for each in pieces)
+    true = sum(audio.duration(piece["audio_segment"]) for piece in pieces)
     assert 2 < true < 6
     assert pieces[-1]["segment_end"] == pytest.approx(true, abs=0.11)
     assert audio.clip(path, 7.0, 7.5) is None
     assert audio.clip(path, 1.0, 1.5) is not None
     short = audio.split(path, 1.5, min_duration=1.5)
-    assert all(each["segment_end"] - each["segment_start"] == 1.5 for each in short)
+    assert all(piece["segment_end"] - piece["segment_start"] == 1.5 for piece in short)
 
 
 def test_a_flac_of_unknown_length(session, tmp_path):
@@ -128,18 +132,18 @@ def test_a_flac_of_unknown_length(session, tmp_path):
     data[22:26] = bytes(4)
     path.write_bytes(data)
     assert audio.duration(path) == pytest.approx(5.0)
-    assert [each["segment_end"] for each in audio.split(path, 2.0)] == [2.0, 4.0, 5.0]
+    assert [piece["segment_end"] for piece in audio.split(path, 2.0)] == [2.0, 4.0, 5.0]
 
 
-@pytest.mark.parametrize("told", [0, 0xFFFFFFFF, 0x7FFFFFFF, 500_000])
-def test_a_wav_whose_header_is_of_a_stream(session, tmp_path, told):
+@pytest.mark.parametrize("declared", [0, 0xFFFFFFFF, 0x7FFFFFFF, 500_000])
+def test_a_wav_whose_header_is_of_a_stream(session, tmp_path, declared):
     path = tone(tmp_path / "a.wav", 5.0, codec="pcm_s16le")
     data = bytearray(path.read_bytes())
-    place = data.index(b"data") + 4
-    data[place : place + 4] = data[4:8] = struct.pack("<I", told)
+    offset = data.index(b"data") + 4
+    data[offset : offset + 4] = data[4:8] = struct.pack("<I", declared)
     path.write_bytes(data)
     assert audio.duration(path) == pytest.approx(5.0)
-    assert [each["segment_end"] for each in audio.split(path, 2.0)] == [2.0, 4.0, 5.0]
+    assert [piece["segment_end"] for piece in audio.split(path, 2.0)] == [2.0, 4.0, 5.0]
     assert audio.duration(audio.clip(path, 4.5)) == pytest.approx(0.5)
 
 

@@ -76,9 +76,9 @@ def test_what_is_no_cell_is_left_out(tmp_path):
     assert read_document(tmp_path / "a.xlsx").left_out == ("comments", "charts", "text boxes")
 
 
-@pytest.mark.parametrize("said", ["sep=;", '"sep=;"', "SEP=;", "sep=;\r"])
-def test_the_first_line_may_tell_the_separator(said):
-    blocks = read_csv(f"{said}\nname;age\nAnn, Bo;5\n".encode()).blocks
+@pytest.mark.parametrize("first_line", ["sep=;", '"sep=;"', "SEP=;", "sep=;\r"])
+def test_the_first_line_may_tell_the_separator(first_line):
+    blocks = read_csv(f"{first_line}\nname;age\nAnn, Bo;5\n".encode()).blocks
     assert [(block.rows, block.sourceline) for block in blocks] == [
         ((("name", "age"),), 2),
         ((("Ann, Bo", "5"),), 3),

@@ -146,7 +146,7 @@ def test_unknown_scheme_shows_no_secret():
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
+    ("uri", "visible"),
     [
         ("https://u:p@h.example/a?sig=1#x", "https://h.example/a?…"),
         ("s3://bucket/key", "s3://bucket/key"),
@@ -154,8 +154,8 @@ def test_unknown_scheme_shows_no_secret():
         ("/plain/path", "/plain/path"),
     ],
 )
-def test_what_is_shown_of_a_uri(uri, shown):
-    assert redact_uri(uri) == shown
+def test_what_is_shown_of_a_uri(uri, visible):
+    assert redact_uri(uri) == visible
 
 
 def test_repr_names_the_place(tmp_path):

@@ -107,7 +107,7 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir()) if sys.platform == "linux" else 0
 
 
-def whole(name: str, folder: Path) -> Path:
+def intact_file(name: str, folder: Path) -> Path:
     """Write a good file of a format."""
     if name in FILMS:
         file, options = FILMS[name]
@@ -119,15 +119,15 @@ def whole(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", [*FILMS, *TONES])
 def test_a_damaged_file_is_used_or_refused(library, tmp_path, name):
-    good = whole(name, tmp_path)
+    good = intact_file(name, tmp_path)
     use = use_video if name in FILMS else use_sound
     use(good, library)
     data, chance = good.read_bytes(), random.Random(f"barbule {name}")
     damaged = tmp_path / f"damaged{good.suffix}"
     refused, before, threads = 0, open_files(), threading.active_count()
-    for place in range(MUTATIONS):
+    for mutation in range(MUTATIONS):
         # The first is one that no format bears.
-        hurt = mutated(data, HURTS[place % len(HURTS)], chance) if place else data[:9]
+        hurt = mutated(data, HURTS[mutation % len(HURTS)], chance) if mutation else data[:9]
         damaged.write_bytes(hurt)
         started = time.monotonic()
         try:
@@ -146,7 +146,7 @@ def test_a_damaged_file_is_used_or_refused(library, tmp_path, name):
 @pytest.mark.parametrize("name", ["mp4", "mkv", "mp3", "flac"])
 def test_a_file_that_is_cut_anywhere_is_used_or_refused(library, tmp_path, name):
     """Files whose fetching broke off, to the byte."""
-    good = whole(name, tmp_path)
+    good = intact_file(name, tmp_path)
     data, cut = good.read_bytes(), tmp_path / f"cut{good.suffix}"
     use = use_video if name in FILMS else use_sound
     step = max(1, len(data) // MUTATIONS)

@@ -40,10 +40,10 @@ def test_bad_files_leave_cells_empty_and_say_why(session, files):
     rows = [{"n": n, "img": files / name} for n, name in enumerate(["good.png", *BAD])]
     done = table.insert(rows, on_error="null")
     assert (done.rows, done.errors) == (5, 4)
-    found = table.order_by("n").select("n", "w", why=table.img.error).collect()
-    assert found["w"] == [4, None, None, None, None]
-    assert found["why"][0] is None
-    for reason, name in zip(found["why"][1:], BAD, strict=True):
+    result = table.order_by("n").select("n", "w", why=table.img.error).collect()
+    assert result["w"] == [4, None, None, None, None]
+    assert result["why"][0] is None
+    for reason, name in zip(result["why"][1:], BAD, strict=True):
         assert reason["type"] == "MediaError"
         assert name in reason["message"]
     listed = table.errors().order_by("row").collect()
@@ -57,8 +57,8 @@ def test_bad_bytes_and_arrays_too(session):
     before = list(session._engine.library.store.objects())
     rows = [{"n": 1, "img": b"no"}, {"n": 2, "img": png()}, {"n": 3, "img": 5}]
     table.insert(rows, on_error="null")
-    found = table.order_by("n").collect()
-    assert [each is None for each in found["img"]] == [True, False, True]
+    result = table.order_by("n").collect()
+    assert [image is None for image in result["img"]] == [True, False, True]
     reasons = table.order_by("n").select(e=table.img.error).collect()["e"]
     assert "not an image" in reasons[0]["message"]
     assert "a int is no image" in reasons[2]["message"]
@@ -71,8 +71,8 @@ def test_a_good_value_takes_the_reason_away(session, files):
     table.update({"img": str(files / "good.png")}, where=table.n == 0)
     table.upsert([{"n": 1, "img": files / "good.png"}], on="n")
     table.update({"n": 20}, where=table.n == 2)
-    found = table.order_by("n").select("n", e=table.img.error).collect()
-    assert [each is None for each in found["e"]] == [True, True, False, False]
+    rows = table.order_by("n").select("n", e=table.img.error).collect()
+    assert [error is None for error in rows["e"]] == [True, True, False, False]
     assert table.at(1).errors().count().to_pyarrow().as_py() == 4
 
 
@@ -85,7 +85,7 @@ def test_hosts_that_fail_leave_cells_empty_or_end_the_insert(tmp_path):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     with serving(answer) as url:
         urls = [f"{url}/a.png", f"{url}/none.png", "http://127.0.0.1:9/x.png", f"{url}/none.png"]
-        rows = [{"n": n, "img": each} for n, each in enumerate(urls)]
+        rows = [{"n": n, "img": url} for n, url in enumerate(urls)]
         assert table.insert(rows, on_error="null").errors == 3
         reasons = table.order_by("n").select(e=table.img.error).collect()["e"]
         assert "404" in reasons[1]["message"]
@@ -128,7 +128,7 @@ def test_it_holds_for_every_source(session, files, form):
     }[form]()
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     assert table.insert(source, on_error="null").errors == 1
-    assert [each is None for each in table.order_by("n").collect()["img"]] == [False, True]
+    assert [image is None for image in table.order_by("n").collect()["img"]] == [False, True]
 
 
 # -- media_validation ------------------------------------------------------------------------------
@@ -139,14 +139,14 @@ def test_on_read_nothing_is_opened_before(session, files):
     rows = [{"n": n, "img": files / name} for n, name in enumerate(["good.png", *BAD])]
     assert table.insert(rows).errors == 0
     table.insert(n=9, img="http://127.0.0.1:9/never-asked.png")
-    found = table.order_by("n").collect()
-    assert found[0, "img"].size == (4, 4)
+    result = table.order_by("n").collect()
+    assert result[0, "img"].size == (4, 4)
     with pytest.raises(MediaError, match=r"column 'img', row 1: .*zero\.png is empty"):
-        found[1]
+        result[1]
     with pytest.raises(MediaError, match=r"column 'img', row 4: .*none\.png does not exist"):
-        found[4, "img"]
+        result[4, "img"]
     with pytest.raises(MediaError, match=r"column 'img', row 1: .*zero\.png"):
-        list(found)
+        list(result)
     table.update({"img": str(files / "zero.png")}, where=table.n == 0)
     table.upsert([{"n": 0, "img": files / "none.png"}, {"n": 11, "img": "x.png"}], on="n")
 
@@ -160,9 +160,9 @@ def test_a_function_meets_the_bad_file_as_its_own_error(session, files):
     table.add_computed_column(w=width(table.img))
     rows = [{"n": n, "img": files / name} for n, name in enumerate(["good.png", *BAD])]
     assert table.insert(rows).errors == 4
-    found = table.order_by("n").select("w", e=table.w.error).collect()
-    assert found["w"] == [4, None, None, None, None]
-    assert "none.png" in found["e"][4]["message"]
+    result = table.order_by("n").select("w", e=table.w.error).collect()
+    assert result["w"] == [4, None, None, None, None]
+    assert "none.png" in result["e"][4]["message"]
 
 
 def test_columns_may_differ(session, files):

@@ -13,7 +13,7 @@ import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.functions import VideoSplitter, audio, video
 from barbule.media.streams.probing import read_timeline
-from fakes.films import film, pitch, samples_of, shade, shown
+from fakes.films import film, grey_of, pitch, samples_of, shade
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 REAL_VIDEO = REAL / "videos" / "bangkok_half_res.mp4"
@@ -33,15 +33,15 @@ def films(path):
 
 def shades(file) -> list[int]:
     with av.open(str(file)) as container:
-        return [shown(frame.to_image()) for frame in container.decode(video=0)]
+        return [grey_of(frame.to_image()) for frame in container.decode(video=0)]
 
 
-def looks_like(file, places) -> bool:
-    found = shades(file)
-    wanted = [shade(place) for place in places]
+def looks_like(file, frames) -> bool:
+    actual = shades(file)
+    expected = [shade(frame) for frame in frames]
     return (
-        len(found) == len(wanted)
-        and max(abs(a - b) for a, b in zip(found, wanted, strict=True)) < 6
+        len(actual) == len(expected)
+        and max(abs(a - b) for a, b in zip(actual, expected, strict=True)) < 6
     )
 
 
@@ -54,18 +54,18 @@ def test_metadata_and_duration(films):
 
 
 def test_an_exact_clip_has_the_frames_and_the_sound_of_its_time(path):
-    made = video.clip(path, 1.5, 3.0)
-    assert looks_like(made, range(15, 30))
-    samples, rate = samples_of(made)
+    clip = video.clip(path, 1.5, 3.0)
+    assert looks_like(clip, range(15, 30))
+    samples, rate = samples_of(clip)
     assert samples.shape[1] / rate == pytest.approx(1.5, abs=0.05)
-    assert pitch(made) == pytest.approx(440, abs=2)
+    assert pitch(clip) == pytest.approx(440, abs=2)
 
 
 def test_a_fast_clip_begins_at_a_key_frame(path):
-    made = video.clip(path, 1.5, 3.0, mode="fast")
-    assert shades(made)[:18] == pytest.approx([shade(place) for place in range(12, 30)], abs=5)
-    assert len(shades(made)) <= 18 + 3  # those from which the last ones are decoded
-    assert pitch(made) == pytest.approx(440, abs=2)
+    clip = video.clip(path, 1.5, 3.0, mode="fast")
+    assert shades(clip)[:18] == pytest.approx([shade(frame) for frame in range(12, 30)], abs=5)
+    assert len(shades(clip)) <= 18 + 3  # those from which the last ones are decoded
+    assert pitch(clip) == pytest.approx(440, abs=2)
 
 
 def test_a_clip_by_duration_and_one_to_the_end(path):
@@ -84,11 +84,11 @@ def test_clips_are_stored_and_take_columns(films):
 
 
 def test_temporary_files_end_with_what_refers_to_them(path):
-    made = video.clip(path, 0, 1)
-    place = made.path
-    assert place.is_file()
-    del made
-    assert not place.exists()
+    clip = video.clip(path, 0, 1)
+    path_of_clip = clip.path
+    assert path_of_clip.is_file()
+    del clip
+    assert not path_of_clip.exists()
 
 
 def test_a_function_of_a_user_may_return_a_temporary_file_or_bytes(films, tmp_path):
@@ -113,20 +113,20 @@ def test_a_function_of_a_user_may_return_a_temporary_file_or_bytes(films, tmp_pa
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "m4a", "ogg"])
 def test_the_sound_of_a_video(path, ending):
-    made = video.extract_audio(path, format=ending)
-    assert pitch(made) == pytest.approx(440, abs=2)
-    assert audio.duration(made) == pytest.approx(5, abs=0.1)
+    sound = video.extract_audio(path, format=ending)
+    assert pitch(sound) == pytest.approx(440, abs=2)
+    assert audio.duration(sound) == pytest.approx(5, abs=0.1)
 
 
 def test_the_frame_that_is_shown_at_a_time(films):
     times = {"first": 0, "between": 1.55, "last": 4.95}
-    found = films.select(
+    row = films.select(
         **{name: films.video.extract_frame(time) for name, time in times.items()},
         beyond=films.video.extract_frame(films.start * 10),
     ).collect()[0]
-    for name, place in {"first": 0, "between": 15, "last": 49}.items():
-        assert shown(found[name]) == pytest.approx(shade(place), abs=5)
-    assert found["beyond"] is None
+    for name, frame in {"first": 0, "between": 15, "last": 49}.items():
+        assert grey_of(row[name]) == pytest.approx(shade(frame), abs=5)
+    assert row["beyond"] is None
 
 
 def test_segments_hold_every_frame_once(path):
@@ -142,9 +142,9 @@ def test_segments_hold_every_frame_once(path):
 def test_videos_one_after_the_other(path):
     short = video.clip(path, 0, 1)
     silent = film("silent.mp4", frames=5)
-    made = video.concat(short, silent, None, short)
-    assert looks_like(made, [*range(10), *range(5), *range(10)])
-    samples, rate = samples_of(made)
+    joined = video.concat(short, silent, None, short)
+    assert looks_like(joined, [*range(10), *range(5), *range(10)])
+    samples, rate = samples_of(joined)
     loud = abs(samples[0])
     assert loud[: rate * 9 // 10].max() > 0.3
     assert loud[int(rate * 1.1) : int(rate * 1.4)].max() < 0.01
@@ -169,12 +169,12 @@ def test_another_rate_and_size(path):
 
 def test_text_is_laid_over_where_it_is_asked_for():
     path = film("film.mp4", frames=3, size=(320, 240), colors=[0] * 3)
-    made = video.overlay_text(
+    overlaid = video.overlay_text(
         path, "HELLO", font_size=40, color="#ff0000", horizontal_align="right",
         vertical_align="bottom", vertical_margin=10, horizontal_margin=5,
     )  # fmt: skip
-    red, *_ = video.extract_frame(made, 0.1).split()
-    box = red.crop((100, 0, 320, 240)).point(lambda each: 255 * (each > 120)).getbbox()
+    red, *_ = video.extract_frame(overlaid, 0.1).split()
+    box = red.crop((100, 0, 320, 240)).point(lambda value: 255 * (value > 120)).getbbox()
     assert box is not None
     left, top, right, bottom = box
     assert right > 200
@@ -185,10 +185,10 @@ def test_text_is_laid_over_where_it_is_asked_for():
 
 def test_a_box_behind_the_text_is_blended():
     path = film("film.mp4", frames=2, size=(320, 240), colors=[0, 0])
-    made = video.overlay_text(
+    overlaid = video.overlay_text(
         path, ".", font_size=10, box=True, box_color="white", box_opacity=0.5, box_border=[40]
     )
-    assert 110 < video.extract_frame(made, 0).convert("L").getpixel((190, 120)) < 145
+    assert 110 < video.extract_frame(overlaid, 0).convert("L").getpixel((190, 120)) < 145
 
 
 @pytest.mark.parametrize(
@@ -214,20 +214,20 @@ def test_a_cut_begins_a_scene(detect):
 
 def test_a_cut_to_another_picture_begins_a_scene_by_hashes():
     images = []
-    for place in range(40):
+    for position in range(40):
         image = PIL.Image.new("L", (128, 96))
         for x in range(0, 128, 16):
-            image.paste(200, (x, 0, x + 8, 96) if place < 20 else (0, x, 128, x + 8))
+            image.paste(200, (x, 0, x + 8, 96) if position < 20 else (0, x, 128, x + 8))
         images.append(image)
-    made = video.make_video(images, fps=10)
-    assert [s["start_time"] for s in video.scene_detect_hash(made)] == [0.0, 2.0]
+    file = video.make_video(images, fps=10)
+    assert [s["start_time"] for s in video.scene_detect_hash(file)] == [0.0, 2.0]
 
 
 def test_a_fade_to_black_parts_two_scenes():
     path = film("film.mp4", frames=60, size=(64, 48), colors=[90] * 60)
     shades_ = [120] * 20 + [0] * 10 + [120] * 20
-    made = video.make_video([PIL.Image.new("L", (64, 48), each) for each in shades_], fps=10)
-    scenes = video.scene_detect_threshold(made)
+    file = video.make_video([PIL.Image.new("L", (64, 48), level) for level in shades_], fps=10)
+    scenes = video.scene_detect_threshold(file)
     assert [scene["start_time"] for scene in scenes] == [0.0, 2.5]
     assert len(video.scene_detect_threshold(path)) == 1
 
@@ -266,8 +266,8 @@ def test_a_last_part_that_is_too_short_is_left_out(path):
 @pytest.mark.parametrize(("name", "codec"), [("a.wmv", "wmv2"), ("a.flv", "flv")])
 def test_what_cannot_be_copied_is_encoded_anew(name, codec):
     path = film(name, frames=30, codec=codec, gop=10)
-    made = video.clip(path, 1.0, 2.0, mode="fast")
-    assert video.duration(made) == pytest.approx(1.0, abs=0.15)
+    clip = video.clip(path, 1.0, 2.0, mode="fast")
+    assert video.duration(clip) == pytest.approx(1.0, abs=0.15)
     assert len(video.segment(path, duration=1.0, mode="fast")) == 3
 
 
@@ -276,9 +276,9 @@ def test_images_make_a_video():
     images = [
         None if grey is None else PIL.Image.new("RGB", (65, 49), (grey,) * 3) for grey in greys
     ]
-    made = video.make_video(images, fps=4)
-    assert [abs(a - b) < 6 for a, b in zip(shades(made), (10, 100, 200), strict=True)] == [True] * 3
-    assert video.duration(made) == pytest.approx(0.75)
+    file = video.make_video(images, fps=4)
+    assert [abs(a - b) < 6 for a, b in zip(shades(file), (10, 100, 200), strict=True)] == [True] * 3
+    assert video.duration(file) == pytest.approx(0.75)
     assert video.make_video([]) is None
 
 
@@ -289,9 +289,9 @@ def test_frames_of_each_video_make_a_video_again(films):
         "frames", films, iterator=bb.functions.FrameIterator.create(video=films.video)
     )
     backwards = video.make_video(frames.frame, fps=10, order_by=frames.pos.desc())
-    made = {row["start"]: row["v"] for row in frames.group_by("start").agg(v=backwards).collect()}
+    videos = {row["start"]: row["v"] for row in frames.group_by("start").agg(v=backwards).collect()}
     assert [
-        abs(a - b) < 6 for a, b in zip(shades(made[0.0]), range(210, 10, -10), strict=True)
+        abs(a - b) < 6 for a, b in zip(shades(videos[0.0]), range(210, 10, -10), strict=True)
     ] == [True] * 20
     films.add_computed_column(parts=films.video.segment(duration=1.0))
     joined = films.where(films.start == 0).select(s=video.concat(films.parts).duration())
@@ -304,8 +304,8 @@ def test_frames_of_each_video_make_a_video_again(films):
 def test_a_real_video(session):
     line = read_timeline(REAL_VIDEO)
     assert len(line.stamps) == 462
-    made = video.clip(REAL_VIDEO, 5, 7)
-    assert video.duration(made) == pytest.approx(2, abs=0.1)
+    clip = video.clip(REAL_VIDEO, 5, 7)
+    assert video.duration(clip) == pytest.approx(2, abs=0.1)
     assert len(video.frames(REAL_VIDEO, str(REAL_VIDEO), fps=1)) == 19
 
 

@@ -13,7 +13,7 @@ import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
 from barbule.functions import audio, video
 from barbule.media.library import MediaLibrary
-from fakes.films import film, shade, shown, tone, turn
+from fakes.films import film, grey_of, shade, tone, turn
 
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
 
@@ -98,9 +98,9 @@ def test_the_sound_of_a_silent_video_is_missing(session):
     table.add_computed_column(sound=table.video.extract_audio(format="flac"))
     table.add_computed_column(other=table.video.extract_audio(stream_idx=3))
 
-    found = table.select(s=table.sound.isnull(), o=table.other.isnull()).collect()
-    assert sorted(found["s"]) == [False, True]
-    assert found["o"] == [True, True]
+    flags = table.select(s=table.sound.isnull(), o=table.other.isnull()).collect()
+    assert sorted(flags["s"]) == [False, True]
+    assert flags["o"] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_frames_of_uneven_times_are_those_nearest_to_the_moments(library):
     assert [round(row["pos_msec"]) for row in rows] == [0, 1000, 2500, 3000]
     images = [library.image(row["frame"]) for row in rows]
     assert [
-        abs(shown(i) - shade(r["pos_frame"])) < 5 for i, r in zip(images, rows, strict=True)
+        abs(grey_of(i) - shade(r["pos_frame"])) < 5 for i, r in zip(images, rows, strict=True)
     ] == [True] * 4
 
 

@@ -18,7 +18,7 @@ import barbule as bb
 from barbule.functions import FrameIterator, video
 from barbule.media.streams import frames as decoding
 from barbule.media.streams.frames import FrameReader
-from fakes.films import film, shade, shown
+from fakes.films import film, grey_of, shade
 
 CODECS = [
     ("a.mp4", "libx264"),
@@ -31,7 +31,7 @@ CODECS = [
 CHOICES = [{}, {"fps": 2}, {"num_frames": 7}, {"keyframes_only": True}, {"every": 0.7}]
 
 
-@pytest.fixture(scope="module", params=CODECS, ids=lambda each: each[0])
+@pytest.fixture(scope="module", params=CODECS, ids=lambda codec: codec[0])
 def clip(request, tmp_path_factory):
     name, codec = request.param
     return film(tmp_path_factory.mktemp("clips") / name, frames=50, codec=codec)
@@ -58,14 +58,14 @@ def test_each_frame_is_the_right_one_in_whatever_order(clip, order):
         else:
             images = list(map(read, references))
         apart = [
-            abs(shown(image) - shade(row["pos_frame"]))
+            abs(grey_of(image) - shade(row["pos_frame"]))
             for image, row in zip(images, rows, strict=True)
         ]
         assert max(apart) < 5
 
 
 @pytest.mark.parametrize(
-    ("choice", "places"),
+    ("choice", "expected"),
     [
         ({}, list(range(50))),
         ({"fps": 1}, [0, 10, 20, 30, 40]),
@@ -77,12 +77,12 @@ def test_each_frame_is_the_right_one_in_whatever_order(clip, order):
         ({"keyframes_only": True}, [0, 12, 24, 36, 48]),
     ],
 )
-def test_the_chosen_frames(choice, places):
+def test_the_chosen_frames(choice, expected):
     path = str(film("film.mp4", frames=50))
     rows = video.frames(path, path, **choice)
-    assert [row["pos_frame"] for row in rows] == places
-    assert [row["frame_idx"] for row in rows] == list(range(len(places)))
-    assert [round(row["pos_msec"]) for row in rows] == [place * 100 for place in places]
+    assert [row["pos_frame"] for row in rows] == expected
+    assert [row["frame_idx"] for row in rows] == list(range(len(expected)))
+    assert [round(row["pos_msec"]) for row in rows] == [number * 100 for number in expected]
     assert all(row["key_frame"] for row in rows if row["pos_frame"] % 12 == 0)
 
 
@@ -96,12 +96,12 @@ def test_a_view_of_frames_is_a_column_of_images(films):
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
     films.insert(video=str(film("b.mp4", frames=20, size=(32, 32))), title="b")
 
-    found = rows.order_by("title", "pos").select("title", "pos", "frame").collect()
-    assert found["title"] == ["a"] * 3 + ["b"] * 2
-    assert [image.size for image in found["frame"]] == [(64, 48)] * 3 + [(32, 32)] * 2
+    frame_rows = rows.order_by("title", "pos").select("title", "pos", "frame").collect()
+    assert frame_rows["title"] == ["a"] * 3 + ["b"] * 2
+    assert [image.size for image in frame_rows["frame"]] == [(64, 48)] * 3 + [(32, 32)] * 2
     assert [
-        abs(shown(image) - shade(10 * p)) < 5
-        for image, p in zip(found["frame"], found["pos"], strict=True)
+        abs(grey_of(image) - shade(10 * p)) < 5
+        for image, p in zip(frame_rows["frame"], frame_rows["pos"], strict=True)
     ] == [True] * 5
     widths = rows.where(rows.title == "b").select(w=rows.frame.width()).collect()["w"]
     assert widths == [32, 32]
@@ -117,9 +117,9 @@ def test_frames_are_not_stored_but_what_is_made_of_them_is(films, tmp_path):
 
     films.insert(video=str(film("a.mp4", frames=30)), title="a")
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
-    kept = set((tmp_path / "home").rglob("*.png"))
+    stored = set((tmp_path / "home").rglob("*.png"))
     assert rows.select(s=rows.frame.height()).collect()["s"] == [48] * 3
-    assert set((tmp_path / "home").rglob("*.png")) == kept
+    assert set((tmp_path / "home").rglob("*.png")) == stored
 
     rows.add_computed_column(mirrored=mirrored(rows.frame))
     uris = rows.select(u=rows.mirrored.uri(), f=rows.frame.uri()).collect()
@@ -132,7 +132,7 @@ def test_frames_of_a_stored_video_are_found_through_the_store(films):
     Path("a.mp4").unlink()
     films.insert(video=content, title="a")
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
-    assert [shown(i) // 10 for i in rows.order_by("pos").collect()["frame"]] == [
+    assert [grey_of(i) // 10 for i in rows.order_by("pos").collect()["frame"]] == [
         shade(0) // 10, shade(10) // 10,
     ]  # fmt: skip
 
@@ -140,17 +140,17 @@ def test_frames_of_a_stored_video_are_found_through_the_store(films):
 def test_a_frame_has_a_file_and_a_hash_where_they_are_needed(films):
     films.insert(video=str(film("a.mp4", frames=20)), title="a")
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
-    seen: list[bytes] = []
+    contents: list[bytes] = []
 
     @bb.udf(cache=True)
     def brightness(image: bb.Image) -> int:
-        seen.append(image.tobytes())
-        return shown(image)
+        contents.append(image.tobytes())
+        return grey_of(image)
 
     first = rows.select(b=brightness(rows.frame)).collect()["b"]
     again = rows.select(b=brightness(rows.frame)).collect()["b"]
     assert first == again
-    assert len(seen) == 2
+    assert len(contents) == 2
 
 
 def test_a_video_that_was_replaced_is_opened_anew(tmp_path, monkeypatch):
@@ -158,9 +158,9 @@ def test_a_video_that_was_replaced_is_opened_anew(tmp_path, monkeypatch):
     film("a.mp4", frames=3, colors=[40] * 3)
     film("b.mp4", frames=3, colors=[200] * 3, size=(32, 32))
     reader = FrameReader(Path)
-    assert shown(reader.image("frame:0+0:a.mp4")) < 60
+    assert grey_of(reader.image("frame:0+0:a.mp4")) < 60
     shutil.copy("b.mp4", "a.mp4")
-    assert shown(reader.image("frame:0+0:a.mp4")) > 180
+    assert grey_of(reader.image("frame:0+0:a.mp4")) > 180
 
 
 def test_frames_in_order_are_decoded_once(monkeypatch):

@@ -39,20 +39,20 @@ def turned(request, tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     a, b, c, d = matrix = MATRICES[request.param]
-    shown = {}
+    colours = {}
     for (x, y), colour in CORNERS.items():
         across, down = a * x + c * y, b * x + d * y
-        shown[across + (a + c < 0), down + (b + d < 0)] = colour
-    corners = [shown[place] for place in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        colours[across + (a + c < 0), down + (b + d < 0)] = colour
+    corners = [colours[corner] for corner in ((0, 0), (1, 0), (0, 1), (1, 1))]
     return turn(path, matrix), corners, (HEIGHT, WIDTH) if b else (WIDTH, HEIGHT)
 
 
 def corners_of(image) -> list[str]:
     width, height = image.size
-    places = [(8, 8), (width - 9, 8), (8, height - 9), (width - 9, height - 9)]
+    points = [(8, 8), (width - 9, 8), (8, height - 9), (width - 9, height - 9)]
     return [
         min(COLOURS, key=lambda name: np.abs(np.subtract(COLOURS[name], pixel)).sum())
-        for pixel in map(image.getpixel, places)
+        for pixel in map(image.getpixel, points)
     ]
 
 

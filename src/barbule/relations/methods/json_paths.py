@@ -30,8 +30,8 @@ from barbule.relations.methods.slices import stepped
 from barbule.relations.methods.text import unwrapped
 from barbule.values.json_numbers import (
     compare_integer,
-    is_one_of,
     is_integer,
+    is_one_of,
     to_decimal,
 )
 
