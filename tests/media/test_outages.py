@@ -178,7 +178,7 @@ OPERATIONS = [
 ]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation_: operation_.__name__)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda function: function.__name__)
 def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session, int], Any]):
     errors = itertools.cycle(ERRORS)
     for first in itertools.count(1, STEPS):
@@ -217,7 +217,7 @@ def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session,
 
 
 @pytest.mark.parametrize(
-    "operation", [insert, update, upsert], ids=lambda operation_: operation_.__name__
+    "operation", [insert, update, upsert], ids=lambda function: function.__name__
 )
 def test_what_fails_has_changed_nothing(
     populated: Session, operation: Callable[[Session, int], Any]
