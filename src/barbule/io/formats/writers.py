@@ -32,5 +32,7 @@ def write(form: str, rows: ExportRows, *arguments: Any) -> Any:
     """Write rows in a form; see its writer."""
     module, name = _WRITERS[form]
     writer = getattr(importlib.import_module(module), name)
-    with write_errors(repr(os.fspath(arguments[0])) if form in _FILE_FORMATS else "a temporary file"):
+    with write_errors(
+        repr(os.fspath(arguments[0])) if form in _FILE_FORMATS else "a temporary file"
+    ):
         return writer(rows, *arguments)

@@ -76,12 +76,12 @@ def isolated(operation: Callable[ArgumentsP, ResultT]) -> Callable[ArgumentsP, R
         engine = engine_of(args[0])
         since, undo = engine.catalog.head, engine.library.undo
         with undo_on_failure(engine):
-            before = undo.counted_on()
+            before = undo.required_objects()
             for _ in range(MAX_UNLOCKED_ATTEMPTS):
                 with contextlib.suppress(StaleRead), detecting_deleted_media(engine, since):
                     return operation(*args, **kwargs)
-                undo.begin_anew(before)
-            with engine.backend.write_lock(), undo.alone():
+                undo.restart(before)
+            with engine.backend.write_lock(), undo.exclusive():
                 return operation(*args, **kwargs)
 
     return run
