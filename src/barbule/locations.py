@@ -77,7 +77,7 @@ def _kind(path: Path) -> str:
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:
-    """Return a path in which `~` and `~user` stand for home folders.
+    """Return a path with `~` and `~user` replaced by home folders.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     Parameters
     ----------
     path
-        The file; its folder is made.
+        The file; its folder is created.
 
     Yields
     ------

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from barbule.errors import MediaError
-from barbule.media.documents import Reading, read_document, validate_document
+from barbule.media.documents import ReadingOptions, read_document, validate_document
 from barbule.media.documents.text.markdown import read_markdown
 from media_files import make_epub, make_pdf
 
@@ -317,7 +317,7 @@ def test_elements_that_are_skipped(tmp_path):
     path = tmp_path / "a.html"
     path.write_text("<p>text</p><footer>imprint</footer>")
     assert texts(path) == ["text", "imprint"]
-    read = read_document(path, Reading(skip_tags=("footer",)))
+    read = read_document(path, ReadingOptions(skip_tags=("footer",)))
     assert [block.text for block in read.blocks] == ["text"]
 
 

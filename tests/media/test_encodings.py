@@ -6,7 +6,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
-from barbule.media.documents import Reading, codec_of, read_document, validate_document
+from barbule.media.documents import ReadingOptions, codec_of, read_document, validate_document
 from barbule.media.documents.text.plain_text import decode
 
 SENTENCES = {
@@ -170,7 +170,7 @@ def test_an_encoding_that_is_given_decides(tmp_path):
 def test_every_format_of_text_takes_an_encoding(tmp_path, name, source):
     path = tmp_path / name
     path.write_bytes(source.encode("gb18030"))
-    doc = read_document(path, Reading(encoding="gb2312"))
+    doc = read_document(path, ReadingOptions(encoding="gb2312"))
     assert all("数据" in block.text for block in doc.blocks)
 
 

@@ -1,6 +1,6 @@
-"""Media: files and bytes made usable.
+"""Media: files of images, sounds, videos and documents.
 
-Owns how a document, an image or any other file is found (`fetch`), kept (`store`), checked
-and read (`images`, `documents`, `streams`) and cut (`chunking`). Must not know tables, plans or
+Owns how a file is fetched (`fetch`), stored (`store`), checked and read (`images`, `documents`,
+`streams`) and split into chunks (`chunking`). Must not know tables, plans or
 backends; these modules do not know Ibis either.
 """

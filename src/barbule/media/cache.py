@@ -53,7 +53,7 @@ class FileCache:
         self.folder = folder.absolute()
         self._max_bytes = max_bytes
         self._in_use_seconds = in_use_seconds
-        self._size: int | None = None  # unknown until something is kept
+        self._size: int | None = None  # unknown until a file is added
         self._lock = threading.Lock()
 
     def find(self, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""What users insert into columns of media, and functions return: content, and files of its own.
+"""Values that users insert into columns of media, or functions return: content and files.
 
 Owns the struct of content and path in which data sets hold media, files in temporary folders, and
 the suffixes of content by the type of its column.

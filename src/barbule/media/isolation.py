@@ -30,9 +30,9 @@ Result = TypeVar("Result")
 
 _CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
 _BYTES_PER_MEGABYTE = 1_000_000
-_MEMORY_PER_FILE_BYTE = 8  # of a file, beside what any file may take
+_MEMORY_PER_FILE_BYTE = 8  # of a file, in addition to what any file may take
 _CLOCK_SECONDS_PER_SECOND = 4  # seconds by the clock for each of a processor: others may have it
-_START_SECONDS = 30.0  # seconds by the clock beside: of a machine that is busy
+_START_SECONDS = 30.0  # more seconds by the clock, as the machine may be busy
 
 
 class Allowance(NamedTuple):

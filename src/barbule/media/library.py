@@ -1,8 +1,8 @@
-"""The media of one session: what cells refer to, and how it is reached.
+"""The media library of a session: references of cells, resolved and created.
 
-Owns the way from a reference in a cell (path, URL, data: URI, name in the store) to a local
-file, an image or a hash, and from what users insert to a reference. Where the bytes come from
-is the store's and the fetcher's business.
+Owns the resolution of a reference in a cell (path, URL, data: URI, name in the store) to a local
+file, an image or a hash, and the conversion of inserted values to references. Where the bytes come
+from is the store's and the fetcher's business.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ class MediaLibrary:
     cache
         A folder for local copies of what was fetched.
     options
-        What may be fetched, and how media are kept.
+        What may be fetched, and how media are stored.
     user
-        The database whose media they are, as it may be shown.
+        The URL of the database whose media they are, without secrets.
     zone
-        The zone of moments that have none, for the cells beside media.
+        The zone of timestamps without one, for cells of other types.
 
     Attributes
     ----------
     deletions
-        Gives a number that is another one once other processes have deleted what was stored.
+        Returns a number that changes once other processes have deleted stored objects.
     """
 
     def __init__(
@@ -148,9 +148,9 @@ class MediaLibrary:
         return self._fetcher.local_path(reference)
 
     def current(self, reference: str) -> str:
-        """Return a local file with the content that a reference has now; "" where it is gone.
+        """Return a local file with the content that a reference has now; "" where there is none.
 
-        What was fetched before is asked for again.
+        URLs are fetched again.
         """
         try:
             if reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):
@@ -165,7 +165,7 @@ class MediaLibrary:
         return str(path)
 
     def _stored_path(self, reference: str) -> Path:
-        """Return a local file of what is kept, also elsewhere, or of a frame of it."""
+        """Return a local file of a stored object, or of a frame of it; it must be in the store."""
         for stored in () if self.store.is_local else stored_references(reference):
             if not self.store.exists(stored):  # a copy here may be there all the same
                 self.store.open(stored)
@@ -206,7 +206,7 @@ class MediaLibrary:
         return header
 
     def _file_state(self, reference: str) -> tuple[int, int]:
-        """Return what changes when a file does; what is in the store, or fetched, never does."""
+        """Return modification time and size of a file; stored and fetched ones never change."""
         if reference.startswith("file:"):
             reference = str(self.path(reference))
         elif ":" in reference[:12]:
@@ -236,9 +236,9 @@ class MediaLibrary:
         return self.store.sha256(str(self.path(reference)))
 
     def are_stored(self, cells: Sequence[Any]) -> list[bool]:
-        """Tell of cells whether the store has all to which they refer there.
+        """Return for each cell whether the store has all objects to which it refers.
 
-        The current operation counts on it from now on.
+        The current operation relies on them from now on.
         """
         are_present = [True] * len(cells)
 
@@ -267,7 +267,7 @@ class MediaLibrary:
         Parameters
         ----------
         computed
-            Whether a function made it.
+            Whether a function returned it.
 
         Raises
         ------
@@ -295,14 +295,14 @@ class MediaLibrary:
         )
 
     def _store_file(self, file: TemporaryFile) -> str:
-        """Put a file that a function of ours made into the store, once."""
+        """Put a file that a function wrote into the store, once."""
         size = file.path.stat().st_size
         if file.reference is None or not self.store.put_again(file.reference, size):
             file.reference = self.store.put_file(file.path, file.suffix)
         return file.reference
 
     def _frame_file(self, reference: str) -> Path:
-        """Write a frame to a file of the cache, for those who cannot do without."""
+        """Write a frame to a file of the cache, for callers that need one."""
         name = f"frames/{self.sha256(reference)}.png"
         cached = self._cache.find(name)
         if cached is not None:
@@ -334,7 +334,7 @@ class MediaLibrary:
             source = _display_source(reference)
             if source is None or str(path) not in error.message:
                 raise
-            # What users know it by is where it came from, not its copy here.
+            # Users know it by its source, not by the path of the copy.
             message = error.message.replace(str(path), source)
             raise MediaError(message, hint=error.hint) from error.__cause__
 
@@ -400,7 +400,7 @@ class MediaLibrary:
 
 
 def _display_source(reference: str) -> str | None:
-    """Return what messages call a file that is known by another name than its path."""
+    """Return the name of a file in messages, if it is another than its path."""
     if reference.startswith(_STORED_PREFIX):
         return f"what was given as content, and is kept as {reference},"
     return redact_uri(reference) if ":" in reference[:12] else None

@@ -1,4 +1,4 @@
-"""Whether a file can be opened as what its column holds.
+"""Validation of files by the type of their column.
 
 Owns which reader checks which type of media; the checks are the readers' own.
 """

@@ -1,9 +1,9 @@
 """Arrow arrays from Python values, without pandas.
 
 Owns two functions. `pyarrow.array`, `pyarrow.scalar` and compute functions with a Python value
-for an argument import pandas, where it is installed, to see whether they were given something of
+for an argument import pandas, where it is installed, to see whether an argument is one of
 pandas: half a second or more, which is most of a first small insert. Values of plain Python
-types are laid out here instead, as long as nothing else has imported pandas.
+types are converted here instead, as long as nothing else has imported pandas.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Conversion between Python values and Arrow cells, by data type.
 
 Owns the conversion in both directions, which inserts, functions and result sets share. Columns
-are converted as a whole where the types of their values allow it; value by value where they do
-not, which is also how the one that does not fit is found. Media content is handed to the
-library; what it returns is the reference that the cell holds.
+are converted at once where the types of their values allow it; else value by value, which also
+finds the value that does not fit. Media content is handed to the library, which returns the
+reference that the cell holds.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def to_decimal(value: ir.Value) -> ir.Value:
 
 
 def to_integer(value: ir.Value, other: ir.Value | int) -> ir.Value:
-    """Read a JSON number that is whole, in a type that stands beside `other`; 2.0 is 2."""
+    """Read a JSON number that is whole, in a type that compares with `other`; 2.0 is 2."""
     real = ops.UnwrapJSONFloat64(value).to_expr()
     if _is_wide(other):
         return to_decimal(value)

@@ -67,10 +67,10 @@ def readable(
     ConfigurationError
         If the encoding is not known.
     """
-    from barbule.media.documents import Reading, read_document
+    from barbule.media.documents import ReadingOptions, read_document
 
     check_encoding(encoding)
-    found = read_document(Path(path), Reading(bool(ocr), skip_tags, encoding))
+    found = read_document(Path(path), ReadingOptions(bool(ocr), skip_tags, encoding))
     if ocr is None and not found.blocks and found.scanned:
         raise MediaError(
             f"{path} is a scan: its pages are pictures without text.",

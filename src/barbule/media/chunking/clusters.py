@@ -18,7 +18,7 @@ __all__ = ["character_start", "is_within_character"]
 
 # Below it are only letters and signs that nothing before them is joined with.
 _FIRST_MARK = "\u0300"
-# How far back the characters are gone through; none is nearly as long.
+# How far back the characters are parsed; none is nearly as long.
 _REACH_CHARACTERS = 64
 
 

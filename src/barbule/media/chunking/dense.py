@@ -1,7 +1,7 @@
 """Scripts that write no spaces between words: where a line of them may be cut.
 
 Owns the positions, from ends of sentences down to phrases. Phrases of Chinese, Japanese and Thai
-are BudouX's, which is asked only where no sign and no space is in reach.
+are BudouX's, which is called only where no sign and no space is in reach.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class SizeLimit(NamedTuple):
             if max_end <= reached < end:
                 start = reached  # what it repeats would leave no room for more
                 continue
-            # A place in the first half would leave chunks half empty.
+            # A position in the first half would leave chunks half empty.
             lowest = max(start + (max_end - start) // 2, reached)
             stop = end if max_end >= end else boundary(text, lowest, max_end)
             trimmed = trim_span(text, start, stop)

@@ -31,13 +31,13 @@ class Chunk(NamedTuple):
     text
         The text, never empty and without blank edges.
     pos
-        Its place among the document's chunks, from 0.
+        Its position among the document's chunks, from 0.
     page, heading, sourceline
         Those of its first character; None where the format has none.
     title
         The title of the document.
     bounding_box
-        What its lines cover of the page on which it begins; None where lines have no places.
+        What its lines cover of the page on which it begins; None where lines have no boxes.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Source:
         self.text = BETWEEN_BLOCKS.join(texts)
         gap = len(BETWEEN_BLOCKS)
         self.starts = list(accumulate([len(text) + gap for text in texts[:-1]], initial=0))
-        # Of each line that has a place: where it begins, its page and its box.
+        # Of each line that has a box: where it begins, its page and its box.
         self._line_starts: list[int] = []
         self._line_pages: list[int | None] = []
         self._line_boxes: list[Sides] = []
@@ -79,7 +79,7 @@ class Source:
                 first = index
 
     def line_start(self, position: int) -> int:
-        """Return where the line of a verbatim block begins, if nothing stands before `position`."""
+        """Return where the line of a verbatim block begins, if nothing is before `position`."""
         index = bisect_right(self.starts, position) - 1
         if not self.blocks[index].verbatim:
             return position
@@ -117,7 +117,7 @@ class Source:
     def _box(self, start: int, end: int) -> Box | None:
         """Return what the lines of a span cover of the page on which it begins.
 
-        Spans are asked for in their order, and the lines are gone along with them.
+        Spans come in their order, so that the lines are searched once.
         """
         starts, pages = self._line_starts, self._line_pages
         first, last, count = self._first, self._last, len(starts)

@@ -145,7 +145,7 @@ def _overlap_start(
     *,
     by_lines: bool = False,
 ) -> int:
-    """Return where a chunk begins that repeats what stands between `lowest` and `previous_end`.
+    """Return where a chunk begins that repeats text between `lowest` and `previous_end`.
 
     It begins with a complete piece of those `earlier` than its own, else with a word.
     """

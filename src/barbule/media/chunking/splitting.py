@@ -44,8 +44,8 @@ def split_document(  # noqa: PLR0913 - each is an option of users
     with the text before it. The pieces are merged up to `chunk_size` and may run across
     blocks and pages. A *string* names parts, joined by commas: "heading", "page",
     "paragraph", "sentence", each of which becomes a chunk, and one of "char_limit" and
-    "token_limit", which cuts the longer ones; such chunks never cross a page. In the place of
-    parts it may name a way to fill chunks up to the limit: "recursive" (paragraphs, lines,
+    "token_limit", which cuts the longer ones; such chunks never cross a page. Instead of
+    parts it may name a strategy that fills chunks up to the limit: "recursive" (paragraphs, lines,
     sentences, words), "markdown" (sections, lists, tables and fences stay whole), "code"
     (definitions stay whole).
 
@@ -58,7 +58,7 @@ def split_document(  # noqa: PLR0913 - each is an option of users
         alone, between paragraphs where that fits.
     chunk_size
         For the list form: the most characters of a chunk. A piece that is longer is cut at
-        the best place within (paragraph, sentence, word); None leaves each piece a chunk.
+        the best position (paragraph, sentence, word); None leaves each piece a chunk.
     overlap
         How much of the text before it a chunk repeats at most, in characters (in tokens with
         "token_limit"). It starts at a separator or a word where one is in reach, and gives

@@ -6,14 +6,19 @@ Owns what the rest of the package may use of the readers. Must not hold code.
 from __future__ import annotations
 
 from barbule.media.documents.blocks import Block, Box, DocumentText
-from barbule.media.documents.reader import Reading, read_document, read_source, validate_document
+from barbule.media.documents.reader import (
+    ReadingOptions,
+    read_document,
+    read_source,
+    validate_document,
+)
 from barbule.media.documents.text.encoding_labels import codec_of
 
 __all__ = [
     "Block",
     "Box",
     "DocumentText",
-    "Reading",
+    "ReadingOptions",
     "codec_of",
     "read_document",
     "read_source",

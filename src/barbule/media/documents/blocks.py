@@ -1,6 +1,6 @@
-"""What a document is once it is read: blocks of text that know where they stood.
+"""The text of a document that has been read: blocks, with their pages and lines.
 
-Owns the records that every reader fills and the chunker takes, and the trail of headings
+Owns the records that every reader returns and the chunker takes, and the trail of headings
 above a block. Must not read files.
 """
 
@@ -47,7 +47,7 @@ class Block(NamedTuple):
     text
         The text, without blank edges but for the indentation of a first line that is verbatim.
     page
-        The page, slide or sheet it stands on, from 1; None where the format has none.
+        Its page, slide or sheet, from 1; None where the format has none.
     heading
         The headings above it, joined by " > "; a heading's own block ends with itself.
     sourceline
@@ -55,10 +55,10 @@ class Block(NamedTuple):
     rows
         The cells of a table, row by row; None for what is no table.
     boxes
-        Where its lines stand on the page: the place in `text` at which each begins, and the
-        sides of its box.
+        Its lines on the page: the offset in `text` at which each begins, and the sides of its
+        box.
     section
-        The number of the heading that it stands below: two neighbouring sections may share a
+        The number of its nearest heading: two neighbouring sections may share a
         heading. 0 where the format has none.
     verbatim
         Whether the indentation of its lines counts, as in code.
@@ -104,7 +104,7 @@ class DocumentText:
 
 @dataclass(slots=True)
 class HeadingTrail:
-    """The headings above the place that a reader has reached."""
+    """The headings above the current position of a reader."""
 
     path: str | None = None
     section: int = 0

@@ -1,4 +1,4 @@
-"""How a document's format is told: from its content first, then from its extension.
+"""Detection of the format of a document: from its content first, then from its extension.
 
 Owns the table of formats, the checks before reading, and the errors of files of no known format.
 What is inside a file of a format is its reader's business.
@@ -108,7 +108,7 @@ def read_head(path: Path) -> bytes:
 
 
 def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
-    """Tell the format; of an archive also, if asked for, whether all of it is there."""
+    """Detect the format; with `verify`, make sure that no part of an archive is damaged."""
     if is_pdf(path, head):
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):

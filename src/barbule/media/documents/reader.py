@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.blocks import DocumentText
 
-__all__ = ["Reading", "read_document", "read_source", "validate_document"]
+__all__ = ["ReadingOptions", "read_document", "read_source", "validate_document"]
 
 
-class Reading(NamedTuple):
+class ReadingOptions(NamedTuple):
     """How documents are read.
 
     Parameters
@@ -53,7 +53,7 @@ class Reading(NamedTuple):
     ocr
         Whether text is recognised in pages of a PDF that are pictures.
     skip_tags
-        Names of elements of HTML to leave out, beside those that are no text.
+        Names of elements of HTML to leave out, in addition to those that are no text.
     encoding
         The encoding of a file of text; None finds out.
     """
@@ -145,7 +145,7 @@ def _valid_format(path: Path) -> str:
     return name
 
 
-def read_document(path: Path, options: Reading | None = None) -> DocumentText:
+def read_document(path: Path, options: ReadingOptions | None = None) -> DocumentText:
     r"""Read a document as text that keeps its structure.
 
     Parameters
@@ -174,7 +174,7 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     >>> block.text, block.heading, block.sourceline
     ('A barbule hooks.', 'Feathers', 3)
     """
-    options = options or Reading()
+    options = options or ReadingOptions()
     unbounded = is_pdf(path, read_head(path))
     without_ocr = options._replace(ocr=False)
     document: DocumentText = isolated(_read_document, path, without_ocr, unbounded=unbounded)
@@ -185,7 +185,7 @@ def read_document(path: Path, options: Reading | None = None) -> DocumentText:
     return document
 
 
-def _read_document(path: Path, options: Reading) -> DocumentText:
+def _read_document(path: Path, options: ReadingOptions) -> DocumentText:
     name = ""
     try:
         name = detect_format(path, read_head(path))
@@ -204,7 +204,7 @@ def _read_document(path: Path, options: Reading) -> DocumentText:
         raise _damage_error(path, name, error) from error
 
 
-def _read(name: str, path: Path, options: Reading) -> DocumentText:
+def _read(name: str, path: Path, options: ReadingOptions) -> DocumentText:
     if name == "pdf":
         return read_pdf(path, ocr=options.ocr)
     if name == "html":

@@ -55,8 +55,8 @@ def read_epub(path: Path, hint: str) -> DocumentText:
     Returns
     -------
     DocumentText
-        A book has no pages of its own. Chapters without a heading stand under the title of
-        their page.
+        A book has no pages of its own. Chapters without a heading have the title of
+        their page as their heading.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def read_epub(path: Path, hint: str) -> DocumentText:
 def _chapter(page: DocumentText, first: int) -> list[Block]:
     """Return the blocks of a page, its sections numbered from `first`.
 
-    What has no heading stands under the title of the page.
+    Blocks without a heading get the title of the page.
     """
     return [
         block._replace(

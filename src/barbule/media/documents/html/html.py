@@ -61,7 +61,7 @@ _METADATA = {
 }
 _TEXT_NODE = "-text"
 # Is put before each <br>, so that the text of an element has a blank there; HTML itself
-# knows no vertical tab, so it can be told from the breaks of the source.
+# knows no vertical tab, so it differs from the breaks of the source.
 _LINE_BREAK_SIGN = "\v"
 _SOFT_HYPHEN = "\u00ad"
 _LINE_SEARCH_CHARACTERS = 100_000
@@ -339,16 +339,16 @@ def _holds_markup(child: LexborNode) -> bool:
 
 
 class _LineFinder:
-    """The lines of the source on which texts begin, asked for in their order.
+    """Finds the lines of the source on which texts begin, in their order.
 
-    The parser keeps no places, so the first word of a text is looked for outside of tags.
+    The parser keeps no positions, so the first word of a text is looked for outside of tags.
     """
 
     def __init__(self, source: str) -> None:
         self._source, self._offset, self._line = source, 0, 1
 
     def line_of(self, word: str) -> int:
-        """Return the line of the next place at which `word` stands, or the last known one."""
+        """Return the line of the next occurrence of `word`, or else the last line returned."""
         source, offset = self._source, self._offset
         position = source.find(word, offset, offset + _LINE_SEARCH_CHARACTERS)
         if position > 0 and source[position - 1] != ">":

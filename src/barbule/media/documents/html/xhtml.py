@@ -1,8 +1,8 @@
 """Pages that are XML, written as HTML, so that there is one reader of pages.
 
-In XML any element may be closed where it begins: for a parser of HTML the text of the whole page
-stands within such a `<title/>`. Owns the way from one to the other. Must not know what of a page
-is text.
+In XML any element may be closed where it begins, as `<title/>`: a parser of HTML would take the
+rest of the page for the text of the title. Owns the conversion of one to the other. Must not know
+which elements are text.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _table(
 
 
 def _values(*elements: Element | None) -> dict[int, str]:
-    """Return the points of the first element that is there, by their places."""
+    """Return the points of the first element that is not None, by their indexes."""
     element = next((candidate for candidate in elements if candidate is not None), None)
     if element is None:
         return {}

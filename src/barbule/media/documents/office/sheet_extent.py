@@ -1,6 +1,6 @@
 """How many cells a spreadsheet has, before they are read.
 
-The reader of sheets keeps the whole rectangle from the first cell to the last, and a copy of the
+The reader of sheets allocates the rectangle from the first cell to the last, and a copy of the
 text that cells share for each of them: two cells far from each other, or many that share a long
 text, would end the process. Owns the count of both; what the cells hold is the business of
 `spreadsheets`.
@@ -59,7 +59,7 @@ def refuse_extent(archive: zipfile.ZipFile) -> None:
 
 
 class _Sheet:
-    """The cells of a sheet: how many are kept, and which shared texts they hold.
+    """The cells of a sheet: how many are allocated, and which shared texts they hold.
 
     Cells with values make a rectangle. Formulas that have none are put into rows of their own,
     each as wide as the sheet.
@@ -76,7 +76,7 @@ class _Sheet:
         self.extent = max(len(self._rows), len(self._formula_rows)) * len(self._columns)
 
     def _count_cell(self, cell: bytes) -> bool:
-        """Take a cell that says where it stands; False of one that does not."""
+        """Count a cell that has a reference; False of one that has none."""
         head = cell.partition(b">")[0]
         if _IS_SHARED.search(head) and (number := _NUMBER.search(cell)):
             self.shared_texts.append(int(number[1]))
@@ -94,7 +94,7 @@ class _Sheet:
         return True
 
     def _count_unreferenced(self, source: bytes) -> None:
-        """Take cells that stand behind each other, in rows that may do so too."""
+        """Count cells without references, which follow each other, as rows without numbers do."""
         rows = _ROW.split(source)
         self._rows.include(1)
         self._columns.include(1)

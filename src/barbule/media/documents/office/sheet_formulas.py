@@ -1,6 +1,6 @@
-"""Formulas of spreadsheets whose values were not kept, as programs write them that compute none.
+"""Formulas of spreadsheets without cached values, as programs write them that compute none.
 
-Owns where they stand, and what of a workbook is no cell. The cells are read in `spreadsheets`.
+Owns their cells, and which parts of a workbook have no cells. The cells are read in `spreadsheets`.
 """
 
 from __future__ import annotations

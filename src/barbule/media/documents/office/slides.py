@@ -76,7 +76,7 @@ def read_pptx(path: Path) -> DocumentText:
 
 
 def _apply_alternatives(slide: Element) -> None:
-    """Put the first of several forms of a part in its place: the library reads none of them."""
+    """Replace alternatives by the first of them: the library reads none."""
     for alternatives in list(slide.iter(_ALTERNATIVES)):
         parent = alternatives.getparent()
         chosen = alternatives.find(_CHOICE)

@@ -27,7 +27,7 @@ __all__ = ["read_csv", "read_xlsx"]
 
 _SAMPLE_CHARACTERS = 16_384
 _DELIMITERS = ",;\t|"
-# How Excel is told.
+# The line by which files name their separator to Excel.
 _SEPARATOR = re.compile(r'"?sep=([^\n"])"?[ \t]*(?:\n|\Z)', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
 
@@ -80,7 +80,7 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
 
 
 def _separator_dialect(separator: str) -> type[csv.Dialect]:
-    """Return the dialect of a file that says by which sign its values are parted."""
+    """Return the dialect of a file that names its separator."""
 
     class Dialect(csv.excel):
         delimiter = separator
@@ -104,7 +104,7 @@ def _trim_row(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _row_texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write rows as text, with the names of their columns where the first row gives them."""
+    """Write rows as text, with the names of their columns where the first row is a header."""
     names = rows[0] if rows and _is_header(rows) else None
     tally = Tally("max_text")  # a long name is repeated in each row
     for text in _join_cells(rows, names):
@@ -136,8 +136,8 @@ def read_xlsx(path: Path) -> DocumentText:
     Parameters
     ----------
     path
-        The file. Of formulas the values are read that were kept with them; those without one
-        stand for themselves.
+        The file. Of formulas the cached values are read; a formula without one is read as its
+        text.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def read_xlsx(path: Path) -> DocumentText:
 def _with_formulas(
     cells: list[list[Any]], start: tuple[int, int], formulas: Formulas
 ) -> list[list[Any]]:
-    """Put formulas into the cells of a sheet, of which the first stands at `start`."""
+    """Put formulas into the cells of a sheet, whose first cell is at `start`."""
     rows = {start[0] + index: row for index, row in enumerate(cells)}
     # Cells to the left of all others: each row gets so many in front.
     first_column = min([start[1], *(column for _, column in formulas)])

@@ -51,10 +51,10 @@ _MOVE_FROM, _DELETED, _RUN, _RUBY = f"{_W}moveFrom", f"{_W}del", f"{_W}r", f"{_W
 _RUBY_TEXT, _RUBY_BASE = f"{_W}rt", f"{_W}rubyBase"
 _VANISH = f"{_W}vanish"
 _OFF = {"0", "false", "off"}
-# What stands in a paragraph beside plain runs of text.
+# Elements of a paragraph other than plain runs of text.
 _SPECIAL_ELEMENTS = (_TEXT_BOX, _MOVE_FROM, _DELETED, _RUBY, _FALLBACK, FORMULA, _VANISH)
 _OMITTED_ELEMENTS = {_TEXT_BOX, _MOVE_FROM, _DELETED, _FALLBACK, f"{_W}pPr", f"{_W}rPr"}
-# What may stand around paragraphs: content controls, custom XML, insertions that are tracked.
+# Elements around paragraphs: content controls, custom XML, tracked insertions.
 _WRAPPERS = {
     f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag")
 }
@@ -74,8 +74,8 @@ def read_docx(path: Path) -> DocumentText:
     Returns
     -------
     DocumentText
-        Notes stand behind the paragraph that refers to them, headers before all else, footers
-        behind. The title is that of the properties, or the first paragraph styled Title or
+        Notes follow the paragraph that refers to them, headers come first and footers
+        last. The title is that of the properties, or the first paragraph styled Title or
         Heading 1.
     """
     import docx
@@ -161,7 +161,7 @@ class _WordReader:
         self._trail.section += 1
 
     def end(self) -> None:
-        """End all headings: footers stand below none."""
+        """End all headings: footers have none."""
         self._trail.enter(0, "")
 
     def read(self, root: Element, *, headings: bool = False) -> None:
@@ -191,7 +191,7 @@ class _WordReader:
             self.blocks.append(Block(text, None, trail.path, None, rows, (), trail.section))
 
     def _add_attached(self, element: Element) -> None:
-        """Add what stands in an element beside its text: boxes, drawings, notes."""
+        """Add the boxes, drawings and notes of an element."""
         if (
             next(element.iter(_TEXT_BOX, f"{_W}drawing", f"{_MC}AlternateContent", *_NOTES), None)
             is None
@@ -265,7 +265,7 @@ def _is_hidden(run: Element) -> bool:
 
 
 def _character(element: Element) -> str:
-    # The stops of the ruler are tabs too, but stand in no run.
+    # The stops of the ruler are tabs too, but are in no run.
     in_run = element.getparent().tag == _RUN
     return _CHARACTER_ELEMENTS[element.tag] if in_run else ""
 

@@ -75,7 +75,7 @@ _TextBox = tuple[str, tuple[float, float, float, float]]
 
 
 def _join_lines(text_boxes: list[_TextBox]) -> list[_TextBox]:
-    """Join what stands beside each other."""
+    """Join the boxes of each line."""
     lines: list[list[_TextBox]] = []
     for text_box in text_boxes:
         top, bottom = text_box[1][1], text_box[1][3]

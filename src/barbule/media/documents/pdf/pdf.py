@@ -1,7 +1,7 @@
-"""The PDF reader: the text layer of each page, as flowing paragraphs with their places.
+"""The PDF reader: the text layer of each page, as paragraphs with their boxes.
 
-Owns the use of PDFium. How lines become paragraphs is `flowing`'s, how pictures become text
-`ocr`'s.
+Owns the use of PDFium. How lines become paragraphs is the business of `paragraphs`, how pictures
+become text that of `ocr`.
 """
 
 from __future__ import annotations

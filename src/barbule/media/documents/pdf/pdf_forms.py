@@ -1,6 +1,6 @@
-"""What is filled into the pages of a PDF: the values of its form, and text that is laid upon them.
+"""Values that are filled into the pages of a PDF: those of its form, and text boxes.
 
-Owns the reading of fields and annotations, and their place among the lines of a page. Must be
+Owns the reading of fields and annotations, and their position among the lines of a page. Must be
 called by `pdf` alone, which sees to it that PDFium is called by one thread at a time.
 """
 
@@ -150,7 +150,7 @@ def _box(annotation: FPDF_ANNOTATION) -> Sides:
     return rectangle.left, rectangle.bottom, rectangle.right, rectangle.top
 
 
-# -- their place -----------------------------------------------------------------------------
+# -- their position --------------------------------------------------------------------------
 
 
 def split_lines(
@@ -159,7 +159,7 @@ def split_lines(
     boxes: Sequence[Sides | None],
     form_values: Sequence[FormValue],
 ) -> tuple[list[str], list[Sides | None]]:
-    """Part the lines of a page where a value stands among their words."""
+    """Split the lines of a page where a value is between their words."""
     pieces: list[tuple[str, Sides | None]] = []
     start = 0
     for text, box in zip(texts, boxes, strict=True):
@@ -237,7 +237,7 @@ def _standalone_lines(values: Sequence[FormValue]) -> Iterator[tuple[str, Sides 
 
 
 def _label_line(value: FormValue, boxes: Sequence[Sides | None]) -> int | None:
-    """Return the nearest line that stands before a value, or behind it if it is a mark."""
+    """Return the nearest line to the left of a value, or to the right of a mark."""
     x1, y1, x2, y2 = value.box
     best: tuple[float, int] | None = None
     for index, box in enumerate(boxes):

@@ -1,7 +1,7 @@
-"""From bytes to text: how a file is encoded.
+"""Detection of the encoding of a file, and decoding.
 
-Owns the order in which that is told: a byte order mark, what the file declares, UTF-8, and what
-`charset-normalizer` finds. A byte that means nothing becomes U+FFFD and spoils no other. Must
+Owns the order of the evidence: a byte order mark, a declaration, UTF-8, and the guess of
+`charset-normalizer`. A byte that means nothing becomes U+FFFD and affects no other. Must
 not know formats.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_bytes", "is_text", "markup_of"]
 
-# UTF-32's mark begins with that of UTF-16, so it is asked first.
+# UTF-32's mark begins with that of UTF-16, so it is tested first.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -48,7 +48,7 @@ _CONTEXT_BYTES = 256
 _MAX_RUNS = 100_000
 _HEAD_BYTES = 4096
 _SAMPLE_BYTES = 16_384
-# So few signs tell nothing of an encoding, but where they stand among other letters.
+# Fewer signs are no evidence of an encoding, except among letters of another script.
 _MIN_LATIN_SIGNS = 8
 _MIN_OTHER_SIGNS = 4
 _REPLACEMENT = "\ufffd"
@@ -82,7 +82,7 @@ def decode_bytes(data: bytes, encoding: str | None = None, declared: bytes | Non
     data
         The bytes of a file.
     encoding
-        The encoding that a user names: nothing else is asked.
+        The encoding that a user names: it overrides all evidence.
     declared
         What the file itself says.
 
@@ -284,7 +284,7 @@ def _sample(data: bytes) -> bytes:
 
 
 def _end_of_last_separator(data: bytes, first: int, last: int) -> int:
-    """Return the last place at which no encoding has a character begun; 0 where none is told."""
+    """Return the end of the last separator, which no encoding has within a character; else 0."""
     return max(data.rfind(separator, first, last) for separator in _SEPARATORS) + 1
 
 

@@ -28,7 +28,7 @@ _DECODER = json.JSONDecoder()
 
 
 def check_json(data: bytes) -> None:
-    """Make sure that JSON, or JSON by lines, is whole.
+    """Make sure that JSON, or JSON by lines, is complete.
 
     Raises
     ------
@@ -130,7 +130,7 @@ _Part = tuple[int, int, tuple[str, ...]]
 def _json_parts(
     text: str, start: int, end: int, path: tuple[str, ...], *, outermost: bool = False
 ) -> Iterator[_Part]:
-    """Yield the places of the parts of a value that is known to be whole."""
+    """Yield start, end and path of the parts of a value that has been parsed."""
     start = _skip_whitespace(text, start)
     end -= len(text[start:end]) - len(text[start:end].rstrip())
     opening = text[start : start + 1]
@@ -163,7 +163,7 @@ def _object_parts(text: str, start: int, path: tuple[str, ...]) -> Iterator[_Par
 
 
 def _members(text: str, start: int) -> Iterator[tuple[int, str, int, int]]:
-    """Yield where each member of a list or object begins, its name, and its value's place."""
+    """Yield start and name of each member of a list or object, and the span of its value."""
     is_object = text[start] == "{"
     offset = _skip_whitespace(text, start + 1)
     while text[offset] not in "]}":

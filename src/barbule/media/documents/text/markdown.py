@@ -1,8 +1,8 @@
 """The Markdown reader: blocks keep their source, headings become the trail.
 
 Owns where the blocks of Markdown begin and end, as CommonMark says for the outermost ones.
-What stands within a block is not looked at, but for comments and the cells of tables; a parser
-of all of Markdown takes fifteen times as long, most of it for that.
+The content of a block is not parsed, but for comments and the cells of tables; a parser of all of
+Markdown takes fifteen times as long, most of it for that.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _remove_comments(source: str) -> str:
 def _blocks(
     source: str, tables: Sequence[Table], trail: HeadingTrail, line: int, *, verbatim: bool
 ) -> Iterator[Block]:
-    """Part the lines of a block into tables and what stands around them."""
+    """Split the lines of a block into tables and the lines around them."""
     lines = source.split("\n") if tables else [source]
     next_index = 0
     for table in (*tables, Table(len(lines), len(lines), ())):
@@ -191,7 +191,7 @@ def _split_blocks(text: str, start: int) -> Iterator[_SourceBlock]:
 
 
 def _located_block(piece: str, body: str, start: int) -> _SourceBlock:
-    """Give a body its place; the indentation of code and of what is in a list stays."""
+    """Return a block with its start; the indentation of code and of items of lists stays."""
     if piece[0] == body[0]:
         return _SourceBlock(start, body)
     code = _INDENTED_CODE.match(piece)

@@ -1,4 +1,4 @@
-"""Text as it stands in a file: its encoding, its lines, its paragraphs.
+"""Plain text: its encoding, its lines, its paragraphs.
 
 Owns how bytes become text and how text falls into blocks. Must not interpret any markup.
 """
@@ -26,7 +26,7 @@ def decode(
     encoding: str | None = None,
     declaration: re.Pattern[bytes] | None = _MARKUP_DECLARATION,
 ) -> str:
-    r"""Decode text of unknown encoding, with newlines made `\n`.
+    r"""Decode text of unknown encoding, with newlines converted to `\n`.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def indentation(piece: str) -> str:
     r"""Return what the first line of a piece of text is indented by, where that counts.
 
     It does where the next line is indented at least as far, as in code and in lists: without
-    it the lines would no longer stand below each other.
+    it the lines would no longer be aligned.
 
     Examples
     --------

@@ -27,7 +27,7 @@ _MAX_TITLE_DEPTH = 4
 
 
 def check_xml(data: bytes) -> None:
-    """Make sure that XML is whole, and harmless.
+    """Make sure that XML is complete, and harmless.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def parse_xml(source: bytes, handlers: Handlers) -> None:
     source
         The bytes; those of a file that says how it is encoded, or UTF-8.
     handlers
-        What is told of elements and text; `follow` gets the parser.
+        The handlers of elements and text; `attach` gets the parser.
 
     Raises
     ------
@@ -105,14 +105,14 @@ def parse_xml(source: bytes, handlers: Handlers) -> None:
 
 
 class Handlers(Protocol):
-    """What follows a parser."""
+    """Handlers of the events of a parser."""
 
     @property
     def encoding(self) -> str | None:
         """How the source is encoded; None where it says so itself."""
 
     def attach(self, parser: expat.XMLParserType) -> None:
-        """Take what a parser finds."""
+        """Register the handlers with a parser."""
 
 
 class _OpenElement(NamedTuple):
@@ -144,7 +144,7 @@ class _CutFinder:
         self._title_depth = 0
 
     def attach(self, parser: expat.XMLParserType) -> None:
-        """Take what a parser finds."""
+        """Register the handlers with a parser."""
         self._parser = parser
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -213,7 +213,7 @@ class _TextCutter(_CutFinder):
         self._are_inline = bytearray(1)  # whether an element has text beside other elements
 
     def attach(self, parser: expat.XMLParserType) -> None:
-        """Take what a parser finds."""
+        """Register the handlers with a parser."""
         super().attach(parser)
         parser.CommentHandler = self._comment
 
