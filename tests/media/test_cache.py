@@ -9,7 +9,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ConfigurationError, MediaError
-from barbule.media.cache import FileCache
+from barbule.media.storage.file_cache import FileCache
 from fakes.web import serving
 from patience import PATIENCE
 

@@ -147,7 +147,7 @@ def test_answers_of_the_ledger_and_defaults_hold(session, pictures):
 
 
 def test_frames_hold_their_video(session, tmp_path):
-    from barbule.media.references import stored_references
+    from barbule.media.storage.references import stored_references
 
     reference = "media:" + "a" * 64 + ".mp4"
     assert list(stored_references(f"frame:3:{reference}")) == [reference]

@@ -23,8 +23,8 @@ from urllib.parse import unquote_to_bytes
 
 from barbule.errors import MediaError
 from barbule.locations import file_from_uri, redact_uri
-from barbule.media.cache import FileCache
 from barbule.media.deadline import Deadline
+from barbule.media.storage.file_cache import FileCache
 
 if TYPE_CHECKING:
     import ssl

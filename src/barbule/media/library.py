@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.locations import redact_uri, reference_to
-from barbule.media.cache import FileCache
 from barbule.media.fetch import Fetcher
 from barbule.media.inserted_values import (
     content_suffix,
@@ -29,10 +28,11 @@ from barbule.media.inserted_values import (
     temporary_file,
 )
 from barbule.media.isolation import Isolation
-from barbule.media.references import references_within, stored_references
+from barbule.media.storage.file_cache import FileCache
+from barbule.media.storage.references import references_within, stored_references
+from barbule.media.storage.undo_log import UndoLog
 from barbule.media.store import MediaStore
 from barbule.media.streams.temporary_files import TemporaryFile
-from barbule.media.undo_log import UndoLog
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
 from barbule.types import Document, Image

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from barbule.config.settings import redact
 from barbule.errors import BarbuleError, ConfigurationError, MediaError, StoreError, message_of
 from barbule.locations import file_from_uri, redact_uri, write_atomically
-from barbule.media.cache import FileCache
-from barbule.media.references import (
+from barbule.media.storage.file_cache import FileCache
+from barbule.media.storage.references import (
     StoredObject,
     is_object_name,
     modification_time,
     normalized_suffix,
     object_name,
 )
-from barbule.media.undo_log import UndoLog
+from barbule.media.storage.undo_log import UndoLog
 
 if TYPE_CHECKING:
     import datetime

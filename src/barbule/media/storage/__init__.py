@@ -1,0 +1,1 @@
+"""Storage of media: references to objects, the undo log of operations, the cache of files."""
