@@ -305,7 +305,7 @@ def test_a_killed_collection_loses_nothing(tmp_path):
         """
         import datetime, os, sys
         import barbule as bb
-        from barbule.media.store import MediaStore
+        from barbule.media.storage.media_store import MediaStore
         bb.connect("duckdb:///" + sys.argv[1] + "/a.duckdb", media=sys.argv[1] + "/media",
                    vectors="exact:")
         delete, left = MediaStore.delete, [5]

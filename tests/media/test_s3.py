@@ -11,7 +11,7 @@ from PIL import Image
 
 import barbule as bb
 from barbule.errors import MediaError
-from barbule.media.store import MediaStore
+from barbule.media.storage.media_store import MediaStore
 from servers import s3
 
 pytest.importorskip("s3fs")

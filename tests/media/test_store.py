@@ -9,7 +9,7 @@ import pytest
 
 from barbule.errors import ConfigurationError, MediaError
 from barbule.locations import file_from_uri, redact_uri
-from barbule.media.store import MediaStore
+from barbule.media.storage.media_store import MediaStore
 
 DATA = b"a barbule hooks"
 SHA = hashlib.sha256(DATA).hexdigest()

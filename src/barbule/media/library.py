@@ -29,9 +29,9 @@ from barbule.media.inserted_values import (
 )
 from barbule.media.isolation import Isolation
 from barbule.media.storage.file_cache import FileCache
+from barbule.media.storage.media_store import MediaStore
 from barbule.media.storage.references import references_within, stored_references
 from barbule.media.storage.undo_log import UndoLog
-from barbule.media.store import MediaStore
 from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
@@ -243,9 +243,7 @@ class MediaLibrary:
         are_present = [True] * len(cells)
 
         def check(position: int) -> None:
-            are_present[position] = all(
-                map(self.store.count_on, references_within(cells[position]))
-            )
+            are_present[position] = all(map(self.store.rely_on, references_within(cells[position])))
 
         in_threads(check, len(cells), 1 if self.store.is_local else _FETCH_THREADS)
         return are_present
