@@ -16,12 +16,12 @@ import zlib
 from pathlib import Path
 
 import pytest
+from barbule.media.apply_limits import apply_limits
 
 import barbule as bb
 from barbule.config import MediaSettings
 from barbule.errors import BarbuleError, DataError, MediaError
 from barbule.media.documents import read_document, validate_document
-from barbule.media.read_limits import bounded
 from media_files import make_epub
 
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -231,7 +231,7 @@ def test_a_bound_is_that_of_the_configuration(setting, make, tmp_path):
     path = make(tmp_path)
     assert read_document(path) is not None
     with (
-        bounded(MediaSettings(**{setting: 20})),
+        apply_limits(MediaSettings(**{setting: 20})),
         pytest.raises(MediaError, match="has more than 20 "),
     ):
         read_document(path)

@@ -15,7 +15,8 @@ import fsspec
 import pytest
 
 from barbule.errors import MediaError
-from barbule.media.fetch import Fetcher
+from barbule.media.fetching.fetcher import Fetcher
+from barbule.media.fetching.host_addresses import is_public
 from patience import PATIENCE
 from servers.dripping import dripping
 
@@ -28,10 +29,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.partition("?")[0].strip("/")
         with self.server.lock:
-            self.server.seen.append(
+            self.server.requests.append(
                 (self.path, self.headers["Host"], self.headers["Authorization"])
             )
-            times = sum(path == self.path for path, *_ in self.server.seen)
+            times = sum(path == self.path for path, *_ in self.server.requests)
         getattr(self, f"answer_{name.split('.')[0].split('-')[0]}")(name, times)
 
     def send(self, status, body=BODY, **headers):
@@ -99,7 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def serving(context=None):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.seen, server.lock, server.stop_waiting = [], threading.Lock(), threading.Event()
+    server.requests, server.lock, server.stop_waiting = [], threading.Lock(), threading.Event()
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -146,7 +147,7 @@ def test_a_url_is_fetched_once(server, fetcher):
     assert path.suffix == ".png"
     assert fetcher.local_path(f"{server.url}/image?size=large#part") == path
     assert fetcher.local_path(f"{server.url}/image?size=small") != path
-    assert len(server.seen) == 2
+    assert len(server.requests) == 2
 
 
 def test_suffix_of_the_name_where_the_type_is_vague(server, fetcher):
@@ -156,7 +157,7 @@ def test_suffix_of_the_name_where_the_type_is_vague(server, fetcher):
 
 def test_host_and_credentials_are_sent_to_the_checked_address(server, fetcher):
     fetcher.local_path(f"http://me:pw@localhost:{server.server_port}/image")
-    (_, host, authorization) = server.seen[0]
+    (_, host, authorization) = server.requests[0]
     assert host == f"localhost:{server.server_port}"
     assert authorization == "Basic bWU6cHc="
 
@@ -167,17 +168,17 @@ def test_status_is_told_without_secrets(server, fetcher):
         fetcher.local_path(f"http://me:hunter2@{address}/missing?token=hunter3")
     assert "hunter" not in str(caught.value)
     assert not caught.value.retryable
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
     assert leftovers(fetcher) == []
 
 
 def test_server_errors_are_tried_again(server, fetcher):
     assert fetcher.local_path(f"{server.url}/flaky").read_bytes() == BODY
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
     with pytest.raises(MediaError, match="the server answered 500") as caught:
         fetcher.local_path(f"{server.url}/down")
     assert caught.value.retryable
-    assert len(server.seen) == 6
+    assert len(server.requests) == 6
 
 
 def test_a_cut_answer_is_tried_again_and_leaves_nothing(server, fetcher):
@@ -267,7 +268,7 @@ def test_what_is_asked_for_again_takes_the_place_of_the_old(server, fetcher):
     first = fetcher.local_path(f"{server.url}/image.png")
     first.write_bytes(b"old")
     assert fetcher.local_path(f"{server.url}/image.png").read_bytes() == b"old"
-    assert fetcher.local_path(f"{server.url}/image.png", again=True).read_bytes() == BODY
+    assert fetcher.local_path(f"{server.url}/image.png", refresh=True).read_bytes() == BODY
     assert len(leftovers(fetcher)) == 1
 
 
@@ -317,16 +318,15 @@ def test_private_addresses_are_refused(tmp_path, host):
 
 def test_every_hop_is_checked(server, tmp_path, monkeypatch):
     # A first address that is allowed stands in for a public one: none can be reached here.
-    from barbule.media import fetch
-
-    public = fetch._public
-    monkeypatch.setattr(fetch, "_public", lambda a: str(a) == "127.0.0.1" or public(a))
+    monkeypatch.setattr(
+        "barbule.media.fetching.fetcher.is_public", lambda a: str(a) == "127.0.0.1" or is_public(a)
+    )
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     fetcher = Fetcher(False, len(BODY), tmp_path)
     assert fetcher.local_path(f"{server.url}/image").read_bytes() == BODY
     with pytest.raises(MediaError, match="private or reserved"):
         fetcher.local_path(f"{server.url}/to?http://127.0.0.2:{server.server_port}/image")
-    assert [path for path, *_ in server.seen][-1].startswith("/to")
+    assert [path for path, *_ in server.requests][-1].startswith("/to")
 
 
 @pytest.fixture

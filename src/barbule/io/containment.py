@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 from barbule.errors import DataError
 from barbule.locations import expand_user
-from barbule.media.fetch import Fetcher
+from barbule.media.fetching.fetcher import Fetcher
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from barbule import errors
 from barbule.errors import BarbuleError, FunctionError, MediaError
-from barbule.media.read_limits import bounded
+from barbule.media.apply_limits import apply_limits
 from barbule.processes.pool import Processes
 from barbule.processes.worker import Limits
 
@@ -71,7 +71,7 @@ class Isolation:
         """Apply the configuration to all that is read in this context, in its threads too."""
         token = _CURRENT.set(self)
         try:
-            with bounded(self._options):
+            with apply_limits(self._options):
                 yield
         finally:
             _CURRENT.reset(token)
@@ -171,7 +171,7 @@ def read_in_worker(
 ) -> tuple[str | None, Any]:
     """Read a file in this process, which was started for it; return an error by its parts."""
     try:
-        with bounded(options):
+        with apply_limits(options):
             return None, read(path, *args)
     except BarbuleError as error:
         return type(error).__name__, (error.message, error.hint)

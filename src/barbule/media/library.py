@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.locations import redact_uri, reference_to
-from barbule.media.fetch import Fetcher
+from barbule.media.fetching.fetcher import Fetcher
 from barbule.media.inserted_values import (
     content_suffix,
     document_suffix,
@@ -155,7 +155,7 @@ class MediaLibrary:
         try:
             if reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):
                 return str(self._stored_path(reference))
-            path = self._fetcher.local_path(reference, again=True)
+            path = self._fetcher.local_path(reference, refresh=True)
         except MediaError as error:
             if error.gone:
                 return ""

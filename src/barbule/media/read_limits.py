@@ -1,7 +1,7 @@
-"""How much of a file is read: what is beyond fails its cell, and not the machine.
+"""Limits on what is read of a file: what exceeds one fails its cell, and not the machine.
 
-Owns the bounds that hold where media are read, as `[media]` of the configuration says, and the
-errors that name them. What counts as an element, a cell or a page is known to the readers.
+Owns the limits of `[media]` of the configuration, where media are read, and the errors that name
+them. What counts as an element, a cell or a page is the business of the readers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from barbule.config import MediaSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ExceededError", "Tally", "bounded", "refuse_beyond"]
+__all__ = ["ExceededError", "Tally", "apply_limits", "check_limit"]
 
 _CURRENT: ContextVar[MediaSettings] = ContextVar("barbule_media_bounds")
-_DEFAULT = MediaSettings()
-_WORDS = {
+_DEFAULT_SETTINGS = MediaSettings()
+_UNITS = {
     "max_elements": "elements",
     "max_cells": "cells",
     "max_pages": "pages",
@@ -28,22 +28,22 @@ _WORDS = {
 
 
 class ExceededError(Exception):
-    """A file goes beyond a bound.
+    """A file exceeds a limit.
 
     Parameters
     ----------
     setting
-        The name of the bound in `[media]`.
+        The name of the limit in `[media]`.
     """
 
     def __init__(self, setting: str, limit: int) -> None:
-        super().__init__(f"has more than {limit:,} {_WORDS[setting]}")
+        super().__init__(f"has more than {limit:,} {_UNITS[setting]}")
         self.hint = f"Raise {setting} in [media] of the configuration if you trust the file."
 
 
 @contextlib.contextmanager
-def bounded(options: MediaSettings) -> Iterator[None]:
-    """Let the bounds of a configuration hold for what is read within, in its threads too."""
+def apply_limits(options: MediaSettings) -> Iterator[None]:
+    """Apply the limits of a configuration in this context, in its threads too."""
     token = _CURRENT.set(options)
     try:
         yield
@@ -52,13 +52,13 @@ def bounded(options: MediaSettings) -> Iterator[None]:
 
 
 def limit_of(setting: str) -> int:
-    """Return a bound that holds here."""
-    limit: int = getattr(_CURRENT.get(_DEFAULT), setting)
+    """Return a limit that applies here."""
+    limit: int = getattr(_CURRENT.get(_DEFAULT_SETTINGS), setting)
     return limit
 
 
-def refuse_beyond(setting: str, count: int) -> None:
-    """Refuse a file that goes beyond a bound.
+def check_limit(setting: str, count: int) -> None:
+    """Refuse a file that exceeds a limit.
 
     Raises
     ------
@@ -67,20 +67,20 @@ def refuse_beyond(setting: str, count: int) -> None:
 
     Examples
     --------
-    >>> refuse_beyond("max_pages", 12)
+    >>> check_limit("max_pages", 12)
     """
     if count > (limit := limit_of(setting)):
         raise ExceededError(setting, limit)
 
 
 class Tally:
-    """Counts what a reader takes, up to a bound."""
+    """Counts what a reader takes, up to a limit."""
 
     def __init__(self, setting: str) -> None:
         self._setting, self._limit, self._count = setting, limit_of(setting), 0
 
     def add(self, count: int) -> None:
-        """Count more of it.
+        """Add to the count.
 
         Raises
         ------

@@ -318,7 +318,7 @@ class LiteLLMClient(ModelClient):
     async def _fetched(self, url: str, model: str) -> bytes:
         """Get a file that a provider made, from where it says; only its own host may be private."""
         from barbule.locations import redact_uri
-        from barbule.media.fetch import Fetcher
+        from barbule.media.fetching.fetcher import Fetcher
 
         if urlsplit(url).scheme.lower() not in _FETCHABLE_SCHEMES:
             raise responses.invalid_answer(

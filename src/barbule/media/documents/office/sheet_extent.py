@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from barbule.media.read_limits import limit_of, refuse_beyond
+from barbule.media.read_limits import check_limit, limit_of
 
 if TYPE_CHECKING:
     import zipfile
@@ -49,11 +49,11 @@ def refuse_extent(archive: zipfile.ZipFile) -> None:
         if _CELL.search(source) is not None:
             sheet = _Sheet(source)
             cells += sheet.extent
-            refuse_beyond("max_cells", cells)
+            check_limit("max_cells", cells)
             shared_texts += sheet.shared_texts
     if len(shared_texts) * max(text_lengths, default=0) > limit_of("max_text"):
         count = len(text_lengths)
-        refuse_beyond(
+        check_limit(
             "max_text", sum(text_lengths[number] for number in shared_texts if number < count)
         )
 
@@ -70,7 +70,7 @@ class _Sheet:
         self._rows, self._columns = _NumberRange(), _NumberRange()
         self._formula_rows: set[int] = set()
         cells = _CELL.split(source)[1:]
-        refuse_beyond("max_cells", len(cells))
+        check_limit("max_cells", len(cells))
         if sum([self._count_cell(cell) for cell in cells]) < len(cells):
             self._count_unreferenced(source)
         self.extent = max(len(self._rows), len(self._formula_rows)) * len(self._columns)

@@ -25,7 +25,7 @@ from barbule.media.documents.pdf.pdf_forms import (
     split_lines,
 )
 from barbule.media.isolation import isolated
-from barbule.media.read_limits import Tally, refuse_beyond
+from barbule.media.read_limits import Tally, check_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -339,7 +339,7 @@ def _outline(document: PdfDocument) -> dict[int, list[_OutlineEntry]]:
 
 
 def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
-    refuse_beyond("max_pages", len(document))
+    check_limit("max_pages", len(document))
     tally = Tally("max_text")
     for index in range(len(document)):
         page = document[index]

@@ -1,6 +1,6 @@
-"""The end of a request, however slowly its parts come.
+"""Deadlines of requests, however slowly their parts come.
 
-Owns that a connection is ended then: the limits of HTTP clients begin anew with each byte.
+Owns that a connection is ended then: the timeouts of HTTP clients begin anew with each byte.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class Deadline:
-    """A moment at which what has been begun has to have ended.
+    """A point in time by which an operation must have ended.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Deadline:
         return time.monotonic() >= self._end
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function of a client that has no limit of its own, in a thread that is given up.
+        """Call a function of a client that has no limit of its own, in a thread that is abandoned.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Deadline:
         def run() -> None:
             try:
                 done.set_result(context.run(function, *args))
-            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised by the caller that waits
                 done.set_exception(error)
 
         threading.Thread(target=run, name="barbule-fetch", daemon=True).start()
@@ -73,30 +73,30 @@ class Deadline:
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-        """End at the deadline each connection of a request that is made meanwhile.
+        """End at the deadline each connection of a request that is opened in this context.
 
-        It gives what is told of the request's steps, as httpx' extension "trace".
+        It yields the function for httpx' extension "trace", which gets the request's steps.
         """
         connections: list[socket.socket] = []
 
-        def note(step: str, told: dict[str, Any]) -> None:
+        def trace(step: str, event: dict[str, Any]) -> None:
             if step.endswith("connect_tcp.complete"):
-                opened = told["return_value"].get_extra_info("socket")
+                connection = event["return_value"].get_extra_info("socket")
                 # A second handle of the connection: TLS takes the first one away.
-                connections.append(socket.socket(fileno=os.dup(opened.fileno())))
+                connections.append(socket.socket(fileno=os.dup(connection.fileno())))
 
-        def end() -> None:
-            for each in connections:
+        def end_connections() -> None:
+            for connection in connections:
                 with contextlib.suppress(OSError):  # it has ended by itself
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(self.remaining, end)
+        timer = threading.Timer(self.remaining, end_connections)
         timer.daemon = True
         timer.start()
         try:
-            yield note
+            yield trace
         finally:
             timer.cancel()
             timer.join()
-            for each in connections:
-                each.close()
+            for connection in connections:
+                connection.close()

@@ -1,0 +1,1 @@
+"""Fetching: local files for paths, URLs, data URIs and objects in buckets."""
