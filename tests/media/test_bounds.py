@@ -16,12 +16,12 @@ import zlib
 from pathlib import Path
 
 import pytest
-from barbule.media.apply_limits import apply_limits
 
 import barbule as bb
 from barbule.config import MediaSettings
 from barbule.errors import BarbuleError, DataError, MediaError
 from barbule.media.documents import read_document, validate_document
+from barbule.media.read_limits import apply_limits
 from media_files import make_epub
 
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

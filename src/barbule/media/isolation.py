@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from barbule import errors
 from barbule.errors import BarbuleError, FunctionError, MediaError
-from barbule.media.apply_limits import apply_limits
+from barbule.media.read_limits import apply_limits
 from barbule.processes.pool import Processes
 from barbule.processes.worker import Limits
 

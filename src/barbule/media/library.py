@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
-from barbule.locations import redact_uri, reference_to
+from barbule.locations import reference_to
 from barbule.media.fetching.fetcher import Fetcher
 from barbule.media.inserted_values import (
     content_suffix,
@@ -30,7 +30,7 @@ from barbule.media.inserted_values import (
 from barbule.media.isolation import Isolation
 from barbule.media.storage.file_cache import FileCache
 from barbule.media.storage.media_store import MediaStore
-from barbule.media.storage.references import references_within, stored_references
+from barbule.media.storage.references import display_name, references_within, stored_references
 from barbule.media.storage.undo_log import UndoLog
 from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.media.validation import validate_file
@@ -184,7 +184,7 @@ class MediaLibrary:
         if reference.startswith(_FRAME_PREFIX):
             return self.frames.image(reference)
         path = self.path(reference)
-        return open_image(path, _display_source(reference))
+        return open_image(path, display_name(reference))
 
     def image_header(self, reference: str) -> ImageHeader | PIL.Image.Image:
         """Return what the header of an image tells; it is read once for each state of a file.
@@ -198,7 +198,7 @@ class MediaLibrary:
         key = (reference, *self._file_state(reference))
         header = self._headers.get(key)
         if header is None:
-            header = read_header(self.path(reference), _display_source(reference))
+            header = read_header(self.path(reference), display_name(reference))
             with self._headers_lock:
                 if len(self._headers) >= _MAX_HEADERS:
                     self._headers.popitem(last=False)
@@ -329,7 +329,7 @@ class MediaLibrary:
             with self.isolation.entered():
                 validate_file(path, kind)
         except MediaError as error:
-            source = _display_source(reference)
+            source = display_name(reference)
             if source is None or str(path) not in error.message:
                 raise
             # Users know it by its source, not by the path of the copy.
@@ -395,10 +395,3 @@ class MediaLibrary:
                 failures.update(dict.fromkeys(rows, error))
 
         in_threads(fetch, len(missing), _FETCH_THREADS)
-
-
-def _display_source(reference: str) -> str | None:
-    """Return the name of a file in messages, if it is another than its path."""
-    if reference.startswith(_STORED_PREFIX):
-        return f"what was given as content, and is kept as {reference},"
-    return redact_uri(reference) if ":" in reference[:12] else None

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import MediaError
+from barbule.locations import redact_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
     "StoredObject",
+    "display_name",
     "is_object_name",
     "modification_time",
     "normalized_suffix",
@@ -133,3 +135,10 @@ def object_name(ref: str) -> str:
             hint="A reference is media:<64 hex digits>.<suffix>, as the store gave it.",
         )
     return ref.removeprefix("media:")
+
+
+def display_name(reference: str) -> str | None:
+    """Return the name of a file in messages, if it is another than its path."""
+    if reference.startswith("media:"):
+        return f"what was given as content, and is kept as {reference},"
+    return redact_uri(reference) if ":" in reference[:12] else None

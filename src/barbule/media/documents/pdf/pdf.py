@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from barbule.errors import MediaError
 from barbule.media.documents.blocks import Block, DocumentText, HeadingTrail
+from barbule.media.documents.pdf.outline import (
+    OutlineEntry,
+    entry_index,
+    mark_headings,
+    read_outline,
+)
 from barbule.media.documents.pdf.paragraphs import Line, paragraphs, words_of
 from barbule.media.documents.pdf.pdf_forms import (
     FormValue,
@@ -46,7 +52,6 @@ _DAMAGED_HINT = "Fetch or export the file again and check that it opens in a vie
 _OCR_DPI = 200
 _POINTS_PER_INCH = 72
 _MAX_PIXELS = 40_000_000
-_MAX_OUTLINE_DEPTH = 6
 _METADATA = {
     "Author": "author",
     "Subject": "subject",
@@ -66,14 +71,6 @@ class _Page(NamedTuple):
     boxes: list[Sides | None]
     scanned: bool = False
     form_values: tuple[FormValue, ...] = ()
-
-
-class _OutlineEntry(NamedTuple):
-    """A heading of the outline."""
-
-    level: int
-    title: str
-    letters: str
 
 
 def check_pdf(path: Path) -> None:
@@ -132,7 +129,7 @@ def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
 def _blocks(
     page: _Page,
     number: int,
-    entries: list[_OutlineEntry],
+    entries: list[OutlineEntry],
     trail: HeadingTrail,
     words: frozenset[str],
 ) -> Iterator[Block]:
@@ -141,38 +138,16 @@ def _blocks(
     if page.form_values:
         lines = [Line(*fields) for fields in merge_values(page.texts, page.boxes, page.form_values)]
     if entries:
-        lines = _with_headings(lines, entries)
+        lines = mark_headings(lines, entries)
     remaining = list(entries)
     for text, boxes in paragraphs(lines, words):
-        if remaining and (position := _entry_index(text, remaining)) is not None:
+        if remaining and (position := entry_index(text, remaining)) is not None:
             for entry in remaining[: position + 1]:
                 trail.enter(entry.level, entry.title)
             del remaining[: position + 1]
         yield Block(text, number, trail.path, None, None, boxes, trail.section)
     for entry in remaining:  # not found as lines of text: they hold from the next page on
         trail.enter(entry.level, entry.title)
-
-
-def _with_headings(lines: list[Line], entries: list[_OutlineEntry]) -> list[Line]:
-    return [
-        line._replace(standalone=True) if _entry_index(line.text, entries) is not None else line
-        for line in lines
-    ]
-
-
-def _entry_index(text: str, entries: list[_OutlineEntry]) -> int | None:
-    """Find the heading that a line is, with or without the number before it."""
-    if len(text) > 2 * max(len(entry.title) for entry in entries) + 12:
-        return None
-    letters = _letters(text)
-    for index, entry in enumerate(entries):
-        if letters.endswith(entry.letters) and len(letters) <= len(entry.letters) + 6:
-            return index
-    return None
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).lower()
 
 
 def first_page(path: Path, side: int) -> Image:
@@ -300,7 +275,7 @@ def _damage_error(path: Path) -> MediaError:
 
 
 _Contents = tuple[
-    str | None, dict[str, str], dict[int, list[_OutlineEntry]], list[_Page], tuple[str, ...]
+    str | None, dict[str, str], dict[int, list[OutlineEntry]], list[_Page], tuple[str, ...]
 ]
 
 
@@ -314,28 +289,13 @@ def _contents(document: PdfDocument) -> _Contents:
     }
     left_out = dict.fromkeys(init_form(document))
     pages = list(_pages(document, left_out))
-    return title, metadata, _outline(document), pages, tuple(left_out)
+    return title, metadata, read_outline(document), pages, tuple(left_out)
 
 
 def _iso_date(value: str) -> str:
     """Write a date as ISO 8601 has it, and all else as it is."""
     date = _DATE.match(value)
     return "-".join(part for part in date.groups() if part) if date else value
-
-
-def _outline(document: PdfDocument) -> dict[int, list[_OutlineEntry]]:
-    """Return the headings of the outline by their pages, from 1."""
-    entries_by_page: dict[int, list[_OutlineEntry]] = {}
-    for bookmark in document.get_toc(max_depth=_MAX_OUTLINE_DEPTH):
-        title = " ".join(bookmark.get_title().split())
-        target = bookmark.get_dest()
-        index = target.get_index() if target is not None else None
-        if letters := _letters(title):
-            page = 0 if index is None else index + 1
-            entries_by_page.setdefault(page, []).append(
-                _OutlineEntry(bookmark.level + 1, title, letters)
-            )
-    return entries_by_page
 
 
 def _pages(document: PdfDocument, left_out: dict[str, None]) -> Iterator[_Page]:
