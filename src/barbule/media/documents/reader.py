@@ -126,8 +126,7 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
-    name: str = isolated(_valid_format, path, unbounded=is_pdf(path, read_head(path)))
-    return name
+    return isolated(_valid_format, path, unbounded=is_pdf(path, read_head(path)))
 
 
 def _valid_format(path: Path) -> str:

@@ -165,8 +165,7 @@ def first_page(path: Path, side: int) -> Image:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    image: Image = isolated(_draw_file_page, path, 1, side, None, unbounded=True)
-    return image
+    return isolated(_draw_first_page, path, side, unbounded=True)
 
 
 def page_image(path: Path, number: int, dpi: float) -> Image | None:
@@ -186,15 +185,18 @@ def page_image(path: Path, number: int, dpi: float) -> Image | None:
     MediaError
         If it is damaged, has no page or asks for a password.
     """
-    image: Image | None = isolated(_draw_file_page, path, number, None, dpi, unbounded=True)
-    return image
+    return isolated(_draw_page, path, number, dpi, unbounded=True)
 
 
-def _draw_file_page(path: Path, number: int, side: int | None, dpi: float | None) -> Image | None:
+def _draw_first_page(path: Path, side: int) -> Image:
+    return _with_document(path, lambda document: _render_page(document, 0, side=side))
+
+
+def _draw_page(path: Path, number: int, dpi: float) -> Image | None:
     def draw(document: PdfDocument) -> Image | None:
         if not 0 < number <= len(document):
             return None
-        return _render_page(document, number - 1, side=side, dpi=dpi or _POINTS_PER_INCH)
+        return _render_page(document, number - 1, dpi=dpi or _POINTS_PER_INCH)
 
     return _with_document(path, draw)
 
