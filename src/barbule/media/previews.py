@@ -224,7 +224,7 @@ def _clock_time(seconds: float | None) -> str:
 
     Examples
     --------
-    >>> _clock(3671.2)
+    >>> _clock_time(3671.2)
     '1:01:11'
     """
     if seconds is None:
