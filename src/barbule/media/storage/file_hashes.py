@@ -22,8 +22,8 @@ class FileHashes:
 
     Examples
     --------
-    >>> import pathlib
-    >>> path = pathlib.Path("barbs.txt")
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "barbs.txt"
     >>> _ = path.write_text("barbs")
     >>> FileHashes().sha256(path)[:6]
     '92db0c'
