@@ -221,7 +221,7 @@ def test_a_long_video_is_streamed_in_little_memory(tmp_path):
 
 
 def test_frames_are_freed_without_the_garbage_collector(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(decoding, "_FRAME_CACHE_BYTES", 0)
     path = str(film(tmp_path / "film.mp4", frames=300))
     reader = FrameReader(Path)
     references = [row["frame"] for row in video.frames(path, path)]
