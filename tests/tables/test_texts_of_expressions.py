@@ -18,6 +18,7 @@ from barbule.relations.errors import formatted_strings
 
 @pytest.fixture
 def t(session):
+    formatted_strings._formatted.clear()  # those of other tests
     schema = {"s": bb.String, "n": bb.Int, "m": bb.Json, "f": bb.Float}
     table = session.create_table("t", schema, defaults={"s": "none"})
     table.insert([{"s": "Up", "n": 1, "m": {"a": "x"}, "f": 0.5}])
@@ -100,7 +101,7 @@ def test_a_format_of_an_expression_is_refused(t):
 def test_few_texts_are_remembered(t):
     for n in range(200):
         assert format(t.n + n)
-    assert len(formatted_strings._texts) <= 64
+    assert len(formatted_strings._formatted) <= 64
     with pytest.raises(DataError, match="a column was written into a text"):
         t.insert(s=f"{t.n + 199}")
     assert isinstance(f"{ibis._.n}", str)
