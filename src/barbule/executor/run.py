@@ -23,7 +23,7 @@ from barbule.executor.results.spilling import Spilling
 from barbule.executor.search.index_sync import as_matrix
 from barbule.executor.search.nearest_rows import check_query
 from barbule.functions.registry import lookup
-from barbule.nodes import ERROR, VectorLiteral
+from barbule.nodes import CELL_ERROR_TYPE, VectorLiteral
 from barbule.planner.stages import (
     HIT,
     QUERY_ROW,
@@ -493,7 +493,7 @@ def _reasons(failed: list[Failure | None]) -> pa.Array:
     """Make the column that tells why cells are empty."""
     import pyarrow as pa
 
-    kind = arrow_type(ERROR)
+    kind = arrow_type(CELL_ERROR_TYPE)
     if not any(failed):
         return pa.nulls(len(failed), kind)
     cells = [each and {"type": each.type, "message": each.message} for each in failed]

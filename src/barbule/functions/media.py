@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
-from barbule.nodes import CONTENT
+from barbule.nodes import MEDIA_CONTENT_TYPE
 from barbule.suggestions import suggesting_getattr
 
 __all__ = ["changed", "content", "sha256"]
@@ -26,7 +26,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@udf(version="1", name="barbule.functions.media.content", return_type=CONTENT)
+@udf(version="1", name="barbule.functions.media.content", return_type=MEDIA_CONTENT_TYPE)
 def content(media: str) -> Any:
     """Return what is recorded of a file: the SHA-256 and the size of its content."""
     path = Path(media)

@@ -8,7 +8,7 @@ executor. No compiler of Ibis ever sees these nodes: the planner replaces each o
 from __future__ import annotations
 
 from barbule.nodes.call_templates import INNER_CALL, bind_arguments, fill_template
-from barbule.nodes.cells import CONTENT, ERROR, CellError, Recorded
+from barbule.nodes.cells import CELL_ERROR_TYPE, MEDIA_CONTENT_TYPE, CellError, Recorded
 from barbule.nodes.function_call import FunctionCall, build_call
 from barbule.nodes.media_literals import image_literal, media_literal
 from barbule.nodes.searches import (
@@ -26,9 +26,9 @@ from barbule.nodes.table_leaves import CachedRows, ManagedTable, SystemTable, ma
 
 __all__ = [
     "CALLING_NODES",
-    "CONTENT",
-    "ERROR",
+    "CELL_ERROR_TYPE",
     "INNER_CALL",
+    "MEDIA_CONTENT_TYPE",
     "CachedRows",
     "CellError",
     "FunctionCall",

@@ -9,10 +9,10 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.rules as rlz
 
-__all__ = ["CONTENT", "ERROR", "CellError", "Recorded"]
+__all__ = ["CELL_ERROR_TYPE", "MEDIA_CONTENT_TYPE", "CellError", "Recorded"]
 
-ERROR = dt.Struct({"type": dt.string, "message": dt.string})
-CONTENT = dt.Struct({"sha256": dt.string, "size": dt.int64})
+CELL_ERROR_TYPE = dt.Struct({"type": dt.string, "message": dt.string})
+MEDIA_CONTENT_TYPE = dt.Struct({"sha256": dt.string, "size": dt.int64})
 
 
 class CellError(ops.Value):
@@ -27,7 +27,7 @@ class CellError(ops.Value):
 
     arg: ops.Value
 
-    dtype = ERROR
+    dtype = CELL_ERROR_TYPE
     shape = rlz.shape_like("arg")
 
 
@@ -42,5 +42,5 @@ class Recorded(ops.Value):
 
     arg: ops.Value
 
-    dtype = CONTENT
+    dtype = MEDIA_CONTENT_TYPE
     shape = rlz.shape_like("arg")

@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FROM, RID, TO
-from barbule.nodes import ERROR
+from barbule.nodes import CELL_ERROR_TYPE
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def physical_schema(record: TableRecord) -> sch.Schema:
         for column in record.columns
         if column.kind != "virtual"
     }
-    errors = {column.errors: ERROR for column in record.columns if column.fallible}
+    errors = {column.errors: CELL_ERROR_TYPE for column in record.columns if column.fallible}
     return sch.Schema({**keys, **stored, **errors})
 
 
@@ -78,7 +78,7 @@ def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:
     """Return the columns of a hidden leaf that users do not see."""
     embeddings = {column.name: column.dtype for column in record.columns if column.hidden}
     keys = {RID: dt.int64, BASE: dt.int64} if record.view else {RID: dt.int64}
-    errors = {column.error_name: ERROR for column in record.columns if column.fallible}
+    errors = {column.error_name: CELL_ERROR_TYPE for column in record.columns if column.fallible}
     return {**keys, **embeddings, **errors}
 
 

@@ -12,7 +12,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.errors import UnsupportedError
-from barbule.nodes import ERROR, CellError, FunctionCall
+from barbule.nodes import CELL_ERROR_TYPE, CellError, FunctionCall
 from barbule.planner.lineage import (
     calls_in,
     fresh_name,
@@ -59,7 +59,9 @@ class Staging:
                 call: self.scalar(call) for call in constant_calls
             }
             # A constant that fails ends the operation: there is no cell to leave empty.
-            replacements |= {CellError(call): ops.Literal(None, ERROR) for call in constant_calls}
+            replacements |= {
+                CellError(call): ops.Literal(None, CELL_ERROR_TYPE) for call in constant_calls
+            }
             return _replace_values(consumer, replacements)
         passthrough = self._passthrough(consumer, calls, root)
         errors = {
@@ -219,7 +221,7 @@ def _schema(
     columns = {name: source.schema[name] for name in passthrough}
     outputs = {call.output: call.dtype for call in calls}
     return sch.Schema(
-        {**columns, **outputs, **{call.errors: ERROR for call in calls if call.errors}}
+        {**columns, **outputs, **{call.errors: CELL_ERROR_TYPE for call in calls if call.errors}}
     )
 
 

@@ -14,7 +14,7 @@ import ibis.expr.operations as ops
 
 from barbule.errors import UnknownFunctionError
 from barbule.functions.registry import lookup
-from barbule.nodes import ERROR, INNER_CALL, CellError, FunctionCall
+from barbule.nodes import CELL_ERROR_TYPE, INNER_CALL, CellError, FunctionCall
 from barbule.types import Image
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def fuse_images(root: ops.Relation) -> ops.Relation:
 
     def fuse(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, CellError) and node.arg in inner_calls:
-            return ops.Literal(None, ERROR)
+            return ops.Literal(None, CELL_ERROR_TYPE)
         if isinstance(node, FunctionCall) and any(value in inner_calls for value in node.values):
             values = (kwargs or {}).get("values", node.values)
             slots = {slot for slot, value in enumerate(node.values) if value in inner_calls}

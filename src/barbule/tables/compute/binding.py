@@ -14,7 +14,7 @@ from barbule.catalog import codec
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import ExpressionError
 from barbule.nodes import (
-    CONTENT,
+    MEDIA_CONTENT_TYPE,
     FunctionCall,
     Similarity,
     StoredVector,
@@ -128,7 +128,9 @@ def with_content_columns(engine: Engine, record: TableRecord, names: Iterable[st
             continue
         # As a document: functions of these get the path of the file, and open nothing.
         file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
-        value = build_call("barbule.functions.media.content", CONTENT, {"media": file}).op()
+        value = build_call(
+            "barbule.functions.media.content", MEDIA_CONTENT_TYPE, {"media": file}
+        ).op()
         content_column = new_column(record, column.content_name, value, stored=True, hidden=True)
         record = record.with_columns(content_column)
     return record

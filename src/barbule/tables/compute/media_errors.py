@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from barbule.nodes import ERROR
+from barbule.nodes import CELL_ERROR_TYPE
 from barbule.tables.sources import FAILED_PREFIX, CellRules
 from barbule.tables.transaction.names import physical_name
 
@@ -52,7 +52,7 @@ def with_error_columns(transaction: Transaction, record: TableRecord, rows: pa.T
             errors = rows.column(column.errors)
             transaction.tally.errors += rows.num_rows - errors.null_count
         else:
-            no_errors = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+            no_errors = pa.nulls(rows.num_rows, CELL_ERROR_TYPE.to_pyarrow())
             rows = rows.append_column(column.errors, no_errors)
     return rows
 
@@ -64,5 +64,5 @@ def clear_errors(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:
     column = record.column(name)
     if column is None or not column.fallible:
         return rows
-    no_errors = pa.nulls(rows.num_rows, ERROR.to_pyarrow())
+    no_errors = pa.nulls(rows.num_rows, CELL_ERROR_TYPE.to_pyarrow())
     return rows.set_column(rows.column_names.index(column.errors), column.errors, no_errors)

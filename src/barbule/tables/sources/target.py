@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import BarbuleError, DataError, StoreError
-from barbule.nodes import ERROR
+from barbule.nodes import CELL_ERROR_TYPE
 from barbule.suggestions import one_of
 from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
@@ -353,7 +353,9 @@ def _with_failures(rows: pa.Table, failures: _Failures) -> pa.Table:
         reasons: list[dict[str, str] | None] = [None] * rows.num_rows
         for row, error in failed.items():
             reasons[row] = {"type": type(error).__name__, "message": _message_with_hint(error)}
-        rows = rows.append_column(f"{FAILED_PREFIX}{name}", pa.array(reasons, ERROR.to_pyarrow()))
+        rows = rows.append_column(
+            f"{FAILED_PREFIX}{name}", pa.array(reasons, CELL_ERROR_TYPE.to_pyarrow())
+        )
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from barbule.backends.base import RID
 from barbule.catalog.records import TableRecord, Version
 from barbule.executor.calls.provenance import PROVISIONAL
-from barbule.nodes import ERROR
+from barbule.nodes import CELL_ERROR_TYPE
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.transaction.isolation import MediaDeleted, StructureChanged
 from barbule.tables.transaction.media_references import find_deleted_media
@@ -157,7 +157,7 @@ class Transaction:
         new_columns = self._new_columns.setdefault(record.physical, {})
         new_columns[column.physical] = storage(column.dtype)
         if column.fallible:
-            new_columns[column.errors] = ERROR
+            new_columns[column.errors] = CELL_ERROR_TYPE
 
     def drop_column(self, record: TableRecord, name: str) -> None:
         """Drop a column of the backend that no version shows any more."""

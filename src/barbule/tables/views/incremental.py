@@ -20,7 +20,7 @@ from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.executor.calls.provenance import Purpose
 from barbule.functions.registry import lookup
-from barbule.nodes import ERROR, CellError, FunctionCall
+from barbule.nodes import CELL_ERROR_TYPE, CellError, FunctionCall
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import calls_in, without_filters
 from barbule.planner.lowering.table_schemas import stored_view_columns
@@ -302,7 +302,7 @@ def _flatten_items(view_rows: pa.Table, record: TableRecord) -> pa.Table:
             values = pc.struct_field(items, fields[column.id])
         columns[column.physical] = values
         if column.fallible:
-            columns[column.errors] = pa.nulls(len(parents), arrow_type(ERROR))
+            columns[column.errors] = pa.nulls(len(parents), arrow_type(CELL_ERROR_TYPE))
     rows = pa.table(columns)
     if (
         ITEMS_ERROR not in view_rows.schema.names

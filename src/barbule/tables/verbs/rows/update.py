@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, ExpressionError
-from barbule.nodes import ERROR
+from barbule.nodes import CELL_ERROR_TYPE
 from barbule.suggestions import one_of
 from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.compute.function_expressions import resolve_expression
@@ -154,7 +154,7 @@ def _read_new_states(
                 value = ops.Cast(value, column.dtype)
             new_values[column.physical] = value
         if column.name in assigned and column.fallible:
-            new_values[column.errors] = ops.Literal(None, ERROR)
+            new_values[column.errors] = ops.Literal(None, CELL_ERROR_TYPE)
     old_values = stored_fields(record, parent)
     physical_names = [physical for name in assigned for physical in _physical_columns(record, name)]
     old_fields = {f"{_OLD_PREFIX}{index}": old_values[index] for index in physical_names}
@@ -220,7 +220,7 @@ def _update_query(
     for column in assigned_columns:
         fields[column.physical] = rebind(new[column.name], leaf, parent)
         if column.fallible:
-            fields[column.errors] = ops.Literal(None, ERROR)
+            fields[column.errors] = ops.Literal(None, CELL_ERROR_TYPE)
     return lower_to_backend(engine, ops.Project(parent, fields).to_expr())
 
 
