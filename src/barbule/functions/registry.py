@@ -34,6 +34,9 @@ OnError = Literal["abort", "null"]
 
 _BUILT_IN = "barbule.functions."
 
+# Functions that are defined in another module than the one that their stored name says.
+_MODULES = {"barbule.functions.invoking": "barbule.functions.language_models.tool_calls"}
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -545,6 +548,7 @@ def lookup(name: str, version: str | None = None) -> Function:
     """
     if name not in _REGISTRY and name.startswith(_BUILT_IN):
         module, short = name.rsplit(".", 1)
+        module = _MODULES.get(module, module)
         if importlib.util.find_spec(module) is not None:
             # The functions of a provider are made when they are first looked at.
             getattr(importlib.import_module(module), short, None)

@@ -30,6 +30,7 @@ __all__ = [
     "is_users",
     "is_users_code",
     "methods",
+    "module_in_versions",
     "module_of",
     "parts",
     "qualified_name",
@@ -39,6 +40,18 @@ __all__ = [
     "tree_of",
     "underlying",
 ]
+
+# Modules of barbule whose classes and functions users' functions may read, and the names that they
+# had when versions named them first: a function that reads `bb.ResultSet` keeps its version, and
+# with it the answers that it has paid for.
+_FORMER_MODULES = {
+    "barbule.executor.budgets.budget": "barbule.executor.budget",
+    "barbule.executor.ledger.recording": "barbule.executor.tape",
+    "barbule.executor.results.result_set": "barbule.executor.results",
+    "barbule.functions.language_models.tool_calls": "barbule.functions.invoking",
+    "barbule.functions.language_models.tools": "barbule.functions.tools",
+    "barbule.tables.transaction.transaction": "barbule.tables.change",
+}
 
 MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
 _DECLARED = (ast.Global, ast.Nonlocal)
@@ -100,11 +113,12 @@ def has_text(function: Any) -> bool:
 def module_of(function: Any) -> str:
     """Return the module by which others find a function or class.
 
-    What a script defines is called as where the script is imported.
+    What a script defines is called as where the script is imported; modules of barbule have the
+    names that stored versions know.
     """
     module = str(function.__module__)
     if module not in MAIN:
-        return module
+        return module_in_versions(module)
     # Not where other code says that it is the main module, as tests of documents do.
     main = sys.modules.get(module)
     code = next(iter(methods(function)), None) if inspect.isclass(function) else function
@@ -114,6 +128,17 @@ def module_of(function: Any) -> str:
     if spec is not None:
         return str(spec.name)
     return Path(file).stem if file else "__main__"
+
+
+def module_in_versions(module: str) -> str:
+    """Return the name by which versions of functions know a module.
+
+    Examples
+    --------
+    >>> module_in_versions("barbule.executor.results.result_set"), module_in_versions("films")
+    ('barbule.executor.results', 'films')
+    """
+    return _FORMER_MODULES.get(module, module)
 
 
 @dataclass(frozen=True)

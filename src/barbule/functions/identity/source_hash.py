@@ -25,6 +25,7 @@ from barbule.functions.identity.code import (
     has_text,
     is_users,
     methods,
+    module_in_versions,
     parts,
     qualified_name,
     reading,
@@ -236,7 +237,7 @@ class _Reads:
     def _describe_code(self, value: Any) -> str:
         name = str(value.__qualname__)
         if self.told and not is_users(value.__module__):
-            return f"{value.__module__}.{name}"
+            return f"{module_in_versions(value.__module__)}.{name}"
         if id(value) in self.told:
             return name
         self.told[id(value)] = name  # so that what calls itself comes to an end
