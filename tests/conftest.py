@@ -31,13 +31,13 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BARBULE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(work)
-    known = set(registry._REGISTRY)
+    known = set(registry.GENERATIONS)
     yield
     _close_default()
     # Functions of one test must not be found by name in the next.
-    for name in set(registry._REGISTRY) - known:
+    for name in set(registry.GENERATIONS) - known:
         if not name.startswith("barbule."):
-            del registry._REGISTRY[name]
+            del registry.GENERATIONS[name]
 
 
 def _close_default() -> None:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from barbule.executor.budgets.budget import budget
     from barbule.executor.ledger.recording import record, replay
     from barbule.executor.results.result_set import ResultSet
+    from barbule.functions.iterators import iterator
     from barbule.functions.language_models.tool_calls import invoke_tools
     from barbule.functions.language_models.tools import tool, tools
+    from barbule.functions.queries import query
     from barbule.functions.uda import uda
-    from barbule.functions.udf import iterator, query, udf
+    from barbule.functions.udf import udf
     from barbule.session import Session, connect, current
     from barbule.tables.table import Table
     from barbule.tables.transaction.results import InsertResult
@@ -167,8 +169,8 @@ _DEFINING_MODULES = {
     "budget": "barbule.executor.budgets.budget",
     "connect": "barbule.session",
     "invoke_tools": "barbule.functions.language_models.tool_calls",
-    "iterator": "barbule.functions.udf",
-    "query": "barbule.functions.udf",
+    "iterator": "barbule.functions.iterators",
+    "query": "barbule.functions.queries",
     "record": "barbule.executor.ledger.recording",
     "replay": "barbule.executor.ledger.recording",
     "tool": "barbule.functions.language_models.tools",

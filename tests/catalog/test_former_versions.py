@@ -124,6 +124,6 @@ def test_an_answer_is_not_given_to_a_function_that_it_may_not_be_of(former):
         return mark
 
     mark = marked(own.Marker("*"))
-    assert not mark.former_is_certain
-    assert own.adding(1).former_is_certain
-    assert own.measured.former_is_certain
+    assert not mark.former_version_is_unique
+    assert own.adding(1).former_version_is_unique
+    assert own.measured.former_version_is_unique

@@ -147,7 +147,7 @@ def test_functions_of_one_name_are_told_apart(session):
     table.insert(n=2)
     assert table.order_by("n").collect()["b"] == [11, 12]
     assert len(table.stale()) == 0
-    del bb.functions.registry._REGISTRY[one.name]
+    del bb.functions.registry.GENERATIONS[one.name]
     adding(10), adding(11)
     with pytest.raises(UnknownFunctionError, match="several functions are called"):
         table.insert(n=3)
@@ -161,7 +161,7 @@ def test_lambdas_do_not_take_each_others_place(session):
     table.add_computed_column(up=up(table.w), down=down(table.w))
     table.insert(w="Cd")
     assert table.order_by("w").collect()["up"] == ["CD", "AB"]
-    del bb.functions.registry._REGISTRY[up.name]
+    del bb.functions.registry.GENERATIONS[up.name]
     with pytest.raises(UnknownFunctionError, match="A lambda is found by its text"):
         table.insert(w="e")
 
@@ -281,7 +281,7 @@ def test_nothing_is_mixed_in_an_empty_table_or_by_computing_again(session):
 
 
 def test_a_function_that_is_not_defined_is_not_listed(words):
-    del bb.functions.registry._REGISTRY["mine_words.shout"]
+    del bb.functions.registry.GENERATIONS["mine_words.shout"]
     assert len(words.stale()) == 0
     with pytest.raises(UnknownFunctionError, match=r"Import the module 'mine_words'"):
         words.insert(w="x")
@@ -446,7 +446,7 @@ def test_versions_for_which_what_a_function_fills_counted_are_known():
     function = bb.udf(scope["f"], return_type=int)
     before = function.source.filled_digest()
     assert before != function.version
-    assert function.is_of(before)
-    assert function.is_of(function.former)
+    assert function.has_version(before)
+    assert function.has_version(function.former_version)
     scope["CALLS"].append(1)
     assert function.version == bb.udf(scope["f"], return_type=int).version

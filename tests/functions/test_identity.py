@@ -421,7 +421,7 @@ def test_a_stated_version_merges_no_functions(session):
     assert view.select("c", "d").collect() == [{"c": 2, "d": 101}, {"c": 3, "d": 102}]
     assert adding(1).version == "1"
     assert table.stale() == view.stale() == []
-    registry._REGISTRY.pop(adding(1).name)  # as in the next process
+    registry.GENERATIONS.pop(adding(1).name)  # as in the next process
     adding(1, "2"), adding(100, "2")
     assert table.stale()["column"] == ["a", "b"]
     table.recompute(where="stale")
@@ -454,7 +454,7 @@ def test_nor_tools(session):
 def test_a_stated_version_is_all_where_no_function_closes_over_the_same(session):
     table = bb.create_table("t", [{"x": 1}])
     table.add_computed_column(a=adding(1)(table.x))
-    registry._REGISTRY.pop(adding(1).name)  # as in the next process
+    registry.GENERATIONS.pop(adding(1).name)  # as in the next process
     adding(5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -467,10 +467,10 @@ def test_calls_that_say_the_stated_version_alone_are_found(session, monkeypatch)
     table = bb.create_table("t", [{"x": 1}])
     ADDED.clear()
     with monkeypatch.context() as patched:  # as barbule wrote them before
-        patched.setattr(registry.Function, "bound", "")
+        patched.setattr(registry.Function, "closure_hash", "")
         made = adding(1, cache=True)
         table.add_computed_column(a=made(table.x))
-    registry._REGISTRY.pop(made.name)
+    registry.GENERATIONS.pop(made.name)
     made = adding(1, cache=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -505,16 +505,16 @@ class Refusing:
 def test_what_cannot_be_identified_counts_for_nothing_where_a_version_is_stated(make, session):
     table = bb.create_table("t", [{"x": 1}])
     one, other = adding(1, what=make()), adding(100, what=make())
-    assert adding(1, what=make()).bound == one.bound
+    assert adding(1, what=make()).closure_hash == one.closure_hash
     assert table.select(a=one(table.x), b=other(table.x)).collect() == [{"a": 2, "b": 101}]
-    assert bb.udf(closing_over(make()), version="1").bound == ""
+    assert bb.udf(closing_over(make()), version="1").closure_hash == ""
 
 
 def test_what_can_be_identified_of_an_object_counts_where_a_version_is_stated():
     def make(name):
         client = Client()
         client.name = name
-        return bb.udf(closing_over(client), version="1").bound
+        return bb.udf(closing_over(client), version="1").closure_hash
 
     assert make("a") == make("a") != make("b")
 
@@ -665,7 +665,7 @@ def test_a_replaced_function_is_refused_rather_than_answered_by_another(session)
 def test_a_function_that_was_made_for_something_else_does_not_answer(two):
     table = bb.create_table("q", [{"k": 1}])
     table.add_computed_column(a=retriever(two[0])(table.k))
-    del registry._REGISTRY[retriever(two[0]).name]  # as in a new process
+    del registry.GENERATIONS[retriever(two[0]).name]  # as in a new process
     retriever(two[1])
     with pytest.raises(UnknownFunctionError, match="it closed over something else"):
         table.insert(k=1)

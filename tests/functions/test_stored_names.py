@@ -59,13 +59,14 @@ def _stored_names() -> set[str]:
 
 _PROGRAM = """
 import json, sys
-from barbule.functions.registry import _REGISTRY, lookup
+from barbule.functions.function import GENERATIONS
+from barbule.functions.registry import lookup
 
 found = {}
 for name in json.load(sys.stdin):
     function = lookup(name)
     found[name] = [function.name, "" if function.version_for else function.full_version]
-print(json.dumps([found, sorted(_REGISTRY)]))
+print(json.dumps([found, sorted(GENERATIONS)]))
 """
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ExpressionError
-from barbule.functions.parameters.docstrings import described
+from barbule.functions.parameters.docstrings import parse_docstring
 
 
 class Unit(enum.Enum):
@@ -165,7 +165,7 @@ z
     ],
 )
 def test_docstrings(text, wanted):
-    assert described(text) == wanted
+    assert parse_docstring(text) == wanted
 
 
 def test_what_is_no_tool_is_refused():

@@ -216,7 +216,7 @@ def test_an_unknown_function_is_written_all_the_same(session):
     t = session.create_table("t", {"a": bb.String})
     dropped = bb.udf(lambda text, times=2: text * times, name="definitions.gone", return_type=str)
     t.add_computed_column(b=dropped(t.a, times=3))
-    del registry._REGISTRY["definitions.gone"]
+    del registry.GENERATIONS["definitions.gone"]
     assert t.definition("b") == "gone(text=t.a, times=3)"
 
 

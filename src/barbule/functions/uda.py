@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, overload
 
 import ibis
 import ibis.expr.operations as ops
@@ -19,16 +19,25 @@ from ibis.common.deferred import Deferred, deferrable
 
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
+from barbule.functions.function import Function, OnError
 from barbule.functions.identity.source_hash import Source, name_of
-from barbule.functions.parameters.argument_check import fitted
+from barbule.functions.parameters.argument_check import fit_arguments
+from barbule.functions.parameters.parameter import Parameter
 from barbule.functions.parameters.signatures import hints_of, parameters_of
-from barbule.functions.registry import Function, Parameter, register
+from barbule.functions.registry import register
 from barbule.nodes import build_call
 from barbule.suggestions import call_argument_error, check_arguments
 
 __all__ = ["Aggregation", "uda"]
 
-_STEPS = ("update", "value")
+_METHODS = ("update", "value")
+
+
+class _Aggregate(Protocol):
+    """An object of a class that `uda` decorates: the state of one group."""
+
+    def update(self, *args: Any, **kwargs: Any) -> object: ...
+    def value(self) -> object: ...
 
 
 class Aggregation:
@@ -37,23 +46,26 @@ class Aggregation:
     Made by `uda`.
     """
 
-    def __init__(self, kind: type, runner: Function) -> None:
-        self._class = kind
+    def __init__(self, cls: type[_Aggregate], runner: Function) -> None:
         self._runner = runner
         self.name = runner.name
-        self.source = None if runner.stated else runner.source
-        step: Callable[..., Any] = kind.update  # type: ignore[attr-defined]
-        update = list(inspect.signature(step).parameters.values())[1:]
-        start = list(inspect.signature(kind).parameters.values())
-        self.signature = inspect.Signature(
-            [*update, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in start)]
+        self.source = None if runner.stated_version else runner.source
+        update = list(inspect.signature(cls.update).parameters.values())[1:]
+        init = inspect.signature(cls).parameters.values()
+        options = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in init]
+        self.signature = inspect.Signature([*update, *options])
+        self._row_names = [parameter.name for parameter in update]
+        parameters = parameters_of(cls.update, hints_of(cls.update), batched=False)[1:]
+        # Takes the values of one row, and is never called as a function by itself.
+        self._row_function = Function(
+            name=runner.name,
+            body=cls.update,
+            kind="row",
+            returns=runner.returns,
+            parameters=parameters,
         )
-        self._rows = [each.name for each in update]
-        parameters = parameters_of(step, hints_of(step), batched=False)[1:]
-        # What takes the values of one row, which is never called as a function by itself.
-        self._step = Function(runner.name, step, "row", runner.returns, parameters)
-        self._required = {each.name for each in parameters if not each.nullable}
-        self.__doc__ = inspect.getdoc(kind)
+        self._required = {parameter.name for parameter in parameters if not parameter.nullable}
+        self.__doc__ = inspect.getdoc(cls)
 
     def __repr__(self) -> str:
         return f"<aggregate {self.name}>"
@@ -64,7 +76,7 @@ class Aggregation:
         Parameters
         ----------
         args, kwargs
-            What `update` takes, as columns or lists; what `__init__` takes, as plain values.
+            The parameters of `update`, as columns or lists; those of `__init__`, as plain values.
         order_by
             In which order a group's rows are given to `update`; any by default.
         """
@@ -72,66 +84,91 @@ class Aggregation:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise call_argument_error(self.name, self.signature, kwargs, error) from error
-        stated = set(bound.arguments)
+        explicit = set(bound.arguments)
         bound.apply_defaults()
-        given = dict(bound.arguments)
-        rows = {name: given.pop(name) for name in self._rows}
-        if any(isinstance(value, Deferred) for value in (*rows.values(), order_by)):
-            return deferrable(self._expression)(rows, given, order_by)
-        if not any(isinstance(value, ir.Expr) for value in rows.values()):
-            lists = {name: values for name, values in rows.items() if name in stated}
-            defaults = {name: value for name, value in rows.items() if name not in stated}
-            places = zip(*lists.values(), strict=True)
-            given_rows = [defaults | dict(zip(lists, place, strict=True)) for place in places]
-            return self._runner.body([row for row in given_rows if self._counts(row)], given)
-        return self._expression(rows, given, order_by)
+        options = dict(bound.arguments)
+        row_values = {name: options.pop(name) for name in self._row_names}
+        if any(isinstance(value, Deferred) for value in (*row_values.values(), order_by)):
+            return deferrable(self._expression)(row_values, options, order_by)
+        if any(isinstance(value, ir.Expr) for value in row_values.values()):
+            return self._expression(row_values, options, order_by)
+        lists = {name: values for name, values in row_values.items() if name in explicit}
+        defaults = {name: value for name, value in row_values.items() if name not in explicit}
+        rows = [
+            defaults | dict(zip(lists, values, strict=True))
+            for values in zip(*lists.values(), strict=True)
+        ]
+        return self._runner.body([row for row in rows if self._is_complete(row)], options)
 
-    def _constant(self, name: str, value: Any) -> ir.Value:
-        """Make a literal; nothing at all has the type of its parameter."""
-        kind = next(each.kind for each in self._step.parameters if each.name == name)
-        return ibis.literal(value) if value is not None or kind is None else ibis.null(kind)
+    def _constant(self, name: str, value: object) -> ir.Value:
+        """Make a literal; None has the type of its parameter."""
+        parameters = self._row_function.parameters
+        dtype = next(parameter.dtype for parameter in parameters if parameter.name == name)
+        return ibis.literal(value) if value is not None or dtype is None else ibis.null(dtype)
 
-    def _counts(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row has the values that `update` asks for."""
+    def _is_complete(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has the values that `update` requires."""
         return all(row[name] is not None for name in self._required)
 
     def _expression(
-        self, rows: Mapping[str, Any], options: Mapping[str, Any], order_by: Any
+        self, row_values: Mapping[str, Any], options: Mapping[str, Any], order_by: Any
     ) -> ir.Value:
-        taken, _ = fitted(self._step, rows)
+        arguments, _ = fit_arguments(self._row_function, row_values)
         columns = {
             name: value if isinstance(value, ir.Expr) else self._constant(name, value)
-            for name, value in taken.items()
+            for name, value in arguments.items()
         }
-        asked = [columns[name].notnull() for name in columns if name in self._required]
+        conditions = [
+            column.notnull() for name, column in columns.items() if name in self._required
+        ]
         keys = order_by if isinstance(order_by, list | tuple) else [order_by]
-        collected = ops.ArrayCollect(
+        rows = ops.ArrayCollect(
             ibis.struct(columns),
-            where=functools.reduce(operator.and_, asked) if asked else None,
+            where=functools.reduce(operator.and_, conditions) if conditions else None,
             order_by=tuple(key for key in keys if key is not None),
             include_null=True,
         )
-        arguments = {"rows": collected.to_expr(), "options": dict(options)}
-        version = self._runner.version_to_call(arguments)
-        return build_call(self.name, self._runner.returns, arguments, version=version, cached=False)
+        call_arguments = {"rows": rows.to_expr(), "options": dict(options)}
+        version = self._runner.version_to_call(call_arguments)
+        return build_call(
+            self.name, self._runner.returns, call_arguments, version=version, cached=False
+        )
 
 
-@check_arguments
+@overload
 def uda(
-    kind: type | None = None,
+    cls: type[_Aggregate],
     *,
-    return_type: Any = None,
-    on_error: Any = "abort",
+    return_type: object = None,
+    on_error: OnError = "abort",
     version: str | None = None,
     name: str | None = None,
-) -> Any:
+) -> Aggregation: ...
+@overload
+def uda(
+    cls: None = None,
+    *,
+    return_type: object = None,
+    on_error: OnError = "abort",
+    version: str | None = None,
+    name: str | None = None,
+) -> Callable[[type[_Aggregate]], Aggregation]: ...
+@check_arguments
+def uda(
+    cls: type[_Aggregate] | None = None,
+    *,
+    return_type: object = None,
+    on_error: OnError = "abort",
+    version: str | None = None,
+    name: str | None = None,
+) -> Aggregation | Callable[[type[_Aggregate]], Aggregation]:
     """Make an aggregate of a class.
 
     Parameters
     ----------
-    kind
+    cls
         A class whose `__init__` starts a group, `update` takes the values of one row, and
-        `value` returns the result. A row without a value that `update` asks for is passed over,
+        `value` returns the result. A row without a value that `update` requires is passed over,
         unless the parameter allows None.
         Images arrive as PIL images, opened one by one; other media as local paths.
     return_type
@@ -139,7 +176,7 @@ def uda(
     on_error
         "abort" (default) ends the operation, "null" leaves the result empty.
     version
-        Say it when results changed though the source did not; by default a hash of the source.
+        State it when results changed though the source did not; by default a hash of the source.
     name
         The name for stored expressions; by default module and qualified name.
 
@@ -170,48 +207,55 @@ def uda(
     >>> films.group_by("genre").agg(longest=Longest(films.name)).collect()[0]
     {'genre': 'a', 'longest': 'Coco'}
     """
-    if kind is None:
-        options: dict[str, Any] = {"on_error": on_error, "version": version, "name": name}
-        return lambda cls: uda(cls, return_type=return_type, **options)
-    missing = [step for step in _STEPS if not callable(getattr(kind, step, None))]
-    if not inspect.isclass(kind) or missing:
+    if cls is None:
+        return lambda decorated: uda(
+            decorated, return_type=return_type, on_error=on_error, version=version, name=name
+        )
+    missing = [method for method in _METHODS if not callable(getattr(cls, method, None))]
+    if not inspect.isclass(cls) or missing:
         raise ExpressionError(
-            f"an aggregate is a class with the methods {' and '.join(_STEPS)}.",
-            value=kind,
+            f"an aggregate is a class with the methods {' and '.join(_METHODS)}.",
+            value=cls,
             hint=f"It lacks {', '.join(missing)}." if missing else None,
         )
-    wanted = return_type
-    if wanted is None:
-        wanted = inspect.get_annotations(kind.value, eval_str=True).get("return")  # type: ignore[attr-defined]
-    if wanted is None:
-        raise SchemaError(
-            f"the aggregate {kind.__qualname__} does not say what it gives.",
-            hint="Annotate the result of value(), or give return_type=.",
-        )
-    source = Source(kind)
+    source = Source(cls)
     runner = register(
         Function(
-            name=name or name_of(kind, source),
-            body=_runner(kind),
+            name=name or name_of(cls, source),
+            body=_runner(cls),
             kind="row",
-            returns=types.dtype(wanted),
+            returns=types.dtype(_result_hint(cls, return_type)),
             parameters=(Parameter("rows"), Parameter("options", nullable=True)),
             on_error=on_error,
             # A group may be all frames of a film.
             images="streamed",
-            stated=version or "",
+            stated_version=version or "",
             source=source,
         )
     )
-    return Aggregation(kind, runner)
+    return Aggregation(cls, runner)
 
 
-def _runner(kind: type) -> Callable[..., Any]:
-    def run(rows: Iterable[dict[str, Any]], options: dict[str, Any]) -> Any:
-        state = kind(**options)
+def _result_hint(cls: type[_Aggregate], return_type: object) -> object:
+    hint = return_type
+    if hint is None:
+        hint = inspect.get_annotations(cls.value, eval_str=True).get("return")
+    if hint is None:
+        raise SchemaError(
+            f"the aggregate {cls.__qualname__} does not say what it gives.",
+            hint="Annotate the result of value(), or give return_type=.",
+        )
+    return hint
+
+
+def _runner(cls: type[_Aggregate]) -> Callable[..., Any]:
+    """Return the function that aggregates the rows of one group."""
+
+    def run(rows: Iterable[dict[str, Any]], options: dict[str, Any]) -> object:
+        state = cls(**options)
         for row in rows:
             state.update(**row)
         return state.value()
 
-    run.__doc__ = inspect.getdoc(kind)
+    run.__doc__ = inspect.getdoc(cls)
     return run

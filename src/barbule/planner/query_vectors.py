@@ -84,9 +84,11 @@ def _takes_any_type(call: FunctionCall) -> bool:
     """Whether a user's function does not declare what it takes, say both texts and images."""
     function = lookup(call.function, call.version)
     parameters = [
-        parameter for parameter in function.parameters if parameter.name not in function.fixed
+        parameter
+        for parameter in function.parameters
+        if parameter.name not in function.fixed_arguments
     ]
-    kind = parameters[0].kind if parameters else dt.string
+    kind = parameters[0].dtype if parameters else dt.string
     return function.kind != "model" and (kind is None or kind.is_json())
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends import BaseBackend
 
-    from barbule.functions.registry import OnError
+    from barbule.functions.function import OnError
     from barbule.tables.arguments import IfExists, IfNotExists
     from barbule.tables.verbs.versions.snapshots import Snapshot
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from barbule.executor.results.result_set import ResultSet
-    from barbule.functions.registry import Function
+    from barbule.functions.function import Function
     from barbule.planner.plan import Plan
     from barbule.tables.arguments import (
         ColumnLike,

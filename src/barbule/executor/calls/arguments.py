@@ -17,7 +17,8 @@ from barbule.nodes import INNER_CALL, fill_template
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from barbule.functions.registry import Function, Parameter
+    from barbule.functions.function import Function
+    from barbule.functions.parameters.parameter import Parameter
 
 __all__ = ["Arguments", "required_places", "spreading"]
 
@@ -141,7 +142,7 @@ def _promised(
 ) -> Callable[[Sequence[Any]], Any]:
     """Make the object that the annotation of a parameter promises of what there is."""
     parameter = _parameter(function, name)
-    make = parameter.make if parameter else None
+    make = parameter.convert if parameter else None
     if make is None:
         return cell
     promise: Callable[[Any], Any] = make

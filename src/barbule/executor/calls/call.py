@@ -32,7 +32,7 @@ from barbule.executor.calls.provenance import Asker
 from barbule.executor.calls.threaded import Synchronous
 from barbule.executor.display.progress import Meter
 from barbule.executor.ledger.call_ledger import question_keys
-from barbule.functions.identity.generations import joined
+from barbule.functions.identity.versions import join_version
 from barbule.nodes import INNER_CALL, fill_template
 from barbule.types import Image, Media
 from barbule.values.cells import media_writer, reader
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from barbule.executor.budgets.metering import Sending
     from barbule.executor.calls.caller import Caller
     from barbule.executor.ledger.recording import Tape
-    from barbule.functions.registry import Function, Parameter
+    from barbule.functions.function import Function
+    from barbule.functions.parameters.parameter import Parameter
     from barbule.models.base import ModelClient
     from barbule.planner.stages import Call
 
@@ -60,7 +61,7 @@ def _takes_rows(parameter: Parameter, template: Mapping[str, Any]) -> bool:
     """Whether a parameter gets a list in this call, one item for each row."""
     given = json.dumps(template.get(parameter.name))
     constant = '"$"' not in given and f'"{INNER_CALL}"' not in given
-    return parameter.batched and not (parameter.plain and constant)
+    return parameter.batched and not (parameter.takes_constants and constant)
 
 
 def _given(template: Mapping[str, Any], row: Sequence[Any]) -> Any:
@@ -83,7 +84,7 @@ class Work:
         self.function = function
         self.call = call
         template = json.loads(call.template)
-        self.version = function.answer_version_of(template)
+        self.version = function.version_of_answer(template)
         self.arguments = Arguments(function, template, self._reader, caller.library.picture)
         named = function.model_of if function.kind == "batch" else None
         self.local_model = named(template) if named else None  # the same for all rows
@@ -163,7 +164,7 @@ class Work:
         @functools.cache
         def at(model: str) -> str:
             address = hashlib.sha256(client.address(model).encode()).hexdigest()[:16]
-            return joined(version, address)
+            return join_version(version, address)
 
         return at
 
@@ -185,10 +186,10 @@ class Work:
         if function.version_for is not None:
             return []
         if self._address is None and (
-            not function.former_is_certain or function.former == self.version
+            not function.former_version_is_unique or function.former_version == self.version
         ):
             return []
-        key = question_keys(self.call.function, function.former, self.call.template)
+        key = question_keys(self.call.function, function.former_version, self.call.template)
         return [key(self._content(row)) for row in rows]
 
     def _content(self, row: tuple[Any, ...]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from barbule.errors import BarbuleError, FunctionError, message_of
 
 if TYPE_CHECKING:
-    from barbule.functions.registry import Function
+    from barbule.functions.function import Function
 
 __all__ = ["Deferred", "Failure", "InnerFailure"]
 

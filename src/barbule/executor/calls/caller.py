@@ -351,7 +351,7 @@ class Caller:
 
     def _asks_formerly(self, work: Work) -> bool:
         """Whether answers may be under other keys: stated versions were once all of a key."""
-        stated = work.function.stated
+        stated = work.function.stated_version
         return self.former_keys or bool(stated and work.version != stated)
 
     def _formerly(

@@ -125,9 +125,9 @@ class Synchronous:
         """What is called: the function, or the way to it in another process."""
         function = self._function
         body = self._awaited if function.is_async else function.body
-        if function.processes is not None and function.home is not None:
+        if function.processes is not None and function.import_path is not None:
             processes = self._work.caller.processes
-            body = functools.partial(processes.call, function.home, function.timeout)
+            body = functools.partial(processes.call, function.import_path, function.timeout)
         if not function.gpus:
             return body
 

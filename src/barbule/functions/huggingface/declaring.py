@@ -14,7 +14,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
-from barbule.functions.registry import Function, Parameter, register
+from barbule.functions.function import Function
+from barbule.functions.parameters.parameter import Parameter
+from barbule.functions.registry import register
 from barbule.models.huggingface.hub import ModelSource, ledger_name, model_source
 from barbule.types import Audio, Image, Media, Video
 
@@ -72,7 +74,6 @@ def local_model(
                 parameters=parameters,
                 batch_size=batch_size,
                 cached=True,
-                stated="1",
                 model_of=lambda arguments: ledger_name(arguments["model_id"]),
                 prepare=lambda arguments: _prepared(body, names[:rows], takes, arguments),
             )

@@ -20,13 +20,13 @@ from barbule.functions.identity.code import (
     changed_targets,
     is_users,
     methods,
+    parse,
     reading,
-    tree_of,
 )
 
 __all__ = ["Binding", "attributes_changed_by", "bindings", "has_object"]
 
-_MAKING = {"__init__", "__new__", "__post_init__", "__setstate__"}
+_INITIALIZERS = {"__init__", "__new__", "__post_init__", "__setstate__"}
 
 
 class Binding(NamedTuple):
@@ -34,20 +34,20 @@ class Binding(NamedTuple):
 
     Attributes
     ----------
-    changes
+    is_changed
         Whether the function itself changes it, so that it is its state.
     lenient
         Whether its module has one such function, so that the value may stay unidentified.
     """
 
     name: str
-    value: Any
-    changes: bool = False
+    value: object
+    is_changed: bool = False
     lenient: bool = False
 
 
-def bindings(function: Any) -> Iterator[Binding]:  # noqa: C901 - a table of kinds
-    """Yield what something that can be called was made with."""
+def bindings(function: object) -> Iterator[Binding]:  # noqa: C901 - a table of kinds
+    """Yield the values that a callable was made with."""
     if isinstance(function, functools.partial):
         if function.args:
             yield Binding("arguments", function.args)
@@ -64,15 +64,15 @@ def bindings(function: Any) -> Iterator[Binding]:  # noqa: C901 - a table of kin
         yield from _cells(function)
         yield from _defaults(function)
     elif has_object(function):
-        yield Binding("self", function.__self__)
+        yield Binding("self", getattr(function, "__self__", None))
     elif callable(wrapped := getattr(function, "__wrapped__", None)):
         yield from bindings(wrapped)
     elif not inspect.isroutine(function):
         yield Binding("self", function)
 
 
-def has_object(function: Any) -> bool:
-    """Whether a function is a method that has its object, of a class of Python's own."""
+def has_object(function: object) -> bool:
+    """Whether a function is a bound method of a built-in class."""
     owner = getattr(function, "__self__", None)
     return (
         inspect.isroutine(function)
@@ -81,61 +81,67 @@ def has_object(function: Any) -> bool:
     )
 
 
-def _cells(function: Any) -> Iterator[Binding]:
-    run = function.__code__
+def _cells(function: types.FunctionType) -> Iterator[Binding]:
+    code = function.__code__
     changed = reading(function).changed
-    for name, cell in zip(run.co_freevars, function.__closure__ or (), strict=True):
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         if name == "__class__":  # of which it is a method
             continue
         try:
             value = cell.cell_contents
         except ValueError:  # not yet assigned
             continue
-        filled = isinstance(value, list | set | dict) and name in changed_in(function)
-        yield Binding(name, value, name in changed or filled)
+        is_filled = isinstance(value, list | set | dict) and name in changed_in(function)
+        yield Binding(name, value, name in changed or is_filled)
 
 
-def _defaults(function: Any) -> Iterator[Binding]:
-    """Yield defaults that the text does not say."""
-    given = {
-        **dict(zip(_last_names(function), function.__defaults__ or (), strict=False)),
+def _defaults(function: types.FunctionType) -> Iterator[Binding]:
+    """Yield the defaults that are not literals of the text."""
+    defaults = {
+        **dict(zip(_names_with_defaults(function), function.__defaults__ or (), strict=False)),
         **(function.__kwdefaults__ or {}),
     }
-    if not given:
+    if not defaults:
         return
-    said = _literal_defaults(function)
+    literals = _literal_defaults(function)
     lenient = "<locals>" not in function.__qualname__
-    for name, value in given.items():
-        if name not in said:
+    for name, value in defaults.items():
+        if name not in literals:
             yield Binding(name, value, lenient=lenient)
 
 
-def _last_names(function: Any) -> tuple[str, ...]:
+def _names_with_defaults(function: types.FunctionType) -> tuple[str, ...]:
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     return names[len(names) - len(function.__defaults__ or ()) :]
 
 
-_LITERAL: weakref.WeakKeyDictionary[Any, frozenset[str]] = weakref.WeakKeyDictionary()
+_LITERAL_DEFAULTS: weakref.WeakKeyDictionary[types.FunctionType, frozenset[str]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def _literal_defaults(function: Any) -> frozenset[str]:
-    if function not in _LITERAL:
-        tree: Any = tree_of(function)
-        found = []
+def _literal_defaults(function: types.FunctionType) -> frozenset[str]:
+    if function not in _LITERAL_DEFAULTS:
+        tree: Any = parse(function)
+        names = []
         if tree is not None:
             arguments = tree.args
-            places = [*arguments.posonlyargs, *arguments.args]
-            last = places[len(places) - len(arguments.defaults) :]
+            positional = [*arguments.posonlyargs, *arguments.args]
+            with_defaults = positional[len(positional) - len(arguments.defaults) :]
             pairs = [
-                *zip(last, arguments.defaults, strict=True),
+                *zip(with_defaults, arguments.defaults, strict=True),
                 *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
             ]
-            found = [each.arg for each, value in pairs if value is not None and _literal(value)]
-        _LITERAL[function] = frozenset(found)
-    return _LITERAL[function]
+            names = [
+                argument.arg
+                for argument, default in pairs
+                if default is not None and _is_literal(default)
+            ]
+        _LITERAL_DEFAULTS[function] = frozenset(names)
+    return _LITERAL_DEFAULTS[function]
 
 
-def _literal(node: ast.AST) -> bool:
+def _is_literal(node: ast.expr) -> bool:
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError):
@@ -143,50 +149,50 @@ def _literal(node: ast.AST) -> bool:
     return True
 
 
-def _of_class(kind: type) -> Iterator[Binding]:
+def _of_class(cls: type) -> Iterator[Binding]:
     """Yield what the methods of a class close over, and attributes that were computed."""
-    for method in methods(kind):
-        for each in bindings(method):
-            yield each._replace(name=f"{method.__name__}.{each.name}")
-    tree: Any = tree_of(kind)
-    said = set()
+    for method in methods(cls):
+        for binding in bindings(method):
+            yield binding._replace(name=f"{method.__name__}.{binding.name}")
+    tree = parse(cls)
+    literals = set()
     for node in tree.body if isinstance(tree, ast.ClassDef) else ():
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and _literal(node.value):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and _is_literal(node.value):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            said |= {each.id for each in targets if isinstance(each, ast.Name)}
-    for name, value in vars(kind).items():
-        routine = inspect.isroutine(value) or hasattr(value, "__get__")
-        if not routine and name not in said and not name.startswith("__"):
+            literals |= {target.id for target in targets if isinstance(target, ast.Name)}
+    for name, value in vars(cls).items():
+        is_routine = inspect.isroutine(value) or hasattr(value, "__get__")
+        if not is_routine and name not in literals and not name.startswith("__"):
             yield Binding(name, value)
-    for base in kind.__bases__:
+    for base in cls.__bases__:
         if "<locals>" in base.__qualname__:
             yield Binding(base.__name__, base)
 
 
-_CHANGED: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+_CHANGED_ATTRIBUTES: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
 
 
-def attributes_changed_by(kind: type) -> frozenset[str]:
+def attributes_changed_by(cls: type) -> frozenset[str]:
     """Return the attributes that methods of a class change after an object was made."""
-    if kind not in _CHANGED:
-        found: set[str] = set()
-        for each in kind.__mro__:
-            if not is_users(each.__module__) or each is object:
+    if cls not in _CHANGED_ATTRIBUTES:
+        names: set[str] = set()
+        for base in cls.__mro__:
+            if not is_users(base.__module__) or base is object:
                 continue
             cached = functools.cached_property
-            found |= {name for name, value in vars(each).items() if isinstance(value, cached)}
-            for method in methods(each):
-                if method.__name__ not in _MAKING:
-                    found |= set(_changed_attributes(method))
-        _CHANGED[kind] = frozenset(found)
-    return _CHANGED[kind]
+            names |= {name for name, value in vars(base).items() if isinstance(value, cached)}
+            for method in methods(base):
+                if method.__name__ not in _INITIALIZERS:
+                    names |= set(_changed_attributes(method))
+        _CHANGED_ATTRIBUTES[cls] = frozenset(names)
+    return _CHANGED_ATTRIBUTES[cls]
 
 
-def _changed_attributes(method: Any) -> Iterator[str]:
+def _changed_attributes(method: types.FunctionType) -> Iterator[str]:
     names = method.__code__.co_varnames[: method.__code__.co_argcount]
     if not names:
         return
-    tree = tree_of(method)
+    tree = parse(method)
     if tree is None:
         for change in bytecode_changes(method.__code__):
             if change.name == names[0] and change.attribute:

@@ -1,7 +1,7 @@
-"""What code without a text is seen to change: the names that it assigns to, fills or empties.
+"""The names that code without a text changes: that it assigns to, fills or empties.
 
-Owns the reading of bytecode: at a prompt of Python's own, from its input, and from `exec`, there
-is nothing else to read.
+Owns the reading of bytecode: of functions from a prompt, from standard input and from `exec`,
+Python keeps no text.
 """
 
 from __future__ import annotations
@@ -11,18 +11,28 @@ import functools
 import types
 from typing import NamedTuple
 
-__all__ = ["CHANGING", "Change", "bytecode_changes"]
+__all__ = ["MUTATORS", "Change", "bytecode_changes"]
 
-CHANGING = {
+MUTATORS = {
     *("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove"),
     *("reverse", "setdefault", "sort", "update", "appendleft", "popleft"),
 }
 """The methods of containers that change them."""
 
-_DECLARED = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_NAME", "DELETE_NAME"}
-_ITEMS = {"BINARY_SUBSCR", "BINARY_OP"}
-_LEAVING = {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}
-_KEEPING = ("CACHE", "DELETE_", "END_", "NOP", "NOT_TAKEN", "POP_", "PRECALL", "RESUME", "STORE_")
+_STORES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_NAME", "DELETE_NAME"}
+_SUBSCRIPTS = {"BINARY_SUBSCR", "BINARY_OP"}
+_JUMPS_AWAY = {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}
+_WITHOUT_RESULT = (
+    "CACHE",
+    "DELETE_",
+    "END_",
+    "NOP",
+    "NOT_TAKEN",
+    "POP_",
+    "PRECALL",
+    "RESUME",
+    "STORE_",
+)
 
 
 class Change(NamedTuple):
@@ -38,12 +48,12 @@ class Change(NamedTuple):
     attribute: str = ""
 
 
-class _Unseen(NamedTuple):
+class _Nameless(NamedTuple):
     """A value on the stack that no name leads to."""
 
 
-_Entry = Change | _Unseen
-_UNSEEN = _Unseen()
+_Entry = Change | _Nameless
+_NAMELESS = _Nameless()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -55,85 +65,86 @@ def bytecode_changes(code: types.CodeType) -> frozenset[Change]:
     >>> def note(n):
     ...     SEEN.append(n)
     ...     COUNTS[n % 2] = LIMIT
-    >>> sorted(each.name for each in bytecode_changes(note.__code__))
+    >>> sorted(change.name for change in bytecode_changes(note.__code__))
     ['COUNTS', 'SEEN']
     """
-    found = _Steps(code).changes
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            found |= bytecode_changes(inner)
-    return frozenset(found)
+    changes = _Interpreter(code).changes
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            changes |= bytecode_changes(constant)
+    return frozenset(changes)
 
 
-class _Steps:
-    """Goes through code once, with what is on the stack as far as names lead to it."""
+class _Interpreter:
+    """Steps through code once, with the names that lead to the values on the stack."""
 
     def __init__(self, code: types.CodeType) -> None:
         self.changes: set[Change] = set()
         self._stack: list[_Entry] = []
         outer = set(code.co_freevars)
-        waiting: dict[int, list[_Entry]] = {}  # the stack at places that are jumped to
-        left = False
+        stacks: dict[int, list[_Entry]] = {}  # the stack at offsets that are jumped to
+        has_left = False
         for step in dis.get_instructions(code):
-            if left:
-                self._stack = waiting.get(step.offset, [])
+            if has_left:
+                self._stack = stacks.get(step.offset, [])
             if step.opcode in dis.hasjrel or step.opcode in dis.hasjabs:
-                waiting.setdefault(step.argval, self._jumped(step))
-            self._note(step, outer)
-            self._go(step)
-            left = step.opname in _LEAVING or step.opname.startswith("JUMP_FORWARD")
+                stacks.setdefault(step.argval, self._stack_after_jump(step))
+            self._record_change(step, outer)
+            self._execute(step)
+            has_left = step.opname in _JUMPS_AWAY or step.opname.startswith("JUMP_FORWARD")
 
-    def _note(self, step: dis.Instruction, outer: set[str]) -> None:
-        """Note what a step changes."""
+    def _record_change(self, step: dis.Instruction, outer: set[str]) -> None:
+        """Add the name that a step changes."""
         name = step.opname
-        if name in _DECLARED or (name in {"STORE_DEREF", "DELETE_DEREF"} and step.argval in outer):
+        if name in _STORES or (name in {"STORE_DEREF", "DELETE_DEREF"} and step.argval in outer):
             self.changes.add(Change(step.argval))
         elif name in {"STORE_SUBSCR", "DELETE_SUBSCR"}:
-            self._changed(self._at(2))
+            self._add_change(self._entry(2))
         elif name == "STORE_SLICE":
-            self._changed(self._at(3))
+            self._add_change(self._entry(3))
         elif name in {"STORE_ATTR", "DELETE_ATTR"}:
-            self._changed(_attribute_of(self._at(1), step.argval))
-        elif name in {"LOAD_ATTR", "LOAD_METHOD"} and step.argval in CHANGING:
-            self._changed(self._at(1))
+            self._add_change(_attribute_of(self._entry(1), step.argval))
+        elif name in {"LOAD_ATTR", "LOAD_METHOD"} and step.argval in MUTATORS:
+            self._add_change(self._entry(1))
 
-    def _changed(self, entry: _Entry) -> None:
+    def _add_change(self, entry: _Entry) -> None:
         if isinstance(entry, Change):
             self.changes.add(entry)
 
-    def _at(self, place: int) -> _Entry:
-        return self._stack[-place] if place <= len(self._stack) else _UNSEEN
+    def _entry(self, depth: int) -> _Entry:
+        """Return an entry of the stack, counted from its top, from 1."""
+        return self._stack[-depth] if depth <= len(self._stack) else _NAMELESS
 
-    def _jumped(self, step: dis.Instruction) -> list[_Entry]:
+    def _stack_after_jump(self, step: dis.Instruction) -> list[_Entry]:
         count = len(self._stack) + dis.stack_effect(step.opcode, step.arg, jump=True)
-        return [*self._stack, *[_UNSEEN] * count][: max(count, 0)]
+        return [*self._stack, *[_NAMELESS] * count][: max(count, 0)]
 
-    def _go(self, step: dis.Instruction) -> None:
-        """Do to the stack what a step does."""
+    def _execute(self, step: dis.Instruction) -> None:
+        """Apply the effect of a step to the stack."""
         name, arg, stack = step.opname, step.arg, self._stack
         if name == "SWAP" and arg is not None and arg <= len(stack):
             stack[-1], stack[-arg] = stack[-arg], stack[-1]
             return
-        above = self._above(step)
+        result = self._result(step)
         needs_argument = step.opcode >= dis.HAVE_ARGUMENT
         effect = dis.stack_effect(step.opcode, arg if needs_argument else None, jump=False)
         if effect < 0:
             del stack[effect:]
-        stack += [_UNSEEN] * effect
-        if stack and not name.startswith(_KEEPING):
-            stack[-1] = above
+        stack += [_NAMELESS] * effect
+        if stack and not name.startswith(_WITHOUT_RESULT):
+            stack[-1] = result
 
-    def _above(self, step: dis.Instruction) -> _Entry:
+    def _result(self, step: dis.Instruction) -> _Entry:
         """Return what a step leaves on top of the stack."""
         name = step.opname
         if name == "COPY":
-            return self._at(step.arg or 1)
+            return self._entry(step.arg or 1)
         if name in {"LOAD_ATTR", "LOAD_METHOD"}:
-            return _attribute_of(self._at(1), step.argval)
-        if name in _ITEMS and (name != "BINARY_OP" or step.argrepr == "[]"):
-            return self._at(2)
+            return _attribute_of(self._entry(1), step.argval)
+        if name in _SUBSCRIPTS and (name != "BINARY_OP" or step.argrepr == "[]"):
+            return self._entry(2)
         loads = name.startswith("LOAD_") and isinstance(step.argval, str)
-        return Change(step.argval) if loads and name != "LOAD_CONST" else _UNSEEN
+        return Change(step.argval) if loads and name != "LOAD_CONST" else _NAMELESS
 
 
 def _attribute_of(entry: _Entry, name: str) -> _Entry:

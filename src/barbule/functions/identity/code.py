@@ -1,6 +1,6 @@
-"""The code of functions and classes: its text, what it changes, and what it is called with.
+"""The code of functions and classes: its text, and the names that it changes.
 
-Owns how source is read. Comments, docstrings, decorators and the places of lines do not count.
+Owns how source is read. Comments, docstrings, decorators and line numbers do not count.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import sysconfig
 import textwrap
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from barbule.functions.identity.bytecode import CHANGING, bytecode_changes
+from barbule.functions.identity.bytecode import MUTATORS, bytecode_changes
 
 __all__ = [
     "called_for",
@@ -32,12 +32,12 @@ __all__ = [
     "methods",
     "module_in_versions",
     "module_of",
+    "parse",
     "parts",
     "qualified_name",
+    "read_again",
     "reading",
-    "text_now",
     "text_of",
-    "tree_of",
     "underlying",
 ]
 
@@ -48,17 +48,22 @@ _FORMER_MODULES = {
     "barbule.executor.budgets.budget": "barbule.executor.budget",
     "barbule.executor.ledger.recording": "barbule.executor.tape",
     "barbule.executor.results.result_set": "barbule.executor.results",
+    "barbule.functions.function": "barbule.functions.registry",
+    "barbule.functions.iterators": "barbule.functions.udf",
     "barbule.functions.language_models.tool_calls": "barbule.functions.invoking",
     "barbule.functions.language_models.tools": "barbule.functions.tools",
-    "barbule.tables.transaction.transaction": "barbule.tables.change",
+    "barbule.functions.queries": "barbule.functions.udf",
+    "barbule.session.default": "barbule.session",
+    "barbule.session.session": "barbule.session",
+    "barbule.tables.transaction.results": "barbule.tables.change",
 }
 
 MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
-_DECLARED = (ast.Global, ast.Nonlocal)
+_DECLARATIONS = (ast.Global, ast.Nonlocal)
 
 
-def underlying(function: Any) -> Any:
-    """Return the function or class whose code runs when something is called."""
+def underlying(function: object) -> Any:
+    """Return the function or class whose code runs when an object is called."""
     if isinstance(function, functools.partial):
         return underlying(function.func)
     if inspect.ismethod(function):
@@ -71,39 +76,40 @@ def underlying(function: Any) -> Any:
     return function if inspect.isroutine(function) else type(function)
 
 
-# What takes one value, though Python does not tell so.
+# Callables of one argument, though their signature does not say so.
 _GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 
 
-def called_for(function: Any) -> Any:
-    """Return what is called for something that can be: of an object, its method."""
+def called_for(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that runs when a callable is called: of an object, its method."""
     if isinstance(function, _GETTERS):
-        return lambda value, /: function(value)
-    plain = inspect.isroutine(function) or isinstance(function, functools.partial)
-    return function if plain or hasattr(function, "__wrapped__") else function.__call__
+        getter: Any = function
+        return lambda value, /: getter(value)
+    is_function = inspect.isroutine(function) or isinstance(function, functools.partial)
+    return function if is_function or hasattr(function, "__wrapped__") else function.__call__
 
 
-def qualified_name(function: Any) -> str:
-    """Return module and name of a function or class, or of what is called in its place."""
+def qualified_name(function: object) -> str:
+    """Return module and name of a function or class, or of the class of another callable."""
     code = underlying(function)
-    if inspect.isroutine(code) and not inspect.isfunction(code):  # Python's own
+    if inspect.isroutine(code) and not inspect.isfunction(code):  # built in
         owner = getattr(code, "__objclass__", None) or getattr(code, "__self__", None)
         owner = owner if inspect.isclass(owner) else type(owner)
-        own = isinstance(owner, type) and owner is not types.ModuleType
-        module = code.__module__ if not own else owner.__module__
+        has_class = isinstance(owner, type) and owner is not types.ModuleType
+        module = owner.__module__ if has_class else code.__module__
         return f"{module or 'builtins'}.{code.__qualname__}"
     return f"{module_of(code)}.{code.__qualname__}"
 
 
-def text_of(function: Any) -> str:
-    """Return the text of what runs when something is called."""
+def text_of(function: object) -> str:
+    """Return the text of the code that runs when an object is called."""
     if not has_text(function):
         return qualified_name(function)
     return "\n".join(reading(part).text for part in parts(underlying(function)))
 
 
-def has_text(function: Any) -> bool:
-    """Whether what runs is known by more than its name: it is no part of Python or a library."""
+def has_text(function: object) -> bool:
+    """Whether the code that runs has a text that counts: it is no part of Python or a library."""
     code = underlying(function)
     if inspect.isclass(code):
         return code is function or is_users(code.__module__)
@@ -111,9 +117,9 @@ def has_text(function: Any) -> bool:
 
 
 def module_of(function: Any) -> str:
-    """Return the module by which others find a function or class.
+    """Return the module by which other processes find a function or class.
 
-    What a script defines is called as where the script is imported; modules of barbule have the
+    Definitions of a script are named as where the script is imported; modules of barbule have the
     names that stored versions know.
     """
     module = str(function.__module__)
@@ -143,73 +149,73 @@ def module_in_versions(module: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """The text of a function without what does not count, and the names that it changes.
+    """The text of a function as far as it counts, and the names that it changes.
 
     Attributes
     ----------
-    of_bytecode
-        Whether there is no text to read.
+    is_bytecode
+        Whether there is no text: the bytecode was read.
     """
 
     text: str
     changed: frozenset[str]
-    of_bytecode: bool = False
+    is_bytecode: bool = False
 
 
 _READINGS: weakref.WeakKeyDictionary[Any, Reading] = weakref.WeakKeyDictionary()
 
 
-def reading(function: Any) -> Reading:
+def reading(function: types.FunctionType | type) -> Reading:
     """Read the text of a function or class, once."""
     if function not in _READINGS:
         _READINGS[function] = _read(function)
     return _READINGS[function]
 
 
-def _read(function: Any) -> Reading:
-    tree = tree_of(function)
+def _read(function: types.FunctionType | type) -> Reading:
+    tree = parse(function)
     if tree is None:
         code = getattr(function, "__code__", None)
         if code is None:
             return Reading(function.__qualname__, frozenset())
-        changed = frozenset(each.name for each in bytecode_changes(code))
-        return Reading(_bytecode(code), changed, of_bytecode=True)
-    return Reading(ast.unparse(_bare(tree)), frozenset(changes(tree)))
+        changed = frozenset(change.name for change in bytecode_changes(code))
+        return Reading(_bytecode(code), changed, is_bytecode=True)
+    return Reading(ast.unparse(_strip(tree)), frozenset(changes(tree)))
 
 
-def text_now(function: Any) -> str:
-    """Return what the text of a function would be if it were defined now."""
+def read_again(function: types.FunctionType | type) -> str:
+    """Return the text that a function would have if it were defined now."""
     return _read(function).text
 
 
-def parts(function: Any) -> list[Any]:
+def parts(function: types.FunctionType | type) -> list[types.FunctionType | type]:
     """List a function, or a class and its methods."""
     if not inspect.isclass(function):
         return [function]
-    # A class whose text is not to be had is what its methods are.
-    return [function, *methods(function)] if tree_of(function) is None else [function]
+    # A class without a text is read by its methods.
+    return [function, *methods(function)] if parse(function) is None else [function]
 
 
-def methods(kind: type) -> list[Any]:
+def methods(cls: type) -> list[types.FunctionType]:
     """List the functions that the body of a class defines."""
-    plain = (getattr(each, "__func__", each) for each in vars(kind).values())
-    return [each for each in plain if inspect.isfunction(each)]
+    values = (getattr(value, "__func__", value) for value in vars(cls).values())
+    return [value for value in values if inspect.isfunction(value)]
 
 
-def tree_of(function: Any) -> ast.AST | None:
-    """Parse the text of a function; None where it is not to be had: at a prompt, from exec."""
+def parse(function: types.FunctionType | type) -> ast.AST | None:
+    """Parse the text of a function; None where there is none: at a prompt, from exec."""
     code = getattr(function, "__code__", None)
     try:
         if code is not None and code.co_name == "<lambda>":
             return _lambda(code)
         text = textwrap.dedent(inspect.getsource(function if code is None else code))
-        body = _parsed(text).body
+        body = _parse_text(text).body
     except (OSError, TypeError, SyntaxError, IndentationError):
         return None
     return body[0] if len(body) == 1 else None
 
 
-def _parsed(text: str) -> ast.Module:
+def _parse_text(text: str) -> ast.Module:
     """Parse; once more where Python lost count, as what it collected meanwhile has parsed too.
 
     It is a fault of Python 3.11 (https://github.com/python/cpython/issues/106905).
@@ -221,22 +227,24 @@ def _parsed(text: str) -> ast.Module:
 
 
 def _lambda(code: types.CodeType) -> ast.AST | None:
-    """Find a lambda by its place: its line may hold several, one within the other."""
+    """Find a lambda by its position: its line may hold several, one within the other."""
     lines, _ = inspect.findsource(code)
-    starts = [(line, at) for line, _, at, _ in code.co_positions() if line and at is not None]
-    inside = [place for place in starts if place != (code.co_firstlineno, 0)] or starts
-    found = None
-    for node in ast.walk(_parsed("".join(lines))):  # from the outermost to the innermost
+    starts = [
+        (line, column) for line, _, column, _ in code.co_positions() if line and column is not None
+    ]
+    inside = [start for start in starts if start != (code.co_firstlineno, 0)] or starts
+    innermost = None
+    for node in ast.walk(_parse_text("".join(lines))):  # from the outermost to the innermost
         if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno and inside:
             body = node.body
             first = (body.lineno, body.col_offset)
             last = (body.end_lineno or body.lineno, body.end_col_offset or 0)
-            if all(first <= place < last for place in inside):
-                found = node
-    return found
+            if all(first <= start < last for start in inside):
+                innermost = node
+    return innermost
 
 
-def _bare(tree: ast.AST) -> ast.AST:
+def _strip(tree: ast.AST) -> ast.AST:
     """Drop decorators and docstrings."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -249,9 +257,9 @@ def _bare(tree: ast.AST) -> ast.AST:
 
 
 def changes(tree: ast.AST) -> Iterator[str]:
-    """Yield the names of what a function changes, which are its state and no constants."""
+    """Yield the names that a function changes, which are its state and no constants."""
     for node in ast.walk(tree):
-        if isinstance(node, _DECLARED):
+        if isinstance(node, _DECLARATIONS):
             yield from node.names
     for target in changed_targets(tree):
         base = target
@@ -269,32 +277,32 @@ def changed_targets(tree: ast.AST) -> Iterator[ast.expr]:
         elif isinstance(node, ast.Subscript | ast.Attribute):
             if not isinstance(node.ctx, ast.Load):
                 yield node
-            elif getattr(node, "attr", "") in CHANGING:
+            elif getattr(node, "attr", "") in MUTATORS:
                 yield node.value
 
 
-def changed_in(function: Any) -> frozenset[str]:
+def changed_in(function: types.FunctionType) -> frozenset[str]:
     """Return the names that functions of the same file change."""
     file = function.__code__.co_filename
-    if reading(function).of_bytecode:
+    if reading(function).is_bytecode:
         return frozenset(
             change.name
-            for each in _beside(function)
-            if each.__code__.co_filename == file
-            for change in bytecode_changes(each.__code__)
+            for other in _functions_of_module(function)
+            if other.__code__.co_filename == file
+            for change in bytecode_changes(other.__code__)
         )
     return _changed_in_text("".join(linecache.getlines(file)))
 
 
-def _beside(function: Any) -> Iterator[Any]:
+def _functions_of_module(function: types.FunctionType) -> Iterator[types.FunctionType]:
     """Yield a function and those of its module, in classes and under decorators as well."""
     yield function
     for value in list(function.__globals__.values()):
-        made = getattr(getattr(value, "source", None), "function", value)
-        if inspect.isclass(made):
-            yield from methods(made)
-        elif inspect.isfunction(made):
-            yield made
+        undecorated = getattr(getattr(value, "source", None), "function", value)
+        if inspect.isclass(undecorated):
+            yield from methods(undecorated)
+        elif inspect.isfunction(undecorated):
+            yield undecorated
 
 
 @functools.lru_cache(maxsize=64)
@@ -304,19 +312,19 @@ def _changed_in_text(text: str) -> frozenset[str]:
     except SyntaxError:  # IPython's magic
         return frozenset()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    inside = (node for node in ast.walk(tree) if isinstance(node, functions))
-    return frozenset(name for node in inside for name in changes(node))
+    definitions = (node for node in ast.walk(tree) if isinstance(node, functions))
+    return frozenset(name for node in definitions for name in changes(node))
 
 
 def _bytecode(code: types.CodeType) -> str:
     constants = [
-        _bytecode(each) if isinstance(each, types.CodeType) else repr(each)
-        for each in code.co_consts
+        _bytecode(constant) if isinstance(constant, types.CodeType) else repr(constant)
+        for constant in code.co_consts
     ]
     return repr((code.co_code.hex(), constants, code.co_names))
 
 
-def is_users_code(function: Any) -> bool:
+def is_users_code(function: types.FunctionType) -> bool:
     """Whether a function is written in the user's own code, whatever wraps and names it."""
     return _is_users_file(function.__code__.co_filename)
 
@@ -332,7 +340,7 @@ def _is_users_file(file: str) -> bool:
 @functools.lru_cache(maxsize=4096)
 def is_users(module: str | None) -> bool:
     """Whether a module is the user's own, and neither a library nor Python's."""
-    if module is None:  # made by exec, outside of any
+    if module is None:  # from exec, outside of any
         return True
     top = module.partition(".")[0]
     if top == "barbule" or top in sys.stdlib_module_names:

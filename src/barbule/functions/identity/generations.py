@@ -1,39 +1,25 @@
-"""The functions of one name that a process defines, and which of them a call means.
+"""The functions of one name that a process defines, and which of them a stored call means.
 
-Owns how functions of one name are told apart: those that one factory makes stand beside each
-other, by what they close over; a definition that is run again, changed, takes the place of what
-it defined before.
+Owns how functions of one name are told apart: those that one factory makes coexist and differ by
+what they close over; a definition that is run again, changed, replaces the one before.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from barbule.functions.identity.versions import Versioned, split_version
 
-    from barbule.functions.registry import Function
+__all__ = ["Generation"]
 
-__all__ = ["Generation", "joined", "split"]
+F = TypeVar("F", bound=Versioned)
 
-_MOST = 256
-_VERSION = re.compile(r"(?P<head>.*)@(?P<bound>[0-9a-f]{16})", re.DOTALL)
+_MAX_FUNCTIONS = 256
 
 
-def joined(head: str, bound: str) -> str:
-    """Write a version: a hash of the code, and one of what the function closes over."""
-    return f"{head}@{bound}" if bound else head
-
-
-def split(version: str) -> tuple[str, str]:
-    """Return the two parts of a version."""
-    match = _VERSION.fullmatch(version)
-    return (match["head"], match["bound"]) if match else (version, "")
-
-
-class Generation:
-    """The functions of one name that stand beside each other.
+class Generation(Generic[F]):
+    """The functions of one name that coexist.
 
     Parameters
     ----------
@@ -41,81 +27,93 @@ class Generation:
         The first.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: F) -> None:
         self.latest = function
-        self._members: dict[tuple[str, str, str], Function] = {}
-        self._called: dict[str, Function] = {}
+        self._members: dict[tuple[str, str, str], F] = {}
+        self._functions_of_calls: dict[str, F] = {}
         self.add(function)
 
-    def __iter__(self) -> Iterator[Function]:
+    def __iter__(self) -> Iterator[F]:
         return iter(self._members.values())
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def takes(self, function: Function) -> bool:
-        """Whether a function stands beside these; else it takes their place."""
+    def accepts(self, function: F) -> bool:
+        """Whether a function coexists with these; else it replaces them."""
         if function.source is None or self.latest.source is None:
             return False
-        return function.source.stands_beside(self.latest.source)
+        return function.source.coexists_with(self.latest.source)
 
-    def add(self, function: Function) -> None:
-        """Add a function; one of the same lines, values and version gives way."""
+    def add(self, function: F) -> None:
+        """Add a function; it replaces one of the same lines, values and version."""
         text = "" if function.source is None else function.source.text
-        key = (function.stated, function.bound, text)
+        key = (function.stated_version, function.closure_hash, text)
         self._members.pop(key, None)
         self._members[key] = self.latest = function
-        while len(self._members) > _MOST:
+        while len(self._members) > _MAX_FUNCTIONS:
             del self._members[next(iter(self._members))]
 
-    def holds(self, function: Function) -> bool:
-        """Whether a function, or what `using` made of it, is one of these."""
-        return self.latest.body is function.body or any(each.body is function.body for each in self)
+    def holds(self, function: F) -> bool:
+        """Whether a function, or the one that `using` made it of, is one of these."""
+        if self.latest.body is function.body:
+            return True
+        return any(member.body is function.body for member in self)
 
-    def note(self, function: Function, version: str) -> None:
+    def note_call(self, function: F, version: str) -> None:
         """Remember for which function a call is written: what it closes over may change."""
-        _, bound = split(version)
-        if bound:
-            self._called.pop(bound, None)
-            self._called[bound] = function
-            if len(self._called) > _MOST:
-                del self._called[next(iter(self._called))]
+        _, closure_hash = split_version(version)
+        if closure_hash:
+            self._functions_of_calls.pop(closure_hash, None)
+            self._functions_of_calls[closure_hash] = function
+            if len(self._functions_of_calls) > _MAX_FUNCTIONS:
+                del self._functions_of_calls[next(iter(self._functions_of_calls))]
 
-    def find(self, version: str) -> Function | None:
-        """Return the function that a call of some version means; None where that is not clear.
+    def find(self, version: str) -> F | None:
+        """Return the function that a call of some version means; None where that is ambiguous.
 
         One that has changed since is meant as well, if it closes over the same; and one that
-        closes over something else, if its version is said and the same.
+        closes over something else, if its version is stated and the same.
         """
-        head, bound = split(version)
-        same = [
-            each
-            for (stated, known, _), each in self._members.items()
-            if known == bound and stated in {"", head}
+        head, closure_hash = split_version(version)
+        same_closure = [
+            function
+            for (stated, closure, _), function in self._members.items()
+            if closure == closure_hash and stated in {"", head}
         ]
-        if len(same) == 1:
-            return same[0]
-        for each in same or self:
-            if (same or each.bound == bound) and each.is_of(version):
-                return each
-        if same:
+        if len(same_closure) == 1:
+            return same_closure[0]
+        for function in same_closure or self:
+            closure_fits = same_closure or function.closure_hash == closure_hash
+            if closure_fits and function.has_version(version):
+                return function
+        if same_closure:
             return None
-        if (called := self._called.get(bound)) is not None and self.holds(called):
+        called = self._functions_of_calls.get(closure_hash)
+        if called is not None and self.holds(called):
             return called
-        stated = [each for each in self if each.stated and each.stated in {version, head}]
+        stated = [
+            function
+            for function in self
+            if function.stated_version and function.stated_version in {version, head}
+        ]
         if stated:
             return stated[-1]
-        if not bound and (former := [each for each in self if each.former == head]):
-            return former[0] if len(former) == 1 else None
-        return self._changed(bound)
+        if not closure_hash:
+            former = [function for function in self if function.former_version == head]
+            if former:
+                return former[0] if len(former) == 1 else None
+        return self._changed(closure_hash)
 
-    def _changed(self, bound: str) -> Function | None:
-        """Return the only function that can be another version of one that closed over this."""
-        same = [each for each in self if each.bound == bound]
-        if len(same) == 1:
-            return same[0]
+    def _changed(self, closure_hash: str) -> F | None:
+        """Return the only function that can be another version of one with this closure."""
+        same_closure = [function for function in self if function.closure_hash == closure_hash]
+        if len(same_closure) == 1:
+            return same_closure[0]
         only = next(iter(self)) if len(self) == 1 else None
-        if only is None or same:
+        if only is None or same_closure:
             return None
-        one_of_many = only.bound and bound and only.source and not only.source.of_module
+        one_of_many = (
+            only.closure_hash and closure_hash and only.source and not only.source.is_module_level
+        )
         return None if one_of_many else only

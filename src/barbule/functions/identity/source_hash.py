@@ -1,8 +1,8 @@
-"""What the results of a function depend on in code: a hash that changes when it does.
+"""A hash of the code that the results of a function depend on.
 
-Owns what of a program counts beside the source of a function: helper functions and classes of
-users, constants, what it closes over, and objects that it reads. Libraries do not count, nor what
-the function itself changes.
+Owns which parts of a program count beside the source of a function: helper functions and classes
+of users, constants, the closure, and objects that it reads. Libraries do not count, nor values
+that the function itself changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from barbule.functions.identity.closures import Closure, Describer
+from barbule.functions.identity.closures import Closure
 from barbule.functions.identity.code import (
     changed_in,
     has_text,
@@ -28,15 +28,16 @@ from barbule.functions.identity.code import (
     module_in_versions,
     parts,
     qualified_name,
+    read_again,
     reading,
-    text_now,
     text_of,
     underlying,
 )
+from barbule.functions.identity.descriptions import Describer
 
 __all__ = ["Source", "name_of"]
 
-_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+_CONSTANT_TYPES = (str, bytes, int, float, complex, bool, type(None))
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 
@@ -44,8 +45,8 @@ _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 class Source:
     """The code of a function, as it is while this process runs.
 
-    Its text is read at once, so that a file that is edited later does not matter; what it reads
-    of its module is looked at when a digest is asked for, as helpers may be defined after it.
+    Its text is read at once, so that a file that is edited later does not matter; the names that it
+    reads of its module are resolved for each digest, as helpers may be defined after it.
 
     Parameters
     ----------
@@ -82,47 +83,47 @@ class Source:
         return self._digest()
 
     def filled_digest(self) -> str:
-        """Return the hash for which what it fills counted, where there is no text to read."""
+        """Return the hash of code without a text in which names that it fills counted."""
         return self._digest(filled=True)
 
     def _digest(self, *, filled: bool = False) -> str:
         reads = _Reads(self.function, filled=filled)
-        former = list(reads.told.values())
-        return _hash(former + reads.more())
+        texts = list(reads.texts.values())
+        return _hash(texts + reads.object_texts())
 
     def former_digest(self) -> str:
         """Return the hash that version 0.1.0 gave it, which did not look into objects."""
         if not inspect.isfunction(self.function) and not inspect.isclass(self.function):
             return _hash([])  # nor into methods
-        return _hash(list(_Reads(self.function, filled=True).told.values()))
+        return _hash(list(_Reads(self.function, filled=True).texts.values()))
 
     @functools.cached_property
-    def of_bytecode(self) -> bool:
+    def is_bytecode(self) -> bool:
         """Whether there is no text to read."""
-        made = underlying(self.function)
-        return any(reading(each).of_bytecode for each in parts(made))
+        code = underlying(self.function)
+        return any(reading(part).is_bytecode for part in parts(code))
 
     @functools.cached_property
-    def of_module(self) -> bool:
+    def is_module_level(self) -> bool:
         """Whether it is the function that a module has under its name.
 
         Others are made of objects, or by functions that may make several.
         """
-        made = inspect.isfunction(self.function) or inspect.isclass(self.function)
-        return made and "<locals>" not in self.function.__qualname__
+        is_definition = inspect.isfunction(self.function) or inspect.isclass(self.function)
+        return is_definition and "<locals>" not in self.function.__qualname__
 
     @functools.cached_property
     def scope(self) -> int | None:
-        """Tell by which lines in which module it is made, as far as these are not run again.
+        """The identity of the globals in which it was defined.
 
-        A module that is imported again, and a cell that is run again, are others.
+        A module that is imported again has other globals, as has a cell that is run again.
         """
-        made = underlying(self.function)
-        inner = next(iter(methods(made)), None) if inspect.isclass(made) else made
-        return id(inner.__globals__) if inspect.isfunction(inner) else None
+        code = underlying(self.function)
+        function = next(iter(methods(code)), None) if inspect.isclass(code) else code
+        return id(function.__globals__) if inspect.isfunction(function) else None
 
-    def stands_beside(self, other: Source) -> bool:
-        """Whether both are made by one run of the same module, so that neither replaces the other.
+    def coexists_with(self, other: Source) -> bool:
+        """Whether one run of a module makes both, so that neither replaces the other.
 
         Either by the same lines, with other values around them, or by other lines of a function,
         both of which its file still holds.
@@ -131,80 +132,80 @@ class Source:
             return False
         if self.text == other.text:
             return True
-        if self.of_module or other.of_module:
+        if self.is_module_level or other.is_module_level:
             return False
-        return self._in_file() == self.text and other._in_file() == other.text
+        return self._text_in_file() == self.text and other._text_in_file() == other.text
 
-    def _in_file(self) -> str | None:
+    def _text_in_file(self) -> str | None:
         """Read once more what the file has at its lines."""
-        made = underlying(self.function)
-        run = getattr(made, "__code__", None)
-        if run is None or not Path(run.co_filename).is_file():
+        definition = underlying(self.function)
+        code = getattr(definition, "__code__", None)
+        if code is None or not Path(code.co_filename).is_file():
             return None
-        linecache.checkcache(run.co_filename)
-        return text_now(made)
+        linecache.checkcache(code.co_filename)
+        return read_again(definition)
 
 
-def name_of(function: Any, source: Source) -> str:
-    """Return the name by which other processes find a function, where it has none of its own.
+def name_of(function: Callable[..., Any], source: Source) -> str:
+    """Return the registry name of a function that was not given one.
 
-    What a script defines is called as where the script is imported. What no module holds, a
-    lambda or what `exec` has made, is found by its text.
+    A definition of a script is named as where the script is imported. One that no module holds, a
+    lambda or from `exec`, is found by its text.
     """
     name = qualified_name(function)
-    made = underlying(function)
-    text = hashlib.sha256(source.text.encode()).hexdigest()[:8]
-    if made.__qualname__.endswith("<lambda>"):
-        return f"{name.removesuffix('<lambda>')}<lambda {text}>"
-    if inspect.isfunction(made) and "__name__" not in made.__globals__:
-        return f"{made.__qualname__}<{text}>"
+    code = underlying(function)
+    text_hash = hashlib.sha256(source.text.encode()).hexdigest()[:8]
+    if code.__qualname__.endswith("<lambda>"):
+        return f"{name.removesuffix('<lambda>')}<lambda {text_hash}>"
+    if inspect.isfunction(code) and "__name__" not in code.__globals__:
+        return f"{code.__qualname__}<{text_hash}>"
     return name
 
 
 class _Reads:
-    """The functions and classes that a function uses, with their text and what they read.
+    """The functions and classes that a function uses, with their text and the names they read.
 
     Attributes
     ----------
-    told
-        By identity, what was said of each.
+    texts
+        The texts that are hashed, by the identity of the function or class.
 
     Parameters
     ----------
     filled
-        Whether what functions without a text fill or empty counts, as it once did.
+        Whether names that functions without a text fill or empty count, as they once did.
     """
 
-    def __init__(self, function: Any, *, filled: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], *, filled: bool = False) -> None:
         self._function = function
         self._filled = filled
-        self.told: dict[int, str] = {}
-        self._objects: list[tuple[str, Any]] = []
-        made = underlying(function)
+        self.texts: dict[int, str] = {}
+        self._objects: list[tuple[str, object]] = []
+        code = underlying(function)
         if has_text(function):
-            self._describe(made)
+            self._describe(code)
         else:
-            self.told[id(made)] = qualified_name(made)
+            self.texts[id(code)] = qualified_name(code)
 
-    def more(self) -> list[str]:
-        """Say what the objects are which are read, and what code is theirs."""
+    def object_texts(self) -> list[str]:
+        """Describe the objects that are read, and the code of their classes."""
         lines = []
         describer = Describer({}, lenient=True)
         for name, value in self._objects:
-            text = describer.value(value)
-            if not text.startswith("<"):  # of whose content nothing is known
-                lines.append(f"{name} = {text}")
+            description = describer.value(value)
+            if not description.startswith("<"):  # of whose content nothing is known
+                lines.append(f"{name} = {description}")
         describer.bindings(self._function)
-        before = len(self.told)
-        for each in describer.users_code():
-            if id(each) not in self.told:
-                self._describe_code(each)
-        lines += list(self.told.values())[before:]
+        count = len(self.texts)
+        for definition in describer.users_code():
+            if id(definition) not in self.texts:
+                self._describe_code(definition)
+        lines += list(self.texts.values())[count:]
         return lines
 
-    def _describe(self, value: Any) -> str | None:
-        """Say what a value is as far as results depend on it; None where it is an object."""
-        if isinstance(value, _PLAIN):
+    def _describe(self, value: object) -> str | None:
+        """Describe a value as far as results depend on it; None where it is an object."""
+        if isinstance(value, _CONSTANT_TYPES):
             return repr(value)
         if isinstance(value, enum.Enum):
             return str(value)
@@ -216,74 +217,84 @@ class _Reads:
             return self._describe_items(value)
         if type(value).__module__.startswith("barbule.functions"):  # a function of ours, or a udf
             source = getattr(value, "source", None)
-            stated = getattr(value, "stated", None)
-            if source is not None and not stated:
+            stated_version = getattr(value, "stated_version", None)
+            if source is not None and not stated_version:
                 return self._describe(underlying(source.function))
-            return str(stated)
+            return str(stated_version)
         if inspect.isfunction(value) or inspect.isclass(value):
             return self._describe_code(value)
         return None
 
-    def _describe_items(self, value: Any) -> str | None:
-        items = value.items() if isinstance(value, dict) else value
-        told = [self._describe(each) for each in items]
-        if any(each is None for each in told):
+    def _describe_items(
+        self, container: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | dict[Any, Any]
+    ) -> str | None:
+        items = container.items() if isinstance(container, dict) else container
+        # All are described, as each may be code whose text counts.
+        descriptions = [self._describe(item) for item in items]
+        if None in descriptions:
             return None
-        texts = [str(each) for each in told]
-        if isinstance(value, set | frozenset):
+        texts = list(map(str, descriptions))
+        if isinstance(container, set | frozenset):
             texts.sort()
-        return f"{type(value).__name__}({', '.join(texts)})"
+        return f"{type(container).__name__}({', '.join(texts)})"
 
-    def _describe_code(self, value: Any) -> str:
-        name = str(value.__qualname__)
-        if self.told and not is_users(value.__module__):
-            return f"{module_in_versions(value.__module__)}.{name}"
-        if id(value) in self.told:
+    def _describe_code(self, definition: types.FunctionType | type) -> str:
+        """Add the text of a function or class, and return its name."""
+        name = str(definition.__qualname__)
+        if self.texts and not is_users(definition.__module__):
+            return f"{module_in_versions(definition.__module__)}.{name}"
+        if id(definition) in self.texts:
             return name
-        self.told[id(value)] = name  # so that what calls itself comes to an end
-        lines = [each.text for each in map(reading, parts(value))]
-        if inspect.isclass(value):
-            lines += [str(self._describe(base)) for base in value.__bases__ if base is not object]
-        for part in methods(value) if inspect.isclass(value) else [value]:
-            lines += self._lines(part, value)
-        self.told[id(value)] = "\n".join(lines)
+        self.texts[id(definition)] = name  # so that a recursive function comes to an end
+        lines = [part.text for part in map(reading, parts(definition))]
+        if isinstance(definition, type):
+            bases = [base for base in definition.__bases__ if base is not object]
+            lines += [str(self._describe(base)) for base in bases]
+            functions = methods(definition)
+        else:
+            functions = [definition]
+        for function in functions:
+            lines += self._lines(function, definition)
+        self.texts[id(definition)] = "\n".join(lines)
         return name
 
-    def _lines(self, part: Any, owner: Any) -> list[str]:
-        """Say what a function, or a method of a class, reads."""
+    def _lines(self, function: types.FunctionType, owner: types.FunctionType | type) -> list[str]:
+        """Describe the names that a function, or a method of a class, reads."""
         lines = []
-        counts = self._filled and reading(part).of_bytecode
-        changed = frozenset() if counts else reading(part).changed
-        for read, item in _read(part):
-            name_read = read.partition(".")[0]
-            if name_read in changed and not inspect.isroutine(item):
+        filled_counts = self._filled and reading(function).is_bytecode
+        changed = frozenset() if filled_counts else reading(function).changed
+        for name, value in _names_read(function):
+            variable = name.partition(".")[0]
+            if variable in changed and not inspect.isroutine(value):
                 continue
-            # What any function of the module fills or empties is its state, too.
-            filled = isinstance(item, list | set | dict) and not counts
-            if filled and name_read in changed_in(part):
+            # A container that any function of the module fills or empties is its state, too.
+            is_container = isinstance(value, list | set | dict) and not filled_counts
+            if is_container and variable in changed_in(function):
                 continue
-            told = self._describe(item)
-            if told is not None:
-                lines.append(f"{read} = {told}")
-            elif owner is not underlying(self._function) or (read not in part.__code__.co_freevars):
-                self._objects.append((read, item))
+            description = self._describe(value)
+            if description is not None:
+                lines.append(f"{name} = {description}")
+            elif owner is not underlying(self._function) or (
+                name not in function.__code__.co_freevars
+            ):
+                self._objects.append((name, value))
         return lines
 
 
-def _read(function: Any) -> list[tuple[str, Any]]:
+def _names_read(function: types.FunctionType) -> list[tuple[str, object]]:
     """List what a function reads of its module and of the functions around it, by name."""
-    names: dict[str, Any] = {}
-    run = function.__code__
-    for name, cell in zip(run.co_freevars, function.__closure__ or (), strict=True):
+    names: dict[str, object] = {}
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             names[name] = cell.cell_contents
         except ValueError:  # not yet assigned
             continue
-    known = function.__globals__
-    for name, attribute in sorted(_globals_of(run)):
-        if name not in known:
+    variables = function.__globals__
+    for name, attribute in sorted(_globals_of(code)):
+        if name not in variables:
             continue
-        value = known[name]
+        value = variables[name]
         if not isinstance(value, types.ModuleType):
             names.setdefault(name, value)
         elif attribute and is_users(value.__name__) and hasattr(value, attribute):
@@ -292,23 +303,23 @@ def _read(function: Any) -> list[tuple[str, Any]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _globals_of(run: types.CodeType) -> frozenset[tuple[str, str]]:
+def _globals_of(code: types.CodeType) -> frozenset[tuple[str, str]]:
     """List the global names that code reads, each with the attribute that it takes of it."""
-    found: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     last = ""
-    for step in dis.get_instructions(run):
+    for step in dis.get_instructions(code):
         if step.opname in _LOADS:
             last = str(step.argval)
-            found.add((last, ""))
+            names.add((last, ""))
         elif step.opname in _ATTRIBUTES and last:
-            found.add((last, str(step.argval)))
+            names.add((last, str(step.argval)))
             last = ""
         else:
             last = ""
-    for inner in run.co_consts:
-        if isinstance(inner, types.CodeType):
-            found |= _globals_of(inner)
-    return frozenset(found)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _globals_of(constant)
+    return frozenset(names)
 
 
 def _hash(texts: list[str]) -> str:

@@ -48,7 +48,7 @@ class Call:
         Whether the provider's usual model is taken when none is named.
     batch_size
         How many rows one question may be about.
-    beside
+    single_item_name
         The name of the function that does the same for single items of a list, if there is one.
     """
 
@@ -58,7 +58,7 @@ class Call:
     prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
     defaulted: bool = False
     batch_size: int = 1
-    beside: str | None = None
+    single_item_name: str | None = None
 
 
 def given(values: Mapping[str, Any], body: Callable[..., Any]) -> dict[str, Any]:
@@ -334,7 +334,7 @@ async def speech(
 CALLS: dict[str, Call] = {
     "embeddings": Call(embeddings, "embed", _vector_type, batch_size=64),
     "moderations": Call(moderations, "moderate", MODERATION),
-    "rerank": Call(rerank, "rerank", RANKING, beside="relevance"),
+    "rerank": Call(rerank, "rerank", RANKING, single_item_name="relevance"),
     "relevance": Call(relevance, "rerank", dt.float64, batch_size=100),
     "image_generations": Call(image_generations, "image", Image(), _prepare_image),
     "transcriptions": Call(transcriptions, "transcribe", TRANSCRIPT, _prepare_sound),

@@ -22,8 +22,8 @@ from barbule.suggestions import no_attribute
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from barbule.functions.function import Function
     from barbule.functions.language_models.provider_functions import Call
-    from barbule.functions.registry import Function
 
 __all__ = ["NAMESPACES", "Namespace", "install"]
 
@@ -119,13 +119,19 @@ def _calls() -> Mapping[str, Call]:
 
 def _declared(provider: Provider, name: str, call: Call) -> Function:
     """Make one function of one provider, and register it."""
-    from barbule.functions.registry import Function, Parameter, register
+    from barbule.functions.function import Function
+    from barbule.functions.parameters.parameter import Parameter
+    from barbule.functions.registry import lookup, register
 
     @functools.wraps(call.body)
     async def body(client: Any, **arguments: Any) -> Any:
         arguments["model"] = provider.qualified(arguments["model"], call.kind)
         return await call.body(client, **arguments)
 
+    single_item_function = None
+    if call.single_item_name is not None:
+        single_item_name = f"{_PACKAGE}.{provider.name}.{call.single_item_name}"
+        single_item_function = functools.partial(lookup, single_item_name)
     batched = call.batch_size > 1
     return register(
         Function(
@@ -138,7 +144,7 @@ def _declared(provider: Provider, name: str, call: Call) -> Function:
             cached=True,
             model_of=lambda arguments: provider.qualified(str(arguments["model"]), call.kind),
             prepare=lambda arguments: _prepared(provider, name, call, arguments),
-            beside=call.beside and f"{_PACKAGE}.{provider.name}.{call.beside}",
+            single_item_function=single_item_function,
         )
     )
 

@@ -16,8 +16,10 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, FunctionError, message_of
+from barbule.functions.function import Function
 from barbule.functions.language_models.tools import Tools, arguments_model
-from barbule.functions.registry import Function, Parameter, lookup, register
+from barbule.functions.parameters.parameter import Parameter
+from barbule.functions.registry import lookup, register
 
 __all__ = ["invoke_tools"]
 
@@ -62,7 +64,7 @@ def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
             "name": each.name,
             "function": each.function.name,
             "version": each.function.full_version,
-            "fixed": dict(each.function.fixed),
+            "fixed": dict(each.function.fixed_arguments),
         }
         for each in tools.members
     ]
@@ -85,7 +87,7 @@ async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
         asked.append((name, function, _checked(name, function, arguments)))
     for name, function, arguments in asked:
         try:
-            result = await _call(function, {**function.fixed, **arguments})
+            result = await _call(function, {**function.fixed_arguments, **arguments})
         except Exception as error:
             raise FunctionError(
                 f"the tool {name!r} failed: {type(error).__name__}: {message_of(error)}.",
@@ -138,9 +140,13 @@ def _checked(name: str, function: Function, arguments: Any) -> dict[str, Any]:
 
 
 async def _call(function: Function, arguments: dict[str, Any]) -> Any:
-    batched = {each.name for each in function.parameters if each.batched and not each.plain}
+    batched = {
+        each.name for each in function.parameters if each.batched and not each.takes_constants
+    }
     if function.kind == "batch":
-        arguments = {name: [v] if name in batched else v for name, v in arguments.items()}
+        arguments = {
+            name: [value] if name in batched else value for name, value in arguments.items()
+        }
     async with asyncio.timeout(function.timeout):
         if function.is_async:
             result = await function.body(**arguments)
@@ -175,7 +181,7 @@ def _version(arguments: Mapping[str, Any]) -> str:
 
 
 def _former_version(arguments: Mapping[str, Any]) -> str:
-    return _digest([[name, function.former] for name, function in _tools_of(arguments)])
+    return _digest([[name, function.former_version] for name, function in _tools_of(arguments)])
 
 
 def _tools_of(arguments: Mapping[str, Any]) -> list[tuple[str, Function]]:

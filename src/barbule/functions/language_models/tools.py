@@ -17,8 +17,8 @@ import ibis.expr.datatypes as dt
 
 from barbule import types
 from barbule.errors import ExpressionError
-from barbule.functions.parameters.docstrings import described
-from barbule.functions.registry import Function
+from barbule.functions.function import Function
+from barbule.functions.parameters.docstrings import parse_docstring
 from barbule.functions.udf import udf
 from barbule.suggestions import check_arguments
 
@@ -166,7 +166,7 @@ def tool(
             value=shown,
             hint="Give one of letters, digits, _ and -: bb.tool(function, name=...).",
         )
-    text, _ = described(made.__doc__)
+    text, _ = parse_docstring(made.__doc__)
     arguments_model(made)  # what is wrong with its parameters is said here
     return Tool(made, shown, text if description is None else description)
 
@@ -230,10 +230,10 @@ def arguments_model(function: Function) -> type[pydantic.BaseModel]:
     import pydantic
 
     hints = {each.name: each.hint for each in function.parameters}
-    _, told = described(function.__doc__)
+    _, told = parse_docstring(function.__doc__)
     fields: dict[str, Any] = {}
     for name, parameter in function.signature.parameters.items():
-        if name in function.fixed:
+        if name in function.fixed_arguments:
             continue
         if parameter.kind in _VARIADIC:
             raise _no_parameter(function, name, "takes any number of arguments")
@@ -254,7 +254,7 @@ def arguments_model(function: Function) -> type[pydantic.BaseModel]:
 
 def _python(function: Function, name: str, hint: Any) -> Any:
     """Return the Python type of a parameter that is annotated with one of ours."""
-    known = next((each.kind for each in function.parameters if each.name == name), None)
+    known = next((each.dtype for each in function.parameters if each.name == name), None)
     if isinstance(known, types.Media):
         kind: dt.DataType = known
     elif isinstance(hint, dt.DataType | str) or (

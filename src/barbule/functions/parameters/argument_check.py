@@ -1,7 +1,7 @@
-"""Whether arguments fit the parameters of a function, seen when an expression is built.
+"""Whether arguments fit the parameters of a function, checked when an expression is built.
 
-Owns which types a parameter takes, which conversions are made for it, and what is said of the
-rest. Values that only the rows tell (of Json, say) are checked by the function itself.
+Owns which types a parameter takes, which conversions are made for it, and the errors for the
+others. Values that only the rows have (of Json, say) are checked by the function itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import inspect
 import pathlib
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -22,59 +22,70 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
+from barbule.functions.parameters.parameter import Parameter
 from barbule.nodes import ManagedTable, media_literal
 from barbule.types import Document, Duration, Image, Json, Media
 
-if TYPE_CHECKING:
-    from barbule.functions.registry import Function, Parameter
+__all__ = ["distance", "fit_arguments"]
 
-__all__ = ["fitted"]
-
-# How far an argument is from what a parameter takes: overloads are chosen by the sum.
+# How far an argument is from the type of a parameter: overloads are chosen by the sum.
 _SAME, _WIDER, _ANY = 0, 1, 4
 
 
-def fitted(function: Function, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Check bound arguments, and convert what can be converted.
+class _Callee(Protocol):
+    """A function, as far as its parameters go."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+    @property
+    def signature(self) -> inspect.Signature: ...
+
+
+def fit_arguments(function: _Callee, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Check bound arguments, and convert those that can be converted.
 
     Returns
     -------
     tuple
-        The arguments, and how far they were from what the function takes; 0 is exactly it.
+        The arguments, and their distance from the types of the parameters; 0 for the same types.
 
     Raises
     ------
     ExpressionError
         When one does not fit; it names function, parameter, table and column.
     """
-    known = {each.name: each for each in function.parameters}
-    rest = _rest(function)
-    made: dict[str, Any] = {}
-    far = 0
+    parameters = {parameter.name: parameter for parameter in function.parameters}
+    keywords_parameter = _keywords_parameter(function, parameters)
+    converted: dict[str, Any] = {}
+    total = 0
     for name, value in arguments.items():
-        parameter = known.get(name.removeprefix("*"), rest)
+        parameter = parameters.get(name.removeprefix("*"), keywords_parameter)
         if parameter is None:
-            made[name] = value
+            converted[name] = value
         elif name.startswith("*"):
-            pairs = [_fit(function, parameter, each) for each in value]
-            made[name] = [each for each, _ in pairs]
-            far += sum(cost for _, cost in pairs)
+            pairs = [_fit(function, parameter, item) for item in value]
+            converted[name] = [item for item, _ in pairs]
+            total += sum(cost for _, cost in pairs)
         else:
-            made[name], cost = _fit(function, parameter, value)
-            far += cost
-    return made, far
+            converted[name], cost = _fit(function, parameter, value)
+            total += cost
+    return converted, total
 
 
-def _rest(function: Function) -> Parameter | None:
+def _keywords_parameter(function: _Callee, parameters: Mapping[str, Parameter]) -> Parameter | None:
     """Return the parameter that takes keywords of any name."""
-    for name, each in function.signature.parameters.items():
-        if each.kind is inspect.Parameter.VAR_KEYWORD:
-            return next((known for known in function.parameters if known.name == name), None)
+    for name, parameter in function.signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return parameters.get(name)
     return None
 
 
-def _fit(function: Function, parameter: Parameter, value: Any) -> tuple[Any, int]:
-    value = value.to_expr() if isinstance(value, ops.Value) else _plain(value)
+def _fit(function: _Callee, parameter: Parameter, value: object) -> tuple[object, int]:
+    value = value.to_expr() if isinstance(value, ops.Value) else _storable(value)
     if isinstance(value, ir.Table):
         raise _misfit(function, parameter, "a table", value, hint="Give a column of it.")
     if function.kind == "batch" and not parameter.batched and isinstance(value, ir.Column):
@@ -85,14 +96,14 @@ def _fit(function: Function, parameter: Parameter, value: Any) -> tuple[Any, int
             value,
             hint="Annotate it as a list for a value of each row, or give a constant.",
         )
-    if parameter.kind is None:
+    if parameter.dtype is None:
         return value, _ANY
-    if isinstance(value, ir.Expr):
-        return _fit_expression(function, parameter, value)
-    return _fit_constant(function, parameter, value)
+    if isinstance(value, ir.Value):
+        return _fit_expression(function, parameter, parameter.dtype, value)
+    return _fit_constant(function, parameter, parameter.dtype, value)
 
 
-def _plain(value: Any) -> Any:
+def _storable(value: Any) -> object:
     """Turn objects into what a stored call can hold."""
     if isinstance(value, enum.Enum):
         return value.value
@@ -102,83 +113,93 @@ def _plain(value: Any) -> Any:
         return value
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
-        return {each.name: _plain(getattr(value, each.name)) for each in fields}
+        return {field.name: _storable(getattr(value, field.name)) for field in fields}
     if hasattr(value, "model_dump"):
-        return {name: _plain(each) for name, each in dict(value).items()}
+        return {name: _storable(item) for name, item in dict(value).items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(each) for name, each in value._asdict().items()}
+        return {name: _storable(item) for name, item in value._asdict().items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
+        return [_storable(item) for item in value]
     return value
 
 
-def _fit_expression(function: Function, parameter: Parameter, value: Any) -> tuple[Any, int]:
-    wanted, given = parameter.kind, value.type()
-    assert wanted is not None
-    far = distance(given, wanted)
-    if far is None:
+def _fit_expression(
+    function: _Callee, parameter: Parameter, target: dt.DataType, value: ir.Value
+) -> tuple[ir.Value, int]:
+    source = value.type()
+    cost = distance(source, target)
+    if cost is None:
         raise _misfit(
             function,
             parameter,
-            f"{wanted}, and {_called(value)} is {given}",
+            f"{target}, and {value.get_name()!r} is {source}",
             value,
             hint=f"Convert it, or annotate {parameter.name!r} otherwise.",
         )
-    if type(wanted) is dt.String and isinstance(given, Image):
-        return ops.Cast(value.op(), Document()).to_expr(), far  # which arrives as a local path
-    if isinstance(wanted, Media) and not isinstance(given, Media):
-        return ops.Cast(value.op(), wanted).to_expr(), far
-    if isinstance(wanted, dt.Floating) and isinstance(given, dt.Integer | dt.Decimal):
-        return value.cast(wanted), far
-    return value, far
+    if type(target) is dt.String and isinstance(source, Image):
+        return ops.Cast(value.op(), Document()).to_expr(), cost  # which arrives as a local path
+    if isinstance(target, Media) and not isinstance(source, Media):
+        return ops.Cast(value.op(), target).to_expr(), cost
+    if isinstance(target, dt.Floating) and isinstance(source, dt.Integer | dt.Decimal):
+        return value.cast(target), cost
+    return value, cost
 
 
-def distance(given: dt.DataType, wanted: dt.DataType) -> int | None:
-    """Say how far a type is from one that takes its values; None where it does not.
+def distance(source: dt.DataType, target: dt.DataType) -> int | None:
+    """Return how far a type is from one that takes its values; None where it does not take them.
 
     Examples
     --------
     >>> distance(dt.int64, dt.float64), distance(dt.float64, dt.int64)
     (1, None)
     """
-    given, wanted = given.copy(nullable=True), wanted.copy(nullable=True)
-    if given == wanted:
+    source, target = source.copy(nullable=True), target.copy(nullable=True)
+    if source == target:
         return _SAME
-    if isinstance(given, dt.Null | dt.JSON):
+    if isinstance(source, dt.Null | dt.JSON):
         return _ANY
-    if isinstance(wanted, Json | dt.JSON):
-        return _WIDER if isinstance(given, dt.Struct | dt.Array | dt.Map) else _ANY
-    if isinstance(given, dt.Array) and isinstance(wanted, dt.Array):
-        if None not in {given.length, wanted.length} and given.length != wanted.length:
+    if isinstance(target, Json | dt.JSON):
+        return _WIDER if isinstance(source, dt.Struct | dt.Array | dt.Map) else _ANY
+    if isinstance(source, dt.Array) and isinstance(target, dt.Array):
+        if None not in {source.length, target.length} and source.length != target.length:
             return None
-        return distance(given.value_type, wanted.value_type)
-    if isinstance(given, dt.Struct) and isinstance(wanted, dt.Struct):
-        if wanted.fields.keys() - given.fields.keys():
+        return distance(source.value_type, target.value_type)
+    if isinstance(source, dt.Struct) and isinstance(target, dt.Struct):
+        return _struct_distance(source, target)
+    return _scalar_distance(source, target)
+
+
+def _struct_distance(source: dt.Struct, target: dt.Struct) -> int | None:
+    if target.fields.keys() - source.fields.keys():
+        return None
+    total = int(source.names != target.names)
+    for name, dtype in target.fields.items():
+        cost = distance(source[name], dtype)
+        if cost is None:
             return None
-        far = [distance(given[name], kind) for name, kind in wanted.fields.items()]
-        return None if None in far else sum(map(int, far)) + (given.names != wanted.names)  # type: ignore[arg-type]
-    return _scalar_distance(given, wanted)
+        total += cost
+    return total
 
 
-def _scalar_distance(given: dt.DataType, wanted: dt.DataType) -> int | None:
-    if isinstance(wanted, Media):
-        return _WIDER if type(given) is dt.String else None
-    if type(wanted) is dt.String:
-        return _WIDER if isinstance(given, dt.String) else None
-    if isinstance(wanted, dt.Floating):
-        if isinstance(given, dt.Floating):
+def _scalar_distance(source: dt.DataType, target: dt.DataType) -> int | None:
+    if isinstance(target, Media):
+        return _WIDER if type(source) is dt.String else None
+    if type(target) is dt.String:
+        return _WIDER if isinstance(source, dt.String) else None
+    if isinstance(target, dt.Floating):
+        if isinstance(source, dt.Floating):
             return _SAME
-        return _WIDER if isinstance(given, dt.Integer | dt.Decimal) else None
-    if isinstance(wanted, dt.Integer):
-        if isinstance(given, dt.Integer):
+        return _WIDER if isinstance(source, dt.Integer | dt.Decimal) else None
+    if isinstance(target, dt.Integer):
+        if isinstance(source, dt.Integer):
             return _SAME
-        return _WIDER if isinstance(given, dt.Boolean) else None
-    if isinstance(wanted, dt.Decimal):
-        return _WIDER if isinstance(given, dt.Integer | dt.Decimal) else None
-    return _SAME if type(given) is type(wanted) and not wanted.is_nested() else None
+        return _WIDER if isinstance(source, dt.Boolean) else None
+    if isinstance(target, dt.Decimal):
+        return _WIDER if isinstance(source, dt.Integer | dt.Decimal) else None
+    return _SAME if type(source) is type(target) and not target.is_nested() else None
 
 
-# What constants of Python are, for the parameters that take single values; bool before int.
+# The types of Python's constants, for the parameters that take single values; bool before int.
 _CONSTANTS: tuple[tuple[type | tuple[type, ...], dt.DataType], ...] = (
     (bool, dt.boolean),
     (int, dt.int64),
@@ -194,49 +215,46 @@ _CONSTANTS: tuple[tuple[type | tuple[type, ...], dt.DataType], ...] = (
 )
 
 
-def _fit_constant(function: Function, parameter: Parameter, value: Any) -> tuple[Any, int]:
-    wanted = parameter.kind
-    assert wanted is not None
+def _fit_constant(
+    function: _Callee, parameter: Parameter, target: dt.DataType, value: object
+) -> tuple[object, int]:
     if value is None:
         if parameter.nullable:
             return None, _WIDER
         hint = f"Annotate {parameter.name!r} as optional (… | None), or give a value."
-        raise _misfit(function, parameter, f"{wanted}, and this is None", value, hint=hint)
-    if isinstance(wanted, Media):
-        return _media_constant(wanted, value), _WIDER
-    if isinstance(wanted, dt.JSON):
+        raise _misfit(function, parameter, f"{target}, and this is None", value, hint=hint)
+    if isinstance(target, Media):
+        return _media_constant(target, value), _WIDER
+    if isinstance(target, dt.JSON):
         return value, _ANY
-    plain = next((kind for known, kind in _CONSTANTS if isinstance(value, known)), None)
-    takes_items = isinstance(wanted, dt.Array)
-    takes_fields = isinstance(wanted, dt.Struct | dt.Map)
-    if plain is not None:
-        far = distance(plain, wanted)
-    elif isinstance(value, Mapping):
-        far = _WIDER if takes_fields else None
-    elif isinstance(value, list | tuple):
-        far = _WIDER if takes_items else None
-    else:
-        far = _ANY  # of another library: it is checked where it is used
-    if far is None:
+    cost = _constant_distance(value, target)
+    if cost is None:
         hint = f"Give another value, or annotate {parameter.name!r} otherwise."
-        raise _misfit(function, parameter, str(wanted), value, hint=hint)
-    return value, far
+        raise _misfit(function, parameter, str(target), value, hint=hint)
+    return value, cost
 
 
-def _media_constant(kind: Media, value: Any) -> Any:
+def _constant_distance(value: object, target: dt.DataType) -> int | None:
+    for python_type, dtype in _CONSTANTS:
+        if isinstance(value, python_type):
+            return distance(dtype, target)
+    if isinstance(value, Mapping):
+        return _WIDER if isinstance(target, dt.Struct | dt.Map) else None
+    if isinstance(value, list | tuple):
+        return _WIDER if isinstance(target, dt.Array) else None
+    return _ANY  # of another library: it is checked where it is used
+
+
+def _media_constant(dtype: Media, value: object) -> object:
     if isinstance(value, str):
-        return ibis.literal(value, kind)
+        return ibis.literal(value, dtype)
     if isinstance(value, bytes):
-        return media_literal(value, "application/octet-stream", kind).to_expr()
+        return media_literal(value, "application/octet-stream", dtype).to_expr()
     return value  # a PIL image
 
 
-def _called(value: ir.Value) -> str:
-    return repr(value.get_name())
-
-
 def _misfit(
-    function: Function, parameter: Parameter, takes: str, value: Any, *, hint: str
+    function: _Callee, parameter: Parameter, takes: str, value: object, *, hint: str
 ) -> ExpressionError:
     table = column = None
     if isinstance(value, ir.Value):

@@ -1,7 +1,7 @@
 """From cells to the objects that a function's annotations promise it.
 
-Owns what becomes of a record for a dataclass, a pydantic model or a named tuple, of a list for a
-set, an array …; how media are opened is the executor's business.
+Owns how a record becomes a dataclass, a pydantic model or a named tuple, and a list a set or an
+array; how media are opened is the executor's business.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-__all__ = ["is_array", "maker"]
+__all__ = ["converter", "is_array"]
 
-Make = Callable[[Any], Any]
+Convert = Callable[[Any], object]
 
 
-def maker(hint: Any) -> Make | None:
-    """Return what turns a cell, as Python, into an object of an annotation.
+def converter(hint: Any) -> Convert | None:
+    """Return the function that turns a cell, as Python, into an object of an annotation.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def maker(hint: Any) -> Make | None:
     Returns
     -------
     callable or None
-        None where the cell is what is wanted as it is. It leaves alone what is one already.
+        None where no conversion is needed. Objects of the annotation are left as they are.
 
     Examples
     --------
@@ -43,57 +43,57 @@ def maker(hint: Any) -> Make | None:
     >>> @dataclasses.dataclass
     ... class Point:
     ...     x: float
-    >>> maker(list[Point])([{"x": 1.0}])
+    >>> converter(list[Point])([{"x": 1.0}])
     [Point(x=1.0)]
     """
     if hint is None or isinstance(hint, dt.DataType | str):
         return None
-    for inner in ("__supertype__", "__value__", "__bound__"):
-        below = getattr(hint, inner, None)
-        if below is not None and not inspect.isclass(hint):
-            return maker(below)
+    for attribute in ("__supertype__", "__value__", "__bound__"):
+        base = getattr(hint, attribute, None)
+        if base is not None and not inspect.isclass(hint):
+            return converter(base)
     origin = typing.get_origin(hint)
     if origin is not None:
         return _of_generic(origin, typing.get_args(hint))
     return _of_class(hint) if inspect.isclass(hint) else None
 
 
-def is_array(hint: Any) -> bool:
+def is_array(hint: object) -> bool:
     """Whether an annotation is an array of NumPy, of any type."""
     kind = typing.get_origin(hint) or hint
     return inspect.isclass(kind) and (kind.__module__, kind.__name__) == ("numpy", "ndarray")
 
 
-def _of_generic(origin: Any, arguments: tuple[Any, ...]) -> Make | None:
+def _of_generic(origin: object, arguments: tuple[Any, ...]) -> Convert | None:
     if origin in {typing.Union, pytypes.UnionType}:
-        there = [each for each in arguments if each is not type(None)]
-        return maker(there[0]) if len(there) == 1 else None
+        members = [argument for argument in arguments if argument is not type(None)]
+        return converter(members[0]) if len(members) == 1 else None
     if origin is typing.Annotated:
-        return maker(arguments[0])
+        return converter(arguments[0])
+    if not inspect.isclass(origin):
+        return None
     if is_array(origin):
         return _of_class(origin)
-    if not inspect.isclass(origin) or issubclass(origin, Mapping):
-        return None
-    if not issubclass(origin, Iterable):
+    if issubclass(origin, Mapping) or not issubclass(origin, Iterable):
         return None
     return _of_items(origin, arguments)
 
 
-def _of_items(origin: type, arguments: tuple[Any, ...]) -> Make | None:
-    items = [each for each in arguments if each is not Ellipsis]
-    make = maker(items[0]) if len(set(map(repr, items))) == 1 else None
-    whole = origin if origin in {set, frozenset, tuple} else None
-    if make is None:
-        return whole
-    each = _if_there(make)
-    return lambda cell: (whole or list)(map(each, cell))
+def _of_items(origin: type, arguments: tuple[Any, ...]) -> Convert | None:
+    item_hints = [argument for argument in arguments if argument is not Ellipsis]
+    convert = converter(item_hints[0]) if len(set(map(repr, item_hints))) == 1 else None
+    container = origin if origin in {set, frozenset, tuple} else None
+    if convert is None:
+        return container
+    convert_item = _unless_none(convert)
+    return lambda cell: (container or list)(map(convert_item, cell))
 
 
-def _if_there(make: Make) -> Make:
-    return lambda cell: None if cell is None else make(cell)
+def _unless_none(convert: Convert) -> Convert:
+    return lambda cell: None if cell is None else convert(cell)
 
 
-def _of_class(kind: Any) -> Make | None:
+def _of_class(kind: type) -> Convert | None:
     if issubclass(kind, dt.DataType):
         return None
     if is_array(kind):
@@ -108,7 +108,8 @@ def _of_class(kind: Any) -> Make | None:
         return _of_model(kind)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
-        return _of_fields(kind, {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.init})
+        fields = [field.name for field in dataclasses.fields(kind) if field.init]
+        return _of_fields(kind, {name: hints[name] for name in fields})
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _of_fields(kind, typing.get_type_hints(kind, include_extras=True))
     if issubclass(kind, dict) and hasattr(kind, "__optional_keys__"):
@@ -116,25 +117,25 @@ def _of_class(kind: Any) -> Make | None:
     return None
 
 
-def _of_model(kind: Any) -> Make:
+def _of_model(kind: Any) -> Convert:
     """Make a pydantic model, whose fields stand in cells by their names, not by their aliases."""
     if "by_name" not in inspect.signature(kind.model_validate).parameters:  # before pydantic 2.11
-        return typing.cast("Make", kind.model_validate)
+        return typing.cast("Convert", kind.model_validate)
     return functools.partial(kind.model_validate, by_alias=True, by_name=True)
 
 
-def _of_fields(kind: Any, hints: Mapping[str, Any]) -> Make:
-    makers = {name: make for name, hint in hints.items() if (make := maker(hint))}
-    if kind is dict and not makers:
+def _of_fields(kind: type, hints: Mapping[str, Any]) -> Convert:
+    converters = {name: convert for name, hint in hints.items() if (convert := converter(hint))}
+    if kind is dict and not converters:
         return lambda cell: cell
 
-    def fill(cell: Any) -> Any:
+    def fill(cell: object) -> object:
         if not isinstance(cell, Mapping):
             return cell
-        given = {name: cell[name] for name in hints if name in cell}
-        for name, each in makers.items():
-            if given.get(name) is not None:
-                given[name] = each(given[name])
-        return kind(**given)
+        values = {name: cell[name] for name in hints if name in cell}
+        for name, convert in converters.items():
+            if values.get(name) is not None:
+                values[name] = convert(values[name])
+        return kind(**values)
 
     return fill

@@ -1,6 +1,6 @@
-"""What docstrings say of a function and of its parameters, in the styles of NumPy and Google.
+"""Descriptions of functions and of their parameters, parsed from docstrings.
 
-Owns the reading of docstrings; nothing is imported for it.
+Owns the styles of NumPy, Google and Sphinx; nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
-__all__ = ["described"]
+__all__ = ["parse_docstring"]
 
 _UNDERLINE = re.compile(r"-{3,}|={3,}")
 _GOOGLE = re.compile(r"(Args|Arguments|Parameters|Params|Keyword Args|Keyword Arguments):")
@@ -19,81 +19,88 @@ _GOOGLE_NAME = re.compile(r"(\*{0,2}\w+)\s*+(?:\([^)]*+\)\s*+)?:\s*(.*)")
 _FIELD = re.compile(r":param(\s[^:]*+):\s*(.*)")  # its type may stand before its name
 
 
-def described(docstring: str | None) -> tuple[str, dict[str, str]]:
+def parse_docstring(docstring: str | None) -> tuple[str, dict[str, str]]:
     r"""Return the description of a function, and those of its parameters by name.
 
     Parameters
     ----------
     docstring
-        In the style of NumPy, Google or Sphinx; what is in none of them is description.
+        In the style of NumPy, Google or Sphinx; all else is description.
 
     Examples
     --------
-    >>> described("Find the weather.\n\nArgs:\n    place: A town.")
+    >>> parse_docstring("Find the weather.\n\nArgs:\n    place: A town.")
     ('Find the weather.', {'place': 'A town.'})
     """
     lines = inspect.cleandoc(docstring or "").splitlines()
-    start = next((at for at in range(len(lines)) if _starts_section(lines, at)), len(lines))
-    text = "\n".join(lines[:start]).strip()
-    found: dict[str, str] = {}
-    for at in range(start, len(lines)):
-        if _GOOGLE.fullmatch(lines[at].strip()):
-            found |= _google(_indented(lines[at + 1 :]))
-        elif lines[at].strip() in {"Parameters", "Other Parameters"} and _underlined(lines, at):
-            found |= _numpy(lines[at + 2 :])
-        elif (field := _FIELD.match(lines[at])) and (words := field[1].split()):
-            found[words[-1]] = " ".join([field[2], *_indented(lines[at + 1 :])]).strip()
-    return text, found
+    sections = (number for number in range(len(lines)) if _starts_section(lines, number))
+    start = next(sections, len(lines))
+    description = "\n".join(lines[:start]).strip()
+    parameters: dict[str, str] = {}
+    for number in range(start, len(lines)):
+        line = lines[number]
+        if _GOOGLE.fullmatch(line.strip()):
+            parameters |= _google_parameters(_indented(lines[number + 1 :]))
+        elif line.strip() in {"Parameters", "Other Parameters"} and _is_underlined(lines, number):
+            parameters |= _numpy_parameters(lines[number + 2 :])
+        elif (field := _FIELD.match(line)) and (words := field[1].split()):
+            text = " ".join([field[2], *_indented(lines[number + 1 :])])
+            parameters[words[-1]] = text.strip()
+    return description, parameters
 
 
-def _underlined(lines: list[str], at: int) -> bool:
-    return at + 1 < len(lines) and _UNDERLINE.fullmatch(lines[at + 1].strip()) is not None
+def _is_underlined(lines: list[str], number: int) -> bool:
+    return number + 1 < len(lines) and _UNDERLINE.fullmatch(lines[number + 1].strip()) is not None
 
 
-def _starts_section(lines: list[str], at: int) -> bool:
-    line = lines[at].strip()
+def _starts_section(lines: list[str], number: int) -> bool:
+    line = lines[number].strip()
     if (
         _GOOGLE.fullmatch(line)
         or _SECTION.fullmatch(line)
         or line.startswith((":param", ":return"))
     ):
         return True
-    return bool(line) and _underlined(lines, at)
+    return bool(line) and _is_underlined(lines, number)
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
     """Return the first lines that are indented, less their common indentation."""
-    found: list[str] = []
+    block: list[str] = []
     for line in lines:
         if line.strip() and not line.startswith((" ", "\t")):
             break
-        found.append(line)
-    return inspect.cleandoc("\n" + "\n".join(found)).splitlines() if found else []
+        block.append(line)
+    return inspect.cleandoc("\n" + "\n".join(block)).splitlines() if block else []
 
 
-def _google(lines: list[str]) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
+def _google_parameters(lines: list[str]) -> dict[str, str]:
+    parts: dict[str, list[str]] = {}
     name = ""
     for line in lines:
         entry = None if line.startswith((" ", "\t")) else _GOOGLE_NAME.match(line)
         if entry:
             name = entry[1].lstrip("*")
-            found[name] = [entry[2]]
+            parts[name] = [entry[2]]
         elif name and line.strip():
-            found[name].append(line.strip())
-    return {name: " ".join(parts).strip() for name, parts in found.items()}
+            parts[name].append(line.strip())
+    return _joined(parts)
 
 
-def _numpy(lines: list[str]) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
+def _numpy_parameters(lines: list[str]) -> dict[str, str]:
+    parts: dict[str, list[str]] = {}
     names: list[str] = []
-    for at, line in enumerate(lines):
-        if line.strip() and _underlined(lines, at):
+    for number, line in enumerate(lines):
+        if line.strip() and _is_underlined(lines, number):
             break
         if line.startswith((" ", "\t")):
             for name in names:
-                found[name].append(line.strip())
+                parts[name].append(line.strip())
         elif entry := _NUMPY_NAMES.fullmatch(line.strip()):
             names = [name.strip().lstrip("*") for name in entry[1].split(",")]
-            found |= {name: [] for name in names}
-    return {name: " ".join(parts).strip() for name, parts in found.items()}
+            parts |= {name: [] for name in names}
+    return _joined(parts)
+
+
+def _joined(parts: dict[str, list[str]]) -> dict[str, str]:
+    return {name: " ".join(lines).strip() for name, lines in parts.items()}

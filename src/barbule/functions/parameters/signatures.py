@@ -1,7 +1,4 @@
-"""What the annotations of a function say of its parameters and its result.
-
-Owns how annotations become types of columns.
-"""
+"""The parameters and the result type of a function, read from its signature and annotations."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ import ibis.expr.datatypes as dt
 from barbule import types
 from barbule.errors import ExpressionError, SchemaError
 from barbule.functions.identity.code import qualified_name
-from barbule.functions.parameters.argument_objects import is_array, maker
-from barbule.functions.registry import Parameter
+from barbule.functions.parameters.argument_objects import converter, is_array
+from barbule.functions.parameters.parameter import Parameter
 
-__all__ = ["hints_of", "parameters_of", "return_type_of"]
+__all__ = ["hints_of", "parameters_of", "return_type_of", "signature_of"]
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a function, resolved where they are text.
+    """Return the annotations of a function, resolved where they are strings.
 
     Raises
     ------
@@ -47,7 +44,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 def parameters_of(
     function: Callable[..., Any], hints: Mapping[str, Any], *, batched: bool
 ) -> tuple[Parameter, ...]:
-    """Return what a function takes; of a batch function lists are values of many rows.
+    """Return the parameters of a function; those of a batch function take lists, an item a row.
 
     Raises
     ------
@@ -66,7 +63,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     Raises
     ------
     ExpressionError
-        When Python does not know it, as of some functions of its own.
+        When Python does not know it, as of some built-in functions.
     """
     try:
         return inspect.signature(function)
@@ -78,26 +75,33 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         ) from error
 
 
-def _parameter(name: str, hint: Any, default: Any, *, batched: bool) -> Parameter:
-    plain = hint is None and default is not inspect.Parameter.empty
+def _parameter(name: str, hint: object, default: object, *, batched: bool) -> Parameter:
+    takes_constants = hint is None and default is not inspect.Parameter.empty
     takes_rows = batched and (hint is None or hint is list or typing.get_origin(hint) is list)
     if takes_rows:
-        inner = typing.get_args(hint)
-        hint = inner[0] if inner else None
+        items = typing.get_args(hint)
+        hint = items[0] if items else None
     nullable = default is None or _is_optional(hint)
-    known = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
-    kind = _kind(name, hint) if known else None
-    return Parameter(name, kind, nullable, takes_rows, maker(hint), hint, plain)
+    is_typed = hint is not None and hint is not inspect.Parameter.empty and not is_array(hint)
+    return Parameter(
+        name,
+        dtype=_dtype(name, hint) if is_typed else None,
+        nullable=nullable,
+        batched=takes_rows,
+        convert=converter(hint),
+        hint=hint,
+        takes_constants=takes_constants,
+    )
 
 
-def _kind(name: str, hint: Any) -> dt.DataType | None:
+def _dtype(name: str, hint: object) -> dt.DataType:
     try:
         return types.dtype(hint)
     except SchemaError as error:
         raise error.at(column=name) from error.__cause__
 
 
-def _is_optional(hint: Any) -> bool:
+def _is_optional(hint: object) -> bool:
     if isinstance(hint, dt.DataType) or hint is None:
         return False
     if typing.get_origin(hint) in {typing.Union, pytypes.UnionType}:
@@ -105,7 +109,7 @@ def _is_optional(hint: Any) -> bool:
     return hint is Any
 
 
-def return_type_of(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
+def return_type_of(hint: object, declared: object, *, batched: bool) -> dt.DataType:
     """Return the type of a result, of which `declared` says more than an annotation.
 
     Raises
@@ -113,18 +117,16 @@ def return_type_of(hint: Any, declared: Any, *, batched: bool) -> dt.DataType:
     SchemaError
         When it is no type of a column, or of a batch function no list.
     """
-    wanted = declared if declared is not None else hint
-    if wanted is None:
+    returns = declared if declared is not None else hint
+    if returns is None or (batched and returns is list):
         return types.Json()
-    if batched and wanted is list:
-        return types.Json()
-    kind = types.dtype(wanted)
+    dtype = types.dtype(returns)
     if not batched:
-        return kind
-    if not isinstance(kind, dt.Array):
+        return dtype
+    if not isinstance(dtype, dt.Array):
         raise SchemaError(
             "a batch function returns a list, one result for each row.",
-            value=wanted,
+            value=returns,
             hint="Annotate it as list[...], or give return_type=bb.Array(...).",
         )
-    return kind.value_type
+    return dtype.value_type

@@ -1,7 +1,7 @@
-"""Functions with state: classes that are made once in a process, then called.
+"""Functions with state: classes whose objects are made once in a process, then called.
 
-Owns how the arguments of a class and of its calls become those of one function, and which
-objects this process has made. The decorator is `udf`.
+Owns how the arguments of a class and of its calls become those of one function, and the objects
+that this process has made. The decorator is `udf`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import ibis.expr.types as ir
 from ibis import Deferred
 
 from barbule.errors import ExpressionError
-from barbule.functions.registry import Function
+from barbule.functions.function import Function
 from barbule.nodes import bind_arguments
 from barbule.suggestions import call_argument_error
 
-__all__ = ["Stateful", "body_of", "start_parameters"]
+__all__ = ["Stateful", "body_of_class", "init_parameters"]
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -31,25 +31,25 @@ class Stateful:
     Made by `udf`. No object is made before the function is called for a row.
     """
 
-    def __init__(self, kind: type, function: Function) -> None:
-        self._signature = inspect.signature(kind)
+    def __init__(self, cls: type, function: Function) -> None:
+        self._signature = inspect.signature(cls)
         self._function = function
         self.name = function.name
-        self.source = None if function.stated else function.source
-        self.__doc__ = inspect.getdoc(kind)
+        self.source = None if function.stated_version else function.source
+        self.__doc__ = inspect.getdoc(cls)
 
     def __repr__(self) -> str:
         return f"<class {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Function:
         """Return the function that an object with these arguments is."""
-        if any(isinstance(each, ir.Expr | Deferred) for each in (*args, *kwargs.values())):
-            short = self.name.rpartition(".")[2]
-            start = ", ".join(self._signature.parameters)
+        if any(isinstance(value, ir.Expr | Deferred) for value in (*args, *kwargs.values())):
+            short_name = self.name.rpartition(".")[2]
+            parameters = ", ".join(self._signature.parameters)
             raise ExpressionError(
                 f"{self.name} is a class, which is made of plain values; a column was given to it.",
-                hint=f"Make its function first, and give the column to that: {short}({start})"
-                "(t.text).",
+                hint="Make its function first, and give the column to that: "
+                f"{short_name}({parameters})(t.text).",
             )
         try:
             bound = self._signature.bind(*args, **kwargs)
@@ -59,50 +59,51 @@ class Stateful:
         return self._function.using(**bound.arguments)
 
 
-def start_parameters(kind: type) -> list[inspect.Parameter]:
-    """List the parameters of `__init__`, as they are beside those of `__call__`."""
-    start = list(inspect.signature(kind).parameters.values())
-    called = inspect.signature(kind.__call__).parameters
-    for each in start:
-        if each.kind in _VARIADIC or each.name in called:
+def init_parameters(cls: type) -> list[inspect.Parameter]:
+    """List the parameters of `__init__`, as keywords beside those of `__call__`."""
+    parameters = list(inspect.signature(cls).parameters.values())
+    call_parameters = inspect.signature(cls.__call__).parameters
+    for parameter in parameters:
+        if parameter.kind in _VARIADIC or parameter.name in call_parameters:
             raise ExpressionError(
-                f"{kind.__qualname__}.__init__ has the parameter {each}, which cannot be told "
+                f"{cls.__qualname__}.__init__ has the parameter {parameter}, which cannot be told "
                 "from those of __call__.",
                 hint="Name the parameters of __init__ one by one, and otherwise.",
             )
-    return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in start]
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
 
 
-def body_of(kind: type) -> Callable[..., Any]:
+def body_of_class(cls: type) -> Callable[..., Any]:
     """Make the function that makes the object when it is needed first, and calls it."""
-    start = start_parameters(kind)
-    made: dict[str, Any] = {}
+    init = init_parameters(cls)
+    instances: dict[str, Callable[..., Any]] = {}
     lock = threading.Lock()
 
-    def instance(options: dict[str, Any]) -> Any:
+    def instance(options: dict[str, Any]) -> Callable[..., Any]:
         key = bind_arguments(options)[0]
-        with lock:  # what is dear to load is not loaded twice at once
-            if key not in made:
-                made[key] = kind(**options)
-            return made[key]
+        with lock:  # a model that is slow to load is not loaded twice at once
+            if key not in instances:
+                instances[key] = cls(**options)
+            return instances[key]
 
-    def split(kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {each.name: kwargs.pop(each.name) for each in start if each.name in kwargs}
+    def init_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+        names = [parameter.name for parameter in init]
+        return {name: kwargs.pop(name) for name in names if name in kwargs}
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return instance(split(kwargs))(*args, **kwargs)
+        return instance(init_arguments(kwargs))(*args, **kwargs)
 
     async def acall(*args: Any, **kwargs: Any) -> Any:
-        ready = await asyncio.to_thread(instance, split(kwargs))
-        return await ready(*args, **kwargs)
+        function = await asyncio.to_thread(instance, init_arguments(kwargs))
+        return await function(*args, **kwargs)
 
-    method: Any = kind.__call__
+    method: Callable[..., Any] = cls.__call__
     body: Any = acall if inspect.iscoroutinefunction(method) else call
-    whole = inspect.signature(method)
-    own = list(whole.parameters.values())[1:]
-    last = [each for each in own if each.kind is inspect.Parameter.VAR_KEYWORD]
-    body.__signature__ = whole.replace(
-        parameters=[*(each for each in own if each not in last), *start, *last]
-    )
-    body.__doc__ = inspect.getdoc(kind)
-    return body
+    signature = inspect.signature(method)
+    own = list(signature.parameters.values())[1:]
+    keywords = [parameter for parameter in own if parameter.kind is inspect.Parameter.VAR_KEYWORD]
+    named = [parameter for parameter in own if parameter not in keywords]
+    body.__signature__ = signature.replace(parameters=[*named, *init, *keywords])
+    body.__doc__ = inspect.getdoc(cls)
+    function: Callable[..., Any] = body
+    return function

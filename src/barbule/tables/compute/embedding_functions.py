@@ -15,8 +15,8 @@ import ibis.expr.datatypes as dt
 from barbule import types
 from barbule.catalog import codec
 from barbule.errors import ExpressionError
+from barbule.functions.function import Function
 from barbule.functions.parameters.stateful import Stateful
-from barbule.functions.registry import Function
 from barbule.nodes import FunctionCall
 
 if TYPE_CHECKING:
@@ -158,9 +158,11 @@ def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
             hint = "Make it first: give MyEmbedding(...) with the arguments of its __init__."
         raise ExpressionError("an embedding is a function of barbule.", value=function, hint=hint)
     free_parameters = [
-        parameter for parameter in function.parameters if parameter.name not in function.fixed
+        parameter
+        for parameter in function.parameters
+        if parameter.name not in function.fixed_arguments
     ]
-    parameter_dtype = free_parameters[0].kind if free_parameters else None
+    parameter_dtype = free_parameters[0].dtype if free_parameters else None
     if parameter_dtype is not None and not _accepts(parameter_dtype, value.type()):
         raise ExpressionError(
             f"{function.name} takes {parameter_dtype}, not {value.type()}.",

@@ -158,15 +158,15 @@ def _current_version(call: FunctionCall) -> str | None:
     except UnknownFunctionError:
         return None
     arguments = json.loads(call.template)
-    if function.is_of(call.version, arguments):
+    if function.has_version(call.version, arguments):
         return call.version
-    return function.version_of(arguments)
+    return function.version_of_call(arguments)
 
 
 def _is_current(call: FunctionCall, version: str) -> bool:
     """Whether a version is that of the function as it is now, in any form."""
     try:
-        return lookup(call.function, call.version).is_of(version, json.loads(call.template))
+        return lookup(call.function, call.version).has_version(version, json.loads(call.template))
     except UnknownFunctionError:
         return False
 

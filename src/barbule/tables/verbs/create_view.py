@@ -37,7 +37,7 @@ from barbule.tables.views.incremental import (
 
 if TYPE_CHECKING:
     from barbule.executor.engine import Engine
-    from barbule.functions.registry import OnError
+    from barbule.functions.function import OnError
     from barbule.tables.arguments import Expression, IfExists
     from barbule.tables.transaction.transaction import Transaction
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
-    from barbule.functions.registry import OnError
+    from barbule.functions.function import OnError
     from barbule.tables.arguments import Expression
     from barbule.tables.transaction.transaction import Transaction
 

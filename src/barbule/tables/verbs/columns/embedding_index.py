@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from barbule.executor.engine import Engine
-    from barbule.functions.registry import Function
+    from barbule.functions.function import Function
     from barbule.tables.arguments import IfExists, IfNotExists
     from barbule.tables.transaction.transaction import Transaction
 

@@ -1,0 +1,110 @@
+"""The options of `udf`: what its author says of how a function is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from barbule.errors import ExpressionError
+from barbule.functions.function import OnError
+from barbule.functions.identity.bindings import has_object
+from barbule.functions.identity.code import qualified_name
+from barbule.threads import cores
+
+__all__ = ["Options", "import_path_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `udf`, checked."""
+
+    return_type: object
+    batch_size: int | None
+    on_error: OnError
+    retries: int
+    timeout: float | None
+    cache: bool
+    concurrency: int | None
+    processes: bool | int
+    resources: Mapping[str, float] | None
+    version: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        for name, number in (("batch_size", self.batch_size), ("concurrency", self.concurrency)):
+            if number is not None and number < 1:
+                raise ExpressionError(f"{name} is a whole number from 1.", value=number)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether the function is called with lists of values."""
+        return self.batch_size is not None
+
+    @property
+    def process_count(self) -> int | None:
+        """How many processes run the calls; None for this one."""
+        if self.processes is False:
+            return None
+        return cores() if self.processes is True else int(self.processes)
+
+    @property
+    def gpus(self) -> float:
+        """How many graphics processors a call needs.
+
+        Raises
+        ------
+        ExpressionError
+            When `resources` names another resource, or no number.
+        """
+        resources = dict(self.resources or {})
+        share = resources.pop("gpu", 0)
+        is_number = isinstance(share, int | float) and not isinstance(share, bool) and share >= 0
+        if resources or not is_number:
+            raise ExpressionError(
+                "resources says how many GPUs a call needs.",
+                value=self.resources,
+                hint='resources={"gpu": 1}, or {"gpu": 0.5} where two calls fit on one.',
+            )
+        return float(share)
+
+
+def import_path_of(function: Callable[..., Any], processes: bool | int) -> tuple[str, str]:
+    """Return the module and the qualified name by which other processes find a function.
+
+    Raises
+    ------
+    ExpressionError
+        When they cannot find it, or could not help.
+    """
+    called = vars(function)["__call__"] if inspect.isclass(function) else function
+    if not isinstance(processes, int) or processes < 1:
+        raise ExpressionError(
+            "processes is True, or a whole number from 1.", value=processes, hint="processes=4."
+        )
+    has_name = (
+        inspect.isfunction(function)
+        or inspect.isclass(function)
+        or (inspect.isbuiltin(function) and not has_object(function))
+    )
+    if not has_name:
+        raise ExpressionError(
+            f"{qualified_name(function)} cannot be found by another process: it is no function "
+            "that a module defines.",
+            hint="Define one with def that calls it, at the top of a module.",
+        )
+    module, name = function.__module__, function.__qualname__
+    if inspect.iscoroutinefunction(called):
+        raise ExpressionError(
+            f"{name} is asynchronous: it waits, and other processes would not help.",
+            hint="Leave processes out, or write it as a plain function.",
+        )
+    if module == "__main__" or "<" in name:
+        raise ExpressionError(
+            f"{name} cannot be found by another process: it is defined in "
+            + ("a script or notebook." if module == "__main__" else "another function."),
+            hint="Put it at the top of a module, a file of its own, and import it from there; or "
+            "run it in threads, with concurrency=.",
+        )
+    return module, name
