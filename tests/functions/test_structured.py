@@ -161,7 +161,7 @@ def test_a_field_that_no_column_can_have_is_refused(litellm, docs):
 
 
 def test_dates_come_back_as_dates(monkeypatch):
-    form = structured_output.form_of(structured_output.stored_form({"at": bb.Date}))
+    form = structured_output.load_schema(structured_output.store_schema({"at": bb.Date}))
     assert form.read('{"at": "2024-02-29"}') == {"at": "2024-02-29"}
     with pytest.raises(ValueError, match="valid date"):
         form.read('{"at": "2023-02-29"}')
@@ -224,7 +224,7 @@ def test_json_among_words_is_found(litellm, docs):
 def test_a_model_without_schemas_is_told_in_words(litellm, models, docs):
     assert extract(litellm, docs, Item, model="no-schema") == {"name": "two words", "price": 0.5}
     told, said = models.requests[1]["messages"][0], models.requests[1]["messages"][2]
-    assert json.dumps(structured_output.class_form(Item).schema) in told["content"]
+    assert json.dumps(structured_output.class_schema(Item).schema) in told["content"]
     assert said["content"] == "two words"
     assert "response_format" not in models.requests[1]
     assert models.count == 2
@@ -248,7 +248,7 @@ def test_a_class_is_not_loaded_because_a_database_names_it(litellm, docs, monkey
         return module.Shape
 
     def forget():  # as a new process would have it
-        structured_output._KNOWN.clear()
+        structured_output._CLASSES.clear()
         monkeypatch.delitem(sys.modules, "shapes", raising=False)
 
     shape = write_and_import("sides")
@@ -276,10 +276,10 @@ def test_a_class_within_a_function_is_known_in_its_process(litellm, docs):
         return Local
 
     assert extract(litellm, docs, inner()) == {"word": "two words"}
-    stored = structured_output.stored_form(inner())
-    structured_output._KNOWN.clear()
+    stored = structured_output.store_schema(inner())
+    structured_output._CLASSES.clear()
     with pytest.raises(UnknownFunctionError, match="not defined in this process"):
-        structured_output.form_of(stored)
+        structured_output.load_schema(stored)
 
 
 # -- Sentiment, labels, summaries, translations, filters ------------------------------------------

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from barbule.functions.stream_functions import Track, source_of, stream_function
+from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.suggestions import FunctionNamespace, check_arguments, suggesting_getattr
 from barbule.types import Audio, Json
 
@@ -34,7 +36,7 @@ _PIECE = dt.Struct(
 
 
 @stream_function("audio", Json)
-def get_metadata(audio: Track) -> Any:
+def get_metadata(audio: Track) -> dict[str, Any]:
     """Return what the headers of a file say: size, bit rate, tags and its streams.
 
     Examples
@@ -51,11 +53,11 @@ def get_metadata(audio: Track) -> Any:
 
 
 @stream_function("audio", float)
-def duration(audio: Track) -> Any:
+def duration(audio: Track) -> float | None:
     """Return how long it plays, in seconds; measured where its header does not tell or guesses."""
-    from barbule.media.streams.probing import duration as measured
+    from barbule.media.streams.probing import duration as measure_duration
 
-    return measured(audio)
+    return measure_duration(audio)
 
 
 @stream_function("audio", Audio)
@@ -65,7 +67,7 @@ def clip(
     end: float | None = None,
     duration: float | None = None,
     format: str = "flac",  # noqa: A002 - users' name
-) -> Any:
+) -> TemporaryFile | None:
     """Cut a stretch out, exact to the sample.
 
     Parameters
@@ -94,14 +96,18 @@ def segment(
     overlap: float = 0.0,
     min_duration: float = 0.0,
     format: str = "flac",  # noqa: A002 - users' name
-) -> Any:
+) -> list[TemporaryFile]:
     """Cut into stretches of so many seconds; see `AudioSplitter` for a row for each."""
-    found = _pieces(audio, format, duration, overlap=overlap, min_duration=min_duration)
-    return [each["audio_segment"] for each in found]
+    pieces = _pieces(audio, format, duration, overlap=overlap, min_duration=min_duration)
+    return [piece["audio_segment"] for piece in pieces]
 
 
 @stream_function("audio", Audio)
-def concat(audio: Any, *others: Any, format: str = "flac") -> Any:  # noqa: A002 - users' name
+def concat(
+    audio: Any,
+    *others: Any,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> TemporaryFile | None:
     """Play one after the other, with the sample rate and channels of the first.
 
     Parameters
@@ -111,8 +117,8 @@ def concat(audio: Any, *others: Any, format: str = "flac") -> Any:  # noqa: A002
     """
     from barbule.media.streams.editing.sound_tracks import join_sound
 
-    given = [*(audio if isinstance(audio, list | tuple) else [audio]), *others]
-    paths = [each for each in given if each is not None]
+    sounds = [*(audio if isinstance(audio, list | tuple) else [audio]), *others]
+    paths = [path for path in sounds if path is not None]
     return join_sound(paths, format=format) if paths else None
 
 
@@ -122,7 +128,7 @@ def resample(
     rate: int,
     channels: int | None = None,
     format: str = "flac",  # noqa: A002 - users' name
-) -> Any:
+) -> TemporaryFile | None:
     """Bring to another sample rate, and to one or two channels.
 
     Parameters
@@ -141,12 +147,11 @@ def resample(
         raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
     if channels not in {None, 1, 2}:
         raise ConfigurationError("channels is 1 or 2.", value=channels)
-    whole = Span(0.0, None)
-    return cut_sound(audio, whole, format=format, rate=rate, channels=channels)
+    return cut_sound(audio, Span(0.0, None), format=format, rate=rate, channels=channels)
 
 
 @stream_function("audio", Audio)
-def convert(audio: Track, format: str) -> Any:  # noqa: A002 - users' name
+def convert(audio: Track, format: str) -> TemporaryFile | None:  # noqa: A002 - users' name
     """Write in another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
     from barbule.media.streams.editing.sound_tracks import Span, cut_sound
 
@@ -154,7 +159,11 @@ def convert(audio: Track, format: str) -> Any:  # noqa: A002 - users' name
 
 
 @stream_function("audio", Audio, method=False)
-def encode(samples: Any, rate: int, format: str = "flac") -> Any:  # noqa: A002 - users' name
+def encode(
+    samples: Any,
+    rate: int,
+    format: str = "flac",  # noqa: A002 - users' name
+) -> TemporaryFile | None:
     """Make a sound of numbers.
 
     Parameters
@@ -194,13 +203,13 @@ def _pieces(
     sound_tracks.check_cuts("a sound", duration, segment_times, overlap, min_duration)
     length = sound_tracks.sound_length(audio)
     if duration is not None:
-        wanted = sound_tracks.split_length(length, duration, overlap, min_duration)
+        spans = sound_tracks.split_length(length, duration, overlap, min_duration)
     else:
-        wanted = iter(sound_tracks.split_at(length, segment_times or (), min_duration))
+        spans = iter(sound_tracks.split_at(length, segment_times or (), min_duration))
     return [
-        {"segment_start": span.start, "segment_end": span.end, "audio_segment": made}
-        for span, made in sound_tracks.split_sound(
-            audio, wanted, format=format, overlap=overlap, min_duration=min_duration
+        {"segment_start": span.start, "segment_end": span.end, "audio_segment": file}
+        for span, file in sound_tracks.split_sound(
+            audio, spans, format=format, overlap=overlap, min_duration=min_duration
         )
     ]
 
@@ -213,7 +222,7 @@ def split(
     min_duration: float = 0.0,
     format: str = "flac",  # noqa: A002 - users' name
     segment_times: list[float] | None = None,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Cut into pieces with their times; see `AudioSplitter.create`."""
     return _pieces(
         audio, format, duration, segment_times, overlap=overlap, min_duration=min_duration
@@ -226,14 +235,14 @@ class AudioSplitter(FunctionNamespace):
     @staticmethod
     @check_arguments
     def create(
-        audio: Any,
+        audio: object,
         duration: float | None = None,
         *,
         segment_times: Sequence[float] | None = None,
         overlap: float = 0.0,
         min_duration: float = 0.0,
         format: str = "flac",  # noqa: A002 - users' name
-    ) -> Any:
+    ) -> ir.Value:
         """Cut each sound of a column into pieces, exact to the sample.
 
         The rows of the view have `segment_start` and `segment_end` in seconds, and
@@ -278,8 +287,8 @@ class AudioSplitter(FunctionNamespace):
         check_cuts("a sound", duration, segment_times, overlap, min_duration)
         sound_format(format)
         times = None if segment_times is None else list(segment_times)
-        audio = source_of(audio, "audio", Audio)
-        return split(audio, duration, overlap, min_duration, format, times)
+        sounds = source_of(audio, "audio", Audio)
+        return split(sounds, duration, overlap, min_duration, format, times)
 
 
 if not TYPE_CHECKING:  # which knows what there is

@@ -1,14 +1,13 @@
-"""What is often asked of language models, with the question already written.
+"""Common tasks of language models, with the prompts already written.
 
-Owns the wording of these questions. All but two are answered in a form that is checked, see
-`structured`.
+Owns the wording of the prompts. All but two tasks have structured output, which is checked: see
+`structured_output`.
 """
 
 from __future__ import annotations
 
 import functools
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.datatypes as dt
@@ -16,7 +15,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError
 from barbule.functions.language_models import message_content, structured_calls, structured_output
-from barbule.functions.language_models.provider_functions import Call
+from barbule.functions.language_models.provider_functions import Prepare, ProviderFunction, Returns
 from barbule.functions.language_models.replies import SENTIMENT
 from barbule.models.base import Reply
 from barbule.models.providers import Provider
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LANGUAGE"]
 
-_SUMMARY = 100  # words that a summary has at most, where nobody says how long it may be
-_OF_MOST = 0.85  # how much of what it may have a summary usually has
+_MAX_SUMMARY_WORDS = 100  # where the caller sets no limit
+_SUMMARY_SHARE = 0.85  # of its maximum length, the usual length of a summary
 
 
 async def extract(
     client: ModelClient,
-    text: Any,
+    text: object,
     *,
     schema: Any,
     model: str | None = None,
@@ -48,7 +47,7 @@ async def extract(
     text
         A column of texts, images, documents or sounds.
     schema
-        What to find: a pydantic model or dataclass, whose descriptions the model reads, or a
+        The facts: a pydantic model or dataclass, whose descriptions the model reads, or a
         mapping of names to types. Defined in this process; stored calls name the class.
     model
         The model's name; the provider's usual one by default.
@@ -63,16 +62,20 @@ async def extract(
         The fields of the schema. An answer that does not fit is sent back once, with what is
         wrong; if the next does not fit either it is an error.
     """
-    told = "Extract the facts that the schema asks for from what the user sends. Take them from "
-    told += "there only; what is not said is null where the schema allows it."
-    asked = await _asked(client, model, told, text, instructions)
-    form = structured_output.form_of(schema)
-    found, reply = await structured_calls.ask(client, str(model), asked, form, **params)
-    return Reply(found, reply.usage, reply.headers)
+    prompt = (
+        "Extract the facts that the schema asks for from what the user sends. Take them from "
+        "there only; what is not said is null where the schema allows it."
+    )
+    messages = await _messages(client, model, prompt, text, instructions)
+    output_schema = structured_output.load_schema(schema)
+    record, reply = await structured_calls.ask(
+        client, str(model), messages, output_schema, **params
+    )
+    return Reply(record, reply.usage, reply.headers)
 
 
 def _prepare_extract(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {**_prepare(arguments), "schema": structured_output.stored_form(arguments["schema"])}
+    return {**_prepare(arguments), "schema": structured_output.store_schema(arguments["schema"])}
 
 
 def _extract_type(_: Provider, arguments: Mapping[str, Any]) -> dt.DataType:
@@ -80,7 +83,7 @@ def _extract_type(_: Provider, arguments: Mapping[str, Any]) -> dt.DataType:
 
 
 async def analyze_sentiment(
-    client: ModelClient, text: Any, *, model: str | None = None, **params: Any
+    client: ModelClient, text: object, *, model: str | None = None, **params: Any
 ) -> Reply:
     """Tell the sentiment of texts.
 
@@ -99,26 +102,30 @@ async def analyze_sentiment(
         `.label` is "positive", "neutral" or "negative", `.score` how sure the model is of it,
         from 0 to 1.
     """
-    told = "Judge the sentiment of what the user sends. The score says how sure you are of the "
-    told += "label, from 0 to 1."
-    asked = await _asked(client, model, told, text)
-    found, reply = await structured_calls.ask(client, str(model), asked, _sentiment(), **params)
-    return Reply(found, reply.usage, reply.headers)
+    prompt = (
+        "Judge the sentiment of what the user sends. The score says how sure you are of the "
+        "label, from 0 to 1."
+    )
+    messages = await _messages(client, model, prompt, text)
+    sentiment, reply = await structured_calls.ask(
+        client, str(model), messages, _sentiment_schema(), **params
+    )
+    return Reply(sentiment, reply.usage, reply.headers)
 
 
 @functools.cache
-def _sentiment() -> structured_output.Form:
+def _sentiment_schema() -> structured_output.OutputSchema:
     import pydantic
 
     label = Literal["positive", "neutral", "negative"]
     score = (float, pydantic.Field(ge=0, le=1))
     cls = pydantic.create_model("Sentiment", label=(label, ...), score=score)
-    return structured_output.class_form(cls)
+    return structured_output.class_schema(cls)
 
 
 async def classify(
     client: ModelClient,
-    text: Any,
+    text: object,
     labels: Any,
     *,
     model: str | None = None,
@@ -148,23 +155,23 @@ async def classify(
     String, or Array of String with `several`
         One of the labels, never anything else.
     """
-    many = "every label that fits" if several else "the label that fits best"
-    told = f"Classify what the user sends: answer {many}.\n\n"
+    answers = "every label that fits" if several else "the label that fits best"
+    prompt = f"Classify what the user sends: answer {answers}.\n\n"
     if isinstance(labels, Mapping):
-        told += "\n".join(f"- {label}: {meaning}" for label, meaning in labels.items())
+        prompt += "\n".join(f"- {label}: {meaning}" for label, meaning in labels.items())
     else:
-        told += "\n".join(f"- {label}" for label in labels)
-    asked = await _asked(client, model, told, text, instructions)
-    form = structured_output.choice_form(tuple(map(str, labels)), several=several)
-    found, reply = await structured_calls.ask(client, str(model), asked, form, **params)
-    return Reply(found["answer"], reply.usage, reply.headers)
+        prompt += "\n".join(f"- {label}" for label in labels)
+    messages = await _messages(client, model, prompt, text, instructions)
+    schema = structured_output.choice_schema(tuple(map(str, labels)), several=several)
+    choice, reply = await structured_calls.ask(client, str(model), messages, schema, **params)
+    return Reply(choice["answer"], reply.usage, reply.headers)
 
 
 def _prepare_classify(arguments: dict[str, Any]) -> dict[str, Any]:
     labels = arguments["labels"]
     if not isinstance(labels, ir.Expr):
-        fine = isinstance(labels, Mapping | Sequence) and not isinstance(labels, str)
-        if not fine or len(set(labels)) != len(labels) or not labels:
+        is_collection = isinstance(labels, Mapping | Sequence) and not isinstance(labels, str)
+        if not is_collection or len(set(labels)) != len(labels) or not labels:
             raise ExpressionError(
                 "labels are a list of different texts.", value=labels, hint="['good', 'bad']."
             )
@@ -179,7 +186,7 @@ def _classify_type(_: Provider, arguments: Mapping[str, Any]) -> dt.DataType:
 
 async def summarize(
     client: ModelClient,
-    text: Any,
+    text: object,
     *,
     model: str | None = None,
     max_words: int | None = None,
@@ -206,15 +213,19 @@ async def summarize(
     String
     """
     length = f"in at most {max_words} words" if max_words else "briefly"
-    told = f"Summarize what the user sends {length}, in its own language. Answer the summary only."
-    words = min(_OF_MOST * (max_words or _SUMMARY), _words_in(text) or _SUMMARY)
-    expecting = client.expecting(words=words)
-    return await _answered(expecting, model, told, text, instructions, params)
+    prompt = (
+        f"Summarize what the user sends {length}, in its own language. Answer the summary only."
+    )
+    words = min(
+        _SUMMARY_SHARE * (max_words or _MAX_SUMMARY_WORDS), _words_in(text) or _MAX_SUMMARY_WORDS
+    )
+    estimated = client.expecting(words=words)
+    return await _text_reply(estimated, model, prompt, text, instructions, params)
 
 
 async def translate(
     client: ModelClient,
-    text: Any,
+    text: object,
     to: str,
     *,
     model: str | None = None,
@@ -244,9 +255,9 @@ async def translate(
     String
     """
     origin = f" from {source}" if source else ""
-    told = f"Translate what the user sends{origin} to {to}. Answer the translation only."
-    expecting = client.expecting(words=_words_in(text))
-    return await _answered(expecting, model, told, text, instructions, params)
+    prompt = f"Translate what the user sends{origin} to {to}. Answer the translation only."
+    estimated = client.expecting(words=_words_in(text))
+    return await _text_reply(estimated, model, prompt, text, instructions, params)
 
 
 async def filter(  # noqa: A001 - the name that users know
@@ -261,10 +272,10 @@ async def filter(  # noqa: A001 - the name that users know
     Parameters
     ----------
     condition
-        The statement, with places for values: "{text} is about birds".
+        The statement, with replacement fields for values: "{text} is about birds".
     values
-        What fills places without names, `{0}`; those with names are filled by name. Images and
-        documents may stand in places too.
+        The values of fields without names, `{0}`; those with names are filled by name. Images and
+        documents may be values too.
     model
         The model's name; the provider's usual one by default.
     params
@@ -274,105 +285,82 @@ async def filter(  # noqa: A001 - the name that users know
     -------
     Bool
     """
-    told = "Say whether the statement that the user sends is true."
-    said = _filled(condition, params.pop("values", {}))
-    asked = [{"role": "system", "content": told}, {"role": "user", "content": said}]
-    asked = await message_content.fill_messages(client, str(model), asked)
-    found, reply = await structured_calls.ask(client, str(model), asked, _truth(), **params)
-    return Reply(found["answer"], reply.usage, reply.headers)
-
-
-def _filled(condition: str, values: Mapping[str, Any]) -> Any:
-    """Put values into the places of a statement; media become parts between its texts."""
-    parts: list[Any] = []
-    text = ""
-    for before, place in _places(condition):
-        text += before
-        if place is None:
-            continue
-        if message_content.is_marked(values[place]):
-            parts += [{"type": "text", "text": text}] if text.strip() else []
-            parts.append(values[place])
-            text = ""
-        else:
-            text += message_content.text_of(values[place])
-    if not parts:
-        return text
-    return [*parts, {"type": "text", "text": text}] if text.strip() else parts
-
-
-def _places(condition: str) -> list[tuple[str, str | None]]:
-    """List the texts of a template, each with the name of the place behind it."""
-    found: list[tuple[str, str | None]] = []
-    for number, (before, name, _, _) in enumerate(string.Formatter().parse(condition)):
-        found.append((before, name or (None if name is None else str(number))))
-    return found
+    prompt = "Say whether the statement that the user sends is true."
+    statement = message_content.fill_statement(condition, params.pop("values", {}))
+    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": statement}]
+    messages = await message_content.fill_messages(client, str(model), messages)
+    truth, reply = await structured_calls.ask(
+        client, str(model), messages, _truth_schema(), **params
+    )
+    return Reply(truth["answer"], reply.usage, reply.headers)
 
 
 def _prepare_filter(arguments: dict[str, Any]) -> dict[str, Any]:
     condition = arguments.pop("condition")
-    given = arguments.pop("*values", [])
+    positional = arguments.pop("*values", [])
     if isinstance(condition, ir.Expr):
-        condition, given = "{0}", [condition, *given]
+        condition, positional = "{0}", [condition, *positional]
     try:
-        names = [name for _, name in _places(condition) if name is not None]
+        fields = message_content.statement_fields(condition)
     except ValueError as error:
         raise ExpressionError(
             f"filter: the condition is no template: {error}.",
             value=condition,
             hint="Write places as {text}, and braces that are none twice.",
         ) from error
-    named = {str(number): value for number, value in enumerate(given)}
-    named |= {name: arguments.pop(name) for name in names if name in arguments}
-    missing = [name for name in names if name not in named]
-    if missing or len(named) > len(set(names)):
+    names = [name for _, name in fields if name is not None]
+    unmarked = {str(number): value for number, value in enumerate(positional)}
+    unmarked |= {name: arguments.pop(name) for name in names if name in arguments}
+    missing = [name for name in names if name not in unmarked]
+    if missing or len(unmarked) > len(set(names)):
         raise ExpressionError(
             f"filter: the condition has the places {names}, and values are given for "
-            f"{list(named)}.",
+            f"{list(unmarked)}.",
             value=condition,
             hint='Fill each of them: filter("{text} is long", text=t.text).',
         )
-    values = {name: message_content.mark(value) for name, value in named.items()}
+    values = {name: message_content.mark(value) for name, value in unmarked.items()}
     return {"condition": condition, "values": values, **arguments}
 
 
 @functools.cache
-def _truth() -> structured_output.Form:
+def _truth_schema() -> structured_output.OutputSchema:
     import pydantic
 
-    return structured_output.class_form(pydantic.create_model("Truth", answer=(bool, ...)))
+    return structured_output.class_schema(pydantic.create_model("Truth", answer=(bool, ...)))
 
 
-# -- What they share ------------------------------------------------------------------------------
+# -- Shared ---------------------------------------------------------------------------------------
 
 
-async def _asked(
-    client: ModelClient, model: Any, told: str, value: Any, instructions: str | None = None
+async def _messages(
+    client: ModelClient, model: object, prompt: str, value: object, instructions: str | None = None
 ) -> list[dict[str, Any]]:
-    """Write the messages of a question about a value."""
-    system = f"{told}\n\n{instructions}" if instructions else told
-    said = await message_content.fill(client, str(model), value)
-    return [{"role": "system", "content": system}, {"role": "user", "content": said}]
+    """Write the messages of a request about a value."""
+    system = f"{prompt}\n\n{instructions}" if instructions else prompt
+    content = await message_content.fill(client, str(model), value)
+    return [{"role": "system", "content": system}, {"role": "user", "content": content}]
 
 
-def _words_in(value: Any) -> int | None:
-    """Count the words of a text; None where what is said is no text."""
+def _words_in(value: object) -> int | None:
+    """Count the words of a text; None for media."""
     return None if message_content.is_marked(value) else len(message_content.text_of(value).split())
 
 
-async def _answered(
-    expecting: AbstractContextManager[ModelClient],
-    model: Any,
-    told: str,
-    value: Any,
+async def _text_reply(
+    estimated: AbstractContextManager[ModelClient],
+    model: object,
+    prompt: str,
+    value: object,
     instructions: str | None,
     params: Mapping[str, Any],
 ) -> Reply:
-    """Ask a question whose answer is any text."""
-    with expecting as client:
-        asked = await _asked(client, model, told, value, instructions)
-        reply = await client.chat(str(model), asked, **params)
-    text = structured_calls.said(structured_calls.answered(reply, str(model)), str(model))
+    """Make a request whose answer is any text."""
+    with estimated as client:
+        messages = await _messages(client, model, prompt, value, instructions)
+        reply = await client.chat(str(model), messages, **params)
+    answer = structured_calls.require_answer(reply, str(model))
+    text = structured_calls.answer_text(answer, str(model))
     return Reply(text.strip(), reply.usage, reply.headers)
 
 
@@ -380,11 +368,16 @@ def _prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "text": message_content.mark(arguments["text"])}
 
 
-LANGUAGE: dict[str, Call] = {
-    "extract": Call(extract, "chat", _extract_type, _prepare_extract, defaulted=True),
-    "analyze_sentiment": Call(analyze_sentiment, "chat", SENTIMENT, _prepare, defaulted=True),
-    "classify": Call(classify, "chat", _classify_type, _prepare_classify, defaulted=True),
-    "summarize": Call(summarize, "chat", dt.string, _prepare, defaulted=True),
-    "translate": Call(translate, "chat", dt.string, _prepare, defaulted=True),
-    "filter": Call(filter, "chat", dt.boolean, _prepare_filter, defaulted=True),
+_TASKS: dict[str, tuple[Callable[..., Any], Returns, Prepare]] = {
+    "extract": (extract, _extract_type, _prepare_extract),
+    "analyze_sentiment": (analyze_sentiment, SENTIMENT, _prepare),
+    "classify": (classify, _classify_type, _prepare_classify),
+    "summarize": (summarize, dt.string, _prepare),
+    "translate": (translate, dt.string, _prepare),
+    "filter": (filter, dt.boolean, _prepare_filter),
+}
+
+LANGUAGE: dict[str, ProviderFunction] = {
+    name: ProviderFunction(body, "chat", returns, prepare, defaulted=True)
+    for name, (body, returns, prepare) in _TASKS.items()
 }

@@ -27,15 +27,15 @@ def _digest(path: Path) -> str:
 
 
 @udf(version="1", name="barbule.functions.media.content", return_type=MEDIA_CONTENT_TYPE)
-def content(media: str) -> Any:
-    """Return what is recorded of a file: the SHA-256 and the size of its content."""
+def content(media: str) -> dict[str, Any]:
+    """Return the record of a file: the SHA-256 and the size of its content."""
     path = Path(media)
     return {"sha256": _digest(path), "size": path.stat().st_size}
 
 
 @udf(version="1", name="barbule.functions.media.changed", concurrency=16)
 def changed(media: str, recorded: dict[str, Any]) -> bool:
-    """Tell whether a file is another now than what was recorded of it, or is gone."""
+    """Tell whether a file differs from what was recorded of it, or no longer exists."""
     if not media:
         return True
     path = Path(media)

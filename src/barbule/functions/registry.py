@@ -104,8 +104,8 @@ def _definition_hint(name: str) -> str:
     readable = "what it computed before can be read all the same."
     is_interactive = module in MAIN  # a notebook, which nobody can import
     if short_name.startswith("<lambda"):
-        place = "this notebook or script" if is_interactive else repr(module)
-        return f"A lambda is found by its text: define the same one in {place} first; {readable}"
+        owner = "this notebook or script" if is_interactive else repr(module)
+        return f"A lambda is found by its text: define the same one in {owner} first; {readable}"
     namesakes = sorted(other for other in GENERATIONS if other.rpartition(".")[2] == short_name)
     same = (
         f" (or, if {namesakes[0]!r} is the same, give both that name by name=)" if namesakes else ""

@@ -1,42 +1,43 @@
 """How a function of audio, video or documents is declared: as a function and as a method.
 
-Owns the decorator. What the functions do is the business of `barbule.media`.
+Owns the decorator, and the annotations of its bodies; `barbule.media` does the work.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
 from barbule.errors import ExpressionError
-from barbule.functions.registry import Function, register
+from barbule.functions.function import Function
+from barbule.functions.registry import register
 from barbule.functions.udf import udf
 from barbule.relations.methods.streams import AudioValue, DocumentValue, VideoValue
 from barbule.types import Audio, Media, Video
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Clip", "Track", "source_of", "stream_function", "uri_of"]
 
 Clip = Annotated[str, Video]  # a local path
 Track = Annotated[str, Audio]
 
-_VALUES = {"video": VideoValue, "audio": AudioValue, "document": DocumentValue}
+StreamKind = Literal["video", "audio", "document"]
+
+_VALUE_CLASSES = {"video": VideoValue, "audio": AudioValue, "document": DocumentValue}
 
 
 def stream_function(
-    kind: str,
-    returns: Any,
+    kind: StreamKind,
+    returns: object,
     *,
     method: bool = True,
     check: Callable[[dict[str, Any]], None] | None = None,
-) -> Callable[..., Any]:
+) -> Callable[[Callable[..., Any]], Function]:
     """Make a function of a kind of media and give columns of that type the method of its name.
 
     Parameters
@@ -48,7 +49,7 @@ def stream_function(
     method
         Whether columns get it too.
     check
-        Makes sure, when a call is written, that it can be made.
+        Raises an error, when a call is written, if its arguments are wrong.
     """
 
     def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -58,23 +59,23 @@ def stream_function(
 
     def declare(body: Callable[..., Any]) -> Function:
         name = f"barbule.functions.{kind}.{body.__name__}"
-        made = udf(body, return_type=returns, version="1", name=name)
+        declared = udf(body, return_type=returns, version="1", name=name)
         # FFmpeg uses all processors by itself; PDFium may not be called from several threads.
-        function = register(replace(made, concurrency=1, prepare=prepare if check else None))
+        function = register(replace(declared, concurrency=1, prepare=prepare if check else None))
         if method:
-            setattr(_VALUES[kind], body.__name__, _method(function, body, kind))
+            setattr(_VALUE_CLASSES[kind], body.__name__, _method(function, body, kind))
         return function
 
     return declare
 
 
-def _method(function: Function, body: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _method(function: Function, body: Callable[..., Any], kind: StreamKind) -> Callable[..., Any]:
+    def method(self: object, *args: Any, **kwargs: Any) -> object:
         return function(self, *args, **kwargs)
 
     first, *others = inspect.signature(body).parameters.values()
     method.__name__ = body.__name__
-    method.__qualname__ = f"{_VALUES[kind].__name__}.{body.__name__}"
+    method.__qualname__ = f"{_VALUE_CLASSES[kind].__name__}.{body.__name__}"
     method.__doc__ = body.__doc__
     method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [first.replace(name="self", annotation=first.empty), *others]
@@ -82,15 +83,17 @@ def _method(function: Function, body: Callable[..., Any], kind: str) -> Callable
     return method
 
 
-def uri_of(media: Any) -> Any:
+def uri_of(media: object) -> ir.Value | str:
     """Return the reference of a column's cells, or of a plain value."""
     return media.uri() if isinstance(media, ir.Expr) else str(media)
 
 
-def source_of(media: Any, name: str, kind: type[Media]) -> Any:
-    """Return what an iterator goes through: a column of media, or the path of a file.
+def source_of(
+    media: object, name: str, kind: type[Media]
+) -> ir.Value | Deferred | str | os.PathLike[str]:
+    """Return the first argument of an iterator: a column of media, or the path of a file.
 
-    Texts in a column are paths; of other columns the call says what is wrong with them.
+    Strings in a column are paths; other columns are refused by the call itself.
 
     Raises
     ------
@@ -98,8 +101,8 @@ def source_of(media: Any, name: str, kind: type[Media]) -> Any:
         When it is a plain value that is no path.
     """
     if isinstance(media, ir.Value):
-        found = media.type()
-        return media.cast(kind()) if found.is_string() and not isinstance(found, Media) else media
+        dtype = media.type()
+        return media.cast(kind()) if dtype.is_string() and not isinstance(dtype, Media) else media
     if isinstance(media, str | os.PathLike | Deferred):
         return media
     raise ExpressionError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from barbule.functions.language_models.templates import check, fill
 from barbule.functions.registry import register
@@ -76,7 +77,7 @@ def split_text(
     limit: int | None = None,
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Cut a text into chunks; see `StringSplitter.create`."""
     from barbule.media.chunking import chunking_options, split_text
 
@@ -97,7 +98,7 @@ class StringSplitter(FunctionNamespace):
     @staticmethod
     @check_arguments
     def create(
-        text: Any,
+        text: object,
         separators: Sequence[str] | str | None = None,
         *,
         chunk_size: int | None = None,
@@ -105,7 +106,7 @@ class StringSplitter(FunctionNamespace):
         limit: int | None = None,
         tiktoken_encoding: str | None = None,
         tiktoken_target_model: str | None = None,
-    ) -> Any:
+    ) -> ir.Value:
         r"""Cut each text of a column into chunks.
 
         The rows of the view have `text` and `pos` (from 0). The options are those of
@@ -156,8 +157,8 @@ class StringSplitter(FunctionNamespace):
             "tiktoken_target_model": tiktoken_target_model,
         }
         chunking_options(separators, **options)  # wrong options fail here and now
-        given = separators if isinstance(separators, str | None) else list(separators)
-        return split_text(text, given, **options)
+        storable = separators if isinstance(separators, str | None) else list(separators)
+        return split_text(text, storable, **options)
 
 
 if not TYPE_CHECKING:  # which knows what there is

@@ -1,4 +1,4 @@
-"""What a document holds: its text, its pages, its tables, what it says of itself."""
+"""The content of documents: text, pages, headings, tables, metadata."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = [
     "title",
 ]
 
-_BETWEEN_BLOCKS = "\n\n"
+_BLOCK_SEPARATOR = "\n\n"
 
 
 @stream_function("document", str, check=check_call)
-def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
+def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> str:
     r"""Return the text of a document, with empty lines between its paragraphs.
 
     Headings are paragraphs of their words, in all formats. Markdown keeps the markup within other
@@ -56,13 +56,13 @@ def text(document: File, ocr: bool | None = None, encoding: str | None = None) -
     >>> docs.select(text=docs.doc.text()).collect()["text"]
     ['Feathers\n\nA barbule hooks.']
     """
-    return _BETWEEN_BLOCKS.join(
+    return _BLOCK_SEPARATOR.join(
         block.text for block in readable(document, ocr=ocr, encoding=encoding).blocks
     )
 
 
 @stream_function("document", str, check=check_call)
-def source(document: File, encoding: str | None = None) -> Any:
+def source(document: File, encoding: str | None = None) -> str:
     """Return a file of text as it stands, with its markup: HTML, Markdown, XML, JSON, CSV, code.
 
     Parameters
@@ -89,13 +89,13 @@ def source(document: File, encoding: str | None = None) -> Any:
 
 
 @stream_function("document", str, check=check_call)
-def title(document: File, encoding: str | None = None) -> Any:
-    """Return what a document calls itself; missing where it does not."""
+def title(document: File, encoding: str | None = None) -> str | None:
+    """Return the title that a document has in its metadata; missing where it has none."""
     return readable(document, ocr=False, encoding=encoding).title
 
 
 @stream_function("document", Json, check=check_call)
-def metadata(document: File, encoding: str | None = None) -> Any:
+def metadata(document: File, encoding: str | None = None) -> dict[str, Any]:
     """Return what a file says of itself.
 
     Always there are "format", "title", "pages" (missing where the format has none) and
@@ -115,26 +115,26 @@ def metadata(document: File, encoding: str | None = None) -> Any:
     """
     from barbule.media.documents import validate_document
 
-    name = validate_document(Path(document))
-    found = readable(document, ocr=False, encoding=encoding)
+    format_name = validate_document(Path(document))
+    content = readable(document, ocr=False, encoding=encoding)
     return {
-        "format": name,
-        "title": found.title,
-        "pages": found.pages,
-        "scanned_pages": list(found.scanned),
-        **({"left_out": list(found.left_out)} if found.left_out else {}),
-        **found.metadata,
+        "format": format_name,
+        "title": content.title,
+        "pages": content.pages,
+        "scanned_pages": list(content.scanned),
+        **({"left_out": list(content.left_out)} if content.left_out else {}),
+        **content.metadata,
     }
 
 
 @stream_function("document", dt.int64)
-def page_count(document: File) -> Any:
+def page_count(document: File) -> int | None:
     """Return how many pages, slides or sheets a document has; missing where it has none."""
     return readable(document, ocr=False).pages
 
 
 @stream_function("document", dt.Array(dt.string), check=check_call)
-def pages(document: File, ocr: bool | None = None, encoding: str | None = None) -> Any:
+def pages(document: File, ocr: bool | None = None, encoding: str | None = None) -> list[str]:
     """Return the text of each page, slide or sheet; a format without pages gives one.
 
     Parameters
@@ -144,22 +144,22 @@ def pages(document: File, ocr: bool | None = None, encoding: str | None = None) 
     ocr, encoding
         As `text` has them.
     """
-    found = readable(document, ocr=ocr, encoding=encoding)
-    texts: list[list[str]] = [[] for _ in range(found.pages or 1)]
-    for block in found.blocks:
-        texts[(block.page or 1) - 1].append(block.text)
-    return [_BETWEEN_BLOCKS.join(each) for each in texts]
+    content = readable(document, ocr=ocr, encoding=encoding)
+    pages: list[list[str]] = [[] for _ in range(content.pages or 1)]
+    for block in content.blocks:
+        pages[(block.page or 1) - 1].append(block.text)
+    return [_BLOCK_SEPARATOR.join(texts) for texts in pages]
 
 
 @stream_function("document", dt.Array(dt.string), check=check_call)
-def headings(document: File, encoding: str | None = None) -> Any:
+def headings(document: File, encoding: str | None = None) -> list[str]:
     """Return the headings in their order, each behind those above it: "Birds > Feathers"."""
-    found = (block.heading for block in readable(document, ocr=False, encoding=encoding).blocks)
-    return list(dict.fromkeys(heading for heading in found if heading))
+    blocks = readable(document, ocr=False, encoding=encoding).blocks
+    return list(dict.fromkeys(block.heading for block in blocks if block.heading))
 
 
 @stream_function("document", Json, check=check_call)
-def tables(document: File, encoding: str | None = None) -> Any:
+def tables(document: File, encoding: str | None = None) -> list[dict[str, Any]]:
     r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
 
     A CSV file is one table, as is each sheet of a spreadsheet. Tables are known in HTML, EPUB,
@@ -177,21 +177,21 @@ def tables(document: File, encoding: str | None = None) -> Any:
     """
     from barbule.media.documents import validate_document
 
-    whole = validate_document(Path(document)) in {"csv", "xlsx"}
-    found: list[dict[str, Any]] = []
+    is_spreadsheet = validate_document(Path(document)) in {"csv", "xlsx"}
+    tables: list[dict[str, Any]] = []
     for block in readable(document, ocr=False, encoding=encoding).blocks:
         if block.rows is None:
             continue
         rows = [list(row) for row in block.rows]
-        if whole and found and found[-1]["page"] == block.page:
-            found[-1]["rows"].extend(rows)
+        if is_spreadsheet and tables and tables[-1]["page"] == block.page:
+            tables[-1]["rows"].extend(rows)
         else:
-            found.append({"page": block.page, "heading": block.heading, "rows": rows})
-    return found
+            tables.append({"page": block.page, "heading": block.heading, "rows": rows})
+    return tables
 
 
 @stream_function("document", Image)
-def page_image(document: File, page: int = 1, dpi: float = 150.0) -> Any:
+def page_image(document: File, page: int = 1, dpi: float = 150.0) -> object:
     """Draw a page of a PDF.
 
     Parameters
@@ -204,12 +204,12 @@ def page_image(document: File, page: int = 1, dpi: float = 150.0) -> Any:
         Dots per inch.
     """
     from barbule.media.documents import validate_document
-    from barbule.media.documents.pdf.pdf import page_image as drawn
+    from barbule.media.documents.pdf.pdf import page_image as draw_page
 
-    name = validate_document(Path(document))
-    if name != "pdf":
+    format_name = validate_document(Path(document))
+    if format_name != "pdf":
         raise UnsupportedError(
-            f"{document} is a {name.upper()} file, and only pages of PDFs can be drawn.",
+            f"{document} is a {format_name.upper()} file, and only pages of PDFs can be drawn.",
             hint="Save it as PDF.",
         )
-    return drawn(Path(document), page, dpi)
+    return draw_page(Path(document), page, dpi)

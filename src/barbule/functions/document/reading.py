@@ -1,4 +1,4 @@
-"""How the functions of documents read them: a scan is told, and not taken for an empty file."""
+"""How the functions of documents read them: a scan is an error, and not an empty document."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_encoding(encoding: object) -> None:
 
 
 def check_call(arguments: dict[str, Any]) -> None:
-    """Check what a call of a function says, so far as it is no column."""
+    """Check the arguments of a call, as far as they are no columns."""
     if isinstance(encoding := arguments.get("encoding"), str):
         check_encoding(encoding)
 
@@ -70,11 +70,11 @@ def readable(
     from barbule.media.documents import ReadingOptions, read_document
 
     check_encoding(encoding)
-    found = read_document(Path(path), ReadingOptions(bool(ocr), skip_tags, encoding))
-    if ocr is None and not found.blocks and found.scanned:
+    content = read_document(Path(path), ReadingOptions(bool(ocr), skip_tags, encoding))
+    if ocr is None and not content.blocks and content.scanned:
         raise MediaError(
             f"{path} is a scan: its pages are pictures without text.",
             hint="Give ocr=True to recognise the text (it needs 'barbule[ocr]'), "
             "or ocr=False to leave it without text.",
         )
-    return found
+    return content

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from barbule.functions.document.reading import File, check_encoding, readable
 from barbule.functions.stream_functions import source_of
@@ -46,7 +47,7 @@ def split(  # noqa: PLR0913 - each is an option of users
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
     encoding: str | None = None,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Cut a document into chunks; see `DocumentSplitter.create`."""
     from barbule.media.chunking import split_document
 
@@ -69,7 +70,7 @@ class DocumentSplitter(FunctionNamespace):
     @staticmethod
     @check_arguments
     def create(  # noqa: PLR0913 - each is an option of users
-        document: Any,
+        document: object,
         separators: Sequence[str] | str | None = None,
         *,
         chunk_size: int | None = None,
@@ -81,7 +82,7 @@ class DocumentSplitter(FunctionNamespace):
         tiktoken_encoding: str | None = None,
         tiktoken_target_model: str | None = None,
         encoding: str | None = None,
-    ) -> Any:
+    ) -> ir.Value:
         r"""Cut each document of a column into chunks.
 
         The rows of the view have `text`, `pos` (from 0), and where the document tells them
@@ -158,6 +159,7 @@ class DocumentSplitter(FunctionNamespace):
             "tiktoken_target_model": tiktoken_target_model,
         }
         split_document(DocumentText(None, ()), **options)  # wrong options fail here and now
-        skipped = list(skip_tags or ())
-        document = source_of(document, "document", Document)
-        return split(document, **options, ocr=ocr, skip_tags=skipped, encoding=encoding)
+        documents = source_of(document, "document", Document)
+        return split(
+            documents, **options, ocr=ocr, skip_tags=list(skip_tags or ()), encoding=encoding
+        )

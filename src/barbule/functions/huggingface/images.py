@@ -1,20 +1,24 @@
-"""What is on images: objects and where they are, classes, captions.
+"""Objects on images and their boxes, classes of images, captions.
 
 Owns the types of these answers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError
-from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
+from barbule.functions.huggingface.local_model import CLASSES, classes_of, load_network, local_model
 from barbule.functions.huggingface.vectors import load_clip
 from barbule.media.images.conversion import rgb
 from barbule.models.huggingface.hub import ModelSource
 from barbule.models.huggingface.local_models import LoadedModel, loaded_model
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "detect_objects",
@@ -87,32 +91,34 @@ def detr_for_object_detection(
 
 def _detected(images: list[Any], model_id: str, threshold: float) -> list[dict[str, Any]]:
     detector = loaded_model("detect_objects", model_id, _load_detector)
-    pictures = [rgb(each) for each in images]
+    pictures = [rgb(picture) for picture in images]
     with detector.running():
-        made = detector.reader(images=pictures, return_tensors="pt")
-        sizes = [(each.height, each.width) for each in pictures]
-        found = detector.reader.post_process_object_detection(
-            _in_single(detector.model(**_pixels(detector, made))),
+        inputs = detector.reader(images=pictures, return_tensors="pt")
+        sizes = [(picture.height, picture.width) for picture in pictures]
+        detections = detector.reader.post_process_object_detection(
+            _to_single_precision(detector.model(**_pixels(detector, inputs))),
             threshold=threshold,
             target_sizes=sizes,
         )
     names = detector.model.config.id2label
-    return [_detection(each, names) for each in found]
+    return [_detection(detection, names) for detection in detections]
 
 
-def _detection(found: Any, names: Any) -> dict[str, Any]:
-    order = found["scores"].argsort(descending=True)
-    scores = found["scores"][order].tolist()
+def _detection(detection: Mapping[str, torch.Tensor], names: Mapping[int, str]) -> dict[str, Any]:
+    order = detection["scores"].argsort(descending=True)
+    scores = detection["scores"][order].tolist()
     return {
-        "boxes": found["boxes"][order].tolist(),
-        "labels": [str(names.get(n, n)) for n in found["labels"][order].tolist()],
+        "boxes": detection["boxes"][order].tolist(),
+        "labels": [
+            str(names.get(number, number)) for number in detection["labels"][order].tolist()
+        ],
         "scores": scores,
         "confidence": scores[0] if scores else None,
     }
 
 
-def _in_single(outputs: Any) -> Any:
-    """Compute boxes in single precision: half of it is a pixel or two off."""
+def _to_single_precision(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Convert outputs to single precision: boxes in half precision are a pixel or two off."""
     import torch
 
     for name, value in outputs.items():
@@ -121,25 +127,25 @@ def _in_single(outputs: Any) -> Any:
     return outputs
 
 
-def _pixels(model: LoadedModel, made: Any) -> dict[str, Any]:
-    """Leave out what the network does not take (sizes, labels …)."""
+def _pixels(model: LoadedModel, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the inputs that the network does not take (sizes, labels …)."""
     return {
         name: value
-        for name, value in model.inputs(made).items()
+        for name, value in model.inputs(inputs).items()
         if name in {"pixel_values", "pixel_mask"}
     }
 
 
-def _load_detector(place: ModelSource) -> tuple[Any, Any]:
+def _load_detector(source: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    reader = transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
+    reader = transformers.AutoImageProcessor.from_pretrained(source.name, **source.options)
     if not hasattr(reader, "post_process_object_detection"):
         raise ModelError(
-            f"the model {place.name!r} finds no objects.",
+            f"the model {source.name!r} finds no objects.",
             hint=f"Choose a detector, such as {_DETR!r}.",
         )
-    return network("AutoModelForObjectDetection", place), reader
+    return load_network("AutoModelForObjectDetection", source), reader
 
 
 @local_model(CLASSES, takes="image", batch_size=16)
@@ -165,17 +171,17 @@ def vit_for_image_classification(
     """
     classifier = loaded_model("vit_for_image_classification", model_id, _load_classifier)
     with classifier.running():
-        pictures = [rgb(each) for each in image]
-        made = classifier.reader(images=pictures, return_tensors="pt")
-        scores = classifier.model(**_pixels(classifier, made)).logits.float().softmax(-1)
+        pictures = [rgb(picture) for picture in image]
+        inputs = classifier.reader(images=pictures, return_tensors="pt")
+        scores = classifier.model(**_pixels(classifier, inputs)).logits.float().softmax(-1)
     return classes_of(scores, classifier.model.config.id2label, top_k)
 
 
-def _load_classifier(place: ModelSource) -> tuple[Any, Any]:
+def _load_classifier(source: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    model = network("AutoModelForImageClassification", place)
-    return model, transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
+    model = load_network("AutoModelForImageClassification", source)
+    return model, transformers.AutoImageProcessor.from_pretrained(source.name, **source.options)
 
 
 @local_model(CLASSES, takes="image", batch_size=16)
@@ -204,18 +210,18 @@ def zero_shot_image_classification(
     Struct
         `.label` and `.score` of the best; all `.labels` and `.scores`, best first.
     """
-    both = loaded_model("clip", model_id, load_clip)
-    with both.running():
-        sigmoid = both.model.config.model_type.startswith("siglip")
-        made = both.reader(
+    model = loaded_model("clip", model_id, load_clip)
+    with model.running():
+        sigmoid = model.model.config.model_type.startswith("siglip")
+        inputs = model.reader(
             text=[template.replace("{}", label) for label in labels],
-            images=[rgb(each) for each in image],
+            images=[rgb(picture) for picture in image],
             padding="max_length" if sigmoid else True,
             truncation=True,
             return_tensors="pt",
         )
-        alike = both.model(**both.inputs(made)).logits_per_image.float()
-        scores = alike.sigmoid() if sigmoid else alike.softmax(-1)
+        logits = model.model(**model.inputs(inputs)).logits_per_image.float()
+        scores = logits.sigmoid() if sigmoid else logits.softmax(-1)
     return classes_of(scores, dict(enumerate(labels)), None)
 
 
@@ -247,12 +253,11 @@ def image_captioning(
     captioner = loaded_model("image_captioning", model_id, _load_captioner, precise=True)
     reader = captioner.reader
     with captioner.running():
-        pictures = [rgb(each) for each in image]
-        made = dict(reader.images(images=pictures, return_tensors="pt"))
-        inputs = _pixels(captioner, made)
+        pictures = [rgb(picture) for picture in image]
+        inputs = _pixels(captioner, dict(reader.images(images=pictures, return_tensors="pt")))
         if prompt:
-            told = reader.texts([prompt] * len(pictures), return_tensors="pt")
-            inputs |= captioner.inputs(told)
+            prompts = reader.texts([prompt] * len(pictures), return_tensors="pt")
+            inputs |= captioner.inputs(prompts)
             inputs.pop("token_type_ids", None)
         tokens = captioner.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         return [
@@ -260,15 +265,15 @@ def image_captioning(
         ]
 
 
-class _Captions:
-    """What reads images and what reads and writes texts."""
+class _CaptionReader:
+    """The processor of images and the tokenizer of a captioner."""
 
-    def __init__(self, place: ModelSource) -> None:
+    def __init__(self, source: ModelSource) -> None:
         import transformers
 
-        self.images = transformers.AutoImageProcessor.from_pretrained(place.name, **place.options)
-        self.texts = transformers.AutoTokenizer.from_pretrained(place.name, **place.options)
+        self.images = transformers.AutoImageProcessor.from_pretrained(source.name, **source.options)
+        self.texts = transformers.AutoTokenizer.from_pretrained(source.name, **source.options)
 
 
-def _load_captioner(place: ModelSource) -> tuple[Any, Any]:
-    return network("AutoModelForImageTextToText", place), _Captions(place)
+def _load_captioner(source: ModelSource) -> tuple[Any, Any]:
+    return load_network("AutoModelForImageTextToText", source), _CaptionReader(source)

@@ -1,6 +1,6 @@
-"""What is said in sounds.
+"""Transcripts of sounds.
 
-Owns how a file becomes the samples that a model hears, and an answer the form of a transcript.
+Owns how a file becomes the samples that a model hears, and an answer a transcript.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ModelError
-from barbule.functions.huggingface.declaring import local_model, network
+from barbule.functions.huggingface.local_model import load_network, local_model
 from barbule.functions.language_models.replies import TRANSCRIPT
 from barbule.models.huggingface.hub import ModelSource
 from barbule.models.huggingface.local_models import loaded_model
@@ -51,34 +51,34 @@ def transcriptions(
         `.text`, `.language`, `.duration`, and `.segments` or `.words` with
         their times in seconds.
     """
-    ear = loaded_model("transcriptions", model_id, _load_ear, precise=True)
-    rate = ear.reader.feature_extractor.sampling_rate
-    sounds = [_samples(each, rate) for each in audio]
-    asked: dict[str, Any] = {"task": "translate"} if translate else {}
+    recognizer = loaded_model("transcriptions", model_id, _load_recognizer, precise=True)
+    rate = recognizer.reader.feature_extractor.sampling_rate
+    sounds = [_samples(path, rate) for path in audio]
+    options: dict[str, Any] = {"task": "translate"} if translate else {}
     if language:
-        asked["language"] = language
+        options["language"] = language
     import transformers
 
-    with ear.running():
+    with recognizer.running():
         pipeline = transformers.pipeline(
             "automatic-speech-recognition",
-            model=ear.model,
-            tokenizer=ear.reader.tokenizer,
-            feature_extractor=ear.reader.feature_extractor,
-            device=ear.model.device,
+            model=recognizer.model,
+            tokenizer=recognizer.reader.tokenizer,
+            feature_extractor=recognizer.reader.feature_extractor,
+            device=recognizer.model.device,
         )
-        found = [
+        answers = [
             pipeline(
                 {"raw": sound, "sampling_rate": rate},
                 return_timestamps="word" if timestamps == "word" else True,
                 return_language=True,
-                generate_kwargs=asked,
+                generate_kwargs=options,
             )
             for sound in sounds
         ]
     return [
-        _transcript(each, len(sound) / rate, language, timestamps)
-        for each, sound in zip(found, sounds, strict=True)
+        _transcript(answer, len(sound) / rate, language, timestamps)
+        for answer, sound in zip(answers, sounds, strict=True)
     ]
 
 
@@ -86,19 +86,21 @@ speech = transcriptions
 
 
 def _transcript(
-    found: Any, duration: float, language: str | None, timestamps: str
+    answer: dict[str, Any], duration: float, language: str | None, timestamps: str
 ) -> dict[str, Any]:
     pieces = []
-    for each in found.get("chunks", ()):
-        start, end = each["timestamp"]
+    for chunk in answer.get("chunks", ()):
+        start, end = chunk["timestamp"]
         # A sound is filled up with silence, for which a model may write times too.
         end = duration if end is None else min(end, duration)
         times = {"start": min(start or 0.0, end), "end": end}
-        pieces.append({**times, "text": each["text"].strip()})
-        language = language or each.get("language")
-    words = [{"start": p["start"], "end": p["end"], "word": p["text"]} for p in pieces]
+        pieces.append({**times, "text": chunk["text"].strip()})
+        language = language or chunk.get("language")
+    words = [
+        {"start": piece["start"], "end": piece["end"], "word": piece["text"]} for piece in pieces
+    ]
     return {
-        "text": found["text"].strip(),
+        "text": answer["text"].strip(),
         "language": language,
         "duration": duration,
         "segments": None if timestamps == "word" else pieces,
@@ -116,20 +118,20 @@ def _samples(path: str, rate: int) -> np.ndarray:
     with opened(path) as container:
         resampler = AudioResampler("flt", "mono", rate)
         parts = [
-            made.to_ndarray().reshape(-1)
+            samples.to_ndarray().reshape(-1)
             for frame in (*decode_frames(container, audio_stream(container)), None)
-            for made in resampler.resample(frame)
+            for samples in resampler.resample(frame)
         ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _load_ear(place: ModelSource) -> tuple[Any, Any]:
+def _load_recognizer(source: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    model = network("AutoModelForSpeechSeq2Seq", place)
+    model = load_network("AutoModelForSpeechSeq2Seq", source)
     if model.config.model_type != "whisper":
         raise ModelError(
-            f"the model {place.name!r} is a {model.config.model_type}, not a Whisper model.",
+            f"the model {source.name!r} is a {model.config.model_type}, not a Whisper model.",
             hint=f"Choose one such as {_WHISPER!r}.",
         )
-    return model, transformers.AutoProcessor.from_pretrained(place.name, **place.options)
+    return model, transformers.AutoProcessor.from_pretrained(source.name, **source.options)

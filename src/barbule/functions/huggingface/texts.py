@@ -1,20 +1,21 @@
-"""Texts that are written, classified, shortened or translated.
-
-Owns how each kind of model is asked.
-"""
+"""Texts that are generated, classified, summarised or translated by local models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.errors import ConfigurationError
-from barbule.functions.huggingface.declaring import CLASSES, classes_of, local_model, network
+from barbule.functions.huggingface.local_model import CLASSES, classes_of, load_network, local_model
 from barbule.functions.language_models.replies import SENTIMENT
 from barbule.models.huggingface.hub import ModelSource
 from barbule.models.huggingface.local_models import LoadedModel, loaded_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "analyze_sentiment",
@@ -76,37 +77,43 @@ def text_generation(
     with writer.running():
         if seed is not None:
             torch.manual_seed(seed)
-        made = _read(writer, text, max_new_tokens)
-        inputs = writer.inputs(made)
+        inputs = writer.inputs(_tokenized(writer, text, max_new_tokens))
         tokens = writer.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
-        new = tokens[:, inputs["input_ids"].shape[1] :]
-        written = writer.reader.batch_decode(new, skip_special_tokens=True)
-    return [_until(each, stop or ()) for each in written]
+        new_tokens = tokens[:, inputs["input_ids"].shape[1] :]
+        texts = writer.reader.batch_decode(new_tokens, skip_special_tokens=True)
+    return [_cut_before(generated, stop or ()) for generated in texts]
 
 
-def _until(text: str, stop: Iterable[str]) -> str:
-    return text[: min((text.find(each) for each in stop if each in text), default=len(text))]
+def _cut_before(text: str, stop: Iterable[str]) -> str:
+    ends = (text.find(sequence) for sequence in stop if sequence in text)
+    return text[: min(ends, default=len(text))]
 
 
-def _read(writer: LoadedModel, items: list[Any], room: int) -> Any:
-    """Make tokens of texts and conversations, leaving room for what is written."""
+def _tokenized(
+    writer: LoadedModel, prompts: list[Any], max_new_tokens: int
+) -> Mapping[str, torch.Tensor]:
+    """Tokenize texts and conversations, leaving room for the new tokens."""
     reader = writer.reader
-    texts = [each if isinstance(each, str) else _conversation(reader, each) for each in items]
-    begin = reader.bos_token or reader.eos_token or ""  # nothing cannot be gone on with
-    most = getattr(writer.model.config, "max_position_embeddings", None)
-    cut = {"truncation": True, "max_length": max(1, most - room)} if most else {}
+    texts = [
+        prompt if isinstance(prompt, str) else _conversation(reader, prompt) for prompt in prompts
+    ]
+    first_token = reader.bos_token or reader.eos_token or ""  # an empty text has no continuation
+    max_length = getattr(writer.model.config, "max_position_embeddings", None)
+    truncation = {}
+    if max_length:
+        truncation = {"truncation": True, "max_length": max(1, max_length - max_new_tokens)}
     # A template brings the tokens that begin a text itself.
-    special = any(isinstance(each, str) for each in items)
+    special = any(isinstance(prompt, str) for prompt in prompts)
     return reader(
-        [each or begin for each in texts],
+        [text or first_token for text in texts],
         padding=True,
         return_tensors="pt",
         add_special_tokens=special,
-        **cut,
+        **truncation,
     )
 
 
-def _conversation(reader: Any, messages: Any) -> str:
+def _conversation(reader: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> str:
     if not reader.chat_template:
         raise ConfigurationError(
             "the model was not made for conversations: it has no chat template.",
@@ -115,23 +122,23 @@ def _conversation(reader: Any, messages: Any) -> str:
     return reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
-def _load_writer(place: ModelSource) -> tuple[Any, Any]:
-    # What is written follows the end of the text.
-    reader = _tokenizer(place, padding_side="left", truncation_side="left")
-    return _without_defaults(network("AutoModelForCausalLM", place), reader), reader
+def _load_writer(source: ModelSource) -> tuple[Any, Any]:
+    # The new tokens follow the end of the text.
+    reader = _tokenizer(source, padding_side="left", truncation_side="left")
+    return _without_defaults(load_network("AutoModelForCausalLM", source), reader), reader
 
 
-def _tokenizer(place: ModelSource, **options: Any) -> Any:
+def _tokenizer(source: ModelSource, **options: Any) -> PreTrainedTokenizerBase:
     import transformers
 
-    reader = transformers.AutoTokenizer.from_pretrained(place.name, **options, **place.options)
+    reader = transformers.AutoTokenizer.from_pretrained(source.name, **options, **source.options)
     if reader.pad_token is None:
         reader.pad_token = reader.eos_token
     return reader
 
 
-def _without_defaults(model: Any, reader: Any) -> Any:
-    """Take out what a model says of sampling: the caller's temperature decides."""
+def _without_defaults(model: PreTrainedModel, reader: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Remove a model's own settings of sampling: the caller's temperature decides."""
     settings = model.generation_config
     settings.temperature = settings.top_p = settings.top_k = None
     if settings.pad_token_id is None:
@@ -166,8 +173,8 @@ def summarization(
     String
     """
     rewriter = loaded_model("seq2seq", model_id, _load_rewriter, precise=True)
-    prefix = _task(rewriter, "summarization")
-    texts = [prefix + each for each in text]
+    prefix = _task_prefix(rewriter, "summarization")
+    texts = [prefix + document for document in text]
     limits = {"max_new_tokens": max_new_tokens, "min_new_tokens": min_new_tokens}
     return _rewritten(rewriter, texts, **limits)
 
@@ -211,8 +218,8 @@ def _languages(
 ) -> tuple[list[str], dict[str, Any]]:
     reader = rewriter.reader
     if rewriter.model.config.model_type in {"t5", "mt5", "umt5"}:
-        said = f"translate {source} to {target}: " if source and target else ""
-        return [said + each for each in texts], {}
+        prefix = f"translate {source} to {target}: " if source and target else ""
+        return [prefix + text for text in texts], {}
     if source and hasattr(reader, "src_lang"):
         reader.src_lang = source
     if not target:
@@ -232,25 +239,25 @@ def _languages(
     return texts, {"forced_bos_token_id": token}
 
 
-def _task(rewriter: LoadedModel, name: str) -> str:
-    """Return what a model that does several things wants before a text."""
-    told = getattr(rewriter.model.config, "task_specific_params", None) or {}
-    return (told.get(name) or {}).get("prefix") or ""
+def _task_prefix(rewriter: LoadedModel, task: str) -> str:
+    """Return the prefix by which a model of several tasks is told the task."""
+    parameters = getattr(rewriter.model.config, "task_specific_params", None) or {}
+    return (parameters.get(task) or {}).get("prefix") or ""
 
 
 def _rewritten(rewriter: LoadedModel, texts: list[str], **options: Any) -> list[str]:
     with rewriter.running():
-        made = rewriter.reader(texts, padding=True, truncation=True, return_tensors="pt")
-        inputs = rewriter.inputs(made)
+        tokenized = rewriter.reader(texts, padding=True, truncation=True, return_tensors="pt")
+        inputs = rewriter.inputs(tokenized)
         inputs.pop("token_type_ids", None)
         tokens = rewriter.model.generate(**inputs, do_sample=False, **options)
-        found = rewriter.reader.batch_decode(tokens, skip_special_tokens=True)
-    return [each.strip() for each in found]
+        rewritten = rewriter.reader.batch_decode(tokens, skip_special_tokens=True)
+    return [text.strip() for text in rewritten]
 
 
-def _load_rewriter(place: ModelSource) -> tuple[Any, Any]:
-    reader = _tokenizer(place)
-    model = network("AutoModelForSeq2SeqLM", place)
+def _load_rewriter(source: ModelSource) -> tuple[Any, Any]:
+    reader = _tokenizer(source)
+    model = load_network("AutoModelForSeq2SeqLM", source)
     model.generation_config.max_length = None  # the caller's limit decides
     return model, reader
 
@@ -278,7 +285,7 @@ def text_classification(
     Struct
         `.label` and `.score` of the best class; `.labels` and `.scores`, best first.
     """
-    classifier, scores = _classified(text, model_id)
+    classifier, scores = _class_scores(text, model_id)
     return classes_of(scores, classifier.model.config.id2label, top_k)
 
 
@@ -299,28 +306,28 @@ def analyze_sentiment(text: list[str], *, model_id: str = _SENTIMENT) -> list[di
         `.label`, in the model's word but in small letters ("positive", "negative"); `.score`, how
         sure the model is, from 0 to 1.
     """
-    classifier, scores = _classified(text, model_id)
+    classifier, scores = _class_scores(text, model_id)
     return [
-        {"label": each["label"].lower(), "score": each["score"]}
-        for each in classes_of(scores, classifier.model.config.id2label, 1)
+        {"label": classes["label"].lower(), "score": classes["score"]}
+        for classes in classes_of(scores, classifier.model.config.id2label, 1)
     ]
 
 
 sentiment = analyze_sentiment
 
 
-def _classified(texts: list[str], model_id: str) -> tuple[LoadedModel, Any]:
+def _class_scores(texts: list[str], model_id: str) -> tuple[LoadedModel, torch.Tensor]:
     classifier = loaded_model("text_classification", model_id, _load_classifier)
     with classifier.running():
-        made = classifier.reader(texts, padding=True, truncation=True, return_tensors="pt")
-        logits = classifier.model(**classifier.inputs(made)).logits.float()
+        tokenized = classifier.reader(texts, padding=True, truncation=True, return_tensors="pt")
+        logits = classifier.model(**classifier.inputs(tokenized)).logits.float()
     several = classifier.model.config.problem_type == "multi_label_classification"
     return classifier, logits.sigmoid() if several else logits.softmax(-1)
 
 
-def _load_classifier(place: ModelSource) -> tuple[Any, Any]:
-    reader = _tokenizer(place)
-    model = network("AutoModelForSequenceClassification", place)
+def _load_classifier(source: ModelSource) -> tuple[Any, Any]:
+    reader = _tokenizer(source)
+    model = load_network("AutoModelForSequenceClassification", source)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = reader.pad_token_id
     return model, reader
@@ -365,13 +372,13 @@ def zero_shot_classification(
             tokenizer=judge.reader,
             device=judge.model.device,
         )
-        found = pipeline(text, list(labels), hypothesis_template=template, multi_label=several)
+        answers = pipeline(text, list(labels), hypothesis_template=template, multi_label=several)
     return [
         {
-            "label": each["labels"][0],
-            "score": each["scores"][0],
-            "labels": each["labels"],
-            "scores": each["scores"],
+            "label": answer["labels"][0],
+            "score": answer["scores"][0],
+            "labels": answer["labels"],
+            "scores": answer["scores"],
         }
-        for each in found
+        for answer in answers
     ]

@@ -6,20 +6,22 @@ transformer are put together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.errors import ModelError, UnsupportedError
-from barbule.functions.huggingface.declaring import local_model, network
+from barbule.functions.huggingface.local_model import load_network, local_model
 from barbule.media.images.conversion import rgb
 from barbule.models.huggingface.hub import ModelSource, configuration, sentence_transformer_modules
-from barbule.models.huggingface.local_models import loaded_model
+from barbule.models.huggingface.local_models import LoadedModel, loaded_model
 from barbule.types import Vector
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers.utils import ModelOutput
 
 __all__ = ["clip", "cross_encoder", "load_clip", "sentence_transformer"]
 
@@ -33,20 +35,21 @@ _POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_LONGEST = 1 << 20  # tokenizers that know no limit say a larger number
+_MAX_TOKENS = 1 << 20  # tokenizers without a limit have a larger number
 
 
 def _sentence_type(arguments: Mapping[str, Any]) -> dt.DataType:
     model_id = arguments["model_id"]
     length = None
-    for each in sentence_transformer_modules(model_id) or ():
-        kind = each["type"].rsplit(".", 1)[-1]
+    for module in sentence_transformer_modules(model_id) or ():
+        kind = module["type"].rsplit(".", 1)[-1]
         if kind in {"Pooling", "Dense"}:
-            said = configuration(model_id, f"{each['path']}/config.json")
-            length = said["out_features"] if kind == "Dense" else _pooled_length(said)
+            config = configuration(model_id, f"{module['path']}/config.json")
+            length = config["out_features"] if kind == "Dense" else _pooled_length(config)
     if length is None:
-        said = configuration(model_id)
-        length = next((said[name] for name in ("hidden_size", "dim", "d_model") if name in said), 0)
+        config = configuration(model_id)
+        names = ("hidden_size", "dim", "d_model")
+        length = next((config[name] for name in names if name in config), 0)
     if not length:
         raise ModelError(
             f"the model {model_id!r} does not say how long its vectors are.",
@@ -55,14 +58,14 @@ def _sentence_type(arguments: Mapping[str, Any]) -> dt.DataType:
     return Vector(int(length))
 
 
-def _pooled_length(said: Mapping[str, Any]) -> int:
-    return said["word_embedding_dimension"] * max(1, len(_modes(said)))
+def _pooled_length(config: Mapping[str, Any]) -> int:
+    return config["word_embedding_dimension"] * max(1, len(_pooling_modes(config)))
 
 
-def _modes(said: Mapping[str, Any]) -> list[str]:
-    if named := said.get("pooling_mode"):  # as newer files say it
-        return [named] if isinstance(named, str) else list(named)
-    return [mode for flag, mode in _POOLING.items() if said.get(flag)]
+def _pooling_modes(config: Mapping[str, Any]) -> list[str]:
+    if modes := config.get("pooling_mode"):  # the form of newer files
+        return [modes] if isinstance(modes, str) else list(modes)
+    return [mode for flag, mode in _POOLING.items() if config.get(flag)]
 
 
 @local_model(_sentence_type, takes="text", batch_size=32)
@@ -99,94 +102,103 @@ def sentence_transformer(
     import torch  # which loading says is missing, where it is
 
     encoder = sentences.model
-    texts = [f"{prompt or ''}{each}" for each in text]
-    if encoder.lower:
-        texts = [each.lower() for each in texts]
+    texts = [f"{prompt or ''}{sentence}" for sentence in text]
+    if encoder.lowercase:
+        texts = [sentence.lower() for sentence in texts]
     with sentences.running():
-        limit = min(max_length or _LONGEST, encoder.longest or _LONGEST)
-        cut = {"truncation": True, "max_length": limit} if limit < _LONGEST else {}
-        made = sentences.reader(texts, padding=True, return_tensors="pt", **cut)
-        vectors = encoder(sentences.inputs(made))
+        limit = min(max_length or _MAX_TOKENS, encoder.max_length or _MAX_TOKENS)
+        truncation = {"truncation": True, "max_length": limit} if limit < _MAX_TOKENS else {}
+        tokenized = sentences.reader(texts, padding=True, return_tensors="pt", **truncation)
+        vectors = encoder(sentences.inputs(tokenized))
         if normalize:
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return list(vectors.float().cpu().numpy())
 
 
-class _Sentences:
-    """A transformer and what follows it, as `modules.json` says."""
+class _SentenceEncoder:
+    """A transformer and the layers that follow it, as `modules.json` lists them."""
 
-    def __init__(self, base: Any, after: list[Any], longest: int | None, *, lower: bool) -> None:
-        self.base = base
-        self.after = after
-        self.longest = longest
-        self.lower = lower
+    def __init__(
+        self,
+        transformer: PreTrainedModel,
+        layers: list[Callable[..., Any]],
+        max_length: int | None,
+        *,
+        lowercase: bool,
+    ) -> None:
+        self.transformer = transformer
+        self.layers = layers
+        self.max_length = max_length
+        self.lowercase = lowercase
 
     @property
     def device(self) -> torch.device:
-        return self.base.device
+        return self.transformer.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.base.dtype
+        return self.transformer.dtype
 
-    def to(self, **where: Any) -> _Sentences:
-        self.base.to(**where)
-        for step in self.after:
-            if hasattr(step, "to"):
-                step.to(**where)
+    def to(self, **options: Any) -> _SentenceEncoder:
+        self.transformer.to(**options)
+        for layer in self.layers:
+            if hasattr(layer, "to"):
+                layer.to(**options)
         return self
 
-    def eval(self) -> _Sentences:
-        self.base.eval()
+    def eval(self) -> _SentenceEncoder:
+        self.transformer.eval()
         return self
 
     def __call__(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        states = self.base(**inputs)
+        states = self.transformer(**inputs)
         value = states[0], inputs["attention_mask"]
-        for step in self.after:
-            value = step(value)
+        for layer in self.layers:
+            value = layer(value)
         return value
 
 
-def _load_sentences(place: ModelSource) -> tuple[Any, Any]:
+def _load_sentences(source: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    said = configuration(_id_of(place), "sentence_bert_config.json", required=False) or {}
-    after: list[Any] = []
-    for each in sentence_transformer_modules(_id_of(place)) or ():
-        kind = each["type"].rsplit(".", 1)[-1]
+    model_id = _model_id(source)
+    config = configuration(model_id, "sentence_bert_config.json", required=False) or {}
+    layers: list[Callable[..., Any]] = []
+    for module in sentence_transformer_modules(model_id) or ():
+        kind = module["type"].rsplit(".", 1)[-1]
         if kind not in {"Transformer", "Normalize"}:
-            after.append(_step(kind, place, each["path"]))
-    if not after:
-        after.append(_Pooling({"pooling_mode": "mean"}))
-    base = network("AutoModel", place, optional=("pooler",))
-    reader = transformers.AutoTokenizer.from_pretrained(place.name, **place.options)
+            layers.append(_layer(kind, source, module["path"]))
+    if not layers:
+        layers.append(_Pooling({"pooling_mode": "mean"}))
+    transformer = load_network("AutoModel", source, optional=("pooler",))
+    reader = transformers.AutoTokenizer.from_pretrained(source.name, **source.options)
     if reader.pad_token is None:
         reader.pad_token = reader.eos_token
-    known = [said.get("max_seq_length"), reader.model_max_length, _positions(base.config)]
-    longest = min((each for each in known if each), default=None)
-    lower = bool(said.get("do_lower_case"))
-    return _Sentences(base, after, longest, lower=lower), reader
+    positions = _max_positions(transformer.config)
+    limits = (config.get("max_seq_length"), reader.model_max_length, positions)
+    max_length = min((limit for limit in limits if limit), default=None)
+    lowercase = bool(config.get("do_lower_case"))
+    return _SentenceEncoder(transformer, layers, max_length, lowercase=lowercase), reader
 
 
-def _id_of(place: ModelSource) -> str:
-    return f"{place.name}@{place.revision}" if place.revision else place.name
+def _model_id(source: ModelSource) -> str:
+    return f"{source.name}@{source.revision}" if source.revision else source.name
 
 
-def _positions(config: Any) -> int | None:
-    """Return how many tokens a model can tell apart; RoBERTa and its kin number them from 2."""
-    most = getattr(config, "max_position_embeddings", None)
+def _max_positions(config: PretrainedConfig) -> int | None:
+    """Return the number of positions that a model has; RoBERTa and its kin number them from 2."""
+    count = getattr(config, "max_position_embeddings", None)
     shifted = config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}
-    return most - 2 if most and shifted else most
+    return count - 2 if count and shifted else count
 
 
-def _step(kind: str, place: ModelSource, folder: str) -> Any:
+def _layer(kind: str, source: ModelSource, folder: str) -> Callable[..., Any]:
     if kind == "Pooling":
-        return _Pooling(configuration(_id_of(place), f"{folder}/config.json"))
+        return _Pooling(configuration(_model_id(source), f"{folder}/config.json"))
     if kind == "Dense":
-        return _dense(place, folder)
+        return _dense(source, folder)
     raise UnsupportedError(
-        f"the model {place.name!r} has a part {kind!r}, which is not known here.",
+        f"the model {source.name!r} has a part {kind!r}, which is not known here.",
         hint="Write a @bb.udf class that loads it with sentence-transformers.",
     )
 
@@ -197,8 +209,8 @@ class _Pooling:
     N. Reimers and I. Gurevych, *Sentence-BERT* (2019); the modes are those of their library.
     """
 
-    def __init__(self, said: Mapping[str, Any]) -> None:
-        self._modes = _modes(said)
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._modes = _pooling_modes(config)
         if unknown := set(self._modes) - set(_POOLING.values()):
             raise UnsupportedError(
                 f"the model pools its tokens by {unknown.pop()!r}, which is not known here.",
@@ -215,7 +227,7 @@ class _Pooling:
     def _pooled(mode: str, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         import torch
 
-        there = mask.unsqueeze(-1).to(states.dtype)
+        weights = mask.unsqueeze(-1).to(states.dtype)
         if mode == "cls":
             first = mask.argmax(1)  # padding may stand before the text
             return states[torch.arange(len(states), device=states.device), first]
@@ -223,44 +235,48 @@ class _Pooling:
             last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
             return states[torch.arange(len(states), device=states.device), last]
         if mode == "max":
-            return states.masked_fill(there == 0, float("-inf")).amax(1)
+            return states.masked_fill(weights == 0, float("-inf")).amax(1)
         if mode == "weightedmean":
-            there = there * torch.arange(1, mask.shape[1] + 1, device=states.device).view(1, -1, 1)
-        total = there.sum(1).clamp(min=1e-9)
-        summed = (states * there).sum(1)
+            positions = torch.arange(1, mask.shape[1] + 1, device=states.device)
+            weights = weights * positions.view(1, -1, 1)
+        total = weights.sum(1).clamp(min=1e-9)
+        summed = (states * weights).sum(1)
         return summed / (total.sqrt() if mode == "mean_sqrt_len_tokens" else total)
 
 
-def _dense(place: ModelSource, folder: str) -> Any:
-    """Load the layer that brings vectors to another length."""
+def _dense(source: ModelSource, folder: str) -> Callable[..., Any]:
+    """Load the layer that projects vectors to another length."""
     import torch
     from transformers.utils.hub import cached_file
 
-    said = configuration(_id_of(place), f"{folder}/config.json")
-    named = said.get("activation_function", "torch.nn.modules.linear.Identity").rsplit(".", 1)[-1]
-    if not isinstance(kind := getattr(torch.nn, named, None), type):
+    config = configuration(_model_id(source), f"{folder}/config.json")
+    activation_path = config.get("activation_function", "torch.nn.modules.linear.Identity")
+    activation = activation_path.rsplit(".", 1)[-1]
+    if not isinstance(activation_class := getattr(torch.nn, activation, None), type):
         raise UnsupportedError(
-            f"the model {place.name!r} has an unknown activation {named!r}.",
+            f"the model {source.name!r} has an unknown activation {activation!r}.",
             hint="Write a @bb.udf class that loads it with sentence-transformers.",
         )
     from safetensors.torch import load_file
 
-    layer = torch.nn.Linear(said["in_features"], said["out_features"], bias=said.get("bias", True))
-    path = cached_file(place.name, f"{folder}/model.safetensors", **place.options)
+    layer = torch.nn.Linear(
+        config["in_features"], config["out_features"], bias=config.get("bias", True)
+    )
+    path = cached_file(source.name, f"{folder}/model.safetensors", **source.options)
     weights = load_file(path)
     layer.load_state_dict({name.removeprefix("linear."): value for name, value in weights.items()})
-    return torch.nn.Sequential(layer, kind()).eval()
+    return torch.nn.Sequential(layer, activation_class()).eval()
 
 
 # --- texts and images in one space --------------------------------------------------------------
 
 
 def _clip_type(arguments: Mapping[str, Any]) -> dt.DataType:
-    said = configuration(arguments["model_id"])
-    length = said.get("projection_dim")
+    config = configuration(arguments["model_id"])
+    length = config.get("projection_dim")
     if length is None:
-        text = said.get("text_config") or {}
-        length = text.get("projection_size") or text.get("hidden_size")
+        text_config = config.get("text_config") or {}
+        length = text_config.get("projection_size") or text_config.get("hidden_size")
     if length is None:
         raise ModelError(
             f"the model {arguments['model_id']!r} does not say how long its vectors are.",
@@ -296,49 +312,49 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
     >>> images.add_embedding_index("img", embedding=embedding)  # doctest: +SKIP
     >>> found = images.order_by(images.img.similarity("a cat"), asc=False)  # doctest: +SKIP
     """
-    both = loaded_model("clip", model_id, load_clip)
+    model = loaded_model("clip", model_id, load_clip)
     import torch
 
     vectors: list[Any] = [None] * len(item)
-    with both.running():
-        for places, read in (
-            ([n for n, each in enumerate(item) if isinstance(each, str)], _text_features),
-            ([n for n, each in enumerate(item) if not isinstance(each, str)], _image_features),
-        ):
-            if places:
-                found = read(both, [item[n] for n in places])
+    texts = [row for row, value in enumerate(item) if isinstance(value, str)]
+    images = [row for row, value in enumerate(item) if not isinstance(value, str)]
+    with model.running():
+        for rows, features_of in ((texts, _text_features), (images, _image_features)):
+            if rows:
+                features = features_of(model, [item[row] for row in rows])
                 # Newer releases answer with more than the vectors.
-                found = found if isinstance(found, torch.Tensor) else found.pooler_output
-                rows = torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
-                for n, row in zip(places, rows, strict=True):
-                    vectors[n] = row
+                if not isinstance(features, torch.Tensor):
+                    features = features.pooler_output
+                normal = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+                for row, vector in zip(rows, normal, strict=True):
+                    vectors[row] = vector
     return vectors
 
 
-def load_clip(place: ModelSource) -> tuple[Any, Any]:
+def load_clip(source: ModelSource) -> tuple[Any, Any]:
     """Load a model that has texts and images in one space."""
     import transformers
 
-    model = network("AutoModel", place)
+    model = load_network("AutoModel", source)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
         raise ModelError(
-            f"the model {place.name!r} ({model.config.model_type}) does not have texts and images "
+            f"the model {source.name!r} ({model.config.model_type}) does not have texts and images "
             "in one space.",
             hint="Choose a CLIP or SigLIP model.",
         )
-    return model, transformers.AutoProcessor.from_pretrained(place.name, **place.options)
+    return model, transformers.AutoProcessor.from_pretrained(source.name, **source.options)
 
 
-def _text_features(both: Any, texts: list[str]) -> Any:
+def _text_features(model: LoadedModel, texts: list[str]) -> torch.Tensor | ModelOutput:
     # SigLIP was trained on texts that are filled up to their full length.
-    padding = "max_length" if both.model.config.model_type.startswith("siglip") else True
-    made = both.reader(text=texts, padding=padding, truncation=True, return_tensors="pt")
-    return both.model.get_text_features(**both.inputs(made))
+    padding = "max_length" if model.model.config.model_type.startswith("siglip") else True
+    inputs = model.reader(text=texts, padding=padding, truncation=True, return_tensors="pt")
+    return model.model.get_text_features(**model.inputs(inputs))
 
 
-def _image_features(both: Any, images: list[Any]) -> Any:
-    made = both.reader(images=[rgb(each) for each in images], return_tensors="pt")
-    return both.model.get_image_features(**both.inputs(made))
+def _image_features(model: LoadedModel, images: list[Any]) -> torch.Tensor | ModelOutput:
+    inputs = model.reader(images=[rgb(image) for image in images], return_tensors="pt")
+    return model.model.get_image_features(**model.inputs(inputs))
 
 
 # --- pairs of texts -----------------------------------------------------------------------------
@@ -365,18 +381,18 @@ def cross_encoder(query: list[str], text: list[str], *, model_id: str) -> list[f
     """
     pairs = loaded_model("cross_encoder", model_id, _load_pairs)
     with pairs.running():
-        made = pairs.reader(query, text, padding=True, truncation=True, return_tensors="pt")
-        return pairs.model(**pairs.inputs(made)).logits[:, 0].float().tolist()
+        inputs = pairs.reader(query, text, padding=True, truncation=True, return_tensors="pt")
+        return pairs.model(**pairs.inputs(inputs)).logits[:, 0].float().tolist()
 
 
-def _load_pairs(place: ModelSource) -> tuple[Any, Any]:
+def _load_pairs(source: ModelSource) -> tuple[Any, Any]:
     import transformers
 
-    model = network("AutoModelForSequenceClassification", place)
+    model = load_network("AutoModelForSequenceClassification", source)
     if model.config.num_labels != 1:
         raise ModelError(
-            f"the model {place.name!r} tells {model.config.num_labels} classes apart; a score has "
+            f"the model {source.name!r} tells {model.config.num_labels} classes apart; a score has "
             "one output.",
             hint="Choose a cross encoder, or huggingface.text_classification for classes.",
         )
-    return model, transformers.AutoTokenizer.from_pretrained(place.name, **place.options)
+    return model, transformers.AutoTokenizer.from_pretrained(source.name, **source.options)

@@ -56,6 +56,7 @@ _FORMER_MODULES = {
     "barbule.session.default": "barbule.session",
     "barbule.session.session": "barbule.session",
     "barbule.tables.transaction.results": "barbule.tables.change",
+    "barbule.types.data_types": "barbule.types.kinds",
 }
 
 MAIN = {"__main__", "__mp_main__"}  # the latter in a process that runs a script again
@@ -80,11 +81,10 @@ def underlying(function: object) -> Any:
 _GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 
 
-def called_for(function: Callable[..., Any]) -> Callable[..., Any]:
+def called_for(function: Any) -> Callable[..., Any]:
     """Return the function that runs when a callable is called: of an object, its method."""
     if isinstance(function, _GETTERS):
-        getter: Any = function
-        return lambda value, /: getter(value)
+        return lambda value, /: function(value)
     is_function = inspect.isroutine(function) or isinstance(function, functools.partial)
     return function if is_function or hasattr(function, "__wrapped__") else function.__call__
 

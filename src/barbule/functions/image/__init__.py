@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.functions.image.files import b64_encode, encode
+from barbule.functions.image.colors import (
+    getbands,
+    getbbox,
+    getchannel,
+    getcolors,
+    getextrema,
+    getpalette,
+    getpixel,
+    getprojection,
+    reduce,
+    remap_palette,
+)
+from barbule.functions.image.encoding import b64_encode, encode
 from barbule.functions.image.geometry import (
     crop,
     exif_transpose,
@@ -38,18 +50,6 @@ from barbule.functions.image.properties import (
     histogram,
     mode,
     width,
-)
-from barbule.functions.image.reading import (
-    getbands,
-    getbbox,
-    getchannel,
-    getcolors,
-    getextrema,
-    getpalette,
-    getpixel,
-    getprojection,
-    reduce,
-    remap_palette,
 )
 from barbule.suggestions import suggesting_getattr
 

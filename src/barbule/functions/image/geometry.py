@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.image.declaring import Picture, image_function, member
+from barbule.functions.image.image_function import (
+    Choice,
+    Picture,
+    PictureHeader,
+    image_function,
+    member,
+)
 from barbule.types import Image, Json
 
 __all__ = [
@@ -27,10 +34,10 @@ _TILE = dt.Struct({"tile": Image(), "tile_coord": Json(), "tile_box": Json()})
 def resize(
     image: Picture,
     size: list[int],
-    resample: Any = None,
+    resample: Choice = None,
     box: list[float] | None = None,
     reducing_gap: float | None = None,
-) -> Any:
+) -> Picture:
     """Resize to (width, height).
 
     Parameters
@@ -56,15 +63,18 @@ def resize(
     """
     from PIL.Image import Resampling
 
-    chosen = None if resample is None else member(Resampling, resample)
-    box = None if box is None else tuple(box)  # type: ignore[assignment]
-    return image.resize(_whole(size), chosen, box, reducing_gap)
+    filter_ = None if resample is None else member(Resampling, resample)
+    region: Any = None if box is None else tuple(box)
+    return image.resize(_rounded(size), filter_, region, reducing_gap)
 
 
 @image_function(Image, images="header")
 def thumbnail(
-    image: Picture, size: list[float], resample: Any = _BICUBIC, reducing_gap: float | None = 2.0
-) -> Any:
+    image: PictureHeader,
+    size: list[float],
+    resample: Choice = _BICUBIC,
+    reducing_gap: float | None = 2.0,
+) -> Picture:
     """Scale down, keeping the proportions, so that it fits into (width, height).
 
     A smaller image stays as it is. Of large JPEGs not more is decoded than is needed.
@@ -90,7 +100,7 @@ def thumbnail(
     from barbule.media.images.headers import ImageHeader
     from barbule.media.images.image_files import decoding_errors, load_pixels, open_lazily
 
-    options: Any = (member(Resampling, resample), reducing_gap)
+    options = (member(Resampling, resample), reducing_gap)
     width, height = size
     if not isinstance(image, ImageHeader):
         return shrink(image.copy(), (width, height), *options)
@@ -102,7 +112,7 @@ def thumbnail(
 
 
 @image_function(Image)
-def crop(image: Picture, box: list[float] | None = None) -> Any:
+def crop(image: Picture, box: list[float] | None = None) -> Picture:
     """Cut out the rectangle (left, upper, right, lower); what lies outside is black.
 
     Examples
@@ -113,19 +123,20 @@ def crop(image: Picture, box: list[float] | None = None) -> Any:
     >>> t.select(x=t.img.crop((0, 0, t.img.width() - 1, 2))).collect()[0, "x"].size
     (5, 2)
     """
-    return image.crop(None if box is None else tuple(box))
+    region: Any = None if box is None else tuple(box)
+    return image.crop(region)
 
 
 @image_function(Image)
 def rotate(
     image: Picture,
     angle: float,
-    resample: Any = _NEAREST,
+    resample: Choice = _NEAREST,
     expand: bool = False,
     center: list[float] | None = None,
     translate: list[float] | None = None,
     fillcolor: Any = None,
-) -> Any:
+) -> Picture:
     """Rotate counter-clockwise by an angle in degrees.
 
     Parameters
@@ -150,18 +161,21 @@ def rotate(
     """
     from PIL.Image import Resampling
 
+    center_point: Any = None if center is None else tuple(center)
+    offset: Any = None if translate is None else tuple(translate)
+    filter_: Any = member(Resampling, resample)
     return image.rotate(
         angle,
-        member(Resampling, resample),
+        filter_,
         expand,
-        None if center is None else tuple(center),
-        None if translate is None else tuple(translate),
+        center_point,
+        offset,
         tuple(fillcolor) if isinstance(fillcolor, list) else fillcolor,
     )
 
 
 @image_function(Image)
-def transpose(image: Picture, method: Any) -> Any:
+def transpose(image: Picture, method: Choice) -> Picture:
     """Flip or turn by quarters, without loss.
 
     Parameters
@@ -183,7 +197,7 @@ def transpose(image: Picture, method: Any) -> Any:
 
 
 @image_function(Image)
-def exif_transpose(image: Picture) -> Any:
+def exif_transpose(image: Picture) -> Picture:
     """Turn an image as its EXIF orientation says, as `PIL.ImageOps.exif_transpose` does.
 
     Like PIL, every other function takes the pixels as they are stored: call this one first
@@ -203,7 +217,11 @@ def exif_transpose(image: Picture) -> Any:
 
 
 @image_function(dt.Array(_TILE))
-def tile_iterator(image: Picture, tile_size: list[int], overlap: list[int] = [0, 0]) -> Any:  # noqa: B006 - read only
+def tile_iterator(
+    image: Picture,
+    tile_size: list[int],
+    overlap: list[int] = [0, 0],  # noqa: B006 - read only
+) -> list[dict[str, Any]]:
     """Split images into tiles, for `create_view(iterator=...)`.
 
     The rows of the view have `tile`, `tile_coord` ([column, row]) and `tile_box` ([left, upper,
@@ -215,7 +233,7 @@ def tile_iterator(image: Picture, tile_size: list[int], overlap: list[int] = [0,
     tile_size
         Width and height of a tile in pixels.
     overlap
-        How much neighbours share, across and down.
+        How many pixels neighbours share, across and down.
 
     Examples
     --------
@@ -226,9 +244,9 @@ def tile_iterator(image: Picture, tile_size: list[int], overlap: list[int] = [0,
     >>> tiles.order_by("pos").select("tile_coord", "tile_box").collect()[1]
     {'tile_coord': [1, 0], 'tile_box': [4, 0, 8, 4]}
     """
-    (across, down), shared = _whole(tile_size), _whole(overlap)
-    steps = (across - shared[0], down - shared[1])
-    if min(across, down) < 1 or min(shared) < 0 or min(steps) < 1:
+    (tile_width, tile_height), shared = _rounded(tile_size), _rounded(overlap)
+    steps = (tile_width - shared[0], tile_height - shared[1])
+    if min(tile_width, tile_height) < 1 or min(shared) < 0 or min(steps) < 1:
         raise ValueError(f"tiles of {tile_size} cannot overlap by {overlap}")
     columns = _count(image.width - shared[0], steps[0])
     rows = _count(image.height - shared[1], steps[1])
@@ -239,9 +257,9 @@ def tile_iterator(image: Picture, tile_size: list[int], overlap: list[int] = [0,
     ]
     return [
         {
-            "tile": image.crop((left, upper, left + across, upper + down)),
+            "tile": image.crop((left, upper, left + tile_width, upper + tile_height)),
             "tile_coord": [column, row],
-            "tile_box": [left, upper, left + across, upper + down],
+            "tile_box": [left, upper, left + tile_width, upper + tile_height],
         }
         for column, row, left, upper in boxes
     ]
@@ -251,6 +269,6 @@ def _count(length: int, step: int) -> int:
     return max(1, -(-length // step))
 
 
-def _whole(size: Any) -> tuple[int, int]:
-    width, height = (round(each) for each in size)
+def _rounded(size: Sequence[float]) -> tuple[int, int]:
+    width, height = (round(length) for length in size)
     return width, height

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from barbule.functions.image.declaring import MaybePicture, Picture, image_function, member
+from barbule.functions.image.image_function import (
+    Choice,
+    MaybePicture,
+    Picture,
+    image_function,
+    member,
+)
 from barbule.types import Image
 
 __all__ = [
@@ -28,10 +34,10 @@ def convert(
     image: Picture,
     mode: str | None = None,
     matrix: list[float] | None = None,
-    dither: Any = None,
-    palette: Any = "WEB",
+    dither: Choice = None,
+    palette: Choice = "WEB",
     colors: int = 256,
-) -> Any:
+) -> Picture:
     """Convert to another mode: "L" for grey, "RGB", "RGBA", "CMYK", "P" and others of PIL.
 
     Other than in PIL, greys of 16 bits, of 32 bits and of floats are scaled to 8 where the new mode
@@ -72,7 +78,7 @@ def convert(
 
 
 @image_function(Image)
-def filter(image: Picture, filter: Any) -> Any:  # noqa: A001, A002 - PIL's names
+def filter(image: Picture, filter: Any) -> Picture:  # noqa: A001, A002 - PIL's names
     """Filter with one of the filters of `PIL.ImageFilter`.
 
     Parameters
@@ -93,34 +99,35 @@ def filter(image: Picture, filter: Any) -> Any:  # noqa: A001, A002 - PIL's name
     return image.filter(_filter_of(filter))
 
 
-def _filter_of(described: Any) -> Any:
+def _filter_of(value: Any) -> Any:
+    """Return one of PIL's filters, given it, its name, or a list of its name and its options."""
     from PIL import ImageFilter
 
-    if isinstance(described, str):
-        described = [described]
-    if not isinstance(described, list):
-        return described
-    name, *given = described
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        return value
+    name, *options = value
     kind = getattr(ImageFilter, name, None)
     if kind is None or not hasattr(kind, "filter"):
         raise ValueError(f"{name!r} is no filter of PIL.ImageFilter")
-    return kind(**_options(kind, given[0])) if given else kind()
+    return kind(**_options(kind, options[0])) if options else kind()
 
 
-def _options(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+def _options(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
     import inspect
 
     names = inspect.signature(kind).parameters
-    # A list is what is left of a tuple.
+    # JSON has stored tuples as lists.
     return {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
+        for name, value in stored.items()
         if name in names
     }
 
 
 @image_function(Image)
-def enhance(image: Picture, enhancer: str, factor: float) -> Any:
+def enhance(image: Picture, enhancer: str, factor: float) -> Picture:
     """Change brightness, colour, contrast or sharpness, as `PIL.ImageEnhance` does.
 
     Parameters
@@ -141,11 +148,12 @@ def enhance(image: Picture, enhancer: str, factor: float) -> Any:
 
     if enhancer.capitalize() not in _ENHANCERS:
         raise ValueError(f"{enhancer!r} is none of {', '.join(_ENHANCERS)}")
-    return getattr(ImageEnhance, enhancer.capitalize())(image).enhance(factor)
+    enhanced: Picture = getattr(ImageEnhance, enhancer.capitalize())(image).enhance(factor)
+    return enhanced
 
 
 @image_function(Image)
-def point(image: Picture, lut: list[float], mode: str | None = None) -> Any:
+def point(image: Picture, lut: list[float], mode: str | None = None) -> Picture:
     """Map each value through a table.
 
     Parameters
@@ -169,11 +177,11 @@ def point(image: Picture, lut: list[float], mode: str | None = None) -> Any:
 def quantize(
     image: Picture,
     colors: int = 256,
-    method: Any = None,
+    method: Choice = None,
     kmeans: int = 0,
     palette: MaybePicture = None,
-    dither: Any = _FLOYDSTEINBERG,
-) -> Any:
+    dither: Choice = _FLOYDSTEINBERG,
+) -> Picture:
     """Convert to mode "P" with a number of colours.
 
     Parameters
@@ -196,12 +204,12 @@ def quantize(
     """
     from PIL.Image import Dither, Quantize
 
-    chosen = None if method is None else member(Quantize, method)
-    return image.quantize(colors, chosen, kmeans, palette, member(Dither, dither))
+    algorithm = None if method is None else member(Quantize, method)
+    return image.quantize(colors, algorithm, kmeans, palette, member(Dither, dither))
 
 
 @image_function(Image)
-def effect_spread(image: Picture, distance: int) -> Any:
+def effect_spread(image: Picture, distance: int) -> Picture:
     """Move pixels about at random, up to a distance; each time it comes out differently.
 
     Examples
@@ -215,7 +223,7 @@ def effect_spread(image: Picture, distance: int) -> Any:
 
 
 @image_function(Image)
-def blend(im1: Picture, im2: Picture, alpha: float) -> Any:
+def blend(im1: Picture, im2: Picture, alpha: float) -> Picture:
     """Mix two images of one size and mode: `im1 * (1 - alpha) + im2 * alpha`.
 
     Examples
@@ -232,7 +240,7 @@ def blend(im1: Picture, im2: Picture, alpha: float) -> Any:
 
 
 @image_function(Image)
-def composite(image1: Picture, image2: Picture, mask: Picture) -> Any:
+def composite(image1: Picture, image2: Picture, mask: Picture) -> Picture:
     """Take `image1` where the mask (of mode "1", "L" or "RGBA") is full, `image2` where it is not.
 
     Examples
@@ -249,7 +257,7 @@ def composite(image1: Picture, image2: Picture, mask: Picture) -> Any:
 
 
 @image_function(Image)
-def alpha_composite(im1: Picture, im2: Picture) -> Any:
+def alpha_composite(im1: Picture, im2: Picture) -> Picture:
     """Lay `im2` over `im1`, both of mode "RGBA" and of one size.
 
     Examples

@@ -6,14 +6,19 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.image.declaring import MaybePicture, Picture, image_function
+from barbule.functions.image.image_function import (
+    MaybePicture,
+    Picture,
+    PictureHeader,
+    image_function,
+)
 from barbule.types import Json
 
 __all__ = ["entropy", "format", "get_metadata", "height", "histogram", "mode", "width"]
 
 
 @image_function(int, images="header")
-def width(image: Picture) -> Any:
+def width(image: PictureHeader) -> int:
     """Return the width in pixels.
 
     Of an image with an EXIF orientation it is that of the pixels as they are stored, as in PIL.
@@ -30,13 +35,13 @@ def width(image: Picture) -> Any:
 
 
 @image_function(int, images="header")
-def height(image: Picture) -> Any:
+def height(image: PictureHeader) -> int:
     """Return the height in pixels; see `width`."""
     return image.height
 
 
 @image_function(str, images="header")
-def mode(image: Picture) -> Any:
+def mode(image: PictureHeader) -> str:
     """Return PIL's name of the pixel format: "RGB", "L", "P", "CMYK", "I;16" and others.
 
     Examples
@@ -50,7 +55,7 @@ def mode(image: Picture) -> Any:
 
 
 @image_function(str, images="header")
-def format(image: Picture) -> Any:  # noqa: A001 - PIL's name
+def format(image: PictureHeader) -> str | None:  # noqa: A001 - PIL's name
     """Return PIL's name of the file's format: "JPEG", "PNG" …; None of an image not yet a file.
 
     Examples
@@ -65,7 +70,7 @@ def format(image: Picture) -> Any:  # noqa: A001 - PIL's name
 
 
 @image_function(Json, images="header")
-def get_metadata(image: Picture) -> Any:
+def get_metadata(image: PictureHeader) -> dict[str, Any]:
     """Return width, height, mode, format, dpi and the EXIF data of an image.
 
     The values of `exif` have their usual names ("Model", "DateTimeOriginal", "Orientation" …),
@@ -85,7 +90,9 @@ def get_metadata(image: Picture) -> Any:
 
 
 @image_function(dt.Array(dt.int64))
-def histogram(image: Picture, mask: MaybePicture = None, extrema: list[float] | None = None) -> Any:
+def histogram(
+    image: Picture, mask: MaybePicture = None, extrema: list[float] | None = None
+) -> list[int]:
     """Return how often each value occurs: 256 counts a band, the bands one after another.
 
     Parameters
@@ -106,7 +113,7 @@ def histogram(image: Picture, mask: MaybePicture = None, extrema: list[float] | 
 
 
 @image_function(float)
-def entropy(image: Picture, mask: MaybePicture = None, extrema: list[float] | None = None) -> Any:
+def entropy(image: Picture, mask: MaybePicture = None, extrema: list[float] | None = None) -> float:
     """Return the entropy of the histogram in bits; for the arguments see `histogram`.
 
     Examples
@@ -120,5 +127,5 @@ def entropy(image: Picture, mask: MaybePicture = None, extrema: list[float] | No
     return abs(image.entropy(mask, _pair(extrema)))
 
 
-def _pair(values: Any) -> Any:
+def _pair(values: list[float] | None) -> Any:
     return None if values is None else tuple(values)

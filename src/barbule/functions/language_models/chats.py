@@ -1,6 +1,6 @@
-"""Conversations: the chat functions that model providers may have.
+"""The chat functions that model providers may have.
 
-Owns their signatures, the types of their answers, and structured answers within a chat.
+Owns their signatures, the types of their answers, and structured output within a chat.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import ExpressionError
 from barbule.functions.language_models import message_content, structured_calls, structured_output
-from barbule.functions.language_models.provider_functions import Arguments, Call, given
+from barbule.functions.language_models.provider_functions import (
+    Arguments,
+    ProviderFunction,
+    optional_arguments,
+)
 from barbule.functions.language_models.replies import MESSAGES, chat_type
 from barbule.functions.language_models.tools import Tools
 from barbule.models.base import Reply
@@ -26,18 +30,18 @@ __all__ = ["CHATS"]
 
 async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
     client: ModelClient,
-    messages: Any,
+    messages: object,
     *,
     model: str,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
-    stop: Any = None,
+    stop: object = None,
     seed: int | None = None,
     n: int | None = None,
-    tools: Any = None,
-    tool_choice: Any = None,
-    response_format: Any = None,
+    tools: object = None,
+    tool_choice: object = None,
+    response_format: object = None,
     reasoning_effort: str | None = None,
     **params: Any,
 ) -> Reply:
@@ -54,8 +58,8 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     temperature, top_p, max_tokens, stop, seed, n, tool_choice, reasoning_effort
         As in OpenAI's API.
     tools
-        The functions that the model may call: `bb.tools(f, g)`, or JSON schemas. What it wants
-        called is done by `bb.invoke_tools`.
+        The functions that the model may call: `bb.tools(f, g)`, or JSON schemas. `bb.invoke_tools`
+        carries out the calls.
     response_format
         A pydantic model or dataclass: the answer has to fit it (one that does not is sent back
         once, with what is wrong) and stands in `.choices[0].message.parsed`, typed. Or what the
@@ -66,17 +70,17 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     Returns
     -------
     Struct
-        `.choices[0].message.content` is the text of the answer, `.tool_calls` beside it what the
-        model wants called, `.usage` the tokens.
+        `.choices[0].message.content` is the text of the answer, `.tool_calls` beside it the
+        calls that the model requests, `.usage` the tokens.
     """
-    asked = await message_content.fill_messages(client, model, messages)
-    more = given(locals(), chat_completions) | params
-    form = response_format if isinstance(response_format, Mapping) else {}
-    if not _is_stored(form):
-        return structured_calls.answered(await client.chat(model, asked, **more), model)
-    del more["response_format"]
+    filled = await message_content.fill_messages(client, model, messages)
+    options = optional_arguments(locals(), chat_completions) | params
+    stored = response_format if isinstance(response_format, Mapping) else {}
+    if not _is_stored(stored):
+        return structured_calls.require_answer(await client.chat(model, filled, **options), model)
+    del options["response_format"]
     parsed, reply = await structured_calls.ask(
-        client, model, asked, structured_output.form_of(form), **more
+        client, model, filled, structured_output.load_schema(stored), **options
     )
     reply.value["choices"][0]["message"]["parsed"] = parsed
     return reply
@@ -84,25 +88,25 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
 
 def _prepare_chat(arguments: dict[str, Any]) -> dict[str, Any]:
     arguments["messages"] = message_content.mark_messages(arguments["messages"])
-    form = arguments.get("response_format")
-    if structured_output.is_form(form):
+    response_format = arguments.get("response_format")
+    if structured_output.is_schema_class(response_format):
         if (count := arguments.get("n", 1)) != 1:
             hint = "Leave n out."
             raise ExpressionError("a structured answer is one answer.", value=count, hint=hint)
-        arguments["response_format"] = structured_output.stored_form(form)
+        arguments["response_format"] = structured_output.store_schema(response_format)
     return arguments
 
 
 def _prepare_messages(arguments: dict[str, Any]) -> dict[str, Any]:
-    marked = {**arguments, "messages": message_content.mark_messages(arguments["messages"])}
+    prepared = {**arguments, "messages": message_content.mark_messages(arguments["messages"])}
     if isinstance(tools := arguments.get("tools"), Tools):
-        marked["tools"] = [_anthropic_tool(each.schema["function"]) for each in tools.members]
+        prepared["tools"] = [_anthropic_tool(tool.schema["function"]) for tool in tools.members]
     choice = arguments.get("tool_choice")
-    if choice in ("auto", "required"):  # as OpenAI says it
-        marked["tool_choice"] = {"type": "auto" if choice == "auto" else "any"}
+    if choice in ("auto", "required"):  # in OpenAI's format
+        prepared["tool_choice"] = {"type": "auto" if choice == "auto" else "any"}
     elif isinstance(choice, Mapping) and isinstance(choice.get("function"), Mapping):
-        marked["tool_choice"] = {"type": "tool", "name": choice["function"]["name"]}
-    return marked
+        prepared["tool_choice"] = {"type": "tool", "name": choice["function"]["name"]}
+    return prepared
 
 
 def _anthropic_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,30 +118,30 @@ def _anthropic_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chat_type(_: Provider, arguments: Arguments) -> dt.DataType:
-    form = arguments.get("response_format")
-    return chat_type(structured_output.dtype_of(form) if form and _is_stored(form) else None)
+    stored = arguments.get("response_format")
+    return chat_type(structured_output.dtype_of(stored) if stored and _is_stored(stored) else None)
 
 
-def _is_stored(form: Any) -> bool:
-    return isinstance(form, Mapping) and "class" in form
+def _is_stored(response_format: object) -> bool:
+    return isinstance(response_format, Mapping) and "class" in response_format
 
 
 async def messages(  # noqa: PLR0913 - each is a parameter of Anthropic's API
     client: ModelClient,
-    messages: Any,
+    messages: object,
     *,
     model: str,
     max_tokens: int = 1024,
-    system: Any = None,
+    system: object = None,
     temperature: float | None = None,
     top_p: float | None = None,
-    stop_sequences: Any = None,
-    tools: Any = None,
-    tool_choice: Any = None,
-    thinking: Any = None,
+    stop_sequences: object = None,
+    tools: object = None,
+    tool_choice: object = None,
+    thinking: object = None,
     **params: Any,
 ) -> Reply:
-    """Ask a chat model in the form of Anthropic's messages API.
+    """Ask a chat model in the format of Anthropic's messages API.
 
     Parameters
     ----------
@@ -159,9 +163,11 @@ async def messages(  # noqa: PLR0913 - each is a parameter of Anthropic's API
     Struct
         `.content[0].text` is the text of the answer.
     """
-    asked = await message_content.fill_messages(client, model, messages, form="anthropic")
-    reply = await client.messages(model, asked, **given(locals(), _MESSAGES), **params)
-    return structured_calls.answered(reply, model)
+    filled = await message_content.fill_messages(client, model, messages, api="anthropic")
+    reply = await client.messages(
+        model, filled, **optional_arguments(locals(), _MESSAGES), **params
+    )
+    return structured_calls.require_answer(reply, model)
 
 
 _MESSAGES = messages  # whose own parameter hides it
@@ -170,7 +176,7 @@ _MESSAGES = messages  # whose own parameter hides it
 async def vision(
     client: ModelClient,
     prompt: str,
-    image: Any,
+    image: object,
     *,
     model: str,
     temperature: float | None = None,
@@ -195,11 +201,13 @@ async def vision(
     String
         The text of the answer.
     """
-    seen = {"type": "image_url", "image_url": {"url": image}}
-    parts = [{"type": "text", "text": prompt}, image if message_content.is_marked(image) else seen]
-    asked = await message_content.fill_messages(client, model, [{"role": "user", "content": parts}])
-    reply = await client.chat(model, asked, **given(locals(), vision), **params)
-    text = structured_calls.said(structured_calls.answered(reply, model), model)
+    is_marked = message_content.is_marked(image)
+    image_part = image if is_marked else {"type": "image_url", "image_url": {"url": image}}
+    content = [{"type": "text", "text": prompt}, image_part]
+    messages = [{"role": "user", "content": content}]
+    filled = await message_content.fill_messages(client, model, messages)
+    reply = await client.chat(model, filled, **optional_arguments(locals(), vision), **params)
+    text = structured_calls.answer_text(structured_calls.require_answer(reply, model), model)
     return Reply(text, reply.usage, reply.headers)
 
 
@@ -207,8 +215,8 @@ def _prepare_vision(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "image": message_content.mark(arguments["image"])}
 
 
-CHATS: dict[str, Call] = {
-    "chat_completions": Call(chat_completions, "chat", _chat_type, _prepare_chat),
-    "messages": Call(messages, "chat", MESSAGES, _prepare_messages),
-    "vision": Call(vision, "chat", dt.string, _prepare_vision),
+CHATS: dict[str, ProviderFunction] = {
+    "chat_completions": ProviderFunction(chat_completions, "chat", _chat_type, _prepare_chat),
+    "messages": ProviderFunction(messages, "chat", MESSAGES, _prepare_messages),
+    "vision": ProviderFunction(vision, "chat", dt.string, _prepare_vision),
 }

@@ -1,7 +1,7 @@
-"""JSON in what a model says, which is often more than it was asked for.
+"""JSON in the text of a model, which often has words around it.
 
-Owns what counts as JSON and where it is looked for. What it has to fit is the business of
-`structured`.
+Owns where JSON is searched for in an answer. Which schema it has to fit is the business of
+`structured_output`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL)  # its beginning may be
 _FENCE = re.compile(r"```\w*+[^\S\n]*+\n")
 _FENCE_END = re.compile(r"\n[^\S\n]*+```")
 _START = re.compile(r"[{\[]")
-_MOST = 32  # places that are looked at
+_MAX_STARTS = 32  # brackets at which decoding is tried
 
 # Models break lines within texts, which JSON does not allow.
 _DECODER = json.JSONDecoder(strict=False)
 
 
 def candidates(text: str) -> Iterator[str]:
-    r"""Yield what may be the answer, as JSON, the likeliest first.
+    r"""Yield the JSON that may be the answer, the likeliest first.
 
-    That is all of it, what stands in a fence, and the objects and lists between words. Of a list
-    of one its item too.
+    That is the full text, the content of fences, and the objects and lists between words. Of a
+    list of one its item too.
 
     Examples
     --------
@@ -40,34 +40,35 @@ def candidates(text: str) -> Iterator[str]:
     >>> list(candidates('I fill {name}.</think>Sure: {"name": "Up"} Anything else?'))
     ['{"name": "Up"}']
     """
-    bare = _THOUGHT.sub("", text).strip()
-    parts = [bare, *_fenced(bare)]
-    wholes = [value for part in parts for value in _whole(part)]
-    found = wholes or list(_between_words(bare))
-    yield from map(_written, found)
-    yield from (_written(*value) for value in found if isinstance(value, list) and len(value) == 1)
-    if not found:
-        yield bare  # whose fault is worth telling
+    answer = _THOUGHT.sub("", text).strip()
+    parts = [answer, *_fenced(answer)]
+    complete = [value for part in parts for value in _decode(part)]
+    values = complete or list(_between_words(answer))
+    yield from map(_encode, values)
+    yield from (_encode(*value) for value in values if isinstance(value, list) and len(value) == 1)
+    if not values:
+        yield answer  # for its error
 
 
 def _fenced(text: str) -> Iterator[str]:
-    """Yield what stands in fences."""
-    place = 0
-    while (opening := _FENCE.search(text, place)) is not None:
+    """Yield the content of fences."""
+    position = 0
+    while (opening := _FENCE.search(text, position)) is not None:
         # Between the two there may be nothing but one line break.
         closing = _FENCE_END.search(text, opening.end() - 1)
         if closing is None:
             return
         yield text[opening.end() : closing.start()]
-        place = closing.end()
+        position = closing.end()
 
 
-def _written(value: Any) -> str:
+def _encode(value: object) -> str:
     """Write a value as JSON; half of a character, which nothing takes, is marked as such."""
     return replace_surrogates(json.dumps(value, ensure_ascii=False))
 
 
-def _whole(text: str) -> Iterator[Any]:
+def _decode(text: str) -> Iterator[Any]:
+    """Yield the value of a text that is JSON and nothing else."""
     try:
         value, end = _DECODER.raw_decode(text.strip())
     except ValueError:
@@ -78,11 +79,11 @@ def _whole(text: str) -> Iterator[Any]:
 
 def _between_words(text: str) -> Iterator[Any]:
     """Yield the objects and lists in a text, those within others left out."""
-    end = looked = 0
+    end = tries = 0
     for start in _START.finditer(text):
-        if start.start() < end or looked == _MOST:
+        if start.start() < end or tries == _MAX_STARTS:
             continue
-        looked += 1
+        tries += 1
         try:
             value, end = _DECODER.raw_decode(text, start.start())
         except ValueError:

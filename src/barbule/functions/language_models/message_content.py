@@ -1,8 +1,8 @@
-"""What is said to models: messages with images, sounds and documents among their texts.
+"""The content of messages to models: texts, images, sounds and documents.
 
 Owns both halves of it: *marking* media columns when a call is written, so that nothing has to be
-guessed when it runs, and *filling* the marked places with what providers take. How big a sent
-image may be is decided here.
+guessed when it runs, and *filling* the marked parts in the format that a provider takes. How large
+a sent image may be is decided here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -24,14 +25,30 @@ from barbule.types import Audio, Document, Image, Media, Video
 if TYPE_CHECKING:
     from barbule.models.base import ModelClient
 
-__all__ = ["fill", "fill_messages", "is_marked", "mark", "mark_messages", "text_of"]
+__all__ = [
+    "fill",
+    "fill_messages",
+    "fill_statement",
+    "is_marked",
+    "mark",
+    "mark_messages",
+    "statement_fields",
+    "text_of",
+]
 
-_LONGEST_SIDE = 2048  # pixels; providers scale down what is larger
-_MOST_BYTES = 4_500_000  # of an image; the strictest provider takes 5 MB
-_INLINE = 1 << 18  # bytes of an image that are looked at without leaving the event loop
-_SENT_AS_IS = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
+Api = Literal["openai", "anthropic"]
 
-_KINDS: dict[type[Media], str] = {
+_MAX_SIDE = 2048  # pixels; providers scale larger images down
+_MAX_BYTES = 4_500_000  # of an image; the strictest provider takes 5 MB
+_MAX_INLINE_BYTES = 1 << 18  # of an image that is opened without leaving the event loop
+_ACCEPTED_FORMATS = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+
+_MEDIA_TYPES: dict[type[Media], str] = {
     Image: "image",
     Audio: "audio",
     Video: "video",
@@ -53,19 +70,20 @@ def mark(value: Any) -> Any:
     >>> mark(t.img)["media"], mark(t.text).get_name()
     ('image', 'text')
     """
-    kind = _media_kind(value)
-    return value if kind is None else {"type": "media", "media": kind, "of": value}
+    media_type = _media_type(value)
+    return value if media_type is None else {"type": "media", "media": media_type, "of": value}
 
 
-def is_marked(value: Any) -> bool:
-    """Whether a value is a marked medium."""
+def is_marked(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a marked media file."""
     return isinstance(value, Mapping) and value.get("type") == "media" and "of" in value
 
 
 def mark_messages(messages: Any) -> Any:
     """Mark the media in messages, and write texts beside them as parts of their own.
 
-    A medium may stand where OpenAI's or Anthropic's form has one, or by itself in the content.
+    A media column may stand where OpenAI's or Anthropic's format has one, or by itself in the
+    content.
     """
     if not isinstance(messages, Sequence) or isinstance(messages, str):
         return messages
@@ -77,7 +95,7 @@ def mark_messages(messages: Any) -> Any:
     ]
 
 
-def _mark_content(content: Any) -> Any:
+def _mark_content(content: Any) -> object:
     if (marked := mark(content)) is not content:
         return [marked]
     if isinstance(content, Sequence) and not isinstance(content, str):
@@ -85,21 +103,21 @@ def _mark_content(content: Any) -> Any:
     return content
 
 
-def _mark_part(part: Any) -> Any:
+def _mark_part(part: Any) -> object:
     if (marked := mark(part)) is not part:
         return marked
     if isinstance(part, str) or (isinstance(part, ir.Expr) and part.type().is_string()):
         return {"type": "text", "text": part}
     if isinstance(part, Mapping):
         leaves = dict(_leaves(part))
-        found = [value for value in leaves.values() if _media_kind(value) is not None]
-        if found:
-            more = {"detail": leaves["detail"]} if "detail" in leaves else {}
-            return {**mark(found[0]), **more}
+        media = [value for value in leaves.values() if _media_type(value) is not None]
+        if media:
+            detail = {"detail": leaves["detail"]} if "detail" in leaves else {}
+            return {**mark(media[0]), **detail}
     return part
 
 
-def _leaves(part: Mapping[str, Any]) -> Any:
+def _leaves(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in part.items():
         if isinstance(value, Mapping):
             yield from _leaves(value)
@@ -107,25 +125,25 @@ def _leaves(part: Mapping[str, Any]) -> Any:
             yield name, value
 
 
-def _media_kind(value: Any) -> str | None:
+def _media_type(value: Any) -> str | None:
     if type(value).__module__.startswith("PIL.") and hasattr(value, "save"):
         return "image"
     if not isinstance(value, ir.Expr) or isinstance(value, ir.Table):
         return None
-    kind = value.type()
-    if isinstance(kind, dt.Array) and isinstance(kind.value_type, Media):
+    dtype = value.type()
+    if isinstance(dtype, dt.Array) and isinstance(dtype.value_type, Media):
         raise ExpressionError(
             "a list of media cannot be sent to a model.",
             hint="Unnest the column, or name its items one by one.",
         )
-    return next((name for each, name in _KINDS.items() if isinstance(kind, each)), None)
+    return next((name for kind, name in _MEDIA_TYPES.items() if isinstance(dtype, kind)), None)
 
 
 # -- Filling, when it runs ------------------------------------------------------------------------
 
 
-def text_of(value: Any) -> str:
-    r"""Write a value the way a prompt wants it.
+def text_of(value: object) -> str:
+    r"""Write a value as text for a prompt.
 
     Examples
     --------
@@ -145,27 +163,54 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-async def fill(client: ModelClient, model: str, value: Any) -> Any:
+def fill_statement(condition: str, values: Mapping[str, Any]) -> str | list[Any]:
+    """Fill the fields of a statement with values; media become parts between its texts."""
+    parts: list[Any] = []
+    text = ""
+    for literal, field in statement_fields(condition):
+        text += literal
+        if field is None:
+            continue
+        if is_marked(values[field]):
+            parts += [{"type": "text", "text": text}] if text.strip() else []
+            parts.append(values[field])
+            text = ""
+        else:
+            text += text_of(values[field])
+    if not parts:
+        return text
+    return [*parts, {"type": "text", "text": text}] if text.strip() else parts
+
+
+def statement_fields(condition: str) -> list[tuple[str, str | None]]:
+    """List the literal texts of a template, each with the name of the field behind it."""
+    fields: list[tuple[str, str | None]] = []
+    for number, (literal, name, _, _) in enumerate(string.Formatter().parse(condition)):
+        fields.append((literal, name or (None if name is None else str(number))))
+    return fields
+
+
+async def fill(client: ModelClient, model: str, value: object) -> str | list[dict[str, Any]]:
     """Return the content of a message for one value: a text, or a list with one part."""
     return [await _part(client, model, value)] if is_marked(value) else text_of(value)
 
 
 async def fill_messages(
-    client: ModelClient, model: str, messages: Any, *, form: str = "openai"
-) -> Any:
-    """Put what a provider takes into the marked places of messages.
+    client: ModelClient, model: str, messages: Any, *, api: Api = "openai"
+) -> list[Any]:
+    """Replace the marked parts of messages by parts that a provider takes.
 
     Parameters
     ----------
-    form
-        "openai" or "anthropic": how parts look.
+    api
+        Whose format the parts have.
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    return [await _fill_message(client, model, message, form) for message in messages]
+    return [await _fill_message(client, model, message, api) for message in messages]
 
 
-async def _fill_message(client: ModelClient, model: str, message: Any, form: str) -> Any:
+async def _fill_message(client: ModelClient, model: str, message: object, api: Api) -> object:
     if not isinstance(message, Mapping):
         return message
     content = message.get("content")
@@ -173,44 +218,46 @@ async def _fill_message(client: ModelClient, model: str, message: Any, form: str
     filled = {key: value for key, value in message.items() if value is not None}
     if isinstance(content, list) and any(is_marked(part) for part in content):
         filled["content"] = [
-            await _part(client, model, part, form) if is_marked(part) else part for part in content
+            await _part(client, model, part, api) if is_marked(part) else part for part in content
         ]
     return filled if "content" not in message else {**filled, "content": filled.get("content")}
 
 
 async def _part(
-    client: ModelClient, model: str, marked: Mapping[str, Any], form: str = "openai"
+    client: ModelClient, model: str, marked: Mapping[str, Any], api: Api = "openai"
 ) -> dict[str, Any]:
-    kind, value = marked["media"], marked["of"]
-    if kind == "image":
-        data, mime = await _image(value)
-        return _image_part(data, mime, form, marked.get("detail"))
+    media_type, value = marked["media"], marked["of"]
+    if media_type == "image":
+        content, mime = await _image(value)
+        return _image_part(content, mime, api, marked.get("detail"))
     path = Path(value)
-    if kind == "document":
-        return await asyncio.to_thread(_document_part, client, model, path, form)
-    if form == "anthropic":
+    if media_type == "document":
+        return await asyncio.to_thread(_document_part, client, model, path, api)
+    if api == "anthropic":
         raise UnsupportedError(
-            f"Anthropic's form of messages has no place for {kind}.",
-            hint=f"Ask with chat_completions, and a model that takes {kind}.",
+            f"Anthropic's form of messages has no place for {media_type}.",
+            hint=f"Ask with chat_completions, and a model that takes {media_type}.",
         )
     content = await asyncio.to_thread(path.read_bytes)
     encoded = base64.b64encode(content).decode()
-    if kind == "audio":
+    if media_type == "audio":
         sound = {"data": encoded, "format": _sound_format(content, path)}
         return {"type": "input_audio", "input_audio": sound}
-    mime = _VIDEO.get(path.suffix.lower(), "video/mp4")
+    mime = _VIDEO_MIME_TYPES.get(path.suffix.lower(), "video/mp4")
     return {"type": "file", "file": {"file_data": f"data:{mime};base64,{encoded}"}}
 
 
-_VIDEO = {".webm": "video/webm", ".mov": "video/quicktime", ".avi": "video/x-msvideo"}
+_VIDEO_MIME_TYPES = {".webm": "video/webm", ".mov": "video/quicktime", ".avi": "video/x-msvideo"}
 
 
-async def _image(value: Any) -> tuple[bytes, str]:
-    data = bytes(value)
-    return _fitting(data) if len(data) <= _INLINE else await asyncio.to_thread(_fitting, data)
+async def _image(value: bytes) -> tuple[bytes, str]:
+    content = bytes(value)
+    if len(content) <= _MAX_INLINE_BYTES:
+        return _fit_image(content)
+    return await asyncio.to_thread(_fit_image, content)
 
 
-def _fitting(data: bytes) -> tuple[bytes, str]:
+def _fit_image(content: bytes) -> tuple[bytes, str]:
     """Return an image in a size and a format that models take; most are sent as they are."""
     import PIL.Image
     import PIL.ImageOps
@@ -219,47 +266,47 @@ def _fitting(data: bytes) -> tuple[bytes, str]:
     from barbule.media.images.encoding import encode_image
     from barbule.media.images.image_files import image_bytes_suffix
 
-    mime = _SENT_AS_IS.get(image_bytes_suffix(data))
-    with PIL.Image.open(io.BytesIO(data)) as image:
-        if mime and len(data) <= _MOST_BYTES and max(image.size) <= _LONGEST_SIDE:
-            return data, mime
+    mime = _ACCEPTED_FORMATS.get(image_bytes_suffix(content))
+    with PIL.Image.open(io.BytesIO(content)) as image:
+        if mime and len(content) <= _MAX_BYTES and max(image.size) <= _MAX_SIDE:
+            return content, mime
         upright = PIL.ImageOps.exif_transpose(image)
-        upright = shrink(upright, (_LONGEST_SIDE, _LONGEST_SIDE))
-        if mime != "image/jpeg" and len(encoded := encode_image(upright, "PNG")) <= _MOST_BYTES:
+        upright = shrink(upright, (_MAX_SIDE, _MAX_SIDE))
+        if mime != "image/jpeg" and len(encoded := encode_image(upright, "PNG")) <= _MAX_BYTES:
             return encoded, "image/png"
         return encode_image(upright, "JPEG"), "image/jpeg"
 
 
-def _image_part(data: bytes, mime: str, form: str, detail: Any) -> dict[str, Any]:
-    encoded = base64.b64encode(data).decode()
-    if form == "anthropic":
+def _image_part(content: bytes, mime: str, api: Api, detail: str | None) -> dict[str, Any]:
+    encoded = base64.b64encode(content).decode()
+    if api == "anthropic":
         source = {"type": "base64", "media_type": mime, "data": encoded}
         return {"type": "image", "source": source}
     url = {"url": f"data:{mime};base64,{encoded}"}
     return {"type": "image_url", "image_url": {**url, "detail": detail} if detail else url}
 
 
-def _document_part(client: ModelClient, model: str, path: Path, form: str) -> dict[str, Any]:
-    """Send a PDF whole to a model that reads PDFs; of every other document the text."""
+def _document_part(client: ModelClient, model: str, path: Path, api: Api) -> dict[str, Any]:
+    """Send a PDF as a file to a model that reads PDFs; of every other document the text."""
     with path.open("rb") as file:
         is_pdf = file.read(5) == b"%PDF-"
     if not (is_pdf and client.takes(model, "pdf")):
         from barbule.media.documents import read_document
 
-        found = read_document(path)
-        if found.scanned and not found.blocks:
+        document = read_document(path)
+        if document.scanned and not document.blocks:
             raise MediaError(
                 f"{path} is a scan: its pages are pictures without text, and {model} takes no PDF.",
                 hint="Ask a model that takes PDFs, or about the recognised text: "
                 "bb.functions.document.text(t.doc, ocr=True), which needs 'barbule[ocr]'.",
             )
-        return {"type": "text", "text": "\n\n".join(block.text for block in found.blocks)}
+        return {"type": "text", "text": "\n\n".join(block.text for block in document.blocks)}
     encoded = base64.b64encode(path.read_bytes()).decode()
-    if form == "anthropic":
+    if api == "anthropic":
         source = {"type": "base64", "media_type": "application/pdf", "data": encoded}
         return {"type": "document", "source": source}
-    data = {"filename": path.name, "file_data": f"data:application/pdf;base64,{encoded}"}
-    return {"type": "file", "file": data}
+    file_part = {"filename": path.name, "file_data": f"data:application/pdf;base64,{encoded}"}
+    return {"type": "file", "file": file_part}
 
 
 def _sound_format(content: bytes, path: Path) -> str:

@@ -1,7 +1,7 @@
-"""The functions that model providers may have: vectors, judgements, orders, images, sounds.
+"""The functions that model providers may have: embeddings, moderation, ranking, images, sounds.
 
-Owns their signatures and types, and how arguments become a question to the client. Chats are in
-`chats`; which provider has which functions is said in `barbule.models.providers`.
+Owns their signatures and types, and how arguments become a request to the client. Chats are in
+`chats`; which provider has which functions is listed in `barbule.models.providers`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -25,49 +25,58 @@ from barbule.types import Audio, Image, Vector
 if TYPE_CHECKING:
     from barbule.models.base import ModelClient
 
-__all__ = ["CALLS", "Call", "given"]
+__all__ = [
+    "PROVIDER_FUNCTIONS",
+    "Arguments",
+    "Prepare",
+    "ProviderFunction",
+    "Returns",
+    "optional_arguments",
+]
 
 Arguments = Mapping[str, Any]
+Returns: TypeAlias = "dt.DataType | Callable[[Provider, Arguments], dt.DataType]"
+Prepare = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Call:
+class ProviderFunction:
     """A function that is made for every provider.
 
     Parameters
     ----------
     body
-        Asks the client; `model` comes with its prefix.
+        Calls the client; `model` has its prefix.
     kind
-        The kind of question, which a provider must answer.
+        The kind of request, which a provider must answer.
     returns
-        The type of the result, or what tells it from provider and prepared arguments.
+        The type of the result, or a callable that computes it from provider and prepared arguments.
     prepare
-        Turns bound arguments into what a stored call says.
+        Turns bound arguments into those of a stored call.
     defaulted
-        Whether the provider's usual model is taken when none is named.
+        Whether the provider's default model is used when none is named.
     batch_size
-        How many rows one question may be about.
+        The most rows of one request.
     single_item_name
         The name of the function that does the same for single items of a list, if there is one.
     """
 
     body: Callable[..., Any]
     kind: Kind
-    returns: dt.DataType | Callable[[Provider, Arguments], dt.DataType]
-    prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    returns: Returns
+    prepare: Prepare = dict
     defaulted: bool = False
     batch_size: int = 1
     single_item_name: str | None = None
 
 
-def given(values: Mapping[str, Any], body: Callable[..., Any]) -> dict[str, Any]:
-    """Return the optional parameters of a body that have a value."""
+def optional_arguments(values: Mapping[str, Any], body: Callable[..., Any]) -> dict[str, Any]:
+    """Return the optional arguments of a body that have a value."""
     optional = body.__kwdefaults__ or {}
     return {name: values[name] for name in optional if values[name] is not None}
 
 
-# -- Vectors, judgements, orders ------------------------------------------------------------------
+# -- Embeddings, moderation, ranking --------------------------------------------------------------
 
 
 async def embeddings(
@@ -90,7 +99,7 @@ async def embeddings(
     dimensions
         How many numbers each vector shall have, where the model lets one choose.
     length
-        How many numbers the vectors of the model have. It has to be said of models that are not
+        How many numbers the vectors of the model have. It has to be given for models that are not
         in LiteLLM's table, such as those of one's own server; it is not sent.
 
     Returns
@@ -98,11 +107,12 @@ async def embeddings(
     Vector
         Of a length that is known beforehand, as columns and indexes need it.
     """
-    more = given(locals(), embeddings) | params
-    more.pop("length", None)
-    reply = await client.embed(model, [message_content.text_of(each) for each in input], **more)
-    # One text of which there is no vector leaves the others theirs.
-    vectors = [each or _no_vector(model) for each in reply.value]
+    options = optional_arguments(locals(), embeddings) | params
+    options.pop("length", None)
+    texts = [message_content.text_of(value) for value in input]
+    reply = await client.embed(model, texts, **options)
+    # A text without a vector does not cost the others theirs.
+    vectors = [vector or _no_vector(model) for vector in reply.value]
     return Reply(vectors, reply.usage, reply.headers)
 
 
@@ -114,17 +124,17 @@ def _no_vector(model: str) -> ModelError:
 
 
 def _vector_type(provider: Provider, arguments: Arguments) -> dt.DataType:
-    known = arguments.get("dimensions") or arguments.get("length")
+    length = arguments.get("dimensions") or arguments.get("length")
     model = arguments["model"]
-    if known is None and isinstance(model, str):
-        known = vector_length(provider.qualified(model, "embed"))
-    if known is None:
+    if length is None and isinstance(model, str):
+        length = vector_length(provider.qualified(model, "embed"))
+    if length is None:
         raise ExpressionError(
             "how long the vectors of this model are is not known.",
             value=model,
             hint="Say it with length=768, or ask the model for a length with dimensions=768.",
         )
-    return Vector(known)
+    return Vector(length)
 
 
 async def moderations(
@@ -179,12 +189,16 @@ async def rerank(
     Array of Struct
         `.index` in the list, `.relevance_score` and `.document`, best first.
     """
-    texts = [message_content.text_of(each) for each in documents or ()]
+    texts = [message_content.text_of(document) for document in documents or ()]
     reply = await client.rerank(
-        model, message_content.text_of(query), texts, **given(locals(), rerank), **params
+        model,
+        message_content.text_of(query),
+        texts,
+        **optional_arguments(locals(), rerank),
+        **params,
     )
-    found = [{**each, "document": texts[each["index"]]} for each in reply.value]
-    return Reply(found, reply.usage, reply.headers)
+    ranking = [{**result, "document": texts[result["index"]]} for result in reply.value]
+    return Reply(ranking, reply.usage, reply.headers)
 
 
 async def relevance(
@@ -202,7 +216,7 @@ async def relevance(
     query
         A text or a column.
     input
-        A column of texts; many rows share a question.
+        A column of texts; many rows share a request.
     model
         The name of the model at the provider.
 
@@ -211,10 +225,10 @@ async def relevance(
     Float
         Larger fits better; on which scale is the model's matter.
     """
-    texts = [message_content.text_of(each) for each in input]
+    texts = [message_content.text_of(value) for value in input]
     reply = await client.rerank(model, message_content.text_of(query), texts, **params)
-    scores = {each["index"]: each["relevance_score"] for each in reply.value}
-    return Reply([scores.get(place) for place in range(len(texts))], reply.usage, reply.headers)
+    scores = {result["index"]: result["relevance_score"] for result in reply.value}
+    return Reply([scores.get(row) for row in range(len(texts))], reply.usage, reply.headers)
 
 
 # -- Images and sounds ----------------------------------------------------------------------------
@@ -244,7 +258,9 @@ async def image_generations(
     -------
     Image
     """
-    return await client.image(model, prompt, **given(locals(), image_generations), **params)
+    return await client.image(
+        model, prompt, **optional_arguments(locals(), image_generations), **params
+    )
 
 
 def _prepare_image(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -259,14 +275,14 @@ def _prepare_image(arguments: dict[str, Any]) -> dict[str, Any]:
 
 async def transcriptions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
     client: ModelClient,
-    audio: Any,
+    audio: Mapping[str, Any],
     *,
     model: str,
     language: str | None = None,
     prompt: str | None = None,
     temperature: float | None = None,
     response_format: str | None = None,
-    timestamp_granularities: Any = None,
+    timestamp_granularities: object = None,
     **params: Any,
 ) -> Reply:
     """Write down what is said in sound files.
@@ -286,17 +302,17 @@ async def transcriptions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
         `.text`, and as far as the provider says them `.language`, `.duration`, `.segments` and
         `.words` with their times.
     """
-    more = given(locals(), transcriptions) | params
-    return await client.transcribe(model, Path(audio["of"]), **more)
+    options = optional_arguments(locals(), transcriptions) | params
+    return await client.transcribe(model, Path(audio["of"]), **options)
 
 
 def _prepare_sound(arguments: dict[str, Any]) -> dict[str, Any]:
     marked = message_content.mark(arguments["audio"])
     if not message_content.is_marked(marked) or marked["media"] not in {"audio", "video"}:
-        kind = marked.type() if isinstance(marked, ir.Expr) else type(marked).__name__
+        dtype = marked.type() if isinstance(marked, ir.Expr) else type(marked).__name__
         raise ExpressionError(
             "a transcription is made of a sound.",
-            value=str(kind),
+            value=str(dtype),
             hint="Give a column of the type bb.Audio.",
         )
     return {**arguments, "audio": marked}
@@ -328,15 +344,15 @@ async def speech(
     -------
     Audio
     """
-    return await client.speak(model, input, **given(locals(), speech), **params)
+    return await client.speak(model, input, **optional_arguments(locals(), speech), **params)
 
 
-CALLS: dict[str, Call] = {
-    "embeddings": Call(embeddings, "embed", _vector_type, batch_size=64),
-    "moderations": Call(moderations, "moderate", MODERATION),
-    "rerank": Call(rerank, "rerank", RANKING, single_item_name="relevance"),
-    "relevance": Call(relevance, "rerank", dt.float64, batch_size=100),
-    "image_generations": Call(image_generations, "image", Image(), _prepare_image),
-    "transcriptions": Call(transcriptions, "transcribe", TRANSCRIPT, _prepare_sound),
-    "speech": Call(speech, "speak", Audio()),
+PROVIDER_FUNCTIONS: dict[str, ProviderFunction] = {
+    "embeddings": ProviderFunction(embeddings, "embed", _vector_type, batch_size=64),
+    "moderations": ProviderFunction(moderations, "moderate", MODERATION),
+    "rerank": ProviderFunction(rerank, "rerank", RANKING, single_item_name="relevance"),
+    "relevance": ProviderFunction(relevance, "rerank", dt.float64, batch_size=100),
+    "image_generations": ProviderFunction(image_generations, "image", Image(), _prepare_image),
+    "transcriptions": ProviderFunction(transcriptions, "transcribe", TRANSCRIPT, _prepare_sound),
+    "speech": ProviderFunction(speech, "speak", Audio()),
 }

@@ -1,8 +1,8 @@
 """The namespaces of model providers, made from one table.
 
 Owns how a provider's name becomes a module with functions: `from barbule.functions import openai`.
-A provider is a row of `barbule.models.providers`, a function one of `chats`, `calls` or `language`;
-both are put together here when a function is first looked at.
+A provider is a row of `barbule.models.providers`, a function one of `chats`, `provider_functions`
+or `language`; both are combined here when a function is first accessed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from barbule.models.providers import ANY_PROVIDER, PROVIDERS, Provider, provider
 from barbule.suggestions import no_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    import ibis.expr.datatypes as dt
 
     from barbule.functions.function import Function
-    from barbule.functions.language_models.provider_functions import Call
+    from barbule.functions.language_models.provider_functions import ProviderFunction
 
 __all__ = ["NAMESPACES", "Namespace", "install"]
 
 _PACKAGE = "barbule.functions"
 
-_WORDS = {
+_INPUTS = {
     "chat": "conversations",
     "embed": "texts to embed",
     "image": "prompts for images",
@@ -86,14 +88,18 @@ class Namespace(ModuleType):
             from barbule.functions.language_models.tool_calls import invoke_tools
 
             return invoke_tools
-        if name.startswith("_") or name not in (calls := _calls()):
+        if name.startswith("_") or name not in (templates := _provider_functions()):
             raise no_attribute(self.__name__, name, dir(self))
-        function = _declared(self._provider, name, calls[name])
+        function = _declare(self._provider, name, templates[name])
         self.__dict__[name] = function
         return function
 
     def __dir__(self) -> list[str]:
-        return sorted(name for name, each in _calls().items() if self._provider.answers(each.kind))
+        return sorted(
+            name
+            for name, template in _provider_functions().items()
+            if self._provider.answers(template.kind)
+        )
 
 
 NAMESPACES: dict[str, Namespace] = {}
@@ -109,114 +115,123 @@ def install() -> None:
 
 
 @functools.cache
-def _calls() -> Mapping[str, Call]:
+def _provider_functions() -> Mapping[str, ProviderFunction]:
     from barbule.functions.language import LANGUAGE
     from barbule.functions.language_models.chats import CHATS
-    from barbule.functions.language_models.provider_functions import CALLS
+    from barbule.functions.language_models.provider_functions import PROVIDER_FUNCTIONS
 
-    return {**CHATS, **CALLS, **LANGUAGE}
+    return {**CHATS, **PROVIDER_FUNCTIONS, **LANGUAGE}
 
 
-def _declared(provider: Provider, name: str, call: Call) -> Function:
+def _declare(provider: Provider, name: str, template: ProviderFunction) -> Function:
     """Make one function of one provider, and register it."""
     from barbule.functions.function import Function
     from barbule.functions.parameters.parameter import Parameter
     from barbule.functions.registry import lookup, register
 
-    @functools.wraps(call.body)
+    @functools.wraps(template.body)
     async def body(client: Any, **arguments: Any) -> Any:
-        arguments["model"] = provider.qualified(arguments["model"], call.kind)
-        return await call.body(client, **arguments)
+        arguments["model"] = provider.qualified(arguments["model"], template.kind)
+        return await template.body(client, **arguments)
 
     single_item_function = None
-    if call.single_item_name is not None:
-        single_item_name = f"{_PACKAGE}.{provider.name}.{call.single_item_name}"
+    if template.single_item_name is not None:
+        single_item_name = f"{_PACKAGE}.{provider.name}.{template.single_item_name}"
         single_item_function = functools.partial(lookup, single_item_name)
-    batched = call.batch_size > 1
+    batched = template.batch_size > 1
     return register(
         Function(
             name=f"{_PACKAGE}.{provider.name}.{name}",
             body=body,
             kind="model",
-            returns=_returns(provider, call),
+            returns=_returns(provider, template),
             parameters=(Parameter("input", batched=True),) if batched else (),
-            batch_size=call.batch_size,
+            batch_size=template.batch_size,
             cached=True,
-            model_of=lambda arguments: provider.qualified(str(arguments["model"]), call.kind),
-            prepare=lambda arguments: _prepared(provider, name, call, arguments),
+            model_of=lambda arguments: provider.qualified(str(arguments["model"]), template.kind),
+            prepare=lambda arguments: _prepare(provider, name, template, arguments),
             single_item_function=single_item_function,
         )
     )
 
 
-def _returns(provider: Provider, call: Call) -> Any:
+def _returns(
+    provider: Provider, template: ProviderFunction
+) -> dt.DataType | Callable[[Mapping[str, Any]], dt.DataType]:
     import ibis.expr.datatypes as dt
 
-    returns = call.returns
+    returns = template.returns
     if isinstance(returns, dt.DataType):
         return returns
     return lambda arguments: returns(provider, arguments)
 
 
-def _prepared(
-    provider: Provider, name: str, call: Call, arguments: dict[str, Any]
+def _prepare(
+    provider: Provider, name: str, template: ProviderFunction, arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """Check a call, name its model, and leave out what was not given."""
+    """Check a call, name its model, and leave out arguments without a value."""
     from barbule.errors import ExpressionError, UnsupportedError
 
-    given = {key: value for key, value in arguments.items() if value is not None}
-    model = given.pop("model", provider.model if call.defaulted else None)
-    asked = provider
+    options = {key: value for key, value in arguments.items() if value is not None}
+    model = options.pop("model", provider.model if template.defaulted else None)
+    target = provider
     if provider.name == ANY_PROVIDER and isinstance(model, str):
-        prefix, _, rest = model.partition("/")
-        if not (prefix and rest):
+        prefix, _, model_name = model.partition("/")
+        if not (prefix and model_name):
             raise ExpressionError(
                 f"{provider.name}.{name}: the model names no provider.",
                 value=model,
                 hint=f"Write it with its prefix, like 'openai/{model}'.",
             )
-        asked = provider_of(prefix) or provider
-    if not asked.answers(call.kind):
-        having = [
-            each.name for each in dict.fromkeys(PROVIDERS.values()) if each.answers(call.kind)
+        target = provider_of(prefix) or provider
+    if not target.answers(template.kind):
+        names = [
+            other.name
+            for other in dict.fromkeys(PROVIDERS.values())
+            if other.answers(template.kind) and other.name != ANY_PROVIDER
         ]
         raise UnsupportedError(
-            f"{asked.name} has no {name}: LiteLLM brings it no {_WORDS[call.kind]}.",
-            hint=f"These have: {', '.join(each for each in having if each != ANY_PROVIDER)}.",
+            f"{target.name} has no {name}: LiteLLM brings it no {_INPUTS[template.kind]}.",
+            hint=f"These have: {', '.join(names)}.",
         )
     if model is None:
         example = "openai/gpt-4o-mini" if provider.name == ANY_PROVIDER else "…"
         raise ExpressionError(
             f"{provider.name}.{name}: which model is not said.", hint=f"Add model={example!r}."
         )
-    prepared = {"model": model, **call.prepare(given)}
-    _check_parameters(provider, asked, name, call, prepared)
+    prepared = {"model": model, **template.prepare(options)}
+    _check_parameters(provider, target, name, template, prepared)
     return prepared
 
 
 def _check_parameters(
-    provider: Provider, asked: Provider, name: str, call: Call, prepared: Mapping[str, Any]
+    provider: Provider,
+    target: Provider,
+    name: str,
+    template: ProviderFunction,
+    prepared: Mapping[str, Any],
 ) -> None:
-    """Refuse parameters of which it is known, before anything is asked, that they do not go."""
+    """Refuse parameters that are known not to exist, before a request is made."""
     from barbule.errors import ExpressionError
 
-    named = list(inspect.signature(call.body).parameters)[1:]  # the client is no argument
-    given = [each for each in prepared if each not in named and each != "values"]
-    for each in given:
-        if each in RESERVED:
+    declared = list(inspect.signature(template.body).parameters)[1:]  # the client is no argument
+    extra = [parameter for parameter in prepared if parameter not in {*declared, "values"}]
+    for parameter in extra:
+        if parameter in RESERVED:
             raise ExpressionError(
-                f"{provider.name}.{name}: the parameter {each!r} cannot be passed with a call.",
-                hint=RESERVED[each].format(provider=asked.name),
+                f"{provider.name}.{name}: the parameter {parameter!r} cannot be passed with a "
+                "call.",
+                hint=RESERVED[parameter].format(provider=target.name),
             )
     model = prepared["model"]
-    qualified = provider.qualified(model, call.kind) if isinstance(model, str) else None
-    verb = "messages" if name == "messages" else call.kind
-    if (found := unknown_parameter(verb, qualified, given)) is not None:
-        wrong, meant = found
-        near = difflib.get_close_matches(wrong, named, n=1)
-        meant = near[0] if near else meant
+    qualified = provider.qualified(model, template.kind) if isinstance(model, str) else None
+    verb = "messages" if name == "messages" else template.kind
+    if (unknown := unknown_parameter(verb, qualified, extra)) is not None:
+        parameter, suggestion = unknown
+        matches = difflib.get_close_matches(parameter, declared, n=1)
+        suggestion = matches[0] if matches else suggestion
         raise ExpressionError(
-            f"{provider.name}.{name}: {qualified or 'the model'} takes no parameter {wrong!r}.",
-            hint=(f"Did you mean {meant!r}? " if meant else "")
+            f"{provider.name}.{name}: {qualified or 'the model'} takes no parameter {parameter!r}.",
+            hint=(f"Did you mean {suggestion!r}? " if suggestion else "")
             + "What a server takes that LiteLLM does not know goes into extra_body={...}.",
         )

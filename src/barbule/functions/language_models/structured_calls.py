@@ -1,7 +1,7 @@
-"""Questions for answers in a form: how they are asked, and the one repair that a model is allowed.
+"""Requests for structured output, and the one repair that a model is allowed.
 
-Owns the words in which a schema is told where a model takes none, and what counts as no answer.
-What a form is, is the business of `structured`.
+Owns the prompt with the schema for models that take none, and which answers are errors. Schemas are
+the business of `structured_output`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from barbule.errors import BudgetError, ModelError
 from barbule.functions.language_models.structured_output import is_strict
@@ -18,91 +18,106 @@ from barbule.models.base import Reply, Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from barbule.functions.language_models.structured_output import Form
+    from barbule.functions.language_models.structured_output import OutputSchema
     from barbule.models.base import ModelClient
 
-__all__ = ["answered", "ask", "said"]
+__all__ = ["answer_text", "ask", "require_answer"]
 
-# What clients' models turned out not to take a schema for.
-_WITHOUT: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+N = TypeVar("N", int, float)
+
+# By client, the models that turned out to take no schema.
+_WITHOUT_SCHEMAS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
 async def ask(
-    client: ModelClient, model: str, messages: list[Any], form: Form, **params: Any
+    client: ModelClient,
+    model: str,
+    messages: list[Any],
+    schema: OutputSchema,
+    /,
+    **params: Any,
 ) -> tuple[Any, Reply]:
-    """Ask for an answer in a form; a model that misses it is told why and asked once more.
+    """Request an answer that fits a schema; a model that misses it is called once more.
 
     Returns
     -------
     tuple
-        The answer as plain Python, and the reply, whose usage is that of all questions.
+        The answer as plain Python, and the reply, whose usage is that of all calls.
 
     Raises
     ------
     ModelError
-        When the provider fails, refuses or cuts off its answer, or twice misses the form.
+        When the provider fails, refuses or cuts off its answer, or twice misses the schema.
     """
-    with client.expecting(schema=form.schema, repairs=1) as asking:
-        reply = await _asked(asking, model, messages, form, params)
-        text = said(reply, model)
+    with client.expecting(schema=schema.schema, repairs=1) as estimated:
+        reply = await _chat(estimated, model, messages, schema, params)
+        text = answer_text(reply, model)
         try:
-            return form.found_in(text), reply
+            return schema.parse(text), reply
         except ValueError as error:  # pydantic's errors are ValueErrors
-            wrong = _explained(error)
+            fault = _explain(error)
         repair = [
             *messages,
             {"role": "assistant", "content": text},
-            {"role": "user", "content": _AGAIN.format(wrong=wrong)},
+            {"role": "user", "content": _REPAIR_PROMPT.format(fault=fault)},
         ]
         try:
-            second = await _asked(asking, model, repair, form, params)
+            second = await _chat(estimated, model, repair, schema, params)
         except BudgetError as error:
             # It is paid for, and would be again if the cell were only put off.
             raise ModelError(
-                f"model {model!r}: its answer is no {form.name}: {wrong}; and the budget has no "
+                f"model {model!r}: its answer is no {schema.name}: {fault}; and the budget has no "
                 "room for a second question.",
                 hint="Raise the budget, and then: recompute(column, errors_only=True).",
             ) from error
         reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
         try:
-            return form.found_in(said(reply, model)), reply
+            return schema.parse(answer_text(reply, model)), reply
         except ValueError as error:
             failure = ModelError(
-                f"model {model!r}: after one repair its answer still is no {form.name}: "
-                f"{_explained(error)}.",
+                f"model {model!r}: after one repair its answer still is no {schema.name}: "
+                f"{_explain(error)}.",
                 hint="Say in the schema or the prompt what is expected, or take a stronger model.",
             )
     raise failure
 
 
-_AGAIN = (
-    "That does not fit the JSON schema: {wrong}. Answer again, with the corrected JSON and "
+_REPAIR_PROMPT = (
+    "That does not fit the JSON schema: {fault}. Answer again, with the corrected JSON and "
     "nothing else."
 )
 
 
-async def _asked(
-    client: ModelClient, model: str, messages: list[Any], form: Form, params: Mapping[str, Any]
+async def _chat(
+    client: ModelClient,
+    model: str,
+    messages: list[Any],
+    schema: OutputSchema,
+    params: Mapping[str, Any],
 ) -> Reply:
-    without = _WITHOUT.setdefault(client.origin, set())
-    if model not in without and client.takes(model, "response_format"):
-        schema = {"name": form.name, "schema": form.schema, "strict": is_strict(form.schema)}
-        wanted = {"type": "json_schema", "json_schema": schema}
+    without_schemas = _WITHOUT_SCHEMAS.setdefault(client.origin, set())
+    if model not in without_schemas and client.takes(model, "response_format"):
+        json_schema = {
+            "name": schema.name,
+            "schema": schema.schema,
+            "strict": is_strict(schema.schema),
+        }
+        response_format = {"type": "json_schema", "json_schema": json_schema}
         try:
-            return await client.chat(model, messages, **params, response_format=wanted)
+            return await client.chat(model, messages, **params, response_format=response_format)
         except ModelError as error:
             if error.retryable or not re.search(r"response_format|json_schema", error.message):
                 raise
-            without.add(model)
-    told = {
+            without_schemas.add(model)
+    instruction = {
         "role": "system",
         "content": "Answer with one JSON value that fits this JSON schema, and with nothing "
-        f"else:\n{json.dumps(form.schema, ensure_ascii=False)}",
+        f"else:\n{json.dumps(schema.schema, ensure_ascii=False)}",
     }
-    return await client.chat(model, [told, *messages], **params)
+    return await client.chat(model, [instruction, *messages], **params)
 
 
-def said(reply: Reply, model: str) -> str:
+def answer_text(reply: Reply, model: str) -> str:
     """Return the text of a chat's first answer.
 
     Raises
@@ -111,7 +126,7 @@ def said(reply: Reply, model: str) -> str:
         When the model refused, or was cut off.
     """
     if not reply.value["choices"]:
-        raise _nothing(model, "it gave no answer")
+        raise _no_answer(model, "it gave no answer")
     choice = reply.value["choices"][0]
     text = choice["message"]["content"] or ""
     if refusal := choice["message"].get("refusal"):
@@ -131,13 +146,13 @@ def said(reply: Reply, model: str) -> str:
     return text
 
 
-def answered(reply: Reply, model: str) -> Reply:
-    """Return a reply in which a model says something, be it a refusal or a call of a tool.
+def require_answer(reply: Reply, model: str) -> Reply:
+    """Return a reply if it has an answer, be it a refusal or a call of a tool.
 
     Raises
     ------
     ModelError
-        When no choice of a chat, or no part of an answer in Anthropic's form, holds anything. Null
+        When all choices of a chat, or all parts of an answer in Anthropic's format, are empty. Null
         in each cell would look like an answer, and be kept as one.
     """
     if "choices" not in reply.value:
@@ -148,8 +163,8 @@ def answered(reply: Reply, model: str) -> Reply:
     else:
         choices = reply.value["choices"]
         if not choices:
-            raise _nothing(model, "it gave no answer (`choices` is empty)")
-        if any(_is_said(choice["message"]) for choice in choices):
+            raise _no_answer(model, "it gave no answer (`choices` is empty)")
+        if any(_has_content(choice["message"]) for choice in choices):
             return reply
         reason = choices[0]["finish_reason"]
     if reason in _CUT_OFF:
@@ -157,32 +172,31 @@ def answered(reply: Reply, model: str) -> Reply:
             f"model {model!r}: the answer was cut off before its first character.",
             hint="Raise max_tokens, or ask for less.",
         )
-    told = "" if reason is None else f", and ended with {reason!r}"
-    raise _nothing(model, f"its answer is empty (`content` is null{told})")
+    ending = "" if reason is None else f", and ended with {reason!r}"
+    raise _no_answer(model, f"its answer is empty (`content` is null{ending})")
 
 
 _CUT_OFF = {"length", "max_tokens"}
 
 
-def _is_said(message: Mapping[str, Any]) -> bool:
-    said = message["content"] is not None or message["tool_calls"] or message["refusal"]
-    return bool(said)
+def _has_content(message: Mapping[str, Any]) -> bool:
+    return bool(message["content"] is not None or message["tool_calls"] or message["refusal"])
 
 
-def _nothing(model: str, what: str) -> ModelError:
+def _no_answer(model: str, reason: str) -> ModelError:
     return ModelError(
-        f"model {model!r}: {what}.",
+        f"model {model!r}: {reason}.",
         hint="Change the prompt or the model, or ask again: recompute(column, errors_only=True).",
     )
 
 
-def _explained(error: ValueError) -> str:
+def _explain(error: ValueError) -> str:
     details = error.errors(include_url=False) if hasattr(error, "errors") else []
-    told = [
-        f"{'.'.join(map(str, each['loc']))}: {each['msg']}" if each["loc"] else each["msg"]
-        for each in details[:10]
+    faults = [
+        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" if detail["loc"] else detail["msg"]
+        for detail in details[:10]
     ]
-    return "; ".join(told) or str(error)
+    return "; ".join(faults) or str(error)
 
 
 def _sum(first: Usage, second: Usage) -> Usage:
@@ -194,5 +208,5 @@ def _sum(first: Usage, second: Usage) -> Usage:
     )
 
 
-def _plus(first: Any, second: Any) -> Any:
+def _plus(first: N | None, second: N | None) -> N | None:
     return None if first is None or second is None else first + second

@@ -1,8 +1,8 @@
-"""Answers in a form that was asked for: pydantic models, dataclasses, mappings of types.
+"""Schemas of structured output: pydantic models, dataclasses, mappings of names to types.
 
-Owns how a form is named in a stored call, its JSON schema and the check of an answer; how it is
-asked for is the business of `asking`. A class is never loaded because a database names it: it has
-to be defined in this process.
+Owns how a schema is named in a stored call, its JSON form and the check of an answer; requests are
+the business of `structured_calls`. A class is never loaded because a database names it: it has to
+be defined in this process.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "Form",
-    "choice_form",
-    "class_form",
+    "OutputSchema",
+    "choice_schema",
+    "class_schema",
     "dtype_of",
-    "form_of",
-    "is_form",
-    "is_stored",
+    "is_schema_class",
+    "is_stored_schema",
     "is_strict",
-    "stored_form",
+    "load_schema",
+    "store_schema",
 ]
 
-_PYTHON: tuple[tuple[type[dt.DataType], Any], ...] = (
+_PYTHON_TYPES: tuple[tuple[type[dt.DataType], Any], ...] = (
     (dt.Boolean, bool),
     (dt.Integer, int),
     (dt.Floating, float),
@@ -58,52 +58,53 @@ _PYTHON: tuple[tuple[type[dt.DataType], Any], ...] = (
 
 
 @dataclass(frozen=True)
-class Form:
-    """What an answer has to be.
+class OutputSchema:
+    """The schema that an answer has to fit.
 
     Parameters
     ----------
     name
-        How models and errors call it.
+        Its name for models and in errors.
     schema
-        Its JSON schema.
+        It as JSON.
     read
-        Turns the text of an answer into plain Python; raises `pydantic.ValidationError`.
+        Parses JSON into plain Python; raises `pydantic.ValidationError`.
     """
 
     name: str
     schema: Mapping[str, Any]
     read: Callable[[str], Any]
 
-    def found_in(self, text: str) -> Any:
-        """Return the answer in what a model said, which may be more.
+    def parse(self, text: str) -> Any:
+        """Return the answer in the text of a model, which may have words around it.
 
         Raises
         ------
         ValueError
-            When nothing in it fits: what is wrong with what comes first.
+            When nothing in it fits: the error of the first candidate.
         """
-        first: ValueError | None = None
+        first_error: ValueError | None = None
         for candidate in candidates(text):
             try:
                 return self.read(candidate)
             except ValueError as error:  # pydantic's errors are ValueErrors
-                first = first or error
-        raise first or ValueError("there is no JSON in it")
+                first_error = first_error or error
+        raise first_error or ValueError("there is no JSON in it")
 
 
-# -- Naming a form in a stored call ---------------------------------------------------------------
+# -- Schemas in stored calls ----------------------------------------------------------------------
 
-_KNOWN: dict[tuple[str, str], type] = {}
+_CLASSES: dict[tuple[str, str], type] = {}
+"""By name and fingerprint, the classes that stored calls have named."""
 
 
-def is_form(value: Any) -> bool:
-    """Whether a value is a class that says what an answer has to be."""
+def is_schema_class(value: object) -> bool:
+    """Whether a value is a class with fields, which can be the schema of an answer."""
     return inspect.isclass(value) and types.fields_of(value) is not None
 
 
-def stored_form(schema: Any) -> dict[str, Any]:
-    """Return what a stored call says of a form.
+def store_schema(schema: Any) -> dict[str, Any]:
+    """Return the JSON by which a stored call names a schema.
 
     Parameters
     ----------
@@ -117,19 +118,19 @@ def stored_form(schema: Any) -> dict[str, Any]:
 
     Examples
     --------
-    >>> stored_form({"name": str, "age": int})
+    >>> store_schema({"name": str, "age": int})
     {'record': 'struct<name: string, age: int64>'}
     """
     if typing.is_typeddict(schema):
         # pydantic does not take those of the standard library before Python 3.12.
         schema = types.fields_of(schema)
     if isinstance(schema, Mapping):
-        if is_stored(schema):
+        if is_stored_schema(schema):
             return dict(schema)
         kind = dt.Struct(dict(types.schema(schema).items()))
-        _model(kind, "Record")  # says what no model can answer
+        _python_type(kind, "Record")  # refuses types that no model can answer
         return {"record": str(kind)}
-    if not is_form(schema):
+    if not is_schema_class(schema):
         raise ExpressionError(
             "a schema is a pydantic model, a dataclass, or a mapping of names to types.",
             value=schema,
@@ -137,24 +138,28 @@ def stored_form(schema: Any) -> dict[str, Any]:
         )
     _check(schema)
     name = f"{schema.__module__}.{schema.__qualname__}"
-    mark = _mark(schema)
-    _KNOWN[name, mark] = schema
-    return {"class": name, "is": mark}
+    fingerprint = _fingerprint(schema)
+    _CLASSES[name, fingerprint] = schema
+    return {"class": name, "is": fingerprint}
 
 
-def is_stored(schema: Any) -> bool:
-    """Whether this is what a stored call says of a form, and no mapping of names to types.
+def is_stored_schema(schema: object) -> bool:
+    """Whether this is the JSON of a schema in a stored call, and no mapping of names to types.
 
     Examples
     --------
-    >>> is_stored({"class": "films.Film", "is": "0123456789abcdef"}), is_stored({"class": str})
-    (True, False)
+    >>> is_stored_schema({"class": "films.Film", "is": "0123456789abcdef"})
+    True
+    >>> is_stored_schema({"class": str})
+    False
     """
-    if not isinstance(schema, Mapping) or not all(isinstance(x, str) for x in schema.values()):
+    if not isinstance(schema, Mapping) or not all(
+        isinstance(value, str) for value in schema.values()
+    ):
         return False
     if set(schema) == {"record"}:
         return schema["record"].lstrip("!").startswith("struct<")
-    return set(schema) == {"class", "is"} and re.fullmatch(_MARK, schema["is"]) is not None
+    return set(schema) == {"class", "is"} and re.fullmatch(_FINGERPRINT, schema["is"]) is not None
 
 
 def _check(cls: type) -> None:
@@ -180,14 +185,14 @@ def _unanswerable(cls: type, reason: str) -> ExpressionError:
 
 
 def dtype_of(stored: Mapping[str, Any]) -> dt.DataType:
-    """Return the type of a column of answers in a form."""
+    """Return the type of a column of answers."""
     if "record" in stored:
         return dt.dtype(stored["record"])
     return types.dtype(_class_of(stored["class"], stored["is"]))
 
 
-def form_of(stored: Mapping[str, Any]) -> Form:
-    """Return the form that a stored call names.
+def load_schema(stored: Mapping[str, Any]) -> OutputSchema:
+    """Return the schema that a stored call names.
 
     Raises
     ------
@@ -195,75 +200,75 @@ def form_of(stored: Mapping[str, Any]) -> Form:
         When this process does not define its class, or defines it otherwise.
     """
     if "record" in stored:
-        return _record_form(stored["record"])
-    return class_form(_class_of(stored["class"], stored["is"]))
+        return _record_schema(stored["record"])
+    return class_schema(_class_of(stored["class"], stored["is"]))
 
 
-def _class_of(name: str, mark: str) -> type:
-    if (name, mark) in _KNOWN:
-        return _KNOWN[name, mark]
-    found = _defined(name)
-    short = name.rpartition(".")[2]
-    if found is None:
-        interactive = name.partition(".")[0] in MAIN
-        do = "Run its cell, the one" if interactive else "Import the module"
+def _class_of(name: str, fingerprint: str) -> type:
+    if (name, fingerprint) in _CLASSES:
+        return _CLASSES[name, fingerprint]
+    cls = _find_class(name)
+    short_name = name.rpartition(".")[2]
+    if cls is None:
+        is_interactive = name.partition(".")[0] in MAIN
+        step = "Run its cell, the one" if is_interactive else "Import the module"
         raise UnknownFunctionError(
             f"the class {name!r} is not defined in this process.",
-            hint=f"{do} that defines {short!r} first; what was computed before can be read all "
-            "the same.",
+            hint=f"{step} that defines {short_name!r} first; what was computed before can "
+            "be read all the same.",
         )
-    if _mark(found) != mark:
+    if _fingerprint(cls) != fingerprint:
         raise UnknownFunctionError(
             f"the class {name!r} is not what it was when the column was added.",
             hint="Add the column again, with if_exists='replace'.",
         )
-    _KNOWN[name, mark] = found
-    return found
+    _CLASSES[name, fingerprint] = cls
+    return cls
 
 
-def _defined(name: str) -> type | None:
+def _find_class(name: str) -> type | None:
     """Find a class in the modules that are imported already; none is imported for it."""
     parts = name.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:cut]))
-        for part in parts[cut:]:
-            found = getattr(found, part, None)
-        if is_form(found):
-            return found
+    for count in range(len(parts) - 1, 0, -1):
+        value: Any = sys.modules.get(".".join(parts[:count]))
+        for part in parts[count:]:
+            value = getattr(value, part, None)
+        if is_schema_class(value):
+            return value
     return None
 
 
-_MARK = "[0-9a-f]{16}"
+_FINGERPRINT = "[0-9a-f]{16}"
 
 
-def _mark(cls: type) -> str:
+def _fingerprint(cls: type) -> str:
     text = json.dumps(_adapter(cls).json_schema(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-# -- Reading an answer ----------------------------------------------------------------------------
+# -- Answers --------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=256)
-def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+def _adapter(cls: type) -> pydantic.TypeAdapter[Any]:
     import pydantic
 
     return pydantic.TypeAdapter(cls)
 
 
 @functools.lru_cache(maxsize=256)
-def class_form(cls: Any) -> Form:
-    """Return the form of answers that fit a class."""
+def class_schema(cls: type) -> OutputSchema:
+    """Return the schema of answers that fit a class."""
     adapter = _adapter(cls)
 
-    def read(text: str) -> Any:
+    def read(text: str) -> object:
         return _plain(adapter.validate_json(text))
 
-    return Form(cls.__name__, _strict(adapter.json_schema()), read)
+    return OutputSchema(cls.__name__, _strict(adapter.json_schema()), read)
 
 
-def _plain(value: Any) -> Any:
-    """Turn what pydantic has checked into plain Python: the fields, and nothing besides."""
+def _plain(value: Any) -> object:
+    """Turn objects that pydantic has checked into plain Python: the fields, and nothing else."""
     import pydantic_core
 
     if isinstance(value, str | bytes | int | float | None) and not isinstance(value, Enum):
@@ -281,37 +286,41 @@ def _plain(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _record_form(record: str) -> Form:
-    return dataclasses.replace(class_form(_model(dt.dtype(record), "Record")), name="Record")
+def _record_schema(record: str) -> OutputSchema:
+    return dataclasses.replace(
+        class_schema(_python_type(dt.dtype(record), "Record")), name="Record"
+    )
 
 
-def _model(kind: dt.DataType, name: str) -> Any:
+def _python_type(kind: dt.DataType, name: str) -> Any:
     """Return the Python type that pydantic checks for a data type; records become models."""
     import pydantic
 
     if isinstance(kind, dt.Struct):
-        fields = {each: (_model(inner, each) | None, ...) for each, inner in kind.fields.items()}
+        fields = {
+            field: (_python_type(dtype, field) | None, ...) for field, dtype in kind.fields.items()
+        }
         return pydantic.create_model(name, **fields)  # type: ignore[call-overload]
     if isinstance(kind, dt.Array):
-        inner: Any = _model(kind.value_type, name)
-        return list[inner]
-    for each, python in _PYTHON:
-        if isinstance(kind, each) and not isinstance(kind, types.Media):
-            return python
+        item: Any = _python_type(kind.value_type, name)
+        return list[item]
+    for dtype, python_type in _PYTHON_TYPES:
+        if isinstance(kind, dtype) and not isinstance(kind, types.Media):
+            return python_type
     raise ExpressionError(
         f"a model cannot answer a {kind}.", hint="Use texts, numbers, bools, dates and lists."
     )
 
 
 @functools.lru_cache(maxsize=256)
-def choice_form(labels: tuple[str, ...], *, several: bool = False) -> Form:
-    """Return the form of an answer that is one of some labels, or several of them."""
+def choice_schema(labels: tuple[str, ...], *, several: bool = False) -> OutputSchema:
+    """Return the schema of an answer that is one of some labels, or several of them."""
     import pydantic
 
     label: Any = typing.Literal[labels]
     kind: Any = list[label] if several else label
     cls = pydantic.create_model("Choice", answer=(kind, ...))
-    return class_form(cls)
+    return class_schema(cls)
 
 
 def _strict(schema: Any) -> Any:
@@ -328,8 +337,8 @@ def _strict(schema: Any) -> Any:
     return strict
 
 
-def is_strict(schema: Any) -> bool:
-    """Whether all objects of a schema have named fields only."""
+def is_strict(schema: object) -> bool:
+    """Whether all objects of a JSON schema have named fields only."""
     if isinstance(schema, list):
         return all(map(is_strict, schema))
     if not isinstance(schema, dict):

@@ -1,6 +1,6 @@
-"""Templates with places, as `str.format` fills them.
+"""Templates with replacement fields, as `str.format` fills them.
 
-Owns what a place may be, and what can be said of a template before there is a row to fill it.
+Owns which fields are allowed, and the check of a template before there is a row to fill it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from barbule.functions.language_models.message_content import text_of
 
 __all__ = ["check", "fill"]
 
-_MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a place is a few characters
+_MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a field is a few characters
 _DIGITS = re.compile(r"\d+")
-_NARROWER = "Give a smaller width or precision."
-_BRACES = "Write braces that are no places twice, as {{ and }}."
+_WIDTH_HINT = "Give a smaller width or precision."
+_BRACES_HINT = "Write braces that are no places twice, as {{ and }}."
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A place of a template: what fills it, the way into that, and how it is written."""
+class _Field:
+    """A replacement field: the name of its value, a path within it, and its format."""
 
     name: str
     path: str
@@ -44,30 +44,31 @@ class _Place:
 
     @property
     def attribute(self) -> str | None:
-        """The first attribute that it reads, wherever on its way; None where it reads none."""
+        """The first attribute on its path; None where it reads none."""
         outside = re.split(r"\[[^\[\]]*\]", self.path)
         return next((part.split(".")[1] for part in outside if "." in part), None)
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether it takes the text of a value as it is."""
         return not (self.path or self.conversion or self.spec)
 
 
 @functools.lru_cache(maxsize=1024)
-def _places(template: str) -> tuple[_Place, ...]:
-    places: list[_Place] = []
-    counted = 0
-    for _, field, spec, conversion in string.Formatter().parse(template):
-        if field is None:
+def _fields(template: str) -> tuple[_Field, ...]:
+    fields: list[_Field] = []
+    count = 0
+    for _, expression, spec, conversion in string.Formatter().parse(template):
+        if expression is None:
             continue
-        end = min((at for at in map(field.find, ".[") if at >= 0), default=len(field))
-        name, path = field[:end], field[end:]
+        positions = (position for position in map(expression.find, ".[") if position >= 0)
+        end = min(positions, default=len(expression))
+        name, path = expression[:end], expression[end:]
         if not name:
-            name, counted = str(counted), counted + 1
-        places.append(_Place(name, path, conversion or "", spec or ""))
-        places += _places(spec or "")  # a width may be a place too
-    return tuple(places)
+            name, count = str(count), count + 1
+        fields.append(_Field(name, path, conversion or "", spec or ""))
+        fields += _fields(spec or "")  # a width may be a field too
+    return tuple(fields)
 
 
 def check(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -76,33 +77,33 @@ def check(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None
     Raises
     ------
     ExpressionError
-        It names the place.
+        It names the replacement field.
     """
     try:
-        places = _places(template)
+        fields = _fields(template)
     except ValueError as error:
-        raise _refused(template, f"the template is none: {error}", _BRACES) from error
-    given = {**{str(place): value for place, value in enumerate(args)}, **kwargs}
-    for place in places:
-        if place.name not in given:
-            values = ", ".join(given) or "none"
-            reason = f"nothing fills the place {place}; values are given for {values}"
-            raise _refused(template, reason, f"Give one. {_BRACES}")
-        if (field := place.attribute) is not None:
-            hint = f"A field of a record is written {{{place.name}[{field}]}}."
-            raise _refused(template, f"the place {place} reads an attribute", hint)
-        if _is_wide(place.spec):
-            raise _refused(template, f"the place {place} is wider than {_MAX_WIDTH}", _NARROWER)
-        value = given[place.name]
-        if not place.path and "{" not in place.spec and isinstance(value, ir.Value):
-            _check_spec(template, place, value.type())
+        raise _refused(template, f"the template is none: {error}", _BRACES_HINT) from error
+    values = {**{str(position): value for position, value in enumerate(args)}, **kwargs}
+    for field in fields:
+        if field.name not in values:
+            names = ", ".join(values) or "none"
+            reason = f"nothing fills the place {field}; values are given for {names}"
+            raise _refused(template, reason, f"Give one. {_BRACES_HINT}")
+        if (attribute := field.attribute) is not None:
+            hint = f"A field of a record is written {{{field.name}[{attribute}]}}."
+            raise _refused(template, f"the place {field} reads an attribute", hint)
+        if _is_wide(field.spec):
+            raise _refused(template, f"the place {field} is wider than {_MAX_WIDTH}", _WIDTH_HINT)
+        value = values[field.name]
+        if not field.path and "{" not in field.spec and isinstance(value, ir.Value):
+            _check_spec(template, field, value.type())
 
 
 def _is_wide(spec: str) -> bool:
     """Whether a format has a width or a precision that is refused."""
-    longest = len(str(_MAX_WIDTH))
-    numbers = (found[0].lstrip("0") for found in _DIGITS.finditer(spec))
-    return any(len(each) > longest or int(each or 0) > _MAX_WIDTH for each in numbers)
+    max_digits = len(str(_MAX_WIDTH))
+    numbers = (match[0].lstrip("0") for match in _DIGITS.finditer(spec))
+    return any(len(digits) > max_digits or int(digits or 0) > _MAX_WIDTH for digits in numbers)
 
 
 def _refused(template: str, reason: str, hint: str) -> ExpressionError:
@@ -124,37 +125,37 @@ _SAMPLES: tuple[tuple[type[dt.DataType], Any], ...] = (
 )
 
 
-def _check_spec(template: str, place: _Place, kind: dt.DataType) -> None:
-    """Try how a place is written on a value of the column's type."""
-    sample = next((value for each, value in _SAMPLES if isinstance(kind, each)), None)
-    if sample is None or place.plain:
+def _check_spec(template: str, field: _Field, dtype: dt.DataType) -> None:
+    """Try the format of a field on a value of the column's type."""
+    sample = next((value for kind, value in _SAMPLES if isinstance(dtype, kind)), None)
+    if sample is None or field.is_plain:
         return
     try:
-        string.Formatter().vformat(str(replace(place, name="value")), (), {"value": sample})
+        string.Formatter().vformat(str(replace(field, name="value")), (), {"value": sample})
     except (ValueError, TypeError) as error:
-        reason = f"the place {place} is filled with {kind}: {error}"
+        reason = f"the place {field} is filled with {dtype}: {error}"
         raise _refused(template, reason, "Cast the column, or leave the format out.") from error
 
 
 class _MissingError(Exception):
-    """A place is filled with what is missing."""
+    """The value of a field is missing."""
 
 
-class _Texts(string.Formatter):
-    """Writes values as prompts want them, where the template does not say how."""
+class _PromptFormatter(string.Formatter):
+    """Writes values as text for prompts, where the template has no format for them."""
 
-    def convert_field(self, value: Any, conversion: Any) -> Any:
+    def convert_field(self, value: object, conversion: str | None) -> object:
         if value is None:
             raise _MissingError
         return super().convert_field(value, conversion)
 
-    def format_field(self, value: Any, format_spec: str) -> Any:
+    def format_field(self, value: object, format_spec: str) -> str:
         if _is_wide(format_spec):  # by a value of the row
-            raise _refused(format_spec, f"a place is wider than {_MAX_WIDTH}", _NARROWER)
+            raise _refused(format_spec, f"a place is wider than {_MAX_WIDTH}", _WIDTH_HINT)
         return format(value, format_spec) if format_spec else text_of(value)
 
 
-_TEXTS = _Texts()
+_FORMATTER = _PromptFormatter()
 
 
 def fill(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
@@ -162,10 +163,10 @@ def fill(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str |
     if None in args or None in kwargs.values():
         return None
     check(template, args, kwargs)
-    if all(place.plain for place in _places(template)):  # many times faster
+    if all(field.is_plain for field in _fields(template)):  # many times faster
         texts = {name: text_of(value) for name, value in kwargs.items()}
         return template.format(*map(text_of, args), **texts)
     try:
-        return _TEXTS.vformat(template, args, kwargs)
+        return _FORMATTER.vformat(template, args, kwargs)
     except _MissingError:
         return None

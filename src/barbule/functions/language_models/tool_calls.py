@@ -1,7 +1,7 @@
-"""What a model asks for: calls of tools, checked and carried out.
+"""Calls of tools that a model requests: found in its answer, checked and carried out.
 
-Owns how the calls are found in an answer, how their arguments are checked against the signatures,
-and `invoke_tools`. Nothing is called that was not given as a tool by name.
+Owns `invoke_tools`, and the check of arguments against the signatures. Only functions that the
+model was given as tools are called.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ __all__ = ["invoke_tools"]
 
 
 def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
-    """Call what a model asked for, with its arguments checked against the signatures.
+    """Carry out the calls that a model requests, with arguments checked against the signatures.
 
     Parameters
     ----------
     tools
-        What the model was given.
+        The tools that the model was given.
     response
-        The answer of `chat_completions` or `messages`, or Json in the form of one.
+        The answer of `chat_completions` or `messages`, or Json in their format.
 
     Returns
     -------
     Json
-        For each tool, by its name, the list of its results; None for one that was not asked for.
-        Where the model asks for what is no tool, its arguments do not fit, or a tool fails, the
+        For each tool, by its name, the list of its results; None for one that was not requested.
+        Where the model requests an unknown tool, its arguments do not fit, or a tool fails, the
         cell is empty, and its `.error` says why.
 
     Examples
@@ -59,33 +59,33 @@ def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
             value=tools,
             hint="invoke_tools(bb.tools(f, g), response).",
         )
-    named = [
+    stored_tools = [
         {
-            "name": each.name,
-            "function": each.function.name,
-            "version": each.function.full_version,
-            "fixed": dict(each.function.fixed_arguments),
+            "name": tool.name,
+            "function": tool.function.name,
+            "version": tool.function.full_version,
+            "fixed": dict(tool.function.fixed_arguments),
         }
-        for each in tools.members
+        for tool in tools.members
     ]
-    return _INVOKE(response, named)
+    return _INVOKE(response, stored_tools)
 
 
 async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
-    known = {each["name"]: each for each in tools}
-    results: dict[str, Any] = dict.fromkeys(known)
+    tools_by_name = {tool["name"]: tool for tool in tools}
+    results: dict[str, Any] = dict.fromkeys(tools_by_name)
     # All are checked before one is called.
-    asked = []
-    for name, arguments in _asked(response):
-        if name not in known:
+    calls = []
+    for name, arguments in _requested_calls(response):
+        if name not in tools_by_name:
             raise FunctionError(
                 f"the model asked for the tool {name!r}, which it was not given.",
-                hint=f"It was given {', '.join(known)}.",
+                hint=f"It was given {', '.join(tools_by_name)}.",
             )
-        chosen = known[name]
-        function = lookup(chosen["function"], chosen["version"]).using(**chosen["fixed"])
-        asked.append((name, function, _checked(name, function, arguments)))
-    for name, function, arguments in asked:
+        tool = tools_by_name[name]
+        function = lookup(tool["function"], tool["version"]).using(**tool["fixed"])
+        calls.append((name, function, _check_arguments(name, function, arguments)))
+    for name, function, arguments in calls:
         try:
             result = await _call(function, {**function.fixed_arguments, **arguments})
         except Exception as error:
@@ -94,15 +94,15 @@ async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
                 value=arguments,
                 hint="Mend the tool, or let it return what is wrong, for the model to read.",
             ) from error
-        results[name] = [*(results[name] or []), _plain(name, result)]
+        results[name] = [*(results[name] or []), _as_json(name, result)]
     return results
 
 
-def _asked(response: Any) -> Iterator[tuple[str, Any]]:
-    """Find the calls that a model asks for, in the forms of OpenAI, Anthropic and Gemini."""
+def _requested_calls(response: object) -> Iterator[tuple[str, Any]]:
+    """Find the calls that a model requests, in the formats of OpenAI, Anthropic and Gemini."""
     if isinstance(response, list):
-        for each in response:
-            yield from _asked(each)
+        for part in response:
+            yield from _requested_calls(part)
     elif isinstance(response, Mapping):
         if isinstance(call := response.get("function"), Mapping):
             yield str(call.get("name")), call.get("arguments")
@@ -111,18 +111,17 @@ def _asked(response: Any) -> Iterator[tuple[str, Any]]:
         elif isinstance(call := response.get("functionCall"), Mapping):
             yield str(call.get("name")), call.get("args")
         else:
-            inside = ("choices", "message", "tool_calls", "content", "candidates", "parts")
-            for key in inside:
-                yield from _asked(response.get(key))
+            for key in ("choices", "message", "tool_calls", "content", "candidates", "parts"):
+                yield from _requested_calls(response.get(key))
 
 
-def _checked(name: str, function: Function, arguments: Any) -> dict[str, Any]:
-    """Check what a model gives against the signature, and make the objects of its annotations."""
+def _check_arguments(name: str, function: Function, arguments: object) -> dict[str, Any]:
+    """Check the arguments of a model against the signature, and convert them to its annotations."""
     import pydantic
 
     try:
-        given = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
-        model = arguments_model(function).model_validate(given or {})
+        decoded = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
+        model = arguments_model(function).model_validate(decoded or {})
     except json.JSONDecodeError as error:
         raise FunctionError(
             f"the arguments for the tool {name!r} are no JSON: {error}.",
@@ -130,18 +129,23 @@ def _checked(name: str, function: Function, arguments: Any) -> dict[str, Any]:
             hint="Ask again, or a better model.",
         ) from error
     except pydantic.ValidationError as error:
-        told = [f"{'.'.join(map(str, e['loc'])) or 'they'}: {e['msg']}" for e in error.errors()]
+        faults = [
+            f"{'.'.join(map(str, detail['loc'])) or 'they'}: {detail['msg']}"
+            for detail in error.errors()
+        ]
         raise FunctionError(
-            f"the arguments for the tool {name!r} do not fit it: {'; '.join(told[:5])}.",
-            value=given,
+            f"the arguments for the tool {name!r} do not fit it: {'; '.join(faults[:5])}.",
+            value=decoded,
             hint="Say more in the docstring of the tool, or ask a better model.",
         ) from error
     return {field: getattr(model, field) for field in type(model).model_fields}
 
 
-async def _call(function: Function, arguments: dict[str, Any]) -> Any:
+async def _call(function: Function, arguments: dict[str, Any]) -> object:
     batched = {
-        each.name for each in function.parameters if each.batched and not each.takes_constants
+        parameter.name
+        for parameter in function.parameters
+        if parameter.batched and not parameter.takes_constants
     }
     if function.kind == "batch":
         arguments = {
@@ -157,13 +161,13 @@ async def _call(function: Function, arguments: dict[str, Any]) -> Any:
     return result[0] if function.kind == "batch" else result
 
 
-def _rows(query: Any) -> Any:
-    found = query.to_pyarrow()
-    return found.to_pylist() if hasattr(found, "to_pylist") else found.as_py()
+def _rows(query: ir.Expr) -> object:
+    result = query.to_pyarrow()
+    return result.to_pylist() if hasattr(result, "to_pylist") else result.as_py()
 
 
-def _plain(name: str, result: Any) -> Any:
-    """Return a result as JSON has it."""
+def _as_json(name: str, result: object) -> object:
+    """Convert a result to values of JSON."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
@@ -176,7 +180,7 @@ def _plain(name: str, result: Any) -> Any:
 
 
 def _version(arguments: Mapping[str, Any]) -> str:
-    """Return what changes when one of the tools does."""
+    """Return a hash that changes when one of the tools does."""
     return _digest([[name, function.version] for name, function in _tools_of(arguments)])
 
 
@@ -186,7 +190,7 @@ def _former_version(arguments: Mapping[str, Any]) -> str:
 
 def _tools_of(arguments: Mapping[str, Any]) -> list[tuple[str, Function]]:
     return [
-        (each["name"], lookup(each["function"], each["version"])) for each in arguments["tools"]
+        (tool["name"], lookup(tool["function"], tool["version"])) for tool in arguments["tools"]
     ]
 
 

@@ -1,7 +1,7 @@
-"""Tools: functions that a model may ask to be called.
+"""Tools: functions whose calls a model may request.
 
-Owns how a function is described to a model: a JSON schema of its signature and docstring. What a
-model asks for is carried out by `invoking`.
+Owns how a function is described to a model: a JSON schema of its signature and docstring. The calls
+are carried out by `tool_calls`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Tool:
     Attributes
     ----------
     name
-        By which the model asks for it.
+        The name by which the model requests it.
     """
 
     function: Function
@@ -47,7 +47,7 @@ class Tool:
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
-        """What models are told, in OpenAI's form."""
+        """The description for models, in OpenAI's format."""
         return {
             "type": "function",
             "function": {
@@ -59,26 +59,26 @@ class Tool:
 
 
 class Tools(Sequence[dict[str, Any]]):
-    """Functions that a model may ask for: a list of their schemas. Made by `tools`."""
+    """Functions whose calls a model may request: a list of their schemas. Made by `tools`."""
 
     def __init__(self, members: Sequence[Tool]) -> None:
         self.members = tuple(members)
 
     def __repr__(self) -> str:
-        return f"<tools {', '.join(each.name for each in self.members)}>"
+        return f"<tools {', '.join(tool.name for tool in self.members)}>"
 
     def __len__(self) -> int:
         return len(self.members)
 
     @overload
-    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[dict[str, Any]]: ...
-    def __getitem__(self, place: int | slice) -> Any:
+    def __getitem__(self, index: slice) -> Sequence[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Sequence[dict[str, Any]]:
         """Return the schema of one tool."""
-        if isinstance(place, slice):
-            return [each.schema for each in self.members[place]]
-        return self.members[place].schema
+        if isinstance(index, slice):
+            return [tool.schema for tool in self.members[index]]
+        return self.members[index].schema
 
     def choice(
         self,
@@ -86,8 +86,8 @@ class Tools(Sequence[dict[str, Any]]):
         auto: bool = False,
         required: bool = False,
         tool: str | Function | None = None,
-    ) -> Any:
-        """Say for `tool_choice=` whether the model has to ask for a tool, and which.
+    ) -> str | dict[str, Any]:
+        """Return a `tool_choice=`: whether the model has to request a tool, and which.
 
         Parameters
         ----------
@@ -113,13 +113,13 @@ class Tools(Sequence[dict[str, Any]]):
             )
         if tool is None:
             return "auto" if auto else "required"
-        for each in self.members:
-            if tool in (each.name, each.function):
-                return {"type": "function", "function": {"name": each.name}}
+        for member in self.members:
+            if tool in (member.name, member.function):
+                return {"type": "function", "function": {"name": member.name}}
         raise ExpressionError(
             "it is none of these tools.",
             value=tool,
-            hint=f"There are {', '.join(each.name for each in self.members)}.",
+            hint=f"There are {', '.join(tool.name for tool in self.members)}.",
         )
 
 
@@ -152,38 +152,38 @@ def tool(
     """
     if isinstance(function, Tool):
         return function
-    made: Any = function if isinstance(function, Function) else udf(function)
-    if not isinstance(made, Function) or made.kind == "model":
+    declared = function if isinstance(function, Function) else udf(function)
+    if not isinstance(declared, Function) or declared.kind == "model":
         raise ExpressionError(
             "a tool is a function of your own.",
             value=function,
             hint="Give what @bb.udf or @bb.query made; of a class, what calling it gives.",
         )
-    shown = name or made.name.rpartition(".")[2]
-    if not _NAME.fullmatch(shown):
+    tool_name = name or declared.name.rpartition(".")[2]
+    if not _NAME.fullmatch(tool_name):
         raise ExpressionError(
             "this is no name for a tool.",
-            value=shown,
+            value=tool_name,
             hint="Give one of letters, digits, _ and -: bb.tool(function, name=...).",
         )
-    text, _ = parse_docstring(made.__doc__)
-    arguments_model(made)  # what is wrong with its parameters is said here
-    return Tool(made, shown, text if description is None else description)
+    text, _ = parse_docstring(declared.__doc__)
+    arguments_model(declared)  # refuses parameters that no model can give
+    return Tool(declared, tool_name, text if description is None else description)
 
 
-def tools(*functions: Any) -> Tools:
-    """Make functions known to a model, so that it may ask for them to be called.
+def tools(*functions: Function | Tool | Callable[..., Any]) -> Tools:
+    """Describe functions to a model, so that it may request calls of them.
 
     Parameters
     ----------
     functions
-        What `@bb.udf` or `@bb.query` made, plain functions, or what `bb.tool` made. What models
-        are told of them comes from their signatures and docstrings.
+        What `@bb.udf` or `@bb.query` made, plain functions, or what `bb.tool` made. Their
+        descriptions for models come from their signatures and docstrings.
 
     Returns
     -------
     Tools
-        For `tools=` of chat functions; `invoke_tools` calls what the model asks for.
+        For `tools=` of chat functions; `invoke_tools` carries out the calls.
 
     Raises
     ------
@@ -204,8 +204,8 @@ def tools(*functions: Any) -> Tools:
     >>> bb.tools(weather)[0]["function"]["parameters"]["properties"]["place"]
     {'description': 'A town.', 'type': 'string'}
     """
-    members = [tool(each) for each in functions]
-    names = [each.name for each in members]
+    members = [tool(function) for function in functions]
+    names = [member.name for member in members]
     if not members:
         raise ExpressionError("no tool is given.", hint="bb.tools(function, ...).")
     for name in names:
@@ -216,7 +216,7 @@ def tools(*functions: Any) -> Tools:
     return Tools(members)
 
 
-_PLAIN: dict[type[dt.DataType], Any] = {
+_PYTHON_TYPES: dict[type[dt.DataType], Any] = {
     dt.String: str,
     dt.Integer: int,
     dt.Floating: float,
@@ -229,51 +229,53 @@ def arguments_model(function: Function) -> type[pydantic.BaseModel]:
     """Make the pydantic model of the arguments of a function that a model gives."""
     import pydantic
 
-    hints = {each.name: each.hint for each in function.parameters}
-    _, told = parse_docstring(function.__doc__)
+    hints = {parameter.name: parameter.hint for parameter in function.parameters}
+    _, descriptions = parse_docstring(function.__doc__)
     fields: dict[str, Any] = {}
     for name, parameter in function.signature.parameters.items():
         if name in function.fixed_arguments:
             continue
         if parameter.kind in _VARIADIC:
-            raise _no_parameter(function, name, "takes any number of arguments")
+            raise _parameter_error(function, name, "takes any number of arguments")
         default = ... if parameter.default is parameter.empty else parameter.default
-        hint = _python(function, name, hints.get(name) or Any)
-        fields[name] = (hint, pydantic.Field(default, description=told.get(name)))
+        hint = _python_type(function, name, hints.get(name) or Any)
+        fields[name] = (hint, pydantic.Field(default, description=descriptions.get(name)))
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
-        made = pydantic.create_model("Arguments", __config__=config, **fields)
-        made.model_json_schema()
+        model = pydantic.create_model("Arguments", __config__=config, **fields)
+        model.model_json_schema()
     except pydantic.PydanticUserError as error:
         raise ExpressionError(
             f"{function.name}: {error.message.splitlines()[0]}",
             hint="A tool takes texts, numbers, and lists and records of these.",
         ) from error
-    return made
+    return model
 
 
-def _python(function: Function, name: str, hint: Any) -> Any:
+def _python_type(function: Function, name: str, hint: Any) -> Any:
     """Return the Python type of a parameter that is annotated with one of ours."""
-    known = next((each.dtype for each in function.parameters if each.name == name), None)
-    if isinstance(known, types.Media):
-        kind: dt.DataType = known
+    parameters = function.parameters
+    declared = next((parameter.dtype for parameter in parameters if parameter.name == name), None)
+    if isinstance(declared, types.Media):
+        dtype: dt.DataType = declared
     elif isinstance(hint, dt.DataType | str) or (
         inspect.isclass(hint) and issubclass(hint, dt.DataType)
     ):
-        kind = types.dtype(hint)
+        dtype = types.dtype(hint)
     else:
         return hint
-    if isinstance(kind, types.Media):
-        raise _no_parameter(function, name, f"takes {kind}, which no model gives")
-    if isinstance(kind, dt.Array):
-        inner = _python(function, name, kind.value_type)
-        return list[inner]  # type: ignore[valid-type]
-    return next((plain for each, plain in _PLAIN.items() if isinstance(kind, each)), hint)
+    if isinstance(dtype, types.Media):
+        raise _parameter_error(function, name, f"takes {dtype}, which no model gives")
+    if isinstance(dtype, dt.Array):
+        item: Any = _python_type(function, name, dtype.value_type)
+        return list[item]
+    python_types = (python for kind, python in _PYTHON_TYPES.items() if isinstance(dtype, kind))
+    return next(python_types, hint)
 
 
-def _no_parameter(function: Function, name: str, why: str) -> ExpressionError:
+def _parameter_error(function: Function, name: str, reason: str) -> ExpressionError:
     return ExpressionError(
-        f"{function.name} cannot be a tool: its parameter {name!r} {why}.",
+        f"{function.name} cannot be a tool: its parameter {name!r} {reason}.",
         hint="Fix it by function.using(...), or take texts, numbers, lists and records of these.",
     )
 
@@ -281,11 +283,11 @@ def _no_parameter(function: Function, name: str, why: str) -> ExpressionError:
 def _without_titles(schema: Any) -> Any:
     """Drop the titles that pydantic makes of names: tokens without meaning."""
     if isinstance(schema, list):
-        return [_without_titles(each) for each in schema]
+        return [_without_titles(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {name: _without_titles(each) for name, each in value.items()}
+        key: {name: _without_titles(item) for name, item in value.items()}
         if key in {"properties", "$defs"}
         else _without_titles(value)
         for key, value in schema.items()

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.functions.video.aggregates import blank, make_video
-from barbule.functions.video.frame_rows import FrameIterator, frames
-from barbule.functions.video.making import (
+from barbule.functions.video.editing import (
     clip,
     concat,
     duration,
@@ -22,6 +21,7 @@ from barbule.functions.video.making import (
     resample,
     segment,
 )
+from barbule.functions.video.frame_rows import FrameIterator, frames
 from barbule.functions.video.scenes import (
     scene_detect_adaptive,
     scene_detect_content,

@@ -48,7 +48,7 @@ class _MakeVideo:
 
         if not fps > 0:
             raise ConfigurationError("fps is a number above 0.", value=fps)
-        self._rate = Fraction(fps).limit_denominator(1001)
+        self._frame_rate = Fraction(fps).limit_denominator(1001)
         self._writer: VideoWriter | None = None
         self._count = 0
 
@@ -61,16 +61,16 @@ class _MakeVideo:
         from barbule.media.streams.editing.video_encoding import VideoWriter
 
         if self._writer is None:
-            self._writer = VideoWriter(frame.size, self._rate)
+            self._writer = VideoWriter(frame.size, self._frame_rate)
         picture: VideoFrame = VideoFrame.from_image(  # type: ignore[no-untyped-call]
             rgb(frame)
         )
-        self._writer.show(picture, self._count / self._rate)
+        self._writer.show(picture, self._count / self._frame_rate)
         self._count += 1
 
     def value(self) -> Video():  # type: ignore[valid-type]
-        made, self._writer = self._writer and self._writer.close(), None
-        return made
+        video, self._writer = self._writer and self._writer.close(), None
+        return video
 
 
 make_video = uda(_MakeVideo, version="1", name="barbule.functions.video.make_video")
@@ -90,5 +90,5 @@ def blank(
     import PIL.Image
 
     images = [PIL.Image.new("RGB", size, color)] * max(1, round(seconds * fps))
-    made: TemporaryFile = make_video(images, fps=fps)
-    return made
+    video: TemporaryFile = make_video(images, fps=fps)
+    return video

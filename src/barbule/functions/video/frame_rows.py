@@ -36,7 +36,7 @@ def frames(
     num_frames: int | None = None,
     keyframes_only: bool = False,
     every: float | None = None,
-) -> Any:
+) -> list[dict[str, Any]]:
     """List frames with their references, decoding none; see `FrameIterator.create`.
 
     Parameters
@@ -57,16 +57,16 @@ def frames(
     choice = (fps, num_frames, keyframes_only, every)
     step = frame_step(line, *choice)
     rows = []
-    for count, place in enumerate(select_frames(line, *choice).tolist()):
-        stamp = int(line.stamps[place])
+    for index, frame in enumerate(select_frames(line, *choice).tolist()):
+        stamp = int(line.stamps[frame])
         rows.append(
             {
                 "frame": frame_reference(source, stamp, step),
-                "frame_idx": count,
+                "frame_idx": index,
                 "pos_msec": line.seconds(stamp) * 1000,
-                "pos_frame": place,
+                "pos_frame": frame,
                 "pts": stamp,
-                "key_frame": bool(line.keys[place]),
+                "key_frame": bool(line.keys[frame]),
             }
         )
     return rows
@@ -78,13 +78,13 @@ class FrameIterator(FunctionNamespace):
     @staticmethod
     @check_arguments
     def create(
-        video: Any,
+        video: object,
         fps: float | None = None,
         *,
         num_frames: int | None = None,
         keyframes_only: bool = False,
         every: float | None = None,
-    ) -> Any:
+    ) -> ir.Value:
         """List frames of each video of a column: all, or as one of the options says.
 
         The rows of the view have `frame` (an image), `frame_idx` (its number among the chosen,
@@ -97,7 +97,7 @@ class FrameIterator(FunctionNamespace):
         video
             A column of videos.
         fps
-            So many a second: those nearest to its moments; all, if the video has fewer.
+            So many a second: those nearest to these times; all, if the video has fewer.
         num_frames
             So many in all, spread evenly; all, if the video has fewer.
         keyframes_only
@@ -127,7 +127,8 @@ class FrameIterator(FunctionNamespace):
         from barbule.media.streams.frame_selection import check_selection
 
         check_selection(fps, num_frames, keyframes_only, every)
-        video = source_of(video, "video", Video)
-        wrong = isinstance(video, ir.Value) and not isinstance(video.type(), Video | dt.JSON)
-        source = "" if wrong else uri_of(video)  # where it is wrong, the call says so
-        return frames(video, source, fps, num_frames, keyframes_only, every)
+        videos = source_of(video, "video", Video)
+        # A column of another type has no reference: the call refuses it.
+        is_other = isinstance(videos, ir.Value) and not isinstance(videos.type(), Video | dt.JSON)
+        source = "" if is_other else uri_of(videos)
+        return frames(videos, source, fps, num_frames, keyframes_only, every)

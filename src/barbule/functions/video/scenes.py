@@ -31,7 +31,7 @@ def scene_detect_content(  # noqa: PLR0913 - as in Pixeltable
     delta_sat: float = 1.0,
     delta_lum: float = 1.0,
     luma_only: bool = False,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Find scenes that begin with a picture unlike the one before.
 
     Parameters
@@ -77,7 +77,7 @@ def scene_detect_adaptive(  # noqa: PLR0913 - as in Pixeltable
     delta_sat: float = 1.0,
     delta_lum: float = 1.0,
     luma_only: bool = False,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Find scenes whose first picture differs more than its neighbours do; for moving cameras.
 
     Parameters
@@ -114,7 +114,7 @@ def scene_detect_threshold(
     fade_bias: float = 0.0,
     add_final_scene: bool = False,
     method: str = "floor",
-) -> Any:
+) -> list[dict[str, Any]]:
     """Find scenes between fades to black ("floor") or to white ("ceiling").
 
     Parameters
@@ -148,7 +148,7 @@ def scene_detect_histogram(
     threshold: float = 0.05,
     bins: int = 256,
     min_scene_len: int = 15,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Find scenes by the distribution of brightness; lights that change slowly are no scenes.
 
     Parameters
@@ -175,7 +175,7 @@ def scene_detect_hash(
     size: int = 16,
     lowpass: int = 2,
     min_scene_len: int = 15,
-) -> Any:
+) -> list[dict[str, Any]]:
     """Find scenes by perceptual hashes of the pictures.
 
     Parameters

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from barbule.functions.stream_functions import Clip, source_of, stream_function
 from barbule.suggestions import FunctionNamespace, check_arguments
@@ -35,7 +36,7 @@ def split(
     overlap: float = 0.0,
     min_duration: float = 0.0,
     mode: str = "accurate",
-) -> Any:
+) -> list[dict[str, Any]]:
     """Cut into parts with their times; see `VideoSplitter.create`."""
     from barbule.media.streams.editing.segments import write_parts
 
@@ -59,14 +60,14 @@ class VideoSplitter(FunctionNamespace):
     @staticmethod
     @check_arguments
     def create(
-        video: Any,
+        video: object,
         duration: float | None = None,
         *,
         segment_times: Sequence[float] | None = None,
         overlap: float = 0.0,
         min_duration: float = 0.0,
         mode: str = "accurate",
-    ) -> Any:
+    ) -> ir.Value:
         """Cut each video of a column into parts.
 
         The rows of the view have `segment_start` and `segment_end` in seconds from the first
@@ -111,5 +112,5 @@ class VideoSplitter(FunctionNamespace):
 
         check_parts(duration, segment_times, overlap, min_duration, mode)
         times = None if segment_times is None else list(segment_times)
-        video = source_of(video, "video", Video)
-        return split(video, duration, times, overlap, min_duration, mode)
+        videos = source_of(video, "video", Video)
+        return split(videos, duration, times, overlap, min_duration, mode)

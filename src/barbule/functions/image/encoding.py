@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from barbule.functions.image.declaring import Picture, image_function
+from barbule.functions.image.image_function import Picture, image_function
 from barbule.types import Image
 
 __all__ = ["b64_encode", "encode"]
 
 
 @image_function(Image)
-def encode(image: Picture, format: str = "PNG", **options: Any) -> Any:  # noqa: A002 - PIL's name
+def encode(image: Picture, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002 - PIL's name
     """Say in which format a computed image is kept, in place of the configured one.
 
     Without it computed images are PNG (or WebP: `image_format = "webp"` in `[media]` of the
@@ -42,7 +42,7 @@ def encode(image: Picture, format: str = "PNG", **options: Any) -> Any:  # noqa:
 
 
 @image_function(str)
-def b64_encode(image: Picture, image_format: str = "png") -> Any:
+def b64_encode(image: Picture, image_format: str = "png") -> str:
     """Encode as a file of the given format, in Base64.
 
     Examples

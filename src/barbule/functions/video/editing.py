@@ -1,4 +1,4 @@
-"""What videos tell, and what is made of one: clips, sound, stills, text laid over it."""
+"""Properties of videos, and edits of one: clips, sound, stills, text over it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from barbule.functions.stream_functions import Clip, stream_function
+from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.types import Audio, Image, Json, Video
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
 
 
 @stream_function("video", Json)
-def get_metadata(video: Clip) -> Any:
+def get_metadata(video: Clip) -> dict[str, Any]:
     """Return what the headers of a file say: size, bit rate, tags and its streams.
 
     Examples
@@ -40,15 +41,19 @@ def get_metadata(video: Clip) -> Any:
 
 
 @stream_function("video", float)
-def duration(video: Clip) -> Any:
+def duration(video: Clip) -> float | None:
     """Return how long it plays, in seconds; packets are counted where the header is silent."""
-    from barbule.media.streams.probing import duration as measured
+    from barbule.media.streams.probing import duration as measure_duration
 
-    return measured(video)
+    return measure_duration(video)
 
 
 @stream_function("video", Audio)
-def extract_audio(video: Clip, stream_idx: int = 0, format: str = "wav") -> Any:  # noqa: A002 - users' name
+def extract_audio(
+    video: Clip,
+    stream_idx: int = 0,
+    format: str = "wav",  # noqa: A002 - users' name
+) -> TemporaryFile | None:
     """Return a sound track; missing where the video has none.
 
     Parameters
@@ -68,7 +73,7 @@ def extract_audio(video: Clip, stream_idx: int = 0, format: str = "wav") -> Any:
 
 
 @stream_function("video", Image)
-def extract_frame(video: Clip, timestamp: float) -> Any:
+def extract_frame(video: Clip, timestamp: float) -> object:
     """Return the frame that is shown at a time; missing beyond the end.
 
     Parameters
@@ -96,7 +101,7 @@ def clip(
     end: float | None = None,
     duration: float | None = None,
     mode: str = "accurate",
-) -> Any:
+) -> TemporaryFile | None:
     """Cut a stretch out; missing where it begins beyond the end of the video.
 
     Parameters
@@ -129,7 +134,7 @@ def segment(
     duration: float | None = None,
     segment_times: list[float] | None = None,
     mode: str = "accurate",
-) -> Any:
+) -> list[TemporaryFile]:
     """Cut into parts of so many seconds, or at given times; see `VideoSplitter` for rows."""
     from barbule.media.streams.editing.segments import write_parts
 
@@ -137,7 +142,7 @@ def segment(
 
 
 @stream_function("video", Video)
-def concat(video: Any, *others: Any) -> Any:
+def concat(video: Any, *others: Any) -> TemporaryFile | None:
     """Play one after the other; they have one size in pixels, and are encoded anew.
 
     Parameters
@@ -147,21 +152,21 @@ def concat(video: Any, *others: Any) -> Any:
     """
     from barbule.media.streams.editing.video_encoding import join
 
-    given = [*(video if isinstance(video, list | tuple) else [video]), *others]
-    paths = [each for each in given if each is not None]
+    videos = [*(video if isinstance(video, list | tuple) else [video]), *others]
+    paths = [path for path in videos if path is not None]
     return join(paths) if paths else None
 
 
 @stream_function("video", Video)
 def resample(
     video: Clip, fps: float | None = None, width: int | None = None, height: int | None = None
-) -> Any:
+) -> TemporaryFile:
     """Bring to another rate of frames or another size, encoded anew.
 
     Parameters
     ----------
     fps
-        Frames a second: those that are shown at its moments.
+        Frames a second: those that are shown at these times.
     width, height
         Pixels; of one given alone the other follows.
     """
@@ -186,7 +191,7 @@ def overlay_text(  # noqa: PLR0913 - as in Pixeltable
     box_color: str = "black",
     box_opacity: float = 1.0,
     box_border: list[int] | None = None,
-) -> Any:
+) -> TemporaryFile:
     """Lay a text over every frame.
 
     Parameters

@@ -1,37 +1,50 @@
 """How a function of images is declared: once, as a function and as a method of image columns.
 
-Owns the decorator, and the PIL objects (filters, enumerations) that may stand in a call.
+Owns the decorator, the annotations of its bodies, and the PIL objects (filters, enumerations) that
+may be arguments of a call.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from barbule.functions.function import Function
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
 from barbule.relations.methods.media_columns import ImageValue
 from barbule.types import Image
 
+# Type checkers see the classes of PIL; at run time PIL is loaded when a cell is opened, and the
+# annotations are the types of columns.
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Literal
+    from PIL.Image import Image as Picture
 
-    from barbule.functions.registry import Function
+    from barbule.media.images.headers import ImageHeader
 
-__all__ = ["MaybePicture", "Picture", "image_function", "member"]
+    MaybePicture = Picture | None
+    PictureHeader = Picture | ImageHeader
+    Choice = Enum | int | str | None
+else:
+    Picture = Annotated[Any, Image]
+    MaybePicture = Picture  # nullable, as its default is None
+    PictureHeader = Picture
+    Choice = Any  # a member of one of PIL's enumerations, its number or its name
 
-Picture = Annotated[Any, Image]  # PIL is loaded when a cell is opened
-MaybePicture = Picture  # nullable, as its default is None
+__all__ = ["Choice", "MaybePicture", "Picture", "PictureHeader", "image_function", "member"]
+
+E = TypeVar("E", bound=Enum)
 
 _PREFIX = "barbule.functions.image"
 
 
 def image_function(
-    returns: Any, *, images: Literal["pixels", "header"] = "pixels"
-) -> Callable[[Callable[..., Any]], Any]:
+    returns: object, *, images: Literal["pixels", "header"] = "pixels"
+) -> Callable[[Callable[..., Any]], Function]:
     """Make a function of images and give image columns the method of its name.
 
     Parameters
@@ -44,19 +57,19 @@ def image_function(
 
     def declare(body: Callable[..., Any]) -> Function:
         name = f"{_PREFIX}.{body.__name__}"
-        made = udf(_without_gaps(body), return_type=returns, version="1", name=name)
-        function = register(replace(made, images=images, prepare=_storable_arguments))
+        declared = udf(_null_for_gaps(body), return_type=returns, version="1", name=name)
+        function = register(replace(declared, images=images, prepare=_storable_arguments))
         setattr(ImageValue, body.__name__, _method(function, body))
         return function
 
     return declare
 
 
-def _without_gaps(body: Callable[..., Any]) -> Callable[..., Any]:
-    """Give None where a list among the arguments has a None: a box with a missing edge."""
+def _null_for_gaps(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Return None where a list among the arguments has a None: a box with a missing edge."""
 
     @functools.wraps(body)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> object:
         for value in (*args, *kwargs.values()):
             if isinstance(value, list | tuple) and None in value:
                 return None
@@ -66,7 +79,7 @@ def _without_gaps(body: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _method(function: Function, body: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(self: object, *args: Any, **kwargs: Any) -> object:
         return function(self, *args, **kwargs)
 
     first, *others = inspect.signature(body).parameters.values()
@@ -79,7 +92,7 @@ def _method(function: Function, body: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def member(enumeration: Any, value: Any) -> Any:
+def member(enumeration: type[E], value: object) -> E:
     """Return the member of one of PIL's enumerations, given it, its number or its name.
 
     Examples
@@ -90,18 +103,18 @@ def member(enumeration: Any, value: Any) -> Any:
     """
     if not isinstance(value, str):
         return enumeration(value)
-    names = {each.name: each for each in enumeration}
-    if value.upper() not in names:
-        raise ValueError(f"{value!r} is none of {', '.join(names)}")
-    return names[value.upper()]
+    members = {choice.name: choice for choice in enumeration}
+    if value.upper() not in members:
+        raise ValueError(f"{value!r} is none of {', '.join(members)}")
+    return members[value.upper()]
 
 
 def _storable_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: _storable(value) for name, value in arguments.items()}
 
 
-def _storable(value: Any) -> Any:
-    """Turn one of PIL's filters into a list of its name and what it is made with."""
+def _storable(value: Any) -> object:
+    """Turn one of PIL's filters into a list of its name and its options."""
     kind = value if inspect.isclass(value) else type(value)
     if kind.__module__ != "PIL.ImageFilter":
         return value

@@ -1,6 +1,6 @@
 """How a function of a local model is declared: a body for a batch, with the model as an argument.
 
-Owns what all of them have in common: batches, the ledger, names of models, constant options.
+Owns what they share: batches, the ledger, names of models, constant options, labels and scores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from barbule.types import Audio, Image, Media, Video
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CLASSES", "classes_of", "local_model", "network"]
+    import torch
+    from transformers import PreTrainedModel
+
+__all__ = ["CLASSES", "classes_of", "load_network", "local_model"]
 
 _PREFIX = "barbule.functions.huggingface"
 
@@ -45,14 +48,14 @@ def local_model(
     batch_size: int,
     rows: int = 1,
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Make a function of a local model.
+    """Make a function of a local model of a body.
 
     Parameters
     ----------
     returns
-        The type of its result, or what tells it from the arguments of a call.
+        The type of its result, or a callable that computes it from the arguments of a call.
     takes
-        What it takes of rows: "text", "image", "audio", or two of them, as in "image text".
+        The modality of its rows: "text", "image", "audio", or two of them, as in "image text".
     batch_size
         Rows that the model is given at once.
     rows
@@ -68,7 +71,7 @@ def local_model(
         return register(
             Function(
                 name=f"{_PREFIX}.{body.__name__}",
-                body=_one_or_many(body, names[:rows], takes),
+                body=_batch_or_single(body, names[:rows], takes),
                 kind="batch",
                 returns=returns,
                 parameters=parameters,
@@ -82,35 +85,37 @@ def local_model(
     return declare
 
 
-def _one_or_many(body: Callable[..., Any], batched: list[str], takes: str) -> Callable[..., Any]:
-    """Let it be called with one value as well, when it is tried out without a table."""
-    fits = _FITTING[takes]
+def _batch_or_single(
+    body: Callable[..., Any], batched: list[str], takes: str
+) -> Callable[..., Any]:
+    """Accept a single value as well, for calls without a table."""
+    fits = _FITS_VALUE[takes]
     signature = inspect.signature(body)
 
     @functools.wraps(body)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        many = any(_is_batch(given[name]) for name in batched)
+    def call(*args: Any, **kwargs: Any) -> object:
+        arguments = signature.bind(*args, **kwargs).arguments
+        is_batch = any(_is_batch(arguments[name]) for name in batched)
         for name in batched:
-            for item in given[name] if many else [given[name]]:
+            for item in arguments[name] if is_batch else [arguments[name]]:
                 if not fits(item):
-                    raise _misfit(body, takes, type(item).__name__)
-        if many:
-            return body(**given)
-        return body(**{**given, **{name: [given[name]] for name in batched}})[0]
+                    raise _modality_error(body, takes, type(item).__name__)
+        if is_batch:
+            return body(**arguments)
+        return body(**{**arguments, **{name: [arguments[name]] for name in batched}})[0]
 
     return call
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str | list)  # a conversation is a list of messages
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: object) -> bool:
     return hasattr(value, "convert")
 
 
-_FITTING: dict[str, Callable[[Any], bool]] = {
+_FITS_VALUE: dict[str, Callable[[Any], bool]] = {
     "text": _is_text,
     "image": _is_image,
     "image text": lambda value: _is_image(value) or isinstance(value, str),
@@ -119,7 +124,7 @@ _FITTING: dict[str, Callable[[Any], bool]] = {
 
 
 def _fits_column(kind: dt.DataType, takes: str) -> bool:
-    """Whether a column of a type holds what a function takes; similar words have other types."""
+    """Whether a column of a type has the modality that a function takes."""
     if isinstance(kind, Image):
         return "image" in takes
     if isinstance(kind, Media):
@@ -127,62 +132,70 @@ def _fits_column(kind: dt.DataType, takes: str) -> bool:
     return kind.is_string() and "text" in takes
 
 
-def _misfit(body: Callable[..., Any], takes: str, given: object) -> ExpressionError:
-    wanted = " or ".join({"text": "texts", "image": "images", "audio": "sounds"}[each]
-                         for each in takes.split())  # fmt: skip
+_PLURALS = {"text": "texts", "image": "images", "audio": "sounds"}
+
+
+def _modality_error(body: Callable[..., Any], takes: str, actual: object) -> ExpressionError:
+    modalities = " or ".join(_PLURALS[modality] for modality in takes.split())
     return ExpressionError(
-        f"huggingface.{body.__name__} takes {wanted}.",
-        value=str(given),
+        f"huggingface.{body.__name__} takes {modalities}.",
+        value=str(actual),
         hint="Give it a column of these.",
     )
 
 
-def _is_batch(value: Any) -> bool:
+def _is_batch(value: object) -> bool:
     """Whether a value is a list of values; a list of messages is one conversation."""
     if not isinstance(value, list):
         return False
-    return not (value and all(isinstance(each, dict) and "role" in each for each in value))
+    is_conversation = all(isinstance(item, dict) and "role" in item for item in value)
+    return not (value and is_conversation)
 
 
 def _prepared(
     body: Callable[..., Any], batched: list[str], takes: str, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check a call, name a folder by its whole path, and leave out what was not given."""
-    short = body.__name__
+    """Check a call, name a folder by its full path, and leave out arguments without a value."""
+    short_name = body.__name__
     for name, value in arguments.items():
         if name in batched:
             if isinstance(value, ir.Expr) and not _fits_column(value.type(), takes):
-                raise _misfit(body, takes, value.type())
+                raise _modality_error(body, takes, value.type())
         elif _varies(value):
             raise ExpressionError(
-                f"huggingface.{short}: {name} is the same for all rows.",
+                f"huggingface.{short_name}: {name} is the same for all rows.",
                 hint="Give a plain value, and make a column for each value where it differs.",
             )
-    given = {name: value for name, value in arguments.items() if value is not None}
-    model_id = given.get("model_id")
+    prepared = {name: value for name, value in arguments.items() if value is not None}
+    model_id = prepared.get("model_id")
     if not isinstance(model_id, str | Path) or not str(model_id):
         raise ExpressionError(
-            f"huggingface.{short}: model_id names a model of the hub or is a folder.",
+            f"huggingface.{short_name}: model_id names a model of the hub or is a folder.",
             value=model_id,
             hint="Give model_id='owner/name' or model_id='path/to/folder'.",
         )
-    if "labels" in given:
-        _check_labels(short, given["labels"])
-    place = model_source(str(model_id))
-    return {**given, "model_id": place.name if place.is_folder else str(model_id)}
+    if "labels" in prepared:
+        _check_labels(short_name, prepared["labels"])
+    source = model_source(str(model_id))
+    return {**prepared, "model_id": source.name if source.is_folder else str(model_id)}
 
 
-def _check_labels(short: str, labels: Any) -> None:
-    fine = isinstance(labels, list | tuple) and all(isinstance(each, str) for each in labels)
-    if not fine or not labels or len(set(labels)) != len(labels):
+def _check_labels(short_name: str, labels: object) -> None:
+    is_valid = (
+        isinstance(labels, list | tuple)
+        and labels
+        and all(isinstance(label, str) for label in labels)
+        and len(set(labels)) == len(labels)
+    )
+    if not is_valid:
         raise ExpressionError(
-            f"huggingface.{short}: labels are a list of different texts.",
+            f"huggingface.{short_name}: labels are a list of different texts.",
             value=labels,
             hint="['cat', 'dog'].",
         )
 
 
-def _varies(value: Any) -> bool:
+def _varies(value: object) -> bool:
     if isinstance(value, dict):
         return any(map(_varies, value.values()))
     if isinstance(value, list | tuple):
@@ -190,7 +203,9 @@ def _varies(value: Any) -> bool:
     return isinstance(value, ir.Expr)
 
 
-def classes_of(scores: Any, names: Mapping[int, str], top_k: int | None) -> list[dict[str, Any]]:
+def classes_of(
+    scores: torch.Tensor, names: Mapping[int, str], top_k: int | None
+) -> list[dict[str, Any]]:
     """Order the classes of each row, best first.
 
     Parameters
@@ -198,21 +213,23 @@ def classes_of(scores: Any, names: Mapping[int, str], top_k: int | None) -> list
     scores
         A matrix: a row for each value, a column for each class.
     names
-        What the classes are called.
+        The names of the classes, by number.
     top_k
         How many are kept; None for all.
     """
     count = scores.shape[-1] if top_k is None else max(1, min(top_k, scores.shape[-1]))
-    best, places = scores.float().topk(count)
-    found = []
-    for row, order in zip(best.tolist(), places.tolist(), strict=True):
-        labels = [str(names.get(place, place)) for place in order]
-        found.append({"label": labels[0], "score": row[0], "labels": labels, "scores": row})
-    return found
+    best_scores, best_classes = scores.float().topk(count)
+    rows = []
+    for row, classes in zip(best_scores.tolist(), best_classes.tolist(), strict=True):
+        labels = [str(names.get(number, number)) for number in classes]
+        rows.append({"label": labels[0], "score": row[0], "labels": labels, "scores": row})
+    return rows
 
 
-def network(kind: str, place: ModelSource, *, optional: tuple[str, ...] = ()) -> Any:
-    """Load the weights of a network of one of transformers' classes.
+def load_network(
+    kind: str, source: ModelSource, *, optional: tuple[str, ...] = ()
+) -> PreTrainedModel:
+    """Load a network of one of transformers' classes, with its weights.
 
     Parameters
     ----------
@@ -230,13 +247,15 @@ def network(kind: str, place: ModelSource, *, optional: tuple[str, ...] = ()) ->
 
     from barbule.errors import ModelError
 
-    model, told = getattr(transformers, kind).from_pretrained(
-        place.name, output_loading_info=True, **place.options
+    model, loading_info = getattr(transformers, kind).from_pretrained(
+        source.name, output_loading_info=True, **source.options
     )
-    missing = [name for name in told["missing_keys"] if not any(part in name for part in optional)]
+    missing = [
+        name for name in loading_info["missing_keys"] if not any(part in name for part in optional)
+    ]
     if missing:
         raise ModelError(
-            f"the model {place.name!r} has no weights for this function: {missing[0]} and "
+            f"the model {source.name!r} has no weights for this function: {missing[0]} and "
             f"{len(missing) - 1} more are missing.",
             hint="Choose a model that was trained for it.",
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.functions.image.declaring import Picture, image_function
+from barbule.functions.image.image_function import Picture, PictureHeader, image_function
 from barbule.types import Image, Json
 
 __all__ = [
@@ -22,11 +22,11 @@ __all__ = [
     "remap_palette",
 ]
 
-_MOST_COLORS = 256
+_MAX_COLORS = 256
 
 
 @image_function(dt.Array(dt.string), images="header")
-def getbands(image: Picture) -> Any:
+def getbands(image: PictureHeader) -> list[str]:
     """Return the names of the bands: ["R", "G", "B"] of an RGB image.
 
     Examples
@@ -43,7 +43,7 @@ def getbands(image: Picture) -> Any:
 
 
 @image_function(dt.Array(dt.int64))
-def getbbox(image: Picture, alpha_only: bool = True) -> Any:
+def getbbox(image: Picture, alpha_only: bool = True) -> tuple[int, int, int, int] | None:
     """Return the box around what is not 0: left, upper, right, lower; missing if all is.
 
     Parameters
@@ -64,7 +64,7 @@ def getbbox(image: Picture, alpha_only: bool = True) -> Any:
 
 
 @image_function(Image)
-def getchannel(image: Picture, channel: Any) -> Any:
+def getchannel(image: Picture, channel: Any) -> Picture:
     """Return one band as a grey image.
 
     Parameters
@@ -83,7 +83,7 @@ def getchannel(image: Picture, channel: Any) -> Any:
 
 
 @image_function(Json)
-def getcolors(image: Picture, maxcolors: int = _MOST_COLORS) -> Any:
+def getcolors(image: Picture, maxcolors: int = _MAX_COLORS) -> list[tuple[int, Any]] | None:
     """Return the colours as pairs of count and colour; missing where there are more.
 
     Parameters
@@ -102,7 +102,7 @@ def getcolors(image: Picture, maxcolors: int = _MOST_COLORS) -> Any:
 
 
 @image_function(Json)
-def getextrema(image: Picture) -> Any:
+def getextrema(image: Picture) -> tuple[Any, ...]:
     """Return the least and the largest value, as a pair; of several bands a pair for each.
 
     Examples
@@ -116,7 +116,7 @@ def getextrema(image: Picture) -> Any:
 
 
 @image_function(dt.Array(dt.int64))
-def getpalette(image: Picture, rawmode: str | None = "RGB") -> Any:
+def getpalette(image: Picture, rawmode: str | None = "RGB") -> list[int] | None:
     """Return the palette as a list of numbers; missing where the image has none.
 
     Parameters
@@ -135,7 +135,7 @@ def getpalette(image: Picture, rawmode: str | None = "RGB") -> Any:
 
 
 @image_function(Json)
-def getpixel(image: Picture, xy: list[int]) -> Any:
+def getpixel(image: Picture, xy: list[int]) -> float | tuple[int, ...] | None:
     """Return the value of a pixel: a number, or one for each band.
 
     Parameters
@@ -154,7 +154,7 @@ def getpixel(image: Picture, xy: list[int]) -> Any:
 
 
 @image_function(Json)
-def getprojection(image: Picture) -> Any:
+def getprojection(image: Picture) -> tuple[list[int], list[int]]:
     """Return for each column, then for each row, whether something in it is not 0 (1) or not (0).
 
     Examples
@@ -168,7 +168,7 @@ def getprojection(image: Picture) -> Any:
 
 
 @image_function(Image)
-def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Any:
+def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Picture:
     """Make smaller by a whole factor, each pixel the mean of those that it stands for.
 
     Parameters
@@ -185,18 +185,19 @@ def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Any:
     >>> image.reduce(PIL.Image.new("RGB", (6, 4)), 2).size
     (3, 2)
     """
-    across = tuple(factor) if isinstance(factor, list) else factor
-    return image.reduce(across, None if box is None else tuple(box))
+    factors = tuple(factor) if isinstance(factor, list) else factor
+    region: Any = None if box is None else tuple(box)
+    return image.reduce(factors, region)
 
 
 @image_function(Image)
-def remap_palette(image: Picture, dest_map: list[int]) -> Any:
+def remap_palette(image: Picture, dest_map: list[int]) -> Picture:
     """Put the colours of the palette in another order; the image looks the same.
 
     Parameters
     ----------
     dest_map
-        The number that each place of the new palette has in the old one.
+        For each position of the new palette, its number in the old one.
 
     Examples
     --------
