@@ -27,10 +27,10 @@ OTHER_CASE = {
 }
 
 
-@pytest.mark.parametrize("table", OTHER_CASE.values(), ids=OTHER_CASE)
-def test_names_differ_in_more_than_case(films, table):
+@pytest.mark.parametrize("verb", OTHER_CASE.values(), ids=OTHER_CASE)
+def test_names_differ_in_more_than_case(films, verb):
     with pytest.raises(SchemaError, match="in upper and lower case alone"):
-        table(films)
+        verb(films)
     assert films.history()[0, "version"] == 1
     assert films.collect() == [{"name": "Up", "year": 2009}]
     assert bb.list_tables() == ["films"]

@@ -17,7 +17,7 @@ COLUMNS = {
 def failing(request, session):
     table = session.create_table("t", {"n": bb.Int, "s": bb.String})
     table.insert(n=2, s="2")
-    table.add_computed_column(table=COLUMNS[request.param](table))
+    table.add_computed_column(made=COLUMNS[request.param](table))
     assert table.insert(n=2**40, s="x").rows == 1
     return table
 
@@ -30,7 +30,7 @@ def test_the_error_names_the_column_and_a_way_out(failing, read):
 
 
 def test_the_rest_of_the_table_is_read(failing):
-    assert sorted(failing.drop("table").collect()["n"]) == [2, 2**40]
+    assert sorted(failing.drop("made").collect()["n"]) == [2, 2**40]
     assert failing.filter(failing.n < 9).collect()["n"] == [2]
     assert failing.count().to_pyarrow().as_py() == 2
 
@@ -44,14 +44,14 @@ def test_the_row_is_changed_or_deleted(failing):
 
 
 def test_the_column_is_replaced_by_one_that_takes_the_row(failing):
-    failing.add_computed_column(table=failing.s.try_cast("int64"), if_exists="replace")
-    assert failing.order_by("n").collect()["table"] == [2, None]
+    failing.add_computed_column(made=failing.s.try_cast("int64"), if_exists="replace")
+    assert failing.order_by("n").collect()["made"] == [2, None]
 
 
 def test_a_stored_column_finds_the_row_at_insert(session):
     table = session.create_table("t", {"n": bb.Int})
     table.insert(n=2)
-    table.add_computed_column(table=table.n * table.n, stored=True)
+    table.add_computed_column(made=table.n * table.n, stored=True)
     with pytest.raises(DataError, match="column 'made'"):
         table.insert(n=2**40)
     assert table.collect()["n"] == [2]
