@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 from barbule import types
-from barbule.catalog.records import Column, TableRecord
+from barbule.catalog.records import TableRecord
 from barbule.errors import (
     SchemaError,
     TableExistsError,
@@ -19,7 +19,11 @@ from barbule.tables.transaction.names import (
     check_names,
     existing_table,
 )
-from barbule.tables.verbs.columns.column_options import check_validation, stored_defaults
+from barbule.tables.verbs.columns.column_options import (
+    check_validation,
+    data_column,
+    stored_defaults,
+)
 from barbule.tables.verbs.removal import replace_existing
 from barbule.tables.verbs.rows.insert import BATCH_ROWS, insert_batches
 
@@ -44,13 +48,7 @@ def create_table(
     """Make a table, with the rows of `columns` where that is data; return its leaf."""
     since = engine.catalog.refresh()
     if (existing := existing_table(engine, name, if_exists)) is not None:
-        if existing.view is not None:
-            raise TableExistsError(
-                "there is a view of this name, and no table.",
-                table=name,
-                hint="Choose another name, or get it by get_table().",
-            )
-        return engine.leaf(existing.id)
+        return _existing_leaf(engine, existing)
     engine.backend.check_writable()  # before media are put
     columns = _materialized_rows(as_rows(columns), name)
     holds_rows = types.holds_rows(columns)
@@ -66,15 +64,7 @@ def create_table(
     stored = stored_defaults(engine, schema, defaults, name, class_defaults)
     validated = check_validation(engine, schema, media_validation, name)
     created_columns = tuple(
-        Column(
-            id=column_id,
-            name=column,
-            dtype=dtype,
-            default=stored.get(column),
-            fallible=isinstance(dtype, types.Media),
-            validated=column in validated,
-            choices=choices.get(column, ()),
-        )
+        data_column(column_id, column, dtype, stored, validated, choices)
         for column_id, (column, dtype) in enumerate(schema.items())
     )
 
@@ -99,6 +89,17 @@ def create_table(
     else:
         _, record = run_transaction(engine, "create table", prepare, since=since)
     return engine.leaf(record.id)
+
+
+def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
+    """Return the leaf of what has the name already, which must be a table."""
+    if existing.view is not None:
+        raise TableExistsError(
+            "there is a view of this name, and no table.",
+            table=existing.name,
+            hint="Choose another name, or get it by get_table().",
+        )
+    return engine.leaf(existing.id)
 
 
 def _materialized_rows(columns: SchemaLike | RowSource, name: str) -> SchemaLike | RowSource:

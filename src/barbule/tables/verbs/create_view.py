@@ -65,19 +65,10 @@ def create_view(
     if existing is not None:
         _check_same_view(engine, existing, base_id, bases)
         return engine.leaf(existing.id)
-    if bases and iterator is not None:
-        raise UnsupportedError(
-            "an iterator goes over the rows of one table.",
-            table=name,
-            hint="Make a view over the join or aggregate, and one with the iterator over that.",
-        )
-    if view_query.rows is not None and iterator is not None:
-        raise UnsupportedError(
-            "an iterator goes over rows that stay, and the query unnests or is random.",
-            table=name,
-            hint="Make a view of the query, and one with the iterator over that.",
-        )
-    items = None if iterator is None else iterator_query(query, iterator, name, on_error)
+    items = None
+    if iterator is not None:
+        _check_iterated(view_query, name)
+        items = iterator_query(query, iterator, name, on_error)
     own_columns = _own_columns(view_query, items, query, name)
     view = View(
         base_id,
@@ -116,6 +107,22 @@ def create_view(
 
     _, table_id = run_transaction(engine, "create view", prepare, since=since, slow=True)
     return engine.leaf(table_id)
+
+
+def _check_iterated(view_query: ViewQuery, view: str) -> None:
+    """Check that an iterator can go over the rows of a query."""
+    if view_query.bases:
+        raise UnsupportedError(
+            "an iterator goes over the rows of one table.",
+            table=view,
+            hint="Make a view over the join or aggregate, and one with the iterator over that.",
+        )
+    if view_query.rows is not None:
+        raise UnsupportedError(
+            "an iterator goes over rows that stay, and the query unnests or is random.",
+            table=view,
+            hint="Make a view of the query, and one with the iterator over that.",
+        )
 
 
 def _own_columns(

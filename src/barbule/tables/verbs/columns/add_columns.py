@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from barbule import types
 from barbule.backends.base import RID
 from barbule.catalog import codec
-from barbule.catalog.records import Column, TableRecord
 from barbule.errors import (
     SchemaError,
 )
@@ -22,14 +21,20 @@ from barbule.tables.transaction.names import (
     current_record,
 )
 from barbule.tables.transaction.results import UpdateResult
-from barbule.tables.verbs.columns.column_options import check_validation, stored_defaults
+from barbule.tables.verbs.columns.column_options import (
+    check_validation,
+    data_column,
+    stored_defaults,
+)
 from barbule.tables.verbs.columns.column_writes import check_names_in_views, write_new_column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import ibis.expr.types as ir
+    import pyarrow as pa
 
+    from barbule.catalog.records import Column, TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
     from barbule.tables.arguments import IfExists, SchemaLike
@@ -60,14 +65,7 @@ def add_columns(
         )
     schema = types.schema(columns)
     check_names(schema.names, record.name, table.columns)
-    existing = [name for name in schema.names if name in table.columns]
-    if existing and if_exists == "error":
-        raise SchemaError(
-            "the column exists already.",
-            table=record.name,
-            column=existing[0],
-            hint='Choose another name, or give if_exists="ignore".',
-        )
+    existing = _existing_names(record, table.columns, schema.names, if_exists)
     class_defaults = types.defaults_of(columns)
     stored = stored_defaults(engine, schema, defaults, record.name, class_defaults)
     choices = types.choices_of(columns)
@@ -85,15 +83,7 @@ def add_columns(
                     column=name,
                     hint="Give defaults=, or make it nullable.",
                 )
-            column = Column(
-                record.next_column,
-                name,
-                dtype,
-                default=stored.get(name),
-                fallible=isinstance(dtype, types.Media),
-                validated=name in validated,
-                choices=choices.get(name, ()),
-            )
+            column = data_column(record.next_column, name, dtype, stored, validated, choices)
             record = record.with_columns(column)
             transaction.add_column(record, column)
             if column.default is not None and rids.num_rows:
@@ -112,8 +102,29 @@ def add_columns(
     return transaction.result(UpdateResult, record.id, count)
 
 
+def _existing_names(
+    record: TableRecord, columns: Iterable[str], names: Iterable[str], if_exists: IfExists
+) -> list[str]:
+    """Return which of some columns a table has already.
+
+    Raises
+    ------
+    SchemaError
+        When there is one, and `if_exists` is "error".
+    """
+    existing = [name for name in names if name in columns]
+    if existing and if_exists == "error":
+        raise SchemaError(
+            "the column exists already.",
+            table=record.name,
+            column=existing[0],
+            hint='Choose another name, or give if_exists="ignore".',
+        )
+    return existing
+
+
 def _fill_with_default(
-    transaction: Transaction, record: TableRecord, column: Column, rids: Any
+    transaction: Transaction, record: TableRecord, column: Column, rids: pa.Table
 ) -> None:
     import pyarrow as pa
 

@@ -33,6 +33,9 @@ from barbule.tables.views.dependent_views import dependent_views
 from barbule.tables.views.type_propagation import is_wider
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     import pyarrow as pa
 
@@ -57,32 +60,8 @@ def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResul
         dtype = types.dtype(requested)
     except BarbuleError as error:
         raise error.at(table=record.name, column=name) from error.__cause__
-    if record.view is not None:
-        raise SchemaError(
-            "a view has the types that it is computed with.",
-            table=record.name,
-            column=name,
-            hint="Cast in the query or the function that the view is made of.",
-        )
-    if column.kind != "data" or not is_wider(column.dtype, dtype):
-        raise SchemaError(
-            f"{column.dtype} cannot become {dtype}: only wider types take all values as they are."
-            if column.kind == "data"
-            else "the column is computed.",
-            table=record.name,
-            column=name,
-            hint="Add a computed column with .cast(...), or a new column.",
-        )
-
     choices = types.choices_of({name: requested}).get(name, ())
-    if choices and not (column.choices and set(choices) >= set(column.choices)):
-        raise SchemaError(
-            "it may hold other values than these already.",
-            table=record.name,
-            column=name,
-            value=choices,
-            hint="Give all values that it takes now, or a type that takes all.",
-        )
+    _check_wider(record, column, dtype, choices)
     if (dtype, choices) == (column.dtype, column.choices):
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
@@ -114,6 +93,36 @@ def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResul
 
     transaction, count = run_transaction(engine, "change type", prepare, since=since, slow=True)
     return transaction.result(UpdateResult, record.id, count)
+
+
+def _check_wider(
+    record: TableRecord, column: Column, dtype: dt.DataType, choices: tuple[Any, ...]
+) -> None:
+    """Check that a column takes data, and that a type takes all of its values."""
+    if record.view is not None:
+        raise SchemaError(
+            "a view has the types that it is computed with.",
+            table=record.name,
+            column=column.name,
+            hint="Cast in the query or the function that the view is made of.",
+        )
+    if column.kind != "data" or not is_wider(column.dtype, dtype):
+        raise SchemaError(
+            f"{column.dtype} cannot become {dtype}: only wider types take all values as they are."
+            if column.kind == "data"
+            else "the column is computed.",
+            table=record.name,
+            column=column.name,
+            hint="Add a computed column with .cast(...), or a new column.",
+        )
+    if choices and not (column.choices and set(choices) >= set(column.choices)):
+        raise SchemaError(
+            "it may hold other values than these already.",
+            table=record.name,
+            column=column.name,
+            value=choices,
+            hint="Give all values that it takes now, or a type that takes all.",
+        )
 
 
 def _compute_from_cast(

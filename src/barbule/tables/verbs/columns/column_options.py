@@ -6,7 +6,9 @@ import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from barbule import types
 from barbule.catalog import codec
+from barbule.catalog.records import Column
 from barbule.errors import (
     ConfigurationError,
     SchemaError,
@@ -15,11 +17,14 @@ from barbule.tables.sources import read_rows
 from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
 
     from barbule.executor.engine import Engine
 
-__all__ = ["check_validation", "stored_defaults"]
+__all__ = ["check_validation", "data_column", "stored_defaults"]
 
 
 def stored_defaults(
@@ -62,6 +67,26 @@ def _by_column(options: object, argument: str, table: str) -> dict[str, Any]:
         table=table,
         value=options,
         hint=f'For example {argument}={{"name": ...}}.',
+    )
+
+
+def data_column(
+    column_id: int,
+    name: str,
+    dtype: dt.DataType,
+    defaults: Mapping[str, str],
+    validated: AbstractSet[str],
+    choices: Mapping[str, tuple[Any, ...]],
+) -> Column:
+    """Make the record of a column that takes data, with its options by name."""
+    return Column(
+        id=column_id,
+        name=name,
+        dtype=dtype,
+        default=defaults.get(name),
+        fallible=isinstance(dtype, types.Media),
+        validated=name in validated,
+        choices=choices.get(name, ()),
     )
 
 

@@ -21,7 +21,7 @@ from barbule.tables.transaction.results import UpdateResult
 from barbule.tables.verbs.columns.add_computed_columns import put_computed_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import ibis.expr.types as ir
 
@@ -61,13 +61,7 @@ def add_embedding_index(
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     since = engine.catalog.refresh()
     record = current_record(leaf)
-    if column not in table.columns:
-        raise ColumnNotFoundError(
-            "there is no such column to index.",
-            table=record.name,
-            column=column,
-            hint=one_of(column, table.columns, "Its columns are"),
-        )
+    _check_exists(record, column, table.columns)
     embedding = resolve_embedding(table, column, functions)
     index_name = name or _default_name(column, embedding.function)
     if any(index.name == index_name for index in record.indexes):
@@ -102,6 +96,16 @@ def add_embedding_index(
     transaction, _ = run_transaction(engine, "add embedding index", prepare, since=since, slow=True)
     rows = transaction.row_count(record.id)
     return transaction.result(UpdateResult, record.id, rows)
+
+
+def _check_exists(record: TableRecord, column: str, columns: Sequence[str]) -> None:
+    if column not in columns:
+        raise ColumnNotFoundError(
+            "there is no such column to index.",
+            table=record.name,
+            column=column,
+            hint=one_of(column, columns, "Its columns are"),
+        )
 
 
 @isolated

@@ -14,6 +14,7 @@ from barbule.tables.transaction.names import existing_table
 from barbule.tables.verbs.removal import replace_existing
 
 if TYPE_CHECKING:
+    from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
     from barbule.tables.arguments import IfExists
@@ -52,29 +53,33 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
             )
         commit = catalog.head if leaf.commit is None else leaf.commit
         record = catalog.record(leaf.table_id, commit)
-        table_id = catalog.next_table_id()
-        branch_record = replace(
-            record,
-            id=table_id,
-            name=name,
-            origin=Origin(record.id, commit),
-            compacted=0,
-            retained_commits=(),
-            columns=tuple(
-                replace(
-                    column,
-                    expression=column.expression
-                    and replace_table(column.expression, record.id, table_id),
-                )
-                for column in record.columns
-            ),
-        )
+        branch_record = _branch_record(record, catalog.next_table_id(), name, commit)
         transaction.put_record(branch_record)
         transaction.create_storage(branch_record)
         next_rid = max(
             version.next_rid for version in catalog.versions(record.id) if version.commit <= commit
         )
-        transaction.touch(table_id, rids=next_rid, closed=True)
-        return table_id
+        transaction.touch(branch_record.id, rids=next_rid, closed=True)
+        return branch_record.id
 
     return run_transaction(engine, "branch", prepare, since=since)[1]
+
+
+def _branch_record(record: TableRecord, table_id: int, name: str, commit: int) -> TableRecord:
+    """Make the structure of a branch of a table at a commit."""
+    columns = tuple(
+        replace(
+            column,
+            expression=column.expression and replace_table(column.expression, record.id, table_id),
+        )
+        for column in record.columns
+    )
+    return replace(
+        record,
+        id=table_id,
+        name=name,
+        origin=Origin(record.id, commit),
+        compacted=0,
+        retained_commits=(),
+        columns=columns,
+    )

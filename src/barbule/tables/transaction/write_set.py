@@ -1,0 +1,258 @@
+"""The write set of a transaction: what it is going to change, collected while it is prepared.
+
+Owns the structures, versions, storage and rows that it gives to tables, and the queue of views that
+are refreshed at the end. `transaction` checks and publishes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from barbule.backends.base import RID
+from barbule.catalog.records import TableRecord, Version
+from barbule.executor.calls.provenance import PROVISIONAL
+from barbule.nodes import CELL_ERROR_TYPE
+from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.tables.transaction.writes import (
+    AppendRows,
+    CustomWrite,
+    EndFromQuery,
+    EndRows,
+    FillColumn,
+    FillFromQuery,
+    ReplaceFromQuery,
+)
+from barbule.types import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from barbule.catalog.pending import PendingCatalog
+    from barbule.catalog.records import Column
+    from barbule.executor.calls.caller import Tally
+    from barbule.executor.engine import Engine
+    from barbule.tables.transaction.writes import Write
+
+__all__ = ["WriteSet"]
+
+
+class WriteSet:
+    """What one commit is going to change.
+
+    Attributes
+    ----------
+    pending
+        What the commit is going to make visible in the catalog.
+    since
+        The latest commit when the operation began.
+    new_rows
+        The rows, by table id, that are new or have a new state: for what is computed from them.
+    appended, ended
+        All rows that are written, and the identities of those that end, by table id.
+    changed_columns
+        The columns that have new values in rows that stay, by table id.
+    overlays
+        Rows, by table id, that queries with a full refresh read in the place of all of a table.
+    rebuilt_views
+        The views with a full refresh of whose rows none stays.
+    lenient
+        Whether a function that fails leaves the cell of its computed column empty, although it
+        would end the operation by itself.
+    """
+
+    def __init__(self, engine: Engine, pending: PendingCatalog, tally: Tally, since: int) -> None:
+        self.engine = engine
+        self.pending = pending
+        self.since = since
+        self.tally = tally
+        self.new_rows: dict[int, pa.Table] = {}
+        self.appended: dict[int, list[pa.Table]] = {}
+        self.ended: dict[int, list[pa.Array]] = {}
+        self.changed_columns: dict[int, set[str]] = {}
+        self.overlays: dict[int, pa.Table] = {}
+        self.rebuilt_views: set[int] = set()
+        self.lenient = False
+        self._refresh_queue: set[int] = set()
+        self._storage_changes: list[Callable[[], None]] = []
+        self._new_columns: dict[str, dict[str, dt.DataType]] = {}
+        self._new_column_values: dict[str, dict[str, pa.Table]] = {}
+        self._bytes = 0
+        self._writes: list[Write] = []
+        self._commit_hooks: list[Callable[[], None]] = []
+
+    # Structures and versions
+
+    def set_operation(self, operation: str) -> None:
+        """Give the transaction another name in the history than the one it began with."""
+        self.pending.operation = operation
+
+    def put_record(self, record: TableRecord) -> None:
+        """Give a table this structure."""
+        self.pending.put(record)
+        self.touch(record.id)
+
+    def touch(self, table_id: int, *, rows: int = 0, rids: int = 0, closed: bool = False) -> None:
+        """Make the transaction a version of a table.
+
+        Parameters
+        ----------
+        rows
+            How many rows were written or removed.
+        rids
+            How many new row identities were used.
+        closed
+            Whether rows ended their life.
+        """
+        version = self.pending.versions.get(table_id) or Version(table_id, 0, 0, "", 0, 0, False)
+        self.pending.versions[table_id] = replace(
+            version,
+            rows=version.rows + rows,
+            next_rid=version.next_rid + rids,
+            closed=version.closed or closed,
+        )
+
+    def row_count(self, table_id: int) -> int:
+        """Return how many rows of a table were written or removed."""
+        return self.pending.versions[table_id].rows
+
+    def allocate_rids(self, table_id: int, count: int) -> pa.Array:
+        """Return identities for new rows, which are made final when they are published."""
+        import numpy as np
+        import pyarrow as pa
+
+        self.touch(table_id)
+        first = PROVISIONAL + self.pending.versions[table_id].next_rid
+        self.touch(table_id, rids=count)
+        return pa.array(np.arange(first, first + count, dtype=np.int64))
+
+    # Storage
+
+    def create_storage(self, record: TableRecord) -> None:
+        """Create the backend's table for the rows of a table."""
+        backend = self.engine.backend
+        self._storage_changes.append(
+            lambda: backend.create(record.physical, physical_schema(record))
+        )
+
+    def drop_storage(self, record: TableRecord) -> None:
+        """Drop the rows of a table, and those of all its versions."""
+        self._storage_changes.append(lambda: self.engine.backend.drop(record.physical))
+
+    def add_column(self, record: TableRecord, column: Column) -> None:
+        """Add the backend's columns for the values of a column, and for why they are missing."""
+        new_columns = self._new_columns.setdefault(record.physical, {})
+        new_columns[column.physical] = storage(column.dtype)
+        if column.fallible:
+            new_columns[column.errors] = CELL_ERROR_TYPE
+
+    def drop_column(self, record: TableRecord, name: str) -> None:
+        """Drop a column of the backend that no version shows any more."""
+        backend = self.engine.backend
+        self._storage_changes.append(lambda: backend.drop_column(record.physical, name))
+
+    def without_new_columns(self, record: TableRecord) -> TableRecord:
+        """Return the record without the columns that are not in the backend yet."""
+        new_columns = self._new_columns.get(record.physical, {})
+        columns = tuple(column for column in record.columns if column.physical not in new_columns)
+        return replace(record, columns=columns) if new_columns else record
+
+    # Rows
+
+    def append(self, record: TableRecord, rows: pa.Table) -> None:
+        """Write new rows, or new states of rows, of a table."""
+        self.appended.setdefault(record.id, []).append(rows)
+        self._bytes += rows.nbytes
+        self.schedule_readers(record)
+        self._writes.append(AppendRows(record, rows))
+
+    def end_rows(self, record: TableRecord, rids: pa.Array) -> None:
+        """End the life of rows."""
+        if not len(rids):
+            return
+        self.ended.setdefault(record.id, []).append(rids)
+        self.schedule_readers(record)
+        self._writes.append(EndRows(record, rids))
+        self.touch(record.id, closed=True)
+
+    def fill_column(self, record: TableRecord, column: str, rows: pa.Table) -> None:
+        """Set a column, by its physical name, of live rows."""
+        values = rows.select([RID, column])
+        if column in self._new_columns.get(record.physical, ()):
+            self._new_column_values.setdefault(record.physical, {})[column] = values
+            self._bytes += values.nbytes
+        else:
+            self._writes.append(FillColumn(record, column, values))
+
+    def replace_from_query(
+        self, record: TableRecord, query: ir.Table, carried: Sequence[str]
+    ) -> None:
+        """Write new states of rows, with the values that a query gives, within the backend.
+
+        Only where nothing follows the rows of the table.
+
+        Parameters
+        ----------
+        carried
+            The physical columns that rows keep from their old states.
+        """
+        self.touch(record.id, closed=True)
+        self._writes.append(ReplaceFromQuery(record, query, carried))
+
+    def end_from_query(self, record: TableRecord, query: ir.Table) -> None:
+        """End the life of the rows whose identities a query gives, within the backend."""
+        self.touch(record.id, closed=True)
+        self._writes.append(EndFromQuery(record, query))
+
+    def fill_from_query(self, record: TableRecord, query: ir.Table, column: str | None) -> None:
+        """Set columns of live rows to what a query of them gives, within the backend.
+
+        Only where nothing follows the rows of the table.
+
+        Parameters
+        ----------
+        column
+            The name of the column, where it is one, for errors.
+        """
+        self._writes.append(FillFromQuery(record, query, column))
+
+    def add_write(self, record: TableRecord, write: Callable[[int], None]) -> None:
+        """Write something else to the rows of a table, given the commit."""
+        self._writes.append(CustomWrite(record, write))
+
+    # Views
+
+    def schedule_readers(self, record: TableRecord) -> None:
+        """Schedule the full refresh of the views whose query reads a table."""
+        self._refresh_queue |= {view.id for view in self.engine.catalog.queries_over(record.id)}
+
+    def schedule_refresh(self, view_id: int) -> None:
+        """Schedule the full refresh of a view, at the end of the preparation."""
+        self._refresh_queue.add(view_id)
+
+    def rebuild_view(self, view_id: int) -> None:
+        """Schedule the full refresh of a view, with all of its rows written again."""
+        self.rebuilt_views.add(view_id)
+        self.schedule_refresh(view_id)
+
+    def next_refresh(self) -> int | None:
+        """Take the next view of the refresh queue; None where it is empty."""
+        if not self._refresh_queue:
+            return None
+        view_id = min(self._refresh_queue)  # what it reads was created before it
+        self._refresh_queue.remove(view_id)
+        return view_id
+
+    def overlay(self, table_id: int, rows: pa.Table) -> None:
+        """Let queries with a full refresh read these rows in the place of all of a table."""
+        self.overlays[table_id] = rows
+
+    # After the commit
+
+    def on_commit(self, hook: Callable[[], None]) -> None:
+        """Call a function once the transaction is visible."""
+        self._commit_hooks.append(hook)
