@@ -45,25 +45,25 @@ def is_complete(path: Path, max_bytes: int | None = None) -> bool:
 
 
 def _holds_bytes(data: bytes, expected: int) -> bool:
-    counted = 0
+    byte_count = 0
     inflate = zlib.decompressobj()
     try:
         for chunk in _pixels(data):
             remaining = chunk
             while remaining and not inflate.eof:
-                counted += len(inflate.decompress(remaining, _CHUNK_BYTES))
+                byte_count += len(inflate.decompress(remaining, _CHUNK_BYTES))
                 remaining = inflate.unconsumed_tail
-            if counted >= expected or inflate.eof:
+            if byte_count >= expected or inflate.eof:
                 break
         while (
-            counted < expected
+            byte_count < expected
             and not inflate.eof
             and (expanded := inflate.decompress(b"", _CHUNK_BYTES))
         ):
-            counted += len(expanded)
+            byte_count += len(expanded)
     except zlib.error:
         return False
-    return counted >= expected
+    return byte_count >= expected
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -139,7 +139,6 @@ class _Decoder:
         self._began_at_start = began_at_start
         self._last_packet_dts: int | None = None  # the decoding time of the last packet
         self._skipped_stamps: set[int] = set()  # times of frames that were left out
-        self._ended = False
 
     def _frame_at(self, stamp: int, step: int) -> VideoFrame:
         if stamp in self._cached_frames:
@@ -230,7 +229,7 @@ class _Decoder:
     def _frames(self) -> Iterator[tuple[int, VideoFrame]]:
         from av.error import FFmpegError
 
-        counted = 0
+        untimed = 0
         context: Any = self._stream.codec_context
         for packet in self._container.demux(self._stream):
             context.skip_frame = "NONREF" if self._is_skippable(packet.pts) else "DEFAULT"
@@ -241,8 +240,8 @@ class _Decoder:
             except FFmpegError:
                 continue  # as players do; the frame before it is shown for it
             for frame in frames:
-                yield (counted if frame.pts is None else frame.pts), frame
-                counted += 1
+                yield (untimed if frame.pts is None else frame.pts), frame
+                untimed += 1
 
     def _cache_frame(self, stamp: int, frame: VideoFrame) -> None:
         size = sum(plane.buffer_size for plane in frame.planes)

@@ -276,10 +276,10 @@ def _build_timeline(
     key_by_stamp = dict(sorted(frames))
     stamps = np.fromiter(key_by_stamp, dtype=np.int64, count=len(key_by_stamp))
     keys = np.fromiter(key_by_stamp.values(), dtype=bool, count=len(key_by_stamp))
-    still = float(max(int(np.diff(stamps).max(initial=0)), step) * base)
-    if still > _MAX_FRAME_SECONDS:
+    longest = float(max(int(np.diff(stamps).max(initial=0)), step) * base)
+    if longest > _MAX_FRAME_SECONDS:
         raise MediaError(
-            f"{os.fspath(path)} has a frame that is shown for {still:,.0f} seconds: "
+            f"{os.fspath(path)} has a frame that is shown for {longest:,.0f} seconds: "
             "its times are damaged.",
             hint="Write the video anew, so that its frames follow each other.",
         )

@@ -224,11 +224,11 @@ def detect_by_histogram(
     return _scenes(timeline, stamps, _Cuts(min_scene_len).filter(hits))
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+def _correlation(histogram: np.ndarray, other: np.ndarray) -> float:
     """Return the correlation of two histograms, each scaled by its size."""
     import numpy as np
 
-    first, second = one - one.mean(), other - other.mean()
+    first, second = histogram - histogram.mean(), other - other.mean()
     size = float(np.sqrt((first**2).sum() * (second**2).sum()))
     return float((first * second).sum() / size) if size else 1.0
 

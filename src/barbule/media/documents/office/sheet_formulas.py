@@ -112,7 +112,7 @@ class _Cells:
 
     def __init__(self) -> None:
         self.entries: Formulas = {}
-        self._shared: dict[str, str] = {}
+        self._shared_formulas: dict[str, str] = {}
         self._texts: dict[str, list[str]] = {}
         self._cell: dict[str, str] = {}
         self._formula: dict[str, str] = {}
@@ -146,9 +146,9 @@ class _Cells:
 
     def _add(self) -> None:
         text = "".join(self._texts["f"]).strip()
-        shared = self._formula.get("si")
-        if shared is not None:
-            text = self._shared.setdefault(shared, text) or text
+        shared_index = self._formula.get("si")
+        if shared_index is not None:
+            text = self._shared_formulas.setdefault(shared_index, text) or text
         # Of a text the value may be empty.
         has_value = "".join(self._texts.get("v", ())).strip() or self._cell.get("t") == "str"
         reference = _CELL_REFERENCE.fullmatch(self._cell.get("r", ""))

@@ -81,8 +81,8 @@ def _join_lines(text_boxes: list[_TextBox]) -> list[_TextBox]:
         top, bottom = text_box[1][1], text_box[1][3]
         if lines:
             _, (_, line_top, _, line_bottom) = lines[-1][0]
-            shared = min(bottom, line_bottom) - max(top, line_top)
-            if shared > _MIN_LINE_OVERLAP * min(bottom - top, line_bottom - line_top):
+            overlap = min(bottom, line_bottom) - max(top, line_top)
+            if overlap > _MIN_LINE_OVERLAP * min(bottom - top, line_bottom - line_top):
                 lines[-1].append(text_box)
                 continue
         lines.append([text_box])

@@ -259,10 +259,12 @@ def _line_above(value: FormValue, boxes: Sequence[Sides | None]) -> int:
 
 
 def _join_values(text: str, box: Sides, values: list[FormValue]) -> tuple[str, Sides, bool]:
-    before = [value for value in values if value.box[0] < box[0]]
-    after = sorted(
+    left_marks = [value for value in values if value.box[0] < box[0]]
+    right_values = sorted(
         (value for value in values if value.box[0] >= box[0]), key=lambda value: value.box[0]
     )
-    marks = ["[x]" if value.text == _CHECKED else value.text for value in before]
-    joined = " ".join([*marks, text.strip(), *(" ".join(value.text.split()) for value in after)])
+    marks = ["[x]" if value.text == _CHECKED else value.text for value in left_marks]
+    joined = " ".join(
+        [*marks, text.strip(), *(" ".join(value.text.split()) for value in right_values)]
+    )
     return joined, _union([box, *(value.box for value in values)]), True

@@ -239,16 +239,16 @@ class _Segment:
         streams: list[Any] = [self._video]
         if writer.sound is not None and self._audio is not None:
             streams.append(self._audio)
-        ended = {stream.index: False for stream in streams}
+        has_ended = {stream.index: False for stream in streams}
         has_shown = False
         previous_frame: VideoFrame | None = None  # what is shown still when the stretch begins
         for frame in decode_frames(self._container, *streams):
             if hasattr(frame, "samples"):
-                ended[streams[-1].index] = self._write_sound(writer, frame, offset)
+                has_ended[streams[-1].index] = self._write_sound(writer, frame, offset)
                 continue
             time = self._time_of(frame)
             if time >= self._end:
-                ended[self._video.index] = True
+                has_ended[self._video.index] = True
             elif time < self._start:
                 previous_frame = frame
             else:
@@ -256,7 +256,7 @@ class _Segment:
                     pace.show(previous_frame, offset)
                 pace.show(frame, time - self._start + offset)
                 has_shown = True
-            if all(ended.values()):
+            if all(has_ended.values()):
                 break
         if not has_shown:
             if previous_frame is None:
