@@ -46,7 +46,7 @@ def text_of(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(each) or FILLED for each in node.values)  # noqa: PD011 - no frame
+        return "".join(text_of(part) or FILLED for part in node.values)  # noqa: PD011 - no frame
     if isinstance(node, ast.BinOp):
         return text_of(node.left) + text_of(node.right)
     if isinstance(node, ast.IfExp):
@@ -85,25 +85,25 @@ def takes(function: Any, call: ast.Call) -> bool:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return True
-    free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
-    names = {each.name for each in parameters}
-    given = {each.arg for each in call.keywords} - {None, FILLED}
-    return free or given <= names
+    free = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    names = {parameter.name for parameter in parameters}
+    keywords = {keyword.arg for keyword in call.keywords} - {None, FILLED}
+    return free or keywords <= names
 
 
 def test_hints_name_verbs_that_take_the_arguments_they_show():
-    wrong, seen = [], 0
-    for where, text in hints():
-        for before, name, call in called(text):
-            found = [getattr(each, name) for each in NAMESPACES if hasattr(each, name)]
-            if name in OF_OTHERS or (not found and "." not in before):
+    wrong, checked = [], 0
+    for location, text in hints():
+        for prefix, name, call in called(text):
+            functions = [getattr(owner, name) for owner in NAMESPACES if hasattr(owner, name)]
+            if name in OF_OTHERS or (not functions and "." not in prefix):
                 continue  # a word before a parenthesis, or a function of the reader's own
-            seen += 1
-            if not found:
-                wrong.append(f"{where}: there is no {before}{name}: {text}")
-            elif call is not None and not any(takes(each, call) for each in found):
-                wrong.append(f"{where}: {name} does not take these arguments: {text}")
-    assert seen > 100
+            checked += 1
+            if not functions:
+                wrong.append(f"{location}: there is no {prefix}{name}: {text}")
+            elif call is not None and not any(takes(function, call) for function in functions):
+                wrong.append(f"{location}: {name} does not take these arguments: {text}")
+    assert checked > 100
     assert not wrong, "\n".join(wrong)
 
 

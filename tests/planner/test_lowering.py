@@ -81,12 +81,12 @@ def test_sql_is_given_where_no_function_is_called(films):
 
 
 def test_explain_calls_nothing(films):
-    asked = []
+    texts = []
 
     @bb.udf
-    def noted(text: str) -> str:
-        asked.append(text)
+    def record(text: str) -> str:
+        texts.append(text)
         return text
 
-    assert "noted(name)" in str(films.select(x=noted(films.name)).explain())
-    assert asked == []
+    assert "record(name)" in str(films.select(x=record(films.name)).explain())
+    assert texts == []

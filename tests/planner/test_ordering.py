@@ -13,10 +13,10 @@ PAGE = 7
 
 @pytest.fixture
 def table(session):
-    made = session.create_table(
+    table = session.create_table(
         "t", {"n": bb.Int, "s": bb.String, "v": bb.Vector(2), "j": bb.Json, "xs": bb.Array(bb.Int)}
     )
-    made.insert(
+    table.insert(
         [
             {
                 "n": n,
@@ -28,7 +28,7 @@ def table(session):
             for n in range(ROWS)
         ]
     )
-    return made
+    return table
 
 
 @bb.udf(name="ordering.length")
@@ -37,10 +37,10 @@ def length(text: str) -> int:
 
 
 def pages(query, name="n"):
-    found = []
+    values = []
     for start in range(0, ROWS, PAGE):
-        found += query.limit(PAGE, offset=start).collect()[name]
-    return found
+        values += query.limit(PAGE, offset=start).collect()[name]
+    return values
 
 
 QUERIES = {
@@ -70,19 +70,19 @@ def test_each_row_is_on_one_page(table, query):
 
 
 def test_pages_follow_the_order(table):
-    found = pages(table.order_by("s"))
-    assert found == [*range(1, ROWS, 2), *range(0, ROWS, 2)]
-    assert found == table.order_by("s").limit(ROWS).collect()["n"]
+    numbers = pages(table.order_by("s"))
+    assert numbers == [*range(1, ROWS, 2), *range(0, ROWS, 2)]
+    assert numbers == table.order_by("s").limit(ROWS).collect()["n"]
 
 
 def test_pages_of_views_branches_and_old_versions(session, table):
     view = session.create_view("v", table.filter(table.n >= 0), computed_columns={"d": table.n})
-    over = session.create_view("w", view)
+    second_view = session.create_view("w", view)
     branch = table.branch("other")
     branch.update({"s": "cat"}, where=branch.n < 30)
     table.update({"s": "cat"}, where=table.n < 30)
-    for each in (view, over, branch, table, table.at(1), view.at(0)):
-        assert sorted(pages(each.order_by("s"))) == list(range(ROWS))
+    for relation in (view, second_view, branch, table, table.at(1), view.at(0)):
+        assert sorted(pages(relation.order_by("s"))) == list(range(ROWS))
 
 
 def test_pages_of_a_search(session, table):

@@ -51,13 +51,13 @@ def embed(texts: list[str]) -> list[bb.Vector(2)]:
 
 def cases(file):
     for block in file.read_text().split("\n== ")[1:]:
-        name, _, rest = block.partition("\n")
-        expression, _, expected = rest.partition("\n--\n")
+        name, _, body = block.partition("\n")
+        expression, _, expected = body.partition("\n--\n")
         yield name, expression, expected.strip()
 
 
-class Ready:
-    """The facts of an engine, with every vector index brought up to date."""
+class ReadyContext:
+    """The context of an engine, with every vector index up to date."""
 
     def __init__(self, engine):
         self._engine = engine
@@ -66,8 +66,8 @@ class Ready:
         return getattr(self._engine, name)
 
     def index_of(self, leaf, column, name):
-        found = self._engine.index_of(leaf, column, name)
-        return replace(found, ready=leaf.commit is None, in_memory=leaf.commit is None)
+        index = self._engine.index_of(leaf, column, name)
+        return replace(index, ready=leaf.commit is None, in_memory=leaf.commit is None)
 
 
 @pytest.fixture
@@ -98,27 +98,27 @@ def scope(session):
     }
 
 
-def rewritten(rule, expression, facts):
+def rewritten(rule, expression, context):
     if rule == "plan":
-        return str(make_plan(expression.as_table().op(), facts))
+        return str(make_plan(expression.as_table().op(), context))
     if rule == "prune":
         return tree(prune(expression.op()))
-    (step,) = [each for each in RULES if each.__name__ == rule]
-    return tree(step(expression.op(), PlanBuilder(facts)))
+    (rewrite,) = [function for function in RULES if function.__name__ == rule]
+    return tree(rewrite(expression.op(), PlanBuilder(context)))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_expressions_are_planned_as_written_down(file, scope, session, subtests):
-    facts = Ready(session._engine)
-    found = list(cases(file))
-    assert found
-    for name, expression, expected in found:
+    context = ReadyContext(session._engine)
+    file_cases = list(cases(file))
+    assert file_cases
+    for name, expression, expected in file_cases:
         with subtests.test(name):
             try:
-                shown = rewritten(file.stem, eval(expression, dict(scope)), facts)
+                text = rewritten(file.stem, eval(expression, dict(scope)), context)
             except BarbuleError as error:
-                shown = f"! {type(error).__name__}: {error}"
-            assert shown == expected
+                text = f"! {type(error).__name__}: {error}"
+            assert text == expected
 
 
 def test_every_rule_has_its_pairs():

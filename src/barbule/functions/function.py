@@ -25,7 +25,7 @@ from barbule.functions.parameters.binding import bind_free, contains
 from barbule.functions.parameters.parameter import Parameter
 from barbule.nodes import build_call
 from barbule.relations.errors.checked_values import checked
-from barbule.relations.errors.invalid_queries import refuse_formatted
+from barbule.relations.errors.refused_arguments import refuse_formatted
 from barbule.suggestions import one_of
 
 __all__ = ["GENERATIONS", "Arguments", "Function", "Kind", "OnError", "check_on_error"]

@@ -15,7 +15,8 @@ from ibis.expr.types.groupby import GroupedTable
 
 from barbule.errors import ExpressionError
 from barbule.relations.errors.checked_values import checked
-from barbule.relations.errors.invalid_queries import REFUSALS, explained, refuse_methods
+from barbule.relations.errors.invalid_queries import REFUSALS, explained
+from barbule.relations.errors.refused_arguments import refuse_methods
 from barbule.relations.row_counts import recounted
 from barbule.relations.sort_keys import flat_keys
 from barbule.suggestions import check_arguments

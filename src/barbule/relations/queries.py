@@ -12,17 +12,11 @@ from ibis.common.exceptions import ExpressionError as IbisExpressionError
 
 from barbule import nodes
 from barbule.errors import ExpressionError, TableNotFoundError
-from barbule.relations.binding import array_constant, promoted_value
+from barbule.relations.bound_values import array_constant, promoted_value
 from barbule.relations.columns import as_managed_column
 from barbule.relations.errors.formatted_strings import Formatted
-from barbule.relations.errors.invalid_queries import (
-    both_classes,
-    check_select,
-    no_name,
-    refuse_masks,
-    refuse_plain,
-    table_name,
-)
+from barbule.relations.errors.invalid_queries import both_classes, no_name, table_name
+from barbule.relations.errors.refused_arguments import check_select, refuse_masks, refuse_plain
 from barbule.relations.exports import Exports, engine_of
 from barbule.relations.ibis_verbs import lift, register_wrapper, run_verb, wrap
 from barbule.relations.methods.statistics import summary

@@ -12,9 +12,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.relations.columns.managed_column import ManagedColumn
-from barbule.relations.columns.numeric import NumericColumn
-from barbule.relations.columns.temporal import TemporalColumn
-from barbule.relations.columns.vectors import VectorColumn
+from barbule.relations.columns.numeric_column import NumericColumn
+from barbule.relations.columns.temporal_column import TemporalColumn
+from barbule.relations.columns.vector_column import VectorColumn
 from barbule.relations.errors.checked_values import add_checks, checked_class
 
 __all__ = ["ManagedColumn", "as_managed_column"]

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from barbule import nodes
 from barbule.errors import ExpressionError
 from barbule.relations.errors.checked_values import CheckedValue
-from barbule.relations.errors.invalid_queries import refuse_formatted
+from barbule.relations.errors.refused_arguments import refuse_formatted
 from barbule.relations.methods import search_scores, similarity_join
 from barbule.relations.methods.search_query import query_value
 from barbule.relations.query_backend import sources

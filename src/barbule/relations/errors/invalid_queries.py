@@ -5,7 +5,6 @@ Owns how errors of Ibis become those of barbule, which are of Ibis' class too.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +13,6 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.annotations import SignatureValidationError, ValidationError
 from ibis.common.exceptions import IbisError, IntegrityError, TranslationError
-from ibis.expr.types.groupby import GroupedTable
 from sqlglot.errors import SqlglotError
 
 from barbule import nodes
@@ -28,21 +26,16 @@ from barbule.relations.row_counts import counted_elsewhere
 from barbule.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from ibis.expr.types.groupby import GroupedTable
 
 __all__ = [
     "REFUSALS",
     "argument_text",
     "both_classes",
-    "check_select",
     "explained",
     "no_column",
     "no_group_verb",
     "no_name",
-    "refuse_formatted",
-    "refuse_masks",
-    "refuse_methods",
-    "refuse_plain",
     "table_name",
 ]
 
@@ -53,7 +46,6 @@ REFUSALS = (IbisError, ValidationError, SqlglotError)
 _MAX_COLUMNS = 20  # in a hint
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _MAX_CHARACTERS = 300  # of a message of Ibis
-_CONTEXT_CHARACTERS = 20  # that an error has of a text before a column
 _MISSING_COLUMN = (
     # Where it occurs first only: a message has names in it, and those may be anything.
     re.compile(r"\A(?>.*?Column ')(.+?)' is not found in table", re.DOTALL),
@@ -105,121 +97,6 @@ def explained(error: Exception, query: ir.Table, arguments: tuple[object, ...]) 
         table=table_name(query),
         hint="See the columns and their types by .schema(), and what the verb takes by help().",
     )
-
-
-def refuse_plain(predicate: object, query: ir.Table) -> None:
-    """Refuse a condition that is True or False already, for all rows or for each of them.
-
-    A name may be that of a verb: then its method is compared, not a column, and the answer is the
-    same for all rows.
-    """
-    if isinstance(predicate, bool) or type(predicate).__name__ in {"bool_", "bool"}:
-        raise ExpressionError(
-            f"a condition is asked of each row, and this one is {predicate} before.",
-            table=table_name(query),
-            hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
-            "condition.",
-        )
-    refuse_masks(predicate, query)
-    if isinstance(predicate, list | tuple):
-        for condition in predicate:
-            refuse_plain(condition, query)
-
-
-def refuse_masks(predicate: object, query: ir.Table) -> None:
-    """Refuse a mask of pandas or NumPy: it has a value for each position, and rows have none."""
-    if (kind := _mask(predicate)) is not None:
-        raise ExpressionError(
-            f"a condition is asked of each row, and this {kind} has values by place, which rows of "
-            "a table have not.",
-            table=table_name(query),
-            hint="Write the condition over the columns, t.n > 1; or choose rows by what they "
-            "hold: t.key.isin(frame.loc[mask, 'key'].tolist()).",
-        )
-
-
-_ARRAY_MODULES = {"numpy", "pandas", "polars", "pyarrow"}
-
-
-def _mask(predicate: object) -> str | None:
-    """Name a predicate that has values by position: an array, a series, a list of booleans."""
-    module = type(predicate).__module__.split(".")[0]
-    if module in _ARRAY_MODULES and hasattr(predicate, "__len__"):
-        return f"{type(predicate).__name__} of {module}"
-    if not isinstance(predicate, list | tuple) or not predicate:
-        return None
-    booleans = all(isinstance(value, bool) or value is None for value in predicate)
-    return f"{type(predicate).__name__} of True and False" if booleans else None
-
-
-def refuse_methods(arguments: tuple[object, ...], query: ir.Table | GroupedTable) -> None:
-    """Refuse a method of a column instead of a value: a field of its name was meant.
-
-    Ibis would call it with the table.
-    """
-    for argument in arguments:
-        for value in argument if isinstance(argument, list | tuple) else (argument,):
-            owner = getattr(value, "__self__", None)
-            if not isinstance(owner, ir.Value) or not inspect.ismethod(value):
-                continue
-            name = value.__name__
-            if isinstance(owner, ir.StructValue) and name in owner.names:
-                hint = f'The field of that name is written column["{name}"].'
-            else:
-                hint = f"Call it: column.{name}(...)."
-            table = query.table.to_expr() if isinstance(query, GroupedTable) else query
-            raise ExpressionError(
-                f".{name} of this {owner.type()} is a method, no value.",
-                table=table_name(table),
-                hint=hint,
-            )
-
-
-_DEFINITION = re.compile(r"(?<!\w)(?:r\d+ := |(?:Managed|Database|InMemory|Unbound)Table: )")
-_DEFERRED = re.compile(r"(?<![\w.])_(?:\.|\[['\"])(\w+)")
-
-
-def refuse_formatted(arguments: object) -> None:
-    """Refuse strings into which a column was formatted, by an f-string, `%` or `.format`.
-
-    Its definition would be in there, the same for all rows. What looks like `_.name` is refused
-    where no column is among the arguments, or one of the same table has that name.
-
-    Parameters
-    ----------
-    arguments
-        Of a call: texts, columns, and lists and dicts of these.
-    """
-    leaves = list(_leaves(arguments))
-    columns = [leaf for leaf in leaves if isinstance(leaf, ir.Value)]
-    for text in leaves:
-        if not isinstance(text, str):
-            continue
-        match = _DEFINITION.search(text)
-        if match is None and (match := _DEFERRED.search(text)) is not None:
-            match = match if not columns or match[1] in _column_names(columns) else None
-        if match is not None:
-            raise ExpressionError(
-                "a column was written into a text, which holds its definition now and not its "
-                "values.",
-                value=text[max(0, match.start() - _CONTEXT_CHARACTERS) :],
-                hint='Fill it row by row: bb.functions.string.format("Answer: {0}", t.question). '
-                "A text that only looks so is passed as ibis.literal(text).",
-            )
-
-
-def _leaves(argument: object) -> Iterator[object]:
-    if isinstance(argument, Mapping | list | tuple):
-        for member in argument.values() if isinstance(argument, Mapping) else argument:
-            yield from _leaves(member)
-    else:
-        yield argument
-
-
-def _column_names(values: list[ir.Value]) -> set[str]:
-    """Name the columns of the tables that values are of."""
-    relations = {relation for value in values for relation in value.op().relations}
-    return {name for relation in relations for name in relation.schema.names}
 
 
 _error_classes: dict[tuple[type, type], type[Any]] = {}
@@ -369,35 +246,3 @@ def argument_text(value: object) -> str:
         return repr(expression.get_name())
     text = " ".join(repr(value).split())
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
-
-
-def check_select(query: object, dialect: str | None) -> None:
-    """Refuse SQL that is not one statement which gives rows.
-
-    Raises
-    ------
-    ExpressionError
-        It says what the text is.
-    """
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
-    if not isinstance(query, str):
-        raise ExpressionError("sql() takes a text.", value=query, hint='Write .sql("SELECT ...").')
-    try:
-        statements = sqlglot.parse(query, read=dialect)
-    except SqlglotError as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
-        raise ExpressionError(
-            f"this SQL cannot be read: {reason}.", value=query, hint="Correct the statement."
-        ) from error
-    if len(statements) != 1 or not isinstance(statements[0], sqlglot.exp.Query):
-        names = [
-            type(statement).__name__.upper() for statement in statements if statement is not None
-        ]
-        content = f"{len(names)} statements" if len(names) > 1 else (names or ["nothing"])[0]
-        raise ExpressionError(
-            f"sql() takes one SELECT, and this is {content}.",
-            value=query,
-            hint="Tables are changed by insert(), update() and delete().",
-        )

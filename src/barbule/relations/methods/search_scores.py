@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from barbule import nodes
 from barbule.errors import ExpressionError
-from barbule.relations.errors.invalid_queries import refuse_formatted
+from barbule.relations.errors.refused_arguments import refuse_formatted
 from barbule.types.data_types import Media
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis.expr.datatypes as dt
 
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.relations.errors.invalid_queries import refuse_methods
+from barbule.relations.errors.refused_arguments import refuse_methods
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

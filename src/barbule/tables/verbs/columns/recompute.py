@@ -14,7 +14,7 @@ from barbule.backends.base import RID
 from barbule.errors import ExpressionError
 from barbule.nodes import CellError
 from barbule.relations import Query
-from barbule.relations.errors.invalid_queries import refuse_plain
+from barbule.relations.errors.refused_arguments import refuse_plain
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.compute.function_versions import (

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.errors import ExpressionError
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
-from barbule.relations.errors.invalid_queries import refuse_plain
+from barbule.relations.errors.refused_arguments import refuse_plain
 from barbule.tables.compute.function_expressions import resolve_expression
 from barbule.tables.compute.lossless_casts import (
     holds_decimals,
