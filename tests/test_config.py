@@ -37,11 +37,13 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(user: Path, project: Path):
-    def loaded(toml: str | None = None, *, env: dict[str, str] | None = None, **given) -> Settings:
+    def loaded(
+        toml: str | None = None, *, env: dict[str, str] | None = None, **arguments
+    ) -> Settings:
         if toml is not None:
             (project / "barbule.toml").write_text(toml, encoding="utf-8")
-        given.setdefault("cwd", project)
-        return load_settings(environ={"HOME": str(user), **(env or {})}, **given)
+        arguments.setdefault("cwd", project)
+        return load_settings(environ={"HOME": str(user), **(env or {})}, **arguments)
 
     return loaded
 
@@ -148,18 +150,18 @@ def test_an_empty_variable_counts_as_not_set(load, user):
 
 
 def test_the_file_is_found_upwards(load, project):
-    below = project / "a" / "b"
-    below.mkdir(parents=True)
-    settings = load('vectors = "chroma://v"', cwd=below)
+    folder = project / "a" / "b"
+    folder.mkdir(parents=True)
+    settings = load('vectors = "chroma://v"', cwd=folder)
     assert settings.source == project / "barbule.toml"
     assert settings.vectors == f"chroma://{project}/v"
 
 
 def test_the_nearest_file_is_the_only_one(load, project):
-    below = project / "a"
-    below.mkdir()
-    (below / "barbule.toml").write_text('media = "s3://near"')
-    settings = load('media = "s3://far"\nvectors = "exact:"', cwd=below)
+    folder = project / "a"
+    folder.mkdir()
+    (folder / "barbule.toml").write_text('media = "s3://near"')
+    settings = load('media = "s3://far"\nvectors = "exact:"', cwd=folder)
     assert settings.media == "s3://near"
     assert settings.vectors != "exact:"
 
@@ -201,17 +203,17 @@ def test_process_environment_and_working_directory_are_the_default(monkeypatch, 
 
 
 def test_relative_paths_belong_to_the_file_or_to_the_working_directory(load, project):
-    below = project / "a"
-    below.mkdir()
-    settings = load('backend = "duckdb://../up.duckdb"', cwd=below, media="store")
+    folder = project / "a"
+    folder.mkdir()
+    settings = load('backend = "duckdb://../up.duckdb"', cwd=folder, media="store")
     assert settings.backend == f"duckdb://{project.parent}/up.duckdb"
-    assert settings.media == f"file://{below}/store"
-    settings = load(cwd=below, env={"BARBULE_VECTORS": "chroma://v"})
-    assert settings.vectors == f"chroma://{below}/v"
+    assert settings.media == f"file://{folder}/store"
+    settings = load(cwd=folder, env={"BARBULE_VECTORS": "chroma://v"})
+    assert settings.vectors == f"chroma://{folder}/v"
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "expected"),
+    ("name", "address", "expected"),
     [
         ("backend", "duckdb://~/x.duckdb", "duckdb://{user}/x.duckdb"),
         ("backend", "~/x.duckdb", "duckdb://{user}/x.duckdb"),
@@ -220,12 +222,12 @@ def test_relative_paths_belong_to_the_file_or_to_the_working_directory(load, pro
         ("media", "~", "file://{user}"),
     ],
 )
-def test_tilde_is_the_users_folder(load, user, name, given, expected):
-    assert getattr(load(**{name: given}), name) == expected.format(user=user)
+def test_tilde_is_the_users_folder(load, user, name, address, expected):
+    assert getattr(load(**{name: address}), name) == expected.format(user=user)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "expected"),
+    ("name", "address", "expected"),
     [
         ("backend", "x.ddb", "duckdb://{cwd}/x.ddb"),
         ("backend", Path("/d/x.duckdb"), "duckdb:///d/x.duckdb"),
@@ -249,12 +251,12 @@ def test_tilde_is_the_users_folder(load, user, name, given, expected):
         ("media", "abfs://c@account.host/m", "abfs://c@account.host/m"),
     ],
 )
-def test_addresses(load, project, name, given, expected):
-    assert getattr(load(**{name: given}), name) == expected.format(cwd=project)
+def test_addresses(load, project, name, address, expected):
+    assert getattr(load(**{name: address}), name) == expected.format(cwd=project)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "address", "message"),
     [
         ("backend", "duckbd:///x", "unknown scheme 'duckbd'"),
         ("backend", "duckbd:///x", "Did you mean 'duckdb'?"),
@@ -272,11 +274,11 @@ def test_addresses(load, project, name, given, expected):
         ("media", "s3:bucket", "neither a path nor a URL"),
     ],
 )
-def test_wrong_addresses(load, name, given, said):
-    text = refusal(load, **{name: given})
-    assert said in text
+def test_wrong_addresses(load, name, address, message):
+    text = refusal(load, **{name: address})
+    assert message in text
     assert text.startswith(f"the argument {name}= ")
-    assert f"(value: {given!r})" in text
+    assert f"(value: {address!r})" in text
 
 
 def test_a_wrong_address_says_where_it_was_given(load, project):
@@ -347,7 +349,7 @@ def test_settings_are_frozen(load):
 
 
 @pytest.mark.parametrize(
-    ("toml", "key", "rest"),
+    ("toml", "key", "message"),
     [
         ("[models.openai]\nrpm = 'fast'", "models.openai.rpm", "a whole number above 0"),
         ("[models.openai]\nrpm = 'fast'", "models.openai.rpm", "(value: 'fast')"),
@@ -385,17 +387,17 @@ def test_settings_are_frozen(load):
         ("[budget]\neur = 1", "budget.eur", "Allowed keys: usd, calls, tokens."),
     ],
 )
-def test_wrong_keys_and_values_name_file_key_and_what_is_allowed(load, project, toml, key, rest):
+def test_wrong_keys_and_values_name_file_key_and_what_is_allowed(load, project, toml, key, message):
     text = refusal(load, toml)
     assert text.startswith(f"{project / 'barbule.toml'}: {key} ")
-    assert rest in text
+    assert message in text
 
 
 def test_the_default_zone_comes_from_the_environment_before_the_file(load):
     assert load("").timezone == "UTC"
     assert load("timezone = 'Europe/Berlin'").timezone == "Europe/Berlin"
-    given = load("timezone = 'Europe/Berlin'", env={"BARBULE_TIMEZONE": "Asia/Tokyo"})
-    assert given.timezone == "Asia/Tokyo"
+    settings = load("timezone = 'Europe/Berlin'", env={"BARBULE_TIMEZONE": "Asia/Tokyo"})
+    assert settings.timezone == "Asia/Tokyo"
     with pytest.raises(ConfigurationError, match="variable BARBULE_TIMEZONE must be the name of"):
         load("", env={"BARBULE_TIMEZONE": "../etc"})
 
@@ -516,14 +518,14 @@ def test_no_repr_shows_a_secret(load):
         """
     )
     assert SECRET in settings.backend
-    shown = f"{settings!r} {settings} {settings.models['openai']!r}"
-    assert SECRET not in shown
-    assert "backend='postgres://u:***@h/d'" in shown
-    assert "'openai': ProviderSettings(api_base='https://u:***@h/v1', api_key_env=None" in shown
+    text = f"{settings!r} {settings} {settings.models['openai']!r}"
+    assert SECRET not in text
+    assert "backend='postgres://u:***@h/d'" in text
+    assert "'openai': ProviderSettings(api_base='https://u:***@h/v1', api_key_env=None" in text
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("postgres://u:a@b/c:d@h/x", "postgres://u:***@h/x"),
         ("postgres://app@db/app", "postgres://app@db/app"),
@@ -534,8 +536,8 @@ def test_no_repr_shows_a_secret(load):
         ("host=h password=1 user=u", "host=h password=*** user=u"),
     ],
 )
-def test_redact(text, shown):
-    assert redact(text) == shown
+def test_redact(text, redacted):
+    assert redact(text) == redacted
 
 
 # ---------------------------------------------------------------- weight

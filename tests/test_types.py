@@ -102,7 +102,7 @@ def _named(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("written", "kind"),
     [
         (bb.String, dt.string),
         (bb.String(nullable=False), dt.String(nullable=False)),
@@ -177,14 +177,14 @@ def _named(value: object) -> str:
     ],
     ids=_named,
 )
-def test_a_type_is_read_as_it_is_written(given, kind):
-    found = dtype(given)
-    assert found == kind
-    assert type(found) is type(kind)
+def test_a_type_is_read_as_it_is_written(written, kind):
+    data_type = dtype(written)
+    assert data_type == kind
+    assert type(data_type) is type(kind)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("value", "message"),
     [
         ("strng", "no type is called 'strng'.*int64"),
         ("", "no type is called ''"),
@@ -208,9 +208,9 @@ def test_a_type_is_read_as_it_is_written(given, kind):
     ],
     ids=_named,
 )
-def test_what_is_no_type_is_refused(given, message):
+def test_what_is_no_type_is_refused(value, message):
     with pytest.raises(SchemaError, match=message):
-        dtype(given)
+        dtype(value)
 
 
 COLUMNS = {
@@ -307,8 +307,8 @@ def test_a_schema_of_a_dataclass_or_typed_dict_requires_what_it_requires():
 
 
 def test_a_schema_of_a_mapping_requires_what_is_said():
-    found = schema({"a": str, "b": bb.Int(nullable=False), "c": "!float64", "d": int | None})
-    assert [kind.nullable for kind in found.types] == [True, False, False, True]
+    columns = schema({"a": str, "b": bb.Int(nullable=False), "c": "!float64", "d": int | None})
+    assert [kind.nullable for kind in columns.types] == [True, False, False, True]
 
 
 def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
@@ -321,7 +321,7 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("value", "message"),
     [
         ({"a": "strng"}, "column 'a': no type is called 'strng'"),
         ({"": int}, "a column name is a text that is not empty"),
@@ -338,9 +338,9 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
     ],
     ids=_named,
 )
-def test_what_is_no_schema_is_refused(given, message):
+def test_what_is_no_schema_is_refused(value, message):
     with pytest.raises(SchemaError, match=message):
-        schema(given)
+        schema(value)
 
 
 MOMENT = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 - one without a zone
@@ -392,16 +392,16 @@ INFERRED = {
 def test_a_type_is_found_for_values(name, form):
     values, kind = INFERRED[name]
     if form == "records":
-        found = infer([{"c": value} for value in values])
+        inferred = infer([{"c": value} for value in values])
     elif form == "pandas":
-        found = infer(pd.DataFrame({"c": pd.Series(values, dtype=object)}))
+        inferred = infer(pd.DataFrame({"c": pd.Series(values, dtype=object)}))
     else:
         if any(isinstance(value, np.ndarray) for value in values):
             pytest.skip("polars makes lists of arrays")
-        found = infer(pl.DataFrame({"c": pl.Series(values, dtype=pl.Object)}))
-    assert found == ibis.schema({"c": kind})
-    assert type(found["c"]) is type(kind)
-    assert found["c"].nullable
+        inferred = infer(pl.DataFrame({"c": pl.Series(values, dtype=pl.Object)}))
+    assert inferred == ibis.schema({"c": kind})
+    assert type(inferred["c"]) is type(kind)
+    assert inferred["c"].nullable
 
 
 @pytest.mark.parametrize(
@@ -423,8 +423,8 @@ def test_a_column_without_a_type_is_named(values, message):
 
 
 def test_columns_come_in_the_order_of_their_first_row():
-    found = infer([{"b": 1}, {"a": "x", "b": 2.5}, {"c": True}])
-    assert found == ibis.schema({"b": "float64", "a": "string", "c": "boolean"})
+    inferred = infer([{"b": 1}, {"a": "x", "b": 2.5}, {"c": True}])
+    assert inferred == ibis.schema({"b": "float64", "a": "string", "c": "boolean"})
     assert infer({"a": 1}) == ibis.schema({"a": "int64"})
     assert infer([Pair(1, "x")]) == ibis.schema({"a": "int64", "b": "string"})
 
@@ -447,12 +447,12 @@ def test_frames_and_arrow_say_their_types():
             "z": pd.to_datetime(["2026-01-01", None]).tz_localize("UTC"),
         }
     )
-    found = infer(frame)
-    assert found.names == ("i", "f", "s", "c", "n", "z")
-    assert [str(kind) for kind in found.types][:5] == [
+    inferred = infer(frame)
+    assert inferred.names == ("i", "f", "s", "c", "n", "z")
+    assert [str(kind) for kind in inferred.types][:5] == [
         "int32", "float64", "string", "string", "int64",
     ]  # fmt: skip
-    assert found["z"].timezone == "UTC"
+    assert inferred["z"].timezone == "UTC"
     polars = pl.DataFrame({"l": [[1]], "v": pl.Series([[1.0, 2.0]], dtype=pl.Array(pl.Float32, 2))})
     expected = ibis.schema({"l": "array<int64>", "v": bb.Vector(2)})
     assert infer(polars) == infer(polars.lazy()) == expected
@@ -504,11 +504,11 @@ def test_values_fit_the_types_that_were_found_for_them(session):
     ]
     table = session.create_table("inferred", infer(rows))
     assert table.insert(rows).rows == len(rows)
-    found = table.collect()
-    assert found["mixed numbers"] == [1.0, 2.5, None, None]
-    assert found["enum"][0] == "red"
-    assert found["models"][0] == {"label": "a", "score": None}
-    assert found["vectors"][1] == [1.0, 1.0, 1.0]
+    result = table.collect()
+    assert result["mixed numbers"] == [1.0, 2.5, None, None]
+    assert result["enum"][0] == "red"
+    assert result["models"][0] == {"label": "a", "score": None}
+    assert result["vectors"][1] == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("kind", ["inet", "macaddr", "point", "array<inet>", "geography"])

@@ -1,8 +1,8 @@
-"""The errors of barbule: one root, each also a fitting builtin.
+"""The errors of barbule: one root class, each also a builtin exception.
 
-Owns the exception classes and how their messages are put together. A message says
-what went wrong, where (table, column, row, value) and ends with what to do. Nothing
-here may import another module of the package.
+Defines the exception classes and how their messages are built. A message says what went wrong and
+where (table, column, row, value), and ends with what to do. Must not import another module of the
+package.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 ]
 
 _MAX_VALUE_CHARACTERS = 80
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tabs and ends of lines
-_DURATION = re.compile(r"(?<!\w)interval\('(?:[DWhms]|ms|us|ns)'\)")  # months and years are none
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tabs and line ends
+_DURATION = re.compile(r"(?<!\w)interval\('(?:[DWhms]|ms|us|ns)'\)")  # without months and years
 
 
 class BarbuleError(Exception):
-    """The root of all errors that barbule raises on purpose.
+    """The base class of all errors of barbule.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class BarbuleError(Exception):
     hint
         What to do about it, one sentence.
     table, column, row, value
-        Where it went wrong; each is shown when given. `value` is shortened.
+        Where it went wrong; each is shown if given. `value` is shortened.
     rows
-        How many rows it concerns, from `row` on: of a batch, it may not be known which.
+        The number of rows from `row` on, one of which is meant: that of a batch.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class BarbuleError(Exception):
         row: int | None = None,
         rows: int = 1,
     ) -> BarbuleError:
-        """Fill in where the error happened, as far as it is not known yet; return self."""
+        """Fill in the location of the error as far as it is missing; return self."""
         self.rows = self.rows if self.row is not None else rows
         self.table = self.table if self.table is not None else table
         self.column = self.column if self.column is not None else column
@@ -106,7 +106,7 @@ class BarbuleError(Exception):
         return self
 
     def __str__(self) -> str:
-        # KeyError would show the repr of its argument, so the text is built here for all.
+        # KeyError shows the repr of its argument, so the text is built here for all classes.
         locations = [
             f"{label} {name!r}"
             for label, name in (("table", self.table), ("column", self.column))
@@ -118,19 +118,19 @@ class BarbuleError(Exception):
         text = f"{', '.join(locations)}: {self.message}" if locations else self.message
         if self.value is not None:
             text = f"{text} (value: {_short(self.value)})"
-        # What others' functions, files and servers say is a part of it.
+        # It may contain text from user functions, files and servers.
         return printable(f"{text} {self.hint}" if self.hint else text)
 
 
 def _with_our_type_names(text: str) -> str:
-    """Call a type by its name here: Ibis writes bb.Duration as interval('us')."""
+    """Use barbule's names of types: Ibis writes bb.Duration as interval('us')."""
     return _DURATION.sub("duration", text) if "interval(" in text else text
 
 
 def printable(text: str) -> str:
-    r"""Write the control characters of a text as escapes, so that no terminal obeys them.
+    r"""Escape the control characters of a text, so that no terminal interprets them.
 
-    Tabs and ends of lines stay.
+    Tabs and line ends stay.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def printable(text: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an exception says; others' code may raise one that cannot say it.
+    """Return the message of an exception, also of one whose `__str__` fails.
 
     Examples
     --------

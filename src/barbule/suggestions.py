@@ -1,7 +1,6 @@
-"""What was meant by a misspelt name: of an attribute of a module, or of a keyword.
+"""Suggestions for misspelt names: attributes of modules and keyword arguments.
 
-Owns the search for a name that is like another, and where Python's own errors are replaced by
-errors that suggest it.
+Finds the name that is most similar, and replaces Python's own errors by errors that suggest it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ C = TypeVar("C", bound=type)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Ask whether another name was meant; empty where none is like it, and where it is known.
+    """Return a question with the most similar name; "" where none is similar, or the name exists.
 
     Examples
     --------
@@ -49,7 +48,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def one_of(name: str, names: Iterable[str], lead: str) -> str:
-    """Ask whether another name was meant, and list them all.
+    """Return the question of `did_you_mean`, and a list of all names.
 
     Examples
     --------
@@ -63,7 +62,7 @@ def one_of(name: str, names: Iterable[str], lead: str) -> str:
 
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
-    """Say that a module has no such name, as Python does, and what was meant.
+    """Make Python's error of a missing attribute of a module, with a suggestion.
 
     Examples
     --------
@@ -71,14 +70,14 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
     module 'barbule' has no attribute 'creat_table'. Did you mean 'create_table'?
     """
     public_names = [candidate for candidate in names if not candidate.startswith("_")]
-    # Python asks for names such as __path__ that nobody has misspelt.
+    # Python itself looks up names such as __path__.
     suggestion = "" if name.startswith("_") else did_you_mean(name, public_names)
     text = f"module {module!r} has no attribute {name!r}"
     return AttributeError(f"{text}. {suggestion}" if suggestion else text)
 
 
 def suggesting_getattr(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
-    """Make the `__getattr__` of a module, which suggests one of these names."""
+    """Make a module's `__getattr__` that suggests one of the names."""
 
     def __getattr__(name: str) -> NoReturn:  # noqa: N807 - what Python calls it
         raise no_attribute(module, name, names)
@@ -95,7 +94,7 @@ _CALL_ERROR: Any = type(
 
 
 class VerbResult:
-    """What a verb gives that is no query: it says so where a verb of queries is asked of it."""
+    """A result of a verb that is no query; its errors say so where a verb of queries is used."""
 
     __slots__ = ()
     _reading: ClassVar[str] = ""  # how rows are read instead
@@ -116,12 +115,12 @@ class VerbResult:
 
 
 class FunctionNamespace:
-    """A class of functions, such as `create`, of which no objects are made."""
+    """A class that only holds functions, such as `create`."""
 
     __slots__ = ()
 
     def __new__(cls, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: its functions are called on the class."""
+        """Raise: its functions are called on the class."""
         names = [name for name in dir(cls) if not name.startswith("_")]
         raise _CALL_ERROR(
             f"{cls.__name__} is not called itself.",
@@ -130,7 +129,7 @@ class FunctionNamespace:
 
 
 def check_arguments(function: F) -> F:
-    """Make a function refuse arguments that it does not take by an error that says what it takes.
+    """Replace a function's errors of wrong arguments by ones that list its parameters.
 
     Examples
     --------
@@ -147,7 +146,7 @@ def check_arguments(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            # Raised by the call itself, and not within the function.
+            # Only if raised by the call itself, not by the body of the function.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
             argument_error = explain(function, args, kwargs)
@@ -155,7 +154,7 @@ def check_arguments(function: F) -> F:
                 raise
             raise argument_error from error
 
-    # Doctest finds the examples of a function by the module of its globals.
+    # Doctest needs the globals of the function's own module to find its examples.
     checked: Any = types.FunctionType(
         call.__code__, function.__globals__, function.__name__, None, call.__closure__
     )
@@ -165,7 +164,7 @@ def check_arguments(function: F) -> F:
 
 
 def check_methods(cls: C) -> C:
-    """Make all public methods of a class check their arguments, see `check_arguments`."""
+    """Apply `check_arguments` to all public methods of a class."""
     for name, function in list(vars(cls).items()):
         if inspect.isfunction(function) and not name.startswith("_"):
             setattr(cls, name, check_arguments(function))
@@ -175,7 +174,7 @@ def check_methods(cls: C) -> C:
 def call_argument_error(
     name: str, signature: inspect.Signature, kwargs: Mapping[str, Any], reason: TypeError
 ) -> ExpressionError:
-    """Say that arguments do not fit a function of users or of ours, and which one was meant.
+    """Make the error of arguments that do not fit a function, with a suggestion.
 
     Examples
     --------
@@ -198,7 +197,7 @@ def call_argument_error(
 def _argument_error(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> ExpressionError | None:
-    """Say which arguments a function does not take; None where it takes them all."""
+    """Make the error of arguments that a function does not accept; None where it does."""
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)
@@ -211,7 +210,7 @@ def _argument_error(
         for parameter in signature.parameters.values()
         if parameter.name != "self"
     ]
-    # Methods are named as their table's handle has them, static ones by their class.
+    # Methods are called on a table handle, static functions on their class.
     static = "<locals>" not in function.__qualname__ and "self" not in signature.parameters
     display_name = function.__qualname__ if static else function.__name__
     usage = f"It is called as {display_name}{inspect.Signature(parameters)}."

@@ -40,4 +40,7 @@ def contents(table, column="img"):
     """Return the bytes of a media column, in order of n."""
     library = table.op().source.library
     rows = table.order_by("n").select(u=table[column].cast("string")).collect()["u"]
-    return [None if each is None else Path(library.path(each)).read_bytes() for each in rows]
+    return [
+        None if reference is None else Path(library.path(reference)).read_bytes()
+        for reference in rows
+    ]

@@ -34,15 +34,15 @@ def coco(photos):
 
 def test_images_with_their_boxes(session, coco):
     table = bb.create_table("t", bb.read_coco(coco()))
-    found = table.order_by("id").collect()
-    assert found["id"] == [7, 9]
-    assert found["file_name"] == ["a.jpg", "more/c.jpg"]
-    assert found[0, "image"].size == (found[0, "width"], found[0, "height"]) == (6, 4)
-    first, second = found[0, "boxes"]
+    rows = table.order_by("id").collect()
+    assert rows["id"] == [7, 9]
+    assert rows["file_name"] == ["a.jpg", "more/c.jpg"]
+    assert rows[0, "image"].size == (rows[0, "width"], rows[0, "height"]) == (6, 4)
+    first, second = rows[0, "boxes"]
     assert (first["label"], first["x"], first["height"], first["area"]) == ("cat", 1, 2.5, 4.5)
     assert json.loads(first["segmentation"]) == [[1, 1, 3, 1, 3, 3.5]]
     assert (second["label"], second["area"], second["segmentation"]) == ("wall", 24.0, None)
-    assert found[1, "boxes"] == []
+    assert rows[1, "boxes"] == []
     labels = table.select(b=table.boxes.unnest()).select(label=lambda t: t.b.label)
     assert sorted(labels.collect()["label"]) == ["cat", "wall"]
 
@@ -57,7 +57,7 @@ def test_what_is_written_is_read_again(session, coco, tmp_path):
         assert again.order_by("id").collect()[name] == table.order_by("id").collect()[name]
     written = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert written["annotations"][0]["bbox"] == [1.0, 1.0, 2.0, 2.5]
-    assert [each["name"] for each in written["categories"]] == ["cat", "wall"]
+    assert [category["name"] for category in written["categories"]] == ["cat", "wall"]
 
 
 def test_a_missing_image_is_named(session, coco):

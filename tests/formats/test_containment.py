@@ -162,8 +162,8 @@ def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
     table.insert([{"doc": str(tmp_path / "a.txt"), "n": name}])
     table.to_folder(tmp_path / "out", name="n")
     lines = (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()
-    (said,) = map(json.loads, lines)
-    assert (tmp_path / "out" / said["file_name"]).read_text() == "content"
+    (record,) = map(json.loads, lines)
+    assert (tmp_path / "out" / record["file_name"]).read_text() == "content"
     again = list(bb.read_folder(tmp_path / "out", kind=bb.Document))
     assert [row["n"] for row in again] == [name]
 
@@ -172,8 +172,8 @@ def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
     "names", [["a.d", "a.d/b.txt"], ["a.d/b.txt", "a.d"], ["x" * 300], ["."], ["\ud800"], ["a\0b"]]
 )
 def test_names_that_no_file_has_are_errors_that_say_so(session, tmp_path, names):
-    given = FileNames("out")
+    file_names = FileNames("out")
     for number, name in enumerate(names[:-1]):
-        given.of(name, "/a.txt", Path("/a.txt"), number)
+        file_names.of(name, "/a.txt", Path("/a.txt"), number)
     with pytest.raises(BarbuleError, match=r"name"):
-        given.of(names[-1], "/a.txt", Path("/a.txt"), len(names))
+        file_names.of(names[-1], "/a.txt", Path("/a.txt"), len(names))

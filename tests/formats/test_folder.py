@@ -20,16 +20,16 @@ def test_a_folder_becomes_a_table(session, photos):
     assert rows.columns == ("image", "path", "name", "size", "modified", "media_type")
     assert "image: image" in repr(rows)
     table = bb.create_table("photos", rows)
-    found = table.order_by("name").collect()
-    assert found["name"] == ["a.jpg", "b.png", "c.jpg"]
-    assert found["media_type"] == ["image/jpeg", "image/png", "image/jpeg"]
-    assert found["size"] == [Path(each).stat().st_size for each in found["path"]]
+    result = table.order_by("name").collect()
+    assert result["name"] == ["a.jpg", "b.png", "c.jpg"]
+    assert result["media_type"] == ["image/jpeg", "image/png", "image/jpeg"]
+    assert result["size"] == [Path(path).stat().st_size for path in result["path"]]
     assert all(
-        abs(each - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(hours=1)
-        for each in found["modified"]
+        abs(modified - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(hours=1)
+        for modified in result["modified"]
     )
-    assert [each.size for each in found["image"]] == [(6, 4), (5, 5), (3, 2)]
-    assert found["path"][0] == str(photos / "a.jpg")
+    assert [image.size for image in result["image"]] == [(6, 4), (5, 5), (3, 2)]
+    assert result["path"][0] == str(photos / "a.jpg")
 
 
 def test_patterns_kinds_and_names(session, photos):
@@ -95,8 +95,10 @@ def test_a_bad_file_is_named_and_nothing_is_inserted(session, photos, name, cont
     (photos / name).write_bytes(data)
     table = bb.create_table("t", {"image": bb.Image, "n": bb.Int})
     rows = [{"image": row["image"], "n": 1} for row in bb.read_folder(photos)]
-    place = [Path(row["image"]).name for row in rows].index(name)
-    with pytest.raises(MediaError, match=rf"table 't', column 'image', row {place}: .*{message}"):
+    position = [Path(row["image"]).name for row in rows].index(name)
+    with pytest.raises(
+        MediaError, match=rf"table 't', column 'image', row {position}: .*{message}"
+    ):
         table.insert(rows)
     assert table.count().to_pyarrow().as_py() == 0
 
@@ -113,13 +115,17 @@ def test_media_are_written_as_files(album, tmp_path):
         {"n": 3, "title": "", "score": -1.0},
     ]
     again = bb.create_table("again", bb.read_folder(target))
-    found = again.order_by("n").select("n", "title", "score", "name").collect()
-    assert [tuple(row.values()) for row in found] == [
+    rows = again.order_by("n").select("n", "title", "score", "name").collect()
+    assert [tuple(row.values()) for row in rows] == [
         (1, "red, ☃", 0.5, "a.jpg"),
         (2, None, None, "00000001.png"),
         (3, "", -1.0, None),
     ]
-    assert [each is None for each in again.order_by("n").collect()["image"]] == [False, False, True]
+    assert [image is None for image in again.order_by("n").collect()["image"]] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_metadata_stand_beside_the_files_that_they_name(session, photos):
@@ -153,16 +159,16 @@ def test_wrong_metadata_are_told(session, photos, line, message):
 def test_hugging_face_reads_the_folder(album, tmp_path):
     datasets = pytest.importorskip("datasets")
     album.filter(album.n < 3).to_folder(tmp_path / "out")
-    found = datasets.load_dataset(
+    dataset = datasets.load_dataset(
         "imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "c")
     )
-    assert sorted(found["n"]) == [1, 2]
+    assert sorted(dataset["n"]) == [1, 2]
 
 
 def test_names_are_given_and_no_file_takes_anothers_place(session, album, tmp_path):
     named = album.filter(album.n < 3).mutate(name=bb_name("same"))
     assert named.to_folder(tmp_path / "out", name="name") == 2
-    files = sorted(each.name for each in (tmp_path / "out").iterdir())
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["metadata.jsonl", "same.jpg", "same.png"]
     one = album.filter(album.n == 1)
     assert one.union(one).mutate(name=bb_name("same")).to_folder(tmp_path / "d", name="name") == 2
@@ -192,5 +198,5 @@ def test_real_photographs_go_round(session, tmp_path):
     count = table.count().to_pyarrow().as_py()
     assert count == len(list(DATA.glob("*.JPEG"))) > 50
     assert table.to_folder(tmp_path / "out") == count
-    for each in DATA.glob("*.JPEG"):
-        assert (tmp_path / "out" / each.name).read_bytes() == each.read_bytes()
+    for photo in DATA.glob("*.JPEG"):
+        assert (tmp_path / "out" / photo.name).read_bytes() == photo.read_bytes()

@@ -52,14 +52,14 @@ def test_a_data_set_becomes_a_table(session, dataset):
     kinds = [type(kind).__name__ for kind in rows.schema.types]
     assert kinds == ["Image", "String", "String", "Float32", "Array", "Array", "Struct", "Json"]
     table = bb.create_table("t", dataset)
-    found = table.collect()
-    assert found["label"] == ["cat", "dog", "dog"]
-    assert found["labels"] == [["b", "a"], [], ["a"]]
-    assert found["box"][1] == {"x": 2, "kind": "l"}
-    assert found["grid"][0] == [[1, 2], [3, 4]]
-    assert found["words"] == [["a", "b"], [], None]
-    assert found[1, "img"].getpixel((0, 0)) == 3
-    assert found["img"][2] is None
+    result = table.collect()
+    assert result["label"] == ["cat", "dog", "dog"]
+    assert result["labels"] == [["b", "a"], [], ["a"]]
+    assert result["box"][1] == {"x": 2, "kind": "l"}
+    assert result["grid"][0] == [[1, 2], [3, 4]]
+    assert result["words"] == [["a", "b"], [], None]
+    assert result[1, "img"].getpixel((0, 0)) == 3
+    assert result["img"][2] is None
     assert table.insert(dataset).rows == 3
 
 
@@ -89,20 +89,20 @@ def test_sounds_are_not_decoded(session, tmp_path):
         sound.writeframes(b"\0\0" * 800)
     content = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     cells = pa.array([{"bytes": (tmp_path / "a.wav").read_bytes(), "path": None}], content)
-    told = datasets.DatasetInfo(features=datasets.Features({"sound": datasets.Audio()}))
-    made = datasets.Dataset(pa.table({"sound": cells}), info=told)
-    table = bb.create_table("t", made)
+    info = datasets.DatasetInfo(features=datasets.Features({"sound": datasets.Audio()}))
+    dataset = datasets.Dataset(pa.table({"sound": cells}), info=info)
+    table = bb.create_table("t", dataset)
     assert isinstance(table.schema()["sound"], bb.Audio)
     assert table.select(d=table.sound.duration()).collect()["d"] == [pytest.approx(0.1)]
 
 
 def test_rows_become_a_data_set_and_rows_again(album):
-    made = album.order_by("n").to_huggingface()
-    assert made.features["img"] == datasets.Image()
-    assert made["n"][:] == [1, 2, 3]
-    assert made[0]["img"].size == (6, 4)
-    assert made[2]["img"] is None
-    again = bb.create_table("again", made)
+    dataset = album.order_by("n").to_huggingface()
+    assert dataset.features["img"] == datasets.Image()
+    assert dataset["n"][:] == [1, 2, 3]
+    assert dataset[0]["img"].size == (6, 4)
+    assert dataset[2]["img"] is None
+    again = bb.create_table("again", dataset)
     assert contents(again) == contents(album)
     assert again.order_by("n").collect()["title"] == ["red, ☃", None, ""]
 

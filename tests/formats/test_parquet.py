@@ -35,10 +35,10 @@ def test_a_table_takes_the_file_itself(album, tmp_path):
 def test_hugging_face_reads_and_writes_the_same(album, tmp_path):
     datasets = pytest.importorskip("datasets")
     album.to_parquet(tmp_path / "a.parquet", embed_media=True)
-    found = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path))
-    assert isinstance(found.features["img"], datasets.Image)
-    assert found[0]["img"].size == (6, 4)
-    found.to_parquet(str(tmp_path / "b.parquet"))
+    dataset = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path))
+    assert isinstance(dataset.features["img"], datasets.Image)
+    assert dataset[0]["img"].size == (6, 4)
+    dataset.to_parquet(str(tmp_path / "b.parquet"))
     again = bb.create_table("again", bb.read_parquet(tmp_path / "b.parquet"))
     assert contents(again)[0] == contents(album)[0]
 

@@ -44,14 +44,14 @@ def test_other_processes_read_their_share_without_the_database(session, start):
     context = multiprocessing.get_context(start)
     answers = context.Queue()
     processes = [
-        context.Process(target=read_share, args=(sized, place, 2, answers)) for place in range(2)
+        context.Process(target=read_share, args=(sized, worker, 2, answers)) for worker in range(2)
     ]
-    for each in processes:
-        each.start()
-    found = sorted(number for _ in processes for number in answers.get(timeout=PATIENCE))
-    for each in processes:
-        each.join()
-    assert found == list(range(600))
+    for process in processes:
+        process.start()
+    numbers = sorted(number for _ in processes for number in answers.get(timeout=PATIENCE))
+    for process in processes:
+        process.join()
+    assert numbers == list(range(600))
 
 
 def test_rows_are_items_of_a_loader(album):
@@ -115,8 +115,8 @@ def test_vectors_are_stacked(session, workers):
     shapes = {name: tuple(batch[name].shape) for name in ("v", "ids", "grid", "flags", "share")}
     assert shapes == {"v": (4, 4), "ids": (4, 2), "grid": (4, 2, 2), "flags": (4, 2), "share": (4,)}
     kinds = [batch[name].dtype for name in ("v", "ids", "grid", "flags", "share")]
-    wanted = [torch.float32, torch.int64, torch.float64, torch.bool, torch.float64]
-    assert kinds == wanted
+    expected = [torch.float32, torch.int64, torch.float64, torch.bool, torch.float64]
+    assert kinds == expected
     assert batch["v"][3].tolist() == [3, 1, 2, 3]
     assert batch["v"][1].isnan().all()
     assert batch["ids"][3, 0].item() == 2**60 + 3

@@ -28,9 +28,9 @@ def special(request, tmp_path):
 @pytest.mark.parametrize("kind", [bb.Image, bb.Document, bb.Audio, bb.Video], ids=str)
 def test_as_a_cell(session, special, kind):
     table = bb.create_table("t", {"m": kind})
-    for given in (special, str(special), special.as_uri()):
+    for path in (special, str(special), special.as_uri()):
         with pytest.raises(MediaError, match=r"column 'm', row 0: .* is no regular file"):
-            table.insert([{"m": given}])
+            table.insert([{"m": path}])
     assert len(table.collect()) == 0
 
 

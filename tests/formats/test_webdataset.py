@@ -44,12 +44,12 @@ def test_shards_become_a_table(session, tmp_path):
     rows = bb.read_webdataset(tmp_path / "s-{000..001}.tar")
     assert rows.columns == ("key", "png", "cls", "txt", "json")
     table = bb.create_table("t", rows)
-    found = table.order_by("key").collect()
-    assert found["key"] == ["0000", "0001", "0002", "0003", "0004"]
-    assert found["cls"] == [0, 1, 2, 0, 1]
-    assert found["txt"][4] == "picture 4"
-    assert found["json"][4] == {"n": 4}
-    assert [each.getpixel((0, 0)) for each in found["png"]] == [0, 1, 2, 3, 4]
+    result = table.order_by("key").collect()
+    assert result["key"] == ["0000", "0001", "0002", "0003", "0004"]
+    assert result["cls"] == [0, 1, 2, 0, 1]
+    assert result["txt"][4] == "picture 4"
+    assert result["json"][4] == {"n": 4}
+    assert [image.getpixel((0, 0)) for image in result["png"]] == [0, 1, 2, 3, 4]
     assert len(list(bb.read_webdataset(str(tmp_path / "s-*.tar")))) == 5
     assert table.insert(bb.read_webdataset(tmp_path / "s-000.tar")).rows == 3
 
@@ -73,10 +73,10 @@ def test_members_with_names_of_columns_and_compressed_shards(session, tmp_path):
     assert [type(kind).__name__ for kind in rows.schema.types] == [
         "String", "Image", "Audio", "Binary", "Float64",
     ]  # fmt: skip
-    found = list(rows)
-    assert [row["key"] for row in found] == ["x/1", "x/2"]
-    assert found[0]["weights"] == b"\0\1"
-    assert found[1].get("weights") is None
+    samples = list(rows)
+    assert [row["key"] for row in samples] == ["x/1", "x/2"]
+    assert samples[0]["weights"] == b"\0\1"
+    assert samples[1].get("weights") is None
 
 
 def test_what_is_written_is_read_again(album, tmp_path):
@@ -100,12 +100,12 @@ def test_webdataset_itself_reads_it(session, tmp_path):
     table.insert([{"key": f"k{n}", "img": png(n), "cls": n, "data": {"a": [n]}} for n in range(4)])
     table.order_by("key").to_webdataset(tmp_path / "t.tar")
     dataset = webdataset.WebDataset(str(tmp_path / "t.tar"), shardshuffle=False)
-    found = list(dataset)
+    samples = list(dataset)
     del dataset
     gc.collect()
-    assert [each["__key__"] for each in found] == ["k0", "k1", "k2", "k3"]
-    assert found[3]["img.png"] == png(3)
-    assert (found[3]["cls"], json.loads(found[3]["data.json"])) == (b"3", {"a": [3]})
+    assert [sample["__key__"] for sample in samples] == ["k0", "k1", "k2", "k3"]
+    assert samples[3]["img.png"] == png(3)
+    assert (samples[3]["cls"], json.loads(samples[3]["data.json"])) == (b"3", {"a": [3]})
 
 
 def test_what_webdataset_writes_is_read(session, tmp_path):
@@ -113,9 +113,9 @@ def test_what_webdataset_writes_is_read(session, tmp_path):
     with webdataset.TarWriter(str(tmp_path / "w.tar")) as writer:
         for n in range(3):
             writer.write({"__key__": f"{n}", "png": Image.new("RGB", (4, 4)), "cls": n})
-    found = bb.create_table("t", bb.read_webdataset(tmp_path / "w.tar")).collect()
-    assert found["cls"] == [0, 1, 2]
-    assert found[0, "png"].size == (4, 4)
+    rows = bb.create_table("t", bb.read_webdataset(tmp_path / "w.tar")).collect()
+    assert rows["cls"] == [0, 1, 2]
+    assert rows[0, "png"].size == (4, 4)
 
 
 def test_large_tables_are_written_in_shards(session, tmp_path):
@@ -137,11 +137,11 @@ def objects(session):
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.9])
 def test_a_truncated_shard_is_named_and_nothing_stays(session, tmp_path, keep):
-    whole = tar(tmp_path / "whole.tar", samples(40))
-    data = whole.read_bytes()
+    archive = tar(tmp_path / "whole.tar", samples(40))
+    data = archive.read_bytes()
     cut = tmp_path / "cut.tar"
     cut.write_bytes(data[: int(len(data) * keep) // 512 * 512 - 100])
-    table = bb.create_table("t", bb.read_webdataset(whole).schema)
+    table = bb.create_table("t", bb.read_webdataset(archive).schema)
     with pytest.raises(DataError, match=r"cut\.tar' cannot be read: .*cut off"):
         table.insert(bb.read_webdataset(cut))
     assert table.count().to_pyarrow().as_py() == 0

@@ -64,7 +64,7 @@ class TestParrot(ModelContract):
 
 
 def test_a_client_refuses_what_it_does_not_define():
-    with pytest.raises(UnsupportedError, match="Parrot does not answer 'embed' questions"):
+    with pytest.raises(UnsupportedError, match="Parrot does not answer 'embed' calls"):
         asyncio.run(Parrot().embed("parrot/grey", ["a"]))
 
 

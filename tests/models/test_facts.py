@@ -17,10 +17,10 @@ ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY_PROV
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_litellm_knows_the_provider(row):
     litellm = import_litellm()
-    known = {each.value for each in litellm.LlmProviders}
+    prefixes = {provider.value for provider in litellm.LlmProviders}
     for kind in (None, "chat"):
         prefix, _, name = row.qualified("some-model", kind).partition("/")
-        assert prefix in known
+        assert prefix in prefixes
         assert name == "some-model"
     assert row.kinds
     assert set(row.kinds.split()) <= set(KINDS)
@@ -29,13 +29,13 @@ def test_litellm_knows_the_provider(row):
 @pytest.mark.parametrize("row", [row for row in ROWS if row.model], ids=lambda row: row.name)
 def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
     assert row.answers("chat")
-    found = model_info(row.qualified(row.model, "chat"))
+    info = model_info(row.qualified(row.model, "chat"))
     # Two providers' models are not listed under their own prefix.
-    assert found.get("mode") == "chat" or row.name in {"moonshot", "github"}
+    assert info.get("mode") == "chat" or row.name in {"moonshot", "github"}
 
 
 @pytest.mark.parametrize(
-    ("name", "model", "kind", "asked"),
+    ("name", "model", "kind", "expected"),
     [
         ("ollama", "qwen3", "chat", "ollama_chat/qwen3"),
         ("ollama", "ollama/qwen3", "chat", "ollama_chat/qwen3"),
@@ -50,9 +50,9 @@ def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
         ("litellm", "not_in_the_table/x", "chat", "not_in_the_table/x"),
     ],
 )
-def test_a_model_is_named_with_its_prefix(name, model, kind, asked):
-    assert PROVIDERS[name].qualified(model, kind) == asked
-    assert PROVIDERS[name].qualified(asked, kind) == asked
+def test_a_model_is_named_with_its_prefix(name, model, kind, expected):
+    assert PROVIDERS[name].qualified(model, kind) == expected
+    assert PROVIDERS[name].qualified(expected, kind) == expected
 
 
 def test_a_prefix_leads_to_its_provider():

@@ -66,20 +66,20 @@ def test_an_image_that_is_somewhere_is_fetched(server):
 def test_an_image_elsewhere_on_a_private_network_is_not_fetched(server):
     client = client_of(server)
     with pytest.raises(ModelError, match="cannot be fetched"):
-        asyncio.run(client._fetched("http://10.0.0.1/x.png", "openai/x"))
+        asyncio.run(client._fetch_image("http://10.0.0.1/x.png", "openai/x"))
     client = client_of(server, base="http://localhost:1/v1")
     with pytest.raises(ModelError, match="cannot be fetched"):
-        asyncio.run(client._fetched(f"{server.url}/pixel.png", "openai/x"))
+        asyncio.run(client._fetch_image(f"{server.url}/pixel.png", "openai/x"))
 
 
 @pytest.fixture
 def elsewhere():
     """A server on another private host than the provider's."""
-    asked = []
+    paths = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(302 if self.path.startswith("/to?") else 200)
             if self.path.startswith("/to?"):
                 self.send_header("Location", self.path.removeprefix("/to?"))
@@ -96,28 +96,28 @@ def elsewhere():
         return f"http://{host}:{server.server_port}"
 
     servers = []
-    yield serve, asked
+    yield serve, paths
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
 def test_an_image_of_the_provider_leads_to_no_other_private_host(server, elsewhere):
-    serve, asked = elsewhere
+    serve, paths = elsewhere
     own, other = serve("127.0.0.1"), serve("127.0.0.2")
     client = client_of(server)
-    found = asyncio.run(client._fetched(f"{own}/to?{own}/a.png", "openai/x"))
-    assert found == base64.b64decode(PIXEL)
+    content = asyncio.run(client._fetch_image(f"{own}/to?{own}/a.png", "openai/x"))
+    assert content == base64.b64decode(PIXEL)
     with pytest.raises(ModelError, match="private or reserved"):
-        asyncio.run(client._fetched(f"{own}/to?{other}/meta-data", "openai/x"))
-    assert "/meta-data" not in asked
+        asyncio.run(client._fetch_image(f"{own}/to?{other}/meta-data", "openai/x"))
+    assert "/meta-data" not in paths
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "memory:/", "s3:/"])
 def test_an_image_of_a_provider_is_no_file_of_this_machine(server, tmp_path, scheme):
     (tmp_path / "secret.txt").write_text("secret")
     with pytest.raises(ModelError, match=r"secret\.txt', which is not on the web"):
-        asyncio.run(client_of(server)._fetched(f"{scheme}{tmp_path}/secret.txt", "openai/x"))
+        asyncio.run(client_of(server)._fetch_image(f"{scheme}{tmp_path}/secret.txt", "openai/x"))
 
 
 def test_a_transcript_with_its_times(server, sound):
@@ -162,7 +162,7 @@ def test_moderation(server, text, flagged):
 def test_rerank(server, model):
     reply = ask(server, "rerank", model, "a bird", ["a stone", "a bird", "bread"], top_n=2)
     assert reply.value[0] == {"index": 1, "relevance_score": 1.0}
-    assert [each["index"] for each in reply.value][:2] == [1, 0]
+    assert [item["index"] for item in reply.value][:2] == [1, 0]
     assert reply.usage.tokens_in == 5
     assert (reply.usage.usd is None) == (model == "hosted_vllm/mine")
 
@@ -256,7 +256,7 @@ def test_every_kind_fails_in_the_same_words(  # noqa: PLR0913
     server, sound, verb, args, params, fate, retryable, message
 ):
     server.script(fate)
-    args = tuple(sound if each == "sound" else each for each in args)
+    args = tuple(sound if arg == "sound" else arg for arg in args)
     with pytest.raises(ModelError, match=message) as caught:
         ask(server, verb, "openai/gpt-4o-mini", *args, **params)
     error = caught.value
@@ -314,26 +314,26 @@ def test_the_sound_is_read_when_it_is_asked_for(server, tmp_path):
 IMPOSSIBLE = [2**62, 2**63, 10**40, -5]
 
 
-@pytest.mark.parametrize("told", IMPOSSIBLE)
-def test_tokens_that_cannot_be_are_not_known(server, told):
-    server.counts = told
+@pytest.mark.parametrize("count", IMPOSSIBLE)
+def test_tokens_that_cannot_be_are_not_known(server, count):
+    server.counts = count
     reply = ask(server, "chat", "openai/gpt-4o-mini", HELLO)
     assert reply.value["choices"][0]["message"]["content"] == "echo: hello there"
     assert set(reply.value["usage"].values()) == {None}
     assert reply.usage == Usage(None, None, None)
 
 
-@pytest.mark.parametrize("told", IMPOSSIBLE)
-def test_tokens_of_texts_that_cannot_be_are_not_known(server, told):
-    server.counts = told
+@pytest.mark.parametrize("count", IMPOSSIBLE)
+def test_tokens_of_texts_that_cannot_be_are_not_known(server, count):
+    server.counts = count
     reply = ask(server, "embed", "openai/text-embedding-3-small", ["a b"])
     assert len(reply.value[0]) == 8
     assert (reply.usage.tokens_in, reply.usage.usd) == (None, None)
 
 
-@pytest.mark.parametrize("told", [*IMPOSSIBLE, 3.7, "many", [1], {"a": 1}])
-def test_tokens_of_messages_that_cannot_be_are_not_known(server, told):
-    server.counts = told
+@pytest.mark.parametrize("count", [*IMPOSSIBLE, 3.7, "many", [1], {"a": 1}])
+def test_tokens_of_messages_that_cannot_be_are_not_known(server, count):
+    server.counts = count
     name = "anthropic/claude-3-5-haiku-20241022"
     reply = ask(server, "messages", name, HELLO, max_tokens=9)
     assert reply.value["content"][0]["text"] == "echo: hello there"

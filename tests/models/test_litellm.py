@@ -141,8 +141,8 @@ def test_tool_calls_are_typed(server):
     reply = chat(client_of(server), tools=[{"type": "function", "function": tool}])
     message = reply.value["choices"][0]["message"]
     assert message["content"] is None
-    wanted = {"name": "weather", "arguments": {"text": "hello there"}}
-    assert message["tool_calls"] == [{"id": "call_1", "type": "function", "function": wanted}]
+    function = {"name": "weather", "arguments": {"text": "hello there"}}
+    assert message["tool_calls"] == [{"id": "call_1", "type": "function", "function": function}]
 
 
 def test_a_refusal_is_told(server):
@@ -278,17 +278,17 @@ FAILURES = [
 @pytest.mark.parametrize("verb", [chat, embed])
 @pytest.mark.parametrize(("model", "retryable", "retry_after", "message", "hint"), FAILURES)
 def test_failures(server, verb, model, retryable, retry_after, message, hint):
-    asked = {"inputs": ["hello"]} if verb is embed else {}
+    arguments = {"inputs": ["hello"]} if verb is embed else {}
     with pytest.raises(ModelError, match=f"(?s){message}.*{hint}") as caught:
-        verb(client_of(server), model=f"openai/{model}", **asked)
+        verb(client_of(server), model=f"openai/{model}", **arguments)
     error = caught.value
     assert (error.retryable, error.retry_after) == (retryable, retry_after)
     assert error.message.startswith(f"model 'openai/{model}' at {server.url}: ")
     assert "litellm" not in str(error).lower()
     assert "OpenAIException" not in str(error)
     assert server.count == 1, "asked again on its own"
-    shown = f"{error!s} {error!r} {''.join(traceback.format_exception(error))}"
-    assert KEY not in shown
+    text = f"{error!s} {error!r} {''.join(traceback.format_exception(error))}"
+    assert KEY not in text
     assert error.__cause__ is None
     assert error.__context__ is None
 
@@ -311,12 +311,12 @@ def test_an_answer_that_does_not_come_is_a_retryable_failure(server):
 @pytest.mark.parametrize("head", [HEADERS, b"HTTP/1.1 200 OK\r\n"])
 @pytest.mark.parametrize("verb", ["chat", "embed", "messages"])
 def test_an_answer_that_drips_has_one_limit(head, verb):
-    asked = {
+    requests = {
         "chat": ("openai/x", [{"role": "user", "content": "hi"}], {}),
         "messages": ("anthropic/x", [{"role": "user", "content": "hi"}], {"max_tokens": 9}),
         "embed": ("openai/x", ["hi"], {}),
     }
-    model, question, more = asked[verb]
+    model, question, more = requests[verb]
     with dripping(head, b" " if head == HEADERS else b"x: y\r\n") as url:
         provider = model.partition("/")[0]
         settings = {"api_key_env": "BARBULE_TEST_KEY", "timeout": 1.0}
@@ -388,10 +388,10 @@ def test_no_secret_stays_in_a_message(monkeypatch, spoken):
     monkeypatch.setenv("SOME_OTHER_TOKEN", "another-secret-4711")
     endpoint = Endpoint("openai", api_base="http://user:abc.def.ghi0123@host/v1")
     error = model_error(RuntimeError(spoken), "openai/x", endpoint, key=KEY, timeout=1)
-    shown = f"{error!s}{error!r}"
+    text = f"{error!s}{error!r}"
     assert "***" in error.message.split("/v1: ", 1)[1]
     secrets = [KEY, "somebody-elses", "AIzaSy", "abc.def", "another-secret"]
-    assert not [secret for secret in secrets if secret in shown]
+    assert not [secret for secret in secrets if secret in text]
 
 
 PLAIN_KEY = "9f8e7d6c5b4a-9281/06f5e4d3c2b1a0"  # which no pattern knows for a key
@@ -417,9 +417,9 @@ def test_a_key_is_hidden_however_it_is_written_and_before_it_is_cut(padding, wri
         error = model_error(
             RuntimeError(spoken), "openai/x", Endpoint("openai"), key=PLAIN_KEY, timeout=1
         )
-        shown = "".join(re.sub(r"\\u002d|%2\w|%252D", "", str(error).lower()).split())
-        assert PLAIN_KEY[:4] not in shown
-        assert PLAIN_KEY[-4:] not in shown
+        text = "".join(re.sub(r"\\u002d|%2\w|%252D", "", str(error).lower()).split())
+        assert PLAIN_KEY[:4] not in text
+        assert PLAIN_KEY[-4:] not in text
         assert len(error.message) < 600
 
 
@@ -462,14 +462,14 @@ def test_calls_run_side_by_side(server):
     client = client_of(server)
 
     async def main():
-        asked = [
+        calls = [
             client.chat("openai/echo", [{"role": "user", "content": str(i)}]) for i in range(50)
         ]
-        return await asyncio.gather(*asked)
+        return await asyncio.gather(*calls)
 
     replies = asyncio.run(main())
-    said = [reply.value["choices"][0]["message"]["content"] for reply in replies]
-    assert said == [f"echo: {i}" for i in range(50)]
+    contents = [reply.value["choices"][0]["message"]["content"] for reply in replies]
+    assert contents == [f"echo: {i}" for i in range(50)]
     assert server.max_in_flight > 1
 
 

@@ -35,7 +35,7 @@ def client(models):
     return LiteLLMClient({"openai": Endpoint("openai", models.url)})
 
 
-def said(value):
+def answer_text(value):
     if isinstance(value, list):
         return len(value)
     return str(value["choices"] if "choices" in value else value["content"])
@@ -44,25 +44,25 @@ def said(value):
 @pytest.mark.parametrize("verb", ASKED)
 def test_an_answer_with_odd_counts_is_an_answer(client, models, verb):
     question, more = ASKED[verb]
-    asked = getattr(client, verb)
-    usual = said(asyncio.run(asked("openai/echo", question, **more)).value)
+    call = getattr(client, verb)
+    usual = answer_text(asyncio.run(call("openai/echo", question, **more)).value)
     for count in COUNTS:
         models.counts = count
         with warnings.catch_warnings(action="error"):  # as who runs tests may have it
-            reply = asyncio.run(asked("openai/echo", question, **more))
-        assert (said(reply.value), reply.usage.tokens_in) == (usual, None), count
+            reply = asyncio.run(call("openai/echo", question, **more))
+        assert (answer_text(reply.value), reply.usage.tokens_in) == (usual, None), count
         assert not reply.usage.tokens_out
         assert reply.usage.usd is None
     assert models.count == 1 + len(COUNTS)
 
 
 @pytest.mark.parametrize("verb", ["chat", "messages"])
-@pytest.mark.parametrize("told", WHOLES, ids=str)
-def test_an_answer_with_odd_usage_is_an_answer(client, models, verb, told):
+@pytest.mark.parametrize("usage", WHOLES, ids=str)
+def test_an_answer_with_odd_usage_is_an_answer(client, models, verb, usage):
     question, more = ASKED[verb]
-    models.told = told
+    models.told = usage
     reply = asyncio.run(getattr(client, verb)("openai/echo", question, **more))
-    assert "echo: hello there" in said(reply.value)
+    assert "echo: hello there" in answer_text(reply.value)
     assert reply.usage.tokens_in is None
 
 
@@ -86,7 +86,7 @@ def test_each_row_is_paid_once_and_its_usage_is_estimated(models, tmp_path, form
     models.counts = 3.7
     with bb.connect("duckdb://", home=tmp_path, models={"openai": {"api_base": models.url}}):
         table = bb.create_table("t", [{"w": f"row {n}"} for n in range(3)])
-        asked = {
+        expressions = {
             "chat": lambda: (
                 openai.chat_completions(
                     model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}]
@@ -96,8 +96,8 @@ def test_each_row_is_paid_once_and_its_usage_is_estimated(models, tmp_path, form
                 table.w, model="text-embedding-3-small", dimensions=8
             ),
         }
-        found = table.add_computed_column(x=asked[form]())
-        assert found.errors == 0
+        result = table.add_computed_column(x=expressions[form]())
+        assert result.errors == 0
         assert None not in table.select("x").collect()["x"]
         calls = bb.calls().collect()
         assert set(calls["estimated"]) == {True}

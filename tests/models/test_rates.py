@@ -11,7 +11,7 @@ import pytest
 
 from barbule.errors import ModelError
 from barbule.models.base import Endpoint, Reply, Usage
-from barbule.models.rate_limit_headers import pause
+from barbule.models.rate_limit_headers import seconds_until_reset
 from barbule.models.rate_limits import Gate, backoff, call_with_retries
 from patience import PATIENCE
 
@@ -65,18 +65,18 @@ def limited(retry_after: float | None = 0.0) -> ModelError:
 
 def test_starts_wide_and_never_exceeds_its_width(clock):
     gate = gate_on(clock, 4)
-    seen = []
+    in_flight = []
 
     async def work():
         async with gate:
-            seen.append(gate.in_flight)
+            in_flight.append(gate.in_flight)
             await clock.sleep(1)
 
     async def main():
         await clock.run(*(work() for _ in range(12)))
 
     asyncio.run(main())
-    assert max(seen) == 4
+    assert max(in_flight) == 4
     assert gate.in_flight == 0
     assert clock.now == 1003.0  # three rounds of four
 
@@ -247,7 +247,7 @@ def test_a_reply_that_nothing_is_left_of_makes_the_next_wait(clock):
     ],
 )
 def test_headers_tell_how_long_to_wait(headers, seconds):
-    assert pause(headers, datetime(2026, 1, 1, tzinfo=UTC)) == pytest.approx(seconds)
+    assert seconds_until_reset(headers, datetime(2026, 1, 1, tzinfo=UTC)) == pytest.approx(seconds)
 
 
 def test_a_cancelled_wait_leaves_the_gate_usable(clock):

@@ -1,7 +1,7 @@
-"""The addresses of database, vectors and media: their schemes, paths and defaults.
+"""The addresses of the database, the vectors and the media store.
 
-Owns what an address may look like and how it becomes absolute. It neither reads files nor
-opens what the addresses name.
+Checks their schemes, makes their paths absolute and fills in defaults. Reads no files and opens
+nothing.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?(.*)", re.DOTALL)
 
 
 class Address(NamedTuple):
-    """An address as it was given.
+    """An address as the user gave it.
 
     Parameters
     ----------
     value
         A URL or path.
     label
-        Where it was given, as a message begins.
+        Where it was given, as the beginning of a message.
     base
-        The folder to which its relative paths belong.
+        The base of relative paths.
     user
         The folder that `~` stands for.
     """
@@ -53,7 +53,7 @@ class Address(NamedTuple):
     user: Path
 
     def invalid(self, problem: str, hint: str) -> ConfigurationError:
-        """Build the error that this address is wrong."""
+        """Make the error of an invalid address."""
         return ConfigurationError(f"{self.label} {problem}.", hint=hint, value=redact(self.value))
 
     def path(self, text: str | None = None) -> Path:
@@ -81,12 +81,12 @@ class Address(NamedTuple):
 
 
 def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str]:
-    """Check what was given and fill in the rest.
+    """Check the addresses and fill in the defaults.
 
     Parameters
     ----------
     addresses
-        Addresses by the names in `ADDRESS_NAMES`, those that were given.
+        Addresses by the names in `ADDRESS_NAMES`, as far as they were given.
     home
         Folder of the defaults.
 
@@ -108,7 +108,7 @@ def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str
     file = location.partition("?")[0]
     vectors, media = origin.local_url("chroma", "vectors"), origin.local_url("file", "media")
     if scheme in _FILE_BACKENDS and not file:
-        # One of its own: nothing in memory tells whose media they are.
+        # A store of its own: the media of a database in memory belong to nothing else.
         vectors, media = "exact:", f"memory://barbule/{uuid.uuid4().hex}/media"
     elif scheme in _FILE_BACKENDS and file.startswith("/") and backend != default:
         # Beside the database file, so that it moves with its vectors and media.
@@ -145,7 +145,7 @@ def _backend(address: Address) -> str:
 
 
 def _installed_backends() -> set[str]:
-    # For unusual schemes only: it looks through everything that is installed.
+    # For unusual schemes only: it searches all installed packages.
     from importlib.metadata import entry_points
 
     return {entry.name for entry in entry_points(group="ibis.backends")}
@@ -185,7 +185,7 @@ def _media(address: Address) -> str:
 
 
 def allowed_names(noun: str, name: str, names: Iterable[str]) -> str:
-    """Say which names are allowed, and which of them was perhaps meant."""
+    """Return a hint with the allowed names and the most similar one."""
     names = list(names)
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"Did you mean {close[0]!r}? " if close else ""

@@ -1,7 +1,6 @@
-"""The configuration file: where it is looked for and what may stand in it.
+"""The configuration file: where it is searched for, and which keys and values it may have.
 
-Owns the search, the parsing and the checks of keys and values. A message names the file and
-the dotted key; a value that may be a secret is never shown.
+A message names the file and the dotted key; a value that may be a secret is never shown.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Options(NamedTuple):
-    """What a checked file says: addresses by name, and the fields of the settings records."""
+    """The options of a checked file: addresses by name, and the fields of the settings records."""
 
     addresses: dict[str, str]
     models: dict[str, dict[str, Any]]
@@ -41,7 +40,7 @@ class Options(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """What a key may hold; `shown` is False where a wrong value may be a misplaced key."""
+    """The values that a key may have; `is_shown` is False where a wrong one may be a secret."""
 
     allowed_names: str
     accepts: Callable[[Any], bool]
@@ -116,14 +115,14 @@ _PROVIDER_RULES: Final = {
 
 
 def find_file(cwd: Path, home: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Find the file that applies and the table in it that is ours.
+    """Find the configuration file and barbule's table in it.
 
     Parameters
     ----------
     cwd
         Folder where the search upwards begins.
     home
-        Folder that is looked into last.
+        Folder that is searched last.
 
     Returns
     -------
@@ -154,14 +153,14 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     Parameters
     ----------
     table
-        The parsed file, or our table in it.
+        The parsed file, or barbule's table in it.
     path
         The file, for messages.
 
     Returns
     -------
     Options
-        What the file says, checked.
+        The checked options.
 
     Raises
     ------
@@ -224,10 +223,10 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _correction(fault: str) -> str:
-    """Say what to do about a fault of TOML."""
+    """Return the hint for a TOML error."""
     if not fault.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate", "Cannot re")):
         return "Correct it there."
-    # TOML's own words name neither; media is the one key that may be an address or a section.
+    # The TOML error names neither; media is the only key that may be an address or a section.
     return (
         "A name stands there twice, as a value or a section: keep one of them. With [media], the "
         'address of the media moves into it: url = "...".'

@@ -1,7 +1,7 @@
-"""Putting the settings together: arguments, environment, file and defaults, in that order.
+"""Settings from arguments, environment variables, the configuration file and defaults.
 
-Owns the precedence and the environment variables. Addresses are checked by `places`, the
-file by `file`.
+Defines their precedence and the environment variables. `addresses` checks the addresses,
+`config_file` the file.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def load_settings(
 
     The file is the first `barbule.toml`, or `pyproject.toml` with a table `[tool.barbule]`,
     from `cwd` upwards; failing that, `barbule.toml` in the home folder. Only one is read.
-    Without any of these all is kept below the home folder, `~/.barbule`. Where a database
-    file is named and vectors or media are not, they are kept beside that file, so that they
-    move with it; a database in memory keeps them in memory.
+    Without any of these everything is stored in the home folder, `~/.barbule`. Where a database
+    file is given and vectors or media are not, they are stored next to that file, so that they
+    move with it; a database in memory stores them in memory.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def load_settings(
     lock_timeout
         Seconds to wait for another process that uses the database.
     cwd
-        Folder where the search begins and to which relative paths of arguments and environment
-        belong; the working directory by default.
+        Folder where the search begins, and the base of relative paths of arguments and
+        environment; the working directory by default.
     environ
         Environment variables; those of the process by default. An empty one counts as not set.
 
@@ -84,7 +84,7 @@ def load_settings(
     ------
     ConfigurationError
         A file cannot be read, or a key, variable or value is wrong; or a file that is not the
-        user's own says where models are asked.
+        user's own sets the address of a model server.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def checked_timezone(name: str | None, origin: str) -> str | None:
     Parameters
     ----------
     origin
-        What gives it, for errors.
+        Where it was given, for messages.
     """
     if name is not None and not is_timezone(name):
         raise ConfigurationError(f"{origin} must be {ZONE_NAMES}.", value=name)

@@ -1,6 +1,6 @@
-"""The settings records, and how an address is shown without its secrets.
+"""The settings records, and the redaction of secrets in addresses.
 
-Owns the frozen dataclasses and `redact`. Nothing is checked or looked up here.
+Defines the frozen dataclasses and `redact`. Checks nothing and looks nothing up.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def is_timezone(name: object) -> bool:
         return False
     try:
         return ZoneInfo(name).key == name
-    except (KeyError, ValueError, OSError):  # there is none, or it is no name of a file
+    except (KeyError, ValueError, OSError):  # an unknown zone, or an invalid file name
         return False
 
 
@@ -71,7 +71,7 @@ def redact(text: str) -> str:
     Returns
     -------
     str
-        The text as it may be shown in a message, a repr or a log.
+        The text for a message, a repr or a log.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def redact(text: str) -> str:
 
 
 class _Redacted:
-    """A record whose repr shows no secret of an address it holds."""
+    """A record whose repr masks the secrets of its addresses."""
 
     __slots__ = ()
 
@@ -251,7 +251,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings(_Redacted):
-    """Everything that a session is told from outside, resolved and checked.
+    """The settings of a session, resolved and checked.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Which configuration files may say where models are asked.
+"""Which configuration files may set the addresses of model servers.
 
-Owns what makes a file the user's own. With a question goes a key of the environment; a file that
-lies in some folder above, where others may have put it, must not say to whom.
+An API key of the environment is sent to that address, so that a file which others may have put into
+a parent folder must not choose it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def check_trusted(
 ) -> None:
     """Refuse addresses of model servers in a file that is not the user's own.
 
-    Own are those of the working directory, of the project that it belongs to, of the home folder
-    of barbule, and those that the user has named. One above the working directory has to belong
-    to the user, to who owns that directory, or to the administrator, too.
+    The user's own files are those in the working directory, in its project, in barbule's home
+    folder, and those in `trusted`. A file in a parent of the working directory must also be owned
+    by the user, the owner of that directory or the administrator.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_trusted(
     providers = [name for name, keys in models.items() if "api_base" in keys]
     if not providers or source.parent in {cwd, home} or _is_trusted(source, trusted):
         return
-    if _belongs(source, cwd) and source.parent in _project(cwd):
+    if _is_owned_by_user(source, cwd) and source.parent in _project_folders(cwd):
         return
     raise ConfigurationError(
         f"{source} says where the models of {providers[0]!r} are asked, to whom a key of the "
@@ -68,8 +68,8 @@ def _is_trusted(source: Path, trusted: str | None) -> bool:
     return any(os.path.realpath(name) == os.path.realpath(source) for name in names if name)
 
 
-def _project(cwd: Path) -> set[Path]:
-    """Return the folders from the working directory up to the one that its project begins in."""
+def _project_folders(cwd: Path) -> set[Path]:
+    """Return the folders from the working directory up to the root of its project."""
     folders = [cwd, *cwd.parents]
     for marks in (_REPOSITORIES, _PROJECTS):
         for index, folder in enumerate(folders):
@@ -82,7 +82,7 @@ def _contains_any(folder: Path, names: Iterable[str]) -> bool:
     return any(os.path.exists(folder / name) for name in names)  # noqa: PTH110 - never raises
 
 
-def _belongs(source: Path, cwd: Path) -> bool:
+def _is_owned_by_user(source: Path, cwd: Path) -> bool:
     if not hasattr(os, "getuid"):
         return True
     return source.stat().st_uid in {os.getuid(), 0, cwd.stat().st_uid}

@@ -1,5 +1,5 @@
-"""Data sets of others, read and written: folders, WebDataset, Parquet, Hugging Face, COCO, PyTorch.
+"""Readers and writers of data sets: folders, WebDataset, Parquet, Hugging Face, COCO, PyTorch.
 
-Owns the formats, one module each. What is read are `Rows`, which tables take; what is written
-comes as `ExportRows`. Tables and databases are not known here.
+Each format is a module of `formats`. Readers return `Rows`, which tables accept; writers get
+`ExportRows`. Tables and databases are not known here.
 """

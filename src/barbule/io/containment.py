@@ -1,7 +1,7 @@
-"""Which local files a data set may name: those of its own folder.
+"""Which local files a data set may refer to: those of its own folder.
 
-Owns the check of paths and links. What leads elsewhere is refused unless the user has named a
-folder that holds it: who made the data set is not who reads it.
+Checks paths and links. A path that leads elsewhere is refused unless the user has allowed a folder
+that contains it: a data set may come from somebody else than who reads it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _FRAME_PREFIX = "frame:"
 
 
 class DataSetRoot:
-    """The folder whose files a data set may name.
+    """The folder to whose files a data set may refer.
 
     Parameters
     ----------
     folder
-        The data set's own; None where it has none on this machine.
+        The data set's own folder; None where it has none on this machine.
     label
-        What errors call the data set.
+        The name of the data set in messages.
     root
-        The folder that the user allows instead.
+        A folder that the user allows instead.
     hint
-        What the user writes to allow another.
+        How the user allows another folder, for messages.
 
     Examples
     --------
@@ -77,21 +77,21 @@ class DataSetRoot:
         return cls(folder, label, root) if hint is None else cls(folder, label, root, hint)
 
     def reference(self, reference: str) -> str:
-        """Return a reference as a cell holds it; relative paths belong to the folder.
+        """Return a checked reference for a cell; relative paths start at the folder.
 
-        Absolute paths, and those of hidden files, are no data set's own: they are read where the
-        user has allowed a folder.
+        Absolute paths, and those of hidden files, are allowed only where the user has allowed a
+        folder.
 
         Raises
         ------
         DataError
-            When it names a local file that may not be read.
+            When it refers to a local file that may not be read.
         """
         if reference.startswith(_STORE_PREFIX) or not (
             reference.startswith(_FRAME_PREFIX) or Fetcher.is_local(reference)
         ):
             return reference
-        if reference.startswith(_FRAME_PREFIX):  # within which there is a path
+        if reference.startswith(_FRAME_PREFIX):  # it contains a path
             raise self._refusal(reference)
         path = url2pathname(urlsplit(reference).path) if _is_file_uri(reference) else reference
         own = not Path(path).is_absolute() and not any(map(_is_hidden, Path(path).parts))
@@ -104,7 +104,7 @@ class DataSetRoot:
         return str(full_path)
 
     def check(self, file: Path) -> None:
-        """Refuse a file that lies, or is a link to one that lies, elsewhere."""
+        """Refuse a file outside of the folder, also one that a link leads to."""
         parent = str(file.parent)
         if parent not in self._parents:
             self._parents[parent] = os.path.realpath(parent)
@@ -115,7 +115,7 @@ class DataSetRoot:
             raise self._refusal(str(file), real)
 
     def contained_values(self, value: Any) -> Any:
-        """Return a value in which media without content name only files that may be read."""
+        """Check the references of embedded media without content in a value; return the value."""
         if isinstance(value, dict):
             if value.keys() == _EMBEDDED_FIELDS:
                 path = value["path"]
@@ -137,7 +137,7 @@ class DataSetRoot:
 
 
 def _is_hidden(part: str) -> bool:
-    return part.startswith(".") and part != ".."  # which the check of the folder is about
+    return part.startswith(".") and part != ".."  # ".." is refused by the check of the folder
 
 
 def _is_file_uri(reference: str) -> bool:
@@ -145,7 +145,7 @@ def _is_file_uri(reference: str) -> bool:
 
 
 def is_embedded(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is that of an embedded medium: a struct of `bytes` and `path`."""
+    """Whether an Arrow type is that of embedded media: a struct of `bytes` and `path`."""
     import pyarrow as pa
 
     return (
@@ -160,12 +160,12 @@ def _holds_embedded(kind: pa.DataType) -> bool:
 
 
 def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
-    """Return rows in which embedded media name only files that may be read.
+    """Return rows whose embedded media refer only to files that may be read.
 
     Raises
     ------
     DataError
-        When one names a local file elsewhere; it tells column and row.
+        When one refers to a file that may not be read; the error has its column and row.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

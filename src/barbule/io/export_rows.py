@@ -1,7 +1,7 @@
-"""Rows on their way out: what the writers of data sets are given.
+"""The rows that the writers of data sets get.
 
-Owns `ExportRows`, and what all writers need: which column holds the media, their names and
-endings, and cells as plain Python.
+Defines `ExportRows` and what all writers need: the media columns, file names and endings, and cells
+as plain Python values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ExportRows",
     "FileNames",
-    "ending",
+    "file_ending",
     "json_rows",
     "media_column",
     "media_columns",
@@ -41,9 +41,7 @@ __all__ = [
 ]
 
 
-_MAX_NAME_BYTES = (
-    240  # bytes; file systems have 255, and a number or an ending may be put behind it
-)
+_MAX_NAME_BYTES = 240  # file systems allow 255; a number or an ending may be appended
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class ExportRows:
     schema
         The columns as users see them.
     batches
-        Runs the query; at most so many rows to a batch.
+        Runs the query and yields batches of at most so many rows.
     """
 
     schema: sch.Schema
@@ -69,7 +67,7 @@ def media_columns(rows: ExportRows) -> list[str]:
 
 
 def media_column(rows: ExportRows, column: str | None) -> str:
-    """Return the column whose media are meant.
+    """Return the name of the media column, `column` or the only one.
 
     Raises
     ------
@@ -103,7 +101,7 @@ def plain_rows(rows: ExportRows, size: int = 1024) -> Iterator[dict[str, Any]]:
 def json_rows(
     rows: ExportRows, columns: Collection[str], size: int = 1024
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Read rows as Arrow gives them, and beside each some of its columns as values of JSON."""
+    """Read rows as plain Arrow values, each with a dict of some columns as JSON values."""
     writers = {name: json_writer(rows.schema[name]) for name in columns}
     for batch in rows.batches(size):
         for row in batch.to_pylist():
@@ -116,12 +114,12 @@ def json_rows(
             )
 
 
-def ending(reference: str, path: Path) -> str:
-    """Return the ending of a media file, without a dot; of a URL that of its file.
+def file_ending(reference: str, path: Path) -> str:
+    """Return the file ending of a media reference, without the dot.
 
     Examples
     --------
-    >>> ending("media:" + "0" * 64 + ".png", Path("x.png")), ending("a", Path("a"))
+    >>> file_ending("media:" + "0" * 64 + ".png", Path("x.png")), file_ending("a", Path("a"))
     ('png', 'bin')
     """
     return path.suffix[1:].lower() or Path(reference.partition("?")[0]).suffix[1:].lower() or "bin"
@@ -129,12 +127,12 @@ def ending(reference: str, path: Path) -> str:
 
 @contextlib.contextmanager
 def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make the folder into which something is written; a failure leaves nothing in it.
+    """Make a folder to write into; after a failure it is empty.
 
     Raises
     ------
     DataError
-        When it is there already, and not empty.
+        When it exists and is not empty.
     """
     target = expand_user(path)
     check_folder(target)
@@ -155,14 +153,14 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 class FileNames:
-    """Names of files that are written beside each other: each is given once.
+    """Unique names of files that are written into one folder.
 
     Parameters
     ----------
     target
-        What they are written into, for messages.
+        The name of the folder in messages.
     reserved
-        The names of files that lie beside them, in whatever folder.
+        Names of other files, in any folder below, that must not be used.
 
     Examples
     --------
@@ -180,14 +178,14 @@ class FileNames:
         self._folders: set[str] = set()
 
     def of(self, requested: object, reference: str, path: Path, number: int) -> str:
-        """Return the name for the file of a row: a wanted one, its own, or the row's number.
+        """Return the file name of a row: the requested one, that of its file, or the row number.
 
         Raises
         ------
         DataError
-            When the wanted one is no name of a file, or that of a folder in which others are.
+            When the requested name is no file name, or that of a folder with other files.
         """
-        suffix = ending(reference, path)
+        suffix = file_ending(reference, path)
         if requested is not None:
             name = self._normalized(str(requested), number)
             if "." not in name.rpartition("/")[2]:
@@ -205,7 +203,7 @@ class FileNames:
         return name
 
     def _normalized(self, requested: str, number: int) -> str:
-        """Return a wanted name in one form: "a//b" and "./a/b" are the file "a/b"."""
+        """Return a requested name in normal form: "a//b" and "./a/b" become "a/b"."""
         check_member(requested, f"row {number} for {self._target}")
         name = str(PurePosixPath(requested))
         too_long = any(

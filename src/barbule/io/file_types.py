@@ -1,7 +1,6 @@
-"""What files are, by their names.
+"""Media types by file name.
 
-Owns which endings stand for images, sounds, videos and documents. What a file really is, is
-found when it is read.
+Maps file endings to images, sounds, videos and documents. The content decides when a file is read.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from barbule.types import Audio, Document, Image, Media, Video
 if TYPE_CHECKING:
     from pathlib import PurePath
 
-__all__ = ["ENDINGS", "kind_of", "media_type", "noun"]
+__all__ = ["ENDINGS", "default_column_name", "kind_of_file", "media_type"]
 
 _BY_KIND: dict[type[Media], str] = {
     Image: "jpg jpeg jpe jfif png webp gif tif tiff bmp avif heic heif ppm pgm",
@@ -37,19 +36,19 @@ def _ending(name: str | PurePath) -> str:
     return str(name).rpartition(".")[2].lower()
 
 
-def kind_of(name: str | PurePath) -> type[Media] | None:
-    """Return the type of column that a file is for, None where its name does not tell.
+def kind_of_file(name: str | PurePath) -> type[Media] | None:
+    """Return the data type of a file by its name, None where it is unknown.
 
     Examples
     --------
-    >>> kind_of("a/b.JPG").__name__, kind_of("Makefile")
+    >>> kind_of_file("a/b.JPG").__name__, kind_of_file("Makefile")
     ('Image', None)
     """
     return ENDINGS.get(_ending(name))
 
 
 def media_type(name: str | PurePath) -> str | None:
-    """Return the media type (MIME) of a file, None where its name does not tell.
+    """Return the media type (MIME) of a file by its name, None where it is unknown.
 
     Examples
     --------
@@ -59,12 +58,12 @@ def media_type(name: str | PurePath) -> str | None:
     return _MEDIA_TYPES.get(_ending(name)) or mimetypes.guess_type(str(name))[0]
 
 
-def noun(kind: type[Media] | Media) -> str:
-    """Return what a column of this type is called where nobody gave it a name.
+def default_column_name(kind: type[Media] | Media) -> str:
+    """Return the default name of a column of a media type.
 
     Examples
     --------
-    >>> noun(Image), noun(Image())
+    >>> default_column_name(Image), default_column_name(Image())
     ('image', 'image')
     """
     return (kind if isinstance(kind, type) else type(kind)).__name__.lower()

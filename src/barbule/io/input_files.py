@@ -1,7 +1,7 @@
-"""Where files are: paths, globs and URLs, and how they are opened.
+"""Files that are read: paths, globs and URLs, and how they are opened.
 
-Owns one file's name and bytes; local files are opened by Arrow itself, others through fsspec,
-and those of web servers are fetched by the media library, which keeps to its rules.
+Local files are opened by Arrow, remote ones through fsspec; files of web servers are fetched by the
+media library, with its limits.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _WILDCARD = re.compile(r"[*?\[]")
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """One file.
+    """A file that is read.
 
     Parameters
     ----------
     path
         Its path in its file system.
     label
-        What errors call it: the path or URL as it was given, without a password.
+        Its name in messages: the path or URL as the user gave it, without a password.
     filesystem
         The fsspec file system; None for a local file.
     """
@@ -53,7 +53,7 @@ class File:
 
     @property
     def name(self) -> str:
-        """The last part of the path, or of what was given for it."""
+        """The last part of the path or URL."""
         display_name = urlsplit(self.label).path if _URL.match(self.label) else self.label
         return display_name.replace("\\", "/").rsplit("/", 1)[-1]
 
@@ -68,7 +68,7 @@ class File:
     def open_plain(self) -> pa.NativeFile:
         """Open the bytes, decompressed if the name says that they are compressed.
 
-        Reading raises a DataError where they are far more than honest files unpack to.
+        Reading raises a DataError where they are far more than ordinary files unpack to.
         """
         import pyarrow as pa
 
@@ -81,20 +81,20 @@ class File:
         return pa.PythonFile(unpacked, mode="r")
 
     def open_python(self) -> IO[bytes]:
-        """Open the bytes for what wants a file of Python's."""
+        """Open the bytes as a Python file object."""
         if self.filesystem is None:
             return Path(self.path).open("rb")
         return self.filesystem.open(self.path, "rb")
 
     def missing(self) -> DataError:
-        """Say that the file is not there."""
+        """Make the error of a missing file."""
         hint = "Give the path, glob or URL of a file"
         if not re.search(r"[./\\]", self.label):
             hint = "A text is taken for the path of a file; give values by name: insert(name=…)"
         return DataError(f"there is no file {self.label!r}.", hint=f"{hint}.")
 
     def not_utf8(self) -> DataError:
-        """Say where the file stops being UTF-8."""
+        """Make the error of a file that is not UTF-8, with the position of the fault."""
         line, position = 1, 0
         decoder = codecs.getincrementaldecoder("utf-8")()
         with self.open_plain() as stream:
@@ -117,7 +117,7 @@ class File:
 
 
 class _BoundedStream:
-    """A decompressed stream that is refused once it is far larger than the file."""
+    """A decompressed stream that fails once it is far larger than its file."""
 
     def __init__(self, stream: pa.NativeFile, packed: int, label: str) -> None:
         self._stream = stream
@@ -148,7 +148,7 @@ class _BoundedStream:
 
 
 def find_files(source: str, library: MediaLibrary) -> list[File]:
-    """Return the files that a path, glob or URL means, in order of their names.
+    """Return the files of a path, glob or URL, ordered by name.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def _remote_files(source: str) -> list[File]:
 
 
 def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
-    """List the files that the URL of a folder, a pattern or a file means, with what is told.
+    """List the files of a remote folder, pattern or file, with their fsspec info.
 
     Raises
     ------

@@ -1,7 +1,4 @@
-"""Rows that are read when they are asked for.
-
-Owns `Rows`: what the readers of data sets return and tables take.
-"""
+"""`Rows`, what the readers of data sets return and tables accept; read when iterated over."""
 
 from __future__ import annotations
 
@@ -20,18 +17,18 @@ __all__ = ["Rows"]
 class Rows:
     """The rows of a data set, with the types of their columns: for `create_table` and `insert`.
 
-    Nothing is kept: each time they are iterated over they are read anew.
+    They are read again with each iteration.
 
     Parameters
     ----------
     columns
-        The types by name.
+        The types of the columns by name.
     read
-        Gives what each row is read from (a file, for messages; None where cells tell) and the row.
+        Yields the origin of each row (a file, for messages; None where there is none) and the row.
     label
-        What they are called.
+        Their name in messages.
     form
-        "json" where what has no form in JSON, bytes say, stands there as texts.
+        "json" where values that JSON lacks, such as bytes, are strings.
 
     Examples
     --------
@@ -66,5 +63,5 @@ class Rows:
             yield row
 
     def with_origins(self) -> Iterator[tuple[str | None, dict[str, Any]]]:
-        """Read each row with the file it comes from."""
+        """Read each row with the file that it comes from."""
         return self._read()

@@ -1,6 +1,6 @@
-"""Files that are written: checked before anything is computed, and there whole or not at all.
+"""Files that are written: checked before anything is computed, and replaced atomically.
 
-Owns what is said of a path that cannot be written. URLs are left to those who write them.
+Builds the errors of paths that cannot be written. URLs are checked by those who write them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def check_target(path: object) -> Path | None:
-    """Return the file that is to be written; None for a URL.
+    """Check the path of a file to write; return it, or None for a URL.
 
     Raises
     ------
     DataError
-        When it is no path, or that of a folder; or its folder is not there, or not to be written.
+        When it is no path or that of a folder, or its folder is missing or not writable.
 
     Examples
     --------
@@ -49,17 +49,17 @@ def check_target(path: object) -> Path | None:
         )
     _check_parent(file)
     if file.exists() and not os.access(file, os.W_OK):
-        raise _forbidden(file)
+        raise _not_writable_error(file)
     return file
 
 
 def check_folder(path: Path) -> None:
-    """Check that a folder can be made, or written into where it is there.
+    """Check that a folder can be made, or is writable where it exists.
 
     Raises
     ------
     DataError
-        When it is not to be written, or one of its parents is a file.
+        When it is not writable, or one of its parents is a file.
     """
     existing = path
     while not existing.exists() and existing != existing.parent:
@@ -70,7 +70,7 @@ def check_folder(path: Path) -> None:
             hint="Give another folder.",
         )
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise _forbidden(existing)
+        raise _not_writable_error(existing)
 
 
 def _check_parent(file: Path) -> None:
@@ -87,10 +87,10 @@ def _check_parent(file: Path) -> None:
             hint="Give another folder.",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _forbidden(folder)
+        raise _not_writable_error(folder)
 
 
-def _forbidden(path: Path) -> DataError:
+def _not_writable_error(path: Path) -> DataError:
     return DataError(
         f"this user may not write {str(path)!r}.",
         hint="Give another folder, or have the permissions changed.",
@@ -98,7 +98,7 @@ def _forbidden(path: Path) -> DataError:
 
 
 def is_json_lines(path: object) -> bool:
-    """Whether a file of JSON has an object in each line, by its name; compressed or not.
+    """Whether a file has one JSON object per line, by its name, compressed or not.
 
     Examples
     --------
@@ -111,12 +111,12 @@ def is_json_lines(path: object) -> bool:
 
 @contextlib.contextmanager
 def target_file(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
-    """Check where a file is to be written, and have it appear whole or not at all.
+    """Check the path of a file to write, and replace the file atomically.
 
     Yields
     ------
     str
-        Where to write; a URL, or what is no regular file, is itself.
+        Where to write: a temporary file, or the path itself for URLs and special files.
 
     Raises
     ------
@@ -127,8 +127,8 @@ def target_file(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]
     if file is None or (file.exists() and not file.is_file()):
         yield path
         return
-    final = file.resolve()  # what a link leads to is replaced, not the link
-    # Endings stay: by them the form and compression of a file are chosen.
+    final = file.resolve()  # the target of a link is replaced, not the link
+    # The ending stays, as it decides on format and compression.
     temporary = final.with_name(f".{uuid.uuid4().hex}.{final.name}")
     try:
         yield str(temporary)

@@ -1,7 +1,6 @@
-"""Tar files, compressed or not, read from their beginning to their end.
+"""Tar files, compressed or not, read as a stream.
 
-Owns what is refused of one from others: archive bombs, headers without measure, and files that are
-cut off.
+Refuses archive bombs, oversized headers and files that are cut off.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["open_tar_file"]
 
 @contextlib.contextmanager
 def open_tar_file(file: File) -> Iterator[Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]]:
-    """Open a tar file, and give its members one after the other, each with the archive.
+    """Open a tar file and iterate over its members, each with the archive.
 
     Raises
     ------
@@ -46,21 +45,21 @@ def _checked_members(
     file: File, stream: _CountingStream, archive: tarfile.TarFile
 ) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     for index, member in enumerate(archive):
-        archive.members.clear()  # type: ignore[attr-defined]  # all it has seen
+        archive.members.clear()  # type: ignore[attr-defined]  # it would keep all members
         _refuse_swollen(file, stream.count, member, index)
         yield member, archive
 
 
 @contextlib.contextmanager
 def _open_stream(stream: _CountingStream) -> Iterator[tarfile.TarFile]:
-    """Open a tar file, compressed or not, for reading from its beginning to its end."""
+    """Open a tar file, compressed or not, as a stream."""
     head = stream.read(6)
     stream.seek(0)
     opener = next(
         (decompress for magic, decompress in _DECOMPRESSORS.items() if head.startswith(magic)), None
     )
     with contextlib.ExitStack() as closing:
-        # Not by `tarfile`, which unpacks as much as a piece of a file holds, and copies it often.
+        # Not decompressed by `tarfile`, whose buffer grows with what a block unpacks to.
         plain: Any = stream if opener is None else closing.enter_context(opener(stream))
         yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_TarMember))
 
@@ -86,7 +85,7 @@ def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, index: int
 
 
 class _CountingStream:
-    """Counts what is read of a stream."""
+    """A stream that counts the bytes that are read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -113,10 +112,10 @@ _HEADERS = {
 
 
 class _TarMember(tarfile.TarInfo):
-    """A member of an archive that has to have an end: `tarfile` takes one that is cut off."""
+    """A member of an archive that must be complete: `tarfile` accepts one that is cut off."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        # Their content is read at once, before anybody sees a member.
+        # The content of a header is read at once, before the member is returned.
         if self.type in _HEADERS and self.size > _MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header in it claims {self.size} bytes")
         return super()._proc_member(archive)  # type: ignore[misc]

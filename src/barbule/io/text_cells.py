@@ -1,7 +1,7 @@
-"""Cells as files of text hold them: CSV, JSON, metadata of folders, members of archives.
+"""Cells in text formats: CSV, JSON, metadata of folders, members of archives.
 
-Owns the texts of what these formats have no form for: bytes are base64, lengths of time ISO 8601,
-numbers of many digits texts, and what is nested is JSON. `tables.sources` reads them again.
+Defines how values are written for which these formats have no type: bytes as base64, durations as
+ISO 8601, long decimals as strings, nested values as JSON. `tables.sources` reads them again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["as_file_columns", "file_columns", "json_text", "json_writer"]
 
-_MAX_EXACT_DIGITS = 15  # of a decimal that is told from all others by a double
+_MAX_EXACT_DIGITS = 15  # of a decimal that a double represents uniquely
 
 
 def json_writer(kind: dt.DataType) -> Writer | None:
-    """Return what turns a cell, as Arrow gives it, into a value of JSON; None for it as it is.
+    """Return the function that turns an Arrow cell into a JSON value; None for the cell itself.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def json_writer(kind: dt.DataType) -> Writer | None:
 
 
 def json_text(value: object) -> str:
-    """Write a value as JSON; NaN and the infinite are written as Python and JavaScript do."""
+    """Write a value as JSON, with NaN and Infinity as Python and JavaScript write them."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -107,7 +107,7 @@ def _is_nested(kind: dt.DataType) -> bool:
 
 
 def _is_written_by_duckdb(kind: dt.DataType) -> bool:
-    """Whether DuckDB's JSON of a value is read as that value again."""
+    """Whether DuckDB writes values of a type as JSON without loss."""
     if isinstance(kind, dt.Array | dt.Map):
         return _is_written_by_duckdb(kind.value_type)
     if isinstance(kind, dt.Struct):
@@ -118,7 +118,7 @@ def _is_written_by_duckdb(kind: dt.DataType) -> bool:
 
 
 def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
-    """Return what has to be done to columns before DuckDB writes them into a file.
+    """Return the conversions of columns before DuckDB writes them into a file.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
     Returns
     -------
     dict
-        By column what makes a text of a cell; None where the column is to be written as JSON by
-        DuckDB. Other columns are not in it.
+        By column the function that turns a cell into a string; None where DuckDB writes the
+        column as JSON. Other columns are left out.
     """
     writers: dict[str, Writer | None] = {}
     for name, kind in schema.items():
@@ -153,7 +153,7 @@ def _json_cell(write: Writer | None) -> Writer:
 def as_file_columns(
     rows: pa.RecordBatchReader, writers: Mapping[str, Writer | None], schema: sch.Schema
 ) -> pa.RecordBatchReader:
-    """Read rows with texts in the place of what `file_columns` says; nested ones are JSON."""
+    """Replace the columns of `file_columns` by strings; nested ones are JSON."""
     import pyarrow as pa
 
     names = [name for name, write in writers.items() if write is not None]

@@ -1,7 +1,7 @@
-"""Model providers behind one small protocol.
+"""Model clients: one protocol for all providers, and local models.
 
-Owns how a model is asked (`base`, `litellm`) and how fast (`rates`). What is asked, how
-often, and what an answer costs are decided above: nothing here knows tables, the ledger
-or budgets. Importing this package or its modules must not import LiteLLM, which takes
-seconds; that happens with the first call.
+The protocol is in `base`; `litellm` implements it for hosted models, `huggingface` loads local
+weights, `rate_limits` controls how fast an endpoint is called. What is called, how often, and what
+it may cost is decided by the executor: nothing here knows tables, the call ledger or budgets.
+Importing this package must not import LiteLLM, which takes seconds; the first call does.
 """

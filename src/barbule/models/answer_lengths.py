@@ -1,7 +1,7 @@
-"""How long an answer is going to be that has to fit a JSON schema.
+"""The length of an answer that has to fit a JSON schema.
 
-Owns two examples of what fits: one of a usual length, and the longest, where the schema bounds
-it. How many tokens they have is the business of `estimates`.
+Builds two examples that fit the schema: one of a usual length, and the longest, if the schema
+bounds it. `estimates` counts their tokens.
 """
 
 from __future__ import annotations

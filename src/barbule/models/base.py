@@ -1,7 +1,7 @@
-"""What a model client is: the protocol, its settings and its replies.
+"""The protocol of a model client, its settings and its replies.
 
-Owns the shapes that pass between the executor and a client. Must not know a provider,
-import a client library, or hold a secret: keys are named by environment variable.
+Defines what the executor passes to a client and gets back. Must not know a provider, import a
+client library or hold a secret: an API key is named by its environment variable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used, as far as the provider and the price list tell.
+    """The usage of a call, as far as the provider and the price list tell it.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Usage:
         Cost in US dollars. None when the model's price is not known: never 0, which
         is the price of a model that is free.
     estimated
-        Whether the provider did not say, and we have counted.
+        Whether the tokens are our count, because the provider did not report them.
 
     Examples
     --------
@@ -51,21 +51,21 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of a model.
+    """The reply to one model call.
 
     Parameters
     ----------
     value
         Plain Python: dict, list, str, int, float, bytes, None.
     usage
-        What the call used.
+        The usage of the call.
     headers
         The response's headers, names in lower case.
 
     Notes
     -----
-    The value of each kind of question has exactly these keys, whatever the provider; what a
-    provider does not say is None.
+    The value of each kind of call has exactly these keys, whatever the provider; what a provider
+    does not report is None.
 
     chat::
 
@@ -78,8 +78,8 @@ class Reply:
          "usage": {"prompt_tokens": int | None, "completion_tokens": int | None,
                    "total_tokens": int | None}}
 
-    `arguments` is what the model's JSON says; text that is no JSON stays text. No tool calls are
-    None.
+    `arguments` is the parsed JSON of the model; text that is no JSON stays a string. Without tool
+    calls it is None.
 
     messages (Anthropic's form)::
 
@@ -89,9 +89,8 @@ class Reply:
          "stop_reason": str | None, "stop_sequence": str | None,
          "usage": {"input_tokens": int | None, "output_tokens": int | None}}
 
-    embed: a list of lists of float, one for each input, in input order; None for an input of which
-    the server makes no vector. image: the bytes of a
-    file. speak: the bytes of a file.
+    embed: a list of lists of float, one for each input, in input order; None for an input for which
+    the server returns no vector. image: the bytes of a file. speak: the bytes of a file.
 
     transcribe::
 
@@ -117,7 +116,7 @@ class Endpoint:
     provider
         The LiteLLM prefix: "openai", "anthropic", "gemini", "ollama" …
     api_base
-        Where to ask; None for the provider's own address.
+        The address; None for the provider's own.
     api_key_env
         Name of the environment variable that holds the key; None for the provider's usual
         one (`OPENAI_API_KEY` …). The key itself is read at each call and kept nowhere.
@@ -126,7 +125,7 @@ class Endpoint:
     rpm, tpm
         Requests and tokens for each minute; None for no limit of our own.
     timeout
-        Seconds until a request is given up.
+        Seconds after which a request is cancelled.
 
     Examples
     --------
@@ -144,21 +143,21 @@ class Endpoint:
 
 
 class ModelClient(Protocol):
-    """Asks models. One client serves all providers, event loops and threads.
+    """Calls models. One client serves all providers, event loops and threads.
 
-    A client of one's own subclasses this and overrides what it can: the rest refuses. Its
-    questions raise `ModelError` for whatever goes wrong at the provider, with `retryable` and
-    `retry_after` set, and `ConfigurationError` when they could not be made as configured. They
-    ask once: `rates.call_with_retries` asks again. A model's name carries its provider's prefix.
-    `barbule.testing.ModelContract` checks a client.
+    A custom client subclasses this and overrides the kinds of calls that it supports; the others
+    raise `UnsupportedError`. A call raises `ModelError` for failures at the provider, with
+    `retryable` and `retry_after` set, and `ConfigurationError` when it cannot be made as
+    configured. Calls are not repeated here: `rate_limits.call_with_retries` does that. A model's
+    name has its provider's prefix. `barbule.testing.ModelContract` checks a client.
     """
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Return the answer to a conversation, in OpenAI's form."""
+        """Return the answer to a chat, in OpenAI's format."""
         raise self._unsupported("chat", model)
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Return the answer to a conversation, in Anthropic's form."""
+        """Return the answer to a chat, in Anthropic's format."""
         raise self._unsupported("messages", model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
@@ -170,11 +169,11 @@ class ModelClient(Protocol):
         raise self._unsupported("image", model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
-        """Return what is said in a sound file."""
+        """Return the transcript of a sound file."""
         raise self._unsupported("transcribe", model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        """Return a sound file in which a text is read."""
+        """Return a sound file of a text that is read aloud."""
         raise self._unsupported("speak", model)
 
     async def moderate(self, model: str, text: str, **params: Any) -> Reply:
@@ -182,11 +181,11 @@ class ModelClient(Protocol):
         raise self._unsupported("moderate", model)
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
-        """Return the documents' places, those that fit a query best first."""
+        """Return the indexes of the documents, the most relevant to a query first."""
         raise self._unsupported("rerank", model)
 
     def takes(self, model: str, feature: str) -> bool:
-        """Whether a model takes "pdf" content or a parameter such as "response_format"."""
+        """Whether a model accepts "pdf" content or a parameter such as "response_format"."""
         return False
 
     def expecting(
@@ -196,42 +195,42 @@ class ModelClient(Protocol):
         words: float | None = None,
         repairs: int = 0,
     ) -> AbstractContextManager[ModelClient]:
-        """Give a client for one question, of whose answer something is known beforehand.
+        """Return a client for one call, of whose answer something is known in advance.
 
         Parameters
         ----------
         schema
-            The JSON schema that the answer has to fit.
+            The JSON schema of the answer.
         words
-            About how many words it is going to have.
+            About how many words the answer will have.
         repairs
-            How often it may be asked again where the answer is not what was asked for. A budget
-            has room for these too, or the question is not asked.
+            How often the call may be repeated where the answer does not fit. A budget must have
+            room for the repetitions too, or the call is not made.
         """
         return contextlib.nullcontext(self)
 
     @property
     def origin(self) -> ModelClient:
-        """The client that asks in the end, where this one stands before another."""
+        """The client that makes the calls, where this one wraps another."""
         return self
 
     def endpoint(self, model: str) -> Endpoint:
-        """Return the settings under which a model is asked."""
+        """Return the settings of a model's endpoint."""
         return Endpoint(model.partition("/")[0])
 
     def address(self, model: str) -> str:
-        """Return where a model is asked: answers of another address are others."""
+        """Return the address of a model; it is a part of the call key."""
         endpoint = self.endpoint(model)
         return f"{endpoint.provider} {(endpoint.api_base or '').rstrip('/')}"
 
     def prepare(self) -> None:
-        """Begin to load, in the background, what the first question will need."""
+        """Start loading, in the background, what the first call needs."""
 
     async def ready(self) -> None:
-        """Wait until what questions need is loaded, so that its time is not the model's."""
+        """Wait until what calls need is loaded, so that their time limits do not include it."""
 
     def _unsupported(self, verb: str, model: str) -> UnsupportedError:
         return UnsupportedError(
-            f"model {model!r}: {type(self).__name__} does not answer {verb!r} questions.",
+            f"model {model!r}: {type(self).__name__} does not answer {verb!r} calls.",
             hint="Ask through a client that does.",
         )

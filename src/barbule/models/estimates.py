@@ -1,8 +1,8 @@
-"""What a question to a model is going to take, before it is asked.
+"""Estimates of the tokens and the price of a model call, before it is made.
 
-Owns the count of tokens and the price of a question, from LiteLLM's tokenizers and price list,
-and what took a question whose provider does not say. Asks nothing, and fetches nothing: a model
-whose tokenizer would have to be downloaded is counted by another one.
+Counts tokens with LiteLLM's tokenizers and prices them by its price list; also counts what a call
+used when the provider does not report it. Makes no requests: where a model's tokenizer would have
+to be downloaded, another one counts.
 """
 
 from __future__ import annotations
@@ -34,17 +34,15 @@ __all__ = [
 ]
 
 DEFAULT_ANSWER_TOKENS = 256
-"""Tokens of an answer of which nothing is known."""
+"""Tokens of an answer of which nothing is known in advance."""
 
 _DEFAULT_MAX_TOKENS = 4096
-_MIN_RESERVED_TOKENS = 1024  # tokens that few answers exceed to which nobody set an end
+_MIN_RESERVED_TOKENS = 1024  # tokens that few answers without a limit exceed
 _CHAT_VERBS = {"chat", "messages"}
 _UNCOUNTED_VERBS = {"image", "transcribe"}
-_CHARACTERS_PER_TOKEN = 4  # to a token, where no tokenizer takes a text
-_WORDS_PER_TOKEN = 0.75  # to a token
-_SOUND_CHARACTERS_PER_TOKEN = (
-    2000  # characters of an encoded sound to a token: ten tokens a second, of MP3
-)
+_CHARACTERS_PER_TOKEN = 4  # where no tokenizer accepts the text
+_WORDS_PER_TOKEN = 0.75
+_SOUND_CHARACTERS_PER_TOKEN = 2000  # encoded: ten tokens a second of MP3
 
 
 Request: TypeAlias = str | Sequence[str] | Sequence[Mapping[str, Any]]
@@ -53,7 +51,7 @@ Request: TypeAlias = str | Sequence[str] | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
-    """What is known of an answer beforehand; see `ModelClient.expecting`."""
+    """What is known of an answer in advance; see `ModelClient.expecting`."""
 
     schema: Mapping[str, Any] | None = None
     words: float | None = None
@@ -62,19 +60,19 @@ class ExpectedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a question takes.
+    """The estimated usage of a call.
 
     Attributes
     ----------
     tokens_in
-        Tokens of the question.
+        Tokens of the request.
     tokens_out
-        Tokens that are expected of the answer.
+        Expected tokens of the answer.
     max_tokens_out
-        The most that the answer may have.
+        The most tokens that the answer may have.
     likely_tokens_out
-        What it has at most, unless it is far longer than such answers are: where nothing bounds
-        an answer, all that the model could say is no measure of it.
+        The most tokens that such answers usually have: where nothing limits an answer,
+        `max_tokens_out` is far from what it takes.
     """
 
     tokens_in: int = 0
@@ -84,7 +82,7 @@ class Estimate:
 
     @property
     def bounded(self) -> bool:
-        """Whether the answer cannot be longer than it is likely to be."""
+        """Whether the answer cannot be longer than such answers usually are."""
         return self.likely_tokens_out >= self.max_tokens_out
 
 
@@ -100,7 +98,7 @@ def estimate(
     usual: float | None = None,
     expected: ExpectedAnswer = UNKNOWN_ANSWER,
 ) -> Estimate:
-    """Say what a question takes, given as a `ModelClient` is asked.
+    """Estimate the usage of a call, given by the arguments of a `ModelClient`.
 
     Parameters
     ----------
@@ -111,9 +109,9 @@ def estimate(
     params
         Its further parameters; `max_tokens` bounds the answer.
     usual
-        How many tokens such answers have on average, where some are known.
+        The average tokens of such answers, where there are some.
     expected
-        What is known of the answer.
+        What is known of the answer in advance.
 
     Examples
     --------
@@ -132,7 +130,9 @@ def estimate(
         return Estimate(tokens)
     max_tokens = max_output_tokens(model, params)
     requested_limit = _requested_limit(params)
-    expected_tokens, bound = _expected_tokens(model, expected, thinks=_thinks(model, params))
+    expected_tokens, bound = _expected_tokens(
+        model, expected, reasons=_uses_reasoning(model, params)
+    )
     if bound is not None:
         max_tokens = min(max_tokens, bound)
     likely_tokens = (
@@ -161,27 +161,27 @@ def max_output_tokens(model: str, params: Mapping[str, Any]) -> int:
     return int(limit) if isinstance(limit, int | float) else _DEFAULT_MAX_TOKENS
 
 
-def _thinks(model: str, params: Mapping[str, Any]) -> bool:
-    """Whether a model thinks before it answers, in tokens that no schema bounds."""
+def _uses_reasoning(model: str, params: Mapping[str, Any]) -> bool:
+    """Whether a model reasons before it answers, in tokens that no schema limits."""
     effort = params.get("reasoning_effort")
     if effort is not None:
         return effort not in {"none", "disable"}
     if params.get("thinking"):
         return True
-    # Anthropic's models think where they are asked to.
+    # Anthropic's models reason only on request.
     return bool(model_info(model).get("supports_reasoning")) and "claude" not in model
 
 
 def _expected_tokens(
-    model: str, expected: ExpectedAnswer, *, thinks: bool
+    model: str, expected: ExpectedAnswer, *, reasons: bool
 ) -> tuple[int | None, int | None]:
-    """Return the tokens that are expected of an answer, and their bound, as far as is known."""
+    """Return the expected tokens of an answer and their limit, as far as they are known."""
     tokens = bound = None
     if expected.schema is not None:
         tokens, bound = _schema_tokens(model, json.dumps(expected.schema, default=str))
     elif expected.words is not None:
         tokens = max(1, round(expected.words / _WORDS_PER_TOKEN))
-    if not thinks:
+    if not reasons:
         return tokens, bound
     return None if tokens is None else tokens + DEFAULT_ANSWER_TOKENS, None
 
@@ -192,14 +192,14 @@ def _schema_tokens(model: str, schema: str) -> tuple[int, int | None]:
     usual = count_tokens(model, length.usual, {})
     if length.longest is None:
         return usual, None
-    # Models break lines and indent as they please, and some put a fence around it.
+    # Models differ in line breaks and indentation, and some add a Markdown fence.
     return usual, 2 * count_tokens(model, length.longest, {})
 
 
 def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int:
-    """Count the tokens of a question, of messages or texts."""
+    """Count the tokens of a request."""
     litellm: Any = import_litellm()
-    litellm.disable_hf_tokenizer_download = True  # it would reach for the network
+    litellm.disable_hf_tokenizer_download = True  # it would use the network
     name = model.partition("/")[2] or model
     texts = [request] if isinstance(request, str) else request
     if isinstance(texts, Sequence) and texts and isinstance(texts[0], str):
@@ -217,7 +217,7 @@ def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int
 
 
 def _without_sounds(messages: Sequence[Any]) -> tuple[list[Any], int]:
-    """Leave out the sounds in messages, which no tokenizer takes; return their tokens, about."""
+    """Remove the sounds of messages, which no tokenizer accepts; estimate their tokens."""
     tokens = 0
     remaining = []
     for message in messages:
@@ -237,14 +237,14 @@ def _is_sound(part: object) -> bool:
 
 def _litellm_token_count(litellm: ModuleType, name: str, **content: Any) -> int:
     try:
-        # Images are counted by a usual size; they would be fetched to be measured.
+        # Images count with a default size; otherwise they would be fetched to be measured.
         return int(litellm.token_counter(name, use_default_image_token_count=True, **content))
     except Exception:  # noqa: BLE001 - content that the tokenizer does not know, such as a file
         return len(json.dumps(content, default=str)) // _CHARACTERS_PER_TOKEN
 
 
 def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
-    """Return what so many tokens cost, in dollars; None where the price is not known.
+    """Return the cost of tokens in dollars; None where the price is not known.
 
     Examples
     --------
@@ -262,7 +262,7 @@ def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
 def measured_usage(
     model: str, verb: str, request: Request, params: Mapping[str, Any], reply: Reply
 ) -> Usage:
-    """Return what a question took; what its provider does not say is counted.
+    """Return the usage of a call; what its provider does not report is counted.
 
     Examples
     --------
@@ -288,7 +288,7 @@ def measured_usage(
 
 
 def _approximate_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int:
-    """Count tokens, but import no LiteLLM for it: another client may be the one that asks."""
+    """Count tokens without importing LiteLLM: another client may make the calls."""
     if is_imported():
         return count_tokens(model, request, params)
     extras = [params[part] for part in ("system", "tools", "response_format") if params.get(part)]
@@ -301,7 +301,7 @@ def _approximate_tokens(model: str, request: Request, params: Mapping[str, Any])
 
 
 def _answer_text(value: object) -> str:
-    """Return all that a model wrote in an answer of OpenAI's or Anthropic's form."""
+    """Return all text of an answer in OpenAI's or Anthropic's format."""
     if not isinstance(value, Mapping):
         return ""
     messages = [choice.get("message") or {} for choice in value.get("choices") or ()]

@@ -1,7 +1,7 @@
-"""Which parameters a question to a model may have, known before it is asked.
+"""The parameters that a model call may have, checked before it is made.
 
-Owns the names: those that are said elsewhere than with a call, and those that LiteLLM knows. What
-values they take is the provider's matter.
+Knows the names: those that are set in the configuration instead, and those that LiteLLM accepts.
+The provider checks the values.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESERVED = {
     "max_retries": "Set the number of retries where the function is called.",
     "num_retries": "Set the number of retries where the function is called.",
 }
-"""What cannot be passed with a call, and what to do instead."""
+"""Parameters that cannot be passed with a call, and what to do instead."""
 
 _ALWAYS_ACCEPTED = frozenset(
     {"extra_body", "extra_headers", "allowed_openai_params", "timeout", "user"}
@@ -39,7 +39,7 @@ _COMMON_CHAT_PARAMETERS = _ALWAYS_ACCEPTED | {
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
     *("logit_bias", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty"),
 }
-"""What needs no look into LiteLLM, whose import takes seconds."""
+"""Names that are accepted without importing LiteLLM, which takes seconds."""
 
 _SERVER_PARAMETERS = frozenset(
     {
@@ -49,7 +49,7 @@ _SERVER_PARAMETERS = frozenset(
         *("chat_template_kwargs", "skip_special_tokens", "prompt_logprobs", "priority"),
     }
 )
-"""What vLLM, llama.cpp and others take that speak OpenAI's protocol, beside what it says."""
+"""Names that vLLM, llama.cpp and other servers add to OpenAI's protocol."""
 
 _LITELLM_FUNCTIONS = {
     "chat": "completion",
@@ -62,20 +62,20 @@ _LITELLM_FUNCTIONS = {
     "rerank": "rerank",
 }
 _GEMINI_PARAMETERS = {"safety_settings", "cached_content", "labels"}
-_SIMILARITY_CUTOFF = 0.8  # from which on a name is taken for a misspelling of another
+_SIMILARITY_CUTOFF = 0.8  # from which a name counts as a misspelling of another
 
 
 def unknown_parameter(verb: str, model: str | None, names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the first name that no such question has, and the name that was meant, if any.
+    """Return the first name that no such call has, and a similar name or "".
 
     Parameters
     ----------
     verb
         The method of `ModelClient`.
     model
-        With its provider's prefix; None where it is not known before.
+        With its provider's prefix; None where it is not known in advance.
     names
-        Those of the parameters that are given.
+        The names of the parameters.
 
     Examples
     --------
@@ -93,7 +93,8 @@ def unknown_parameter(verb: str, model: str | None, names: Iterable[str]) -> tup
         suggestion = next(
             iter(difflib.get_close_matches(name, accepted, n=1, cutoff=_SIMILARITY_CUTOFF)), ""
         )
-        # LiteLLM does not name what providers take beside chats: only what looks misspelt is.
+        # LiteLLM does not list the parameters of other calls than chats: there only misspellings
+        # are reported.
         if verb in {"chat", "messages"} or suggestion:
             return name, suggestion
     return None
@@ -113,7 +114,7 @@ def _accepted_parameters(verb: str, model: str | None) -> tuple[str, ...]:
     elif verb in {"chat", "messages"}:
         accepted |= {*litellm.OPENAI_CHAT_COMPLETION_PARAMS}
     common = sorted(accepted)
-    # Its own settings come last: what is misspelt is rarely one of them.
+    # LiteLLM's own settings come last: a misspelt name is rarely one of them.
     return (*common, *sorted(set(_litellm_settings(litellm)) - accepted))
 
 
@@ -122,13 +123,13 @@ def _litellm_settings(litellm: ModuleType) -> list[str]:
 
 
 def _provider_parameters(litellm: ModuleType, prefix: str, name: str) -> set[str]:
-    """Return what LiteLLM knows that a provider takes in a chat."""
+    """Return the chat parameters of a provider that LiteLLM knows."""
     parameters = set(litellm.get_supported_openai_params(name, prefix) or ())
     parameters |= _GEMINI_PARAMETERS if prefix in {"gemini", "vertex_ai"} else set()
     try:
         provider = litellm.LlmProviders(prefix)
         config = litellm.utils.ProviderConfigManager.get_provider_chat_config(name, provider)
-    except Exception:  # noqa: BLE001 - of some providers it has no such table, and says so variously
+    except Exception:  # noqa: BLE001 - some providers have no such table, and the errors vary
         return parameters
     classes = type(config).__mro__ if config is not None else ()
     return parameters | {

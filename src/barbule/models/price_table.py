@@ -1,7 +1,7 @@
-"""What LiteLLM's table says of models, read without importing LiteLLM, which takes seconds.
+"""LiteLLM's table of models, read without importing LiteLLM, which takes seconds.
 
-Owns the reading of the table that ships with the installed LiteLLM. A model that is not in it is
-not known: None, never a guess.
+Reads the table that ships with the installed LiteLLM. What is not in it is unknown (None), never
+guessed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ __all__ = ["model_info", "vector_length"]
 
 _TABLE = "model_prices_and_context_window_backup.json"
 
-# Lengths that providers document and the table lacks. They are those of an answer to a question
-# without `dimensions`.
+# Lengths that providers document and the table lacks, for calls without `dimensions`.
 _VECTOR_LENGTHS = {
     "cohere/embed-english-v3.0": 1024,
     "cohere/embed-multilingual-v3.0": 1024,
@@ -51,7 +50,7 @@ _VECTOR_LENGTHS = {
     "ollama/embeddinggemma": 768,
 }
 
-# The same models behind other addresses.
+# Prefixes under which the same models are offered.
 _EQUIVALENT_PREFIXES = {
     "azure": "openai",
     "vercel_ai_gateway": "",
@@ -71,7 +70,7 @@ def _table() -> Mapping[str, Any]:
 
 
 def model_info(model: str) -> Mapping[str, Any]:
-    """Return what LiteLLM's table says of a model; empty when it does not know it.
+    """Return LiteLLM's table entry of a model; empty when there is none.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def model_info(model: str) -> Mapping[str, Any]:
 
 
 def vector_length(model: str) -> int | None:
-    """Return how many numbers a model's vectors have, None when that is not known.
+    """Return the length of a model's vectors, None when it is not known.
 
     Parameters
     ----------
@@ -111,11 +110,11 @@ def vector_length(model: str) -> int | None:
 
 
 def _table_names(model: str) -> Iterator[str]:
-    """Yield the names under which the table may hold a model: it is not of one mind."""
+    """Yield the names under which the table may list a model; they follow no single rule."""
     yield model
     prefix, _, name = model.partition("/")
     if name:
-        # Only where the bare name is this provider's own: "x/gpt-4o" may be anything.
+        # Only where the name without prefix belongs to this provider: "x/gpt-4o" may be anything.
         owner = _table().get(name, {}).get("litellm_provider", "")
         if owner.startswith(prefix.removesuffix("_chat")):
             yield name

@@ -1,8 +1,8 @@
-"""The model providers: one row each.
+"""The table of model providers.
 
-Owns what is known of a provider beforehand: its LiteLLM prefix, the kinds of questions it
-answers, the variable of its key, and the model that the language functions take when none is
-named. Must stay free of imports, since namespaces are made from it when barbule is imported.
+One row per provider: its LiteLLM prefix, the kinds of calls it answers, the environment variable of
+its key, and the default model of the language functions. Must import nothing heavy: namespaces are
+made from it when barbule is imported.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 ANY_PROVIDER = "litellm"
-"""The namespace whose models are named with their provider's prefix."""
+"""The namespace whose models have their provider's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What is known of a provider.
+    """A model provider.
 
     Parameters
     ----------
     name
         The name of its namespace and of its settings, `[models.<name>]`.
     kinds
-        The kinds of questions that LiteLLM brings to it, separated by spaces.
+        The kinds of calls that LiteLLM can make to it, separated by spaces.
     key
         The environment variable that holds its key; None where it needs none, or more than one.
     model
-        The model of the language functions when a call names none; None where none is sensible.
+        The default model of the language functions; None where there is no sensible one.
     prefix, chat_prefix
         The LiteLLM prefix where it is not the name, and the one for chats where that differs.
     aliases
@@ -55,11 +55,11 @@ class Provider:
     aliases: tuple[str, ...] = field(default=())
 
     def answers(self, kind: Kind) -> bool:
-        """Whether it answers questions of a kind."""
+        """Whether it answers calls of a kind."""
         return kind in self.kinds.split()
 
     def qualified(self, model: str, kind: Kind | None = None) -> str:
-        """Return a model's name with the prefix under which LiteLLM asks it."""
+        """Return a model's name with its LiteLLM prefix."""
         if self.name == ANY_PROVIDER:
             provider = provider_of(model.partition("/")[0])
             return provider.qualified(model, kind) if provider and provider is not self else model

@@ -1,7 +1,7 @@
-"""How fast a provider is asked: concurrency, rate limits, backoff and retries.
+"""Concurrency, rate limits, backoff and retries of calls to one endpoint.
 
-Owns the control of one endpoint's traffic. Must not know what is asked: it sees replies
-and errors only. Everything here belongs to one event loop, the executor's.
+Must not know what is called: it sees replies and errors only. Everything here belongs to one event
+loop, the executor's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from barbule.errors import ModelError
-from barbule.models.rate_limit_headers import pause
+from barbule.models.rate_limit_headers import seconds_until_reset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "backoff", "call_with_retries"]
 
 _HALVING_SECONDS = 1.0
-"""Seconds in which 429s count once: they answer requests that were sent before the halving."""
+"""Seconds in which 429s count once: they belong to requests sent before the halving."""
 
 _RECOVERY_ROUNDS = 16
-"""Full rounds of successes in which a gate would open from nothing to its full width."""
+"""Full rounds of successes after which a gate would be open from zero to its full width."""
 
 _BURST_SECONDS = 10.0
-"""How much of a minute's allowance may be used at once: exceeds it by a sixth at most."""
+"""The part of a minute's limit that may be used at once: it is exceeded by a sixth at most."""
 
 _MAX_WAIT_SECONDS = 300.0
 
 _USUAL_TOKENS = 500.0
-"""What a question is taken to use, before the first answer tells."""
+"""The assumed tokens of a call, before the first reply reports them."""
 
 _POLL_SECONDS = 0.1
-"""Seconds after which to look again whether questions in flight have used fewer tokens."""
+"""Seconds after which it is checked again whether calls in flight used fewer tokens."""
 
 
 @dataclass
 class _Bucket:
-    """A token bucket that may be overdrawn; it delays the next request, never rejects."""
+    """A token bucket that may be overdrawn; it delays the next request and rejects none."""
 
     per_minute: float
     clock: Callable[[], float]
@@ -69,7 +69,7 @@ class _Bucket:
         return max(0.0, (required - self._level) * 60 / self.per_minute)
 
     def holds(self, amount: float) -> bool:
-        """Whether so much may be taken now."""
+        """Whether an amount may be taken now."""
         self._refill()
         return self._level >= amount
 
@@ -83,8 +83,8 @@ class _Bucket:
 class Gate:
     """The requests in flight to one endpoint: `async with gate: await ask()`.
 
-    Starts at full width, since many endpoints (local servers, above all) never say what they
-    bear. A rate limit halves the width, at most once a second; successes widen it again,
+    Starts at full width, since many endpoints, above all local servers, never report their
+    limits. A rate limit halves the width, at most once a second; successes widen it again,
     additively, as in TCP's congestion avoidance (Chiu and Jain, 1989). Waiting requests enter
     in the order of their arrival.
 
@@ -95,8 +95,8 @@ class Gate:
     rpm
         Requests that may start in a minute; None for no limit.
     tpm
-        Tokens that may be used in a minute, counted when a reply tells them; those in flight are
-        taken to use what the latest ones did. None for no limit.
+        Tokens that may be used in a minute, counted when a reply reports them; calls in flight
+        are assumed to use what the latest ones did. None for no limit.
     clock
         Seconds on a monotonic clock.
     sleep
@@ -132,7 +132,7 @@ class Gate:
         self._tokens_per_request = _USUAL_TOKENS
         self._not_before = clock()
         self._halved_at: float | None = None
-        # Whoever holds the turn waits for room; the others queue behind, first come first served.
+        # Who holds the lock waits for room; the others wait for the lock, first come first served.
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
 
@@ -170,12 +170,12 @@ class Gate:
         self._room.set()
 
     def count_unwritten(self) -> Callable[[], None]:
-        """Count an answer as if it were in flight, since a crash loses both.
+        """Count an answer as in flight until it is written, since a crash loses both.
 
         Returns
         -------
         callable
-            Ends that, when the answer is written; any thread may call it.
+            To be called when the answer is written; any thread may call it.
         """
         self._unwritten += 1
         loop = asyncio.get_running_loop()
@@ -191,7 +191,7 @@ class Gate:
         self._room.set()
 
     def succeeded(self, *, tokens: int = 0) -> None:
-        """Widen a little, and count the tokens that a reply used."""
+        """Widen the gate a little, and count the tokens of a reply."""
         step = max(1.0, self.max_concurrency / _RECOVERY_ROUNDS) / self._width
         self._width = min(float(self.max_concurrency), self._width + step)
         if self._tokens is not None:
@@ -202,12 +202,12 @@ class Gate:
         self._room.set()
 
     def observe_headers(self, headers: Mapping[str, str]) -> None:
-        """Start nothing for a while where a reply says that nothing is left."""
-        if (wait := pause(headers)) > 0:
+        """Delay the next requests where the headers of a reply say that a limit is used up."""
+        if (wait := seconds_until_reset(headers)) > 0:
             self._not_before = max(self._not_before, self._clock() + wait)
 
     def throttled(self, retry_after: float | None) -> None:
-        """Halve the width, and start nothing for `retry_after` seconds."""
+        """Halve the width, and start no request for `retry_after` seconds."""
         now = self._clock()
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
@@ -250,8 +250,8 @@ def backoff(
     attempt
         The number of the attempt that failed, from 1.
     retry_after
-        Seconds that the provider asked to wait; the jitter is added, so that not everybody
-        comes back in the same moment. None when it asked for nothing.
+        Seconds to wait that the provider gave; the jitter is added, so that not all clients
+        come back at the same time. None when it gave none.
     base, cap
         The jitter lies between 0 and `min(cap, base * 2 ** (attempt - 1))` seconds.
     rng
@@ -286,7 +286,7 @@ async def call_with_retries(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     max_wait: float = _MAX_WAIT_SECONDS,
 ) -> tuple[Reply, int]:
-    """Ask through a gate, and again after failures that may pass.
+    """Make a call through a gate, and repeat it after retryable failures.
 
     Parameters
     ----------
@@ -295,12 +295,12 @@ async def call_with_retries(
     gate
         The traffic control of the endpoint; held while `ask` runs, not while waiting.
     retries
-        How often to ask again at most; 0 asks once.
+        How often to retry at most; 0 for a single attempt.
     sleep
         Waits for so many seconds.
     max_wait
-        A provider that asks for a longer wait (in seconds) than this is not asked again: a
-        daily quota should end a job with a message, not stop it for a day without one.
+        A call for which the provider demands a longer wait, in seconds, is not retried: a daily
+        quota should end a job with a message, not stop it for a day.
 
     Returns
     -------
@@ -346,13 +346,13 @@ async def call_with_retries(
 def _wait_before_retry(
     error: ModelError | TimeoutError, gate: Gate, attempt: int, max_wait: float
 ) -> float | None:
-    """Tell the gate of a failure; return the seconds to wait, or None if waiting is no use."""
+    """Report a failure to the gate; return the seconds to wait, or None if it is not retryable."""
     retry_after = None
     if isinstance(error, ModelError):
         retry_after = error.retry_after
         if not error.retryable or (retry_after or 0.0) > max_wait:
             return None
-        # A rate limit always carries a retry_after, 0.0 when the provider named no time.
+        # A rate limit always has a retry_after, 0.0 when the provider gave none.
         if retry_after is not None:
             gate.throttled(retry_after)
     return backoff(attempt, retry_after)

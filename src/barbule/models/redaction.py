@@ -1,7 +1,7 @@
-r"""Secrets in texts from outside: found however they are written, and hidden.
+"""Secrets in text from outside: detected in any encoding, and masked.
 
-Owns what counts as a secret and as a way to write one. Texts are hidden from before they are
-cut: the beginning of a key is not known for one.
+Defines what counts as a secret and how it may be encoded. Text is masked before it is shortened, as
+the beginning of a key is not recognised as one.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 __all__ = ["redact_secrets", "secret_values"]
 
 _MIN_SECRET_LENGTH = 8
-"""What stands in a variable that looks like a secret is hidden from this length on."""
+"""Values of variables whose names look like secrets are masked from this length on."""
 
 _MIN_KEY_LENGTH = 4
-"""Shorter keys are placeholders; hiding them would garble the message."""
+"""Shorter keys are placeholders; masking them would garble the message."""
 
 _MAX_CODINGS = 3  # a URL in a URL in a JSON text
 
@@ -28,11 +28,11 @@ _SECRET_PATTERNS = (
     (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
 )
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\[nrtfv]")
-_SEPARATORS = "+\\"  # beside white space: a space of a URL, a line that goes on
+_SEPARATORS = "+\\"  # beside white space: an encoded space, a continued line
 
 
 def secret_values(key: str | None) -> list[str]:
-    """Return the keys that a message could hold: ours, and those LiteLLM reads for itself."""
+    """Return the secrets that a message may contain: the key, and those of the environment."""
     values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
     values = [value for value in values if len(value) >= _MIN_SECRET_LENGTH]
     if key and len(key) >= _MIN_KEY_LENGTH:
@@ -42,7 +42,7 @@ def secret_values(key: str | None) -> list[str]:
 
 
 def redact_secrets(text: str, secrets: list[str]) -> str:
-    r"""Replace secrets by `***`, and what looks like one.
+    r"""Replace secrets, and what looks like one, by `***`.
 
     They are found in any case, with white space between their characters, and encoded as in URLs
     or JSON.
@@ -57,7 +57,7 @@ def redact_secrets(text: str, secrets: list[str]) -> str:
     >>> redact_secrets("no such key: AB%2D12 34\n56, try Bearer xyz", ["ab-123456"])
     'no such key: ***, try Bearer ***'
     """
-    # First: a pattern would take the beginning of one that is split, and leave the rest.
+    # Before the patterns, which would mask only the beginning of a secret that is split.
     text = _mask(text, secrets)
     for pattern, replacement in _SECRET_PATTERNS:
         text = pattern.sub(replacement, text)
@@ -82,7 +82,7 @@ def _mask(text: str, secrets: list[str]) -> str:
 
 
 def _normalize(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Return a text without case, white space and encodings; and where its characters stand."""
+    """Return a text without case, white space and encodings, and the spans of its characters."""
     spans = [(position, position + 1) for position in range(len(text))]
     for _ in range(_MAX_CODINGS):
         pieces: list[str] = []

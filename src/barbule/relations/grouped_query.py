@@ -11,7 +11,7 @@ from barbule.relations.ibis_verbs import register_wrapper, run_verb
 from barbule.relations.row_counts import counting_rows
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
+    from barbule.relations.signatures import Query
 
 __all__ = ["GroupedQuery"]
 
@@ -24,7 +24,7 @@ class GroupedQuery(GroupedTable):
             return super().__getattr__(name)
         raise no_group_verb(self, name)
 
-    def aggregate(self, *metrics: Any, **named: Any) -> ir.Table:
+    def aggregate(self, *metrics: Any, **named: Any) -> Query:
         """Compute aggregates over each group."""
         return run_verb(self, GroupedTable.aggregate, *metrics, **named)
 
@@ -43,15 +43,15 @@ class GroupedQuery(GroupedTable):
         grouped: GroupedQuery = run_verb(self, GroupedTable.order_by, *by)
         return grouped
 
-    def mutate(self, *args: Any, **kwargs: Any) -> ir.Table:
+    def mutate(self, *args: Any, **kwargs: Any) -> Query:
         """Add columns computed over each group's window."""
         return run_verb(self, GroupedTable.mutate, *args, **kwargs)
 
-    def select(self, *args: Any, **kwargs: Any) -> ir.Table:
+    def select(self, *args: Any, **kwargs: Any) -> Query:
         """Select columns computed over each group's window."""
         return run_verb(self, GroupedTable.select, *args, **kwargs)
 
-    def count(self) -> ir.Table:
+    def count(self) -> Query:
         """Count the rows of each group."""
         return run_verb(self, GroupedTable.count)
 

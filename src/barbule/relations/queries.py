@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from barbule.relations.query_backend import QueryPlan, QueryRows
+    from barbule.relations.signatures import QuerySignatures
+else:
+
+    class QuerySignatures:
+        """Nothing at run time: what type checkers see of a query."""
+
+        __slots__ = ()
+
 
 __all__ = ["CachedQuery", "JoinQuery", "Query"]
 
@@ -346,7 +354,7 @@ def _ibis_class(query: ir.Table) -> type[ir.Table]:
 
 
 @lift(ir.Table)
-class Query(QueryVerbs, Exports, ir.Table):
+class Query(QuerySignatures, QueryVerbs, Exports, ir.Table):
     """A query over managed tables: an Ibis table with barbule's verbs."""
 
     __slots__ = ()
@@ -368,7 +376,7 @@ class CachedQuery(Query):
 
 
 @lift(ir.Join)
-class JoinQuery(QueryVerbs, Exports, ir.Join):
+class JoinQuery(QuerySignatures, QueryVerbs, Exports, ir.Join):
     """A join that is still being put together, with barbule's verbs."""
 
     __slots__ = ()

@@ -1,7 +1,4 @@
-"""Sessions: an open database with its media, vectors and models, and the default one.
-
-Owns what is opened and closed together.
-"""
+"""Sessions: an open database with its media, vectors and models; and the default session."""
 
 from __future__ import annotations
 

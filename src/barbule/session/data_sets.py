@@ -1,6 +1,6 @@
-"""Reading data sets of others: what a session reads as rows.
+"""The `read_...` verbs of a session: data sets as rows.
 
-Owns the verbs `read_...` and their documentation; each hands over to the module of its format.
+Holds their documentation; each calls the module of its format.
 """
 
 from __future__ import annotations

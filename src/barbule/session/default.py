@@ -1,6 +1,6 @@
-"""The default session: the only state of the process beside the function registry.
+"""The default session: the only global state beside the function registry.
 
-Owns `connect`, which opens it, and what becomes of it in a forked child and at exit.
+Defines `connect`, and what happens to the default session in a forked child and at exit.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _provider_settings(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Pro
 
 
 def current() -> Session:
-    """Return the default session, opened if it is not; a forked child opens its own."""
+    """Return the default session, opened on first use; a forked child opens its own."""
     global _default  # noqa: PLW0603 - one state of the process
     with _lock:
         if _default is None:
@@ -115,12 +115,12 @@ def current() -> Session:
         return _default
 
 
-# Sessions of the parent of a forked process: to drop one would close its connections.
+# Sessions of the parent process, kept alive: their finalizers would close its connections.
 _inherited: list[Session] = []
 
 
 def _reopen(inherited: Session) -> Session:
-    """Open in a forked child what the default session of its parent has open."""
+    """Open a session in a forked child, with the settings of its parent's default session."""
     if not is_persistent(inherited.settings.backend):
         raise ConfigurationError(
             f"the database of the process {inherited.opened_by}, from which this one was forked, "
@@ -131,7 +131,7 @@ def _reopen(inherited: Session) -> Session:
 
 
 def _unset_default(session: Session) -> None:
-    """Have no default session any more where this one is it: it is about to close."""
+    """Unset the default session, if it is this one, before it is closed."""
     global _default  # noqa: PLW0603 - one state of the process
     with _lock:
         if _default is session:
@@ -139,7 +139,7 @@ def _unset_default(session: Session) -> None:
 
 
 def _renew_lock() -> None:
-    """Give a forked child a lock of its own: that of its parent may be held by a lost thread."""
+    """Replace the lock in a forked child: a thread of the parent may hold it."""
     global _lock  # noqa: PLW0603 - one state of the process
     _lock = threading.RLock()
 

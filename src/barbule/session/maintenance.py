@@ -1,6 +1,6 @@
-"""Looking after a database: what models were asked, what takes room, what is damaged.
+"""The verbs of a session for its call ledger, media store and indexes.
 
-Owns the verbs of a session for its call ledger, media store and indexes, and their documentation.
+Holds their documentation; each calls the module that does the work.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A session: an open database with its media, vectors and models.
 
-Owns what is opened and closed together, and the verbs that make, find and drop tables.
+Opens and closes them together, and holds the verbs that create, find and drop tables.
 """
 
 from __future__ import annotations
@@ -87,14 +87,14 @@ class Session(DataSetReaders, Maintenance):
         try:
             self._engine = Engine(backend, library, client, settings.vectors, Table, settings)
         except BaseException:
-            backend.disconnect()  # another attempt opens what is there by then
+            backend.disconnect()  # another attempt opens the database again
             raise
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise unpicklable("a session")
 
     def __barbule_identity__(self) -> str:
-        """Tell the database from others, for functions that close over it."""
+        """Identify the database, for the versions of functions that close over it."""
         return self._engine.__barbule_identity__()
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""The data types of barbule: Ibis data types, some with a meaning of their own.
+"""The data types of barbule: Ibis data types, and media and JSON types that extend them.
 
-Owns the type names that users write, how Python annotations, classes and data become data types
-and schemas, and the *storage form* of each type: what a backend is given to keep. Knows no tables
+Defines the type names that users write, the conversion of Python annotations, classes and data to
+data types and schemas, and the storage form of each type: what a backend stores. Knows no tables
 and no expressions.
 """
 
@@ -36,7 +36,7 @@ from barbule.types.data_types import (
     storage_schema,
 )
 from barbule.types.inference import holds_rows, infer
-from barbule.types.schemas import choices_of, defaults_of, refusal, schema
+from barbule.types.schemas import choices_of, defaults_of, schema, unsupported_reason
 
 __all__ = [
     "UUID",
@@ -65,9 +65,9 @@ __all__ = [
     "fields_of",
     "holds_rows",
     "infer",
-    "refusal",
     "schema",
     "storage",
     "storage_schema",
+    "unsupported_reason",
     "values_of",
 ]

@@ -1,6 +1,6 @@
-"""What users write for a type: classes, names, Python annotations, types of other libraries.
+"""Data types from what users write: classes, names and Python annotations.
 
-Owns `dtype`, and the functions that read like types (`Array`, `Vector`, `Struct`).
+Defines `dtype`, and the functions that read like types (`Array`, `Vector`, `Struct`).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ _PYTHON_TYPES: dict[Any, Callable[[], dt.DataType]] = {
     pathlib.PurePath: dt.String,
 }
 
-# The classes around an annotation, to which it must not lead back.
+# The classes around an annotation: it must not refer to one of them.
 EnclosingClasses = tuple[Any, ...]
 
 
@@ -183,7 +183,7 @@ def _type_of(kind: object, enclosing: EnclosingClasses) -> dt.DataType:
 def _instance_of(kind: type[dt.DataType]) -> dt.DataType:
     try:
         return canonical(kind())
-    except Exception as error:  # what Ibis raises is its own business
+    except Exception as error:  # Ibis raises various errors
         raise SchemaError(
             f"{kind.__name__} is a type of other types.",
             hint="Say which: Array(String), Struct({...}), or an instance of it.",
@@ -200,7 +200,7 @@ def _from_name(name: str) -> dt.DataType:
     if match := re.fullmatch(r"vector\(\s*(\d+)\s*\)", plain):
         return Vector(int(match[1]))
     match = re.fullmatch(r"array<(.+?)(?:,\s*(\d+))?>", text, re.IGNORECASE)
-    if match and match[1].strip().lower() in _TYPE_NAMES:  # names that Ibis does not know
+    if match and match[1].strip().lower() in _TYPE_NAMES:  # names that Ibis lacks
         return Array(match[1], int(match[2]) if match[2] else None)
     try:
         return canonical(dt.dtype(text))
@@ -224,15 +224,15 @@ def _type_of_annotation(kind: object, enclosing: EnclosingClasses) -> dt.DataTyp
 
 
 def _python_type(kind: object, _: EnclosingClasses) -> dt.DataType | None:
-    """Read a Python type that is known as it is."""
+    """Return the type of a class in `_PYTHON_TYPES`."""
     try:
         return _PYTHON_TYPES[kind]() if kind in _PYTHON_TYPES else None
-    except TypeError:  # it has no hash, and is no type
+    except TypeError:  # it is not hashable, so no type
         return None
 
 
 def _alias_target(kind: object, enclosing: EnclosingClasses) -> dt.DataType | None:
-    """Look behind `NewType`, `type X = ...` and type variables with a bound."""
+    """Resolve `NewType`, `type X = ...` and type variables with a bound."""
     for name in ("__supertype__", "__value__", "__bound__"):
         inner = getattr(kind, name, None)
         if inner is not None and not inspect.isclass(kind):
@@ -275,13 +275,13 @@ def _array_type(
     try:
         return dt.Array(_common_type([_type_of(item, enclosing) for item in items], origin))
     except SchemaError:
-        return Json()  # a tuple of different things
+        return Json()  # a tuple of different types
 
 
 def _annotated_type(
     kind: object, metadata: Iterable[object], enclosing: EnclosingClasses
 ) -> dt.DataType:
-    """Read `Annotated[Any, bb.Image]`, which says the type beside it, or limits of a decimal."""
+    """Read `Annotated`: the data type in `Annotated[Any, bb.Image]`, or a decimal's limits."""
     metadata = [note for group in metadata for note in getattr(group, "metadata", None) or [group]]
     if ibis_types := [note for note in metadata if is_ibis_type(note)]:
         return _type_of(ibis_types[0], enclosing)
@@ -305,7 +305,7 @@ def _types_of_values(values: Iterable[Any]) -> list[dt.DataType]:
 
 
 def _common_type(kinds: list[dt.DataType], annotation: object) -> dt.DataType:
-    """Find the one type of several: they are equal, or all are numbers."""
+    """Return the common type of several that are equal, or all numbers."""
     nullable_kinds = list(dict.fromkeys(kind.copy(nullable=True) for kind in kinds))
     if len(nullable_kinds) == 1:
         return nullable_kinds[0]
@@ -349,7 +349,7 @@ def _struct_type(
 ) -> dt.Struct:
     if not fields:
         raise SchemaError("a struct has at least one field.", hint="Use bb.Json for any record.")
-    # Whether a field is required is checked by nobody; the type stays the same either way.
+    # Required fields are not checked, so all fields are nullable.
     kinds = {name: _type_of(kind, enclosing) for name, kind in fields.items()}
     return dt.Struct(kinds, nullable=nullable)
 

@@ -1,7 +1,7 @@
-"""Types of Arrow as types of columns.
+"""Data types from Arrow types.
 
-Owns what Arrow's other encodings of the same values mean (views, runs, dictionaries), and what its
-extension types are.
+Knows which encodings hold the same values (views, run-end encoding, dictionaries), and what
+extension types mean.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["of_arrow", "of_arrow_field"]
 
 
 def of_arrow(kind: pa.DataType) -> dt.DataType:
-    """Return the type of the values of an Arrow type.
+    """Return the data type of an Arrow type.
 
     Raises
     ------
     Exception
-        What Ibis raises for a type that it does not know.
+        As Ibis raises it for an unknown type.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def of_arrow_field(field: pa.Field) -> dt.DataType:
-    """Return the type of the values of a field of Arrow; its metadata may say that they are Json.
+    """Return the data type of an Arrow field, Json where its metadata say so.
 
     Raises
     ------
     Exception
-        What Ibis raises for a type that it does not know.
+        As Ibis raises it for an unknown type.
     """
     kind = of_arrow(field.type)
     if isinstance(kind, dt.String) and is_marked_json(field):
@@ -77,7 +77,7 @@ def of_arrow_field(field: pa.Field) -> dt.DataType:
 
 
 def _of_extension(kind: pa.ExtensionType) -> dt.DataType:
-    """Say what extension types are; of others than Arrow's own the values are those stored."""
+    """Return the data type of an extension type; that of its storage for unknown ones."""
     if kind.extension_name == "arrow.json":
         return Json()
     if kind.extension_name == "arrow.uuid":

@@ -1,6 +1,6 @@
-"""Classes with fields: pydantic models, dataclasses and TypedDicts.
+"""The fields of pydantic models, dataclasses and TypedDicts.
 
-Owns which annotated fields a class has, and how the values of an object's fields are read.
+Returns the annotated fields of a class, and the values of an object's fields.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def fields_of(kind: object) -> dict[str, Any] | None:
 def values_of(record: object) -> dict[str, Any] | None:
     """Return the values of the fields of an object of such a class, else None.
 
-    What a pydantic model computes is no field; what it leaves out when it is written is one.
+    Computed fields of a pydantic model are left out; fields that are excluded from its dump are
+    included.
     """
     cls: Any = type(record)
     if (read_values := _values_of_model(cls)) is not None:
@@ -64,7 +65,7 @@ def _values_of_model(cls: Hashable) -> Callable[[Any], dict[str, Any]] | None:
 
 
 def _with_type_notes(field: FieldInfo) -> object:
-    """Put back together what pydantic takes apart: `Annotated[Any, bb.Image]`."""
+    """Return the annotation of a pydantic field with its notes: `Annotated[Any, bb.Image]`."""
     notes = [note for note in field.metadata if is_ibis_type(note) or hasattr(note, "max_digits")]
     return typing.Annotated[field.annotation, *notes] if notes else field.annotation
 
@@ -85,7 +86,7 @@ def _type_hints(kind: Any) -> dict[str, Any]:
 
 
 def is_ibis_type(kind: object) -> bool:
-    """Whether something is a data type of Ibis: an instance or a class of them."""
+    """Whether an object is a data type of Ibis, an instance or a class."""
     return isinstance(kind, dt.DataType) or (
         inspect.isclass(kind) and issubclass(kind, dt.DataType)
     )

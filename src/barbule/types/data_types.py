@@ -1,4 +1,4 @@
-"""The types with a meaning of their own, the names of the others, and their storage form."""
+"""The data types with a meaning of their own, names for the others, and their storage form."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ UUID = dt.UUID
 Binary = dt.Binary
 
 
-MAX_DIGITS = 38  # of a decimal, as Arrow and the databases have them in 128 bits
-VARIABLE_UNITS = {"M", "Q", "Y"}  # of intervals that last as long as the calendar says
-_DEFAULT_SCALE = 9  # of a decimal of which no size is said, as Arrow has it for Ibis
+MAX_DIGITS = 38  # of a decimal with 128 bits, as Arrow and the databases have it
+VARIABLE_UNITS = {"M", "Q", "Y"}  # of intervals without a fixed length
+_DEFAULT_SCALE = 9  # of a decimal without a scale, as Ibis converts it to Arrow
 
 
 class Media(dt.String):
@@ -96,7 +96,7 @@ class Json(dt.JSON):
 
 
 def _rebuild(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
-    """Rebuild a type from the inside out; `change` is what JSON becomes, None its storage form."""
+    """Rebuild a type from the inside out; `change` replaces JSON, None makes the storage form."""
     nullable = kind.nullable
     if isinstance(kind, dt.Array):
         inner = _rebuild_inner(kind.value_type, change)
@@ -115,7 +115,7 @@ def _rebuild(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType
 
 
 def _rebuild_inner(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
-    """Rebuild the type of a part; stored, it is empty where the whole is missing."""
+    """Rebuild the type of a part; in storage it is nullable, as the parent may be missing."""
     rebuilt = _rebuild(kind, change)
     return rebuilt if change is not None or rebuilt.nullable else rebuilt.copy(nullable=True)
 
@@ -132,7 +132,7 @@ def _canonical_leaf(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType
             scale=scale if kind.scale is None else kind.scale,
         )
     if isinstance(kind, dt.Timestamp) and kind.timezone is not None:
-        # Databases count them in microseconds.
+        # Databases store them in microseconds.
         zone = canonical_zone(kind.timezone) or kind.timezone
         return kind.copy(timezone=zone, scale=min(kind.scale, 6) if kind.scale else kind.scale)
     return change(nullable=kind.nullable) if type(kind) is dt.JSON else kind
@@ -141,9 +141,8 @@ def _canonical_leaf(kind: dt.DataType, change: type[dt.DataType]) -> dt.DataType
 def canonical(kind: dt.DataType) -> dt.DataType:
     """Return the type in which a column holds values of `kind`.
 
-    Ibis' JSON, which has no paths, becomes `Json`; a float16, which databases do not have, a
-    float32, a decimal of unknown size one with all digits that there are, and an interval of
-    another unit one of microseconds.
+    Ibis' JSON, which has no paths, becomes `Json`; a float16, which databases lack, a float32; a
+    decimal without precision gets the largest; an interval counts microseconds.
 
     Examples
     --------
@@ -156,7 +155,7 @@ def canonical(kind: dt.DataType) -> dt.DataType:
 
 
 def storage(kind: dt.DataType) -> dt.DataType:
-    """Return the plain Ibis type in which a backend keeps values of `kind`.
+    """Return the plain Ibis type in which a backend stores values of `kind`.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Durations as texts: ISO 8601, `P1DT2H3M4.5S`.
+"""Durations as ISO 8601 text, `P1DT2H3M4.5S`, in both directions.
 
-Owns both directions. Years and months have no length of their own and are not read.
+Years and months have no fixed length and are not read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ZERO = datetime.timedelta(0)
 
 
 def duration_text(length: datetime.timedelta) -> str:
-    """Write a length of time as ISO 8601 has it.
+    """Write a duration as ISO 8601.
 
     Examples
     --------
@@ -41,12 +41,12 @@ def duration_text(length: datetime.timedelta) -> str:
 
 
 def read_duration(text: str) -> datetime.timedelta:
-    """Read a length of time that is written as in ISO 8601.
+    """Read a duration that is written as ISO 8601.
 
     Raises
     ------
     ValueError
-        When it is written otherwise, or is finer than a microsecond.
+        When the format is another, or the precision is finer than a microsecond.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Schemas of data frames and Arrow tables.
 
-Owns what the columns of pandas, polars and Arrow are taken for, and which levels of an index of
-pandas are columns.
+Infers the types of the columns of pandas, polars and Arrow, and which levels of a pandas index are
+columns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["FRAME_SCHEMAS", "no_rows_error", "series_hint", "with_index"]
 
 
 def series_hint(source: object) -> str:
-    """Say how a column, or row, of another library is made rows; empty for all else.
+    """Return the hint for a column or row of another library that is given for rows, or "".
 
     Examples
     --------
@@ -49,7 +49,7 @@ def series_hint(source: object) -> str:
 
 
 def no_rows_error(source: object) -> SchemaError:
-    """Make the error of a value that has no rows from which a schema can be read."""
+    """Make the error of a value from which no schema can be inferred."""
     return SchemaError(
         "no schema can be read from this.",
         value=source,
@@ -59,10 +59,10 @@ def no_rows_error(source: object) -> SchemaError:
 
 
 def with_index(frame: Any) -> Any:
-    """Make columns of the named levels of the index of a pandas data frame.
+    """Turn the named index levels of a pandas data frame into columns.
 
-    A level that has the name of a column is left out, as are those without a name; what is no
-    data frame of pandas stays as it is.
+    Levels without a name, or with that of a column, are left out; anything but a data frame of
+    pandas is returned unchanged.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def _of_pandas(frame: pd.DataFrame) -> sch.Schema:
 
 
 def _has_nanoseconds(timestamps: pd.Series) -> bool:
-    """Whether moments of pandas, which are often counted in nanoseconds, have some."""
+    """Whether timestamps of pandas, whose unit is often the nanosecond, have nanoseconds."""
     return bool((timestamps.dropna().dt.nanosecond != 0).any())
 
 
@@ -145,7 +145,7 @@ FRAME_SCHEMAS: dict[str, Callable[[Any], sch.Schema]] = {
 
 
 def _type_of_known_column(name: str, kind: object) -> dt.DataType:
-    """Read the type of a column that a data frame or an Arrow table tells."""
+    """Return the data type of a column whose type a data frame or Arrow table declares."""
     try:
         data_type = dtype(kind)
     except SchemaError as error:

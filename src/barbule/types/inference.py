@@ -1,7 +1,4 @@
-"""Schemas from data: records, data frames, Arrow tables, Ibis expressions.
-
-Owns what a column of Python values is taken for.
-"""
+"""Schemas inferred from data: records, data frames, Arrow tables, Ibis expressions."""
 
 from __future__ import annotations
 
@@ -24,11 +21,11 @@ __all__ = ["holds_rows", "infer"]
 
 
 def infer(source: object) -> sch.Schema:
-    """Find the schema that fits rows.
+    """Infer the schema of rows.
 
-    Numbers of which some are real become Float, images Image, mappings Json. NumPy's vectors of
-    one length become `Vector(n)`, those of float64 `Array(Float, n)`. Objects of one class have
-    the schema of the class.
+    Mixtures of integers and floats become Float, images Image, mappings Json. NumPy vectors of one
+    length become `Vector(n)`, those of float64 `Array(Float, n)`. Objects of one class have the
+    schema of the class.
 
     Parameters
     ----------
@@ -52,9 +49,9 @@ def infer(source: object) -> sch.Schema:
     if isinstance(source, ir.Table):
         return schema(source.schema())
     library = type(source).__module__.split(".")[0]
-    if library in FRAME_SCHEMAS:  # a lazy frame would work out its schema only to be asked for it
+    if library in FRAME_SCHEMAS:  # before `.schema`, which a lazy frame would compute
         return FRAME_SCHEMAS[library](source)
-    if _tells_its_schema(source):
+    if _has_schema(source):
         return schema(source.schema)
     if (record := _as_mapping(source)) is not None:
         return _of_records([source], [record])
@@ -74,7 +71,7 @@ def infer(source: object) -> sch.Schema:
 
 
 def holds_rows(source: object) -> bool:
-    """Whether something is data, not a schema: a mapping is a schema, a list of mappings is data.
+    """Whether an object is data and not a schema: a list of mappings is, a mapping is not.
 
     Examples
     --------
@@ -88,13 +85,13 @@ def holds_rows(source: object) -> bool:
     library = type(source).__module__.split(".")[0]
     if library in FRAME_SCHEMAS:
         return type(source).__name__ != "Schema"
-    if _tells_its_schema(source):
+    if _has_schema(source):
         return True
     return isinstance(source, Sequence) and bool(source) and _as_mapping(source[0]) is not None
 
 
 class _TypedRows(Protocol):
-    """Rows that know their types: they can be iterated over, and have a schema."""
+    """An iterable of rows that has a schema."""
 
     @property
     def schema(self) -> sch.Schema: ...
@@ -102,8 +99,8 @@ class _TypedRows(Protocol):
     def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
 
 
-def _tells_its_schema(source: object) -> TypeGuard[_TypedRows]:
-    """Whether something gives rows one by one and tells their types before."""
+def _has_schema(source: object) -> TypeGuard[_TypedRows]:
+    """Whether an object is an iterable of rows that has a schema."""
     has_schema = isinstance(getattr(source, "schema", None), sch.Schema)
     return has_schema and isinstance(source, Iterable) and not isinstance(source, type)
 

@@ -1,6 +1,7 @@
-"""Marks of Json in Arrow: the name of Arrow's own extension type, as metadata of a field.
+"""JSON columns in Arrow schemas, marked by field metadata.
 
-Owns the mark alone. The values stay texts for whoever does not read it; `types.arrow` reads it.
+The metadata is that of Arrow's own JSON extension type; the values stay strings for readers that do
+not know it. `types.arrow` reads the mark.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MARK = {_NAME: _JSON, b"ARROW:extension:metadata": b""}
 
 
 def is_marked_json(field: pa.Field) -> bool:
-    """Whether a field of Arrow says that its texts are Json.
+    """Whether an Arrow field is marked as Json.
 
     Examples
     --------
@@ -33,12 +34,12 @@ def is_marked_json(field: pa.Field) -> bool:
 
 
 def mark_json_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
-    """Mark the fields of an Arrow schema that hold Json, at any depth.
+    """Mark the Json fields of an Arrow schema, nested ones too.
 
     Parameters
     ----------
     kinds
-        The columns as users see them, in the same order.
+        The schema of the columns as users see them, in the same order.
     """
     import pyarrow as pa
 
@@ -47,7 +48,7 @@ def mark_json_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
 
 
 def mark_json(rows: pa.Table, kinds: sch.Schema) -> pa.Table:
-    """Mark the columns of a table that hold Json; their values are not copied."""
+    """Mark the Json columns of a table without copying values."""
     if not any(map(_holds_json, kinds.types)):
         return rows
     return rows.cast(mark_json_schema(rows.schema, kinds))
@@ -64,7 +65,7 @@ def _holds_json(kind: dt.DataType) -> bool:
 
 
 def mark_json_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
-    """Mark a field of Arrow that holds Json, and those within it."""
+    """Mark an Arrow field where it is Json, and the fields nested in it."""
     import pyarrow as pa
     import pyarrow.types as pat
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["of_library", "of_pydantic"]
 
-# Types of these libraries say themselves what they are.
+# The libraries whose types Ibis converts.
 _LIBRARIES = {"numpy", "pandas", "polars", "pyarrow"}
 
 
 def of_library(kind: object) -> dt.DataType | None:
-    """Read types of NumPy, pandas, polars and Arrow, which Ibis knows."""
+    """Return the data type of a type of NumPy, pandas, polars or Arrow, None for others."""
     owner = kind if inspect.isclass(kind) else type(kind)
     library = owner.__module__.split(".")[0]
     if library not in _LIBRARIES:
@@ -30,14 +30,14 @@ def of_library(kind: object) -> dt.DataType | None:
         if library == "polars":
             return _of_polars(kind)
         if library == "pyarrow":
-            named = hasattr(kind, "nullable")  # a field, whose metadata may tell more
+            named = hasattr(kind, "nullable")  # a field, whose metadata may mark Json
             return canonical(of_arrow_field(kind) if named else of_arrow(kind))
         if library == "numpy" and inspect.isclass(kind):
             import numpy as np
 
             kind = np.dtype(kind)
         return canonical(dt.dtype(kind))
-    except Exception as error:  # what Ibis raises is its own business
+    except Exception as error:  # Ibis raises various errors
         raise SchemaError(
             "this is no type that a column can have.",
             value=kind,
@@ -49,7 +49,7 @@ def _of_polars(kind: DataType | DataTypeClass) -> dt.DataType:
     import polars as pl
     from ibis.formats.polars import PolarsType
 
-    if isinstance(kind, pl.Array):  # whose length Ibis forgets
+    if isinstance(kind, pl.Array):  # Ibis drops its length
         return dt.Array(_of_polars(kind.inner), length=kind.size)
     if isinstance(kind, pl.List):
         return dt.Array(_of_polars(kind.inner))
@@ -61,7 +61,7 @@ def _of_polars(kind: DataType | DataTypeClass) -> dt.DataType:
 
 
 def of_pydantic(kind: Any) -> dt.DataType | None:
-    """Read pydantic's own types (`HttpUrl`, `SecretStr`) as what they are in JSON."""
+    """Return the data type of a pydantic type (`HttpUrl`, `SecretStr`) by its JSON schema."""
     if not hasattr(kind, "__get_pydantic_core_schema__"):
         return None
     import pydantic

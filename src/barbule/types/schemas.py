@@ -1,4 +1,4 @@
-"""What users write for a schema: mappings of names to types, classes with fields."""
+"""Schemas from what users write: mappings of names to types, classes with fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from barbule.types.class_fields import fields_of, is_typed_dict
 from barbule.types.data_types import MAX_DIGITS, VARIABLE_UNITS, canonical
 from barbule.types.zones import canonical_zone
 
-__all__ = ["choices_of", "defaults_of", "refusal", "schema"]
+__all__ = ["choices_of", "defaults_of", "schema", "unsupported_reason"]
 
 
 def schema(columns: object) -> sch.Schema:
@@ -55,7 +55,7 @@ def schema(columns: object) -> sch.Schema:
             hint='For example {"name": bb.String, "revenue": bb.Float}; of a file give its rows, '
             "as pandas.read_csv(path), or insert the file into a table that has a schema.",
         )
-    required = _required(columns, fields) if is_class else set()
+    required = _required_fields(columns, fields) if is_class else set()
     checked: dict[str, dt.DataType] = {}
     for name, kind in fields.items():
         if not isinstance(name, str) or not name:
@@ -73,7 +73,7 @@ def schema(columns: object) -> sch.Schema:
 
 
 def _is_values(kind: object) -> bool:
-    """Whether something is a column of values, where a type is meant."""
+    """Whether an object is a column of values and no type."""
     if isinstance(kind, list | tuple | range):
         return not any(isinstance(item, type | dt.DataType) for item in kind)
     shaped = hasattr(kind, "shape") or hasattr(kind, "to_pylist")  # arrays and series
@@ -90,7 +90,7 @@ def _no_columns_of_values(name: str, values: object) -> SchemaError:
 
 
 def _checked(columns: sch.Schema) -> sch.Schema:
-    """Check that names differ, and that each type is one that cells can have."""
+    """Check that names differ in more than case, and that cells can have each type."""
     if (twins := _names_differing_in_case(columns.names)) is not None:
         raise SchemaError(
             f"its name differs from that of {twins[0]!r} in upper and lower case alone.",
@@ -98,33 +98,33 @@ def _checked(columns: sch.Schema) -> sch.Schema:
             hint="Databases take them for the same; give one another name.",
         )
     for name, kind in columns.items():
-        if refused := refusal(kind):
+        if refused := unsupported_reason(kind):
             reason, hint = refused
             raise SchemaError(reason, column=name, hint=hint)
     return columns
 
 
 def _names_differing_in_case(names: Iterable[str]) -> tuple[str, str] | None:
-    """Find two names that differ in upper and lower case alone."""
+    """Find two names that differ only in case."""
     lowered: dict[str, str] = {}
     return next(
         ((other, n) for n in names if (other := lowered.setdefault(n.lower(), n)) != n), None
     )
 
 
-def refusal(kind: dt.DataType) -> tuple[str, str] | None:
-    """Say why no cell can have a type, and what to do; None where one can."""
+def unsupported_reason(kind: dt.DataType) -> tuple[str, str] | None:
+    """Return the reason why no cell can have a type, and a hint; None where cells can."""
     if isinstance(kind, dt.Array):
-        return refusal(kind.value_type)
+        return unsupported_reason(kind.value_type)
     if isinstance(kind, dt.Map):
-        return refusal(kind.key_type) or refusal(kind.value_type)
+        return unsupported_reason(kind.key_type) or unsupported_reason(kind.value_type)
     if isinstance(kind, dt.Struct):
         if (twins := _names_differing_in_case(kind.names)) is not None:
             return (
                 f"its fields {twins[0]!r} and {twins[1]!r} differ in upper and lower case alone.",
                 "Databases take them for the same; give one another name, or use bb.Json.",
             )
-        return next(filter(None, map(refusal, kind.fields.values())), None)
+        return next(filter(None, map(unsupported_reason, kind.fields.values())), None)
     if isinstance(kind, dt.Decimal) and (kind.precision or 0) > MAX_DIGITS:
         return (
             f"a decimal has up to {MAX_DIGITS} digits, and {kind} has {kind.precision}.",
@@ -175,8 +175,8 @@ def _from_arrow(columns: object) -> sch.Schema:
     return schema(checked)
 
 
-def _required(kind: object, fields: Mapping[str, Any]) -> set[str]:
-    """Name the fields that have a value in every object, by what their class says."""
+def _required_fields(kind: object, fields: Mapping[str, Any]) -> set[str]:
+    """Return the fields that have a value in every object of a class."""
     optional = set(_defaults(kind))
     if is_typed_dict(kind):
         keys: frozenset[str] = getattr(kind, "__optional_keys__", frozenset())
@@ -187,7 +187,7 @@ def _required(kind: object, fields: Mapping[str, Any]) -> set[str]:
 
 
 def _is_optional_key(name: str, hint: object, optional_keys: frozenset[str]) -> bool:
-    """Whether a TypedDict need not have a key; where annotations are texts, only they know."""
+    """Whether a key of a TypedDict is optional, by its annotation if that is resolved."""
     by_qualifier: dict[Any, bool] = {typing.Required: False, typing.NotRequired: True}
     return by_qualifier.get(typing.get_origin(hint), name in optional_keys)
 
@@ -211,7 +211,7 @@ def _allows_none(hint: object) -> bool:
 
 
 def _defaults(kind: object) -> dict[str, Any]:
-    """Return the fields that may be left out, with a function that makes their value."""
+    """Return the optional fields of a class with a function that returns the default, if any."""
     cls = kind if inspect.isclass(kind) else type(kind)
     if hasattr(cls, "model_fields"):
         return {
@@ -231,7 +231,7 @@ def _defaults(kind: object) -> dict[str, Any]:
 
 
 def choices_of(columns: object) -> dict[str, tuple[Any, ...]]:
-    """Return the values that columns may have, where a `Literal` or an `Enum` says them.
+    """Return the allowed values of columns whose type is a `Literal` or an `Enum`.
 
     Examples
     --------
@@ -261,9 +261,9 @@ def _choices(kind: object) -> tuple[Any, ...]:
 
 
 def defaults_of(columns: object) -> dict[str, Any]:
-    """Return the values that the fields of a class have where none is given.
+    """Return the default values of the fields of a class.
 
-    Those that a function makes anew for each object, and None, are left out.
+    Defaults from a factory, and None, are left out.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """The type of a column of Python values.
 
-Owns which type fits all values of a list: what a mixture becomes, and how NumPy's arrays are read.
+Finds the type that fits all values of a list: what a mixture becomes, and how NumPy arrays are
+read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["no_value_error", "type_of_column"]
 
 
 def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
-    """Find the type of a column of Python values."""
+    """Infer the type of a column of Python values."""
     data_type = _common_type(values)
     if data_type is None:
         raise no_value_error(name)
@@ -43,7 +44,7 @@ def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
 
 
 def no_value_error(name: str) -> SchemaError:
-    """Make the error of a column that has no value to tell its type."""
+    """Make the error of a column without values, whose type is unknown."""
     return SchemaError(
         "it holds no value, so its type cannot be told.",
         column=name,
@@ -52,7 +53,7 @@ def no_value_error(name: str) -> SchemaError:
 
 
 class _Mixture:
-    """Values that no single type holds, by the names of their types."""
+    """The types of values that have no common type."""
 
     def __init__(self, kinds: Iterable[type]) -> None:
         self._names = [kind.__name__ for kind in kinds]
@@ -61,7 +62,7 @@ class _Mixture:
         return ", ".join(self._names)
 
 
-def _missing(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"}
 
 
@@ -70,12 +71,12 @@ def _is_nan(value: object) -> bool:
 
 
 def _common_type(values: Iterable[Any]) -> dt.DataType | _Mixture | None:
-    """Find the type of values; None where none is there."""
-    plain = (_python_value(value) for value in values if not _missing(value))
+    """Infer the common type of values; None where there are none."""
+    plain = (_python_value(value) for value in values if not _is_missing(value))
     present = [value for value in plain if value is not None]  # as NumPy's NaT is
     kinds = dict.fromkeys(map(type, present))
     if not all(issubclass(kind, _NUMBERS) for kind in kinds):
-        # pandas writes NaN for what is missing among texts.
+        # pandas uses NaN for missing strings.
         present = [value for value in present if not _is_nan(value)]
         kinds = dict.fromkeys(map(type, present))
     if not kinds:
@@ -89,7 +90,7 @@ def _common_type(values: Iterable[Any]) -> dt.DataType | _Mixture | None:
 def _python_value(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
-    if hasattr(value, "dtype") and not getattr(value, "shape", True):  # a scalar of NumPy
+    if hasattr(value, "dtype") and not getattr(value, "shape", True):  # a NumPy scalar
         if value.dtype.kind in "mM":
             return value.astype(f"{value.dtype.kind}8[us]").item()
         return value.item()
@@ -104,7 +105,7 @@ def _subclass_of(*classes: type, excluded: tuple[type, ...] = ()) -> Callable[[t
     return lambda kind: issubclass(kind, classes) and not issubclass(kind, excluded)
 
 
-def _always(kind: dt.DataType) -> Callable[[list[Any]], dt.DataType]:
+def _constant(kind: dt.DataType) -> Callable[[list[Any]], dt.DataType]:
     return lambda _: kind
 
 
@@ -139,7 +140,7 @@ _FLOAT32_BYTES = 4
 
 
 def _array_type(values: list[Any]) -> dt.DataType | _Mixture:
-    """Find the type of NumPy's arrays: vectors, lists of numbers, or the pixels of an image."""
+    """Infer the type of NumPy arrays: vectors, lists of numbers, or images."""
     shapes, kinds = {array.shape for array in values}, {array.dtype.kind for array in values}
     ranks = {len(shape) for shape in shapes}
     if ranks == {1} and kinds == {"f"}:
@@ -157,7 +158,7 @@ def _array_type(values: list[Any]) -> dt.DataType | _Mixture:
 
 
 def _number_type(values: list[Any], kinds: set[str]) -> dt.DataType | None:
-    """Find the type of the numbers in matrices; None where they hold something else."""
+    """Infer the type of the numbers in matrices; None where they have others."""
     if kinds == {"f"}:
         wide = any(array.dtype.itemsize > _FLOAT32_BYTES for array in values)
         return dt.float64 if wide else dt.float32
@@ -175,7 +176,7 @@ def _number_type(values: list[Any], kinds: set[str]) -> dt.DataType | None:
 
 
 def _nested_array(item: dt.DataType, shapes: set[tuple[int, ...]]) -> dt.DataType:
-    """Make the type of matrices; as of vectors, floats have the lengths that all share."""
+    """Make the type of matrices; for floats it has the lengths that all share, as for vectors."""
     array_type = item
     for axis in reversed(tuple(zip(*shapes, strict=True))):
         length = axis[0] if len(set(axis)) == 1 and isinstance(item, dt.Floating) else 0
@@ -192,24 +193,24 @@ def _is_record(kind: type) -> bool:
     return hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind)
 
 
-# The first that fits all values of a column says what it is.
+# The first entry that fits all values of a column determines its type.
 _FINDERS: tuple[tuple[Callable[[type], bool], Callable[[list[Any]], Any]], ...] = (
-    (_subclass_of(bool), _always(dt.boolean)),
+    (_subclass_of(bool), _constant(dt.boolean)),
     (_subclass_of(int, excluded=(bool,)), _integer_type),
     (_subclass_of(int, decimal.Decimal, excluded=(bool,)), _decimal_type),
-    (_subclass_of(*_NUMBERS, excluded=(bool,)), _always(dt.float64)),
-    (_subclass_of(str, pathlib.PurePath), _always(dt.string)),
-    (_subclass_of(bytes, bytearray, memoryview), _always(dt.binary)),
-    (_subclass_of(datetime.date, excluded=(datetime.datetime,)), _always(dt.date)),
+    (_subclass_of(*_NUMBERS, excluded=(bool,)), _constant(dt.float64)),
+    (_subclass_of(str, pathlib.PurePath), _constant(dt.string)),
+    (_subclass_of(bytes, bytearray, memoryview), _constant(dt.binary)),
+    (_subclass_of(datetime.date, excluded=(datetime.datetime,)), _constant(dt.date)),
     (_subclass_of(datetime.date), _timestamp_type),
-    (_subclass_of(datetime.time), _always(dt.time)),
-    (_subclass_of(datetime.timedelta), _always(dt.Interval("us"))),
-    (_subclass_of(uuid.UUID), _always(dt.uuid)),
-    (lambda kind: kind.__module__.startswith("PIL."), _always(Image())),
+    (_subclass_of(datetime.time), _constant(dt.time)),
+    (_subclass_of(datetime.timedelta), _constant(dt.Interval("us"))),
+    (_subclass_of(uuid.UUID), _constant(dt.uuid)),
+    (lambda kind: kind.__module__.startswith("PIL."), _constant(Image())),
     (lambda kind: (kind.__module__, kind.__name__) == ("numpy", "ndarray"), _array_type),
     (_is_record, _record_type),
-    (_subclass_of(Mapping), _always(Json())),
-    (lambda kind: issubclass(kind, Mapping) or _is_record(kind), _always(Json())),
+    (_subclass_of(Mapping), _constant(Json())),
+    (lambda kind: issubclass(kind, Mapping) or _is_record(kind), _constant(Json())),
     (_subclass_of(list, tuple, set, frozenset), _list_type),
-    (_subclass_of(list, tuple, set, frozenset, Mapping), _always(Json())),
+    (_subclass_of(list, tuple, set, frozenset, Mapping), _constant(Json())),
 )

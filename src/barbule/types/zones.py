@@ -1,6 +1,6 @@
-"""Names of time zones, and fixed distances from UTC.
+"""Names of time zones, and fixed offsets from UTC.
 
-Owns which names are zones: those of the IANA database, and distances as Arrow writes them.
+Valid names are those of the IANA database, and offsets as Arrow writes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
 
 
 def fixed_offset(name: str) -> datetime.timedelta | None:
-    """Return the distance from UTC that a name says; None for the name of a place.
+    """Return the offset from UTC of a name such as "UTC-03:30"; None for other names.
 
     Examples
     --------
@@ -31,13 +31,13 @@ def fixed_offset(name: str) -> datetime.timedelta | None:
     return -offset if sign == "-" else offset
 
 
-# There is no such zone, or its name is not even one that a file may have.
+# An unknown zone, or a name that is no valid file name.
 _UNKNOWN = (KeyError, ValueError, OSError)
 
 
 @functools.cache
 def canonical_zone(name: str) -> str | None:
-    """Return a zone by its name in the IANA database, or its distance as Arrow writes it.
+    """Return the IANA name of a zone, or a fixed offset as Arrow writes it; None if unknown.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def canonical_zone(name: str) -> str | None:
 
 
 def zone_info(name: str) -> datetime.tzinfo:
-    """Return a zone for Python's moments.
+    """Return the `tzinfo` of a zone.
 
     Raises
     ------

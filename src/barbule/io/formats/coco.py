@@ -1,7 +1,7 @@
 """COCO: images and the objects on them.
 
-Owns how annotations become boxes of a row and boxes annotations. The form is that of
-https://cocodataset.org/#format-data ; the boxes are [x, y, width, height] in pixels.
+Converts between annotations and the boxes of a row. The format is that of
+https://cocodataset.org/#format-data ; boxes are [x, y, width, height] in pixels.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_coco(
     images: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
-    """Make rows of a COCO file, one of each image; see `Session.read_coco`."""
+    """Read a COCO file as rows, one per image; see `Session.read_coco`."""
     path = expand_user(annotations)
     folder = expand_user(images) if images is not None else path.parent
     if not folder.is_dir():
@@ -102,7 +102,7 @@ def read_coco(
 
 
 def _records(document: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
-    """Return a list of the file; null is an empty one."""
+    """Return a list of objects of the file; null counts as an empty list."""
     records = document.get(name) or []
     if isinstance(records, list) and all(isinstance(record, dict) for record in records):
         return records

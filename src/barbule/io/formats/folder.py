@@ -1,6 +1,6 @@
-"""Files in folders: as rows, and written from rows.
+"""Folders of media files, read as rows and written from rows.
 
-Owns what is told of each file beside its content, and the names under which media are written.
+Defines the columns that describe a file, and the names under which media are written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import ibis.expr.datatypes as dt
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
 from barbule.io.export_rows import FileNames, json_rows, media_column, new_folder
-from barbule.io.file_types import kind_of, media_type, noun
+from barbule.io.file_types import default_column_name, kind_of_file, media_type
 from barbule.io.formats.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.input_files import remote_files
 from barbule.io.lazy_rows import Rows
@@ -46,7 +46,7 @@ def read_folder(
     column: str | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
-    """Make rows of the files that a folder or a pattern means; see `Session.read_folder`."""
+    """Read the files of a folder or pattern as rows; see `Session.read_folder`."""
     source = os.fspath(pattern)
     containment = None if _URL.match(source) else _containment(source, root)
     list_files = (
@@ -55,7 +55,7 @@ def read_folder(
         else functools.partial(_local_files, containment=containment)
     )
     media_kind = _media_kind(source, kind, list_files)
-    name = column or noun(media_kind)
+    name = column or default_column_name(media_kind)
     file_columns = {"path": dt.string, "name": dt.string, "size": dt.int64}
     file_columns |= {"modified": Timestamp("UTC"), "media_type": dt.string}
     if name in file_columns:
@@ -99,7 +99,7 @@ def read_folder(
 def _media_kind(
     source: str, kind: object, list_files: Callable[[str], Iterator[_File]]
 ) -> type[Media] | dt.DataType:
-    """Return the type of the media column: the given one, or what all files are."""
+    """Return the type of the media column: the requested one, or that of all files."""
     if kind is not None:
         media_kind = dtype(kind)
         if not isinstance(media_kind, Media):
@@ -109,7 +109,7 @@ def _media_kind(
                 hint="kind=bb.Image, bb.Audio, bb.Video or bb.Document.",
             )
         return media_kind
-    counts = Counter(kind_of(path) for path, _, _ in list_files(source))
+    counts = Counter(kind_of_file(path) for path, _, _ in list_files(source))
     if not counts:
         raise DataError(
             f"no file matches {source!r}.", hint="Check the pattern and the working directory."
@@ -130,7 +130,7 @@ _File = tuple[str, int | None, datetime.datetime | None]
 
 
 def _containment(source: str, root: str | os.PathLike[str] | None) -> DataSetRoot:
-    """Return whose files a folder or pattern may lead to: those below what has no wildcard."""
+    """Return the root of a folder or pattern: the part of the path without wildcards."""
     path = expand_user(source)
     if not path.exists():
         fixed = itertools.takewhile(lambda part: not _WILDCARD.search(part), path.parts)
@@ -156,7 +156,7 @@ def _local_files(source: str, containment: DataSetRoot) -> Iterator[_File]:
     for name in names:
         file = Path(name).absolute()
         if file.is_file():
-            if file != path.absolute():  # which was named as it is
+            if file != path.absolute():  # a file that was given by its own path is allowed
                 containment.check(file)
             state = file.stat()
             modified = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
@@ -164,7 +164,7 @@ def _local_files(source: str, containment: DataSetRoot) -> Iterator[_File]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """List the files of a folder and those below, in order; hidden ones are left out."""
+    """List the files of a folder and its subfolders in order, without hidden ones."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(
             folder_name for folder_name in folders if not folder_name.startswith(".")
@@ -186,7 +186,7 @@ def _remote_files(source: str) -> Iterator[_File]:
 def write_folder(
     rows: ExportRows, folder: str | os.PathLike[str], column: str | None, name: str | None
 ) -> int:
-    """Write the media of a column into a folder, and what else rows hold beside them.
+    """Write the media of a column into a folder, and the other columns as metadata.
 
     Returns
     -------

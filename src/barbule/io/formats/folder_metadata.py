@@ -1,6 +1,6 @@
-"""What folders say of their files: `metadata.jsonl`, as Hugging Face's ImageFolder has it.
+"""`metadata.jsonl`, the metadata of the files of a folder, as in Hugging Face's ImageFolder.
 
-Owns where such a file is looked for and which file each of its lines is about.
+Finds such files in a folder, and which file each of their lines describes.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ FILE_NAME = "file_name"
 
 
 class FolderMetadata:
-    r"""What the metadata files in a folder, and in those below it, say.
+    r"""The records of the metadata files in a folder and its subfolders.
 
     Parameters
     ----------
     folder
-        The folder; None for none, of which nothing is said.
-    reach
-        Refuses what leads out of the folder.
+        The folder; None for no records.
+    containment
+        Refuses files outside of the folder.
 
     Raises
     ------
     DataError
-        When a line is no JSON object, or names a file that is not there.
+        When a line is no JSON object, or its file does not exist.
 
     Attributes
     ----------
-    of
-        What is said of each file, by its absolute path.
-    rest
-        What is said of no file.
+    by_path
+        The record of each file, by its absolute path.
+    unassigned
+        Records without a file.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class FolderMetadata:
                     self._read(file)
 
     def columns(self) -> Mapping[str, dt.DataType]:
-        """Return the types of what is said; what is never said is text, and a mixture Json."""
+        """Return the types of the columns: string if all values are missing, Json for mixtures."""
         records = [*self.by_path.values(), *self.unassigned]
         names = dict.fromkeys(name for record in records for name in record)
         return {name: _type_of([record.get(name) for record in records]) for name in names}

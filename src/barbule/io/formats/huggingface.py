@@ -1,6 +1,6 @@
-"""Hugging Face's `datasets`: read as rows, and made of rows.
+"""Data sets of Hugging Face's `datasets`, read as rows and built from rows.
 
-Owns which feature is which type. The package is optional.
+Maps features to data types and back. The package is optional.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MEDIA_FEATURES: dict[str, type[Media]] = {
 
 
 def is_dataset(source: object) -> bool:
-    """Whether something is a data set of the `datasets` package, if that is loaded."""
+    """Whether an object is a data set of the `datasets` package."""
     if type(source).__module__.split(".")[0] != "datasets":
         return False
     datasets = sys.modules["datasets"]
@@ -49,18 +49,18 @@ def is_dataset(source: object) -> bool:
 
 
 def read_huggingface(dataset: object) -> Rows:
-    """Make rows of a data set; see `Session.read_huggingface`."""
+    """Read a data set as rows; see `Session.read_huggingface`."""
     if not is_dataset(dataset):
         raise DataError(
             f"a {type(dataset).__name__} is no data set of Hugging Face's datasets.",
             hint="Give what datasets.load_dataset(...) returns.",
         )
     if not isinstance(dataset, dict):
-        kinds = _kinds(dataset)
+        kinds = _column_types(dataset)
         return Rows(kinds, lambda: ((None, row) for row in _rows(dataset)), _described(dataset))
     if not dataset:
         raise DataError("the data set has no splits.", hint="Give one with rows.")
-    kinds = {_SPLIT: dt.string, **_kinds(next(iter(dataset.values())))}
+    kinds = {_SPLIT: dt.string, **_column_types(next(iter(dataset.values())))}
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for name, split in dataset.items():
@@ -85,23 +85,23 @@ def _features(dataset: Dataset | IterableDataset) -> Features:
     return features
 
 
-def _kinds(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    return {name: _kind(feature) for name, feature in _features(dataset).items()}
+def _column_types(dataset: Dataset | IterableDataset) -> dict[str, Any]:
+    return {name: _feature_type(feature) for name, feature in _features(dataset).items()}
 
 
-def _kind(feature: Feature) -> dt.DataType:
-    """Return the type of a feature; a class is known by its name."""
+def _feature_type(feature: Feature) -> dt.DataType:
+    """Return the data type of a feature; class labels are strings."""
     name = type(feature).__name__
     if name in _MEDIA_FEATURES:
         return _MEDIA_FEATURES[name]()
     if name == "ClassLabel":
         return dt.string
     if isinstance(feature, dict):
-        return dt.Struct({field: dtype(_kind(inner)) for field, inner in feature.items()})
+        return dt.Struct({field: dtype(_feature_type(inner)) for field, inner in feature.items()})
     if name in {"List", "LargeList", "Sequence"} or isinstance(feature, list):
         inner = feature[0] if isinstance(feature, list) else feature.feature
         length = getattr(feature, "length", -1)
-        kind = dtype(_kind(inner))
+        kind = dtype(_feature_type(inner))
         return dt.Array(kind) if length < 0 else dt.Array(kind, length=length)
     if name == "Value":
         return dtype(feature.pa_type)
@@ -109,12 +109,12 @@ def _kind(feature: Feature) -> dt.DataType:
 
 
 def _rows(dataset: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
-    """Read rows with their media as they are kept, not decoded, and classes by name."""
+    """Read rows with media that are not decoded, and class labels by name."""
     features = _features(dataset)
     readers = {
         name: read for name, column_feature in features.items() if (read := _reader(column_feature))
     }
-    # Rows are always plain values, whatever format somebody has set.
+    # Rows have plain values, whatever format the data set has.
     dataset = dataset.with_format(None)
     for name, feature in features.items():
         if type(feature).__name__ in _MEDIA_FEATURES and getattr(feature, "decode", False):
@@ -151,7 +151,7 @@ def _struct_reader(
 
 
 def to_huggingface(rows: ExportRows) -> Dataset:
-    """Make a data set of rows: files of this machine by their path, others with their content.
+    """Build a data set from rows: local files by path, other media with their content.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Parquet files that hold the media themselves.
+"""Parquet files with embedded media.
 
-Owns the form of a medium in a cell, which is that of Hugging Face's `datasets`: a struct of its
-`bytes` and its `path`. What the columns are is written into the file in their way too.
+A media cell is a struct of `bytes` and `path`, as in Hugging Face's `datasets`, whose metadata of
+features is read and written too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]
 
-_ROWS_PER_BATCH = 256  # at a time: each may hold a large file
+_ROWS_PER_BATCH = 256  # each may hold a large file
 _FEATURES: dict[str, type[Media]] = {
     "Image": Image, "Audio": Audio, "Video": Video, "Pdf": Document, "Document": Document,
 }  # fmt: skip
@@ -48,7 +48,7 @@ def read_parquet(
     library: MediaLibrary,
     root: str | os.PathLike[str] | None = None,
 ) -> Rows:
-    """Make rows of Parquet files, media among them; see `Session.read_parquet`."""
+    """Read Parquet files with embedded media as rows; see `Session.read_parquet`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,7 +61,7 @@ def read_parquet(
         except FileNotFoundError as error:
             raise file.missing() from error
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(file, error) from error
+            raise _read_error(file, error) from error
 
     with open_file(files[0]) as first:
         kinds = features_of(first.schema_arrow)
@@ -75,7 +75,7 @@ def read_parquet(
                     try:
                         batch = next(batches, None)
                     except (pa.ArrowException, OSError) as error:
-                        raise _unreadable(file, error) from error
+                        raise _read_error(file, error) from error
                     if batch is None:
                         break
                     rows = contained_media(pa.Table.from_batches([batch]), containment)
@@ -86,7 +86,7 @@ def read_parquet(
 
 
 def _records(rows: pa.Table) -> list[dict[str, Any]]:
-    """Return rows as Python's values, those of JSON too."""
+    """Return rows as Python values, with JSON columns parsed."""
     json_fields = [field for field in rows.schema if _holds_json(field)]
     records: list[dict[str, Any]] = rows.to_pylist()
     for field in json_fields:
@@ -96,7 +96,7 @@ def _records(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def _holds_json(field: pa.Field) -> bool:
-    """Whether there are texts in a column that are marked as JSON."""
+    """Whether a field is marked as JSON, or one nested in it."""
     if is_marked_json(field):
         return True
     return any(map(_holds_json, _inner_fields(field.type)))
@@ -111,7 +111,7 @@ def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
 
 
 def _json_values(value: Any, field: pa.Field) -> Any:
-    """Read the marked texts in a value: what comes by rows is taken for what it is in Python."""
+    """Parse the strings of a value that are marked as JSON."""
     if value is None or not _holds_json(field):
         return value
     inner = _inner_fields(field.type)
@@ -125,7 +125,7 @@ def _json_values(value: Any, field: pa.Field) -> Any:
     return [_json_values(item, inner[0]) for item in value]
 
 
-def _unreadable(file: File, error: Exception) -> DataError:
+def _read_error(file: File, error: Exception) -> DataError:
     return DataError(
         f"the file {file.label!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
         hint="It may be cut off or damaged, or no Parquet file.",
@@ -133,10 +133,10 @@ def _unreadable(file: File, error: Exception) -> DataError:
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
-    """Return the types of the columns of an Arrow schema, media among them.
+    """Return the data types of the columns of an Arrow schema, media included.
 
-    Columns that `datasets` calls images, sounds or videos are; where nothing is said, a struct
-    of `bytes` and `path` is an image.
+    Columns are media by the features in the metadata of `datasets`; without them a struct of
+    `bytes` and `path` is an image.
     """
     metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
@@ -160,7 +160,7 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def embedded(reference: str | None, library: MediaLibrary) -> dict[str, Any] | None:
-    """Return the struct of a medium: its content, and the name of its file."""
+    """Return the struct of a media file: its content and file name."""
     if reference is None:
         return None
     path = library.path(reference)

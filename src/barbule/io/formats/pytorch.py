@@ -1,8 +1,8 @@
-"""PyTorch: the rows of a query as an `IterableDataset`.
+"""The rows of a query as a PyTorch `IterableDataset`.
 
-Owns how rows reach the workers of a `DataLoader`. No database goes there: the rows are written
-to a temporary file when the data set is made, media by reference, and each worker reads its
-share and opens the media itself.
+The workers of a `DataLoader` need no database: the rows are written to a temporary Arrow file when
+the data set is made, media by reference, and each worker reads its share and opens the media
+itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ROWS_PER_BATCH = 256
 
 @dataclass(frozen=True)
 class _StagedRows:
-    """What a worker needs to read rows by itself."""
+    """The rows in a temporary file, and how a worker reads them."""
 
     file: Path
     kinds: Mapping[str, dt.DataType]
@@ -78,7 +78,7 @@ class _StagedRows:
         return str(self.library.path(reference))
 
     def _pixels(self, reference: str) -> PIL.Image.Image | torch.Tensor:
-        """Return an image as torch takes it: channels, height, width."""
+        """Return an image as a tensor of channels, height and width; with a transform the image."""
         image = self.library.image(reference)
         if self.transform is not None:
             return image
@@ -96,10 +96,10 @@ def _skipping_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
-    """Return what makes of a cell what a loader puts into batches; None where it is that already.
+    """Return the conversion of a cell to what a loader collates; None where there is none.
 
-    Lists of numbers become tensors, of which a loader stacks those of one length. Where a float
-    is missing there is NaN, as in pandas.
+    Lists of numbers become tensors; a loader stacks those of one length. Missing floats are NaN,
+    as in pandas.
     """
     if isinstance(kind, dt.Floating):
         return lambda value: math.nan if value is None else value
@@ -129,7 +129,7 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
 
 
 def _with_nan(value: object, item: dt.DataType) -> object:
-    """Put NaN where floats are missing in a list, however deep."""
+    """Replace missing floats in a nested list by NaN."""
     if isinstance(value, list):
         return [_with_nan(element, item) for element in value]
     return math.nan if value is None and isinstance(item, dt.Floating) else value
@@ -137,7 +137,7 @@ def _with_nan(value: object, item: dt.DataType) -> object:
 
 @functools.cache
 def _dataset_class() -> Callable[[_StagedRows, int], IterableDataset[Any]]:
-    """Make the class when torch is there to be subclassed."""
+    """Define the subclass of torch's `IterableDataset`, which imports torch."""
     import torch.utils.data
 
     class RowsDataset(torch.utils.data.IterableDataset):
@@ -192,7 +192,7 @@ def to_pytorch(
 def stage_rows(
     rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None
 ) -> tuple[_StagedRows, int]:
-    """Write rows to a temporary file; return what reads them, and how many there are."""
+    """Write rows to a temporary file; return their reader and number."""
     import pyarrow as pa
 
     handle, name = tempfile.mkstemp(prefix="barbule-torch-", suffix=".arrow")

@@ -1,7 +1,7 @@
-"""WebDataset: tar files in which the files of one sample have one key.
+"""WebDataset: tar files in which the files of one sample share a key.
 
-Owns how members become columns and columns members. A member `0001.image.jpg` is the column
-`image` of the sample `0001`; `0001.jpg` is its column `jpg`. The form is that of
+Converts between members and columns. A member `0001.image.jpg` is the column `image` of the sample
+`0001`; `0001.jpg` is its column `jpg`. The format is that of
 https://github.com/webdataset/webdataset, which reads what is written here.
 """
 
@@ -20,7 +20,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError, SchemaError
 from barbule.io.containment import DataSetRoot
-from barbule.io.export_rows import ending
+from barbule.io.export_rows import file_ending
 from barbule.io.file_types import ENDINGS
 from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "read_webdataset", "write_webdataset"]
 
 KEY = "key"
-_SCHEMA_SAMPLES = 100  # samples, for the columns
-_ROWS_PER_BATCH = 1024  # at a time, when they are written
+_SCHEMA_SAMPLES = 100  # from which the columns are inferred
+_ROWS_PER_BATCH = 1024
 _SHARD_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TEXT_SUFFIXES = frozenset(("txt", "text", "transcript"))
 _COUNT_SUFFIXES = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
@@ -55,7 +55,7 @@ MemberType: TypeAlias = dt.DataType | type[Media]
 
 
 def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Rows:
-    """Make rows of the samples of tar files; see `Session.read_webdataset`."""
+    """Read the samples of tar files as rows; see `Session.read_webdataset`."""
     pattern = os.fspath(source)
     files = [file for shard in _expand_shards(pattern) for file in find_files(shard, library)]
     limit = library.max_bytes
@@ -90,7 +90,7 @@ def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Ro
 
 
 def _expand_shards(source: str) -> list[str]:
-    """Expand `{000..002}` in the name of shards, as WebDataset writes it."""
+    """Expand `{000..002}` in the name of shards, as WebDataset does."""
     match = _SHARD_RANGE.search(source)
     if not match:
         return [source]
@@ -131,7 +131,7 @@ def _member_kind(member: str, contents: list[bytes]) -> MemberType:
 
 
 def _json_kind(contents: list[bytes]) -> MemberType:
-    """Find the type of values written as JSON; `Json` where they are no plain values."""
+    """Infer the type of JSON values; `Json` where they have no common type."""
     try:
         values = [{"value": json.loads(content)} for content in contents]
         kind = infer(values)["value"]
@@ -141,7 +141,7 @@ def _json_kind(contents: list[bytes]) -> MemberType:
 
 
 def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
-    """Read the samples of a tar file, one after the other: only one is in memory.
+    """Read the samples of a tar file; only one is in memory at a time.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
 
 
 def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[str, str] | None:
-    """Split the name of a member into the key of its sample and the rest; None for no sample."""
+    """Split the name of a member into the key of its sample and its column; None for others."""
     check_member(member.name, file.label)
     folder, _, name = member.name.rpartition("/")
     stem, dot, suffix = name.partition(".")
@@ -191,7 +191,7 @@ def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[st
 def _member_value(data: bytes, member: str, kind: MemberType | None, location: str) -> Any:
     """Read the content of a member as a value of its column."""
     if kind is Document:
-        return {"bytes": data, "path": member}  # by its ending Markdown is told from a text
+        return {"bytes": data, "path": member}  # the ending distinguishes Markdown from plain text
     if kind is None or (isinstance(kind, type) and issubclass(kind, Media)) or kind is dt.binary:
         return data
     try:
@@ -209,7 +209,7 @@ def _member_value(data: bytes, member: str, kind: MemberType | None, location: s
 def write_webdataset(
     rows: ExportRows, target: str | os.PathLike[str], key: str | None, max_bytes: int
 ) -> list[str]:
-    """Write rows as samples of one tar file, or of several where the name has a number's place.
+    """Write rows as samples of one tar file, or of several where the name has a `%d`.
 
     Returns
     -------
@@ -254,7 +254,7 @@ _MemberContent = tuple[str, "bytes | Path"]
 def _member_writers(
     rows: ExportRows, key: str | None
 ) -> dict[str, Callable[[Any], _MemberContent]]:
-    """Return for each column what makes its member of a cell."""
+    """Return for each column the function that turns a cell into a member."""
     writers: dict[str, Callable[[Any], _MemberContent]] = {}
     for column, kind in rows.schema.items():
         if column == (key or KEY):
@@ -276,7 +276,7 @@ def _writer(
 
         def media(reference: str) -> _MemberContent:
             path = library.path(reference)
-            suffix = ending(reference, path)
+            suffix = file_ending(reference, path)
             return _member(column, suffix, suffix if ENDINGS.get(suffix) else column), path
 
         return media
@@ -294,7 +294,7 @@ def _writer(
 
 
 def _member(column: str, suffix: str, plain: str) -> str:
-    """Name a member: by the ending alone where the column is called by one."""
+    """Return the name of a member, without repeating the ending where it is the column's name."""
     is_suffix_name = column.lower() == suffix or (column == plain and _share_group(column, suffix))
     return column if is_suffix_name else f"{column}.{suffix}"
 

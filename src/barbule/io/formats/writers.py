@@ -1,7 +1,4 @@
-"""The writers of data sets, by the name of their form.
-
-Owns the table; each module is loaded when its form is written.
-"""
+"""The writers of data sets by the name of their format; each is imported when it is used."""
 
 from __future__ import annotations
 
@@ -25,11 +22,11 @@ _WRITERS = {
     "webdataset": ("barbule.io.formats.webdataset", "write_webdataset"),
 }
 
-_FILE_FORMATS = {"coco", "folder", "parquet", "webdataset"}  # whose first argument is the place
+_FILE_FORMATS = {"coco", "folder", "parquet", "webdataset"}  # whose first argument is a path
 
 
 def write(form: str, rows: ExportRows, *arguments: Any) -> Any:
-    """Write rows in a form; see its writer."""
+    """Write rows in a format; see its writer."""
     module, name = _WRITERS[form]
     writer = getattr(importlib.import_module(module), name)
     with write_errors(

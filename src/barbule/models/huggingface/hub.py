@@ -1,7 +1,7 @@
 """Where the weights of local models are: a folder, or the Hugging Face hub and its cache.
 
-Owns what a model's name means, the reading of its configuration before anything is loaded, and
-what is said when a model cannot be had. How weights are loaded is the business of `huggingface`.
+Resolves a model's name, reads its configuration files before weights are loaded, and builds the
+errors of models that cannot be loaded. `local_models` loads the weights.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = [
 
 
 class ModelSource(NamedTuple):
-    """Where a model is.
+    """The location of a model.
 
     Attributes
     ----------
     name
         An absolute folder, or a name at the hub.
     revision
-        A branch, tag or commit at the hub; None for the usual one.
+        A branch, tag or commit at the hub; None for the default.
     """
 
     name: str
@@ -48,12 +48,12 @@ class ModelSource(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is on this machine."""
+        """Whether it is a local folder."""
         return Path(self.name).is_absolute()
 
     @property
     def options(self) -> dict[str, str]:
-        """What loaders take besides the name."""
+        """The keyword arguments of loaders beside the name."""
         return {"revision": self.revision} if self.revision else {}
 
 
@@ -69,7 +69,7 @@ def ledger_name(model_id: str) -> str:
 
 
 def model_source(model_id: str) -> ModelSource:
-    """Tell a folder from a name at the hub.
+    """Resolve a model's name to a folder or a repository of the hub.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def model_source(model_id: str) -> ModelSource:
 
 
 def sentence_transformer_modules(model_id: str) -> list[dict[str, Any]] | None:
-    """Return what `modules.json` says: how sentence-transformers puts a model together."""
+    """Return `modules.json`, the modules of a sentence-transformers model."""
     return configuration(model_id, "modules.json", required=False)
 
 
@@ -117,7 +117,7 @@ def _hub_json(name: str, revision: str | None, file: str) -> Any:
 
 
 def configuration(model_id: str, file: str = "config.json", *, required: bool = True) -> Any:
-    """Return a JSON file of a model; of the hub's models no more than this file is fetched.
+    """Return a JSON file of a model; only this file is fetched from the hub.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def configuration(model_id: str, file: str = "config.json", *, required: bool = 
     Raises
     ------
     ModelError
-        When the model cannot be had.
+        When the model is not available.
     """
     source = model_source(model_id)
     if not source.is_folder:
@@ -152,7 +152,7 @@ def configuration(model_id: str, file: str = "config.json", *, required: bool = 
 
 @contextlib.contextmanager
 def quiet_logging() -> Iterator[None]:
-    """Show no progress bars where nobody watches, and nothing that users cannot act on."""
+    """Hide progress bars unless stderr is a terminal, and log messages below errors."""
     bars = sys.stderr.isatty()
     hub = importlib.import_module("huggingface_hub.utils")
     had_progress_bars = not hub.are_progress_bars_disabled()
@@ -182,11 +182,11 @@ def _transformers_logging() -> ModuleType | None:
     return importlib.import_module("transformers.utils.logging")
 
 
-# --- what is said when a model cannot be had ---------------------------------------------------
+# --- errors of models that cannot be loaded ----------------------------------------------------
 
 
 def import_package(name: str, purpose: str) -> ModuleType:
-    """Import a package of the extra, or say how it is installed."""
+    """Import an optional package; the error says how to install it."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -199,7 +199,7 @@ def import_package(name: str, purpose: str) -> ModuleType:
 
 
 def _class_names(error: BaseException | None) -> str:
-    """List the names of the classes of an error and of what caused it."""
+    """List the class names of an error and of its causes."""
     names: list[str] = []
     while error is not None:
         names += [cls.__name__ for cls in type(error).__mro__]
@@ -241,7 +241,7 @@ _REASONS = (
 
 
 def loading_error(model_id: str, error: Exception) -> BarbuleError:
-    """Say in one sentence why a model cannot be had, and what helps."""
+    """Make the error that says why a model cannot be loaded, and what helps."""
     subject = f"the model {model_id!r} cannot be loaded"
     class_names = set(_class_names(error).split())
     for names, reason, hint in _REASONS:

@@ -1,8 +1,8 @@
 """Models whose weights run in this process: loaded once, on a device.
 
-Owns the way from weights to a loaded model. Where weights are is known to `hub`; what is asked of
-a model is the business of `barbule.functions.huggingface`. Nothing here imports torch or
-transformers before weights are needed.
+Loads weights and keeps the loaded models of the process. `hub` finds the weights,
+`barbule.functions.huggingface` runs the models. Must not import torch or transformers before
+weights are needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["DEVICE_VARIABLE", "LoadedModel", "device", "loaded_model", "unload"]
 
 DEVICE_VARIABLE = "BARBULE_DEVICE"
 """The environment variable that chooses the device. It is no argument of functions, as it is a
-property of the machine: what is stored must run on another one, and an answer is the same."""
+property of the machine: a stored expression must run on another one, with the same answers."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class LoadedModel:
     model
         The network, in evaluation mode and on its device.
     reader
-        What makes its inputs: a tokenizer, an image processor, or one of both.
+        What makes its inputs: a tokenizer, an image processor, or one that is both.
     """
 
     model: Any
@@ -55,14 +55,14 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Run it without gradients, and by one thread at a time: tokenizers bear no more."""
+        """Run it without gradients, one thread at a time, as tokenizers are not thread-safe."""
         import torch
 
         with self._lock, quiet_logging(), torch.inference_mode():
             yield
 
     def inputs(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Move inputs to where the model is, numbers with a point in its precision."""
+        """Move inputs to the device of the model, floating-point ones in its precision."""
         import torch
 
         model = self.model
@@ -80,40 +80,40 @@ _locks_guard = threading.Lock()
 
 
 def loaded_model(task: str, model_id: str, load: Loader, *, precise: bool = False) -> LoadedModel:
-    """Return a model, loaded when it is first asked for and kept by the process.
+    """Return a model, loaded on first use and kept by the process.
 
     Parameters
     ----------
     task
-        What it is loaded for: the same weights may be several networks.
+        The task: the same weights may be loaded as several networks.
     load
-        Makes the network and what reads its inputs.
+        Returns the network and what makes its inputs.
     precise
-        Whether numbers need the range of single precision, as those of models that write do.
+        Whether the model needs the range of single precision, as generative models do.
 
     Raises
     ------
     UnsupportedError
         When the packages that run models are not installed.
     ModelError
-        When the model cannot be had.
+        When the model is not available.
     """
     key = (task, model_id)
     with _locks_guard:
         lock = _loading_locks.setdefault(key, threading.Lock())
-    with lock:  # what is dear to load is not loaded twice at once
+    with lock:  # so that two threads do not load the same model
         if key not in _models:
             _models[key] = _load(task, model_id, load, precise=precise)
         return _models[key]
 
 
 def unload(model_id: str | None = None) -> int:
-    """Forget a loaded model, or all, so that its memory is free for another.
+    """Unload a model, or all, to free its memory.
 
     Returns
     -------
     int
-        How many were forgotten.
+        How many were unloaded.
     """
     keys = [key for key in list(_models) if model_id in {None, key[1]}]
     for key in keys:
@@ -127,7 +127,7 @@ def unload(model_id: str | None = None) -> int:
 def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> LoadedModel:
     for name in ("torch", "transformers"):
         import_package(name, f"huggingface.{task}")
-    configuration(model_id)  # which tells best why a model cannot be had
+    configuration(model_id)  # its errors say best why a model is not available
     source = model_source(model_id)
     try:
         with quiet_logging():
@@ -142,12 +142,12 @@ def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> LoadedMod
 
 
 def device() -> torch.device:
-    """Choose where models run: what the environment says, else a GPU where there is one.
+    """Return the device of models: that of the environment variable, else a GPU, else the CPU.
 
     Raises
     ------
     ConfigurationError
-        When the environment names a device that is not here.
+        When the environment variable names a device that cannot be used.
     """
     import torch
 
@@ -171,10 +171,10 @@ def device() -> torch.device:
 
 
 def _precision(target: torch.device, *, precise: bool) -> torch.dtype:
-    """Half precision on a GPU; processors are not faster with it."""
+    """Return half precision for a GPU; CPUs are not faster with it."""
     import torch
 
     if target.type != "cuda":
         return torch.float32
-    # Float16 is the finer one, but what models that write compute may be too large for it.
+    # Float16 is more precise, but values of generative models may exceed its range.
     return torch.bfloat16 if precise and torch.cuda.is_bf16_supported() else torch.float16

@@ -1,7 +1,8 @@
-"""The model client that asks through LiteLLM.
+"""The model client that calls providers through LiteLLM.
 
-Owns what is asked of LiteLLM and with which settings and keys. Must not load it (`loading` does),
-read its answers (`answers`) or its errors (`failures`), nor retry, wait or count (`rates`).
+Builds the arguments, settings and keys of a call. `loading` imports LiteLLM, `responses` reads its
+answers, `provider_errors` its errors; retries, waiting and counting are done by the executor with
+`rate_limits`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from barbule.models.base import Endpoint, ModelClient, Reply, Usage
 from barbule.models.litellm import responses
 from barbule.models.litellm.loading import (
     close_with_loop,
-    expect_large_body,
+    ignore_large_body_warning,
     import_in_background,
     import_litellm,
     import_litellm_async,
@@ -27,7 +28,7 @@ from barbule.models.litellm.loading import (
     without_logging,
 )
 from barbule.models.litellm.provider_errors import model_error
-from barbule.models.litellm.salvage import expect_odd_usage, salvage_answer
+from barbule.models.litellm.salvage import ignore_usage_warning, salvage_answer
 from barbule.models.litellm.timeouts import run_with_timeout
 from barbule.models.parameters import RESERVED
 from barbule.models.price_table import model_info
@@ -51,16 +52,16 @@ class _TrueZero(int):
 _NO_RETRIES = _TrueZero()
 
 _RETRYING_FUNCTIONS = {"aimage_generation", "amoderation"}
-"""What LiteLLM asks several times, whatever `max_retries` says."""
+"""The functions of LiteLLM that retry in spite of `max_retries`."""
 
 _MAX_FILE_BYTES = 64 * 2**20
 
 _FETCHABLE_SCHEMES = {"http", "https", "data"}
-"""Where a provider's files are fetched from: neither files here nor buckets that keys here open."""
+"""The schemes of a provider's files: no local files, and no buckets that local keys open."""
 
 
 class LiteLLMClient(ModelClient):
-    """Asks any provider that LiteLLM knows.
+    """Calls any provider that LiteLLM knows.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ class LiteLLMClient(ModelClient):
     Notes
     -----
     LiteLLM is imported with the first call, in a thread, as it takes seconds. Connections
-    belong to the event loop that asks, and are closed when it shuts down its asynchronous
+    belong to the event loop of the call, and are closed when it shuts down its asynchronous
     generators, as `asyncio.run` and `asyncio.Runner` do.
 
     Examples
@@ -85,7 +86,7 @@ class LiteLLMClient(ModelClient):
         self._endpoints = dict(endpoints or {})
 
     def prepare(self) -> None:
-        """Begin to import LiteLLM in the background: it takes seconds."""
+        """Start importing LiteLLM in the background, which takes seconds."""
         import_in_background()
 
     async def ready(self) -> None:
@@ -93,13 +94,13 @@ class LiteLLMClient(ModelClient):
         await import_litellm_async()
 
     def endpoint(self, model: str) -> Endpoint:
-        """Return the settings under which a model is asked.
+        """Return the settings of a model's endpoint.
 
         Raises
         ------
         ConfigurationError
-            When the name has no provider prefix: which provider would answer, and which key
-            it would get, must not be a guess.
+            When the name has no provider prefix: the provider, which gets a key, must not be
+            guessed.
         """
         prefix, slash, name = model.partition("/")
         if not (prefix and slash and name):
@@ -116,7 +117,7 @@ class LiteLLMClient(ModelClient):
         return settings or Endpoint(provider.name if provider else prefix)
 
     def address(self, model: str) -> str:
-        """Return where a model is asked, be it that a variable which LiteLLM reads says so."""
+        """Return the address of a model, from the settings or the variables that LiteLLM reads."""
         endpoint = self.endpoint(model)
         names = [f"{endpoint.provider.upper()}_{kind}" for kind in ("BASE_URL", "API_BASE")]
         read = (os.environ[name] for name in names if os.environ.get(name))
@@ -124,24 +125,24 @@ class LiteLLMClient(ModelClient):
         return f"{endpoint.provider} {base.rstrip('/')}"
 
     def takes(self, model: str, feature: str) -> bool:
-        """Whether a model takes "pdf" content, or a parameter by its name in OpenAI's API.
+        """Whether a model accepts "pdf" content, or a parameter by its name in OpenAI's API.
 
-        LiteLLM tells; a model that it does not know takes no PDF.
+        By LiteLLM's table; a model that is not in it accepts no PDF.
         """
         return _takes(model, feature)
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Return the answer to a conversation, in the shape that `Reply` documents.
+        """Return the answer to a chat, in the format that `Reply` documents.
 
         Parameters
         ----------
         model
             The name with its provider's prefix.
         messages
-            As OpenAI's chat API takes them; content parts (images) included.
+            As in OpenAI's chat API, with content parts such as images.
         **params
             Further parameters of the provider: `temperature`, `response_format` … One that
-            the provider does not take is an error, never left out.
+            the provider does not accept is an error, never left out.
 
         Returns
         -------
@@ -155,30 +156,32 @@ class LiteLLMClient(ModelClient):
         ConfigurationError
             The call cannot be made as configured.
         """
-        return responses.chat(await self._ask("acompletion", model, {"messages": messages}, params))
+        return responses.chat(
+            await self._call("acompletion", model, {"messages": messages}, params)
+        )
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Return the answer to a conversation in Anthropic's form, of any provider.
+        """Return the answer to a chat in Anthropic's format, of any provider.
 
         Parameters
         ----------
         model
             The name with its provider's prefix.
         messages
-            As Anthropic's messages API takes them.
+            As in Anthropic's messages API.
         **params
-            `max_tokens`, which that API demands, `system`, `tools` …
+            `max_tokens`, which that API requires, `system`, `tools` …
 
         Raises
         ------
         ModelError, ConfigurationError
             As `chat`.
         """
-        response = await self._ask("anthropic_messages", model, {"messages": messages}, params)
+        response = await self._call("anthropic_messages", model, {"messages": messages}, params)
         return responses.messages(response, import_litellm(), model)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
-        """Return one vector for each input, in input order, whatever order came back.
+        """Return one vector for each input, in input order.
 
         Parameters
         ----------
@@ -197,7 +200,7 @@ class LiteLLMClient(ModelClient):
         Raises
         ------
         ModelError
-            The provider refused, could not be reached, or answered other vectors than asked.
+            The provider refused, could not be reached, or returned other vectors than requested.
         ConfigurationError
             The call cannot be made as configured.
         """
@@ -205,31 +208,31 @@ class LiteLLMClient(ModelClient):
             return Reply([], Usage(0, 0, 0.0))
         endpoint = self.endpoint(model)
         if endpoint.provider == "openai" and endpoint.api_base and "dimensions" in params:
-            # LiteLLM knows by name which of OpenAI's own models take it; it cannot know that
-            # of the models behind another address, which must judge for themselves.
+            # LiteLLM knows by name which of OpenAI's own models accept it, but not which models
+            # at another address do; the server decides.
             params.setdefault("allowed_openai_params", ["dimensions"])
-        response = await self._ask("aembedding", model, {"input": inputs}, params)
+        response = await self._call("aembedding", model, {"input": inputs}, params)
         return responses.embedding(response, model, len(inputs))
 
     async def image(self, model: str, prompt: str, **params: Any) -> Reply:
-        """Return the bytes of one image; what came as an address is fetched.
+        """Return the bytes of one image; it is fetched if the provider returns a URL.
 
         Raises
         ------
         ModelError, ConfigurationError
-            As `chat`; also when no image came back.
+            As `chat`; also when there is no image in the answer.
         """
-        response = await self._ask("aimage_generation", model, {"prompt": prompt}, params)
+        response = await self._call("aimage_generation", model, {"prompt": prompt}, params)
         reply, url = responses.image(response)
         if reply.value is None and url:
-            reply = Reply(await self._fetched(url, model), reply.usage, reply.headers)
+            reply = Reply(await self._fetch_image(url, model), reply.usage, reply.headers)
         if reply.value is None:
             hint = "Check that the model makes images, and that the prompt asks for one."
             raise responses.invalid_answer(model, "no image came back", hint)
         return _without_unknown_cost(reply, model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
-        """Return what is said in a sound file.
+        """Return the transcript of a sound file.
 
         Raises
         ------
@@ -237,18 +240,18 @@ class LiteLLMClient(ModelClient):
             As `chat`.
         """
         content = await asyncio.to_thread(file.read_bytes)
-        response = await self._ask("atranscription", model, {"file": (file.name, content)}, params)
+        response = await self._call("atranscription", model, {"file": (file.name, content)}, params)
         return _without_unknown_cost(responses.transcript(response), model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        """Return the bytes of a sound file in which a text is read.
+        """Return the bytes of a sound file of a text that is read aloud.
 
         Raises
         ------
         ModelError, ConfigurationError
             As `chat`.
         """
-        return responses.speech(await self._ask("aspeech", model, {"input": text}, params))
+        return responses.speech(await self._call("aspeech", model, {"input": text}, params))
 
     async def moderate(self, model: str, text: str, **params: Any) -> Reply:
         """Return whether a text is harmful, and in which way.
@@ -258,23 +261,23 @@ class LiteLLMClient(ModelClient):
         ModelError, ConfigurationError
             As `chat`.
         """
-        return responses.moderation(await self._ask("amoderation", model, {"input": text}, params))
+        return responses.moderation(await self._call("amoderation", model, {"input": text}, params))
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
-        """Return the documents' places and scores, those that fit a query best first.
+        """Return the indexes and scores of the documents, the most relevant to a query first.
 
         Raises
         ------
         ModelError, ConfigurationError
-            As `chat`; also when other documents came back.
+            As `chat`; also when the answer has other documents.
         """
         if not documents:
             return Reply([], Usage(0, 0, 0.0))
         request = {"query": query, "documents": documents}
-        response = await self._ask("arerank", model, request, params)
+        response = await self._call("arerank", model, request, params)
         return _without_unknown_cost(responses.ranking(response, model, len(documents)), model)
 
-    async def _ask(
+    async def _call(
         self, verb: str, model: str, request: dict[str, Any], params: dict[str, Any]
     ) -> Any:
         endpoint = self.endpoint(model)
@@ -293,8 +296,8 @@ class LiteLLMClient(ModelClient):
         if "tools" in call:
             # It would import its MCP gateway, which needs a package that it does not install.
             call["_skip_mcp_handler"] = True
-        expect_large_body(request)
-        expect_odd_usage()
+        ignore_large_body_warning(request)
+        ignore_usage_warning()
         failure: ModelError
         try:
             if verb in _RETRYING_FUNCTIONS and (
@@ -302,7 +305,7 @@ class LiteLLMClient(ModelClient):
             ):
                 call["client"] = client
             with without_logging(litellm):
-                # The clients' limit begins anew with each part of an answer.
+                # The limit of the HTTP clients starts again with each part of an answer.
                 coroutine = getattr(litellm, verb)(**call)
                 return await run_with_timeout(
                     coroutine, _timeout_seconds(call), (verb, endpoint.provider)
@@ -311,12 +314,12 @@ class LiteLLMClient(ModelClient):
             if (answer := salvage_answer(error, litellm, verb, model)) is not None:
                 return answer
             failure = model_error(error, model, endpoint, key=key, timeout=call["timeout"])
-        # Raised out here, so that the original, which may hold the key, is not its context and
-        # no traceback can show it.
+        # Raised outside of the handler, so that the original, which may hold the key, is not its
+        # context and no traceback shows it.
         raise failure
 
-    async def _fetched(self, url: str, model: str) -> bytes:
-        """Get a file that a provider made, from where it says; only its own host may be private."""
+    async def _fetch_image(self, url: str, model: str) -> bytes:
+        """Fetch an image from the URL of an answer; only the endpoint's own host may be private."""
         from barbule.locations import redact_uri
         from barbule.media.fetching.fetcher import Fetcher
 
@@ -351,7 +354,7 @@ class LiteLLMClient(ModelClient):
 
 
 def _timeout_seconds(call: Mapping[str, Any]) -> float | None:
-    """Return how long a whole call may take; None where its own limit is not in seconds."""
+    """Return the time limit of a whole call; None where it is not given in seconds."""
     timeout = call["timeout"]
     return float(timeout) if isinstance(timeout, (int, float)) else None
 
@@ -368,7 +371,7 @@ def _api_key(endpoint: Endpoint) -> str | None:
         )
     provider = provider_of(endpoint.provider)
     if provider and provider.key and endpoint.api_base and not os.environ.get(provider.key):
-        # A server of one's own needs no key, but the client libraries send nothing without.
+        # A self-hosted server needs no key, but the client libraries require one.
         return _PLACEHOLDER_KEY
     return None
 
@@ -384,7 +387,7 @@ def _takes(model: str, feature: str) -> bool:
 
 
 def _without_unknown_cost(reply: Reply, model: str) -> Reply:
-    """Take the cost away where LiteLLM says 0 because it does not know the model."""
+    """Remove the cost where LiteLLM reports 0 because it does not know the model."""
     if reply.usage.usd == 0.0 and not model_info(model):
         usage = reply.usage
         return Reply(reply.value, Usage(usage.tokens_in, usage.tokens_out), reply.headers)

@@ -1,7 +1,7 @@
-"""LiteLLM as a library: its import, its settings, its log and its connections.
+"""LiteLLM as a library: its import, settings, log and connections.
 
-Owns what has to be done so that LiteLLM loads in the background, keeps quiet, asks no network
-for prices and leaves no connection open. Asks nothing itself.
+Imports LiteLLM in the background, turns off its logging and its requests for price lists, and
+closes its connections with the event loop. Makes no model calls.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import inspect
 import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from types import ModuleType
 
-    from openai import AsyncOpenAI
-
 __all__ = [
     "close_with_loop",
-    "expect_large_body",
+    "ignore_large_body_warning",
     "import_in_background",
     "import_litellm",
     "import_litellm_async",
@@ -33,6 +32,9 @@ __all__ = [
     "without_logging",
 ]
 
+OpenAIClient: TypeAlias = Any
+"""An `openai.AsyncOpenAI`."""
+
 _import_lock = threading.Lock()
 _closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = (
     weakref.WeakKeyDictionary()
@@ -40,13 +42,13 @@ _closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[No
 
 
 def import_in_background() -> None:
-    """Begin to import LiteLLM in the background: it takes seconds."""
+    """Start importing LiteLLM in the background, which takes seconds."""
     if not _litellm.cache_info().currsize:
         threading.Thread(target=_import_locked, name="barbule-litellm", daemon=True).start()
 
 
 def import_litellm() -> ModuleType:
-    """Return LiteLLM, which is imported when it is not yet."""
+    """Return LiteLLM, imported on first use."""
     return _litellm() if _litellm.cache_info().currsize else _import_locked()
 
 
@@ -56,7 +58,7 @@ def is_imported() -> bool:
 
 
 async def import_litellm_async() -> ModuleType:
-    """Return LiteLLM; the loop goes on with other work while it is imported."""
+    """Return LiteLLM, imported in a thread so that the event loop is not blocked."""
     return _litellm() if _litellm.cache_info().currsize else await asyncio.to_thread(_import_locked)
 
 
@@ -72,19 +74,20 @@ def _litellm() -> ModuleType:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    import litellm
+    # Not by an import statement, which type checkers of users would follow into LiteLLM.
+    litellm: Any = importlib.import_module("litellm")
 
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # it prints adverts to stdout with every error
     with warnings.catch_warnings():
-        # LiteLLM's response types are completed when first used, and then pydantic complains
-        # about a ReadOnly item in one of them. Use them here, where nobody else's warning is
-        # hidden; a user who turns warnings into errors would lose the first call otherwise.
+        # Pydantic completes LiteLLM's response types on first use, and warns of a ReadOnly item in
+        # one of them. They are used here, where no other warning is hidden; a user who turns
+        # warnings into errors would lose the first call otherwise.
         warnings.filterwarnings("ignore", message="Item .* on TypedDict", category=UserWarning)
         litellm.ModelResponse()
         litellm.EmbeddingResponse()
-    # Without this, questions in Anthropic's form go to OpenAI's Responses API, which the servers
-    # that speak OpenAI's protocol rarely have.
+    # Without this, calls in Anthropic's format go to OpenAI's Responses API, which servers with
+    # OpenAI's protocol rarely have.
     litellm.use_chat_completions_url_for_anthropic_messages = True
     return litellm
 
@@ -92,21 +95,21 @@ def _litellm() -> ModuleType:
 _LARGE_BODY_BYTES = 2**18
 
 
-def expect_large_body(request: object) -> None:
-    """Keep aiohttp from warning of a large body, which is an error where warnings are errors."""
-    if any(len(text) > _LARGE_BODY_BYTES for text in _texts(request)):
+def ignore_large_body_warning(request: object) -> None:
+    """Silence aiohttp's warning of a large body, which is an error where warnings are errors."""
+    if any(len(text) > _LARGE_BODY_BYTES for text in _iterate_texts(request)):
         warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
 
 
-def _texts(value: object) -> Iterator[str | bytes]:
+def _iterate_texts(value: object) -> Iterator[str | bytes]:
     if isinstance(value, str | bytes):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from _iterate_texts(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _texts(item)
+            yield from _iterate_texts(item)
 
 
 _CALLBACKS = ("callbacks", "success_callback", "failure_callback")
@@ -114,17 +117,17 @@ _CALLBACKS = ("callbacks", "success_callback", "failure_callback")
 
 @contextlib.contextmanager
 def without_logging(litellm: ModuleType) -> Iterator[None]:
-    """Keep LiteLLM from preparing log records when no callback of the user waits for them.
+    """Stop LiteLLM from preparing log records when the user has set no callback.
 
     Its log worker belongs to one event loop at a time and fails, loudly, when two loops call at
-    once; it also takes about a sixth of a call's processor time.
+    once; it also takes about a sixth of a call's CPU time.
     """
     if any(getattr(litellm, name, None) for name in _CALLBACKS):
         yield
         return
     try:
-        from litellm._internal_context import is_internal_call
-    except ImportError:  # a private name: where it is gone, calls are logged, and that is all
+        is_internal_call = importlib.import_module("litellm._internal_context").is_internal_call
+    except (ImportError, AttributeError):  # a private name: without it calls are logged
         yield
         return
     token = is_internal_call.set(True)
@@ -136,11 +139,11 @@ def without_logging(litellm: ModuleType) -> Iterator[None]:
 
 def openai_client(
     litellm: ModuleType, model: str, key: str | None, base: str | None
-) -> AsyncOpenAI | None:
-    """Return an OpenAI client of the running loop that asks once; None for other protocols.
+) -> OpenAIClient | None:
+    """Return an OpenAI client of the running loop without retries; None for other protocols.
 
-    LiteLLM's own asks up to three times where it is not told otherwise, which a question for
-    images or for a moderation cannot.
+    LiteLLM's own client retries twice by default, and calls for images or moderations have no
+    argument to change that.
     """
     name, provider, key, base = litellm.get_llm_provider(model, api_base=base, api_key=key)
     if provider not in {"openai", "litellm_proxy", *litellm.openai_compatible_providers}:
@@ -155,22 +158,23 @@ def openai_client(
 
 
 @functools.cache
-def _client_class_without_retries() -> type[AsyncOpenAI]:
-    from openai import AsyncOpenAI
+def _client_class_without_retries() -> type[OpenAIClient]:
+    client_class: Any = importlib.import_module("openai").AsyncOpenAI
 
-    class ClientWithoutRetries(AsyncOpenAI):
-        # LiteLLM sets it to 2 with each question.
+    class ClientWithoutRetries(client_class):
+        # LiteLLM sets it to 2 with each call.
         max_retries = property(lambda self: 0, lambda self, value: None)  # noqa: ARG005
 
-    return ClientWithoutRetries
+    client: type[OpenAIClient] = ClientWithoutRetries
+    return client
 
 
 async def close_with_loop() -> None:
-    """Let the connections of the running loop be closed when it ends."""
+    """Close the connections of the running loop when it ends."""
     loop = asyncio.get_running_loop()
     if loop not in _closers:
-        # A loop finishes its started asynchronous generators before it closes: the one hook
-        # that works for every loop and needs nobody to call us.
+        # A loop finishes its started asynchronous generators before it closes: the only hook that
+        # works for every loop.
         closer = _closers[loop] = _close_at_end()
         await anext(closer)
 
@@ -182,7 +186,7 @@ async def _close_at_end() -> AsyncGenerator[None, None]:
         cache = _litellm().in_memory_llm_clients_cache
         loop_suffix = f"-{id(asyncio.get_running_loop())}"
         for name in [name for name in cache.cache_dict if name.endswith(loop_suffix)]:
-            # Also taken out: another loop may get the same id, and must not find a closed client.
+            # Removed as well: another loop may get the same id, and must not find a closed client.
             client = cache.cache_dict.pop(name, None)
             cache.ttl_dict.pop(name, None)
             closing = client.close() if hasattr(client, "close") else None

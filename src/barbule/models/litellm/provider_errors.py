@@ -1,8 +1,8 @@
-"""What went wrong at a provider, in our words.
+"""LiteLLM's exceptions as `ModelError`.
 
-Owns the reading of LiteLLM's exceptions: the kind of a failure, whether asking again may
-help, how long to wait, what to do about it. Must not let a key into a message: every text
-that comes from outside passes `redacted`.
+Classifies a failure: whether a retry may help, how long to wait, whether the call may be charged,
+and what the user can do. Must not let a key into a message: all text from outside passes
+`redact_secrets`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["address_suffix", "model_error"]
 _MAX_MESSAGE_CHARACTERS = 500
 
 _MAX_SEARCHED_CHARACTERS = 20_000
-"""Characters of what a provider says in which secrets are looked for; far more than are shown."""
+"""Characters of a provider's message that are searched for secrets; far more than are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ _FAILURE_KINDS = {
     "server": _FailureKind(True, "The fault is on the provider's side: try again later."),
 }
 
-_LASTING = {"auth", "quota", "missing", "provider", "package"}
-_NEVER_SENT = {"params", "package", "provider"}
-_CHARGED = {"timeout", "malformed", "misfit"}
+_LASTING_KINDS = {"auth", "quota", "missing", "provider", "package"}
+_UNSENT_KINDS = {"params", "package", "provider"}
+_CHARGED_KINDS = {"timeout", "malformed", "misfit"}
 
 _BY_CLASS = {
     "AuthenticationError": "auth",
@@ -96,21 +96,27 @@ _BY_CLASS = {
     "APIConnectionError": "server",
 }
 
-_KEYLESS = re.compile(r"Missing credentials|api_key client option must be set")
+_MISSING_KEY = re.compile(r"Missing credentials|api_key client option must be set")
 _INVALID_RESPONSE = re.compile(
     r"Empty or invalid response from LLM endpoint|has no attribute 'model_dump'"
 )
-"""What LiteLLM says of an answer that is no object of JSON."""
+"""LiteLLM's messages for an answer that is no JSON object."""
 
 _BY_TEXT = (
-    (_KEYLESS, "auth"),
+    (_MISSING_KEY, "auth"),
     (re.compile(r"LLM Provider NOT provided"), "provider"),
     (_INVALID_RESPONSE, "malformed"),
     (re.compile(r"insufficient_quota|exceeded your current quota"), "quota"),
 )
 
-_BROKEN = {"ConnectError", "ReadError", "WriteError", "RemoteProtocolError", "ConnectionError"}
-_UNSENT = {
+_CONNECTION_ERRORS = {
+    "ConnectError",
+    "ReadError",
+    "WriteError",
+    "RemoteProtocolError",
+    "ConnectionError",
+}
+_UNSENT_ERRORS = {
     "ConnectTimeout",
     "PoolTimeout",
     "ClientConnectorError",
@@ -119,33 +125,33 @@ _UNSENT = {
     "InvalidURL",
     "InvalidUrlClientError",
 }
-"""What ends a question before any of it is sent."""
+"""Exceptions that end a call before anything is sent."""
 _RESPONSE_READERS = re.compile(r"^(?:async_)?transform_\w*response$|^convert_to_\w*response")
-_PROGRAMMING = (TypeError, AttributeError, LookupError, ValueError)
+_PROGRAMMING_ERRORS = (TypeError, AttributeError, LookupError, ValueError)
 
 
 def model_error(
     error: Exception, model: str, endpoint: Endpoint, *, key: str | None = None, timeout: float
 ) -> ModelError:
-    """Return a failed call as our error: whose fault, whether to ask again, and no secret.
+    """Return the `ModelError` of a failed call, without secrets.
 
     Parameters
     ----------
     error
-        What LiteLLM or a provider's code raised.
+        The exception that LiteLLM or a provider's code raised.
     model, endpoint
-        Who was asked, and where.
+        The model and its endpoint.
     key
-        The key that was sent, if it was ours to send.
+        The key that was sent, if the configuration names it.
     timeout
-        Seconds that the answer was allowed to take.
+        The time limit of the call in seconds.
 
     Returns
     -------
     ModelError
         To be raised outside of the handler of `error`, which may hold the key and would
         otherwise show in the traceback. A rate limit always has a `retry_after`: 0.0 when the
-        provider named no time.
+        provider gave no time.
 
     Examples
     --------
@@ -161,13 +167,13 @@ def model_error(
     if name == "timeout" and (not str(error) or "timed out" in text.lower()):
         text = f"no answer within {timeout} s"
     elif name == "connection":
-        root = list(_chain(error))[-1]
+        root = list(_exception_chain(error))[-1]
         text = f"the connection failed ({type(root).__name__}: {root})"
     elif name == "malformed":
         text = f"the answer is not JSON ({text})"
     retry_after = _retry_after(error, text)
     if name == "rate" and retry_after is None:
-        retry_after = 0.0  # slow down, without naming a time
+        retry_after = 0.0  # slow down, for no given time
     address = endpoint.api_base or f"the address of {endpoint.provider}"
     provider = provider_of(endpoint.provider)
     key_variable = (provider and provider.key) or f"{endpoint.provider.upper()}_API_KEY"
@@ -185,33 +191,35 @@ def model_error(
         hint=redact_secrets(hint, secrets),
         retryable=kind.retryable,
         retry_after=retry_after if kind.retryable else None,
-        lasting=name in _LASTING,
-        charged=_is_sent(error) and (name in _CHARGED or _is_broken_off(error)),
-        sent=name not in _NEVER_SENT and _is_sent(error),
+        lasting=name in _LASTING_KINDS,
+        charged=_is_sent(error) and (name in _CHARGED_KINDS or _is_connection_failure(error)),
+        sent=name not in _UNSENT_KINDS and _is_sent(error),
     )
 
 
 def _is_sent(error: Exception) -> bool:
-    """Whether a question may have gone out: it has, unless there was nobody to send it to."""
-    chain = list(_chain(error))
+    """Whether the request may have been sent: it was, unless there was no connection or no key."""
+    chain = list(_exception_chain(error))
     names = {cls.__name__ for cause in chain for cls in type(cause).__mro__}
-    if names & _UNSENT:
+    if names & _UNSENT_ERRORS:
         return False
-    # aiohttp's other failures of the operating system are a `ConnectError`, too.
+    # Other failures of the operating system are a `ConnectError` of aiohttp, too.
     refused = "ConnectError" in names and "ClientOSError" not in names
-    lacks_key = _is_keyless(error)
+    lacks_key = _is_key_missing(error)
     return not (refused or lacks_key)
 
 
-def _is_keyless(error: Exception) -> bool:
-    """Whether there was no key, so that the client library refused to ask."""
-    return bool(_KEYLESS.search(str(error)))
+def _is_key_missing(error: Exception) -> bool:
+    """Whether the client library refused the call because there was no key."""
+    return bool(_MISSING_KEY.search(str(error)))
 
 
-def _is_broken_off(error: Exception) -> bool:
-    """Whether something went wrong with an exchange, and no answer of the server says what."""
-    names = {cls.__name__ for cause in _chain(error) for cls in type(cause).__mro__}
-    return bool(names & {"TransportError", "RequestError", "ClientError"} or names & _BROKEN)
+def _is_connection_failure(error: Exception) -> bool:
+    """Whether the connection failed during the exchange, without an answer of the server."""
+    names = {cls.__name__ for cause in _exception_chain(error) for cls in type(cause).__mro__}
+    return bool(
+        names & {"TransportError", "RequestError", "ClientError"} or names & _CONNECTION_ERRORS
+    )
 
 
 def _kind_of(error: Exception) -> str:
@@ -224,74 +232,76 @@ def _kind_of(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if names[0] == "APIError" and isinstance(status, int) and status >= 500:  # HTTP  # noqa: PLR2004 - said by the line itself
         kind = "server"
-    if kind == "request" and isinstance(error, _PROGRAMMING) and _is_reading(error):
+    if kind == "request" and isinstance(error, _PROGRAMMING_ERRORS) and _failed_to_read(error):
         return "malformed"
     return _server_failure_kind(error) if kind == "server" else kind
 
 
-def _is_reading(error: BaseException) -> bool:
-    """Whether LiteLLM stumbled over what it was answered, and not over what it was to ask."""
+def _failed_to_read(error: BaseException) -> bool:
+    """Whether LiteLLM failed to read the answer, and not to build the request."""
     frames = traceback.walk_tb(error.__traceback__)
     reads = any(_RESPONSE_READERS.match(frame.f_code.co_name) for frame, _ in frames)
-    return reads and isinstance(error, _PROGRAMMING)
+    return reads and isinstance(error, _PROGRAMMING_ERRORS)
 
 
 def _server_failure_kind(error: Exception) -> str:
-    """Tell apart what LiteLLM calls a server error: that, no connection, or a failure of its own.
+    """Classify what LiteLLM calls a server error: that, no connection, or its own failure.
 
-    Its message is the same for all of them, so the exceptions it was made from have to tell.
+    LiteLLM's message is the same for all of them; the chained exceptions differ.
     """
-    chain = list(_chain(error))
-    if any(cls.__name__ in _BROKEN for cause in chain for cls in type(cause).__mro__):
+    chain = list(_exception_chain(error))
+    if any(cls.__name__ in _CONNECTION_ERRORS for cause in chain for cls in type(cause).__mro__):
         return "connection"
     if any(isinstance(cause, json.JSONDecodeError) for cause in chain):
         return "malformed"
     if isinstance(error.__context__, ImportError):
         return "package"
-    if any(_is_reading(cause) for cause in chain):
+    if any(_failed_to_read(cause) for cause in chain):
         return "malformed"
-    return "request" if isinstance(error.__context__, _PROGRAMMING) else "server"
+    return "request" if isinstance(error.__context__, _PROGRAMMING_ERRORS) else "server"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
 
 
-_PREFIX = re.compile(
+_MESSAGE_PREFIX = re.compile(
     r"^\s*(?:(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?:\s*:|\s+-)|Error code: \d+ -)\s+"
 )
-_TAIL = re.compile(r"\s(?:Traceback \(most|This looks like a bug in LiteLLM|To drop (?:it|these))")
+_MESSAGE_SUFFIX = re.compile(
+    r"\s(?:Traceback \(most|This looks like a bug in LiteLLM|To drop (?:it|these))"
+)
 
 
 def _provider_text(error: Exception, secrets: list[str]) -> str:
-    """Return the provider's own words, without what LiteLLM puts before and behind them."""
+    """Return the provider's own message, without LiteLLM's prefixes and suffixes."""
     body = getattr(error, "body", None)
-    text = _message_in(body) or str(getattr(error, "message", None) or error)
-    while (bare := _PREFIX.sub("", text)) != text:
+    text = _message_of_body(body) or str(getattr(error, "message", None) or error)
+    while (bare := _MESSAGE_PREFIX.sub("", text)) != text:
         text = bare
-    text = _TAIL.split(text)[0]
+    text = _MESSAGE_SUFFIX.split(text)[0]
     if text.startswith("{"):
         for parse in (json.loads, ast.literal_eval):
             try:
-                text = _message_in(parse(text)) or text
+                text = _message_of_body(parse(text)) or text
                 break
             except (ValueError, SyntaxError):
                 continue
     text = " ".join(text.split()) or type(error).__name__
-    # Before it is cut: the beginning of a secret would not be known for one.
+    # Before it is shortened: the beginning of a secret is not recognised as one.
     text = redact_secrets(text[:_MAX_SEARCHED_CHARACTERS], secrets)
     return (
         text if len(text) <= _MAX_MESSAGE_CHARACTERS else text[: _MAX_MESSAGE_CHARACTERS - 1] + "…"
     )
 
 
-def _message_in(body: object) -> str | None:
+def _message_of_body(body: object) -> str | None:
     if isinstance(body, dict):
         message = body.get("message") or body.get("error")
-        return message if isinstance(message, str) else _message_in(message)
+        return message if isinstance(message, str) else _message_of_body(message)
     return None
 
 
@@ -302,13 +312,13 @@ _WAIT_IN_TEXT = re.compile(
 
 
 def _retry_after(error: Exception, text: str) -> float | None:
-    """Return the seconds that the provider asked to wait, from its headers or its words."""
+    """Return the seconds to wait that the provider gives in its headers or message."""
     headers = getattr(error, "litellm_response_headers", None) or getattr(
         getattr(error, "response", None), "headers", {}
     )
-    if (seconds := _seconds(headers.get("retry-after-ms"), 1000)) is not None:
+    if (seconds := _parse_seconds(headers.get("retry-after-ms"), 1000)) is not None:
         return seconds
-    if (seconds := _seconds(headers.get("retry-after"), 1)) is not None:
+    if (seconds := _parse_seconds(headers.get("retry-after"), 1)) is not None:
         return seconds
     match = _WAIT_IN_TEXT.search(f"{text} {error}")
     if match is None:
@@ -317,7 +327,7 @@ def _retry_after(error: Exception, text: str) -> float | None:
     return float(match[1] or match[3]) * unit
 
 
-def _seconds(value: str | None, divisor: int) -> float | None:
+def _parse_seconds(value: str | None, divisor: int) -> float | None:
     if not value:
         return None
     try:
@@ -332,5 +342,5 @@ def _seconds(value: str | None, divisor: int) -> float | None:
 
 
 def address_suffix(endpoint: Endpoint) -> str:
-    """Return where a model was asked, for a message, without secrets."""
+    """Return the address of an endpoint as a part of a message, without secrets."""
     return f" at {redact_secrets(endpoint.api_base, [])}" if endpoint.api_base else ""

@@ -1,7 +1,7 @@
-"""LiteLLM's answers as the values that `Reply` documents.
+"""LiteLLM's responses as the values that `Reply` documents.
 
-Owns the shape of every kind of answer, what it used and what it cost. Asks nothing; what does
-not look like an answer is a `ModelError`, which `invalid_answer` makes.
+Defines the shape of each kind of answer, its usage and its cost. Makes no calls; a response that is
+no answer is a `ModelError`, built by `invalid_answer`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from barbule.errors import ModelError
 from barbule.models.base import Reply, Usage
@@ -20,32 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from litellm.types.llms.openai import HttpxBinaryResponseContent
-    from litellm.types.rerank import RerankResponse
-    from litellm.types.utils import (
-        ChatCompletionMessageToolCall,
-        EmbeddingResponse,
-        ImageResponse,
-        Message,
-        ModelResponse,
-        TranscriptionResponse,
-    )
-    from openai.types import ModerationCreateResponse
-
 __all__ = ["chat", "embedding", "image", "invalid_answer", "messages", "moderation", "ranking"]
 __all__ += ["speech", "transcript"]
 
 
 def invalid_answer(model: str, problem: str, hint: str) -> ModelError:
-    """Make the error of an answer that is not what was asked for."""
+    """Make the error of an answer that does not fit the request."""
     return ModelError(f"model {model!r}: {problem}.", hint=hint, charged=True)
 
+
+LiteLLMObject: TypeAlias = Any
+"""A response of LiteLLM, or a part of one. Its classes are not imported, as type checkers of users
+would follow the import."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def replace_surrogates(text: str) -> str:
-    r"""Put U+FFFD in the place of halves of characters, which no database and no file takes.
+    r"""Replace lone surrogates, which databases and files reject, by U+FFFD.
 
     Servers send them where they cut an answer within an emoji.
 
@@ -68,13 +60,13 @@ def _without_surrogates(value: Any) -> Any:
 
 
 MAX_TOKENS = 10**12
-"""What no question or answer has; sums of a million of them are still of 64 bits."""
+"""More than any request or answer has; sums of a million of them still have 64 bits."""
 
 _INT64 = 1 << 63
 
 
 def token_count(value: object) -> int | None:
-    """Return a number of tokens as a provider tells it; None where it cannot be one.
+    """Return a provider's token count as an integer; None where it is impossible.
 
     Examples
     --------
@@ -94,7 +86,7 @@ def token_count(value: object) -> int | None:
 
 
 def _dollars(cost: float | str | None) -> float | None:
-    """Return a cost; None where it is none, as that of tokens that cannot be."""
+    """Return a cost as a float; None where it is no valid cost."""
     try:
         usd = None if cost is None else float(cost)
     except (TypeError, ValueError, OverflowError):
@@ -103,7 +95,7 @@ def _dollars(cost: float | str | None) -> float | None:
 
 
 def _epoch_second(value: float | str | None) -> int | None:
-    """Return a moment in seconds; None where no column of integers holds it."""
+    """Return a timestamp in seconds; None where it does not fit 64 bits."""
     try:
         timestamp = None if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
@@ -111,8 +103,8 @@ def _epoch_second(value: float | str | None) -> int | None:
     return timestamp if timestamp is not None and -_INT64 <= timestamp < _INT64 else None
 
 
-def chat(response: ModelResponse) -> Reply:
-    """Read the answer to a conversation."""
+def chat(response: LiteLLMObject) -> Reply:
+    """Read the answer to a chat."""
     usage = getattr(response, "usage", None)
     counts = ("prompt_tokens", "completion_tokens", "total_tokens")
     value = {
@@ -135,12 +127,12 @@ def chat(response: ModelResponse) -> Reply:
     return reply
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: LiteLLMObject) -> dict[str, Any]:
     content = message.content
     provider_fields = getattr(message, "provider_specific_fields", None) or {}
     return {
         "role": message.role,
-        # A few providers answer with a list of parts.
+        # A few providers return a list of parts.
         "content": content if content is None or isinstance(content, str) else json.dumps(content),
         "refusal": getattr(message, "refusal", None) or provider_fields.get("refusal"),
         "tool_calls": [_tool_call(call) for call in message.tool_calls or ()] or None,
@@ -148,9 +140,9 @@ def _message(message: Message) -> dict[str, Any]:
     }
 
 
-def _tool_call(call: ChatCompletionMessageToolCall) -> dict[str, Any]:
+def _tool_call(call: LiteLLMObject) -> dict[str, Any]:
     arguments = call.function.arguments
-    with contextlib.suppress(ValueError, TypeError):  # no JSON, or JSON already
+    with contextlib.suppress(ValueError, TypeError):  # no JSON, or parsed already
         arguments = json.loads(arguments)
     return {
         "id": call.id,
@@ -163,7 +155,7 @@ _PART_KEYS = ("type", "text", "thinking", "id", "name", "input")
 
 
 def messages(response: Mapping[str, Any], litellm: ModuleType, model: str) -> Reply:
-    """Read the answer to a conversation in Anthropic's form, which carries no cost."""
+    """Read the answer to a chat in Anthropic's format, which has no cost."""
     reported = response.get("usage")
     usage = reported if isinstance(reported, dict) else {}
     tokens_in = token_count(usage.get("input_tokens")) or None
@@ -205,8 +197,8 @@ def messages(response: Mapping[str, Any], litellm: ModuleType, model: str) -> Re
     return Reply(value, Usage(tokens_in, tokens_out, cost))
 
 
-def embedding(response: EmbeddingResponse, model: str, count: int) -> Reply:
-    """Read the vectors of some texts, in the order of the texts."""
+def embedding(response: LiteLLMObject, model: str, count: int) -> Reply:
+    """Read the vectors of texts, in the order of the texts."""
     items = sorted(response.data, key=lambda item: item["index"])
     indexes = [item["index"] for item in items]
     if indexes != list(range(count)):
@@ -221,8 +213,8 @@ def embedding(response: EmbeddingResponse, model: str, count: int) -> Reply:
     return _reply(response, vectors)
 
 
-def image(response: ImageResponse) -> tuple[Reply, str | None]:
-    """Read an image: its bytes, or the address from which to get them."""
+def image(response: LiteLLMObject) -> tuple[Reply, str | None]:
+    """Read an image: its bytes, or the URL from which to fetch them."""
     items = response.data or []
     if not items:
         return _reply(response, None), None
@@ -230,8 +222,8 @@ def image(response: ImageResponse) -> tuple[Reply, str | None]:
     return _reply(response, base64.b64decode(text) if text else None), items[0].url
 
 
-def transcript(response: TranscriptionResponse) -> Reply:
-    """Read what is said in a sound file."""
+def transcript(response: LiteLLMObject) -> Reply:
+    """Read the transcript of a sound file."""
     segments = getattr(response, "segments", None)
     words = getattr(response, "words", None)
     duration = getattr(response, "duration", None)
@@ -239,38 +231,39 @@ def transcript(response: TranscriptionResponse) -> Reply:
         "text": response.text,
         "language": getattr(response, "language", None),
         "duration": None if duration is None else float(duration),
-        "segments": segments and [_timed(segment, "text") for segment in segments],
-        "words": words and [_timed(word, "word") for word in words],
+        "segments": segments and [_with_times(segment, "text") for segment in segments],
+        "words": words and [_with_times(word, "word") for word in words],
     }
     return _reply(response, _without_surrogates(value))
 
 
-def _timed(item: object, name: str) -> dict[str, Any]:
+def _with_times(item: object, name: str) -> dict[str, Any]:
     fields = item if isinstance(item, dict) else vars(item)
     return {"start": fields.get("start"), "end": fields.get("end"), name: fields.get(name)}
 
 
-def speech(response: HttpxBinaryResponseContent) -> Reply:
+def speech(response: LiteLLMObject) -> Reply:
     """Read a sound file."""
     return _reply(response, bytes(response.content))
 
 
-def moderation(response: ModerationCreateResponse) -> Reply:
-    """Read a judgement of a text."""
+def moderation(response: LiteLLMObject) -> Reply:
+    """Read the moderation of a text."""
     result = response.results[0]
     value = {
         "flagged": bool(result.flagged),
-        "categories": _by_name(result.categories),
-        "category_scores": _by_name(result.category_scores),
+        "categories": _category_values(result.categories),
+        "category_scores": _category_values(result.category_scores),
     }
     return _reply(response, value)
 
 
-def _by_name(categories: Any) -> dict[str, Any]:
+def _category_values(categories: Any) -> dict[str, Any]:
     fields = categories
     if hasattr(categories, "model_dump"):
         fields = categories.model_dump(by_alias=True)
-    # Some clients write "hate/threatening", some "hate_threatening": one way, that paths can take.
+    # Some clients write "hate/threatening", some "hate_threatening": the names are unified, and
+    # can be used in JSON paths.
     return {
         name.replace("/", "_").replace("-", "_"): value
         for name, value in (fields or {}).items()
@@ -278,8 +271,8 @@ def _by_name(categories: Any) -> dict[str, Any]:
     }
 
 
-def ranking(response: RerankResponse, model: str, count: int) -> Reply:
-    """Read an order of documents."""
+def ranking(response: LiteLLMObject, model: str, count: int) -> Reply:
+    """Read the ranking of documents."""
     ranked = [
         {"index": int(item["index"]), "relevance_score": float(item["relevance_score"])}
         for item in response.results or ()
@@ -323,8 +316,8 @@ def _usage(response: object, cost: float | None, tokens_in: int | None) -> Usage
         return Usage(tokens_in, tokens_out)  # LiteLLM has computed the cost from them
     usd = _dollars(cost)
     if usage is not None and not tokens_in and not tokens_out:
-        # No question has no tokens: LiteLLM writes 0 where the provider does not say, and 0 as
-        # their price.
+        # Every request has tokens: LiteLLM reports 0 tokens, and a cost of 0, where the provider
+        # does not report them.
         return Usage(None, None, usd or None)
     return Usage(tokens_in, tokens_out, usd)
 
@@ -334,6 +327,6 @@ def _count(reported: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 
 def _are_impossible(reported: Mapping[str, Any], *names: str) -> bool:
-    """Whether a number of tokens is told that none can be, such as a negative one."""
+    """Whether one of the reported counts is impossible, such as a negative one."""
     counts = (reported.get(name) for name in names)
     return any(count is not None and token_count(count) is None for count in counts)

@@ -1,36 +1,35 @@
-"""Answers that LiteLLM refuses for what they say of their own cost.
+"""Answers that LiteLLM rejects because of their token counts.
 
-Owns how such an answer is taken out of the error, so that it is not asked for and paid again.
-LiteLLM checks the numbers of tokens only once it has the whole answer. What else is wrong with
-an answer stays an error.
+LiteLLM validates the usage of an answer after it has the whole answer. Where only the usage is
+invalid, the answer is recovered from the traceback, so that it is not requested and paid for again.
+Any other fault of an answer stays an error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import traceback
 import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from barbule.models.estimates import price
-from barbule.models.litellm.responses import token_count
+from barbule.models.litellm.responses import LiteLLMObject, token_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from litellm.types.utils import ModelResponse
-
-__all__ = ["expect_odd_usage", "salvage_answer"]
+__all__ = ["ignore_usage_warning", "salvage_answer"]
 
 _CONVERTER = "convert_to_model_response_object"
 _COUNTS = ("prompt_tokens", "completion_tokens")
 _WARNING = r"(?s)Pydantic serializer warnings:.*(_tokens|Usage)"
 
 
-def expect_odd_usage() -> None:
-    """Keep pydantic from warning of odd numbers of tokens, an error where warnings are errors."""
+def ignore_usage_warning() -> None:
+    """Silence pydantic's warning of invalid token counts, an error where warnings are errors."""
     for action, pattern, *_ in warnings.filters:
         if getattr(pattern, "pattern", pattern) == _WARNING:
             return
@@ -41,23 +40,23 @@ def expect_odd_usage() -> None:
 
 def salvage_answer(
     error: Exception, litellm: ModuleType, verb: str, model: str
-) -> ModelResponse | dict[str, Any] | None:
-    """Return the answer that LiteLLM had when it failed, if only its usage is at fault.
+) -> LiteLLMObject | dict[str, Any] | None:
+    """Return the answer that LiteLLM had when it failed, if only its usage is invalid.
 
     Parameters
     ----------
     error
-        What LiteLLM raised.
+        The exception that LiteLLM raised.
     verb
         The function of LiteLLM that was called.
     model
-        Who was asked.
+        The model of the call.
 
     Returns
     -------
     object
-        The response as LiteLLM would have given it, its usage as the provider told it; None where
-        there is no answer, or something else is wrong with it.
+        The response as LiteLLM would have returned it, its usage as the provider reported it; None
+        where there is no answer, or something else is wrong with it.
     """
     arguments = _converter_arguments(error)
     if arguments is None:
@@ -81,7 +80,7 @@ def salvage_answer(
 
 
 def _converter_arguments(error: BaseException | None) -> Mapping[str, Any] | None:
-    """Return the arguments with which LiteLLM was reading an answer that tells its usage."""
+    """Return the local variables with which LiteLLM was converting an answer that has a usage."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_name == _CONVERTER:
@@ -93,7 +92,7 @@ def _converter_arguments(error: BaseException | None) -> Mapping[str, Any] | Non
     return None
 
 
-def _convert_again(arguments: Mapping[str, Any], litellm: ModuleType) -> ModelResponse:
+def _convert_again(arguments: Mapping[str, Any], litellm: ModuleType) -> LiteLLMObject:
     answer = {name: part for name, part in arguments["response_object"].items() if name != "usage"}
     argument_names = (
         "response_type",
@@ -109,11 +108,13 @@ def _convert_again(arguments: Mapping[str, Any], litellm: ModuleType) -> ModelRe
 
 
 def _to_anthropic_form(
-    response: ModelResponse, usage: Mapping[str, Any], litellm: ModuleType
+    response: LiteLLMObject, usage: Mapping[str, Any], litellm: ModuleType
 ) -> dict[str, Any]:
-    from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
+    adapters = importlib.import_module(
+        "litellm.llms.anthropic.pass_through.adapters.transformation"
+    )
 
     response.usage = litellm.Usage()
-    answer = AnthropicAdapter().translate_completion_output_params(response)
+    answer = adapters.AnthropicAdapter().translate_completion_output_params(response)
     counts = dict(zip(("input_tokens", "output_tokens"), map(usage.get, _COUNTS), strict=True))
     return {**answer, "usage": counts}

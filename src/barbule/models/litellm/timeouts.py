@@ -1,9 +1,8 @@
-"""The time limit of a call of LiteLLM, and its end.
+"""The time limit of a LiteLLM call, and its cancellation.
 
-Owns from when the time counts, and that a call which is given up leaves nothing behind. LiteLLM
-prepares each question in a thread, which gives the coroutine that asks: with the first question
-to a provider it imports what it needs there, which takes seconds and is none of the provider's
-time; and a coroutine that comes when nobody waits for it any more is never awaited.
+LiteLLM prepares a call in a thread before it sends it, and imports a provider's code with the first
+call to it, which takes seconds. The time limit starts after that, and a call that is cancelled
+during the preparation leaves no coroutine that is never awaited.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ if TYPE_CHECKING:
 
 __all__ = ["run_with_timeout"]
 
-_POLL_SECONDS = 0.02  # seconds between two looks whether a question is prepared
-_MAX_PREPARATION = 120.0  # seconds
+_POLL_SECONDS = 0.02  # seconds between two checks whether a call is prepared
+_MAX_PREPARATION_SECONDS = 120.0  # seconds
 Answer = TypeVar("Answer")
 
-_prepared: set[Hashable] = set()
+_prepared_kinds: set[Hashable] = set()
 
 
 async def run_with_timeout(
     call: Coroutine[Any, Any, Answer], seconds: float | None, kind: Hashable
 ) -> Answer:
-    """Return what a call of LiteLLM gives.
+    """Await a LiteLLM call, with a time limit.
 
     Parameters
     ----------
     call
-        The call, which is not yet begun.
+        The call, which has not started yet.
     seconds
         How long it may take; None sets no limit.
     kind
-        Calls of one kind need the same modules: only the first of them may have to import.
+        Calls of one kind import the same modules, with the first of them.
 
     Raises
     ------
@@ -47,9 +46,9 @@ async def run_with_timeout(
     """
     task = asyncio.ensure_future(call)
     try:
-        if kind not in _prepared:
+        if kind not in _prepared_kinds:
             await _wait_for_preparation(task)
-            _prepared.add(kind)
+            _prepared_kinds.add(kind)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             raise TimeoutError
@@ -60,8 +59,8 @@ async def run_with_timeout(
 
 
 async def _wait_for_preparation(task: asyncio.Task[Any]) -> None:
-    """Wait until LiteLLM has prepared a question."""
-    end = time.monotonic() + _MAX_PREPARATION
+    """Wait until LiteLLM has prepared a call."""
+    end = time.monotonic() + _MAX_PREPARATION_SECONDS
     while _is_preparing(task) and time.monotonic() < end:
         await asyncio.wait({task}, timeout=_POLL_SECONDS)
 
@@ -74,9 +73,9 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 
 def _is_preparing(task: asyncio.Task[Any]) -> bool:
-    """Whether a call has not begun, or waits for its thread.
+    """Whether a call has not started, or waits for its preparation thread.
 
-    Its own module awaits nothing else that is no coroutine.
+    LiteLLM's main module awaits nothing else that is no coroutine.
     """
     if task.done():
         return False

@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError, UnsupportedError
-from barbule.types.schemas import refusal
+from barbule.types.schemas import unsupported_reason
 from barbule.types.zones import canonical_zone, fixed_offset, zone_info
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _database_zone(zone: str) -> tuple[str, ops.Value | None]:
     if offset is not None:  # as a name, it is east to one database and west to the other
         return UTC, ops.Literal(offset // datetime.timedelta(minutes=1), dt.Interval("m"))
     if canonical_zone(zone) is None:
-        reason, hint = refusal(dt.Timestamp(zone)) or ("", "")
+        reason, hint = unsupported_reason(dt.Timestamp(zone)) or ("", "")
         raise ExpressionError(reason, hint=hint)
     return zone, None
 

@@ -22,7 +22,7 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.tables.compute.function_expressions import resolve_expression
-from barbule.types import Document, Media, refusal
+from barbule.types import Document, Media, unsupported_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
         When it looks at other rows than its own.
     """
     value = table.select(**{name: resolve_expression(table, expr, name)}).op().values[name]
-    if refusal_reason := refusal(value.dtype):
+    if refusal_reason := unsupported_reason(value.dtype):
         reason, hint = refusal_reason
         raise ExpressionError(reason, table=table.get_name(), column=name, hint=hint)
     window_nodes = value.find(LOOKS_AROUND, filter=ops.Value)

@@ -27,7 +27,7 @@ from barbule.planner.lineage import (
     prune,
     repoint,
 )
-from barbule.types import refusal
+from barbule.types import unsupported_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +157,7 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     check_query(query, name)
     relation = query.op()
     for column, dtype in query.schema().items():
-        if refusal_reason := refusal(dtype):
+        if refusal_reason := unsupported_reason(dtype):
             reason, hint = refusal_reason
             raise ExpressionError(reason, table=name, column=column, hint=hint)
     leaves = relation.find(ManagedTable)
