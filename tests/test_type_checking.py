@@ -44,6 +44,20 @@ reveal_type(rows["name"])  # list[Any]
 reveal_type(recent.explain())  # Plan
 same: bb.ResultSet = films.collect()
 
+
+@bb.udf
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@bb.udf(version="1")
+def whisper(text: str) -> str:
+    return text.lower()
+
+
+reveal_type(shout)  # Function
+reveal_type(whisper)  # Function
+reveal_type(films.add_computed_column(loud=shout(films.name)))  # UpdateResult
 reveal_type(bb.calls())  # Query
 reveal_type(bb.snapshot("release"))  # Snapshot
 
