@@ -153,8 +153,8 @@ def test_fill_sets_live_rows_only(backend):
     backend.close("t", [0], 4)
     backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
     backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
-    found = {(row[RID], row[TO]): row["x"] for row in _rows(backend, "t", schema)}
-    assert found == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
+    result = {(row[RID], row[TO]): row["x"] for row in _rows(backend, "t", schema)}
+    assert result == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
 
 
 def test_a_transaction_is_all_or_nothing(backend):
@@ -194,10 +194,10 @@ def test_after_a_rollback_the_backend_goes_on(backend):
 
 def test_others_see_nothing_before_the_commit(backend):
     schema = _living(backend)
-    seen: list[int] = []
+    counts: list[int] = []
 
     def look() -> None:
-        seen.append(len(_rows(backend, "t", schema)))
+        counts.append(len(_rows(backend, "t", schema)))
 
     def from_another_thread() -> None:
         thread = threading.Thread(target=look)
@@ -208,7 +208,7 @@ def test_others_see_nothing_before_the_commit(backend):
         backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
         from_another_thread()
     from_another_thread()
-    assert seen == [3, 4]
+    assert counts == [3, 4]
 
 
 def test_separate_commits_on_its_own(backend):
@@ -247,8 +247,8 @@ def test_batches_give_all_rows_in_pieces(backend, writing):
             batches = list(backend.batches(query, {}, 2048))
     else:
         batches = list(backend.batches(query, {}, 2048))
-    found = pa.Table.from_batches(batches).column("n").to_pylist()
-    assert found == list(range(12_000 if writing else 10_000))
+    result = pa.Table.from_batches(batches).column("n").to_pylist()
+    assert result == list(range(12_000 if writing else 10_000))
     assert max(batch.num_rows for batch in batches) <= 2048
 
 
@@ -288,24 +288,24 @@ def test_in_memory_tables_of_a_query_are_staged(backend):
 
 def test_results_have_the_types_that_ibis_promises(backend):
     query = _numbers(backend, 3)
-    wanted = query.mutate(
+    typed = query.mutate(
         total=query.n.sum().over(ibis.window()), small=ibis.literal(1, "int8"), x=ibis.literal(0.7)
     )
-    rows = backend.arrow(wanted, {})
-    assert rows.schema.equals(wanted.schema().to_pyarrow())
+    rows = backend.arrow(typed, {})
+    assert rows.schema.equals(typed.schema().to_pyarrow())
     assert rows.column("x").to_pylist() == [0.7] * 3
 
 
-@pytest.mark.parametrize(("metric", "wanted"), [("cosine", 0.6), ("ip", 3.0), ("l2", -(20**0.5))])
-def test_similarity_is_larger_for_nearer_vectors(backend, metric, wanted):
+@pytest.mark.parametrize(("metric", "expected"), [("cosine", 0.6), ("ip", 3.0), ("l2", -(20**0.5))])
+def test_similarity_is_larger_for_nearer_vectors(backend, metric, expected):
     kind = ibis.dtype("array<float32, 2>")
     schema = sch.Schema({"a": kind, "b": kind})
     backend.create("v", schema)
     backend.append("v", pa.table({"a": [[3.0, 4.0]], "b": [[1.0, 0.0]]}))
     leaf = backend.table("v", schema).to_expr()
     value = backend.similarity(leaf.a.op(), leaf.b.op(), metric).to_expr()
-    found = backend.arrow(leaf.select(s=value), {}).column("s").to_pylist()
-    assert found == [pytest.approx(wanted, rel=1e-6)]
+    result = backend.arrow(leaf.select(s=value), {}).column("s").to_pylist()
+    assert result == [pytest.approx(expected, rel=1e-6)]
 
 
 def test_what_duckdb_cannot_run_is_said_so(backend):
@@ -339,11 +339,11 @@ def test_what_cannot_be_opened_is_named(tmp_path):
 
 
 def test_threads_have_connections_of_their_own(backend):
-    found: list[object] = []
-    thread = threading.Thread(target=lambda: found.append(backend.ibis.con))
+    connections: list[object] = []
+    thread = threading.Thread(target=lambda: connections.append(backend.ibis.con))
     thread.start()
     thread.join()
-    assert found[0] is not backend.ibis.con
+    assert connections[0] is not backend.ibis.con
     assert backend.ibis.con is backend.ibis.con
 
 
@@ -363,16 +363,16 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     )
     rows = pa.table({RID: [2, 1, 0], "x": pa.array(cells)})
     stored = backend.table("t", sch.Schema({RID: "int64", TO: "int64"})).to_expr()
-    beside = table_rewrite.align_to_rows(backend.arrow(stored, {}), rows, "x")
+    aligned = table_rewrite.align_to_rows(backend.arrow(stored, {}), rows, "x")
     if kind == "array<string>":
-        assert beside is None
+        assert aligned is None
     else:
-        assert beside.schema.field("x").type in (pa.large_string(), pa.large_binary())
+        assert aligned.schema.field("x").type in (pa.large_string(), pa.large_binary())
     with backend.transaction():
         backend.add_columns("t", {"x": ibis.dtype(kind)}, {"x": rows})
-    shown = backend.table("t", sch.Schema({**dict.fromkeys((RID, TO), "int64"), "x": kind}))
-    found = backend.arrow(shown.to_expr(), {}).to_pylist()
-    assert [row["x"] for row in found] == [cells[2], None, cells[1], cells[0]]
+    stored_leaf = backend.table("t", sch.Schema({**dict.fromkeys((RID, TO), "int64"), "x": kind}))
+    result = backend.arrow(stored_leaf.to_expr(), {}).to_pylist()
+    assert [row["x"] for row in result] == [cells[2], None, cells[1], cells[0]]
 
 
 def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):

@@ -11,16 +11,16 @@ from barbule.backends.duckdb import queries
 @pytest.fixture
 def joined(session, monkeypatch):
     """Tell of each query that joins whether another thread runs it."""
-    seen = []
+    interrupted = []
     read_table = queries.read_table
 
     def reading(cursor, sql, *, long_join):
         if " JOIN " in sql:
-            seen.append(long_join)
+            interrupted.append(long_join)
         return read_table(cursor, sql, long_join=long_join)
 
     monkeypatch.setattr(queries, "read_table", reading)
-    return seen
+    return interrupted
 
 
 @pytest.fixture

@@ -109,8 +109,8 @@ def test_few_rows_arrive_as_arrow_holds_them(backend, kind, together):
     for part in [rows] if together else [rows.slice(n, 1) for n in range(len(cells))]:
         assert insert_parameters(part) is not None
         backend.append("t", part)
-    found = _stored(backend, schema)
-    assert _bits(found.cast(schema["v"].to_pyarrow())) == _bits(pa.chunked_array([cells]))
+    stored = _stored(backend, schema)
+    assert _bits(stored.cast(schema["v"].to_pyarrow())) == _bits(pa.chunked_array([cells]))
 
 
 @pytest.mark.parametrize("kind", EXACT)
@@ -139,8 +139,8 @@ def test_what_would_arrive_otherwise_is_handed_over(backend, kind):
     schema = sch.Schema.from_pyarrow(rows.schema)
     backend.create("t", schema)
     backend.append("t", rows)
-    found = backend.cursor.execute("SELECT v FROM t").to_arrow_table()["v"]
-    assert str(found.cast(cells.type)) == str(pa.chunked_array([cells]))
+    stored = backend.cursor.execute("SELECT v FROM t").to_arrow_table()["v"]
+    assert str(stored.cast(cells.type)) == str(pa.chunked_array([cells]))
 
 
 def test_rows_of_several_types_stand_beside_each_other(backend):
@@ -156,9 +156,9 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
     assert insert_parameters(both) is not None
     backend.create("t", schema)
     backend.append("t", both)
-    found = backend.cursor.execute("SELECT * FROM t ORDER BY c0 NULLS LAST").to_arrow_table()
+    stored = backend.cursor.execute("SELECT * FROM t ORDER BY c0 NULLS LAST").to_arrow_table()
     for name in both.column_names:
-        assert _bits(found[name].cast(both[name].type)) == _bits(both[name]), name
+        assert _bits(stored[name].cast(both[name].type)) == _bits(both[name]), name
 
 
 def test_texts_in_statements_are_exact(backend):

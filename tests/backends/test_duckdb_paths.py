@@ -45,7 +45,7 @@ def remove_folder(file):
     file.parent.rename(file.parent.with_name("elsewhere"))
 
 
-WAYS = {
+LOSSES = {
     "deleted": (delete, "was deleted"),
     "moved": (move, "was deleted"),
     "replaced": (replace, "was replaced by another"),
@@ -68,20 +68,20 @@ WRITES = {
 
 
 @windows
-@pytest.mark.parametrize("way", WAYS)
-def test_nothing_is_written_to_a_file_that_is_gone(way, file):
-    change, said = WAYS[way]
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_is_written_to_a_file_that_is_gone(loss, file):
+    change, message = LOSSES[loss]
     session = connected(file)
     table = session.create_table("t", {"a": bb.Int})
     table.insert(a=1)
     change(file)
     for write in WRITES.values():
-        with pytest.raises(DiskError, match=f"{re.escape(str(file))}' {said}") as caught:
+        with pytest.raises(DiskError, match=f"{re.escape(str(file))}' {message}") as caught:
             write(table)
         assert "connect again" in caught.value.hint
     assert table.collect()["a"] == [1]  # what it had can be kept
     if file.parent.exists():
-        with pytest.raises(DiskError, match=said):
+        with pytest.raises(DiskError, match=message):
             bb.Session(session.settings)
     session.close()
 
@@ -90,11 +90,11 @@ def test_nothing_is_written_to_a_file_that_is_gone(way, file):
 def test_a_file_that_is_put_back_is_written_again(file):
     with connected(file) as session:
         table = session.create_table("t", [{"a": 1}])
-        moved = file.with_suffix(".moved")
-        file.rename(moved)
+        moved_file = file.with_suffix(".moved")
+        file.rename(moved_file)
         with pytest.raises(DiskError, match="was deleted"):
             table.insert(a=2)
-        moved.rename(file)
+        moved_file.rename(file)
         table.insert(a=2)
     with connected(file) as session:
         assert session.get_table("t").collect()["a"] == [1, 2]
@@ -119,22 +119,22 @@ def test_a_file_that_is_gone_when_it_is_opened_again_is_not_made_anew(file):
     if (child := os.fork()) == 0:  # before which the file is closed
         os._exit(0)
     os.waitpid(child, 0)
-    kept = file.rename(file.with_suffix(".moved"))
+    moved_file = file.rename(file.with_suffix(".moved"))
     for use in (table.collect, lambda: table.insert(a=2)):
         with pytest.raises(DiskError, match="was deleted"):
             use()
     assert not file.exists()
-    kept.rename(file)
+    moved_file.rename(file)
     table.insert(a=2)
     assert table.collect()["a"] == [1, 2]
     session.close()
 
 
 def test_a_database_of_sqlite_is_refused_without_the_network(file):
-    made = sqlite3.connect(file)
-    made.execute("CREATE TABLE t (a INTEGER)")
-    made.commit()
-    made.close()
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE t (a INTEGER)")
+    connection.commit()
+    connection.close()
     before = file.read_bytes()
     with pytest.raises(ConfigurationError, match=r"app\.duckdb' is a database of SQLite") as caught:
         connected(file)
@@ -153,15 +153,16 @@ def test_a_file_that_is_no_database_is_named(content, file):
 
 
 def test_a_database_of_another_program_gets_tables_beside_its_own(file):
-    with duckdb.connect(str(file)) as made:
-        made.execute("CREATE TABLE t AS SELECT 1 AS a")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS a")
     with connected(file) as session:
         assert session.get_table("t", if_not_exists="ignore") is None
         assert session.list_tables() == []
-    with duckdb.connect(str(file)) as found:
-        assert found.table("t").fetchall() == [(1,)]
+    with duckdb.connect(str(file)) as database:
+        assert database.table("t").fetchall() == [(1,)]
         names = {
-            name for (name,) in found.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            name
+            for (name,) in database.execute("SELECT table_name FROM duckdb_tables()").fetchall()
         }
     assert len(names) > 1
     assert all(name.startswith("bb_") for name in names - {"t"})
@@ -201,9 +202,9 @@ def test_a_log_that_is_damaged_is_named_or_ends_there(file):
         return run(READING, url)
 
     changed = logged.replace(b"within entry 7", b"WITHIN entry 7")
-    said = read(changed)
-    assert "app.duckdb' cannot be read: IO Error: Failure while replaying WAL" in said
-    assert "damaged" in said
+    message = read(changed)
+    assert "app.duckdb' cannot be read: IO Error: Failure while replaying WAL" in message
+    assert "damaged" in message
     assert log.read_bytes() == changed
     assert file.read_bytes() == written
     assert 0 < int(read(logged[: len(logged) // 2])) < 20

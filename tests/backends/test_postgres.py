@@ -45,7 +45,7 @@ def _leaf(backend, name, columns):
     return backend.table(name, sch.Schema(columns)).to_expr()
 
 
-def _made(backend, columns, rows):
+def _create_table(backend, columns, rows):
     schema = sch.Schema(columns)
     backend.create("t", schema)
     backend.append("t", pa.Table.from_pylist(rows, schema.to_pyarrow()))
@@ -56,8 +56,8 @@ def _made(backend, columns, rows):
 
 
 def test_both_schemes_open_the_adapter(url):
-    for each in (url, url.replace("postgres://", "postgresql://")):
-        backend = open_backend(each)
+    for address in (url, url.replace("postgres://", "postgresql://")):
+        backend = open_backend(address)
         assert isinstance(backend, PostgresBackend)
         assert backend.many_writers
         backend.disconnect()
@@ -140,13 +140,13 @@ def _end_connection(backend, url):
 
 
 def test_a_connection_that_is_lost_is_replaced(backend, url):
-    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+    leaf = _create_table(backend, {"a": "int64"}, [{"a": 1}])
     _end_connection(backend, url)
     assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
 
 
 def test_a_transaction_that_is_lost_is_not_gone_on_with(backend, url):
-    leaf = _made(backend, {"a": "int64"}, [{"a": 1}])
+    leaf = _create_table(backend, {"a": "int64"}, [{"a": 1}])
 
     def change():
         with backend.transaction():
@@ -168,7 +168,7 @@ def test_a_closed_backend_says_so(url):
 
 
 def test_a_swallowed_failure_is_not_committed_silently(backend):
-    leaf = _made(backend, {"a": "int64"}, [])
+    leaf = _create_table(backend, {"a": "int64"}, [])
 
     def swallow():
         with backend.transaction():
@@ -182,7 +182,7 @@ def test_a_swallowed_failure_is_not_committed_silently(backend):
 
 
 def test_changing_a_table_that_another_holds_is_refused_in_time(backend, url):
-    _made(backend, {"a": "int64"}, [{"a": 1}])
+    _create_table(backend, {"a": "int64"}, [{"a": 1}])
     impatient = open_backend(f"{url}&lock_timeout=0.2")
     with backend.transaction():
         backend.append("t", pa.table({"a": [2]}))
@@ -208,7 +208,7 @@ backend.disconnect()
 
 
 def test_many_processes_write_at_once_and_lose_nothing(backend, url):
-    leaf = _made(backend, {RID: "int64", FROM: "int64", TO: "int64", "who": "int64"}, [])
+    leaf = _create_table(backend, {RID: "int64", FROM: "int64", TO: "int64", "who": "int64"}, [])
     writers = [
         subprocess.Popen([sys.executable, "-c", _WRITER, url, str(number)]) for number in range(3)
     ]
@@ -236,7 +236,7 @@ def test_the_right_of_a_killed_process_is_free(backend, url):
 
 
 def test_a_stream_keeps_its_memory_whatever_its_length(backend):
-    _made(backend, {"n": "int64", "s": "string"}, [])
+    _create_table(backend, {"n": "int64", "s": "string"}, [])
     backend._connection.run(
         "INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) AS i"
     )
@@ -262,9 +262,9 @@ def test_a_stream_keeps_its_memory_whatever_its_length(backend):
 
 def test_streams_of_one_transaction_do_not_disturb_each_other(backend):
     schema = {"n": "int64"}
-    query = _made(backend, schema, [{"n": n} for n in range(100)]).order_by("n")
-    given = _leaf(backend, "bb_given", schema)
-    joined = query.join(given, "n").order_by("n")
+    query = _create_table(backend, schema, [{"n": n} for n in range(100)]).order_by("n")
+    staged_leaf = _leaf(backend, "bb_given", schema)
+    joined = query.join(staged_leaf, "n").order_by("n")
     many = {"bb_given": pa.table({"n": range(100)})}
     others = {"bb_given": pa.table({"n": range(90, 200)})}
     with backend.transaction():
@@ -282,14 +282,14 @@ def test_streams_of_one_transaction_do_not_disturb_each_other(backend):
 
 def test_names_too_long_for_postgres_stay_apart(backend):
     first, second = "é" * 60 + "1", "é" * 60 + "2"
-    leaf = _made(backend, {first: "int64", second: "int64"}, [{first: 1, second: 2}])
+    leaf = _create_table(backend, {first: "int64", second: "int64"}, [{first: 1, second: 2}])
     assert backend.arrow(leaf, {}).to_pylist() == [{first: 1, second: 2}]
     summed = leaf.mutate(**{"n" * 200: leaf[first] + leaf[second]}).filter(leaf[second] == 2)
     assert backend.arrow(summed, {}).column("n" * 200).to_pylist() == [3]
 
 
 def test_a_cell_that_postgres_cannot_keep_is_named(backend):
-    _made(backend, {"a": "int64", "s": "string"}, [])
+    _create_table(backend, {"a": "int64", "s": "string"}, [])
     with pytest.raises(DataError, match=r"column 's', row 1: .*NUL.*\(value: 'x\\x00y'\)"):
         backend.append("t", pa.table({"a": [1, 2], "s": ["fine", "x\0y"]}))
     with pytest.raises(DataError, match=r"column 'a': .*do not fit a column of type bigint"):
@@ -307,7 +307,7 @@ def test_rows_that_are_too_wide_are_refused(backend):
 
 def test_json_within_a_struct_is_json_for_sql_too(backend):
     kind = "struct<j: json, more: array<struct<k: json>>>"
-    leaf = _made(
+    leaf = _create_table(
         backend, {"s": kind}, [{"s": {"j": '{"a": [1, 2]}', "more": [{"k": '{"b": "x"}'}]}}]
     )
     query = leaf.select(a=leaf.s.j["a"][1].int, b=leaf.s.more[0].k["b"].str)
@@ -319,10 +319,10 @@ def test_json_within_a_struct_is_json_for_sql_too(backend):
 def test_fill_of_a_struct_keeps_its_json(backend):
     life = {RID: "int64", FROM: "int64", TO: "int64"}
     kind = "struct<j: json>"
-    _made(backend, {**life, "s": kind}, [{RID: 0, FROM: 1, TO: FOREVER}])
+    _create_table(backend, {**life, "s": kind}, [{RID: 0, FROM: 1, TO: FOREVER}])
     leaf = _leaf(backend, "t", {"s": kind})
-    wanted = sch.Schema({RID: "int64", "s": kind}).to_pyarrow()
-    backend.fill("t", "s", pa.Table.from_pylist([{RID: 0, "s": {"j": "[7]"}}], wanted))
+    arrow_schema = sch.Schema({RID: "int64", "s": kind}).to_pyarrow()
+    backend.fill("t", "s", pa.Table.from_pylist([{RID: 0, "s": {"j": "[7]"}}], arrow_schema))
     assert backend.arrow(leaf.select(x=leaf.s.j[0].int), {}).to_pylist() == [{"x": 7}]
 
 
@@ -340,7 +340,7 @@ def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
         "m": "map<string, int64>",
     }
     row["m"] = list(row["m"])
-    t = _made(backend, columns, [row])
+    t = _create_table(backend, columns, [row])
     duck = ibis.duckdb.connect()
     other = duck.create_table("t", pa.Table.from_pylist([row], sch.Schema(columns).to_pyarrow()))
 
@@ -353,11 +353,11 @@ def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
             "index": t.a[-1],
             "slice": t.a[:2],
             "length": t.d.length(),
-            "mapped": t.a.map(lambda each: each + 1),
-            "filtered": t.a.filter(lambda each: each > 1),
-            "inner": t.d.map(lambda each: each[0]),
-            "nested": t.d.map(lambda each: each.map(lambda one: one * 2)),
-            "kept": t.d.filter(lambda each: each.length() > 1),
+            "mapped": t.a.map(lambda element: element + 1),
+            "filtered": t.a.filter(lambda element: element > 1),
+            "inner": t.d.map(lambda element: element[0]),
+            "nested": t.d.map(lambda element: element.map(lambda one: one * 2)),
+            "kept": t.d.filter(lambda element: element.length() > 1),
             "contains": t.a.contains(3),
             "has": t.d.contains([2, 3]),
             "joined": t.a.concat(t.d[1]),
@@ -369,13 +369,13 @@ def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
         }
 
     for name, value in parts(t).items():
-        found = backend.arrow(t.select(v=value), {}).to_pylist()
-        wanted = other.select(v=parts(other)[name]).to_pyarrow().to_pylist()
-        assert found == wanted, name
+        result = backend.arrow(t.select(v=value), {}).to_pylist()
+        expected = other.select(v=parts(other)[name]).to_pyarrow().to_pylist()
+        assert result == expected, name
 
 
 def test_arrays_of_arrays_are_gathered_and_picked(backend):
-    t = _made(
+    t = _create_table(
         backend,
         {"k": "int64", "a": "array<int64>"},
         [{"k": 1, "a": [1]}, {"k": 1, "a": [2, 3]}, {"k": 2, "a": None}],
@@ -390,7 +390,7 @@ def test_arrays_of_arrays_are_gathered_and_picked(backend):
 
 
 def test_numerics_become_what_ibis_promises(backend):
-    t = _made(
+    t = _create_table(
         backend,
         {"i": "int64", "n": "decimal(10, 2)", "u": "uint64"},
         [{"i": 1, "n": decimal.Decimal("1.25"), "u": 2**64 - 1}, {"i": 2, "n": None, "u": None}],
@@ -400,27 +400,27 @@ def test_numerics_become_what_ibis_promises(backend):
     )
     rows = backend.arrow(query, {})
     assert rows.schema.types == query.schema().to_pyarrow().types
-    found = rows.to_pylist()[0]
-    assert (found["total"], found["mean"], found["big"]) == (3, 1.5, 2**64 - 1)
-    assert found["n"] == decimal.Decimal("1.25")
-    assert float(found["share"]) == pytest.approx(1.25 / 3, abs=1e-2)
+    row = rows.to_pylist()[0]
+    assert (row["total"], row["mean"], row["big"]) == (3, 1.5, 2**64 - 1)
+    assert row["n"] == decimal.Decimal("1.25")
+    assert float(row["share"]) == pytest.approx(1.25 / 3, abs=1e-2)
 
 
 def test_intervals_and_zones(backend):
     moment = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
-    t = _made(backend, {"at": "timestamp('UTC')"}, [{"at": moment}])
+    t = _create_table(backend, {"at": "timestamp('UTC')"}, [{"at": moment}])
     query = t.select(
         apart=t.at - ibis.timestamp("2024-02-28 12:00:00", timezone="UTC"), day=t.at.date()
     )
-    found = backend.arrow(query, {}).to_pylist()[0]
-    assert found == {"apart": datetime.timedelta(days=2), "day": datetime.date(2024, 3, 1)}
+    row = backend.arrow(query, {}).to_pylist()[0]
+    assert row == {"apart": datetime.timedelta(days=2), "day": datetime.date(2024, 3, 1)}
 
 
 # What Ibis does by itself
 
 
 def test_verbs_of_ibis_run(backend):
-    leaf = _made(
+    leaf = _create_table(
         backend,
         {"n": "int64", "s": "struct<x: int64>", "u": "uuid"},
         [{"n": 1, "s": {"x": 2}, "u": "0a1b2c3d-4e5f-6789-abcd-ef0123456789"}],
@@ -447,7 +447,7 @@ def test_verbs_of_ibis_run(backend):
 def test_files_are_written_as_by_duckdb(backend, tmp_path):
     moment = datetime.datetime(2024, 1, 5, 12, 5)  # noqa: DTZ001 - without a zone
     rows = [{"n": n, "s": 'it\'s, "q"', "at": moment} for n in range(5000)]
-    leaf = _made(backend, {"n": "int64", "s": "string", "at": "timestamp"}, rows)
+    leaf = _create_table(backend, {"n": "int64", "s": "string", "at": "timestamp"}, rows)
     other = ibis.duckdb.connect().create_table("t", pa.Table.from_pylist(rows))
     for verb in ("to_csv", "to_json"):
         getattr(leaf.order_by("n"), verb)(tmp_path / "ours")

@@ -122,20 +122,20 @@ ROUND_TRIPS = {
 def test_an_expression_comes_back_equal(opened, tables, name):
     node = ROUND_TRIPS[name](*tables).op()
     text = codec.dump(node)
-    found = _load(opened, text)
-    assert found == node
-    assert type(found) is type(node)
-    assert codec.dump(found) == text
+    loaded = _load(opened, text)
+    assert loaded == node
+    assert type(loaded) is type(node)
+    assert codec.dump(loaded) == text
     assert json.loads(text)["format"] == 1
     if hasattr(node, "dtype"):
-        assert type(found.dtype) is type(node.dtype)
+        assert type(loaded.dtype) is type(node.dtype)
     else:
-        assert found.schema == node.schema
+        assert loaded.schema == node.schema
 
 
 def test_nan_comes_back_as_nan(opened, tables):
-    found = _load(opened, codec.dump((tables[0].f + math.nan).op()))
-    assert math.isnan(found.right.value)
+    loaded = _load(opened, codec.dump((tables[0].f + math.nan).op()))
+    assert math.isnan(loaded.right.value)
 
 
 def test_a_part_that_occurs_twice_is_written_once(opened, tables):
@@ -248,10 +248,10 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_type_comes_back_equal(kind):
     written = json.loads(json.dumps(codec.dump_type(kind)))
-    found = codec.load_type(written)
-    assert found == kind
-    assert type(found) is type(kind)
-    assert found.nullable == kind.nullable
+    loaded = codec.load_type(written)
+    assert loaded == kind
+    assert type(loaded) is type(kind)
+    assert loaded.nullable == kind.nullable
 
 
 def test_a_type_holds_no_table():

@@ -86,9 +86,9 @@ def test_it_is_brought_to_the_format_of_this_version(former, former_url):
 def test_answers_that_it_paid_for_are_found(former, former_url):
     films = bb.get_table("films")
     own.adding(1), own.adding(10), own.marking(own.Marker("*"))
-    asked = bb.calls()
-    asked = asked.filter(~asked.function.endswith(".embed"))
-    kept = asked.count().to_pyarrow().as_py()
+    calls = bb.calls()
+    calls = calls.filter(~calls.function.endswith(".embed"))
+    call_count = calls.count().to_pyarrow().as_py()
     films.insert([{"name": "Coco", "year": 1979}, {"name": "Up", "year": 2017}])
     assert own.CALLED == []
     rows = films.filter(films.year.isin([1979, 2017])).order_by("name", "year").collect()
@@ -99,7 +99,7 @@ def test_answers_that_it_paid_for_are_found(former, former_url):
     assert sorted(map(str, own.CALLED)) == [
         "('add', 2012)", "('add', 2012)", "('measured', 2012)", "('shout', 'Brave')",
     ]  # fmt: skip
-    assert asked.count().to_pyarrow().as_py() == kept + 4
+    assert calls.count().to_pyarrow().as_py() == call_count + 4
     assert films.stale() == []
 
 

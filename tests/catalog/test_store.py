@@ -68,12 +68,14 @@ def test_a_commit_is_one_row_from_which_all_of_it_is_learnt_again(catalog, backe
     _put(catalog, backend, dataclasses.replace(RECORD, name="renamed"), "rename")
     catalog.add_label(Label(1, "good", 0))
     assert backend.tables() == {"bb_meta", "bb_commits", "bb_labels"}
-    found = backend.ibis.con.execute("SELECT id, operation FROM bb_commits ORDER BY id").fetchall()
-    assert found == [(1, "create table"), (2, "rename"), (3, "label")]
+    commits = backend.ibis.con.execute(
+        "SELECT id, operation FROM bb_commits ORDER BY id"
+    ).fetchall()
+    assert commits == [(1, "create table"), (2, "rename"), (3, "label")]
     again = Catalog(backend)
     assert again.history(1) == catalog.history(1)
     assert again.versions(1) == catalog.versions(1)
-    assert [each.operation for each in again.versions(1)] == ["create table", "rename"]
+    assert [version.operation for version in again.versions(1)] == ["create table", "rename"]
     assert [again.commit(n) for n in (1, 2, 3)] == [catalog.commit(n) for n in (1, 2, 3)]
     assert (again.head, again.labels(1)) == (3, {"good": 0})
 

@@ -47,8 +47,8 @@ def check_complete(index, up_to):
         else:
             # A crash may have given the even ones their next vectors already.
             sample = slice(1, BATCH, 50)
-        found = [one.ids.tolist() for one in index.search(rows[sample], 1)]
-        assert found == [[key] for key in ids[sample].tolist()]
+        nearest = [one.ids.tolist() for one in index.search(rows[sample], 1)]
+        assert nearest == [[key] for key in ids[sample].tolist()]
 
 
 def filled(path, commits):
@@ -129,8 +129,8 @@ def test_a_process_that_ends_without_closing_leaves_it_clean(tmp_path):
     process = run(program, tmp_path / "v")
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    noted = json.loads((tmp_path / "v" / "state.json").read_text())["indexes"]["t.v"]
-    assert (noted["dirty"], noted["watermark"], noted["count"]) == (False, 1, 2)
+    state = json.loads((tmp_path / "v" / "state.json").read_text())["indexes"]["t.v"]
+    assert (state["dirty"], state["watermark"], state["count"]) == (False, 1, 2)
 
 
 WRITER = """
@@ -155,10 +155,10 @@ def test_kill_while_writing(tmp_path):
         assert process.stdout.readline().startswith("ready")
         time.sleep(chance.uniform(0.1, 0.7))
         process.send_signal(signal.SIGKILL)
-        told = process.communicate(timeout=PATIENCE)[0].split()
+        output = process.communicate(timeout=PATIENCE)[0].split()
         store, index = opened(where)
         reached = index.watermark
-        assert reached in {-1, *range(int(told[-1]) if told else 0, 401)}
+        assert reached in {-1, *range(int(output[-1]) if output else 0, 401)}
         if reached == -1:
             assert index.count() == 0
         for commit in range(max(reached, 0) + 1, max(reached, 0) + 3):
@@ -197,9 +197,9 @@ def spoil_state(root):
 
 
 def lie_about_count(root):
-    noted = json.loads((root / "state.json").read_text())
-    noted["indexes"]["t.v"]["count"] += 1
-    (root / "state.json").write_text(json.dumps(noted))
+    state = json.loads((root / "state.json").read_text())
+    state["indexes"]["t.v"]["count"] += 1
+    (root / "state.json").write_text(json.dumps(state))
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ sys.stdin.readline()
 def test_a_second_process_is_told_who_owns_the_directory(tmp_path):
     store, index = opened(tmp_path / "v")
     process = run(HOLDER, tmp_path / "v", stdin=subprocess.PIPE)
-    told = process.communicate("\n", timeout=PATIENCE)[0]
-    assert told.startswith("False")
-    assert f"belongs to the process {os.getpid()}" in told
+    output = process.communicate("\n", timeout=PATIENCE)[0]
+    assert output.startswith("False")
+    assert f"belongs to the process {os.getpid()}" in output
     index.upsert([1], np.ones((1, 8)))
     store.close()
 

@@ -31,27 +31,27 @@ def brute(ids, rows, query, metric):
     """Distances in float64, by id."""
     rows, query = rows.astype(np.float64), query.astype(np.float64)
     if metric == "l2":
-        found = ((rows - query) ** 2).sum(axis=1)
+        values = ((rows - query) ** 2).sum(axis=1)
     else:
-        found = rows @ query
+        values = rows @ query
         if metric == "cosine":
-            found = found / np.linalg.norm(rows, axis=1) / np.linalg.norm(query)
-        found = 1 - found
-    return dict(zip(ids.tolist(), found.tolist(), strict=True))
+            values = values / np.linalg.norm(rows, axis=1) / np.linalg.norm(query)
+        values = 1 - values
+    return dict(zip(ids.tolist(), values.tolist(), strict=True))
 
 
 def check_search(index, ids, rows, queries, metric, k=10, recall=0.95):
     hits = 0
-    for query, found in zip(queries, index.search(queries, k), strict=True):
+    for query, candidates in zip(queries, index.search(queries, k), strict=True):
         distances = brute(ids, rows, query, metric)
         best = sorted(distances, key=distances.get)[:k]
-        assert found.ids.dtype == np.int64
-        assert found.distances.dtype == np.float32
-        assert len(found) == len(set(found.ids.tolist())) == min(k, len(ids))
-        assert np.all(np.diff(found.distances) >= 0)
-        expected = [distances[key] for key in found.ids.tolist()]
-        np.testing.assert_allclose(found.distances, expected, rtol=1e-3, atol=1e-3)
-        hits += len(set(best) & set(found.ids.tolist()))
+        assert candidates.ids.dtype == np.int64
+        assert candidates.distances.dtype == np.float32
+        assert len(candidates) == len(set(candidates.ids.tolist())) == min(k, len(ids))
+        assert np.all(np.diff(candidates.distances) >= 0)
+        expected = [distances[key] for key in candidates.ids.tolist()]
+        np.testing.assert_allclose(candidates.distances, expected, rtol=1e-3, atol=1e-3)
+        hits += len(set(best) & set(candidates.ids.tolist()))
     assert hits >= recall * len(queries) * min(k, len(ids))
 
 
@@ -158,9 +158,9 @@ def test_the_last_of_equal_ids_wins(store, name):
     index = store.open(name, 2, "l2")
     index.upsert([1, 2, 1], [[9, 9], [5, 5], [0, 0]])
     assert index.count() == 2
-    found = index.search([0, 0], 2)[0]
-    assert found.ids.tolist() == [1, 2]
-    assert found.distances.tolist() == [0, 50]
+    candidates = index.search([0, 0], 2)[0]
+    assert candidates.ids.tolist() == [1, 2]
+    assert candidates.distances.tolist() == [0, 50]
 
 
 def test_ties_go_to_the_smaller_id(store, name):

@@ -15,14 +15,14 @@ METRICS = ("cosine", "ip", "l2")
 def exact(rows, query, k, metric):
     """Compare all rows, a mapping of identities to vectors, by the definition."""
     ids = np.array(sorted(rows))
-    vectors = np.array([rows[each] for each in ids], np.float64).reshape(len(ids), -1)
-    wanted = np.asarray(query, np.float64)
+    vectors = np.array([rows[row] for row in ids], np.float64).reshape(len(ids), -1)
+    vector = np.asarray(query, np.float64)
     if metric == "l2":
-        scores = -np.linalg.norm(vectors - wanted, axis=1)
+        scores = -np.linalg.norm(vectors - vector, axis=1)
     else:
-        scores = vectors @ wanted
+        scores = vectors @ vector
         if metric == "cosine":
-            scores /= np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted)
+            scores /= np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
     return ids[np.lexsort((ids, -scores))[:k]].tolist()
 
 
@@ -33,24 +33,30 @@ def test_each_of_many_commits_is_found_as_it_was(metric):
     for commit in range(1, 60):
         new = chance.choice(120, 6, replace=False)
         vectors = chance.normal(size=(6, 8)).astype("f4")
-        gone = chance.choice(120, 3, replace=False)
-        matrix.remove(gone, commit=commit)
+        removed = chance.choice(120, 3, replace=False)
+        matrix.remove(removed, commit=commit)
         matrix.put(new, vectors, commit=commit)
-        for each in gone:
-            rows.pop(each, None)
+        for rid in removed:
+            rows.pop(rid, None)
         rows |= dict(zip(new.tolist(), vectors, strict=True))
         states[commit] = dict(rows)
         assert matrix.ids.tolist() == sorted(rows)
         assert len(matrix) == len(rows)
     query = chance.normal(size=8).astype("f4")
     some = np.arange(0, 120, 3)
-    for commit, known in states.items():
+    for commit, vectors_at in states.items():
         for among in (None, some, some[:2]):
-            kept = known if among is None else {k: v for k, v in known.items() if k in among}
-            found = matrix.nearest(query, 5, among, commit=commit)
-            assert found[0].tolist() == exact(kept, query, 5, metric) if kept else not len(found[0])
+            remaining = (
+                vectors_at if among is None else {k: v for k, v in vectors_at.items() if k in among}
+            )
+            result = matrix.nearest(query, 5, among, commit=commit)
+            assert (
+                result[0].tolist() == exact(remaining, query, 5, metric)
+                if remaining
+                else not len(result[0])
+            )
             _, ids, _ = matrix.pairs(query[None], 5, among, commit=commit)
-            assert ids.tolist() == found[0].tolist()
+            assert ids.tolist() == result[0].tolist()
 
 
 def test_what_has_been_forgotten_is_not_answered():
@@ -64,8 +70,8 @@ def test_what_has_been_forgotten_is_not_answered():
     assert matrix.earliest_commit == 2
     assert matrix.nearest(query, 3, commit=1) is None
     assert matrix.pairs(query[None], 3, commit=1) is None
-    found, _ = matrix.nearest(query, 3, commit=2)
-    assert set(found.tolist()) <= set(range(2500, 3000))
+    nearest_ids, _ = matrix.nearest(query, 3, commit=2)
+    assert set(nearest_ids.tolist()) <= set(range(2500, 3000))
     assert matrix.nbytes < before / 2
 
 
@@ -74,8 +80,8 @@ def test_equal_scores_come_by_identity_also_of_rows_that_changed():
     same = np.array([[1.0, 0.0]], np.float32)
     matrix.put(np.arange(1000), np.repeat(same, 1000, axis=0), commit=1)
     matrix.put(np.array([3]), same, commit=2)  # its place is behind all others
-    found, _ = matrix.nearest(same[0], 5, commit=2)
-    assert found.tolist() == [0, 1, 2, 3, 4]
+    nearest_ids, _ = matrix.nearest(same[0], 5, commit=2)
+    assert nearest_ids.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_what_cannot_be_compared_is_gone_from_that_commit_on():
@@ -93,21 +99,21 @@ def test_readers_see_their_commit_while_another_thread_writes():
     ids = np.arange(count)
     matrix = Matrix(2, "l2")
     matrix.put(ids, np.full((count, 2), 1, np.float32), commit=1)
-    known, wrong, done = [1], [], threading.Event()
+    latest, wrong, done = [1], [], threading.Event()
 
     def read():
         while not done.is_set():
-            commit = known[0]
-            found = matrix.nearest(np.full(2, commit, np.float32), count, commit=commit)
-            if found is not None and (len(found[0]) != count or found[1].any()):
-                wrong.append((commit, len(found[0])))
+            commit = latest[0]
+            result = matrix.nearest(np.full(2, commit, np.float32), count, commit=commit)
+            if result is not None and (len(result[0]) != count or result[1].any()):
+                wrong.append((commit, len(result[0])))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
         reader.start()
     for commit in range(2, commits):
         matrix.put(ids, np.full((count, 2), commit, np.float32), commit=commit)
-        known[0] = commit
+        latest[0] = commit
     done.set()
     for reader in readers:
         reader.join()

@@ -16,8 +16,8 @@ openai.embeddings  # noqa: B018 - makes the namespace ready
 session._engine.caller.client.prepare()
 time.sleep(max(0.0, start - time.time()))
 messages = [{"role": "user", "content": table.q}]
-said = openai.chat_completions(model="echo", messages=messages).choices[0].message.content
-found = table.select(q=table.q, a=said).collect()
-wrong = [row for row in found if row["a"] != f"echo: {row['q']}"]
-sys.stdout.write(f"{len(found)} {len(wrong)}\n")
+reply = openai.chat_completions(model="echo", messages=messages).choices[0].message.content
+rows = table.select(q=table.q, a=reply).collect()
+wrong = [row for row in rows if row["a"] != f"echo: {row['q']}"]
+sys.stdout.write(f"{len(rows)} {len(wrong)}\n")
 session.close()

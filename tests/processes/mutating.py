@@ -19,8 +19,8 @@ def main(url: str, path: str, seed: int) -> None:
     chance = random.Random(seed)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def say(**what: object) -> None:
-        os.write(log, (json.dumps(what) + "\n").encode())
+    def say(**fields: object) -> None:
+        os.write(log, (json.dumps(fields) + "\n").encode())
 
     session = bb.connect(url, vectors="exact:")
     table = session.get_table("t")

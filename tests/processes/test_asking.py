@@ -90,21 +90,21 @@ def test_what_a_stopped_process_was_asking_is_asked_by_others_once(postgres, tmp
         # What it was asking when it was stopped may be answered, or have taken too long.
         out, err = first.communicate(timeout=PATIENCE)
         assert out == "10 0\n", err
-        asked = server.count
+        call_count = server.count
         with bb.connect(url, vectors="exact:") as session:
             calls = session.calls()
             answered = calls.filter(calls.error.isnull()).collect()
         assert len(set(answered["key"])) == 10
-        assert len(answered) <= asked <= 20
+        assert len(answered) <= call_count <= 20
         last = start(server, url, "last", 0)
         out, err = last.communicate(timeout=PATIENCE)
-        assert (out, server.count) == ("10 0\n", asked), err
+        assert (out, server.count) == ("10 0\n", call_count), err
 
 
-def _holding(file, *places):
+def _holding(file, *slots):
     program = (
         "import sys; from pathlib import Path; from barbule.locks import Claims\n"
-        f"with Claims(Path({str(file)!r}), 0.5).hold({list(places)}) as mine:\n"
+        f"with Claims(Path({str(file)!r}), 0.5).hold({list(slots)}) as mine:\n"
         "    print(sorted(mine), flush=True); sys.stdin.readline()\n"
     )
     other = subprocess.Popen(
@@ -115,24 +115,24 @@ def _holding(file, *places):
 
 def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
     file = tmp_path / "claims"
-    stopped, said = _holding(file, 1, 2)
-    assert said == "[1, 2]\n"
+    stopped, output = _holding(file, 1, 2)
+    assert output == "[1, 2]\n"
     stopped.send_signal(signal.SIGSTOP)
     claims = Claims(file, 1.0)
     try:
-        taken = set()
-        while not taken:  # it is silent for a while first
+        taken_over = set()
+        while not taken_over:  # it is silent for a while first
             with claims.hold([2, 3]) as mine:
                 assert 3 in mine
-                taken = mine - {3}
-                if taken:
-                    another, said = _holding(file, 2, 4)
-                    assert said == "[4]\n"  # the second of the two that wait takes over nothing
+                taken_over = mine - {3}
+                if taken_over:
+                    another, output = _holding(file, 2, 4)
+                    assert output == "[4]\n"  # the second of the two that wait takes over nothing
                     stopped.send_signal(signal.SIGCONT)
                     stopped.communicate("\n")
                     # The first has ended, but not the one that took over from it.
-                    late, said = _holding(file, 1, 2)
-                    assert said == "[1]\n"
+                    late, output = _holding(file, 1, 2)
+                    assert output == "[1]\n"
                     another.communicate("\n")
                     late.communicate("\n")
             time.sleep(0.05)
@@ -146,8 +146,8 @@ def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
 
 def test_places_that_another_process_holds_are_not_given(tmp_path):
     file = tmp_path / "claims"
-    other, said = _holding(file, 1, 2)
-    assert said == "[1, 2]\n"
+    other, output = _holding(file, 1, 2)
+    assert output == "[1, 2]\n"
     claims = Claims(file)
     before = claims.stamp()
     with claims.hold([2, 3]) as mine:
@@ -169,8 +169,8 @@ def test_sessions_of_a_process_hold_places_of_their_own(tmp_path):
         with other.hold([3, 5]) as mine:
             assert mine == {3}
         other.close()
-        third, said = _holding(file, 1, 2, 3, 5)
-        assert said == "[3]\n"
+        third, output = _holding(file, 1, 2, 3, 5)
+        assert output == "[3]\n"
         third.communicate("\n")
     with other.hold([1, 2, 5]) as mine:
         assert mine == {1, 2, 5}
@@ -187,8 +187,8 @@ def test_sessions_of_a_process_ask_a_question_once(backend_url, tmp_path, monkey
             "home": tmp_path,
         }
         models = {"openai": ProviderSettings(api_base=server.url)}
-        asked = replace(load_settings(**settings), models=models)
-        with Session(asked) as one, Session(asked) as two:
+        settings_with_models = replace(load_settings(**settings), models=models)
+        with Session(settings_with_models) as one, Session(settings_with_models) as two:
             one.create_table("a", [{"w": f"row {n}"} for n in range(5)])
             two.create_table("b", [{"w": f"row {n}"} for n in range(5)])
 

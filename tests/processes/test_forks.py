@@ -94,7 +94,9 @@ def test_tables_and_sessions_of_the_parent_say_whose_they_are():
     """)
     *refused, last = out.splitlines()
     assert len(refused) == 3
-    assert all("from which this one was forked. A forked process opens" in each for each in refused)
+    assert all(
+        "from which this one was forked. A forked process opens" in message for message in refused
+    )
     assert last == "1 [1, 3]"
 
 

@@ -39,17 +39,17 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        word, *columns, known = process.stdout.readline().split()
-        asked = server.count
+        word, *columns, ledger_count = process.stdout.readline().split()
+        call_count = server.count
         assert (word, columns) == ("interrupted", ["('q',)"])
         in_flight = 64 if kind == "model" else 4
-        assert asked - in_flight <= int(known) <= asked < ROWS
+        assert call_count - in_flight <= int(ledger_count) <= call_count < ROWS
         server.latency = 0.0
         out, err = process.communicate("go on\n", timeout=PATIENCE)
         assert process.returncode == 0, err
         done, calls, hits, right = out.split()
-        assert (done, int(right), int(hits)) == ("done", ROWS, int(known))
-        assert int(calls) == ROWS - int(known)
+        assert (done, int(right), int(hits)) == ("done", ROWS, int(ledger_count))
+        assert int(calls) == ROWS - int(ledger_count)
         assert server.count <= ROWS + in_flight
 
 

@@ -30,11 +30,11 @@ def _start(url: str, log: Path, seed: int) -> subprocess.Popen[bytes]:
 def _announced(log: Path) -> list[dict]:
     """Read what the processes said; the last line of each may be cut off."""
     lines = log.read_text().splitlines() if log.exists() else []
-    found = []
+    entries = []
     for line in lines:
         with contextlib.suppress(json.JSONDecodeError):
-            found.append(json.loads(line))
-    return found
+            entries.append(json.loads(line))
+    return entries
 
 
 def _state(table) -> list:
@@ -45,23 +45,23 @@ def _check(url: str, log: Path) -> int:
     """Compare what a fresh session finds with what was announced; return the latest version."""
     with bb.connect(url, vectors="exact:") as session:
         table = session.get_table("t")
-        versions = [each["version"] for each in table.history()]
+        versions = [entry["version"] for entry in table.history()]
         latest = versions[0]
         assert versions == list(range(latest, -1, -1))
-        states = {each["version"]: each["rows"] for each in _announced(log)}
-        done = [each["done"] for each in _announced(log) if "done" in each]
+        states = {entry["version"]: entry["rows"] for entry in _announced(log)}
+        done = [entry["done"] for entry in _announced(log) if "done" in entry]
         assert latest >= max(done, default=0), "a change that was reported is gone"
-        found = _state(table)
+        rows = _state(table)
         if latest in states:
-            assert found == [(key, name, f"{name}!") for key, name in states[latest]]
+            assert rows == [(key, name, f"{name}!") for key, name in states[latest]]
         else:  # made before the first announcement
             assert latest == min(states, default=latest + 1) - 1
-            assert found == []
-        large = [row for row in found if row[0] >= 50]
+            assert rows == []
+        large = [row for row in rows if row[0] >= 50]
         assert _state(session.get_table("large")) == large
         assert _state(session.get_table("named")) == [row for row in large if row[1] != "n0"]
         counts = {row["name"]: row["rows"] for row in session.get_table("counts").collect()}
-        names = [name for _, name, _ in found]
+        names = [name for _, name, _ in rows]
         assert counts == {name: names.count(name) for name in set(names)}
         if latest > 0 and latest - 1 in states:
             before = _state(table.at(latest - 1))
@@ -81,7 +81,7 @@ def test_what_was_committed_is_there_and_nothing_else(tmp_path, backend_url, par
         large = session.create_view("large", table.where(table.key >= 50))
         session.create_view("named", large.where(large.name != "n0"))
         session.create_view("counts", table.group_by("name").agg(rows=table.count()))
-    latest = moved = 0
+    latest = advances = 0
     for turn in range(KILLS):
         process = _start(url, log, chance.randrange(2**32))
         size = log.stat().st_size if log.exists() else 0
@@ -91,8 +91,8 @@ def test_what_was_committed_is_there_and_nothing_else(tmp_path, backend_url, par
         assert process.poll() is None, process.stderr.read().decode()
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        found = _check(url, log)
-        assert found >= latest, f"turn {turn}"
-        moved += found > latest
-        latest = found
-    assert moved
+        version = _check(url, log)
+        assert version >= latest, f"turn {turn}"
+        advances += version > latest
+        latest = version
+    assert advances

@@ -30,36 +30,36 @@ STRIDE_OF_INDEX = 1 if FULL else 31  # some wait for a second
 ROWS = 6
 
 
-def _sweep(way, work, fault, back, stride=STRIDE):
+def _sweep(network, work, fault, back, stride=STRIDE):
     """Do something with a fault at each of its steps, until it has fewer; yield what became of it.
 
     What `work` gives is a result, or what it raised.
     """
     for step in itertools.count(1, stride):
-        way.plan(step, fault, stays=back == "afterwards")
+        network.plan(step, fault, stays=back == "afterwards")
         try:
             done = work()
         except UnreachableError as error:
             done = error
-        way.restore()
-        if not way.struck.is_set():
+        network.restore()
+        if not network.struck.is_set():
             assert step > 1
             return
         yield done
 
 
 @pytest.fixture
-def way(postgres):
-    with proxy(postgres.port) as way:
-        yield way
+def network(postgres):
+    with proxy(postgres.port) as network:
+        yield network
 
 
 @pytest.fixture
-def session(postgres, way, monkeypatch):
+def session(postgres, network, monkeypatch):
     monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 1.0)
     with (
         postgres.schema() as url,
-        bb.connect(url.replace(str(postgres.port), str(way.port)), vectors="exact:") as session,
+        bb.connect(url.replace(str(postgres.port), str(network.port)), vectors="exact:") as session,
     ):
         yield session
 
@@ -104,23 +104,23 @@ def _state(session):
 
 @FAULTS
 @BACK
-def test_an_insert_is_done_or_not(session, table, way, fault, back):
+def test_an_insert_is_done_or_not(session, table, network, fault, back):
     numbers = itertools.count(ROWS)
-    given = []
+    inserted = []
 
     def insert():
-        given[:] = [next(numbers), next(numbers)]
-        return table.insert([{"n": n, "text": "x" * n} for n in given])
+        inserted[:] = [next(numbers), next(numbers)]
+        return table.insert([{"n": n, "text": "x" * n} for n in inserted])
 
     before, outcomes = _state(session), set()
-    for done in _sweep(way, insert, fault, back):
+    for done in _sweep(network, insert, fault, back):
         after = _state(session)
         outcomes.add(type(done).__name__)
         if not isinstance(done, UnreachableError):
-            assert after == before + given
+            assert after == before + inserted
         elif "is not known" not in str(done):
             assert after == before, done
-        assert after in (before, before + given)
+        assert after in (before, before + inserted)
         assert table.insert(n=next(numbers), text="later").rows == 1
         before = _state(session)
         assert len(before) == len(after) + 1
@@ -132,14 +132,14 @@ def test_an_insert_is_done_or_not(session, table, way, fault, back):
 
 @FAULTS
 @BACK
-def test_a_search_finds_the_same_or_says_so(session, table, way, fault, back):
+def test_a_search_finds_the_same_or_says_so(session, table, network, fault, back):
     def search():
         nearest = table.order_by(table.text.similarity("xxx"), asc=False).limit(2)
         return nearest.collect()["n"]
 
     assert search()[0] == 3
     expected = search()
-    for done in _sweep(way, search, fault, back):
+    for done in _sweep(network, search, fault, back):
         assert isinstance(done, UnreachableError) or done == expected
         assert "not known" not in str(done)
         assert search() == expected
@@ -147,7 +147,7 @@ def test_a_search_finds_the_same_or_says_so(session, table, way, fault, back):
 
 @FAULTS
 @BACK
-def test_answers_of_a_model_are_paid_once(models, session, table, way, fault, back):
+def test_answers_of_a_model_are_paid_once(models, session, table, network, fault, back):
     numbers = itertools.count()
     number = 0
 
@@ -155,24 +155,24 @@ def test_answers_of_a_model_are_paid_once(models, session, table, way, fault, ba
         nonlocal number
         number = next(numbers)
         messages = [{"role": "user", "content": f"{number}: " + table.text}]
-        said = openai.chat_completions(model="echo", messages=messages)
-        return table.add_computed_column(said=said.choices[0].message.content, if_exists="replace")
+        reply = openai.chat_completions(model="echo", messages=messages)
+        return table.add_computed_column(said=reply.choices[0].message.content, if_exists="replace")
 
     ask()
-    asked = models.count
-    for done in _sweep(way, ask, fault, back):
+    call_count = models.count
+    for done in _sweep(network, ask, fault, back):
         if isinstance(done, UnreachableError):
             columns = session.get_table("t").columns
             numbers = itertools.chain([number], numbers)
             assert "said" in columns  # that of the time before, at least
             ask()
-        said = session.get_table("t").order_by("n").collect()["said"]
-        assert said == [f"echo: {number}: " + "x" * n for n in range(ROWS)]
-        asked += ROWS
-        assert models.count == asked
+        replies = session.get_table("t").order_by("n").collect()["said"]
+        assert replies == [f"echo: {number}: " + "x" * n for n in range(ROWS)]
+        call_count += ROWS
+        assert models.count == call_count
         calls = session.calls()
         keys = calls.filter(calls.model.notnull()).collect()["key"]
-        assert len(keys) == len(set(keys)) == asked
+        assert len(keys) == len(set(keys)) == call_count
 
 
 # The Chroma server
@@ -192,7 +192,10 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
     monkeypatch.setattr(http, "_WRITE_SECONDS", 1.0)
     monkeypatch.setattr(index_sync, "_AGAIN", 0.1)
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
-    with proxy(chroma) as way, bb.connect(vectors=f"chroma+http://127.0.0.1:{way.port}") as session:
+    with (
+        proxy(chroma) as network,
+        bb.connect(vectors=f"chroma+http://127.0.0.1:{network.port}") as session,
+    ):
         table = session.create_table("t", {"n": bb.Int, "text": bb.String})
         table.add_embedding_index("text", string_embed=embed)
         table.insert([{"n": n, "text": "x" * n} for n in range(ROWS)])
@@ -203,12 +206,12 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
             n = next(numbers)
             table.insert(n=n, text="x" * n)
             table.delete(table.n == n - 2)
-            found = [_nearest(table, n), _nearest(table, n - 1), _nearest(table, 0)]
+            nearest = [_nearest(table, n), _nearest(table, n - 1), _nearest(table, 0)]
             session._engine.indexing.settle()
-            return found == [n, n - 1, 0]
+            return nearest == [n, n - 1, 0]
 
         assert work()
-        for done in _sweep(way, work, fault, back, STRIDE_OF_INDEX):
+        for done in _sweep(network, work, fault, back, STRIDE_OF_INDEX):
             assert done
             deadline = time.monotonic() + PATIENCE
             while not session.check().ok:  # it catches up

@@ -20,22 +20,22 @@ FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 
 
 @pytest.fixture
-def way(postgres):
-    with proxy(postgres.port) as way:
-        yield way
+def network(postgres):
+    with proxy(postgres.port) as network:
+        yield network
 
 
 @pytest.fixture
-def through(postgres, way):
+def through(postgres, network):
     """Give the URL of an empty database, on the way that tests cut."""
     with postgres.schema() as url:
-        yield url.replace(str(postgres.port), str(way.port))
+        yield url.replace(str(postgres.port), str(network.port))
 
 
 @pytest.fixture
-def beside(postgres, through, way):
+def direct(postgres, through, network):
     """Give the URL of the same database by another way."""
-    return through.replace(str(way.port), str(postgres.port))
+    return through.replace(str(network.port), str(postgres.port))
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def session(through):
 
 
 @contextmanager
-def away(way: Proxy):
+def away(network: Proxy):
     """Take the server away meanwhile."""
-    way.cut()
+    network.cut()
     try:
         yield
     finally:
-        way.restore()
+        network.restore()
 
 
 def _uses(session, table):
@@ -63,18 +63,18 @@ def _uses(session, table):
         "tables": session.list_tables,
         "get_table": lambda: session.get_table("t").columns,
         "snapshot": lambda: session.snapshot("here", if_exists="replace").name,
-        "batches": lambda: sum(each.num_rows for each in table.to_pyarrow_batches()),
+        "batches": lambda: sum(batch.num_rows for batch in table.to_pyarrow_batches()),
         "calls": lambda: len(session.calls().collect()),
         "sql": lambda: session.ibis.raw_sql("SELECT 1").fetchall(),
         "ibis": session.ibis.list_tables,
     }
 
 
-def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, way):
+def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, network):
     table = session.create_table("t", [{"n": number} for number in range(1, 100)])
     for name, use in _uses(session, table).items():
         before = use()
-        with away(way):
+        with away(network):
             for _ in range(3):
                 with pytest.raises(UnreachableError, match=r"postgres://tester@127") as caught:
                     use()
@@ -86,10 +86,10 @@ def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, 
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-def test_every_thread_works_when_it_is_back(session, way, noticed):
+def test_every_thread_works_when_it_is_back(session, network, noticed):
     table = session.create_table("t", [{"n": 1}])
     turns = threading.Barrier(5)
-    failures, found = [], []
+    failures, results = [], []
 
     def work():
         len(table.collect())
@@ -102,41 +102,41 @@ def test_every_thread_works_when_it_is_back(session, way, noticed):
                 failures.append(error)
         turns.wait(PATIENCE)
         turns.wait(PATIENCE)  # it comes back
-        found.append((len(table.collect()) > 0, table.insert(n=2).rows))
+        results.append((len(table.collect()) > 0, table.insert(n=2).rows))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    for each in threads:
-        each.start()
+    for thread in threads:
+        thread.start()
     turns.wait(PATIENCE)
-    with away(way):
+    with away(network):
         turns.wait(PATIENCE)
         turns.wait(PATIENCE)
     turns.wait(PATIENCE)
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.join()
     assert len(failures) == (8 if noticed else 0)
-    assert found == [(True, 1)] * 4
+    assert results == [(True, 1)] * 4
 
 
-def test_rows_that_are_being_read_end_with_an_error_not_short(session, way):
+def test_rows_that_are_being_read_end_with_an_error_not_short(session, network):
     table = session.create_table(
         "t", [{"n": number, "text": "x" * 500} for number in range(40_000)]
     )
     batches = iter(table.to_pyarrow_batches(chunk_size=100))
     first = next(batches).num_rows
-    with away(way), pytest.raises(UnreachableError, match="is lost"):
-        first += sum(each.num_rows for each in batches)
+    with away(network), pytest.raises(UnreachableError, match="is lost"):
+        first += sum(batch.num_rows for batch in batches)
     assert first < 40_000
-    assert sum(each.num_rows for each in table.to_pyarrow_batches(chunk_size=100)) == 40_000
+    assert sum(batch.num_rows for batch in table.to_pyarrow_batches(chunk_size=100)) == 40_000
 
 
-def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, way):
+def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, network):
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
 
     def change():
         with backend.write_lock():
-            with away(way), pytest.raises(UnreachableError):
+            with away(network), pytest.raises(UnreachableError):
                 backend.insert("t", [{"n": 1}])
             backend.insert("t", [{"n": 2}])  # another may write now
 
@@ -156,14 +156,14 @@ def _rows(backend):
 
 
 @pytest.mark.parametrize("fault", ["lost", "unanswered"])
-def test_a_commit_without_an_answer_is_looked_up(through, way, fault):
+def test_a_commit_without_an_answer_is_looked_up(through, network, fault):
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
 
     def change():
         with backend.transaction():
             backend.insert("t", [{"n": 1}])
-            way.plan(1, fault, stays=False)
+            network.plan(1, fault, stays=False)
 
     if fault == "lost":
         with pytest.raises(UnreachableError, match="is lost, and with it what was not committed"):
@@ -177,7 +177,7 @@ def test_a_commit_without_an_answer_is_looked_up(through, way, fault):
     backend.disconnect()
 
 
-def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, way):
+def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, direct, network):
     """The server does not learn that its client has gone: its transaction stays open."""
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
@@ -185,7 +185,7 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, wa
     def change():
         with backend.transaction():
             backend.insert("t", [{"n": 1}])
-            way.desert()
+            network.desert()
 
     with pytest.raises(UnreachableError, match="what was not committed"):
         change()
@@ -193,7 +193,7 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, beside, wa
     backend.disconnect()
 
 
-def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, way, monkeypatch):
+def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, network, monkeypatch):
     monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 0.5)
     backend = open_backend(through)
     backend.create("t", _SCHEMA)
@@ -201,10 +201,10 @@ def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, wa
     def change():
         with backend.transaction():
             backend.insert("t", [{"n": 1}])
-            way.plan(1, "unanswered")
+            network.plan(1, "unanswered")
 
     with pytest.raises(UnreachableError, match="whether it was made is not known"):
         change()
-    way.restore()
+    network.restore()
     assert _rows(backend) == [{"n": 1}]
     backend.disconnect()

@@ -60,10 +60,10 @@ def test_a_stopped_process_commits_no_row_without_its_file(tmp_path, addresses, 
             assert session.collect_media(grace=NONE).files == 1
     (tmp_path / "go on").touch()
     putting.send_signal(signal.SIGCONT)
-    _, said = putting.communicate(timeout=PATIENCE)
-    assert putting.returncode == 0, said.decode()
+    _, errors = putting.communicate(timeout=PATIENCE)
+    assert putting.returncode == 0, errors.decode()
     with bb.connect(url, media=media, vectors="exact:") as session:
-        assert [each.getpixel((0, 0)) for each in session.get_table("t").collect()["img"]] == [7]
+        assert [image.getpixel((0, 0)) for image in session.get_table("t").collect()["img"]] == [7]
 
 
 def test_what_a_killed_process_has_put_is_collected(addresses, putting):

@@ -31,7 +31,7 @@ def _start(url: str, vectors: str, log: Path, seed: int, turns: int = 0):
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
-def _made(url: str, vectors: str, rows: int = 0) -> float:
+def _create(url: str, vectors: str, rows: int = 0) -> float:
     """Make the indexed table; return the processor seconds that the index of each row took."""
     import chromadb  # noqa: F401 - its import is no part of what is measured
 
@@ -48,15 +48,15 @@ def _made(url: str, vectors: str, rows: int = 0) -> float:
 
 def _recall(table, live: np.ndarray, queries: np.ndarray) -> float:
     """Return how many of the nearest rows are found; fewer rows than there are is an error."""
-    norms, hits, wanted = np.linalg.norm(live, axis=1), 0, 0
+    norms, hits, total = np.linalg.norm(live, axis=1), 0, 0
     for query in queries:
         sim = table.v.similarity(query)
-        found = table.order_by(sim, asc=False).limit(10).select(s=sim).collect()["s"]
+        scores = table.order_by(sim, asc=False).limit(10).select(s=sim).collect()["s"]
         expected = np.sort(live @ query / norms / np.linalg.norm(query))[::-1][:10]
-        assert len(found) == len(expected)
-        hits += sum(min(abs(expected - score)) < 1e-5 for score in found)
-        wanted += len(expected)
-    return hits / wanted if wanted else 1.0
+        assert len(scores) == len(expected)
+        hits += sum(min(abs(expected - score)) < 1e-5 for score in scores)
+        total += len(expected)
+    return hits / total if total else 1.0
 
 
 def _check(url: str, vectors: str, seed: int) -> tuple[int, float, float]:
@@ -73,8 +73,8 @@ def _check(url: str, vectors: str, seed: int) -> tuple[int, float, float]:
         at_once = _recall(table, live, queries)  # whatever became of the index
         session._engine.indexing.settle({table.op().table_id})
         took = time.process_time() - start
-        found = session.check(repair=False)
-        assert found.ok, found
+        result = session.check(repair=False)
+        assert result.ok, result
         return len(live), took, (at_once + _recall(table, live, queries)) / 2
 
 
@@ -120,19 +120,19 @@ def test_searches_are_right_after_every_kill(tmp_path):
     log, seed = tmp_path / "log", random.randrange(2**31)
     sys.stdout.write(f"seed {seed}\n")  # shown when it fails
     chance = random.Random(seed)
-    first = _made(url, vectors, ROWS)
-    seen, whole, rebuilt = _Seen(tmp_path / "chroma"), _size(tmp_path / "chroma"), []
+    first = _create(url, vectors, ROWS)
+    directory, initial_size, rebuilt = _Seen(tmp_path / "chroma"), _size(tmp_path / "chroma"), []
     recalls = []
-    seen.moved_on()
+    directory.moved_on()
     for turn in range(KILLS):
         _killed_while_writing(url, vectors, log, chance)
         if turn == KILLS - 1:  # one rebuild at least is measured
             _spoil(tmp_path / "chroma")
         rows, took, recall = _check(url, vectors, turn)
         recalls.append(recall)
-        if seen.moved_on():
+        if directory.moved_on():
             rebuilt.append(took / rows / first)
-        assert _size(tmp_path / "chroma") < 3 * whole * max(rows / ROWS, 1) + 20e6
+        assert _size(tmp_path / "chroma") < 3 * initial_size * max(rows / ROWS, 1) + 20e6
     sys.stdout.write(f"rebuilt {len(rebuilt)} of {KILLS} times, to the first build: {rebuilt}\n")
     sys.stdout.write(f"recall after each: {[round(float(each), 2) for each in recalls]}\n")
     assert sum(recalls) / len(recalls) >= RECALL
@@ -143,7 +143,7 @@ def test_searches_are_right_after_every_kill(tmp_path):
 
 def test_two_processes_on_one_home_lose_no_vector(tmp_path):
     url, vectors = f"duckdb://{tmp_path / 'app.duckdb'}", f"chroma://{tmp_path / 'chroma'}"
-    _made(url, vectors)
+    _create(url, vectors)
     running = [_start(url, vectors, tmp_path / f"log{n}", n, turns=25) for n in range(2)]
     for process in running:
         _out, errors = process.communicate(timeout=PATIENCE)

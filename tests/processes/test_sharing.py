@@ -68,7 +68,7 @@ def test_no_row_is_lost_when_processes_insert_and_read_at_once(url):
         table = session.get_table("t")
         rows = sorted((row["writer"], row["n"]) for row in table.collect())
         assert rows == [(me, n) for me in range(PROCESSES) for n in range(ROUNDS)]
-        assert [each["version"] for each in table.history()] == list(
+        assert [version["version"] for version in table.history()] == list(
             range(PROCESSES * ROUNDS, -1, -1)
         )
 
@@ -161,9 +161,9 @@ def test_who_waits_too_long_learns_who_holds_the_file(url):
     """
     session = bb.connect(url, vectors="exact:")
     with session._engine.backend.use():
-        said = _finish(_start(program, url))
-    assert f"(pid {os.getpid()})" in said
-    assert "did not hand it over in 0.3 s" in said
+        output = _finish(_start(program, url))
+    assert f"(pid {os.getpid()})" in output
+    assert "did not hand it over in 0.3 s" in output
     assert issubclass(LockedError, TimeoutError)
 
 
@@ -254,5 +254,5 @@ def test_many_writers_of_one_postgres_table_lose_nothing(postgres):
             total = processes * rounds
             assert rows == [(-1, total, 2 * total), *own]
             assert len(positive.collect()) == total
-            versions = [each["version"] for each in table.history()]
+            versions = [version["version"] for version in table.history()]
             assert versions == list(range(3 * total + 2, -1, -1))

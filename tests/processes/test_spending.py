@@ -47,10 +47,10 @@ def make(url, server, **caps):
 
     with connect(url, server) as session:
         table = session.create_table("t", {"w": bb.String})
-        asked = openai.chat_completions(
+        reply = openai.chat_completions(
             model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}], max_tokens=20
         )
-        table.add_computed_column(x=asked.choices[0].message.content)
+        table.add_computed_column(x=reply.choices[0].message.content)
         table.set_budget(**caps)
 
 
@@ -62,12 +62,12 @@ def start(server, url, name, moment, count, lease=60):
 
 
 def done(processes):
-    found = []
+    outcomes = []
     for process in processes:
         out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
-        found.append(tuple(map(int, out.split())))
-    return found
+        outcomes.append(tuple(map(int, out.split())))
+    return outcomes
 
 
 def spent(url):
@@ -90,10 +90,10 @@ def waiting(url):
 def test_processes_share_the_calls_of_a_table(url, server, processes, cap, rows):
     make(url, server, calls=cap)
     moment = time.time() + 10
-    found = done([start(server, url, str(n), moment, rows) for n in range(processes)])
+    outcomes = done([start(server, url, str(n), moment, rows) for n in range(processes)])
     assert server.count == cap
-    assert sum(calls for calls, _ in found) == cap
-    assert sum(deferred for _, deferred in found) == processes * rows - cap
+    assert sum(calls for calls, _ in outcomes) == cap
+    assert sum(deferred for _, deferred in outcomes) == processes * rows - cap
     assert spent(url)["calls"] == cap
     assert waiting(url) == 0
 
@@ -103,11 +103,11 @@ def test_processes_share_tokens_and_dollars(url, server, cap):
     server.tokenizer = len
     make(url, server, **cap)
     moment = time.time() + 10
-    found = done([start(server, url, str(n), moment, 20) for n in range(2)])
+    outcomes = done([start(server, url, str(n), moment, 20) for n in range(2)])
     ((name, value),) = cap.items()
     took = spent(url)[name]
     assert 0.4 * value < took <= value
-    assert sum(deferred for _, deferred in found) == 40 - server.count > 0
+    assert sum(deferred for _, deferred in outcomes) == 40 - server.count > 0
 
 
 def test_what_a_killed_process_took_counts_until_its_lease_ends(url, server):
@@ -137,18 +137,18 @@ def test_threads_share_a_budget(url):
         table = session.create_table("t", {"w": bb.String})
         table.add_computed_column(x=slowly(table.w))
         table.set_budget(calls=12)
-        found = []
+        results = []
 
         def insert(number):
-            found.append(table.insert([{"w": f"{number} {n}"} for n in range(10)]))
+            results.append(table.insert([{"w": f"{number} {n}"} for n in range(10)]))
 
         threads = [threading.Thread(target=insert, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(PATIENCE)
-        assert sum(each.calls for each in found) == 12
-        assert sum(each.deferred for each in found) == 18
+        assert sum(result.calls for result in results) == 12
+        assert sum(result.deferred for result in results) == 18
     assert spent(url)["calls"] == 12
     assert waiting(url) == 0
 
